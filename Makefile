@@ -1,0 +1,105 @@
+# Needs GNU make and Python 3.11 or later; everything else it sets up in .venv.
+# PYTHON=/path/to/python chooses the interpreter that .venv is made with; ARGS="--port 9000" goes to the
+# command that is run.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?=
+ARGS ?=
+
+# For the build backend too, which `pip install -c` would leave free.
+PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
+TREES := $(wildcard src scripts tests benchmarks)
+SOURCES := $(shell find src -name '*.py' 2>/dev/null)
+
+##@ Use it
+
+.PHONY: run
+run: $(VENV)/.ready-run $(VENV)/.ready-bytecode ## start the server on 127.0.0.1:8080
+	@exec $(BIN)/tokenfall serve $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## measure, into benchmarks/results
+	@scripts/system-packages bench
+	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+##@ Check it
+
+.PHONY: test
+test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## everything: what CI runs
+	@scripts/system-packages test
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage report
+	$(BIN)/python -m pytest --ignore=tests/unit
+
+.PHONY: check
+check: lint ## the quick part, for every commit: static checks and unit tests
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: lint
+lint: $(VENV)/.ready-dev ## static checks only
+	$(BIN)/ruff check $(TREES)
+	$(BIN)/ruff format --check $(TREES)
+	$(BIN)/mypy $(TREES)
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/size_guard.py src
+
+.PHONY: format
+format: $(VENV)/.ready-dev ## let ruff put the code in order
+	$(BIN)/ruff check --fix $(TREES)
+	$(BIN)/ruff format $(TREES)
+
+.PHONY: smoke
+smoke: $(VENV)/.ready-venv ## build the wheel and try it in an environment of its own
+	@rm -rf dist
+	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@PYTHON="$(PYTHON)" scripts/smoke dist/*.whl
+
+##@ Set it up
+
+# Stamps: each step runs again only when what it is made from has changed.
+
+# An interpreter that has gone (an upgrade does that) takes its environment with it.
+ifneq ($(shell test -x $(BIN)/python && echo there),there)
+$(shell rm -f $(VENV)/.ready-*)
+endif
+
+$(VENV)/.ready-venv:
+	@PYTHON="$(PYTHON)" scripts/venv $(VENV)
+	@touch $@
+
+$(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/.ready-venv
+	@echo "installing what tokenfall needs into $(VENV)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
+	@echo "installing what the tests and checks need into $(VENV)"
+	@$(PIP) install --editable '.[redis,bench,test,lint]'
+	@touch $@ $(VENV)/.ready-run
+
+# A server that has to compile its own modules starts slower and stays larger.
+$(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+.PHONY: pin
+pin: ## write constraints.txt anew, from the latest versions that fit
+	@PYTHON="$(PYTHON)" scripts/pin
+
+.PHONY: clean
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(TREES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -1,0 +1,124 @@
+"""The application behind the edge: finds the route, lets the guards speak, turns errors into answers.
+
+It knows routes, keys and limits by their interfaces, and must never know an engine, a store or a frame.
+"""
+
+import logging
+import re
+from collections.abc import Coroutine
+from os import urandom
+from typing import Any
+
+from tokenfall.api import problems
+from tokenfall.api.access import AccessLog
+from tokenfall.api.cors import CORS
+from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.routing import Route, Router
+from tokenfall.api.throttle import Throttle
+from tokenfall.edge.application import Outcome
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, Response
+from tokenfall.errors import ShuttingDown, TokenfallError
+from tokenfall.metrics import Metrics, add
+
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+_log = logging.getLogger(__name__)
+
+
+class App:
+    """Implements `tokenfall.edge.application.Application`."""
+
+    def __init__(self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None) -> None:
+        self.draining = False
+        self.throttle: Throttle | None = None
+        self.loopback_only: LoopbackOnly | None = None
+        self._router = router
+        self._keys = keys
+        self._cors = cors
+        self._metrics = metrics
+        self._access = access
+        self._id_prefix = urandom(4).hex()
+        self._count = 0
+
+    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        self._name(request)
+        methods = self._router.methods(request.path)
+        route = methods.get(request.method)
+        if b"origin" in request.headers:
+            request.reply_headers += self._cors.lines(request)
+        if route is None:
+            return self._no_route(request, methods)
+        request.route = route.path
+        try:
+            if self.draining and not route.open_while_draining:
+                retry_s = problems.SHUTTING_DOWN_RETRY_S
+                raise ShuttingDown("the server is shutting down", retry_after_s=retry_s)
+            if route.limited and self.throttle is not None:
+                return self._answer_later(request, route=route, throttle=self.throttle)
+            self._check(request, route)
+            answer = route.handler(request)
+        except TokenfallError as error:
+            return problems.from_error(request, error)
+        except Exception as error:  # noqa: BLE001 - a defect answers 500 and is logged; the process lives
+            return self.crashed(request, error)
+        return answer
+
+    def refuse(self, request: Request | None, status: int, *, detail: str) -> Response:
+        if request is not None and not request.id:
+            self._name(request)
+        return problems.refused(request, status, detail=detail)
+
+    def crashed(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, TokenfallError):
+            return problems.from_error(request, error)
+        _log.exception("request %s failed", request.id)
+        return problems.problem(request, 500, code="internal_error", detail=problems.INTERNAL)
+
+    def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
+        metrics = self._metrics
+        key = (request.route, status)
+        metrics.requests[key] = metrics.requests.get(key, 0) + 1
+        metrics.bytes_sent += sent_bytes
+        if outcome != "complete":
+            add(metrics.streams_ended, outcome)
+        if self._access is not None:
+            self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
+
+    async def _answer_later(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
+        await throttle.spend(request)
+        self._check(request, route)
+        answer = route.handler(request)
+        return await answer if isinstance(answer, Coroutine) else answer
+
+    def _check(self, request: Request, route: Route) -> None:
+        if self.loopback_only is not None and route.keyed:
+            self.loopback_only.check(request)
+        if self._keys and route.keyed:
+            self._keys.owner(request)
+
+    def _name(self, request: Request) -> None:
+        """Give the request its id: the client's own when it sends a plain one."""
+        sent = request.headers.get(b"x-request-id")
+        if sent is not None and _ID.fullmatch(sent):
+            request.id = sent.decode("ascii")
+        else:
+            self._count += 1
+            request.id = f"{self._id_prefix}-{self._count:08x}"
+        request.reply_headers = b"x-request-id: %b\r\n" % request.id.encode()
+
+    def _no_route(self, request: Request, methods: dict[str, Route]) -> Response:
+        """OPTIONS of any path, an unknown path, or an unknown method."""
+        allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+        if request.method == "OPTIONS" and (methods or request.path == "*"):
+            if b"access-control-request-method" in request.headers:
+                request.reply_headers += self._cors.preflight(allowed)
+            return Response(204, headers=(("allow", allowed),))
+        if methods:
+            detail = f"{request.path[:200]} takes {allowed}"
+            return problems.problem(
+                request, 405, code="method_not_allowed", detail=detail, headers=(("allow", allowed),)
+            )
+        return problems.problem(
+            request, 404, code="not_found", detail="there is no such path here; GET /web is the page"
+        )

@@ -1,0 +1,39 @@
+"""Cross-origin reads: which pages may, and the preflight's answer. Source: the Fetch standard, section 3.2."""
+
+from tokenfall.api.guard import is_loopback_origin
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import header_lines
+
+_EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
+_ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))
+_VARY = header_lines((("vary", "Origin"),))
+_PREFLIGHT = (
+    ("access-control-allow-headers", "Authorization, X-API-Key, Content-Type, X-Sim"),
+    ("access-control-max-age", "86400"),
+)
+
+
+class CORS:
+    """The policy. Without `origins` any page may read, with `loopback_only` only this machine's."""
+
+    def __init__(self, origins: tuple[str, ...], *, loopback_only: bool) -> None:
+        self._origins = frozenset(origins)
+        self._any = "*" in self._origins or (not origins and not loopback_only)
+
+    def lines(self, request: Request) -> bytes:
+        """Header lines for the answer to `request`, which has an Origin header."""
+        if self._any:
+            return _ANY
+        origin = request.header(b"origin") or ""
+        if not self._allows(origin):
+            return _VARY
+        return _VARY + header_lines(
+            (("access-control-allow-origin", origin), ("access-control-expose-headers", _EXPOSED))
+        )
+
+    def preflight(self, methods: str) -> bytes:
+        """Further lines for the answer to a preflight, where `methods` are allowed."""
+        return header_lines((("access-control-allow-methods", methods), *_PREFLIGHT))
+
+    def _allows(self, origin: str) -> bool:
+        return origin in self._origins if self._origins else is_loopback_origin(origin)

@@ -1,0 +1,77 @@
+"""Who may ask: API keys, and web pages of other origins where no key protects."""
+
+from hashlib import sha256
+from hmac import compare_digest
+
+from tokenfall.edge.request import Request
+from tokenfall.errors import OriginNotAllowed, Unauthorized
+
+ANONYMOUS = ""
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Keys:
+    """The API keys that callers may show: each plain or `sha256:<hex>`. Only digests are kept."""
+
+    def __init__(self, keys: tuple[str, ...]) -> None:
+        self._digests = tuple(
+            bytes.fromhex(key.removeprefix("sha256:")) if key.startswith("sha256:") else sha256(key.encode()).digest()
+            for key in keys
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._digests)
+
+    def owner(self, request: Request) -> str:
+        """The fingerprint of the key that was shown, `ANONYMOUS` where none is asked for. Raises `Unauthorized`.
+
+        Every known digest is compared, in constant time, whether the key is known or not.
+        """
+        if not self._digests:
+            return ANONYMOUS
+        shown = _shown_key(request)
+        digest = sha256(shown).digest()
+        known = 0
+        for candidate in self._digests:
+            known |= compare_digest(candidate, digest)
+        if not known:
+            what = "this API key is not known" if shown else "an API key is needed"
+            raise Unauthorized(f"{what}; send it as Authorization: Bearer or X-API-Key")
+        return digest.hex()[:32]
+
+
+def _shown_key(request: Request) -> bytes:
+    scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer" and token:
+        return token.strip()
+    return request.headers.get(b"x-api-key", b"")
+
+
+class LoopbackOnly:
+    """Lets only pages and names of this machine in: for an upstream that no key protects.
+
+    A page of another origin could otherwise spend the upstream's account, directly or by DNS rebinding. `check_host`
+    is off where the server is meant to be reached by other names.
+    """
+
+    def __init__(self, *, check_host: bool) -> None:
+        self._check_host = check_host
+
+    def check(self, request: Request) -> None:
+        """Raises `OriginNotAllowed`."""
+        origin = request.header(b"origin")
+        if origin is not None and not is_loopback_origin(origin):
+            raise OriginNotAllowed("only pages of this machine may use an upstream that no API key protects")
+        if self._check_host and not _is_loopback_host(request.header(b"host") or ""):
+            raise OriginNotAllowed("the Host header must name this machine, where no API key protects")
+
+
+def is_loopback_origin(origin: str) -> bool:
+    """Whether `origin` is a page served by this machine."""
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and _is_loopback_host(host)
+
+
+def _is_loopback_host(host: str) -> bool:
+    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() in _LOOPBACK

@@ -1,0 +1,76 @@
+"""Our counters as Prometheus text. Imports prometheus-client, so it is imported at the first scrape only.
+
+Source: the Prometheus text format 0.0.4; names follow its naming practice.
+"""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from tokenfall.metrics import Histogram, Metrics
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def exposition(metrics: Metrics, resident_bytes: int) -> bytes:
+    """All counters as text."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Collector(metrics, resident_bytes))
+    return generate_latest(registry)
+
+
+class _Collector(Collector):
+    def __init__(self, metrics: Metrics, resident_bytes: int) -> None:
+        self._metrics = metrics
+        self._resident_bytes = resident_bytes
+
+    def collect(self) -> Iterator[Metric]:
+        metrics = self._metrics
+        yield GaugeMetricFamily("tokenfall_connections", "Open connections.", metrics.connections)
+        yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
+        yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of the process.", self._resident_bytes)
+        for name, text, value in (
+            ("tokenfall_tokens", "Frames of streams written, one a token.", metrics.tokens),
+            ("tokenfall_sent_bytes", "Bytes of finished answers.", metrics.bytes_sent),
+            ("tokenfall_connections_refused", "Connections beyond the cap.", metrics.connections_refused),
+            (
+                "tokenfall_stalled_readers",
+                "Connections reset because their reader stalled.",
+                metrics.stalled_readers,
+            ),
+            ("tokenfall_rate_limited", "Requests refused by the rate limit.", metrics.rate_limited),
+        ):
+            yield CounterMetricFamily(name, text, value)
+        yield _labelled(
+            "tokenfall_streams_ended", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
+        )
+        yield _labelled(
+            "tokenfall_upstream_errors", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
+        )
+        requests = CounterMetricFamily("tokenfall_requests", "Answers.", labels=("route", "status"))
+        for (route, status), count in metrics.requests.items():
+            requests.add_metric((route, str(status)), count)
+        yield requests
+        yield _histogram("tokenfall_ttft_seconds", "Request to first token.", histogram=metrics.ttft_s)
+        yield _histogram(
+            "tokenfall_inter_token_seconds", "Token to token of a stream.", histogram=metrics.inter_token_s
+        )
+        yield _histogram(
+            "tokenfall_ticker_lateness_seconds", "Due time to play of the wheel.", histogram=metrics.ticker_late_s
+        )
+
+
+def _labelled(name: str, text: str, *, label: str, counts: dict[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=(label,))
+    for value, count in counts.items():
+        family.add_metric((value,), count)
+    return family
+
+
+def _histogram(name: str, text: str, *, histogram: Histogram) -> HistogramMetricFamily:
+    bounds = [*map(str, histogram.bounds), "+Inf"]
+    buckets = list(zip(bounds, histogram.cumulative(), strict=True))
+    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)

@@ -1,0 +1,66 @@
+"""`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: outside keys and limits, answered until the end."""
+
+import os
+from collections.abc import Callable
+from time import monotonic
+
+import msgspec
+
+from tokenfall import __version__
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.metrics import Metrics
+
+JSON = "application/json"
+_UNCACHED = (("cache-control", "no-store"),)
+_OK = Response(200, b"OK", content_type="text/plain; charset=utf-8", headers=_UNCACHED)
+_VERSION = Response(200, msgspec.json.encode({"name": "tokenfall", "version": __version__}), content_type=JSON)
+
+
+class Probes:
+    """The handlers. `is_draining` is asked at each call."""
+
+    def __init__(self, metrics: Metrics, is_draining: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._is_draining = is_draining
+        self._started_s = monotonic()
+
+    def health(self, request: Request) -> Response:
+        """`OK` as text; JSON for who accepts it."""
+        if b"application/json" not in request.headers.get(b"accept", b""):
+            return _OK
+        uptime_s = round(monotonic() - self._started_s, 3)
+        return _json(200, {"status": "ok", "version": __version__, "uptime_s": uptime_s})
+
+    def live(self, request: Request) -> Response:
+        """The event loop turns: that is all that it says."""
+        return _OK
+
+    def ready(self, request: Request) -> Response:
+        """Whether new work is welcome."""
+        if self._is_draining():
+            return _json(503, {"status": "draining"})
+        return _json(200, {"status": "ready"})
+
+    def version(self, request: Request) -> Response:
+        """Name and version."""
+        return _VERSION
+
+    def metrics(self, request: Request) -> Response:
+        """Prometheus text."""
+        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - loads prometheus-client
+
+        return Response(200, exposition(self._metrics, resident_bytes()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process, 0 where /proc does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _json(status: int, document: dict[str, str | float]) -> Response:
+    return Response(status, msgspec.json.encode(document), content_type=JSON, headers=_UNCACHED)

@@ -1,0 +1,88 @@
+"""Errors as RFC 9457 problem documents. The one place where a code becomes a status."""
+
+from http import HTTPStatus
+from math import ceil
+
+import msgspec
+
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.errors import TokenfallError
+
+CONTENT_TYPE = "application/problem+json"
+
+STATUS_OF_CODE = {
+    "invalid_request": 400,
+    "unauthorized": 401,
+    "origin_not_allowed": 403,
+    "not_found": 404,
+    "rate_limited": 429,
+    "shutting_down": 503,
+    "internal_error": 500,
+    "upstream_error": 502,
+    "upstream_unreachable": 502,
+    "upstream_timeout": 504,
+    "upstream_key_refused": 502,
+    "upstream_rate_limited": 503,
+    "upstream_refused": 400,
+    "upstream_broken": 502,
+}
+
+CODE_OF_STATUS = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request_timeout",
+    413: "body_too_large",
+    414: "target_too_long",
+    417: "expectation_failed",
+    431: "head_too_large",
+    500: "internal_error",
+    501: "not_implemented",
+    503: "overloaded",
+    505: "version_not_supported",
+}
+"""The codes of what is refused before a handler is asked."""
+
+SHUTTING_DOWN_RETRY_S = 5.0
+
+INTERNAL = "an internal error; the log has it by the request id"
+"""All that a caller is told of a defect."""
+
+
+def problem(
+    request: Request | None, status: int, *, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
+) -> Response:
+    """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if request is not None and request.id:
+        document["request_id"] = request.id
+    return Response(
+        status,
+        msgspec.json.encode(document),
+        content_type=CONTENT_TYPE,
+        headers=(("cache-control", "no-store"), *headers),
+    )
+
+
+def refused(request: Request | None, status: int, *, detail: str) -> Response:
+    """The problem document of a refusal that only has a status."""
+    headers = (("retry-after", "1"),) if status == 503 else ()
+    return problem(request, status, code=CODE_OF_STATUS[status], detail=detail, headers=headers)
+
+
+def from_error(request: Request, error: TokenfallError) -> Response:
+    """The problem document of an error."""
+    headers: tuple[tuple[str, str], ...] = ()
+    if error.retry_after_s is not None:
+        headers = (("retry-after", str(max(1, ceil(error.retry_after_s)))),)
+    if error.code == "unauthorized":
+        headers = (*headers, ("www-authenticate", "Bearer"))
+    status = STATUS_OF_CODE[error.code]
+    return problem(request, status, code=error.code, detail=error.message, headers=headers)

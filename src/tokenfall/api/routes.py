@@ -1,0 +1,48 @@
+"""Every route, on one screen."""
+
+from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.page import Page
+from tokenfall.api.probes import Probes
+from tokenfall.api.routing import Handler, Route
+from tokenfall.api.simulator import DataDocument, PlainStream
+
+
+def chat_routes(chat: ChatRoutes) -> list[Route]:
+    """What reaches a model or a conversation: keyed and limited."""
+    return [
+        Route(method="POST", path="/chat", handler=chat.chat, limited=True),
+        Route(method="GET", path="/history", handler=chat.history, limited=True),
+        Route(method="DELETE", path="/history", handler=chat.clear, limited=True),
+        Route(method="GET", path="/conversations", handler=chat.conversations, limited=True),
+    ]
+
+
+def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
+    """What load tests call: keyed, but never limited."""
+    return [
+        Route(method="GET", path="/stream-sse", handler=sse),
+        Route(method="GET", path="/stream-ndjson", handler=ndjson),
+        Route(method="GET", path="/stream-loop", handler=loop),
+        Route(method="GET", path="/api/data", handler=data),
+    ]
+
+
+def probe_routes(probes: Probes) -> list[Route]:
+    """What operators call: outside keys and limits, to the very end."""
+    return [
+        _open("/health", probes.health),
+        _open("/livez", probes.live),
+        _open("/readyz", probes.ready),
+        _open("/metrics", probes.metrics),
+        _open("/version", probes.version),
+    ]
+
+
+def page_routes(page: Page) -> list[Route]:
+    """The chat page."""
+    files = [Route(method="GET", path=path, handler=page.serve, keyed=False) for path in page.files]
+    return [Route(method="GET", path="/", handler=page.lead, keyed=False), *files]
+
+
+def _open(path: str, handler: Handler) -> Route:
+    return Route(method="GET", path=path, handler=handler, keyed=False, open_while_draining=True)

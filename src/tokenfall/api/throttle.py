@@ -1,0 +1,38 @@
+"""The rate limit of a client address, as HTTP says it.
+
+Headers: draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit`, `RateLimit-Policy`), `Retry-After` of RFC 9110.
+"""
+
+from math import ceil
+
+from tokenfall.api.addresses import TrustedProxies, bucket_of
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import header_lines
+from tokenfall.errors import RateLimited
+from tokenfall.metrics import Metrics
+from tokenfall.ports import RateLimiter
+
+
+class Throttle:
+    """Spends a request of the client's address and says in the answer's head what is left."""
+
+    def __init__(self, limiter: RateLimiter, *, proxies: TrustedProxies, metrics: Metrics) -> None:
+        self._limiter = limiter
+        self._proxies = proxies
+        self._metrics = metrics
+        window_s = max(1, ceil(limiter.burst / limiter.rate))
+        self._policy = f'"address";q={limiter.burst};w={window_s}'
+
+    async def spend(self, request: Request) -> None:
+        """Raises `RateLimited`."""
+        client = self._proxies.client(request.client, request.header(b"x-forwarded-for") or "")
+        verdict = await self._limiter.take(bucket_of(client))
+        wait_s = verdict.reset_s if verdict.allowed else verdict.retry_after_s
+        limit = f'"address";r={verdict.remaining};t={ceil(wait_s)}'
+        request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
+        if not verdict.allowed:
+            self._metrics.rate_limited += 1
+            raise RateLimited(
+                f"more than {self._limiter.burst} at once or {self._limiter.rate:g} a second, by address",
+                retry_after_s=verdict.retry_after_s,
+            )

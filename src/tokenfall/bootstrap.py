@@ -1,0 +1,150 @@
+"""Settings -> a running server. The only place that chooses implementations."""
+
+import asyncio
+import gc
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tokenfall.api.access import AccessLog
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.app import App
+from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.cors import CORS
+from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.page import Page
+from tokenfall.api.probes import Probes
+from tokenfall.api.routes import chat_routes, page_routes, probe_routes, simulator_routes
+from tokenfall.api.routing import Route, Router
+from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
+from tokenfall.api.throttle import Throttle
+from tokenfall.chat.service import Chat, Defaults
+from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.server import Edge
+from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.history.memory import MemoryHistory
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.messages import Message
+from tokenfall.metrics import Metrics
+from tokenfall.pacing.clock import WheelClock
+from tokenfall.pacing.grammar import Simulation, Spread, parse
+from tokenfall.pacing.ticker import Ticker
+from tokenfall.ports import Engine
+from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, Settings
+
+if TYPE_CHECKING:
+    from tokenfall.engines.upstream import UpstreamEngine
+
+LOOP_GAP = Simulation(gap=Spread(0.2))
+"""`/stream-loop` without a word from anybody."""
+
+
+class Server:
+    """A server that is wired but not yet listening. Make it inside the event loop that will run it."""
+
+    def __init__(self, settings: Settings, write_access: Callable[[str], object] | None, *, json_logs: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self.settings = settings
+        self.metrics = Metrics()
+        self.ticker = Ticker(loop, self.metrics.ticker_late_s)
+        self.clock = WheelClock(self.ticker, loop)
+        self._upstream: UpstreamEngine | None = None
+        self._access = AccessLog(write_access, self.ticker, as_json=json_logs) if write_access else None
+        self.app = self._app()
+        self.edge = Edge(self.app, wheel=self.ticker, bounds=_bounds(settings), metrics=self.metrics, loop=loop)
+
+    async def start(self) -> list[tuple[str, int]]:
+        """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
+        addresses = await self.edge.listen(self.settings.host, self.settings.port)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(10_000, 20, 50)
+        return addresses
+
+    async def stop(self) -> None:
+        """Drain, then free everything."""
+        self.app.draining = True
+        await self.edge.drain(self.settings.drain_timeout)
+        if self._upstream is not None:
+            await self._upstream.close()
+        if self._access is not None:
+            self._access.flush()
+        self.ticker.close()
+
+    def _app(self) -> App:
+        settings = self.settings
+        keys = Keys(settings.api_key)
+        unprotected = settings.upstream is not None and not keys
+        app = App(
+            Router(self._routes(keys)),
+            keys=keys,
+            cors=CORS(settings.cors_origins, loopback_only=unprotected),
+            metrics=self.metrics,
+            access=self._access,
+        )
+        if settings.rate_limit_rps > 0:
+            limiter = MemoryLimiter(settings.rate_limit_rps, settings.rate_limit_burst, now=self.ticker.now)
+            app.throttle = Throttle(limiter, proxies=TrustedProxies(settings.trusted_proxies), metrics=self.metrics)
+        if unprotected:
+            app.loopback_only = LoopbackOnly(check_host=settings.host in LOOPBACK_HOSTS)
+        return app
+
+    def _routes(self, keys: Keys) -> list[Route]:
+        settings = self.settings
+        sim = parse(settings.sim)
+        loop = LOOP_GAP if settings.sim == DEFAULT_SIM else LOOP_GAP.overlay(sim)
+        history = MemoryHistory(limit=settings.history_limit, max_bytes=settings.history_memory)
+        system = Message("system", settings.system_prompt) if settings.system_prompt else None
+        defaults = Defaults(
+            model=settings.model,
+            max_tokens=settings.max_tokens,
+            system=system,
+            context_messages=settings.context_messages,
+        )
+        chat = Chat(self._engine(sim), history, defaults=defaults)
+        return [
+            *chat_routes(ChatRoutes(chat, keys)),
+            *simulator_routes(
+                sse=sse_stream(sim),
+                ndjson=ndjson_stream(sim),
+                loop=loop_stream(loop),
+                data=DataDocument(sim, self.clock),
+            ),
+            *probe_routes(Probes(self.metrics, lambda: self.app.draining)),
+            *page_routes(Page()),
+        ]
+
+    def _engine(self, sim: Simulation) -> Engine:
+        simulated = SimulatedEngine(self.clock, sim)
+        settings = self.settings
+        if settings.upstream is None:
+            return simulated
+        # aiohttp costs 10 MiB and a tenth of a second: only who has an upstream pays.
+        from tokenfall.engines.choice import EngineByModel  # noqa: PLC0415
+        from tokenfall.engines.upstream import UpstreamEngine, UpstreamTimeouts  # noqa: PLC0415
+
+        timeouts = UpstreamTimeouts(
+            connect_s=settings.upstream_connect_timeout,
+            first_token_s=settings.upstream_first_token_timeout,
+            next_token_s=settings.upstream_next_token_timeout,
+            total_s=settings.upstream_total_timeout,
+        )
+        self._upstream = UpstreamEngine(
+            settings.upstream,
+            settings.upstream_key,
+            timeouts=timeouts,
+            wheel=self.ticker,
+            metrics=self.metrics,
+        )
+        return EngineByModel(simulated=simulated, upstream=self._upstream)
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        header_timeout_s=settings.header_timeout,
+        body_timeout_s=settings.body_timeout,
+        idle_timeout_s=settings.idle_timeout,
+        stall_timeout_s=settings.stall_timeout,
+        max_head_bytes=settings.max_head,
+        max_body_bytes=settings.max_body,
+        max_connections=settings.max_connections,
+    )

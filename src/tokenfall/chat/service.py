@@ -1,0 +1,134 @@
+"""The chat: a question becomes a turn, a turn is answered and kept.
+
+Called by `tokenfall.api.chat`. It knows engines and stores by their ports, and must never know a wire format, a
+status code or a socket.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from os import urandom
+from time import time
+
+from msgspec import Struct
+
+from tokenfall.chat.context import context
+from tokenfall.errors import NotFound
+from tokenfall.events import Delta, Event, Finished
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.ports import Conversation, ConversationInfo, Engine, HistoryStore, Turn
+
+
+class Defaults(Struct, frozen=True, kw_only=True):
+    """What holds where the caller does not say. `context_messages` counts messages sent to the model."""
+
+    model: str
+    max_tokens: int
+    system: Message | None
+    context_messages: int
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What a caller asks. `system` replaces the default system prompt for this turn."""
+
+    conversation: Conversation
+    message: Message
+    system: Message | None = None
+    model: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    simulation: str = ""
+
+
+class Chat:
+    """Answers questions within conversations."""
+
+    def __init__(self, engine: Engine, history: HistoryStore, *, defaults: Defaults) -> None:
+        self._engine = engine
+        self._history = history
+        self._defaults = defaults
+
+    async def begin(self, question: Question) -> "Answering":
+        """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises."""
+        defaults = self._defaults
+        turns = await self._history.turns(question.conversation, defaults.context_messages // 2)
+        request = ChatRequest(
+            messages=context(
+                turns or (),
+                question.message,
+                system=question.system or defaults.system,
+                limit=defaults.context_messages,
+            ),
+            model=question.model or defaults.model,
+            max_tokens=question.max_tokens or defaults.max_tokens,
+            temperature=question.temperature,
+            simulation=question.simulation,
+        )
+        return Answering(self._engine, self._history, conversation=question.conversation, request=request)
+
+    async def history(self, conversation: Conversation, *, may_be_new: bool) -> Sequence[Turn]:
+        """All that is kept of a conversation. Raises `NotFound`, unless it may not have begun yet."""
+        turns = await self._history.turns(conversation)
+        if turns is None and not may_be_new:
+            raise NotFound("there is no such conversation")
+        return turns or ()
+
+    async def clear(self, conversation: Conversation, *, may_be_new: bool) -> None:
+        """Forget a conversation. Raises `NotFound`, unless it may not have begun yet."""
+        if not await self._history.clear(conversation) and not may_be_new:
+            raise NotFound("there is no such conversation")
+
+    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
+        """Those of `owner`, the most recently active first."""
+        return await self._history.conversations(owner)
+
+
+class Answering:
+    """A turn under way. `id` is known before the first token."""
+
+    def __init__(
+        self, engine: Engine, history: HistoryStore, *, conversation: Conversation, request: ChatRequest
+    ) -> None:
+        self.id = f"turn_{urandom(12).hex()}"
+        self.conversation = conversation
+        self._engine = engine
+        self._history = history
+        self._request = request
+        self._said: list[str] = []
+        self._asked_at = time()
+
+    async def events(self) -> AsyncGenerator[Event, None]:
+        """The engine's events. The turn is kept before `Finished` is handed on.
+
+        When the engine fails or the consumer leaves (by closing this iterator or cancelling its task), what was said by
+        then is kept as interrupted; a turn in which nothing was said is not kept.
+        """
+        said = self._said
+        finished = False
+        events = self._engine.reply(self._request)
+        try:
+            async for event in events:
+                if isinstance(event, Delta):
+                    said.append(event.text)
+                else:
+                    await self._save(event)
+                    finished = True
+                yield event
+        finally:
+            if not finished:
+                await events.aclose()
+                if said:
+                    await self._save(None)
+
+    async def _save(self, finished: Finished | None) -> None:
+        """Keep the turn, as one unit; interrupted when it did not finish."""
+        turn = Turn(
+            id=self.id,
+            question=self._request.messages[-1],
+            answer=Message("assistant", "".join(self._said)),
+            status="complete" if finished else "interrupted",
+            model=(finished.model if finished else "") or self._request.model,
+            asked_at=self._asked_at,
+            answered_at=time(),
+            finish_reason=finished.reason if finished else None,
+            usage=finished.usage if finished else None,
+        )
+        await self._history.append(self.conversation, turn)

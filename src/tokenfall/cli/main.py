@@ -1,0 +1,40 @@
+"""Reads the command line and hands it to a command."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from tokenfall.cli.lean import without_tls
+from tokenfall.settings import InvalidSetting, load
+
+USAGE_ERROR = 2
+ENV_FILE = ".env"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    flags: dict[str, str | None] = {}
+    if words != ["serve"]:  # argparse and its parser cost 0.8 MiB for good, which a container's command line spares
+        from tokenfall.cli.arguments import parse  # noqa: PLC0415
+
+        flags = parse(words)
+    try:
+        settings = load(flags, os.environ, env_file())
+    except InvalidSetting as error:
+        print(f"tokenfall: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    if settings.upstream is None:
+        without_tls()
+    from tokenfall.cli.serve import serve  # noqa: PLC0415 - it loads the event loop
+
+    return serve(settings)
+
+
+def env_file() -> dict[str, str | None]:
+    """What `.env` in the working directory says, nothing when there is none."""
+    if not os.path.isfile(ENV_FILE):
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - only who has a .env pays for reading one
+
+    return dict(dotenv_values(ENV_FILE))

@@ -1,0 +1,33 @@
+"""What the edge asks of the program behind it."""
+
+from collections.abc import Coroutine
+from typing import Any, Literal, Protocol
+
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, Response
+
+Outcome = Literal["complete", "left", "stalled", "cut", "failed"]
+"""How an answer ended: whole; the client left; the client stopped reading; cut by the drain; broken by an error."""
+
+
+class Application(Protocol):
+    """One for a process. None of its methods may block or raise; `answer`'s coroutine may raise only on a defect."""
+
+    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        """The answer, at once or from a coroutine. The coroutine is cancelled when the client leaves.
+
+        Lines to add to the answer's head, ready to send, go to `request.reply_headers`.
+        """
+        ...
+
+    def refuse(self, request: Request | None, status: int, *, detail: str) -> Response:
+        """The answer to what the edge itself refuses; `request` is None when none could be read."""
+        ...
+
+    def crashed(self, request: Request, error: Exception) -> Response:
+        """The answer when a coroutine of `answer` raised; called from within its `except`."""
+        ...
+
+    def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
+        """An answer is over: for logs and metrics. `request` keeps neither headers nor body by now."""
+        ...

@@ -1,0 +1,31 @@
+"""What the edge allows: sizes in bytes, times in seconds."""
+
+from msgspec import Struct
+
+
+class Bounds(Struct, frozen=True, kw_only=True):
+    """All limits of connections. Deadlines are absolute from where they begin, not moved by bytes that arrive."""
+
+    header_timeout_s: float = 10.0
+    """From accept, or from the first byte of a later request, to the end of the head."""
+    body_timeout_s: float = 30.0
+    """From the end of the head to the end of the body."""
+    idle_timeout_s: float = 75.0
+    """Between two requests of a connection."""
+    stall_timeout_s: float = 30.0
+    """How long a reader may take nothing before its connection is reset."""
+    linger_timeout_s: float = 2.0
+    """How long what a refused client still sends is read away, so that it sees the refusal and no reset."""
+    half_close_grace_s: float = 1.0
+    """How long an endless stream goes on after the client closed its side."""
+    heartbeat_s: float = 15.0
+    """How often a live stream says that it is alive while its first frame is awaited."""
+    max_head_bytes: int = 16_384
+    max_target_bytes: int = 8_192
+    max_headers: int = 100
+    max_body_bytes: int = 1_048_576
+    max_connections: int = 20_000
+    pipeline_bytes: int = 16_384
+    """What may wait unread of further requests while one is answered; then reading pauses."""
+    send_buffer_bytes: int = 16_384
+    """SO_SNDBUF: a default socket would take 3.9 MB for a reader that stops."""

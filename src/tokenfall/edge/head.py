@@ -1,0 +1,113 @@
+"""Bytes of a request's head -> `Request`. No I/O; strict where a mistake could smuggle a second request.
+
+A head is cut at its blank line by the connection and parsed whole, so one httptools parser serves all
+connections of a process and none holds a parser of its own. Source: RFC 9112, sections 2 to 6.
+"""
+
+import re
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+
+from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.request import Refusal, Request
+
+_HOST = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_ABSOLUTE = re.compile(rb"(?i:https?)://[^/?#]+")
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "DELETE", "OPTIONS")}
+_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
+
+
+class HeadParser:
+    """Parses one head at a time, always to its end: not to be shared between threads."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self._renew()
+
+    def parse(self, head: bytes) -> Request:
+        """`head` ends with its blank line. Raises `Refusal`."""
+        self._target = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._count = 0
+        parser = self._parser
+        try:
+            parser.feed_data(head)
+        except HttpParserUpgrade:
+            self._renew()  # it waits for another protocol; an Upgrade is ignored (RFC 9110, section 7.8)
+        except HttpParserError as error:
+            self._renew()
+            cause = error.__context__
+            if isinstance(cause, Refusal):
+                raise cause from None
+            raise Refusal(400, f"malformed request: {error}") from None
+        method = parser.get_method()
+        minor = _http_minor(head, method, target=self._target, version=parser.get_http_version())
+        target = _origin_form(method, self._target)
+        headers = self._headers
+        request = Request(_METHODS.get(method) or method.decode("ascii"), target, headers=headers, http_minor=minor)
+        _check_host(headers, minor)
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            self._renew()  # it waits for a body, which the connection reads itself
+        connection = headers.get(b"connection")
+        if connection is None:
+            request.keep_alive = minor == 1
+        else:
+            tokens = [token.strip() for token in connection.lower().split(b",")]
+            request.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
+        return request
+
+    def on_url(self, url: bytes) -> None:
+        """httptools: the request target."""
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """httptools: one header field."""
+        name = name.lower()
+        self._count += 1
+        if self._count > self._bounds.max_headers:
+            raise Refusal(431, f"more than {self._bounds.max_headers} header fields")
+        before = self._headers.get(name)
+        if before is not None:
+            if name in _ONCE:
+                raise Refusal(400, f"more than one {name.decode('latin-1')} header")
+            value = before + b", " + value
+        self._headers[name] = value
+
+    def _renew(self) -> None:
+        self._parser = HttpRequestParser(self)
+
+
+def _http_minor(head: bytes, method: bytes, *, target: bytes, version: str) -> int:
+    """0 or 1. httptools takes more than one space in a request line and versions we do not speak."""
+    if version not in ("1.1", "1.0"):
+        raise Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+    if not head.startswith(b"%b %b HTTP/%b\r\n" % (method, target, version.encode())):
+        raise Refusal(400, "malformed request line")
+    return 1 if version == "1.1" else 0
+
+
+def _origin_form(method: bytes, target: bytes) -> bytes:
+    """The target as path and query; RFC 9112, section 3.2."""
+    if target.startswith(b"/"):
+        if b"#" in target or not _TARGET.fullmatch(target):
+            raise Refusal(400, "malformed request target")
+        return target
+    if method == b"CONNECT":
+        raise Refusal(405, "CONNECT is not served here")
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    absolute = _ABSOLUTE.match(target)
+    if absolute is None or b"#" in target:
+        raise Refusal(400, "the request target must begin with /")
+    rest = target[absolute.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _check_host(headers: dict[bytes, bytes], minor: int) -> None:
+    host = headers.get(b"host")
+    if host is None:
+        if minor == 1:
+            raise Refusal(400, "a Host header is needed")
+    elif not _HOST.fullmatch(host):
+        raise Refusal(400, "malformed Host header")

@@ -1,0 +1,73 @@
+"""A request as the application sees it, and what the edge refuses.
+
+Percent signs are rare in what comes here, and the library that decodes them costs half a megabyte: it is imported when
+the first one comes.
+"""
+
+
+class Refusal(Exception):
+    """The edge answers this itself and closes. `status` is an HTTP status, `detail` may be shown to the client."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+class Request:
+    """One request. After its answer has begun, headers, query and body are empty: only what a log needs stays.
+
+    `headers` has lower-case names; a repeated header's values are joined by ", " (RFC 9110, section 5.3).
+    `client` is the peer's address without port. `started_s` is monotonic. `route` and `id` are the application's.
+    """
+
+    __slots__ = (
+        "body", "client", "headers", "http_minor", "id", "keep_alive", "method", "path", "query_string",
+        "reply_headers", "route", "started_s",
+    )  # fmt: skip
+
+    def __init__(self, method: str, target: bytes, *, headers: dict[bytes, bytes], http_minor: int) -> None:
+        path, _, query = target.partition(b"?")
+        self.method = method
+        self.path = path.decode("ascii") if b"%" not in path else _unquoted(path)
+        self.query_string = query
+        self.headers = headers
+        self.http_minor = http_minor
+        self.body = b""
+        self.keep_alive = True
+        self.client = ""
+        self.started_s = 0.0
+        self.route = ""
+        self.id = ""
+        self.reply_headers = b""
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value by its lower-case name, None when it was not sent."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query's pairs in their order, decoded; blank values are kept."""
+        text = self.query_string.decode("ascii")
+        if "%" in text or "+" in text:
+            from urllib.parse import parse_qsl  # noqa: PLC0415 - see the module's docstring
+
+            return parse_qsl(text, keep_blank_values=True)
+        pairs = (part.partition("=") for part in text.split("&") if part)
+        return [(name, value) for name, _, value in pairs]
+
+    def drop_content(self) -> None:
+        """Let go of what only the application's decision needed; the path too where a route names it."""
+        self.headers = _NOTHING
+        self.body = self.query_string = b""
+        if self.route:
+            self.path = self.route
+
+
+def _unquoted(path: bytes) -> str:
+    from urllib.parse import unquote  # noqa: PLC0415 - see the module's docstring
+
+    return unquote(path.decode("ascii"))
+
+
+_NOTHING: dict[bytes, bytes] = {}

@@ -1,0 +1,131 @@
+"""The three kinds of answers, and the one place where header lines become bytes."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
+
+Headers = Sequence[tuple[str, str]]
+
+_FORBIDDEN = str.maketrans("", "", "\r\n\0")
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Header lines, each with its end. Raises ValueError on CR, LF or NUL: nothing may add a header by its value."""
+    lines = []
+    for name, value in headers:
+        line = f"{name}: {value}"
+        if line.translate(_FORBIDDEN) != line:
+            raise ValueError(f"the header {name!r} holds a line break or NUL")
+        lines.append(line.encode("latin-1", "replace") + b"\r\n")
+    return b"".join(lines)
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` with its end."""
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk of the chunked coding; RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Response:
+    """A whole answer. One object may answer many requests: its head is rendered once.
+
+    204 and 304 have no body; a HEAD request gets the head alone.
+    """
+
+    __slots__ = ("body", "head", "status")
+
+    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: Headers = ()) -> None:
+        lines = [*headers]
+        if content_type:
+            lines.insert(0, ("content-type", content_type))
+        if status not in (204, 304):
+            lines.append(("content-length", str(len(body))))
+        self.status = status
+        self.body = body
+        self.head = status_line(status) + header_lines(lines)
+
+
+class StreamHead:
+    """Status and headers of a stream, rendered once and shared by all streams of a route."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, content_type: str, headers: Headers = ()) -> None:
+        anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
+        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
+
+
+class PacedStream:
+    """An answer whose frames and times are known ahead: no task, no timer of its own.
+
+    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
+    `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
+    the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
+    """
+
+    __slots__ = ("comment", "endless", "farewell", "frames", "gaps", "head")
+
+    def __init__(
+        self,
+        head: StreamHead,
+        frames: Callable[[bool], Iterator[bytes]],
+        *,
+        gaps: Iterator[float],
+        endless: bool = False,
+        comment: bytes = b"",
+        farewell: bytes = b"",
+    ) -> None:
+        self.head = head
+        self.frames = frames
+        self.gaps = gaps
+        self.endless = endless
+        self.comment = comment
+        self.farewell = farewell
+
+
+class LiveStream:
+    """An answer whose frames come when they come: the edge awaits them in a task, and closes it when the client leaves.
+
+    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `frames` raises
+    before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    """
+
+    __slots__ = ("comment", "failure", "farewell", "frames", "head")
+
+    def __init__(
+        self,
+        head: StreamHead,
+        frames: AsyncGenerator[bytes, None],
+        *,
+        failure: Callable[[Exception], bytes],
+        comment: bytes = b"",
+        farewell: bytes = b"",
+    ) -> None:
+        self.head = head
+        self.frames = frames
+        self.failure = failure
+        self.comment = comment
+        self.farewell = farewell
+
+
+Answer = Response | PacedStream | LiveStream
+
+
+class CutFrames:
+    """Frames cut once and kept in both codings, to be played by any number of streams."""
+
+    __slots__ = ("chunked", "plain")
+
+    def __init__(self, frames: Iterable[bytes]) -> None:
+        self.plain = tuple(frames)
+        self.chunked = tuple(map(chunk, self.plain))
+
+    def coded(self, chunked: bool) -> tuple[bytes, ...]:
+        """All frames, in chunked coding or plain."""
+        return self.chunked if chunked else self.plain

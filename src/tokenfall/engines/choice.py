@@ -1,0 +1,20 @@
+"""Chooses between the simulator and an upstream by the model's name."""
+
+from collections.abc import AsyncGenerator
+
+from tokenfall.engines.simulated import is_simulated
+from tokenfall.events import Event
+from tokenfall.messages import ChatRequest
+from tokenfall.ports import Engine
+
+
+class EngineByModel:
+    """Sends models named `sim` or `sim:...` to `simulated`, all others to `upstream`."""
+
+    def __init__(self, *, simulated: Engine, upstream: Engine) -> None:
+        self._simulated = simulated
+        self._upstream = upstream
+
+    def reply(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        engine = self._simulated if is_simulated(request.model) else self._upstream
+        return engine.reply(request)

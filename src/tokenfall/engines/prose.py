@@ -1,0 +1,26 @@
+"""What the simulator says, cut into words once."""
+
+from collections.abc import Iterator
+from itertools import chain, islice, repeat
+
+PARAGRAPH = (
+    "Large language models do not hand over an answer; they let it fall, one token after another, and whoever builds "
+    "on them has to catch it. A page must paint words while they arrive. A gateway must pass each of them on at once, "
+    "hold nothing back, and notice when the reader has gone. A test must be able to ask for the same stream twice. "
+    "This paragraph is such a stream: its words were cut and framed before the first visitor came, so that each of "
+    "them costs one write and nothing else. Watch how evenly they come, break the connection in the middle, open a "
+    "thousand of them, and see what your own side of the wire makes of it."
+)
+
+WORDS = tuple(PARAGRAPH.split())
+
+
+def tokens(count: int) -> Iterator[str]:
+    """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it."""
+    words = islice(chain.from_iterable(repeat(WORDS)), count)
+    return (f" {word}" if number else word for number, word in enumerate(words))
+
+
+def count_tokens(text: str) -> int:
+    """How many tokens `text` counts as where no provider counts: its words."""
+    return len(text.split())

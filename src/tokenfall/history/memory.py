@@ -1,0 +1,66 @@
+"""History in this process's memory: bounded in messages and in bytes, gone when the process ends."""
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from itertools import islice
+
+from tokenfall.ports import Conversation, ConversationInfo, Turn
+
+TURN_OVERHEAD_BYTES = 600
+"""What a turn's objects cost besides its text, so that a million empty turns are bounded too."""
+
+
+def size_bytes(turn: Turn) -> int:
+    """About how much memory `turn` holds."""
+    return TURN_OVERHEAD_BYTES + len(turn.question.content.encode()) + len(turn.answer.content.encode())
+
+
+class MemoryHistory:
+    """Keeps at most `limit` messages a conversation and `max_bytes` in all, dropping whole turns, oldest first.
+
+    When all conversations together grow too large, the one that was quiet for longest gives.
+    """
+
+    def __init__(self, *, limit: int, max_bytes: int) -> None:
+        self._max_turns = max(1, limit // 2)
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._conversations: OrderedDict[Conversation, deque[Turn]] = OrderedDict()
+
+    async def append(self, conversation: Conversation, turn: Turn) -> None:
+        turns = self._conversations.setdefault(conversation, deque())
+        self._conversations.move_to_end(conversation)
+        turns.append(turn)
+        self._bytes += size_bytes(turn)
+        while len(turns) > self._max_turns:
+            self._drop_oldest(conversation)
+        while self._bytes > self._max_bytes and not self._holds_only(turn):
+            self._drop_oldest(next(iter(self._conversations)))
+
+    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
+        turns = self._conversations.get(conversation)
+        if turns is None:
+            return None
+        first = 0 if last is None else max(0, len(turns) - last)
+        return list(islice(turns, first, None))
+
+    async def clear(self, conversation: Conversation) -> bool:
+        turns = self._conversations.pop(conversation, None)
+        self._bytes -= sum(size_bytes(turn) for turn in turns or ())
+        return turns is not None
+
+    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
+        return [
+            ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns))
+            for conversation, turns in reversed(self._conversations.items())
+            if conversation.owner == owner
+        ]
+
+    def _holds_only(self, turn: Turn) -> bool:
+        return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
+
+    def _drop_oldest(self, conversation: Conversation) -> None:
+        turns = self._conversations[conversation]
+        self._bytes -= size_bytes(turns.popleft())
+        if not turns:
+            del self._conversations[conversation]

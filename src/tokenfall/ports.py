@@ -1,0 +1,148 @@
+"""The borders between what Tokenfall decides and how it is done.
+
+Each Protocol is documented here once; an implementation repeats nothing. Only `tokenfall.bootstrap` chooses
+implementations.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from tokenfall.events import Event, FinishReason, Usage
+from tokenfall.messages import ChatRequest, Message
+
+
+class Timed(Protocol):
+    """Something that waits on a wheel."""
+
+    slot: "dict[Timed, None] | None"
+    """Where it waits, None while it waits for nothing. Written by the wheel alone."""
+
+    def due(self, now_s: float) -> float | None:
+        """Act, and return the next deadline, or None to leave the wheel. Called once for each deadline.
+
+        `now_s` is the wheel's monotonic time. Must not block. An exception is logged and ends this entry only.
+        """
+        ...
+
+
+class Wheel(Protocol):
+    """One timer for everything that waits: the next token of each stream and each deadline of a connection."""
+
+    def now(self) -> float:
+        """Monotonic seconds, the scale of every deadline."""
+        ...
+
+    def join(self, entry: Timed, deadline_s: float) -> None:
+        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. An entry that waits is moved."""
+        ...
+
+    def leave(self, entry: Timed) -> None:
+        """Forget the entry at once; harmless when it does not wait."""
+        ...
+
+
+class Clock(Protocol):
+    """Time for code that awaits."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        ...
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        """Return at `deadline_s`, at once when it has passed. Cancelling frees everything."""
+        ...
+
+
+class Engine(Protocol):
+    """Where tokens come from."""
+
+    def reply(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+        """Answer `request`: `Delta` after `Delta`, then one `Finished`.
+
+        Raises a `TokenfallError` when it cannot answer or cannot go on. Closing the iterator (or cancelling the
+        task that awaits it) ends all work for the answer, an upstream connection within 250 ms.
+        """
+        ...
+
+
+class Conversation(Struct, frozen=True):
+    """Whose conversation, and which. `owner` is the fingerprint of an API key, "" where no key is asked for."""
+
+    owner: str
+    id: str
+
+
+TurnStatus = Literal["complete", "interrupted"]
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds."""
+
+    id: str
+    question: Message
+    answer: Message
+    status: TurnStatus
+    model: str
+    asked_at: float
+    answered_at: float
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+
+
+class ConversationInfo(Struct, frozen=True):
+    """One line of a list of conversations. `last_activity` is in Unix seconds."""
+
+    id: str
+    last_activity: float
+    messages: int
+
+
+class HistoryStore(Protocol):
+    """Where conversations live. A turn is two messages and is kept or dropped whole."""
+
+    async def append(self, conversation: Conversation, turn: Turn) -> None:
+        """Keep `turn` as the newest; when this returns, it is kept as safely as the store promises.
+
+        Oldest turns are dropped so that a conversation holds no more than the store's limit of messages.
+        """
+        ...
+
+    async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
+        """The newest `last` turns (all for None), oldest first; None when there is no such conversation."""
+        ...
+
+    async def clear(self, conversation: Conversation) -> bool:
+        """Forget the conversation; False when there was none."""
+        ...
+
+    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
+        """All conversations of `owner`, the most recently active first."""
+        ...
+
+
+class Verdict(Struct, frozen=True, gc=False):
+    """What a limiter says. `remaining` whole requests may follow at once; `retry_after_s` is 0 when allowed.
+
+    `reset_s` is the time until the whole burst is there again.
+    """
+
+    allowed: bool
+    remaining: int
+    retry_after_s: float
+    reset_s: float
+
+
+class RateLimiter(Protocol):
+    """Who may go now."""
+
+    burst: int
+    """How many requests may come at once."""
+
+    rate: float
+    """How many requests a second come back."""
+
+    async def take(self, client: str) -> Verdict:
+        """Spend one request of `client`, whatever string tells clients apart. A refusal spends nothing."""
+        ...

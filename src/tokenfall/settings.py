@@ -1,0 +1,296 @@
+"""All settings, once: flags, environment names, help and `docs/settings.md` derive from the fields of `Settings`.
+
+A field `rate_limit_rps` is the flag `--rate-limit-rps` and the environment's `RATE_LIMIT_RPS`. Flag before
+environment before `.env` before default. Only `bootstrap` and `cli` read settings.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.pacing import grammar
+
+DEFAULT_SIM = "gap=100ms"
+GROQ_URL = "https://api.groq.com/openai/v1"
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value that it does not take; the message is one line that names all three."""
+
+
+class Kind(Struct, frozen=True):
+    """How a setting's text is read: `read` raises ValueError on what it does not take, `takes` says what it does."""
+
+    read: Callable[[str], Any]
+    takes: str
+
+
+class Setting(Struct, frozen=True):
+    """What a field says besides its type: how it is read, what it is for, whether its value must never be shown."""
+
+    kind: Kind
+    help: str
+    secret: bool = False
+    flag: bool = True
+
+
+def _integer(least: int, most: int) -> Kind:
+    def read(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not least <= value <= most:
+            raise ValueError(text)
+        return value
+
+    return Kind(read, f"an integer from {least} to {most}")
+
+
+def _number(text: str) -> float:
+    value = float(text) if text.isascii() and text.replace(".", "", 1).isdigit() else -1.0
+    if not 0 <= value <= 1e6:
+        raise ValueError(text)
+    return value
+
+
+def _duration(text: str) -> float:
+    value = grammar.seconds(text)
+    if value == 0:
+        raise ValueError(text)
+    return value
+
+
+def _size(text: str) -> int:
+    for unit, factor in (("KiB", 1024), ("MiB", 1024**2), ("GiB", 1024**3), ("", 1)):
+        digits = text.removesuffix(unit)
+        if text.endswith(unit) and digits.isascii() and digits.isdigit() and 0 < int(digits) * factor <= 1024**4:
+            return int(digits) * factor
+    raise ValueError(text)
+
+
+def _one_of(*words: str) -> Kind:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Kind(read, "one of " + ", ".join(words) if len(words) > 1 else words[0])
+
+
+def _boolean(text: str) -> bool:
+    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+
+
+def _list(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
+    def read_all(text: str) -> tuple[Any, ...]:
+        values = tuple(read(part.strip()) for part in text.split(",") if part.strip())
+        if not values:
+            raise ValueError(text)
+        return values
+
+    return read_all
+
+
+def _api_key(text: str) -> str:
+    digest = text.removeprefix("sha256:")
+    if text != digest and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
+        raise ValueError("a key")
+    return text
+
+
+def _url(text: str) -> str:
+    scheme, _, rest = text.partition("://")
+    if scheme not in ("http", "https") or not rest or "@" in rest or any(c.isspace() for c in text):
+        raise ValueError(text)
+    return text
+
+
+def _origin(text: str) -> str:
+    scheme, separator, host = text.partition("://")
+    if text != "*" and (not separator or not scheme or not host or "/" in host):
+        raise ValueError(text)
+    return text
+
+
+def _network(text: str) -> str:
+    from ipaddress import ip_network  # noqa: PLC0415 - only who has proxies pays for it
+
+    return str(ip_network(text, strict=False))
+
+
+def _simulation(text: str) -> str:
+    try:
+        grammar.parse(text)
+    except InvalidRequest as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+TEXT = Kind(str, "a text")
+NUMBER = Kind(_number, "a number from 0 to 1000000")
+DURATION = Kind(_duration, "a duration above 0 with its unit, such as 250ms, 10s or 2m")
+SIZE = Kind(_size, "a number of bytes above 0, or such as 16KiB or 1MiB")
+BOOLEAN = Kind(_boolean, "true or false")
+API_KEYS = Kind(_list(_api_key), "keys parted by commas, each plain or sha256: and 64 hexadecimal digits")
+URL = Kind(_url, "an http or https address without user and password")
+ORIGINS = Kind(_list(_origin), "origins parted by commas such as https://example.com, or *")
+NETWORKS = Kind(_list(_network), "networks parted by commas such as 10.0.0.0/8")
+SIMULATION = Kind(_simulation, f"the simulator's grammar, key=value parted by commas; keys: {', '.join(grammar.KEYS)}")
+
+
+def setting(kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Meta:  # noqa: A002 - argparse's word
+    """The annotation of a field of `Settings`."""
+    return Meta(extra={"setting": Setting(kind, help, secret, flag)})
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything that can be set. Times in seconds, sizes in bytes once read."""
+
+    host: Annotated[str, setting(TEXT, "address to listen on")] = "127.0.0.1"
+    port: Annotated[int, setting(_integer(0, 65535), "port to listen on; 0 takes a free one")] = 8080
+    workers: Annotated[int, setting(_integer(1, 1), "processes that share the port")] = 1
+    api_key: Annotated[
+        tuple[str, ...],
+        setting(
+            API_KEYS,
+            "API keys asked of callers; a plain key on the command line can be seen by other users of the machine",
+            secret=True,
+        ),
+    ] = ()
+    allow_anonymous: Annotated[bool, setting(BOOLEAN, "serve an upstream beyond loopback without API_KEY")] = False
+    groq_api_key: Annotated[str | None, setting(TEXT, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)] = (
+        None
+    )
+    openai_api_key: Annotated[
+        str | None,
+        setting(TEXT, "key for UPSTREAM_URL when neither of the two above is set", secret=True, flag=False),
+    ] = None
+    upstream_url: Annotated[str | None, setting(URL, "base address of an OpenAI-compatible API to answer chats")] = None
+    upstream_api_key: Annotated[
+        str | None,
+        setting(TEXT, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False),
+    ] = None
+    model: Annotated[str, setting(TEXT, "model asked of the upstream")] = "llama-3.3-70b-versatile"
+    max_tokens: Annotated[int, setting(_integer(1, 1_000_000), "longest answer, in tokens")] = 1024
+    system_prompt: Annotated[str | None, setting(TEXT, "system message of every chat that brings none")] = None
+    rate_limit_rps: Annotated[
+        float, setting(NUMBER, "requests a second for each client address; 0 turns the limit off")
+    ] = 10.0
+    rate_limit_burst: Annotated[int, setting(_integer(1, 1_000_000), "requests that may come at once")] = 20
+    limits_url: Annotated[str, setting(_one_of("memory://"), "where rate limits are kept")] = "memory://"
+    trusted_proxies: Annotated[tuple[str, ...], setting(NETWORKS, "proxies whose X-Forwarded-For is believed")] = ()
+    cors_origins: Annotated[
+        tuple[str, ...],
+        setting(ORIGINS, "origins whose pages may read; unset: any, but only loopback with an upstream and no key"),
+    ] = ()
+    history_url: Annotated[str, setting(_one_of("memory://"), "where conversations are kept")] = "memory://"
+    history_limit: Annotated[int, setting(_integer(2, 1_000_000), "messages kept a conversation")] = 1000
+    history_memory: Annotated[int, setting(SIZE, "memory for all conversations of memory://")] = 16 * 1024**2
+    context_messages: Annotated[
+        int, setting(_integer(1, 10_000), "messages sent to the model besides the system message")
+    ] = 20
+    sim: Annotated[
+        str,
+        setting(
+            SIMULATION,
+            "default of the simulator, in its grammar; /stream-loop keeps 200ms unless this is set",
+        ),
+    ] = DEFAULT_SIM
+    log_level: Annotated[
+        str, setting(_one_of("debug", "info", "warning", "error"), "least severe log line written")
+    ] = "info"
+    log_format: Annotated[
+        str, setting(_one_of("auto", "json", "console"), "auto: console on a terminal, else json")
+    ] = "auto"
+    header_timeout: Annotated[float, setting(DURATION, "from accept to the end of a request's head")] = 10.0
+    body_timeout: Annotated[float, setting(DURATION, "from the head to the end of a request's body")] = 30.0
+    idle_timeout: Annotated[float, setting(DURATION, "between two requests of a connection")] = 75.0
+    stall_timeout: Annotated[float, setting(DURATION, "how long a reader may take nothing before it is reset")] = 30.0
+    drain_timeout: Annotated[float, setting(DURATION, "how long streams may finish after SIGTERM")] = 10.0
+    max_body: Annotated[int, setting(SIZE, "largest request body")] = 1024**2
+    max_head: Annotated[int, setting(SIZE, "largest request head")] = 16 * 1024
+    max_connections: Annotated[
+        int,
+        setting(_integer(1, 1_000_000), "connections at a time; never more than the descriptor limit allows"),
+    ] = 20_000
+    upstream_connect_timeout: Annotated[float, setting(DURATION, "connecting to the upstream")] = 5.0
+    upstream_first_token_timeout: Annotated[
+        float, setting(DURATION, "from the request to the upstream's first token")
+    ] = 30.0
+    upstream_next_token_timeout: Annotated[float, setting(DURATION, "between two tokens of the upstream")] = 15.0
+    upstream_total_timeout: Annotated[float, setting(DURATION, "a whole answer of the upstream")] = 300.0
+
+    @property
+    def upstream(self) -> str | None:
+        """The upstream's base address, None for the simulator."""
+        return self.upstream_url or (GROQ_URL if self.groq_api_key else None)
+
+    @property
+    def upstream_key(self) -> str | None:
+        """The key for the upstream."""
+        return self.upstream_api_key or self.groq_api_key or self.openai_api_key
+
+
+def described() -> dict[str, Setting]:
+    """Each field with what it says of itself, in order."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return {name: hints[name].__metadata__[0].extra["setting"] for name in Settings.__struct_fields__}
+
+
+def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.upper) -> Settings:
+    """Settings from texts by environment name, the first source that has one winning. Raises `InvalidSetting`.
+
+    An empty text counts as not set, as Compose files make them.
+    """
+    values: dict[str, Any] = {}
+    for field, about in described().items():
+        name = names(field)
+        text = next((source[name] for source in sources if source.get(name)), None)
+        if text is not None:
+            values[field] = _read(name, text, about=about)
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def shown(field: str, value: object) -> str:
+    """A default as a user would write it, for help and docs."""
+    if value is None or value == ():
+        return "none"
+    kind = described()[field].kind
+    if kind is DURATION:
+        return f"{value:g}s"
+    if kind is SIZE and isinstance(value, int):
+        return next(
+            f"{value // size}{unit}" for unit, size in (("MiB", 1024**2), ("KiB", 1024), ("", 1)) if value % size == 0
+        )
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def defaults() -> dict[str, Any]:
+    """Each field's default."""
+    return msgspec.structs.asdict(Settings())
+
+
+def _read(name: str, text: str, *, about: Setting) -> object:
+    try:
+        return about.kind.read(text)
+    except (ValueError, KeyError):
+        got = "a value that is not shown" if about.secret else repr(text[:80])
+        raise InvalidSetting(f"{name}: got {got}, takes {about.kind.takes}") from None
+
+
+def _check(settings: Settings) -> None:
+    """What settings say together."""
+    if (
+        settings.upstream
+        and not settings.api_key
+        and settings.host not in LOOPBACK_HOSTS
+        and not settings.allow_anonymous
+    ):
+        raise InvalidSetting(
+            f"HOST: got {settings.host!r} with an upstream and no API_KEY, which would serve your upstream to anybody; "
+            "takes a loopback address, or set API_KEY, or ALLOW_ANONYMOUS=true"
+        )

@@ -1,0 +1,65 @@
+/**
+ * The two questions the page asks: for an API key, and before it clears a conversation.
+ *
+ * It must never show a key, keep one the server refused, or open one dialog twice.
+ */
+
+import { keep, recall } from './kept.js';
+
+const KEY = 'key';
+
+/** Opens `dialog` and resolves to whether its form was submitted; Esc and Cancel are a no. */
+function ask(dialog) {
+  const form = dialog.querySelector('form');
+  const cancel = dialog.querySelector('button[type=button]');
+  return new Promise((resolve) => {
+    let agreed = false;
+    // Prevented, not method=dialog: the policy of the page forbids every form its action.
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      agreed = true;
+      dialog.close();
+    };
+    cancel.onclick = () => dialog.close();
+    dialog.onclose = () => resolve(agreed);
+    dialog.showModal();
+  });
+}
+
+export function confirmClear() {
+  return ask(document.querySelector('#clear-dialog'));
+}
+
+export class Keys {
+  #asking = null;
+
+  /** The key to send, or an empty string. */
+  get current() {
+    return recall(KEY);
+  }
+
+  /**
+   * Asks for a key after `refused` got a 401; resolves to whether there is another to try.
+   * Requests refused at the same time share one question.
+   */
+  renew(refused) {
+    if (this.current !== refused) return Promise.resolve(this.current !== '');
+    this.#asking ??= this.#ask(refused).finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  async #ask(refused) {
+    keep(KEY, '');
+    const input = document.querySelector('#key');
+    document.querySelector('#key-why').textContent = refused
+      ? 'The server did not accept this key. Try another.'
+      : 'This server answers only those who have a key.';
+    const agreed = await ask(document.querySelector('#key-dialog'));
+    const key = input.value.trim();
+    input.value = '';
+    if (agreed) keep(KEY, key);
+    return agreed;
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * What can go wrong with a request, and the page's own words for it.
+ *
+ * It must never show a status number or a server's text where the page has words of its own,
+ * and never put text anywhere: it only returns it.
+ */
+
+const WORDS_BY_STATUS = {
+  400: 'The server could not read this message.',
+  401: 'This server needs an API key.',
+  403: 'This key may not do that.',
+  404: 'The server does not know this conversation.',
+  409: 'This conversation is being answered elsewhere. Wait for that answer, then send again.',
+  413: 'This message is too long for the server. Shorten it, then send again.',
+  422: 'The server could not use this message.',
+  429: 'Too many requests.',
+  500: 'The server made a mistake.',
+  502: 'The model behind this server gave no usable answer. Try again.',
+  503: 'The server is busy or restarting.',
+  504: 'The model took too long to answer. Try again.',
+};
+
+const WORDS_BY_CODE = {
+  offline: 'You are offline. Send again when the connection is back.',
+  unreachable: 'The server cannot be reached. Check the connection, then try again.',
+  unexpected: 'Something other than the chat server answered. A proxy or a sign-in page may be in between.',
+  cut: 'The connection broke before the answer was complete.',
+  unreadable: 'The answer became unreadable and is not complete.',
+  page: 'This page made a mistake. Reload it, then try again.',
+  shutting_down: 'The server is shutting down; the answer is not complete.',
+};
+
+// Where the server's own sentence adds what the page cannot know.
+const DETAIL_HELPS = new Set([400, 403, 422]);
+const DETAIL_CHARACTERS = 300;
+
+export class Failure extends Error {
+  /** @param {string} code stable name, the server's or one of WORDS_BY_CODE */
+  constructor(code, { status = 0, detail = '', requestId = '', retryAfterS = null } = {}) {
+    super(code);
+    Object.assign(this, { code, status, detail, requestId, retryAfterS });
+  }
+
+  /** From a fetch or a read that threw: nothing but the browser knows why. */
+  static ofNetwork(begun) {
+    if (!navigator.onLine) return new Failure('offline');
+    return new Failure(begun ? 'cut' : 'unreachable');
+  }
+
+  /** From an answer other than 2xx; reads its problem+json (RFC 9457) where there is one. */
+  static async ofResponse(response) {
+    const problem = await response.json().catch(() => null);
+    return new Failure(textOf(problem?.code) || 'http', {
+      status: response.status,
+      detail: textOf(problem?.detail) || textOf(problem?.title),
+      requestId: textOf(problem?.request_id) || response.headers.get('X-Request-Id') || '',
+      retryAfterS: secondsOf(response.headers.get('Retry-After')),
+    });
+  }
+
+  /** From an `event: error` inside a stream that had begun. */
+  static ofEvent(error, requestId) {
+    return new Failure(textOf(error?.code) || 'error', { detail: textOf(error?.message), requestId });
+  }
+
+  /** Whether someone who runs the server would want to look for it: not what the reader can mend alone. */
+  get isOfServer() {
+    return this.status === 0 || this.status >= 500;
+  }
+
+  /** One or two sentences for the reader. */
+  get words() {
+    const own = WORDS_BY_STATUS[this.status] ?? WORDS_BY_CODE[this.code];
+    const said = this.detail.slice(0, DETAIL_CHARACTERS);
+    if (own) return DETAIL_HELPS.has(this.status) && said ? `${own} It says: ${said}` : own;
+    const what = this.status ? 'The server refused.' : 'The answer broke off and is not complete.';
+    return said ? `${what} The server says: ${said}` : what;
+  }
+}
+
+function textOf(value) {
+  return typeof value === 'string' ? value : '';
+}
+
+/** Retry-After (RFC 9110, section 10.2.3) in whole seconds from now: a number, a date, or null for junk. */
+export function secondsOf(header, nowMs = Date.now()) {
+  if (!header) return null;
+  if (/^\d+$/.test(header.trim())) return Number(header);
+  const untilMs = Date.parse(header);
+  return Number.isNaN(untilMs) ? null : Math.max(0, Math.ceil((untilMs - nowMs) / 1000));
+}

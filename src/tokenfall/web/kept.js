@@ -1,0 +1,28 @@
+/**
+ * The two things this page remembers, the API key and the draft, for this tab only.
+ *
+ * It must never use localStorage or cookies, and never fail: where the browser forbids storage,
+ * values live as long as the page does.
+ */
+
+const PREFIX = 'tokenfall:';
+const inMemory = new Map();
+
+export function recall(name) {
+  try {
+    return sessionStorage.getItem(PREFIX + name) ?? inMemory.get(name) ?? '';
+  } catch {
+    return inMemory.get(name) ?? '';
+  }
+}
+
+/** Keeps `value` under `name`; an empty value forgets it. */
+export function keep(name, value) {
+  inMemory.set(name, value);
+  try {
+    if (value) sessionStorage.setItem(PREFIX + name, value);
+    else sessionStorage.removeItem(PREFIX + name);
+  } catch {
+    // Storage is forbidden or full: the copy in memory serves until the page is left.
+  }
+}

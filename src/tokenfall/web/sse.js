@@ -1,0 +1,47 @@
+/**
+ * Bytes to server-sent events, after the WHATWG HTML standard, section 9.2.6.
+ *
+ * It carries over whatever a read cut: a character, a line, a CRLF, an event.
+ * It must never touch the network, the DOM or a clock, nor know what the data means;
+ * and never hand out an event whose blank line has not arrived.
+ */
+
+const LINE_END = /\r\n|\n|\r/g;
+
+export class SSEDecoder {
+  #characters = new TextDecoder(); // UTF-8; drops a leading byte order mark, as the standard asks
+  #line = ''; // the start of a line whose end has not come
+  #afterCR = false; // the last read ended in CR: a LF that comes next belongs to it
+  #type = '';
+  #data = [];
+
+  /** Takes the bytes of one read and returns the events they complete: [{ type, data }]. */
+  push(bytes) {
+    let text = this.#characters.decode(bytes, { stream: true });
+    if (text === '') return [];
+    if (this.#afterCR && text[0] === '\n') text = text.slice(1);
+    this.#afterCR = text.endsWith('\r');
+
+    const events = [];
+    const lines = text.split(LINE_END);
+    lines[0] = this.#line + lines[0];
+    this.#line = lines.pop();
+    for (const line of lines) this.#takeLine(line, events);
+    return events;
+  }
+
+  #takeLine(line, events) {
+    if (line === '') {
+      if (this.#data.length > 0) events.push({ type: this.#type || 'message', data: this.#data.join('\n') });
+      this.#type = '';
+      this.#data = [];
+      return;
+    }
+    const colon = line.indexOf(':');
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
+    if (field === 'data') this.#data.push(value);
+    else if (field === 'event') this.#type = value;
+    // A comment (an empty field), id and retry say nothing to a reader that does not reconnect.
+  }
+}

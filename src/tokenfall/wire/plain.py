@@ -1,0 +1,145 @@
+"""Tokenfall's own dialect: `POST /chat`, `/stream-sse`, `/stream-ndjson` and `/stream-loop`. Pure."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import Message
+from tokenfall.ports import ConversationInfo, Turn
+from tokenfall.wire import ndjson, sse
+
+ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}$")]
+"""Letters, digits and `._:@-`, 1 to 64 of them."""
+
+DEFAULT_CONVERSATION = "default"
+
+_encode = msgspec.json.encode
+
+
+class ChatBody(Struct, frozen=True):
+    """The body of `POST /chat`. Fields that are not listed are accepted and ignored."""
+
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
+    stream: bool = True
+    conversation: ConversationId = DEFAULT_CONVERSATION
+    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+
+    @property
+    def question(self) -> Message:
+        """The last user's message: the new turn. Raises `InvalidRequest`."""
+        for message in reversed(self.messages):
+            if message.role == "user" and message.content.strip():
+                return message
+        raise InvalidRequest("messages must hold a user's message that says something: the new turn")
+
+    @property
+    def system(self) -> Message | None:
+        """A leading system message."""
+        return self.messages[0] if self.messages[0].role == "system" else None
+
+
+class _Token(Struct, frozen=True):
+    content: str
+    finish: bool
+
+
+class _Usage(Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+_chat_decoder = msgspec.json.Decoder(ChatBody)
+_id_decoder: Any = msgspec.json.Decoder(ConversationId)
+
+
+def decode_chat(body: bytes) -> ChatBody:
+    """Read the body of `POST /chat`. Raises `InvalidRequest` naming the field and what it takes."""
+    try:
+        chat = _chat_decoder.decode(body)
+        for message in chat.messages:
+            message.content.encode()  # a lone surrogate parses, but is no text
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise InvalidRequest("a message's content holds a lone surrogate, which is no character") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not what POST /chat takes: {error}") from None
+    return chat
+
+
+def conversation_id(text: str) -> str:
+    """`text` if it is a conversation's id. Raises `InvalidRequest`."""
+    try:
+        checked: str = msgspec.convert(text, ConversationId)
+    except msgspec.ValidationError:
+        raise InvalidRequest("conversation takes 1 to 64 letters, digits or any of . _ : @ -") from None
+    return checked
+
+
+def content_frame(text: str) -> bytes:
+    """A token of `POST /chat`."""
+    return b'data: {"content":%b}\n\n' % _encode(text)
+
+
+def error_frame(code: str, message: str) -> bytes:
+    """The end of an SSE stream that is not whole."""
+    return sse.frame(_encode({"error": {"code": code, "message": message}}), "error")
+
+
+def error_line(code: str, message: str) -> bytes:
+    """The end of an NDJSON stream that is not whole."""
+    return ndjson.frame(_encode({"error": message, "code": code}))
+
+
+def token_document(text: str, *, finish: bool = False) -> bytes:
+    """What `/stream-sse` and `/stream-ndjson` say for each word."""
+    return _encode(_Token(text, finish))
+
+
+def whole_answer(text: str, finished: Finished, *, conversation: str) -> bytes:
+    """The answer to `POST /chat` with `"stream": false`."""
+    return _encode(
+        {
+            "content": text,
+            "finish_reason": finished.reason,
+            "usage": _usage(finished.usage),
+            "model": finished.model,
+            "conversation": conversation,
+        }
+    )
+
+
+def history(turns: list[Turn]) -> bytes:
+    """The answer to `GET /history`: messages, oldest first."""
+    return _encode([document for turn in turns for document in _messages(turn)])
+
+
+def conversation_list(conversations: list[ConversationInfo]) -> bytes:
+    """The answer to `GET /conversations`."""
+    return _encode(conversations)
+
+
+def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
+    answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
+    question |= {"turn": turn.id, "created": turn.asked_at}
+    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
+    if turn.status != "complete":
+        answer["status"] = turn.status
+    if turn.finish_reason is not None:
+        answer["finish_reason"] = turn.finish_reason
+    if turn.usage is not None:
+        answer["usage"] = _usage(turn.usage)
+    return question, answer
+
+
+def _usage(usage: Usage | None) -> _Usage | None:
+    if usage is None:
+        return None
+    return _Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)

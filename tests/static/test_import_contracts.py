@@ -1,0 +1,146 @@
+"""The import contracts of pyproject.toml catch what they are there to catch.
+
+Each case plants imports in an empty house with the rooms that the contracts name, and asks import-linter.
+The real code is held to the same contracts by `make lint`.
+"""
+
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINT_IMPORTS = Path(sysconfig.get_path("scripts")) / "lint-imports"
+LAYERS = "Imports point down only"
+PURITY = "Pure modules have no clock, no socket and no loop"
+
+MODULES = [
+    "__main__",
+    "api.routes",
+    "bootstrap",
+    "chat.turn",
+    "cli.serve",
+    "edge.connection",
+    "engines.simulated",
+    "errors",
+    "events",
+    "history.memory",
+    "limits.bucket",
+    "limits.memory",
+    "logs",
+    "messages",
+    "metrics",
+    "deadlines",
+    "pacing.grammar",
+    "pacing.ticker",
+    "pacing.timing",
+    "ports",
+    "settings",
+    "wire.sse",
+]
+PURE = ["errors", "events", "limits.bucket", "messages", "pacing.grammar", "pacing.timing", "wire.sse"]
+IMPURE = ["asyncio", "logging", "os", "socket", "time"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    package = tmp_path / "tokenfall"
+    for module in MODULES:
+        path = package.joinpath(*module.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        (path.parent / "__init__.py").touch()
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return package
+
+
+def plant(house: Path, module: str, *lines: str) -> None:
+    with house.joinpath(*module.split(".")).with_suffix(".py").open("a", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+
+
+def lint(house: Path) -> subprocess.CompletedProcess[str]:
+    command = [str(LINT_IMPORTS), "--no-cache", "--no-logo"]
+    return subprocess.run(command, cwd=house.parent, capture_output=True, text=True, check=False)
+
+
+def broken_contracts(house: Path) -> set[str]:
+    run = lint(house)
+    broken = {name for name in (LAYERS, PURITY) if f"{name} BROKEN" in run.stdout}
+    kept = {name for name in (LAYERS, PURITY) if f"{name} KEPT" in run.stdout}
+    assert broken | kept == {LAYERS, PURITY}, run.stdout + run.stderr
+    assert (run.returncode != 0) == bool(broken)
+    return broken
+
+
+def test_the_arrows_of_the_design_are_free(house: Path) -> None:
+    plant(house, "__main__", "import tokenfall.cli.serve")
+    plant(house, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
+    plant(house, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
+    plant(house, "api.routes", "import tokenfall.chat.turn", "import tokenfall.edge.connection")
+    plant(house, "chat.turn", "import tokenfall.history.memory", "import tokenfall.ports")
+    plant(house, "engines.simulated", "import tokenfall.pacing.timing", "import tokenfall.wire.sse")
+    plant(house, "edge.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
+    plant(house, "messages", "import tokenfall.errors")
+    plant(house, "events", "import tokenfall.messages")
+    plant(house, "pacing.ticker", "import time", "import tokenfall.pacing.timing")
+
+    assert broken_contracts(house) == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"),
+    [
+        ("bootstrap", "cli.serve"),
+        ("settings", "bootstrap"),
+        ("api.routes", "settings"),
+        ("chat.turn", "settings"),
+        ("engines.simulated", "settings"),
+        ("engines.simulated", "history.memory"),
+        ("history.memory", "limits.memory"),
+        ("limits.memory", "chat.turn"),
+        ("wire.sse", "pacing.timing"),
+        ("pacing.ticker", "edge.connection"),
+        ("edge.connection", "wire.sse"),
+        ("edge.connection", "api.routes"),
+        ("metrics", "logs"),
+        ("metrics", "edge.connection"),
+        ("ports", "metrics"),
+        ("errors", "ports"),
+    ],
+)
+def test_an_import_up_or_sideways_is_refused(house: Path, module: str, imported: str) -> None:
+    plant(house, module, f"import tokenfall.{imported}")
+
+    assert broken_contracts(house) == {LAYERS}
+
+
+def test_an_import_inside_a_function_counts(house: Path) -> None:
+    plant(house, "edge.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
+
+    assert broken_contracts(house) == {LAYERS}
+
+
+def test_a_module_without_a_place_is_refused(house: Path) -> None:
+    (house / "utils.py").touch()
+
+    assert broken_contracts(house) == {LAYERS}
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_imports_no_world(house: Path, module: str) -> None:
+    for impure in IMPURE:
+        plant(house, module, f"import {impure}")
+    report = lint(house).stdout
+
+    for impure in IMPURE:
+        assert f"tokenfall.{module} -> {impure}" in report
+
+
+def test_a_pure_module_reaches_no_world_through_a_neighbour(house: Path) -> None:
+    plant(house, "wire.sse", "import tokenfall.metrics")
+    plant(house, "metrics", "import time")
+
+    assert broken_contracts(house) == {PURITY}
