@@ -80,6 +80,7 @@ class Server:
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
             access=self._access,
+            log_quiet=settings.log_level == "debug",
         )
         if settings.rate_limit_rps > 0:
             limiter = MemoryLimiter(settings.rate_limit_rps, settings.rate_limit_burst, now=self.ticker.now)

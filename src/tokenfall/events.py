@@ -1,6 +1,6 @@
 """What an answer is made of. Pure data.
 
-An engine yields any number of `Delta`, then exactly one `Finished`. When it cannot, it raises a `TokenfallError`
+An engine tells any number of `Delta` and returns exactly one `Finished`. When it cannot, it raises a `TokenfallError`
 instead: an answer has one end, and the broken one cannot be mistaken for the genuine one.
 """
 

@@ -4,12 +4,12 @@ Each Protocol is documented here once; an implementation repeats nothing. Only `
 implementations.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from tokenfall.events import Event, FinishReason, Usage
+from tokenfall.events import Delta, Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 
 
@@ -55,14 +55,19 @@ class Clock(Protocol):
         ...
 
 
+Hear = Callable[[Delta], Awaitable[None] | None]
+"""Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
+the listener is full. What comes in the meantime all the same is not lost, but held."""
+
+
 class Engine(Protocol):
     """Where tokens come from."""
 
-    def reply(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
-        """Answer `request`: `Delta` after `Delta`, then one `Finished`.
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+        """Answer `request`: tell `hear` each delta as it comes, and return the genuine end.
 
-        Raises a `TokenfallError` when it cannot answer or cannot go on. Closing the iterator (or cancelling the
-        task that awaits it) ends all work for the answer, an upstream connection within 250 ms.
+        Raises a `TokenfallError` when it cannot answer or cannot go on. Cancelling ends all work for the answer, an
+        upstream connection within 250 ms.
         """
         ...
 

@@ -29,7 +29,9 @@ _log = logging.getLogger(__name__)
 class App:
     """Implements `tokenfall.edge.application.Application`."""
 
-    def __init__(self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None) -> None:
+    def __init__(
+        self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool
+    ) -> None:
         self.draining = False
         self.throttle: Throttle | None = None
         self.loopback_only: LoopbackOnly | None = None
@@ -38,6 +40,7 @@ class App:
         self._cors = cors
         self._metrics = metrics
         self._access = access
+        self._quiet: frozenset[str] = frozenset() if log_quiet else router.quiet_paths()
         self._id_prefix = urandom(4).hex()
         self._count = 0
 
@@ -56,7 +59,8 @@ class App:
                 raise ShuttingDown("the server is shutting down", retry_after_s=retry_s)
             if route.limited and self.throttle is not None:
                 return self._answer_later(request, route=route, throttle=self.throttle)
-            self._check(request, route)
+            if route.keyed:
+                self._check(request)
             answer = route.handler(request)
         except TokenfallError as error:
             return problems.from_error(request, error)
@@ -82,20 +86,20 @@ class App:
         metrics.bytes_sent += sent_bytes
         if outcome != "complete":
             add(metrics.streams_ended, outcome)
-        if self._access is not None:
+        if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 
     async def _answer_later(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
         await throttle.spend(request)
-        self._check(request, route)
+        if route.keyed:
+            self._check(request)
         answer = route.handler(request)
         return await answer if isinstance(answer, Coroutine) else answer
 
-    def _check(self, request: Request, route: Route) -> None:
-        if self.loopback_only is not None and route.keyed:
+    def _check(self, request: Request) -> None:
+        if self.loopback_only is not None:
             self.loopback_only.check(request)
-        if self._keys and route.keyed:
-            self._keys.owner(request)
+        self._keys.owner(request)
 
     def _name(self, request: Request) -> None:
         """Give the request its id: the client's own when it sends a plain one."""

@@ -1,15 +1,14 @@
 """The chat's routes: `POST /chat`, `GET` and `DELETE /history`, `GET /conversations`."""
 
 import logging
-from collections.abc import AsyncGenerator
+from functools import partial
 
 from tokenfall.api import problems
 from tokenfall.api.guard import Keys
 from tokenfall.chat.service import Answering, Chat, Question
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Response, StreamHead, header_lines
-from tokenfall.errors import InvalidRequest, ShuttingDown, TokenfallError, UpstreamBroken
-from tokenfall.events import Delta
+from tokenfall.edge.response import LiveStream, Response, Send, StreamHead, header_lines
+from tokenfall.errors import InvalidRequest, ShuttingDown, TokenfallError
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation
 from tokenfall.wire import plain, sse
@@ -49,7 +48,7 @@ class ChatRoutes:
         request.reply_headers += header_lines((("x-conversation-id", conversation.id), ("x-turn-id", answering.id)))
         if not body.stream:
             return await _whole(answering)
-        return LiveStream(_STREAM, _frames(answering), failure=_failure, comment=sse.PING, farewell=_FAREWELL)
+        return LiveStream(_STREAM, partial(_stream, answering), failure=_failure, comment=sse.PING, farewell=_FAREWELL)
 
     async def history(self, request: Request) -> Response:
         """`GET /history`."""
@@ -78,24 +77,17 @@ class ChatRoutes:
         return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
-async def _frames(answering: Answering) -> AsyncGenerator[bytes, None]:
-    events = answering.events()
-    try:
-        async for event in events:
-            yield plain.content_frame(event.text) if isinstance(event, Delta) else sse.DONE
-    finally:
-        await events.aclose()
+async def _stream(answering: Answering, send: Send) -> bytes:
+    """Send each token's frame; the last frame."""
+    await answering.run(lambda delta: send(plain.content_frame(delta.text)))
+    return sse.DONE
 
 
 async def _whole(answering: Answering) -> Response:
     said: list[str] = []
-    async for event in answering.events():
-        if isinstance(event, Delta):
-            said.append(event.text)
-        else:
-            document = plain.whole_answer("".join(said), event, conversation=answering.conversation.id)
-            return Response(200, document, content_type=JSON, headers=_UNCACHED)
-    raise UpstreamBroken("the answer ended without its end")
+    finished = await answering.run(lambda delta: said.append(delta.text))
+    document = plain.whole_answer("".join(said), finished, conversation=answering.conversation.id)
+    return Response(200, document, content_type=JSON, headers=_UNCACHED)
 
 
 def _failure(error: Exception) -> bytes:

@@ -23,7 +23,7 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
         Route(method="GET", path="/stream-sse", handler=sse),
         Route(method="GET", path="/stream-ndjson", handler=ndjson),
         Route(method="GET", path="/stream-loop", handler=loop),
-        Route(method="GET", path="/api/data", handler=data),
+        Route(method="GET", path="/api/data", handler=data, quiet=True),
     ]
 
 
@@ -45,4 +45,4 @@ def page_routes(page: Page) -> list[Route]:
 
 
 def _open(path: str, handler: Handler) -> Route:
-    return Route(method="GET", path=path, handler=handler, keyed=False, open_while_draining=True)
+    return Route(method="GET", path=path, handler=handler, keyed=False, open_while_draining=True, quiet=True)

@@ -14,6 +14,7 @@ Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 class Route(Struct, frozen=True, kw_only=True):
     """One method of one path.
 
+    `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
@@ -23,6 +24,7 @@ class Route(Struct, frozen=True, kw_only=True):
     keyed: bool = True
     limited: bool = False
     open_while_draining: bool = False
+    quiet: bool = False
 
 
 class Router:
@@ -37,6 +39,10 @@ class Router:
             methods[route.method] = route
             if route.method == "GET":
                 methods.setdefault("HEAD", route)
+
+    def quiet_paths(self) -> frozenset[str]:
+        """The paths whose answers are not worth a line."""
+        return frozenset(path for path, methods in self._paths.items() if all(r.quiet for r in methods.values()))
 
     def methods(self, path: str) -> dict[str, Route]:
         """The routes of a path by method, empty when there is no such path."""

@@ -4,7 +4,8 @@ Called by `tokenfall.api.chat`. It knows engines and stores by their ports, and 
 status code or a socket.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Awaitable, Sequence
+from functools import partial
 from os import urandom
 from time import time
 
@@ -12,9 +13,12 @@ from msgspec import Struct
 
 from tokenfall.chat.context import context
 from tokenfall.errors import NotFound
-from tokenfall.events import Delta, Event, Finished
+from tokenfall.events import Delta, Finished
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.ports import Conversation, ConversationInfo, Engine, HistoryStore, Turn
+from tokenfall.ports import Conversation, ConversationInfo, Engine, Hear, HistoryStore, Turn
+
+JOIN_AT = 64
+"""So many pieces of an answer become one: a short string costs 60 bytes more than its text."""
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
@@ -95,28 +99,26 @@ class Answering:
         self._said: list[str] = []
         self._asked_at = time()
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """The engine's events. The turn is kept before `Finished` is handed on.
+    async def run(self, hear: Hear) -> Finished:
+        """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
 
-        When the engine fails or the consumer leaves (by closing this iterator or cancelling its task), what was said by
-        then is kept as interrupted; a turn in which nothing was said is not kept.
+        When the engine fails or this is cancelled because the caller left, what was said by then is kept as interrupted; a
+        turn in which nothing was said is not kept.
         """
-        said = self._said
-        finished = False
-        events = self._engine.reply(self._request)
+        finished: Finished | None = None
         try:
-            async for event in events:
-                if isinstance(event, Delta):
-                    said.append(event.text)
-                else:
-                    await self._save(event)
-                    finished = True
-                yield event
+            finished = await self._engine.reply(self._request, partial(self._note, hear))
         finally:
-            if not finished:
-                await events.aclose()
-                if said:
-                    await self._save(None)
+            if finished is not None or self._said:
+                await self._save(finished)
+        return finished
+
+    def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
+        said = self._said
+        said.append(delta.text)
+        if len(said) == JOIN_AT:
+            said[:] = ("".join(said),)
+        return hear(delta)
 
     async def _save(self, finished: Finished | None) -> None:
         """Keep the turn, as one unit; interrupted when it did not finish."""

@@ -41,6 +41,20 @@ class Request:
         self.id = ""
         self.reply_headers = b""
 
+    def again(self) -> "Request":
+        """A new request with the same head, as a client that repeats itself sends it."""
+        twin = Request.__new__(Request)
+        twin.method = self.method
+        twin.path = self.path
+        twin.query_string = self.query_string
+        twin.headers = self.headers
+        twin.http_minor = self.http_minor
+        twin.keep_alive = self.keep_alive
+        twin.body = twin.reply_headers = b""
+        twin.client = twin.id = twin.route = ""
+        twin.started_s = 0.0
+        return twin
+
     def header(self, name: bytes) -> str | None:
         """A header's value by its lower-case name, None when it was not sent."""
         value = self.headers.get(name)
@@ -62,6 +76,14 @@ class Request:
         self.body = self.query_string = b""
         if self.route:
             self.path = self.route
+
+
+def unreadable(client: str, now_s: float) -> Request:
+    """What stands in logs for a request that could not be read."""
+    request = Request("-", b"-", headers=_NOTHING, http_minor=1)
+    request.client = client
+    request.started_s = now_s
+    return request
 
 
 def _unquoted(path: bytes) -> str:

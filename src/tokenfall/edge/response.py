@@ -1,6 +1,6 @@
 """The three kinds of answers, and the one place where header lines become bytes."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 
 Headers = Sequence[tuple[str, str]]
@@ -89,26 +89,31 @@ class PacedStream:
         self.farewell = farewell
 
 
-class LiveStream:
-    """An answer whose frames come when they come: the edge awaits them in a task, and closes it when the client leaves.
+Send = Callable[[bytes], Awaitable[None] | None]
+"""Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
 
-    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `frames` raises
-    before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+
+class LiveStream:
+    """An answer that comes when it comes: the edge runs it in a task, and cancels that when the client leaves.
+
+    `run` sends frame after frame and returns the last one, which is written together with the end of the body.
+    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises before
+    anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
     """
 
-    __slots__ = ("comment", "failure", "farewell", "frames", "head")
+    __slots__ = ("comment", "failure", "farewell", "head", "run")
 
     def __init__(
         self,
         head: StreamHead,
-        frames: AsyncGenerator[bytes, None],
+        run: Callable[[Send], Awaitable[bytes]],
         *,
         failure: Callable[[Exception], bytes],
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
         self.head = head
-        self.frames = frames
+        self.run = run
         self.failure = failure
         self.comment = comment
         self.farewell = farewell

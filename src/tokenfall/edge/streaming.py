@@ -6,8 +6,7 @@ awaits the application, then the frames of a live stream. Neither knows what a f
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from os import write
+from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokenfall.edge.application import Outcome
@@ -55,13 +54,11 @@ class Player(Protocol):
 class PacedPlayer:
     """Plays ready frames at times known ahead.
 
-    It writes to the descriptor itself, past the transport, whenever the transport holds nothing: that spares a
-    third of what a token costs above the system call (docs/decisions). It must be stopped before the
-    descriptor is closed, which `Connection` sees to.
+    Its deadlines are absolute: a late frame does not make the next one late.
     """
 
     __slots__ = (
-        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_endless", "_farewell", "_fd", "_frame",
+        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_endless", "_farewell", "_frame",
         "_frames", "_gaps", "_last_s", "_metrics", "_started_s", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
@@ -78,7 +75,6 @@ class PacedPlayer:
         self._endless = stream.endless
         self._comment = stream.comment
         self._farewell = stream.farewell
-        self._fd = connection.transport.get_extra_info("socket").fileno()
         self._frame = next(self._frames, None)
         self._started_s = request.started_s
         self._last_s = 0.0
@@ -86,6 +82,7 @@ class PacedPlayer:
 
     def start(self, head: bytes) -> None:
         """Write the head and wait for the first frame's time, counted from the request."""
+        self._connection.begin_stream()
         self._metrics.streams += 1
         self._connection.transport.write(head)
         self._deadline_s = self._started_s + next(self._gaps)
@@ -102,13 +99,8 @@ class PacedPlayer:
         if following is None:
             self._end(frame, "complete")
             return None
-        try:
-            sent = write(self._fd, frame)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._connection.abort("left")
-            return None
+        connection = self._connection
+        connection.send(frame)
         metrics = self._metrics
         metrics.tokens += 1
         if self._last_s:
@@ -118,11 +110,7 @@ class PacedPlayer:
         self._last_s = now_s
         self.sent_bytes += len(frame)
         self._deadline_s = deadline_s = self._deadline_s + next(self._gaps)
-        if sent != len(frame):
-            self._connection.transport.write(frame[sent:])
-            if self._connection.paused:
-                return None  # parked until resume
-        return deadline_s
+        return None if connection.paused or connection.closed else deadline_s  # parked until resume, or gone
 
     def _end(self, frame: bytes, outcome: Outcome) -> None:
         """Write the last frame and the end of the body as one."""
@@ -163,8 +151,8 @@ class LivePlayer:
     """Awaits an answer and, if it is a live stream, its frames. While the first is awaited, says that it lives."""
 
     __slots__ = (
-        "_comment", "_connection", "_cut", "_edge", "_head", "_request", "_task", "_wakeup", "sent_bytes", "slot",
-        "status",
+        "_chunked", "_comment", "_connection", "_cut", "_edge", "_head", "_last_s", "_request", "_task", "_wakeup",
+        "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(
@@ -183,6 +171,8 @@ class LivePlayer:
         self._request = request
         self._head = b""  # of a stream, while it is unsent
         self._comment = b""
+        self._chunked = True
+        self._last_s = 0.0
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
         self._task = edge.loop.create_task(self._run(answer))
@@ -206,19 +196,20 @@ class LivePlayer:
 
     async def _play(self, stream: LiveStream) -> None:
         connection, edge, request = self._connection, self._edge, self._request
+        self._chunked = request.http_minor == 1
         self._head = connection.stream_head(request, stream.head)
+        connection.begin_stream()
         if request.method == "HEAD":
-            await stream.frames.aclose()
-            self._send_head_only()
+            self._write(b"")
+            connection.end_stream("complete", 0)
             return
-        self._comment = chunk(stream.comment) if stream.comment and request.http_minor else stream.comment
+        self._comment = chunk(stream.comment) if stream.comment and self._chunked else stream.comment
         if self._comment:
             edge.wheel.join(self, request.started_s + edge.bounds.heartbeat_s)
         edge.metrics.streams += 1
         outcome: Outcome = "complete"
-        last = b""
         try:
-            await self._send_frames(stream)
+            last = await stream.run(self._send)
         except asyncio.CancelledError:
             if not self._cut:
                 raise
@@ -230,40 +221,34 @@ class LivePlayer:
         finally:
             edge.metrics.streams -= 1
             edge.wheel.leave(self)
-            await stream.frames.aclose()
         self._end(last, outcome)
 
-    async def _send_frames(self, stream: LiveStream) -> None:
-        connection, metrics, now = self._connection, self._edge.metrics, self._edge.wheel.now
-        chunked = self._request.http_minor == 1
-        last_s = 0.0
-        async for frame in stream.frames:
-            self._write(chunk(frame) if chunked else frame)
-            now_s = now()
-            metrics.tokens += 1
-            if last_s:
-                metrics.inter_token_s.observe(now_s - last_s)
-            else:
-                self._edge.wheel.leave(self)  # no more heartbeats
-                metrics.ttft_s.observe(now_s - self._request.started_s)
-            last_s = now_s
-            if connection.paused:
-                await self._taken()
+    def _send(self, frame: bytes) -> Awaitable[None] | None:
+        """Send one frame of the stream; see `Send`."""
+        metrics = self._edge.metrics
+        self._write(chunk(frame) if self._chunked else frame)
+        now_s = self._edge.wheel.now()
+        if self._last_s:
+            metrics.inter_token_s.observe(now_s - self._last_s)
+        else:
+            self._edge.wheel.leave(self)  # no more heartbeats
+            metrics.ttft_s.observe(now_s - self._request.started_s)
+        self._last_s = now_s
+        metrics.tokens += 1
+        return self._room() if self._connection.paused else None
+
+    def _room(self) -> Awaitable[None]:
+        """Until the client has taken all."""
+        if self._wakeup is None:
+            self._wakeup = self._edge.loop.create_future()
+        return self._wakeup
 
     def _write(self, data: bytes) -> None:
         self.sent_bytes += len(data)
         if self._head:
             data, self._head = self._head + data, b""
             self.status = 200
-        self._connection.transport.write(data)
-
-    async def _taken(self) -> None:
-        """Wait until the client has taken all: the upstream waits with us."""
-        self._wakeup = self._edge.loop.create_future()
-        try:
-            await self._wakeup
-        finally:
-            self._wakeup = None
+        self._connection.send(data)
 
     def _end(self, frame: bytes, outcome: Outcome) -> None:
         """Write the last frame, if there is one, and the end of the body."""
@@ -277,10 +262,6 @@ class LivePlayer:
             frame = chunk(frame) + LAST_CHUNK if frame else LAST_CHUNK
         self._write(frame)
         connection.end_stream(outcome, self.sent_bytes)
-
-    def _send_head_only(self) -> None:
-        self._write(b"")
-        self._connection.end_stream("complete", 0)
 
     def due(self, now_s: float) -> float | None:
         """The wheel's call: say that the stream lives."""
@@ -301,8 +282,9 @@ class LivePlayer:
             self._connection.transport.write(self._comment)
 
     def resume(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
 
     def stop(self) -> None:
         self._edge.wheel.leave(self)

@@ -1,11 +1,9 @@
 """Chooses between the simulator and an upstream by the model's name."""
 
-from collections.abc import AsyncGenerator
-
 from tokenfall.engines.simulated import is_simulated
-from tokenfall.events import Event
+from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Engine
+from tokenfall.ports import Engine, Hear
 
 
 class EngineByModel:
@@ -15,6 +13,6 @@ class EngineByModel:
         self._simulated = simulated
         self._upstream = upstream
 
-    def reply(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
         engine = self._simulated if is_simulated(request.model) else self._upstream
-        return engine.reply(request)
+        return await engine.reply(request, hear)

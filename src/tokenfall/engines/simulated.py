@@ -1,14 +1,13 @@
 """A model that is none: it says prose, at the times that its grammar asks for."""
 
-from collections.abc import AsyncGenerator
 from random import Random
 
 from tokenfall.engines.prose import WORDS, count_tokens, tokens
-from tokenfall.events import Delta, Event, Finished, Usage
+from tokenfall.events import Delta, Finished, Usage
 from tokenfall.messages import ChatRequest
 from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
 from tokenfall.pacing.timing import answer_length, schedule
-from tokenfall.ports import Clock
+from tokenfall.ports import Clock, Hear
 
 MODEL = "sim"
 """The simulated model's name; `sim:` with the grammar behind it is the same model told otherwise."""
@@ -29,7 +28,7 @@ class SimulatedEngine:
         self._clock = clock
         self._defaults = defaults
 
-    async def reply(self, request: ChatRequest) -> AsyncGenerator[Event, None]:
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
         """See `Engine`. Raises `InvalidRequest` on a mistake in the grammar."""
         plan = self._plan(request)
         random = Random(plan.seed)
@@ -41,10 +40,12 @@ class SimulatedEngine:
         for text in tokens(said):
             due_s += next(gaps)
             await clock.sleep_until(due_s)
-            yield Delta(text)
+            full = hear(Delta(text))
+            if full is not None:
+                await full
         await clock.sleep_until(due_s + next(gaps))
         prompt = sum(count_tokens(message.content) for message in request.messages)
-        yield Finished("length" if said < wanted else "stop", MODEL, Usage(prompt, said))
+        return Finished("length" if said < wanted else "stop", MODEL, Usage(prompt, said))
 
     def _plan(self, request: ChatRequest) -> Simulation:
         """Nearer over farther: what came with the request, the model's name, the defaults."""

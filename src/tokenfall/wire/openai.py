@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.errors import UpstreamBroken
-from tokenfall.events import FinishReason, Usage
+from tokenfall.events import Delta, Event, Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest
+from tokenfall.wire import sse
 
 DONE = b"[DONE]"
 
@@ -51,12 +52,6 @@ class Chunk(Struct):
     x_groq: _Groq | None = None
     error: Any = None
 
-    @property
-    def counted(self) -> Usage | None:
-        """The usage, if this chunk has it."""
-        usage = self.usage or (self.x_groq.usage if self.x_groq else None)
-        return None if usage is None else Usage(usage.prompt_tokens, usage.completion_tokens)
-
 
 _decoder = msgspec.json.Decoder(Chunk)
 
@@ -84,6 +79,42 @@ def decode_chunk(data: bytes) -> Chunk:
     if chunk.error is not None:
         raise UpstreamBroken(f"the upstream broke off: {error_message(chunk.error)}")
     return chunk
+
+
+class AnswerReader:
+    """Bytes of a streaming answer to events. Only `[DONE]` is its genuine end."""
+
+    __slots__ = ("_decoder", "_model", "_reason", "_usage")
+
+    def __init__(self) -> None:
+        self._decoder = sse.SSEDecoder()
+        self._model = ""
+        self._reason: FinishReason = "stop"
+        self._usage: Usage | None = None
+
+    def end(self) -> None:
+        """No more will come, though `Finished` did not. Raises `UpstreamBroken`."""
+        raise UpstreamBroken("the upstream's answer ended without its end")
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that `data` ends. Raises `UpstreamBroken`."""
+        events: list[Event] = []
+        for payload in self._decoder.feed(data):
+            if payload == DONE:
+                events.append(Finished(self._reason, self._model, self._usage))
+                break
+            chunk = decode_chunk(payload)
+            if chunk.choices:
+                choice = chunk.choices[0]
+                if choice.finish_reason is not None:
+                    self._reason = finish_reason(choice.finish_reason)
+                if choice.delta.content:
+                    events.append(Delta(choice.delta.content))
+            self._model = chunk.model or self._model
+            usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage)
+            if usage:
+                self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        return events
 
 
 def finish_reason(text: str) -> FinishReason:

@@ -41,7 +41,10 @@ class SSEDecoder:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of each event that `data` ends, in order."""
-        if not (b"\n" in data or b"\r" in data):
+        if data.endswith(b"\n\n") and data.startswith(b"data: ") and not self._held and not self._data:
+            if data.count(b"\n") == 2 and b"\r" not in data:  # one whole event, as providers send them
+                return [data[6:-2]]
+        elif not (b"\n" in data or b"\r" in data):
             self._hold(data)
             return []
         text = b"".join((*self._held, data)) if self._held else data

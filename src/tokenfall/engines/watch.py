@@ -1,0 +1,67 @@
+"""The deadlines of an upstream's answer."""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from tokenfall.deadlines import Deadlined
+from tokenfall.errors import UpstreamTimeout
+from tokenfall.ports import Wheel
+
+
+class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
+    """Seconds; each runs from the end of the phase before, the last from the start."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 30.0
+    next_token_s: float = 15.0
+    total_s: float = 300.0
+
+
+class Watch(Deadlined):
+    """Watches one answer from its head to its end, and calls `late` once when a deadline passes.
+
+    Only a token is progress, a comment or an empty chunk is not. Time in which nobody reads, because the client is
+    slow, is not the upstream's. A token costs one attribute; the wheel looks at it when a deadline may have passed.
+    """
+
+    __slots__ = ("_ends_s", "_first_s", "_next_token_s", "blocked", "last_token_s", "late")
+
+    def __init__(self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float) -> None:
+        super().__init__(wheel)
+        self._ends_s = started_s + timeouts.total_s
+        self._first_s = started_s + timeouts.first_token_s
+        self._next_token_s = timeouts.next_token_s
+        self.last_token_s = 0.0
+        """When the last token came; 0 before the first."""
+        self.blocked = False
+        """Whether the client makes the upstream wait."""
+        self.late: Callable[[UpstreamTimeout], None] | None = None
+
+    def start(self, late: Callable[[UpstreamTimeout], None]) -> None:
+        """Begin to watch."""
+        self.late = late
+        self.set_deadline(self._due_s())
+
+    def stop(self) -> None:
+        """Let go."""
+        self.late = None
+        self.clear_deadline()
+
+    def resume(self) -> None:
+        """The client takes tokens again: the wait for the next one begins now."""
+        self.blocked = False
+        self.last_token_s = self._wheel.now()
+
+    def expired(self) -> None:
+        now = self._wheel.now()
+        if now < self._due_s() or (self.blocked and now < self._ends_s):
+            self.set_deadline(min(max(self._due_s(), now + self._next_token_s), self._ends_s))
+        elif self.late is not None:
+            begun = "go on" if self.last_token_s else "begin to answer"
+            what = "end" if now >= self._ends_s else begun
+            self.late(UpstreamTimeout(f"the upstream did not {what} in time"))
+
+    def _due_s(self) -> float:
+        token_s = self.last_token_s + self._next_token_s if self.last_token_s else self._first_s
+        return min(token_s, self._ends_s)
