@@ -48,7 +48,9 @@ class Server:
         self.ticker = Ticker(loop, self.metrics.ticker_late_s)
         self.clock = WheelClock(self.ticker, loop)
         self._upstream: UpstreamEngine | None = None
-        self._access = AccessLog(write_access, self.ticker, as_json=json_logs) if write_access else None
+        self._access: AccessLog | None = None
+        if write_access is not None:
+            self._access = AccessLog(write_access, self.ticker, metrics=self.metrics, as_json=json_logs)
         self.app = self._app()
         self.edge = Edge(self.app, wheel=self.ticker, bounds=_bounds(settings), metrics=self.metrics, loop=loop)
 
@@ -64,6 +66,7 @@ class Server:
         """Drain, then free everything."""
         self.app.draining = True
         await self.edge.drain(self.settings.drain_timeout)
+        await self._chat.settle()
         if self._upstream is not None:
             await self._upstream.close()
         if self._access is not None:
@@ -86,7 +89,8 @@ class Server:
             limiter = MemoryLimiter(settings.rate_limit_rps, settings.rate_limit_burst, now=self.ticker.now)
             app.throttle = Throttle(limiter, proxies=TrustedProxies(settings.trusted_proxies), metrics=self.metrics)
         if unprotected:
-            app.loopback_only = LoopbackOnly(check_host=settings.host in LOOPBACK_HOSTS)
+            check_host = settings.host in LOOPBACK_HOSTS
+            app.loopback_only = LoopbackOnly(settings.cors_origins, check_host=check_host)
         return app
 
     def _routes(self, keys: Keys) -> list[Route]:
@@ -101,9 +105,9 @@ class Server:
             system=system,
             context_messages=settings.context_messages,
         )
-        chat = Chat(self._engine(sim), history, defaults=defaults)
+        self._chat = Chat(self._engine(sim), history, defaults=defaults)
         return [
-            *chat_routes(ChatRoutes(chat, keys)),
+            *chat_routes(ChatRoutes(self._chat, keys)),
             *simulator_routes(
                 sse=sse_stream(sim),
                 ndjson=ndjson_stream(sim),
@@ -121,7 +125,8 @@ class Server:
             return simulated
         # aiohttp costs 10 MiB and a tenth of a second: only who has an upstream pays.
         from tokenfall.engines.choice import EngineByModel  # noqa: PLC0415
-        from tokenfall.engines.upstream import UpstreamEngine, UpstreamTimeouts  # noqa: PLC0415
+        from tokenfall.engines.upstream import UpstreamEngine  # noqa: PLC0415
+        from tokenfall.engines.watch import UpstreamTimeouts  # noqa: PLC0415
 
         timeouts = UpstreamTimeouts(
             connect_s=settings.upstream_connect_timeout,

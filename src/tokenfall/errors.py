@@ -58,6 +58,11 @@ class ShuttingDown(TokenfallError):
     code = "shutting_down"
 
 
+def shutting_down() -> ShuttingDown:
+    """What everybody is told while the server drains."""
+    return ShuttingDown("the server is shutting down", retry_after_s=5.0)
+
+
 class UpstreamError(TokenfallError):
     """The base of all failures of the model's provider."""
 

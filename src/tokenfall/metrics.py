@@ -37,8 +37,9 @@ class Metrics:
     """Everything that Tokenfall counts in one process."""
 
     __slots__ = (
-        "bytes_sent", "connections", "connections_refused", "inter_token_s", "rate_limited", "requests",
-        "stalled_readers", "streams", "streams_ended", "ticker_late_s", "tokens", "ttft_s", "upstream_errors",
+        "bytes_sent", "connections", "connections_refused", "inter_token_s", "log_lines_lost", "rate_limited",
+        "requests", "stalled_readers", "streams", "streams_ended", "ticker_late_s", "tokens", "ttft_s",
+        "upstream_errors",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -51,6 +52,7 @@ class Metrics:
         self.requests: dict[tuple[str, int], int] = {}
         self.stalled_readers = 0
         self.rate_limited = 0
+        self.log_lines_lost = 0
         self.upstream_errors: dict[str, int] = {}
         self.ttft_s = Histogram()
         self.inter_token_s = Histogram()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from tokenfall.api.addresses import network
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing import grammar
 
@@ -45,7 +46,7 @@ def _integer(least: int, most: int) -> Kind:
             raise ValueError(text)
         return value
 
-    return Kind(read, f"an integer from {least} to {most}")
+    return Kind(read, f"an integer from {least} to {most}" if least < most else f"only {least} in this version")
 
 
 def _number(text: str) -> float:
@@ -115,9 +116,14 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    from ipaddress import ip_network  # noqa: PLC0415 - only who has proxies pays for it
+    network(text)
+    return text
 
-    return str(ip_network(text, strict=False))
+
+def _key(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("a key")
+    return text
 
 
 def _simulation(text: str) -> str:
@@ -129,6 +135,7 @@ def _simulation(text: str) -> str:
 
 
 TEXT = Kind(str, "a text")
+KEY = Kind(_key, "printable ASCII without spaces")
 NUMBER = Kind(_number, "a number from 0 to 1000000")
 DURATION = Kind(_duration, "a duration above 0 with its unit, such as 250ms, 10s or 2m")
 SIZE = Kind(_size, "a number of bytes above 0, or such as 16KiB or 1MiB")
@@ -160,20 +167,24 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     allow_anonymous: Annotated[bool, setting(BOOLEAN, "serve an upstream beyond loopback without API_KEY")] = False
-    groq_api_key: Annotated[str | None, setting(TEXT, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)] = (
+    groq_api_key: Annotated[str | None, setting(KEY, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)] = (
         None
     )
     openai_api_key: Annotated[
         str | None,
-        setting(TEXT, "key for UPSTREAM_URL when neither of the two above is set", secret=True, flag=False),
+        setting(
+            KEY, "key for UPSTREAM_URL when neither UPSTREAM_API_KEY nor GROQ_API_KEY is set", secret=True, flag=False
+        ),
     ] = None
     upstream_url: Annotated[str | None, setting(URL, "base address of an OpenAI-compatible API to answer chats")] = None
     upstream_api_key: Annotated[
         str | None,
-        setting(TEXT, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False),
+        setting(KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False),
     ] = None
     model: Annotated[str, setting(TEXT, "model asked of the upstream")] = "llama-3.3-70b-versatile"
-    max_tokens: Annotated[int, setting(_integer(1, 1_000_000), "longest answer, in tokens")] = 1024
+    max_tokens: Annotated[
+        int, setting(_integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
+    ] = 1024
     system_prompt: Annotated[str | None, setting(TEXT, "system message of every chat that brings none")] = None
     rate_limit_rps: Annotated[
         float, setting(NUMBER, "requests a second for each client address; 0 turns the limit off")
@@ -189,7 +200,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     history_limit: Annotated[int, setting(_integer(2, 1_000_000), "messages kept a conversation")] = 1000
     history_memory: Annotated[int, setting(SIZE, "memory for all conversations of memory://")] = 16 * 1024**2
     context_messages: Annotated[
-        int, setting(_integer(1, 10_000), "messages sent to the model besides the system message")
+        int, setting(_integer(1, 10_000), "messages of the history sent to the model before the new one")
     ] = 20
     sim: Annotated[
         str,
@@ -207,7 +218,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     header_timeout: Annotated[float, setting(DURATION, "from accept to the end of a request's head")] = 10.0
     body_timeout: Annotated[float, setting(DURATION, "from the head to the end of a request's body")] = 30.0
     idle_timeout: Annotated[float, setting(DURATION, "between two requests of a connection")] = 75.0
-    stall_timeout: Annotated[float, setting(DURATION, "how long a reader may take nothing before it is reset")] = 30.0
+    stall_timeout: Annotated[
+        float, setting(DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset")
+    ] = 30.0
     drain_timeout: Annotated[float, setting(DURATION, "how long streams may finish after SIGTERM")] = 10.0
     max_body: Annotated[int, setting(SIZE, "largest request body")] = 1024**2
     max_head: Annotated[int, setting(SIZE, "largest request head")] = 16 * 1024
@@ -247,9 +260,9 @@ def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.u
     values: dict[str, Any] = {}
     for field, about in described().items():
         name = names(field)
-        text = next((source[name] for source in sources if source.get(name)), None)
+        text = next((source[name] for source in sources if (source.get(name) or "").strip()), None)
         if text is not None:
-            values[field] = _read(name, text, about=about)
+            values[field] = _read(name, text.strip(), about=about)
     settings = Settings(**values)
     _check(settings)
     return settings
@@ -278,7 +291,7 @@ def _read(name: str, text: str, *, about: Setting) -> object:
     try:
         return about.kind.read(text)
     except (ValueError, KeyError):
-        got = "a value that is not shown" if about.secret else repr(text[:80])
+        got = "a value that is not shown" if about.secret or "@" in text else repr(text[:80])
         raise InvalidSetting(f"{name}: got {got}, takes {about.kind.takes}") from None
 
 

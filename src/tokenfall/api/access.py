@@ -12,6 +12,7 @@ import msgspec
 from tokenfall.edge.application import Outcome
 from tokenfall.edge.request import Request
 from tokenfall.logs import escaped, timestamp
+from tokenfall.metrics import Metrics
 from tokenfall.ports import Timed, Wheel
 
 FLUSH_AFTER_S = 0.1
@@ -21,12 +22,13 @@ _encode = msgspec.json.encode
 
 
 class AccessLog:
-    """Collects lines and hands them to `write`, at most `FLUSH_AFTER_S` later. `close` writes what is left."""
+    """Collects lines and hands them to `write`, at most `FLUSH_AFTER_S` later. `flush` writes what is left."""
 
-    def __init__(self, write: Callable[[str], object], wheel: Wheel, *, as_json: bool) -> None:
+    def __init__(self, write: Callable[[str], object], wheel: Wheel, *, metrics: Metrics, as_json: bool) -> None:
         self.slot: dict[Timed, None] | None = None
         self._write = write
         self._wheel = wheel
+        self._metrics = metrics
         self._as_json = as_json
         self._lines: list[str] = []
         self._second = 0
@@ -55,10 +57,14 @@ class AccessLog:
         return None
 
     def flush(self) -> None:
-        """Write what is kept."""
-        if self._lines:
-            self._write("".join(self._lines))
-            self._lines.clear()
+        """Write what is kept. Lines that cannot be written are lost, and counted: a full disk must not stop answers."""
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        try:
+            self._write("".join(lines))
+        except OSError:
+            self._metrics.log_lines_lost += len(lines)
 
 
 def _json_line(request: Request, *, stamp: str, status: int, outcome: Outcome, sent_bytes: int, took_ms: float) -> str:

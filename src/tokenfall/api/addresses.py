@@ -36,7 +36,7 @@ class TrustedProxies:
     """The networks whose X-Forwarded-For is believed, in CIDR form."""
 
     def __init__(self, networks: tuple[str, ...]) -> None:
-        self._networks = tuple(_network(network) for network in networks)
+        self._networks = tuple(network(text) for text in networks)
 
     def client(self, peer: str, forwarded_for: str) -> str:
         """The nearest address that is no trusted proxy, read from the right: only proxies' own words are believed."""
@@ -59,14 +59,16 @@ class TrustedProxies:
         return any(bits == width and value >> shift == prefix for width, shift, prefix in self._networks)
 
 
-def _network(text: str) -> tuple[int, int, int]:
-    """A network as its width in bits, how far to shift an address, and what must be left. Raises ValueError."""
+def network(text: str) -> tuple[int, int, int]:
+    """A network in CIDR form: its width in bits, how far to shift an address, what must be left. Raises ValueError."""
     address, _, length = text.partition("/")
     octets = packed(address)
     if octets is None:
         raise ValueError(text)
     width = 8 * len(octets)
+    if length and not (length.isascii() and length.isdigit()):
+        raise ValueError(text)
     shift = width - (int(length) if length else width)
-    if not 0 <= shift <= width:
+    if not 0 <= shift <= width or (width == 32 and ":" in address):  # say IPv4 networks as IPv4
         raise ValueError(text)
     return width, shift, int.from_bytes(octets, "big") >> shift

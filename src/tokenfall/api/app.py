@@ -18,8 +18,8 @@ from tokenfall.api.throttle import Throttle
 from tokenfall.edge.application import Outcome
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
-from tokenfall.errors import ShuttingDown, TokenfallError
-from tokenfall.metrics import Metrics, add
+from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.metrics import Metrics
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -48,15 +48,13 @@ class App:
         self._name(request)
         methods = self._router.methods(request.path)
         route = methods.get(request.method)
-        if b"origin" in request.headers:
-            request.reply_headers += self._cors.lines(request)
+        self._add_cors(request)
         if route is None:
             return self._no_route(request, methods)
         request.route = route.path
         try:
             if self.draining and not route.open_while_draining:
-                retry_s = problems.SHUTTING_DOWN_RETRY_S
-                raise ShuttingDown("the server is shutting down", retry_after_s=retry_s)
+                raise shutting_down()
             if route.limited and self.throttle is not None:
                 return self._answer_later(request, route=route, throttle=self.throttle)
             if route.keyed:
@@ -68,10 +66,14 @@ class App:
             return self.crashed(request, error)
         return answer
 
-    def refuse(self, request: Request | None, status: int, *, detail: str) -> Response:
-        if request is not None and not request.id:
+    def refuse(self, request: Request, status: int, *, detail: str) -> Response:
+        if not request.id:
             self._name(request)
+            self._add_cors(request)
         return problems.refused(request, status, detail=detail)
+
+    def cut(self, request: Request) -> Response:
+        return problems.from_error(request, shutting_down())
 
     def crashed(self, request: Request, error: Exception) -> Response:
         if isinstance(error, TokenfallError):
@@ -84,8 +86,6 @@ class App:
         key = (request.route, status)
         metrics.requests[key] = metrics.requests.get(key, 0) + 1
         metrics.bytes_sent += sent_bytes
-        if outcome != "complete":
-            add(metrics.streams_ended, outcome)
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 
@@ -100,6 +100,10 @@ class App:
         if self.loopback_only is not None:
             self.loopback_only.check(request)
         self._keys.owner(request)
+
+    def _add_cors(self, request: Request) -> None:
+        if b"origin" in request.headers:
+            request.reply_headers += self._cors.lines(request)
 
     def _name(self, request: Request) -> None:
         """Give the request its id: the client's own when it sends a plain one."""

@@ -8,7 +8,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.chat.service import Answering, Chat, Question
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, Response, Send, StreamHead, header_lines
-from tokenfall.errors import InvalidRequest, ShuttingDown, TokenfallError
+from tokenfall.errors import InvalidRequest, TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation
 from tokenfall.wire import plain, sse
@@ -16,7 +16,7 @@ from tokenfall.wire import plain, sse
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
 _STREAM = StreamHead(sse.CONTENT_TYPE)
-_FAREWELL = plain.error_frame(ShuttingDown.code, "the server is shutting down")
+_FAREWELL = plain.error_frame(shutting_down().code, shutting_down().message)
 
 _log = logging.getLogger(__name__)
 

@@ -54,16 +54,21 @@ class LoopbackOnly:
     is off where the server is meant to be reached by other names.
     """
 
-    def __init__(self, *, check_host: bool) -> None:
+    def __init__(self, origins: tuple[str, ...], *, check_host: bool) -> None:
+        self._origins = frozenset(origins)
         self._check_host = check_host
 
     def check(self, request: Request) -> None:
         """Raises `OriginNotAllowed`."""
         origin = request.header(b"origin")
-        if origin is not None and not is_loopback_origin(origin):
+        if origin is not None and not self._allows(origin):
             raise OriginNotAllowed("only pages of this machine may use an upstream that no API key protects")
         if self._check_host and not _is_loopback_host(request.header(b"host") or ""):
             raise OriginNotAllowed("the Host header must name this machine, where no API key protects")
+
+    def _allows(self, origin: str) -> bool:
+        """Origins that the operator named, also *, are his decision."""
+        return is_loopback_origin(origin) or origin in self._origins or "*" in self._origins
 
 
 def is_loopback_origin(origin: str) -> bool:

@@ -33,14 +33,19 @@ class _Collector(Collector):
         yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
         yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of the process.", self._resident_bytes)
         for name, text, value in (
-            ("tokenfall_tokens", "Frames of streams written, one a token.", metrics.tokens),
-            ("tokenfall_sent_bytes", "Bytes of finished answers.", metrics.bytes_sent),
+            (
+                "tokenfall_tokens",
+                "Frames of streams written, one a token.",
+                metrics.tokens,
+            ),
+            ("tokenfall_sent_bytes", "Bytes of answers' bodies.", metrics.bytes_sent),
             ("tokenfall_connections_refused", "Connections beyond the cap.", metrics.connections_refused),
             (
                 "tokenfall_stalled_readers",
                 "Connections reset because their reader stalled.",
                 metrics.stalled_readers,
             ),
+            ("tokenfall_log_lines_lost", "Access log lines that could not be written.", metrics.log_lines_lost),
             ("tokenfall_rate_limited", "Requests refused by the rate limit.", metrics.rate_limited),
         ):
             yield CounterMetricFamily(name, text, value)

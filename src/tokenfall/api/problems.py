@@ -30,28 +30,24 @@ STATUS_OF_CODE = {
 
 CODE_OF_STATUS = {
     400: "malformed_request",
-    404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
     413: "body_too_large",
     414: "target_too_long",
     417: "expectation_failed",
     431: "head_too_large",
-    500: "internal_error",
     501: "not_implemented",
     503: "overloaded",
     505: "version_not_supported",
 }
 """The codes of what is refused before a handler is asked."""
 
-SHUTTING_DOWN_RETRY_S = 5.0
-
 INTERNAL = "an internal error; the log has it by the request id"
 """All that a caller is told of a defect."""
 
 
 def problem(
-    request: Request | None, status: int, *, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
+    request: Request, status: int, *, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
 ) -> Response:
     """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
     document = {
@@ -61,7 +57,7 @@ def problem(
         "detail": detail,
         "code": code,
     }
-    if request is not None and request.id:
+    if request.id:
         document["request_id"] = request.id
     return Response(
         status,
@@ -71,7 +67,7 @@ def problem(
     )
 
 
-def refused(request: Request | None, status: int, *, detail: str) -> Response:
+def refused(request: Request, status: int, *, detail: str) -> Response:
     """The problem document of a refusal that only has a status."""
     headers = (("retry-after", "1"),) if status == 503 else ()
     return problem(request, status, code=CODE_OF_STATUS[status], detail=detail, headers=headers)

@@ -14,7 +14,7 @@ from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, CutFrames, PacedStream, Response, StreamHead
 from tokenfall.engines.prose import PARAGRAPH, WORDS
 from tokenfall.engines.simulated import GAP
-from tokenfall.errors import ShuttingDown
+from tokenfall.errors import shutting_down
 from tokenfall.pacing.grammar import Simulation, from_pairs, parse
 from tokenfall.pacing.timing import answer_length, draw, schedule
 from tokenfall.ports import Clock
@@ -22,7 +22,7 @@ from tokenfall.wire import ndjson, plain, sse
 
 _DOCUMENTS = [plain.token_document(f"{word} ") for word in WORDS]
 _END = plain.token_document("", finish=True)
-_SHUTTING_DOWN = (ShuttingDown.code, "the server is shutting down")
+_SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
 
 
 class Passage:

@@ -4,6 +4,7 @@ Called by `tokenfall.api.chat`. It knows engines and stores by their ports, and 
 status code or a socket.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from os import urandom
@@ -11,7 +12,7 @@ from time import time
 
 from msgspec import Struct
 
-from tokenfall.chat.context import context
+from tokenfall.chat.context import context, turns_within
 from tokenfall.errors import NotFound
 from tokenfall.events import Delta, Finished
 from tokenfall.messages import ChatRequest, Message
@@ -22,7 +23,7 @@ JOIN_AT = 64
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
-    """What holds where the caller does not say. `context_messages` counts messages sent to the model."""
+    """What holds where the caller does not say. `context_messages` counts messages of the history sent to the model."""
 
     model: str
     max_tokens: int
@@ -49,11 +50,12 @@ class Chat:
         self._engine = engine
         self._history = history
         self._defaults = defaults
+        self._writings: set[asyncio.Future[None]] = set()
 
     async def begin(self, question: Question) -> "Answering":
         """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises."""
         defaults = self._defaults
-        turns = await self._history.turns(question.conversation, defaults.context_messages // 2)
+        turns = await self._history.turns(question.conversation, last=turns_within(defaults.context_messages))
         request = ChatRequest(
             messages=context(
                 turns or (),
@@ -66,7 +68,17 @@ class Chat:
             temperature=question.temperature,
             simulation=question.simulation,
         )
-        return Answering(self._engine, self._history, conversation=question.conversation, request=request)
+        return Answering(
+            self._engine,
+            self._history,
+            conversation=question.conversation,
+            request=request,
+            writings=self._writings,
+        )
+
+    async def settle(self) -> None:
+        """Wait until every turn that is being written is written; failures were told to those who asked."""
+        await asyncio.gather(*self._writings, return_exceptions=True)
 
     async def history(self, conversation: Conversation, *, may_be_new: bool) -> Sequence[Turn]:
         """All that is kept of a conversation. Raises `NotFound`, unless it may not have begun yet."""
@@ -89,28 +101,35 @@ class Answering:
     """A turn under way. `id` is known before the first token."""
 
     def __init__(
-        self, engine: Engine, history: HistoryStore, *, conversation: Conversation, request: ChatRequest
+        self,
+        engine: Engine,
+        history: HistoryStore,
+        *,
+        conversation: Conversation,
+        request: ChatRequest,
+        writings: set[asyncio.Future[None]],
     ) -> None:
         self.id = f"turn_{urandom(12).hex()}"
         self.conversation = conversation
         self._engine = engine
         self._history = history
         self._request = request
+        self._writings = writings
         self._said: list[str] = []
         self._asked_at = time()
 
     async def run(self, hear: Hear) -> Finished:
         """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
 
-        When the engine fails or this is cancelled because the caller left, what was said by then is kept as interrupted; a
-        turn in which nothing was said is not kept.
+        When the engine fails, or this is cancelled because the caller left, what was said by then is kept as
+        interrupted; a turn in which nothing was said is not kept. Raises what the engine and the store raise.
         """
         finished: Finished | None = None
         try:
             finished = await self._engine.reply(self._request, partial(self._note, hear))
         finally:
             if finished is not None or self._said:
-                await self._save(finished)
+                await self._keep(self._turn(finished))
         return finished
 
     def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
@@ -120,9 +139,9 @@ class Answering:
             said[:] = ("".join(said),)
         return hear(delta)
 
-    async def _save(self, finished: Finished | None) -> None:
-        """Keep the turn, as one unit; interrupted when it did not finish."""
-        turn = Turn(
+    def _turn(self, finished: Finished | None) -> Turn:
+        """The turn as it is now; interrupted when it did not finish."""
+        return Turn(
             id=self.id,
             question=self._request.messages[-1],
             answer=Message("assistant", "".join(self._said)),
@@ -133,4 +152,10 @@ class Answering:
             finish_reason=finished.reason if finished else None,
             usage=finished.usage if finished else None,
         )
-        await self._history.append(self.conversation, turn)
+
+    async def _keep(self, turn: Turn) -> None:
+        """Write the turn, once and as one unit. Who leaves meanwhile does not stop the writing."""
+        writing = asyncio.ensure_future(self._history.append(self.conversation, turn))
+        self._writings.add(writing)
+        writing.add_done_callback(self._writings.discard)
+        await asyncio.shield(writing)

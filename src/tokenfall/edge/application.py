@@ -10,6 +10,10 @@ Outcome = Literal["complete", "left", "stalled", "cut", "failed"]
 """How an answer ended: whole; the client left; the client stopped reading; cut by the drain; broken by an error."""
 
 
+CLIENT_CLOSED_REQUEST = 499
+"""nginx's number for an answer that nobody waited for; it stands in logs and is never sent."""
+
+
 class Application(Protocol):
     """One for a process. None of its methods may block or raise; `answer`'s coroutine may raise only on a defect."""
 
@@ -20,12 +24,16 @@ class Application(Protocol):
         """
         ...
 
-    def refuse(self, request: Request | None, status: int, *, detail: str) -> Response:
-        """The answer to what the edge itself refuses; `request` is None when none could be read."""
+    def refuse(self, request: Request, status: int, *, detail: str) -> Response:
+        """The answer to what the edge itself refuses; where no request could be read, a stand-in for it."""
+        ...
+
+    def cut(self, request: Request) -> Response:
+        """The answer to a request whose own answer had not begun when the drain time was over."""
         ...
 
     def crashed(self, request: Request, error: Exception) -> Response:
-        """The answer when a coroutine of `answer` raised; called from within its `except`."""
+        """The answer when `answer`'s coroutine, or a stream before its first byte, raised; called in the `except`."""
         ...
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:

@@ -13,11 +13,11 @@ class Bounds(Struct, frozen=True, kw_only=True):
     idle_timeout_s: float = 75.0
     """Between two requests of a connection."""
     stall_timeout_s: float = 30.0
-    """How long a reader may take nothing before its connection is reset."""
+    """How long a reader may take less than `send_buffer_bytes` of what waits before its connection is reset."""
     linger_timeout_s: float = 2.0
     """How long what a refused client still sends is read away, so that it sees the refusal and no reset."""
-    half_close_grace_s: float = 1.0
-    """How long an endless stream goes on after the client closed its side."""
+    half_close_grace_s: float = 0.2
+    """How long an answer goes on after the client closed its side, where nothing can tell whether it left."""
     heartbeat_s: float = 15.0
     """How often a live stream says that it is alive while its first frame is awaited."""
     max_head_bytes: int = 16_384

@@ -63,20 +63,23 @@ class HeadParser:
             if isinstance(cause, Refusal):
                 raise cause from None
             raise Refusal(400, f"malformed request: {error}") from None
+        if len(self._target) > self._bounds.max_target_bytes:
+            self._renew()
+            raise Refusal(414, f"the request target may have at most {self._bounds.max_target_bytes} bytes")
         method = parser.get_method()
         minor = _http_minor(head, method, target=self._target, version=parser.get_http_version())
         target = _origin_form(method, self._target)
         headers = self._headers
         request = Request(_METHODS.get(method) or method.decode("ascii"), target, headers=headers, http_minor=minor)
         _check_host(headers, minor)
-        if b"content-length" in headers or b"transfer-encoding" in headers:
-            self._renew()  # it waits for a body, which the connection reads itself
         connection = headers.get(b"connection")
         if connection is None:
             request.keep_alive = minor == 1
         else:
             tokens = [token.strip() for token in connection.lower().split(b",")]
             request.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
+        if not request.keep_alive or b"content-length" in headers or b"transfer-encoding" in headers:
+            self._renew()  # it waits for a body, which we read ourselves, or for nothing more
         return request
 
     def on_url(self, url: bytes) -> None:

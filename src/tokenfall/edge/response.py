@@ -97,8 +97,8 @@ class LiveStream:
     """An answer that comes when it comes: the edge runs it in a task, and cancels that when the client leaves.
 
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
-    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises before
-    anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
+    before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
     """
 
     __slots__ = ("comment", "failure", "farewell", "head", "run")

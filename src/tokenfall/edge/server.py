@@ -18,6 +18,9 @@ from tokenfall.metrics import Metrics
 from tokenfall.ports import Wheel
 
 BACKLOG = 1_024
+"""Connections that may wait to be accepted. asyncio's own loop accepts as many in one go, without a look at the
+descriptors that are left, so there it gets fewer."""
+
 SPARE_DESCRIPTORS = 64
 """Descriptors kept for what is not a client: the log, the stores, upstream connections' sockets while they open."""
 
@@ -60,8 +63,9 @@ class Edge:
 
     async def listen(self, host: str, port: int) -> list[tuple[str, int]]:
         """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError."""
+        backlog = SPARE_DESCRIPTORS // 2 if isinstance(self.loop, asyncio.BaseEventLoop) else BACKLOG
         self._server = await self.loop.create_server(
-            lambda: Connection(self), host, port, backlog=BACKLOG, start_serving=False
+            lambda: Connection(self), host, port, backlog=backlog, start_serving=False
         )
         for listener in self._server.sockets:
             # Accepted sockets inherit it, so that a reader that stops costs kilobytes and no call a connection.

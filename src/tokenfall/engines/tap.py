@@ -8,6 +8,7 @@ It uses the public interfaces of asyncio (`set_protocol`) and aiohttp (`StreamRe
 
 import asyncio
 from collections.abc import Awaitable
+from typing import cast
 
 import aiohttp
 
@@ -24,7 +25,8 @@ class Tap(asyncio.Protocol):
     def __init__(self, response: aiohttp.ClientResponse, hear: Hear, *, watch: Watch) -> None:
         connection = response.connection  # None when the whole answer has come already
         self._transport = None if connection is None else connection.transport
-        self._inner = None if self._transport is None else self._transport.get_protocol()
+        inner = None if self._transport is None else self._transport.get_protocol()
+        self._inner = cast("asyncio.Protocol | None", inner)
         self._content = response.content
         self._reader = AnswerReader()
         self._hear = hear
@@ -48,9 +50,9 @@ class Tap(asyncio.Protocol):
         finally:
             self._watch.stop()
             self._leave()
-        if isinstance(self._end, TokenfallError):
-            raise self._end
-        return self._end
+        if isinstance(self._end, Finished):
+            return self._end
+        raise self._end
 
     async def _wait_for_room(self, full: Awaitable[None]) -> None:
         """Let the upstream wait as long as the client does."""
@@ -67,13 +69,12 @@ class Tap(asyncio.Protocol):
     # What the transport calls: aiohttp's protocol hears it first
 
     def data_received(self, data: bytes) -> None:
-        inner = self._inner
-        if isinstance(inner, asyncio.Protocol):
-            inner.data_received(data)
+        if self._inner is not None:
+            self._inner.data_received(data)
         self._take()
 
     def eof_received(self) -> bool | None:
-        kept_open = self._inner.eof_received() if isinstance(self._inner, asyncio.Protocol) else None
+        kept_open = None if self._inner is None else self._inner.eof_received()
         self._take()
         return kept_open
 
@@ -104,8 +105,8 @@ class Tap(asyncio.Protocol):
             data = content.read_nowait()
             if data:
                 self._tell(data)
-            if self._end is None and content.at_eof():
-                self._reader.end()
+            if content.at_eof():
+                self._fail(UpstreamBroken("the upstream's answer ended without its end"))
         except TokenfallError as error:
             self._fail(error)
         except Exception:  # noqa: BLE001 - whatever aiohttp could not parse: its text is not ours to show

@@ -30,7 +30,7 @@ class Length(Struct, frozen=True):
     most: int
 
 
-class Simulation(Struct, frozen=True, omit_defaults=True):
+class Simulation(Struct, frozen=True):
     """What was asked of the simulator; None where nothing was said."""
 
     gap: Spread | None = None

@@ -20,6 +20,9 @@ SLOTS_A_SECOND = 250
 EARLY_S = 0.0005
 """A loop's timer may fire half a millisecond early; what is due within that is due."""
 
+SWEEP_AT = 1_000
+"""So many emptied slots are swept, when they are the greater part."""
+
 TURN_S = 0.02
 """How long a turn may play before the sockets get their say."""
 
@@ -39,6 +42,7 @@ class Ticker:
         self._order: list[int] = []
         self._armed_for: int | None = None
         self._timer: asyncio.Handle | None = None
+        self._emptied = 0
 
     def join(self, entry: Timed, deadline_s: float) -> None:
         if entry.slot is not None:
@@ -54,9 +58,21 @@ class Ticker:
         entry.slot = slot
 
     def leave(self, entry: Timed) -> None:
-        if entry.slot is not None:
-            del entry.slot[entry]
+        slot = entry.slot
+        if slot is not None:
+            del slot[entry]
             entry.slot = None
+            if not slot:
+                self._emptied += 1
+                if self._emptied >= SWEEP_AT and self._emptied * 2 > len(self._order):
+                    self._sweep()
+
+    def _sweep(self) -> None:
+        """Forget slots that were emptied long before they are due."""
+        self._emptied = 0
+        for number in [number for number, slot in self._slots.items() if not slot]:
+            del self._slots[number]
+        self._order[:] = sorted(self._slots)
 
     def close(self) -> None:
         """Stop the timer and let go of every entry."""

@@ -92,10 +92,6 @@ class AnswerReader:
         self._reason: FinishReason = "stop"
         self._usage: Usage | None = None
 
-    def end(self) -> None:
-        """No more will come, though `Finished` did not. Raises `UpstreamBroken`."""
-        raise UpstreamBroken("the upstream's answer ended without its end")
-
     def feed(self, data: bytes) -> list[Event]:
         """The events that `data` ends. Raises `UpstreamBroken`."""
         events: list[Event] = []
@@ -134,4 +130,4 @@ def error_body_message(body: bytes) -> str:
 def error_message(error: object) -> str:
     """The text of an `error` member, which is an object or a string."""
     text = error.get("message") if isinstance(error, dict) else error
-    return text[:300] if isinstance(text, str) else "no message"
+    return text[:300] if isinstance(text, str) else ""

@@ -11,7 +11,7 @@ from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
 from tokenfall.wire import ndjson, sse
 
-ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}$")]
+ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 """Letters, digits and `._:@-`, 1 to 64 of them."""
 
 DEFAULT_CONVERSATION = "default"
@@ -32,10 +32,10 @@ class ChatBody(Struct, frozen=True):
     @property
     def question(self) -> Message:
         """The last user's message: the new turn. Raises `InvalidRequest`."""
-        for message in reversed(self.messages):
-            if message.role == "user" and message.content.strip():
-                return message
-        raise InvalidRequest("messages must hold a user's message that says something: the new turn")
+        message = next((message for message in reversed(self.messages) if message.role == "user"), None)
+        if message is None or not message.content.strip():
+            raise InvalidRequest("the last user's message of messages is the new turn, and must say something")
+        return message
 
     @property
     def system(self) -> Message | None:
@@ -62,12 +62,9 @@ def decode_chat(body: bytes) -> ChatBody:
     """Read the body of `POST /chat`. Raises `InvalidRequest` naming the field and what it takes."""
     try:
         chat = _chat_decoder.decode(body)
-        for message in chat.messages:
-            message.content.encode()  # a lone surrogate parses, but is no text
+        _ = chat.question
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
-    except UnicodeEncodeError:
-        raise InvalidRequest("a message's content holds a lone surrogate, which is no character") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not what POST /chat takes: {error}") from None
     return chat

@@ -1,0 +1,185 @@
+"""Plays an answer that must be awaited, and, if it is a live stream, its frames: the one task of a connection."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from tokenfall.edge.application import CLIENT_CLOSED_REQUEST, Outcome
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LAST_CHUNK, Answer, LiveStream, chunk
+from tokenfall.ports import Timed
+
+if TYPE_CHECKING:
+    from tokenfall.edge.connection import Connection
+    from tokenfall.edge.server import Edge
+
+_log = logging.getLogger(__name__)
+
+
+class LivePlayer:
+    """A `Player`. While the first frame is awaited, it says now and then that the stream lives."""
+
+    __slots__ = (
+        "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request", "_stream",
+        "_task", "_wakeup", "sent_bytes", "slot", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: "Connection",
+        edge: "Edge",
+        *,
+        request: Request,
+        answer: LiveStream | Coroutine[Any, Any, Answer],
+    ) -> None:
+        self.status = CLIENT_CLOSED_REQUEST
+        self.sent_bytes = 0
+        self.slot: dict[Timed, None] | None = None
+        self._connection = connection
+        self._edge = edge
+        self._request = request
+        self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = answer
+        self._stream: LiveStream | None = None
+        self._chunked = request.http_minor == 1
+        self._last_s = 0.0
+        self._half_closed = False
+        self._cut = False
+        self._wakeup: asyncio.Future[None] | None = None
+        self._task = edge.loop.create_task(self._run())
+
+    async def _run(self) -> None:
+        connection, request = self._connection, self._request
+        application = self._edge.application
+        awaited, self._awaited = self._awaited, None
+        if awaited is None:  # stopped before it began
+            return
+        try:
+            answer = awaited if isinstance(awaited, LiveStream) else await awaited
+            if isinstance(answer, LiveStream):
+                self._stream = answer
+                await self._play(answer)
+                return
+        except asyncio.CancelledError:
+            if not self._cut or self.status == 200:
+                raise
+            answer = application.cut(request)
+        except Exception as error:  # noqa: BLE001 - the application says what becomes of it
+            answer = application.crashed(request, error)
+        try:
+            if not connection.closed:
+                connection.play_awaited(request, answer)
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("an answer failed")
+            connection.abort("failed")
+
+    async def _play(self, stream: LiveStream) -> None:
+        connection, edge, request = self._connection, self._edge, self._request
+        request.drop_content()
+        if request.method == "HEAD":
+            self._write(b"")
+            connection.end_stream("complete", 0)
+            return
+        if stream.comment:
+            edge.wheel.join(self, request.started_s + edge.bounds.heartbeat_s)
+            if self._half_closed:
+                connection.probe(self, self._coded(stream.comment))
+        edge.metrics.streams += 1
+        outcome: Outcome = "complete"
+        try:
+            last = await stream.run(self._send)
+        except asyncio.CancelledError:
+            if not self._cut or self.status != 200:
+                raise
+            outcome, last = "cut", stream.farewell
+        except Exception as error:
+            if self.status != 200:
+                raise
+            outcome, last = "failed", stream.failure(error)
+        finally:
+            edge.metrics.streams -= 1
+            edge.wheel.leave(self)
+        self._end(last, outcome)
+
+    def _send(self, frame: bytes) -> Awaitable[None] | None:
+        """Send one frame of the stream; see `Send`."""
+        metrics = self._edge.metrics
+        self._write(chunk(frame) if self._chunked else frame)
+        now_s = self._edge.wheel.now()
+        if self._last_s:
+            metrics.inter_token_s.observe(now_s - self._last_s)
+        else:
+            self._edge.wheel.leave(self)  # no more heartbeats
+            metrics.ttft_s.observe(now_s - self._request.started_s)
+        self._last_s = now_s
+        metrics.tokens += 1
+        return self._room() if self._connection.paused else None
+
+    def _room(self) -> Awaitable[None]:
+        """Until the client has taken all."""
+        if self._wakeup is None:
+            self._wakeup = self._edge.loop.create_future()
+        return self._wakeup
+
+    def _write(self, data: bytes) -> None:
+        self.sent_bytes += len(data)
+        if self.status != 200 and self._stream is not None:
+            self.status = 200
+            data = self._connection.stream_head(self._request, self._stream.head) + data
+        self._connection.send(data)
+
+    def _coded(self, frame: bytes) -> bytes:
+        return chunk(frame) if self._chunked and frame else frame
+
+    def _end(self, frame: bytes, outcome: Outcome) -> None:
+        """Write the last frame, if there is one, and the end of the body."""
+        connection = self._connection
+        if connection.closed:
+            return
+        if connection.paused and outcome != "complete":  # the client reads nothing: no room for another word
+            connection.abort(outcome)
+            return
+        self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
+        if not connection.closed:
+            connection.end_stream(outcome, self.sent_bytes)
+
+    def due(self, now_s: float) -> float | None:
+        """The wheel's call: say that the stream lives."""
+        if self._stream is not None and not self._connection.paused:
+            self._write(self._coded(self._stream.comment))
+        return None if self._connection.closed else now_s + self._edge.bounds.heartbeat_s
+
+    def half_closed(self) -> bool:
+        self._half_closed = True
+        stream = self._stream
+        if stream is None or not stream.comment:
+            self._connection.give_up_soon(self)
+        elif self.status == 200:
+            self._connection.probe(self, self._coded(stream.comment))
+        else:
+            self._write(self._coded(stream.comment))  # the head goes with it
+            self._connection.probe(self, self._coded(stream.comment))
+        return not self._connection.closed
+
+    def resume(self) -> None:
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
+
+    def stop(self) -> None:
+        self._edge.wheel.leave(self)
+        self._withdraw()
+        self._task.cancel()
+
+    def cut(self) -> None:
+        self._cut = True
+        self._task.cancel()
+        if self._withdraw():
+            self._connection.play_awaited(self._request, self._edge.application.cut(self._request))
+
+    def _withdraw(self) -> bool:
+        """Take back what the task was to await; False when it has begun."""
+        awaited, self._awaited = self._awaited, None
+        if isinstance(awaited, Coroutine):
+            awaited.close()
+        return awaited is not None

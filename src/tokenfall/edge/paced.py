@@ -1,0 +1,108 @@
+"""Plays an answer whose frames and times are known ahead: an entry of the wheel, no task and no timer."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from tokenfall.edge.application import Outcome
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LAST_CHUNK, PacedStream, chunk
+from tokenfall.ports import Timed
+
+if TYPE_CHECKING:
+    from tokenfall.edge.connection import Connection
+    from tokenfall.edge.server import Edge
+
+_log = logging.getLogger(__name__)
+
+
+class PacedPlayer:
+    """A `Player`. Its deadlines are absolute: a late frame does not make the next one late."""
+
+    __slots__ = (
+        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_endless", "_farewell", "_frame", "_frames",
+        "_gaps", "_last_s", "_metrics", "_started_s", "sent_bytes", "slot", "status",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: Request, stream: PacedStream) -> None:
+        self.status = 200
+        self.sent_bytes = 0
+        self.slot: dict[Timed, None] | None = None
+        self._connection = connection
+        self._edge = edge
+        self._metrics = edge.metrics
+        self._chunked = request.http_minor == 1
+        self._frames = stream.frames(self._chunked)
+        self._gaps = stream.gaps
+        self._endless = stream.endless
+        self._comment = stream.comment
+        self._farewell = stream.farewell
+        self._frame = next(self._frames, None)
+        self._started_s = request.started_s
+        self._last_s = 0.0
+        self._deadline_s = 0.0
+
+    def start(self, head: bytes) -> None:
+        """Write the head and wait for the first frame's time, counted from the request."""
+        self._metrics.streams += 1
+        self._connection.transport.write(head)
+        self._deadline_s = self._started_s + next(self._gaps)
+        if not self._connection.paused:
+            self._edge.wheel.join(self, self._deadline_s)
+
+    def due(self, now_s: float) -> float | None:
+        """Write the next frame; the wheel's call."""
+        try:
+            frame = self._frame
+            if frame is not None:
+                self._count(now_s)
+                self._frame = following = next(self._frames, None)
+                if following is not None:
+                    connection = self._connection
+                    self.sent_bytes += len(frame)
+                    self._deadline_s = deadline_s = self._deadline_s + next(self._gaps)
+                    connection.send(frame)
+                    return None if connection.paused or connection.closed else deadline_s  # parked until resume
+            self._end(frame or b"", "complete")
+        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+            _log.exception("a paced stream failed")
+            self._connection.abort("failed")
+        return None
+
+    def _count(self, now_s: float) -> None:
+        metrics = self._metrics
+        metrics.tokens += 1
+        if self._last_s:
+            metrics.inter_token_s.observe(now_s - self._last_s)
+        else:
+            metrics.ttft_s.observe(now_s - self._started_s)
+        self._last_s = now_s
+
+    def _end(self, frame: bytes, outcome: Outcome) -> None:
+        """Write the last frame and the end of the body as one."""
+        self.stop()
+        if self._chunked:
+            frame += LAST_CHUNK
+        self.sent_bytes += len(frame)
+        self._connection.transport.write(frame)
+        self._connection.end_stream(outcome, self.sent_bytes)
+
+    def half_closed(self) -> bool:
+        if self._endless:
+            self._connection.give_up_soon(self)
+        if self._comment:
+            self._connection.probe(self, chunk(self._comment) if self._chunked else self._comment)
+        return True
+
+    def resume(self) -> None:
+        self._edge.wheel.join(self, self._deadline_s)
+
+    def stop(self) -> None:
+        self._edge.wheel.leave(self)
+        self._metrics.streams -= 1
+
+    def cut(self) -> None:
+        if self._connection.paused:
+            self._connection.abort("cut")
+        else:
+            farewell = self._farewell
+            self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
