@@ -249,10 +249,14 @@ class Connection(Deadlined, asyncio.Protocol):
 
     def play_awaited(self, request: Request, answer: Response | PacedStream) -> None:
         """Play an answer that had to be awaited and is no live stream."""
-        if isinstance(answer, PacedStream):
-            self.start_paced(request, answer)
-        else:
-            self.send_whole(request, answer)
+        try:
+            if isinstance(answer, PacedStream):
+                self.start_paced(request, answer)
+            else:
+                self.send_whole(request, answer)
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("an answer failed")
+            self.abort("failed")
         self._go_on()
 
     def probe(self, player: Player, comment: bytes, *, again: tuple[float, ...] = PROBES_S) -> None:
@@ -360,7 +364,13 @@ class Connection(Deadlined, asyncio.Protocol):
         if request is None:
             request = unreadable(self.peer, self._wheel.now())
         self._request = request
-        self._answer_and_close(request, self._edge.application.refuse(request, refusal.status, detail=refusal.detail))
+        try:
+            answer = self._edge.application.refuse(request, refusal.status, detail=refusal.detail)
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a refusal failed")
+            self.abort("failed")
+            return
+        self._answer_and_close(request, answer)
         self._state = LINGERING
         self._reader = None
         if self._half_closed or not self.transport.can_write_eof():

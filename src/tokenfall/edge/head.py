@@ -20,6 +20,7 @@ MAX_KNOWN_BYTES = 1_024
 """A client that repeats itself sends the same head to the byte: so many heads of at most so many bytes are kept parsed.
 It spares a load test a third of what a short answer costs."""
 
+_BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _NEVER_KEPT = frozenset(
     (b"authorization", b"x-api-key", b"cookie", b"content-length", b"transfer-encoding", b"upgrade", b"expect")
 )
@@ -34,7 +35,7 @@ class HeadParser:
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
         self._known: dict[bytes, Request] = {}
-        self._renew()
+        self._parser: HttpRequestParser | None = None  # one that stands before a request, if there is one
 
     def parse(self, head: bytes) -> Request:
         """`head` ends with its blank line. Raises `Refusal`."""
@@ -52,19 +53,18 @@ class HeadParser:
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._count = 0
-        parser = self._parser
+        parser, self._parser = self._parser or HttpRequestParser(self), None
+        upgraded = False
         try:
             parser.feed_data(head)
         except HttpParserUpgrade:
-            self._renew()  # it waits for another protocol; an Upgrade is ignored (RFC 9110, section 7.8)
+            upgraded = True  # and ignored: RFC 9110, section 7.8
         except HttpParserError as error:
-            self._renew()
             cause = error.__context__
             if isinstance(cause, Refusal):
                 raise cause from None
             raise Refusal(400, f"malformed request: {error}") from None
         if len(self._target) > self._bounds.max_target_bytes:
-            self._renew()
             raise Refusal(414, f"the request target may have at most {self._bounds.max_target_bytes} bytes")
         method = parser.get_method()
         minor = _http_minor(head, method, target=self._target, version=parser.get_http_version())
@@ -78,8 +78,8 @@ class HeadParser:
         else:
             tokens = [token.strip() for token in connection.lower().split(b",")]
             request.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
-        if not request.keep_alive or b"content-length" in headers or b"transfer-encoding" in headers:
-            self._renew()  # it waits for a body, which we read ourselves, or for nothing more
+        if request.keep_alive and not upgraded and headers.keys().isdisjoint(_BODY_HEADERS):
+            self._parser = parser  # else it waits for a body, which we read ourselves, or for nothing more
         return request
 
     def on_url(self, url: bytes) -> None:
@@ -98,9 +98,6 @@ class HeadParser:
                 raise Refusal(400, f"more than one {name.decode('latin-1')} header")
             value = before + b", " + value
         self._headers[name] = value
-
-    def _renew(self) -> None:
-        self._parser = HttpRequestParser(self)
 
 
 def _http_minor(head: bytes, method: bytes, *, target: bytes, version: str) -> int:

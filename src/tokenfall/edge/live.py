@@ -52,7 +52,9 @@ class LivePlayer:
         connection, request = self._connection, self._request
         application = self._edge.application
         awaited, self._awaited = self._awaited, None
-        if awaited is None:  # stopped before it began
+        if awaited is None:  # the application gave no answer
+            _log.error("request %s got no answer", request.id)
+            connection.abort("failed")
             return
         try:
             answer = awaited if isinstance(awaited, LiveStream) else await awaited
@@ -65,13 +67,13 @@ class LivePlayer:
                 raise
             answer = application.cut(request)
         except Exception as error:  # noqa: BLE001 - the application says what becomes of it
+            if self.status == 200:
+                _log.exception("a stream failed, and could not say so")
+                connection.abort("failed")
+                return
             answer = application.crashed(request, error)
-        try:
-            if not connection.closed:
-                connection.play_awaited(request, answer)
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
-            _log.exception("an answer failed")
-            connection.abort("failed")
+        if not connection.closed:
+            connection.play_awaited(request, answer)
 
     async def _play(self, stream: LiveStream) -> None:
         connection, edge, request = self._connection, self._edge, self._request

@@ -1,0 +1,103 @@
+"""A server inside the test's own event loop, for what only its inside can show: that nothing is left."""
+
+import asyncio
+import gc
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from tests.end_to_end.client import PATIENCE_S
+from tokenfall.bootstrap import Server
+from tokenfall.edge.connection import Connection
+from tokenfall.settings import load
+
+_SO_MEMINFO = 55
+_WMEM_QUEUED = 5
+
+
+class Running:
+    """A server that listens, and what it holds."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.port = port
+        self._descriptors = descriptors()
+        self._tasks = asyncio.all_tasks()
+        self.complaints: list[str] = []
+        """What the loop had to say of exceptions that nobody caught."""
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.complaints.append(repr(context)))
+
+    def connections(self) -> list[Connection]:
+        return list(self.server.edge._connections)
+
+    def held(self) -> dict[str, int]:
+        """What the server holds beyond what it held when it began to listen; all zero at rest."""
+        ticker = self.server.ticker
+        return {
+            "connections": len(self.server.edge._connections),
+            "streams": self.server.metrics.streams,
+            "on the wheel": sum(map(len, ticker._slots.values())),
+            "tasks": len([task for task in asyncio.all_tasks() - self._tasks if not task.done()]),
+            "descriptors": descriptors() - self._descriptors,
+        }
+
+    async def rests(self, *, within_s: float = PATIENCE_S) -> None:
+        """Return once nothing is held any more."""
+        await eventually(lambda: not any(self.held().values()), self.held, within_s=within_s)
+
+
+async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, within_s: float = PATIENCE_S) -> None:
+    """Give the loop turns until `holds` does; fails with what `shown` says."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + within_s
+    while not holds():
+        assert loop.time() < until_s, shown()
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running(**settings: str) -> AsyncIterator[Running]:
+    """A server with the settings' environment names as keywords, stopped at the end and then found empty."""
+    tasks = asyncio.all_tasks()
+    before = await descriptors_of_a_loop_that_listened()
+    texts = {"PORT": "0", "RATE_LIMIT_RPS": "0", "DRAIN_TIMEOUT": "100ms", **settings}
+    thresholds = gc.get_threshold()
+    server = Server(load(texts), None, json_logs=True)
+    try:
+        addresses = await server.start()
+        here = Running(server, addresses[0][1])
+        try:
+            yield here
+        finally:
+            await server.stop()
+        await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+        await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
+        assert server.metrics.streams == 0
+        assert here.complaints == []
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+
+
+async def descriptors_of_a_loop_that_listened() -> int:
+    """How many there are at rest: libuv opens a spare one at the first listener and keeps it."""
+    listener = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    with_listener = descriptors()
+    listener.close()
+    await eventually(lambda: descriptors() < with_listener, lambda: "the listener is open")
+    return descriptors()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def held_bytes(connection: Connection) -> int:
+    """What the kernel and the transport hold unsent or unread-by-the-peer for a connection, with their overhead."""
+    transport = connection.transport
+    copy = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    with copy:
+        counts = struct.unpack("9I", copy.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))
+    return int(counts[_WMEM_QUEUED]) + transport.get_write_buffer_size()

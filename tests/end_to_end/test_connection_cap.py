@@ -1,0 +1,72 @@
+"""More clients than there is room for. (E9)"""
+
+import asyncio
+import time
+
+from tests.end_to_end.client import Client, fetch, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+
+
+async def served(port: int) -> bool:
+    """Whether a newcomer gets an answer; one beyond the cap gets 503 or a close."""
+    try:
+        answer = await fetch(port, request("/health"))
+    except (ConnectionError, EOFError):
+        return False
+    if answer.status == 503:
+        assert answer.headers["connection"] == "close"
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["content-type"] == "application/problem+json"
+        return False
+    return answer.status == 200
+
+
+async def test_beyond_the_cap_is_503_and_a_place_that_gets_free_is_given_again(serve: Serve) -> None:
+    server = serve(MAX_CONNECTIONS="5")
+    clients = [await Client.connect(server.port) for _ in range(5)]
+    for client in clients:
+        await client.send(request("/stream-loop?gap=50ms"))
+        assert (await client.head()).status == 200
+    async with await Client.connect(server.port) as silent:
+        refusal = await silent.answer()  # without having asked, so that no reset can overtake it
+        assert refusal.status == 503
+        assert await silent.gone() == "closed"
+    for _ in range(20):
+        assert not await served(server.port)
+    for client in clients:
+        await client.chunk()
+    clients[0].reset()
+    async with asyncio.timeout(2):
+        while not await served(server.port):
+            pass
+    for client in clients[1:]:
+        await client.chunk()
+        client.close()
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+
+
+async def test_three_hundred_clients_and_128_descriptors(serve: Serve) -> None:
+    server = serve(descriptors=128)
+    begun = time.monotonic()
+    clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))
+
+    async def asks(client: Client) -> int:
+        try:
+            await client.send(request("/stream-loop?gap=20ms"))
+            return (await client.head()).status
+        except (ConnectionError, EOFError):
+            return 0
+
+    statuses = await asyncio.gather(*map(asks, clients))
+    assert set(statuses) <= {200, 503, 0}
+    assert 32 <= statuses.count(200) <= 128
+    for client, status in zip(clients, statuses, strict=True):
+        if status == 200:
+            assert await client.chunk()
+    for client in clients:
+        client.close()
+    async with asyncio.timeout(2):
+        while not await served(server.port):
+            pass
+    warnings = [line for line in server.log().splitlines() if '"level":"warning"' in line]
+    assert len(warnings) <= 2 + time.monotonic() - begun

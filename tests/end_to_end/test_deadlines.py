@@ -1,0 +1,153 @@
+"""Deadlines are absolute: bytes that dribble in do not move them. (E1)"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.conftest import ended_well
+from tests.end_to_end.in_process import running
+from tests.end_to_end.process import ServerProcess
+
+TIMEOUT_S = 0.5
+LATE_S = 2.5
+"""A quarter of a second for the wheel's coarse slots, the rest for a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a server with deadlines of half a second."""
+    names = ("HEADER_TIMEOUT", "BODY_TIMEOUT", "IDLE_TIMEOUT")
+    server = ServerProcess(tmp_path_factory.mktemp("hasty"), environment=dict.fromkeys(names, f"{TIMEOUT_S}s"))
+    yield server.port
+    ended_well(server)
+
+
+async def dribble(client: Client, data: bytes) -> None:
+    """A byte every 50 ms until the other side has had enough."""
+    try:
+        for at in range(len(data)):
+            await client.send(data[at : at + 1])
+            await asyncio.sleep(0.05)
+    except ConnectionError:
+        pass
+
+
+async def answered_after_s(client: Client, data: bytes, *, begun: float) -> tuple[int, float]:
+    """The status (0 for a close without one) while `data` dribbles in, and when it came."""
+    dribbling = asyncio.create_task(dribble(client, data))
+    try:
+        status = (await client.answer()).status
+    except EOFError:
+        status = 0
+    after_s = time.monotonic() - begun
+    dribbling.cancel()
+    await asyncio.wait([dribbling])
+    await client.gone()
+    return status, after_s
+
+
+async def test_a_head_that_dribbles_is_cut_at_its_deadline_from_accept(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
+        assert status == 408
+        assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
+
+
+async def test_a_connection_that_says_nothing_is_closed(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        assert await client.rest() == b""
+        assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
+
+
+async def test_a_body_that_dribbles_is_cut_at_its_deadline_from_the_head(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        await client.send(request("/chat", method="POST", Content_Length="500"))
+        status, after_s = await answered_after_s(client, b" " * 200, begun=begun)
+        assert status == 408
+        assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
+
+
+async def test_chunks_that_dribble_are_cut_too(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        await client.send(request("/chat", method="POST", Transfer_Encoding="chunked"))
+        status, after_s = await answered_after_s(client, b"1\r\n \r\n" * 40, begun=begun)
+        assert status == 408
+        assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
+
+
+async def test_a_body_that_never_begins_is_cut(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        await client.send(request("/chat", method="POST", Content_Length="5"))
+        assert (await client.answer()).status == 408
+        assert time.monotonic() - begun < TIMEOUT_S + LATE_S
+
+
+async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        assert (await client.ask(request("/health"))).status == 200
+        await asyncio.sleep(0.3)  # idle; the deadline must not run from here
+        begun = time.monotonic()
+        status, after_s = await answered_after_s(client, request("/health", X="a" * 200), begun=begun)
+        assert status == 408
+        assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
+
+
+async def test_an_idle_connection_is_closed_without_a_word(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        assert (await client.ask(request("/health"))).status == 200
+        begun = time.monotonic()
+        assert await client.rest() == b""
+        assert TIMEOUT_S - 0.1 <= time.monotonic() - begun < TIMEOUT_S + LATE_S
+
+
+async def test_a_stream_is_under_no_deadline_of_requests(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        await client.send(request("/stream-sse?gap=200ms&tokens=5"))
+        await client.head()
+        assert len(await client.chunks()) == 6
+        assert (await client.ask(request("/health"))).status == 200, "and idles from its end"
+
+
+async def test_blank_lines_do_not_keep_a_connection(hasty: int) -> None:
+    async with await Client.connect(hasty) as client:
+        begun = time.monotonic()
+        dribbling = asyncio.create_task(dribble(client, b"\r\n" * 100))
+        await client.gone()
+        assert time.monotonic() - begun < TIMEOUT_S + LATE_S
+        dribbling.cancel()
+        await asyncio.wait([dribbling])
+
+
+async def test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served(hasty: int) -> None:
+    async def one() -> int:
+        async with await Client.connect(hasty) as client:
+            return (await answered_after_s(client, request("/", X="a" * 100), begun=0.0))[0]
+
+    dribblers = asyncio.gather(*(one() for _ in range(200)))
+    await asyncio.sleep(0.2)
+    async with await Client.connect(hasty) as client:
+        for _ in range(20):
+            assert (await client.ask(request("/health"))).status == 200
+    assert await dribblers == [408] * 200, "0 of 200 were kept"
+
+
+@pytest.mark.both_loops
+async def test_deadlines_leave_nothing() -> None:
+    async with running(HEADER_TIMEOUT="250ms", BODY_TIMEOUT="250ms", IDLE_TIMEOUT="250ms") as here:
+        openings = (b"", b"GET", request("/health"), request("/chat", method="POST", Content_Length="5") + b"x")
+        clients = [await Client.connect(here.port) for _ in openings]
+        for client, opening in zip(clients, openings, strict=True):
+            if opening:
+                await client.send(opening)
+        for client in clients:
+            await client.gone()
+            client.close()
+        await here.rests()

@@ -1,0 +1,246 @@
+"""A defect in any callback ends one connection, with 500 where that can still be said, and never the process. (E11)"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from itertools import repeat
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.in_process import Running, eventually, running
+from tokenfall.api.routing import Route
+from tokenfall.edge.application import Outcome
+from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, LiveStream, PacedStream, Response, Send, StreamHead
+from tokenfall.edge.server import Edge
+from tokenfall.metrics import Metrics
+from tokenfall.pacing.ticker import Ticker
+
+pytestmark = pytest.mark.both_loops
+
+SOON_S = 3.0
+HEAD = StreamHead("text/event-stream")
+SECRET = "the text of an unknown error"  # noqa: S105 - no key
+
+Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
+
+
+class Defect(Exception):
+    """Planted."""
+
+
+def breaks() -> Any:
+    raise Defect(SECRET)
+
+
+def at_once(request: Request) -> Answer:
+    raise Defect(SECRET)
+
+
+async def later(request: Request) -> Answer:
+    await asyncio.sleep(0)
+    raise Defect(SECRET)
+
+
+def live(run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b"") -> LiveStream:
+    return LiveStream(HEAD, run, failure=lambda error: b"event: error\ndata: {}\n\n", comment=comment)
+
+
+async def nothing_then_defect(send: Send) -> bytes:
+    await asyncio.sleep(0)
+    raise Defect(SECRET)
+
+
+async def one_then_defect(send: Send) -> bytes:
+    send(b"data: one\n\n")
+    await asyncio.sleep(0)
+    raise Defect(SECRET)
+
+
+def paced(frames: Callable[[bool], Iterator[bytes]], gaps: Iterator[float]) -> PacedStream:
+    return PacedStream(HEAD, frames, gaps=gaps, comment=b": ping\n\n")
+
+
+def frames_that_break(chunked: bool) -> Iterator[bytes]:
+    yield b"3\r\none\r\n"
+    yield b"3\r\ntwo\r\n"
+    breaks()
+
+
+def gaps_that_break() -> Iterator[float]:
+    yield 0.01
+    yield 0.01
+    breaks()
+
+
+async def soon(answer: Callable[[], Answer]) -> Answer:
+    await asyncio.sleep(0)
+    return answer()
+
+
+def plant(here: Running, handler: Handler) -> None:
+    routes = here.server.app._router._paths
+    routes["/defect"] = {"GET": Route(method="GET", path="/defect", handler=handler)}
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [at_once, later, lambda request: live(nothing_then_defect)],
+    ids=["at once", "later", "before the first frame"],
+)
+async def test_a_handler_that_breaks_answers_500_and_the_connection_lives(handler: Handler) -> None:
+    async with running() as here:
+        plant(here, handler)
+        async with await Client.connect(here.port) as client:
+            answer = await client.ask(request("/defect", X_Request_Id="mine"))
+            assert answer.status == 500
+            assert b'"code":"internal_error"' in answer.body
+            assert b'"request_id":"mine"' in answer.body
+            assert SECRET.encode() not in answer.body
+            assert (await client.ask(request("/health"))).status == 200
+        await here.rests()
+
+
+async def test_a_live_stream_that_breaks_says_so_and_ends() -> None:
+    async with running() as here:
+        plant(here, lambda request: live(one_then_defect))
+        async with await Client.connect(here.port) as client:
+            answer = await client.ask(request("/defect"))
+            assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
+            assert (await client.ask(request("/health"))).status == 200
+        await here.rests()
+
+
+BROKEN: dict[str, Handler] = {
+    "frames of a paced stream": lambda request: paced(frames_that_break, repeat(0.01)),
+    "gaps of a paced stream": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), gaps_that_break()),
+    "gaps that run out": lambda request: paced(lambda chunked: repeat(b"3\r\none\r\n"), iter((0.01, 0.01))),
+    "the making of frames": lambda request: paced(lambda chunked: breaks(), repeat(0.01)),
+    "the making of frames, later": lambda request: soon(lambda: paced(lambda chunked: breaks(), repeat(0.01))),
+    "gaps that run out at once": lambda request: paced(lambda chunked: repeat(b"x"), iter(())),
+    "gaps that run out at once, later": lambda request: soon(lambda: paced(lambda chunked: repeat(b"x"), iter(()))),
+    "an answer that is none": lambda request: None,  # type: ignore[dict-item, return-value]
+    "an answer that is none, later": lambda request: soon(lambda: None),  # type: ignore[arg-type, return-value]
+    "the words for a failure": lambda request: LiveStream(HEAD, one_then_defect, failure=lambda error: breaks()),
+}
+
+
+@pytest.mark.parametrize("place", BROKEN)
+async def test_what_cannot_be_answered_any_more_ends_its_connection_and_no_other(place: str) -> None:
+    async with running() as here, await Client.connect(here.port) as other:
+        plant(here, BROKEN[place])
+        await other.send(request("/stream-sse?gap=10ms&tokens=20"))
+        async with await Client.connect(here.port) as client:
+            await client.send(request("/defect"))
+            try:
+                said = await client.rest(within_s=SOON_S)
+            except ConnectionError:
+                said = b""
+            assert said.count(b"HTTP/1.1 ") <= 1, "no second head inside of a body"
+            assert not said.endswith(b"0\r\n\r\n"), "what broke must not look whole"
+        assert len((await other.answer()).body.split(b"\n\n")) == 22
+        other.close()
+        await here.rests(within_s=SOON_S)
+
+
+class Stub:
+    """An application whose methods break as told."""
+
+    def __init__(self, *, breaking: str) -> None:
+        self.breaking = breaking
+
+    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        if self.breaking == "answer":
+            breaks()
+        if request.path == "/later":
+            return later(request)
+        if request.path == "/stream":
+            return paced(lambda chunked: iter((b"3\r\none\r\n", b"3\r\ntwo\r\n")), repeat(0.005))
+        return Response(200, b"fine")
+
+    def refuse(self, request: Request, status: int, *, detail: str) -> Response:
+        if self.breaking == "refuse":
+            breaks()
+        return Response(status, b"refused")
+
+    def cut(self, request: Request) -> Response:
+        return Response(503, b"cut")
+
+    def crashed(self, request: Request, error: Exception) -> Response:
+        if self.breaking == "crashed":
+            breaks()
+        return Response(500, b"crashed")
+
+    def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
+        if self.breaking == "ended":
+            breaks()
+
+
+@asynccontextmanager
+async def edge(stub: Stub) -> AsyncIterator[tuple[Edge, int]]:
+    """An edge with nothing but the stub behind it."""
+    loop = asyncio.get_running_loop()
+    metrics = Metrics()
+    ticker = Ticker(loop, metrics.ticker_late_s)
+    bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
+    server = Edge(stub, wheel=ticker, bounds=bounds, metrics=metrics, loop=loop)
+    addresses = await server.listen("127.0.0.1", 0)
+    yield server, addresses[0][1]
+    stub.breaking = ""
+    await eventually(lambda: not server._connections, lambda: server._connections, within_s=SOON_S)
+    await eventually(
+        lambda: not sum(map(len, ticker._slots.values())), lambda: "something is left on the wheel", within_s=SOON_S
+    )
+    await server.drain(0.1)
+    ticker.close()
+
+
+@pytest.mark.parametrize("method", ["answer", "refuse", "crashed", "ended"])
+async def test_an_application_that_breaks_its_promise_loses_one_connection(method: str) -> None:
+    stub = Stub(breaking="")
+    async with edge(stub) as (server, port):
+        for data in (request("/"), request("/later"), request("/stream"), b"nonsense\r\n\r\n", b"GET"):
+            stub.breaking = method
+            async with await Client.connect(port) as client:
+                await client.send(data)
+                if data != b"GET":
+                    client.finish()
+                await client.gone(within_s=SOON_S)
+            stub.breaking = ""
+            async with await Client.connect(port) as client:
+                assert (await client.ask(request("/"))).body == b"fine"
+        assert not server.draining
+
+
+async def test_a_heartbeat_goes_out_while_the_first_frame_is_awaited_and_never_after() -> None:
+    """Here because the heartbeat's time is no setting."""
+    tokens: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def run(send: Send) -> bytes:
+        while (frame := await tokens.get()) != b"end":
+            send(frame)
+        return b""
+
+    class Waiting(Stub):
+        def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+            return live(run, comment=b": ping\n\n")
+
+    stub = Waiting(breaking="")
+    async with edge(stub) as (server, port):
+        object.__setattr__(server, "bounds", Bounds(heartbeat_s=0.05))
+        async with await Client.connect(port) as client:
+            await client.send(request("/"))
+            head = await client.head()
+            assert head.status == 200
+            assert [await client.chunk() for _ in range(3)] == [b": ping\n\n"] * 3
+            tokens.put_nowait(b"data: one\n\n")
+            while (chunk := await client.chunk()) == b": ping\n\n":
+                pass
+            assert chunk == b"data: one\n\n"
+            with pytest.raises(TimeoutError):
+                await client.receive(within_s=0.3)
+            tokens.put_nowait(b"end")
+            assert await client.chunk() == b""

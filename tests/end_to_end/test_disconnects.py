@@ -1,0 +1,159 @@
+"""A client that leaves takes everything with it: stream, task, timer, descriptor. (E8, contract 4)"""
+
+import asyncio
+
+import pytest
+
+from tests.end_to_end.client import Client, metric, metric_becomes, request
+from tests.end_to_end.in_process import Running, running
+from tests.end_to_end.process import ServerProcess
+
+pytestmark = pytest.mark.both_loops
+
+SOON_S = 2.0
+"""At once, for a machine that is busy: far below the half minute until the next token of these streams."""
+
+CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:ttft=1ms,gap=30s"%b}'
+
+
+def streams(gap: str) -> dict[str, bytes]:
+    """Requests for a stream of each kind whose first token comes at once and the next after `gap`."""
+    return {
+        "sse": request(f"/stream-sse?ttft=1ms&gap={gap}"),
+        "ndjson": request(f"/stream-ndjson?ttft=1ms&gap={gap}"),
+        "loop": request(f"/stream-loop?ttft=1ms&gap={gap}"),
+        "http/1.0": f"GET /stream-loop?ttft=1ms&gap={gap} HTTP/1.0\r\n\r\n".encode(),
+        "chat": request("/chat", method="POST", body=CHAT.replace(b"30s", gap.encode()) % b""),
+    }
+
+
+STREAMS = streams("30s")
+AWAITED = {
+    "data": request("/api/data?ttft=30s"),
+    "chat, whole": request("/chat", method="POST", body=CHAT % b',"stream":false'),
+    "chat, before its first token": request("/chat", method="POST", body=CHAT.replace(b"1ms", b"30s") % b""),
+}
+
+
+async def begun(here: Running, data: bytes) -> Client:
+    """A client that has read the first token, so that nothing unread turns its FIN into a reset."""
+    client = await Client.connect(here.port)
+    await client.send(data)
+    await client.head()
+    await client.receive()
+    assert here.held()["streams"] == 1
+    return client
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_reset_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+    async with running() as here:
+        client = await begun(here, STREAMS[kind])
+        client.reset()
+        await here.rests(within_s=SOON_S)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STREAMS if kind != "ndjson"])
+async def test_a_close_in_the_middle_of_a_stream_frees_everything(kind: str) -> None:
+    async with running() as here:
+        client = await begun(here, STREAMS[kind])
+        client.close()
+        await here.rests(within_s=SOON_S)
+
+
+async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token_after_it() -> None:
+    async with running() as here:
+        client = await begun(here, request("/stream-ndjson?gap=50ms&tokens=1000"))
+        client.close()
+        await here.rests(within_s=SOON_S)
+
+
+@pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["close", "reset"])
+@pytest.mark.parametrize("kind", AWAITED)
+async def test_who_leaves_while_an_answer_is_awaited_frees_everything(kind: str, leave: object) -> None:
+    async with running() as here:
+        client = await Client.connect(here.port)
+        await client.send(AWAITED[kind])
+        while here.held()["tasks"] == 0:
+            await asyncio.sleep(0)
+        client.close() if leave is Client.close else client.reset()
+        await here.rests(within_s=SOON_S)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_who_sent_more_than_is_read_and_left_is_noticed_at_the_next_token(kind: str) -> None:
+    async with running() as here:
+        client = await begun(here, streams("50ms")[kind])
+        await client.send(request("/health") * 5_000)
+        client.reset()
+        await here.rests(within_s=SOON_S)
+
+
+REQUESTS = (
+    b"\r\n" + request("/stream-loop?gap=5ms"),
+    request("/health") + request("/stream-sse?gap=1ms&tokens=2") + request("/version"),
+    request("/chat", method="POST", body=CHAT.replace(b"30s", b"1ms") % b',"max_tokens":2'),
+    request("/chat", method="POST", Transfer_Encoding="chunked") + b"5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n",
+    request("/history", Expect="100-continue", Content_Length="3") + b"abc",
+    b"GET /stream-ndjson?gap=1ms&tokens=1 HTTP/1.0\r\n\r\n",
+    request("http://test/api/data?ttft=2ms", X_Sim="seed=1"),
+    b"nonsense\r\n\r\n",
+)
+
+
+@pytest.mark.parametrize("data", REQUESTS, ids=range(len(REQUESTS)))
+async def test_fin_or_reset_at_each_byte_of_a_request(data: bytes) -> None:
+    async with running() as here:
+        for at in range(len(data) + 1):
+            for leave in (Client.finish, Client.close, Client.reset):
+                client = await Client.connect(here.port)
+                await client.send(data[:at])
+                leave(client)
+                if leave is Client.finish:
+                    await client.gone()
+                    client.close()
+        await here.rests(within_s=SOON_S)
+        assert here.server.metrics.stalled_readers == 0
+
+
+ANSWERS = (
+    request("/stream-sse?gap=0ms&tokens=2"),
+    request("/api/data?ttft=1ms"),
+    request("/chat", method="POST", body=CHAT.replace(b"30s", b"1ms") % b',"max_tokens":1'),
+)
+
+
+@pytest.mark.parametrize("data", ANSWERS, ids=range(len(ANSWERS)))
+async def test_fin_or_reset_at_each_byte_of_an_answer(data: bytes) -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.send(data)
+            answer = await client.answer()
+        size = len(answer.head.raw) + len(answer.body)
+        for at in range(0, size, max(1, size // 150)):
+            for leave in (Client.close, Client.reset):
+                client = await Client.connect(here.port)
+                await client.send(data)
+                await client.exactly(at)
+                leave(client)
+        await here.rests(within_s=SOON_S)
+
+
+async def test_a_process_comes_back_to_its_baseline_after_three_hundred_clients(shared: ServerProcess) -> None:
+    port = shared.port
+    await metric_becomes(port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(port, "tokenfall_connections", 1)
+    descriptors = shared.descriptors()
+    for kind, data in STREAMS.items():
+        clients = [await Client.connect(port) for _ in range(60)]
+        for client in clients:
+            await client.send(data)
+        for client in clients:
+            await client.head()
+            await client.receive()
+        assert await metric(port, "tokenfall_streams_in_flight") == 60
+        for number, client in enumerate(clients):
+            client.close() if number % 2 and kind != "ndjson" else client.reset()
+        await metric_becomes(port, "tokenfall_streams_in_flight", 0, within_s=SOON_S)
+    await metric_becomes(port, "tokenfall_connections", 1, within_s=SOON_S)
+    assert shared.descriptors() <= descriptors

@@ -1,0 +1,198 @@
+"""SIGTERM: what is under way may finish, what is not done by the end of the drain says so. (S1, contract 6)"""
+
+import asyncio
+import json
+import signal
+import time
+
+import pytest
+
+from tests.end_to_end.client import Answer, Client, fetch, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import running
+from tests.end_to_end.process import ServerProcess
+from tests.end_to_end.test_framing import frames
+
+DRAIN_S = 1.2
+CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=50ms,tokens=100"%b}'
+ERROR_FRAME = b'event: error\ndata: {"error":{"code":"shutting_down",'
+
+
+async def begun(port: int, data: bytes) -> Client:
+    """A client whose answer has begun."""
+    client = await Client.connect(port)
+    await client.send(data)
+    client.kept = await client.receive()
+    return client
+
+
+async def draining(server: ServerProcess) -> None:
+    """Send SIGTERM and return once the server says that it drains."""
+    server.signal(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        while (await fetch(server.port, request("/readyz"))).status != 503:
+            pass
+
+
+async def test_a_drain(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT=f"{DRAIN_S}s")
+    port = server.port
+    idle = await Client.connect(port)
+    assert (await idle.ask(request("/health"))).status == 200
+    short = await begun(port, request("/stream-sse?gap=50ms&tokens=10"))
+    long = {
+        path: await begun(port, request(f"{path}?gap=50ms&tokens=1000"))
+        for path in ("/stream-sse", "/stream-ndjson", "/stream-loop")
+    }
+    old = await begun(port, b"GET /stream-sse?gap=50ms&tokens=1000 HTTP/1.0\r\n\r\n")
+    chat = await begun(port, request("/chat", method="POST", body=CHAT % b""))
+    whole = await Client.connect(port)
+    await whole.send(request("/chat", method="POST", body=CHAT % b',"stream":false'))
+
+    signalled = time.monotonic()
+    await draining(server)
+    assert await idle.rest() == b""
+    assert time.monotonic() - signalled < DRAIN_S, "idle connections close at once"
+    await check_what_is_answered(port)
+    answer = await short.answer()
+    assert answer.body == b"".join(frames("/stream-sse", 10))
+    assert await short.gone() == "closed"
+    assert time.monotonic() - signalled < DRAIN_S
+
+    answers = {path: await client.answer() for path, client in long.items()}
+    after_s = time.monotonic() - signalled
+    assert after_s >= DRAIN_S - 0.05, "not before the drain time is over"
+    check_cut(answers["/stream-sse"], ERROR_FRAME)
+    check_cut(answers["/stream-loop"], ERROR_FRAME)
+    check_cut(answers["/stream-ndjson"], b'{"error":"the server is shutting down","code":"shutting_down"}\n')
+    check_cut(await old.answer(), ERROR_FRAME)
+    check_cut(await chat.answer(), ERROR_FRAME)
+    refused = await whole.answer()
+    assert refused.status == 503
+    assert server.wait() == 0
+    assert time.monotonic() - signalled < DRAIN_S + 1
+    for client in (idle, short, *long.values(), old, chat, whole):
+        client.close()
+
+
+async def check_what_is_answered(port: int) -> None:
+    """No new work, but the probes tell."""
+    for data in (
+        request("/stream-sse"),
+        request("/chat", method="POST", body=CHAT % b""),
+        request("/api/data"),
+        request("/history"),
+    ):
+        answer = await fetch(port, data)
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["connection"] == "close"
+        assert json.loads(answer.body)["code"] == "shutting_down"
+    for path, status in (("/readyz", 503), ("/health", 200), ("/livez", 200), ("/metrics", 200)):
+        assert (await fetch(port, request(path))).status == status
+
+
+def check_cut(answer: Answer, farewell: bytes) -> None:
+    """Cut, said so in the last frame, and does not look complete."""
+    assert farewell in answer.body
+    end = answer.body[answer.body.index(farewell) :]
+    assert end.count(b"\n") == farewell.count(b"\n") + (2 if farewell.startswith(b"event") else 0)
+    assert b"[DONE]" not in answer.body
+    assert b'"finish":true' not in answer.body
+
+
+async def test_with_nothing_under_way_it_ends_at_once(serve: Serve) -> None:
+    server = serve()
+    async with await Client.connect(server.port) as idle, await Client.connect(server.port) as silent:
+        await idle.ask(request("/health"))
+        begun_s = time.monotonic()
+        server.signal()
+        assert await idle.rest() == b""
+        assert await silent.rest() == b""
+        assert server.wait() == 0
+        assert time.monotonic() - begun_s < 3
+
+
+async def test_it_ends_as_soon_as_the_last_stream_is_over(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="20s")
+    async with await begun(server.port, request("/stream-sse?gap=50ms&tokens=10")) as client:
+        begun_s = time.monotonic()
+        server.signal(signal.SIGINT)
+        assert (await client.answer()).body == b"".join(frames("/stream-sse", 10))
+        assert server.wait() == 0
+        assert time.monotonic() - begun_s < 4
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Signals) -> None:
+    server = serve(DRAIN_TIMEOUT="20s")
+    async with await begun(server.port, request("/stream-loop?gap=50ms")) as client:
+        await draining(server)
+        begun_s = time.monotonic()
+        server.signal(second)
+        await client.gone()
+        server.expected_status = server.wait()
+        assert server.expected_status in {128 + signal.SIGINT, 128 + signal.SIGTERM}
+        assert time.monotonic() - begun_s < 3
+
+
+async def test_a_stalled_reader_does_not_hold_the_drain(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="500ms")
+    async with await Client.connect(server.port, receive_buffer=4_096) as client:
+        await client.send(request("/stream-loop?gap=0ms"))
+        await client.head()
+        begun_s = time.monotonic()
+        await draining(server)
+        assert server.wait() == 0
+        assert time.monotonic() - begun_s < 0.5 + 1
+
+
+async def test_an_unfinished_request_does_not_hold_the_drain(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="500ms")
+    openings = (b"GET /hea", request("/chat", method="POST", Content_Length="5") + b"ab")
+    clients = [await begun_to_ask(server.port, opening) for opening in openings]
+    begun_s = time.monotonic()
+    server.signal()
+    assert server.wait() == 0
+    assert time.monotonic() - begun_s < 0.5 + 1
+    for client in clients:
+        assert client.send_now is not None
+        client.close()
+
+
+async def begun_to_ask(port: int, opening: bytes) -> Client:
+    client = await Client.connect(port)
+    await client.send(opening)
+    await fetch(port, request("/health"))  # after this the opening has been read
+    return client
+
+
+@pytest.mark.both_loops
+async def test_a_hundred_streams_of_each_kind_are_told_and_nothing_is_left() -> None:
+    datas = [
+        request("/stream-loop?gap=30s&ttft=1ms"),
+        request("/chat", method="POST", body=(CHAT % b"").replace(b"gap=50ms", b"ttft=1ms,gap=30s")),
+    ]
+    async with running(DRAIN_TIMEOUT="250ms") as here:
+        clients = [await begun(here.port, data) for data in datas for _ in range(100)]
+        begun_s = time.monotonic()
+        _, *answers = await asyncio.gather(here.server.stop(), *(client.answer() for client in clients))
+        assert time.monotonic() - begun_s < 0.25 + 1
+        for answer in answers:
+            check_cut(answer, ERROR_FRAME)
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.both_loops
+async def test_what_was_said_is_saved_as_interrupted() -> None:
+    async with running(DRAIN_TIMEOUT="200ms") as here:
+        client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
+        _, answer = await asyncio.gather(here.server.stop(), client.answer())
+        client.close()
+        said = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
+        routes = here.server.app._router.methods("/history")["GET"].handler.__self__  # type: ignore[attr-defined]
+        (turn,) = next(iter(routes._chat._history._conversations.values()))
+        assert turn.status == "interrupted"
+        assert turn.answer.content == "".join(said)
+        assert said

@@ -1,0 +1,87 @@
+"""A client that has said all it wants to say and still listens. (E8)"""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from tests.end_to_end.client import Answer, Client, request
+from tests.end_to_end.in_process import running
+from tests.end_to_end.test_framing import frames
+
+pytestmark = pytest.mark.both_loops
+
+PING = b": ping\n\n"
+CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,tokens=5"}'
+
+
+async def heard(port: int, data: bytes, *, after_first: bool) -> Answer:
+    """The answer to who closes his side after the first token, or in one packet with the request."""
+    async with await Client.connect(port) as client:
+        await client.send(data)
+        if after_first:
+            head = await client.head()
+            client.kept = await client.receive()
+            client.finish()
+            client.kept = head.raw + client.kept
+        else:
+            client.finish()
+        answer = await client.answer()
+        assert await client.gone() == "closed"
+        return answer
+
+
+@pytest.mark.parametrize("after_first", [False, True], ids=["at once", "after the first token"])
+@pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop"])
+async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
+    async with running() as here:
+        answer = await heard(here.port, request(f"{path}?gap=40ms&tokens=5"), after_first=after_first)
+        assert answer.body.replace(PING, b"") == b"".join(frames(path, 5))
+        assert answer.body.count(PING) <= (0 if path == "/stream-ndjson" else 3)
+        await here.rests()
+
+
+async def test_a_chat_that_speaks_already_finishes_and_is_kept_as_complete() -> None:
+    async with running() as here:
+        answer = await heard(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
+        assert answer.body.endswith(b"data: [DONE]\n\n")
+        async with await Client.connect(here.port) as client:
+            history = json.loads((await client.ask(request("/history"))).body)
+        assert [message.get("status") for message in history] == [None, None]
+        await here.rests()
+
+
+@pytest.mark.parametrize("path", ["/health", "/api/data", "/version", "/web", "/nowhere", "/history", "/conversations"])
+async def test_a_whole_answer_that_needs_no_waiting_is_given(path: str) -> None:
+    async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
+        for _ in range(20):  # where the FIN is read depends on who is quicker
+            assert (await heard(here.port, request(path), after_first=False)).status in {200, 404}
+        await here.rests()
+
+
+@pytest.mark.parametrize(
+    "target", ["/stream-loop?gap=20ms", "/stream-loop?gap=1ms", "/stream-loop?gap=0ms", "/stream-loop?gap=30s&ttft=1ms"]
+)
+async def test_an_endless_stream_stops_after_its_grace(target: str) -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.send(request(target))
+            await client.head()
+            await client.chunk()
+            client.finish()
+            begun = time.monotonic()
+            async with asyncio.timeout(6):
+                await client.gone()
+            assert 0.15 <= time.monotonic() - begun < 4
+        await here.rests()
+
+
+async def test_an_unfinished_request_is_let_go() -> None:
+    async with running() as here:
+        for data in (b"", b"GET", request("/health")[:-2], request("/chat", method="POST", Content_Length="3") + b"ab"):
+            async with await Client.connect(here.port) as client:
+                await client.send(data)
+                client.finish()
+                await client.gone()
+        await here.rests()

@@ -1,0 +1,146 @@
+"""Requests sent ahead of their answers."""
+
+import asyncio
+
+import pytest
+
+from tests.end_to_end.client import PATIENCE_S, Client, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import running
+from tests.end_to_end.process import ServerProcess
+from tests.end_to_end.test_framing import frames
+
+MIB = 1_048_576
+
+
+async def test_answers_come_in_the_order_of_the_requests(port: int) -> None:
+    bodies = (b'{"messages":[{"role":"user","content":"x"}],"stream":false,"model":"sim:gap=5ms,tokens=1"}', b"{}")
+    asks = [
+        request("/api/data?ttft=30ms"),
+        request("/stream-sse?gap=5ms&tokens=3"),
+        request("/health"),
+        request("/chat", method="POST", body=bodies[0]),
+        request("/history"),
+        request("/nowhere"),
+        request("/stream-ndjson?gap=1ms&tokens=2", method="HEAD"),
+        request("/chat", method="POST", body=bodies[1]),
+        request("/stream-ndjson?gap=1ms&tokens=2"),
+        request("/version"),
+    ]
+    named = [ask.replace(b"\r\n", b"\r\nX-Request-Id: no%d\r\n" % number, 1) for number, ask in enumerate(asks)]
+    async with await Client.connect(port) as client:
+        await client.send(b"".join(named))
+        answers = [await client.answer(to_head=ask.startswith(b"HEAD")) for ask in asks]
+    assert [answer.headers["x-request-id"] for answer in answers] == [f"no{n}" for n in range(len(asks))]
+    assert [answer.status for answer in answers] == [200, 200, 200, 200, 200, 404, 200, 400, 200, 200]
+    assert answers[1].body == b"".join(frames("/stream-sse", 3))
+    assert answers[8].body == b"".join(frames("/stream-ndjson", 2))
+
+
+async def test_two_thousand_whole_answers_at_once(port: int) -> None:
+    count = 2_000
+    async with await Client.connect(port) as client:
+
+        async def send() -> None:
+            await client.send(request("/version") * count)
+
+        async def read() -> None:
+            for _ in range(count):
+                assert (await client.answer()).status == 200
+
+        await asyncio.gather(send(), read())
+
+
+async def test_pipelined_requests_do_not_starve_another_connection(port: int) -> None:
+    async with await Client.connect(port) as one, await Client.connect(port) as other:
+        asks = request("/version") * 5_000
+
+        async def flood() -> None:
+            await one.send(asks)
+
+        async def drink() -> None:
+            for _ in range(5_000):
+                await one.answer()
+
+        flooding = asyncio.gather(flood(), drink())
+        for _ in range(5):
+            assert (await other.ask(request("/health"))).status == 200
+        await flooding
+
+
+async def fill(client: Client, data: bytes, *, at_most: int) -> int:
+    """Send until nothing more was taken for a while, or `at_most` bytes were; how many."""
+    sent = 0
+    refused = 0
+    while sent < at_most and refused < 50:
+        count = client.send_now(data)
+        sent += count
+        refused = 0 if count else refused + 1
+        await asyncio.sleep(0 if count else 0.01)  # a full socket raises no event that says so
+    return sent
+
+
+async def test_ten_thousand_requests_during_an_endless_stream_wait_outside(serve: Serve) -> None:
+    server = serve()
+    flood = request("/api/data") * 10_000
+    async with await Client.connect(server.port, receive_buffer=65_536) as client:
+        await client.send(request("/stream-loop?gap=20ms"))
+        await client.head()
+        assert (await client.chunk()).startswith(b"data: ")
+        before = server.resident_bytes()
+        await fill(client, flood, at_most=len(flood))
+        for _ in range(3):
+            assert (await client.chunk()).startswith(b"data: "), "the stream goes on, and nothing comes between"
+        assert server.resident_bytes() - before < MIB
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+
+
+@pytest.mark.both_loops
+async def test_what_is_kept_of_pipelined_requests_is_bounded() -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.send(request("/stream-loop?gap=20ms"))
+            await client.head()
+            sent = await fill(client, request("/api/data") * 1_000, at_most=16 * MIB)
+            assert sent < 16 * MIB, "reading pauses, so that the kernel's buffers fill"
+            (connection,) = here.connections()
+            assert len(connection._reader._buffer) < 300_000, "one read beyond the bound, whatever a read is"
+        await here.rests()
+
+
+@pytest.mark.both_loops
+async def test_a_client_that_asks_and_never_reads_is_not_kept_reading_from() -> None:
+    async with running(STALL_TIMEOUT="5s") as here:
+        async with await Client.connect(here.port, receive_buffer=4_096) as client:
+            sent = await fill(client, request("/api/data") * 1_000, at_most=32 * MIB)
+            assert sent < 32 * MIB, "reading pauses while an answer is not taken"
+            (connection,) = here.connections()
+            assert len(connection._reader._buffer) < 300_000
+        await here.rests()
+
+
+async def test_memory_is_flat_while_a_client_asks_and_never_reads(serve: Serve) -> None:
+    server: ServerProcess = serve()
+    async with await Client.connect(server.port, receive_buffer=4_096) as client:
+        before = server.resident_bytes()
+        await fill(client, request("/api/data") * 1_000, at_most=32 * MIB)
+        assert server.resident_bytes() - before < 2 * MIB
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+
+
+async def test_the_requests_that_waited_are_answered_once_the_stream_is_over(port: int) -> None:
+    count = 2_000
+    async with await Client.connect(port) as client:
+        await client.send(request("/stream-sse?gap=20ms&tokens=20"))
+
+        async def send() -> None:
+            await client.send(request("/version") * count)
+
+        async def read() -> None:
+            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+            for _ in range(count):
+                assert (await client.answer()).body.startswith(b'{"name"')
+
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(send(), read())

@@ -1,0 +1,141 @@
+"""What is too large or not served is refused before it is kept, exactly at its limit."""
+
+import pytest
+
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.process import ServerProcess
+
+MAX_TARGET = 8_192
+MAX_HEAD = 16_384
+MAX_HEADERS = 100
+MAX_BODY = 1_048_576
+
+
+async def status_of(port: int, data: bytes, *, split_at: int | None = None) -> int:
+    """The status that `data` gets; a refusal must close, everything else must leave the connection usable."""
+    async with await Client.connect(port) as client:
+        if split_at is not None:
+            await client.send(data[:split_at])
+            data = data[split_at:]
+        await client.send(data)
+        answer = await client.answer()
+        if answer.headers.get("connection") == "close":
+            assert await client.gone() == "closed"
+        else:
+            assert (await client.ask(request("/health"))).status == 200
+        return answer.status
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(MAX_TARGET - 1, 404), (MAX_TARGET, 404), (MAX_TARGET + 1, 414)])
+async def test_the_target(port: int, size: int, status: int, split: bool) -> None:
+    data = request("/" + "a" * (size - 1))
+    assert await status_of(port, data, split_at=len(data) - 30 if split else None) == status
+
+
+async def test_an_endless_target_is_refused_before_its_end(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(b"GET /" + b"a" * 10 * MAX_TARGET)
+        assert (await client.answer()).status == 414
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize(("size", "status"), [(MAX_HEAD - 1, 200), (MAX_HEAD, 200), (MAX_HEAD + 1, 431)])
+async def test_the_head(port: int, size: int, status: int, split: bool) -> None:
+    data = request("/health", X="")
+    data = data[:-4] + b"a" * (size - len(data)) + b"\r\n\r\n"
+    assert len(data) == size
+    assert await status_of(port, data, split_at=len(data) - 2 if split else None) == status
+
+
+async def test_an_endless_head_is_refused_before_its_end(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(request("/health", X="a" * 10 * MAX_HEAD)[:-2])
+        assert (await client.answer()).status == 431
+
+
+@pytest.mark.parametrize(("count", "status"), [(MAX_HEADERS, 200), (MAX_HEADERS + 1, 431)])
+async def test_the_number_of_fields(port: int, count: int, status: int) -> None:
+    fields = {f"X{number}": "" for number in range(count - 1)}  # and Host
+    assert await status_of(port, request("/health", **fields)) == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY - 1, 400), (MAX_BODY, 400), (MAX_BODY + 1, 413)])
+async def test_a_body_by_its_length(port: int, size: int, status: int) -> None:
+    assert await status_of(port, request("/chat", method="POST", body=b" " * size)) == status
+
+
+@pytest.mark.parametrize(("size", "status"), [(MAX_BODY - 1, 400), (MAX_BODY, 400), (MAX_BODY + 1, 413)])
+async def test_a_body_by_its_chunks(port: int, size: int, status: int) -> None:
+    head = request("/chat", method="POST", Transfer_Encoding="chunked")
+    first, second = size // 2, size - size // 2
+    body = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (first, b" " * first, second, b" " * second)
+    assert await status_of(port, head + body) == status
+
+
+@pytest.mark.parametrize("length", [MAX_BODY + 1, 10 * MAX_BODY, 10**17])
+async def test_a_length_too_large_is_refused_before_its_body(port: int, length: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(request("/chat", method="POST", Content_Length=str(length), Expect="100-continue"))
+        answer = await client.answer()
+        assert (answer.status, answer.headers["connection"]) == (413, "close")
+
+
+async def test_a_chunk_too_large_is_refused_before_its_data(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(request("/chat", method="POST", Transfer_Encoding="chunked") + b"%x\r\n" % (MAX_BODY + 1))
+        assert (await client.answer()).status == 413
+
+
+async def test_chunk_extensions_and_trailers_are_bounded(port: int) -> None:
+    head = request("/chat", method="POST", Transfer_Encoding="chunked")
+    assert await status_of(port, head + b"1;" + b"e" * 100 + b"\r\n \r\n0\r\nA: b\r\n\r\n") == 400
+    assert await status_of(port, head + b"1;" + b"e" * 300 + b"\r\n \r\n0\r\n\r\n") == 413
+    assert await status_of(port, head + b"1;" + b"e" * 100_000) == 413
+    assert await status_of(port, head + b"0\r\n" + b"A: b\r\n" * 2_000 + b"\r\n") == 431
+    assert await status_of(port, head + b"0\r\nA: " + b"b" * 10_000) == 431
+
+
+async def test_a_hundred_thousand_chunks_of_one_byte_cost_no_memory(shared: ServerProcess) -> None:
+    before = shared.resident_bytes()
+    head = request("/chat", method="POST", Transfer_Encoding="chunked")
+    assert await status_of(shared.port, head + b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n") == 400
+    assert shared.resident_bytes() - before < 4 * MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (request("/health", Expect="a-miracle"), 417),
+        (request("/chat", method="POST", Transfer_Encoding="gzip, chunked"), 501),
+        (request("/chat", method="POST", Transfer_Encoding="gzip"), 400),  # RFC 9112, section 6.3: chunked is not last
+        (request("/health").replace(b"HTTP/1.1", b"HTTP/2.0"), 505),
+    ],
+)
+async def test_what_is_not_served_has_its_own_status(port: int, data: bytes, status: int) -> None:
+    assert await status_of(port, data) == status
+
+
+async def test_a_refused_client_that_still_sends_sees_the_answer_and_no_reset(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(request("/chat", method="POST", Content_Length=str(2 * MAX_BODY)))
+        for _ in range(8):
+            await client.send(b" " * 65_536)
+        assert (await client.answer()).status == 413
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        request("/health", Expect="a-miracle"),
+        request("/chat", method="POST", Content_Length=str(2 * MAX_BODY)),
+        b"nonsense\r\n\r\n",
+        request("/" + "a" * 10_000),
+    ],
+)
+async def test_a_refusal_is_a_problem_document(port: int, data: bytes) -> None:
+    async with await Client.connect(port) as client:
+        answer = await client.ask(data)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert b'"code":"' in answer.body
+        assert answer.headers["date"]

@@ -1,0 +1,140 @@
+"""A reader that stops costs little, is reset after the stall deadline, and nobody else notices. (E2)"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.end_to_end.client import Client, metric, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import Running, eventually, held_bytes, running
+
+KIB = 1_024
+CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=0ms,tokens=1000000","max_tokens":1000000}'
+STREAMS = {
+    "paced": request("/stream-loop?gap=0ms"),
+    "paced ndjson": request("/stream-ndjson?gap=0ms&tokens=1000000"),
+    "paced http/1.0": b"GET /stream-loop?gap=0ms HTTP/1.0\r\n\r\n",
+    "live": request("/chat", method="POST", body=CHAT),
+}
+
+
+@asynccontextmanager
+async def stalled(here: Running, data: bytes) -> AsyncIterator[Client]:
+    """A client that asked for a stream and reads nothing, once the server has felt it."""
+    known = set(here.connections())
+    async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
+        await client.send(data)
+        await eventually(
+            lambda: any(each.paused for each in set(here.connections()) - known), lambda: "nothing paused"
+        )
+        yield client
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_stalled_reader_is_reset_and_another_stream_goes_on(kind: str) -> None:
+    async with running(STALL_TIMEOUT="500ms") as here, await Client.connect(here.port) as other:
+        await other.send(request("/stream-loop?gap=20ms"))
+        await other.head()
+        async with stalled(here, STREAMS[kind]) as client:
+            begun = time.monotonic()
+            came = 0
+            while here.server.metrics.stalled_readers == 0:
+                await other.chunk()
+                came += 1
+            took_s = time.monotonic() - begun
+            assert 0.4 <= took_s < 4
+            assert came >= 0.5 * took_s / 0.02, f"{came} tokens in {took_s} s"
+            assert await client.gone() == "reset"
+        other.close()
+        await here.rests()
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_what_is_held_for_a_stalled_reader_is_bounded(kind: str) -> None:
+    async with running() as here:
+        async with stalled(here, STREAMS[kind]):
+            for _ in range(50):  # turns in which more could be written
+                await asyncio.sleep(0.002)
+            (connection,) = here.connections()
+            assert held_bytes(connection) <= 64 * KIB
+            assert connection.transport.get_write_buffer_size() <= 4 * KIB
+        await here.rests()
+
+
+@pytest.mark.parametrize("kind", ["paced", "live"])
+async def test_a_reader_that_comes_back_in_time_misses_nothing(kind: str) -> None:
+    data = {
+        "paced": request("/stream-sse?gap=0ms&tokens=20000"),
+        "live": request("/chat", method="POST", body=CHAT.replace(b"1000000", b"20000")),
+    }[kind]
+    async with running() as here:
+        async with stalled(here, data) as client:
+            head = await client.head()
+            assert head.status == 200
+            chunks = await client.chunks()
+            assert len(chunks) == 20_001
+            assert chunks[-1] == (b"data: [DONE]\n\n" if kind == "live" else chunks[-1])
+            assert (await client.ask(request("/health"))).status == 200
+            client.close()
+        await here.rests()
+
+
+async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve) -> None:
+    """Sips too small for the kernel to tell the sender of."""
+    server = serve(STALL_TIMEOUT="500ms")
+    async with await Client.connect(server.port, receive_buffer=4 * KIB) as client:
+        await client.send(request("/stream-loop?gap=0ms"))
+        begun = time.monotonic()
+        while await metric(server.port, "tokenfall_stalled_readers_total") == 0:
+            assert time.monotonic() - begun < 8
+            client.kept = b""
+            client.sock.recv(1)
+            await asyncio.sleep(0.1)
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+
+
+async def test_a_hundred_stalled_readers_leave_memory_flat_and_are_all_reset(serve: Serve) -> None:
+    server = serve(STALL_TIMEOUT="500ms")
+    port = server.port
+    assert (await metric(port, "tokenfall_stalled_readers_total")) == 0
+    before = server.resident_bytes()
+    clients = [await Client.connect(port, receive_buffer=4 * KIB) for _ in range(100)]
+    try:
+        for client in clients:
+            await client.send(request("/stream-loop?gap=1ms"))
+        await metric_becomes(port, "tokenfall_stalled_readers_total", 100)
+        assert server.resident_bytes() - before < 100 * 16 * KIB
+    finally:
+        for client in clients:
+            client.close()
+    await metric_becomes(port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(port, "tokenfall_connections", 1)
+
+
+@pytest.mark.both_loops
+async def test_a_whole_answer_that_is_not_taken_ends_too() -> None:
+    async with running(STALL_TIMEOUT="500ms") as here:
+        async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
+            for _ in range(20):
+                client.send_now(request("/web/app.js") * 10)
+                await asyncio.sleep(0)
+            await eventually(lambda: here.server.metrics.stalled_readers == 1, lambda: "not stalled")
+            assert await client.gone() == "reset"
+        await here.rests()
+
+
+@pytest.mark.both_loops
+async def test_an_answer_that_is_not_taken_before_the_connection_closes_ends_too() -> None:
+    async with running(STALL_TIMEOUT="500ms") as here:
+        async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
+            asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
+            await client.send(asks)
+            await eventually(lambda: not here.connections(), lambda: here.held(), within_s=6)
+        await here.rests()
+
+
