@@ -23,10 +23,6 @@ class Deadlined:
         self._armed_s = 0.0
         self.slot: dict[Timed, None] | None = None
 
-    def now(self) -> float:
-        """The wheel's time."""
-        return self._wheel.now()
-
     def set_deadline(self, deadline_s: float) -> None:
         """Let `expired` be called at `deadline_s` (monotonic) or up to a quarter of a second later."""
         self._deadline_s = deadline_s

@@ -95,7 +95,7 @@ def _list(read: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
 
 
 def _api_key(text: str) -> str:
-    digest = text.removeprefix("sha256:")
+    digest = _key(text).removeprefix("sha256:")
     if text != digest and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
         raise ValueError("a key")
     return text
@@ -103,7 +103,7 @@ def _api_key(text: str) -> str:
 
 def _url(text: str) -> str:
     scheme, _, rest = text.partition("://")
-    if scheme not in ("http", "https") or not rest or "@" in rest or any(c.isspace() for c in text):
+    if scheme not in ("http", "https") or not rest.partition("/")[0] or "@" in rest or any(c.isspace() for c in text):
         raise ValueError(text)
     return text
 

@@ -20,6 +20,8 @@ MAX_KNOWN_BYTES = 1_024
 """A client that repeats itself sends the same head to the byte: so many heads of at most so many bytes are kept parsed.
 It spares a load test a third of what a short answer costs."""
 
+_VERSIONS = "HTTP/1.1 and HTTP/1.0 are spoken here"
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 _BODY_HEADERS = (b"content-length", b"transfer-encoding")
 _NEVER_KEPT = frozenset(
     (b"authorization", b"x-api-key", b"cookie", b"content-length", b"transfer-encoding", b"upgrade", b"expect")
@@ -63,6 +65,8 @@ class HeadParser:
             cause = error.__context__
             if isinstance(cause, Refusal):
                 raise cause from None
+            if head.startswith(_HTTP2_PREFACE):
+                raise Refusal(505, _VERSIONS) from None
             raise Refusal(400, f"malformed request: {error}") from None
         if len(self._target) > self._bounds.max_target_bytes:
             raise Refusal(414, f"the request target may have at most {self._bounds.max_target_bytes} bytes")
@@ -89,6 +93,7 @@ class HeadParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools: one header field."""
         name = name.lower()
+        value = value.strip(b" \t")
         self._count += 1
         if self._count > self._bounds.max_headers:
             raise Refusal(431, f"more than {self._bounds.max_headers} header fields")
@@ -103,7 +108,7 @@ class HeadParser:
 def _http_minor(head: bytes, method: bytes, *, target: bytes, version: str) -> int:
     """0 or 1. httptools takes more than one space in a request line and versions we do not speak."""
     if version not in ("1.1", "1.0"):
-        raise Refusal(505, "HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise Refusal(505, _VERSIONS)
     if not head.startswith(b"%b %b HTTP/%b\r\n" % (method, target, version.encode())):
         raise Refusal(400, "malformed request line")
     return 1 if version == "1.1" else 0

@@ -39,6 +39,6 @@ def retry_after_s(text: str | None) -> float | None:
         return min(float(text), MAX_RETRY_AFTER_S)
     try:
         seconds = parsedate_to_datetime(text).timestamp() - time()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

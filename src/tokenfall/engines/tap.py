@@ -115,7 +115,7 @@ class Tap(asyncio.Protocol):
     def _tell(self, data: bytes) -> None:
         for event in self._reader.feed(data):
             if isinstance(event, Delta):
-                self._watch.last_token_s = self._watch.now()
+                self._watch.token()
                 full = self._hear(event)
                 if full is not None and self._full is None:
                     self._full = full
@@ -123,6 +123,8 @@ class Tap(asyncio.Protocol):
             else:
                 self._end = event
                 self._wake()
+        if self._reader.broken is not None:
+            self._fail(self._reader.broken)
 
     def _fail(self, error: TokenfallError) -> None:
         if self._end is None:

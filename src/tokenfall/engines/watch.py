@@ -48,10 +48,18 @@ class Watch(Deadlined):
         self.late = None
         self.clear_deadline()
 
+    def token(self) -> None:
+        """A token has come."""
+        began = not self.last_token_s
+        self.last_token_s = self._wheel.now()
+        if began:
+            self.set_deadline(self._due_s())
+
     def resume(self) -> None:
         """The client takes tokens again: the wait for the next one begins now."""
         self.blocked = False
         self.last_token_s = self._wheel.now()
+        self.set_deadline(self._due_s())
 
     def expired(self) -> None:
         now = self._wheel.now()

@@ -6,6 +6,9 @@ come back. Source: ITU-T I.371, annex A; a bucket of `burst` that fills at `rate
 
 from typing import NamedTuple
 
+EPSILON_S = 1e-6
+"""A microsecond: what sums of 1/rate in floats lose after years of uptime must not refuse the last of a burst."""
+
 
 class Spent(NamedTuple):
     """The answer to one request; `tat_s` is the state to keep, unchanged after a refusal."""
@@ -26,6 +29,6 @@ def spend(tat_s: float, now_s: float, *, rate: float, burst: int) -> Spent:
     start = max(tat_s, now_s)
     after = start + interval
     room = now_s + burst * interval - after
-    if room < -1e-9:  # a nanosecond: sums of 1/rate in floats must not refuse the last of a burst
+    if room < -EPSILON_S:
         return Spent(False, tat_s, 0, -room, tat_s - now_s)
-    return Spent(True, after, int((room + 1e-9) / interval), 0.0, after - now_s)
+    return Spent(True, after, int((room + EPSILON_S) / interval), 0.0, after - now_s)

@@ -28,13 +28,14 @@ class MemoryLimiter:
     async def take(self, client: str) -> Verdict:
         now = self._now()
         tat = self._tat.get(client)
-        if tat is None and len(self._tat) >= self._max_clients and not self._sweep(now):
-            bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: nobody can choose his neighbour
-            spent = spend(self._overflow[bucket], now, rate=self.rate, burst=self.burst)
-            self._overflow[bucket] = spent.tat_s
-        else:
-            spent = spend(tat or 0.0, now, rate=self.rate, burst=self.burst)
+        bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: nobody can choose his neighbour
+        if tat is None:  # perhaps it owes in an overflow bucket
+            tat = self._overflow[bucket]
+        spent = spend(tat, now, rate=self.rate, burst=self.burst)
+        if client in self._tat or len(self._tat) < self._max_clients or self._sweep(now):
             self._tat[client] = spent.tat_s
+        else:
+            self._overflow[bucket] = spent.tat_s
         return Verdict(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
 
     def _sweep(self, now: float) -> bool:

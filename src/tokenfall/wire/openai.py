@@ -84,32 +84,37 @@ def decode_chunk(data: bytes) -> Chunk:
 class AnswerReader:
     """Bytes of a streaming answer to events. Only `[DONE]` is its genuine end."""
 
-    __slots__ = ("_decoder", "_model", "_reason", "_usage")
+    __slots__ = ("_decoder", "_model", "_reason", "_usage", "broken")
 
     def __init__(self) -> None:
         self._decoder = sse.SSEDecoder()
         self._model = ""
         self._reason: FinishReason = "stop"
         self._usage: Usage | None = None
+        self.broken: UpstreamBroken | None = None
+        """Why nothing more can be read, if so."""
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` ends. Raises `UpstreamBroken`."""
+        """The events that `data` ends. What was said before a break is handed on: look at `broken` afterwards."""
         events: list[Event] = []
-        for payload in self._decoder.feed(data):
-            if payload == DONE:
-                events.append(Finished(self._reason, self._model, self._usage))
-                break
-            chunk = decode_chunk(payload)
-            if chunk.choices:
-                choice = chunk.choices[0]
-                if choice.finish_reason is not None:
-                    self._reason = finish_reason(choice.finish_reason)
-                if choice.delta.content:
-                    events.append(Delta(choice.delta.content))
-            self._model = chunk.model or self._model
-            usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage)
-            if usage:
-                self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        try:
+            for payload in self._decoder.feed(data):
+                if payload == DONE:
+                    events.append(Finished(self._reason, self._model, self._usage))
+                    break
+                chunk = decode_chunk(payload)
+                if chunk.choices:
+                    choice = chunk.choices[0]
+                    if choice.finish_reason is not None:
+                        self._reason = finish_reason(choice.finish_reason)
+                    if choice.delta.content:
+                        events.append(Delta(choice.delta.content))
+                self._model = chunk.model or self._model
+                usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage)
+                if usage:
+                    self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+        except UpstreamBroken as error:
+            self.broken = error
         return events
 
 

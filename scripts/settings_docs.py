@@ -1,0 +1,60 @@
+"""Writes the table of docs/settings.md from the fields of `tokenfall.settings.Settings`.
+
+The table stands between two markers; the rest of the page is written by hand and left alone. A test fails while the
+page is not what this would write.
+
+Usage: settings_docs.py
+"""
+
+import sys
+from pathlib import Path
+
+from tokenfall.cli.arguments import flag
+from tokenfall.settings import defaults, described, shown
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+HEADINGS = ("environment", "flag", "default", "takes", "what for")
+
+
+def table() -> str:
+    """One row a setting, in the order of the fields."""
+    values = defaults()
+    rows = [
+        (
+            f"`{field.upper()}`",
+            f"`{flag(field)}`" if about.flag else "none",
+            _default(shown(field, values[field])),
+            about.kind.takes,
+            about.help,
+        )
+        for field, about in described().items()
+    ]
+    return "\n".join(_line(cells) for cells in (HEADINGS, ("---",) * len(HEADINGS), *rows))
+
+
+def with_table(text: str) -> str:
+    """`text` with the table between its markers. Raises ValueError when it has lost them."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the markers {BEGIN} and {END} are missing")
+    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+
+
+def main() -> int:
+    """Rewrite the page and return the exit status."""
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+def _default(text: str) -> str:
+    return text if text == "none" else f"`{text}`"
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What every `HistoryStore` must do. A store's tests inherit the suite and give it the fixture `history`."""
+
+import asyncio
+
+import pytest
+
+from tokenfall.events import Usage
+from tokenfall.messages import Message
+from tokenfall.ports import Conversation, HistoryStore, Turn
+
+LIMIT = 6
+"""How many messages a conversation of the store under test may hold: three turns."""
+
+ALICE = Conversation("alice", "default")
+BOB = Conversation("bob", "default")
+
+
+def turn(number: int, *, text: str = "") -> Turn:
+    """A turn that can be told from all others."""
+    return Turn(
+        id=f"turn_{number}",
+        question=Message("user", text or f"question {number}"),
+        answer=Message("assistant", text or f"answer {number}"),
+        status="complete",
+        model="sim",
+        asked_at=1_700_000_000.25 + number,
+        answered_at=1_700_000_000.75 + number,
+        finish_reason="stop",
+        usage=Usage(3, number),
+    )
+
+
+class HistoryContract:
+    """The suite. Every test gets a new, empty store."""
+
+    @pytest.fixture
+    def history(self) -> HistoryStore:
+        """An empty store that keeps at most `LIMIT` messages a conversation."""
+        raise NotImplementedError
+
+    async def test_what_was_never_begun_is_none(self, history: HistoryStore) -> None:
+        assert await history.turns(ALICE) is None
+        assert await history.conversations("alice") == []
+
+    async def test_a_turn_comes_back_whole(self, history: HistoryStore) -> None:
+        kept = turn(1)
+        await history.append(ALICE, kept)
+
+        assert await history.turns(ALICE) == [kept]
+
+    async def test_an_interrupted_turn_comes_back_as_such(self, history: HistoryStore) -> None:
+        cut = Turn(
+            id="turn_cut",
+            question=Message("user", "tell me"),
+            answer=Message("assistant", "well, I"),
+            status="interrupted",
+            model="llama",
+            asked_at=1.5,
+            answered_at=2.5,
+        )
+        await history.append(ALICE, cut)
+
+        assert await history.turns(ALICE) == [cut]
+
+    @pytest.mark.parametrize("text", ["\0\r\n\x1b", "\u2028\ufeff\U0001f600", "'; DROP TABLE turns; --", "é" * 10_000])
+    async def test_any_text_comes_back_as_it_was(self, history: HistoryStore, text: str) -> None:
+        await history.append(ALICE, turn(1, text=text))
+
+        assert await history.turns(ALICE) == [turn(1, text=text)]
+
+    async def test_turns_are_oldest_first(self, history: HistoryStore) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number))
+
+        assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
+
+    async def test_the_order_is_that_of_appending_whatever_the_clock_said(self, history: HistoryStore) -> None:
+        for number in (3, 1, 2):
+            await history.append(ALICE, turn(number))
+
+        assert await history.turns(ALICE) == [turn(3), turn(1), turn(2)]
+
+    @pytest.mark.parametrize(("last", "expected"), [(0, []), (1, [3]), (2, [2, 3]), (3, [1, 2, 3]), (9, [1, 2, 3])])
+    async def test_the_newest_are_given_oldest_first(
+        self, history: HistoryStore, last: int, expected: list[int]
+    ) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number))
+
+        assert await history.turns(ALICE, last) == [turn(number) for number in expected]
+
+    async def test_the_oldest_turn_goes_whole_when_the_limit_is_reached(self, history: HistoryStore) -> None:
+        for number in range(LIMIT // 2):
+            await history.append(ALICE, turn(number))
+        assert await history.turns(ALICE) == [turn(0), turn(1), turn(2)]
+        await history.append(ALICE, turn(3))
+
+        assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
+
+    async def test_concurrent_turns_are_each_kept_whole_and_once(self, history: HistoryStore) -> None:
+        turns = [turn(number) for number in range(LIMIT // 2)]
+        await asyncio.gather(*(history.append(ALICE, each) for each in turns))
+        kept = await history.turns(ALICE) or ()
+
+        assert sorted(kept, key=lambda each: each.id) == turns
+
+    async def test_what_was_handed_out_does_not_change_later(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        before = await history.turns(ALICE)
+        await history.append(ALICE, turn(2))
+
+        assert before == [turn(1)]
+
+    async def test_owners_are_kept_apart(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(BOB, turn(2))
+
+        assert await history.turns(ALICE) == [turn(1)]
+        assert await history.turns(BOB) == [turn(2)]
+        assert [each.messages for each in await history.conversations("bob")] == [2]
+
+    async def test_an_owner_and_an_id_do_not_run_into_each_other(self, history: HistoryStore) -> None:
+        await history.append(Conversation("a:b", "c"), turn(1))
+
+        assert await history.turns(Conversation("a", "b:c")) is None
+        assert await history.conversations("a") == []
+
+    async def test_conversations_of_one_owner_are_kept_apart(self, history: HistoryStore) -> None:
+        other = Conversation("alice", "other")
+        await history.append(ALICE, turn(1))
+        await history.append(other, turn(2))
+
+        assert await history.turns(ALICE) == [turn(1)]
+        assert await history.turns(other) == [turn(2)]
+
+    async def test_a_limit_counts_for_each_conversation(self, history: HistoryStore) -> None:
+        for number in range(5):
+            await history.append(ALICE, turn(number))
+        await history.append(BOB, turn(9))
+
+        assert await history.turns(BOB) == [turn(9)]
+
+    async def test_clearing_forgets_one_conversation_and_says_whether_it_was_there(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(BOB, turn(2))
+
+        assert await history.clear(ALICE) is True
+        assert await history.clear(ALICE) is False
+        assert await history.turns(ALICE) is None
+        assert await history.conversations("alice") == []
+        assert await history.turns(BOB) == [turn(2)]
+
+    async def test_a_cleared_conversation_begins_anew(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.clear(ALICE)
+        await history.append(ALICE, turn(2))
+
+        assert await history.turns(ALICE) == [turn(2)]
+
+    async def test_conversations_are_listed_by_their_last_activity(self, history: HistoryStore) -> None:
+        for number, name in enumerate(("first", "second", "third", "first")):
+            await history.append(Conversation("alice", name), turn(number))
+        listed = await history.conversations("alice")
+
+        assert [(each.id, each.messages) for each in listed] == [("first", 4), ("third", 2), ("second", 2)]
+        assert [each.last_activity for each in listed] == [turn(number).answered_at for number in (3, 2, 1)]

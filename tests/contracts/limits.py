@@ -1,0 +1,95 @@
+"""What every `RateLimiter` must do. A limiter's tests inherit the suite and give it the fixtures below."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from tokenfall.ports import RateLimiter, Verdict
+
+RATE = 4.0
+BURST = 3
+"""Of the limiter under test: three at once, then one each quarter of a second."""
+
+
+async def taken(limiter: RateLimiter, client: str, *, times: int) -> list[bool]:
+    """Whether each of so many requests at once was allowed."""
+    return [(await limiter.take(client)).allowed for _ in range(times)]
+
+
+def rounded(verdict: Verdict) -> Verdict:
+    """The verdict to the millisecond."""
+    return replace(
+        verdict, retry_after_s=round(verdict.retry_after_s, 3) + 0.0, reset_s=round(verdict.reset_s, 3) + 0.0
+    )
+
+
+class LimiterContract:
+    """The suite. Every test gets a new limiter, on a clock that stands still until it is moved."""
+
+    @pytest.fixture
+    def limiter(self) -> RateLimiter:
+        """A limiter of `RATE` and `BURST` to whom nobody owes anything."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def advance(self) -> Callable[[float], None]:
+        """Moves the limiter's clock by so many seconds."""
+        raise NotImplementedError
+
+    async def test_it_says_what_it_allows(self, limiter: RateLimiter) -> None:
+        assert (limiter.rate, limiter.burst) == (RATE, BURST)
+
+    async def test_a_newcomer_has_the_whole_burst_and_no_more(self, limiter: RateLimiter) -> None:
+        assert await taken(limiter, "a", times=5) == [True, True, True, False, False]
+
+    async def test_a_verdict_counts_down_what_is_left(self, limiter: RateLimiter) -> None:
+        assert [(await limiter.take("a")).remaining for _ in range(4)] == [2, 1, 0, 0]
+
+    async def test_an_allowed_request_says_when_the_burst_is_whole_again(self, limiter: RateLimiter) -> None:
+        assert [rounded(await limiter.take("a")) for _ in range(2)] == [
+            Verdict(True, 2, 0.0, 0.25),
+            Verdict(True, 1, 0.0, 0.5),
+        ]
+
+    async def test_a_refused_request_says_when_to_come_back(self, limiter: RateLimiter) -> None:
+        await taken(limiter, "a", times=3)
+
+        assert rounded(await limiter.take("a")) == Verdict(False, 0, 0.25, 0.75)
+
+    async def test_who_comes_back_when_told_is_let_in(
+        self, limiter: RateLimiter, advance: Callable[[float], None]
+    ) -> None:
+        await taken(limiter, "a", times=3)
+        advance((await limiter.take("a")).retry_after_s)
+
+        assert await taken(limiter, "a", times=2) == [True, False]
+
+    async def test_a_refusal_spends_nothing(self, limiter: RateLimiter, advance: Callable[[float], None]) -> None:
+        await taken(limiter, "a", times=50)
+        advance(0.25)
+
+        assert await taken(limiter, "a", times=2) == [True, False]
+
+    async def test_a_long_rest_gives_the_burst_back_and_no_more(
+        self, limiter: RateLimiter, advance: Callable[[float], None]
+    ) -> None:
+        await taken(limiter, "a", times=3)
+        advance(3600)
+
+        assert await taken(limiter, "a", times=4) == [True, True, True, False]
+
+    async def test_clients_do_not_spend_each_others_share(self, limiter: RateLimiter) -> None:
+        await taken(limiter, "a", times=4)
+
+        assert await taken(limiter, "b", times=4) == [True, True, True, False]
+
+    async def test_over_a_minute_nobody_gets_more_than_burst_and_rate(
+        self, limiter: RateLimiter, advance: Callable[[float], None]
+    ) -> None:
+        allowed = 0
+        for _ in range(600):
+            allowed += sum(await taken(limiter, "a", times=2))
+            advance(0.1)
+
+        assert 60 * RATE <= allowed <= BURST + 60 * RATE

@@ -1,0 +1,47 @@
+"""Engines that say what a test tells them to."""
+
+import asyncio
+
+from tokenfall.events import Delta, Finished
+from tokenfall.messages import ChatRequest
+from tokenfall.ports import Hear
+
+
+class Silence:
+    """A step of a script: nothing comes any more, until the answer is cancelled."""
+
+
+class ScriptedEngine:
+    """Plays its script for every request: tells deltas, raises exceptions, falls silent, returns the end."""
+
+    def __init__(self, *script: Delta | Finished | Exception | Silence) -> None:
+        self._script = script
+        self.requests: list[ChatRequest] = []
+        self.silent = asyncio.Event()
+        """Set once an answer has fallen silent."""
+        self.ended = 0
+        """How many answers are over, however they ended."""
+
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+        self.requests.append(request)
+        try:
+            for step in self._script:
+                if isinstance(step, Delta):
+                    full = hear(step)
+                    if full is not None:
+                        await full
+                elif isinstance(step, Finished):
+                    return step
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    self.silent.set()
+                    await asyncio.Event().wait()
+            raise AssertionError("the script has no end")
+        finally:
+            self.ended += 1
+
+
+def told(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
+    """An engine that says `texts` and then ends: genuinely, unless `end` says otherwise."""
+    return ScriptedEngine(*map(Delta, texts), end or Finished("stop", "model-1"))

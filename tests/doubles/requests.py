@@ -1,0 +1,25 @@
+"""Requests as the edge hands them to the application."""
+
+from tokenfall.edge.request import Request
+
+
+def request(
+    target: str = "/",
+    *,
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    body: bytes = b"",
+    client: str = "127.0.0.1",
+) -> Request:
+    """A request with lower-case header names, as the head parser leaves it."""
+    lines = {name.lower().encode(): value.encode() for name, value in (headers or {}).items()}
+    made = Request(method, target.encode(), headers=lines, http_minor=1)
+    made.body = body
+    made.client = client
+    made.started_s = 1000.0
+    return made
+
+
+def lines_of(head: bytes) -> list[str]:
+    """The lines of an answer's head or of added header lines, without their ends."""
+    return head.decode("latin-1").removesuffix("\r\n").split("\r\n")

@@ -1,0 +1,148 @@
+import json
+
+import pytest
+
+from tokenfall.api import access
+from tokenfall.api.access import FLUSH_AFTER_S, FLUSH_AT_LINES, AccessLog
+from tokenfall.edge.application import Outcome
+from tokenfall.edge.request import Request
+from tokenfall.metrics import Metrics
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.requests import request
+
+HOSTILE = "/%0d%0a12:00:00%20access%20forged%1b[2J%00%7f"
+
+
+class Book:
+    """An access log and what it wrote."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.wheel = FakeWheel()
+        self.metrics = Metrics()
+        self.writes: list[str] = []
+        self.full = False
+        self.log = AccessLog(self._write, self.wheel, metrics=self.metrics, as_json=as_json)
+
+    def _write(self, text: str) -> None:
+        if self.full:
+            raise OSError(28, "No space left on device")
+        self.writes.append(text)
+
+    def answered(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> None:
+        self.log.answered(asked, status, outcome=outcome, sent_bytes=1_234)
+
+    def line(self, asked: Request, *, status: int = 200, outcome: Outcome = "complete") -> str:
+        self.answered(asked, status=status, outcome=outcome)
+        self.log.flush()
+        return self.writes[-1]
+
+
+@pytest.fixture(autouse=True)
+def _now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "time", lambda: 1_700_000_000.25)
+
+
+def asked(target: str = "/chat", route: str = "/chat") -> Request:
+    made = request(target, method="POST", headers={"authorization": "Bearer s3cret"}, body=b"s3cret prompt")
+    made.route, made.id, made.started_s = route, "r-1", 999.75
+    return made
+
+
+def test_a_json_line() -> None:
+    assert Book(as_json=True).line(asked()) == (
+        '{"time":"2023-11-14T22:13:20.250Z","level":"info","logger":"access","message":"POST 200",'
+        '"method":"POST","path":"/chat","status":200,"outcome":"complete","bytes":1234,'
+        '"took_ms":250.0,"client":"127.0.0.1","request_id":"r-1"}\n'
+    )
+
+
+def test_a_console_line() -> None:
+    assert Book(as_json=False).line(asked()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
+
+
+def test_a_console_line_says_how_a_broken_answer_ended() -> None:
+    line = Book(as_json=False).line(asked(), status=499, outcome="left")
+
+    assert line == "22:13:20 access  POST /chat 499 left 1234 B 250 ms\n"
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize(("target", "route"), [("/chat?token=s3cret", "/chat"), ("/nowhere?token=s3cret", "")])
+def test_neither_keys_nor_prompts_nor_queries_are_logged(as_json: bool, target: str, route: str) -> None:
+    line = Book(as_json=as_json).line(asked(target, route))
+
+    assert "s3cret" not in line
+    assert "token" not in line
+
+
+def test_nothing_asked_for_begins_a_line_of_its_own() -> None:
+    line = Book(as_json=False).line(asked(HOSTILE, ""), status=404)
+
+    assert line.endswith("\n")
+    assert line[:-1].isprintable()
+
+
+def test_a_json_line_is_json_whatever_was_asked_for() -> None:
+    line = Book(as_json=True).line(asked(HOSTILE + '"\\', ""), status=404)
+
+    assert line.count("\n") == 1
+    assert not any(ord(character) < 32 for character in line[:-1])
+    assert json.loads(line)["path"] == '/\r\n12:00:00 access forged\x1b[2J\0\x7f"\\'
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_long_path_is_cut(as_json: bool) -> None:
+    assert len(Book(as_json=as_json).line(asked("/" + "a" * 8_000, ""))) < 600
+
+
+def test_lines_are_written_together_a_moment_later() -> None:
+    book = Book(as_json=False)
+    for _ in range(3):
+        book.answered(asked())
+    assert book.writes == []
+    book.wheel.advance(FLUSH_AFTER_S)
+
+    assert [text.count("\n") for text in book.writes] == [3]
+    assert book.wheel.waiting == {}
+
+
+def test_many_lines_are_written_at_once() -> None:
+    book = Book(as_json=False)
+    for _ in range(FLUSH_AT_LINES + 1):
+        book.answered(asked())
+
+    assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES]
+    book.wheel.advance(FLUSH_AFTER_S)
+    assert [text.count("\n") for text in book.writes] == [FLUSH_AT_LINES, 1]
+
+
+def test_where_there_is_nothing_nothing_is_written() -> None:
+    book = Book(as_json=False)
+    book.log.flush()
+
+    assert book.writes == []
+
+
+def test_a_full_disk_loses_lines_and_counts_them() -> None:
+    book = Book(as_json=False)
+    book.full = True
+    for _ in range(3):
+        book.answered(asked())
+    book.wheel.advance(FLUSH_AFTER_S)
+    book.full = False
+    book.answered(asked())
+    book.wheel.advance(FLUSH_AFTER_S)
+
+    assert book.metrics.log_lines_lost == 3
+    assert [text.count("\n") for text in book.writes] == [1]
+
+
+def test_a_line_has_the_time_of_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = Book(as_json=True)
+    stamps = []
+    for now_s in (1_700_000_000.25, 1_700_000_000.5, 1_700_000_001.0):
+        monkeypatch.setattr(access, "time", lambda now_s=now_s: now_s)
+        stamps.append(json.loads(book.line(asked()))["time"][17:])
+
+    assert stamps == ["20.250Z", "20.500Z", "21.000Z"]

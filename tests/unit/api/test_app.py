@@ -1,0 +1,357 @@
+import json
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tokenfall.api.access import AccessLog
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.app import App
+from tokenfall.api.cors import CORS
+from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.routing import Route, Router
+from tokenfall.api.throttle import Throttle
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, Response
+from tokenfall.errors import InvalidRequest
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.metrics import Metrics
+
+from tests.contracts.limits import BURST, RATE
+from tests.doubles.clocks import FakeClock, FakeWheel
+from tests.doubles.requests import lines_of, request
+
+
+def ok(request: Request) -> Response:
+    return Response(200, b"ok")
+
+
+async def later(request: Request) -> Response:
+    return Response(200, b"later")
+
+
+def mistaken(request: Request) -> Response:
+    raise InvalidRequest("not so")
+
+
+def defective(request: Request) -> Response:
+    raise ZeroDivisionError("s3cret")
+
+
+ROUTES = [
+    Route(method="GET", path="/open", handler=ok, keyed=False, open_while_draining=True, quiet=True),
+    Route(method="GET", path="/keyed", handler=ok),
+    Route(method="POST", path="/keyed", handler=later, limited=True),
+    Route(method="GET", path="/mistaken", handler=mistaken, keyed=False),
+    Route(method="GET", path="/defective", handler=defective, keyed=False),
+    Route(method="GET", path="/data", handler=ok, quiet=True),
+]
+
+
+class House:
+    """An application with everything that stands before its handlers."""
+
+    def __init__(self, *, keys: tuple[str, ...] = (), log_quiet: bool = False) -> None:
+        self.metrics = Metrics()
+        self.written: list[str] = []
+        self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
+        self.app = App(
+            Router(ROUTES),
+            keys=Keys(keys),
+            cors=CORS((), loopback_only=False),
+            metrics=self.metrics,
+            access=self.access,
+            log_quiet=log_quiet,
+        )
+
+    def throttled(self) -> "House":
+        limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
+        self.app.throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=self.metrics)
+        return self
+
+    async def answer(self, asked: Request) -> Response:
+        """The answer, as the edge comes by it."""
+        try:
+            answer: Answer | Coroutine[Any, Any, Answer] = self.app.answer(asked)
+            if isinstance(answer, Coroutine):
+                answer = await answer
+        except Exception as error:  # noqa: BLE001 - the edge asks `crashed` whatever it was
+            answer = self.app.crashed(asked, error)
+        assert isinstance(answer, Response)
+        return answer
+
+    def logged(self) -> str:
+        self.access.flush()
+        return "".join(self.written)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def code(response: Response) -> str:
+    found: str = json.loads(response.body)["code"]
+    return found
+
+
+# Routes
+
+
+async def test_a_handler_answers_and_its_route_is_noted(house: House) -> None:
+    asked = request("/open?a=b")
+
+    assert (await house.answer(asked)).body == b"ok"
+    assert asked.route == "/open"
+
+
+async def test_an_unknown_path_is_not_found(house: House) -> None:
+    asked = request("/nowhere")
+    response = await house.answer(asked)
+
+    assert (response.status, code(response), asked.route) == (404, "not_found", "")
+
+
+async def test_an_unknown_method_is_told_which_are_known(house: House) -> None:
+    response = await house.answer(request("/keyed", method="DELETE"))
+
+    assert (response.status, code(response)) == (405, "method_not_allowed")
+    assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(response.head)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/keyed", "GET, HEAD, OPTIONS, POST"), ("/open", "GET, HEAD, OPTIONS"), ("*", "OPTIONS")]
+)
+async def test_options_are_told(house: House, path: str, allowed: str) -> None:
+    response = await house.answer(request(path, method="OPTIONS"))
+
+    assert response.status == 204
+    assert f"allow: {allowed}" in lines_of(response.head)
+
+
+async def test_options_of_nothing_are_not_found(house: House) -> None:
+    assert (await house.answer(request("/nowhere", method="OPTIONS"))).status == 404
+
+
+async def test_a_preflight_is_answered_without_a_key() -> None:
+    headers = {"origin": "http://a", "access-control-request-method": "POST", "access-control-request-headers": "x-sim"}
+    asked = request("/keyed", method="OPTIONS", headers=headers)
+    response = await House(keys=("k",)).answer(asked)
+
+    assert response.status == 204
+    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+    assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
+
+
+async def test_who_asks_without_an_origin_is_told_nothing_of_origins(house: House) -> None:
+    asked = request("/open")
+    await house.answer(asked)
+
+    assert b"access-control" not in asked.reply_headers
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
+async def test_a_page_may_read_failures_too(path: str) -> None:
+    asked = request(path, headers={"origin": "http://a"})
+    response = await House(keys=("k",)).answer(asked)
+
+    assert response.status >= 400
+    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+
+
+# Names
+
+
+async def test_a_request_keeps_the_name_that_its_client_gave_it(house: House) -> None:
+    asked = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
+    response = await house.answer(asked)
+
+    assert asked.id == "my.Request_1-2"
+    assert "x-request-id: my.Request_1-2" in lines_of(asked.reply_headers)
+    assert json.loads(response.body)["request_id"] == "my.Request_1-2"
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "a" * 65, "a\nb", "é", "a,b", 'a"b'])
+async def test_an_odd_name_is_replaced(house: House, sent: str) -> None:
+    asked = request("/open", headers={"x-request-id": sent})
+    await house.answer(asked)
+
+    assert asked.id != sent
+    assert asked.id.isascii()
+    assert f"x-request-id: {asked.id}" in lines_of(asked.reply_headers)
+
+
+async def test_no_two_requests_are_given_the_same_name() -> None:
+    ids = []
+    for each in (House(), House()):
+        for _ in range(10):
+            asked = request("/open")
+            await each.answer(asked)
+            ids.append(asked.id)
+
+    assert len(set(ids)) == 20
+
+
+# Guards
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+async def test_a_keyed_route_asks_for_a_key(method: str) -> None:
+    house = House(keys=("k",))
+    refused = await house.answer(request("/keyed", method=method))
+    allowed = await house.answer(request("/keyed", method=method, headers={"x-api-key": "k"}))
+
+    assert (refused.status, code(refused), allowed.status) == (401, "unauthorized", 200)
+
+
+async def test_an_open_route_asks_for_none() -> None:
+    assert (await House(keys=("k",)).answer(request("/open"))).status == 200
+
+
+async def test_only_limited_routes_are_limited(house: House) -> None:
+    house.throttled()
+    spent = [(await house.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 1)]
+    free = [(await house.answer(request("/keyed"))).status for _ in range(BURST + 1)]
+
+    assert spent == [200] * BURST + [429]
+    assert free == [200] * (BURST + 1)
+
+
+async def test_what_is_left_is_said_in_every_limited_answer(house: House) -> None:
+    house.throttled()
+    asked = [request("/keyed", method="POST") for _ in range(BURST + 1)]
+    for each in asked:
+        await house.answer(each)
+
+    assert ["r=2" in str(each.reply_headers) for each in asked] == [True, False, False, False]
+    assert all(b"\r\nratelimit: " in each.reply_headers for each in asked)
+
+
+async def test_the_limit_is_asked_before_the_key() -> None:
+    house = House(keys=("k",)).throttled()
+    statuses = [(await house.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
+
+    assert statuses == [401] * BURST + [429] * 2
+
+
+async def test_a_limited_route_asks_for_its_key_too() -> None:
+    house = House(keys=("k",)).throttled()
+
+    assert (await house.answer(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
+
+
+@pytest.mark.parametrize("limited", [True, False])
+async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(house: House, limited: bool) -> None:
+    house.app.loopback_only = LoopbackOnly((), check_host=True)
+    if limited:
+        house.throttled()
+    evil = {"host": "localhost", "origin": "http://evil.example"}
+    refused = await house.answer(request("/keyed", method="POST", headers=evil))
+    allowed = await house.answer(request("/keyed", method="POST", headers={"host": "localhost"}))
+    probed = await house.answer(request("/open", headers=evil))
+
+    assert (refused.status, allowed.status, probed.status) == (403, 200, 200)
+
+
+# Errors
+
+
+async def test_an_error_is_answered_with_its_status(house: House) -> None:
+    response = await house.answer(request("/mistaken"))
+
+    assert (response.status, code(response)) == (400, "invalid_request")
+
+
+async def test_a_defect_is_logged_and_not_shown(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    asked = request("/defective")
+    with caplog.at_level(logging.ERROR):
+        response = await house.answer(asked)
+
+    assert (response.status, code(response)) == (500, "internal_error")
+    assert b"s3cret" not in response.body
+    assert caplog.records[0].getMessage() == f"request {asked.id} failed"
+    assert caplog.records[0].exc_info is not None
+
+
+def test_a_refusal_of_the_edge_is_named_and_explained(house: House) -> None:
+    asked = request("/keyed", headers={"origin": "http://a"})
+    response = house.app.refuse(asked, 413, detail="too large")
+
+    assert (response.status, code(response)) == (413, "body_too_large")
+    assert json.loads(response.body)["request_id"] == asked.id
+    assert f"x-request-id: {asked.id}" in lines_of(asked.reply_headers)
+    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+
+
+async def test_a_refusal_keeps_the_name_that_was_given_before(house: House) -> None:
+    asked = request("/open")
+    await house.answer(asked)
+    before = asked.id, asked.reply_headers
+    house.app.refuse(asked, 503, detail="full")
+
+    assert (asked.id, asked.reply_headers) == before
+
+
+# The drain
+
+
+async def test_while_draining_only_probes_are_answered(house: House) -> None:
+    house.app.draining = True
+    refused = await house.answer(request("/keyed"))
+
+    assert (refused.status, code(refused)) == (503, "shutting_down")
+    assert "retry-after: 5" in lines_of(refused.head)
+    assert (await house.answer(request("/open"))).status == 200
+
+
+def test_who_is_cut_before_his_answer_has_begun_is_told_why(house: House) -> None:
+    response = house.app.cut(request("/keyed"))
+
+    assert (response.status, code(response)) == (503, "shutting_down")
+    assert "retry-after: 5" in lines_of(response.head)
+
+
+# Logs and metrics
+
+
+async def test_an_answer_is_counted_by_route_and_status(house: House) -> None:
+    for path, status, sent_bytes in (("/open", 200, 10), ("/open", 200, 20), ("/keyed", 401, 5)):
+        asked = request(path)
+        asked.route = path
+        house.app.ended(asked, status, outcome="complete", sent_bytes=sent_bytes)
+
+    assert house.metrics.requests == {("/open", 200): 2, ("/keyed", 401): 1}
+    assert house.metrics.bytes_sent == 35
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "log_quiet", "logged"),
+    [
+        ("/keyed", 200, False, True),
+        ("/open", 200, False, False),
+        ("/data", 200, False, False),
+        ("/open", 503, False, True),
+        ("/open", 200, True, True),
+        ("", 404, False, True),
+    ],
+)
+def test_what_probes_and_load_tests_ask_is_logged_when_it_fails(
+    path: str, status: int, log_quiet: bool, logged: bool
+) -> None:
+    house = House(log_quiet=log_quiet)
+    asked = request("/x")
+    asked.route = path
+    house.app.ended(asked, status, outcome="complete", sent_bytes=0)
+
+    assert (house.logged() != "") is logged
+
+
+def test_without_a_log_answers_are_counted_all_the_same() -> None:
+    metrics = Metrics()
+    app = App(
+        Router(ROUTES), keys=Keys(()), cors=CORS((), loopback_only=False), metrics=metrics, access=None, log_quiet=True
+    )
+    app.ended(request("/x"), 404, outcome="complete", sent_bytes=0)
+
+    assert metrics.requests == {("", 404): 1}

@@ -1,0 +1,351 @@
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.guard import Keys
+from tokenfall.chat.service import Chat, Defaults
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LiveStream, Response
+from tokenfall.errors import InvalidRequest, NotFound, Unauthorized, UpstreamBroken, UpstreamTimeout
+from tokenfall.events import Delta, Finished, Usage
+from tokenfall.history.memory import MemoryHistory
+from tokenfall.messages import Message
+
+from tests.doubles.engines import ScriptedEngine, Silence, told
+from tests.doubles.requests import lines_of, request
+
+Messages = list[dict[str, Any]]
+
+DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be brief."), context_messages=4)
+
+
+def routes(engine: ScriptedEngine, keys: tuple[str, ...] = ()) -> ChatRoutes:
+    history = MemoryHistory(limit=100, max_bytes=1_000_000)
+    return ChatRoutes(Chat(engine, history, defaults=DEFAULTS), Keys(keys))
+
+
+def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
+    document = {"messages": [{"role": "user", "content": text}], **fields}
+    return request("/chat", method="POST", headers=headers, body=json.dumps(document).encode())
+
+
+class Reader:
+    """Plays a live stream as the edge does, and keeps its frames."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def send(self, frame: bytes) -> Awaitable[None] | None:
+        self.frames.append(frame)
+        return None
+
+    async def play(self, answer: Response | LiveStream) -> list[bytes]:
+        assert isinstance(answer, LiveStream)
+        self.frames.append(await answer.run(self.send))
+        return self.frames
+
+
+async def said(chat: ChatRoutes, asked: Request) -> list[bytes]:
+    return await Reader().play(await chat.chat(asked))
+
+
+async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, str] | None = None) -> Messages:
+    found: Messages = json.loads((await chat.history(request(target, headers=headers))).body)
+    return found
+
+
+# Streams
+
+
+async def test_a_stream_is_its_tokens_and_its_end() -> None:
+    assert await said(routes(told("Be", "cause")), ask()) == [
+        b'data: {"content":"Be"}\n\n',
+        b'data: {"content":"cause"}\n\n',
+        b"data: [DONE]\n\n",
+    ]
+
+
+async def test_a_stream_says_what_it_is_and_whose() -> None:
+    asked = ask(conversation="c-1")
+    answer = await routes(told("Hi")).chat(asked)
+    assert isinstance(answer, LiveStream)
+    added = dict(line.split(": ") for line in lines_of(asked.reply_headers))
+
+    assert b"\r\ncontent-type: text/event-stream\r\n" in answer.head.lines
+    assert added["x-conversation-id"] == "c-1"
+    assert added["x-turn-id"].startswith("turn_")
+    assert answer.comment == b": ping\n\n"
+    assert answer.farewell == (
+        b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down"}}\n\n'
+    )
+
+
+async def test_a_turn_is_kept_under_the_id_that_was_told() -> None:
+    chat, asked = routes(told("Because.")), ask()
+    await said(chat, asked)
+    turn = dict(line.split(": ") for line in lines_of(asked.reply_headers))["x-turn-id"]
+
+    assert [message["turn"] for message in await kept(chat)] == [turn, turn]
+
+
+async def test_a_slow_client_makes_the_engine_wait() -> None:
+    taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    frames: list[bytes] = []
+
+    def send(frame: bytes) -> Awaitable[None] | None:
+        frames.append(frame)
+        return taken if len(frames) == 1 else None
+
+    answer = await routes(told("a", "b")).chat(ask())
+    assert isinstance(answer, LiveStream)
+    playing = asyncio.ensure_future(answer.run(send))
+    await asyncio.sleep(0)
+    assert len(frames) == 1
+    taken.set_result(None)
+
+    assert await playing == b"data: [DONE]\n\n"
+    assert len(frames) == 2
+
+
+async def test_a_broken_stream_ends_without_done_and_keeps_what_was_said() -> None:
+    chat = routes(told("Be", end=UpstreamBroken("broke off")))
+    answer, reader = await chat.chat(ask()), Reader()
+    with pytest.raises(UpstreamBroken):
+        await reader.play(answer)
+
+    assert reader.frames == [b'data: {"content":"Be"}\n\n']
+    assert (await kept(chat))[1] | {"status": "interrupted", "content": "Be"} == (await kept(chat))[1]
+
+
+async def test_a_known_failure_is_shown_by_its_code() -> None:
+    answer = await routes(told()).chat(ask())
+    assert isinstance(answer, LiveStream)
+
+    assert answer.failure(UpstreamTimeout("too late")) == (
+        b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too late"}}\n\n'
+    )
+
+
+async def test_an_unknown_failure_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    answer = await routes(told()).chat(ask())
+    assert isinstance(answer, LiveStream)
+    with caplog.at_level(logging.ERROR):
+        frame = answer.failure(ZeroDivisionError("s3cret"))
+
+    assert b'"code":"internal_error"' in frame
+    assert b"s3cret" not in frame
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_nothing_is_asked_of_the_engine_before_the_stream_is_played() -> None:
+    engine = told("Hi")
+    await routes(engine).chat(ask())
+
+    assert engine.requests == []
+
+
+# Whole answers
+
+
+async def test_a_whole_answer_is_one_document() -> None:
+    engine = told("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
+    answer = await routes(engine).chat(ask(stream=False, conversation="c-1"))
+    assert isinstance(answer, Response)
+
+    assert json.loads(answer.body) == {
+        "content": "Because",
+        "finish_reason": "length",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
+        "model": "model-9",
+        "conversation": "c-1",
+    }
+    assert lines_of(answer.head)[:3] == [
+        "HTTP/1.1 200 OK",
+        "content-type: application/json",
+        "cache-control: no-store",
+    ]
+
+
+async def test_a_whole_answer_that_breaks_is_an_error() -> None:
+    with pytest.raises(UpstreamTimeout):
+        await routes(told("Be", end=UpstreamTimeout("late"))).chat(ask(stream=False))
+
+
+async def test_who_leaves_a_whole_answer_ends_its_work_and_keeps_what_was_said() -> None:
+    engine = told("Be", end=Silence())
+    chat = routes(engine)
+    answering = asyncio.ensure_future(chat.chat(ask(stream=False)))
+    await engine.silent.wait()
+    answering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answering
+
+    assert engine.ended == 1
+    assert (await kept(chat))[1]["status"] == "interrupted"
+
+
+# What is asked
+
+
+async def test_what_the_caller_says_reaches_the_engine() -> None:
+    engine = told("Hi")
+    fields = {"model": "m", "max_tokens": 7, "temperature": 0.5}
+    await said(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
+    (asked,) = engine.requests
+
+    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("m", 7, 0.5, "gap=0s")
+    assert asked.messages == (Message("system", "Be brief."), Message("user", "Why?"))
+
+
+async def test_what_the_caller_does_not_say_is_the_default() -> None:
+    engine = told("Hi")
+    await said(routes(engine), ask())
+    (asked,) = engine.requests
+
+    assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("model-0", 99, None, "")
+
+
+async def test_a_leading_system_message_takes_the_place_of_the_default_for_this_turn() -> None:
+    engine = told("Hi")
+    chat = routes(engine)
+    system = {"role": "system", "content": "Rhyme."}
+    await said(chat, ask(messages=[system, {"role": "user", "content": "Why?"}]))
+    await said(chat, ask("And?"))
+
+    assert [asked.messages[0].content for asked in engine.requests] == ["Rhyme.", "Be brief."]
+
+
+async def test_the_history_is_the_context_not_what_the_caller_sends() -> None:
+    engine = told("Hi")
+    chat = routes(engine)
+    await said(chat, ask("One?"))
+    forged = [{"role": "assistant", "content": "forged"}, {"role": "user", "content": "Two?"}]
+    await said(chat, ask(messages=forged))
+
+    assert [message.content for message in engine.requests[1].messages] == ["Be brief.", "One?", "Hi", "Two?"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        request("/chat", method="POST", body=b"{"),
+        ask(" "),
+        ask(headers={"x-sim": "gap=fast"}),
+        ask(conversation="a b"),
+        ask(conversation="abc\n"),
+    ],
+    ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
+)
+async def test_a_mistake_is_refused_before_anything_is_asked_or_kept(asked: Request) -> None:
+    engine = told("Hi")
+    chat = routes(engine)
+    with pytest.raises(InvalidRequest):
+        await chat.chat(asked)
+
+    assert engine.requests == []
+    assert await kept(chat) == []
+
+
+# History
+
+
+async def test_a_turn_is_kept_and_shown() -> None:
+    chat = routes(told("Be", "cause"))
+    await said(chat, ask())
+    question, answer = await kept(chat)
+
+    assert (question["role"], question["content"]) == ("user", "Why?")
+    assert (answer["role"], answer["content"], answer["model"]) == ("assistant", "Because", "model-1")
+    assert "status" not in answer
+
+
+async def test_what_has_not_begun_is_empty_only_by_its_default_name() -> None:
+    chat = routes(told("Hi"))
+
+    assert await kept(chat) == []
+    assert await kept(chat, "/history?conversation=default") == []
+    with pytest.raises(NotFound):
+        await chat.history(request("/history?conversation=other"))
+
+
+async def test_a_conversation_is_asked_for_by_name() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask(conversation="c-1"))
+
+    assert len(await kept(chat, "/history?conversation=c-1")) == 2
+    assert await kept(chat) == []
+
+
+@pytest.mark.parametrize(
+    "query", ["?conversation=a&conversation=b", "?limit=3", "?conversation=a&x", "?Conversation=a"]
+)
+async def test_other_questions_are_refused(query: str) -> None:
+    chat = routes(told("Hi"))
+    for handler in (chat.history, chat.clear):
+        with pytest.raises(InvalidRequest, match="takes conversation, once, and nothing else"):
+            await handler(request(f"/history{query}"))
+
+
+@pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])
+async def test_odd_names_are_refused(query: str) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 64 letters"):
+        await routes(told("Hi")).history(request(f"/history{query}"))
+
+
+async def test_a_conversation_is_cleared() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask(conversation="c-1"))
+    cleared = await chat.clear(request("/history?conversation=c-1", method="DELETE"))
+
+    assert (cleared.status, cleared.body) == (204, b"")
+    with pytest.raises(NotFound):
+        await chat.clear(request("/history?conversation=c-1", method="DELETE"))
+    assert (await chat.clear(request("/history", method="DELETE"))).status == 204
+
+
+async def test_conversations_are_listed() -> None:
+    chat = routes(told("Hi"))
+    for name in ("a", "b", "a"):
+        await said(chat, ask(conversation=name))
+    listed = json.loads((await chat.conversations(request("/conversations"))).body)
+
+    assert [(each["id"], each["messages"]) for each in listed] == [("a", 4), ("b", 2)]
+
+
+async def test_what_is_private_is_not_kept_by_caches() -> None:
+    chat = routes(told("Hi"))
+    for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
+        assert "cache-control: no-store" in lines_of(response.head)
+
+
+async def test_another_keys_conversations_are_not_found() -> None:
+    chat = routes(told("Hi"), keys=("alice", "bob"))
+    alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
+    await said(chat, ask(headers=alice, conversation="c-1"))
+
+    assert len(await kept(chat, "/history?conversation=c-1", alice)) == 2
+    with pytest.raises(NotFound):
+        await chat.history(request("/history?conversation=c-1", headers=bob))
+    with pytest.raises(NotFound):
+        await chat.clear(request("/history?conversation=c-1", headers=bob))
+    assert json.loads((await chat.conversations(request("/conversations", headers=bob))).body) == []
+
+
+async def test_without_its_key_nothing_is_shown() -> None:
+    chat = routes(told("Hi"), keys=("alice",))
+    for handler in (chat.history, chat.clear, chat.conversations):
+        with pytest.raises(Unauthorized):
+            await handler(request("/history"))
+    with pytest.raises(Unauthorized):
+        await chat.chat(ask())
+
+
+async def test_a_delta_is_never_two_frames() -> None:
+    frames = await said(routes(ScriptedEngine(Delta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
+
+    assert frames == [b'data: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]

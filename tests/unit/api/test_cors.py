@@ -1,0 +1,56 @@
+import pytest
+
+from tokenfall.api.cors import CORS
+
+from tests.doubles.requests import lines_of, request
+
+EXPOSED = (
+    "access-control-expose-headers: "
+    "X-Conversation-Id, X-Turn-Id, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
+)
+
+
+def lines(cors: CORS, origin: str) -> list[str]:
+    return lines_of(cors.lines(request(headers={"origin": origin})))
+
+
+@pytest.mark.parametrize("cors", [CORS((), loopback_only=False), CORS(("*",), loopback_only=True)], ids=["unset", "*"])
+def test_any_page_may_read(cors: CORS) -> None:
+    assert lines(cors, "https://a.example") == ["access-control-allow-origin: *", EXPOSED]
+    assert lines(cors, "null") == ["access-control-allow-origin: *", EXPOSED]
+
+
+def test_named_origins_may_read_and_no_others() -> None:
+    cors = CORS(("https://a.example", "https://b.example"), loopback_only=False)
+
+    assert lines(cors, "https://b.example") == [
+        "vary: Origin",
+        "access-control-allow-origin: https://b.example",
+        EXPOSED,
+    ]
+    for other in ("https://c.example", "http://b.example", "https://b.example:444", "null", ""):
+        assert lines(cors, other) == ["vary: Origin"]
+
+
+def test_where_nothing_protects_an_upstream_only_this_machines_pages_may_read() -> None:
+    cors = CORS((), loopback_only=True)
+
+    assert lines(cors, "http://localhost:3000")[1] == "access-control-allow-origin: http://localhost:3000"
+    assert lines(cors, "https://evil.example") == ["vary: Origin"]
+
+
+def test_named_origins_take_the_place_of_this_machines() -> None:
+    assert lines(CORS(("https://a.example",), loopback_only=True), "http://localhost") == ["vary: Origin"]
+
+
+def test_a_preflight_is_told_what_may_be_sent() -> None:
+    assert lines_of(CORS((), loopback_only=False).preflight("OPTIONS, POST")) == [
+        "access-control-allow-methods: OPTIONS, POST",
+        "access-control-allow-headers: Authorization, X-API-Key, Content-Type, X-Sim",
+        "access-control-max-age: 86400",
+    ]
+
+
+def test_credentials_are_never_allowed() -> None:
+    for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
+        assert "credentials" not in " ".join([*lines(cors, "https://a.example"), *lines_of(cors.preflight("GET"))])

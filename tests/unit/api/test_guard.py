@@ -1,0 +1,168 @@
+from hashlib import sha256
+from hmac import compare_digest
+
+import pytest
+
+from tokenfall.api import guard
+from tokenfall.api.guard import ANONYMOUS, Keys, LoopbackOnly, is_loopback_origin
+from tokenfall.errors import OriginNotAllowed, Unauthorized
+
+from tests.doubles.requests import request
+
+HASHED = "sha256:" + sha256(b"hashed-key").hexdigest()
+KEYS = Keys(("plain-key", HASHED, "schlüssel"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-API-Key": "plain-key"},
+        {"X-API-Key": "hashed-key"},
+        {"X-API-Key": "schlüssel"},
+        {"Authorization": "Bearer plain-key"},
+        {"Authorization": "bearer  plain-key "},
+        {"Authorization": "Basic abc", "X-API-Key": "plain-key"},
+        {"Authorization": "Bearer", "X-API-Key": "plain-key"},
+    ],
+    ids=str,
+)
+def test_a_known_key_is_let_in(headers: dict[str, str]) -> None:
+    assert KEYS.owner(request(headers=headers)) != ANONYMOUS
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-API-Key": ""},
+        {"X-API-Key": "PLAIN-KEY"},
+        {"X-API-Key": "plain-key2"},
+        {"X-API-Key": "plain-ke"},
+        {"X-API-Key": HASHED},
+        {"X-API-Key": HASHED.removeprefix("sha256:")},
+        {"X-API-Key": "plain-key, plain-key"},
+        {"Authorization": "plain-key"},
+        {"Authorization": "Basic plain-key"},
+        {"Authorization": "Bearer wrong", "X-API-Key": "plain-key"},
+        {"Cookie": "plain-key"},
+    ],
+    ids=str,
+)
+def test_others_are_not(headers: dict[str, str]) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        KEYS.owner(request(headers=headers))
+
+    assert "plain-key" not in caught.value.message
+
+
+def test_who_shows_no_key_is_told_that_one_is_needed() -> None:
+    with pytest.raises(Unauthorized, match=r"^an API key is needed; send it as Authorization: Bearer or X-API-Key$"):
+        KEYS.owner(request())
+    with pytest.raises(Unauthorized, match=r"^this API key is not known"):
+        KEYS.owner(request(headers={"X-API-Key": "wrong"}))
+
+
+def test_an_owner_is_the_same_however_the_key_is_shown_and_kept() -> None:
+    shown = request(headers={"X-API-Key": "hashed-key"})
+
+    assert KEYS.owner(shown) == Keys(("hashed-key",)).owner(shown)
+    assert KEYS.owner(shown) == KEYS.owner(request(headers={"Authorization": "Bearer hashed-key"}))
+
+
+def test_owners_differ_and_do_not_give_their_keys_away() -> None:
+    owners = {KEYS.owner(request(headers={"X-API-Key": key})) for key in ("plain-key", "hashed-key", "schlüssel")}
+
+    assert len(owners) == 3
+    assert not any("key" in owner for owner in owners)
+
+
+def test_without_keys_everybody_is_nobody() -> None:
+    assert not Keys(())
+    assert Keys(()).owner(request(headers={"X-API-Key": "any"})) == ANONYMOUS
+
+
+def test_every_known_key_is_compared_whether_the_shown_one_is_known_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[bytes] = []
+
+    def counting(one: bytes, other: bytes) -> bool:
+        compared.append(one)
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(guard, "compare_digest", counting)
+    KEYS.owner(request(headers={"X-API-Key": "plain-key"}))
+    first = compared.copy()
+    with pytest.raises(Unauthorized):
+        KEYS.owner(request(headers={"X-API-Key": "wrong"}))
+
+    assert len(first) == 3
+    assert compared == first * 2
+
+
+def test_only_digests_are_kept() -> None:
+    assert all(len(digest) == 32 for digest in KEYS._digests)
+
+
+# Pages of other origins
+
+
+@pytest.mark.parametrize(
+    ("origin", "loopback"),
+    [
+        ("http://localhost", True),
+        ("https://LOCALHOST:3000", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("null", False),
+        ("", False),
+        ("localhost", False),
+        ("file://localhost", False),
+        ("http://localhost.evil.example", False),
+        ("http://127.0.0.1.evil.example", False),
+        ("http://evil.example:80", False),
+        ("http://evil.example#localhost", False),
+        ("http://[::2]", False),
+        ("http://[::1", False),
+        ("http://0.0.0.0", False),
+    ],
+)
+def test_a_page_of_this_machine_is_known_by_its_origin(origin: str, loopback: bool) -> None:
+    assert is_loopback_origin(origin) is loopback
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1:8080", "[::1]:8080"])
+@pytest.mark.parametrize("origin", [None, "http://localhost:3000"])
+def test_this_machine_is_let_in(host: str, origin: str | None) -> None:
+    headers = {"host": host} if origin is None else {"host": host, "origin": origin}
+
+    LoopbackOnly((), check_host=True).check(request(headers=headers))
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
+def test_a_page_of_another_origin_is_not(origin: str) -> None:
+    with pytest.raises(OriginNotAllowed, match="pages of this machine"):
+        LoopbackOnly((), check_host=True).check(request(headers={"host": "localhost", "origin": origin}))
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "", "127.0.0.1.evil.example"])
+def test_this_machine_under_another_name_is_not(host: str) -> None:
+    with pytest.raises(OriginNotAllowed, match="Host header"):
+        LoopbackOnly((), check_host=True).check(request(headers={"host": host}))
+    with pytest.raises(OriginNotAllowed, match="Host header"):
+        LoopbackOnly((), check_host=True).check(request())
+
+
+def test_other_names_are_let_in_where_the_server_is_meant_to_be_reached_by_them() -> None:
+    LoopbackOnly((), check_host=False).check(request(headers={"host": "llm.example"}))
+
+
+@pytest.mark.parametrize(
+    ("origins", "allowed"),
+    [(("https://a.example",), True), (("*",), True), (("https://b.example",), False), (("http://a.example",), False)],
+)
+def test_origins_that_the_operator_named_are_let_in(origins: tuple[str, ...], allowed: bool) -> None:
+    asked = request(headers={"host": "localhost", "origin": "https://a.example"})
+    if allowed:
+        LoopbackOnly(origins, check_host=True).check(asked)
+        return
+    with pytest.raises(OriginNotAllowed):
+        LoopbackOnly(origins, check_host=True).check(asked)

@@ -1,0 +1,75 @@
+from prometheus_client.parser import text_string_to_metric_families
+
+from tokenfall.api.metrics import exposition
+from tokenfall.metrics import Metrics
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(metrics: Metrics) -> Samples:
+    families = text_string_to_metric_families(exposition(metrics, 1_000).decode())
+    return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[f"tokenfall_{name}", frozenset(labels.items())]
+
+
+def counted() -> Metrics:
+    metrics = Metrics()
+    metrics.connections, metrics.connections_refused, metrics.streams = 1, 2, 3
+    metrics.tokens, metrics.bytes_sent, metrics.stalled_readers, metrics.rate_limited = 4, 5, 6, 7
+    metrics.log_lines_lost = 8
+    metrics.streams_ended = {"left": 9}
+    metrics.upstream_errors = {"upstream_timeout": 10}
+    metrics.requests = {("/chat", 200): 11, ("", 404): 12}
+    return metrics
+
+
+def test_every_counter_has_its_name() -> None:
+    samples = scraped(counted())
+
+    assert value(samples, "connections") == 1
+    assert value(samples, "connections_refused_total") == 2
+    assert value(samples, "streams_in_flight") == 3
+    assert value(samples, "tokens_total") == 4
+    assert value(samples, "sent_bytes_total") == 5
+    assert value(samples, "stalled_readers_total") == 6
+    assert value(samples, "rate_limited_total") == 7
+    assert value(samples, "log_lines_lost_total") == 8
+    assert value(samples, "streams_ended_total", outcome="left") == 9
+    assert value(samples, "upstream_errors_total", code="upstream_timeout") == 10
+    assert value(samples, "requests_total", route="/chat", status="200") == 11
+    assert value(samples, "requests_total", route="", status="404") == 12
+    assert value(samples, "resident_bytes") == 1_000
+
+
+def test_a_histogram_is_cumulative_with_its_sum() -> None:
+    metrics = Metrics()
+    for seconds in (0.001, 0.002, 100.0):
+        metrics.ttft_s.observe(seconds)
+    samples = scraped(metrics)
+
+    assert value(samples, "ttft_seconds_bucket", le="0.0005") == 0
+    assert value(samples, "ttft_seconds_bucket", le="0.001") == 1
+    assert value(samples, "ttft_seconds_bucket", le="0.002") == 2
+    assert value(samples, "ttft_seconds_bucket", le="32.0") == 2
+    assert value(samples, "ttft_seconds_bucket", le="+Inf") == 3
+    assert value(samples, "ttft_seconds_count") == 3
+    assert value(samples, "ttft_seconds_sum") == 100.003
+
+
+def test_each_histogram_is_its_own() -> None:
+    metrics = Metrics()
+    metrics.inter_token_s.observe(1.0)
+    metrics.ticker_late_s.observe(2.0, 3)
+    samples = scraped(metrics)
+
+    assert [value(samples, f"{name}_seconds_count") for name in ("ttft", "inter_token", "ticker_lateness")] == [0, 1, 3]
+
+
+def test_a_name_that_quotes_stays_a_label() -> None:
+    metrics = Metrics()
+    metrics.requests = {('/a"\n\\', 200): 1}
+
+    assert value(scraped(metrics), "requests_total", route='/a"\n\\', status="200") == 1

@@ -1,0 +1,107 @@
+import json
+import re
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from tokenfall import edge
+from tokenfall.api import problems
+from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized
+
+from tests.doubles.requests import lines_of, request
+from tests.unit.test_errors import error_classes
+
+STATUSES = {
+    "InvalidRequest": 400,
+    "Unauthorized": 401,
+    "OriginNotAllowed": 403,
+    "NotFound": 404,
+    "RateLimited": 429,
+    "ShuttingDown": 503,
+    "TokenfallError": 500,
+    "UpstreamError": 502,
+    "UpstreamUnreachable": 502,
+    "UpstreamTimeout": 504,
+    "UpstreamKeyRefused": 502,
+    "UpstreamRateLimited": 503,
+    "UpstreamRefused": 400,
+    "UpstreamBroken": 502,
+}
+
+
+@pytest.mark.parametrize("error", error_classes())
+def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
+    response = problems.from_error(request(), error("why"))
+
+    assert response.status == STATUSES[error.__name__]
+    assert json.loads(response.body) == {
+        "type": "about:blank",
+        "title": HTTPStatus(response.status).phrase,
+        "status": response.status,
+        "detail": "why",
+        "code": error.code,
+    }
+
+
+def test_the_head_of_a_problem() -> None:
+    assert lines_of(problems.from_error(request(), InvalidRequest("why")).head)[:3] == [
+        "HTTP/1.1 400 Bad Request",
+        "content-type: application/problem+json",
+        "cache-control: no-store",
+    ]
+
+
+def test_a_problem_names_its_request() -> None:
+    asked = request()
+    asked.id = "r-1"
+
+    assert json.loads(problems.from_error(asked, InvalidRequest("why")).body)["request_id"] == "r-1"
+
+
+@pytest.mark.parametrize(("wait_s", "said"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
+def test_when_to_come_back_is_said_in_whole_seconds(wait_s: float, said: str) -> None:
+    head = problems.from_error(request(), RateLimited("why", retry_after_s=wait_s)).head
+
+    assert f"retry-after: {said}" in lines_of(head)
+
+
+def test_nobody_is_told_to_come_back_where_nobody_knows() -> None:
+    assert b"retry-after" not in problems.from_error(request(), InvalidRequest("why")).head
+
+
+def test_who_needs_a_key_is_told_how_to_show_one() -> None:
+    assert "www-authenticate: Bearer" in lines_of(problems.from_error(request(), Unauthorized("why")).head)
+
+
+def test_a_message_is_text_whatever_it_holds() -> None:
+    detail = '"\r\n\0</script>é'
+
+    assert json.loads(problems.from_error(request(), InvalidRequest(detail)).body)["detail"] == detail
+
+
+def refused_statuses() -> set[int]:
+    """The statuses that the edge refuses with, from its own source: a new one without a code would be a defect."""
+    sources = Path(str(edge.__file__)).parent.glob("*.py")
+    return {
+        int(status)
+        for source in sources
+        for status in re.findall(r"(?:Refusal\(|refuse\(request, )(\d{3})", source.read_text(encoding="utf-8"))
+    }
+
+
+def test_whatever_the_edge_refuses_has_a_code() -> None:
+    assert {400, 408, 413, 414, 417, 431, 501, 503, 505} <= refused_statuses()
+    for status in refused_statuses():
+        response = problems.refused(request(), status, detail="why")
+        assert response.status == status
+        assert json.loads(response.body)["code"] == problems.CODE_OF_STATUS[status]
+
+
+def test_codes_of_refusals_are_no_codes_of_other_errors() -> None:
+    assert set(problems.CODE_OF_STATUS.values()) & set(problems.STATUS_OF_CODE) == set()
+
+
+def test_a_server_that_is_full_asks_to_come_back() -> None:
+    assert "retry-after: 1" in lines_of(problems.refused(request(), 503, detail="full").head)
+    assert b"retry-after" not in problems.refused(request(), 400, detail="bad").head

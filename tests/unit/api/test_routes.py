@@ -1,0 +1,97 @@
+from typing import NamedTuple
+
+import pytest
+
+from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.guard import Keys
+from tokenfall.api.page import Page
+from tokenfall.api.probes import Probes
+from tokenfall.api.routes import chat_routes, page_routes, probe_routes, simulator_routes
+from tokenfall.api.routing import Route, Router
+from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
+from tokenfall.chat.service import Chat, Defaults
+from tokenfall.history.memory import MemoryHistory
+from tokenfall.metrics import Metrics
+from tokenfall.pacing.grammar import Simulation
+
+from tests.doubles.clocks import InstantClock
+from tests.doubles.engines import told
+
+
+class Before(NamedTuple):
+    """What stands before a handler."""
+
+    keyed: bool
+    limited: bool
+    open_while_draining: bool
+
+
+CHAT, SIMULATOR, PROBE, PAGE = (
+    Before(keyed=True, limited=True, open_while_draining=False),
+    Before(keyed=True, limited=False, open_while_draining=False),
+    Before(keyed=False, limited=False, open_while_draining=True),
+    Before(keyed=False, limited=False, open_while_draining=False),
+)
+
+
+def all_routes() -> list[Route]:
+    plan = Simulation()
+    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
+    chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
+    return [
+        *chat_routes(ChatRoutes(chat, Keys(()))),
+        *simulator_routes(
+            sse=sse_stream(plan),
+            ndjson=ndjson_stream(plan),
+            loop=loop_stream(plan),
+            data=DataDocument(plan, InstantClock()),
+        ),
+        *probe_routes(Probes(Metrics(), lambda: False)),
+        *page_routes(Page()),
+    ]
+
+
+ROUTES = {(route.method, route.path): route for route in all_routes()}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "before"),
+    [
+        ("POST", "/chat", CHAT),
+        ("GET", "/history", CHAT),
+        ("DELETE", "/history", CHAT),
+        ("GET", "/conversations", CHAT),
+        ("GET", "/stream-sse", SIMULATOR),
+        ("GET", "/stream-ndjson", SIMULATOR),
+        ("GET", "/stream-loop", SIMULATOR),
+        ("GET", "/api/data", SIMULATOR),
+        ("GET", "/health", PROBE),
+        ("GET", "/livez", PROBE),
+        ("GET", "/readyz", PROBE),
+        ("GET", "/metrics", PROBE),
+        ("GET", "/version", PROBE),
+        ("GET", "/", PAGE),
+        ("GET", "/web", PAGE),
+        ("GET", "/web/app.js", PAGE),
+    ],
+)
+def test_a_route_is_there_with_what_stands_before_it(method: str, path: str, before: Before) -> None:
+    route = ROUTES[method, path]
+
+    assert Before(route.keyed, route.limited, route.open_while_draining) == before
+
+
+def test_whatever_asks_for_no_key_is_a_probe_or_the_page() -> None:
+    unkeyed = {path for (_, path), route in ROUTES.items() if not route.keyed}
+
+    assert {path for path in unkeyed if path != "/" and not path.startswith("/web")} == {
+        "/health",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/version",
+    }
+
+
+def test_probes_and_short_answers_of_load_tests_are_quiet() -> None:
+    assert Router(all_routes()).quiet_paths() == {"/health", "/livez", "/readyz", "/metrics", "/version", "/api/data"}

@@ -1,0 +1,51 @@
+import pytest
+
+from tokenfall.api.routing import Route, Router
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, Response
+
+from tests.doubles.requests import request
+
+
+def handler(request: Request) -> Answer:
+    return Response(200)
+
+
+def route(method: str, path: str, *, quiet: bool = False) -> Route:
+    return Route(method=method, path=path, handler=handler, quiet=quiet)
+
+
+def test_a_path_is_found_by_its_very_name() -> None:
+    get, post = route("GET", "/a"), route("POST", "/a")
+    router = Router([get, post, route("GET", "/b")])
+
+    assert router.methods("/a") == {"GET": get, "HEAD": get, "POST": post}
+    for other in ("/a/", "/A", "a", "/", "", "//a"):
+        assert router.methods(other) == {}
+
+
+def test_head_is_served_wherever_get_is_and_nowhere_else() -> None:
+    assert "HEAD" not in Router([route("POST", "/a")]).methods("/a")
+
+
+def test_two_routes_for_the_same_are_refused() -> None:
+    with pytest.raises(ValueError, match="two routes for GET /a"):
+        Router([route("GET", "/a"), route("GET", "/a")])
+
+
+def test_a_route_asks_for_a_key_unless_it_says_otherwise() -> None:
+    plain = route("GET", "/a")
+
+    assert (plain.keyed, plain.limited, plain.open_while_draining, plain.quiet) == (True, False, False, False)
+
+
+def test_a_path_is_quiet_when_all_its_routes_are() -> None:
+    router = Router([route("GET", "/a", quiet=True), route("GET", "/b", quiet=True), route("POST", "/b")])
+
+    assert router.quiet_paths() == {"/a"}
+
+
+def test_a_handler_is_called_with_the_request() -> None:
+    answer = route("GET", "/a").handler(request("/a"))
+
+    assert isinstance(answer, Response)

@@ -1,0 +1,206 @@
+import json
+from itertools import islice
+
+import pytest
+
+from tokenfall.api.simulator import DataDocument, PlainStream, asked, dice, loop_stream, ndjson_stream, sse_stream
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import PacedStream, Response
+from tokenfall.engines.prose import PARAGRAPH, WORDS
+from tokenfall.errors import InvalidRequest
+from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
+from tokenfall.wire.sse import SSEDecoder
+
+from tests.doubles.clocks import InstantClock
+from tests.doubles.requests import request
+
+NOTHING = Simulation()
+SIM = {"x-sim": "gap=1s,seed=1"}
+
+
+def frames(stream: PacedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+    return list(islice(stream.frames(chunked), most))
+
+
+def gaps(stream: PacedStream, most: int) -> list[float]:
+    return list(islice(stream.gaps, most))
+
+
+# The three streams, byte for byte
+
+
+def test_a_word_of_stream_sse() -> None:
+    said = frames(sse_stream(NOTHING)(request("/stream-sse")))
+
+    assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
+    assert said[-1] == b'data: {"content":"","finish":true}\n\n'
+    assert len(said) == len(WORDS) + 1
+
+
+def test_the_words_of_stream_sse_are_the_paragraph() -> None:
+    stream = b"".join(frames(sse_stream(NOTHING)(request("/stream-sse"))))
+    documents = [json.loads(data) for data in SSEDecoder().feed(stream)]
+
+    assert "".join(document["content"] for document in documents) == PARAGRAPH + " "
+    assert [document["finish"] for document in documents] == [False] * len(WORDS) + [True]
+
+
+def test_the_lines_of_stream_ndjson() -> None:
+    said = frames(ndjson_stream(NOTHING)(request("/stream-ndjson")))
+
+    assert said[0] == b'{"content":"Large ","finish":false}\n'
+    assert said[-1] == b'{"content":"","finish":true}\n'
+    assert len(said) == len(WORDS) + 1
+
+
+def test_the_words_of_stream_loop_come_without_end() -> None:
+    stream = loop_stream(NOTHING)(request("/stream-loop"))
+    said = frames(stream, most=2 * len(WORDS))
+
+    assert stream.endless
+    assert said[0] == b"data: Large\n\n"
+    assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
+
+
+def test_frames_are_ready_in_chunked_coding() -> None:
+    assert frames(sse_stream(NOTHING)(request("/stream-sse")), chunked=True)[-1] == (
+        b'24\r\ndata: {"content":"","finish":true}\n\n\r\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("stream", "content_type", "comment", "farewell"),
+    [
+        (sse_stream(NOTHING), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
+        (loop_stream(NOTHING), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
+        (ndjson_stream(NOTHING), b"application/x-ndjson", b"", b'{"error":"the server is shutting down"'),
+    ],
+    ids=["sse", "loop", "ndjson"],
+)
+def test_a_stream_says_what_it_is_and_how_it_is_cut(
+    stream: PlainStream, content_type: bytes, comment: bytes, farewell: bytes
+) -> None:
+    answer = stream(request("/"))
+
+    assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
+    assert answer.comment == comment
+    assert answer.farewell.startswith(farewell)
+    assert b"shutting_down" in answer.farewell
+    assert answer.farewell.endswith(b"\n")
+
+
+# How long, and when
+
+
+@pytest.mark.parametrize(
+    ("target", "count"), [("/?tokens=3", 3), ("/?tokens=0", 0), (f"/?tokens={len(WORDS) + 5}", len(WORDS) + 5)]
+)
+def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
+    assert len(frames(sse_stream(NOTHING)(request(target)))) == count + 1
+    loop = loop_stream(NOTHING)(request(target))
+    assert not loop.endless
+    assert len(frames(loop)) == count
+
+
+def test_a_length_may_be_left_to_chance_and_a_seed_repeats_it() -> None:
+    lengths = [len(frames(sse_stream(NOTHING)(request(f"/?tokens=5..500&seed={seed}")))) for seed in (1, 1, 2, 3)]
+
+    assert lengths[0] == lengths[1]
+    assert len(set(lengths)) == 3
+    assert all(6 <= length <= 501 for length in lengths)
+
+
+def test_gaps_are_those_that_were_asked_for() -> None:
+    assert gaps(sse_stream(NOTHING)(request("/")), 2) == [0.1, 0.1]
+    assert gaps(sse_stream(parse("gap=2s"))(request("/")), 2) == [2.0, 2.0]
+    assert gaps(sse_stream(NOTHING)(request("/?gap=20ms&ttft=300ms")), 3) == [0.3, 0.02, 0.02]
+
+
+def test_a_seed_repeats_a_schedule() -> None:
+    one, two, other = (gaps(sse_stream(NOTHING)(request(f"/?gap=1s~0.5&seed={seed}")), 9) for seed in (7, 7, 8))
+
+    assert one == two != other
+
+
+def test_streams_do_not_share_their_dice() -> None:
+    stream = sse_stream(parse("gap=1s~0.5,seed=7"))
+    first = stream(request("/"))
+    gaps(first, 5)
+
+    assert gaps(stream(request("/")), 3) == gaps(stream(request("/")), 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "chancy"),
+    [
+        ("", False),
+        ("gap=1s,ttft=1s,tokens=3,seed=1", False),
+        ("tokens=3..3", False),
+        ("gap=1s~0.1", True),
+        ("ttft=1s~0.1", True),
+        ("tokens=3..4", True),
+    ],
+)
+def test_only_who_leaves_something_to_chance_pays_for_dice(text: str, chancy: bool) -> None:
+    assert (dice(parse(text)) is not None) is chancy
+
+
+# Who says so
+
+
+@pytest.mark.parametrize(
+    ("made", "simulation"),
+    [
+        (request("/"), Simulation(gap=Spread(5.0))),
+        (request("/", headers=SIM), Simulation(gap=Spread(1.0), seed=1)),
+        (request("/?gap=2s", headers=SIM), Simulation(gap=Spread(2.0), seed=1)),
+        (request("/?tps=4"), Simulation(gap=Spread(0.25))),
+        (request("/?tokens=1..2"), Simulation(gap=Spread(5.0), tokens=Length(1, 2))),
+        (request("/?gap=20ms%7E0.5"), Simulation(gap=Spread(0.02, 0.5))),
+        (request("/", headers={"x-sim": ""}), Simulation(gap=Spread(5.0))),
+    ],
+)
+def test_the_nearer_wins(made: Request, simulation: Simulation) -> None:
+    assert asked(made, Simulation(gap=Spread(5.0))) == simulation
+
+
+@pytest.mark.parametrize("made", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
+def test_a_mistake_is_refused(made: Request) -> None:
+    with pytest.raises(InvalidRequest, match="simulator: "):
+        sse_stream(NOTHING)(made)
+    with pytest.raises(InvalidRequest, match="simulator: "):
+        DataDocument(NOTHING, InstantClock())(made)
+
+
+# The document
+
+
+def test_the_document_comes_at_once() -> None:
+    answer = DataDocument(NOTHING, InstantClock())(request("/api/data"))
+    assert isinstance(answer, Response)
+    document = json.loads(answer.body)
+
+    assert document["message"] == PARAGRAPH
+    assert [item["finish"] for item in document["payload"]] == [False, False, True]
+    assert b"content-type: application/json" in answer.head
+
+
+@pytest.mark.parametrize("from_default", [True, False])
+async def test_the_document_comes_after_the_time_that_was_asked_for(from_default: bool) -> None:
+    clock = InstantClock(1000.0)
+    document = DataDocument(parse("ttft=3s") if from_default else NOTHING, clock)
+    later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
+    assert not isinstance(later, Response | PacedStream)
+    answer = await later  # type: ignore[misc]
+
+    assert isinstance(answer, Response)
+    assert clock.slept == [1003.0]  # counted from the request
+
+
+async def test_a_seed_repeats_the_documents_time() -> None:
+    clock = InstantClock()
+    document = DataDocument(NOTHING, clock)
+    for seed in (7, 7, 8):
+        await document(request(f"/api/data?ttft=3s~0.5&seed={seed}"))  # type: ignore[misc]
+
+    assert clock.slept[0] == clock.slept[1] != clock.slept[2]

@@ -1,0 +1,102 @@
+from typing import NamedTuple
+
+import pytest
+
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.throttle import Throttle
+from tokenfall.errors import RateLimited
+from tokenfall.metrics import Metrics
+from tokenfall.ports import Verdict
+
+from tests.doubles.requests import lines_of, request
+
+
+class FakeLimiter:
+    """Says what it is told, and notes who asked."""
+
+    def __init__(self, verdict: Verdict, *, rate: float = 10.0, burst: int = 20) -> None:
+        self.rate = rate
+        self.burst = burst
+        self.verdict = verdict
+        self.asked: list[str] = []
+
+    async def take(self, client: str) -> Verdict:
+        self.asked.append(client)
+        return self.verdict
+
+
+class Gate(NamedTuple):
+    throttle: Throttle
+    limiter: FakeLimiter
+    metrics: Metrics
+
+
+def gate(verdict: Verdict, *, rate: float = 10.0, burst: int = 20) -> Gate:
+    limiter, metrics = FakeLimiter(verdict, rate=rate, burst=burst), Metrics()
+    return Gate(Throttle(limiter, proxies=TrustedProxies(("10.0.0.0/8",)), metrics=metrics), limiter, metrics)
+
+
+ALLOWED = Verdict(True, 7, 0.0, 1.25)
+REFUSED = Verdict(False, 0, 0.4, 2.0)
+
+
+async def test_an_allowed_request_is_told_what_is_left() -> None:
+    throttle, _, metrics = gate(ALLOWED)
+    asked = request()
+    await throttle.spend(asked)
+
+    assert lines_of(asked.reply_headers) == ['ratelimit-policy: "address";q=20;w=2', 'ratelimit: "address";r=7;t=2']
+    assert metrics.rate_limited == 0
+
+
+async def test_a_refused_request_is_told_when_to_come_back() -> None:
+    throttle, _, metrics = gate(REFUSED)
+    asked = request()
+    with pytest.raises(RateLimited) as caught:
+        await throttle.spend(asked)
+
+    assert (caught.value.message, caught.value.retry_after_s) == (
+        "more than 20 at once or 10 a second, by address",
+        0.4,
+    )
+    assert lines_of(asked.reply_headers)[1] == 'ratelimit: "address";r=0;t=1'
+    assert metrics.rate_limited == 1
+
+
+@pytest.mark.parametrize(
+    ("rate", "burst", "window_s"), [(10.0, 20, 2), (10.0, 1, 1), (0.5, 3, 6), (3.0, 10, 4), (1000.0, 1, 1)]
+)
+async def test_the_policy_is_the_burst_in_the_time_it_takes_to_come_back(
+    rate: float, burst: int, window_s: int
+) -> None:
+    throttle, _, _ = gate(ALLOWED, rate=rate, burst=burst)
+    asked = request()
+    await throttle.spend(asked)
+
+    assert lines_of(asked.reply_headers)[0] == f'ratelimit-policy: "address";q={burst};w={window_s}'
+
+
+@pytest.mark.parametrize(
+    ("client", "forwarded_for", "bucket"),
+    [
+        ("203.0.113.5", "1.1.1.1", "203.0.113.5"),
+        ("10.0.0.1", "1.1.1.1", "1.1.1.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("2001:db8::1", "", "2001:db8::/64"),
+    ],
+)
+async def test_a_request_counts_for_its_address(client: str, forwarded_for: str, bucket: str) -> None:
+    throttle, limiter, _ = gate(ALLOWED)
+    headers = {"x-forwarded-for": forwarded_for} if forwarded_for else {}
+    await throttle.spend(request(client=client, headers=headers))
+
+    assert limiter.asked == [bucket]
+
+
+async def test_what_was_to_be_said_already_is_kept() -> None:
+    throttle, _, _ = gate(ALLOWED)
+    asked = request()
+    asked.reply_headers = b"x-request-id: 7\r\n"
+    await throttle.spend(asked)
+
+    assert lines_of(asked.reply_headers)[0] == "x-request-id: 7"

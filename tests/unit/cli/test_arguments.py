@@ -1,0 +1,70 @@
+import argparse
+
+import pytest
+
+from tokenfall import __version__
+from tokenfall.cli.arguments import flag, parse, parser
+from tokenfall.settings import described, load
+
+FLAGGED = [field for field, about in described().items() if about.flag]
+
+
+def exit_status(*words: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        parse(words)
+    return caught.value.code
+
+
+def serve_options() -> set[str]:
+    (commands,) = (each for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
+    serve: argparse.ArgumentParser = commands.choices["serve"]
+    return {option for action in serve._actions for option in action.option_strings} - {"-h", "--help"}
+
+
+def test_a_flag_for_every_setting_that_may_be_one_and_for_nothing_else() -> None:
+    assert serve_options() == {f"--{field.replace('_', '-')}" for field in FLAGGED}
+
+
+@pytest.mark.parametrize("secret", ["--groq-api-key", "--openai-api-key", "--upstream-api-key"])
+def test_keys_of_others_are_no_flags_as_process_lists_show_them(secret: str) -> None:
+    assert secret not in serve_options()
+
+
+@pytest.mark.parametrize("field", FLAGGED)
+def test_a_flag_is_its_setting(field: str) -> None:
+    given = parse(["serve", flag(field), "x"])
+
+    assert given[field.upper()] == "x"
+    assert [name for name, text in given.items() if text is not None] == [field.upper()]
+
+
+def test_flags_that_were_not_given_say_nothing() -> None:
+    assert set(parse(["serve"]).values()) == {None}
+
+
+def test_a_flag_wins_over_the_environment() -> None:
+    assert load(parse(["serve", "--port", "1"]), {"PORT": "2", "HOST": "::1"}).port == 1
+
+
+@pytest.mark.parametrize("words", [(), ("fly",), ("serve", "--nonsense"), ("serve", "--port"), ("serve", "x")])
+def test_a_mistake_ends_with_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status(*words) == 2
+    assert capsys.readouterr().err.startswith("usage: tokenfall")
+
+
+def test_flags_are_not_abbreviated() -> None:
+    assert exit_status("serve", "--por", "1") == 2
+
+
+def test_help_names_every_setting_its_environment_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("serve", "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in FLAGGED:
+        assert flag(field) in text
+        assert f"[{field.upper()}]" in text
+    assert "(default: 8080)" in text
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("--version") == 0
+    assert capsys.readouterr().out == f"tokenfall {__version__}\n"

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from tokenfall.cli.main import USAGE_ERROR, env_file, main
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PORT", raising=False)
+
+
+def test_a_bad_setting_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT", "eighty")
+
+    assert main(["serve"]) == USAGE_ERROR
+    said = capsys.readouterr()
+    assert said.err == "tokenfall: PORT: got 'eighty', takes an integer from 0 to 65535\n"
+    assert said.out == ""
+
+
+def test_a_bad_flag_stops_the_start_though_the_environment_is_good(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PORT", "80")
+
+    assert main(["serve", "--port", "x"]) == USAGE_ERROR
+    assert "PORT: got 'x'" in capsys.readouterr().err
+
+
+def test_a_file_is_read_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".env").write_text("PORT=from-a-file\n# note\nMODEL='a b'\n", encoding="utf-8")
+
+    assert env_file() == {"PORT": "from-a-file", "MODEL": "a b"}
+    assert main(["serve"]) == USAGE_ERROR
+    assert "'from-a-file'" in capsys.readouterr().err
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".env").write_text("PORT=from-a-file\n", encoding="utf-8")
+    monkeypatch.setenv("PORT", "from-outside")
+
+    assert main(["serve"]) == USAGE_ERROR
+    assert "'from-outside'" in capsys.readouterr().err
+
+
+def test_without_a_file_nothing_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()  # a folder of that name is no file
+
+    assert env_file() == {}
+
+
+def test_the_words_of_the_process_are_the_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["tokenfall", "serve", "--port", "x"])
+
+    assert main() == USAGE_ERROR
+    assert "PORT: got 'x'" in capsys.readouterr().err

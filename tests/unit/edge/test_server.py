@@ -1,0 +1,53 @@
+import re
+
+import pytest
+
+from tokenfall.edge import server
+from tokenfall.edge.server import Edge, http_date, raise_descriptor_limit
+
+from tests.doubles.transports import FakeClient
+from tests.unit.edge.conftest import BOUNDS, Connect
+
+
+@pytest.mark.parametrize(
+    ("unix_s", "text"),
+    [
+        (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (1_709_251_199.9, "Thu, 29 Feb 2024 23:59:59 GMT"),
+    ],
+)
+def test_a_date_is_an_imf_fixdate(unix_s: float, text: str) -> None:
+    assert http_date(unix_s) == text
+
+
+def test_the_date_line_is_made_once_a_second(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([784_111_777.1, 784_111_777.9, 784_111_778.0])
+    monkeypatch.setattr(server, "time", lambda: next(seconds))
+    first, same, later = edge.date_line(), edge.date_line(), edge.date_line()
+
+    assert first == b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    assert same is first
+    assert later == b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
+
+
+def test_there_are_never_more_connections_than_descriptors(edge: Edge) -> None:
+    assert edge.max_connections == min(BOUNDS.max_connections, raise_descriptor_limit() - server.SPARE_DESCRIPTORS)
+
+
+async def test_connections_are_counted(connect: Connect, edge: Edge) -> None:
+    clients: list[FakeClient] = [connect() for _ in range(3)]
+    assert edge.metrics.connections == 3
+    clients[0].transport.lose()
+
+    assert edge.metrics.connections == 2
+
+
+async def test_a_drain_without_connections_ends_at_once(edge: Edge) -> None:
+    await edge.drain(3_600.0)
+
+    assert edge.draining
+
+
+def test_the_greeting_of_a_reset_is_so_linger_with_no_time() -> None:
+    assert re.fullmatch(rb"\x01\0\0\0\0\0\0\0", server._RESET_ON_CLOSE)

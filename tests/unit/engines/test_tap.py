@@ -1,0 +1,189 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
+
+import aiohttp
+import pytest
+from aiohttp.base_protocol import BaseProtocol
+
+from tokenfall.engines.tap import Tap
+from tokenfall.engines.watch import UpstreamTimeouts, Watch
+from tokenfall.errors import UpstreamBroken, UpstreamTimeout
+from tokenfall.events import Delta, Finished
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.transports import settle
+
+DONE = b"data: [DONE]\n\n"
+
+
+def said(text: str) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"choices": [{"delta": {"content": text}}]}).encode()
+
+
+class Inner(BaseProtocol):
+    """Stands for aiohttp's protocol: what it receives is the body, as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.get_running_loop())
+        self.content = aiohttp.StreamReader(self, 2**16, loop=asyncio.get_running_loop())
+        self.lost = False
+
+    def data_received(self, data: bytes) -> None:
+        self.content.feed_data(data)
+
+    def eof_received(self) -> None:
+        self.content.feed_eof()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self.lost = True
+        super().connection_lost(exc)
+
+
+class FakeConnection:
+    """A response whose body has yet to come, with the transport that it comes from."""
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self.inner = Inner()
+        self.content = self.inner.content
+        self.protocol: object = self.inner
+        self.reads = True
+        self.transport = self
+        self.connection = None if whole else self
+
+    def get_protocol(self) -> object:
+        return self.protocol
+
+    def set_protocol(self, protocol: object) -> None:
+        self.protocol = protocol
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+class Relay:
+    """An answer on its way through a tap."""
+
+    def __init__(self, *, whole: bool = False) -> None:
+        self.connection = FakeConnection(whole=whole)
+        self.heard: list[str] = []
+        self.full: asyncio.Future[None] | None = None
+        self.wheel = FakeWheel()
+        watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
+        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), self._hear, watch=watch)
+        self.answer = asyncio.ensure_future(self.tap.answer())
+
+    def _hear(self, delta: Delta) -> Awaitable[None] | None:
+        self.heard.append(delta.text)
+        return self.full
+
+    async def comes(self, data: bytes) -> None:
+        self.tap.data_received(data)
+        await settle()
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    made = Relay()
+    await settle()
+    yield made
+    made.answer.cancel()
+    await settle()
+    assert made.wheel.waiting == {}
+    assert made.connection.protocol is made.connection.inner
+
+
+async def test_tokens_are_heard_where_they_come_in(relay: Relay) -> None:
+    relay.tap.data_received(said("Be"))
+    assert relay.heard == ["Be"]  # no task switch between
+    relay.tap.data_received(said("cause") + DONE)
+
+    assert relay.heard == ["Be", "cause"]
+    assert await relay.answer == Finished("stop", "")
+
+
+async def test_an_answer_that_has_come_whole_already(relay: Relay) -> None:
+    whole = Relay(whole=True)
+    whole.connection.content.feed_data(said("Be") + said("cause") + DONE)
+    whole.connection.content.feed_eof()
+
+    assert await whole.answer == Finished("stop", "")
+    assert whole.heard == ["Be", "cause"]
+
+
+@pytest.mark.parametrize("end", [lambda relay: relay.tap.eof_received(), lambda relay: relay.tap.connection_lost(None)])
+async def test_an_answer_without_its_end_is_broken(relay: Relay, end: Callable[[Relay], object]) -> None:
+    relay.tap.data_received(said("Be"))
+    end(relay)
+    with pytest.raises(UpstreamBroken):
+        await relay.answer
+
+    assert relay.heard == ["Be"]
+
+
+async def test_what_is_no_stream_is_broken(relay: Relay) -> None:
+    relay.tap.data_received(b"data: junk\n\n")
+    with pytest.raises(UpstreamBroken, match="no chunk of its format"):
+        await relay.answer
+
+
+async def test_what_aiohttp_cannot_read_is_broken_and_not_shown(relay: Relay) -> None:
+    relay.connection.content.set_exception(aiohttp.ClientPayloadError("s3cret"))
+    relay.tap.data_received(b"")
+    with pytest.raises(UpstreamBroken, match=r"^the connection to the upstream broke$"):
+        await relay.answer
+
+
+async def test_what_was_said_before_a_break_in_the_same_read_is_heard(relay: Relay) -> None:
+    relay.tap.data_received(said("Be") + b"data: junk\n\n")
+    with pytest.raises(UpstreamBroken):
+        await relay.answer
+
+    assert relay.heard == ["Be"]
+
+
+async def test_silence_is_too_late(relay: Relay) -> None:
+    relay.wheel.advance(31.0)
+    with pytest.raises(UpstreamTimeout, match="did not begin to answer"):
+        await relay.answer
+
+
+async def test_while_the_listener_is_full_the_upstream_waits(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    await relay.comes(said("Be"))
+    assert not relay.connection.reads
+    relay.full.set_result(None)
+    relay.full = None
+    await settle()
+    assert relay.connection.reads
+    await relay.comes(said("cause") + DONE)
+
+    assert await relay.answer == Finished("stop", "")
+    assert relay.heard == ["Be", "cause"]
+
+
+async def test_who_is_cancelled_gives_the_transport_back(relay: Relay) -> None:
+    assert relay.connection.protocol is relay.tap
+    relay.answer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await relay.answer
+
+    assert relay.connection.protocol is relay.connection.inner
+
+
+async def test_aiohttp_hears_all_that_happens_to_its_connection(relay: Relay) -> None:
+    relay.tap.pause_writing()
+    assert relay.connection.inner._paused
+    relay.tap.resume_writing()
+    assert not relay.connection.inner._paused
+    relay.tap.connection_lost(None)
+    assert relay.connection.inner.lost
+    with pytest.raises(UpstreamBroken):
+        await relay.answer

@@ -1,0 +1,114 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.limits.memory import MemoryLimiter
+
+from tests.contracts.limits import BURST, RATE, LimiterContract, taken
+from tests.doubles.clocks import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+class TestMemoryLimiter(LimiterContract):
+    @pytest.fixture
+    def limiter(self, clock: FakeClock) -> MemoryLimiter:
+        return MemoryLimiter(RATE, BURST, now=clock)
+
+    @pytest.fixture
+    def advance(self, clock: FakeClock) -> Callable[[float], None]:
+        return clock.advance
+
+
+def small(clock: FakeClock, *, max_clients: int = 2) -> MemoryLimiter:
+    """One request a second, two at once, and room for few."""
+    return MemoryLimiter(1.0, 2, now=clock, max_clients=max_clients)
+
+
+async def test_a_flood_of_clients_takes_no_more_room(clock: FakeClock) -> None:
+    limiter = small(clock, max_clients=50)
+    for number in range(5_000):
+        await limiter.take(f"client {number}")
+        clock.advance(0.001)
+
+    assert len(limiter._tat) <= 50
+    assert len(limiter._overflow) == 256
+
+
+async def test_nobody_is_pushed_out_of_his_debt_by_others(clock: FakeClock) -> None:
+    limiter = small(clock)
+    assert await taken(limiter, "debtor", times=3) == [True, True, False]
+    for number in range(2_000):
+        await limiter.take(f"stranger {number}")
+
+    assert await taken(limiter, "debtor", times=1) == [False]
+
+
+async def test_a_flood_of_strangers_gets_no_more_than_the_overflow_buckets_give(clock: FakeClock) -> None:
+    limiter = small(clock)
+    allowed = sum([sum(await taken(limiter, f"stranger {number}", times=1)) for number in range(5_000)])
+
+    assert allowed <= 2 + 2 * 256
+
+
+async def test_who_owes_nothing_makes_room(clock: FakeClock) -> None:
+    limiter = small(clock)
+    for number in range(2):
+        await limiter.take(f"guest {number}")
+    clock.advance(1.5)
+    await limiter.take("newcomer")
+
+    assert list(limiter._tat) == ["newcomer"]
+
+
+async def test_who_still_owes_keeps_his_place_when_others_make_room(clock: FakeClock) -> None:
+    limiter = small(clock)
+    await taken(limiter, "debtor", times=2)
+    await limiter.take("guest")
+    clock.advance(1.5)
+    await limiter.take("newcomer")
+
+    assert sorted(limiter._tat) == ["debtor", "newcomer"]
+    assert await taken(limiter, "debtor", times=2) == [True, False]
+
+
+async def test_a_client_is_limited_in_the_overflow_too(clock: FakeClock) -> None:
+    limiter = small(clock, max_clients=1)
+    await taken(limiter, "debtor", times=2)
+
+    assert await taken(limiter, "newcomer", times=4) == [True, True, False, False]
+
+
+async def test_leaving_the_overflow_gives_no_second_burst(clock: FakeClock) -> None:
+    limiter = small(clock, max_clients=1)
+    await limiter.take("guest")
+    assert await taken(limiter, "newcomer", times=3) == [True, True, False]
+    clock.advance(1.0)  # the guest owes nothing now and makes room; the newcomer has one request back
+
+    assert await taken(limiter, "newcomer", times=3) == [True, False, False]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=40))
+async def test_never_more_than_burst_and_rate_however_crowded(asked: list[tuple[str, float]]) -> None:
+    clock = FakeClock()
+    limiter = small(clock, max_clients=1)
+    allowed: dict[str, list[float]] = {}
+    for client, pause_s in asked:
+        clock.advance(pause_s)
+        if (await limiter.take(client)).allowed:
+            allowed.setdefault(client, []).append(clock())
+    for times in allowed.values():
+        for first, start in enumerate(times):
+            for last, end in enumerate(times[first:], first):
+                assert last - first + 1 <= 2 + (end - start) + 1e-6
+
+
+async def test_a_burst_is_whole_on_a_machine_that_has_been_up_for_a_year() -> None:
+    limiter = MemoryLimiter(10.0, 20, now=FakeClock(365 * 86_400.1))
+
+    assert await taken(limiter, "a", times=21) == [True] * 20 + [False]

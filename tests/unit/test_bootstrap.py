@@ -1,0 +1,139 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tokenfall.api.simulator import PlainStream
+from tokenfall.bootstrap import Server
+from tokenfall.edge.response import PacedStream
+from tokenfall.engines.choice import EngineByModel
+from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.settings import Settings, load
+
+from tests.doubles.requests import request
+
+
+class Made:
+    """Servers that were wired, to be stopped at the end."""
+
+    def __init__(self) -> None:
+        self.servers: list[Server] = []
+
+    def of(self, **texts: str) -> Server:
+        settings = load({name.upper(): text for name, text in texts.items()})
+        self.servers.append(Server(settings, lambda _: None, json_logs=False))
+        return self.servers[-1]
+
+
+@pytest.fixture
+async def made() -> AsyncIterator[Made]:
+    made = Made()
+    yield made
+    for server in made.servers:
+        await server.stop()
+
+
+def first_gap_s(server: Server, path: str, query: str = "") -> float:
+    stream = server.app._router.methods(path)["GET"].handler
+    assert isinstance(stream, PlainStream)
+    answer = stream(request(f"{path}{query}"))
+    assert isinstance(answer, PacedStream)
+    return next(answer.gaps)
+
+
+async def test_without_an_upstream_the_simulator_answers(made: Made) -> None:
+    server = made.of()
+
+    assert isinstance(server._chat._engine, SimulatedEngine)
+    assert server.app.loopback_only is None
+
+
+async def test_with_an_upstream_the_models_name_chooses(made: Made) -> None:
+    server = made.of(upstream_url="http://127.0.0.1:9/v1")
+
+    assert isinstance(server._chat._engine, EngineByModel)
+
+
+@pytest.mark.parametrize(
+    ("texts", "protected"),
+    [({}, True), ({"api_key": "k"}, False), ({"host": "0.0.0.0", "allow_anonymous": "true"}, True)],
+    ids=["loopback", "keyed", "anonymous"],
+)
+async def test_an_upstream_without_keys_is_for_this_machines_pages(
+    made: Made, texts: dict[str, str], protected: bool
+) -> None:
+    server = made.of(groq_api_key="g", **texts)
+
+    assert (server.app.loopback_only is not None) is protected
+
+
+async def test_other_names_are_let_in_only_where_they_are_meant_to(made: Made) -> None:
+    here = made.of(groq_api_key="g").app.loopback_only
+    beyond = made.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_only
+
+    assert here is not None
+    assert beyond is not None
+    assert (here._check_host, beyond._check_host) == (True, False)
+
+
+@pytest.mark.parametrize(("rps", "limited"), [("10", True), ("0.1", True), ("0", False)])
+async def test_a_rate_of_nought_turns_the_limit_off(made: Made, rps: str, limited: bool) -> None:
+    assert (made.of(rate_limit_rps=rps).app.throttle is not None) is limited
+
+
+@pytest.mark.parametrize(
+    ("texts", "sse_s", "loop_s"),
+    [({}, 0.1, 0.2), ({"sim": "gap=50ms"}, 0.05, 0.05), ({"sim": "seed=7"}, 0.1, 0.2)],
+    ids=["default", "set", "set without a gap"],
+)
+async def test_the_simulators_default_reaches_its_streams(
+    made: Made, texts: dict[str, str], sse_s: float, loop_s: float
+) -> None:
+    server = made.of(**texts)
+
+    assert first_gap_s(server, "/stream-sse") == pytest.approx(sse_s)
+    assert first_gap_s(server, "/stream-ndjson") == pytest.approx(sse_s)
+    assert first_gap_s(server, "/stream-loop") == pytest.approx(loop_s)
+    assert first_gap_s(server, "/stream-loop", "?gap=7s") == 7.0
+
+
+async def test_settings_reach_what_they_are_for(made: Made) -> None:
+    server = made.of(
+        header_timeout="1s",
+        body_timeout="2s",
+        idle_timeout="3s",
+        stall_timeout="4s",
+        max_head="5KiB",
+        max_body="6KiB",
+        max_connections="7",
+        system_prompt="Be brief.",
+        model="m",
+        max_tokens="8",
+        context_messages="9",
+    )
+    bounds, defaults = server.edge.bounds, server._chat._defaults
+
+    assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
+    assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)
+    assert (bounds.max_connections, server.edge.max_connections) == (7, 7)
+    assert (defaults.model, defaults.max_tokens, defaults.context_messages) == ("m", 8, 9)
+    assert defaults.system is not None
+    assert defaults.system.content == "Be brief."
+
+
+async def test_stopping_drains_and_writes_what_is_left_of_the_log() -> None:
+    written: list[str] = []
+    server = Server(Settings(), written.append, json_logs=False)
+    asked = request("/nowhere")
+    server.app.ended(asked, 404, outcome="complete", sent_bytes=0)
+    await server.stop()
+
+    assert server.app.draining
+    assert len(written) == 1
+
+
+async def test_a_server_may_be_wired_without_an_access_log() -> None:
+    server = Server(Settings(), None, json_logs=False)
+    server.app.ended(request("/nowhere"), 404, outcome="complete", sent_bytes=0)
+    await server.stop()
+
+    assert server.metrics.requests == {("", 404): 1}

@@ -1,0 +1,123 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.deadlines import COARSE_A_SECOND, Deadlined
+
+from tests.doubles.clocks import FakeWheel
+
+START_S = 1000.1
+COARSE_S = 1 / COARSE_A_SECOND
+
+
+class Watched(Deadlined):
+    def __init__(self, wheel: FakeWheel, again_s: float | None = None) -> None:
+        super().__init__(wheel)
+        self.expirations: list[float] = []
+        self._again_s = again_s
+
+    def expired(self) -> None:
+        self.expirations.append(self._wheel.now())
+        if self._again_s is not None:
+            self.set_deadline(self._again_s)
+            self._again_s = None
+
+
+@pytest.fixture
+def wheel() -> FakeWheel:
+    return FakeWheel(START_S)
+
+
+def test_it_expires_once_after_its_deadline_rounded_up(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    watched.set_deadline(1002.3)
+    wheel.advance(60)
+
+    assert watched.expirations == [1002.5]
+    assert watched.slot is None
+
+
+def test_a_deadline_on_the_quarter_is_kept_to_the_moment(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    watched.set_deadline(1002.25)
+    wheel.advance(60)
+
+    assert watched.expirations == [1002.25]
+
+
+def test_a_deadline_that_moves_later_costs_the_wheel_nothing(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    for later_s in range(1, 50):
+        watched.set_deadline(START_S + later_s)
+    assert wheel.joins == 1
+    wheel.advance(60)
+
+    assert watched.expirations == [pytest.approx(START_S + 49, abs=COARSE_S)]
+
+
+def test_a_deadline_may_move_nearer(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    watched.set_deadline(1075.0)
+    watched.set_deadline(1010.0)
+    wheel.advance(100)
+
+    assert watched.expirations == [1010.0]
+
+
+def test_a_cleared_deadline_never_comes_and_holds_nothing(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    watched.set_deadline(1010.0)
+    watched.clear_deadline()
+    watched.clear_deadline()
+    wheel.advance(100)
+
+    assert (watched.expirations, wheel.waiting) == ([], {})
+
+
+def test_a_deadline_may_be_set_again_after_it_was_cleared(wheel: FakeWheel) -> None:
+    watched = Watched(wheel)
+    watched.set_deadline(1010.0)
+    watched.clear_deadline()
+    watched.set_deadline(1020.0)
+    wheel.advance(100)
+
+    assert watched.expirations == [1020.0]
+
+
+def test_a_new_deadline_may_be_set_when_one_expires(wheel: FakeWheel) -> None:
+    watched = Watched(wheel, again_s=1030.0)
+    watched.set_deadline(1010.0)
+    wheel.advance(100)
+
+    assert watched.expirations == [1010.0, 1030.0]
+
+
+MOVES = st.lists(st.tuples(st.floats(0, 5), st.floats(0.01, 20)), min_size=1, max_size=20)
+
+
+@given(MOVES)
+def test_it_expires_at_the_last_deadline_set_never_early_and_a_quarter_late_at_most(
+    moves: list[tuple[float, float]],
+) -> None:
+    wheel = FakeWheel(START_S)
+    watched = Watched(wheel)
+    expected: list[float] = []
+    deadline_s = float("inf")
+    for pause_s, later_s in moves:
+        wheel.advance(pause_s)
+        if len(watched.expirations) > len(expected):
+            expected.append(deadline_s)
+        deadline_s = wheel.now() + later_s
+        watched.set_deadline(deadline_s)
+    wheel.advance(60)
+    expected.append(deadline_s)
+
+    assert len(watched.expirations) == len(expected)
+    for expired_s, due_s in zip(watched.expirations, expected, strict=True):
+        assert due_s <= expired_s <= due_s + COARSE_S
+
+
+def test_a_subclass_says_what_happens(wheel: FakeWheel) -> None:
+    Deadlined(wheel).set_deadline(1010.0)
+    with pytest.raises(NotImplementedError):
+        wheel.advance(100)

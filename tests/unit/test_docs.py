@@ -1,0 +1,135 @@
+"""The documents say what the code does: every route, setting and error is there, and every name leads somewhere."""
+
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tokenfall.api.guard import Keys
+from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
+from tokenfall.api.routing import Route
+from tokenfall.bootstrap import Server
+from tokenfall.cli.arguments import flag
+from tokenfall.pacing.grammar import KEYS
+from tokenfall.settings import Settings, described
+
+from scripts.settings_docs import PAGE, with_table
+
+ROOT = Path(__file__).parents[2]
+API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+SETTINGS = PAGE.read_text(encoding="utf-8")
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+NAMED_TEST = re.compile(r"`(tests/[\w/]+\.py)`")
+FENCED = re.compile(r"```.*?```", re.DOTALL)
+HARMLESS_HOSTS = ("127.0.0.1", "localhost", "www.w3.org", "example.com")
+LOCAL_PATH = re.compile(r"(?<![\w.:/])/(?:home|root|tmp|work|Users)/")
+
+
+def route_lines() -> list[str]:
+    return [line for line in API.splitlines() if line.startswith("| `")]
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+async def registered_routes() -> list[Route]:
+    server = Server(Settings(), None, json_logs=False)
+    try:
+        return server._routes(Keys(()))
+    finally:
+        server.ticker.close()
+
+
+async def test_every_route_has_its_line_in_the_api_page() -> None:
+    for route in await registered_routes():
+        path = "/web/*" if route.path.startswith("/web/") else route.path
+        lines = [line for line in route_lines() if line.startswith(f"| `{route.method} {path}`")]
+        assert len(lines) == 1, f"{route.method} {path}"
+        cells = [cell.strip() for cell in lines[0].strip("|").split("|")]
+        answers = "503" if not route.open_while_draining or route.path == "/readyz" else "answered"
+        assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", answers], path
+
+
+async def test_the_api_page_has_no_route_that_is_not_there() -> None:
+    known = {f"{route.method} {route.path}" for route in await registered_routes()} | {"GET /web/*"}
+    said = set(re.findall(r"^\| `((?:GET|POST|DELETE|PUT) \S+)`", API, re.MULTILINE))
+
+    assert said <= known
+
+
+def test_every_error_code_stands_with_its_status_in_the_api_page() -> None:
+    known = set(STATUS_OF_CODE.items()) | {(code, status) for status, code in CODE_OF_STATUS.items()}
+    said = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
+
+    assert sorted(said) == sorted((code, str(status)) for code, status in known)
+
+
+def test_every_key_of_the_grammar_is_in_the_api_page() -> None:
+    _, _, section = API.partition("### The simulator's grammar")
+
+    for key in KEYS:
+        assert re.search(rf"^\| `{key}` ", section, re.MULTILINE), key
+
+
+def test_every_setting_and_flag_is_in_the_settings_page() -> None:
+    for field, about in described().items():
+        row = next((line for line in SETTINGS.splitlines() if line.startswith(f"| `{field.upper()}` |")), "")
+        assert row, field
+        assert (f"`{flag(field)}`" in row) == about.flag, field
+
+
+def test_the_settings_page_is_up_to_date() -> None:
+    assert with_table(SETTINGS) == SETTINGS, "run scripts/settings_docs.py"
+
+
+def test_a_settings_page_without_its_markers_is_not_written() -> None:
+    with pytest.raises(ValueError, match="markers"):
+        with_table("# Settings\n")
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=name_of)
+def test_a_decision_has_a_number_a_date_and_a_test(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nHeld by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
+    tests = NAMED_TEST.findall(held)
+
+    assert title == page.name[:4]
+    assert date.fromisoformat(dated) >= date(2026, 11, 20)
+    assert tests
+    assert [test for test in tests if not (ROOT / test).is_file()] == []
+
+
+def test_decisions_are_numbered_without_a_gap() -> None:
+    assert [page.name[:4] for page in DECISIONS] == [f"{number:04}" for number in range(1, len(DECISIONS) + 1)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        assert file.exists(), target
+        assert file.resolve().is_relative_to(ROOT), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pages_name_no_host_and_no_path_of_ours(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    assert [host for host in re.findall(r"http://([\w.-]+)", text) if host not in HARMLESS_HOSTS] == []
+    assert LOCAL_PATH.findall(text) == []

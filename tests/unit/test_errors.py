@@ -1,0 +1,56 @@
+import pytest
+
+from tokenfall import errors
+from tokenfall.errors import RateLimited, TokenfallError, UpstreamError, shutting_down
+
+CODES = {
+    "TokenfallError": "internal_error",
+    "InvalidRequest": "invalid_request",
+    "Unauthorized": "unauthorized",
+    "OriginNotAllowed": "origin_not_allowed",
+    "NotFound": "not_found",
+    "RateLimited": "rate_limited",
+    "ShuttingDown": "shutting_down",
+    "UpstreamError": "upstream_error",
+    "UpstreamUnreachable": "upstream_unreachable",
+    "UpstreamTimeout": "upstream_timeout",
+    "UpstreamKeyRefused": "upstream_key_refused",
+    "UpstreamRateLimited": "upstream_rate_limited",
+    "UpstreamRefused": "upstream_refused",
+    "UpstreamBroken": "upstream_broken",
+}
+"""What clients rely on: a code that changes here breaks them."""
+
+
+def error_classes() -> list[type[TokenfallError]]:
+    found = (each for each in vars(errors).values() if isinstance(each, type))
+    return [each for each in found if issubclass(each, TokenfallError)]
+
+
+def test_every_error_keeps_its_code() -> None:
+    assert {each.__name__: each.code for each in error_classes()} == CODES
+
+
+def test_no_two_errors_share_a_code() -> None:
+    codes = [each.code for each in error_classes()]
+
+    assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize("error", [each for each in error_classes() if each.__name__.startswith("Upstream")])
+def test_the_providers_failures_are_one_family(error: type[TokenfallError]) -> None:
+    assert issubclass(error, UpstreamError)
+
+
+def test_an_error_carries_its_message_and_when_to_come_back() -> None:
+    error = RateLimited("too many", retry_after_s=1.5)
+
+    assert (str(error), error.message, error.retry_after_s) == ("too many", "too many", 1.5)
+    assert TokenfallError("no idea").retry_after_s is None
+
+
+def test_who_is_told_of_a_shutdown_is_told_to_come_back() -> None:
+    error = shutting_down()
+
+    assert (error.code, error.message) == ("shutting_down", "the server is shutting down")
+    assert error.retry_after_s == 5.0

@@ -1,0 +1,300 @@
+import pytest
+
+from tokenfall import settings
+from tokenfall.settings import InvalidSetting, Settings, defaults, described, load, shown
+
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+HOSTILE = ["\x1b[31m", "\r\nforged: line", "\0"]
+
+
+def refused(**texts: str) -> str:
+    """The message for settings that are refused, given by their fields' names."""
+    with pytest.raises(InvalidSetting) as caught:
+        load({name.upper(): text for name, text in texts.items()})
+    return str(caught.value)
+
+
+def read(name: str, text: str) -> object:
+    value: object = getattr(load({name.upper(): text}), name)
+    return value
+
+
+# Each kind
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("host", "0.0.0.0", "0.0.0.0"),
+        ("port", "0", 0),
+        ("port", "65535", 65535),
+        ("max_tokens", "0001", 1),
+        ("rate_limit_rps", "0", 0.0),
+        ("rate_limit_rps", "0.5", 0.5),
+        ("rate_limit_rps", "1000000", 1e6),
+        ("header_timeout", "250ms", 0.25),
+        ("header_timeout", "2m", 120.0),
+        ("max_body", "1", 1),
+        ("max_body", "16KiB", 16_384),
+        ("max_body", "3MiB", 3 * 1024**2),
+        ("max_body", "1GiB", 1024**3),
+        ("allow_anonymous", "true", True),
+        ("allow_anonymous", "YES", True),
+        ("allow_anonymous", "1", True),
+        ("allow_anonymous", "no", False),
+        ("allow_anonymous", "False", False),
+        ("allow_anonymous", "0", False),
+        ("api_key", "a", ("a",)),
+        ("api_key", f" a , {DIGEST},", ("a", DIGEST)),
+        ("upstream_url", "http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1"),
+        ("upstream_url", "https://a.example/v1/", "https://a.example/v1/"),
+        ("cors_origins", "https://a.example, http://b:80", ("https://a.example", "http://b:80")),
+        ("cors_origins", "*", ("*",)),
+        ("trusted_proxies", "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
+        ("trusted_proxies", "10.1.2.3/8", ("10.1.2.3/8",)),
+        ("port", " 80 ", 80),
+        ("groq_api_key", "gsk_a-B.9", "gsk_a-B.9"),
+        ("sim", "gap=20ms,ttft=1s~0.4", "gap=20ms,ttft=1s~0.4"),
+        ("log_level", "debug", "debug"),
+        ("history_url", "memory://", "memory://"),
+    ],
+)
+def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
+    assert read(name, text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "-1"),
+        ("port", "65536"),
+        ("port", "80.0"),
+        ("port", "8_0"),
+        ("port", "٣"),
+        ("port", "8 0"),
+        ("port", "9" * 5_000),
+        ("workers", "0"),
+        ("max_tokens", "0"),
+        ("rate_limit_rps", "-1"),
+        ("rate_limit_rps", "1e3"),
+        ("rate_limit_rps", "inf"),
+        ("rate_limit_rps", "nan"),
+        ("rate_limit_rps", "1000001"),
+        ("rate_limit_rps", "."),
+        ("header_timeout", "0s"),
+        ("header_timeout", "10"),
+        ("header_timeout", "-1s"),
+        ("header_timeout", "1h"),
+        ("max_body", "0"),
+        ("max_body", "1KB"),
+        ("max_body", "1.5MiB"),
+        ("max_body", "KiB"),
+        ("max_body", "-1"),
+        ("max_body", "2048GiB"),
+        ("allow_anonymous", "maybe"),
+        ("allow_anonymous", "on"),
+        ("api_key", ","),
+        ("api_key", "sha256:abc"),
+        ("api_key", "sha256:" + "g" * 64),
+        ("upstream_url", "ftp://a"),
+        ("upstream_url", "a.example/v1"),
+        ("upstream_url", "http://"),
+        ("upstream_url", "http:///v1"),
+        ("upstream_url", "http://me:key@a/v1"),
+        ("upstream_url", "http://a b"),
+        ("cors_origins", "a.example"),
+        ("cors_origins", "https://a.example/"),
+        ("cors_origins", "https://"),
+        ("cors_origins", ", ,"),
+        ("trusted_proxies", "10.0.0.0/33"),
+        ("trusted_proxies", "10.0.0.0/+8"),
+        ("trusted_proxies", "::ffff:10.0.0.0/104"),
+        ("trusted_proxies", "proxy.example"),
+        ("groq_api_key", "two words"),
+        ("groq_api_key", "a\r\nb"),
+        ("upstream_api_key", "schlüssel"),
+        ("openai_api_key", "\udcff"),
+        ("api_key", "sha256:"),
+        ("api_key", "\udcff"),
+        ("sim", "gap=fast"),
+        ("sim", "speed=3"),
+        ("log_level", "loud"),
+        ("log_format", "xml"),
+        ("history_url", "mongodb://a"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_setting_and_what_it_takes(name: str, text: str) -> None:
+    message = refused(**{name: text})
+
+    assert message.startswith(f"{name.upper()}: got ")
+    assert message.endswith(f", takes {described()[name].kind.takes}")
+    assert len(message) < 500
+    if not described()[name].secret and "@" not in text:
+        assert repr(text[:80]) in message
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_a_bad_value_makes_no_line_of_its_own(hostile: str) -> None:
+    assert refused(port=hostile).isprintable()
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("name", ["api_key", "groq_api_key", "openai_api_key", "upstream_api_key"])
+def test_keys_are_secrets(name: str) -> None:
+    assert described()[name].secret
+
+
+def test_a_bad_key_is_not_repeated() -> None:
+    message = refused(api_key="good,sha256:s3cret")
+
+    assert "s3cret" not in message
+    assert "good" not in message
+
+
+def test_the_password_of_an_address_is_not_repeated() -> None:
+    assert "s3cret" not in refused(upstream_url="https://me:s3cret@a.example/v1")
+
+
+def test_no_message_of_settings_that_do_not_fit_together_repeats_a_key() -> None:
+    assert "s3cret" not in refused(host="0.0.0.0", groq_api_key="s3cret", openai_api_key="s3cret")
+
+
+# Precedence
+
+
+def test_the_first_source_that_says_something_wins() -> None:
+    loaded = load({"PORT": "1", "HOST": None}, {"PORT": "2", "HOST": "::1"}, {"HOST": "a", "MODEL": "m"})
+
+    assert (loaded.port, loaded.host, loaded.model, loaded.workers) == (1, "::1", "m", 1)
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "\t\n"])
+def test_an_empty_text_is_not_set(nothing: str) -> None:
+    assert load({"PORT": nothing, "API_KEY": nothing}, {"PORT": "7"}) == Settings(port=7)
+
+
+def test_what_is_not_ours_is_left_alone() -> None:
+    assert load({"PATH": "/bin", "NONSENSE": "1"}) == Settings()
+
+
+def test_a_bad_value_behind_a_good_one_does_not_matter() -> None:
+    assert load({"PORT": "7"}, {"PORT": "nonsense"}).port == 7
+
+
+# Together
+
+
+@pytest.mark.parametrize(
+    ("texts", "upstream", "key"),
+    [
+        ({}, None, None),
+        ({"GROQ_API_KEY": "g"}, settings.GROQ_URL, "g"),
+        ({"OPENAI_API_KEY": "o"}, None, "o"),
+        ({"UPSTREAM_URL": "http://a/v1"}, "http://a/v1", None),
+        ({"UPSTREAM_URL": "http://a/v1", "GROQ_API_KEY": "g", "OPENAI_API_KEY": "o"}, "http://a/v1", "g"),
+        ({"UPSTREAM_URL": "http://a/v1", "OPENAI_API_KEY": "o"}, "http://a/v1", "o"),
+        ({"UPSTREAM_URL": "http://a/v1", "UPSTREAM_API_KEY": "u", "GROQ_API_KEY": "g"}, "http://a/v1", "u"),
+    ],
+)
+def test_which_upstream_and_with_which_key(texts: dict[str, str], upstream: str | None, key: str | None) -> None:
+    loaded = load(texts)
+
+    assert (loaded.upstream, loaded.upstream_key) == (upstream, key)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
+def test_an_upstream_is_not_served_to_anybody(host: str) -> None:
+    message = refused(host=host, groq_api_key="g")
+
+    assert message.startswith(f"HOST: got {host!r} with an upstream and no API_KEY")
+    assert "ALLOW_ANONYMOUS=true" in message
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"HOST": "127.0.0.1", "GROQ_API_KEY": "g"},
+        {"HOST": "::1", "GROQ_API_KEY": "g"},
+        {"HOST": "localhost", "GROQ_API_KEY": "g"},
+        {"HOST": "0.0.0.0"},
+        {"HOST": "0.0.0.0", "GROQ_API_KEY": "g", "API_KEY": "a"},
+        {"HOST": "0.0.0.0", "GROQ_API_KEY": "g", "ALLOW_ANONYMOUS": "true"},
+    ],
+    ids=str,
+)
+def test_what_may_be_served_starts(texts: dict[str, str]) -> None:
+    assert load(texts).host == texts["HOST"]
+
+
+# What each field says of itself
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    assert list(described()) == list(Settings.__struct_fields__)
+    for about in described().values():
+        assert about.help
+        assert about.kind.takes
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_a_default_as_it_is_shown_is_one_that_may_be_set(name: str) -> None:
+    value = defaults()[name]
+    text = shown(name, value)
+    if text == "none":
+        assert value in {None, ()}
+    else:
+        assert described()[name].kind.read(text) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("api_key", (), "none"),
+        ("system_prompt", None, "none"),
+        ("header_timeout", 0.25, "0.25s"),
+        ("header_timeout", 10.0, "10s"),
+        ("max_body", 1024**2, "1MiB"),
+        ("max_body", 16 * 1024, "16KiB"),
+        ("max_body", 1_000, "1000"),
+        ("allow_anonymous", False, "false"),
+        ("rate_limit_rps", 10.0, "10"),
+        ("port", 8080, "8080"),
+        ("sim", "gap=100ms", "gap=100ms"),
+    ],
+)
+def test_values_are_shown_as_a_user_writes_them(name: str, value: object, text: str) -> None:
+    assert shown(name, value) == text
+
+
+def test_the_defaults_are_those_of_the_documented_table() -> None:
+    assert (
+        defaults()
+        | {
+            "host": "127.0.0.1",
+            "port": 8080,
+            "workers": 1,
+            "api_key": (),
+            "model": "llama-3.3-70b-versatile",
+            "max_tokens": 1024,
+            "rate_limit_rps": 10.0,
+            "rate_limit_burst": 20,
+            "history_limit": 1000,
+            "context_messages": 20,
+            "sim": "gap=100ms",
+            "log_level": "info",
+            "header_timeout": 10.0,
+            "body_timeout": 30.0,
+            "idle_timeout": 75.0,
+            "stall_timeout": 30.0,
+            "drain_timeout": 10.0,
+            "max_body": 1024**2,
+            "max_head": 16_384,
+            "upstream_connect_timeout": 5.0,
+            "upstream_first_token_timeout": 30.0,
+            "upstream_next_token_timeout": 15.0,
+            "upstream_total_timeout": 300.0,
+        }
+        == defaults()
+    )

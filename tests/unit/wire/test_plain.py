@@ -1,0 +1,240 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import Message
+from tokenfall.ports import ConversationInfo, Turn
+from tokenfall.wire import plain
+from tokenfall.wire.sse import SSEDecoder
+
+ASKED = {"role": "user", "content": "Hi"}
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps({"messages": [ASKED], **fields}).encode()
+
+
+# What POST /chat takes
+
+
+def test_only_messages_are_needed() -> None:
+    chat = plain.decode_chat(body())
+
+    assert chat.messages == [Message("user", "Hi")]
+    assert (chat.stream, chat.conversation) == (True, "default")
+    assert (chat.model, chat.max_tokens, chat.temperature) == (None, None, None)
+
+
+def test_all_that_may_be_said_is_read() -> None:
+    chat = plain.decode_chat(
+        body(stream=False, conversation="a.B_9:@-", model="m", max_tokens=7, temperature=0.5, top_p=1)
+    )
+
+    assert (chat.stream, chat.conversation, chat.model) == (False, "a.B_9:@-", "m")
+    assert (chat.max_tokens, chat.temperature) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        ("messages", [ASKED] * 10_000, [ASKED] * 10_001),
+        ("messages", [ASKED], []),
+        ("messages", [ASKED], [{"role": "tool", "content": "x"}]),
+        ("messages", [ASKED], [{"role": "user"}]),
+        ("messages", [ASKED], [{"role": "user", "content": 7}]),
+        ("messages", [ASKED], "Hi"),
+        ("stream", False, "false"),
+        ("conversation", "c" * 64, "c" * 65),
+        ("conversation", "c", ""),
+        ("conversation", "c", "a b"),
+        ("conversation", "c", "a/b"),
+        ("conversation", "c", "é"),
+        ("model", "m" * 200, "m" * 201),
+        ("model", "m", ""),
+        ("max_tokens", 1, 0),
+        ("max_tokens", 1_000_000, 1_000_001),
+        ("max_tokens", None, 1.5),
+        ("temperature", 0, -0.1),
+        ("temperature", 2, 2.1),
+    ],
+)
+def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
+    plain.decode_chat(body(**{field: good}))
+    with pytest.raises(InvalidRequest, match=field):
+        plain.decode_chat(body(**{field: bad}))
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"null",
+        b'{"messages":',
+        b'{"messages":[{"role":"user","content":"\xff"}]}',
+        b'{"messages":[{"role":"user","content":"\\ud800"}]}',
+        b'{"messages":[{"role":"user","content":"\\udc00 x"}]}',
+        b'{"messages":[{"role":"user","content":"Hi"}],"model":"\\udc00"}',
+        b'{"messages":[{"role":"user","content":"Hi"}],"temperature":NaN}',
+        b'{"messages":[{"role":"user","content":"Hi"}],"temperature":1e999}',
+        b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":' + b"9" * 5_000 + b"}",
+        b'{"messages":' + b"[" * 100_000,
+        b'{"x":' + b"[" * 100_000,
+        '{"messages":[]}'.encode("utf-16"),
+    ],
+    ids=lambda sent: repr(sent[:60]),
+)
+def test_what_is_no_chat_is_refused(sent: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        plain.decode_chat(sent)
+
+
+def test_a_nul_in_a_message_is_a_character_like_others() -> None:
+    assert plain.decode_chat(body(messages=[{"role": "user", "content": "a\0b"}])).question.content == "a\0b"
+
+
+def test_the_question_is_the_last_users_message() -> None:
+    said = [ASKED, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
+
+    assert plain.decode_chat(body(messages=said)).question == Message("user", "new")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [{"role": "user", "content": " \t\n"}],
+        [ASKED, {"role": "user", "content": ""}],
+        [{"role": "system", "content": "x"}, {"role": "assistant", "content": "x"}],
+    ],
+)
+def test_a_chat_without_a_question_is_refused(said: list[dict[str, str]]) -> None:
+    with pytest.raises(InvalidRequest, match="new turn"):
+        plain.decode_chat(body(messages=said))
+
+
+def test_only_a_leading_system_message_is_the_system_message() -> None:
+    system = {"role": "system", "content": "Be brief."}
+
+    assert plain.decode_chat(body(messages=[system, ASKED])).system == Message("system", "Be brief.")
+    assert plain.decode_chat(body(messages=[ASKED, system])).system is None
+
+
+@pytest.mark.parametrize("name", ["a", "A-z.0_9:@", "x" * 64])
+def test_a_conversations_id_is_taken(name: str) -> None:
+    assert plain.conversation_id(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a/b", "a\0", "é", "a\r\nset-cookie: b"])
+def test_what_is_no_conversations_id_is_refused(name: str) -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        plain.conversation_id(name)
+
+
+def test_a_line_break_after_a_conversations_id_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="conversation"):
+        plain.conversation_id("abc\n")
+    with pytest.raises(InvalidRequest, match="conversation"):
+        plain.decode_chat(body(conversation="abc\n"))
+
+
+# Frames, byte for byte
+
+
+@pytest.mark.parametrize(
+    ("text", "frame"),
+    [
+        ("Hello", b'data: {"content":"Hello"}\n\n'),
+        ("", b'data: {"content":""}\n\n'),
+        (' "quoted"\\', b'data: {"content":" \\"quoted\\"\\\\"}\n\n'),
+        ("a\r\n\tb\0", b'data: {"content":"a\\r\\n\\tb\\u0000"}\n\n'),
+        ("é😀", 'data: {"content":"é😀"}\n\n'.encode()),
+        ("data: x\n\nevent: y", b'data: {"content":"data: x\\n\\nevent: y"}\n\n'),
+    ],
+)
+def test_a_token_of_the_chat(text: str, frame: bytes) -> None:
+    assert plain.content_frame(text) == frame
+
+
+@given(st.lists(st.text()))
+def test_any_token_comes_back_from_its_frame(texts: list[str]) -> None:
+    stream = b"".join(plain.content_frame(text) for text in texts)
+
+    assert [json.loads(data)["content"] for data in SSEDecoder().feed(stream)] == texts
+
+
+def test_a_broken_stream_says_so() -> None:
+    frame = plain.error_frame("upstream_timeout", "too\nlate")
+
+    assert frame == b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too\\nlate"}}\n\n'
+
+
+def test_a_broken_stream_of_lines_says_so() -> None:
+    assert plain.error_line("shutting_down", "bye") == b'{"error":"bye","code":"shutting_down"}\n'
+
+
+def test_a_word_of_the_plain_streams() -> None:
+    assert plain.token_document("Large ") == b'{"content":"Large ","finish":false}'
+    assert plain.token_document("", finish=True) == b'{"content":"","finish":true}'
+
+
+# Documents, byte for byte
+
+
+@pytest.mark.parametrize(
+    ("usage", "shown"),
+    [(None, b"null"), (Usage(3, 4), b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}')],
+)
+def test_a_whole_answer(usage: Usage | None, shown: bytes) -> None:
+    document = plain.whole_answer("Hi\n", Finished("stop", "m", usage), conversation="c")
+
+    expected = b'{"content":"Hi\\n","finish_reason":"stop","usage":%b,"model":"m","conversation":"c"}'
+    assert document == expected % shown
+
+
+TURN = Turn(
+    id="t1",
+    question=Message("user", "Why?"),
+    answer=Message("assistant", "So."),
+    status="complete",
+    model="m",
+    asked_at=1.5,
+    answered_at=2.5,
+)
+
+
+def test_the_history_of_a_whole_turn() -> None:
+    document = plain.history([replace(TURN, finish_reason="length", usage=Usage(1, 2))])
+
+    assert document == (
+        b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
+        b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","finish_reason":"length",'
+        b'"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}]'
+    )
+
+
+def test_the_history_of_an_interrupted_turn() -> None:
+    document = plain.history([replace(TURN, status="interrupted")])
+
+    assert document == (
+        b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
+        b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","status":"interrupted"}]'
+    )
+
+
+def test_the_history_is_oldest_first_and_may_be_empty() -> None:
+    both = json.loads(plain.history([TURN, replace(TURN, id="t2")]))
+
+    assert [message["turn"] for message in both] == ["t1", "t1", "t2", "t2"]
+    assert plain.history([]) == b"[]"
+
+
+def test_the_list_of_conversations() -> None:
+    listed = plain.conversation_list([ConversationInfo("b", 2.5, 4), ConversationInfo("a", 1.0, 2)])
+
+    assert listed == (b'[{"id":"b","last_activity":2.5,"messages":4},{"id":"a","last_activity":1.0,"messages":2}]')

@@ -1,0 +1,154 @@
+import json
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tokenfall.errors import UpstreamBroken
+from tokenfall.wire import sse
+from tokenfall.wire.sse import SSEDecoder
+
+from tests.doubles.pieces import Cut, cut, one_by_one, whole
+
+
+def decoded(pieces: Iterable[bytes], max_bytes: int = sse.MAX_EVENT_BYTES) -> list[bytes]:
+    decoder = SSEDecoder(max_bytes)
+    return [data for piece in pieces for data in decoder.feed(piece)]
+
+
+# Frames
+
+
+def test_a_frame_is_data_in_one_line_and_a_blank_line() -> None:
+    assert sse.frame(b'{"a":1}') == b'data: {"a":1}\n\n'
+
+
+def test_a_named_frame_says_its_name_first() -> None:
+    assert sse.frame(b"{}", "error") == b"event: error\ndata: {}\n\n"
+
+
+def test_the_fixed_frames() -> None:
+    assert (sse.PING, sse.DONE) == (b": ping\n\n", b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(("data", "event"), [(b"a\nb", ""), (b"a\rb", ""), (b"a", "x\ny"), (b"a", "x\ry")])
+def test_a_frame_that_would_break_out_of_its_line_is_refused(data: bytes, event: str) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        sse.frame(data, event)
+
+
+# The decoder, however the reads cut the stream
+
+
+@given(st.lists(st.text()), st.lists(st.integers(min_value=0)), st.text())
+@example(["data: x\n\ndata: y", "\r\n", "\u2028\0", ""], [], "event: error")
+def test_any_text_comes_back_whole_byte_by_byte_and_with_a_tail(
+    texts: list[str], places: list[int], unfinished: str
+) -> None:
+    stream = b"".join(sse.frame(msgspec.json.encode(text)) for text in texts)
+    tail = b"data: " + msgspec.json.encode(unfinished)
+    for pieces in ([stream], one_by_one(stream), cut(stream, places), [stream + tail], one_by_one(stream + tail)):
+        assert [json.loads(data) for data in decoded(pieces)] == texts
+
+
+def as_the_standard_says(stream: bytes) -> list[bytes]:
+    """The data of all events: WHATWG HTML, section 9.2.6, for a stream whose lines have all ended."""
+    events: list[bytes] = []
+    data: list[bytes] = []
+    for line in re.split(rb"\r\n|\n|\r", stream):
+        name, colon, value = line.partition(b":")
+        if not line and data:
+            events.append(b"\n".join(data))
+            data.clear()
+        elif name == b"data" and colon:
+            data.append(value.removeprefix(b" "))
+    return events
+
+
+LINES = st.sampled_from([
+    b"", b"data:", b"data: ", b"data:x", b"data: x", b"data:  x", b"data: a:b", b"data\t: x", b"database: x",
+    b" data: x", b"event: error", b"id: 7", b"retry: 10", b": ping", b":", b"xdata: x", "data: é\u2028".encode(),
+])  # fmt: skip
+ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
+
+
+@given(st.lists(st.tuples(LINES, ENDS)), st.lists(st.integers(min_value=0)))
+@example([(b"data: x", b"\r\n"), (b"", b"\r\n")], [])
+@example([(b"data: x", b"\r"), (b"", b"\r"), (b"", b"\n")], [])
+def test_lines_mean_what_the_standard_says_wherever_they_are_cut(
+    lines: Sequence[tuple[bytes, bytes]], places: list[int]
+) -> None:
+    stream = b"".join(line + end for line, end in lines) + b"\n\n"
+    expected = as_the_standard_says(stream)
+
+    assert decoded([stream]) == expected
+    assert decoded(one_by_one(stream)) == expected
+    assert decoded(cut(stream, places)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [(b"data\n\n", [b""]), (b"data\ndata\n\n", [b"\n"]), (b"\xef\xbb\xbfdata: x\n\n", [b"x"])],
+    ids=["a field without a colon", "two of them", "a byte order mark"],
+)
+def test_odd_lines_mean_what_the_standard_says(stream: bytes, events: list[bytes]) -> None:
+    assert decoded([stream]) == events
+    assert decoded(one_by_one(stream)) == events
+
+
+def test_an_unfinished_event_is_not_an_event() -> None:
+    assert decoded([b"data: half"]) == []
+    assert decoded([b"data: half\n"]) == []
+
+
+def test_an_event_that_comes_with_the_end_of_another_is_kept_apart() -> None:
+    assert decoded([b"data: a", b"\n\ndata: b\n\n"]) == [b"a", b"b"]
+
+
+# Bounds
+
+WAYS = [whole, one_by_one]
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_a_line_at_the_limit_passes(feed: Cut) -> None:
+    stream = b"data: " + b"x" * 94 + b"\n\n"
+
+    assert decoded(feed(stream), 100) == [b"x" * 94]
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_an_event_over_the_limit_is_refused(feed: Cut) -> None:
+    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+        decoded(feed(b"data: " + b"x" * 101 + b"\n\n"), 100)
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_many_lines_of_one_event_are_refused_together(feed: Cut) -> None:
+    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+        decoded(feed(b"data: 0123456789\n" * 11), 100)
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_empty_lines_of_one_event_cost_something_too(feed: Cut) -> None:
+    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+        decoded(feed(b"data:\n" * 1_000), 100)
+
+
+def test_a_line_that_never_ends_is_refused() -> None:
+    decoder = SSEDecoder(100)
+    decoder.feed(b"data: " + b"x" * 94)
+    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+        decoder.feed(b"x")
+
+
+def test_events_are_counted_each_for_itself() -> None:
+    assert decoded([b"data: 0123456789\n\n" * 50], 100) == [b"0123456789"] * 50
+
+
+def test_a_comment_that_never_ends_is_refused() -> None:
+    with pytest.raises(UpstreamBroken):
+        decoded([b":" * 60, b":" * 60], 100)
