@@ -55,6 +55,10 @@ format: $(VENV)/.ready-dev ## let ruff put the code in order
 	$(BIN)/ruff check --fix $(TREES)
 	$(BIN)/ruff format $(TREES)
 
+.PHONY: docs
+docs: $(VENV)/.ready-dev ## write the pages that are made from the code
+	$(BIN)/python scripts/settings_docs.py
+
 .PHONY: smoke
 smoke: $(VENV)/.ready-venv ## build the wheel and try it in an environment of its own
 	@rm -rf dist

@@ -85,7 +85,7 @@ class LivePlayer:
         if stream.comment:
             edge.wheel.join(self, request.started_s + edge.bounds.heartbeat_s)
             if self._half_closed:
-                connection.probe(self, self._coded(stream.comment))
+                self._learn_whether_it_left(stream.comment)
         edge.metrics.streams += 1
         outcome: Outcome = "complete"
         try:
@@ -153,15 +153,22 @@ class LivePlayer:
 
     def half_closed(self) -> bool:
         self._half_closed = True
-        stream = self._stream
-        if stream is None or not stream.comment:
-            self._connection.give_up_soon(self)
-        elif self.status == 200:
-            self._connection.probe(self, self._coded(stream.comment))
+        if self._stream is not None and self._stream.comment:
+            self._learn_whether_it_left(self._stream.comment)
         else:
-            self._write(self._coded(stream.comment))  # the head goes with it
-            self._connection.probe(self, self._coded(stream.comment))
+            self._edge.loop.call_later(self._edge.bounds.half_close_grace_s, self._give_up)
         return not self._connection.closed
+
+    def _learn_whether_it_left(self, comment: bytes) -> None:
+        if self.status != 200:
+            self._write(b"")  # the head
+        self._connection.probe(self, self._coded(comment))
+
+    def _give_up(self) -> None:
+        """Nothing told whether the client left."""
+        probed = self._stream is not None and self._stream.comment
+        if self._connection.plays(self) and not probed:
+            self._connection.abort("left")
 
     def resume(self) -> None:
         wakeup, self._wakeup = self._wakeup, None
