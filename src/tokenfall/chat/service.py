@@ -18,7 +18,7 @@ from tokenfall.events import Delta, Finished
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, ConversationInfo, Engine, Hear, HistoryStore, Turn
 
-JOIN_AT = 64
+JOIN_AT = 16
 """So many pieces of an answer become one: a short string costs 60 bytes more than its text."""
 
 
@@ -116,6 +116,7 @@ class Answering:
         self._request = request
         self._writings = writings
         self._said: list[str] = []
+        self._pieces: list[str] = []
         self._asked_at = time()
 
     async def run(self, hear: Hear) -> Finished:
@@ -128,15 +129,16 @@ class Answering:
         try:
             finished = await self._engine.reply(self._request, partial(self._note, hear))
         finally:
-            if finished is not None or self._said:
+            if finished is not None or self._said or self._pieces:
                 await self._keep(self._turn(finished))
         return finished
 
     def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
-        said = self._said
-        said.append(delta.text)
-        if len(said) == JOIN_AT:
-            said[:] = ("".join(said),)
+        pieces = self._pieces
+        pieces.append(delta.text)
+        if len(pieces) == JOIN_AT:
+            self._said.append("".join(pieces))
+            pieces.clear()
         return hear(delta)
 
     def _turn(self, finished: Finished | None) -> Turn:
@@ -144,7 +146,7 @@ class Answering:
         return Turn(
             id=self.id,
             question=self._request.messages[-1],
-            answer=Message("assistant", "".join(self._said)),
+            answer=Message("assistant", "".join((*self._said, *self._pieces))),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self._request.model,
             asked_at=self._asked_at,
