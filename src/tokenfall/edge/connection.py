@@ -152,12 +152,13 @@ class Connection(Deadlined, asyncio.Protocol):
         if self._half_closed or (self._edge.draining and (reader is None or reader.phase == IDLE)):
             self._close()
             return
-        if reader is not None and reader.phase > self._phase:
-            self._phase = reader.phase
+        phase = IDLE if reader is None else reader.phase
+        if phase > self._phase:
+            self._phase = phase
             bounds = self._edge.bounds
-            seconds = bounds.body_timeout_s if self._phase == BODY else bounds.header_timeout_s
+            seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
             self.set_deadline(self._wheel.now() + seconds)
-        if reader is not None and reader.promised():
+        if phase == BODY and reader is not None and reader.promised():
             self.transport.write(_CONTINUE)
         if not self._reading:
             self._reading = True
@@ -279,8 +280,9 @@ class Connection(Deadlined, asyncio.Protocol):
         return self._player is player
 
     def _keeps(self, request: Request) -> bool:
-        pipelined = self._reader is not None and self._reader.waiting > 0
-        return request.keep_alive and not self._edge.draining and (pipelined or not self._half_closed)
+        if self._half_closed and (self._reader is None or not self._reader.waiting):
+            return False
+        return request.keep_alive and not self._edge.draining
 
     def _drop_reader(self) -> None:
         if self._reader is not None and not self._reader.waiting:

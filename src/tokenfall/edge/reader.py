@@ -23,7 +23,7 @@ class RequestReader:
     def __init__(self, heads: HeadParser, bounds: Bounds) -> None:
         self._heads = heads
         self._bounds = bounds
-        self._buffer = b""
+        self._buffer = b""  # empty as soon as all of it is read
         self._at = 0
         self._body: BodyReader | None = None
         self._promise = False
@@ -38,16 +38,20 @@ class RequestReader:
     @property
     def phase(self) -> int:
         """What is awaited."""
-        return BODY if self._body is not None else HEAD if self.waiting else IDLE
+        if self._body is not None:
+            return BODY
+        return HEAD if self._buffer else IDLE
 
     def feed(self, data: bytes) -> None:
         """Keep what came. The caller bounds it by not reading on."""
-        self._buffer = self._buffer[self._at :] + data if self.waiting else data
-        self._at = 0
+        if self._buffer:
+            data = self._buffer[self._at :] + data
+            self._at = 0
+        self._buffer = data
 
     def next(self) -> Request | None:
         """The next whole request, None while there is none. Raises `Refusal`; nothing more may be read after that."""
-        if self._body is None and not self._read_head():
+        if self._body is None and not (self._buffer and self._read_head()):
             return None
         if self._body is not None and not self._read_body(self._body):
             return None
@@ -61,8 +65,11 @@ class RequestReader:
 
     def _read_head(self) -> bool:
         buffer, at = self._buffer, self._at
-        if buffer.startswith(b"\r\n", at):  # RFC 9112, section 2.2: an empty line before a request is ignored
+        if buffer[at] == 13 and buffer.startswith(b"\r\n", at):  # RFC 9112, section 2.2: an empty line is ignored
             at = self._at = at + 2
+            if at == len(buffer):
+                self._buffer, self._at = b"", 0
+                return False
         end = buffer.find(b"\r\n\r\n", at, at + self._bounds.max_head_bytes)
         if end < 0:
             self._check_unfinished(buffer[at : at + self._bounds.max_head_bytes + 1])
