@@ -37,6 +37,7 @@ class UpstreamEngine:
         }
         if key is not None:
             self._headers["Authorization"] = f"Bearer {key}"
+        self._key = key
         self._timeouts = timeouts
         self._wheel = wheel
         self._metrics = metrics
@@ -57,7 +58,7 @@ class UpstreamEngine:
             watch = Watch(self._wheel, self._timeouts, started_s=started_s)
             finished = await Tap(response, hear, watch=watch).answer()
         except (TokenfallError, aiohttp.ClientError, ConnectionError, TimeoutError) as foreign:
-            error = _translated(foreign)
+            error = self._without_key(_translated(foreign))
             add(self._metrics.upstream_errors, error.code)
             raise error from None
         finally:
@@ -71,6 +72,12 @@ class UpstreamEngine:
         task = asyncio.ensure_future(_read_end(response))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
+
+    def _without_key(self, error: TokenfallError) -> TokenfallError:
+        """Some providers repeat what they were sent: the key must not come back to a caller."""
+        if self._key and self._key in error.message:
+            return type(error)(error.message.replace(self._key, "[key]"), retry_after_s=error.retry_after_s)
+        return error
 
     async def close(self) -> None:
         """Close all connections."""

@@ -1,0 +1,176 @@
+"""The chat on the simulator, turn by turn."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.end_to_end.chatting import DONE, chat, error_of, history, said
+from tests.end_to_end.client import Client, fetch, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import eventually, running
+from tokenfall.engines.prose import WORDS
+
+
+async def test_an_answer_arrives_token_by_token_and_appears_in_the_history(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(chat("Hello?", model="sim:gap=120ms,tokens=3", conversation="by-token"))
+        head = await client.head()
+        assert head.status == 200
+        assert head.headers["content-type"] == "text/event-stream"
+        assert head.headers["cache-control"] == "no-cache, no-transform"
+        assert head.headers["x-accel-buffering"] == "no"
+        assert head.headers["x-conversation-id"] == "by-token"
+        frames = [await client.chunk() for _ in range(3)]
+        words = [WORDS[0], f" {WORDS[1]}", f" {WORDS[2]}"]
+        assert frames == [b'data: {"content":"%b"}\n\n' % word.encode() for word in words]
+        assert client.kept == b"", "the end comes a gap later"
+        assert await client.chunks() == [DONE]
+        question, answer = await history(port, "?conversation=by-token")
+        assert (question["role"], question["content"]) == ("user", "Hello?")
+        assert (answer["role"], answer["content"]) == ("assistant", "".join(words))
+        assert answer["turn"] == question["turn"] == head.headers["x-turn-id"]
+        assert "status" not in answer
+
+
+async def test_one_read_a_token(port: int) -> None:
+    async with await Client.connect(port) as client:
+        await client.send(chat("x", model="sim:gap=120ms,tokens=3"))
+        await client.head()
+        first, second = await client.receive(), await client.receive()
+        assert (first.count(b"data: "), second.count(b"data: ")) == (1, 1)
+        assert first.endswith(b"\r\n")
+
+
+async def test_the_whole_answer_as_one_document(port: int) -> None:
+    ask = chat("One two three", stream=False, conversation="whole", model="sim:gap=1ms,tokens=4")
+    answer = await fetch(port, ask)
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-conversation-id"] == "whole"
+    assert json.loads(answer.body) == {
+        "content": " ".join(WORDS[:4]),
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7},
+        "model": "sim",
+        "conversation": "whole",
+    }
+
+
+async def test_max_tokens_cut_the_answer_and_say_so(port: int) -> None:
+    answer = await fetch(port, chat("x", stream=False, max_tokens=2, model="sim:gap=1ms,tokens=9"))
+    document = json.loads(answer.body)
+    assert (document["finish_reason"], document["usage"]["completion_tokens"]) == ("length", 2)
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+async def test_who_leaves_in_the_middle_finds_the_partial_answer_marked(port: int, leave: str) -> None:
+    name = f"left-by-{leave}"
+    client = await Client.connect(port)
+    await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
+    await client.head()
+    heard = said(await client.chunk() + await client.chunk())
+    client.close() if leave == "close" else client.reset()
+    async with asyncio.timeout(5):
+        while (await fetch(port, request(f"/history?conversation={name}"))).status == 404:
+            pass
+    question, answer = await history(port, f"?conversation={name}")
+    assert question["content"] == "And then?"
+    assert answer["status"] == "interrupted"
+    assert answer["content"].startswith(heard)
+    assert len(answer["content"]) < 500
+    listed = json.loads((await fetch(port, request("/conversations"))).body)
+    assert {"id": name, "messages": 2}.items() <= next(each for each in listed if each["id"] == name).items()
+
+
+async def test_who_leaves_before_the_first_token_leaves_no_turn() -> None:
+    async with running() as here:
+        client = await Client.connect(here.port)
+        await client.send(chat("x", model="sim:ttft=30s"))
+        await eventually(lambda: here.held()["tasks"] == 1, here.held)
+        client.reset()
+        await here.rests()
+        assert await history(here.port) == []
+
+
+async def test_the_context_grows_and_is_trimmed_to_whole_turns() -> None:
+    async with running(CONTEXT_MESSAGES="4") as here:
+        counts = []
+        for _ in range(5):
+            answer = await fetch(here.port, chat("one two", stream=False, model="sim:gap=0ms,tokens=3"))
+            counts.append(json.loads(answer.body)["usage"]["prompt_tokens"])
+        assert counts[:3] == [2, 7, 12]
+        assert counts[3:] == [12, 12], "two words of the question and two turns of five before it"
+
+
+async def test_concurrent_turns_are_kept_whole() -> None:
+    async with running() as here:
+        asks = [chat(f"question {number}", model="sim:gap=1ms~1,tokens=1..20") for number in range(40)]
+        answers = await asyncio.gather(*(fetch(here.port, ask) for ask in asks))
+        messages = await history(here.port)
+        assert len(messages) == 80
+        for question, reply in zip(messages[::2], messages[1::2], strict=True):
+            assert (question["role"], reply["role"]) == ("user", "assistant")
+            assert question["turn"] == reply["turn"]
+            number = int(question["content"].removeprefix("question "))
+            assert reply["content"] == said(answers[number].body)
+
+
+async def test_history_is_cleared_and_bounded() -> None:
+    async with running(HISTORY_LIMIT="4") as here:
+        for number in range(4):
+            await fetch(here.port, chat(f"q{number}", conversation="a"))
+        kept = [message["content"] for message in await history(here.port, "?conversation=a")]
+        assert [text for text in kept if text.startswith("q")] == ["q2", "q3"]
+        assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 204
+        assert (await fetch(here.port, request("/history?conversation=a"))).status == 404
+        assert (await fetch(here.port, request("/history?conversation=a", method="DELETE"))).status == 404
+        assert await history(here.port) == [], "the default conversation exists before its first turn"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{}", b"[]", b"null", b'{"messages":[]}', b'{"messages":[{"role":"user"}]}', b'{"messages":"x"}',
+        b'{"messages":[{"role":"user","content":""}]}', b'{"messages":[{"role":"robot","content":"x"}]}',
+        b'{"messages":[{"role":"system","content":"x"}]}', b"[" * 100_000, b'{"messages":' + b"[" * 100_000,
+        b'{"messages":[{"role":"user","content":"\\ud800"}]}', b'{"messages":[{"role":"user","content":"\xff"}]}',
+        b'{"messages":[{"role":"user","content":"x"}],"temperature":NaN}', b"\xff\xfe{\x00}\x00",
+        b'{"messages":[{"role":"user","content":"x"}],"max_tokens":' + b"9" * 5_000 + b"}",
+        b'{"messages":[{"role":"user","content":"x"}],"max_tokens":0}', b'{"messages":[{"role":"user","content":"x"}]} x',
+        b'{"messages":[{"role":"user","content":"x"}],"conversation":"a b"}',
+        b'{"messages":[{"role":"user","content":"x"}],"conversation":"a\\n"}',
+        b'{"messages":[{"role":"user","content":"x"}],"conversation":"' + b"a" * 65 + b'"}',
+    ],
+    ids=lambda body: repr(body[:60]),
+)  # fmt: skip
+async def test_a_body_that_is_no_chat_is_400_with_a_code(port: int, body: bytes) -> None:
+    answer = await fetch(port, request("/chat", method="POST", body=body))
+    assert answer.status == 400
+    assert json.loads(answer.body)["code"] == "invalid_request"
+
+
+async def test_a_mistake_before_the_first_token_keeps_the_headers_of_the_answer(port: int) -> None:
+    ask = chat("x", model="sim:gap=x", headers={"X_Request_Id": "mine", "Origin": "https://page.example"})
+    answer = await fetch(port, ask)
+    assert answer.status == 400
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert json.loads(answer.body)["request_id"] == "mine"
+
+
+async def test_text_with_breaks_and_frames_in_it_stays_in_its_line(port: int) -> None:
+    content = 'a\r\ndata: [DONE]\n\nevent: error\x00 </script>\u2028 "é🙂'
+    await fetch(port, chat(content, conversation="breaks"))
+    assert (await history(port, "?conversation=breaks"))[0]["content"] == content
+
+
+async def test_a_stream_cut_by_the_drain_is_an_error_and_saved(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="300ms")
+    async with await Client.connect(server.port) as client:
+        await client.send(chat("x", model="sim:gap=50ms,tokens=1000"))
+        await client.head()
+        first = await client.chunk()
+        server.signal()
+        rest = b"".join(await client.chunks())
+        assert error_of(first + rest)["code"] == "shutting_down"
+        assert server.wait() == 0

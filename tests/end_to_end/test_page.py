@@ -1,0 +1,52 @@
+"""The page and its assets."""
+
+import re
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.end_to_end.client import Client, fetch, request
+
+
+async def test_the_root_leads_to_the_page_by_a_relative_address(port: int) -> None:
+    answer = await fetch(port, request("/"))
+    assert answer.status in {301, 302, 307, 308}
+    location = answer.headers["location"]
+    assert not location.startswith(("/", "http"))
+    assert urljoin("https://example.org/prefix/", location) == "https://example.org/prefix/web"
+
+
+async def test_the_page_and_all_that_it_names_are_served_under_a_strict_policy(port: int) -> None:
+    async with await Client.connect(port) as client:
+        page = await client.ask(request("/web"))
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        text = page.body.decode()
+        named = {name for name in re.findall(r'(?:src|href)="([^"#]+)"', text) if not name.startswith("data:")}
+        assert named, "an app and a style"
+        assert not {name for name in named if name.startswith(("http", "//"))}
+        assets = {urljoin("/web", name) for name in named}
+        for path in ("/web", *assets):
+            answer = await client.ask(request(path))
+            assert answer.status == 200, path
+            policy = answer.headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "unsafe" not in policy
+            assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "<script>" not in text
+        assert not re.search(r"\son\w+=", text), "no handler in the markup"
+
+
+@pytest.mark.parametrize("path", ["/web", "/web/app.js", "/web/style.css"])
+async def test_what_the_browser_has_is_not_sent_again(port: int, path: str) -> None:
+    async with await Client.connect(port) as client:
+        tag = (await client.ask(request(path))).headers["etag"]
+        for known in (tag, f'"other", {tag}', f"W/{tag}"):
+            again = await client.ask(request(path, If_None_Match=known))
+            assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
+            assert "content-length" not in again.headers
+        assert (await client.ask(request(path, If_None_Match='"other"'))).status == 200
+
+
+@pytest.mark.parametrize("path", ["/web/", "/web/..%2f__init__.py", "/web/../__init__.py", "/web/nothing.js", "/web//app.js"])
+async def test_nothing_else_is_served(port: int, path: str) -> None:
+    assert (await fetch(port, request(path))).status == 404

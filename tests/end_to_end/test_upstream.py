@@ -1,0 +1,499 @@
+"""The chat in front of a provider: what is relayed, what is not, and how each failure ends. (U1 to U4)"""
+
+import asyncio
+import gzip
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.end_to_end.chatting import DONE as CHAT_DONE
+from tests.end_to_end.chatting import begin, chat, error_of, history, said
+from tests.end_to_end.client import Client, fetch, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.upstream import (
+    DONE,
+    FINISH,
+    SSE_HEAD,
+    Exchange,
+    Script,
+    Upstream,
+    answer_with,
+    delta,
+    event,
+    scripted,
+)
+
+pytestmark = pytest.mark.both_loops
+
+KEY = "upstream-key-canary"
+ASK = chat("Hello", model=None)
+WHOLE = chat("Hello", model=None, stream=False)
+KIB = 1_024
+
+
+@asynccontextmanager
+async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
+    """A server and the upstream that it relays to."""
+    async with scripted() as upstream:
+        async with running(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY=KEY, **settings) as here:
+            # `Host: test` is not this machine, and there is no API key: ask as a program of this machine does.
+            here.server.app.loopback_only = None
+            yield here, upstream
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+
+
+async def asked(upstream: Upstream, *, times: int) -> None:
+    """Return once the upstream has been asked so often."""
+    await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"asked {len(upstream.exchanges)} times")
+
+
+async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
+    async with relaying() as (here, upstream):
+        heard: asyncio.Queue[None] = asyncio.Queue()
+
+        async def one_by_one(exchange: Exchange) -> None:
+            await exchange.begin()
+            for text in ("Hel", "lo, ", "wörld 🙂", '"\n'):
+                await exchange.say(delta(text))
+                await heard.get()
+            await exchange.say(FINISH, DONE)
+            await exchange.end()
+
+        upstream.script = one_by_one
+        async with await Client.connect(here.port) as client:
+            await client.send(ASK)
+            assert (await client.head()).status == 200
+            texts = []
+            for _ in range(4):
+                texts.append(said(await client.chunk()))
+                assert client.kept == b""
+                heard.put_nowait(None)
+            assert texts == ["Hel", "lo, ", "wörld 🙂", '"\n']
+            assert await client.chunks() == [CHAT_DONE]
+        assert [message["content"] for message in await history(here.port)] == ["Hello", "".join(texts)]
+
+
+async def test_what_is_asked_of_the_upstream() -> None:
+    async with relaying(SYSTEM_PROMPT="Be kind.", MODEL="up-2", MAX_TOKENS="77") as (here, upstream):
+        await fetch(here.port, chat("one", model=None))
+        await fetch(here.port, chat("two", model="other", temperature=0.5, max_tokens=5))
+        assert (await fetch(here.port, chat("three", model="sim:gap=0ms,tokens=1"))).status == 200
+        first, second = upstream.exchanges
+        for exchange in (first, second):
+            assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+            assert exchange.headers["authorization"] == f"Bearer {KEY}"
+            assert exchange.headers.get("accept-encoding", "identity") == "identity"
+            assert exchange.body["stream"] is True
+            assert exchange.body["stream_options"] == {"include_usage": True}
+        assert (first.body["model"], first.body["max_tokens"]) == ("up-2", 77)
+        assert (second.body["model"], second.body["max_tokens"], second.body["temperature"]) == ("other", 5, 0.5)
+        assert [message["content"] for message in second.body["messages"]] == ["Be kind.", "one", "Hello", "two"]
+        assert upstream.connections == 1, "the connection of an answer that is over serves the next"
+
+
+async def test_usage_and_reason_come_from_the_upstream() -> None:
+    async with relaying() as (here, upstream):
+
+        async def counted(exchange: Exchange) -> None:
+            await exchange.begin()
+            await exchange.say(delta("a"), event(b'{"choices":[{"delta":{},"finish_reason":"length"}]}'))
+            await exchange.say(event(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}'), DONE)
+            await exchange.end()
+
+        upstream.script = counted
+        document = json.loads((await fetch(here.port, WHOLE)).body)
+        assert document["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        assert (document["finish_reason"], document["model"], document["content"]) == ("length", "up-1", "a")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+async def test_however_the_reads_cut_it(size: int) -> None:
+    async with relaying() as (here, upstream):
+        data = b": comment\n\n" + delta("é🙂") + delta("b").replace(b"\n", b"\r\n") + event(b'{"choices":[]}') + FINISH + DONE
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+
+        async def cut(exchange: Exchange) -> None:
+            await exchange.begin()
+            await exchange.say(*pieces)
+            await exchange.end()
+
+        upstream.script = cut
+        answer = await fetch(here.port, ASK)
+        assert said(answer.body) == "é🙂b"
+        assert answer.body.endswith(CHAT_DONE)
+
+
+async def silent(exchange: Exchange) -> None:
+    await exchange.left()
+    exchange.writer.close()
+
+
+async def one_token_then_silent(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(delta("one"))
+    await silent(exchange)
+
+
+async def a_token_every_20_ms(exchange: Exchange) -> None:
+    await exchange.begin()
+    leaving = asyncio.ensure_future(exchange.left())
+    while not leaving.done():
+        await exchange.say(delta("word "))
+        await asyncio.wait([leaving], timeout=0.02)
+    exchange.writer.close()
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+@pytest.mark.parametrize(
+    ("script", "ask"),
+    [(one_token_then_silent, ASK), (a_token_every_20_ms, ASK), (silent, ASK), (one_token_then_silent, WHOLE)],
+    ids=["silent after a token", "speaking", "before the first token", "whole answer"],
+)
+async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_ms(
+    script: Script, ask: bytes, leave: str
+) -> None:
+    async with relaying() as (here, upstream):
+        took_s = []
+        for number in range(5):
+            upstream.script = script
+            client = await Client.connect(here.port)
+            await client.send(ask)
+            await asked(upstream, times=number + 1)
+            if script is not silent and ask is ASK:
+                await client.head()
+                await client.chunk()
+            left_s = time.monotonic()
+            client.close() if leave == "close" else client.reset()
+            await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+            took_s.append(time.monotonic() - left_s)
+        assert sorted(took_s)[3] <= 0.25, took_s  # one of five may meet a busy machine
+        assert max(took_s) < 2
+        await here.rests()
+
+
+async def test_what_was_said_until_the_client_left_is_kept_as_interrupted() -> None:
+    async with relaying() as (here, upstream):
+        upstream.script = one_token_then_silent
+        async with await begin(here.port, ASK) as client:
+            await client.until(b"one")
+        await here.rests()
+        question, answer = await history(here.port)
+        assert (question["content"], answer["content"], answer["status"]) == ("Hello", "one", "interrupted")
+
+
+async def end_cleanly(exchange: Exchange) -> None:
+    await exchange.end()
+
+
+async def close(exchange: Exchange) -> None:
+    exchange.writer.close()
+
+
+async def reset(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+async def garbage(exchange: Exchange) -> None:
+    await exchange.say(event(b"{not json"))
+    await silent(exchange)
+
+
+async def no_chunk(exchange: Exchange) -> None:
+    await exchange.write(b"zz\r\n")
+    await silent(exchange)
+
+
+async def error_event(exchange: Exchange) -> None:
+    await exchange.say(event(b'{"error":{"message":"overloaded","code":"x"}}'))
+    await silent(exchange)
+
+
+async def long_line(exchange: Exchange) -> None:
+    for _ in range(40):
+        await exchange.say(b"data: " + b"a" * 64 * KIB)
+    await silent(exchange)
+
+
+async def half_an_event(exchange: Exchange) -> None:
+    await exchange.say(b"data: [DONE]")
+    await exchange.end()
+
+
+ENDS = [end_cleanly, close, reset, garbage, no_chunk, error_event, long_line, half_an_event]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_an_answer_without_its_end_is_an_error_event_and_never_done(end: Script) -> None:
+    async with relaying() as (here, upstream):
+        heard = asyncio.Event()
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.begin()
+            await exchange.say(delta("partial "), delta("answer"))
+            await heard.wait()
+            await end(exchange)
+
+        upstream.script = script
+        async with await Client.connect(here.port) as client:
+            await client.send(ASK)
+            assert (await client.head()).status == 200
+            frames = await client.chunk() + await client.chunk()
+            heard.set()
+            frames += b"".join(await client.chunks())
+            assert said(frames) == "partial answer"
+            assert error_of(frames)["code"] == "upstream_broken"
+            assert (await client.ask(request("/health"))).status == 200
+        kept = (await history(here.port))[1]
+        assert (kept["content"], kept["status"]) == ("partial answer", "interrupted")
+        assert (await fetch(here.port, WHOLE)).status == 502
+        upstream.script = answer_with(b"fine")
+        assert said((await fetch(here.port, ASK)).body) == "fine"
+        await eventually(lambda: here.held()["streams"] == 0, here.held)
+
+
+@pytest.mark.parametrize("end", [event(b"{not json"), event(b'{"error":{"message":"overloaded"}}'), b"data: [DONE]"])
+async def test_tokens_that_came_in_one_read_with_the_break_are_relayed_and_kept(end: bytes) -> None:
+    async with relaying() as (here, upstream):
+
+        async def script(exchange: Exchange) -> None:
+            tail = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (delta("partial "), delta("answer"), end))
+            await exchange.write(SSE_HEAD + tail + b"0\r\n\r\n")
+
+        upstream.script = script
+        answer = await fetch(here.port, ASK)
+        assert answer.status == 200
+        assert said(answer.body) == "partial answer"
+        assert error_of(answer.body)["code"] == "upstream_broken"
+        assert (await history(here.port))[1]["content"] == "partial answer"
+
+
+@pytest.mark.parametrize("ask", [ASK, WHOLE], ids=["stream", "whole"])
+@pytest.mark.parametrize(
+    ("status", "headers", "ours", "code", "retry_after"),
+    [
+        (401, b"", 502, "upstream_key_refused", None),
+        (403, b"", 502, "upstream_key_refused", None),
+        (429, b"Retry-After: 7\r\n", 503, "upstream_rate_limited", "7"),
+        (429, b"Retry-After: soon\r\n", 503, "upstream_rate_limited", None),
+        (400, b"", 400, "upstream_refused", None),
+        (404, b"", 400, "upstream_refused", None),
+        (500, b"", 502, "upstream_unreachable", None),
+        (503, b"Retry-After: 3\r\n", 502, "upstream_unreachable", "3"),
+        (302, b"Location: http://127.0.0.1:1/\r\n", 502, "upstream_error", None),
+    ],
+)
+async def test_a_refusal_before_the_first_token_is_a_status(
+    ask: bytes, status: int, headers: bytes, ours: int, code: str, retry_after: str | None
+) -> None:
+    async with relaying() as (here, upstream):
+
+        async def script(exchange: Exchange) -> None:
+            await exchange.refuse(status, b'{"error":{"message":"the model said no"}}', headers=headers)
+
+        upstream.script = script
+        answer = await fetch(here.port, ask.replace(b"\r\n", b"\r\nOrigin: http://localhost:1\r\nX-Request-Id: mine\r\n", 1))
+        assert (answer.status, json.loads(answer.body)["code"]) == (ours, code)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers.get("retry-after") == retry_after
+        assert (b"the model said no" in answer.body) == (ours == 400), "the caller's mistakes are told to the caller"
+        assert answer.headers["x-request-id"] == json.loads(answer.body)["request_id"] == "mine"
+        assert answer.headers["access-control-allow-origin"] == "http://localhost:1"
+        assert await history(here.port) == []
+
+
+@pytest.mark.parametrize("ask", [ASK, WHOLE], ids=["stream", "whole"])
+async def test_a_refused_connection_is_502(ask: bytes) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with running(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1") as here:
+            here.server.app.loopback_only = None
+            answer = await fetch(here.port, ask)
+            assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_unreachable")
+            assert here.server.metrics.upstream_errors == {"upstream_unreachable": 1}
+
+
+SHORT = {
+    "UPSTREAM_CONNECT_TIMEOUT": "300ms",
+    "UPSTREAM_FIRST_TOKEN_TIMEOUT": "300ms",
+    "UPSTREAM_NEXT_TOKEN_TIMEOUT": "300ms",
+}
+
+
+async def comment(exchange: Exchange) -> None:
+    """Words that are no token, until the other side has had enough."""
+    leaving = asyncio.ensure_future(exchange.left())
+    while not leaving.done():
+        await exchange.say(b": ping\n\n", event(b'{"choices":[{"delta":{"role":"assistant"}}]}'))
+        await asyncio.wait([leaving], timeout=0.05)
+    exchange.writer.close()
+
+
+async def comments_only(exchange: Exchange) -> None:
+    await exchange.begin()
+    await comment(exchange)
+
+
+async def token_then_comments(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(delta("one"))
+    await comment(exchange)
+
+
+@pytest.mark.parametrize("ask", [ASK, WHOLE], ids=["stream", "whole"])
+@pytest.mark.parametrize("script", [silent, comments_only])
+async def test_a_first_token_that_is_late_is_504(script: Script, ask: bytes) -> None:
+    async with relaying(**SHORT) as (here, upstream):
+        upstream.script = script
+        begun_s = time.monotonic()
+        answer = await fetch(here.port, ask)
+        assert (answer.status, json.loads(answer.body)["code"]) == (504, "upstream_timeout")
+        assert 0.25 < time.monotonic() - begun_s < 3
+        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+
+
+async def test_a_connection_that_is_not_accepted_is_504() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        async with running(UPSTREAM_URL=f"http://127.0.0.1:{address[1]}/v1", **SHORT) as here:
+            here.server.app.loopback_only = None
+            answer = await fetch(here.port, ASK)
+            assert (answer.status, json.loads(answer.body)["code"]) == (504, "upstream_timeout")
+        for filler in fillers:
+            filler.close()
+
+
+@pytest.mark.parametrize("script", [one_token_then_silent, token_then_comments])
+async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> None:
+    async with relaying(**SHORT) as (here, upstream):
+        upstream.script = script
+        answer = await fetch(here.port, ASK)
+        assert said(answer.body) == "one"
+        assert error_of(answer.body)["code"] == "upstream_timeout"
+
+
+async def test_an_answer_that_never_ends_is_cut_at_the_total_time() -> None:
+    async with relaying(UPSTREAM_TOTAL_TIMEOUT="600ms") as (here, upstream):
+        upstream.script = a_token_every_20_ms
+        begun_s = time.monotonic()
+        answer = await fetch(here.port, ASK)
+        assert 0.5 < time.monotonic() - begun_s < 4
+        assert error_of(answer.body)["code"] == "upstream_timeout"
+        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+
+
+async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
+    written = 0
+
+    async def flood(exchange: Exchange) -> None:
+        nonlocal written
+        await exchange.begin()
+        frame = delta("x" * 1_000)
+        while True:
+            await exchange.say(frame)
+            written += len(frame)
+
+    async with relaying() as (here, upstream):
+        upstream.script = flood
+        async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
+            await client.send(ASK)
+            before = -1
+            quiet_s = 0.0
+            while quiet_s < 0.3:
+                quiet_s = quiet_s + 0.05 if written == before else 0.0
+                before = written
+                assert written < 64 * KIB * KIB, "the upstream is never stopped"
+                await asyncio.sleep(0.05)
+            assert written < 16 * KIB * KIB
+            (connection,) = here.connections()
+            assert connection.transport.get_write_buffer_size() < 512 * KIB
+            assert len((await client.until(b"x" * 1_000))) < 16 * KIB
+            stopped_at = written
+            while written == stopped_at:  # reading goes on, and so does the upstream
+                await client.receive()
+        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+
+
+async def test_an_encoding_that_was_not_asked_for_is_an_error_and_no_garbage() -> None:
+    async with relaying() as (here, upstream):
+
+        async def zipped(exchange: Exchange) -> None:
+            await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n")
+            await exchange.say(gzip.compress(delta("secret") + DONE))
+            await exchange.end()
+
+        upstream.script = zipped
+        answer = await fetch(here.port, ASK)
+        assert answer.status == 502
+        assert json.loads(answer.body)["code"].startswith("upstream_")
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
+async def test_the_key_is_shown_to_nobody_even_if_the_upstream_repeats_it(status: int) -> None:
+    async with relaying() as (here, upstream):
+
+        async def repeat(exchange: Exchange) -> None:
+            body = json.dumps({"error": {"message": f"bad header {exchange.headers['authorization']}"}}).encode()
+            if status == 200:
+                await exchange.begin()
+                await exchange.say(delta("a"), event(body))
+                await exchange.end()
+            else:
+                await exchange.refuse(status, body)
+
+        upstream.script = repeat
+        for ask in (ASK, WHOLE):
+            answer = await fetch(here.port, ask)
+            assert KEY.encode() not in answer.head.raw + answer.body
+
+
+async def test_a_drain_ends_the_upstream_too() -> None:
+    async with relaying(DRAIN_TIMEOUT="200ms") as (here, upstream):
+        upstream.script = one_token_then_silent
+        async with await begin(here.port, ASK) as client:
+            _, answer = await asyncio.gather(here.server.stop(), client.answer())
+            assert error_of(answer.body)["code"] == "shutting_down"
+        await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+
+
+async def test_three_hundred_clients_that_leave_leave_no_connection() -> None:
+    async with relaying() as (here, upstream):
+        upstream.script = a_token_every_20_ms
+        for number in range(10):
+            clients = await asyncio.gather(*(begin(here.port, ASK) for _ in range(30)))
+            for client in clients:
+                client.reset() if number % 2 else client.close()
+            await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} are open")
+        await here.rests()
+
+
+async def test_a_process_with_an_upstream_writes_its_key_nowhere(serve: Serve) -> None:
+    async with scripted() as upstream:
+        server = serve(UPSTREAM_URL=upstream.url, GROQ_API_KEY=KEY, LOG_LEVEL="debug", API_KEY="ours")
+        headers = {"X_API_Key": "ours"}
+        answer = await fetch(server.port, chat("Hello", model=None, headers=headers))
+        assert said(answer.body) == "Hello"
+
+        async def refuse(exchange: Exchange) -> None:
+            await exchange.refuse(401, b'{"error":{"message":"no"}}')
+
+        upstream.script = refuse
+        refused = await fetch(server.port, chat("Hello", model=None, headers=headers))
+        assert refused.status == 502
+        assert upstream.exchanges[0].headers["authorization"] == f"Bearer {KEY}"
+        metrics = await fetch(server.port, request("/metrics"))
+        server.signal()
+        assert server.wait() == 0
+    written = server.log() + server.greeting() + repr((answer, refused, metrics))
+    assert KEY not in written
+    assert upstream.url not in repr((answer, refused, metrics))

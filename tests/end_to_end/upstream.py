@@ -1,0 +1,135 @@
+"""An OpenAI-compatible provider that does exactly what a test tells it, on a raw socket."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.end_to_end.client import PATIENCE_S
+
+Script = Callable[["Exchange"], Awaitable[None]]
+
+SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def event(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+def delta(text: str, **more: Any) -> bytes:
+    """A chunk of the OpenAI format with some content."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    document = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up-1", "choices": [choice], **more}
+    return event(json.dumps(document).encode())
+
+
+FINISH = event(b'{"id":"c","model":"up-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}')
+DONE = event(b"[DONE]")
+
+
+class Exchange:
+    """One request of the server under test, and what is answered."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self.writer = writer
+        self.head = b""
+        self.headers: dict[str, str] = {}
+        self.body: dict[str, Any] = {}
+
+    async def read(self) -> bool:
+        """Read a request; False when there is none."""
+        try:
+            self.head = await self._reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return False
+        lines = self.head.decode().split("\r\n")[1:-2]
+        self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        self.body = json.loads(await self._reader.readexactly(int(self.headers["content-length"])))
+        return True
+
+    async def write(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def begin(self) -> None:
+        await self.write(SSE_HEAD)
+
+    async def say(self, *pieces: bytes) -> None:
+        """Each piece as a chunk of the body."""
+        for piece in pieces:
+            await self.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+    async def end(self) -> None:
+        await self.write(b"0\r\n\r\n")
+
+    async def refuse(self, status: int, body: bytes = b"{}", *, headers: bytes = b"") -> None:
+        length = b"Content-Length: %d\r\n" % len(body)
+        await self.write(b"HTTP/1.1 %d Status\r\n" % status + headers + length + b"\r\n" + body)
+
+    async def left(self) -> None:
+        """Return once the server under test has closed its side of the connection."""
+        async with asyncio.timeout(PATIENCE_S):
+            try:
+                while await self._reader.read(4096):
+                    pass
+            except ConnectionError:
+                pass
+
+    def reset(self) -> None:
+        self.writer.transport.abort()
+
+
+class Upstream:
+    """Plays `script` for every request; a connection is kept until its script closes it."""
+
+    def __init__(self) -> None:
+        self.script: Script = answer_with(b"Hello")
+        self.exchanges: list[Exchange] = []
+        self.connections = 0
+        self.open = 0
+        self.complaints: list[Exception] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open += 1
+        try:
+            while await (exchange := Exchange(reader, writer)).read():
+                self.exchanges.append(exchange)
+                await self.script(exchange)
+                if writer.is_closing():
+                    break
+        except ConnectionError:
+            pass
+        except Exception as error:  # noqa: BLE001 - told to the test, which would else wait in vain
+            self.complaints.append(error)
+        finally:
+            self.open -= 1
+            writer.close()
+
+
+def answer_with(*tokens: bytes) -> Script:
+    """A whole answer of these tokens."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(*(delta(token.decode()) for token in tokens), FINISH, DONE)
+        await exchange.end()
+
+    return script
+
+
+@asynccontextmanager
+async def scripted() -> AsyncIterator[Upstream]:
+    """An upstream that listens; what it complains of fails the test."""
+    upstream = Upstream()
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    upstream.url = f"http://127.0.0.1:{port}/v1"
+    try:
+        yield upstream
+    finally:
+        server.close()
+    assert upstream.complaints == []
