@@ -36,7 +36,7 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## everything: what CI runs
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest --ignore=tests/unit
+	$(BIN)/python -m pytest --ignore=tests/unit --numprocesses 4
 
 .PHONY: check
 check: lint ## the quick part, for every commit: static checks and unit tests

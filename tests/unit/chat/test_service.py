@@ -153,6 +153,15 @@ async def test_what_was_said_before_a_failure_is_kept_as_interrupted(history: Me
     assert (turn.finish_reason, turn.usage) == (None, None)
 
 
+@pytest.mark.parametrize("pieces", [1, JOIN_AT - 1, JOIN_AT, JOIN_AT + 1, 2 * JOIN_AT])
+async def test_nothing_that_was_said_is_lost_however_much_it_was(history: MemoryHistory, pieces: int) -> None:
+    texts = [f"{number} " for number in range(pieces)]
+    with pytest.raises(UpstreamBroken):
+        await ask(told(*texts, end=UpstreamBroken("broke off")), history)
+
+    assert [turn.answer.content for turn in await kept(history)] == ["".join(texts)]
+
+
 async def test_what_was_said_before_the_consumer_left_is_kept_as_interrupted(history: MemoryHistory) -> None:
     engine = told("Be", "ca", end=Silence())
     asking = asyncio.create_task(ask(engine, history))

@@ -133,6 +133,13 @@ def test_only_done_is_the_end() -> None:
     assert read([said("Hi") + ended("stop") + DONE]) == [Delta("Hi"), Finished("stop", "")]
 
 
+@pytest.mark.parametrize(
+    "data", [b"data:\n\n", b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: null\n\n"]
+)
+def test_what_only_looks_like_the_end_breaks_the_answer(data: bytes) -> None:
+    assert read_until_broken([said("Hi") + data]) == [Delta("Hi")]
+
+
 def test_nothing_is_heard_after_the_end() -> None:
     assert read([DONE + said("more")]) == [Finished("stop", "")]
 
