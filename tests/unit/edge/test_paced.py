@@ -5,6 +5,7 @@ from itertools import cycle, repeat
 import pytest
 
 from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.request import Request
 from tokenfall.edge.response import CutFrames, PacedStream, StreamHead
 from tokenfall.edge.server import Edge
 
@@ -119,9 +120,15 @@ async def test_a_late_frame_does_not_make_the_next_one_late(client: FakeClient, 
 
 
 async def test_a_stream_holds_nothing_of_its_request(client: FakeClient, application: FakeApplication) -> None:
+    def handler(request: Request) -> PacedStream:
+        request.reply_headers += b"x-request-id: 7\r\n"
+        return stream()
+
+    application.handler = handler
     client.send(ASK.replace(b"/s", b"/s?secret"))
     (request,) = application.requests
 
+    assert b"\r\nx-request-id: 7\r\n" in client.read()
     assert (request.headers, request.query_string, request.body, request.reply_headers) == ({}, b"", b"", b"")
 
 

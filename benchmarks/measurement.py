@@ -1,0 +1,120 @@
+"""What a row of the report is, and how its sides are measured: alternating, in pairs, by medians.
+
+This file starts no process and reads no clock: a side is any function that returns a `Sample`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any, Literal
+
+OURS = "tokenfall"
+
+
+class NotMeasured(Exception):
+    """A row cannot be had here; the text says why and goes into the report, so it names no local path."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the medians must reach: our own figure, or how it stands to that of the side `against`."""
+
+    limit: float
+    against: str | None = None
+    by: Literal["ratio", "difference"] = "ratio"
+    at_least: bool = False
+
+    def figure(self, medians: Mapping[str, float]) -> float:
+        ours = medians[OURS]
+        if self.against is None:
+            return ours
+        other = medians[self.against]
+        if self.by == "difference":
+            return ours - other
+        return ours / other if other else float("inf")
+
+    def met(self, medians: Mapping[str, float]) -> bool:
+        figure = self.figure(medians)
+        return figure >= self.limit if self.at_least else figure <= self.limit
+
+    def text(self, unit: str) -> str:
+        bound = f"{'at least' if self.at_least else 'at most'} {self.limit:,g}"
+        if self.against is None:
+            return f"{bound} {unit}"
+        return f"{bound} of {self.against}" if self.by == "ratio" else f"{bound} {unit} over {self.against}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report. `name` is what `--rows` takes."""
+
+    name: str
+    what: str
+    unit: str
+    target: Goal
+    beyond: Goal | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One measurement of one side: a figure for each row that it serves, and all that was read."""
+
+    figures: Mapping[str, float]
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+def take_pairs(
+    sides: Mapping[str, Callable[[], Sample]], *, pairs: int, after_each: Callable[[], None]
+) -> list[dict[str, Sample]]:
+    """Runs every side `pairs` times, in an order that turns round each time, so that drift favours none.
+
+    Raises `NotMeasured` when one of them does.
+    """
+    taken = []
+    for number in range(pairs):
+        samples = {}
+        for side in reversed(list(sides)) if number % 2 else sides:
+            samples[side] = sides[side]()
+            after_each()
+        taken.append({side: samples[side] for side in sides})
+    return taken
+
+
+def outcome_of(row: Row, pairs: list[dict[str, Sample]]) -> dict[str, Any]:
+    """The row as it stands in a result file."""
+    sides = list(pairs[0])
+    figures = [{side: pair[side].figures[row.name] for side in sides} for pair in pairs]
+    medians = {side: median(pair[side] for pair in figures) for side in sides}
+    others = (side for side in sides if side != OURS)
+    return {
+        **_heading(row),
+        "pairs": figures,
+        "medians": medians,
+        "ratios": {side: medians[OURS] / medians[side] for side in others if medians[side]},
+        "delivered": _delivered(pairs),
+        "target": _judged(row.target, row.unit, medians=medians),
+        "beyond": _judged(row.beyond, row.unit, medians=medians) if row.beyond else None,
+        "raw": [{side: dict(pair[side].raw) for side in sides} for pair in pairs],
+    }
+
+
+def without_outcome(row: Row, reason: str) -> dict[str, Any]:
+    return {**_heading(row), "not_measured": reason}
+
+
+def _heading(row: Row) -> dict[str, Any]:
+    return {"row": row.name, "what": row.what, "unit": row.unit}
+
+
+def _delivered(pairs: list[dict[str, Sample]]) -> dict[str, float]:
+    """The share of its tokens that each side sent in time, where that was read: the lowest of all runs."""
+    shares: dict[str, float] = {}
+    for pair in pairs:
+        for side, sample in pair.items():
+            if "delivered" in sample.raw:
+                shares[side] = min(shares.get(side, 1.0), sample.raw["delivered"])
+    return shares
+
+
+def _judged(goal: Goal, unit: str, *, medians: Mapping[str, float]) -> dict[str, Any]:
+    return {"goal": goal.text(unit), "figure": goal.figure(medians), "met": goal.met(medians)}

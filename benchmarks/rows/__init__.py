@@ -1,0 +1,17 @@
+"""Every measurement, in the order in which it is taken and reported."""
+
+from benchmarks.bench import Measurement
+from benchmarks.rows import api_data, box, chat_relay, endless_streams, first_byte, rest, start
+
+MEASUREMENTS: tuple[Measurement, ...] = (
+    box.MEASUREMENT,
+    box.MEASUREMENT_ALONE,
+    endless_streams.COST,
+    endless_streams.MEMORY,
+    rest.MEASUREMENT,
+    endless_streams.LATENESS,
+    api_data.MEASUREMENT,
+    chat_relay.MEASUREMENT,
+    first_byte.MEASUREMENT,
+    start.MEASUREMENT,
+)

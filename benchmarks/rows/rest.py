@@ -1,0 +1,28 @@
+"""Memory of a server that listens and has had no request."""
+
+from benchmarks.bench import Bench, Launch, Measurement
+from benchmarks.machine import memory_mib
+from benchmarks.measurement import OURS, Goal, NotMeasured, Row, Sample
+
+RESIDENT = Row("rest_resident", "resident at rest", "MiB", target=Goal(26), beyond=Goal(22))
+ANONYMOUS = Row("rest_anonymous", "anonymous memory at rest", "MiB", target=Goal(14))
+SETTLES_WITHIN_S = 0.5
+
+
+def _read(bench: Bench, launch: Launch) -> Sample:
+    with bench.running(launch) as server:
+        if server.child.ends_within(SETTLES_WITHIN_S):
+            raise NotMeasured(f"{launch.name} ended while at rest")
+        memory = memory_mib(server.pid)
+    return Sample({RESIDENT.name: memory["VmRSS"], ANONYMOUS.name: memory["RssAnon"]}, memory)
+
+
+def _tokenfall(bench: Bench) -> Sample:
+    return _read(bench, bench.tokenfall())
+
+
+def _gosim(bench: Bench) -> Sample:
+    return _read(bench, bench.go_peer("gosim"))
+
+
+MEASUREMENT = Measurement((RESIDENT, ANONYMOUS), {OURS: _tokenfall, "gosim": _gosim})

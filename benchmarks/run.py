@@ -1,0 +1,107 @@
+"""The command: options, the order of things, progress. What is measured stands in rows/."""
+
+import argparse
+import compileall
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.bench import ROOT, Bench, Measurement, tokenfall_command
+from benchmarks.measurement import NotMeasured, outcome_of, take_pairs, without_outcome
+from benchmarks.results import Result, begin_result, is_whole, path_of, put_rows
+from benchmarks.rows import MEASUREMENTS
+from benchmarks.tables import PAGE, terminal_table, write_page
+from benchmarks.toolchain import make_toolchain
+
+PAIRS = 5
+
+
+def main(arguments: Sequence[str], our_command: Callable[[int], list[str]] = tokenfall_command) -> int:
+    """`our_command` makes the server's command line from a port; another one tries the rows out."""
+    options = parse(arguments)
+    console = Console()
+    compileall.compile_dir(ROOT / "src", quiet=1)
+    bench = Bench(make_toolchain(), quick=options.quick, our_command=our_command)
+    os.sched_setaffinity(0, {bench.load_core})  # this program must not disturb the server
+    result = measure_all(bench, options, console=console)
+    path = path_of(result)
+    console.print(terminal_table(result))
+    console.print(f"Written: {path.relative_to(ROOT)}")
+    if is_whole(result):
+        write_page(result, path)
+        console.print(f"Written: {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rows", type=_row_names, default=row_names(), metavar="A,B", help=_rows_help())
+    parser.add_argument("--pairs", type=_positive, metavar="N", help=f"runs of each side ({PAIRS})")
+    parser.add_argument("--quick", action="store_true", help="short runs, one pair: does everything work?")
+    options = parser.parse_args(arguments)
+    options.pairs = options.pairs or (1 if options.quick else PAIRS)
+    return options
+
+
+def measure_all(bench: Bench, options: argparse.Namespace, *, console: Console) -> Result:
+    """Measures what was asked for. The result file is written anew after each measurement."""
+    result = begin_result(bench, options.pairs)
+    with _progress(console) as progress:
+        for measurement in MEASUREMENTS:
+            names = [row.name for row in measurement.rows]
+            if not set(names) & set(options.rows):
+                continue
+            task = progress.add_task(", ".join(names), total=options.pairs * len(measurement.sides))
+            after_each = partial(progress.advance, task)
+            put_rows(result, measure(bench, measurement, pairs=options.pairs, after_each=after_each))
+    return result
+
+
+def measure(
+    bench: Bench, measurement: Measurement, *, pairs: int, after_each: Callable[[], None]
+) -> list[dict[str, Any]]:
+    """A measurement's rows as outcomes; what cannot be measured says why, and the run goes on."""
+    sides = {side: partial(take, bench) for side, take in measurement.sides.items()}
+    try:
+        taken = take_pairs(sides, pairs=pairs, after_each=after_each)
+    except NotMeasured as reason:
+        why = str(reason)
+    except subprocess.TimeoutExpired:
+        why = "a load generator did not end in time"
+    except OSError as error:
+        why = f"a process ended too early, or could not be read: {error.strerror}"
+    else:
+        return [outcome_of(row, taken) for row in measurement.rows]
+    return [without_outcome(row, why) for row in measurement.rows]
+
+
+def row_names() -> list[str]:
+    return [row.name for measurement in MEASUREMENTS for row in measurement.rows]
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    return Progress(*columns, TimeElapsedColumn(), console=console)
+
+
+def _rows_help() -> str:
+    return f"only these of {','.join(row_names())}"
+
+
+def _row_names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = [name for name in names if name not in row_names()]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no row {', '.join(unknown)}; there are {', '.join(row_names())}")
+    return names
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("want a whole number from 1")
+    return int(text)

@@ -1,0 +1,87 @@
+"""Builds the load generator and the yardsticks into benchmarks/.build, and finds what they are built with."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.measurement import NotMeasured
+
+HERE = Path(__file__).parent
+BUILD = HERE / ".build"
+PACKAGES = {"gcc": ["gcc", "libc6-dev"], "go": ["golang"], "wrk": ["wrk"], "taskset": ["util-linux"]}
+GO_DIRECTORIES = ("/usr/local/go/bin", "/usr/lib/go/bin")
+C_PROGRAMS = {"streamload": ["streamload.c", "response.c"], "floor": ["floor.c"]}
+GO_PROGRAMS = ("gosim", "gorelay")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The programs of a run, by name; or why one is missing."""
+
+    programs: dict[str, Path]
+    lacking: dict[str, str]
+
+    def program(self, name: str) -> str:
+        if name in self.lacking:
+            raise NotMeasured(self.lacking[name])
+        return str(self.programs[name])
+
+
+def make_toolchain() -> Toolchain:
+    """Installs Debian packages that are missing if it may (root), then builds."""
+    install_missing()
+    BUILD.mkdir(exist_ok=True)
+    tools = Toolchain({}, {})
+    for name, (command, cwd) in _builds().items():
+        _build(tools, name, command=command, cwd=cwd)
+    if wrk := _find("wrk"):
+        tools.programs["wrk"] = Path(wrk)
+    else:
+        tools.lacking["wrk"] = "wrk is not installed"
+    return tools
+
+
+def install_missing() -> None:
+    packages = [package for tool, names in PACKAGES.items() if not _find(tool) for package in names]
+    if not packages:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(f"Missing here: apt-get install {' '.join(packages)}")
+        return
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+        subprocess.run(["apt-get", "-q", *arguments], env=environment, stdout=subprocess.DEVNULL, check=False)
+
+
+def _builds() -> dict[str, tuple[list[str], Path]]:
+    """By program: the command that builds it, and the folder to run that in."""
+    load, peers = HERE / "load", HERE / "peers"
+    with_gcc = {
+        name: (["gcc", "-O2", "-Wall", "-o", str(BUILD / name), *sources, "-lm"], load)
+        for name, sources in C_PROGRAMS.items()
+    }
+    with_go = {name: (["go", "build", "-o", str(BUILD / name), "."], peers / name) for name in GO_PROGRAMS}
+    return with_gcc | with_go
+
+
+def _build(tools: Toolchain, name: str, *, command: list[str], cwd: Path) -> None:
+    compiler = _find(command[0])
+    if not compiler:
+        tools.lacking[name] = f"{command[0]}, which builds {name}, is not installed"
+        return
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}  # build with what is here or say that it cannot
+    done = subprocess.run(
+        [compiler, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        tools.programs[name] = BUILD / name
+    else:
+        print(done.stderr)
+        tools.lacking[name] = f"{name} did not build"
+
+
+def _find(tool: str) -> str | None:
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *GO_DIRECTORIES])
+    return shutil.which(tool, path=path)

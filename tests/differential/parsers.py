@@ -1,0 +1,101 @@
+"""Two readers of the same bytes: Tokenfall's and h11."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import h11
+
+from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.head import HeadParser
+from tokenfall.edge.reader import RequestReader
+from tokenfall.edge.request import Refusal
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request that was read to its end."""
+
+    method: str
+    path: str
+    query: bytes
+    body: bytes
+    closes: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was made of the bytes of one connection: the requests, and the status of a refusal (0 for none).
+
+    Without a refusal the reader waits for more, or the last request closed the connection.
+    """
+
+    requests: tuple[Taken, ...]
+    refused: int
+
+
+def tokenfall_reads(parts: Iterable[bytes], heads: HeadParser) -> Reading:
+    """As a `Connection` does it; `heads` is shared by all connections of a process, and so is it here."""
+    reader = RequestReader(heads, BOUNDS)
+    taken: list[Taken] = []
+    try:
+        for part in parts:
+            reader.feed(part)
+            while (request := reader.next()) is not None:
+                closes = not request.keep_alive
+                taken.append(Taken(request.method, request.path, request.query_string, request.body, closes))
+                if closes:
+                    return Reading(tuple(taken), 0)
+    except Refusal as refusal:
+        return Reading(tuple(taken), refusal.status)
+    return Reading(tuple(taken), 0)
+
+
+def h11_reads(data: bytes) -> Reading:
+    """What a server made of h11 reads."""
+    connection = h11.Connection(h11.SERVER)
+    connection.receive_data(data)
+    taken: list[Taken] = []
+    try:
+        while (request := _next(connection)) is not None:
+            taken.append(request)
+            if request.closes:
+                break
+            connection.start_next_cycle()
+    except h11.RemoteProtocolError as error:
+        return Reading(tuple(taken), error.error_status_hint)
+    return Reading(tuple(taken), 0)
+
+
+def _next(connection: h11.Connection) -> Taken | None:
+    """The next request to its end, answered so that another may follow; None when more is needed."""
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        match event:
+            case h11.Request():
+                head = event
+            case h11.Data():
+                body += event.data
+            case h11.EndOfMessage() if head is not None:
+                status = 405 if head.method == b"CONNECT" else 200  # h11 would switch protocols after 200
+                connection.send(h11.Response(status_code=status, headers=[("Content-Length", "0")]))
+                connection.send(h11.EndOfMessage())
+                path, query = origin_form(head.target)
+                closes = connection.our_state is not h11.DONE
+                return Taken(head.method.decode("ascii"), unquote(path.decode("ascii")), query, bytes(body), closes)
+            case _:
+                return None
+
+
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """A target's path and query; of an absolute one, what follows the authority. RFC 9112, section 3.2.2."""
+    scheme, separator, rest = target.partition(b"://")
+    if separator and scheme.lower() in (b"http", b"https") and not target.startswith(b"/"):
+        at = min((rest.find(mark) for mark in (b"/", b"?") if mark in rest), default=len(rest))
+        target = rest[at:] if rest[at : at + 1] == b"/" else b"/" + rest[at:]
+    path, _, query = target.partition(b"?")
+    return path, query
