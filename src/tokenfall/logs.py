@@ -30,7 +30,8 @@ class ConsoleFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         text = escaped(record.getMessage())
-        trace = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        lines = self.formatException(record.exc_info).splitlines() if record.exc_info else []
+        trace = "".join(f"\n  {escaped(line)}" for line in lines)
         return f"{strftime('%H:%M:%S', gmtime(record.created))} {record.levelname.lower():7} {text}{trace}"
 
 
@@ -56,4 +57,6 @@ def set_up(level: str, log_format: str, *, stream: TextIO | None = None) -> bool
 
 def _message(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     text = record.getMessage()
-    return f"{text}\n{formatter.formatException(record.exc_info)}" if record.exc_info else text
+    if record.exc_info:
+        text = f"{text}\n{formatter.formatException(record.exc_info)}"
+    return text.encode(errors="backslashreplace").decode()  # a lone surrogate is no text

@@ -72,7 +72,15 @@ def test_a_traceback_keeps_its_lines_on_a_console() -> None:
     lines = ConsoleFormatter().format(record("failed", broken=True)).splitlines()
 
     assert lines[0] == "22:13:20 warning failed"
-    assert lines[-1] == "ZeroDivisionError: by nought"
+    assert lines[-1] == "  ZeroDivisionError: by nought"
+
+
+def test_an_exceptions_text_moves_no_cursor_on_a_console() -> None:
+    made = record("failed")
+    made.exc_info = (ValueError, ValueError(HOSTILE), None)
+    lines = ConsoleFormatter().format(made).split("\n")
+
+    assert [line for line in lines if not line.isprintable()] == []
 
 
 @pytest.mark.parametrize(

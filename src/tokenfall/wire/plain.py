@@ -55,7 +55,6 @@ class _Usage(Struct, frozen=True):
 
 
 _chat_decoder = msgspec.json.Decoder(ChatBody)
-_id_decoder: Any = msgspec.json.Decoder(ConversationId)
 
 
 def decode_chat(body: bytes) -> ChatBody:

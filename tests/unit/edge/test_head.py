@@ -213,8 +213,9 @@ def test_other_versions_are_not_spoken(parser: HeadParser, line: str) -> None:
     assert serves_the_next(parser)
 
 
-def test_the_preface_of_http_2_is_refused(parser: HeadParser) -> None:
-    assert refused(parser, b"PRI * HTTP/2.0\r\n\r\n") in {400, 505}
+@pytest.mark.parametrize("host", [None, "a"])
+def test_the_preface_of_http_2_is_refused(parser: HeadParser, host: str | None) -> None:
+    assert refused(parser, head("PRI * HTTP/2.0", host=host)) == 505
     assert serves_the_next(parser)
 
 
