@@ -8,7 +8,9 @@ from tests.end_to_end.client import Client, fetch, request
 DONE = b"data: [DONE]\n\n"
 
 
-def chat(content: str, *, model: str | None = "sim:gap=1ms,tokens=3", headers: dict[str, str] | None = None, **body: Any) -> bytes:
+def chat(
+    content: str, *, model: str | None = "sim:gap=1ms,tokens=3", headers: dict[str, str] | None = None, **body: Any
+) -> bytes:
     """A request to `POST /chat` with one user's message."""
     document: dict[str, Any] = {"messages": [{"role": "user", "content": content}], **body}
     if model is not None:

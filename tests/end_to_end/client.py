@@ -190,8 +190,10 @@ class Client:
         return await self.answer(to_head=data.startswith(b"HEAD "))
 
 
-def request(target: str, *, method: str = "GET", body: bytes | None = None, **headers: str) -> bytes:
+def request(target: str, *, method: str = "GET", body: bytes | str | None = None, **headers: str) -> bytes:
     """A request's bytes; underscores of `headers` are hyphens."""
+    if isinstance(body, str):
+        body = body.encode()
     lines = [f"{method} {target} HTTP/1.1", "Host: test"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     if body is not None:

@@ -8,10 +8,11 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from tests.end_to_end.client import PATIENCE_S
 from tokenfall.bootstrap import Server
 from tokenfall.edge.connection import Connection
 from tokenfall.settings import load
+
+from tests.end_to_end.client import PATIENCE_S
 
 _SO_MEMINFO = 55
 _WMEM_QUEUED = 5

@@ -30,7 +30,13 @@ class ServerProcess:
             self.process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env={"PATH": os.defpath, "PYTHONPATH": os.fspath(SOURCES), "PORT": "0", "RATE_LIMIT_RPS": "0", **environment},
+                env={
+                    "PATH": os.defpath,
+                    "PYTHONPATH": os.fspath(SOURCES),
+                    "PORT": "0",
+                    "RATE_LIMIT_RPS": "0",
+                    **environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

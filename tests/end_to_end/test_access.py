@@ -171,7 +171,9 @@ async def test_an_upstream_without_a_key_is_for_this_machines_pages_only() -> No
         own = {"Host": f"127.0.0.1:{here.port}"}
 
         async def status(path: str, *, host: str = own["Host"], **headers: str) -> int:
-            return (await fetch(here.port, request(path, **headers).replace(b"Host: test", b"Host: " + host.encode()))).status
+            return (
+                await fetch(here.port, request(path, **headers).replace(b"Host: test", b"Host: " + host.encode()))
+            ).status
 
         assert await status("/history") == 200
         assert await status("/history", Origin="http://localhost:3000") == 200

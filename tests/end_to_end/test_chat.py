@@ -5,11 +5,12 @@ import json
 
 import pytest
 
+from tokenfall.engines.prose import WORDS
+
 from tests.end_to_end.chatting import DONE, chat, error_of, history, said
 from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually, running
-from tokenfall.engines.prose import WORDS
 
 
 async def test_an_answer_arrives_token_by_token_and_appears_in_the_history(port: int) -> None:
@@ -136,7 +137,8 @@ async def test_history_is_cleared_and_bounded() -> None:
         b'{"messages":[{"role":"user","content":"\\ud800"}]}', b'{"messages":[{"role":"user","content":"\xff"}]}',
         b'{"messages":[{"role":"user","content":"x"}],"temperature":NaN}', b"\xff\xfe{\x00}\x00",
         b'{"messages":[{"role":"user","content":"x"}],"max_tokens":' + b"9" * 5_000 + b"}",
-        b'{"messages":[{"role":"user","content":"x"}],"max_tokens":0}', b'{"messages":[{"role":"user","content":"x"}]} x',
+        b'{"messages":[{"role":"user","content":"x"}],"max_tokens":0}',
+        b'{"messages":[{"role":"user","content":"x"}]} x',
         b'{"messages":[{"role":"user","content":"x"}],"conversation":"a b"}',
         b'{"messages":[{"role":"user","content":"x"}],"conversation":"a\\n"}',
         b'{"messages":[{"role":"user","content":"x"}],"conversation":"' + b"a" * 65 + b'"}',

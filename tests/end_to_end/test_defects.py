@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.client import Client, request
-from tests.end_to_end.in_process import Running, eventually, running
 from tokenfall.api.routing import Route
 from tokenfall.edge.application import Outcome
 from tokenfall.edge.bounds import Bounds
@@ -19,11 +17,14 @@ from tokenfall.edge.server import Edge
 from tokenfall.metrics import Metrics
 from tokenfall.pacing.ticker import Ticker
 
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.in_process import Running, eventually, running
+
 pytestmark = pytest.mark.both_loops
 
 SOON_S = 3.0
 HEAD = StreamHead("text/event-stream")
-SECRET = "the text of an unknown error"  # noqa: S105 - no key
+SECRET = "the text of an unknown error"
 
 Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 

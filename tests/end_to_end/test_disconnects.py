@@ -1,11 +1,10 @@
 """A client that leaves takes everything with it: stream, task, timer, descriptor. (E8, contract 4)"""
 
-import asyncio
 
 import pytest
 
 from tests.end_to_end.client import Client, metric, metric_becomes, request
-from tests.end_to_end.in_process import Running, running
+from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.process import ServerProcess
 
 pytestmark = pytest.mark.both_loops
@@ -74,8 +73,7 @@ async def test_who_leaves_while_an_answer_is_awaited_frees_everything(kind: str,
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])
-        while here.held()["tasks"] == 0:
-            await asyncio.sleep(0)
+        await eventually(lambda: here.held()["tasks"] > 0, here.held, within_s=SOON_S)
         client.close() if leave is Client.close else client.reset()
         await here.rests(within_s=SOON_S)
 

@@ -7,8 +7,9 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tests.end_to_end.client import Client, fetch, request
 from tokenfall.engines.prose import PARAGRAPH, WORDS
+
+from tests.end_to_end.client import Client, fetch, request
 
 STREAMS = ("/stream-sse", "/stream-ndjson", "/stream-loop")
 
@@ -189,7 +190,9 @@ async def test_options_tell_the_methods_and_others_are_refused(port: int, path: 
 
 
 async def test_fixed_and_chunked_request_bodies_say_the_same(port: int) -> None:
-    body = json.dumps({"messages": [{"role": "user", "content": "Hello"}], "stream": False, "model": "sim:gap=1ms,tokens=9"})
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": "Hello"}], "stream": False, "model": "sim:gap=1ms,tokens=9"}
+    )
     data = body.encode()
     cuts = (1, 2, 3, 40, 41)
     pieces = [data[at:end] for at, end in zip((0, *cuts), (*cuts, None), strict=True)]

@@ -105,6 +105,7 @@ async def test_what_is_kept_of_pipelined_requests_is_bounded() -> None:
             sent = await fill(client, request("/api/data") * 1_000, at_most=16 * MIB)
             assert sent < 16 * MIB, "reading pauses, so that the kernel's buffers fill"
             (connection,) = here.connections()
+            assert connection._reader is not None
             assert len(connection._reader._buffer) < 300_000, "one read beyond the bound, whatever a read is"
         await here.rests()
 
@@ -116,6 +117,7 @@ async def test_a_client_that_asks_and_never_reads_is_not_kept_reading_from() -> 
             sent = await fill(client, request("/api/data") * 1_000, at_most=32 * MIB)
             assert sent < 32 * MIB, "reading pauses while an answer is not taken"
             (connection,) = here.connections()
+            assert connection._reader is not None
             assert len(connection._reader._buffer) < 300_000
         await here.rests()
 

@@ -1,5 +1,6 @@
 """What must never be written down. (P3)"""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -36,7 +37,9 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         request(f"/history?{query}={query}", **right),
         request(f"http://user:{query}@host/history?{query}", **right),
         request("/chat", method="POST", body=body.encode(), **right),
-        request("/chat", method="POST", body=json.dumps({"messages": [{"role": "system", "content": system}]}).encode()),
+        request(
+            "/chat", method="POST", body=json.dumps({"messages": [{"role": "system", "content": system}]}).encode()
+        ),
         request(f"/{'a' * 9_000}?{bad}", **right),
         f"{bad}\r\n\r\n".encode(),
         f"GET /?{bad} HTTP/1.1\r\nHost: a b\r\n\r\n".encode(),
@@ -50,7 +53,7 @@ async def test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process
         await client.chunk()
         client.reset()
     metrics = (await fetch(server.port, request("/metrics"))).body.decode()
-    command = Path(f"/proc/{server.process.pid}/cmdline").read_text(encoding="utf-8")
+    command = await asyncio.to_thread(Path(f"/proc/{server.process.pid}/cmdline").read_text, encoding="utf-8")
     server.signal()
     assert server.wait() == 0
     log = server.log()

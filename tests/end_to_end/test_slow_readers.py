@@ -27,9 +27,7 @@ async def stalled(here: Running, data: bytes) -> AsyncIterator[Client]:
     known = set(here.connections())
     async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
         await client.send(data)
-        await eventually(
-            lambda: any(each.paused for each in set(here.connections()) - known), lambda: "nothing paused"
-        )
+        await eventually(lambda: any(each.paused for each in set(here.connections()) - known), lambda: "nothing paused")
         yield client
 
 
@@ -134,7 +132,5 @@ async def test_an_answer_that_is_not_taken_before_the_connection_closes_ends_too
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")
             await client.send(asks)
-            await eventually(lambda: not here.connections(), lambda: here.held(), within_s=6)
+            await eventually(lambda: not here.connections(), here.held, within_s=6)
         await here.rests()
-
-

@@ -114,7 +114,14 @@ async def test_usage_and_reason_come_from_the_upstream() -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 async def test_however_the_reads_cut_it(size: int) -> None:
     async with relaying() as (here, upstream):
-        data = b": comment\n\n" + delta("é🙂") + delta("b").replace(b"\n", b"\r\n") + event(b'{"choices":[]}') + FINISH + DONE
+        data = (
+            b": comment\n\n"
+            + delta("é🙂")
+            + delta("b").replace(b"\n", b"\r\n")
+            + event(b'{"choices":[]}')
+            + FINISH
+            + DONE
+        )
         pieces = [data[at : at + size] for at in range(0, len(data), size)]
 
         async def cut(exchange: Exchange) -> None:
@@ -261,7 +268,9 @@ async def test_tokens_that_came_in_one_read_with_the_break_are_relayed_and_kept(
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
-            tail = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (delta("partial "), delta("answer"), end))
+            tail = b"".join(
+                b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (delta("partial "), delta("answer"), end)
+            )
             await exchange.write(SSE_HEAD + tail + b"0\r\n\r\n")
 
         upstream.script = script
@@ -296,7 +305,9 @@ async def test_a_refusal_before_the_first_token_is_a_status(
             await exchange.refuse(status, b'{"error":{"message":"the model said no"}}', headers=headers)
 
         upstream.script = script
-        answer = await fetch(here.port, ask.replace(b"\r\n", b"\r\nOrigin: http://localhost:1\r\nX-Request-Id: mine\r\n", 1))
+        answer = await fetch(
+            here.port, ask.replace(b"\r\n", b"\r\nOrigin: http://localhost:1\r\nX-Request-Id: mine\r\n", 1)
+        )
         assert (answer.status, json.loads(answer.body)["code"]) == (ours, code)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers.get("retry-after") == retry_after
@@ -417,7 +428,7 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
             assert written < 16 * KIB * KIB
             (connection,) = here.connections()
             assert connection.transport.get_write_buffer_size() < 512 * KIB
-            assert len((await client.until(b"x" * 1_000))) < 16 * KIB
+            assert len(await client.until(b"x" * 1_000)) < 16 * KIB
             stopped_at = written
             while written == stopped_at:  # reading goes on, and so does the upstream
                 await client.receive()

@@ -20,7 +20,14 @@ def event(data: bytes) -> bytes:
 def delta(text: str, **more: Any) -> bytes:
     """A chunk of the OpenAI format with some content."""
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
-    document = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "up-1", "choices": [choice], **more}
+    document = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "up-1",
+        "choices": [choice],
+        **more,
+    }
     return event(json.dumps(document).encode())
 
 
