@@ -3,6 +3,7 @@
 Source: RFC 9112, sections 6 and 7. Chunk extensions and trailers are read and dropped.
 """
 
+import re
 from typing import Protocol
 
 from tokenfall.edge.request import Refusal, Request
@@ -12,6 +13,7 @@ MAX_TRAILER_BYTES = 8_192
 MAX_OVERHEAD_FACTOR = 16
 """How many bytes of chunk coding a byte of the largest body may cost before the sender is refused."""
 
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -146,13 +148,7 @@ class ChunkedBody:
 
 def _is_field(line: bytes) -> bool:
     name, colon, value = line.partition(b":")
-    return (
-        bool(colon and name)
-        and not _has_control(value)
-        and b" " not in name
-        and b"\t" not in name
-        and not _has_control(name)
-    )
+    return bool(colon and _TOKEN.fullmatch(name)) and not _has_control(value)
 
 
 def _has_control(text: bytes) -> bool:
