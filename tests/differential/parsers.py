@@ -1,7 +1,7 @@
 """Two readers of the same bytes: Tokenfall's and h11."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 import h11
@@ -22,7 +22,7 @@ class Taken:
     path: str
     query: bytes
     body: bytes
-    closes: bool
+    closes: bool = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Reading:
 
     requests: tuple[Taken, ...]
     refused: int
+    why: str = ""
 
 
 def tokenfall_reads(parts: Iterable[bytes], heads: HeadParser) -> Reading:
@@ -49,7 +50,7 @@ def tokenfall_reads(parts: Iterable[bytes], heads: HeadParser) -> Reading:
                 if closes:
                     return Reading(tuple(taken), 0)
     except Refusal as refusal:
-        return Reading(tuple(taken), refusal.status)
+        return Reading(tuple(taken), refusal.status, refusal.detail)
     return Reading(tuple(taken), 0)
 
 
@@ -65,7 +66,7 @@ def h11_reads(data: bytes) -> Reading:
                 break
             connection.start_next_cycle()
     except h11.RemoteProtocolError as error:
-        return Reading(tuple(taken), error.error_status_hint)
+        return Reading(tuple(taken), error.error_status_hint, str(error))
     return Reading(tuple(taken), 0)
 
 

@@ -1,6 +1,5 @@
 """A client that leaves takes everything with it: stream, task, timer, descriptor. (E8, contract 4)"""
 
-
 import pytest
 
 from tests.end_to_end.client import Client, metric, metric_becomes, request

@@ -14,6 +14,7 @@ MAX_OVERHEAD_FACTOR = 16
 """How many bytes of chunk coding a byte of the largest body may cost before the sender is refused."""
 
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
+_NO_TRAILERS = (b"transfer-encoding", b"content-length", b"host")  # RFC 9110, section 6.5.1
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
@@ -148,7 +149,8 @@ class ChunkedBody:
 
 def _is_field(line: bytes) -> bool:
     name, colon, value = line.partition(b":")
-    return bool(colon and _TOKEN.fullmatch(name)) and not _has_control(value)
+    allowed = _TOKEN.fullmatch(name) and name.lower() not in _NO_TRAILERS
+    return bool(colon and allowed) and not _has_control(value)
 
 
 def _has_control(text: bytes) -> bool:

@@ -1,0 +1,116 @@
+"""Tokenfall and h11 read the same bytes alike, or there is a reason written here.
+
+What matters for safety is one direction: Tokenfall must never see a request, or another one, where h11 sees none.
+The other direction, refusing what h11 takes, is allowed for the reasons of `STRICTER` only.
+"""
+
+import os
+import re
+from random import Random
+
+import pytest
+
+from tokenfall.edge.head import HeadParser
+from tokenfall.edge.request import Request
+
+from tests.differential.mutations import BLANK_LINES, SEEDS, mutated
+from tests.differential.parsers import BOUNDS, Reading, h11_reads, tokenfall_reads
+
+MUTATIONS = int(os.environ.get("DIFFERENTIAL_MUTATIONS", "20000"))
+BATCHES = 10
+
+STRICTER: dict[str, str] = {
+    r"malformed request: this is not HTTP/1\.1": "lines end with CR LF, a request begins with a method; RFC 9112, 2.2",
+    r"malformed request: (Expected|Missing expected|Unexpected).*": "a bare CR or LF ends no line; RFC 9112, 2.2",
+    r"malformed request: Invalid (method|char|header|HTTP).*": "methods that nobody serves, characters of RFC 9112, 3",
+    r"malformed request: .*Content-Length.*": "one Content-Length, digits only; RFC 9112, 6.3",
+    r"malformed request: .*Transfer-Encoding.*": "no Transfer-Encoding besides chunked; RFC 9112, 6.1",
+    r"malformed request: Data after.*": "a close ends what is read; RFC 9112, 9.6",
+    r"malformed request: .*(Upgrade|PRI).*": "the preface of another protocol; RFC 9113, 3.4",
+    r"malformed request: .*(url|URL|header|Header|space|whitespace|request).*": "the grammar of RFC 9112, 3 and 5",
+    r"malformed request (line|target)": "one space, visible ASCII, no fragment; RFC 9112, 3",
+    r"malformed Content-Length": "digits only; RFC 9110, 8.6",
+    r"malformed Host header": "the characters of a host and port; RFC 9110, 7.2",
+    r"malformed chunked body.*": "a line ends with CR LF, a chunk with its size; RFC 9112, 7.1",
+    r"malformed (chunk size|trailer)": "hexadecimal digits, fields of RFC 9110, 5.6.2; RFC 9112, 7.1",
+    r"more than one [a-z-]+ header": "a second value of these could be another sender's; RFC 9110, 5.3",
+    r"the request target must begin with /": "origin, absolute and asterisk form; RFC 9112, 3.2",
+    r"CONNECT is not served here": "this is no proxy; RFC 9110, 9.3.6",
+    r"HTTP/1\.1 and HTTP/1\.0 are spoken here": "other versions; RFC 9110, 15.6.6",
+    r"the only expectation served here is 100-continue": "RFC 9110, 10.1.1",
+    r"the only transfer coding served here is chunked": "RFC 9112, 6.1",
+    r"Transfer-Encoding is not allowed with .*": "no Transfer-Encoding in HTTP/1.0 or with a length; RFC 9112, 6.1",
+    r"the (body|head|request target) may have at most .*": "our own limits",
+    r"a chunk's size line may have at most .*": "our own limit",
+    r"a Host header is needed": "RFC 9112, 3.2",
+}
+"""What Tokenfall says when it refuses, as patterns, and why it may where h11 does not."""
+
+BLANK_LINE = "no request line received"
+"""h11 refuses an empty line before a request, which RFC 9112, section 2.2, asks a server to ignore."""
+
+
+def disagreement(data: bytes, heads: HeadParser) -> str | None:
+    """Why the two may not read `data` as they do; None when they may."""
+    ours, theirs = tokenfall_reads([data], heads), h11_reads(data)
+    for number, (our, their) in enumerate(zip(ours.requests, theirs.requests, strict=False)):
+        if our != their:
+            return f"request {number} is another: {our} and {their}"
+    if len(ours.requests) > len(theirs.requests) and not _may_see_more(theirs):
+        return f"more requests than h11: {ours.requests[len(theirs.requests) :]}, h11: {theirs.why}"
+    if len(ours.requests) < len(theirs.requests) and not _may_refuse(ours):
+        return f"fewer requests than h11, for no known reason: {ours.refused} {ours.why!r}"
+    return None
+
+
+def _may_see_more(theirs: Reading) -> bool:
+    """h11 knows no keep-alive in HTTP/1.0, and no blank line before a request."""
+    stopped = bool(theirs.requests) and theirs.requests[-1].closes
+    return stopped or theirs.why == BLANK_LINE
+
+
+def _may_refuse(ours: Reading) -> bool:
+    closed = bool(ours.requests) and ours.requests[-1].closes
+    return closed or any(re.fullmatch(pattern, ours.why) for pattern in STRICTER)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_in_order_is_read_alike(seed: bytes) -> None:
+    ours, theirs = tokenfall_reads([seed], HeadParser(BOUNDS)), h11_reads(seed)
+
+    assert ours.refused == theirs.refused == 0
+    assert ours.requests[: len(theirs.requests)] == theirs.requests
+
+
+@pytest.mark.parametrize("data", BLANK_LINES)
+def test_blank_lines_before_a_request_are_read_as_the_standard_says(data: bytes) -> None:
+    assert disagreement(data, HeadParser(BOUNDS)) is None
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_mutations_are_read_alike_or_for_a_reason(batch: int) -> None:
+    random = Random(batch)
+    heads = HeadParser(BOUNDS)  # one for all, as in a process: nothing of one request may reach the next
+    for _ in range(MUTATIONS // BATCHES):
+        data = mutated(random)
+        assert disagreement(data, heads) is None, data
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_every_split_of_a_request_is_read_alike(seed: bytes) -> None:
+    heads = HeadParser(BOUNDS)
+    whole = tokenfall_reads([seed], heads)
+
+    assert tokenfall_reads([seed[at : at + 1] for at in range(len(seed))], heads) == whole
+    for at in range(1, len(seed)):
+        assert tokenfall_reads([seed[:at], seed[at:]], heads) == whole, at
+
+
+def test_a_mutation_that_is_read_otherwise_is_seen() -> None:
+    smuggled = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /two HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    class Deaf(HeadParser):
+        def parse(self, head: bytes) -> Request:
+            return super().parse(head.replace(b"Content-Length: 3", b"X-Nothing: 3"))
+
+    assert disagreement(smuggled, Deaf(BOUNDS)) is not None
