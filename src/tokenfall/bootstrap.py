@@ -20,7 +20,7 @@ from tokenfall.api.throttle import Throttle
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.edge.bounds import Bounds
 from tokenfall.edge.server import Edge
-from tokenfall.engines.simulated import MODEL, SimulatedEngine
+from tokenfall.engines.simulated import MODEL, SimulatedEngine, is_simulated
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.messages import Message
@@ -100,7 +100,7 @@ class Server:
         history = MemoryHistory(limit=settings.history_limit, max_bytes=settings.history_memory)
         system = Message("system", settings.system_prompt) if settings.system_prompt else None
         defaults = Defaults(
-            model=settings.model if settings.upstream else MODEL,
+            model=settings.model if settings.upstream or is_simulated(settings.model) else MODEL,
             max_tokens=settings.max_tokens,
             system=system,
             context_messages=settings.context_messages,

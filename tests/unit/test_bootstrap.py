@@ -106,7 +106,7 @@ async def test_settings_reach_what_they_are_for(made: Made) -> None:
         max_body="6KiB",
         max_connections="7",
         system_prompt="Be brief.",
-        model="m",
+        model="sim:gap=1ms",
         max_tokens="8",
         context_messages="9",
     )
@@ -115,7 +115,7 @@ async def test_settings_reach_what_they_are_for(made: Made) -> None:
     assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
     assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)
     assert (bounds.max_connections, server.edge.max_connections) == (7, 7)
-    assert (defaults.model, defaults.max_tokens, defaults.context_messages) == ("m", 8, 9)
+    assert (defaults.model, defaults.max_tokens, defaults.context_messages) == ("sim:gap=1ms", 8, 9)
     assert defaults.system is not None
     assert defaults.system.content == "Be brief."
 
