@@ -46,6 +46,42 @@ class NotFound(TokenfallError):
     code = "not_found"
 
 
+class StoreUnavailable(TokenfallError):
+    """A store of the server's own (conversations, turns under way) cannot be read or written now."""
+
+    code = "store_unavailable"
+
+
+class TurnStopped(TokenfallError):
+    """Somebody who may asked for the turn to end; what was said is kept as interrupted."""
+
+    code = "stopped"
+
+
+class TurnInterrupted(TokenfallError):
+    """The turn ended because the client that had asked for it left; what was said is kept as interrupted."""
+
+    code = "interrupted"
+
+
+class TurnLost(TokenfallError):
+    """The process that answered the turn is gone, and with it the rest of the answer."""
+
+    code = "turn_lost"
+
+
+class ResumeExpired(TokenfallError):
+    """The asked place of a turn is no longer, or not yet, in what can be resumed."""
+
+    code = "resume_expired"
+
+
+class IdempotencyMismatch(TokenfallError):
+    """An Idempotency-Key came again with another request."""
+
+    code = "idempotency_mismatch"
+
+
 class RateLimited(TokenfallError):
     """The caller spent his share; `retry_after_s` is always set."""
 
@@ -75,10 +111,40 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
 
 
+class UpstreamFailed(UpstreamError):
+    """The provider answered that it failed (5xx)."""
+
+    code = "upstream_failed"
+
+
 class UpstreamTimeout(UpstreamError):
-    """The provider did not connect, begin, go on or end in time."""
+    """The base of what the provider did not do in time."""
 
     code = "upstream_timeout"
+
+
+class UpstreamConnectTimeout(UpstreamTimeout):
+    """No connection was accepted in time."""
+
+    code = "upstream_connect_timeout"
+
+
+class UpstreamFirstTokenTimeout(UpstreamTimeout):
+    """No token came in time."""
+
+    code = "upstream_first_token_timeout"
+
+
+class UpstreamNextTokenTimeout(UpstreamTimeout):
+    """The answer began and did not go on in time."""
+
+    code = "upstream_next_token_timeout"
+
+
+class UpstreamTotalTimeout(UpstreamTimeout):
+    """The answer did not end in time."""
+
+    code = "upstream_total_timeout"
 
 
 class UpstreamKeyRefused(UpstreamError):
@@ -100,6 +166,30 @@ class UpstreamRefused(UpstreamError):
 
 
 class UpstreamBroken(UpstreamError):
-    """The provider's stream ended without its end, or was not what its format says."""
+    """The base of all ways in which the provider's stream breaks after its head."""
 
     code = "upstream_broken"
+
+
+class UpstreamReset(UpstreamBroken):
+    """The connection broke while the answer came."""
+
+    code = "upstream_reset"
+
+
+class UpstreamTruncated(UpstreamBroken):
+    """The stream ended in good order, but without its end."""
+
+    code = "upstream_truncated"
+
+
+class UpstreamMalformed(UpstreamBroken):
+    """The stream is not what its format says, or larger than anything sensible."""
+
+    code = "upstream_malformed"
+
+
+class UpstreamStreamError(UpstreamBroken):
+    """The provider said inside the stream that it failed."""
+
+    code = "upstream_stream_error"

@@ -97,20 +97,29 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 class ConversationInfo(Struct, frozen=True):
-    """One line of a list of conversations. `last_activity` is in Unix seconds."""
+    """One line of a list of conversations. `last_activity` is in Unix seconds.
+
+    `title` is what the conversation was named; until then, the beginning of its first question.
+    """
 
     id: str
     last_activity: float
     messages: int
+    title: str = ""
 
 
 class HistoryStore(Protocol):
-    """Where conversations live. A turn is two messages and is kept or dropped whole."""
+    """Where conversations live. A turn is two messages and is kept or dropped whole.
+
+    Every method raises `StoreUnavailable` when the store cannot do it now, and works again once it can: nothing needs
+    to be called for that. Cancelling a caller never cancels a write under way, nor mixes up answers.
+    """
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         """Keep `turn` as the newest; when this returns, it is kept as safely as the store promises.
 
-        Oldest turns are dropped so that a conversation holds no more than the store's limit of messages.
+        Oldest turns are dropped so that a conversation holds no more than the store's limit of messages. The same turn
+        (by its id) appended again, because nobody knows whether the first time succeeded, is kept once.
         """
         ...
 
@@ -124,6 +133,18 @@ class HistoryStore(Protocol):
 
     async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
         """All conversations of `owner`, the most recently active first."""
+        ...
+
+    async def rename(self, conversation: Conversation, title: str) -> bool:
+        """Name the conversation; False when there is none. Its activity stays what it was."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the store can be read and written now. Raises `StoreUnavailable`, in time for a probe."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is being written and let go of everything. Nothing may be called afterwards."""
         ...
 
 

@@ -164,3 +164,47 @@ class HistoryContract:
 
         assert [(each.id, each.messages) for each in listed] == [("first", 4), ("third", 2), ("second", 2)]
         assert [each.last_activity for each in listed] == [turn(number).answered_at for number in (3, 2, 1)]
+
+    async def test_the_same_turn_again_is_kept_once(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(ALICE, turn(2))
+        await history.append(ALICE, turn(1))
+
+        assert await history.turns(ALICE) == [turn(1), turn(2)]
+
+    async def test_a_conversation_is_called_by_its_first_question_until_it_is_named(
+        self, history: HistoryStore
+    ) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(ALICE, turn(2))
+        assert [each.title for each in await history.conversations("alice")] == ["question 1"]
+
+        assert await history.rename(ALICE, "holidays") is True
+        await history.append(ALICE, turn(3))
+        assert [each.title for each in await history.conversations("alice")] == ["holidays"]
+
+    async def test_naming_is_no_activity_and_leaves_others_alone(self, history: HistoryStore) -> None:
+        other = Conversation("alice", "other")
+        await history.append(ALICE, turn(1))
+        await history.append(other, turn(2))
+        await history.rename(ALICE, "old")
+        listed = await history.conversations("alice")
+
+        assert [(each.id, each.title) for each in listed] == [("other", "question 2"), ("default", "old")]
+
+    async def test_what_is_not_there_cannot_be_named(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+
+        assert await history.rename(BOB, "mine") is False
+        assert await history.conversations("bob") == []
+
+    async def test_a_name_goes_with_its_conversation(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.rename(ALICE, "old")
+        await history.clear(ALICE)
+        await history.append(ALICE, turn(2))
+
+        assert [each.title for each in await history.conversations("alice")] == ["question 2"]
+
+    async def test_a_store_that_works_says_so(self, history: HistoryStore) -> None:
+        await history.check()

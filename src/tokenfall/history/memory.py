@@ -4,6 +4,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
+from tokenfall.history.titles import title_of
 from tokenfall.ports import Conversation, ConversationInfo, Turn
 
 TURN_OVERHEAD_BYTES = 600
@@ -26,10 +27,14 @@ class MemoryHistory:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._conversations: OrderedDict[Conversation, deque[Turn]] = OrderedDict()
+        self._titles: dict[Conversation, str] = {}
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         turns = self._conversations.setdefault(conversation, deque())
+        if any(kept.id == turn.id for kept in turns):
+            return
         self._conversations.move_to_end(conversation)
+        self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)
         self._bytes += size_bytes(turn)
         while len(turns) > self._max_turns:
@@ -46,15 +51,28 @@ class MemoryHistory:
 
     async def clear(self, conversation: Conversation) -> bool:
         turns = self._conversations.pop(conversation, None)
+        self._titles.pop(conversation, None)
         self._bytes -= sum(size_bytes(turn) for turn in turns or ())
         return turns is not None
 
     async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
         return [
-            ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns))
+            ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), self._titles[conversation])
             for conversation, turns in reversed(self._conversations.items())
             if conversation.owner == owner
         ]
+
+    async def rename(self, conversation: Conversation, title: str) -> bool:
+        if conversation not in self._conversations:
+            return False
+        self._titles[conversation] = title
+        return True
+
+    async def check(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
 
     def _holds_only(self, turn: Turn) -> bool:
         return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
@@ -64,3 +82,4 @@ class MemoryHistory:
         self._bytes -= size_bytes(turns.popleft())
         if not turns:
             del self._conversations[conversation]
+            del self._titles[conversation]

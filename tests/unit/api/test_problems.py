@@ -13,20 +13,35 @@ from tests.doubles.requests import lines_of, request
 from tests.unit.test_errors import error_classes
 
 STATUSES = {
+    "TokenfallError": 500,
     "InvalidRequest": 400,
     "Unauthorized": 401,
     "OriginNotAllowed": 403,
     "NotFound": 404,
+    "StoreUnavailable": 503,
+    "TurnStopped": 409,
+    "TurnInterrupted": 409,
+    "TurnLost": 503,
+    "ResumeExpired": 410,
+    "IdempotencyMismatch": 422,
     "RateLimited": 429,
     "ShuttingDown": 503,
-    "TokenfallError": 500,
     "UpstreamError": 502,
     "UpstreamUnreachable": 502,
+    "UpstreamFailed": 502,
     "UpstreamTimeout": 504,
+    "UpstreamConnectTimeout": 504,
+    "UpstreamFirstTokenTimeout": 504,
+    "UpstreamNextTokenTimeout": 504,
+    "UpstreamTotalTimeout": 504,
     "UpstreamKeyRefused": 502,
     "UpstreamRateLimited": 503,
     "UpstreamRefused": 400,
     "UpstreamBroken": 502,
+    "UpstreamReset": 502,
+    "UpstreamTruncated": 502,
+    "UpstreamMalformed": 502,
+    "UpstreamStreamError": 502,
 }
 
 

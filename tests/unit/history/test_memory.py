@@ -41,8 +41,8 @@ async def test_a_limit_of_messages_is_kept_in_whole_turns(limit: int, turns: int
 
 async def test_what_was_quiet_for_longest_gives_when_memory_is_full() -> None:
     history = small(3)
-    for conversation in (ALICE, BOB, ALICE, BOB):
-        await history.append(conversation, turn(1, text="xy"))
+    for number, conversation in enumerate((ALICE, BOB, ALICE, BOB)):
+        await history.append(conversation, turn(number, text="xy"))
 
     assert [len(await history.turns(each) or ()) for each in (ALICE, BOB)] == [1, 2]
 

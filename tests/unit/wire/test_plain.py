@@ -235,6 +235,9 @@ def test_the_history_is_oldest_first_and_may_be_empty() -> None:
 
 
 def test_the_list_of_conversations() -> None:
-    listed = plain.conversation_list([ConversationInfo("b", 2.5, 4), ConversationInfo("a", 1.0, 2)])
+    listed = plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?"), ConversationInfo("a", 1.0, 2)])
 
-    assert listed == (b'[{"id":"b","last_activity":2.5,"messages":4},{"id":"a","last_activity":1.0,"messages":2}]')
+    assert listed == (
+        b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?"},'
+        b'{"id":"a","last_activity":1.0,"messages":2,"title":""}]'
+    )
