@@ -172,6 +172,32 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(1), turn(2)]
 
+    async def test_a_turn_is_the_same_by_its_id_and_the_first_stays(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(ALICE, turn(1, text="with other text"))
+        await history.append(BOB, turn(1, text="of another owner"))
+
+        assert await history.turns(ALICE) == [turn(1)]
+        assert await history.turns(BOB) == [turn(1, text="of another owner")]
+
+    async def test_the_same_turn_again_is_no_activity(self, history: HistoryStore) -> None:
+        other = Conversation("alice", "other")
+        await history.append(ALICE, turn(1))
+        await history.append(other, turn(2))
+        await history.append(ALICE, turn(1))
+
+        assert [each.id for each in await history.conversations("alice")] == ["other", "default"]
+
+    @pytest.mark.parametrize("name", ["", "a b", "{", "}{", "%7B", "*", "\0", "é", "😀"])
+    async def test_owners_and_ids_may_be_any_text(self, history: HistoryStore, name: str) -> None:
+        conversation = Conversation(name, name)
+        await history.append(conversation, turn(1))
+        await history.append(Conversation("anonymous", name), turn(2))
+        await history.rename(conversation, f"<{name}>")
+
+        assert await history.turns(conversation) == [turn(1)]
+        assert [(each.id, each.title) for each in await history.conversations(name)] == [(name, f"<{name}>")]
+
     async def test_a_conversation_is_called_by_its_first_question_until_it_is_named(
         self, history: HistoryStore
     ) -> None:

@@ -5,33 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.limits.bucket import spend
+from tokenfall.ports import Verdict
 
-TIE = Fraction(5, 10**9)
-"""Seconds within which floats may round a tie either way; what `spend` grants is a nanosecond."""
+from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, assert_within_share, gaps
 
-RATES = st.sampled_from([0.01, 0.1, 0.3, 1.0, 3.0, 7.0, 10.0, 99.9, 1000.0])
-BURSTS = st.integers(1, 12)
 STARTS = st.sampled_from([0.0, 1.0, 12345.678, 2_000_000.0])
-
-
-def gaps(rate: float) -> st.SearchStrategy[list[float]]:
-    """Pauses between requests, many of them exactly as long as a request takes to come back."""
-    one = st.one_of(st.just(0.0), st.just(1 / rate), st.floats(0, 3).map(lambda intervals: intervals / rate))
-    return st.lists(one, max_size=40)
-
-
-class ExactBucket:
-    """The textbook's token bucket, in fractions."""
-
-    def __init__(self, now_s: float, *, rate: float, burst: int) -> None:
-        self.rate = Fraction(rate)
-        self.burst = burst
-        self.tokens = Fraction(burst)
-        self.now_s = Fraction(now_s)
-
-    def fill(self, now_s: float) -> None:
-        self.tokens = min(Fraction(self.burst), self.tokens + (Fraction(now_s) - self.now_s) * self.rate)
-        self.now_s = Fraction(now_s)
 
 
 @given(st.data(), RATES, BURSTS, STARTS)
@@ -42,17 +20,9 @@ def test_it_agrees_with_an_exact_token_bucket(data: st.DataObject, rate: float, 
         now_s += gap_s
         exact.fill(now_s)
         spent = spend(tat_s, now_s, rate=rate, burst=burst)
-        short_s = (1 - exact.tokens) / exact.rate
-        if abs(short_s) > TIE:
-            assert spent.allowed == (short_s < 0)
-        if spent.allowed:
-            exact.tokens -= 1
-            assert abs(spent.remaining - exact.tokens) < 1 + TIE * exact.rate
-            assert spent.retry_after_s == 0
-        else:
-            assert spent.retry_after_s == pytest.approx(float(short_s), abs=1e-8)
-            assert (spent.tat_s, spent.remaining) == (tat_s, 0)
-        assert spent.reset_s == pytest.approx(float((burst - exact.tokens) / exact.rate), abs=1e-8)
+        exact.judge(Verdict(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s))
+        if not spent.allowed:
+            assert spent.tat_s == tat_s
         tat_s = spent.tat_s
 
 
@@ -68,9 +38,7 @@ def test_never_more_than_burst_and_rate_in_any_time(
         tat_s = spent.tat_s
         if spent.allowed:
             allowed.append(Fraction(now_s))
-    for first, start in enumerate(allowed):
-        for last, end in enumerate(allowed[first:], first):
-            assert last - first + 1 <= burst + (end - start + TIE) * Fraction(rate)
+    assert_within_share(allowed, rate=rate, burst=burst)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 3.0, 7.0, 49.0, 1000.0])

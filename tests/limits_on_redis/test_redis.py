@@ -1,0 +1,241 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.limits.redis import SERVER_TIME, RedisLimiter
+from tokenfall.ports import Verdict
+
+from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, gaps
+from tests.contracts.limits import BURST, RATE, LimiterContract, taken
+from tests.limits_on_redis.conftest import RedisServer
+
+TEST_TIME = "tonumber(redis.call('GET', 'now'))"
+NOW_US = 1_763_676_000_123_457
+"""Microseconds since 1970, as the server counts them."""
+
+FRESH = count()
+
+
+class ServerClock:
+    """Time as the script is told it: it stands still until it is moved."""
+
+    def __init__(self, server: RedisServer, now_us: int = NOW_US) -> None:
+        self._server = server
+        self.now_us = now_us
+        self.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        self.now_us += round(seconds * 1e6)
+        self._server.admin.set("now", self.now_us)
+
+
+@asynccontextmanager
+async def limiting(
+    server: RedisServer, *, rate: float = RATE, burst: int = BURST, now_lua: str = TEST_TIME
+) -> AsyncIterator[RedisLimiter]:
+    limiter = RedisLimiter.from_url(rate, burst, url=server.url, now_lua=now_lua)
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
+
+
+@pytest.fixture
+def clock(server: RedisServer) -> ServerClock:
+    return ServerClock(server)
+
+
+@pytest.fixture
+async def limiter(server: RedisServer, clock: ServerClock) -> AsyncIterator[RedisLimiter]:
+    async with limiting(server) as limiter:
+        yield limiter
+
+
+class TestRedisLimiter(LimiterContract):
+    @pytest.fixture
+    def limiter(self, limiter: RedisLimiter) -> RedisLimiter:
+        return limiter
+
+    @pytest.fixture
+    def advance(self, clock: ServerClock) -> Callable[[float], None]:
+        return clock.advance
+
+
+@given(st.data(), RATES, BURSTS)
+async def test_the_script_agrees_with_an_exact_token_bucket(
+    common_server: RedisServer, data: st.DataObject, rate: float, burst: int
+) -> None:
+    clock = ServerClock(common_server)
+    client = f"client {next(FRESH)}"
+    exact = ExactBucket(Fraction(clock.now_us, 10**6), rate=rate, burst=burst)
+    async with limiting(common_server, rate=rate, burst=burst) as limiter:
+        for gap_s in data.draw(gaps(rate)):
+            clock.advance(gap_s)
+            exact.fill(Fraction(clock.now_us, 10**6))
+            exact.judge(await limiter.take(client))
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 3.0, 7.0, 49.0])
+async def test_the_last_of_a_burst_is_not_lost_to_rounding(
+    server: RedisServer, clock: ServerClock, rate: float
+) -> None:
+    async with limiting(server, rate=rate, burst=100) as limiter:
+        assert [(await limiter.take("a")).remaining for _ in range(100)] == list(reversed(range(100)))
+        assert not (await limiter.take("a")).allowed
+
+
+async def test_on_the_servers_own_clock_never_more_than_burst_and_rate(server: RedisServer) -> None:
+    rate, burst = 200.0, 50
+    limiters = [RedisLimiter.from_url(rate, burst, url=server.url) for _ in range(4)]
+    start_s = server.now_s()
+    each = await asyncio.gather(*[taken(limiter, "a", times=500) for limiter in limiters])
+    elapsed_s = server.now_s() - start_s
+    allowed = sum(sum(one) for one in each)
+    for limiter in limiters:
+        await limiter.close()
+
+    assert burst <= allowed <= burst + rate * elapsed_s + 1
+
+
+async def test_no_clock_but_the_servers_is_believed(
+    server: RedisServer, clock: ServerClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with limiting(server) as limiter:
+        await taken(limiter, "a", times=3)
+        monkeypatch.setattr("time.time", lambda: 9e9)
+        assert await taken(limiter, "a", times=1) == [False]
+        monkeypatch.undo()
+        clock.advance(0.25)
+        assert await taken(limiter, "a", times=1) == [True]
+
+
+async def test_the_servers_time_is_in_microseconds(server: RedisServer) -> None:
+    before_s = server.now_s()
+    now_us = server.admin.eval(f"return {SERVER_TIME}", 0)
+
+    assert before_s * 1e6 - 1 <= now_us <= server.now_s() * 1e6 + 1
+
+
+async def test_a_client_is_kept_a_second_longer_than_he_owes(server: RedisServer, limiter: RedisLimiter) -> None:
+    await taken(limiter, "a", times=3)
+
+    assert server.admin.keys("tokenfall:*") == [b"tokenfall:limit:a"]
+    assert 750 < server.admin.pttl("tokenfall:limit:a") <= 1750
+
+
+async def test_a_clock_set_back_keeps_a_debt_and_makes_none(limiter: RedisLimiter, clock: ServerClock) -> None:
+    await taken(limiter, "a", times=3)
+    clock.advance(-3600)
+
+    assert await limiter.take("a") == Verdict(False, 0, 0.25, 0.75)
+    clock.advance(0.25)
+    assert await taken(limiter, "a", times=2) == [True, False]
+
+
+async def test_what_was_owed_under_a_slower_rate_is_owed_no_longer_than_a_burst_now(
+    server: RedisServer, limiter: RedisLimiter, clock: ServerClock
+) -> None:
+    async with limiting(server, rate=0.001, burst=10) as former:
+        await taken(former, "a", times=10)
+    await limiter.take("a")
+    clock.advance(0.26)
+
+    assert await taken(limiter, "a", times=2) == [True, False]
+
+
+async def test_a_server_that_forgot_the_script_is_told_again(server: RedisServer, limiter: RedisLimiter) -> None:
+    await limiter.take("a")
+    server.admin.script_flush()
+
+    assert await taken(limiter, "a", times=3) == [True, True, False]
+
+
+async def test_any_string_is_a_client(limiter: RedisLimiter) -> None:
+    for client in ("", "\udc80", "a" * 100_000, "\0\r\n"):
+        assert await taken(limiter, client, times=4) == [True, True, True, False]
+
+
+async def test_nobody_gets_the_answer_to_anothers_request(server: RedisServer, clock: ServerClock) -> None:
+    """Callers leave while their commands are under way; each client has spent another number of requests."""
+    async with limiting(server, burst=100) as limiter:
+        for number in range(20):
+            await taken(limiter, f"client {number}", times=number)
+        for _ in range(50):
+            leaving = [asyncio.create_task(limiter.take("leaver")) for _ in range(10)]
+            await asyncio.sleep(0)
+            for task in leaving:
+                task.cancel()
+            number = next(FRESH) % 20
+            assert (await limiter.take(f"client {number}")).reset_s > number / RATE
+            assert all(isinstance(end, BaseException) for end in await asyncio.gather(*leaving, return_exceptions=True))
+        for number in range(20):
+            spent = (await limiter.take(f"client {number}")).reset_s * RATE
+            assert number + 1 <= round(spent) <= number + 4
+
+
+async def test_a_command_goes_on_when_its_caller_leaves(server: RedisServer, limiter: RedisLimiter) -> None:
+    await taken(limiter, "a", times=1)
+    connections = server.admin.info("stats")["total_connections_received"]
+    caller = asyncio.create_task(limiter.take("a"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+    assert await taken(limiter, "b", times=1) == [True]
+    assert await taken(limiter, "a", times=2) == [True, False]
+    assert server.admin.info("stats")["total_connections_received"] <= connections + 1  # two at once, none cut off
+
+
+async def test_closing_waits_for_what_is_under_way(server: RedisServer, limiter: RedisLimiter) -> None:
+    caller = asyncio.create_task(limiter.take("a"))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await limiter.close()
+
+    assert caller.cancelled()
+    async with limiting(server) as other:
+        assert await taken(other, "a", times=3) == [True, True, False]
+
+
+async def test_a_check_asks_whether_the_script_can_write(server: RedisServer, limiter: RedisLimiter) -> None:
+    await limiter.check()
+    server.admin.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await limiter.check()
+    finally:
+        server.admin.config_set("maxmemory", 0)
+    await limiter.check()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://someone:secret@127.0.0.1:1/0",
+        "redis://someone:secret@name.invalid:6379/0",
+        "unix:///nowhere/secret.sock",
+    ],
+)
+async def test_no_server_is_said_in_words_that_are_safe(url: str) -> None:
+    limiter = RedisLimiter.from_url(RATE, BURST, url=url)
+    with pytest.raises(StoreUnavailable) as caught:
+        await limiter.take("a")
+    assert caught.value.message == "the rate limits cannot be read now"
+    await limiter.close()
+
+
+async def test_a_password_is_asked_for_in_safe_words_too(server: RedisServer) -> None:
+    limiter = RedisLimiter.from_url(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
+    with pytest.raises(StoreUnavailable, match="cannot be read") as caught:
+        await limiter.check()
+    assert caught.value.message == "the rate limits cannot be read now"
+    await limiter.close()

@@ -1,0 +1,93 @@
+"""A program of a supervisor and two workers that hammer one client's bucket; the tests run it and read its figures.
+
+A program of its own, because a test process has threads and must not fork.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine
+
+from tokenfall.limits.shared import Place, SharedLimiter, SharedTable
+
+BURST = 20
+
+
+class SlowTable(SharedTable):
+    """Reads, and for long does not write: whoever else comes in meanwhile reads the same."""
+
+    def find(self, place: Place, now_s: float) -> tuple[int, float]:
+        found = super().find(place, now_s)
+        time.sleep(0.001)
+        return found
+
+    def unlock(self) -> None:
+        super().unlock()
+        time.sleep(0.001)  # else the others never have their turn
+
+
+async def hammered(limiter: SharedLimiter, until_s: float) -> int:
+    """How many requests were allowed until then."""
+    allowed = 0
+    while time.monotonic() < until_s:
+        allowed += (await limiter.take("203.0.113.7")).allowed
+    return allowed
+
+
+async def afterwards(limiter: SharedLimiter) -> int:
+    """How many of a hundred requests are allowed, however long they take."""
+    return sum([(await limiter.take("203.0.113.7")).allowed for _ in range(100)])
+
+
+def forked(work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, int]:
+    """A worker that writes the outcome of `work` into a pipe: its pid, and the pipe's other end."""
+    outlet, inlet = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(inlet, b"%d" % asyncio.run(work()))
+        os._exit(0)
+    os.close(inlet)
+    return pid, outlet
+
+
+def figure(worker: tuple[int, int]) -> int:
+    """What the worker wrote, once it has."""
+    pid, outlet = worker
+    with os.fdopen(outlet, "rb") as pipe:
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    return int(text)
+
+
+def together(table: SharedTable, *, rate: float, seconds: float) -> None:
+    """Two workers at once; their sum, and the time from before the first to after the last request."""
+    limiter = SharedLimiter(rate, BURST, table=table, now=time.monotonic)
+    start_s = time.monotonic()
+    workers = [forked(lambda: hammered(limiter, start_s + seconds)) for _ in range(2)]
+    each = [figure(worker) for worker in workers]
+    sys.stdout.write(json.dumps({"each": each, "elapsed_s": time.monotonic() - start_s}))
+
+
+def killed(times: int) -> None:
+    """Workers that are killed while they hammer, one after the other; what the supervisor still gets after each."""
+    limiter = SharedLimiter(1e6, BURST, table=SharedTable(), now=time.monotonic)
+    allowed = []
+    for _ in range(times):
+        pid, outlet = forked(lambda: hammered(limiter, time.monotonic() + 60))
+        asyncio.run(hammered(limiter, time.monotonic() + 0.01))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(outlet)
+        allowed.append(asyncio.run(afterwards(limiter)))
+    sys.stdout.write(json.dumps({"allowed": allowed}))
+
+
+if __name__ == "__main__":
+    mode, figure_asked = sys.argv[1:]
+    if mode == "killed":
+        killed(int(figure_asked))
+    else:
+        together(SlowTable() if mode == "slow" else SharedTable(), rate=float(figure_asked), seconds=1.0)

@@ -1,0 +1,237 @@
+import asyncio
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.limits.fallback import FallbackLimiter
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.ports import Verdict
+
+from tests.contracts.limits import BURST, RATE, LimiterContract, taken
+from tests.doubles.clocks import FakeClock
+
+
+class Remote(MemoryLimiter):
+    """A limiter elsewhere, which fails while it is told to and counts who asks."""
+
+    def __init__(self, rate: float, burst: int, *, now: Callable[[], float]) -> None:
+        super().__init__(rate, burst, now=now)
+        self.fails = False
+        self.takes = 0
+        self.checks = 0
+        self.closed = False
+        self.answers = asyncio.Event()
+        self.answers.set()
+
+    async def take(self, client: str) -> Verdict:
+        self.takes += 1
+        await self._answer()
+        return await super().take(client)
+
+    async def check(self) -> None:
+        self.checks += 1
+        await self._answer()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    async def _answer(self) -> None:
+        await self.answers.wait()
+        if self.fails:
+            raise StoreUnavailable("away")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def remote(clock: FakeClock) -> Remote:
+    return Remote(RATE, BURST, now=clock)
+
+
+@pytest.fixture
+def limiter(remote: Remote, clock: FakeClock) -> FallbackLimiter:
+    return FallbackLimiter(remote, MemoryLimiter(RATE, BURST, now=clock), now=clock)
+
+
+async def settled() -> None:
+    """Let every task that can go on do so."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+WENT = ("WARNING", "the rate limits' Redis fails, each process limits on its own")
+CAME = ("INFO", "the rate limits' Redis answers again, all processes limit together")
+
+
+class TestHealthy(LimiterContract):
+    @pytest.fixture
+    def limiter(self, remote: Remote, clock: FakeClock) -> FallbackLimiter:
+        return FallbackLimiter(remote, MemoryLimiter(99.0, 99, now=clock), now=clock)
+
+    @pytest.fixture
+    def advance(self, clock: FakeClock) -> Callable[[float], None]:
+        return clock.advance
+
+
+class TestFailing(LimiterContract):
+    @pytest.fixture
+    def limiter(self, remote: Remote, clock: FakeClock) -> FallbackLimiter:
+        remote.fails = True
+        return FallbackLimiter(remote, MemoryLimiter(RATE, BURST, now=clock), now=clock)
+
+    @pytest.fixture
+    def advance(self, clock: FakeClock) -> Callable[[float], None]:
+        return clock.advance
+
+
+async def test_the_very_request_that_finds_it_failing_is_answered_by_the_local_one(
+    limiter: FallbackLimiter, remote: Remote
+) -> None:
+    remote.fails = True
+
+    assert await limiter.take("a") == Verdict(True, 2, 0.0, 0.25)
+    assert limiter.degraded
+
+
+async def test_while_it_fails_it_is_not_asked_again(limiter: FallbackLimiter, remote: Remote) -> None:
+    remote.fails = True
+    await taken(limiter, "a", times=100)
+    await settled()
+
+    assert (remote.takes, remote.checks) == (1, 0)
+
+
+async def test_a_failing_one_never_means_no_limit(limiter: FallbackLimiter, remote: Remote) -> None:
+    remote.fails = True
+
+    assert await taken(limiter, "a", times=50) == [True] * 3 + [False] * 47
+
+
+async def test_one_probe_at_a_time_and_nobody_waits_for_it(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock
+) -> None:
+    remote.fails = True
+    await limiter.take("a")
+    clock.advance(1.0)
+    remote.answers.clear()
+    async with asyncio.timeout(1):
+        for _ in range(10):
+            await limiter.take("a")
+            await settled()
+            clock.advance(10)
+
+    assert (remote.takes, remote.checks) == (1, 1)
+    await limiter.close()
+
+
+async def test_a_probe_that_fails_is_tried_again_only_after_the_pause(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock
+) -> None:
+    remote.fails = True
+    await limiter.take("a")
+    checks = []
+    for pause_s in (0.5, 0.5, 0.9, 0.1, 0.5, 0.5):
+        clock.advance(pause_s)
+        await limiter.take("a")
+        await settled()
+        checks.append(remote.checks)
+
+    assert checks == [0, 1, 1, 2, 2, 3]
+    assert limiter.degraded
+
+
+async def test_it_is_asked_again_once_a_probe_succeeds(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock
+) -> None:
+    remote.fails = True
+    await limiter.take("a")
+    remote.fails = False
+    clock.advance(1.0)
+    await limiter.take("a")
+    await settled()
+    assert not limiter.degraded
+    await limiter.take("a")
+
+    assert (remote.takes, remote.checks) == (2, 1)
+
+
+async def test_each_change_is_one_line(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await limiter.take("a")
+    remote.fails = True
+    remote.answers.clear()
+    crowd = asyncio.gather(*[limiter.take("a") for _ in range(10)])
+    await settled()
+    remote.answers.set()
+    await crowd
+    for _ in range(5):
+        clock.advance(1.0)
+        await limiter.take("a")
+        await settled()
+    assert lines(caplog) == [WENT]
+
+    remote.fails = False
+    clock.advance(1.0)
+    await limiter.take("a")
+    await settled()
+    await limiter.take("a")
+    assert lines(caplog) == [WENT, CAME]
+
+
+async def test_closing_ends_the_probe_and_closes_the_primary(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock
+) -> None:
+    remote.fails = True
+    await limiter.take("a")
+    clock.advance(1.0)
+    remote.answers.clear()
+    await limiter.take("a")
+    await settled()
+    await limiter.close()
+
+    assert remote.closed
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_closing_without_a_probe(limiter: FallbackLimiter, remote: Remote) -> None:
+    await limiter.close()
+
+    assert remote.closed
+
+
+async def test_a_request_whose_caller_leaves_is_no_failure(limiter: FallbackLimiter, remote: Remote) -> None:
+    remote.answers.clear()
+    caller = asyncio.create_task(limiter.take("a"))
+    await settled()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+
+    assert not limiter.degraded
+
+
+async def test_a_check_fails_while_each_process_limits_on_its_own_and_sees_to_the_probe(
+    limiter: FallbackLimiter, remote: Remote, clock: FakeClock
+) -> None:
+    await limiter.check()
+    remote.fails = True
+    await limiter.take("a")
+    remote.fails = False
+    clock.advance(1.0)
+    with pytest.raises(StoreUnavailable):
+        await limiter.check()
+    await settled()
+
+    await limiter.check()
+    assert (remote.takes, remote.checks) == (1, 1)
