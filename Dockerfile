@@ -4,7 +4,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_CONSTRAINT=/build/con
 WORKDIR /build
 RUN python -m venv --without-pip /opt/tokenfall
 COPY . .
-RUN pip --python /opt/tokenfall/bin/python install .
+RUN pip --python /opt/tokenfall/bin/python install ".[redis]"
 # Unchecked: the files of an image never change, so nothing needs to look at their dates.
 RUN python -m compileall -q -f --invalidation-mode unchecked-hash /opt/tokenfall/lib
 
