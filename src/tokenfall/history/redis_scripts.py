@@ -1,0 +1,77 @@
+"""What Redis runs for a history, in Lua: each script is one atomic step. The layout is told in `history.redis`.
+
+Redis 6 and later. No script names a key that it was not given, as a cluster demands.
+"""
+
+APPEND = """
+-- KEYS: conversation, index.
+-- ARGV: conversation id, turn id, document, title, last activity, turns at most, expiry (ms).
+local conversation, index = KEYS[1], KEYS[2]
+local turn, most, expire_ms = ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
+
+if redis.call('HEXISTS', conversation, 'turn:' .. turn) == 1 then return 0 end
+
+local first = tonumber(redis.call('HGET', conversation, 'first') or 0)
+local past = tonumber(redis.call('HGET', conversation, 'past') or 0)
+redis.call('HSETNX', conversation, 'title', ARGV[4])
+redis.call('HSET', conversation, 'turn:' .. turn, ARGV[3], 'at:' .. past, turn, 'last_activity', ARGV[5])
+past = past + 1
+while past - first > most do
+    local oldest = redis.call('HGET', conversation, 'at:' .. first)
+    redis.call('HDEL', conversation, 'at:' .. first, 'turn:' .. (oldest or ''))
+    first = first + 1
+end
+redis.call('HSET', conversation, 'first', first, 'past', past)
+redis.call('PEXPIRE', conversation, expire_ms)
+
+-- Microseconds of the server's clock, but always more than the newest: two turns of one moment keep their order.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local newest = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
+local touched = math.max(now, tonumber(newest[2] or 0) + 1)
+redis.call('ZADD', index, string.format('%.0f', touched), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', now - expire_ms * 1000))
+redis.call('PEXPIRE', index, expire_ms)
+return 1
+"""
+
+TURNS = """
+-- KEYS: conversation. ARGV: how many of the newest, -1 for all. Documents, oldest first; nil for no conversation.
+local ends = redis.call('HMGET', KEYS[1], 'first', 'past')
+if not ends[1] then return false end
+local first, past, newest = tonumber(ends[1]), tonumber(ends[2]), tonumber(ARGV[1])
+if newest >= 0 then first = math.max(first, past - newest) end
+local documents = {}
+for place = first, past - 1 do
+    local turn = redis.call('HGET', KEYS[1], 'at:' .. place)
+    documents[#documents + 1] = redis.call('HGET', KEYS[1], 'turn:' .. (turn or ''))
+end
+return documents
+"""
+
+CLEAR = """
+-- KEYS: conversation, index. ARGV: conversation id.
+redis.call('ZREM', KEYS[2], ARGV[1])
+return redis.call('DEL', KEYS[1])
+"""
+
+RENAME = """
+-- KEYS: conversation. ARGV: title.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'title', ARGV[1])
+return 1
+"""
+
+DESCRIBE = """
+-- KEYS: conversations. For each: last activity, messages, title; an empty list for one that is gone.
+local described = {}
+for place, conversation in ipairs(KEYS) do
+    local found = redis.call('HMGET', conversation, 'first', 'past', 'last_activity', 'title')
+    if found[1] then
+        described[place] = {found[3], 2 * (tonumber(found[2]) - tonumber(found[1])), found[4]}
+    else
+        described[place] = {}
+    end
+end
+return described
+"""

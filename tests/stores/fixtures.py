@@ -1,0 +1,29 @@
+"""Fixtures with a real Redis. A folder that wants them imports them in its `conftest.py`:
+
+    from tests.stores.fixtures import redis, redis_server
+
+    __all__ = ["redis", "redis_server"]
+
+Each worker of pytest-xdist has a server of its own.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stores.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One server for the session; tests ask for `redis`."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> RedisServer:
+    """The session's server, running and empty; a test may stop, kill and pause it as it likes."""
+    redis_server.reset()
+    return redis_server

@@ -1,0 +1,333 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.history.redis import RedisHistory
+from tokenfall.ports import Conversation
+
+from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
+from tests.stores.redis_server import RedisServer
+
+EXPIRE_S = 100.0
+KEY = "tokenfall:{alice}:conversation:default"
+INDEX = "tokenfall:{alice}:conversations"
+
+
+@pytest.fixture
+async def store(redis: RedisServer) -> AsyncIterator[RedisHistory]:
+    history = RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
+    yield history
+    redis.reset()
+    await history.close()
+
+
+@pytest.fixture
+async def raw(redis: RedisServer) -> AsyncIterator[Any]:
+    """A client to look behind the store's back; its replies are whatever Redis says."""
+    client = Redis.from_url(redis.url)
+    yield client
+    await client.aclose()
+
+
+class TestRedisHistory(HistoryContract):
+    @pytest.fixture
+    def history(self, store: RedisHistory) -> RedisHistory:
+        return store
+
+
+async def spin() -> None:
+    """Let everything run that can run without the world's help."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_all_keys_expire(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await store.append(Conversation("", "x"), turn(1))
+    await store.check()
+    keys = await raw.keys("*")
+
+    assert len(keys) == 5
+    for key in keys:
+        assert 0 < await raw.pttl(key) <= EXPIRE_S * 1000
+
+
+async def test_a_turn_prolongs_and_a_name_does_not(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await raw.pexpire(KEY, 10_000)
+    await raw.pexpire(INDEX, 10_000)
+    await store.rename(ALICE, "named")
+    assert await raw.pttl(KEY) <= 10_000
+
+    await store.append(ALICE, turn(2))
+    assert await raw.pttl(KEY) > 90_000
+    assert await raw.pttl(INDEX) > 90_000
+
+
+async def test_what_has_expired_is_not_listed(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await store.append(Conversation("alice", "other"), turn(2))
+    await raw.delete(KEY)
+
+    assert [each.id for each in await store.conversations("alice")] == ["other"]
+
+
+async def test_the_next_turn_of_an_owner_forgets_the_ids_of_expired_conversations(
+    store: RedisHistory, raw: Any
+) -> None:
+    await store.append(ALICE, turn(1))
+    long_ago_us = int((time.time() - EXPIRE_S - 1) * 1e6)
+    await raw.zadd(INDEX, {"default": long_ago_us})
+    await store.append(Conversation("alice", "other"), turn(2))
+
+    assert await raw.zrange(INDEX, 0, -1) == [b"other"]
+
+
+async def test_nothing_is_left_of_turns_that_were_dropped(store: RedisHistory, raw: Any) -> None:
+    for number in range(50):
+        await store.append(ALICE, turn(number))
+
+    assert await raw.hlen(KEY) == 4 + 2 * LIMIT // 2
+
+
+@pytest.mark.parametrize("owner", ["{alice}", "}{", "anonymous", "@anonymous", "%40anonymous", ""])
+async def test_all_keys_of_an_owner_are_in_one_slot_and_his_alone(store: RedisHistory, raw: Any, owner: str) -> None:
+    conversation = Conversation(owner, "}x{")
+    await store.append(conversation, turn(1))
+    keys = await raw.keys("*")
+
+    assert len({key.partition(b"}")[0] for key in keys}) == 1
+    assert all(key.count(b"{", 0, key.index(b"}")) == 1 for key in keys)
+    for other in ("{alice}", "}{", "anonymous", "@anonymous", "%40anonymous", ""):
+        assert bool(await store.conversations(other)) is (other == owner)
+
+
+async def test_a_script_that_redis_forgot_is_told_again(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await raw.script_flush()
+    await store.append(ALICE, turn(2))
+    await raw.script_flush()
+
+    assert await store.turns(ALICE) == [turn(1), turn(2)]
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"\xff", b'{"id": 1}'])
+async def test_a_document_that_cannot_be_read_is_no_crash(store: RedisHistory, raw: Any, document: bytes) -> None:
+    await store.append(ALICE, turn(1))
+    await store.append(BOB, turn(2))
+    await raw.hset(KEY, "turn:turn_1", document)
+
+    with pytest.raises(StoreUnavailable):
+        await store.turns(ALICE)
+    assert await store.turns(BOB) == [turn(2)]
+
+
+async def test_a_document_that_is_gone_is_no_crash(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await raw.hdel(KEY, "turn:turn_1", "title")
+
+    with pytest.raises(StoreUnavailable):
+        await store.turns(ALICE)
+    with pytest.raises(StoreUnavailable):
+        await store.conversations("alice")
+
+
+async def test_a_key_of_another_kind_is_no_crash(store: RedisHistory, raw: Any) -> None:
+    await raw.set(KEY, "mine")
+
+    with pytest.raises(StoreUnavailable):
+        await store.append(ALICE, turn(1))
+    with pytest.raises(StoreUnavailable):
+        await store.turns(ALICE)
+
+
+async def test_a_stopped_redis_is_told_soon_and_a_started_one_works_by_itself(
+    store: RedisHistory, redis: RedisServer
+) -> None:
+    await store.append(ALICE, turn(1))
+    redis.stop()
+    began_s = time.monotonic()
+    with pytest.raises(StoreUnavailable) as refused:
+        await store.append(ALICE, turn(2))
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    assert time.monotonic() - began_s < 3
+    assert refused.value.retry_after_s == 1.0
+    assert str(redis.port) not in refused.value.message
+
+    redis.restart()
+    await store.append(ALICE, turn(3))
+    assert await store.turns(ALICE) == [turn(3)]
+
+
+async def test_no_call_fails_for_a_connection_that_a_restart_broke(store: RedisHistory, redis: RedisServer) -> None:
+    await asyncio.gather(*(store.turns(ALICE) for _ in range(32)))
+    # The loop does not run meanwhile: it learns that its connections are broken only when it uses them.
+    redis.restart()
+
+    await asyncio.gather(*(store.append(Conversation("alice", str(number)), turn(number)) for number in range(32)))
+    assert len(await store.conversations("alice")) == 32
+
+
+async def test_a_silent_redis_is_given_up_in_time(store: RedisHistory, redis: RedisServer) -> None:
+    await store.check()
+    redis.pause()
+    began_s = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        await store.check()
+    checked_s = time.monotonic() - began_s
+    answers = await asyncio.gather(*(store.turns(ALICE) for _ in range(100)), return_exceptions=True)
+    assert all(isinstance(answer, StoreUnavailable) for answer in answers)
+    assert checked_s < 1.5
+    assert time.monotonic() - began_s - checked_s < 3
+
+    redis.resume()
+    await store.append(ALICE, turn(1))
+    assert await store.turns(ALICE) == [turn(1)]
+
+
+async def test_a_cancelled_write_that_was_under_way_happens(store: RedisHistory, redis: RedisServer) -> None:
+    await store.append(ALICE, turn(1))
+    redis.pause()
+    writing = asyncio.create_task(store.append(ALICE, turn(2)))
+    await spin()
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    redis.resume()
+    await store.close()
+
+    again = RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S)
+    assert await again.turns(ALICE) == [turn(1), turn(2)]
+    await again.close()
+
+
+async def test_cancelled_calls_never_give_another_caller_their_reply(
+    store: RedisHistory, redis: RedisServer, raw: Any
+) -> None:
+    names = [Conversation("alice", str(number)) for number in range(20)]
+    for number, conversation in enumerate(names):
+        await store.append(conversation, turn(number))
+    redis.pause()  # so that no connection is given back before the pool is full
+    filling = [asyncio.create_task(store.turns(conversation)) for conversation in names * 4]
+    await spin()
+    redis.resume()
+    await asyncio.gather(*filling)
+    connections = (await raw.info("stats"))["total_connections_received"]
+
+    for _ in range(4):
+        redis.pause()
+        asked = [asyncio.create_task(store.turns(conversation)) for conversation in names * 5]
+        await spin()
+        for left in asked[::2]:
+            left.cancel()
+        redis.resume()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert all(isinstance(answer, asyncio.CancelledError) for answer in answers[::2])
+        for place in range(1, len(asked), 2):
+            assert answers[place] == [turn(place % 20)]
+
+    # No connection was thrown away with a reply in it: none had to be made anew.
+    assert (await raw.info("stats"))["total_connections_received"] == connections
+
+
+async def test_a_call_that_fails_when_its_caller_has_left_is_no_defect(store: RedisHistory, redis: RedisServer) -> None:
+    await store.append(ALICE, turn(1))
+    redis.pause()
+    writing = asyncio.create_task(store.append(ALICE, turn(2)))
+    await spin()
+    (call,) = store._calls._under_way
+    writing.cancel()
+    redis.kill()
+    await store.close()
+
+    assert call.done()
+    assert not call._log_traceback  # or asyncio complains of an exception that was never retrieved
+
+
+async def test_closing_waits_for_what_is_under_way(store: RedisHistory, redis: RedisServer, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    redis.pause()
+    writing = asyncio.create_task(store.append(ALICE, turn(2)))
+    await spin()
+    closing = asyncio.create_task(store.close())
+    await spin()
+    assert not closing.done()
+    redis.resume()
+    await closing
+
+    await writing
+    assert await raw.hget(KEY, "past") == b"2"
+
+
+async def test_an_acknowledged_turn_outlives_a_crash_of_a_redis_that_syncs_always(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path, append_only=True)
+    try:
+        history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
+        await history.append(ALICE, turn(1))
+        await history.append(ALICE, turn(2))
+        server.kill()
+        server.restart()
+
+        assert await history.turns(ALICE) == [turn(1), turn(2)]
+        await history.close()
+    finally:
+        server.stop()
+
+
+async def test_a_redis_that_is_full_is_not_healthy(store: RedisHistory, raw: Any) -> None:
+    await store.append(ALICE, turn(1))
+    await raw.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.check()
+        with pytest.raises(StoreUnavailable):
+            await store.append(ALICE, turn(2))
+        assert await store.turns(ALICE) == [turn(1)]
+    finally:
+        await raw.config_set("maxmemory", 0)
+    await store.check()
+
+
+@pytest.mark.parametrize("url", ["redis://:hunter2/@127.0.0.1:1", "http://:hunter2@x", "redis://:hunter2@x:hunter2"])
+def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^the Redis URL is not one") as refused:
+        RedisHistory.connect(url, limit=LIMIT, expire_s=EXPIRE_S)
+
+    assert refused.value.__suppress_context__
+
+
+async def test_a_password_is_in_no_log_and_no_error(redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    history = RedisHistory.connect(redis.url.replace("//", "//:hunter2@"), limit=LIMIT, expire_s=EXPIRE_S)
+    with pytest.raises(StoreUnavailable) as refused:
+        await history.append(ALICE, turn(1))
+    await history.close()
+
+    assert "hunter2" not in caplog.text + repr(refused.value) + refused.value.message
+    assert "Redis failed" in caplog.text
+
+
+async def test_no_conversation_gets_into_a_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = RedisServer(tmp_path, options=("--rename-command", "EVALSHA", ""))
+    try:
+        history = RedisHistory.connect(server.url, limit=LIMIT, expire_s=EXPIRE_S)
+        with pytest.raises(StoreUnavailable):
+            await history.append(ALICE, turn(1, text="s3cret"))
+        await history.close()
+    finally:
+        server.stop()
+
+    assert "unknown command" in caplog.text
+    assert "s3cret" not in caplog.text
+    assert "alice" not in caplog.text
+
+
+async def test_a_store_that_was_never_used_closes(redis: RedisServer) -> None:
+    await RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S).close()

@@ -1,0 +1,367 @@
+import asyncio
+import logging
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.history.sqlite import CHECK_S, SQLiteHistory
+from tokenfall.history.sqlite_thread import BATCH_JOBS, CALL_S, MAX_WAITING
+from tokenfall.ports import Conversation
+
+from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "history.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[SQLiteHistory]:
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    yield history
+    await history.close()
+
+
+class TestSQLiteHistory(HistoryContract):
+    @pytest.fixture
+    def history(self, store: SQLiteHistory) -> SQLiteHistory:
+        return store
+
+
+def value(path: Path, query: str) -> Any:
+    """What another process would see now."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(query).fetchone()[0]
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def list_of(folder: Path) -> list[str]:
+    return [each.name for each in folder.iterdir()]
+
+
+def replace(path: Path, content: bytes) -> None:
+    """As a new file, the way an editor or `mv` does it."""
+    other = path.with_name("other")
+    other.write_bytes(content)
+    other.replace(path)
+
+
+@contextmanager
+def locked(path: Path, begin: str = "BEGIN EXCLUSIVE") -> Iterator[None]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(begin)
+        yield
+
+
+def threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("history-")]
+
+
+async def test_what_is_acknowledged_is_committed(store: SQLiteHistory, path: Path) -> None:
+    for number in range(1, 4):
+        await store.append(ALICE, turn(number))
+        assert value(path, "SELECT count(*) FROM turns") == number
+
+
+async def test_many_at_once_are_all_kept_in_a_few_transactions(store: SQLiteHistory, path: Path) -> None:
+    await store.check()
+    begun: list[str] = []
+    await store._writer.do(lambda connection: connection.set_trace_callback(begun.append))
+    begun.clear()
+    await asyncio.gather(*(store.append(Conversation("", str(n)), turn(n)) for n in range(3 * BATCH_JOBS)))
+    await store._writer.do(lambda connection: connection.set_trace_callback(None))
+
+    assert value(path, "SELECT count(*) FROM turns") == 3 * BATCH_JOBS
+    assert begun.count("BEGIN IMMEDIATE") <= 6
+
+
+async def test_the_file_is_durable_and_for_its_owner_only(path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        history = SQLiteHistory(str(path), limit=LIMIT)
+        await history.append(ALICE, turn(1))
+        files = [path, path.with_name("history.db-wal"), path.with_name("history.db-shm")]
+        assert [stat.S_IMODE(each.stat().st_mode) for each in files] == [0o600] * 3
+        assert await history._writer.do(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
+        assert await history._writer.do(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (2,)
+        await history.close()
+    finally:
+        os.umask(mask)
+
+    assert list_of(path.parent) == ["history.db"]
+
+
+async def test_a_file_outlives_its_store(path: Path) -> None:
+    first = SQLiteHistory(str(path), limit=LIMIT)
+    await first.append(ALICE, turn(1))
+    await first.rename(ALICE, "named")
+    await first.close()
+    second = SQLiteHistory(str(path), limit=LIMIT)
+
+    assert await second.turns(ALICE) == [turn(1)]
+    assert [each.title for each in await second.conversations("alice")] == ["named"]
+    await second.close()
+
+
+async def test_two_stores_on_one_file_keep_everything_once_and_in_one_order(path: Path) -> None:
+    stores = [SQLiteHistory(str(path), limit=1_000) for _ in range(2)]
+
+    async def say(store: SQLiteHistory, first: int) -> None:
+        for number in range(first, first + 50):
+            await store.append(ALICE, turn(number))
+
+    # Each turn is said by both, as after an answer that was lost.
+    await asyncio.gather(*(say(store, first) for store in stores for first in (0, 50)))
+    kept = [await store.turns(ALICE) or () for store in stores]
+    for store in stores:
+        await store.close()
+
+    assert kept[0] == kept[1]
+    numbers = [int(each.id.removeprefix("turn_")) for each in kept[0]]
+    assert sorted(numbers) == list(range(100))
+    assert [n for n in numbers if n < 50] == list(range(50))
+    assert [n for n in numbers if n >= 50] == list(range(50, 100))
+
+
+async def test_a_locked_file_is_unavailable_in_time_and_works_once_released(store: SQLiteHistory, path: Path) -> None:
+    await store.append(ALICE, turn(1))
+    began_s = time.monotonic()
+    with locked(path):
+        with pytest.raises(StoreUnavailable) as refused:
+            await store.append(ALICE, turn(2))
+        assert 1.5 < time.monotonic() - began_s < 3
+        # WAL: who only reads waits for no writer.
+        assert await store.turns(ALICE) == [turn(1)]
+
+    assert refused.value.retry_after_s == 1.0
+    assert str(path) not in refused.value.message
+    await store.append(ALICE, turn(3))
+    assert await store.turns(ALICE) == [turn(1), turn(3)]
+
+
+async def test_a_lock_that_is_released_in_time_is_waited_for(store: SQLiteHistory, path: Path) -> None:
+    await store.append(ALICE, turn(1))
+    with locked(path):
+        writing = asyncio.create_task(store.append(ALICE, turn(2)))
+        assert await store.turns(ALICE) == [turn(1)]
+        assert not writing.done()
+    await writing
+
+    assert await store.turns(ALICE) == [turn(1), turn(2)]
+
+
+async def test_a_locked_file_is_not_healthy(store: SQLiteHistory, path: Path) -> None:
+    await store.check()
+    began_s = time.monotonic()
+    with locked(path), pytest.raises(StoreUnavailable):
+        await store.check()
+    assert time.monotonic() - began_s < CHECK_S + 0.5
+
+    await store.check()
+
+
+async def test_health_writes_nothing(store: SQLiteHistory, path: Path) -> None:
+    await store.append(ALICE, turn(1))
+    before = contents(path.with_name("history.db-wal"))
+    await store.check()
+
+    assert contents(path.with_name("history.db-wal")) == before
+
+
+async def test_a_file_that_is_locked_before_it_was_ever_opened(path: Path) -> None:
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    with locked(path), pytest.raises(StoreUnavailable):
+        await history.append(ALICE, turn(1))
+    await history.append(ALICE, turn(2))
+
+    assert await history.turns(ALICE) == [turn(2)]
+    await history.close()
+
+
+async def test_a_full_disk_acknowledges_nothing_and_recovers(store: SQLiteHistory) -> None:
+    await store.append(ALICE, turn(1))
+    pages = await store._writer.do(lambda c: int(c.execute("PRAGMA page_count").fetchone()[0]))
+    await store._writer.do(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+    large = turn(2, text="x" * 100_000)
+    refused = await asyncio.gather(
+        store.append(ALICE, large), store.append(BOB, turn(3)), store.append(ALICE, large), return_exceptions=True
+    )
+    assert all(isinstance(each, StoreUnavailable) for each in refused)
+    assert await store.turns(ALICE) == [turn(1)]
+    assert await store.turns(BOB) is None
+
+    # The bound was the connection's, which is a new one by now.
+    await store.append(ALICE, large)
+    assert await store.turns(ALICE) == [turn(1), large]
+
+
+async def test_what_fails_for_its_own_reasons_leaves_its_neighbours_alone(store: SQLiteHistory) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO conversations VALUES (9, 'alice', 'half', '', 0, 0)")
+        raise LookupError
+
+    outcomes = await asyncio.gather(
+        store.append(ALICE, turn(1)), store._writer.do(half), store.append(ALICE, turn(2)), return_exceptions=True
+    )
+    assert [type(each) for each in outcomes] == [type(None), LookupError, type(None)]
+    assert await store.turns(ALICE) == [turn(1), turn(2)]
+    assert [each.id for each in await store.conversations("alice")] == ["default"]
+
+
+async def test_garbage_is_unavailable_and_no_crash(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    replace(path, b"this is no database at all" * 1_000)
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await history.append(ALICE, turn(1, text="s3cret"))
+        with pytest.raises(StoreUnavailable):
+            await history.turns(ALICE)
+        with pytest.raises(StoreUnavailable):
+            await history.check()
+    assert "SQLite failed" in caplog.text
+    assert "s3cret" not in caplog.text
+
+    os.remove(path)
+    await history.append(ALICE, turn(1))
+    assert await history.turns(ALICE) == [turn(1)]
+    await history.close()
+
+
+async def test_a_file_that_was_replaced_or_deleted_is_noticed(path: Path) -> None:
+    first = SQLiteHistory(str(path), limit=LIMIT)
+    await first.append(ALICE, turn(1))
+    await first.close()
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    assert await history.turns(ALICE) == [turn(1)]
+    replace(path, b"garbage" * 5_000)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            await history.turns(ALICE)
+        with pytest.raises(StoreUnavailable):
+            await history.append(ALICE, turn(2))
+
+    os.remove(path)
+    await history.append(ALICE, turn(3))
+    os.remove(path)
+    await history.append(ALICE, turn(4))
+    assert await history.turns(ALICE) == [turn(4)]
+    await history.close()
+
+
+async def test_a_document_that_cannot_be_read_is_no_crash(store: SQLiteHistory, path: Path) -> None:
+    await store.append(ALICE, turn(1))
+    await store.append(BOB, turn(2))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE turns SET document = x'7bff' WHERE id = 'turn_1'")
+        other.commit()
+    read = await asyncio.gather(store.turns(ALICE), store.turns(BOB), return_exceptions=True)
+
+    assert isinstance(read[0], StoreUnavailable)
+    assert read[1] == [turn(2)]
+
+
+async def test_a_later_schema_is_refused_and_left_as_it_is(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA user_version = 99")
+    before = contents(path)
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    with pytest.raises(StoreUnavailable, match="newer version of Tokenfall"):
+        await history.append(ALICE, turn(1))
+    with pytest.raises(StoreUnavailable, match="newer version of Tokenfall"):
+        await history.check()
+    await history.close()
+
+    assert contents(path) == before
+
+
+async def test_a_folder_that_appears_later_is_found(tmp_path: Path) -> None:
+    history = SQLiteHistory(str(tmp_path / "later" / "history.db"), limit=LIMIT)
+    with pytest.raises(StoreUnavailable):
+        await history.turns(ALICE)
+    (tmp_path / "later").mkdir()
+    await history.append(ALICE, turn(1))
+
+    assert await history.turns(ALICE) == [turn(1)]
+    await history.close()
+
+
+async def test_a_cancelled_write_that_was_under_way_happens(store: SQLiteHistory, path: Path) -> None:
+    await store.append(ALICE, turn(1))
+    with locked(path):
+        writing = [asyncio.create_task(store.append(ALICE, turn(number))) for number in (2, 3)]
+        await asyncio.sleep(0)
+        writing[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing[0]
+    await writing[1]
+
+    assert await store.turns(ALICE) == [turn(1), turn(2), turn(3)]
+
+
+async def test_closing_finishes_what_waits_and_ends_the_threads(path: Path) -> None:
+    history = SQLiteHistory(str(path), limit=1_000)
+    await history.check()
+    assert len(threads()) == 2
+    writing = [asyncio.create_task(history.append(ALICE, turn(number))) for number in range(400)]
+    await asyncio.sleep(0)
+    await history.close()
+    await history.close()
+
+    assert threads() == []
+    assert all(each.done() for each in writing)
+    assert value(path, "SELECT count(*) FROM turns") == 400
+    with pytest.raises(StoreUnavailable):
+        await history.append(ALICE, turn(1))
+
+
+async def test_a_disk_that_hangs_is_given_up_and_does_not_fill_the_memory(store: SQLiteHistory, path: Path) -> None:
+    hanging = threading.Event()
+    began_s = time.monotonic()
+    try:
+        stuck = asyncio.create_task(store._reader.do(lambda _: hanging.wait(10), within_s=1))
+        waiting = [asyncio.create_task(store._reader.do(lambda _: None, within_s=1)) for _ in range(MAX_WAITING + 300)]
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable):
+            await store.turns(ALICE)
+        assert time.monotonic() - began_s < CALL_S
+        outcomes = await asyncio.gather(stuck, *waiting, return_exceptions=True)
+        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+        assert store._reader._jobs.qsize() <= MAX_WAITING
+    finally:
+        hanging.set()
+
+    await store.append(ALICE, turn(1))
+
+
+async def test_a_store_that_was_never_used_closes_and_leaves_no_file(path: Path) -> None:
+    await SQLiteHistory(str(path), limit=LIMIT).close()
+
+    assert not list_of(path.parent)
+    assert threads() == []
+
+
+async def test_failing_is_logged_without_a_text(
+    store: SQLiteHistory, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await store.append(ALICE, turn(1, text="s3cret"))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DROP TABLE turns")
+    with pytest.raises(StoreUnavailable):
+        await store.append(ALICE, turn(2, text="s3cret"))
+
+    assert "SQLite failed" in caplog.text
+    assert "s3cret" not in caplog.text
