@@ -11,15 +11,25 @@ class TokenfallError(Exception):
     """The base of all errors that a caller may be shown.
 
     `message` must hold nothing secret: no key, no address of an upstream, no text of an unknown exception.
-    `retry_after_s` says in how many seconds another try makes sense, None when nobody knows.
+    `retry_after_s` says in how many seconds another try makes sense, None when nobody knows. `param` names the field
+    at fault, in the request's own words. `status` is what the provider answered with, where it was the provider.
     """
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        param: str | None = None,
+        status: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.retry_after_s = retry_after_s
+        self.param = param
+        self.status = status
 
 
 class InvalidRequest(TokenfallError):
@@ -193,3 +203,14 @@ class UpstreamStreamError(UpstreamBroken):
     """The provider said inside the stream that it failed."""
 
     code = "upstream_stream_error"
+
+
+def error_of_code(code: str, message: str) -> TokenfallError:
+    """An error that was told elsewhere, by its code; one of an unknown code is an internal error."""
+    kinds = [TokenfallError]
+    while kinds:
+        kind = kinds.pop()
+        if kind.code == code:
+            return kind(message)
+        kinds += kind.__subclasses__()
+    return TokenfallError(message)

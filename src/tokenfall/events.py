@@ -1,7 +1,8 @@
 """What an answer is made of. Pure data.
 
-An engine tells any number of `Delta` and returns exactly one `Finished`. When it cannot, it raises a `TokenfallError`
-instead: an answer has one end, and the broken one cannot be mistaken for the genuine one.
+An engine tells any number of `Delta`, and where they were asked for `Thought` and `CallPart`, and returns exactly one
+`Finished`. When it cannot, it raises a `TokenfallError` instead: an answer has one end, and the broken one cannot be
+mistaken for the genuine one.
 """
 
 from typing import Literal
@@ -17,6 +18,30 @@ class Delta(Struct, frozen=True, gc=False):
     text: str
 
 
+class Thought(Struct, frozen=True, gc=False):
+    """The next piece of what the model thinks before it answers. Told only to who asked for `reasoning`."""
+
+    text: str
+
+
+class CallPart(Struct, frozen=True, gc=False):
+    """The next piece of a tool call. `index` counts the answer's calls from 0; the first piece has `id` and `name`.
+
+    `arguments` is the next part of the text of a JSON object. Told only to who brought `tools`.
+    """
+
+    index: int
+    id: str
+    name: str
+    arguments: str
+
+
+class Passed(Struct, frozen=True, gc=False):
+    """An event of a provider's stream as it is, for who speaks the provider's own dialect: its data, one line."""
+
+    data: bytes
+
+
 class Usage(Struct, frozen=True, gc=False):
     """What the answer cost, in tokens."""
 
@@ -30,11 +55,16 @@ class Usage(Struct, frozen=True, gc=False):
 
 
 class Finished(Struct, frozen=True):
-    """The genuine end of an answer. `usage` is None when the provider did not say."""
+    """The genuine end of an answer. `usage` is None when the provider did not say.
+
+    `stop` is the text of the request's `stop` that ended the answer, "" where none did or nobody knows.
+    """
 
     reason: FinishReason
     model: str
     usage: Usage | None = None
+    stop: str = ""
 
 
+Said = Delta | Thought | CallPart
 Event = Delta | Finished

@@ -1,24 +1,51 @@
 """What a caller asks of a model. Pure data: no transport, no dialect, no clock."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
-class Message(Struct, frozen=True):
-    """One message of a conversation; `content` is text, never empty for a user's turn."""
+class ToolCall(Struct, frozen=True):
+    """What a model wants done: `arguments` is the text of a JSON object, as the model said it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Tool(Struct, frozen=True):
+    """What a model may ask for. `parameters` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One message of a conversation; `content` is text, never empty for a user's turn.
+
+    `tool_calls` are an assistant's; a message of role `tool` answers the one that `tool_call_id` names. `images` are
+    addresses, `data:` or `https:`, in the order in which they came with the text.
+    """
 
     role: Role
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    images: tuple[str, ...] = ()
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
     """One question to an engine: the whole context, oldest message first, the user's new turn last.
 
-    `max_tokens` bounds the answer. `temperature` is the provider's own scale, None for its default.
+    `max_tokens` bounds the answer. `temperature` and `top_p` are the provider's own scale, None for its default.
     `simulation` overrides the simulator's timing in its own grammar (`gap=20ms`); other engines ignore it.
+
+    `tool_choice` is `auto`, `none`, `required` or the name of the one tool to call. `schema` is the JSON schema that
+    the answer must satisfy, `json_object` asks for any JSON object. `stop` are texts before which the answer ends.
+    `reasoning` asks for the model's thoughts beside its answer, where it has any.
     """
 
     messages: tuple[Message, ...]
@@ -26,3 +53,16 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     max_tokens: int
     temperature: float | None = None
     simulation: str = ""
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    parallel_tool_calls: bool = True
+    schema: dict[str, Any] | None = None
+    schema_name: str = ""
+    json_object: bool = False
+    reasoning: bool = False
+    n: int = 1
+    min_tokens: int = 0
+    ignore_eos: bool = False

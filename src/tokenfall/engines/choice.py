@@ -1,5 +1,8 @@
 """Chooses between the simulator and an upstream by the model's name."""
 
+from collections.abc import Coroutine
+from typing import Any
+
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
@@ -13,6 +16,6 @@ class EngineByModel:
         self._simulated = simulated
         self._upstream = upstream
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+    def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
         engine = self._simulated if is_simulated(request.model) else self._upstream
-        return await engine.reply(request, hear)
+        return engine.reply(request, hear)  # the engine's own coroutine: no frame between

@@ -1,6 +1,5 @@
 """What the simulator says, cut into words once."""
 
-from collections.abc import Iterator
 from itertools import chain, islice, repeat
 
 PARAGRAPH = (
@@ -14,13 +13,15 @@ PARAGRAPH = (
 
 WORDS = tuple(PARAGRAPH.split())
 
-
-def tokens(count: int) -> Iterator[str]:
-    """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it."""
-    words = islice(chain.from_iterable(repeat(WORDS)), count)
-    return (f" {word}" if number else word for number, word in enumerate(words))
+_FIRST = (WORDS[0], *(f" {word}" for word in WORDS[1:]))
+_AGAIN = tuple(f" {word}" for word in WORDS)
 
 
-def count_tokens(text: str) -> int:
-    """How many tokens `text` counts as where no provider counts: its words."""
-    return len(text.split())
+def tokens(count: int) -> list[str]:
+    """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it.
+
+    The texts are shared by all answers.
+    """
+    said = list(_FIRST[:count])
+    said += islice(chain.from_iterable(repeat(_AGAIN)), max(0, count - len(said)))
+    return said

@@ -1,19 +1,13 @@
 """A model that is none: it says prose, at the times that its grammar asks for."""
 
-from random import Random
-
-from tokenfall.engines.prose import WORDS, count_tokens, tokens
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.engines.planning import Plan, plan
+from tokenfall.events import Delta, Finished
 from tokenfall.messages import ChatRequest
-from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
-from tokenfall.pacing.timing import answer_length, schedule
+from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.ports import Clock, Hear
 
 MODEL = "sim"
 """The simulated model's name; `sim:` with the grammar behind it is the same model told otherwise."""
-
-GAP = Spread(0.1)
-"""Between two tokens where nobody says otherwise."""
 
 
 def is_simulated(model: str) -> bool:
@@ -30,24 +24,24 @@ class SimulatedEngine:
 
     async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
         """See `Engine`. Raises `InvalidRequest` on a mistake in the grammar."""
-        plan = self._plan(request)
-        random = Random(plan.seed)
-        wanted = answer_length(plan.tokens or Length(len(WORDS), len(WORDS)), random)
-        said = min(wanted, request.max_tokens)
-        gaps = schedule(plan.ttft, plan.gap or GAP, random=random)
+        planned = self.plan(request)
         clock = self._clock
         due_s = clock.now()
-        for text in tokens(said):
-            due_s += next(gaps)
-            await clock.sleep_until(due_s)
-            full = hear(Delta(text))
-            if full is not None:
-                await full
-        await clock.sleep_until(due_s + next(gaps))
-        prompt = sum(count_tokens(message.content) for message in request.messages)
-        return Finished("length" if said < wanted else "stop", MODEL, Usage(prompt, said))
+        for part in planned.choices[0].parts:
+            for text in part.tokens:
+                due_s += next(planned.gaps)
+                await clock.sleep_until(due_s)
+                full = hear(Delta(text))
+                if full is not None:
+                    await full
+        await clock.sleep_until(due_s + next(planned.gaps))
+        return Finished(planned.choices[0].reason, MODEL, planned.usage)
 
-    def _plan(self, request: ChatRequest) -> Simulation:
+    def plan(self, request: ChatRequest, *, call_ids: str = "call_") -> Plan:
+        """What is said to `request`, and when. Raises `InvalidRequest`."""
+        return plan(request, self._simulation(request), call_ids=call_ids)
+
+    def _simulation(self, request: ChatRequest) -> Simulation:
         """Nearer over farther: what came with the request, the model's name, the defaults."""
         suffix = request.model.partition(":")[2] if is_simulated(request.model) else ""
         return self._defaults.overlay(parse(suffix)).overlay(parse(request.simulation))

@@ -7,30 +7,47 @@ It uses the public interfaces of asyncio (`set_protocol`) and aiohttp (`StreamRe
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, cast
 
 import aiohttp
 
 from tokenfall.engines.watch import Watch
-from tokenfall.errors import TokenfallError, UpstreamBroken
-from tokenfall.events import Delta, Finished
-from tokenfall.ports import Hear
-from tokenfall.wire.openai import AnswerReader
+from tokenfall.errors import TokenfallError, UpstreamBroken, UpstreamMalformed, UpstreamReset, UpstreamTruncated
+from tokenfall.events import CallPart, Delta, Finished, Passed, Thought
+
+MAX_ANSWER_BYTES = 4_194_304
+"""So much text, in UTF-8, may an answer have: an upstream must not fill the memory."""
+
+
+class Reader(Protocol):
+    """Bytes of a stream to events, the last of them `Finished`. `broken` says why nothing more can be read, if so."""
+
+    broken: UpstreamBroken | None
+
+    def feed(self, data: bytes) -> Sequence[Any]:
+        """The events that `data` ends."""
+        ...
+
+
+HearAny = Callable[[Any], Awaitable[None] | None]
+"""`Hear` for whatever the reader tells."""
 
 
 class Tap(asyncio.Protocol):
     """One answer of an upstream, from its head on."""
 
-    def __init__(self, response: aiohttp.ClientResponse, hear: Hear, *, watch: Watch) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, reader: Reader, *, hear: HearAny, watch: Watch) -> None:
         connection = response.connection  # None when the whole answer has come already
         self._transport = None if connection is None else connection.transport
         inner = None if self._transport is None else self._transport.get_protocol()
         self._inner = cast("asyncio.Protocol | None", inner)
         self._content = response.content
-        self._reader = AnswerReader()
+        self._reader = reader
         self._hear = hear
         self._watch = watch
+        self._left_bytes = MAX_ANSWER_BYTES
+        self._half_closed = False
         self._full: Awaitable[None] | None = None
         self._end: Finished | TokenfallError | None = None
         self._wakeup: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -60,7 +77,16 @@ class Tap(asyncio.Protocol):
         if transport is not None and not transport.is_closing():
             transport.pause_reading()
         self._watch.blocked = True
-        await full
+        room = asyncio.ensure_future(full)
+        try:
+            while not room.done() and not isinstance(self._end, TokenfallError):
+                await asyncio.wait((room, self._wakeup), return_when=asyncio.FIRST_COMPLETED)
+                if self._wakeup.done():  # it said something that cannot be told yet, or broke
+                    self._wakeup = asyncio.get_running_loop().create_future()
+            if room.done():
+                room.result()
+        finally:
+            room.cancel()
         self._full = None
         self._watch.resume()
         if transport is not None and not transport.is_closing():
@@ -74,6 +100,7 @@ class Tap(asyncio.Protocol):
         self._take()
 
     def eof_received(self) -> bool | None:
+        self._half_closed = True
         kept_open = None if self._inner is None else self._inner.eof_received()
         self._take()
         return kept_open
@@ -81,8 +108,13 @@ class Tap(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._inner is not None:
             self._inner.connection_lost(exc)
-        self._take()
-        self._fail(UpstreamBroken("the connection to the upstream broke"))
+        broken: UpstreamBroken | None = None
+        if exc is not None:
+            broken = _reset()
+        elif not self._half_closed:  # aiohttp closed it itself: it could not read the framing
+            broken = UpstreamMalformed("the upstream's answer is not HTTP")
+        self._take(broken)
+        self._fail(broken or _reset())
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -94,8 +126,8 @@ class Tap(asyncio.Protocol):
 
     # What they say
 
-    def _take(self) -> None:
-        """Tell what has come."""
+    def _take(self, broken: UpstreamBroken | None = None) -> None:
+        """Tell what has come. `broken` is known to have ended the body, if anything is."""
         content = self._content
         if content.is_eof():
             self._leave()  # before aiohttp hands the connection to the next request
@@ -106,22 +138,30 @@ class Tap(asyncio.Protocol):
             if data:
                 self._tell(data)
             if content.at_eof():
-                self._fail(UpstreamBroken("the upstream's answer ended without its end"))
+                self._fail(broken or UpstreamTruncated("the upstream's answer ended without its end"))
         except TokenfallError as error:
             self._fail(error)
         except Exception:  # noqa: BLE001 - whatever aiohttp could not parse: its text is not ours to show
-            self._fail(UpstreamBroken("the connection to the upstream broke"))
+            self._fail(broken or _reset())
 
     def _tell(self, data: bytes) -> None:
         for event in self._reader.feed(data):
-            if isinstance(event, Delta):
-                self._watch.token()
-                full = self._hear(event)
-                if full is not None and self._full is None:
-                    self._full = full
-                    self._wake()
-            else:
+            if isinstance(event, Finished):
                 self._end = event
+                self._wake()
+                continue
+            if type(event) is Delta:
+                text = event.text
+                self._left_bytes -= len(text) if text.isascii() else len(text.encode())
+            else:
+                self._left_bytes -= _size(event)
+            if self._left_bytes < 0:
+                self._fail(UpstreamMalformed(f"the upstream's answer has more than {MAX_ANSWER_BYTES} bytes"))
+                return
+            self._watch.token()
+            full = self._hear(event)
+            if full is not None and self._full is None:
+                self._full = full
                 self._wake()
         if self._reader.broken is not None:
             self._fail(self._reader.broken)
@@ -140,3 +180,14 @@ class Tap(asyncio.Protocol):
         transport, self._transport = self._transport, None
         if transport is not None and self._inner is not None and not transport.is_closing():
             transport.set_protocol(self._inner)
+
+
+def _size(event: Thought | CallPart | Passed) -> int:
+    """Bytes of what an event says that is no text."""
+    if isinstance(event, Passed):
+        return len(event.data)
+    return len((event.arguments if isinstance(event, CallPart) else event.text).encode())
+
+
+def _reset() -> UpstreamReset:
+    return UpstreamReset("the connection to the upstream broke")

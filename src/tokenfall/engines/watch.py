@@ -5,12 +5,17 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from tokenfall.deadlines import Deadlined
-from tokenfall.errors import UpstreamTimeout
+from tokenfall.errors import (
+    UpstreamFirstTokenTimeout,
+    UpstreamNextTokenTimeout,
+    UpstreamTimeout,
+    UpstreamTotalTimeout,
+)
 from tokenfall.ports import Wheel
 
 
 class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
-    """Seconds; each runs from the end of the phase before, the last from the start."""
+    """Seconds. The first token and the total run from the request, retries included; a next token from the last."""
 
     connect_s: float = 5.0
     first_token_s: float = 30.0
@@ -19,7 +24,9 @@ class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
 
 
 class Watch(Deadlined):
-    """Watches one answer from its head to its end, and calls `late` once when a deadline passes.
+    """Watches an answer from its head to its end, and calls `late` once when a deadline passes.
+
+    Tries of one request share a watch, for they share its time.
 
     Only a token is progress, a comment or an empty chunk is not. Time in which nobody reads, because the client is
     slow, is not the upstream's. A token costs one attribute; the wheel looks at it when a deadline may have passed.
@@ -66,9 +73,23 @@ class Watch(Deadlined):
         if now < self._due_s() or (self.blocked and now < self._ends_s):
             self.set_deadline(min(max(self._due_s(), now + self._next_token_s), self._ends_s))
         elif self.late is not None:
-            begun = "go on" if self.last_token_s else "begin to answer"
-            what = "end" if now >= self._ends_s else begun
-            self.late(UpstreamTimeout(f"the upstream did not {what} in time"))
+            self.late(self.error())
+
+    def begins_in_s(self) -> float:
+        """What is left for the first token to come."""
+        return min(self._first_s, self._ends_s) - self._wheel.now()
+
+    def ends_in_s(self) -> float:
+        """How long the whole may still take."""
+        return self._ends_s - self._wheel.now()
+
+    def error(self) -> UpstreamTimeout:
+        """The deadline that passes first, or has passed."""
+        if self.blocked or self._due_s() == self._ends_s:
+            return UpstreamTotalTimeout("the upstream did not end in time")
+        if self.last_token_s:
+            return UpstreamNextTokenTimeout("the upstream did not go on in time")
+        return UpstreamFirstTokenTimeout("the upstream did not begin to answer in time")
 
     def _due_s(self) -> float:
         token_s = self.last_token_s + self._next_token_s if self.last_token_s else self._first_s

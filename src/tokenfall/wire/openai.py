@@ -4,15 +4,17 @@ Source: the OpenAI API reference, "Create chat completion" and "The chat complet
 `x_groq.usage` as its reference gives it.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from tokenfall.errors import UpstreamBroken
-from tokenfall.events import Delta, Event, Finished, FinishReason, Usage
-from tokenfall.messages import ChatRequest
+from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamStreamError
+from tokenfall.events import CallPart, Delta, Event, Finished, FinishReason, Passed, Said, Thought, Usage
+from tokenfall.messages import ChatRequest, Message
 from tokenfall.wire import sse
+from tokenfall.wire.dialect import UNBOUNDED
 
 DONE = b"[DONE]"
 
@@ -25,12 +27,34 @@ _REASONS: dict[str, FinishReason] = {
 }
 
 
+class _CalledFunction(Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _CallPart(Struct):
+    index: int = 0
+    id: str | None = None
+    function: _CalledFunction = msgspec.field(default_factory=_CalledFunction)
+
+
 class _Delta(Struct, gc=False):
     content: str | None = None
 
 
+class _RichDelta(_Delta):
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_CallPart] | None = None
+
+
 class _Choice(Struct, gc=False):
     delta: _Delta = msgspec.field(default_factory=_Delta)
+    finish_reason: str | None = None
+
+
+class _RichChoice(Struct):
+    delta: _RichDelta = msgspec.field(default_factory=_RichDelta)
     finish_reason: str | None = None
 
 
@@ -53,32 +77,105 @@ class Chunk(Struct):
     error: Any = None
 
 
+class RichChunk(Struct):
+    """A chunk with what it says besides text."""
+
+    choices: list[_RichChoice] = []
+    model: str = ""
+    usage: _Usage | None = None
+    x_groq: _Groq | None = None
+    error: Any = None
+
+
 _decoder = msgspec.json.Decoder(Chunk)
+_rich_decoder = msgspec.json.Decoder(RichChunk)
 
 
 def encode_request(request: ChatRequest) -> bytes:
     """The body of a streaming chat completion that asks for usage too."""
     body: dict[str, Any] = {
         "model": request.model,
-        "messages": request.messages,
+        "messages": [_message(message) for message in request.messages],
         "stream": True,
         "stream_options": {"include_usage": True},
-        "max_tokens": request.max_tokens,
     }
-    if request.temperature is not None:
-        body["temperature"] = request.temperature
+    if request.max_tokens < UNBOUNDED:
+        body["max_tokens"] = request.max_tokens
+    optional = {
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": request.stop or None,
+        "response_format": _response_format(request),
+        "reasoning_effort": "medium" if request.reasoning else None,
+    }
+    body |= {name: value for name, value in optional.items() if value is not None}
+    if request.tools:
+        body |= _tools(request)
     return msgspec.json.encode(body)
 
 
+def _message(message: Message) -> Message | dict[str, Any]:
+    if not (message.tool_calls or message.tool_call_id or message.images):
+        return message
+    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        images = [{"type": "image_url", "image_url": {"url": url}} for url in message.images]
+        told["content"] = [{"type": "text", "text": message.content}, *images] if message.content else images
+    if message.tool_calls:
+        told["content"] = message.content or None
+        told["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        told["tool_call_id"] = message.tool_call_id
+    return told
+
+
+def _response_format(request: ChatRequest) -> dict[str, Any] | None:
+    if request.schema is not None:
+        named = {"name": request.schema_name or "answer", "schema": request.schema, "strict": True}
+        return {"type": "json_schema", "json_schema": named}
+    return {"type": "json_object"} if request.json_object else None
+
+
+def _tools(request: ChatRequest) -> dict[str, Any]:
+    choice: Any = request.tool_choice
+    if choice not in ("auto", "none", "required"):
+        choice = {"type": "function", "function": {"name": choice}}
+    functions = [
+        {"name": tool.name, "description": tool.description, "parameters": tool.parameters or {"type": "object"}}
+        for tool in request.tools
+    ]
+    told: dict[str, Any] = {"tools": [{"type": "function", "function": each} for each in functions]}
+    told["tool_choice"] = choice
+    if not request.parallel_tool_calls:
+        told["parallel_tool_calls"] = False
+    return told
+
+
+C = TypeVar("C", Chunk, RichChunk)
+
+
 def decode_chunk(data: bytes) -> Chunk:
-    """One event's data. Raises `UpstreamBroken` when it is no chunk or an error inside the stream."""
+    """One event's data. Raises `UpstreamMalformed` for what is no chunk, `UpstreamStreamError` for an error."""
+    return _decoded(_decoder, data)
+
+
+def _decoded(decoder: "msgspec.json.Decoder[C]", data: bytes) -> C:
     try:
-        chunk = _decoder.decode(data)
+        chunk = decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamBroken("the upstream sent an event that is no chunk of its format") from None
+        raise UpstreamMalformed("the upstream sent an event that is no chunk of its format") from None
     if chunk.error is not None:
-        raise UpstreamBroken(f"the upstream broke off: {error_message(chunk.error)}")
+        raise stream_error(error_message(chunk.error))
     return chunk
+
+
+def stream_error(message: str) -> UpstreamStreamError:
+    """What a provider said, in place of an answer or in the midst of one; `message` may be empty."""
+    return UpstreamStreamError(f"the upstream broke off: {message}" if message else "the upstream broke off")
 
 
 class AnswerReader:
@@ -109,10 +206,75 @@ class AnswerReader:
                         self._reason = finish_reason(choice.finish_reason)
                     if choice.delta.content:
                         events.append(Delta(choice.delta.content))
-                self._model = chunk.model or self._model
-                usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage)
-                if usage:
-                    self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+                self._note(chunk)
+        except UpstreamBroken as error:
+            self.broken = error
+        return events
+
+    def _note(self, chunk: Chunk | RichChunk) -> None:
+        self._model = chunk.model or self._model
+        usage = chunk.usage or (chunk.x_groq and chunk.x_groq.usage)
+        if usage:
+            self._usage = Usage(usage.prompt_tokens, usage.completion_tokens)
+
+
+class RichReader(AnswerReader):
+    """Tells thoughts and tool calls too."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> list[Said | Finished]:  # type: ignore[override] # it tells more
+        events: list[Said | Finished] = []
+        try:
+            for payload in self._decoder.feed(data):
+                if payload == DONE:
+                    events.append(Finished(self._reason, self._model, self._usage))
+                    break
+                chunk = _decoded(_rich_decoder, payload)
+                if chunk.choices:
+                    choice = chunk.choices[0]
+                    if choice.finish_reason is not None:
+                        self._reason = finish_reason(choice.finish_reason)
+                    events += _said(choice.delta)
+                self._note(chunk)
+        except UpstreamBroken as error:
+            self.broken = error
+        return events
+
+
+def _said(delta: _RichDelta) -> list[Said]:
+    said: list[Said] = []
+    thought = delta.reasoning_content or delta.reasoning
+    if thought:
+        said.append(Thought(thought))
+    if delta.content:
+        said.append(Delta(delta.content))
+    for part in delta.tool_calls or ():
+        function = part.function
+        said.append(CallPart(part.index, part.id or "", function.name or "", function.arguments or ""))
+    return said
+
+
+class PassingReader:
+    """Events as they are, for who speaks the provider's own dialect. `ends` says which is the stream's genuine end.
+
+    The end is told too, and then `Finished`; what follows it is dropped.
+    """
+
+    def __init__(self, ends: Callable[[bytes], bool]) -> None:
+        self._decoder = sse.SSEDecoder()
+        self._ends = ends
+        self.broken: UpstreamBroken | None = None
+
+    def feed(self, data: bytes) -> list[Passed | Finished]:
+        """The events that `data` ends."""
+        events: list[Passed | Finished] = []
+        try:
+            for payload in self._decoder.feed(data):
+                events.append(Passed(payload))
+                if self._ends(payload):
+                    events.append(Finished("stop", ""))
+                    break
         except UpstreamBroken as error:
             self.broken = error
         return events
@@ -130,6 +292,17 @@ def error_body_message(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return error_message(document.get("error", document)) if isinstance(document, dict) else ""
+
+
+def error_body_param(body: bytes) -> str | None:
+    """The field at fault that the body of an error answer names, None where it names none."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    error = document.get("error") if isinstance(document, dict) else None
+    param = error.get("param") if isinstance(error, dict) else None
+    return param[:100] if isinstance(param, str) else None
 
 
 def error_message(error: object) -> str:

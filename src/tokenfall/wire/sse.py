@@ -5,7 +5,7 @@ Source: WHATWG HTML, section 9.2. Frames are `data: ...` in one line, LF only, a
 
 import re
 
-from tokenfall.errors import UpstreamBroken
+from tokenfall.errors import UpstreamMalformed
 
 CONTENT_TYPE = "text/event-stream"
 PING = b": ping\n\n"
@@ -29,7 +29,7 @@ class SSEDecoder:
     """Cuts a byte stream into events and yields their data, however the reads cut it.
 
     Event names, ids and comments are dropped: no provider says anything in them that its data does not say. A line, or
-    an event's lines together, of more than `max_bytes` raises `UpstreamBroken`; an unfinished event at the end is
+    an event's lines together, of more than `max_bytes` raises `UpstreamMalformed`; an unfinished event at the end is
     dropped, as the standard says.
     """
 
@@ -94,8 +94,8 @@ class SSEDecoder:
                 self._data_bytes = 0
         return events
 
-    def _too_long(self) -> UpstreamBroken:
-        return UpstreamBroken(f"an event of the upstream has more than {self._max_bytes} bytes")
+    def _too_long(self) -> UpstreamMalformed:
+        return UpstreamMalformed(f"an event of the upstream has more than {self._max_bytes} bytes")
 
 
 def _split(text: bytes) -> list[bytes]:

@@ -3,13 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.engines import answers
-from tokenfall.engines.answers import MAX_RETRY_AFTER_S, refusal, retry_after_s
+from tokenfall.engines.answers import MAX_RETRY_AFTER_S, is_encoded, is_event_stream, no_stream, refusal, retry_after_s
 from tokenfall.errors import (
+    UpstreamBroken,
     UpstreamError,
+    UpstreamFailed,
     UpstreamKeyRefused,
+    UpstreamMalformed,
     UpstreamRateLimited,
     UpstreamRefused,
-    UpstreamUnreachable,
+    UpstreamStreamError,
 )
 
 BODY = b'{"error":{"message":"their own words"}}'
@@ -25,9 +28,10 @@ BODY = b'{"error":{"message":"their own words"}}'
         (404, UpstreamRefused),
         (413, UpstreamRefused),
         (422, UpstreamRefused),
-        (500, UpstreamUnreachable),
-        (503, UpstreamUnreachable),
-        (529, UpstreamUnreachable),
+        (500, UpstreamFailed),
+        (501, UpstreamFailed),
+        (503, UpstreamFailed),
+        (529, UpstreamFailed),
         (302, UpstreamError),
         (418, UpstreamError),
     ],
@@ -37,6 +41,7 @@ def test_a_refusal_says_whose_fault_it_is(status: int, kind: type[UpstreamError]
 
     assert type(error) is kind
     assert ("their own words" in error.message) is (kind is UpstreamRefused)
+    assert (str(status) in error.message) is (kind in {UpstreamFailed, UpstreamError})
 
 
 @pytest.mark.parametrize(("status", "wait_s"), [(429, 7.0), (503, 7.0), (400, None), (401, None), (418, None)])
@@ -87,3 +92,42 @@ def test_junk_is_no_wait(text: str) -> None:
     seconds = retry_after_s(text)
 
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
+
+
+@pytest.mark.parametrize(
+    ("content_type", "streams"),
+    [
+        (None, True),
+        ("text/event-stream", True),
+        ("Text/Event-Stream ; charset=utf-8", True),
+        ("text/event-streams", False),
+        ("text/html; charset=utf-8", False),
+        ("application/json", False),
+        ("text/plain", False),
+        ("", False),
+    ],
+)
+def test_what_can_be_a_stream(content_type: str | None, streams: bool) -> None:
+    assert is_event_stream(content_type) is streams
+
+
+@pytest.mark.parametrize(
+    ("content_encoding", "encoded"), [(None, False), ("", False), (" Identity", False), ("gzip", True), ("br", True)]
+)
+def test_what_is_compressed(content_encoding: str | None, encoded: bool) -> None:
+    assert is_encoded(content_encoding) is encoded
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (BODY, UpstreamStreamError, "the upstream broke off: their own words"),
+        (b'{"choices":[]}', UpstreamMalformed, "the upstream did not answer with a stream"),
+        (b"<html>secret", UpstreamMalformed, "the upstream did not answer with a stream"),
+        (b"", UpstreamMalformed, "the upstream did not answer with a stream"),
+    ],
+)
+def test_a_200_that_is_no_stream(body: bytes, kind: type[UpstreamBroken], message: str) -> None:
+    error = no_stream(body)
+
+    assert (type(error), error.message) == (kind, message)

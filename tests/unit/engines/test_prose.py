@@ -1,6 +1,7 @@
 import pytest
 
-from tokenfall.engines.prose import PARAGRAPH, WORDS, count_tokens, tokens
+from tokenfall.engines.prose import PARAGRAPH, WORDS, tokens
+from tokenfall.engines.tokens import count_tokens
 
 
 def test_the_tokens_of_the_paragraph_are_the_paragraph() -> None:
@@ -19,8 +20,3 @@ def test_the_paragraph_repeats() -> None:
     said = list(tokens(len(WORDS) + 1))
 
     assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")
-
-
-@pytest.mark.parametrize(("text", "count"), [("", 0), (" \n", 0), ("a", 1), (" a\n b\t", 2)])
-def test_words_are_counted(text: str, count: int) -> None:
-    assert count_tokens(text) == count

@@ -7,10 +7,17 @@ import aiohttp
 import pytest
 from aiohttp.base_protocol import BaseProtocol
 
-from tokenfall.engines.tap import Tap
+from tokenfall.engines.tap import MAX_ANSWER_BYTES, Tap
 from tokenfall.engines.watch import UpstreamTimeouts, Watch
-from tokenfall.errors import UpstreamBroken, UpstreamTimeout
+from tokenfall.errors import (
+    UpstreamFirstTokenTimeout,
+    UpstreamMalformed,
+    UpstreamReset,
+    UpstreamTotalTimeout,
+    UpstreamTruncated,
+)
 from tokenfall.events import Delta, Finished
+from tokenfall.wire.openai import AnswerReader
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.transports import settle
@@ -81,7 +88,7 @@ class Relay:
         self.full: asyncio.Future[None] | None = None
         self.wheel = FakeWheel()
         watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
-        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), self._hear, watch=watch)
+        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), AnswerReader(), hear=self._hear, watch=watch)
         self.answer = asyncio.ensure_future(self.tap.answer())
 
     def _hear(self, delta: Delta) -> Awaitable[None] | None:
@@ -122,11 +129,39 @@ async def test_an_answer_that_has_come_whole_already(relay: Relay) -> None:
     assert whole.heard == ["Be", "cause"]
 
 
-@pytest.mark.parametrize("end", [lambda relay: relay.tap.eof_received(), lambda relay: relay.tap.connection_lost(None)])
-async def test_an_answer_without_its_end_is_broken(relay: Relay, end: Callable[[Relay], object]) -> None:
+def ends_in_order(relay: Relay) -> None:
+    relay.tap.eof_received()
+
+
+def is_cut_in_order(relay: Relay) -> None:
+    relay.tap._half_closed = True
+    relay.tap.connection_lost(None)
+
+
+def is_reset(relay: Relay) -> None:
+    relay.connection.content.feed_eof()  # as aiohttp ends a body that only the connection ends
+    relay.tap.connection_lost(ConnectionResetError())
+
+
+def is_given_up_by_aiohttp(relay: Relay) -> None:
+    relay.tap.connection_lost(None)
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [
+        (ends_in_order, UpstreamTruncated),
+        (is_cut_in_order, UpstreamReset),
+        (is_reset, UpstreamReset),
+        (is_given_up_by_aiohttp, UpstreamMalformed),
+    ],
+)
+async def test_an_answer_without_its_end_is_broken(
+    relay: Relay, end: Callable[[Relay], None], kind: type[Exception]
+) -> None:
     relay.tap.data_received(said("Be"))
     end(relay)
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(kind):
         await relay.answer
 
     assert relay.heard == ["Be"]
@@ -134,20 +169,20 @@ async def test_an_answer_without_its_end_is_broken(relay: Relay, end: Callable[[
 
 async def test_what_is_no_stream_is_broken(relay: Relay) -> None:
     relay.tap.data_received(b"data: junk\n\n")
-    with pytest.raises(UpstreamBroken, match="no chunk of its format"):
+    with pytest.raises(UpstreamMalformed, match="no chunk of its format"):
         await relay.answer
 
 
 async def test_what_aiohttp_cannot_read_is_broken_and_not_shown(relay: Relay) -> None:
     relay.connection.content.set_exception(aiohttp.ClientPayloadError("s3cret"))
     relay.tap.data_received(b"")
-    with pytest.raises(UpstreamBroken, match=r"^the connection to the upstream broke$"):
+    with pytest.raises(UpstreamReset, match=r"^the connection to the upstream broke$"):
         await relay.answer
 
 
 async def test_what_was_said_before_a_break_in_the_same_read_is_heard(relay: Relay) -> None:
     relay.tap.data_received(said("Be") + b"data: junk\n\n")
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(UpstreamMalformed):
         await relay.answer
 
     assert relay.heard == ["Be"]
@@ -155,7 +190,7 @@ async def test_what_was_said_before_a_break_in_the_same_read_is_heard(relay: Rel
 
 async def test_silence_is_too_late(relay: Relay) -> None:
     relay.wheel.advance(31.0)
-    with pytest.raises(UpstreamTimeout, match="did not begin to answer"):
+    with pytest.raises(UpstreamFirstTokenTimeout, match="did not begin to answer"):
         await relay.answer
 
 
@@ -188,7 +223,57 @@ async def test_aiohttp_hears_all_that_happens_to_its_connection(relay: Relay) ->
     paused = inner._paused
     relay.tap.resume_writing()
     assert (paused, inner._paused) == (True, False)
-    relay.tap.connection_lost(None)
+    relay.tap.connection_lost(ConnectionResetError())
     assert inner.lost
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(UpstreamReset):
         await relay.answer
+
+
+async def test_all_time_is_over_also_while_the_listener_is_full(relay: Relay) -> None:
+    relay.full = full = asyncio.get_running_loop().create_future()
+    await relay.comes(said("Be"))
+    relay.wheel.advance(299.0)
+    await settle()
+    assert not relay.answer.done()
+    relay.wheel.advance(1.5)
+    await settle()
+    assert relay.answer.done(), "nobody waits for a client that reads nothing any more"
+    with pytest.raises(UpstreamTotalTimeout):
+        await relay.answer
+    assert full.cancelled()
+
+
+async def test_the_genuine_end_still_waits_for_room(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    await relay.comes(said("Be"))
+    await relay.comes(said("cause") + DONE)
+    assert not relay.answer.done()
+    relay.full.set_result(None)
+    await settle()
+
+    assert await relay.answer == Finished("stop", "")
+    assert relay.heard == ["Be", "cause"]
+
+
+async def test_who_is_cancelled_while_the_listener_is_full_waits_for_nothing(relay: Relay) -> None:
+    relay.full = full = asyncio.get_running_loop().create_future()
+    await relay.comes(said("Be"))
+    relay.answer.cancel()
+    await settle()
+
+    assert relay.answer.cancelled()
+    assert full.cancelled()
+
+
+@pytest.mark.parametrize("text", ["x", "é", "🙂"])
+async def test_an_answer_may_not_be_larger_than_its_limit(relay: Relay, text: str) -> None:
+    piece = text * (MAX_ANSWER_BYTES // 1_024 // len(text.encode()))
+    for _ in range(1_024):
+        relay.tap.data_received(said(piece))
+    assert len("".join(relay.heard).encode()) == MAX_ANSWER_BYTES
+    assert not relay.answer.done()
+    relay.tap.data_received(said("x") + DONE)
+    with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
+        await relay.answer
+
+    assert len(relay.heard) == 1_024, "what is too much is not told"

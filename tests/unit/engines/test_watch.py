@@ -2,6 +2,7 @@ import pytest
 
 from tokenfall.deadlines import COARSE_A_SECOND
 from tokenfall.engines.watch import UpstreamTimeouts, Watch
+from tokenfall.errors import UpstreamTimeout
 
 from tests.doubles.clocks import FakeWheel
 
@@ -15,8 +16,13 @@ class Watched:
     def __init__(self) -> None:
         self.wheel = FakeWheel(1000.0)
         self.said: list[str] = []
+        self.codes: list[str] = []
         self.watch = Watch(self.wheel, TIMEOUTS, started_s=1000.0)
-        self.watch.start(lambda error: self.said.append(error.message))
+        self.watch.start(self._late)
+
+    def _late(self, error: UpstreamTimeout) -> None:
+        self.said.append(error.message)
+        self.codes.append(error.code)
 
     def token(self) -> None:
         self.watch.token()
@@ -37,6 +43,7 @@ def silence_ends_at(watched: Watched, until_s: float) -> float:
 def test_a_first_token_that_does_not_come(watched: Watched) -> None:
     assert silence_ends_at(watched, 200) == pytest.approx(30.0, abs=COARSE_S)
     assert watched.said == ["the upstream did not begin to answer in time"]
+    assert watched.codes == ["upstream_first_token_timeout"]
 
 
 def test_the_time_to_the_first_token_runs_from_the_request() -> None:
@@ -57,6 +64,7 @@ def test_a_next_token_that_does_not_come(watched: Watched, token_s: float) -> No
 
     assert silence_ends_at(watched, 200) == pytest.approx(token_s + 15.0, abs=2 * COARSE_S)
     assert watched.said == ["the upstream did not go on in time"]
+    assert watched.codes == ["upstream_next_token_timeout"]
 
 
 def test_tokens_in_time_are_left_alone_until_all_time_is_over(watched: Watched) -> None:
@@ -66,6 +74,7 @@ def test_tokens_in_time_are_left_alone_until_all_time_is_over(watched: Watched) 
     assert watched.said == []
     assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
     assert watched.said == ["the upstream did not end in time"]
+    assert watched.codes == ["upstream_total_timeout"]
 
 
 def test_a_client_that_blocks_is_not_the_upstreams_fault(watched: Watched) -> None:
@@ -84,6 +93,7 @@ def test_after_a_client_blocked_the_next_token_has_its_whole_time(watched: Watch
 
     assert silence_ends_at(watched, 200) == pytest.approx(55.0, abs=2 * COARSE_S)
     assert watched.said == ["the upstream did not go on in time"]
+    assert watched.codes == ["upstream_next_token_timeout"]
 
 
 def test_all_time_is_over_also_while_a_client_blocks(watched: Watched) -> None:
@@ -92,6 +102,7 @@ def test_all_time_is_over_also_while_a_client_blocks(watched: Watched) -> None:
 
     assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
     assert watched.said == ["the upstream did not end in time"]
+    assert watched.codes == ["upstream_total_timeout"]
 
 
 def test_a_stopped_watch_says_nothing_and_holds_nothing(watched: Watched) -> None:
@@ -105,3 +116,15 @@ def test_it_speaks_once(watched: Watched) -> None:
     watched.wheel.advance(500.0)
 
     assert len(watched.said) == 1
+
+
+@pytest.mark.parametrize(
+    ("total_s", "left_s", "code"),
+    [(100.0, 30.0, "upstream_first_token_timeout"), (20.0, 20.0, "upstream_total_timeout")],
+)
+def test_what_is_left_for_the_first_token(total_s: float, left_s: float, code: str) -> None:
+    timeouts = UpstreamTimeouts(first_token_s=30.0, total_s=total_s)
+    watch = Watch(FakeWheel(1007.0), timeouts, started_s=1000.0)
+
+    assert watch.begins_in_s() == left_s - 7.0
+    assert watch.error().code == code

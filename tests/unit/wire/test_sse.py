@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokenfall.errors import UpstreamBroken
+from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire import sse
 from tokenfall.wire.sse import SSEDecoder
 
@@ -122,26 +122,26 @@ def test_a_line_at_the_limit_passes(feed: Cut) -> None:
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_an_event_over_the_limit_is_refused(feed: Cut) -> None:
-    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+    with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data: " + b"x" * 101 + b"\n\n"), 100)
 
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_many_lines_of_one_event_are_refused_together(feed: Cut) -> None:
-    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+    with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data: 0123456789\n" * 11), 100)
 
 
 @pytest.mark.parametrize("feed", WAYS)
 def test_empty_lines_of_one_event_cost_something_too(feed: Cut) -> None:
-    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+    with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data:\n" * 1_000), 100)
 
 
 def test_a_line_that_never_ends_is_refused() -> None:
     decoder = SSEDecoder(100)
     decoder.feed(b"data: " + b"x" * 94)
-    with pytest.raises(UpstreamBroken, match="more than 100 bytes"):
+    with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoder.feed(b"x")
 
 
@@ -150,5 +150,5 @@ def test_events_are_counted_each_for_itself() -> None:
 
 
 def test_a_comment_that_never_ends_is_refused() -> None:
-    with pytest.raises(UpstreamBroken):
+    with pytest.raises(UpstreamMalformed):
         decoded([b":" * 60, b":" * 60], 100)

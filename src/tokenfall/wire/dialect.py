@@ -1,0 +1,179 @@
+"""What every provider's dialect gives: one shape for six of them. Pure.
+
+A dialect is a `Dialect`: functions that read its request and write its answers. `tokenfall.wire.dialects` has the table
+of them. Callers: `tokenfall.api.providers`, which knows none of them by name.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Finished, FinishReason
+from tokenfall.messages import ChatRequest, ToolCall
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A request of any dialect.
+
+    `input` is what only its own dialect reads back: fields that shape the answer but not what is said
+    (`stream_options`, `logprobs`). `max_tokens` of `request` is `UNBOUNDED` where the caller did not bound the answer.
+    """
+
+    request: ChatRequest
+    stream: bool
+    input: Any = None
+
+
+UNBOUNDED = 2**31
+
+
+class Identity(Struct, frozen=True):
+    """What names one answer. `number` is 24 hexadecimal digits, to which a dialect puts its own prefix.
+
+    `created_s` is Unix time; `model` is the model as the caller wrote it. `prompt_tokens` is what the request counts,
+    0 where that is only known at the end.
+    """
+
+    number: str
+    created_s: float
+    model: str
+    prompt_tokens: int = 0
+
+
+class Section(Struct, frozen=True):
+    """A stretch of one kind within an answer: text, thoughts, or one tool call. `choice` counts answers from 0."""
+
+    kind: Literal["text", "thought", "call"]
+    choice: int = 0
+    call: ToolCall | None = None
+    """Of a call: its id and name; `arguments` is empty, they are what the section's tokens say."""
+    index: int = 0
+    """Of a call: which of this answer's calls, from 0."""
+
+
+class Timing(Struct, frozen=True):
+    """How long an answer took, in seconds, for dialects that say so."""
+
+    total_s: float = 0.0
+    first_token_s: float = 0.0
+
+
+class Encoder(Protocol):
+    """Writes one streamed answer.
+
+    It is asked in this order: for each section `open`, then its tokens; for each choice `finish`; at last `end`. An
+    answer that breaks ends with the dialect's `broken` instead, at any time.
+    """
+
+    def open(self, section: Section) -> bytes:
+        """The frames that end the section before and begin this one; b"" where there are none."""
+        ...
+
+    def affixes(self) -> tuple[bytes, bytes] | None:
+        """What stands before and after the JSON string of a token of the open section: a frame is these and that.
+
+        None where a token's frame must be written by `token`.
+        """
+        ...
+
+    def token(self, text: str) -> bytes:
+        """The frame of a token of the open section; b"" where the dialect says nothing until `finish`."""
+        ...
+
+    def finish(self, choice: int, reason: FinishReason) -> bytes:
+        """The frames that end one choice; b"" where there are none."""
+        ...
+
+    def end(self, finished: Finished, timing: Timing) -> bytes:
+        """The frames that end the whole, usage among them. Never empty."""
+        ...
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """One whole answer. `tokens` is `text` in its tokens, for dialects that tell of each (`logprobs`)."""
+
+    text: str
+    reason: FinishReason
+    thought: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    tokens: Sequence[str] = ()
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A whole answer: one choice, or as many as `n` asked for."""
+
+    identity: Identity
+    choices: Sequence[Choice]
+    finished: Finished
+    timing: Timing
+
+
+class Fault(Struct, frozen=True, kw_only=True):
+    """Why there is no answer. `code` is one of `tokenfall.errors`, `status` HTTP's, `param` the field at fault."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    request_id: str = ""
+    retry_after_s: float | None = None
+
+
+class Allowance(Struct, frozen=True):
+    """What a rate limit leaves a caller: of `limit` requests at once `remaining`, all of them again in `reset_s`."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+    now_s: float
+    """Unix time."""
+
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def no_headers(_: Allowance) -> Headers:
+    """Of a dialect that says nothing of its limits."""
+    return ()
+
+
+class Dialect(Struct, frozen=True, kw_only=True):
+    """One dialect's functions. `decode` raises `InvalidRequest` with the field at fault as its `param`.
+
+    `comment` is the stream's heartbeat, b"" where the format has none. `error` is the body of an answer that is none,
+    `broken` the last frame of a stream that breaks.
+    """
+
+    name: str
+    stream_type: str
+    comment: bytes
+    decode: Callable[[bytes], Asked]
+    encoder: Callable[[Asked, Identity], Encoder]
+    whole: Callable[[Asked, Answer], bytes]
+    error: Callable[[Fault], bytes]
+    broken: Callable[[Fault], bytes]
+    limits: Callable[[Allowance], Headers] = no_headers
+
+
+T = TypeVar("T")
+
+
+def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """The body of a request by msgspec's decoder. Raises `InvalidRequest` naming the field and what it takes."""
+    try:
+        return decoder.decode(body)
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        text, _, path = str(error).partition(" - at `$")
+        param = path.removesuffix("`").removeprefix(".") or _missing(text)
+        raise InvalidRequest(f"{param or 'the body'}: {text}", param=param or None) from None
+
+
+def _missing(text: str) -> str:
+    """The field that `text` says is missing."""
+    _, separator, rest = text.partition("missing required field `")
+    return rest.rstrip("`") if separator else ""

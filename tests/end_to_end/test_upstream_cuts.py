@@ -1,0 +1,239 @@
+"""An upstream's recorded answer cut at each of its bytes: nothing that is not whole is ever taken for whole. (U3)"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tokenfall.engines.upstream import UpstreamEngine
+from tokenfall.engines.watch import UpstreamTimeouts
+from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics import Metrics
+from tokenfall.pacing.ticker import Ticker
+
+from tests.end_to_end.chatting import DONE as CHAT_DONE
+from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.client import fetch
+from tests.end_to_end.in_process import descriptors, eventually, running
+from tests.end_to_end.upstream import DONE, Exchange, Upstream, event, scripted
+
+TOKENS = ("Hé", "llo ", "🙂", "\n")
+STREAM = (
+    b": hi\n\n"
+    + b"".join(
+        event(json.dumps({"choices": [{"delta": {"content": text}}]}, ensure_ascii=False).encode()) for text in TOKENS
+    )
+    + event(b'{"model":"up-1","choices":[{"delta":{},"finish_reason":"length"}]}')
+    + event(b'{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}')
+    + DONE
+)
+END = Finished("length", "up-1", Usage(3, 4))
+# Each connection is closed: one that serves again would meet the next request just when it is closed.
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
+BEFORE_THE_FIRST_TOKEN: set[type[TokenfallError]] = {UpstreamUnreachable, UpstreamReset, UpstreamTruncated}
+
+
+class Recorded:
+    """An answer as bytes, and how much of the stream is in each beginning of it."""
+
+    def __init__(self, head: bytes, body: Iterable[tuple[bytes, bool]]) -> None:
+        self.head = head
+        self.data = head
+        self._payload: list[int] = []  # for each byte of the body: how many of the stream's bytes came with it
+        seen = 0
+        for piece, of_stream in body:
+            self.data += piece
+            for _ in piece:
+                seen += of_stream
+                self._payload.append(seen)
+
+    def stream(self, size: int) -> bytes:
+        """What of the stream has come with `size` bytes of the answer."""
+        at = size - len(self.head)
+        return STREAM[: self._payload[at - 1]] if at > 0 else b""
+
+    def texts(self, size: int) -> list[str]:
+        """The tokens that are whole in `size` bytes of the answer."""
+        return list(TOKENS[: max(self.stream(size).count(b"\n\n") - 1, 0)])
+
+    def whole(self, size: int) -> bool:
+        return self.stream(size) == STREAM
+
+
+def chunked() -> Recorded:
+    """In chunks that split characters, lines and events."""
+
+    def body() -> Iterable[tuple[bytes, bool]]:
+        for at in range(0, len(STREAM), 97):
+            piece = STREAM[at : at + 97]
+            yield from ((b"%x\r\n" % len(piece), False), (piece, True), (b"\r\n", False))
+        yield (b"0\r\n\r\n", False)
+
+    return Recorded(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", body())
+
+
+def until_closed() -> Recorded:
+    """As HTTP/1.0 does it: only the end of the connection ends the body."""
+    return Recorded(HEAD + b"\r\n", [(STREAM, True)])
+
+
+FORMS = {"chunked": chunked(), "until closed": until_closed()}
+
+
+class Cutting:
+    """Plays what the model's name says: `fin:120` ends after 120 bytes, `packets:120` only pauses there."""
+
+    def __init__(self, recorded: Recorded) -> None:
+        self._data = recorded.data
+        self._recorded = recorded
+        self.heard: dict[str, list[str]] = {}
+
+    async def __call__(self, exchange: Exchange) -> None:
+        name = exchange.body["model"]
+        how, _, size_text = name.partition(":")
+        size = int(size_text)
+        await exchange.write(self._data[:size])
+        if how == "packets":
+            await asyncio.sleep(0.001)
+            await exchange.write(self._data[size:])
+        elif how == "rst":
+            # A reset may overtake what is under way: let it be heard first.
+            heard = self.heard.setdefault(name, [])
+            expected = self._recorded.texts(size)
+            await eventually(lambda: heard == expected, lambda: (name, heard, expected))
+            await asyncio.sleep(0.001)
+            exchange.reset()
+        exchange.writer.close()
+
+
+@asynccontextmanager
+async def cutting(recorded: Recorded) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
+    """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
+    tasks = asyncio.all_tasks()
+    async with scripted() as upstream:
+        script = upstream.script = Cutting(recorded)
+        metrics = Metrics()
+        ticker = Ticker(asyncio.get_running_loop(), metrics.ticker_late_s)
+        engine = UpstreamEngine(upstream.url, None, timeouts=UpstreamTimeouts(), wheel=ticker, metrics=metrics)
+        before = descriptors()
+        yield engine, script
+        await rested(upstream, before)
+        assert sum(map(len, ticker._slots.values())) == 0
+        await engine.close()
+        ticker.close()
+    await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
+
+
+async def rested(upstream: Upstream, before: int) -> None:
+    await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+
+
+async def each(sizes: Iterable[int], case: Callable[[int], object]) -> int:
+    """Run a case a size, sixteen at a time; how many there were."""
+    left = list(sizes)
+    count = len(left)
+
+    async def work() -> None:
+        while left:
+            await case(left.pop())  # type: ignore[misc]
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(16):
+            group.create_task(work())
+    return count
+
+
+def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[TokenfallError]]:
+    """What may be said of a cut."""
+    if size < len(recorded.head):
+        return {UpstreamUnreachable}
+    in_order = how == "fin" and recorded is FORMS["until closed"]
+    if how == "rst" and not recorded.texts(size):
+        return BEFORE_THE_FIRST_TOKEN  # it may come before anybody listens to the body
+    return {UpstreamTruncated} if in_order else {UpstreamReset}
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form: str, how: str) -> None:
+    recorded = FORMS[form]
+    outcomes = {True: 0, False: 0}
+    async with cutting(recorded) as (engine, script):
+
+        async def case(size: int) -> None:
+            name = f"{how}:{size}"
+            heard = script.heard.setdefault(name, [])
+            request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)
+            end: Finished | TokenfallError
+            try:
+                end = await engine.reply(request, lambda delta: heard.append(delta.text))
+            except TokenfallError as error:
+                end = error
+            if recorded.whole(size):
+                assert end == END, name
+            else:
+                assert type(end) in expected_errors(recorded, how, size), (name, end)
+            assert heard == recorded.texts(size), name
+            outcomes[recorded.whole(size)] += 1
+
+        count = await each(range(len(recorded.data) + 1), case)
+    assert sum(outcomes.values()) == count == len(recorded.data) + 1
+    assert all(outcomes.values())
+    failed = sum(engine._metrics.upstream_errors.values())
+    assert failed == outcomes[False]
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
+    recorded = FORMS[form]
+    async with cutting(recorded) as (engine, _):
+
+        async def case(size: int) -> None:
+            heard: list[str] = []
+            request = ChatRequest(messages=(Message("user", "Hi"),), model=f"packets:{size}", max_tokens=9)
+            assert await engine.reply(request, lambda delta: heard.append(delta.text)) == END
+            assert heard == list(TOKENS)
+
+        await each(range(1, len(recorded.data)), case)
+    assert engine._metrics.upstream_errors == {}
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_a_chat_cut_at_any_byte_is_told_so(form: str, how: str) -> None:
+    recorded = FORMS[form]
+    async with scripted() as upstream:
+        async with running(UPSTREAM_URL=upstream.url) as here:
+            here.server.app.loopback_only = None
+            engine = here.server._upstream
+            assert engine is not None
+            engine.retries = None
+            script = upstream.script = Cutting(recorded)
+
+            async def case(size: int) -> None:
+                name = f"{how}:{size}"
+                expected = recorded.texts(size)
+                script.heard[name] = expected  # nobody listens inside: time must do
+                answer = await fetch(here.port, chat("Hi", model=name, conversation=f"c{size}"))
+                codes = {kind.code for kind in expected_errors(recorded, how, size)}
+                if recorded.whole(size):
+                    assert answer.body.endswith(CHAT_DONE), name
+                    assert said(answer.body) == "".join(TOKENS)
+                elif answer.status == 200:
+                    assert error_of(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+                    assert "".join(expected).startswith(said(answer.body)), name
+                    assert how == "rst" or said(answer.body) == "".join(expected), name
+                else:
+                    assert (answer.status, not expected or how == "rst") == (502, True), name
+                    assert json.loads(answer.body)["code"] in codes | ({"upstream_reset"} if how == "rst" else set())
+
+            await each(range(len(recorded.data) + 1), case)
+            await eventually(lambda: here.held()["streams"] == 0, here.held)
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")

@@ -1,0 +1,278 @@
+"""What is asked of the upstream again, when, and what never is. Waits pass on a clock that nobody sleeps on. (U2)"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from tokenfall.engines import answers
+from tokenfall.engines.retries import Retries
+from tokenfall.engines.upstream import UpstreamEngine
+from tokenfall.engines.watch import UpstreamTimeouts
+from tokenfall.errors import (
+    TokenfallError,
+    UpstreamFailed,
+    UpstreamFirstTokenTimeout,
+    UpstreamRateLimited,
+    UpstreamReset,
+)
+from tokenfall.events import Finished
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics import Metrics
+
+from tests.doubles.clocks import FakeWheel
+from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.client import fetch
+from tests.end_to_end.in_process import eventually, running
+from tests.end_to_end.upstream import Exchange, Script, Upstream, answer_with, delta, scripted
+
+pytestmark = pytest.mark.both_loops
+
+REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_tokens=9)
+
+
+class Lowest(Random):
+    """No jitter: every wait is as short as it may be."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+class WheelTime:
+    """A `Clock` whose sleeps move a wheel, so that deadlines and waits share one time."""
+
+    def __init__(self, wheel: FakeWheel) -> None:
+        self._wheel = wheel
+        self.waits_s: list[float] = []
+        self.held: asyncio.Event | None = None
+        """Set by a test that wants a wait to last."""
+
+    def now(self) -> float:
+        return self._wheel.now()
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        self.waits_s.append(deadline_s - self._wheel.now())
+        if self.held is not None:
+            await self.held.wait()
+        self._wheel.advance(deadline_s - self._wheel.now())
+
+
+class Asker:
+    """An engine, what it is heard to say, and how long it waited."""
+
+    def __init__(self, upstream: Upstream, *, random: Random, most: int) -> None:
+        self.upstream = upstream
+        self.wheel = FakeWheel()
+        self.clock = WheelTime(self.wheel)
+        self.metrics = Metrics()
+        self.heard: list[str] = []
+        self.engine = UpstreamEngine(
+            upstream.url,
+            "key-canary",
+            timeouts=UpstreamTimeouts(),
+            wheel=self.wheel,
+            metrics=self.metrics,
+            retries=Retries(self.clock, random, most=most),
+        )
+
+    async def ask(self) -> Finished:
+        return await self.engine.reply(REQUEST, lambda delta: self.heard.append(delta.text))
+
+    async def fails(self) -> TokenfallError:
+        with pytest.raises(TokenfallError) as caught:
+            await self.ask()
+        return caught.value
+
+
+@asynccontextmanager
+async def asking(*scripts: Script, random: Random | None = None, most: int = 2) -> AsyncIterator[Asker]:
+    """Who asks an upstream that plays one script a request, the last one for ever."""
+    async with scripted() as upstream:
+        left = list(scripts)
+
+        async def play(exchange: Exchange) -> None:
+            await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+
+        upstream.script = play
+        asker = Asker(upstream, random=random or Lowest(), most=most)
+        yield asker
+        await asker.engine.close()
+        assert asker.wheel.waiting == {}
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+
+
+def refusing(status: int, headers: bytes = b"") -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.refuse(status, b'{"error":{"message":"no"}}', headers=headers)
+
+    return script
+
+
+async def cut_before_a_status(exchange: Exchange) -> None:
+    exchange.writer.close()
+
+
+async def cut_before_a_token(exchange: Exchange) -> None:
+    await exchange.begin()
+    exchange.writer.close()
+
+
+async def end_before_a_token(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.end()
+
+
+async def cut_after_a_token(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(delta("one"))
+    exchange.writer.close()
+
+
+async def junk(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(b"data: junk\n\n")
+    exchange.writer.close()
+
+
+PASSING = [
+    *map(refusing, (500, 502, 503, 504, 529, 429)),
+    cut_before_a_status,
+    cut_before_a_token,
+    end_before_a_token,
+]
+
+
+@pytest.mark.parametrize("failing", PASSING)
+async def test_what_passes_is_tried_again_and_nobody_hears_of_it(failing: Script) -> None:
+    async with asking(failing, answer_with(b"fine")) as asker:
+        assert (await asker.ask()).reason == "stop"
+        assert asker.heard == ["fine"]
+        assert len(asker.upstream.exchanges) == 2
+        assert (asker.metrics.upstream_retries, asker.metrics.upstream_errors) == (1, {})
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5])
+async def test_there_are_no_more_tries_than_were_allowed(most: int) -> None:
+    async with asking(refusing(500), most=most) as asker:
+        assert isinstance(await asker.fails(), UpstreamFailed)
+        assert len(asker.upstream.exchanges) == most + 1
+        assert asker.metrics.upstream_retries == len(asker.clock.waits_s) == most
+        assert asker.metrics.upstream_errors == {"upstream_failed": 1}, "an answer fails once"
+
+
+@pytest.mark.parametrize("failing", [*map(refusing, (400, 401, 403, 404, 413, 422, 302, 501)), junk])
+async def test_what_stays_wrong_is_asked_once(failing: Script) -> None:
+    async with asking(failing, answer_with(b"fine")) as asker:
+        await asker.fails()
+        assert len(asker.upstream.exchanges) == 1
+        assert (asker.metrics.upstream_retries, asker.clock.waits_s) == (0, [])
+
+
+async def test_after_a_token_nothing_is_asked_again() -> None:
+    async with asking(cut_after_a_token, answer_with(b"fine")) as asker:
+        assert isinstance(await asker.fails(), UpstreamReset)
+        assert asker.heard == ["one"]
+        assert len(asker.upstream.exchanges) == 1
+
+
+async def test_a_token_of_a_second_try_ends_the_tries() -> None:
+    async with asking(refusing(500), cut_after_a_token, answer_with(b"fine")) as asker:
+        assert isinstance(await asker.fails(), UpstreamReset)
+        assert asker.heard == ["one"]
+        assert len(asker.upstream.exchanges) == 2
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "wait_s"),
+    [(b"1", 1.0), (b"29", 29.0), (b"Tue, 14 Nov 2023 22:13:22 GMT", 2.0), (b"soon", 0.0), (b"-5", 0.0), (None, 0.0)],
+)
+async def test_a_wait_is_never_shorter_than_the_provider_asks(
+    retry_after: bytes | None, wait_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "time", lambda: 1_700_000_000.0)
+    headers = b"" if retry_after is None else b"Retry-After: %b\r\n" % retry_after
+    async with asking(refusing(429, headers), answer_with(b"fine")) as asker:
+        await asker.ask()
+        assert asker.clock.waits_s == pytest.approx([wait_s])
+
+
+@pytest.mark.parametrize("seconds", [30, 31, 3_600])
+async def test_a_wait_beyond_the_first_tokens_time_is_given_up_at_once(seconds: int) -> None:
+    async with asking(refusing(429, b"Retry-After: %d\r\n" % seconds), answer_with(b"fine")) as asker:
+        error = await asker.fails()
+        assert isinstance(error, UpstreamRateLimited)
+        assert error.retry_after_s == seconds
+        assert asker.clock.waits_s == []
+
+
+async def test_the_first_tokens_time_runs_from_the_first_try() -> None:
+    async with asking(refusing(503, b"Retry-After: 12\r\n"), most=9) as asker:
+        error = await asker.fails()
+        assert error.retry_after_s == 12.0
+        assert asker.clock.waits_s == pytest.approx([12.0, 12.0])
+        assert len(asker.upstream.exchanges) == 3
+
+
+async def test_a_first_token_that_is_late_is_not_asked_for_again() -> None:
+    async def comments(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(b": ping\n\n")
+        await exchange.left()
+
+    async with asking(comments, answer_with(b"fine")) as asker:
+        failing = asyncio.ensure_future(asker.fails())
+        await eventually(lambda: bool(asker.wheel.waiting), lambda: "nothing is watched")
+        asker.wheel.advance(30.5)
+        assert isinstance(await failing, UpstreamFirstTokenTimeout)
+        assert len(asker.upstream.exchanges) == 1
+
+
+async def test_two_who_failed_together_do_not_come_back_together() -> None:
+    async with asking(refusing(500), random=Random(3), most=1) as asker:
+        await asyncio.gather(asker.fails(), asker.fails())
+        first_s, second_s = asker.clock.waits_s
+        assert first_s != second_s
+        assert 0.0 <= min(first_s, second_s) <= max(first_s, second_s) <= 0.25
+
+
+async def test_who_is_cancelled_while_waiting_leaves_nothing() -> None:
+    async with asking(cut_before_a_status, answer_with(b"fine")) as asker:
+        asker.clock.held = asyncio.Event()
+        before = asyncio.all_tasks()
+        replying = asyncio.ensure_future(asker.ask())
+        await eventually(lambda: bool(asker.clock.waits_s), lambda: "it does not wait")
+        replying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await replying
+        assert {task for task in asyncio.all_tasks() - before if not task.done()} == set()
+        assert len(asker.upstream.exchanges) == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_chat_hears_nothing_of_a_try_that_failed(stream: bool) -> None:
+    async with scripted() as upstream, running(UPSTREAM_URL=upstream.url) as here:
+        here.server.app.loopback_only = None
+        engine = here.server._upstream
+        assert engine is not None
+        engine.retries = Retries(here.server.clock, Lowest())
+        answered = answer_with(b"fine")
+
+        async def second_time(exchange: Exchange) -> None:
+            await (cut_before_a_token if len(upstream.exchanges) == 1 else answered)(exchange)
+
+        upstream.script = second_time
+        answer = await fetch(here.port, chat("Hello", model=None, stream=stream))
+        assert answer.status == 200
+        assert (said(answer.body) if stream else json.loads(answer.body)["content"]) == "fine"
+        assert here.server.metrics.upstream_retries == 1
+        upstream.script = cut_after_a_token
+        if stream:
+            assert error_of((await fetch(here.port, chat("Hello", model=None))).body)["code"] == "upstream_reset"
+            assert here.server.metrics.upstream_retries == 1
+        upstream.script = refusing(429, b"Retry-After: 7200\r\n")
+        refused = await fetch(here.port, chat("Hello", model=None, stream=stream))
+        assert (refused.status, refused.headers["retry-after"]) == (503, "7200")
+        assert here.server.metrics.upstream_retries == 1
