@@ -76,6 +76,12 @@ class ServerProcess:
             if self.process.stdout is not None:
                 self.process.stdout.close()
 
+    def workers(self) -> set[int]:
+        """The pids of the processes that it has started and that are there."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        return {int(child) for child in children.split()}
+
     def resident_bytes(self) -> int:
         statm = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii")
         return int(statm.split()[1]) * resource.getpagesize()

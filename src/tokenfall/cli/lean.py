@@ -34,9 +34,7 @@ def without_tls() -> None:
 
     asyncio itself runs on a Python without ssl. uvloop wants the names it would use, and gets hollow ones.
     """
-    with _in_place_of("_hashlib", None):
-        import hashlib  # noqa: F401, PLC0415
-        import hmac  # noqa: F401, PLC0415
+    without_openssl()
     with _in_place_of("ssl", None):
         import asyncio  # noqa: F401, PLC0415
     with _in_place_of("ssl", _hollow_ssl()):
@@ -44,6 +42,13 @@ def without_tls() -> None:
             import uvloop  # noqa: F401, PLC0415
         except ImportError:
             return  # asyncio's own loop serves
+
+
+def without_openssl() -> None:
+    """Load Python's own hashes only. What a supervisor loads, its workers have."""
+    with _in_place_of("_hashlib", None):
+        import hashlib  # noqa: F401, PLC0415
+        import hmac  # noqa: F401, PLC0415
 
 
 def _hollow_ssl() -> ModuleType:

@@ -3,9 +3,13 @@
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tokenfall.cli.lean import without_tls
-from tokenfall.settings import InvalidSetting, load
+from tokenfall.cli.lean import without_openssl, without_tls
+from tokenfall.settings import InvalidSetting, Settings, load
+
+if TYPE_CHECKING:
+    from tokenfall.cli.supervisor import Worker
 
 USAGE_ERROR = 2
 ENV_FILE = ".env"
@@ -24,11 +28,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
+    if settings.workers > 1:
+        if settings.upstream is None:
+            without_openssl()
+        from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - one process alone needs none
+
+        return supervise(settings, _serve)
+    return _serve(settings)
+
+
+def _serve(settings: Settings, worker: "Worker | None" = None) -> int:
+    """In this process, whose event loop and libraries are loaded only now: a supervisor of workers has none."""
     if settings.upstream is None:
         without_tls()
-    from tokenfall.cli.serve import serve  # noqa: PLC0415 - it loads the event loop
+    from tokenfall.cli.serve import serve  # noqa: PLC0415 - see above
 
-    return serve(settings)
+    return serve(settings, worker)
 
 
 def env_file() -> dict[str, str | None]:

@@ -4,10 +4,15 @@ import asyncio
 import logging
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from tokenfall.bootstrap import Server
+from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.logs import set_up
 from tokenfall.settings import Settings
+
+if TYPE_CHECKING:
+    from tokenfall.cli.supervisor import Worker
 
 FAILURE = 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -15,12 +20,15 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _log = logging.getLogger("tokenfall")
 
 
-def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. The exit status."""
+def serve(settings: Settings, worker: "Worker | None" = None) -> int:
+    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. The exit status.
+
+    As a `worker` it greets nobody, and drains on SIGTERM, however many come, and when its supervisor is gone.
+    """
     as_json = set_up(settings.log_level, settings.log_format)
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_serve(settings, json_logs=as_json))
+            return runner.run(_serve(settings, worker, json_logs=as_json))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
@@ -34,27 +42,35 @@ def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
     return uvloop.Loop
 
 
-async def _serve(settings: Settings, *, json_logs: bool) -> int:
+async def _serve(settings: Settings, worker: "Worker | None", *, json_logs: bool) -> int:
     access = sys.stderr.write if _log.isEnabledFor(logging.INFO) else None
-    server = Server(settings, access, json_logs=json_logs)
+    if worker is None:
+        server = Server(settings, access, json_logs=json_logs)
+    else:
+        server = Server(settings, access, json_logs=json_logs, table=worker.table, board=worker.board)
     try:
         addresses = await server.start()
     except OSError as error:
-        print(
-            f"tokenfall: HOST, PORT: cannot listen on {settings.host}:{settings.port}: {error}",
-            file=sys.stderr,
-        )
+        say_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, _on_signal, stop)
-    print(greeting(f"http://{_named(*addresses[0])}", keyed=bool(settings.api_key)), flush=True)
+    if worker is None:
+        _obey_signals(stop)
+        say_where(addresses[0], keyed=bool(settings.api_key))
+    else:
+        _obey_supervisor(stop, worker)
+        worker.is_ready()
     await stop.wait()
     _log.info("draining for up to %g s", settings.drain_timeout)
     await server.stop()
     _log.info("stopped")
     return 0
+
+
+def _obey_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, _on_signal, stop)
 
 
 def _on_signal(stop: asyncio.Event) -> None:
@@ -63,19 +79,17 @@ def _on_signal(stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _named(host: str, port: int) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - read, not listened on
-        host = "127.0.0.1"
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _obey_supervisor(stop: asyncio.Event, worker: "Worker") -> None:
+    """Stop on SIGTERM and at the end of the lifeline, which comes when the supervisor is gone.
 
+    A second SIGTERM changes nothing: who signals the whole group, as systemd does, and the supervisor, which passes
+    the signal on, mean the same stop. To end at once is the supervisor's to decide.
+    """
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
 
-def greeting(base: str, *, keyed: bool) -> str:
-    """What a person needs to know first."""
-    key = ' -H "X-API-Key: $API_KEY"' if keyed else ""
-    return (
-        f"Tokenfall listens on {base}\n"
-        f"  the chat page:  {base}/web\n"
-        f"  try:  curl -N{key} {base}/stream-sse\n"
-        f"        curl -N{key} '{base}/stream-ndjson?gap=20ms'\n"
-        f'        curl -N{key} {base}/chat -d \'{{"messages":[{{"role":"user","content":"Hello"}}]}}\''
-    )
+    def end() -> None:
+        loop.remove_reader(worker.lifeline)  # an end stays readable
+        stop.set()
+
+    loop.add_reader(worker.lifeline, end)

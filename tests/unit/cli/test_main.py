@@ -2,7 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from tokenfall.cli import supervisor
 from tokenfall.cli.main import USAGE_ERROR, env_file, main
+from tokenfall.settings import Settings
+
+SHARED_HISTORY = ("--history-url", "sqlite:///chat.db")
+"""What several workers need besides: a history that they share."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,3 +67,16 @@ def test_the_words_of_the_process_are_the_default(
 
     assert main() == USAGE_ERROR
     assert "PORT: got 'x'" in capsys.readouterr().err
+
+
+def test_several_workers_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
+    supervised: list[int] = []
+
+    def supervise(settings: Settings, work: supervisor.Work) -> int:
+        supervised.append(settings.workers)
+        return 7
+
+    monkeypatch.setattr(supervisor, "supervise", supervise)
+
+    assert main(["serve", "--workers", "3", *SHARED_HISTORY]) == 7
+    assert supervised == [3]

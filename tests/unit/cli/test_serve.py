@@ -1,40 +1,17 @@
 import asyncio
+import os
 import signal
 from typing import Any
 
 import pytest
 
 from tokenfall.cli import serve
-from tokenfall.cli.serve import STOP_SIGNALS, greeting, loop_factory
+from tokenfall.cli.serve import STOP_SIGNALS, loop_factory
+from tokenfall.cli.supervisor import Worker
+from tokenfall.limits.shared import SharedTable
+from tokenfall.metrics_board import MetricsBoard
 
-
-def test_the_greeting_says_what_to_try_first() -> None:
-    assert greeting("http://127.0.0.1:8080", keyed=False) == (
-        "Tokenfall listens on http://127.0.0.1:8080\n"
-        "  the chat page:  http://127.0.0.1:8080/web\n"
-        "  try:  curl -N http://127.0.0.1:8080/stream-sse\n"
-        "        curl -N 'http://127.0.0.1:8080/stream-ndjson?gap=20ms'\n"
-        '        curl -N http://127.0.0.1:8080/chat -d \'{"messages":[{"role":"user","content":"Hello"}]}\''
-    )
-
-
-def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None:
-    lines = greeting("http://127.0.0.1:8080", keyed=True).splitlines()
-
-    assert all('-H "X-API-Key: $API_KEY"' in line for line in lines if "curl" in line)
-
-
-@pytest.mark.parametrize(
-    ("address", "named"),
-    [
-        (("127.0.0.1", 80), "127.0.0.1:80"),
-        (("0.0.0.0", 80), "127.0.0.1:80"),
-        (("::", 80), "127.0.0.1:80"),
-        (("::1", 80), "[::1]:80"),
-    ],
-)
-def test_an_address_is_named_so_that_a_browser_takes_it(address: tuple[str, int], named: str) -> None:
-    assert serve._named(*address) == named
+TABLE = SharedTable(8)
 
 
 def test_uvloop_is_used_where_it_is_installed() -> None:
@@ -59,3 +36,18 @@ async def test_one_signal_stops_and_a_second_ends_at_once() -> None:
     assert stop.is_set()
     with pytest.raises(KeyboardInterrupt):
         serve._on_signal(stop)
+
+
+async def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer() -> None:
+    lifeline, life = os.pipe()
+    stop = asyncio.Event()
+    serve._obey_supervisor(stop, Worker(MetricsBoard(1), TABLE, lifeline=lifeline, ready=-1))
+    assert not stop.is_set()
+
+    os.close(life)
+    async with asyncio.timeout(5):
+        await stop.wait()
+    loop = asyncio.get_running_loop()
+    assert not loop.remove_reader(lifeline)
+    assert loop.remove_signal_handler(signal.SIGTERM)
+    os.close(lifeline)

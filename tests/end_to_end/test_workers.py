@@ -1,0 +1,363 @@
+"""`--workers N`: one port, several processes, and what happens when one of them, or their supervisor, dies."""
+
+import asyncio
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.chatting import begin
+from tests.end_to_end.client import PATIENCE_S, Client, metric, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import SOURCES, ServerProcess
+from tests.end_to_end.test_framing import frames
+
+WORKERS = 3
+ENOUGH = 60
+"""So many connections that each of three workers gets one: the odds against are 1 in 10**10."""
+
+ENVIRONMENT = {"HISTORY_URL": "sqlite:///chat.db"}
+"""What several workers need besides: a history that they share."""
+
+SHUTTING_DOWN = b'event: error\ndata: {"error":{"code":"shutting_down",'
+
+
+@pytest.fixture
+def started(serve: Serve) -> Callable[..., ServerProcess]:
+    def start(**environment: str) -> ServerProcess:
+        return serve(**{"WORKERS": str(WORKERS), **ENVIRONMENT, **environment})
+
+    return start
+
+
+Start = Callable[..., ServerProcess]
+
+
+@asynccontextmanager
+async def clients(port: int, data: bytes, *, count: int = ENOUGH) -> AsyncIterator[list[Client]]:
+    """Clients whose answers have begun."""
+    begun = await asyncio.gather(*(begin(port, data) for _ in range(count)))
+    yield begun
+    for client in begun:
+        client.close()
+
+
+def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]]:
+    """Who serves whom, by the workers' pids, as the kernel has it."""
+    pid_of = {
+        os.readlink(link): pid
+        for pid in server.workers()
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if link.is_symlink()
+    }
+    inode_of: dict[int, str] = {}
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, here, there, *rest = line.split()
+        if int(here.rpartition(":")[2], 16) == server.port:
+            inode_of[int(there.rpartition(":")[2], 16)] = rest[6]
+    found: dict[int, list[Client]] = {pid: [] for pid in server.workers()}
+    for client in begun:
+        found[pid_of[f"socket:[{inode_of[client.sock.getsockname()[1]]}]"]].append(client)
+    return found
+
+
+async def gone(pids: set[int]) -> None:
+    """Return once the processes have ended, whoever is their parent."""
+    for pid in pids:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            ended, _, _ = await asyncio.to_thread(wait_readable, pidfd)
+        finally:
+            os.close(pidfd)
+        assert ended, f"{pid} is still there"
+
+
+def wait_readable(descriptor: int) -> tuple[list[int], list[int], list[int]]:
+    return select.select([descriptor], [], [], PATIENCE_S)
+
+
+def refused_to_start(folder: Path, **environment: str) -> tuple[int, str]:
+    """Exit status and stderr of a server that does not get to its greeting."""
+    run = subprocess.run(
+        [sys.executable, "-m", "tokenfall", "serve"],
+        cwd=folder,
+        env={
+            "PATH": os.defpath,
+            "PYTHONPATH": os.fspath(SOURCES),
+            "PORT": "0",
+            "WORKERS": str(WORKERS),
+            **ENVIRONMENT,
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert run.stdout == ""
+    assert "Traceback" not in run.stderr
+    return run.returncode, run.stderr
+
+
+def in_each_child(folder: Path, code: str) -> str:
+    """A PYTHONPATH that makes every forked child run `code` before anything else."""
+    hook = f"import os\ndef hook():\n    {code}\nos.register_at_fork(after_in_child=hook)\n"
+    (folder / "sitecustomize.py").write_text(hook, encoding="utf-8")
+    return f"{folder}:{SOURCES}"
+
+
+# Serving
+
+
+async def test_all_workers_serve_one_port_and_one_greets(started: Start) -> None:
+    server = started()
+    assert len(server.workers()) == WORKERS
+    async with clients(server.port, request("/health")) as begun:
+        assert all(shares(server, begun).values())
+    assert await metric(server.port, "tokenfall_workers") == WORKERS
+    assert await metric(server.port, "tokenfall_resident_bytes") > WORKERS * 8 * 1024**2
+    server.signal()
+    assert server.wait() == 0
+    assert "listens" not in server.greeting()
+    assert server.log().count('"message":"draining') == WORKERS
+
+
+async def test_metrics_add_up_exactly_whoever_is_asked(started: Start) -> None:
+    server = started()
+    name = 'tokenfall_requests_total{route="/api/data",status="200"}'
+    async with clients(server.port, request("/api/data"), count=200):
+        pass
+    async with clients(server.port, request("/health")) as askers:
+        for client in askers:
+            await client.answer()
+        begun_s = time.monotonic()
+        for pid, (asker, *_) in shares(server, askers).items():
+            while f"{name} 200.0\n" not in (text := (await asker.ask(request("/metrics"))).body.decode()):
+                assert time.monotonic() < begun_s + PATIENCE_S, f"{pid}: {text}"
+
+
+# A worker dies
+
+
+async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start) -> None:
+    server = started()
+    before = server.workers()
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=40")) as begun:
+        of = shares(server, begun)
+        victim = min(of)
+        os.kill(victim, signal.SIGKILL)
+        others = [client for pid, theirs in of.items() if pid != victim for client in theirs]
+        assert {await client.gone() for client in of[victim]} <= {"closed", "reset"}
+        whole = b"".join(frames("/stream-sse", 40))
+        answers = await asyncio.gather(*(client.answer() for client in others))
+        assert {answer.body for answer in answers} == {whole}
+    await metric_becomes(server.port, "tokenfall_workers", WORKERS)
+    after = server.workers()
+    assert (len(after), after & before) == (WORKERS, before - {victim})
+    async with clients(server.port, request("/health")) as begun:
+        assert all(shares(server, begun).values()), "the new one serves too"
+    (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); another starts in ([\d.]+) s", server.log())
+    assert said[1:] == (str(victim), "SIGKILL", "0.1")
+
+
+async def test_counters_never_go_down_and_gauges_of_the_dead_are_gone(started: Start) -> None:
+    server = started()
+    name = 'tokenfall_requests_total{route="/api/data",status="200"}'
+    async with clients(server.port, request("/api/data"), count=100):
+        await metric_becomes(server.port, name, 100)
+        victim = min(server.workers())
+        os.kill(victim, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            while victim in server.workers() or len(server.workers()) < WORKERS:
+                assert await asked(server.port, name) in {None, 100}
+    await metric_becomes(server.port, "tokenfall_workers", WORKERS)
+    async with asyncio.timeout(PATIENCE_S):  # each worker may still show the connection it was last asked on
+        while await metric(server.port, "tokenfall_connections") > WORKERS:
+            pass
+    async with clients(server.port, request("/api/data")):
+        await metric_becomes(server.port, name, 100 + ENOUGH)
+
+
+async def asked(port: int, name: str) -> float | None:
+    """A metric; None where who was asked is just being killed."""
+    try:
+        return await metric(port, name)
+    except (ConnectionError, EOFError):
+        return None
+
+
+async def test_a_worker_that_keeps_dying_is_started_later_each_time(started: Start) -> None:
+    server = started()
+    known = server.workers()
+    victim = min(known)
+    for _ in range(3):
+        os.kill(victim, signal.SIGKILL)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(now := server.workers() - {victim}) < WORKERS:
+                await asked(server.port, "tokenfall_workers")
+        (victim,) = now - known
+        known = now
+    waits = re.findall(r"worker (\d).*starts in ([\d.]+) s", server.log())
+    assert [wait for _, wait in waits] == ["0.1", "0.2", "0.4"]
+    assert len({number for number, _ in waits}) == 1, "who comes gets the number of who went"
+
+
+def test_where_no_worker_can_start_it_gives_up(tmp_path: Path) -> None:
+    status, said = refused_to_start(tmp_path, PYTHONPATH=in_each_child(tmp_path, "os._exit(3)"))
+
+    assert status == 1
+    *deaths, last = said.splitlines()
+    assert last == f"tokenfall: WORKERS: none of {WORKERS} could start"
+    assert {json.loads(line)["message"].partition(";")[0].partition(") ")[2] for line in deaths} == {
+        "ended with status 3"
+    }
+    assert len(deaths) < WORKERS * 3
+
+
+# The port
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_port_that_is_taken_is_refused(tmp_path: Path, taken: int) -> None:
+    status, said = refused_to_start(tmp_path, PORT=str(taken))
+
+    assert status == 1
+    assert said.startswith(f"tokenfall: HOST, PORT: cannot listen on 127.0.0.1:{taken}: ")
+    assert "in use" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_two_servers_do_not_share_a_port_by_mistake(tmp_path: Path, started: Start) -> None:
+    status, said = refused_to_start(tmp_path, PORT=str(started().port))
+
+    assert (status, "cannot listen" in said) == (1, True)
+
+
+# The end
+
+
+@pytest.mark.parametrize("to_all", [False, True], ids=["to the supervisor", "to the whole group, as systemd does"])
+async def test_streams_are_told_and_it_ends_within_the_drain_time(started: Start, to_all: bool) -> None:
+    server = started(DRAIN_TIMEOUT="700ms")
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as begun:
+        begun_s = time.monotonic()
+        server.signal()
+        if to_all:
+            for pid in server.workers():
+                os.kill(pid, signal.SIGTERM)
+        for client in begun:
+            body = (await client.answer()).body
+            assert SHUTTING_DOWN in body
+            assert b"[DONE]" not in body
+        assert time.monotonic() - begun_s >= 0.65, "not before the drain time is over"
+        assert server.wait() == 0
+        assert time.monotonic() - begun_s < 0.7 + 1.5
+
+
+async def test_ctrl_c_reaches_the_whole_group_and_still_drains(started: Start) -> None:
+    server = started(DRAIN_TIMEOUT="20s")
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
+        for pid in (server.process.pid, *server.workers()):
+            os.kill(pid, signal.SIGINT)
+        for client in begun:
+            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+    assert server.wait() == 0
+
+
+async def test_a_second_signal_ends_all_at_once(started: Start) -> None:
+    server = started(DRAIN_TIMEOUT="20s")
+    workers = server.workers()
+    async with clients(server.port, request("/stream-loop?gap=50ms")) as begun:
+        begun_s = time.monotonic()
+        server.signal()
+        async with asyncio.timeout(PATIENCE_S):
+            while server.log().count('"message":"draining') < WORKERS:
+                await begun[0].receive()
+        server.signal(signal.SIGINT)
+        server.expected_status = server.wait()
+        assert server.expected_status == 128 + signal.SIGINT
+        assert time.monotonic() - begun_s < 5
+    await gone(workers)
+
+
+async def test_a_worker_that_does_not_end_is_killed_and_the_status_says_so(started: Start) -> None:
+    server = started(DRAIN_TIMEOUT="100ms")
+    stopped = min(server.workers())
+    os.kill(stopped, signal.SIGSTOP)
+    server.signal()
+    server.expected_status = server.wait()
+    assert server.expected_status == 1
+    assert f"(pid {stopped}) ended with SIGKILL" in server.log()
+    await gone({stopped})
+
+
+async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: Start) -> None:
+    server = started(DRAIN_TIMEOUT="700ms")
+    workers = server.workers()
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as begun:
+        server.signal(signal.SIGKILL)
+        server.expected_status = server.wait()
+        assert server.expected_status == -signal.SIGKILL
+        for client in begun:
+            assert SHUTTING_DOWN in (await client.answer()).body
+    await gone(workers)
+
+
+def test_a_signal_before_a_worker_listens_for_it_is_not_lost(tmp_path: Path) -> None:
+    here, go = (os.open(fifo(tmp_path / name), os.O_RDWR) for name in ("here", "go"))
+    code = "open('here', 'wb', 0).write(b'.'); open('go', 'rb', 0).read(1)"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tokenfall", "serve"],
+        cwd=tmp_path,
+        env={"PORT": "0", "WORKERS": "2", "PYTHONPATH": in_each_child(tmp_path, code), **ENVIRONMENT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for _ in range(2):
+            os.read(here, 1)
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+        process.terminate()
+        until_s = time.monotonic() + PATIENCE_S
+        while not all(pends(pid, signal.SIGTERM) for pid in workers):
+            assert time.monotonic() < until_s
+        os.write(go, b"go")
+        said, log = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(here)
+        os.close(go)
+    assert (len(workers), process.returncode) == (2, 0), log
+    assert "listens" not in said
+    assert log.count('"message":"stopped"') == 2
+
+
+def fifo(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def pends(pid: str, number: signal.Signals) -> bool:
+    """Whether the signal waits for a process that blocks it."""
+    (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"), re.MULTILINE)
+    return bool(int(pending, 16) >> (number - 1) & 1)

@@ -1,0 +1,59 @@
+"""The pure parts; the rest is for real processes: tests/end_to_end/test_workers.py."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tokenfall.cli.supervisor import Worker, how
+from tokenfall.limits.shared import SharedTable
+from tokenfall.metrics_board import MetricsBoard
+
+TABLE = SharedTable(8)
+
+LOADED = """
+import sys
+import tokenfall.cli.main, tokenfall.cli.supervisor
+watched = {"asyncio", "uvloop", "threading", "ssl", "tokenfall.bootstrap", "tokenfall.edge", "tokenfall.cli.serve"}
+print(*sorted(watched & {*sys.modules}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-11, "SIGSEGV"), (-63, "signal 63")]
+)
+def test_how_a_worker_ended_in_words(code: int, words: str) -> None:
+    assert how(code) == words
+
+
+def test_it_loads_no_event_loop_and_nothing_that_serves() -> None:
+    run = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
+
+    assert run.stdout.split() == ["threading"]  # logging's
+
+
+@pytest.fixture
+def _blocked() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+@pytest.mark.usefixtures("_blocked")
+def test_a_worker_that_is_ready_says_so_and_takes_signals() -> None:
+    heard, ready = os.pipe()
+    Worker(MetricsBoard(1), TABLE, lifeline=-1, ready=ready).is_ready()
+
+    assert os.read(heard, 2) == b"."
+    assert os.read(heard, 2) == b"", "closed"
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    os.close(heard)
+
+
+def test_a_worker_whose_supervisor_is_gone_starts_all_the_same() -> None:
+    heard, ready = os.pipe()
+    os.close(heard)
+
+    Worker(MetricsBoard(1), TABLE, lifeline=-1, ready=ready).is_ready()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(ready)
