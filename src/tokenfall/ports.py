@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from tokenfall.errors import error_of_code
 from tokenfall.events import Delta, Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 
@@ -145,6 +146,90 @@ class HistoryStore(Protocol):
 
     async def close(self) -> None:
         """Finish what is being written and let go of everything. Nothing may be called afterwards."""
+        ...
+
+
+class TurnEnd(Struct, frozen=True):
+    """How a turn ended: `finished` genuinely, or with an error's `code` and `message`."""
+
+    finished: Finished | None = None
+    code: str = ""
+    message: str = ""
+
+    def outcome(self) -> Finished:
+        """The genuine end. Raises the error that it was instead."""
+        if self.finished is None:
+            raise error_of_code(self.code, self.message)
+        return self.finished
+
+
+class LiveTurn(Protocol):
+    """A turn under way in this process, to be copied to where others can follow it."""
+
+    id: str
+    conversation: Conversation
+    idempotency_key: str
+    """What the turn was claimed with, "" where it was not. It is free again when the turn came to nothing."""
+    end: TurnEnd | None
+
+    def since(self, position: int) -> list[str]:
+        """The pieces of the answer after the first `position`."""
+        ...
+
+    def stop(self) -> None:
+        """End it now, as interrupted; harmless when it has ended."""
+        ...
+
+
+class Claim(Struct, frozen=True):
+    """What an idempotency key stands for: one turn, asked by one request. `digest` tells requests apart."""
+
+    turn: str
+    conversation: str
+    digest: str
+
+
+class SharedTurns(Protocol):
+    """Turns under way anywhere, seen from every process. Coroutines raise `StoreUnavailable`."""
+
+    def publish(self, turn: LiveTurn) -> None:
+        """Copy `turn` to the others until it has ended. Never blocks and never fails: the copy may lag or be lost."""
+        ...
+
+    async def follow(self, owner: str, turn: str, *, after: int) -> "Followed":
+        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        ...
+
+    async def stop(self, owner: str, turn: str) -> None:
+        """Ask whoever answers the turn to stop, and return once it has ended. Raises `NotFound` and `TurnLost`."""
+        ...
+
+    async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
+        """Bind `key` to a turn; None when it was free, else what it is bound to already."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the store can be reached. Raises `StoreUnavailable`."""
+        ...
+
+    async def close(self) -> None:
+        """Copy what is left to copy, and let go of everything."""
+        ...
+
+
+class Followed(Protocol):
+    """A turn that can be heard again."""
+
+    id: str
+    conversation: Conversation
+    after: int
+    """How many pieces of the answer are left out."""
+
+    async def run(self, hear: Hear) -> Finished:
+        """Tell the pieces there are and those that come; the genuine end, or the error that ended the turn.
+
+        The same rules as for `Engine.reply`. Cancelling lets go of the turn.
+        """
         ...
 
 

@@ -5,6 +5,8 @@ environment before `.env` before default. Only `bootstrap` and `cli` read settin
 """
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from os import path
 from typing import Annotated, Any, get_type_hints
 
 import msgspec
@@ -16,6 +18,7 @@ from tokenfall.pacing import grammar
 
 DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
+MEMORY = "memory://"
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -61,6 +64,35 @@ def _duration(text: str) -> float:
     if value == 0:
         raise ValueError(text)
     return value
+
+
+def _expiry(text: str) -> float:
+    for unit, factor in (("h", 3600.0), ("d", 86_400.0)):
+        if text.endswith(unit):
+            return _duration(text.removesuffix(unit) + "s") * factor
+    return _duration(text)
+
+
+def _store(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme not in schemes or any(c.isspace() for c in text):
+            raise ValueError(text)
+        if scheme == "sqlite" and not path.isdir(path.dirname(sqlite_path(text)) or "."):
+            raise ValueError(text)
+        if (scheme == "memory") == bool(rest):
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+def sqlite_path(url: str) -> str:
+    """The file of `sqlite:///chat.db` (in the working directory) or `sqlite:////var/lib/chat.db`. Raises ValueError."""
+    name = url.removeprefix("sqlite:///")
+    if name == url or not name or name.endswith("/"):
+        raise ValueError(url)
+    return name
 
 
 def _size(text: str) -> int:
@@ -138,6 +170,14 @@ TEXT = Kind(str, "a text")
 KEY = Kind(_key, "printable ASCII without spaces")
 NUMBER = Kind(_number, "a number from 0 to 1000000")
 DURATION = Kind(_duration, "a duration above 0 with its unit, such as 250ms, 10s or 2m")
+EXPIRY = Kind(_expiry, "a duration above 0 with its unit, such as 30s, 12h or 30d")
+IN_REDIS = "redis://[user:password@]host[:port][/database] or rediss://..."
+REDIS = Kind(_store("redis", "rediss"), IN_REDIS)
+STORE = Kind(_store("memory", "redis", "rediss"), f"memory:// or {IN_REDIS}")
+HISTORY = Kind(
+    _store("memory", "sqlite", "redis", "rediss"),
+    f"memory://, sqlite:///file or sqlite:////absolute/file in a folder that exists, or {IN_REDIS}",
+)
 SIZE = Kind(_size, "a number of bytes above 0, or such as 16KiB or 1MiB")
 BOOLEAN = Kind(_boolean, "true or false")
 API_KEYS = Kind(_list(_api_key), "keys parted by commas, each plain or sha256: and 64 hexadecimal digits")
@@ -157,7 +197,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, setting(TEXT, "address to listen on")] = "127.0.0.1"
     port: Annotated[int, setting(_integer(0, 65535), "port to listen on; 0 takes a free one")] = 8080
-    workers: Annotated[int, setting(_integer(1, 1), "processes that share the port")] = 1
+    workers: Annotated[
+        int, setting(_integer(1, 64), "processes that share the port; more than 1 need a history that they share")
+    ] = 1
     api_key: Annotated[
         tuple[str, ...],
         setting(
@@ -190,18 +232,48 @@ class Settings(Struct, frozen=True, kw_only=True):
         float, setting(NUMBER, "requests a second for each client address; 0 turns the limit off")
     ] = 10.0
     rate_limit_burst: Annotated[int, setting(_integer(1, 1_000_000), "requests that may come at once")] = 20
-    limits_url: Annotated[str, setting(_one_of("memory://"), "where rate limits are kept")] = "memory://"
+    limits_url: Annotated[
+        str | None,
+        setting(STORE, "where rate limits are kept; unset: REDIS_URL, else memory://, which all workers share"),
+    ] = None
     trusted_proxies: Annotated[tuple[str, ...], setting(NETWORKS, "proxies whose X-Forwarded-For is believed")] = ()
     cors_origins: Annotated[
         tuple[str, ...],
         setting(ORIGINS, "origins whose pages may read; unset: any, but only loopback with an upstream and no key"),
     ] = ()
-    history_url: Annotated[str, setting(_one_of("memory://"), "where conversations are kept")] = "memory://"
+    redis_url: Annotated[
+        str | None, setting(REDIS, "for HISTORY_URL, LIMITS_URL and TURNS_URL where they are not set")
+    ] = None
+    history_url: Annotated[
+        str | None, setting(HISTORY, "where conversations are kept; unset: REDIS_URL, else memory://")
+    ] = None
+    history_expiry: Annotated[
+        float, setting(EXPIRY, "in Redis, how long a conversation is kept after its last turn")
+    ] = 30 * 86_400.0
+    turns_url: Annotated[
+        str | None,
+        setting(STORE, "where turns under way can be resumed; unset: REDIS_URL, else memory:// of the process"),
+    ] = None
+    resume_for: Annotated[float, setting(DURATION, "how long a turn can be resumed after its end")] = 60.0
+    resume_memory: Annotated[int, setting(SIZE, "memory of a process for turns that have ended and can be resumed")] = (
+        8 * 1024**2
+    )
+    on_disconnect: Annotated[
+        str,
+        setting(_one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"),
+    ] = "cancel"
     history_limit: Annotated[int, setting(_integer(2, 1_000_000), "messages kept a conversation")] = 1000
     history_memory: Annotated[int, setting(SIZE, "memory for all conversations of memory://")] = 16 * 1024**2
     context_messages: Annotated[
         int, setting(_integer(1, 10_000), "messages of the history sent to the model before the new one")
     ] = 20
+    context_tokens: Annotated[
+        int | None,
+        setting(
+            _integer(1, 100_000_000),
+            "estimated tokens sent to the model, whole turns of the history being left out; unset: no bound",
+        ),
+    ] = None
     sim: Annotated[
         str,
         setting(
@@ -234,6 +306,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     ] = 30.0
     upstream_next_token_timeout: Annotated[float, setting(DURATION, "between two tokens of the upstream")] = 15.0
     upstream_total_timeout: Annotated[float, setting(DURATION, "a whole answer of the upstream")] = 300.0
+
+    upstream_retries: Annotated[
+        int, setting(_integer(0, 10), "tries after the first, while nothing of the answer has come")
+    ] = 2
+
+    @property
+    def history(self) -> str:
+        """Where conversations are kept."""
+        return self.history_url or self.redis_url or MEMORY
+
+    @property
+    def limits(self) -> str:
+        """Where rate limits are kept."""
+        return self.limits_url or self.redis_url or MEMORY
+
+    @property
+    def turns(self) -> str:
+        """Where turns under way can be resumed."""
+        return self.turns_url or self.redis_url or MEMORY
 
     @property
     def upstream(self) -> str | None:
@@ -273,8 +364,9 @@ def shown(field: str, value: object) -> str:
     if value is None or value == ():
         return "none"
     kind = described()[field].kind
-    if kind is DURATION:
-        return f"{value:g}s"
+    if kind is DURATION or kind is EXPIRY:
+        days = value / 86_400 if isinstance(value, float) else 0
+        return f"{days:g}d" if days >= 1 else f"{value:g}s"
     if kind is SIZE and isinstance(value, int):
         return next(
             f"{value // size}{unit}" for unit, size in (("MiB", 1024**2), ("KiB", 1024), ("", 1)) if value % size == 0
@@ -297,6 +389,16 @@ def _read(name: str, text: str, *, about: Setting) -> object:
 
 def _check(settings: Settings) -> None:
     """What settings say together."""
+    if settings.workers > 1 and settings.history == MEMORY:
+        raise InvalidSetting(
+            f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which each worker would keep for itself; "
+            "takes 1, or set HISTORY_URL=sqlite:///chat.db, or REDIS_URL=redis://..."
+        )
+    for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
+        if url.startswith("redis") and find_spec("redis") is None:
+            raise InvalidSetting(
+                f"{name}_URL: got redis://, which takes the extra redis: pip install 'tokenfall[redis]'"
+            )
     if (
         settings.upstream
         and not settings.api_key

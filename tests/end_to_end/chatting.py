@@ -1,11 +1,14 @@
 """What a chat's client says and hears."""
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from tests.end_to_end.client import Client, fetch, request
+from tests.end_to_end.client import Answer, Client, Head, fetch, request
 
 DONE = b"data: [DONE]\n\n"
+PING = b": ping\n\n"
 
 
 def chat(
@@ -25,14 +28,14 @@ def said(frames: bytes) -> str:
     return "".join(json.loads(line)["content"] for line in lines)
 
 
-def error_of(frames: bytes) -> dict[str, str]:
+def error_of(frames: bytes) -> dict[str, Any]:
     """The error that ends a stream; the stream must not look whole."""
     assert b"[DONE]" not in frames
     *_, last, empty = frames.split(b"\n\n")
     assert empty == b""
     event, data = last.split(b"\n")
     assert event == b"event: error"
-    error: dict[str, str] = json.loads(data.removeprefix(b"data: "))["error"]
+    error: dict[str, Any] = json.loads(data.removeprefix(b"data: "))["error"]
     return error
 
 
@@ -49,3 +52,60 @@ async def begin(port: int, data: bytes) -> Client:
     await client.send(data)
     client.kept = await client.receive()
     return client
+
+
+class Stream:
+    """A stream under way: its turn, and the client that reads it."""
+
+    def __init__(self, client: Client, head: Head) -> None:
+        self.client = client
+        self.head = head
+        self.turn = head.headers.get("x-turn-id", "")
+
+    async def frames(self) -> list[bytes]:
+        """The rest of it, chunk by chunk; a heartbeat is no part of it."""
+        return [chunk for chunk in await self.client.chunks() if chunk != PING]
+
+    async def frame(self) -> bytes:
+        return await self.client.chunk()
+
+
+@asynccontextmanager
+async def streaming(port: int, data: bytes) -> AsyncIterator[Stream]:
+    """The answer to `data` once its head is there."""
+    async with await Client.connect(port) as client:
+        await client.send(data)
+        head = await client.head()
+        assert head.status == 200, await client.receive()
+        yield Stream(client, head)
+
+
+def resume(turn: str, after: int | str | None = None, *, method: str = "GET", **headers: str) -> bytes:
+    """A request for the rest of a turn."""
+    if after is not None:
+        headers["Last_Event_ID"] = str(after)
+    return request(f"/chat/turns/{turn}", method=method, **headers)
+
+
+def stop(turn: str, **headers: str) -> bytes:
+    """A request for a turn to end."""
+    return request(f"/chat/turns/{turn}/stop", method="POST", **headers)
+
+
+async def resumed(port: int, turn: str, after: int | str | None = None, **headers: str) -> list[bytes]:
+    """All that is told of a turn after an event, chunk by chunk."""
+    async with streaming(port, resume(turn, after, **headers)) as stream:
+        assert stream.turn == turn
+        return await stream.frames()
+
+
+async def whole_frames(port: int, data: bytes) -> tuple[str, list[bytes]]:
+    """A turn and all of its frames."""
+    async with streaming(port, data) as stream:
+        return stream.turn, await stream.frames()
+
+
+def code_of(answer: Answer) -> str:
+    """The code of an error that is a status."""
+    assert answer.status >= 400
+    return str(json.loads(answer.body)["code"])

@@ -24,7 +24,9 @@ async def test_an_answer_arrives_token_by_token_and_appears_in_the_history(port:
         assert head.headers["x-conversation-id"] == "by-token"
         frames = [await client.chunk() for _ in range(3)]
         words = [WORDS[0], f" {WORDS[1]}", f" {WORDS[2]}"]
-        assert frames == [b'data: {"content":"%b"}\n\n' % word.encode() for word in words]
+        assert frames == [
+            b'id: %d\ndata: {"content":"%b"}\n\n' % (at, word.encode()) for at, word in enumerate(words, 1)
+        ]
         assert client.kept == b"", "the end comes a gap later"
         assert await client.chunks() == [DONE]
         question, answer = await history(port, "?conversation=by-token")

@@ -32,12 +32,16 @@ MODULES = [
     "logs",
     "messages",
     "metrics",
+    "metrics_board",
     "deadlines",
     "pacing.grammar",
     "pacing.ticker",
     "pacing.timing",
     "ports",
+    "redis_calls",
     "settings",
+    "turns.redis",
+    "turns.redis",
     "wire.sse",
 ]
 PURE = ["errors", "events", "limits.bucket", "messages", "pacing.grammar", "pacing.timing", "wire.sse"]

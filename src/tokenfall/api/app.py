@@ -13,12 +13,12 @@ from tokenfall.api import problems
 from tokenfall.api.access import AccessLog
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
-from tokenfall.api.routing import Route, Router
+from tokenfall.api.routing import Refuse, Route, Router
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.application import Outcome
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
-from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.errors import NotFound, TokenfallError, shutting_down
 from tokenfall.metrics import Metrics
 
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -61,7 +61,7 @@ class App:
                 self._check(request)
             answer = route.handler(request)
         except TokenfallError as error:
-            return problems.from_error(request, error)
+            return self._failed(request, error)
         except Exception as error:  # noqa: BLE001 - a defect answers 500 and is logged; the process lives
             return self.crashed(request, error)
         return answer
@@ -70,16 +70,26 @@ class App:
         if not request.id:
             self._name(request)
             self._add_cors(request)
-        return problems.refused(request, status, detail=detail)
+        fault, refuse = problems.of_status(request, status, detail=detail), self._words_of(request)
+        return problems.problem(request, fault) if refuse is None else refuse(request, fault)
 
     def cut(self, request: Request) -> Response:
-        return problems.from_error(request, shutting_down())
+        return self._failed(request, shutting_down())
 
     def crashed(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, TokenfallError):
-            return problems.from_error(request, error)
-        _log.exception("request %s failed", request.id)
-        return problems.problem(request, 500, code="internal_error", detail=problems.INTERNAL)
+        if not isinstance(error, TokenfallError):
+            _log.exception("request %s failed", request.id)
+        return self._failed(request, error)
+
+    def _failed(self, request: Request, error: Exception) -> Response:
+        refuse = self._words_of(request)
+        fault = problems.of_error(request, error, as_provider=refuse is not None)
+        return problems.problem(request, fault) if refuse is None else refuse(request, fault)
+
+    def _words_of(self, request: Request) -> Refuse | None:
+        """How faults are told at this path."""
+        route = self._router.methods(request.route or request.path).get(request.method)
+        return None if route is None else route.refuse
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         metrics = self._metrics
@@ -124,9 +134,7 @@ class App:
             return Response(204, headers=(("allow", allowed),))
         if methods:
             detail = f"{request.path[:200]} takes {allowed}"
-            return problems.problem(
-                request, 405, code="method_not_allowed", detail=detail, headers=(("allow", allowed),)
-            )
-        return problems.problem(
-            request, 404, code="not_found", detail="there is no such path here; GET /web is the page"
-        )
+            fault = problems.of_status(request, 405, detail=detail)
+            return problems.problem(request, fault, headers=(("allow", allowed),))
+        missing = NotFound("there is no such path here; GET /web is the page")
+        return problems.problem(request, problems.of_error(request, missing))

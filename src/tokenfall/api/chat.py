@@ -1,22 +1,27 @@
-"""The chat's routes: `POST /chat`, `GET` and `DELETE /history`, `GET /conversations`."""
+"""The chat's routes: `POST /chat`, turns under way, `/history` and `/conversations`."""
 
 import logging
+from collections.abc import Awaitable
 from functools import partial
+from hashlib import sha256
 
 from tokenfall.api import problems
 from tokenfall.api.guard import Keys
-from tokenfall.chat.service import Answering, Chat, Question
+from tokenfall.api.routing import parameter
+from tokenfall.chat.answering import Answering
+from tokenfall.chat.service import Chat, Question
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, Response, Send, StreamHead, header_lines
 from tokenfall.errors import InvalidRequest, TokenfallError, shutting_down
+from tokenfall.events import Delta
 from tokenfall.pacing.grammar import parse
-from tokenfall.ports import Conversation
+from tokenfall.ports import Conversation, Followed
 from tokenfall.wire import plain, sse
 
 JSON = "application/json"
+MAX_IDEMPOTENCY_KEY = 255
 _UNCACHED = (("cache-control", "no-store"),)
 _STREAM = StreamHead(sse.CONTENT_TYPE)
-_FAREWELL = plain.error_frame(shutting_down().code, shutting_down().message)
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +39,7 @@ class ChatRoutes:
         simulation = request.header(b"x-sim") or ""
         parse(simulation)
         conversation = Conversation(self._keys.owner(request), body.conversation)
-        answering = await self._chat.begin(
+        answer = await self._chat.begin(
             Question(
                 conversation=conversation,
                 message=body.question,
@@ -43,12 +48,28 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
+                on_disconnect=body.on_disconnect,
+                idempotency=_idempotency(request),
             )
         )
-        request.reply_headers += header_lines((("x-conversation-id", conversation.id), ("x-turn-id", answering.id)))
-        if not body.stream:
-            return await _whole(answering)
-        return LiveStream(_STREAM, partial(_stream, answering), failure=_failure, comment=sse.PING, farewell=_FAREWELL)
+        _name(request, answer)
+        if body.stream:
+            return self._live(answer)
+        text, finished = await self._chat.whole(answer)
+        document = plain.whole_answer(text, finished, conversation=conversation.id)
+        return Response(200, document, content_type=JSON, headers=_UNCACHED)
+
+    async def resume(self, request: Request) -> LiveStream:
+        """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
+        after = plain.event_number(request.header(b"last-event-id") or "0")
+        followed = await self._chat.resume(*self._asked_turn(request), after=after)
+        _name(request, followed)
+        return self._live(followed)
+
+    async def stop(self, request: Request) -> Response:
+        """`POST /chat/turns/{turn}/stop`: 204 once the turn has ended and is kept."""
+        await self._chat.stop(*self._asked_turn(request))
+        return Response(204)
 
     async def history(self, request: Request) -> Response:
         """`GET /history`."""
@@ -67,6 +88,35 @@ class ChatRoutes:
         found = await self._chat.conversations(self._keys.owner(request))
         return Response(200, plain.conversation_list(list(found)), content_type=JSON, headers=_UNCACHED)
 
+    async def rename(self, request: Request) -> Response:
+        """`PATCH /conversations/{conversation}`."""
+        title = plain.decode_title(request.body)
+        await self._chat.rename(self._named_conversation(request), title)
+        return Response(204)
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE /conversations/{conversation}`."""
+        await self._chat.clear(self._named_conversation(request), may_be_new=False)
+        return Response(204)
+
+    def _live(self, answer: Answering | Followed) -> LiveStream:
+        told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
+        return LiveStream(
+            _STREAM,
+            partial(_stream, answer),
+            failure=_failure,
+            goes_on=answer.goes_on if isinstance(answer, Answering) else None,
+            comment=sse.PING,
+            farewell=plain.error_frame(shutting_down().code, shutting_down().message, **told),
+        )
+
+    def _asked_turn(self, request: Request) -> tuple[str, str]:
+        """Whose turn, and which."""
+        return self._keys.owner(request), plain.turn_id(parameter(request))
+
+    def _named_conversation(self, request: Request) -> Conversation:
+        return Conversation(self._keys.owner(request), plain.conversation_id(parameter(request)))
+
     def _asked_conversation(self, request: Request) -> tuple[Conversation, bool]:
         """Which conversation, and whether it is the default one, which exists before its first turn."""
         query = request.query()
@@ -77,17 +127,33 @@ class ChatRoutes:
         return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
-async def _stream(answering: Answering, send: Send) -> bytes:
+def _name(request: Request, answer: Answering | Followed) -> None:
+    request.reply_headers += header_lines((("x-conversation-id", answer.conversation.id), ("x-turn-id", answer.id)))
+
+
+def _idempotency(request: Request) -> tuple[str, str] | None:
+    """The request's Idempotency-Key and what it stands for; draft-ietf-httpapi-idempotency-key-header-06."""
+    key = request.header(b"idempotency-key")
+    if key is None:
+        return None
+    if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        raise InvalidRequest(f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
+    asked = b"\0".join((request.headers.get(b"x-sim", b""), request.body))
+    return key, sha256(asked).hexdigest()
+
+
+async def _stream(answer: Answering | Followed, send: Send) -> bytes:
     """Send each token's frame; the last frame."""
-    await answering.run(lambda delta: send(plain.content_frame(delta.text)))
+    number = answer.after
+    frame = plain.content_frame
+
+    def hear(delta: Delta) -> Awaitable[None] | None:
+        nonlocal number
+        number += 1
+        return send(frame(number, delta.text))
+
+    await answer.run(hear)
     return sse.DONE
-
-
-async def _whole(answering: Answering) -> Response:
-    said: list[str] = []
-    finished = await answering.run(lambda delta: said.append(delta.text))
-    document = plain.whole_answer("".join(said), finished, conversation=answering.conversation.id)
-    return Response(200, document, content_type=JSON, headers=_UNCACHED)
 
 
 def _failure(error: Exception) -> bytes:

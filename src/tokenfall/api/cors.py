@@ -8,7 +8,7 @@ _EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Request-Id, Retry-After, RateLimit, 
 _ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))
 _VARY = header_lines((("vary", "Origin"),))
 _PREFLIGHT = (
-    ("access-control-allow-headers", "Authorization, X-API-Key, Content-Type, X-Sim"),
+    ("access-control-allow-headers", "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"),
     ("access-control-max-age", "86400"),
 )
 

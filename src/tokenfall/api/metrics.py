@@ -15,23 +15,23 @@ from tokenfall.metrics import Histogram, Metrics
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def exposition(metrics: Metrics, resident_bytes: int) -> bytes:
+def exposition(metrics: Metrics) -> bytes:
     """All counters as text."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(metrics, resident_bytes))
+    registry.register(_Collector(metrics))
     return generate_latest(registry)
 
 
 class _Collector(Collector):
-    def __init__(self, metrics: Metrics, resident_bytes: int) -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._resident_bytes = resident_bytes
 
     def collect(self) -> Iterator[Metric]:
         metrics = self._metrics
         yield GaugeMetricFamily("tokenfall_connections", "Open connections.", metrics.connections)
         yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
-        yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of the process.", self._resident_bytes)
+        yield GaugeMetricFamily("tokenfall_workers", "Worker processes alive.", metrics.workers)
+        yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of all workers.", metrics.resident_bytes)
         for name, text, value in (
             (
                 "tokenfall_tokens",
@@ -47,6 +47,7 @@ class _Collector(Collector):
             ),
             ("tokenfall_log_lines_lost", "Access log lines that could not be written.", metrics.log_lines_lost),
             ("tokenfall_rate_limited", "Requests refused by the rate limit.", metrics.rate_limited),
+            ("tokenfall_upstream_retries", "Requests asked of the upstream again.", metrics.upstream_retries),
         ):
             yield CounterMetricFamily(name, text, value)
         yield _labelled(

@@ -1,7 +1,7 @@
 """`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: outside keys and limits, answered until the end."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
 import msgspec
@@ -9,8 +9,12 @@ import msgspec
 from tokenfall import __version__
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
+from tokenfall.errors import StoreUnavailable
 from tokenfall.metrics import Metrics
 
+Check = Callable[[], Awaitable[None]]
+
+NOTHING: Mapping[str, Check] = {}
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
 _OK = Response(200, b"OK", content_type="text/plain; charset=utf-8", headers=_UNCACHED)
@@ -18,11 +22,26 @@ _VERSION = Response(200, msgspec.json.encode({"name": "tokenfall", "version": __
 
 
 class Probes:
-    """The handlers. `is_draining` is asked at each call."""
+    """The handlers. `is_draining` is asked at each call, and so is each of the checks.
 
-    def __init__(self, metrics: Metrics, is_draining: Callable[[], bool]) -> None:
+    A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
+    with less than was set.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        is_draining: Callable[[], bool],
+        *,
+        needed: Mapping[str, Check] = NOTHING,
+        wanted: Mapping[str, Check] = NOTHING,
+        of_all_workers: Callable[[], Metrics] | None = None,
+    ) -> None:
         self._metrics = metrics
+        self._of_all_workers = of_all_workers
         self._is_draining = is_draining
+        self._needed = needed
+        self._wanted = wanted
         self._started_s = monotonic()
 
     def health(self, request: Request) -> Response:
@@ -36,11 +55,15 @@ class Probes:
         """The event loop turns: that is all that it says."""
         return _OK
 
-    def ready(self, request: Request) -> Response:
-        """Whether new work is welcome."""
+    async def ready(self, request: Request) -> Response:
+        """Whether new work is welcome, and what it has to do without."""
         if self._is_draining():
             return _json(503, {"status": "draining"})
-        return _json(200, {"status": "ready"})
+        failing = [name for name, check in self._needed.items() if await _fails(check)]
+        degraded = [name for name, check in self._wanted.items() if await _fails(check)]
+        if failing:
+            return _json(503, {"status": "unavailable", "failing": failing + degraded})
+        return _json(200, {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"})
 
     def version(self, request: Request) -> Response:
         """Name and version."""
@@ -50,7 +73,9 @@ class Probes:
         """Prometheus text."""
         from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - loads prometheus-client
 
-        return Response(200, exposition(self._metrics, resident_bytes()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        self._metrics.resident_bytes = resident_bytes()
+        metrics = self._metrics if self._of_all_workers is None else self._of_all_workers()
+        return Response(200, exposition(metrics), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:
@@ -62,5 +87,13 @@ def resident_bytes() -> int:
         return 0
 
 
-def _json(status: int, document: dict[str, str | float]) -> Response:
+async def _fails(check: Check) -> bool:
+    try:
+        await check()
+    except StoreUnavailable:
+        return True
+    return False
+
+
+def _json(status: int, document: Mapping[str, str | float | list[str]]) -> Response:
     return Response(status, msgspec.json.encode(document), content_type=JSON, headers=_UNCACHED)

@@ -8,6 +8,7 @@ import msgspec
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.errors import TokenfallError
+from tokenfall.wire.dialect import Fault
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -61,39 +62,55 @@ INTERNAL = "an internal error; the log has it by the request id"
 """All that a caller is told of a defect."""
 
 
-def problem(
-    request: Request, status: int, *, code: str, detail: str, headers: tuple[tuple[str, str], ...] = ()
-) -> Response:
+def problem(request: Request, fault: Fault, *, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
-    document = {
+    document: dict[str, str | int] = {
         "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
+        "title": HTTPStatus(fault.status).phrase,
+        "status": fault.status,
+        "detail": fault.message,
+        "code": fault.code,
     }
+    if fault.param is not None:
+        document["param"] = fault.param
     if request.id:
         document["request_id"] = request.id
     return Response(
-        status,
+        fault.status,
         msgspec.json.encode(document),
         content_type=CONTENT_TYPE,
-        headers=(("cache-control", "no-store"), *headers),
+        headers=(("cache-control", "no-store"), *headers_of(fault), *headers),
     )
 
 
-def refused(request: Request, status: int, *, detail: str) -> Response:
-    """The problem document of a refusal that only has a status."""
-    headers = (("retry-after", "1"),) if status == 503 else ()
-    return problem(request, status, code=CODE_OF_STATUS[status], detail=detail, headers=headers)
-
-
-def from_error(request: Request, error: TokenfallError) -> Response:
-    """The problem document of an error."""
+def headers_of(fault: Fault) -> tuple[tuple[str, str], ...]:
+    """What the answer's head says of a fault, in any dialect."""
     headers: tuple[tuple[str, str], ...] = ()
-    if error.retry_after_s is not None:
-        headers = (("retry-after", str(max(1, ceil(error.retry_after_s)))),)
-    if error.code == "unauthorized":
-        headers = (*headers, ("www-authenticate", "Bearer"))
-    status = STATUS_OF_CODE[error.code]
-    return problem(request, status, code=error.code, detail=error.message, headers=headers)
+    if fault.retry_after_s is not None:
+        headers = (("retry-after", str(max(1, ceil(fault.retry_after_s)))),)
+    return (*headers, ("www-authenticate", "Bearer")) if fault.code == "unauthorized" else headers
+
+
+def of_status(request: Request, status: int, *, detail: str) -> Fault:
+    """A refusal that only has a status: the edge's own."""
+    again_s = 1.0 if status == 503 else None
+    return Fault(
+        status=status, code=CODE_OF_STATUS[status], message=detail, request_id=request.id, retry_after_s=again_s
+    )
+
+
+def of_error(request: Request, error: Exception, *, as_provider: bool = False) -> Fault:
+    """What went wrong, as it may be shown. An unknown error shows nothing of itself.
+
+    `as_provider`: with the status that the provider answered with, where it was the provider.
+    """
+    if not isinstance(error, TokenfallError):
+        return Fault(status=500, code="internal_error", message=INTERNAL, request_id=request.id)
+    return Fault(
+        status=(as_provider and error.status) or STATUS_OF_CODE[error.code],
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        request_id=request.id,
+        retry_after_s=error.retry_after_s,
+    )

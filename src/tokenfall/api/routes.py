@@ -13,7 +13,11 @@ def chat_routes(chat: ChatRoutes) -> list[Route]:
         Route(method="POST", path="/chat", handler=chat.chat, limited=True),
         Route(method="GET", path="/history", handler=chat.history, limited=True),
         Route(method="DELETE", path="/history", handler=chat.clear, limited=True),
+        Route(method="GET", path="/chat/turns/{turn}", handler=chat.resume, limited=True),
+        Route(method="POST", path="/chat/turns/{turn}/stop", handler=chat.stop, limited=True),
         Route(method="GET", path="/conversations", handler=chat.conversations, limited=True),
+        Route(method="PATCH", path="/conversations/{conversation}", handler=chat.rename, limited=True),
+        Route(method="DELETE", path="/conversations/{conversation}", handler=chat.delete, limited=True),
     ]
 
 

@@ -6,15 +6,18 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer
+from tokenfall.edge.response import Answer, Response
+from tokenfall.wire.dialect import Fault
 
+Refuse = Callable[[Request, Fault], Response]
 Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One method of one path.
+    """One method of one path. One segment of it may be a parameter in braces: `/chat/turns/{turn}`.
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
+    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
@@ -25,10 +28,11 @@ class Route(Struct, frozen=True, kw_only=True):
     limited: bool = False
     open_while_draining: bool = False
     quiet: bool = False
+    refuse: Refuse | None = None
 
 
 class Router:
-    """Routes by exact path. HEAD is served wherever GET is."""
+    """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
     def __init__(self, routes: list[Route]) -> None:
         self._paths: dict[str, dict[str, Route]] = {}
@@ -39,6 +43,7 @@ class Router:
             methods[route.method] = route
             if route.method == "GET":
                 methods.setdefault("HEAD", route)
+        self._patterns = [(*_around(path), methods) for path, methods in self._paths.items() if "{" in path]
 
     def quiet_paths(self) -> frozenset[str]:
         """The paths whose answers are not worth a line."""
@@ -46,7 +51,27 @@ class Router:
 
     def methods(self, path: str) -> dict[str, Route]:
         """The routes of a path by method, empty when there is no such path."""
-        return self._paths.get(path, _NONE)
+        return self._paths.get(path) or self._matching(path)
+
+    def _matching(self, path: str) -> dict[str, Route]:
+        for prefix, suffix, methods in self._patterns:
+            if path.startswith(prefix) and path.endswith(suffix):
+                value = path[len(prefix) : len(path) - len(suffix)]
+                if value and "/" not in value:
+                    return methods
+        return _NONE
+
+
+def parameter(request: Request) -> str:
+    """The value of the one parameter in the path of a request's route."""
+    prefix, suffix = _around(request.route)
+    return request.path[len(prefix) : len(request.path) - len(suffix)]
+
+
+def _around(pattern: str) -> tuple[str, str]:
+    """What stands before and after a pattern's parameter."""
+    prefix, _, rest = pattern.partition("{")
+    return prefix, rest.partition("}")[2]
 
 
 _NONE: dict[str, Route] = {}

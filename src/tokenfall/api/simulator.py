@@ -12,8 +12,8 @@ import msgspec
 
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, CutFrames, PacedStream, Response, StreamHead
+from tokenfall.engines.planning import GAP
 from tokenfall.engines.prose import PARAGRAPH, WORDS
-from tokenfall.engines.simulated import GAP
 from tokenfall.errors import shutting_down
 from tokenfall.pacing.grammar import Simulation, from_pairs, parse
 from tokenfall.pacing.timing import answer_length, draw, schedule

@@ -3,7 +3,9 @@
 Headers: draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit`, `RateLimit-Policy`), `Retry-After` of RFC 9110.
 """
 
+from collections.abc import Callable
 from math import ceil
+from time import time
 
 from tokenfall.api.addresses import TrustedProxies, bucket_of
 from tokenfall.edge.request import Request
@@ -11,6 +13,7 @@ from tokenfall.edge.response import header_lines
 from tokenfall.errors import RateLimited
 from tokenfall.metrics import Metrics
 from tokenfall.ports import RateLimiter
+from tokenfall.wire.dialect import Allowance, Headers, no_headers
 
 
 class Throttle:
@@ -23,13 +26,15 @@ class Throttle:
         window_s = max(1, ceil(limiter.burst / limiter.rate))
         self._policy = f'"address";q={limiter.burst};w={window_s}'
 
-    async def spend(self, request: Request) -> None:
-        """Raises `RateLimited`."""
+    async def spend(self, request: Request, tell: Callable[[Allowance], Headers] = no_headers) -> None:
+        """Raises `RateLimited`. `tell` gives the headers of a provider's dialect, said beside our own."""
         client = self._proxies.client(request.client, request.header(b"x-forwarded-for") or "")
         verdict = await self._limiter.take(bucket_of(client))
         wait_s = verdict.reset_s if verdict.allowed else verdict.retry_after_s
         limit = f'"address";r={verdict.remaining};t={ceil(wait_s)}'
         request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
+        allowance = Allowance(self._limiter.burst, verdict.remaining, wait_s, time())
+        request.reply_headers += header_lines(tell(allowance))
         if not verdict.allowed:
             self._metrics.rate_limited += 1
             raise RateLimited(

@@ -1,4 +1,4 @@
-"""Settings -> a running server. The only place that chooses implementations."""
+"""One process's server: everything chosen, wired, started and stopped."""
 
 import asyncio
 import gc
@@ -12,27 +12,30 @@ from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
 from tokenfall.api.page import Page
-from tokenfall.api.probes import Probes
+from tokenfall.api.probes import Check, Probes, resident_bytes
 from tokenfall.api.routes import chat_routes, page_routes, probe_routes, simulator_routes
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.api.throttle import Throttle
+from tokenfall.bootstrap import stores
 from tokenfall.chat.service import Chat, Defaults
+from tokenfall.chat.turns import Turns
 from tokenfall.edge.bounds import Bounds
 from tokenfall.edge.server import Edge
 from tokenfall.engines.simulated import MODEL, SimulatedEngine, is_simulated
-from tokenfall.history.memory import MemoryHistory
-from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.messages import Message
 from tokenfall.metrics import Metrics
 from tokenfall.pacing.clock import WheelClock
 from tokenfall.pacing.grammar import Simulation, Spread, parse
 from tokenfall.pacing.ticker import Ticker
-from tokenfall.ports import Engine
-from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, Settings
+from tokenfall.ports import Engine, RateLimiter
+from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, MEMORY, Settings
 
 if TYPE_CHECKING:
     from tokenfall.engines.upstream import UpstreamEngine
+    from tokenfall.limits.fallback import FallbackLimiter
+    from tokenfall.limits.shared import SharedTable
+    from tokenfall.metrics_board import MetricsBoard, WorkerMetrics
 
 LOOP_GAP = Simulation(gap=Spread(0.2))
 """`/stream-loop` without a word from anybody."""
@@ -41,13 +44,27 @@ LOOP_GAP = Simulation(gap=Spread(0.2))
 class Server:
     """A server that is wired but not yet listening. Make it inside the event loop that will run it."""
 
-    def __init__(self, settings: Settings, write_access: Callable[[str], object] | None, *, json_logs: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        write_access: Callable[[str], object] | None,
+        *,
+        json_logs: bool,
+        table: "SharedTable | None" = None,
+        board: "MetricsBoard | None" = None,
+    ) -> None:
+        """Of a worker: `table`, where all of them keep their rate limits, and `board`, where they add up metrics."""
         loop = asyncio.get_running_loop()
         self.settings = settings
         self.metrics = Metrics()
+        self._table = table
         self.ticker = Ticker(loop, self.metrics.ticker_late_s)
         self.clock = WheelClock(self.ticker, loop)
+        self._all_metrics = None if board is None else self._on_board(board)
         self._upstream: UpstreamEngine | None = None
+        self._limiter: FallbackLimiter | None = None
+        self._history = stores.history(settings)
+        self._shared_turns = stores.shared_turns(settings, self.clock)
         self._access: AccessLog | None = None
         if write_access is not None:
             self._access = AccessLog(write_access, self.ticker, metrics=self.metrics, as_json=json_logs)
@@ -56,7 +73,8 @@ class Server:
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
-        addresses = await self.edge.listen(self.settings.host, self.settings.port)
+        shares_port = self._all_metrics is not None
+        addresses = await self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
         gc.collect()
         gc.freeze()
         gc.set_threshold(10_000, 20, 50)
@@ -65,18 +83,25 @@ class Server:
     async def stop(self) -> None:
         """Drain, then free everything."""
         self.app.draining = True
-        await self.edge.drain(self.settings.drain_timeout)
+        drain_s = self.settings.drain_timeout
+        await asyncio.gather(self.edge.drain(drain_s), self._chat.drain(drain_s))
         await self._chat.settle()
         if self._upstream is not None:
             await self._upstream.close()
+        if self._limiter is not None:
+            await self._limiter.close()
+        await self._history.close()
         if self._access is not None:
             self._access.flush()
+        if self._all_metrics is not None:
+            self._all_metrics.publish()
         self.ticker.close()
 
     def _app(self) -> App:
         settings = self.settings
         keys = Keys(settings.api_key)
         unprotected = settings.upstream is not None and not keys
+        limiter = self._rate_limiter() if settings.rate_limit_rps > 0 else None
         app = App(
             Router(self._routes(keys)),
             keys=keys,
@@ -85,8 +110,7 @@ class Server:
             access=self._access,
             log_quiet=settings.log_level == "debug",
         )
-        if settings.rate_limit_rps > 0:
-            limiter = MemoryLimiter(settings.rate_limit_rps, settings.rate_limit_burst, now=self.ticker.now)
+        if limiter is not None:
             app.throttle = Throttle(limiter, proxies=TrustedProxies(settings.trusted_proxies), metrics=self.metrics)
         if unprotected:
             check_host = settings.host in LOOPBACK_HOSTS
@@ -97,15 +121,23 @@ class Server:
         settings = self.settings
         sim = parse(settings.sim)
         loop = LOOP_GAP if settings.sim == DEFAULT_SIM else LOOP_GAP.overlay(sim)
-        history = MemoryHistory(limit=settings.history_limit, max_bytes=settings.history_memory)
         system = Message("system", settings.system_prompt) if settings.system_prompt else None
         defaults = Defaults(
             model=settings.model if settings.upstream or is_simulated(settings.model) else MODEL,
             max_tokens=settings.max_tokens,
             system=system,
             context_messages=settings.context_messages,
+            context_tokens=settings.context_tokens,
+            on_disconnect="finish" if settings.on_disconnect == "finish" else "cancel",
         )
-        self._chat = Chat(self._engine(sim), history, defaults=defaults)
+        turns = Turns(
+            keep_s=settings.resume_for,
+            max_bytes=settings.resume_memory,
+            now=self.ticker.now,
+            shared=self._shared_turns,
+            alone=settings.workers == 1,
+        )
+        self._chat = Chat(self._engine(sim), self._history, defaults=defaults, turns=turns)
         return [
             *chat_routes(ChatRoutes(self._chat, keys)),
             *simulator_routes(
@@ -114,9 +146,36 @@ class Server:
                 loop=loop_stream(loop),
                 data=DataDocument(sim, self.clock),
             ),
-            *probe_routes(Probes(self.metrics, lambda: self.app.draining)),
+            *probe_routes(self._probes()),
             *page_routes(Page()),
         ]
+
+    def _rate_limiter(self) -> RateLimiter:
+        settings, now = self.settings, self.ticker.now
+        local = stores.local_limiter(settings, now, table=self._table)
+        if settings.limits == MEMORY:
+            return local
+        self._limiter = stores.redis_limiter(settings, local, now=now)
+        return self._limiter
+
+    def _probes(self) -> Probes:
+        wanted: dict[str, Check] = {}
+        if self._limiter is not None:
+            wanted["limits"] = self._limiter.check
+        if self._shared_turns is not None:
+            wanted["turns"] = self._shared_turns.check
+        return Probes(
+            self.metrics,
+            lambda: self.app.draining,
+            needed={"history": self._history.check},
+            wanted=wanted,
+            of_all_workers=None if self._all_metrics is None else self._all_metrics.total,
+        )
+
+    def _on_board(self, board: "MetricsBoard") -> "WorkerMetrics":
+        from tokenfall.metrics_board import WorkerMetrics  # noqa: PLC0415 - one process alone needs none
+
+        return WorkerMetrics(board, self.metrics, wheel=self.ticker, resident_bytes=resident_bytes)
 
     def _engine(self, sim: Simulation) -> Engine:
         simulated = SimulatedEngine(self.clock, sim)
@@ -124,7 +183,10 @@ class Server:
         if settings.upstream is None:
             return simulated
         # aiohttp costs 10 MiB and a tenth of a second: only who has an upstream pays.
+        from random import Random  # noqa: PLC0415
+
         from tokenfall.engines.choice import EngineByModel  # noqa: PLC0415
+        from tokenfall.engines.retries import Retries  # noqa: PLC0415
         from tokenfall.engines.upstream import UpstreamEngine  # noqa: PLC0415
         from tokenfall.engines.watch import UpstreamTimeouts  # noqa: PLC0415
 
@@ -140,6 +202,7 @@ class Server:
             timeouts=timeouts,
             wheel=self.ticker,
             metrics=self.metrics,
+            retries=Retries(self.clock, Random(), most=settings.upstream_retries),  # noqa: S311 - a jitter, no secret
         )
         return EngineByModel(simulated=simulated, upstream=self._upstream)
 

@@ -5,34 +5,39 @@ status code or a socket.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
-from functools import partial
-from os import urandom
-from time import time
+from collections.abc import Sequence
 
 from msgspec import Struct
 
+from tokenfall.chat.answering import Answering, told
 from tokenfall.chat.context import context, turns_within
-from tokenfall.errors import NotFound
-from tokenfall.events import Delta, Finished
+from tokenfall.chat.turn import OnDisconnect, TurnUnderWay, client_left
+from tokenfall.chat.turns import Turns, ended
+from tokenfall.errors import NotFound, shutting_down
+from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.ports import Conversation, ConversationInfo, Engine, Hear, HistoryStore, Turn
-
-JOIN_AT = 16
-"""So many pieces of an answer become one: a short string costs 60 bytes more than its text."""
+from tokenfall.ports import Conversation, ConversationInfo, Engine, Followed, HistoryStore, Turn
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
-    """What holds where the caller does not say. `context_messages` counts messages of the history sent to the model."""
+    """What holds where the caller does not say. `context_messages` counts messages of the history sent to the model.
+
+    `context_tokens` bounds them further, by an estimate; None for no bound.
+    """
 
     model: str
     max_tokens: int
     system: Message | None
     context_messages: int
+    context_tokens: int | None = None
+    on_disconnect: OnDisconnect = "cancel"
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What a caller asks. `system` replaces the default system prompt for this turn."""
+    """What a caller asks. `system` replaces the default system prompt for this turn.
+
+    `idempotency` is the caller's key for this request, and a digest of the request it stands for.
+    """
 
     conversation: Conversation
     message: Message
@@ -41,44 +46,133 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
+    on_disconnect: OnDisconnect | None = None
+    idempotency: tuple[str, str] | None = None
 
 
 class Chat:
     """Answers questions within conversations."""
 
-    def __init__(self, engine: Engine, history: HistoryStore, *, defaults: Defaults) -> None:
+    def __init__(self, engine: Engine, history: HistoryStore, *, defaults: Defaults, turns: Turns) -> None:
+        self.draining = False
         self._engine = engine
         self._history = history
         self._defaults = defaults
+        self._turns = turns
+        self._running: set[asyncio.Future[Finished]] = set()
         self._writings: set[asyncio.Future[None]] = set()
 
-    async def begin(self, question: Question) -> "Answering":
-        """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises."""
+    async def begin(self, question: Question) -> Answering | Followed:
+        """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises.
+
+        A question whose idempotency key came before is its turn again, from the beginning.
+        """
+        turn = TurnUnderWay(question.conversation, on_disconnect=question.on_disconnect or self._defaults.on_disconnect)
+        try:
+            if question.idempotency is not None:
+                key, digest = question.idempotency
+                running = await self._turns.claim(turn, key=key, digest=digest)
+                if running is not None:
+                    return running
+            self._turns.add(turn)
+            request = await self._request(question)
+        except BaseException as error:
+            turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
+            self._turns.ended(turn)
+            raise
+        return Answering(turn, request, engine=self._engine, keeper=self)
+
+    async def _request(self, question: Question) -> ChatRequest:
         defaults = self._defaults
         turns = await self._history.turns(question.conversation, last=turns_within(defaults.context_messages))
-        request = ChatRequest(
+        return ChatRequest(
             messages=context(
                 turns or (),
                 question.message,
                 system=question.system or defaults.system,
                 limit=defaults.context_messages,
+                max_tokens=defaults.context_tokens,
             ),
             model=question.model or defaults.model,
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
         )
-        return Answering(
-            self._engine,
-            self._history,
-            conversation=question.conversation,
-            request=request,
-            writings=self._writings,
-        )
+
+    async def whole(self, answer: Answering | Followed) -> tuple[str, Finished]:
+        """The whole answer. Cancelling is the caller's leaving: what that means to the turn, it says itself."""
+        said: list[str] = []
+        running = asyncio.ensure_future(answer.run(lambda delta: said.append(delta.text)))
+        self._running.add(running)
+        running.add_done_callback(self._ran)
+        try:
+            finished = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if not (isinstance(answer, Answering) and answer.goes_on()):
+                running.cancel()
+            raise
+        return "".join(said), finished
+
+    def _ran(self, running: "asyncio.Future[Finished]") -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # told to who waited, and to the turn's followers
+
+    async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
+        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        return await self._turns.follow(owner, turn, after=after)
+
+    async def stop(self, owner: str, turn: str) -> None:
+        """End a turn of `owner`, keeping what was said; return once that is done. Raises `NotFound`."""
+        await self._turns.stop(owner, turn)
+
+    @property
+    def outlives(self) -> bool:
+        """Whether what was said of a turn can be had after the end of this process."""
+        return self._turns.shared is not None
+
+    # Called by `Answering`
+
+    def keep(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
+        writing = asyncio.ensure_future(self._history.append(conversation, turn))
+        self._writings.add(writing)
+        writing.add_done_callback(self._writings.discard)
+        return writing
+
+    def ended(self, turn: TurnUnderWay) -> None:
+        self._turns.ended(turn)
+
+    # The end
+
+    async def drain(self, drain_s: float) -> None:
+        """Let turns finish for up to `drain_s` seconds, then stop those without a client.
+
+        It waits for all of them: one whose client leaves meanwhile may have to finish without it.
+        """
+        self.draining = True
+        try:
+            async with asyncio.timeout(drain_s):
+                for turn in self._turns.under_way():
+                    await ended(turn)
+        except TimeoutError:
+            for turn in self._detached():
+                turn.stop_with(shutting_down())
 
     async def settle(self) -> None:
-        """Wait until every turn that is being written is written; failures were told to those who asked."""
+        """Wait until every turn has ended and is written; failures were told to those who asked."""
+        for turn in self._turns.under_way():
+            turn.stop_with(shutting_down())
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for turn in self._turns.under_way():
+            if turn.detached:
+                await ended(turn)
         await asyncio.gather(*self._writings, return_exceptions=True)
+        await self._turns.close()
+
+    def _detached(self) -> list[TurnUnderWay]:
+        return [turn for turn in self._turns.under_way() if turn.detached]
+
+    # Conversations
 
     async def history(self, conversation: Conversation, *, may_be_new: bool) -> Sequence[Turn]:
         """All that is kept of a conversation. Raises `NotFound`, unless it may not have begun yet."""
@@ -92,72 +186,11 @@ class Chat:
         if not await self._history.clear(conversation) and not may_be_new:
             raise NotFound("there is no such conversation")
 
+    async def rename(self, conversation: Conversation, title: str) -> None:
+        """Name a conversation. Raises `NotFound`."""
+        if not await self._history.rename(conversation, title):
+            raise NotFound("there is no such conversation")
+
     async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
         """Those of `owner`, the most recently active first."""
         return await self._history.conversations(owner)
-
-
-class Answering:
-    """A turn under way. `id` is known before the first token."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        history: HistoryStore,
-        *,
-        conversation: Conversation,
-        request: ChatRequest,
-        writings: set[asyncio.Future[None]],
-    ) -> None:
-        self.id = f"turn_{urandom(12).hex()}"
-        self.conversation = conversation
-        self._engine = engine
-        self._history = history
-        self._request = request
-        self._writings = writings
-        self._said: list[str] = []
-        self._pieces: list[str] = []
-        self._asked_at = time()
-
-    async def run(self, hear: Hear) -> Finished:
-        """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
-
-        When the engine fails, or this is cancelled because the caller left, what was said by then is kept as
-        interrupted; a turn in which nothing was said is not kept. Raises what the engine and the store raise.
-        """
-        finished: Finished | None = None
-        try:
-            finished = await self._engine.reply(self._request, partial(self._note, hear))
-        finally:
-            if finished is not None or self._said or self._pieces:
-                await self._keep(self._turn(finished))
-        return finished
-
-    def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
-        pieces = self._pieces
-        pieces.append(delta.text)
-        if len(pieces) == JOIN_AT:
-            self._said.append("".join(pieces))
-            pieces.clear()
-        return hear(delta)
-
-    def _turn(self, finished: Finished | None) -> Turn:
-        """The turn as it is now; interrupted when it did not finish."""
-        return Turn(
-            id=self.id,
-            question=self._request.messages[-1],
-            answer=Message("assistant", "".join((*self._said, *self._pieces))),
-            status="complete" if finished else "interrupted",
-            model=(finished.model if finished else "") or self._request.model,
-            asked_at=self._asked_at,
-            answered_at=time(),
-            finish_reason=finished.reason if finished else None,
-            usage=finished.usage if finished else None,
-        )
-
-    async def _keep(self, turn: Turn) -> None:
-        """Write the turn, once and as one unit. Who leaves meanwhile does not stop the writing."""
-        writing = asyncio.ensure_future(self._history.append(self.conversation, turn))
-        self._writings.add(writing)
-        writing.add_done_callback(self._writings.discard)
-        await asyncio.shield(writing)

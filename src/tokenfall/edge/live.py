@@ -21,8 +21,8 @@ class LivePlayer:
     """A `Player`. While the first frame is awaited, it says now and then that the stream lives."""
 
     __slots__ = (
-        "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request", "_stream",
-        "_task", "_wakeup", "sent_bytes", "slot", "status",
+        "_alone", "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request",
+        "_stream", "_task", "_wakeup", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(
@@ -44,6 +44,7 @@ class LivePlayer:
         self._chunked = request.http_minor == 1
         self._last_s = 0.0
         self._half_closed = False
+        self._alone = False  # the client left, and the stream goes on without it
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
         self._task = edge.loop.create_task(self._run())
@@ -95,16 +96,19 @@ class LivePlayer:
                 raise
             outcome, last = "cut", stream.farewell
         except Exception as error:
-            if self.status != 200:
+            if self.status != 200 and not self._alone:
                 raise
             outcome, last = "failed", stream.failure(error)
         finally:
-            edge.metrics.streams -= 1
+            if not self._alone:
+                edge.metrics.streams -= 1
             edge.wheel.leave(self)
         self._end(last, outcome)
 
     def _send(self, frame: bytes) -> Awaitable[None] | None:
         """Send one frame of the stream; see `Send`."""
+        if self._alone:
+            return None
         metrics = self._edge.metrics
         self._write(chunk(frame) if self._chunked else frame)
         now_s = self._edge.wheel.now()
@@ -177,6 +181,11 @@ class LivePlayer:
 
     def stop(self) -> None:
         self._edge.wheel.leave(self)
+        if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
+            self._alone = True
+            self._edge.metrics.streams -= 1
+            self.resume()
+            return
         self._withdraw()
         self._task.cancel()
 

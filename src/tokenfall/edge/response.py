@@ -99,9 +99,10 @@ class LiveStream:
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
     `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
     before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
     """
 
-    __slots__ = ("comment", "failure", "farewell", "head", "run")
+    __slots__ = ("comment", "failure", "farewell", "goes_on", "head", "run")
 
     def __init__(
         self,
@@ -109,12 +110,14 @@ class LiveStream:
         run: Callable[[Send], Awaitable[bytes]],
         *,
         failure: Callable[[Exception], bytes],
+        goes_on: Callable[[], bool] | None = None,
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
         self.head = head
         self.run = run
         self.failure = failure
+        self.goes_on = goes_on
         self.comment = comment
         self.farewell = farewell
 

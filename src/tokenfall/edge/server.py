@@ -61,11 +61,19 @@ class Edge:
         self._full_said_s = -1.0
         self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int) -> list[tuple[str, int]]:
-        """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError."""
+    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:
+        """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError.
+
+        `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
+        """
         backlog = SPARE_DESCRIPTORS // 2 if isinstance(self.loop, asyncio.BaseEventLoop) else BACKLOG
         self._server = await self.loop.create_server(
-            lambda: Connection(self), host, port, backlog=backlog, start_serving=False
+            lambda: Connection(self),
+            host,
+            port,
+            backlog=backlog,
+            reuse_port=reuse_port or None,
+            start_serving=False,
         )
         for listener in self._server.sockets:
             # Accepted sockets inherit it, so that a reader that stops costs kilobytes and no call a connection.

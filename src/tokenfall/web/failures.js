@@ -28,6 +28,12 @@ const WORDS_BY_CODE = {
   unreadable: 'The answer became unreadable and is not complete.',
   page: 'This page made a mistake. Reload it, then try again.',
   shutting_down: 'The server is shutting down; the answer is not complete.',
+  upstream_next_token_timeout: 'The model stopped in the middle of the answer, which is not complete.',
+  upstream_total_timeout: 'The model took too long; the answer is not complete.',
+  upstream_reset: 'The connection to the model broke; the answer is not complete.',
+  upstream_truncated: 'The model stopped before its end; the answer is not complete.',
+  upstream_malformed: 'The model sent something unreadable; the answer is not complete.',
+  upstream_stream_error: 'The model failed in the middle of the answer, which is not complete.',
 };
 
 // Where the server's own sentence adds what the page cannot know.

@@ -1,11 +1,12 @@
 """Tokenfall's own dialect: `POST /chat`, `/stream-sse`, `/stream-ndjson` and `/stream-loop`. Pure."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
@@ -16,18 +17,27 @@ ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 
 DEFAULT_CONVERSATION = "default"
 
+MAX_NUMBER_DIGITS = 12
+_TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
+
 _encode = msgspec.json.encode
+
+
+class _Message(Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
 
 
 class ChatBody(Struct, frozen=True):
     """The body of `POST /chat`. Fields that are not listed are accepted and ignored."""
 
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=10_000)]
     stream: bool = True
     conversation: ConversationId = DEFAULT_CONVERSATION
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    on_disconnect: Literal["cancel", "finish"] | None = None
 
     @property
     def question(self) -> Message:
@@ -35,12 +45,13 @@ class ChatBody(Struct, frozen=True):
         message = next((message for message in reversed(self.messages) if message.role == "user"), None)
         if message is None or not message.content.strip():
             raise InvalidRequest("the last user's message of messages is the new turn, and must say something")
-        return message
+        return Message("user", message.content)
 
     @property
     def system(self) -> Message | None:
         """A leading system message."""
-        return self.messages[0] if self.messages[0].role == "system" else None
+        first = self.messages[0]
+        return Message("system", first.content) if first.role == "system" else None
 
 
 class _Token(Struct, frozen=True):
@@ -78,14 +89,45 @@ def conversation_id(text: str) -> str:
     return checked
 
 
-def content_frame(text: str) -> bytes:
-    """A token of `POST /chat`."""
-    return b'data: {"content":%b}\n\n' % _encode(text)
+def content_frame(number: int, text: str) -> bytes:
+    """A token of a turn, the `number`th from 1: what Last-Event-ID names when the stream is resumed."""
+    return b'id: %d\ndata: {"content":%b}\n\n' % (number, _encode(text))
 
 
-def error_frame(code: str, message: str) -> bytes:
+def error_frame(code: str, message: str, **more: str | bool) -> bytes:
     """The end of an SSE stream that is not whole."""
-    return sse.frame(_encode({"error": {"code": code, "message": message}}), "error")
+    return sse.frame(_encode({"error": {"code": code, "message": message, **more}}), "error")
+
+
+class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /conversations/{id}`."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+_title_decoder = msgspec.json.Decoder(TitleBody)
+
+
+def decode_title(body: bytes) -> str:
+    """Read the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
+    try:
+        return _title_decoder.decode(body).title
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f'the body takes {{"title": "..."}} of 1 to 200 characters: {error}') from None
+
+
+def turn_id(text: str) -> str:
+    """`text` if it can be a turn's id. Raises `NotFound`."""
+    if _TURN_ID.fullmatch(text) is None:
+        raise NotFound("there is no such turn; its id is that of X-Turn-Id")
+    return text
+
+
+def event_number(text: str) -> int:
+    """A Last-Event-ID: the number of a turn's token, 0 before the first. Raises `InvalidRequest`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS):
+        raise InvalidRequest("Last-Event-ID takes the number of an event of this turn, 0 for all")
+    return int(text)
 
 
 def error_line(code: str, message: str) -> bytes:

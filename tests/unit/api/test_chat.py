@@ -11,27 +11,57 @@ from tokenfall.api.guard import Keys
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, Response
-from tokenfall.errors import InvalidRequest, NotFound, Unauthorized, UpstreamBroken, UpstreamTimeout
+from tokenfall.errors import (
+    IdempotencyMismatch,
+    InvalidRequest,
+    NotFound,
+    ResumeExpired,
+    TurnStopped,
+    Unauthorized,
+    UpstreamBroken,
+    UpstreamTimeout,
+)
 from tokenfall.events import Delta, Finished, Usage
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
+from tokenfall.ports import Engine, SharedTurns
 
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.requests import lines_of, request
+from tests.doubles.stores import FakeSharedTurns
+from tests.doubles.transports import settle
+from tests.doubles.turns import Speaker, turns_of
 
 Messages = list[dict[str, Any]]
 
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be brief."), context_messages=4)
 
 
-def routes(engine: ScriptedEngine, keys: tuple[str, ...] = ()) -> ChatRoutes:
+def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    return ChatRoutes(Chat(engine, history, defaults=DEFAULTS), Keys(keys))
+    return ChatRoutes(Chat(engine, history, defaults=DEFAULTS, turns=turns_of(shared=shared)), Keys(keys))
 
 
 def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
     document = {"messages": [{"role": "user", "content": text}], **fields}
     return request("/chat", method="POST", headers=headers, body=json.dumps(document).encode())
+
+
+def turn_of(asked: Request) -> str:
+    """The turn that was told with the answer."""
+    return dict(line.split(": ") for line in lines_of(asked.reply_headers))["x-turn-id"]
+
+
+def turn_request(turn: str, *, headers: dict[str, str] | None = None, stop: bool = False) -> Request:
+    made = request(f"/chat/turns/{turn}{'/stop' if stop else ''}", method="POST" if stop else "GET", headers=headers)
+    made.route = "/chat/turns/{turn}/stop" if stop else "/chat/turns/{turn}"
+    return made
+
+
+def conversation_request(name: str, *, body: bytes = b"", headers: dict[str, str] | None = None) -> Request:
+    made = request(f"/conversations/{name}", method="PATCH", headers=headers, body=body)
+    made.route = "/conversations/{conversation}"
+    return made
 
 
 class Reader:
@@ -64,8 +94,8 @@ async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, st
 
 async def test_a_stream_is_its_tokens_and_its_end() -> None:
     assert await said(routes(told("Be", "cause")), ask()) == [
-        b'data: {"content":"Be"}\n\n',
-        b'data: {"content":"cause"}\n\n',
+        b'id: 1\ndata: {"content":"Be"}\n\n',
+        b'id: 2\ndata: {"content":"cause"}\n\n',
         b"data: [DONE]\n\n",
     ]
 
@@ -80,17 +110,27 @@ async def test_a_stream_says_what_it_is_and_whose() -> None:
     assert added["x-conversation-id"] == "c-1"
     assert added["x-turn-id"].startswith("turn_")
     assert answer.comment == b": ping\n\n"
+
+
+@pytest.mark.parametrize(("shared", "resumable"), [(None, b"false"), (FakeSharedTurns(), b"true")])
+async def test_the_farewell_says_whether_the_turn_outlives_the_process(
+    shared: SharedTurns | None, resumable: bytes
+) -> None:
+    asked = ask()
+    answer = await routes(told("Hi"), shared=shared).chat(asked)
+    assert isinstance(answer, LiveStream)
+
     assert answer.farewell == (
-        b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down"}}\n\n'
+        b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down",'
+        b'"turn":"%b","resumable":%b}}\n\n' % (turn_of(asked).encode(), resumable)
     )
 
 
 async def test_a_turn_is_kept_under_the_id_that_was_told() -> None:
     chat, asked = routes(told("Because.")), ask()
     await said(chat, asked)
-    turn = dict(line.split(": ") for line in lines_of(asked.reply_headers))["x-turn-id"]
 
-    assert [message["turn"] for message in await kept(chat)] == [turn, turn]
+    assert [message["turn"] for message in await kept(chat)] == [turn_of(asked)] * 2
 
 
 async def test_a_slow_client_makes_the_engine_wait() -> None:
@@ -118,7 +158,7 @@ async def test_a_broken_stream_ends_without_done_and_keeps_what_was_said() -> No
     with pytest.raises(UpstreamBroken):
         await reader.play(answer)
 
-    assert reader.frames == [b'data: {"content":"Be"}\n\n']
+    assert reader.frames == [b'id: 1\ndata: {"content":"Be"}\n\n']
     assert (await kept(chat))[1] | {"status": "interrupted", "content": "Be"} == (await kept(chat))[1]
 
 
@@ -184,6 +224,7 @@ async def test_who_leaves_a_whole_answer_ends_its_work_and_keeps_what_was_said()
     answering.cancel()
     with pytest.raises(asyncio.CancelledError):
         await answering
+    await settle()
 
     assert engine.ended == 1
     assert (await kept(chat))[1]["status"] == "interrupted"
@@ -348,4 +389,177 @@ async def test_without_its_key_nothing_is_shown() -> None:
 async def test_a_delta_is_never_two_frames() -> None:
     frames = await said(routes(ScriptedEngine(Delta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
 
-    assert frames == [b'data: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
+    assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
+
+
+# Turns under way
+
+
+async def test_a_turn_is_heard_again_from_any_event_on() -> None:
+    chat, asked = routes(told("Be", "cause")), ask(conversation="c-1")
+    frames = await said(chat, asked)
+    for after in range(3):
+        again = turn_request(turn_of(asked), headers={"last-event-id": str(after)})
+        answer = await chat.resume(again)
+
+        assert await Reader().play(answer) == frames[after:]
+        assert again.reply_headers == asked.reply_headers
+        assert answer.goes_on is None
+    assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
+
+
+async def test_what_was_not_said_yet_cannot_be_resumed_from() -> None:
+    chat, asked = routes(told("Hi")), ask()
+    await said(chat, asked)
+    with pytest.raises(ResumeExpired):
+        await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": "2"}))
+    for junk in ("-1", "x", "1.0", "1" * 13):
+        with pytest.raises(InvalidRequest):
+            await chat.resume(turn_request(turn_of(asked), headers={"last-event-id": junk}))
+
+
+async def test_a_turn_is_stopped_and_kept() -> None:
+    engine = told("Be", end=Silence())
+    chat, asked = routes(engine), ask()
+    playing = asyncio.ensure_future(said(chat, asked))
+    await engine.silent.wait()
+    stopped = await chat.stop(turn_request(turn_of(asked), stop=True))
+    with pytest.raises(TurnStopped):
+        await playing
+
+    assert (stopped.status, stopped.body) == (204, b"")
+    assert (await kept(chat))[1]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("turn", ["turn_1", "turn_" + "0" * 24, "x", "turn_" + "A" * 24])
+async def test_what_is_no_turn_is_not_found(turn: str) -> None:
+    chat = routes(told("Hi"))
+    with pytest.raises(NotFound):
+        await chat.resume(turn_request(turn))
+    with pytest.raises(NotFound):
+        await chat.stop(turn_request(turn, stop=True))
+
+
+async def test_another_keys_turn_is_not_found() -> None:
+    chat = routes(told("Hi"), keys=("alice", "bob"))
+    asked, bob = ask(headers={"x-api-key": "alice"}), {"x-api-key": "bob"}
+    await said(chat, asked)
+    with pytest.raises(NotFound):
+        await chat.resume(turn_request(turn_of(asked), headers=bob))
+    with pytest.raises(NotFound):
+        await chat.stop(turn_request(turn_of(asked), headers=bob, stop=True))
+
+
+@pytest.mark.parametrize(("on_disconnect", "goes_on"), [("finish", True), ("cancel", False), (None, False)])
+async def test_the_caller_says_what_becomes_of_the_turn_when_he_leaves(
+    on_disconnect: str | None, goes_on: bool
+) -> None:
+    engine = told("Be", end=Silence())
+    answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
+    assert isinstance(answer, LiveStream)
+    assert answer.goes_on is not None
+    playing = asyncio.ensure_future(answer.run(lambda frame: None))
+    await engine.silent.wait()
+
+    assert answer.goes_on() is goes_on
+    playing.cancel()
+    await settle()
+
+
+# Idempotency keys
+
+
+def keyed(key: str, text: str = "Why?", **fields: object) -> Request:
+    return ask(text, headers={"idempotency-key": key}, **fields)
+
+
+async def test_a_request_that_comes_again_is_its_turn_again() -> None:
+    engine = told("Be", "cause")
+    chat = routes(engine)
+    first, second = keyed("k"), keyed("k")
+
+    assert await said(chat, first) == await said(chat, second)
+    assert first.reply_headers == second.reply_headers
+    assert len(engine.requests) == 1
+    assert len(await kept(chat)) == 2
+
+
+async def test_a_stream_and_a_whole_answer_are_two_requests() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, keyed("k"))
+    with pytest.raises(IdempotencyMismatch):
+        await chat.chat(keyed("k", stream=False))
+
+
+async def test_another_simulation_is_another_request() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, keyed("k"))
+    with pytest.raises(IdempotencyMismatch):
+        await chat.chat(ask(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
+
+
+async def test_a_whole_answer_is_told_to_all_who_asked_for_it() -> None:
+    engine = Speaker()
+    chat = routes(engine)
+    asking = asyncio.gather(*(chat.chat(keyed("k", stream=False)) for _ in range(3)))
+    await engine.asked.wait()
+    engine.say("Hi")
+    engine.end()
+    answers = await asking
+
+    assert len({answer.body for answer in answers if isinstance(answer, Response)}) == 1
+    assert len(engine.requests) == 1
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "a\tb", "é"])
+async def test_what_is_no_key_is_refused(key: str) -> None:
+    asked = ask()
+    asked.headers[b"idempotency-key"] = key.encode("latin-1")
+    with pytest.raises(InvalidRequest, match="Idempotency-Key takes"):
+        await routes(told("Hi")).chat(asked)
+
+
+@pytest.mark.parametrize("key", ["a" * 255, '"quoted, with spaces"', "~!"])
+async def test_any_printable_key_will_do(key: str) -> None:
+    assert len(await said(routes(told("Hi")), keyed(key))) == 2
+
+
+# Conversations
+
+
+async def test_a_conversation_is_named_and_deleted() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask(conversation="a:1"))
+    named = await chat.rename(conversation_request("a:1", body=b'{"title":"Reasons"}'))
+    (listed,) = json.loads((await chat.conversations(request("/conversations"))).body)
+    deleted = await chat.delete(conversation_request("a%3A1"))
+
+    assert (named.status, deleted.status) == (204, 204)
+    assert (listed["id"], listed["title"]) == ("a:1", "Reasons")
+    for handler in (chat.delete, chat.rename):
+        with pytest.raises(NotFound):
+            await handler(conversation_request("a:1", body=b'{"title":"x"}'))
+
+
+async def test_the_default_conversation_is_not_deleted_before_it_began() -> None:
+    with pytest.raises(NotFound):
+        await routes(told("Hi")).delete(conversation_request("default"))
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"title":""}', b'{"title":"a","b":1}', b'{"title":1}'])
+async def test_what_is_no_title_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        await routes(told("Hi")).rename(conversation_request("c-1", body=body))
+
+
+async def test_another_keys_conversation_is_neither_named_nor_deleted() -> None:
+    chat = routes(told("Hi"), keys=("alice", "bob"))
+    alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
+    await said(chat, ask(headers=alice, conversation="c-1"))
+    for handler in (chat.rename, chat.delete):
+        with pytest.raises(NotFound):
+            await handler(conversation_request("c-1", body=b'{"title":"x"}', headers=bob))
+        with pytest.raises(InvalidRequest):
+            await handler(conversation_request("c 1", body=b'{"title":"x"}', headers=alice))
+
+    assert len(await kept(chat, "/history?conversation=c-1", alice)) == 2

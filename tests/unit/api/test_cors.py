@@ -46,7 +46,7 @@ def test_named_origins_take_the_place_of_this_machines() -> None:
 def test_a_preflight_is_told_what_may_be_sent() -> None:
     assert lines_of(CORS((), loopback_only=False).preflight("OPTIONS, POST")) == [
         "access-control-allow-methods: OPTIONS, POST",
-        "access-control-allow-headers: Authorization, X-API-Key, Content-Type, X-Sim",
+        "access-control-allow-headers: Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID",
         "access-control-max-age: 86400",
     ]
 

@@ -7,7 +7,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(metrics: Metrics) -> Samples:
-    families = text_string_to_metric_families(exposition(metrics, 1_000).decode())
+    families = text_string_to_metric_families(exposition(metrics).decode())
     return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
 
 
@@ -20,6 +20,7 @@ def counted() -> Metrics:
     metrics.connections, metrics.connections_refused, metrics.streams = 1, 2, 3
     metrics.tokens, metrics.bytes_sent, metrics.stalled_readers, metrics.rate_limited = 4, 5, 6, 7
     metrics.log_lines_lost = 8
+    metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
     metrics.streams_ended = {"left": 9}
     metrics.upstream_errors = {"upstream_timeout": 10}
     metrics.requests = {("/chat", 200): 11, ("", 404): 12}
@@ -41,6 +42,8 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "upstream_errors_total", code="upstream_timeout") == 10
     assert value(samples, "requests_total", route="/chat", status="200") == 11
     assert value(samples, "requests_total", route="", status="404") == 12
+    assert value(samples, "upstream_retries_total") == 13
+    assert value(samples, "workers") == 14
     assert value(samples, "resident_bytes") == 1_000
 
 
@@ -73,3 +76,7 @@ def test_a_name_that_quotes_stays_a_label() -> None:
     metrics.requests = {('/a"\n\\', 200): 1}
 
     assert value(scraped(metrics), "requests_total", route='/a"\n\\', status="200") == 1
+
+
+def test_a_process_alone_is_one_worker() -> None:
+    assert value(scraped(Metrics()), "workers") == 1

@@ -4,7 +4,8 @@ import pytest
 
 from tokenfall import __version__
 from tokenfall.api import probes
-from tokenfall.api.probes import Probes, resident_bytes
+from tokenfall.api.probes import Check, Probes, resident_bytes
+from tokenfall.errors import StoreUnavailable
 from tokenfall.metrics import Metrics
 
 from tests.doubles.requests import lines_of, request
@@ -43,10 +44,10 @@ def test_it_lives_also_while_draining(house: House) -> None:
     assert house.probes.live(request()).status == 200
 
 
-def test_it_is_ready_until_it_drains(house: House) -> None:
-    ready = house.probes.ready(request())
+async def test_it_is_ready_until_it_drains(house: House) -> None:
+    ready = await house.probes.ready(request())
     house.draining = True
-    draining = house.probes.ready(request())
+    draining = await house.probes.ready(request())
 
     assert (ready.status, json.loads(ready.body)) == (200, {"status": "ready"})
     assert (draining.status, json.loads(draining.body)) == (503, {"status": "draining"})
@@ -64,9 +65,73 @@ def test_metrics_are_prometheus_text(house: House) -> None:
     assert b"\ntokenfall_tokens_total 7.0\n" in response.body
 
 
-def test_what_changes_is_not_kept_by_caches(house: House) -> None:
-    for handler in (house.probes.health, house.probes.ready, house.probes.metrics):
-        assert "cache-control: no-store" in lines_of(handler(request()).head)
+async def test_what_changes_is_not_kept_by_caches(house: House) -> None:
+    for response in (
+        house.probes.health(request()),
+        await house.probes.ready(request()),
+        house.probes.metrics(request()),
+    ):
+        assert "cache-control: no-store" in lines_of(response.head)
+
+
+async def good() -> None:
+    return
+
+
+async def bad() -> None:
+    raise StoreUnavailable("down at 10.0.0.7")
+
+
+@pytest.mark.parametrize(
+    ("needed", "wanted", "status", "document"),
+    [
+        ({"history": good}, {"limits": good}, 200, {"status": "ready"}),
+        ({"history": good}, {"limits": bad, "turns": good}, 200, {"status": "degraded", "failing": ["limits"]}),
+        ({"history": bad}, {"limits": good}, 503, {"status": "unavailable", "failing": ["history"]}),
+        ({"history": bad}, {"turns": bad}, 503, {"status": "unavailable", "failing": ["history", "turns"]}),
+    ],
+    ids=["all", "without what is wanted", "without what is needed", "without either"],
+)
+async def test_it_is_as_ready_as_its_stores(
+    needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]
+) -> None:
+    response = await Probes(Metrics(), lambda: False, needed=needed, wanted=wanted).ready(request())
+
+    assert (response.status, json.loads(response.body)) == (status, document)
+
+
+async def test_stores_are_asked_at_each_call() -> None:
+    answers = iter([bad, good])
+
+    async def check() -> None:
+        await next(answers)()
+
+    ready = Probes(Metrics(), lambda: False, needed={"history": check}).ready
+
+    assert [(await ready(request())).status for _ in range(2)] == [503, 200]
+
+
+async def test_while_it_drains_no_store_is_asked() -> None:
+    async def unasked() -> None:
+        raise AssertionError
+
+    assert (await Probes(Metrics(), lambda: True, needed={"history": unasked}).ready(request())).status == 503
+
+
+async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> None:
+    async def broken() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await Probes(Metrics(), lambda: False, wanted={"limits": broken}).ready(request())
+
+
+def test_metrics_are_those_of_all_workers_where_there_are_several() -> None:
+    everybody = Metrics()
+    everybody.tokens = 9
+    response = Probes(Metrics(), lambda: False, of_all_workers=lambda: everybody).metrics(request())
+
+    assert b"\ntokenfall_tokens_total 9.0\n" in response.body
 
 
 def test_resident_memory_is_that_of_this_process() -> None:

@@ -7,7 +7,9 @@ import pytest
 
 from tokenfall import edge
 from tokenfall.api import problems
-from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized, UpstreamRefused
 
 from tests.doubles.requests import lines_of, request
 from tests.unit.test_errors import error_classes
@@ -45,9 +47,17 @@ STATUSES = {
 }
 
 
+def told(asked: Request, error: Exception) -> Response:
+    return problems.problem(asked, problems.of_error(asked, error))
+
+
+def refused(asked: Request, status: int, *, detail: str) -> Response:
+    return problems.problem(asked, problems.of_status(asked, status, detail=detail))
+
+
 @pytest.mark.parametrize("error", error_classes())
 def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
-    response = problems.from_error(request(), error("why"))
+    response = told(request(), error("why"))
 
     assert response.status == STATUSES[error.__name__]
     assert json.loads(response.body) == {
@@ -60,7 +70,7 @@ def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
 
 
 def test_the_head_of_a_problem() -> None:
-    assert lines_of(problems.from_error(request(), InvalidRequest("why")).head)[:3] == [
+    assert lines_of(told(request(), InvalidRequest("why")).head)[:3] == [
         "HTTP/1.1 400 Bad Request",
         "content-type: application/problem+json",
         "cache-control: no-store",
@@ -71,28 +81,28 @@ def test_a_problem_names_its_request() -> None:
     asked = request()
     asked.id = "r-1"
 
-    assert json.loads(problems.from_error(asked, InvalidRequest("why")).body)["request_id"] == "r-1"
+    assert json.loads(told(asked, InvalidRequest("why")).body)["request_id"] == "r-1"
 
 
 @pytest.mark.parametrize(("wait_s", "said"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
 def test_when_to_come_back_is_said_in_whole_seconds(wait_s: float, said: str) -> None:
-    head = problems.from_error(request(), RateLimited("why", retry_after_s=wait_s)).head
+    head = told(request(), RateLimited("why", retry_after_s=wait_s)).head
 
     assert f"retry-after: {said}" in lines_of(head)
 
 
 def test_nobody_is_told_to_come_back_where_nobody_knows() -> None:
-    assert b"retry-after" not in problems.from_error(request(), InvalidRequest("why")).head
+    assert b"retry-after" not in told(request(), InvalidRequest("why")).head
 
 
 def test_who_needs_a_key_is_told_how_to_show_one() -> None:
-    assert "www-authenticate: Bearer" in lines_of(problems.from_error(request(), Unauthorized("why")).head)
+    assert "www-authenticate: Bearer" in lines_of(told(request(), Unauthorized("why")).head)
 
 
 def test_a_message_is_text_whatever_it_holds() -> None:
     detail = '"\r\n\0</script>é'
 
-    assert json.loads(problems.from_error(request(), InvalidRequest(detail)).body)["detail"] == detail
+    assert json.loads(told(request(), InvalidRequest(detail)).body)["detail"] == detail
 
 
 def refused_statuses() -> set[int]:
@@ -108,7 +118,7 @@ def refused_statuses() -> set[int]:
 def test_whatever_the_edge_refuses_has_a_code() -> None:
     assert {400, 408, 413, 414, 417, 431, 501, 503, 505} <= refused_statuses()
     for status in refused_statuses():
-        response = problems.refused(request(), status, detail="why")
+        response = refused(request(), status, detail="why")
         assert response.status == status
         assert json.loads(response.body)["code"] == problems.CODE_OF_STATUS[status]
 
@@ -118,5 +128,26 @@ def test_codes_of_refusals_are_no_codes_of_other_errors() -> None:
 
 
 def test_a_server_that_is_full_asks_to_come_back() -> None:
-    assert "retry-after: 1" in lines_of(problems.refused(request(), 503, detail="full").head)
-    assert b"retry-after" not in problems.refused(request(), 400, detail="bad").head
+    assert "retry-after: 1" in lines_of(refused(request(), 503, detail="full").head)
+    assert b"retry-after" not in refused(request(), 400, detail="bad").head
+
+
+def test_a_problem_names_the_field_at_fault() -> None:
+    assert json.loads(told(request(), InvalidRequest("why", param="messages")).body)["param"] == "messages"
+    assert "param" not in json.loads(told(request(), InvalidRequest("why")).body)
+
+
+def test_an_unknown_error_shows_nothing_of_itself() -> None:
+    response = told(request(), RuntimeError("a secret"))
+
+    assert response.status == 500
+    assert json.loads(response.body)["detail"] == problems.INTERNAL
+    assert b"secret" not in response.body
+
+
+def test_the_providers_own_status_is_told_where_its_dialect_is_spoken() -> None:
+    error = UpstreamRefused("why", status=413)
+
+    assert problems.of_error(request(), error).status == 400
+    assert problems.of_error(request(), error, as_provider=True).status == 413
+    assert problems.of_error(request(), InvalidRequest("why"), as_provider=True).status == 400

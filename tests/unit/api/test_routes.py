@@ -16,6 +16,7 @@ from tokenfall.pacing.grammar import Simulation
 
 from tests.doubles.clocks import InstantClock
 from tests.doubles.engines import told
+from tests.doubles.turns import turns_of
 
 
 class Before(NamedTuple):
@@ -37,7 +38,7 @@ CHAT, SIMULATOR, PROBE, PAGE = (
 def all_routes() -> list[Route]:
     plan = Simulation()
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
-    chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
+    chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults, turns=turns_of())
     return [
         *chat_routes(ChatRoutes(chat, Keys(()))),
         *simulator_routes(
@@ -61,6 +62,10 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("GET", "/history", CHAT),
         ("DELETE", "/history", CHAT),
         ("GET", "/conversations", CHAT),
+        ("PATCH", "/conversations/{conversation}", CHAT),
+        ("DELETE", "/conversations/{conversation}", CHAT),
+        ("GET", "/chat/turns/{turn}", CHAT),
+        ("POST", "/chat/turns/{turn}/stop", CHAT),
         ("GET", "/stream-sse", SIMULATOR),
         ("GET", "/stream-ndjson", SIMULATOR),
         ("GET", "/stream-loop", SIMULATOR),

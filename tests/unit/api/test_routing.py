@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.api.routing import Route, Router
+from tokenfall.api.routing import Route, Router, parameter
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
 
@@ -49,3 +49,55 @@ def test_a_handler_is_called_with_the_request() -> None:
     answer = route("GET", "/a").handler(request("/a"))
 
     assert isinstance(answer, Response)
+
+
+# A parameter in the path
+
+
+TURN, STOP = route("GET", "/turns/{turn}"), route("POST", "/turns/{turn}/stop")
+PARAMETERS = Router([TURN, STOP, route("GET", "/turns/all")])
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/turns/1", {"GET": TURN, "HEAD": TURN}),
+        ("/turns/stop", {"GET": TURN, "HEAD": TURN}),
+        ("/turns/1/stop", {"POST": STOP}),
+        ("/turns/stop/stop", {"POST": STOP}),
+        ("/turns/", {}),
+        ("/turns", {}),
+        ("/turns//stop", {}),
+        ("/turns/1/", {}),
+        ("/turns/1/2", {}),
+        ("/turns/1/2/stop", {}),
+        ("/turns/1/stop/", {}),
+        ("/other/1", {}),
+    ],
+)
+def test_a_parameter_is_one_whole_segment(path: str, found: dict[str, Route]) -> None:
+    assert PARAMETERS.methods(path) == found
+
+
+def test_an_exact_path_goes_before_a_parameter() -> None:
+    assert PARAMETERS.methods("/turns/all")["GET"].path == "/turns/all"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "value"),
+    [
+        ("/turns/{turn}", "/turns/t_1", "t_1"),
+        ("/turns/{turn}/stop", "/turns/t_1/stop", "t_1"),
+        ("/turns/{turn}/stop", "/turns/stop/stop", "stop"),
+        ("/a/{b}", "/a/x%3Ay%7D", "x:y}"),
+    ],
+)
+def test_its_value_is_what_stands_there(pattern: str, path: str, value: str) -> None:
+    asked = request(path)
+    asked.route = pattern
+
+    assert parameter(asked) == value
+
+
+def test_a_slash_that_was_escaped_does_not_reach_another_route() -> None:
+    assert PARAMETERS.methods(request("/turns/a%2Fb").path) == {}

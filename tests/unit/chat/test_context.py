@@ -1,7 +1,11 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from tokenfall.chat.context import context, turns_within
+from tokenfall.chat.context import context, estimated_tokens, turns_within
 from tokenfall.messages import Message
+from tokenfall.ports import Turn
 
 from tests.contracts.history import turn
 
@@ -34,3 +38,59 @@ def test_a_first_question_is_sent_alone() -> None:
 @pytest.mark.parametrize(("messages", "turns"), [(0, 0), (1, 0), (2, 1), (3, 1), (20, 10)])
 def test_how_many_turns_fit(messages: int, turns: int) -> None:
     assert turns_within(messages) == turns
+
+
+# A budget of tokens
+
+
+def sized(number: int, *, question: int, answer: int) -> Turn:
+    return replace(turn(number), question=Message("user", "q" * question), answer=Message("assistant", "a" * answer))
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"), [("", 4), ("a", 5), ("abcd", 5), ("abcde", 6), ("éé", 5), ("😀😀", 6), ("\ud800", 5)]
+)
+def test_a_message_is_its_frame_and_a_token_for_each_four_bytes(text: str, tokens: int) -> None:
+    assert estimated_tokens(Message("user", text)) == tokens
+
+
+@pytest.mark.parametrize(
+    ("budget", "numbers"),
+    [(0, []), (5, []), (17, []), (18, [3]), (30, [3]), (31, [2, 3]), (43, [2, 3]), (44, [1, 2, 3]), (999, [1, 2, 3])],
+)
+def test_the_newest_whole_turns_within_the_budget_are_sent(budget: int, numbers: list[int]) -> None:
+    turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
+    sent = context(TURNS, QUESTION, system=None, limit=100, max_tokens=budget)
+
+    assert [message.content for message in sent] == [*turns, "And?"]
+
+
+def test_a_turn_that_does_not_fit_ends_the_context_though_an_older_one_would() -> None:
+    turns = [sized(1, question=1, answer=1), sized(2, question=1, answer=1_000), sized(3, question=1, answer=1)]
+    sent = context(turns, QUESTION, system=None, limit=100, max_tokens=100)
+
+    assert sent == (turns[2].question, turns[2].answer, QUESTION)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8),
+    st.booleans(),
+    st.integers(0, 10),
+    st.integers(0, 200),
+)
+def test_whatever_the_budget(sizes: list[tuple[int, int]], with_system: bool, limit: int, budget: int) -> None:
+    turns = [sized(number, question=question, answer=answer) for number, (question, answer) in enumerate(sizes)]
+    fixed = (*([SYSTEM] if with_system else []), QUESTION)
+    sent = context(turns, QUESTION, system=SYSTEM if with_system else None, limit=limit, max_tokens=budget)
+    every = [message for each in turns for message in (each.question, each.answer)]
+    said = list(sent[len(fixed) - 1 : -1])
+
+    assert (*sent[: len(fixed) - 1], sent[-1]) == fixed, "the system message and the question are always sent"
+    assert len(said) % 2 == 0, "whole turns"
+    assert said == every[len(every) - len(said) :], "the newest ones"
+    assert len(said) <= limit
+    if said:
+        assert sum(map(estimated_tokens, sent)) <= budget
+    more = every[len(every) - len(said) - 2 :][:2]
+    if len(said) + 2 <= min(limit, len(every)):
+        assert sum(map(estimated_tokens, (*sent, *more))) > budget, "as many as fit"

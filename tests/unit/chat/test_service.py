@@ -3,37 +3,29 @@ from collections.abc import Awaitable, Sequence
 
 import pytest
 
-from tokenfall.chat import service
-from tokenfall.chat.service import JOIN_AT, Chat, Defaults, Question
-from tokenfall.errors import NotFound, UpstreamBroken
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.chat.answering import Answering
+from tokenfall.chat.service import Chat, Defaults, Question
+from tokenfall.chat.turn import Following, OnDisconnect
+from tokenfall.errors import (
+    IdempotencyMismatch,
+    NotFound,
+    ShuttingDown,
+    StoreUnavailable,
+    TurnStopped,
+    UpstreamBroken,
+)
+from tokenfall.events import Delta, Finished
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
-from tokenfall.ports import Conversation, Engine, HistoryStore, Turn
+from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Turn
 
 from tests.doubles.engines import ScriptedEngine, Silence, told
+from tests.doubles.stores import FakeSharedTurns, SlowHistory
+from tests.doubles.transports import settle
+from tests.doubles.turns import HERE, Listener, Speaker, turns_of
 
-HERE = Conversation("alice", "default")
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=None, context_messages=4)
-
-
-class SlowHistory(MemoryHistory):
-    """A store whose writes end when the test says so, or fail."""
-
-    def __init__(self) -> None:
-        super().__init__(limit=100, max_bytes=1_000_000)
-        self.writing = asyncio.Event()
-        self.may_end = asyncio.Event()
-        self.failure: Exception | None = None
-        self.appended: list[Turn] = []
-
-    async def append(self, conversation: Conversation, turn: Turn) -> None:
-        self.appended.append(turn)
-        self.writing.set()
-        await self.may_end.wait()
-        if self.failure is not None:
-            raise self.failure
-        await super().append(conversation, turn)
+END = Finished("stop", "model-1")
 
 
 @pytest.fixture
@@ -41,16 +33,31 @@ def history() -> MemoryHistory:
     return MemoryHistory(limit=100, max_bytes=1_000_000)
 
 
-def chat_on(engine: Engine, history: HistoryStore, *, defaults: Defaults = DEFAULTS) -> Chat:
-    return Chat(engine, history, defaults=defaults)
+def chat_on(
+    engine: Engine, history: HistoryStore, *, defaults: Defaults = DEFAULTS, shared: SharedTurns | None = None
+) -> Chat:
+    return Chat(engine, history, defaults=defaults, turns=turns_of(shared=shared))
 
 
-def question(text: str = "Why?") -> Question:
-    return Question(conversation=HERE, message=Message("user", text))
+def question(
+    text: str = "Why?", *, key: str | None = None, on_disconnect: OnDisconnect | None = None, owner: str = "alice"
+) -> Question:
+    return Question(
+        conversation=Conversation(owner, HERE.id),
+        message=Message("user", text),
+        on_disconnect=on_disconnect,
+        idempotency=None if key is None else (key, text),
+    )
 
 
 def deaf(delta: Delta) -> Awaitable[None] | None:
     return None
+
+
+async def begun(chat: Chat, asked: Question) -> Answering:
+    answering = await chat.begin(asked)
+    assert isinstance(answering, Answering)
+    return answering
 
 
 async def ask(engine: Engine, history: HistoryStore, text: str = "Why?") -> Finished:
@@ -61,77 +68,21 @@ async def kept(history: HistoryStore) -> Sequence[Turn]:
     return await history.turns(HERE) or ()
 
 
-# A turn that ends as it should
+async def said(history: HistoryStore) -> list[tuple[str, str]]:
+    return [(turn.answer.content, turn.status) for turn in await kept(history)]
 
 
-async def test_the_deltas_are_handed_on_and_the_end_returned(history: MemoryHistory) -> None:
-    heard: list[Delta] = []
-    answering = await chat_on(told("Be", "cause"), history).begin(question())
-    finished = await answering.run(heard.append)
-
-    assert heard == [Delta("Be"), Delta("cause")]
-    assert finished == Finished("stop", "model-1")
-
-
-async def test_a_turn_is_kept_whole(history: MemoryHistory, monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter([1000.0, 1007.5])
-    monkeypatch.setattr(service, "time", lambda: next(times))
-    engine = told("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
-    answering = await chat_on(engine, history).begin(question())
-    await answering.run(deaf)
-
-    assert await kept(history) == [
-        Turn(
-            id=answering.id,
-            question=Message("user", "Why?"),
-            answer=Message("assistant", "Because"),
-            status="complete",
-            model="model-9",
-            asked_at=1000.0,
-            answered_at=1007.5,
-            finish_reason="length",
-            usage=Usage(3, 2),
-        )
-    ]
+async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[Answering, "asyncio.Task[Finished]"]:
+    """A turn that has said `texts` and is answered without its client."""
+    answering = await begun(chat, question(on_disconnect="finish"))
+    running = asyncio.create_task(answering.run(deaf))
+    engine.say(*texts)
+    await settle()
+    assert answering.goes_on()
+    return answering, running
 
 
-async def test_a_model_that_does_not_name_itself_is_the_one_that_was_asked(history: MemoryHistory) -> None:
-    await ask(told("Hi", end=Finished("stop", "")), history)
-
-    assert [turn.model for turn in await kept(history)] == ["model-0"]
-
-
-async def test_an_empty_answer_that_is_whole_is_kept(history: MemoryHistory) -> None:
-    await ask(told(), history)
-
-    assert [(turn.answer.content, turn.status) for turn in await kept(history)] == [("", "complete")]
-
-
-async def test_the_turn_is_kept_before_the_end_is_handed_on() -> None:
-    slow = SlowHistory()
-    asking = asyncio.create_task(ask(told("Hi"), slow))
-    await slow.writing.wait()
-    await asyncio.sleep(0)
-    assert not asking.done()
-    slow.may_end.set()
-    await asking
-
-    assert len(await kept(slow)) == 1
-
-
-async def test_a_turn_that_cannot_be_kept_has_no_end() -> None:
-    slow = SlowHistory()
-    slow.failure = OSError("disk full")
-    slow.may_end.set()
-    with pytest.raises(OSError, match="disk full"):
-        await ask(told("Hi"), slow)
-
-
-async def test_a_long_answer_is_kept_in_its_order(history: MemoryHistory) -> None:
-    texts = [f"{number} " for number in range(3 * JOIN_AT + 1)]
-    await ask(told(*texts), history)
-
-    assert (await kept(history))[0].answer.content == "".join(texts)
+# A turn that begins
 
 
 async def test_each_turn_has_an_id_of_its_own(history: MemoryHistory) -> None:
@@ -141,92 +92,316 @@ async def test_each_turn_has_an_id_of_its_own(history: MemoryHistory) -> None:
     assert len({turn.id for turn in await kept(history)}) == 3
 
 
-# A turn that does not
-
-
-async def test_what_was_said_before_a_failure_is_kept_as_interrupted(history: MemoryHistory) -> None:
-    with pytest.raises(UpstreamBroken):
-        await ask(told("Be", "ca", end=UpstreamBroken("broke off")), history)
-    (turn,) = await kept(history)
-
-    assert (turn.answer.content, turn.status, turn.model) == ("Beca", "interrupted", "model-0")
-    assert (turn.finish_reason, turn.usage) == (None, None)
-
-
-@pytest.mark.parametrize("pieces", [1, JOIN_AT - 1, JOIN_AT, JOIN_AT + 1, 2 * JOIN_AT])
-async def test_nothing_that_was_said_is_lost_however_much_it_was(history: MemoryHistory, pieces: int) -> None:
-    texts = [f"{number} " for number in range(pieces)]
-    with pytest.raises(UpstreamBroken):
-        await ask(told(*texts, end=UpstreamBroken("broke off")), history)
-
-    assert [turn.answer.content for turn in await kept(history)] == ["".join(texts)]
-
-
-async def test_what_was_said_before_the_consumer_left_is_kept_as_interrupted(history: MemoryHistory) -> None:
-    engine = told("Be", "ca", end=Silence())
-    asking = asyncio.create_task(ask(engine, history))
-    await engine.silent.wait()
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    (turn,) = await kept(history)
-
-    assert (turn.answer.content, turn.status) == ("Beca", "interrupted")
-    assert engine.ended == 1
-
-
-@pytest.mark.parametrize("end", [UpstreamBroken("broke off"), ZeroDivisionError()])
-async def test_a_turn_in_which_nothing_was_said_is_not_kept(history: MemoryHistory, end: Exception) -> None:
-    with pytest.raises(type(end)):
-        await ask(told(end=end), history)
-
-    assert await history.turns(HERE) is None
-
-
-async def test_who_leaves_before_anything_was_said_leaves_no_turn(history: MemoryHistory) -> None:
-    engine = told(end=Silence())
-    asking = asyncio.create_task(ask(engine, history))
-    await engine.silent.wait()
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-
-    assert await history.turns(HERE) is None
-    assert engine.ended == 1
-
-
-@pytest.mark.parametrize("times", [1, 2])
-async def test_who_leaves_while_his_turn_is_written_has_it_written_once(times: int) -> None:
+@pytest.mark.parametrize("failure", [StoreUnavailable("down"), OSError("s3cret")])
+async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = SlowHistory()
+    slow.may_read.clear()
     chat = chat_on(told("Hi"), slow)
-    asking = asyncio.create_task((await chat.begin(question())).run(deaf))
-    await slow.writing.wait()
-    for _ in range(times):
-        asking.cancel()
-        await asyncio.sleep(0)
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    slow.may_end.set()
-    await chat.settle()
+    beginning = asyncio.create_task(chat.begin(question(key="k")))
+    await slow.reading.wait()
+    (turn,) = chat._turns.under_way()
+    following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(deaf))
 
-    assert [turn.status for turn in slow.appended] == ["complete"]
-    assert list(await kept(slow)) == slow.appended
+    async def turns(conversation: Conversation, last: int | None = None) -> Sequence[Turn]:
+        raise failure
+
+    monkeypatch.setattr(MemoryHistory, "turns", lambda *args, **kwargs: turns(HERE))
+    slow.may_read.set()
+    with pytest.raises(type(failure)):
+        await beginning
+    with pytest.raises(Exception, match=r"down|the answer failed"):
+        await following
+    assert chat._turns.under_way() == []
+    assert chat._turns._keys == {}
 
 
-async def test_settling_waits_for_every_writing_and_for_nothing_else() -> None:
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_who_leaves_while_the_history_is_read_leaves_nothing(key: str | None) -> None:
     slow = SlowHistory()
+    slow.may_read.clear()
     chat = chat_on(told("Hi"), slow)
-    await chat.settle()
-    asking = asyncio.create_task((await chat.begin(question())).run(deaf))
-    await slow.writing.wait()
-    settling = asyncio.create_task(chat.settle())
+    beginning = asyncio.create_task(chat.begin(question(key=key)))
+    await slow.reading.wait()
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+
+    assert (chat._turns._turns, chat._turns._keys) == ({}, {})
+
+
+async def test_who_leaves_while_the_key_is_claimed_leaves_nothing(history: MemoryHistory) -> None:
+    shared = FakeSharedTurns()
+    shared.may_claim.clear()
+    chat = chat_on(told("Hi"), history, shared=shared)
+    beginning = asyncio.create_task(chat.begin(question(key="k")))
+    await shared.claiming.wait()
+    beginning.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await beginning
+
+    assert (chat._turns._turns, chat._turns._keys) == ({}, {})
+    shared.may_claim.set()
+    await settle()
+    assert [turn.end is not None for turn in shared.published] == [True]
+
+
+async def test_what_is_stopped_while_the_history_is_read_is_not_asked() -> None:
+    slow = SlowHistory()
+    slow.may_read.clear()
+    engine = told("Hi")
+    chat = chat_on(engine, slow)
+    beginning = asyncio.create_task(begun(chat, question()))
+    await slow.reading.wait()
+    (turn,) = chat._turns.under_way()
+    stopping = asyncio.create_task(chat.stop("alice", turn.id))
+    await settle()
+    slow.may_read.set()
+    with pytest.raises(TurnStopped):
+        await (await beginning).run(deaf)
+    await stopping
+
+    assert engine.requests == []
+
+
+# Keys of requests
+
+
+async def test_the_same_key_is_the_same_turn_while_it_runs_and_after(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    first = await begun(chat, question(key="k"))
+    second = await chat.begin(question(key="k"))
+    running = asyncio.gather(chat.whole(first), chat.whole(second))
+    engine.say("a", "b")
+    engine.end()
+
+    assert set(await running) == {("ab", END)}
+    assert await chat.whole(await chat.begin(question(key="k"))) == ("ab", END)
+    assert first.id == second.id
+    assert isinstance(second, Following)
+    assert await said(history) == [("ab", "complete")]
+    assert len(engine.requests) == 1
+    with pytest.raises(IdempotencyMismatch):
+        await chat.begin(question("What?", key="k"))
+    assert isinstance(await chat.begin(question("What?", key="k", owner="bob")), Answering)
+
+
+async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    engine.end(UpstreamBroken("500"))
+    with pytest.raises(UpstreamBroken):
+        await chat.whole(await chat.begin(question(key="k")))
+    engine.say("a")
+    engine.end()
+
+    assert await chat.whole(await chat.begin(question(key="k"))) == ("a", END)
+
+
+# Whole answers
+
+
+async def test_a_whole_answer_is_its_text_and_its_end(history: MemoryHistory) -> None:
+    chat = chat_on(told("Be", "cause"), history)
+
+    assert await chat.whole(await chat.begin(question())) == ("Because", END)
+
+
+async def test_who_leaves_a_whole_answer_before_it_began_leaves_nothing_that_hangs(history: MemoryHistory) -> None:
+    engine = told("Hi")
+    chat = chat_on(engine, history)
+    answering = await begun(chat, question())
+    waiting = asyncio.create_task(chat.whole(answering))
     await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await chat.settle()
+
+    assert chat._turns.under_way() == []
+
+
+@pytest.mark.parametrize(
+    ("on_disconnect", "kept_as"), [("finish", ("ab", "complete")), ("cancel", ("a", "interrupted"))]
+)
+async def test_who_leaves_a_whole_answer(
+    history: MemoryHistory, on_disconnect: OnDisconnect, kept_as: tuple[str, str]
+) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    waiting = asyncio.create_task(chat.whole(await chat.begin(question(on_disconnect=on_disconnect))))
+    engine.say("a")
+    await settle()
+    waiting.cancel()
+    await settle()
+    engine.say("b")
+    engine.end()
+    await settle()
+
+    assert waiting.cancelled()
+    assert await said(history) == [kept_as]
+    assert chat._running == set()
+
+
+async def test_who_follows_a_whole_answer_keeps_it_going_and_ends_it_by_leaving(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    first = asyncio.create_task(chat.whole(await chat.begin(question(key="k"))))
+    await engine.asked.wait()
+    second = asyncio.create_task(chat.whole(await chat.begin(question(key="k"))))
+    engine.say("a")
+    await settle()
+    first.cancel()
+    await settle()
+    assert engine.cancelled == 0
+    second.cancel()
+    await settle()
+
+    assert engine.cancelled == 1
+    assert await said(history) == [("a", "interrupted")]
+
+
+async def test_the_setting_says_what_becomes_of_a_turn_whose_request_does_not(history: MemoryHistory) -> None:
+    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
+    engine = told("Hi", end=Silence())
+    chat = chat_on(engine, history, defaults=defaults)
+    for asked, goes_on in ((question(), True), (question(on_disconnect="cancel"), False)):
+        answering = await begun(chat, asked)
+        running = asyncio.create_task(answering.run(deaf))
+        await settle()
+        assert answering.goes_on() is goes_on
+        running.cancel()
+        await settle()
+
+
+# Resumed and stopped
+
+
+async def test_a_turn_is_resumed_and_stopped_by_its_owner_alone(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    answering = await begun(chat, question())
+    running = asyncio.create_task(answering.run(deaf))
+    engine.say("a", "b")
+    await settle()
+    for refused in (chat.resume("bob", answering.id, after=0), chat.stop("bob", answering.id)):
+        with pytest.raises(NotFound):
+            await refused
+    listener = Listener()
+    following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.hear))
+    await chat.stop("alice", answering.id)
+    assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
+    for hearing in (running, following):
+        with pytest.raises(TurnStopped):
+            await hearing
+    assert listener.heard == ["b"]
+    await chat.stop("alice", answering.id)
+
+
+@pytest.mark.parametrize("shared", [None, FakeSharedTurns()])
+def test_turns_outlive_the_process_where_they_are_shared(
+    history: MemoryHistory, shared: FakeSharedTurns | None
+) -> None:
+    assert chat_on(told(), history, shared=shared).outlives is (shared is not None)
+
+
+# The end
+
+
+async def test_a_drain_waits_for_nothing_when_there_is_nothing(history: MemoryHistory) -> None:
+    chat = chat_on(told("Hi"), history)
+    await chat.drain(1e9)
+    await chat.settle()
+
+    assert chat.draining
+
+
+async def test_a_turn_without_a_client_may_finish_while_the_server_drains(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    _, running = await detached(chat, engine, "a")
+    draining = asyncio.create_task(chat.drain(1e9))
+    await settle()
+    assert not draining.done()
+    engine.end()
+    await draining
+    await chat.settle()
+
+    assert await running == END
+    assert await said(history) == [("a", "complete")]
+
+
+async def test_a_turn_whose_client_leaves_during_the_drain_has_the_rest_of_it(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    answering = await begun(chat, question(on_disconnect="finish"))
+    running = asyncio.create_task(answering.run(deaf))
+    await engine.asked.wait()
+    draining = asyncio.create_task(chat.drain(1e9))
+    await settle()
+    assert answering.goes_on()
+    await settle()
+    assert not draining.done()
+    engine.say("a")
+    engine.end()
+    await draining
+
+    assert await running == END
+
+
+async def test_what_has_no_client_after_the_drain_is_ended_and_kept(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    answering, running = await detached(chat, engine, "a")
+    following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(deaf))
+    await chat.drain(0)
+    await chat.settle()
+    for hearing in (running, following):
+        with pytest.raises(ShuttingDown):
+            await hearing
+
+    assert await said(history) == [("a", "interrupted")]
+
+
+async def test_the_end_of_the_drain_is_not_the_end_of_what_has_a_client(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    running = asyncio.create_task((await chat.begin(question())).run(deaf))
+    await engine.asked.wait()
+    await chat.drain(0)
+    await settle()
+    assert not running.done(), "the edge cuts it, and tells its client"
+    running.cancel()
+    await settle()
+
+
+async def test_settling_ends_what_runs_on_alone(history: MemoryHistory) -> None:
+    engine = Speaker()
+    chat = chat_on(engine, history)
+    waiting = asyncio.create_task(chat.whole(await chat.begin(question(on_disconnect="finish"))))
+    engine.say("a")
+    await settle()
+    waiting.cancel()
+    await settle()
+    await chat.settle()
+
+    assert engine.cancelled == 1
+    assert await said(history) == [("a", "interrupted")]
+
+
+async def test_settling_waits_for_every_writing() -> None:
+    slow = SlowHistory()
+    chat = chat_on(told("Hi"), slow)
+    asking = asyncio.create_task((await chat.begin(question())).run(deaf))
+    await slow.writing.wait()
+    asking.cancel()
+    settling = asyncio.create_task(chat.settle())
+    await settle()
     assert not settling.done()
     slow.may_end.set()
     await settling
 
-    await asking
-    assert len(await kept(slow)) == 1
+    assert await said(slow) == [("Hi", "complete")]
 
 
 async def test_settling_does_not_repeat_failures() -> None:
@@ -236,11 +411,18 @@ async def test_settling_does_not_repeat_failures() -> None:
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
     settling = asyncio.create_task(chat.settle())
-    await asyncio.sleep(0)
+    await settle()
     slow.may_end.set()
     await settling
     with pytest.raises(OSError, match="disk full"):
         await asking
+
+
+async def test_settling_lets_go_of_what_is_shared(history: MemoryHistory) -> None:
+    shared = FakeSharedTurns()
+    await chat_on(told(), history, shared=shared).settle()
+
+    assert shared.closed
 
 
 # What the model sees
@@ -306,3 +488,23 @@ async def test_a_conversation_that_has(history: MemoryHistory) -> None:
     assert await chat.conversations("bob") == []
     await chat.clear(HERE, may_be_new=False)
     assert await chat.conversations("alice") == []
+
+
+async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> None:
+    chat = chat_on(told("Hi"), history)
+    await ask(told("Hi"), history)
+    await chat.rename(HERE, "Reasons")
+    with pytest.raises(NotFound):
+        await chat.rename(Conversation("bob", HERE.id), "Mine")
+
+    assert [each.title for each in await chat.conversations("alice")] == ["Reasons"]
+
+
+async def test_the_context_keeps_to_its_budget(history: MemoryHistory) -> None:
+    engine = told("So.")
+    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=100, context_tokens=16)
+    chat = chat_on(engine, history, defaults=defaults)
+    for number in range(3):
+        await (await chat.begin(question(f"{number}?"))).run(deaf)
+
+    assert [message.content for message in engine.requests[2].messages] == ["1?", "So.", "2?"]

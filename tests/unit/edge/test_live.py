@@ -58,8 +58,10 @@ def failure(error: Exception) -> bytes:
     return b"failed: " + type(error).__name__.encode()
 
 
-def stream(run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b":\n\n") -> LiveStream:
-    return LiveStream(StreamHead("text/plain"), run, failure=failure, comment=comment, farewell=b"bye")
+def stream(
+    run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b":\n\n", goes_on: Callable[[], bool] | None = None
+) -> LiveStream:
+    return LiveStream(StreamHead("text/plain"), run, failure=failure, goes_on=goes_on, comment=comment, farewell=b"bye")
 
 
 @pytest.fixture
@@ -472,3 +474,116 @@ async def test_what_is_cut_before_its_task_has_begun_is_a_status(
 
     assert client.read().startswith(b"HTTP/1.1 503 ")
     assert client.read().count(b"HTTP/1.1") == 1
+
+
+# Streams that go on without their client
+
+
+@pytest.fixture
+async def lasting(application: FakeApplication) -> Script:
+    """What a stream does that is run to its end whoever hears it."""
+    made = Script()
+    application.handler = lambda _: stream(made.run, goes_on=lambda: True)
+    return made
+
+
+async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
+    client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.transport.lose()
+    await settle()
+    assert not lasting.left
+    assert (edge.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
+    lasting.say(b"b", b"", b"end")
+    await settle()
+
+    assert lasting.waits == [None, None]
+    assert lasting.steps.empty()
+    assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
+    assert edge.metrics.tokens == 1, "what nobody hears is not counted"
+    assert edge.metrics.streams == 0
+
+
+async def test_it_goes_on_before_its_first_frame_too(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    await settle()
+    client.transport.lose()
+    lasting.say(b"a", ZeroDivisionError())
+    await settle()
+
+    assert lasting.steps.empty()
+    assert application.ends == [("/s", 499, "left", 0)]
+    assert edge.metrics.streams == 0
+
+
+async def test_what_fails_alone_is_told_to_nobody_but_the_log(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.transport.lose()
+    lasting.say(ZeroDivisionError())
+    await settle()
+
+    assert [end.outcome for end in application.ends] == ["left"]
+    assert edge.metrics.streams == 0
+
+
+async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
+    client: FakeClient, application: FakeApplication, lasting: Script
+) -> None:
+    client.send(ASK)
+    lasting.say(*[BIG] * 12, b"", b"end")
+    await settle()
+    assert client.connection.paused
+    client.transport.lose()
+    await settle()
+
+    assert len(lasting.waits) == 12
+    assert lasting.steps.empty()
+
+
+async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.transport.break_off()
+    lasting.say(b"b", b"c", b"", b"end")
+    await settle()
+
+    assert lasting.waits == [None, None, None]
+    assert [end.outcome for end in application.ends] == ["left"]
+    assert edge.metrics.streams == 0
+
+
+async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    application.handler = lambda _: stream(script.run, goes_on=lambda: False)
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.transport.lose()
+    await settle()
+
+    assert script.left
+    assert edge.metrics.streams == 0
+
+
+async def test_a_drain_cuts_what_would_go_on(client: FakeClient, lasting: Script) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.connection.cut()
+    await settle()
+
+    assert lasting.left
+    assert body(client).endswith(b"3\r\nbye\r\n0\r\n\r\n")

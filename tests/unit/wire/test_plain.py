@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
@@ -25,7 +25,7 @@ def body(**fields: object) -> bytes:
 def test_only_messages_are_needed() -> None:
     chat = plain.decode_chat(body())
 
-    assert chat.messages == [Message("user", "Hi")]
+    assert chat.question == Message("user", "Hi")
     assert (chat.stream, chat.conversation) == (True, "default")
     assert (chat.model, chat.max_tokens, chat.temperature) == (None, None, None)
 
@@ -158,12 +158,12 @@ def test_a_line_break_after_a_conversations_id_is_refused() -> None:
     ],
 )
 def test_a_token_of_the_chat(text: str, frame: bytes) -> None:
-    assert plain.content_frame(text) == frame
+    assert plain.content_frame(7, text) == b"id: 7\n" + frame
 
 
 @given(st.lists(st.text()))
 def test_any_token_comes_back_from_its_frame(texts: list[str]) -> None:
-    stream = b"".join(plain.content_frame(text) for text in texts)
+    stream = b"".join(plain.content_frame(number, text) for number, text in enumerate(texts, 1))
 
     assert [json.loads(data)["content"] for data in SSEDecoder().feed(stream)] == texts
 
@@ -241,3 +241,65 @@ def test_the_list_of_conversations() -> None:
         b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?"},'
         b'{"id":"a","last_activity":1.0,"messages":2,"title":""}]'
     )
+
+
+def test_the_end_of_a_stream_may_say_more() -> None:
+    frame = plain.error_frame("shutting_down", "bye", turn="turn_1", resumable=False)
+
+    assert frame == (
+        b'event: error\ndata: {"error":{"code":"shutting_down","message":"bye","turn":"turn_1","resumable":false}}\n\n'
+    )
+
+
+@pytest.mark.parametrize("choice", ["cancel", "finish", None])
+def test_what_becomes_of_a_turn_without_its_client(choice: str | None) -> None:
+    assert plain.decode_chat(body(on_disconnect=choice)).on_disconnect == choice
+
+
+@pytest.mark.parametrize("choice", ["Cancel", "", True, 1])
+def test_nothing_else_becomes_of_it(choice: object) -> None:
+    with pytest.raises(InvalidRequest, match="on_disconnect"):
+        plain.decode_chat(body(on_disconnect=choice))
+
+
+@pytest.mark.parametrize("title", ["a", "é" * 200, "a\nb"])
+def test_a_title(title: str) -> None:
+    assert plain.decode_title(json.dumps({"title": title}).encode()) == title
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        *(b"", b"{}", b"[]", b'{"title":""}', b'{"title":null}', b'{"title":"a","x":1}', b'{"title":"\xff"}'),
+        b"[" * 99_999,
+        json.dumps({"title": "a" * 201}).encode(),
+    ],
+    ids=lambda document: repr(document[:20]),
+)
+def test_what_is_no_title(document: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 200 characters"):
+        plain.decode_title(document)
+
+
+def test_a_turns_id() -> None:
+    text = "turn_0123456789abcdef01234567"
+
+    assert plain.turn_id(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "turn_", "turn_" + "0" * 23, "turn_" + "0" * 25, "turn_" + "F" * 24, "x" * 29])
+def test_what_cannot_be_a_turns_id_is_no_turn(text: str) -> None:
+    for odd in (text, text + "\n"):
+        with pytest.raises(NotFound):
+            plain.turn_id(odd)
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("007", 7), ("9" * 12, 999_999_999_999)])
+def test_the_number_of_an_event(text: str, number: int) -> None:
+    assert plain.event_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "²", "١", "9" * 13, "1_0", "\n"])
+def test_what_is_no_number_of_an_event(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="Last-Event-ID takes"):
+        plain.event_number(text)

@@ -1,0 +1,5 @@
+"""Settings -> a running server. The only place that chooses implementations."""
+
+from tokenfall.bootstrap.server import Server
+
+__all__ = ["Server"]

@@ -1,0 +1,55 @@
+"""Which store a URL means. Redis and SQLite are imported only where one is asked for: each costs megabytes."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from tokenfall.history.memory import MemoryHistory
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.ports import Clock, HistoryStore, RateLimiter, SharedTurns
+from tokenfall.settings import MEMORY, Settings, sqlite_path
+
+if TYPE_CHECKING:
+    from tokenfall.limits.fallback import FallbackLimiter
+    from tokenfall.limits.shared import SharedTable
+
+
+def history(settings: Settings) -> HistoryStore:
+    """Where conversations live."""
+    url = settings.history
+    if url == MEMORY:
+        return MemoryHistory(limit=settings.history_limit, max_bytes=settings.history_memory)
+    if url.startswith("sqlite:"):
+        from tokenfall.history.sqlite import SQLiteHistory  # noqa: PLC0415
+
+        return SQLiteHistory(sqlite_path(url), limit=settings.history_limit)
+    from tokenfall.history.redis import RedisHistory  # noqa: PLC0415
+
+    return RedisHistory.connect(url, limit=settings.history_limit, expire_s=settings.history_expiry)
+
+
+def shared_turns(settings: Settings, clock: Clock) -> SharedTurns | None:
+    """Where turns under way are seen by other processes, None where there are none."""
+    if settings.turns == MEMORY:
+        return None
+    from tokenfall.turns.redis import RedisTurns  # noqa: PLC0415
+
+    return RedisTurns(settings.turns, keep_s=settings.resume_for, clock=clock)
+
+
+def local_limiter(settings: Settings, now: Callable[[], float], *, table: "SharedTable | None") -> RateLimiter:
+    """Who may go on this machine; `table` is what its workers share, None where there is one process."""
+    rate, burst = settings.rate_limit_rps, settings.rate_limit_burst
+    if table is None:
+        return MemoryLimiter(rate, burst, now=now)
+    from tokenfall.limits.shared import SharedLimiter  # noqa: PLC0415
+
+    return SharedLimiter(rate, burst, table=table, now=now)
+
+
+def redis_limiter(settings: Settings, local: RateLimiter, *, now: Callable[[], float]) -> "FallbackLimiter":
+    """Who may go on all machines; `local` says so while Redis fails."""
+    from tokenfall.limits.fallback import FallbackLimiter  # noqa: PLC0415
+    from tokenfall.limits.redis import RedisLimiter  # noqa: PLC0415
+
+    rate, burst = settings.rate_limit_rps, settings.rate_limit_burst
+    return FallbackLimiter(RedisLimiter.from_url(rate, burst, url=settings.limits), local, now=now)

@@ -1,0 +1,118 @@
+"""One turn's answer: asks the engine, tells who listens, keeps the turn."""
+
+import asyncio
+from collections.abc import Awaitable
+from functools import partial
+from time import time
+from typing import Protocol
+
+from tokenfall.chat.turn import TurnUnderWay, client_left
+from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.events import Delta, Finished
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.ports import Conversation, Engine, Hear, Turn, TurnEnd
+
+FAILED = TurnEnd(code=TokenfallError.code, message="the answer failed")
+"""The end of a turn by an error that nobody foresaw."""
+
+
+class Keeper(Protocol):
+    """What an answer needs of the chat it belongs to."""
+
+    draining: bool
+    """Whether the server is shutting down."""
+
+    def keep(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
+        """Begin to write a turn; the writing goes on whatever becomes of who waits for it."""
+        ...
+
+    def ended(self, turn: TurnUnderWay) -> None:
+        """The turn is over."""
+        ...
+
+
+class Answering:
+    """A turn that is about to be answered. `id` is known before the first token."""
+
+    after = 0
+
+    def __init__(self, turn: TurnUnderWay, request: ChatRequest, *, engine: Engine, keeper: Keeper) -> None:
+        self.id = turn.id
+        self.conversation = turn.conversation
+        self._turn = turn
+        self._request = request
+        self._engine = engine
+        self._keeper = keeper
+        self._asked_at = time()
+
+    def goes_on(self) -> bool:
+        """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
+        return self._turn.goes_on()
+
+    async def run(self, hear: Hear) -> Finished:
+        """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
+
+        When the engine fails, the turn is stopped, or this is cancelled because the caller left, what was said by then
+        is kept as interrupted; a turn in which nothing was said is not kept. Raises what the engine and the store do.
+        """
+        turn = self._turn
+        finished: Finished | None = None
+        end = FAILED
+        try:
+            turn.begin()
+            finished = await self._engine.reply(self._request, partial(self._note, hear))
+            end = TurnEnd(finished)
+        except TokenfallError as error:
+            end = told(error)
+            raise
+        except asyncio.CancelledError:
+            stopped = turn.cancelled()
+            if stopped is None:
+                end = told(shutting_down() if self._keeper.draining else client_left())
+                raise
+            end = told(stopped)
+            raise stopped from None
+        finally:
+            turn.answered()
+            await self._conclude(finished, end)
+        return finished
+
+    def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
+        self._turn.add(delta.text)
+        return hear(delta)
+
+    async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
+        """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
+        if finished is None and not self._turn.said:
+            self._over(end)
+            return
+        writing = self._keeper.keep(self._kept(finished), self.conversation)
+        writing.add_done_callback(partial(self._written, end))
+        await asyncio.shield(writing)
+
+    def _written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
+        error = shutting_down() if writing.cancelled() else writing.exception()
+        self._over(end if error is None else told(error))
+
+    def _over(self, end: TurnEnd) -> None:
+        self._turn.finish(end)
+        self._keeper.ended(self._turn)
+
+    def _kept(self, finished: Finished | None) -> Turn:
+        """The turn as it is now; interrupted when it did not finish."""
+        return Turn(
+            id=self.id,
+            question=self._request.messages[-1],
+            answer=Message("assistant", self._turn.said.text()),
+            status="complete" if finished else "interrupted",
+            model=(finished.model if finished else "") or self._request.model,
+            asked_at=self._asked_at,
+            answered_at=time(),
+            finish_reason=finished.reason if finished else None,
+            usage=finished.usage if finished else None,
+        )
+
+
+def told(error: BaseException) -> TurnEnd:
+    """An error as the end of a turn; the text of an unknown one is not shown."""
+    return TurnEnd(code=error.code, message=error.message) if isinstance(error, TokenfallError) else FAILED

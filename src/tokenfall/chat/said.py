@@ -1,0 +1,58 @@
+"""What an answer has said so far, in the pieces in which it came. Pure.
+
+A token kept as a string of its own costs 60 bytes more than its text. So pieces are joined, and the lengths kept: the
+text is there once, and the same pieces can be cut from it again.
+"""
+
+from array import array
+
+JOINED = 16
+"""So many pieces are joined into one string."""
+
+
+class Said:
+    """A growing text that remembers its pieces."""
+
+    __slots__ = ("_joined", "_lengths", "_pieces")
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self._lengths = array("I")  # of the pieces in `_joined`, JOINED to each
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """The next piece."""
+        pieces = self._pieces
+        pieces.append(piece)
+        if len(pieces) == JOINED:
+            self._lengths.extend(map(len, pieces))
+            self._joined.append("".join(pieces))
+            pieces.clear()
+
+    def __len__(self) -> int:
+        """How many pieces there are."""
+        return len(self._lengths) + len(self._pieces)
+
+    def text(self) -> str:
+        """All of it."""
+        return "".join((*self._joined, *self._pieces))
+
+    def since(self, position: int) -> list[str]:
+        """The pieces after the first `position`, as they came."""
+        joined = len(self._lengths)
+        if position >= joined:
+            return self._pieces[position - joined :]
+        cut: list[str] = []
+        first = position // JOINED
+        number = first * JOINED
+        for text in self._joined[first:]:
+            start = 0
+            for length in self._lengths[number : number + JOINED]:
+                cut.append(text[start : start + length])
+                start += length
+            number += JOINED
+        return cut[position - first * JOINED :] + self._pieces
+
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+        return len(self.text().encode("utf-8", "surrogatepass")) + 4 * len(self._lengths)

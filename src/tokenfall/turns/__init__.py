@@ -1,0 +1,1 @@
+"""Where turns under way can be followed from other processes."""

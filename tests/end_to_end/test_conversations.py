@@ -1,0 +1,115 @@
+"""Conversations that are named, listed, and deleted."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.chatting import chat, code_of, history
+from tests.end_to_end.client import Answer, fetch, request
+from tests.end_to_end.in_process import running
+
+
+async def listed(port: int, **headers: str) -> list[dict[str, Any]]:
+    answer = await fetch(port, request("/conversations", **headers))
+    assert answer.status == 200
+    conversations: list[dict[str, Any]] = json.loads(answer.body)
+    return conversations
+
+
+async def rename(port: int, name: str, title: Any, **headers: str) -> Answer:
+    body = json.dumps({"title": title})
+    return await fetch(port, request(f"/conversations/{name}", method="PATCH", body=body, **headers))
+
+
+async def delete(port: int, name: str, **headers: str) -> Answer:
+    return await fetch(port, request(f"/conversations/{name}", method="DELETE", **headers))
+
+
+async def test_a_conversation_is_titled_by_its_first_question_until_it_is_named() -> None:
+    async with running() as here:
+        await fetch(here.port, chat("Why is the sky blue?", conversation="sky"))
+        (before,) = await listed(here.port)
+        assert (before["id"], before["title"], before["messages"]) == ("sky", "Why is the sky blue?", 2)
+        answer = await rename(here.port, "sky", "Blåtime 🌆")
+        assert (answer.status, answer.body) == (204, b"")
+        (after,) = await listed(here.port)
+        assert after == before | {"title": "Blåtime 🌆"}
+        await fetch(here.port, chat("And at night?", conversation="sky"))
+        assert [each["title"] for each in await listed(here.port)] == ["Blåtime 🌆"]
+
+
+async def test_a_conversation_is_deleted_once() -> None:
+    async with running() as here:
+        for name in ("a", "b"):
+            await fetch(here.port, chat("x", conversation=name))
+        assert (await delete(here.port, "a")).status == 204
+        assert [each["id"] for each in await listed(here.port)] == ["b"]
+        for answer in (
+            await delete(here.port, "a"),
+            await rename(here.port, "a", "x"),
+            await fetch(here.port, request("/history?conversation=a")),
+        ):
+            assert (answer.status, code_of(answer)) == (404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["a:b@c.d_e-f", "a%3Ab%40c.d_e-f", "%61:b@c.d_e-f"])
+async def test_a_name_may_be_escaped(name: str) -> None:
+    async with running() as here:
+        first = "a:b@c.d_e-f"
+        await fetch(here.port, chat("x", conversation=first))
+        assert (await rename(here.port, name, "named")).status == 204
+        assert [(each["id"], each["title"]) for each in await listed(here.port)] == [(first, "named")]
+        assert (await delete(here.port, name)).status == 204
+
+
+@pytest.mark.parametrize("name", ["a%20b", "a" * 65, "%2e%2e%5c", "%00", "é".encode().hex() + "%0a"])
+async def test_what_is_no_name_is_400(port: int, name: str) -> None:
+    for answer in (await rename(port, name, "x"), await delete(port, name)):
+        assert (answer.status, code_of(answer)) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a%2Fb", "a/"])
+async def test_what_is_more_or_less_than_a_name_is_no_path(port: int, name: str) -> None:
+    assert (await delete(port, name)).status == 404
+
+
+@pytest.mark.parametrize("title", ["", "a" * 201, None, 1, ["a"]])
+async def test_what_is_no_title_is_400(port: int, title: Any) -> None:
+    answer = await rename(port, "any", title)
+    assert (answer.status, code_of(answer)) == (400, "invalid_request")
+
+
+async def test_other_methods_are_told_which_there_are(port: int) -> None:
+    answer = await fetch(port, request("/conversations/a"))
+    assert answer.status == 405
+    assert set(answer.headers["allow"].split(", ")) >= {"PATCH", "DELETE"}
+
+
+async def test_another_keys_conversation_is_out_of_reach() -> None:
+    async with running(API_KEY="alice,bob") as here:
+        await fetch(here.port, chat("x", conversation="c", headers={"X_API_Key": "alice"}))
+        for answer in (
+            await rename(here.port, "c", "mine", X_API_Key="bob"),
+            await delete(here.port, "c", X_API_Key="bob"),
+        ):
+            assert (answer.status, code_of(answer)) == (404, "not_found")
+        assert (await delete(here.port, "c")).status == 401
+        assert await listed(here.port, X_API_Key="bob") == []
+        assert len(await history(here.port, "?conversation=c", X_API_Key="alice")) == 2
+
+
+async def test_the_budget_of_tokens_leaves_whole_turns_out() -> None:
+    async with running(CONTEXT_TOKENS="60") as here:
+        counts = []
+        for _ in range(6):
+            answer = await fetch(here.port, chat("one two", stream=False, model="sim:gap=0ms,tokens=3"))
+            counts.append(json.loads(answer.body)["usage"]["prompt_tokens"])
+        assert counts[:2] == [2, 7]
+        assert counts[-1] == counts[-2] < 2 + 5 * 5
+        assert all((count - 2) % 5 == 0 for count in counts), "two words of the question and turns of five"
+
+
+async def test_the_stores_are_asked_whether_they_are_ready(port: int) -> None:
+    answer = await fetch(port, request("/readyz"))
+    assert (answer.status, json.loads(answer.body)) == (200, {"status": "ready"})

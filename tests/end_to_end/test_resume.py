@@ -1,0 +1,394 @@
+"""Turns that are heard again, stopped, finished without their client, and asked for twice."""
+
+import asyncio
+import json
+
+import pytest
+
+from tokenfall.ports import Conversation
+
+from tests.end_to_end.chatting import (
+    DONE,
+    Stream,
+    chat,
+    code_of,
+    error_of,
+    history,
+    resume,
+    resumed,
+    said,
+    stop,
+    streaming,
+    whole_frames,
+)
+from tests.end_to_end.client import Client, fetch
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.upstream import Exchange, answer_with, scripted
+
+ENDLESS = "sim:ttft=1ms,gap=30s"
+"""One token at once, and the next when the test is long over."""
+
+RUNNING = "sim:ttft=1ms,gap=3ms,tokens=60"
+NOBODY = "turn_" + "0" * 24
+LEAVE = pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["FIN", "RST"])
+
+
+async def left(here: Running, stream: Stream, leave: object) -> None:
+    """Leave, and return once the server has noticed."""
+    stream.client.close() if leave is Client.close else stream.client.reset()
+    await eventually(lambda: here.held()["connections"] == 0, here.held)
+
+
+async def status_of(port: int, query: str = "") -> list[str]:
+    """How the answers of a conversation ended."""
+    return [answer.get("status", "complete") for answer in (await history(port, query))[1::2]]
+
+
+# Heard again
+
+
+@pytest.mark.both_loops
+async def test_a_turn_that_has_ended_is_told_again_from_each_event_byte_for_byte() -> None:
+    async with running() as here:
+        turn, frames = await whole_frames(here.port, chat("x", model="sim:gap=0ms,tokens=35"))
+        assert len(frames) == 36
+        assert frames[-1] == DONE
+        for after in range(36):
+            assert await resumed(here.port, turn, after) == frames[after:]
+        assert await resumed(here.port, turn) == frames
+        await here.rests()
+
+
+@pytest.mark.both_loops
+async def test_in_the_middle_of_a_turn_two_clients_hear_the_same() -> None:
+    async with running() as here, streaming(here.port, chat("x", model=RUNNING)) as first:
+        begun = [await first.frame() for _ in range(20)]
+        async with streaming(here.port, resume(first.turn, 7)) as second:
+            frames, others = await asyncio.gather(first.frames(), second.frames())
+        assert len(begun) + len(frames) == 61
+        assert others == (begun + frames)[7:]
+        assert others[-1] == DONE
+
+
+async def test_what_is_heard_again_says_what_it_is(port: int) -> None:
+    turn, _ = await whole_frames(port, chat("x", conversation="again"))
+    async with streaming(port, resume(turn, 1)) as stream:
+        assert stream.head.headers["content-type"] == "text/event-stream"
+        assert stream.head.headers["x-conversation-id"] == "again"
+        assert stream.turn == turn
+        await stream.frames()
+
+
+@pytest.mark.parametrize("junk", ["x", "-1", "1.5", "0x1", "1 2", "9" * 13, "%31", "+1"])
+async def test_what_is_no_event_is_400(port: int, junk: str) -> None:
+    turn, _ = await whole_frames(port, chat("x"))
+    answer = await fetch(port, resume(turn, junk))
+    assert (answer.status, code_of(answer)) == (400, "invalid_request")
+
+
+async def test_what_is_beyond_the_turn_is_410(port: int) -> None:
+    turn, frames = await whole_frames(port, chat("x"))
+    answer = await fetch(port, resume(turn, len(frames)))
+    assert (answer.status, code_of(answer)) == (410, "resume_expired")
+
+
+async def test_what_is_no_turn_is_404(port: int) -> None:
+    for name in (NOBODY, "turn_1", "x", "%00", "..", "turn_" + "0" * 23 + "%0a"):
+        for ask in (resume(name), stop(name)):
+            answer = await fetch(port, ask)
+            assert (answer.status, code_of(answer)) == (404, "not_found")
+
+
+async def test_head_is_the_head_alone_and_listens_to_nothing() -> None:
+    async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
+        await stream.frame()
+        async with await Client.connect(here.port) as client:
+            answer = await client.ask(resume(stream.turn, method="HEAD"))
+            assert answer.status == 200
+            assert answer.headers["x-turn-id"] == stream.turn
+            assert (await client.ask(resume(NOBODY, method="HEAD"))).status == 404
+        await left(here, stream, Client.reset)
+        await here.rests()
+
+
+async def test_another_keys_turn_is_not_there() -> None:
+    async with running(API_KEY="alice,bob") as here:
+        ask = chat("x", model=ENDLESS, headers={"X_API_Key": "alice"})
+        async with streaming(here.port, ask) as stream:
+            await stream.frame()
+            for data in (resume(stream.turn, X_API_Key="bob"), stop(stream.turn, X_API_Key="bob")):
+                answer = await fetch(here.port, data)
+                assert (answer.status, code_of(answer)) == (404, "not_found")
+            for data in (resume(stream.turn), stop(stream.turn)):
+                assert (await fetch(here.port, data)).status == 401
+            assert (await fetch(here.port, stop(stream.turn, X_API_Key="alice"))).status == 204
+            assert error_of(b"".join(await stream.frames()))["code"] == "stopped"
+
+
+async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
+    async with running(RESUME_FOR="50ms") as here:
+        turn, frames = await whole_frames(here.port, chat("x"))
+        assert await resumed(here.port, turn) == frames
+        async with asyncio.timeout(5):
+            while (await fetch(here.port, resume(turn))).status == 200:
+                pass
+        assert (await fetch(here.port, resume(turn))).status == 404
+        assert here.server._chat._turns._turns == {}
+
+
+async def test_of_what_can_be_resumed_the_oldest_goes_first() -> None:
+    async with running(RESUME_MEMORY="2500") as here:
+        turns = [(await whole_frames(here.port, chat("x")))[0] for _ in range(4)]
+        statuses = [(await fetch(here.port, resume(turn))).status for turn in turns]
+        assert statuses == [404, 404, 200, 200]
+
+
+# Left by its client
+
+
+@LEAVE
+@pytest.mark.both_loops
+async def test_who_leaves_ends_the_turn_which_is_resumed_up_to_there(leave: object) -> None:
+    async with running() as here:
+        async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
+            first = await stream.frame()
+            await left(here, stream, leave)
+        await here.rests()
+        assert await status_of(here.port) == ["interrupted"]
+        frames = await resumed(here.port, stream.turn)
+        assert frames[0] == first
+        assert error_of(b"".join(frames))["code"] == "interrupted"
+        nothing_left = await fetch(here.port, resume(stream.turn, len(frames) - 1))
+        assert (nothing_left.status, code_of(nothing_left)) == (409, "interrupted"), "no token, so it is a status"
+
+
+@LEAVE
+@pytest.mark.both_loops
+async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) -> None:
+    async with running() as here:
+        async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
+            heard = [await stream.frame() for _ in range(5)]
+            await left(here, stream, leave)
+        assert here.held()["tasks"] == 1
+        frames = await resumed(here.port, stream.turn)
+        assert frames[:5] == heard
+        assert (len(frames), frames[-1]) == (61, DONE)
+        question, answer = await history(here.port)
+        assert question["turn"] == stream.turn
+        assert (answer["content"], answer["finish_reason"]) == (said(b"".join(frames)), "stop")
+        assert "status" not in answer
+        await here.rests()
+
+
+async def test_the_setting_lets_turns_finish_and_a_request_may_say_otherwise() -> None:
+    async with running(ON_DISCONNECT="finish") as here:
+        asks = (
+            chat("x", model=RUNNING, conversation="set"),
+            chat("x", model=RUNNING, conversation="said", on_disconnect="cancel"),
+        )
+        for ask in asks:
+            async with streaming(here.port, ask) as stream:
+                await stream.frame()
+                await left(here, stream, Client.reset)
+            await here.rests()
+        assert await status_of(here.port, "?conversation=set") == ["complete"]
+        assert await status_of(here.port, "?conversation=said") == ["interrupted"]
+
+
+async def test_who_leaves_a_whole_answer_that_finishes_finds_it_in_the_history() -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
+            await eventually(lambda: len(here.server._chat._turns.under_way()) == 1, here.held)
+            await eventually(lambda: here.server._chat._running != set(), here.held)
+            client.reset()
+            await eventually(lambda: here.held()["connections"] == 0, here.held)
+        await here.rests()
+        assert await status_of(here.port) == ["complete"]
+
+
+async def test_who_resumes_keeps_a_turn_going_that_its_client_left_until_he_leaves_too() -> None:
+    async with running() as here:
+        async with streaming(here.port, chat("x", model="sim:ttft=1ms,gap=5ms,tokens=5000")) as first:
+            await first.frame()
+            async with streaming(here.port, resume(first.turn)) as second:
+                await second.frame()
+                first.client.reset()
+                await eventually(lambda: here.held()["connections"] == 1, here.held)
+                for _ in range(10):
+                    assert b'"content"' in await second.frame()
+                second.client.reset()
+        await here.rests()
+        assert await status_of(here.port) == ["interrupted"]
+
+
+# Stopped
+
+
+@pytest.mark.both_loops
+async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
+    async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
+        first = await stream.frame()
+        answer = await fetch(here.port, stop(stream.turn))
+        assert (answer.status, answer.body) == (204, b"")
+        assert [message["content"] for message in await history(here.port)] == ["x", said(first)]
+        assert await status_of(here.port) == ["interrupted"]
+        rest = await stream.frames()
+        assert error_of(b"".join(rest))["code"] == "stopped"
+        assert await resumed(here.port, stream.turn) == [first, *rest]
+        assert (await fetch(here.port, stop(stream.turn))).status == 204, "it has ended: that is what was asked for"
+
+
+@pytest.mark.both_loops
+async def test_a_turn_is_stopped_before_its_first_token() -> None:
+    async with running() as here, await Client.connect(here.port) as client:
+        await client.send(chat("x", model="sim:ttft=30s"))
+        turns = here.server._chat._turns
+        await eventually(lambda: len(turns.under_way()) == 1, here.held)
+        (turn,) = turns.under_way()
+        answers = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
+        statuses = {answer.status for answer in answers}
+        assert 204 in statuses
+        assert statuses <= {204, 404}, "404 when it was forgotten by then"
+        refused = await client.answer()
+        assert code_of(refused) == "stopped"
+        assert await history(here.port) == []
+        assert (await fetch(here.port, resume(turn.id))).status == 404, "it came to nothing"
+
+
+async def test_a_turn_without_a_client_is_stopped() -> None:
+    async with running() as here:
+        async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
+            await stream.frame()
+            await left(here, stream, Client.reset)
+        assert here.held()["tasks"] == 1
+        assert (await fetch(here.port, stop(stream.turn))).status == 204
+        assert await status_of(here.port) == ["interrupted"]
+        assert error_of(b"".join(await resumed(here.port, stream.turn)))["code"] == "stopped"
+        await here.rests()
+
+
+async def test_a_turn_that_has_ended_stays_as_it_ended(port: int) -> None:
+    turn, frames = await whole_frames(port, chat("x"))
+    assert (await fetch(port, stop(turn))).status == 204
+    assert await resumed(port, turn) == frames
+
+
+# Asked for twice
+
+
+def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) -> bytes:
+    return chat(text, model=model, headers={"Idempotency_Key": key}, **body)
+
+
+@pytest.mark.both_loops
+async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> None:
+    async with running() as here:
+        answers = await asyncio.gather(*(whole_frames(here.port, keyed("k")) for _ in range(5)))
+        assert all(answer == answers[0] for answer in answers)
+        turn, frames = answers[0]
+        assert (len(frames), frames[-1]) == (61, DONE)
+        assert [message["turn"] for message in await history(here.port)] == [turn] * 2
+        assert await whole_frames(here.port, keyed("k")) == answers[0], "and after its end"
+        assert len(await history(here.port)) == 2
+        await here.rests()
+
+
+async def test_whole_answers_with_one_key_are_one_turn() -> None:
+    async with running() as here:
+        ask = keyed("k", stream=False)
+        answers = await asyncio.gather(*(fetch(here.port, ask) for _ in range(3)))
+        assert {answer.status for answer in answers} == {200}
+        assert {answer.body for answer in [*answers, await fetch(here.port, ask)]} == {answers[0].body}
+        assert len({answer.headers["x-turn-id"] for answer in answers}) == 1
+        resumed_text = said(b"".join(await resumed(here.port, answers[0].headers["x-turn-id"])))
+        assert json.loads(answers[0].body)["content"] == resumed_text, "what was whole can be heard as a stream"
+        assert len(await history(here.port)) == 2
+
+
+async def test_a_key_stands_for_one_request_of_one_owner() -> None:
+    async with running(API_KEY="alice,bob") as here:
+
+        def ask(text: str, owner: str, **body: object) -> bytes:
+            headers = {"Idempotency_Key": "k", "X_API_Key": owner}
+            return chat(text, model="sim:gap=1ms,tokens=3", headers=headers, **body)
+
+        turn, _ = await whole_frames(here.port, ask("x", "alice"))
+        for other in (ask("y", "alice"), ask("x", "alice", stream=False)):
+            answer = await fetch(here.port, other)
+            assert (answer.status, code_of(answer)) == (422, "idempotency_mismatch")
+        others, _ = await whole_frames(here.port, ask("y", "bob"))
+        assert others != turn
+        for owner in ("alice", "bob"):
+            assert len(await history(here.port, X_API_Key=owner)) == 2
+
+
+async def test_what_failed_before_its_first_token_is_asked_anew() -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.refuse(500)
+
+    async with scripted() as upstream:
+        upstream.script = refuse
+        settings = {"UPSTREAM_URL": upstream.url, "UPSTREAM_RETRIES": "0", "API_KEY": "a"}
+        async with running(**settings) as here:
+            ask = chat("x", model=None, headers={"Idempotency_Key": "k", "X_API_Key": "a"})
+            failed = await fetch(here.port, ask)
+            assert failed.status == 502
+            upstream.script = answer_with(b"Hel", b"lo")
+            for _ in range(2):
+                answer = await fetch(here.port, ask)
+                assert said(answer.body) == "Hello"
+            assert len(await history(here.port, X_API_Key="a")) == 2
+
+
+async def test_who_leaves_before_the_first_token_frees_the_key() -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.send(keyed("k", model="sim:ttft=30s"))
+            await eventually(lambda: here.held()["tasks"] == 1, here.held)
+            client.reset()
+            await here.rests()
+        assert here.server._chat._turns._keys == {}
+        assert (await whole_frames(here.port, keyed("k")))[1][-1] == DONE
+
+
+@pytest.mark.parametrize("key", ["", "a" * 256, "a\tb"])
+async def test_what_is_no_key_is_400(port: int, key: str) -> None:
+    answer = await fetch(port, chat("x", headers={"Idempotency_Key": key}))
+    assert (answer.status, code_of(answer)) == (400, "invalid_request")
+
+
+# The server stops
+
+
+async def test_a_turn_without_a_client_that_the_drain_cuts_is_kept_as_it_is() -> None:
+    async with running() as here:
+        async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
+            first = await stream.frame()
+            await left(here, stream, Client.reset)
+        kept = here.server._history
+        await here.server.stop()
+        (turn,) = await kept.turns(Conversation("", "default")) or ()
+        assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", said(first))
+
+
+async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:
+    async with running(DRAIN_TIMEOUT="10s") as here:
+        async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
+            await stream.frame()
+            await left(here, stream, Client.reset)
+        await here.server.stop()
+        (turn,) = await here.server._history.turns(Conversation("", "default")) or ()
+        assert (turn.id, turn.status) == (stream.turn, "complete")
+
+
+async def test_the_farewell_of_a_chat_names_its_turn(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="200ms")
+    async with streaming(server.port, chat("x", model=ENDLESS)) as stream:
+        first = await stream.frame()
+        server.signal()
+        error = error_of(b"".join([first, *await stream.frames()]))
+        assert error["code"] == "shutting_down"
+        assert (error["turn"], error["resumable"]) == (stream.turn, False)
+        assert server.wait() == 0
