@@ -1,5 +1,6 @@
 """`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: outside keys and limits, answered until the end."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
@@ -59,8 +60,7 @@ class Probes:
         """Whether new work is welcome, and what it has to do without."""
         if self._is_draining():
             return _json(503, {"status": "draining"})
-        failing = [name for name, check in self._needed.items() if await _fails(check)]
-        degraded = [name for name, check in self._wanted.items() if await _fails(check)]
+        failing, degraded = await asyncio.gather(_failing(self._needed), _failing(self._wanted))
         if failing:
             return _json(503, {"status": "unavailable", "failing": failing + degraded})
         return _json(200, {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"})
@@ -85,6 +85,12 @@ def resident_bytes() -> int:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+async def _failing(checks: Mapping[str, Check]) -> list[str]:
+    """The names of those that fail; all are asked at once."""
+    fails = await asyncio.gather(*(_fails(check) for check in checks.values()))
+    return [name for name, failed in zip(checks, fails, strict=True) if failed]
 
 
 async def _fails(check: Check) -> bool:

@@ -41,7 +41,7 @@ BATCH_S = 0.04
 LEASE_MS = 3_000
 
 RETRY_S = 0.5
-"""How long after a batch that failed the next one is tried."""
+"""How long after a batch that failed the next one is tried: so long a turn may go unseen when Redis is back."""
 
 STOP_S = 10.0
 """How long whoever stops a turn waits for its end."""

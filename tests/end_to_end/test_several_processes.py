@@ -1,0 +1,300 @@
+"""Several processes that answer the same callers: servers with one Redis, and workers with one file."""
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.end_to_end.chatting import DONE, begin, chat, error_of, history, said
+from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+from tests.stores.redis_server import RedisServer
+
+LONG = "sim:gap=20ms,tokens=400"
+"""Eight seconds."""
+
+SHORT = "sim:gap=20ms,tokens=40"
+
+RATE, BURST = 20, 10
+
+Pair = tuple[ServerProcess, ServerProcess]
+
+
+@pytest.fixture(scope="module")
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis(redis_process: RedisServer) -> RedisServer:
+    redis_process.reset()
+    return redis_process
+
+
+@pytest.fixture
+def pair(serve: Serve, redis: RedisServer) -> Callable[..., Pair]:
+    """Starts two servers that know nothing of each other but Redis."""
+
+    def start(**environment: str) -> Pair:
+        first, second = (serve(REDIS_URL=redis.url, **environment) for _ in range(2))
+        return first, second
+
+    return start
+
+
+async def asked(server: ServerProcess, model: str, **headers: str) -> tuple[Client, str]:
+    """A client that has got a stream's first bytes, and the turn's id."""
+    client = await begin(server.port, chat("Hi", model=model, headers=headers))
+    head = await client.head()
+    assert head.status == 200
+    return client, head.headers["x-turn-id"]
+
+
+async def streamed(client: Client) -> bytes:
+    """The rest of the stream, whose head was read."""
+    return b"".join(await client.chunks())
+
+
+async def some_of(client: Client, count: int) -> bytes:
+    return b"".join([await client.chunk() for _ in range(count)])
+
+
+def resume(turn: str, *, after: int = 0) -> bytes:
+    return request(f"/chat/turns/{turn}", Last_Event_ID=str(after))
+
+
+async def resumed(server: ServerProcess, turn: str, *, after: int = 0) -> bytes:
+    answer = await fetch(server.port, resume(turn, after=after))
+    assert answer.status == 200, answer.body
+    return answer.body
+
+
+def after_event(stream: bytes, number: int) -> bytes:
+    """What follows an event of a stream."""
+    frames = stream.split(b"\n\n")
+    (at,) = [at for at, frame in enumerate(frames) if b"id: %d\n" % number in frame + b"\n"]
+    return b"\n\n".join(frames[at + 1 :])
+
+
+def problem(answer: Answer) -> dict[str, str]:
+    document: dict[str, str] = json.loads(answer.body)
+    return document
+
+
+# One Redis
+
+
+async def test_a_turn_is_resumed_elsewhere_in_the_middle_and_after_its_end(pair: Callable[..., Pair]) -> None:
+    here, there = pair()
+    client, turn = await asked(here, SHORT)
+    first = await some_of(client, 10)
+    from_the_beginning, from_the_middle = (asyncio.ensure_future(resumed(there, turn, after=after)) for after in (0, 7))
+    whole = first + await streamed(client)
+    client.close()
+
+    assert whole.endswith(DONE)
+    assert await from_the_beginning == whole
+    assert await from_the_middle == after_event(whole, 7)
+    for server in (here, there):
+        assert await resumed(server, turn) == whole
+        assert await resumed(server, turn, after=39) == after_event(whole, 39)
+    answer = await fetch(there.port, resume(turn, after=1000))
+    assert (answer.status, problem(answer)["code"]) == (410, "resume_expired")
+
+
+async def test_a_turn_is_stopped_from_elsewhere(pair: Callable[..., Pair]) -> None:
+    here, there = pair()
+    client, turn = await asked(here, LONG)
+    await some_of(client, 3)
+    answer = await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))
+    kept = await history(there.port)
+
+    assert answer.status == 204
+    rest = await streamed(client)
+    client.close()
+    assert error_of(rest)["code"] == "stopped"
+    assert (kept[-1]["role"], kept[-1]["status"]) == ("assistant", "interrupted")
+    assert error_of(await resumed(there, turn))["code"] == "stopped"
+    assert said(await resumed(there, turn)) == kept[-1]["content"]
+    assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 204
+
+
+async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]) -> None:
+    here, there = pair()
+    key = {"Idempotency-Key": "key 1"}
+    client, turn = await asked(here, SHORT, **key)
+    again = asyncio.ensure_future(fetch(there.port, chat("Hi", model=SHORT, headers=key)))
+    whole = await streamed(client)
+    client.close()
+
+    assert whole.endswith(DONE)
+    for answer in (await again, *[await fetch(s.port, chat("Hi", model=SHORT, headers=key)) for s in (there, here)]):
+        assert (answer.status, answer.headers["x-turn-id"], answer.body) == (200, turn, whole)
+    other = await fetch(there.port, chat("Another", model=SHORT, headers=key))
+    assert (other.status, problem(other)["code"]) == (422, "idempotency_mismatch")
+    assert len(await history(there.port)) == 2
+
+
+async def test_of_many_who_ask_with_one_key_everywhere_one_is_answered(pair: Callable[..., Pair]) -> None:
+    both = pair()
+    question = chat("Hi", model=SHORT, headers={"Idempotency-Key": "key 2"})
+    answers = await asyncio.gather(*(fetch(both[number % 2].port, question) for number in range(30)))
+
+    assert {answer.status for answer in answers} == {200}
+    assert len({(answer.headers["x-turn-id"], answer.body) for answer in answers}) == 1
+    assert len(await history(both[0].port)) == 2
+
+
+async def test_conversations_are_those_of_a_key_wherever_it_asks(pair: Callable[..., Pair]) -> None:
+    here, there = pair(API_KEY="alice,bob")
+    alice, bob = ({"Authorization": f"Bearer {key}"} for key in ("alice", "bob"))
+    answer = await fetch(here.port, chat("Hi", conversation="c1", headers=alice))
+    turn = answer.headers["x-turn-id"]
+
+    assert said(answer.body)
+    (one,) = json.loads((await fetch(there.port, request("/conversations", **alice))).body)
+    assert one["id"] == "c1"
+    assert json.loads((await fetch(there.port, request("/conversations", **bob))).body) == []
+    assert (await history(there.port, "?conversation=c1", **alice))[-1]["content"] == said(answer.body)
+    for owner, status in ((alice, 200), (bob, 404)):
+        assert (await fetch(there.port, request(f"/chat/turns/{turn}", **owner))).status == status
+
+
+async def test_when_one_is_told_to_end_the_other_says_what_was_said(pair: Callable[..., Pair]) -> None:
+    here, there = pair(DRAIN_TIMEOUT="500ms")
+    client, turn = await asked(here, LONG)
+    first = await some_of(client, 3)
+    following = asyncio.ensure_future(resumed(there, turn))
+    here.signal(signal.SIGTERM)
+    stream = first + await streamed(client)
+    client.close()
+
+    farewell = error_of(stream)
+    assert (farewell["code"], farewell["turn"], farewell["resumable"]) == ("shutting_down", turn, True)
+    assert here.wait() == 0
+    for body in (await following, await resumed(there, turn)):
+        assert error_of(body)["code"] == "shutting_down"
+        assert said(body) == said(stream)
+    assert (await history(there.port))[-1]["content"] == said(stream)
+
+
+async def test_when_one_is_killed_the_other_says_so(pair: Callable[..., Pair]) -> None:
+    here, there = pair()
+    client, turn = await asked(here, LONG)
+    stream = await some_of(client, 20)
+    async with await Client.connect(there.port) as follower:
+        await follower.send(resume(turn))
+        await follower.head()
+        body = await some_of(follower, 10)
+        here.signal(signal.SIGKILL)
+        here.expected_status = -signal.SIGKILL
+        here.wait()
+        killed_s = time.monotonic()
+        body += await streamed(follower)
+        assert time.monotonic() - killed_s < 4.0
+    client.close()
+
+    assert error_of(body)["code"] == "turn_lost"
+    assert stream.startswith(b"id: 1\n") == body.startswith(b"id: 1\n")
+    assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 503
+
+
+async def test_both_say_what_they_do_without(pair: Callable[..., Pair], redis: RedisServer) -> None:
+    here, there = pair(HISTORY_URL="memory://")
+    alone, _ = pair()
+    for server in (here, there, alone):
+        assert await readiness(server) == (200, {"status": "ready"})
+    redis.stop()
+
+    for server in (here, there):
+        assert await readiness(server) == (200, {"status": "degraded", "failing": ["turns"]})
+        assert (await fetch(server.port, chat("Hi"))).body.endswith(DONE)
+        keyed = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "k"}))
+        assert (keyed.status, problem(keyed)["code"]) == (503, "store_unavailable")
+    assert await readiness(alone) == (503, {"status": "unavailable", "failing": ["history", "turns"]})
+    redis.restart()
+    for server in (here, there, alone):
+        async with asyncio.timeout(PATIENCE_S):
+            while await readiness(server) != (200, {"status": "ready"}):
+                pass
+    client, turn = await asked(here, SHORT)
+    async with asyncio.timeout(PATIENCE_S):  # who copies turns looks every half second whether Redis is back
+        while (await fetch(there.port, resume(turn))).status == 404:
+            pass
+    assert await resumed(there, turn) == await streamed(client)
+    client.close()
+
+
+async def readiness(server: ServerProcess) -> tuple[int, dict[str, object]]:
+    answer = await fetch(server.port, request("/readyz"))
+    return answer.status, json.loads(answer.body)
+
+
+async def test_two_servers_share_a_limit(pair: Callable[..., Pair]) -> None:
+    here, there = pair(RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
+    await within_the_limit([here.port, there.port])
+
+
+# One file
+
+
+@pytest.fixture
+def workers(serve: Serve) -> Callable[..., ServerProcess]:
+    def start(**environment: str) -> ServerProcess:
+        return serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db", **environment)
+
+    return start
+
+
+async def test_workers_without_redis_refuse_a_key_they_could_not_know(workers: Callable[..., ServerProcess]) -> None:
+    server = workers()
+    answer = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "key"}))
+
+    assert (answer.status, problem(answer)["code"]) == (400, "invalid_request")
+    assert "TURNS_URL=redis://" in problem(answer)["detail"]
+
+
+async def test_what_is_asked_of_one_worker_is_remembered_by_all(workers: Callable[..., ServerProcess]) -> None:
+    server = workers()
+    answers = await asyncio.gather(*(fetch(server.port, chat(f"Hi {n}", conversation=f"c{n}")) for n in range(40)))
+    kept = await asyncio.gather(*(history(server.port, f"?conversation=c{n}") for n in range(40)))
+
+    assert all(answer.body.endswith(DONE) for answer in answers)
+    for number, messages in enumerate(kept):
+        assert [message["content"] for message in messages] == [f"Hi {number}", said(answers[number].body)]
+    for _ in range(10):  # one conversation, by whomever
+        assert (await fetch(server.port, chat("More", conversation="c0"))).body.endswith(DONE)
+    assert len(await history(server.port, "?conversation=c0")) == 22
+
+
+async def test_workers_share_a_limit(workers: Callable[..., ServerProcess]) -> None:
+    server = workers(RATE_LIMIT_RPS=str(RATE), RATE_LIMIT_BURST=str(BURST))
+    await within_the_limit([server.port])
+
+
+async def within_the_limit(ports: list[int]) -> None:
+    """Ask as fast as can be, on connections old and new: never more than burst + rate x t, and not much less."""
+    statuses: list[int] = []
+    begun_s = time.monotonic()
+    until_s = begun_s + 2.0
+
+    async def hammer(port: int) -> None:
+        while time.monotonic() < until_s:
+            answers: list[Answer] = []
+            async with await Client.connect(port) as client:
+                answers += [await client.ask(request("/conversations")) for _ in range(5)]
+            statuses.extend(answer.status for answer in answers)
+
+    await asyncio.gather(*(hammer(port) for port in ports for _ in range(16 // len(ports))))
+    took_s = time.monotonic() - begun_s
+
+    assert set(statuses) == {200, 429}
+    allowed = statuses.count(200)
+    assert allowed <= BURST + RATE * took_s
+    assert allowed >= BURST + RATE * 2.0 * 0.8

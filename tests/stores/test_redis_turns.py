@@ -1,0 +1,668 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
+from tokenfall.events import Delta, Finished
+from tokenfall.metrics import Histogram
+from tokenfall.pacing.clock import WheelClock
+from tokenfall.pacing.ticker import Ticker
+from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
+from tokenfall.turns import redis as turns_redis
+from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns
+
+from tests.doubles.turns import HERE, Listener
+from tests.stores.redis_server import RedisServer
+
+KEEP_S = 100.0
+PATIENCE_S = 10.0
+PIECES = ["Grüße", " ", "", "\x00\n\"'\\", "日本語", "🦊", "x" * 300_000, "end"]
+GENUINE = TurnEnd(Finished("stop", "model-1"))
+STOPPED = TurnEnd(code="stopped", message="the answer was stopped")
+
+STREAM = "tokenfall:{alice}:turn:"
+ALIVE = "tokenfall:{alice}:alive:"
+STOP = "tokenfall:{alice}:stop:"
+CLAIM = "tokenfall:{alice}:claim:" + sha256(b"key").hexdigest()
+
+
+class Live:
+    """A `LiveTurn` that says what the test says."""
+
+    def __init__(self, number: int = 1, *, key: str = "", conversation: Conversation = HERE) -> None:
+        self.id = f"turn_{number}"
+        self.conversation = conversation
+        self.idempotency_key = key
+        self.end: TurnEnd | None = None
+        self.pieces: list[str] = []
+        self.stops = 0
+
+    def since(self, position: int) -> list[str]:
+        return self.pieces[position:]
+
+    def say(self, *pieces: str) -> None:
+        self.pieces += pieces
+
+    def stop(self) -> None:
+        self.stops += 1
+        self.end = self.end or STOPPED
+
+
+class Waiting(Listener):
+    """A listener that can be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._another = asyncio.Event()
+
+    def hear(self, delta: Delta) -> Any:
+        self._another.set()
+        return super().hear(delta)
+
+    async def has(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while len(self.heard) < count:
+                self._another.clear()
+                await self._another.wait()
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[WheelClock]:
+    loop = asyncio.get_running_loop()
+    ticker = Ticker(loop, Histogram((1.0,)))
+    yield WheelClock(ticker, loop)
+    ticker.close()
+
+
+Instance = Callable[[], RedisTurns]
+
+
+@pytest.fixture
+async def instance(redis: RedisServer, clock: WheelClock) -> AsyncIterator[Instance]:
+    """Another process, as far as Redis can tell."""
+    made: list[RedisTurns] = []
+
+    def make() -> RedisTurns:
+        made.append(RedisTurns(redis.url, keep_s=KEEP_S, clock=clock))
+        return made[-1]
+
+    yield make
+    redis.reset()
+    await asyncio.gather(*(each.close() for each in made))
+
+
+@pytest.fixture
+def here(instance: Instance) -> RedisTurns:
+    return instance()
+
+
+@pytest.fixture
+def there(instance: Instance) -> RedisTurns:
+    return instance()
+
+
+@pytest.fixture
+async def raw(redis: RedisServer) -> AsyncIterator[Any]:
+    """A client to look behind the store's back."""
+    client = Redis.from_url(redis.url)
+    yield client
+    await client.aclose()
+
+
+async def follow(turns: RedisTurns, turn: Live, *, after: int = 0) -> Followed:
+    return await turns.follow(turn.conversation.owner, turn.id, after=after)
+
+
+async def spin() -> None:
+    """Let everything run that can run without the world's help."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def copied(turns: RedisTurns) -> None:
+    """Return when all turns of this process are there to their end."""
+    if turns._copying is not None:
+        await asyncio.wait_for(asyncio.shield(turns._copying), PATIENCE_S)
+
+
+async def seen(turns: RedisTurns, turn: Live) -> None:
+    """Return once a Redis that came back has been told of the turn: each look is a round trip."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await follow(turns, turn)
+                return
+            except (NotFound, StoreUnavailable):
+                pass
+
+
+async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
+    """All that is heard of a turn."""
+    listener = Listener()
+    followed = await follow(turns, turn, after=after)
+    assert (followed.id, followed.conversation, followed.after) == (turn.id, turn.conversation, after)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await followed.run(listener.hear) == Finished("stop", "model-1")
+    return listener.heard
+
+
+async def die(turns: RedisTurns) -> None:
+    """Without a word, as a process that is killed."""
+    assert turns._copying is not None
+    turns._copying.cancel()
+    await asyncio.gather(turns._copying, return_exceptions=True)
+
+
+# Following
+
+
+async def test_it_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
+    turn = Live()
+    here.publish(turn)
+    for piece in PIECES[:4]:  # a batch each
+        turn.say(piece)
+        listener = Waiting()
+        task = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+        await listener.has(len(turn.pieces))
+        task.cancel()
+    turn.say(*PIECES[4:])
+    turn.end = GENUINE
+    await copied(here)
+
+    for after in range(len(PIECES) + 1):
+        assert await told(there, turn, after=after) == PIECES[after:]
+
+
+async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTurns) -> None:
+    turn, listener = Live(), Waiting()
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    for number, piece in enumerate(PIECES, 1):
+        turn.say(piece)
+        await listener.has(number)
+    assert not running.done()
+    turn.end = GENUINE
+
+    assert await asyncio.wait_for(running, PATIENCE_S) == Finished("stop", "model-1")
+    assert listener.heard == PIECES
+
+
+async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+    turn, listener = Live(), Waiting()
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.hear))
+    turn.say("a", "b", "c")
+    await listener.has(1)
+    turn.end = GENUINE
+
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert listener.heard == ["c"]
+
+
+async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+    turn, listener = Live(), Waiting()
+    listener.fill()
+    turn.say("a", "b")
+    turn.end = GENUINE
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    await listener.has(1)
+    await copied(here)
+    assert (listener.heard, running.done()) == (["a"], False)
+    listener.take()
+
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert listener.heard == ["a", "b"]
+
+
+@pytest.mark.parametrize("pieces", [[], ["a"]])
+async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
+    turn, listener = Live(), Listener()
+    turn.say(*pieces)
+    turn.end = STOPPED
+    here.publish(turn)
+    followed = await follow(there, turn)
+
+    with pytest.raises(TurnStopped, match="the answer was stopped"):
+        await followed.run(listener.hear)
+    assert listener.heard == pieces
+
+
+async def test_a_turn_that_never_was_or_is_anothers_is_not_found(here: RedisTurns, there: RedisTurns) -> None:
+    turn = Live()
+    here.publish(turn)
+    await follow(there, turn)
+
+    for owner, name in (("alice", "turn_2"), ("bob", turn.id), ("", turn.id)):
+        with pytest.raises(NotFound):
+            await there.follow(owner, name, after=0)
+        with pytest.raises(NotFound):
+            await there.stop(owner, name)
+
+
+async def test_a_place_after_the_end_is_refused_before_anything_is_told(here: RedisTurns, there: RedisTurns) -> None:
+    turn = Live()
+    turn.say("a", "b")
+    turn.end = GENUINE
+    here.publish(turn)
+    await copied(here)
+
+    with pytest.raises(ResumeExpired, match="has 2 events"):
+        await there.follow("alice", turn.id, after=3)
+
+
+async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: RedisTurns, there: RedisTurns) -> None:
+    turn, listener = Live(), Listener()
+    here.publish(turn)
+    followed = await follow(there, turn, after=3)
+    turn.say("a", "b")
+    turn.end = GENUINE
+
+    with pytest.raises(ResumeExpired, match="has 2 events"):
+        await asyncio.wait_for(followed.run(listener.hear), PATIENCE_S)
+    assert listener.heard == []
+
+
+async def test_two_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> None:
+    turn = Live()
+    here.publish(turn)
+    await follow(there, turn)
+    listeners = [Waiting() for _ in range(200)]
+    all_followed = await asyncio.gather(*(follow(there, turn) for _ in listeners))
+    running = [asyncio.ensure_future(f.run(one.hear)) for f, one in zip(all_followed, listeners, strict=True)]
+    turn.say("a")
+    await asyncio.gather(*(one.has(1) for one in listeners))
+    for task in running[:100]:
+        task.cancel()
+    turn.say("b")
+    turn.end = GENUINE
+    ends = await asyncio.gather(*running, return_exceptions=True)
+
+    assert [type(end) for end in ends] == [asyncio.CancelledError] * 100 + [Finished] * 100
+    assert [one.heard for one in listeners[100:]] == [["a", "b"]] * 100
+
+
+@pytest.mark.parametrize("fields", [{"at": "x", "pieces": "[]"}, {"at": "0", "pieces": "{"}, {"end": "1"}, {"x": "y"}])
+async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: Any, fields: dict[str, str]) -> None:
+    await raw.xadd(STREAM + "turn_1", {"conversation": "default"}, id="0-1")
+    await raw.xadd(STREAM + "turn_1", fields, id="1-1")
+    followed = await there.follow("alice", "turn_1", after=0)
+
+    with pytest.raises(StoreUnavailable):
+        await followed.run(Listener().hear)
+
+
+# Who answers dies
+
+
+@pytest.mark.parametrize("pieces", [[], ["a", "b"]])
+async def test_when_who_answers_dies_its_followers_are_told(
+    here: RedisTurns, there: RedisTurns, clock: WheelClock, pieces: list[str]
+) -> None:
+    turn, listener = Live(), Waiting()
+    turn.say(*pieces)
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    await listener.has(len(pieces))
+    await die(here)
+    died_s = clock.now()
+
+    with pytest.raises(TurnLost):
+        await asyncio.wait_for(running, PATIENCE_S)
+    assert clock.now() - died_s < LEASE_MS / 1000 + 1.0
+    assert listener.heard == pieces
+    with pytest.raises(TurnLost):
+        await there.stop("alice", turn.id)
+
+
+async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
+    here: RedisTurns, there: RedisTurns, raw: Any, clock: WheelClock
+) -> None:
+    mine = Claim("turn_1", "default", "digest")
+    assert await here.claim("alice", "key", claim=mine) is None
+    died_s = clock.now()
+    followed = await there.follow("alice", "turn_1", after=0)
+    assert followed.conversation == HERE
+
+    with pytest.raises(TurnLost):
+        await asyncio.wait_for(followed.run(Listener().hear), PATIENCE_S)
+    assert clock.now() - died_s < LEASE_MS / 1000 + 1.0
+    assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
+
+
+# Claims
+
+
+async def test_a_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
+    first, second = (Claim(f"turn_{n}", "default", f"digest {n}") for n in (1, 2))
+
+    assert await here.claim("alice", "key", claim=first) is None
+    assert await here.claim("alice", "key", claim=first) is None, "as when nobody knew whether it was bound"
+    assert await there.claim("alice", "key", claim=second) == first
+    assert await there.claim("alice", "other key", claim=second) is None
+    assert await there.claim("bob", "key", claim=second) is None
+
+
+async def test_one_of_fifty_wins(here: RedisTurns, there: RedisTurns) -> None:
+    claims = [Claim(f"turn_{number}", "default", "digest") for number in range(50)]
+    said = await asyncio.gather(
+        *((here, there)[n % 2].claim("alice", "key", claim=claim) for n, claim in enumerate(claims))
+    )
+
+    (winner,) = [claim for claim, held in zip(claims, said, strict=True) if held is None]
+    assert [held for held in said if held is not None] == [winner] * 49
+
+
+@pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
+async def test_a_turn_that_came_to_something_keeps_its_key(
+    here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str], end: TurnEnd
+) -> None:
+    mine = Claim("turn_1", "default", "digest")
+    await here.claim("alice", "key", claim=mine)
+    turn = Live(key="key")
+    turn.say(*pieces)
+    turn.end = end
+    here.publish(turn)
+    await copied(here)
+
+    assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) == mine
+    assert await raw.pttl(CLAIM) > LEASE_MS
+
+
+async def test_a_turn_that_came_to_nothing_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
+    await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
+    turn = Live(key="key")
+    turn.end = STOPPED
+    here.publish(turn)
+    await copied(here)
+
+    assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
+
+
+async def test_nobody_frees_the_key_of_another(here: RedisTurns, there: RedisTurns) -> None:
+    theirs = Claim("turn_2", "default", "digest")
+    await there.claim("alice", "key", claim=theirs)
+    turn = Live(key="key")
+    turn.end = STOPPED
+    here.publish(turn)
+    await copied(here)
+
+    assert await here.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == theirs
+
+
+async def test_a_claim_that_cannot_be_read_is_no_crash(here: RedisTurns, raw: Any) -> None:
+    await raw.set(CLAIM, b"\xff")
+
+    with pytest.raises(StoreUnavailable):
+        await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
+
+
+# Stopping
+
+
+@pytest.mark.parametrize("pieces", [[], ["a"]])
+async def test_it_is_stopped_from_elsewhere(here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]) -> None:
+    turn, other = Live(), Live(2)
+    turn.say(*pieces)
+    here.publish(turn)
+    here.publish(other)
+    await follow(there, turn)
+    await asyncio.wait_for(there.stop("alice", turn.id), PATIENCE_S)
+
+    assert turn.stops >= 1
+    assert (other.stops, other.end) == (0, None)
+    assert await raw.exists(STOP + turn.id) == 0
+    await there.stop("alice", turn.id)
+    assert await raw.exists(STOP + turn.id) == 0
+
+
+async def test_who_does_not_stop_is_given_up(
+    here: RedisTurns, there: RedisTurns, raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns_redis, "STOP_S", 1.0)
+    turn = Live()
+    monkeypatch.setattr(turn, "stop", lambda: None)
+    here.publish(turn)
+    await follow(there, turn)
+
+    with pytest.raises(TurnLost):
+        await asyncio.wait_for(there.stop("alice", turn.id), PATIENCE_S)
+    assert await raw.pttl(STOP + turn.id) <= 1000
+
+
+# Layout
+
+
+async def test_the_layout_is_as_told_and_all_keys_expire(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
+    await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
+    bounds: dict[str, float] = {CLAIM: LEASE_MS, ALIVE + "turn_1": LEASE_MS}
+    assert await ttls(raw) == bounds.keys()
+    await expire_within(raw, bounds)
+
+    turn, listener = Live(key="key"), Waiting()
+    turn.say("a", "b")
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    await listener.has(2)
+    stopping = asyncio.ensure_future(raw.set(STOP + "turn_1", b"", px=round(STOP_S * 1000)))
+    await stopping
+    bounds |= {STREAM + "turn_1": KEEP_S * 1000, CLAIM: KEEP_S * 1000, STOP + "turn_1": STOP_S * 1000}
+    assert await ttls(raw) == bounds.keys()
+    await expire_within(raw, bounds)
+    assert await raw.get(ALIVE + "turn_1") == b"default"
+
+    turn.say("c")
+    turn.end = GENUINE
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert await ttls(raw) == {STREAM + "turn_1", CLAIM}
+    await expire_within(raw, {STREAM + "turn_1": KEEP_S * 1000, CLAIM: KEEP_S * 1000})
+    first, *pieces, end = await raw.xrange(STREAM + "turn_1")
+    assert first == (b"0-1", {b"conversation": b"default"})
+    assert pieces[0] == (b"2-1", {b"at": b"0", b"pieces": b'["a","b"]'})
+    assert pieces[1:] == [(b"3-1", {b"at": b"2", b"pieces": b'["c"]'})]
+    assert end == (b"3-2", {b"end": msgspec.json.encode(GENUINE)})
+
+
+async def ttls(raw: Any) -> set[str]:
+    return {key.decode() for key in await raw.keys("*")}
+
+
+async def expire_within(raw: Any, bounds: dict[str, float]) -> None:
+    for key, bound_ms in bounds.items():
+        assert 0 < await raw.pttl(key) <= bound_ms, key
+
+
+async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: RedisTurns) -> None:
+    owners = ["", "anonymous", "}{", "%40anonymous", *map(str, range(150))]
+    turns = [Live(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)]
+    turns += [Live(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
+    for number, turn in enumerate(turns):
+        turn.say("for ", str(number))
+        turn.end = GENUINE
+        here.publish(turn)
+    await copied(here)
+
+    for number, turn in enumerate(turns):
+        assert await told(there, turn) == ["for ", str(number)]
+
+
+async def test_half_a_surrogate_pair_hurts_nobody(here: RedisTurns, there: RedisTurns) -> None:
+    odd, even = Live(1), Live(2)
+    for turn in (odd, even):
+        turn.say("a", "\ud83d", "b")
+        turn.end = GENUINE
+    even.pieces[1] = "🦊"
+    here.publish(odd)
+    here.publish(even)
+
+    assert await told(there, odd) == ["a", "?", "b"]
+    assert await told(there, even) == ["a", "🦊", "b"]
+
+
+# Redis fails
+
+
+async def test_a_redis_that_forgot_everything_is_told_anew(
+    redis: RedisServer, here: RedisTurns, there: RedisTurns
+) -> None:
+    turn, listener = Live(), Waiting()
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    turn.say("a", "b")
+    await listener.has(2)
+    assert redis.ask("FLUSHALL") == "+OK"
+    turn.say("c")
+    await listener.has(3)
+    assert redis.ask("SCRIPT FLUSH") == "+OK"
+    assert redis.ask("FLUSHALL") == "+OK"
+    turn.say("d")
+    turn.end = GENUINE
+
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert listener.heard == ["a", "b", "c", "d"]
+    assert await told(there, turn) == ["a", "b", "c", "d"]
+
+
+async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
+    redis: RedisServer, here: RedisTurns, there: RedisTurns
+) -> None:
+    turn, listener = Live(), Waiting()
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    turn.say("a")
+    await listener.has(1)
+    assert redis.ask("FLUSHALL") == "+OK"
+    await seen(there, turn)
+    turn.end = GENUINE
+
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert listener.heard == ["a"]
+
+
+@pytest.mark.parametrize("ends_meanwhile", [False, True])
+async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
+    redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, ends_meanwhile: bool
+) -> None:
+    turn, listener = Live(), Waiting()
+    here.publish(turn)
+    turn.say("a", "b")
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    await listener.has(2)
+    redis.kill()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(running, PATIENCE_S)
+    with pytest.raises(StoreUnavailable):
+        await there.check()
+    turn.say("c")
+    turn.end = GENUINE if ends_meanwhile else None
+    await failed(caplog)
+    redis.restart()
+    turn.say(*([] if ends_meanwhile else ["d"]))
+    turn.end = GENUINE
+    await seen(there, turn)
+
+    assert await told(there, turn) == turn.pieces
+    assert await told(there, turn, after=1) == turn.pieces[1:]
+    await there.check()
+
+
+async def failed(caplog: pytest.LogCaptureFixture) -> None:
+    """Return when copying has failed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while "cannot be copied" not in caplog.text:
+            await spin()
+
+
+async def test_a_paused_redis_blocks_nobody_and_catches_up(
+    redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, clock: WheelClock
+) -> None:
+    turn, listener = Live(key="key"), Waiting()
+    here.publish(turn)
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    turn.say("a")
+    await listener.has(1)
+    running.cancel()
+    redis.pause()
+    longest_s, before_s, failures = 0.0, clock.now(), 0
+    while failures < 2:  # each after 2 s or more
+        await asyncio.sleep(0.001)
+        now_s = clock.now()
+        longest_s, before_s = max(longest_s, now_s - before_s), now_s
+        turn.say("b")
+        here.publish(Live(len(turn.pieces) + 1))
+        failures = sum("Redis failed" in each.message or "did not answer" in each.message for each in caplog.records)
+    redis.resume()
+    turn.end = GENUINE
+
+    assert longest_s < 0.25
+    assert await told(there, turn) == turn.pieces
+
+
+async def test_what_is_written_twice_and_late_changes_nothing(
+    redis: RedisServer, here: RedisTurns, there: RedisTurns, raw: Any
+) -> None:
+    turn = Live()
+    turn.say("a", "b")
+    here.publish(turn)
+    late = here._copies.take(0.0)
+    command = here._command(late)
+    listener = Waiting()
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    await listener.has(2)
+    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[2, 0, 0]]]
+    turn.say("c")
+    await listener.has(3)
+    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 0, 0]]]
+    turn.end = GENUINE
+    await asyncio.wait_for(running, PATIENCE_S)
+    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 1, 0]]]
+
+    assert listener.heard == ["a", "b", "c"]
+    assert await told(there, turn) == ["a", "b", "c"]
+    assert await raw.exists(ALIVE + turn.id) == 0
+    assert await raw.xlen(STREAM + turn.id) == 4
+
+
+async def test_a_log_says_once_that_it_cannot_be_copied(
+    redis: RedisServer, here: RedisTurns, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    redis.stop()
+    here.publish(Live())
+    async with asyncio.timeout(PATIENCE_S):
+        while sum("Redis failed" in each.message for each in caplog.records) < 4:
+            await spin()
+
+    assert caplog.text.count("cannot be copied") == 1
+
+
+# The end
+
+
+async def test_closing_copies_the_ends(instance: Instance, there: RedisTurns) -> None:
+    here, turn = instance(), Live()
+    here.publish(turn)
+    turn.say("a")
+    turn.end = GENUINE
+    await here.close()
+
+    assert await told(there, turn) == ["a"]
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+async def test_closing_waits_for_no_turn_and_no_redis(
+    redis: RedisServer, here: RedisTurns, clock: WheelClock, pauses: bool
+) -> None:
+    here.publish(Live())
+    if pauses:
+        redis.pause()
+    begun_s = clock.now()
+    await here.close()
+
+    assert clock.now() - begun_s < 5.0
