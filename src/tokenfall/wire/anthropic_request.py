@@ -1,0 +1,201 @@
+"""The bodies of `POST /v1/messages` and `/v1/messages/count_tokens`, as a server reads them. Pure.
+
+Source: the Claude API reference, "Create a message" and "Count tokens in a message". Fields that are not listed are
+accepted and ignored, and so are tools that only the provider can use (those with a `type` of their own).
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Tool
+from tokenfall.wire.anthropic_blocks import Content, converted, tagged
+from tokenfall.wire.anthropic_errors import invalid, rephrased
+from tokenfall.wire.anthropic_messages import RawMessage, messages
+from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+
+MIN_THINKING_BUDGET = 1024
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _ToolChoice(Struct):
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class _Thinking(Struct):
+    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
+    budget_tokens: int | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class _Format(Struct):
+    type: Literal["json_schema"]
+    schema: dict[str, Any]
+
+
+class _OutputConfig(Struct):
+    format: _Format | None = None
+
+
+class _CustomTool(Struct):
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}\Z")]
+    input_schema: dict[str, Any]
+    description: str | None = None
+
+
+class Prompt(Struct, kw_only=True):
+    """What both requests have in common: all that is counted as input."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    messages: list[RawMessage]
+    system: Content | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: _ToolChoice | None = None
+    thinking: _Thinking | None = None
+    output_config: _OutputConfig | None = None
+    output_format: _Format | None = None
+    """The older name of `output_config.format`."""
+
+
+class Body(Prompt, kw_only=True):
+    """What is read of a request for an answer."""
+
+    max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)]
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    temperature: Fraction | None = None
+    top_p: Fraction | None = None
+    top_k: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Shape(Struct, frozen=True):
+    """What shapes the answer and not what is said."""
+
+    omit_thoughts: bool = False
+
+
+_body = msgspec.json.Decoder(Body)
+_prompt = msgspec.json.Decoder(Prompt)
+T = TypeVar("T")
+
+
+def decode(body: bytes) -> Asked:
+    """Read a request for an answer. Raises `InvalidRequest` with the field at fault."""
+    read = _decoded(_body, body)
+    _check(read)
+    request = msgspec.structs.replace(
+        _request(read),
+        max_tokens=read.max_tokens,
+        temperature=read.temperature,
+        top_p=read.top_p,
+        stop=tuple(read.stop_sequences or ()),
+    )
+    thinking = read.thinking
+    shape = Shape(omit_thoughts=thinking is not None and thinking.display == "omitted")
+    return Asked(request=request, stream=bool(read.stream), input=shape)
+
+
+def decode_count(body: bytes) -> ChatRequest:
+    """Read a request to count tokens. Raises `InvalidRequest` with the field at fault."""
+    return _request(_decoded(_prompt, body))
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    try:
+        return decoded(decoder, body)
+    except InvalidRequest as error:
+        if error.param is None:
+            raise
+        raise rephrased(error.message.removeprefix(f"{error.param}: "), error.param) from None
+
+
+def _check(body: Body) -> None:
+    """What the fields of a request for an answer say together."""
+    if any(not text.strip() for text in body.stop_sequences or ()):
+        raise invalid("stop_sequences", "each stop sequence must contain non-whitespace")
+    thinking = body.thinking
+    if thinking is None or thinking.type != "enabled":
+        return
+    if thinking.budget_tokens is not None and thinking.budget_tokens >= body.max_tokens:
+        raise InvalidRequest("`max_tokens` must be greater than `thinking.budget_tokens`.", param="max_tokens")
+    if body.temperature not in {None, 1}:
+        raise InvalidRequest("`temperature` may only be set to 1 when thinking is enabled.", param="temperature")
+    if body.tool_choice is not None and body.tool_choice.type in {"any", "tool"}:
+        raise InvalidRequest("Thinking may not be enabled when tool_choice forces tool use.", param="tool_choice")
+
+
+def _request(prompt: Prompt) -> ChatRequest:
+    try:
+        return _made(prompt)
+    except RecursionError:  # what the decoder just bore may be too deep for the converter, further down the stack
+        raise InvalidRequest("the body is nested too deeply") from None
+
+
+def _made(prompt: Prompt) -> ChatRequest:
+    custom = _custom_tools(prompt.tools or [])
+    choice, schema = prompt.tool_choice, prompt.output_format
+    if prompt.output_config is not None and prompt.output_config.format is not None:
+        schema = prompt.output_config.format
+    return ChatRequest(
+        messages=messages(prompt.system, prompt.messages),
+        model=prompt.model,
+        max_tokens=UNBOUNDED,
+        tools=custom,
+        tool_choice=_tool_choice(prompt, custom),
+        parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
+        schema=None if schema is None else schema.schema,
+        reasoning=_wants_thoughts(prompt.thinking),
+    )
+
+
+def _custom_tools(tools: list[dict[str, Any]]) -> tuple[Tool, ...]:
+    """The caller's own tools."""
+    names = [name for tool in tools if isinstance(name := tool.get("name"), str)]
+    if len(set(names)) < len(names):
+        raise invalid("tools", "Tool names must be unique.")
+    custom = []
+    for number, tool in enumerate(tools):
+        if tool.get("type") == "function":
+            raise tagged("function", f"tools.{number}")
+        if tool.get("type") in {None, "custom"}:
+            custom.append(_custom_tool(tool, f"tools.{number}.custom"))
+    return tuple(custom)
+
+
+def _custom_tool(tool: dict[str, Any], field: str) -> Tool:
+    read = converted(tool, _CustomTool, field=field)
+    if read.input_schema.get("type") != "object":
+        said = "Input should be 'object'" if "type" in read.input_schema else "Field required"
+        raise invalid(f"{field}.input_schema.type", said)
+    return Tool(read.name, read.description or "", read.input_schema)
+
+
+def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
+    """The choice in `ChatRequest`'s words; `auto` where it is about a tool that only the provider has."""
+    choice = prompt.tool_choice
+    if choice is None or choice.type in {"auto", "none"}:
+        return "auto" if choice is None else choice.type
+    if not prompt.tools:
+        raise InvalidRequest("tool_choice may only be specified while providing tools.", param="tool_choice")
+    if choice.type == "any":
+        return "required" if custom else "auto"
+    if choice.name is None:
+        raise invalid("tool_choice.tool.name", "Field required")
+    if choice.name not in [tool.get("name") for tool in prompt.tools]:
+        raise InvalidRequest(f"Tool '{choice.name[:80]}' not found in provided tools", param="tool_choice")
+    return choice.name if any(tool.name == choice.name for tool in custom) else "auto"
+
+
+def _wants_thoughts(thinking: _Thinking | None) -> bool:
+    if thinking is None or thinking.type == "disabled":
+        return False
+    if thinking.type == "enabled":
+        if thinking.budget_tokens is None:
+            raise invalid("thinking.enabled.budget_tokens", "Field required")
+        if thinking.budget_tokens < MIN_THINKING_BUDGET:
+            raise invalid("thinking.enabled.budget_tokens", "Input should be greater than or equal to 1024")
+    return True
