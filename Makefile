@@ -38,6 +38,11 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## everything: what CI runs
 	$(BIN)/coverage report
 	$(BIN)/python -m pytest --ignore=tests/unit --numprocesses 4
 
+.PHONY: reliability
+reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up hundreds of times, into docs/reliability.md
+	@scripts/system-packages test
+	RELIABILITY=full $(BIN)/python -m pytest tests/reliability --numprocesses 2
+
 .PHONY: check
 check: lint ## the quick part, for every commit: static checks and unit tests
 	$(BIN)/python -m pytest tests/unit
@@ -106,4 +111,4 @@ clean: ## remove .venv, caches and builds
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -83,7 +83,8 @@ class Calls:
             raise unavailable()
         try:
             return task.result()
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, RuntimeError) as error:
+            # RuntimeError is uvloop's, when a connection was reset before its first command was written.
             _log.warning("Redis failed: %s: %s", type(error).__name__, _text(error))
             raise unavailable() from None
 

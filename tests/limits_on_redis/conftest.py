@@ -14,8 +14,6 @@ from hypothesis import settings
 from redis import Redis
 from redis.exceptions import RedisError
 
-pytest.register_assert_rewrite("tests.contracts.exact_bucket", "tests.contracts.limits")
-
 settings.register_profile("redis", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("redis")
 

@@ -1,0 +1,57 @@
+"""Real processes, real stores, and a tally for each test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.end_to_end.conftest import pytest_asyncio_loop_factories, serve
+from tests.reliability.rows import FULL, ROWS, Tally
+from tests.stores.fixtures import redis, redis_server
+from tests.stores.redis_server import RedisServer
+
+__all__ = ["pytest_asyncio_loop_factories", "redis", "redis_server", "serve"]
+
+HERE = Path(__file__).parent
+TEST_S = 60
+DRAINS_S = 900
+"""A hundred times 500 streams."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "row(name): which line of docs/reliability.md a test proves")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == HERE:
+            marker = item.get_closest_marker("row")
+            drains = FULL and marker is not None and marker.args == ("drain",)
+            item.add_marker(pytest.mark.timeout(DRAINS_S if drains else TEST_S))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
+    """What the test's row asks for; written to the page by a full run."""
+    marker = request.node.get_closest_marker("row")
+    tally = Tally(ROWS[marker.args[0]])
+    yield tally
+    if FULL:
+        tally.write()
+
+
+@pytest.fixture
+def random(request: pytest.FixtureRequest) -> Random:
+    """Chance that each run of a test finds again."""
+    return Random(request.node.name)
+
+
+@pytest.fixture
+def lasting_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A Redis that has on the disk what it acknowledged."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    server = RedisServer(folder, append_only=True)
+    yield server
+    server.stop()

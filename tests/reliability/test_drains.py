@@ -1,0 +1,90 @@
+"""SIGTERM under many streams: it ends in time, every stream is told how it ended, nothing said is lost. (S1)"""
+
+import asyncio
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.end_to_end.chatting import DONE, begin, chat, error_of
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.conftest import Serve
+from tests.reliability.rows import FULL, Tally
+from tests.reliability.talks import ENDLESS_HISTORY, Talk, Told, check, hear, kept
+
+STREAMS = 500 if FULL else 100
+CONVERSATIONS = 10
+DRAIN_S = 0.5
+MARGIN_S = 1.0
+GAP_MS = 20
+
+
+async def ends(client: Client) -> str:
+    """How a simulated stream ended."""
+    body = (await client.answer()).body
+    return "done" if body.endswith(DONE) else error_of(body)["code"]
+
+
+async def begun(port: int, talk: Talk) -> tuple[Client, Told]:
+    """A chat that has begun to answer."""
+    told = Told(f"{talk.name}{talk.tag}")
+    talk.told.append(told)
+    model = f"sim:gap={GAP_MS}ms,tokens={talk.tokens}"
+    return await begin(port, chat(told.question, model=model, conversation=talk.name)), told
+
+
+async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk]) -> tuple[float, list[str]]:
+    """How long the process took to end, and how the simulated streams ended."""
+    server = serve(DRAIN_TIMEOUT=f"{round(DRAIN_S * 1000)}ms", **environment, **ENDLESS_HISTORY)
+    simulated = request(f"/stream-sse?gap={GAP_MS}ms&tokens=1000")
+    streams = await asyncio.gather(*(begin(server.port, simulated) for _ in talks))
+    chats = await asyncio.gather(*(begun(server.port, talk) for talk in talks))
+    begun_s = time.monotonic()
+    server.signal()
+    ended = asyncio.to_thread(server.wait)
+    status, heard, _ = await asyncio.gather(
+        asyncio.create_task(timed(ended, since_s=begun_s)),
+        asyncio.gather(*(ends(stream) for stream in streams)),
+        asyncio.gather(*(hear(client, told) for client, told in chats)),
+    )
+    for client in (*streams, *(client for client, _ in chats)):
+        client.close()
+    assert status[0] == 0
+    return status[1], heard
+
+
+async def timed(ended: "asyncio.Future[int] | object", *, since_s: float) -> tuple[int, float]:
+    status: int = await ended  # type: ignore[misc]
+    return status, time.monotonic() - since_s
+
+
+@pytest.mark.row("drain")
+async def test_a_drain_ends_in_time_and_loses_nothing_that_was_said(
+    serve: Serve, tally: Tally, random: Random, tmp_path: Path
+) -> None:
+    environment = {"HISTORY_URL": f"sqlite:///{tmp_path}/chat.db"}
+    longest = 0.0
+    talks: list[Talk] = []
+    for number in tally.rounds():
+        now = [
+            Talk(f"drain-{number}-{place % CONVERSATIONS}", tokens=random.choice([20, 30, 40, 1000]), tag=f" {place}")
+            for place in range(STREAMS // 2)
+        ]
+        took_s, heard = await drained(serve, environment, talks=now)
+        assert took_s < DRAIN_S + MARGIN_S
+        assert set(heard) <= {"done", "shutting_down"}
+        longest = max(longest, took_s)
+        talks += now
+    assert {told.end for talk in talks for told in talk.told} == {"done", "shutting_down"}
+    port = serve(**environment, **ENDLESS_HISTORY).port
+    partly = 0
+    for name in dict.fromkeys(talk.name for talk in talks):
+        here = [talk for talk in talks if talk.name == name]
+        messages = await kept(port, name)
+        assert len(messages) == 2 * len(here), "every chat that said something is kept"
+        partly += check(messages, here)
+    tally.passed(
+        f"{len(talks)} chats, all kept, {partly} of them interrupted; "
+        f"the longest took {longest:.2f} s with {DRAIN_S:g} s to drain"
+    )

@@ -1,0 +1,140 @@
+"""Behind nginx with deploy/nginx.conf and two servers on one Redis: unbuffered, left, resumed."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.chatting import DONE as STREAM_DONE
+from tests.end_to_end.chatting import chat
+from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, Upstream, delta, scripted
+from tests.reliability.nginx import Nginx
+from tests.reliability.rows import Tally
+from tests.stores.redis_server import RedisServer
+
+TOKENS = 50
+KEY = {"X_API_Key": "key"}
+LEFT_WITHIN_S = 1.0
+
+
+class Gate:
+    """An upstream that says the next token when the client has seen the last."""
+
+    def __init__(self) -> None:
+        self.seen: asyncio.Queue[None] = asyncio.Queue()
+        self.left = asyncio.Event()
+
+    async def token_by_token(self, exchange: Exchange) -> None:
+        await exchange.begin()
+        for number in range(TOKENS):
+            await exchange.say(delta(f" {number}"))
+            async with asyncio.timeout(PATIENCE_S):
+                await self.seen.get()
+        await exchange.say(FINISH, DONE)
+        await exchange.end()
+
+    async def until_left(self, exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(delta("one"))
+        await exchange.left()
+        self.left.set()
+        exchange.writer.close()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with scripted() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def servers(serve: Serve, redis: RedisServer, upstream: Upstream) -> list[ServerProcess]:
+    return [
+        serve(REDIS_URL=redis.url, UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key") for _ in range(2)
+    ]
+
+
+@pytest.fixture
+def port(servers: list[ServerProcess], tmp_path: Path) -> Iterator[int]:
+    """nginx's."""
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    nginx = Nginx(folder, [server.port for server in servers])
+    yield nginx.port
+    nginx.stop()
+
+
+async def frame(client: Client, kept: bytearray) -> bytes:
+    """The next event: nginx may cut chunks as it likes."""
+    while (at := kept.find(b"\n\n")) < 0:
+        kept += await client.chunk()
+    one = bytes(kept[: at + 2])
+    del kept[: at + 2]
+    return one
+
+
+@pytest.mark.row("unbuffered")
+async def test_each_token_arrives_before_the_next_is_said(port: int, upstream: Upstream, tally: Tally) -> None:
+    gate = Gate()
+    upstream.script = gate.token_by_token
+    for number in tally.rounds():
+        async with await Client.connect(port) as client:
+            await client.send(chat("Go", model=None, conversation=f"unbuffered-{number}", headers=KEY))
+            assert (await client.head()).status == 200
+            kept = bytearray()
+            for place in range(TOKENS):
+                expected = b'id: %d\ndata: {"content":" %d"}\n\n' % (place + 1, place)
+                assert await frame(client, kept) == expected
+                gate.seen.put_nowait(None)
+            assert await frame(client, kept) == STREAM_DONE
+    tally.passed(f"{tally.begun * TOKENS} tokens, each before the next was said")
+
+
+@pytest.mark.row("left")
+async def test_a_client_that_leaves_ends_the_upstreams_turn(port: int, upstream: Upstream, tally: Tally) -> None:
+    longest = 0.0
+    for number in tally.rounds():
+        gate = Gate()
+        upstream.script = gate.until_left
+        client = await Client.connect(port)
+        await client.send(chat("Go", model=None, conversation=f"left-{number}", headers=KEY))
+        assert (await client.head()).status == 200
+        await client.chunk()
+        client.close()
+        left_s = time.monotonic()
+        async with asyncio.timeout(PATIENCE_S):
+            await gate.left.wait()
+        longest = max(longest, time.monotonic() - left_s)
+        assert longest < LEFT_WITHIN_S
+    tally.passed(f"after at most {longest * 1000:.0f} ms")
+
+
+@pytest.mark.row("resumed")
+async def test_a_turn_is_resumed_wherever_nginx_leads(port: int, servers: list[ServerProcess], tally: Tally) -> None:
+    for number in tally.rounds():
+        ask = chat(
+            "Go", model="sim:tokens=30,gap=10ms", conversation=f"r-{number}", on_disconnect="finish", headers=KEY
+        )
+        async with await Client.connect(port) as client:
+            await client.send(ask)
+            head = await client.head()
+            await client.chunk()
+        await asyncio.sleep(0.1)  # until it has been copied
+        again = request(f"/chat/turns/{head.headers['x-turn-id']}", Last_Event_ID="1", **KEY)
+        answers = await asyncio.gather(fetch(port, again), fetch(port, again))
+        for answer in answers:
+            assert answer.status == 200
+            assert answer.body.startswith(b"id: 2\n")
+            assert answer.body.endswith(STREAM_DONE)
+            assert answer.body.count(b"id: ") == 29
+    for server in servers:
+        server.signal()
+        assert server.wait() == 0  # the log is whole then
+    shares = [server.log().count('"path":"/chat/turns/{turn}"') for server in servers]
+    assert all(shares), "both were asked"
+    tally.passed(f"each twice: {shares[0]} of the readers came to one server, {shares[1]} to the other")

@@ -1,0 +1,56 @@
+"""docs/reliability.md has a line for every test of this folder, with the count of a full run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.rows import BEGIN, END, FULL, PAGE, ROWS, Row, Tally, rows_of, with_row
+
+PROVES = re.compile(r'^@pytest\.mark\.row\("([^"]+)"\)$', re.MULTILINE)
+
+
+def on_the_page() -> list[list[str]]:
+    table = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    return rows_of(table)
+
+
+def test_every_row_is_proved_by_one_test() -> None:
+    named = [name for file in Path(__file__).parent.glob("test_*.py") for name in PROVES.findall(file.read_text())]
+
+    assert sorted(named) == sorted(ROWS)
+
+
+def test_the_page_has_the_rows_in_order() -> None:
+    assert [what for what, *_ in on_the_page()] == [row.what for row in ROWS.values()]
+
+
+@pytest.mark.skipif(FULL, reason="they are being written")
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_the_page_has_the_full_count_without_a_failure(row: Row) -> None:
+    (cells,) = [cells for cells in on_the_page() if cells[0] == row.what]
+
+    assert cells[1:3] == [row.often(), f"0 of {row.full}"]
+    assert cells[3]
+
+
+def test_only_its_own_row_is_written() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    row = ROWS["drain"]
+    changed = with_row(text, row.cells("1 of 3", "a failure"))
+
+    differ = [(a, b) for a, b in zip(text.splitlines(), changed.splitlines(), strict=True) if a != b]
+    assert [b for _, b in differ] == [f"| {row.what} | {row.often()} | 1 of 3 | a failure |"]
+
+
+def test_a_page_without_its_markers_is_not_written() -> None:
+    with pytest.raises(ValueError, match="markers"):
+        with_row("# Reliability\n", ("a", "b", "c", "d"))
+
+
+def test_a_test_that_did_less_than_it_should_has_not_passed() -> None:
+    tally = Tally(Row("what", "times", full=3, quick=3))
+    next(tally.rounds())
+
+    with pytest.raises(AssertionError, match="only 1 of 3"):
+        tally.passed("nothing")
