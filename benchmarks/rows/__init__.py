@@ -1,7 +1,7 @@
 """Every measurement, in the order in which it is taken and reported."""
 
 from benchmarks.bench import Measurement
-from benchmarks.rows import api_data, box, chat_relay, endless_streams, first_byte, rest, start
+from benchmarks.rows import api_data, box, chat_relay, endless_streams, first_byte, provider_frames, rest, start
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     box.MEASUREMENT,
@@ -10,6 +10,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     endless_streams.MEMORY,
     rest.MEASUREMENT,
     endless_streams.LATENESS,
+    provider_frames.MEASUREMENT,
     api_data.MEASUREMENT,
     chat_relay.MEASUREMENT,
     first_byte.MEASUREMENT,

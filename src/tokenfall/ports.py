@@ -257,3 +257,11 @@ class RateLimiter(Protocol):
     async def take(self, client: str) -> Verdict:
         """Spend one request of `client`, whatever string tells clients apart. A refusal spends nothing."""
         ...
+
+
+class Fetch(Protocol):
+    """Asks the upstream for a whole answer."""
+
+    async def __call__(self, path: str, body: bytes) -> bytes:
+        """The body of the answer to `POST path`, below the upstream's base address. Raises an `UpstreamError`."""
+        ...

@@ -1,6 +1,7 @@
 """Every route, on one screen."""
 
 from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.page import Page
 from tokenfall.api.probes import Probes
 from tokenfall.api.routing import Handler, Route
@@ -28,6 +29,41 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
         Route(method="GET", path="/stream-ndjson", handler=ndjson),
         Route(method="GET", path="/stream-loop", handler=loop),
         Route(method="GET", path="/api/data", handler=data, quiet=True),
+    ]
+
+
+PROVIDERS = (
+    ("POST", "/v1/chat/completions", "openai.chat"),
+    ("POST", "/v1/completions", "openai.completions"),
+    ("POST", "/v1/responses", "openai.responses"),
+    ("POST", "/v1/embeddings", "openai.embeddings"),
+    ("GET", "/v1/models", "models"),
+    ("GET", "/v1/models/{model...}", "model"),
+    ("POST", "/openai/v1/chat/completions", "groq.chat"),
+    ("POST", "/openai/v1/completions", "openai.completions"),
+    ("POST", "/openai/v1/responses", "openai.responses"),
+    ("POST", "/openai/v1/embeddings", "openai.embeddings"),
+    ("GET", "/openai/v1/models", "models"),
+    ("GET", "/openai/v1/models/{model...}", "model"),
+    ("POST", "/v1/messages", "anthropic"),
+    ("POST", "/v1/messages/count_tokens", "anthropic.count"),
+    ("POST", "/api/chat", "ollama.chat"),
+    ("POST", "/api/generate", "ollama.generate"),
+    ("POST", "/api/embed", "ollama.embed"),
+    ("POST", "/api/embeddings", "ollama.embeddings"),
+    ("POST", "/api/show", "ollama.show"),
+    ("GET", "/api/tags", "ollama.tags"),
+    ("GET", "/api/ps", "ollama.ps"),
+    ("GET", "/api/version", "ollama.version"),
+)
+"""Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients look below `/openai`."""
+
+
+def provider_routes(handlers: OnDemand) -> list[Route]:
+    """The providers' own paths: keyed; what is relayed is limited by its handler."""
+    return [
+        Route(method=method, path=path, handler=handlers.handler(name), refuse=handlers.refuse(name))
+        for method, path, name in PROVIDERS
     ]
 
 

@@ -14,7 +14,9 @@ Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """One method of one path. One segment of it may be a parameter in braces: `/chat/turns/{turn}`.
+    """One method of one path. One part of it may be a parameter in braces: `/chat/turns/{turn}`.
+
+    A parameter is one segment; with dots, `{model...}`, it may have slashes in it.
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
@@ -43,7 +45,9 @@ class Router:
             methods[route.method] = route
             if route.method == "GET":
                 methods.setdefault("HEAD", route)
-        self._patterns = [(*_around(path), methods) for path, methods in self._paths.items() if "{" in path]
+        self._patterns = [
+            (*_around(path), "...}" in path, methods) for path, methods in self._paths.items() if "{" in path
+        ]
 
     def quiet_paths(self) -> frozenset[str]:
         """The paths whose answers are not worth a line."""
@@ -54,10 +58,10 @@ class Router:
         return self._paths.get(path) or self._matching(path)
 
     def _matching(self, path: str) -> dict[str, Route]:
-        for prefix, suffix, methods in self._patterns:
+        for prefix, suffix, slashes, methods in self._patterns:
             if path.startswith(prefix) and path.endswith(suffix):
                 value = path[len(prefix) : len(path) - len(suffix)]
-                if value and "/" not in value:
+                if value and (slashes or "/" not in value):
                     return methods
         return _NONE
 

@@ -11,9 +11,10 @@ from tokenfall.api.app import App
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.page import Page
 from tokenfall.api.probes import Check, Probes, resident_bytes
-from tokenfall.api.routes import chat_routes, page_routes, probe_routes, simulator_routes
+from tokenfall.api.routes import chat_routes, page_routes, probe_routes, provider_routes, simulator_routes
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.api.throttle import Throttle
@@ -32,6 +33,9 @@ from tokenfall.ports import Engine, RateLimiter
 from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, MEMORY, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tokenfall.api.ondemand import Speaking
     from tokenfall.engines.upstream import UpstreamEngine
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
@@ -146,9 +150,15 @@ class Server:
                 loop=loop_stream(loop),
                 data=DataDocument(sim, self.clock),
             ),
+            *provider_routes(OnDemand(self._providers)),
             *probe_routes(self._probes()),
             *page_routes(Page()),
         ]
+
+    def _providers(self) -> "Mapping[str, Speaking]":
+        from tokenfall.bootstrap.providers import handlers  # noqa: PLC0415 - see `OnDemand`
+
+        return handlers(self._simulated, self._upstream, clock=self.clock, throttle=self.app.throttle)
 
     def _rate_limiter(self) -> RateLimiter:
         settings, now = self.settings, self.ticker.now
@@ -178,8 +188,8 @@ class Server:
         return WorkerMetrics(board, self.metrics, wheel=self.ticker, resident_bytes=resident_bytes)
 
     def _engine(self, sim: Simulation) -> Engine:
-        simulated = SimulatedEngine(self.clock, sim)
         settings = self.settings
+        self._simulated = simulated = SimulatedEngine(self.clock, sim)
         if settings.upstream is None:
             return simulated
         # aiohttp costs 10 MiB and a tenth of a second: only who has an upstream pays.

@@ -12,14 +12,13 @@ The same request and the same plan of timing give the same answer, whatever the 
 
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from tokenfall.engines.prose import WORDS, tokens
-from tokenfall.engines.schema import instance
+from tokenfall.engines.prose import WORDS, Prose
 from tokenfall.engines.tokens import count_tokens, tokens_of
-from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
 from tokenfall.pacing.grammar import Length, Simulation, Spread
@@ -27,9 +26,6 @@ from tokenfall.pacing.timing import answer_length, schedule
 
 GAP = Spread(0.1)
 """Between two tokens where nobody says otherwise."""
-
-LONGEST = 1_000_000
-"""Tokens of the longest answer that is planned as a list."""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -87,8 +83,8 @@ def _planned(request: ChatRequest, wanted: int, *, call_ids: str) -> Planned:
 
 
 def _call(tool: Tool, call_id: str) -> Part:
-    arguments = instance(tool.parameters or {"type": "object"})
-    return Part(tokens_of(_json(arguments)), call=ToolCall(call_id, tool.name, ""))
+    arguments = _satisfying(tool.parameters or {"type": "object"})
+    return Part(tokens_of(arguments), call=ToolCall(call_id, tool.name, ""))
 
 
 def _called(request: ChatRequest) -> Sequence[Tool]:
@@ -103,16 +99,22 @@ def _called(request: ChatRequest) -> Sequence[Tool]:
     return mentioned if request.parallel_tool_calls else mentioned[:1]
 
 
-def _text(request: ChatRequest, wanted: int, *, thoughts: list[Part]) -> list[str]:
+def _text(request: ChatRequest, wanted: int, *, thoughts: list[Part]) -> Sequence[str]:
     if request.schema is not None:
-        return tokens_of(_json(instance(request.schema)))
+        return tokens_of(_satisfying(request.schema))
     if request.json_object:
         return tokens_of(_json({"answer": "Large language models let their answer fall."}))
     length = max(wanted, request.min_tokens)
     if request.ignore_eos:
         length = request.max_tokens - sum(len(part.tokens) for part in thoughts)
     # One more than the bound is enough to see that there was more to say.
-    return tokens(max(0, min(length, request.max_tokens + 1, LONGEST)))
+    return Prose(max(0, min(length, request.max_tokens + 1)))
+
+
+def _satisfying(schema: dict[str, Any]) -> str:
+    from tokenfall.engines.schema import instance  # noqa: PLC0415 - few ask for it, and the simulator must be small
+
+    return _json(instance(schema))
 
 
 def _json(value: object) -> str:
@@ -120,7 +122,7 @@ def _json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
-def _stopped(text: list[str], stops: Sequence[str]) -> tuple[list[str], str]:
+def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], str]:
     """`text` up to the first of `stops` in it, and which that is."""
     if not stops:
         return text, ""
@@ -144,12 +146,3 @@ def _bounded(parts: list[Part], most: int, *, reason: FinishReason) -> Planned:
         kept.append(part)
         left -= len(part.tokens)
     return Planned(tuple(kept), reason)
-
-
-def check_tools(request: ChatRequest) -> None:
-    """Raises `InvalidRequest` where a tool's schema cannot be satisfied, before anything is answered."""
-    for tool in request.tools:
-        try:
-            instance(tool.parameters or {"type": "object"})
-        except InvalidRequest as error:
-            raise InvalidRequest(f"tool {tool.name[:80]!r}: {error.message}", param="tools") from None

@@ -1,6 +1,8 @@
 """What the simulator says, cut into words once."""
 
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
+from typing import overload
 
 PARAGRAPH = (
     "Large language models do not hand over an answer; they let it fall, one token after another, and whoever builds "
@@ -17,11 +19,31 @@ _FIRST = (WORDS[0], *(f" {word}" for word in WORDS[1:]))
 _AGAIN = tuple(f" {word}" for word in WORDS)
 
 
-def tokens(count: int) -> list[str]:
+class Prose(Sequence[str]):
     """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it.
 
-    The texts are shared by all answers.
+    It holds a number, however long it is.
     """
-    said = list(_FIRST[:count])
-    said += islice(chain.from_iterable(repeat(_AGAIN)), max(0, count - len(said)))
-    return said
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return islice(chain(_FIRST, chain.from_iterable(repeat(_AGAIN))), self._count)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        places = range(self._count)[index]
+        if isinstance(places, range):
+            return Prose(len(places)) if places == range(len(places)) else [self[place] for place in places]
+        return _FIRST[places] if places < len(_FIRST) else _AGAIN[places % len(_AGAIN)]

@@ -10,9 +10,13 @@ MODEL = "sim"
 """The simulated model's name; `sim:` with the grammar behind it is the same model told otherwise."""
 
 
+LATEST = "latest"
+"""The tag that Ollama's clients put behind a name without one: no grammar, but the same model."""
+
+
 def is_simulated(model: str) -> bool:
-    """Whether `model` names the simulator."""
-    return model == MODEL or model.startswith(MODEL + ":")
+    """Whether `model` names the simulator: `sim`, and all names that begin so."""
+    return model.startswith(MODEL)
 
 
 class SimulatedEngine:
@@ -44,4 +48,5 @@ class SimulatedEngine:
     def _simulation(self, request: ChatRequest) -> Simulation:
         """Nearer over farther: what came with the request, the model's name, the defaults."""
         suffix = request.model.partition(":")[2] if is_simulated(request.model) else ""
+        suffix = "" if suffix == LATEST else suffix
         return self._defaults.overlay(parse(suffix)).overlay(parse(request.simulation))

@@ -98,6 +98,10 @@ class UpstreamEngine:
         """Ask for a stream and tell each event as `Passed`, up to and with the one that `ends` knows for its end."""
         return self._ask(passing, lambda: openai.PassingReader(ends), hear=hear)
 
+    def models(self) -> Coroutine[Any, Any, bytes]:
+        """The answer to `GET /models`, as it is. Raises an `UpstreamError`."""
+        return self.fetch(Passing("/models", b""), method="GET")
+
     async def fetch(self, passing: Passing, *, method: str = "POST") -> bytes:
         """A whole answer's body, as it is. Raises an `UpstreamError`."""
         watch = Watch(self._wheel, self._timeouts, started_s=self._wheel.now())

@@ -14,7 +14,7 @@ from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.anthropic_blocks import Content, converted, tagged
 from tokenfall.wire.anthropic_errors import invalid, rephrased
 from tokenfall.wire.anthropic_messages import RawMessage, messages
-from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded, missing_field
 
 MIN_THINKING_BUDGET = 1024
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -110,7 +110,9 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     except InvalidRequest as error:
         if error.param is None:
             raise
-        raise rephrased(error.message.removeprefix(f"{error.param}: "), error.param) from None
+        text = error.message.removeprefix(f"{error.param}: ")
+        field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` names it again
+        raise rephrased(text, field) from None
 
 
 def _check(body: Body) -> None:

@@ -140,10 +140,16 @@ def no_headers(_: Allowance) -> Headers:
     return ()
 
 
+def no_answer(_asked: Asked, _identity: Identity) -> bytes | None:
+    """Of a dialect in which all requests are for the model."""
+    return None
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """One dialect's functions. `decode` raises `InvalidRequest` with the field at fault as its `param`.
 
-    `comment` is the stream's heartbeat, b"" where the format has none. `error` is the body of an answer that is none,
+    `comment` is the stream's heartbeat, b"" where the format has none. `instant` answers what needs no model to be
+    asked, None for what does. `error` is the body of an answer that is none,
     `broken` the last frame of a stream that breaks.
     """
 
@@ -156,6 +162,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     error: Callable[[Fault], bytes]
     broken: Callable[[Fault], bytes]
     limits: Callable[[Allowance], Headers] = no_headers
+    instant: Callable[[Asked, Identity], bytes | None] = no_answer
 
 
 T = TypeVar("T")
@@ -169,11 +176,11 @@ def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         raise InvalidRequest("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         text, _, path = str(error).partition(" - at `$")
-        param = path.removesuffix("`").removeprefix(".") or _missing(text)
+        param = ".".join(filter(None, (path.removesuffix("`").removeprefix("."), missing_field(text))))
         raise InvalidRequest(f"{param or 'the body'}: {text}", param=param or None) from None
 
 
-def _missing(text: str) -> str:
-    """The field that `text` says is missing."""
+def missing_field(text: str) -> str:
+    """The field that msgspec's `text` says is missing, "" where it says something else."""
     _, separator, rest = text.partition("missing required field `")
     return rest.rstrip("`") if separator else ""

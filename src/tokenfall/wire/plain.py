@@ -11,6 +11,7 @@ from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
 from tokenfall.wire import ndjson, sse
+from tokenfall.wire.lines import one_line
 
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 """Letters, digits and `._:@-`, 1 to 64 of them."""
@@ -91,7 +92,7 @@ def conversation_id(text: str) -> str:
 
 def content_frame(number: int, text: str) -> bytes:
     """A token of a turn, the `number`th from 1: what Last-Event-ID names when the stream is resumed."""
-    return b'id: %d\ndata: {"content":%b}\n\n' % (number, _encode(text))
+    return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
 
 
 def error_frame(code: str, message: str, **more: str | bool) -> bytes:

@@ -5,6 +5,7 @@ import msgspec
 from tokenfall.events import CallPart, Delta, Finished, Said
 from tokenfall.messages import ToolCall
 from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
+from tokenfall.wire.lines import one_line
 
 _encode = msgspec.json.encode
 
@@ -33,7 +34,7 @@ class Speaker:
         if self._affixes is None:
             return opened + self._encoder.token(text)
         before, after = self._affixes
-        return b"%b%b%b%b" % (opened, before, _encode(text), after)
+        return b"%b%b%b%b" % (opened, before, one_line(_encode(text)), after)
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
         """The frames that end the answer."""

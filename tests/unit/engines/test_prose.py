@@ -1,22 +1,34 @@
 import pytest
 
-from tokenfall.engines.prose import PARAGRAPH, WORDS, tokens
+from tokenfall.engines.prose import PARAGRAPH, WORDS, Prose
 from tokenfall.engines.tokens import count_tokens
+
+LONG = 3 * len(WORDS) + 2
 
 
 def test_the_tokens_of_the_paragraph_are_the_paragraph() -> None:
-    assert "".join(tokens(len(WORDS))) == PARAGRAPH
+    assert "".join(Prose(len(WORDS))) == PARAGRAPH
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, 3 * len(WORDS) + 2])
+@pytest.mark.parametrize("count", [0, 1, 7, LONG])
 def test_as_many_tokens_as_were_asked_for(count: int) -> None:
-    said = list(tokens(count))
+    said = Prose(count)
 
-    assert len(said) == count
+    assert len(said) == len(list(said)) == count
     assert count_tokens("".join(said)) == count
 
 
 def test_the_paragraph_repeats() -> None:
-    said = list(tokens(len(WORDS) + 1))
+    said = Prose(len(WORDS) + 1)
 
     assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")
+
+
+def test_it_can_be_read_anywhere() -> None:
+    said = list(Prose(LONG))
+
+    assert [Prose(LONG)[place] for place in range(LONG)] == said
+    for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
+        assert list(Prose(LONG)[cut]) == said[cut]
+    with pytest.raises(IndexError):
+        Prose(3)[3]

@@ -1,0 +1,158 @@
+"""One provider's chat route in its dialect: simulated here, or relayed to the upstream.
+
+It knows dialects by the shape that `tokenfall.wire.dialect` gives them, and none by name.
+"""
+
+import logging
+from collections.abc import Callable, Coroutine
+from itertools import chain
+from os import urandom
+from time import time
+from typing import Any, Protocol
+
+from tokenfall.api import problems
+from tokenfall.api.answers import frames, whole
+from tokenfall.api.throttle import Throttle
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead, header_lines
+from tokenfall.engines.planning import prompt_tokens
+from tokenfall.engines.simulated import SimulatedEngine, is_simulated
+from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.events import Finished
+from tokenfall.messages import ChatRequest
+from tokenfall.pacing.grammar import parse
+from tokenfall.ports import Clock
+from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity, Timing
+
+JSON = "application/json"
+_UNCACHED = (("cache-control", "no-store"),)
+
+_log = logging.getLogger(__name__)
+
+
+class Relay(Protocol):
+    """How requests of one dialect reach the upstream. What it raises is an `UpstreamError`."""
+
+    def decode(self, body: bytes) -> Asked:
+        """As much of a request as the relay itself must know. Raises `InvalidRequest`."""
+        ...
+
+    def stream(
+        self, request: Request, asked: Asked, *, identity: Identity
+    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+        """What sends each frame of the answer and returns the last."""
+        ...
+
+    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+        """The whole answer's body."""
+        ...
+
+
+class Provider:
+    """The handler of one route. `relay` is None where no upstream is set; `throttle` limits what is relayed."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        simulated: SimulatedEngine,
+        *,
+        clock: Clock,
+        relay: Relay | None,
+        throttle: Throttle | None,
+    ) -> None:
+        self._dialect = dialect
+        self._simulated = simulated
+        self._clock = clock
+        self._relay = relay
+        self._throttle = throttle
+        self._head = StreamHead(dialect.stream_type)
+        self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
+
+    def __call__(self, request: Request) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream]:
+        """The handler. Raises `InvalidRequest`."""
+        name_twice(request)
+        relay = self._relay
+        asked = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
+        instant = self._dialect.instant(asked, Identity("", time(), asked.request.model))
+        if instant is not None:
+            return Response(200, instant, content_type=JSON, headers=_UNCACHED)
+        if relay is None:
+            return self._answer(request, asked)
+        if is_simulated(asked.request.model):
+            return self._answer(request, self._dialect.decode(request.body))
+        return self._relayed(request, asked, relay=relay)
+
+    def refuse(self, request: Request, fault: Fault) -> Response:
+        """A fault in the dialect's own shape."""
+        name_twice(request)
+        headers = (*_UNCACHED, *problems.headers_of(fault))
+        return Response(fault.status, self._dialect.error(fault), content_type=JSON, headers=headers)
+
+    # Simulated
+
+    def _answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response]:
+        header = request.header(b"x-sim")
+        number = urandom(12).hex()
+        planned = self._simulated.plan(_told(asked.request, header), call_ids=f"call_{number}")
+        identity = Identity(number, time(), asked.request.model, planned.usage.prompt_tokens)
+        choice = planned.choices[0]
+        finished = Finished(choice.reason, asked.request.model, planned.usage, choice.stop)
+        if not asked.stream:
+            body, takes_s = whole(planned, self._dialect, asked=asked, identity=identity, finished=finished)
+            return self._later(body, request.started_s + takes_s)
+        started_s, now = request.started_s, self._clock.now
+        first_s = next(planned.gaps)
+        encoder = self._dialect.encoder(asked, identity)
+        return PacedStream(
+            self._head,
+            frames(planned, encoder, finished=finished, timing=lambda: Timing(now() - started_s, first_s)),
+            gaps=chain((first_s,), planned.gaps),
+            comment=self._dialect.comment,
+            farewell=self._farewell,
+        )
+
+    async def _later(self, body: bytes, due_s: float) -> Response:
+        await self._clock.sleep_until(due_s)
+        return Response(200, body, content_type=JSON, headers=_UNCACHED)
+
+    # Relayed
+
+    async def _relayed(self, request: Request, asked: Asked, *, relay: Relay) -> Response | LiveStream:
+        if self._throttle is not None:
+            await self._throttle.spend(request, self._dialect.limits)
+        identity = Identity(urandom(12).hex(), time(), asked.request.model, prompt_tokens(asked.request))
+        if not asked.stream:
+            body = await relay.whole(request, asked, identity=identity)
+            return Response(200, body, content_type=JSON, headers=_UNCACHED)
+        return LiveStream(
+            self._head,
+            relay.stream(request, asked, identity=identity),
+            failure=self._failure,
+            comment=self._dialect.comment,
+            farewell=self._farewell,
+        )
+
+    def _failure(self, error: Exception) -> bytes:
+        """The last frame of a stream that broke. Unknown errors are logged, never shown."""
+        if not isinstance(error, TokenfallError):
+            _log.error("a relayed stream failed", exc_info=error)
+        return self._dialect.broken(problems.of_error(_NOBODY, error))
+
+
+_NOBODY = Request("-", b"-", headers={}, http_minor=1)
+
+
+def _told(request: ChatRequest, header: str | None) -> ChatRequest:
+    """The request with the grammar of its X-Sim header. Raises `InvalidRequest`."""
+    if not header:
+        return request
+    parse(header)
+    from msgspec.structs import replace  # noqa: PLC0415 - few send the header
+
+    return replace(request, simulation=header)
+
+
+def name_twice(request: Request) -> None:
+    """`request-id` beside `x-request-id`: each provider's clients look for their own."""
+    if b"\r\nrequest-id:" not in b"\r\n" + request.reply_headers:
+        request.reply_headers += header_lines((("request-id", request.id),))

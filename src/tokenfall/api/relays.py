@@ -1,0 +1,152 @@
+"""How provider requests reach the upstream: as they are where it speaks the same dialect, else translated."""
+
+from collections.abc import Callable, Coroutine
+from time import time
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Send
+from tokenfall.engines.upstream import Passing, UpstreamEngine
+from tokenfall.events import Passed
+from tokenfall.messages import ChatRequest
+from tokenfall.wire import sse
+from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
+from tokenfall.wire.openai import DONE
+from tokenfall.wire.speaking import Listener, Speaker
+
+
+class _Peeked(Struct):
+    """What must be known of a request that is passed on: the rest is for the upstream to judge."""
+
+    model: str
+    stream: bool | None = None
+
+
+class _Typed(Struct):
+    type: str = ""
+
+
+_peek = msgspec.json.Decoder(_Peeked)
+_type = msgspec.json.Decoder(_Typed)
+_RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
+
+
+class Form(Protocol):
+    """How a stream that is passed on is framed, and which event is its end."""
+
+    def ends(self, data: bytes) -> bool:
+        """Whether `data` is the genuine end."""
+        ...
+
+    def frame(self, data: bytes) -> bytes:
+        """The event as it goes to the client."""
+        ...
+
+
+class DoneForm:
+    """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
+
+    def ends(self, data: bytes) -> bool:
+        return data == DONE
+
+    def frame(self, data: bytes) -> bytes:
+        return sse.frame(data)
+
+
+class ResponsesForm:
+    """Responses: events are named by their type, and one of four types is the last."""
+
+    def ends(self, data: bytes) -> bool:
+        return data == DONE or _type_of(data) in _RESPONSE_ENDS
+
+    def frame(self, data: bytes) -> bytes:
+        return sse.frame(data, _type_of(data))
+
+
+def _type_of(data: bytes) -> str:
+    try:
+        return _type.decode(data).type
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+class PassingRelay:
+    """For the dialect that the upstream speaks itself: `path` is below its base address."""
+
+    def __init__(self, upstream: UpstreamEngine, path: str, *, form: Form) -> None:
+        self._upstream = upstream
+        self._path = path
+        self._form = form
+
+    def decode(self, body: bytes) -> Asked:
+        """See `Relay`."""
+        peeked = decoded(_peek, body)
+        request = ChatRequest(messages=(), model=peeked.model, max_tokens=0)
+        return Asked(request=request, stream=bool(peeked.stream))
+
+    def stream(
+        self, request: Request, asked: Asked, *, identity: Identity
+    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+        """See `Relay`."""
+        passing, form = Passing(self._path, request.body), self._form
+
+        async def run(send: Send) -> bytes:
+            def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
+                return send(form.frame(passed.data))
+
+            await self._upstream.pass_on(passing, hear, ends=form.ends)
+            return b""
+
+        return run
+
+    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+        """See `Relay`."""
+        return await self._upstream.fetch(Passing(self._path, request.body))
+
+
+class TranslatingRelay:
+    """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
+
+    def __init__(self, upstream: UpstreamEngine, dialect: Dialect) -> None:
+        self._upstream = upstream
+        self._dialect = dialect
+
+    def decode(self, body: bytes) -> Asked:
+        """See `Relay`."""
+        return self._dialect.decode(body)
+
+    def stream(
+        self, request: Request, asked: Asked, *, identity: Identity
+    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+        """See `Relay`."""
+        speaker = Speaker(self._dialect.encoder(asked, identity))
+
+        async def run(send: Send) -> bytes:
+            began_s = 0.0
+
+            def hear(said: Any) -> Any:  # noqa: ANN401 - any of `Said`; as `Send`
+                nonlocal began_s
+                began_s = began_s or time()
+                frames = speaker.frames(said)
+                return send(frames) if frames else None
+
+            finished = await self._upstream.converse(asked.request, hear)
+            return speaker.end(finished, _timing(identity, began_s))
+
+        return run
+
+    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+        """See `Relay`."""
+        listener = Listener()
+        finished = await self._upstream.converse(asked.request, listener.hear)
+        choices = (listener.choice(finished),)
+        answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, 0.0))
+        return self._dialect.whole(asked, answer)
+
+
+def _timing(identity: Identity, began_s: float) -> Timing:
+    now_s = time()
+    return Timing(now_s - identity.created_s, max(0.0, (began_s or now_s) - identity.created_s))

@@ -1,0 +1,75 @@
+"""The providers' handlers, made when the first of their paths is asked for."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tokenfall.api.anthropic import count_tokens
+from tokenfall.api.catalogue import Catalogue
+from tokenfall.api.ollama import OllamaRoutes
+from tokenfall.api.ondemand import Speaking, Worded
+from tokenfall.api.openai import OpenAIRoutes
+from tokenfall.api.providers import Provider, Relay
+from tokenfall.api.throttle import Throttle
+from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.ports import Clock, Fetch
+from tokenfall.wire.dialect import Dialect
+from tokenfall.wire.dialects import DIALECTS
+
+if TYPE_CHECKING:
+    from tokenfall.engines.upstream import UpstreamEngine
+
+PASSED_ON = {
+    "openai.chat": "/chat/completions",
+    "groq.chat": "/chat/completions",
+    "openai.completions": "/completions",
+    "openai.responses": "/responses",
+}
+"""The dialects that an OpenAI-compatible upstream speaks itself, and where."""
+
+
+def handlers(
+    simulated: SimulatedEngine, upstream: "UpstreamEngine | None", *, clock: Clock, throttle: Throttle | None
+) -> Mapping[str, Speaking]:
+    """All of them by the names that `tokenfall.api.routes` uses."""
+    providers = {
+        name: Provider(dialect, simulated, clock=clock, relay=_relay(upstream, dialect), throttle=throttle)
+        for name, dialect in DIALECTS.items()
+    }
+    fetch = None if upstream is None else _fetch(upstream)
+    catalogue = Catalogue(None if upstream is None else upstream.models, clock.now)
+    openai = OpenAIRoutes(catalogue, fetch=fetch, throttle=throttle)
+    ollama = OllamaRoutes(catalogue, fetch=fetch, throttle=throttle)
+    return {
+        **providers,
+        "openai.embeddings": Worded(openai.embeddings, openai.refuse),
+        "models": Worded(openai.models, openai.refuse),
+        "model": Worded(openai.model, openai.refuse),
+        "anthropic.count": Worded(count_tokens, providers["anthropic"].refuse),
+        "ollama.embed": Worded(ollama.embed, ollama.refuse),
+        "ollama.embeddings": Worded(ollama.embeddings, ollama.refuse),
+        "ollama.show": Worded(ollama.show, ollama.refuse),
+        "ollama.tags": Worded(ollama.tags, ollama.refuse),
+        "ollama.ps": Worded(ollama.ps, ollama.refuse),
+        "ollama.version": Worded(ollama.version, ollama.refuse),
+    }
+
+
+def _relay(upstream: "UpstreamEngine | None", dialect: Dialect) -> Relay | None:
+    if upstream is None:
+        return None
+    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - aiohttp
+
+    path = PASSED_ON.get(dialect.name)
+    if path is None:
+        return TranslatingRelay(upstream, dialect)
+    form = ResponsesForm() if dialect.name == "openai.responses" else DoneForm()
+    return PassingRelay(upstream, path, form=form)
+
+
+def _fetch(upstream: "UpstreamEngine") -> Fetch:
+    from tokenfall.engines.upstream import Passing  # noqa: PLC0415 - aiohttp
+
+    async def fetch(path: str, body: bytes) -> bytes:
+        return await upstream.fetch(Passing(path, body))
+
+    return fetch

@@ -1,0 +1,248 @@
+"""The body of `POST /v1/chat/completions`, as a server reads it. Pure.
+
+Source: the OpenAI API reference, "Create chat completion"; `reasoning_format` and `include_reasoning` are Groq's,
+`min_tokens` and `ignore_eos` vLLM's. Fields that are not listed are accepted and ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+
+Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _ImageURL(Struct):
+    url: str
+
+
+class Part(Struct):
+    """A piece of a message's content. Other kinds than text and image_url are accepted and not read."""
+
+    type: str
+    text: str = ""
+    image_url: _ImageURL | None = None
+
+
+class _CalledFunction(Struct):
+    name: str
+    arguments: str = ""
+
+
+class _Call(Struct):
+    id: str
+    function: _CalledFunction
+
+
+class _Message(Struct):
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+
+
+class _Function(Struct):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class _Tool(Struct):
+    type: str
+    function: _Function | None = None
+
+
+class _NamedFunction(Struct):
+    name: str
+
+
+class _NamedTool(Struct):
+    type: Literal["function"]
+    function: _NamedFunction
+
+
+class _JSONSchema(Struct):
+    name: str
+    schema: dict[str, Any] = {}
+
+
+class _ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JSONSchema | None = None
+
+
+class StreamOptions(Struct):
+    """How a stream is told."""
+
+    include_usage: bool | None = None
+
+
+class Body(Struct, kw_only=True):
+    """What is read of a request."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    messages: Annotated[list[_Message], Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    ignore_eos: bool | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Fraction | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    seed: int | None = None
+    tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | _NamedTool | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    reasoning_effort: str | None = None
+    reasoning_format: Literal["parsed", "raw", "hidden"] | None = None
+    include_reasoning: bool | None = None
+
+
+class Shape(Struct, frozen=True):
+    """What shapes the answer and not what is said."""
+
+    include_usage: bool = False
+    logprobs: bool = False
+    top_logprobs: int = 0
+    groq: bool = False
+
+
+_decoder = msgspec.json.Decoder(Body)
+
+
+def decode(body: bytes, *, groq: bool = False) -> Asked:
+    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    read = decoded(_decoder, body)
+    _check(read)
+    choice = read.tool_choice or "auto"
+    form = read.response_format
+    schema = form.json_schema if form is not None else None
+    request = ChatRequest(
+        messages=tuple(_message(message, number) for number, message in enumerate(read.messages)),
+        model=read.model,
+        max_tokens=read.max_completion_tokens or read.max_tokens or UNBOUNDED,
+        temperature=read.temperature,
+        top_p=read.top_p,
+        seed=read.seed,
+        stop=stops(read.stop),
+        tools=tuple(
+            Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {})
+            for tool in read.tools or ()
+            if tool.function is not None
+        ),
+        tool_choice=choice if isinstance(choice, str) else choice.function.name,
+        parallel_tool_calls=read.parallel_tool_calls is not False,
+        schema=None if schema is None else schema.schema,
+        schema_name="" if schema is None else schema.name,
+        json_object=form is not None and form.type == "json_object",
+        reasoning=_wants_thoughts(read),
+        n=read.n or 1,
+        min_tokens=read.min_tokens or 0,
+        ignore_eos=bool(read.ignore_eos),
+    )
+    usage = read.stream_options is not None and bool(read.stream_options.include_usage)
+    shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq)
+    return Asked(request=request, stream=bool(read.stream), input=shape)
+
+
+def stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    """The texts that end an answer; empty ones end nothing."""
+    texts = [stop] if isinstance(stop, str) else stop or []
+    return tuple(text for text in texts if text)
+
+
+def _check(body: Body) -> None:
+    """What fields say together."""
+    if body.stream_options is not None and not body.stream:
+        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
+    if body.top_logprobs is not None and not body.logprobs:
+        raise InvalidRequest("top_logprobs is only allowed when logprobs is true", param="top_logprobs")
+    form = body.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is None:
+        raise InvalidRequest("response_format.json_schema is missing", param="response_format.json_schema")
+    for number, tool in enumerate(body.tools or ()):
+        if tool.type == "function" and tool.function is None:
+            param = f"tools[{number}].function"
+            raise InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+    _check_tool_choice(body)
+    _check_tool_messages(body.messages)
+
+
+def _check_tool_choice(body: Body) -> None:
+    names = [tool.function.name for tool in body.tools or () if tool.function is not None]
+    choice = body.tool_choice
+    if choice is not None and choice != "none" and not body.tools:
+        raise InvalidRequest("tool_choice is only allowed when tools are given", param="tool_choice")
+    if isinstance(choice, _NamedTool) and choice.function.name not in names:
+        raise InvalidRequest(f"tool_choice names {choice.function.name[:80]!r}, which is no tool", param="tool_choice")
+
+
+def _check_tool_messages(messages: list[_Message]) -> None:
+    """Each call is answered before anything else is said, and nothing is answered that was not called."""
+    open_calls: set[str] = set()
+    for number, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                raise InvalidRequest(
+                    f"messages[{number}]: a message of role 'tool' must answer a tool call of a message before it",
+                    param=f"messages[{number}].tool_call_id",
+                )
+            open_calls.discard(message.tool_call_id)
+        elif open_calls:
+            raise InvalidRequest(
+                f"messages[{number}]: the tool calls before it must be answered first: {_listed(open_calls)}",
+                param=f"messages[{number}].role",
+            )
+        else:
+            open_calls = {call.id for call in message.tool_calls or ()}
+    if open_calls:
+        raise InvalidRequest(
+            f"messages: the tool calls of the last assistant's message must be answered: {_listed(open_calls)}",
+            param="messages",
+        )
+
+
+def _listed(calls: set[str]) -> str:
+    return ", ".join(sorted(calls))[:300]
+
+
+def _message(message: _Message, number: int) -> Message:
+    if message.content is None and not message.tool_calls and message.role != "assistant":
+        raise InvalidRequest(f"messages[{number}].content is missing", param=f"messages[{number}].content")
+    text, images = text_and_images(message.content)
+    role = {"developer": "system", "function": "user"}.get(message.role, message.role)
+    return Message(
+        role,  # type: ignore[arg-type] # one of Role, by the table above
+        text,
+        tool_calls=tuple(
+            ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
+        ),
+        tool_call_id=message.tool_call_id or "",
+        images=images,
+    )
+
+
+def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, ...]]:
+    """The text of a message's content, its parts joined, and the addresses of its images."""
+    if content is None or isinstance(content, str):
+        return content or "", ()
+    images = tuple(part.image_url.url for part in content if part.image_url is not None)
+    return "".join(part.text for part in content if part.type == "text"), images
+
+
+def _wants_thoughts(body: Body) -> bool:
+    if body.include_reasoning is False or body.reasoning_format == "hidden":
+        return False
+    effort = body.reasoning_effort not in (None, "none", "minimal")
+    return effort or body.reasoning_format == "parsed" or body.include_reasoning is True

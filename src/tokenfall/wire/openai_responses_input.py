@@ -1,0 +1,138 @@
+"""The `input` of `POST /v1/responses`: items of many kinds, as the messages of a conversation. Pure.
+
+Source: the OpenAI API reference, "Create a model response", `input`. Items of kinds that are not listed here (a web
+search's call, say) are accepted and not read.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import Message, Role, ToolCall
+from tokenfall.wire.dialect import decoded
+
+_ANSWERS = ("output_text", "refusal")
+_PARTS = ("input_text", "input_image", "input_file", "input_audio", *_ANSWERS)
+
+
+class _Kind(Struct):
+    type: str = "message"
+    id: str | None = None
+
+
+class _Part(Struct):
+    type: str
+    text: str = ""
+    refusal: str = ""
+    image_url: str | None = None
+
+
+class _MessageItem(Struct):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: str | list[_Part]
+
+
+class _Call(Struct):
+    call_id: str
+    name: str
+    arguments: str
+
+
+class _CallOutput(Struct):
+    call_id: str
+    output: str | list[_Part]
+
+
+_kind_decoder = msgspec.json.Decoder(_Kind)
+_message_decoder = msgspec.json.Decoder(_MessageItem)
+_call_decoder = msgspec.json.Decoder(_Call)
+_output_decoder = msgspec.json.Decoder(_CallOutput)
+
+
+def messages_of(given: str | list[Raw]) -> list[Message]:
+    """The messages that `given` says, oldest first. Raises `InvalidRequest` with the item at fault."""
+    if isinstance(given, str):
+        return [Message("user", given)]
+    conversation = _Conversation()
+    for number, item in enumerate(given):
+        place = f"input[{number}]"
+        try:
+            conversation.add(item, place)
+        except InvalidRequest as error:
+            if error.param is not None and error.param.startswith("input"):
+                raise
+            at = f"{place}.{error.param}" if error.param else place
+            text = error.message.removeprefix(f"{error.param or 'the body'}: ")
+            raise InvalidRequest(f"{at}: {text}", param=at) from None
+    conversation.check()
+    return conversation.messages
+
+
+class _Conversation:
+    """Messages as items come. Calls that follow each other, or an assistant's text, are one message with it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._called: set[str] = set()
+        self._open: dict[str, None] = {}
+        self._adders: dict[str, Callable[[Raw, str], None]] = {
+            "message": self._add_message,
+            "function_call": self._add_call,
+            "function_call_output": self._add_output,
+        }
+
+    def add(self, item: Raw, place: str) -> None:
+        kind = decoded(_kind_decoder, bytes(item))
+        if kind.type == "item_reference":
+            raise InvalidRequest(f"Item with id '{(kind.id or '')[:80]}' not found.", param="input")
+        adder = self._adders.get(kind.type)
+        if adder is not None:
+            adder(item, place)
+
+    def check(self) -> None:
+        """Raises `InvalidRequest` where a call has no output."""
+        for call_id in self._open:
+            raise InvalidRequest(f"No tool output found for function call {call_id[:80]}.", param="input")
+
+    def _add_message(self, item: Raw, place: str) -> None:
+        message = decoded(_message_decoder, bytes(item))
+        role: Role = "system" if message.role == "developer" else message.role
+        text, images = _said(message.content, f"{place}.content", allowed=_ANSWERS if role == "assistant" else _PARTS)
+        self.messages.append(Message(role, text, images=images))
+
+    def _add_call(self, item: Raw, place: str) -> None:
+        call = decoded(_call_decoder, bytes(item))
+        self._called.add(call.call_id)
+        self._open[call.call_id] = None
+        if not self.messages or self.messages[-1].role != "assistant":
+            self.messages.append(Message("assistant", ""))
+        before = self.messages[-1]
+        calls = (*before.tool_calls, ToolCall(call.call_id, call.name, call.arguments))
+        self.messages[-1] = Message("assistant", before.content, tool_calls=calls)
+
+    def _add_output(self, item: Raw, place: str) -> None:
+        output = decoded(_output_decoder, bytes(item))
+        if output.call_id not in self._called:
+            message = f"No tool call found for function call output with call_id {output.call_id[:80]}."
+            raise InvalidRequest(message, param="input")
+        self._open.pop(output.call_id, None)
+        text, images = _said(output.output, f"{place}.output", allowed=_PARTS)
+        self.messages.append(Message("tool", text, tool_call_id=output.call_id, images=images))
+
+
+def _said(content: str | list[_Part], place: str, *, allowed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """The text of a content, its parts joined, and the addresses of its images."""
+    if isinstance(content, str):
+        return content, ()
+    for number, part in enumerate(content):
+        if part.type not in allowed:
+            *others, last = (f"'{each}'" for each in allowed)
+            raise InvalidRequest(
+                f"Invalid value: '{part.type[:80]}'. Supported values are: {', '.join(others)} and {last}.",
+                param=f"{place}[{number}]",
+            )
+    images = tuple(part.image_url for part in content if part.image_url is not None)
+    return "".join(part.refusal if part.type == "refusal" else part.text for part in content), images

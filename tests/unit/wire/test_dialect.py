@@ -1,0 +1,54 @@
+import msgspec
+import pytest
+from msgspec import Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest
+from tokenfall.wire.dialect import Allowance, Asked, Identity, decoded, no_answer, no_headers
+
+
+class Inner(Struct):
+    text: str
+
+
+class Outer(Struct):
+    number: int
+    inner: list[Inner] = []
+
+
+DECODER = msgspec.json.Decoder(Outer)
+
+
+def test_a_body_is_read() -> None:
+    assert decoded(DECODER, b'{"number":1,"inner":[{"text":"x"}],"more":0}') == Outer(1, [Inner("x")])
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        (b"{}", "number", "number: Object missing required field `number`"),
+        (b'{"number":"1"}', "number", "number: Expected `int`, got `str`"),
+        (b'{"number":1,"inner":[{"text":1}]}', "inner[0].text", "inner[0].text: Expected `str`, got `int`"),
+        (b'{"number":1,"inner":[{}]}', "inner[0].text", "inner[0].text: Object missing required field `text`"),
+        (b"[]", None, "the body: Expected `object`, got `array`"),
+        (b"", None, "the body: Input data was truncated"),
+        (b'{"number":1,"inner":[{"text":"\xff"}]}', None, "the body: "),
+        (b'{"more":' + b"[" * 100_000, None, "the body is nested too deeply"),
+    ],
+)
+def test_a_body_that_is_none_names_the_field_at_fault(body: bytes, param: str | None, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decoded(DECODER, body)
+
+    assert caught.value.param == param
+    assert caught.value.message.startswith(message)
+
+
+def test_a_dialect_without_headers_says_nothing_of_limits() -> None:
+    assert no_headers(Allowance(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
+
+
+def test_a_dialect_without_instant_answers_asks_the_model() -> None:
+    asked = Asked(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+
+    assert no_answer(asked, Identity("0", 0.0, "m")) is None

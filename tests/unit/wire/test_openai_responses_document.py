@@ -1,0 +1,40 @@
+import pytest
+
+from tokenfall.events import FinishReason, Usage
+from tokenfall.wire.openai_responses_document import Item, item_id, response_document, status_of
+
+from tests.unit.wire.openai_streams import IDENTITY
+from tests.unit.wire.test_openai_responses_stream import respond
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [("stop", "completed"), ("tool_calls", "completed"), ("length", "incomplete"), ("content_filter", "incomplete")],
+)
+def test_what_a_reason_makes_of_a_response(reason: FinishReason, status: str) -> None:
+    assert status_of(reason) == status
+
+
+def test_an_id_tells_what_an_item_is() -> None:
+    assert [item_id(kind, "ab", index=3) for kind in ("text", "thought", "call")] == ["msg_ab3", "rs_ab3", "fc_ab3"]
+
+
+def test_thoughts_cost_no_more_than_the_whole_answer() -> None:
+    item = Item(kind="thought", id="rs_1", text="one two three")
+    told = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
+
+    assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}
+
+
+def test_a_response_says_its_request_again() -> None:
+    form = {"type": "json_schema", "name": "s", "schema": {}}
+    tools = [{"type": "function", "name": "look", "strict": True}, {"type": "web_search"}]
+    shape = respond(
+        instructions="Be brief.", max_output_tokens=16, text={"format": form}, tools=tools, metadata={"a": "b"}
+    ).input
+
+    told = response_document(shape, IDENTITY, items=[])
+
+    assert (told["instructions"], told["max_output_tokens"]) == ("Be brief.", 16)
+    assert told["text"] == {"format": form, "verbosity": "medium"}
+    assert (told["tools"], told["metadata"]) == (tools, {"a": "b"})
