@@ -155,6 +155,8 @@ async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
     assert wheel.waiting == {}
 
 
-@pytest.mark.parametrize(("model", "simulated"), [("sim", True), ("sim:seed=1", True), ("simx", False), ("", False)])
+@pytest.mark.parametrize(
+    ("model", "simulated"), [("sim", True), ("sim:seed=1", True), ("sim-x", True), ("xsim", False), ("", False)]
+)
 def test_the_simulator_is_known_by_its_name(model: str, simulated: bool) -> None:
     assert is_simulated(model) is simulated
