@@ -1,0 +1,140 @@
+"""JSON schemas of what the routes read and write, made from the very Structs, under names that can be shown."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from tokenfall.api import openapi_answers
+from tokenfall.api.control import GateBody, SimBody
+from tokenfall.ports import ConversationInfo
+from tokenfall.wire import anthropic_request, openai_request, openai_responses_request, plain
+from tokenfall.wire.ollama_embed import _EmbedBody, _EmbeddingsBody
+from tokenfall.wire.ollama_models import _ShowBody
+from tokenfall.wire.ollama_request import MAX_NAME, _ChatBody, _GenerateBody
+from tokenfall.wire.openai_completions import _Body as _CompletionBody
+from tokenfall.wire.openai_embeddings import _Body as _VectorsBody
+from tokenfall.wire.openai_responses_input import _Call, _CallOutput, _MessageItem
+
+Schema = dict[str, Any]
+
+BODIES: dict[str, tuple[str, type]] = {
+    "chat": ("Chat", plain.ChatBody),
+    "title": ("Title", plain.TitleBody),
+    "sim": ("Sim", SimBody),
+    "gate": ("Gate", GateBody),
+    "openai.chat": ("OpenAIChat", openai_request.Body),
+    "openai.completions": ("OpenAICompletion", _CompletionBody),
+    "openai.responses": ("OpenAIResponse", openai_responses_request.Body),
+    "openai.embeddings": ("OpenAIEmbeddings", _VectorsBody),
+    "anthropic": ("Anthropic", anthropic_request.Body),
+    "anthropic.count": ("AnthropicCount", anthropic_request.Prompt),
+    "ollama.chat": ("OllamaChat", _ChatBody),
+    "ollama.generate": ("OllamaGenerate", _GenerateBody),
+    "ollama.embed": ("OllamaEmbed", _EmbedBody),
+    "ollama.embeddings": ("OllamaEmbeddings", _EmbeddingsBody),
+    "ollama.show": ("OllamaShow", _ShowBody),
+}
+"""What is read of each body, and the prefix of its components' names."""
+
+_ITEMS = {
+    "message": _MessageItem,
+    "function_call": _Call,
+    "function_call_output": _CallOutput,
+}
+"""The items of an OpenAI response's `input` that are read, by their `type`."""
+
+_LEAST: dict[str, dict[str, Schema]] = {
+    "anthropic": {"messages": {"minItems": 1}},
+    "anthropic.count": {"messages": {"minItems": 1}},
+    "openai.embeddings": {"input": {"minLength": 1, "minItems": 1}},
+}
+"""What is asked of fields after they are decoded."""
+
+_NEED_A_MODEL = ("ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings")
+_REF = "#/components/schemas/"
+
+
+def reference(name: str) -> Schema:
+    """A reference to the component `name`."""
+    return {"$ref": _REF + name}
+
+
+def body_name(key: str) -> str:
+    """The component that a body of `BODIES` is."""
+    return BODIES[key][0] + "Request"
+
+
+def components() -> dict[str, Schema]:
+    """All schemas by name: of the bodies that are read, and of the answers."""
+    found: dict[str, Schema] = {}
+    for key in BODIES:
+        found |= _of_body(key)
+    answers = [kind for kind in vars(openapi_answers).values() if isinstance(kind, type) and _is_struct(kind)]
+    _, named = msgspec.json.schema_components([ConversationInfo, *answers], ref_template=_REF + "{name}")
+    found |= {name: _presented(schema, {}) for name, schema in named.items()}
+    return found
+
+
+def _is_struct(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct) and kind is not msgspec.Struct
+
+
+def _of_body(key: str) -> dict[str, Schema]:
+    prefix, kind = BODIES[key]
+    kinds = [kind, *_ITEMS.values()] if key == "openai.responses" else [kind]
+    _, named = msgspec.json.schema_components(kinds, ref_template="{name}")
+    names = {name: prefix + _shown(name) for name in named} | {kind.__name__: body_name(key)}
+    found = {names[name]: _presented(schema, names) for name, schema in named.items()}
+    body = found[body_name(key)]
+    if key == "ollama.show":
+        body["anyOf"] = [{"required": ["model"]}, {"required": ["name"]}]
+    for name, least in _LEAST.get(key, {}).items():
+        body["properties"][name] |= least
+    if key in _NEED_A_MODEL:  # null is a field's absence in that dialect, so its Structs need nothing
+        body["required"] = ["model"]
+        body["properties"]["model"] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+    if key == "openai.responses":
+        _describe_input(body, {tag: names[item.__name__] for tag, item in _ITEMS.items()})
+    return found
+
+
+def _describe_input(body: Schema, names: dict[str, str]) -> None:
+    """`input` is read an item at a time, by its `type`: the body's Struct says nothing of them."""
+    items = [
+        {"allOf": [reference(name), _typed({"const": tag}, needed=tag != "message")]} for tag, name in names.items()
+    ]
+    unread = _typed({"type": "string", "not": {"enum": [*names, "item_reference"]}}, needed=True)
+    for choice in body["properties"]["input"]["anyOf"]:
+        if choice.get("type") == "array":
+            choice["items"] = {"anyOf": [*items, unread]}
+
+
+def _typed(kind: Schema, *, needed: bool) -> Schema:
+    required = {"required": ["type"]} if needed else {}
+    return {"type": "object", "properties": {"type": kind}, **required}
+
+
+def _shown(name: str) -> str:
+    return name.lstrip("_").removeprefix("Raw")
+
+
+def _is_title(key: str, value: object) -> bool:
+    """Of a schema, where it only repeats a Struct's name; a property may be called so too."""
+    return key == "title" and isinstance(value, str)
+
+
+def _presented(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - any part of a schema
+    """With references to components under the names that are shown, and patterns as JSON schemas write them."""
+    if isinstance(value, list):
+        return [_presented(each, names) for each in value]
+    if not isinstance(value, dict):
+        return value
+    presented = {key: _presented(each, names) for key, each in value.items() if not _is_title(key, each)}
+    target = presented.get("$ref")
+    if isinstance(target, str) and not target.startswith("#"):
+        presented["$ref"] = _REF + names[target]
+    pattern = presented.get("pattern")
+    if isinstance(pattern, str):
+        presented["pattern"] = re.sub(r"\\Z$", "$", pattern)
+    return presented

@@ -1,0 +1,214 @@
+"""What the description says of each route: one line a route, looked up by its name or its method and path."""
+
+from typing import Any
+
+from msgspec import Struct
+
+from tokenfall.api import openapi_answers as answers
+from tokenfall.api.metrics import CONTENT_TYPE as METRICS
+from tokenfall.api.openapi_bodies import Schema
+from tokenfall.pacing.grammar import KEYS
+from tokenfall.ports import ConversationInfo
+from tokenfall.wire import ndjson, sse
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+_DECIMAL = r"(\d{1,9}(\.\d{0,9})?|\.\d{1,9})"
+_CV = r"(~((\d(\.\d{0,9})?)|10))?"
+
+PATTERNS = {
+    "gap": rf"^({_DECIMAL}us|\d{{1,7}}(\.\d{{0,9}})?ms|\d{{1,4}}(\.\d{{0,9}})?s|\d{{1,3}}(\.\d{{0,9}})?m){_CV}$",
+    "tps": rf"^[1-9]\d{{0,5}}(\.\d{{0,9}})?{_CV}$",
+    "tokens": r"^\d{1,6}$|^[1-9]\d{0,4}\.\.[1-9]\d{5}$",
+    "seed": r"^\d{1,18}$",
+}
+PATTERNS["ttft"] = PATTERNS["gap"]
+"""Values of the grammar's keys: all that match are taken, and nearly all that are taken match."""
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One route. `body` names one of `BODIES`, `answers` are the Structs that its JSON answer may be.
+
+    `media` are the types of answers that are no JSON: streams and files. `failures` are the statuses that it has
+    besides those that every route of its kind has.
+    """
+
+    summary: str
+    tag: str
+    body: str = ""
+    answers: tuple[Any, ...] = ()
+    media: tuple[str, ...] = ()
+    status: int = 200
+    failures: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+    unready: type | None = None
+    """What a 503 of it says, where that is no error."""
+
+
+_TURN = ("X-Conversation-Id", "X-Turn-Id")
+_UPSTREAM = (400, 502, 503, 504)
+_SIM = ("X-Sim",)
+_CONTROL: dict[str, Any] = {"tag": "simulator", "failures": (400,)}
+_GATE: dict[str, Any] = {"tag": "simulator", "failures": (400, 404), "parameters": ("{gate}",)}
+_STREAM: dict[str, Any] = {"tag": "simulator", "parameters": (*KEYS, "X-Sim"), "failures": (400,)}
+
+OURS = {
+    "POST /chat": Operation(
+        summary="A turn of a conversation",
+        tag="chat",
+        body="chat",
+        answers=(answers.WholeAnswer,),
+        media=(sse.CONTENT_TYPE,),
+        parameters=("X-Sim", "Idempotency-Key"),
+        headers=_TURN,
+        failures=(404, 409, 422, *_UPSTREAM),
+    ),
+    "GET /history": Operation(
+        summary="A conversation's messages, oldest first",
+        tag="chat",
+        answers=(list[answers.HistoryMessage],),
+        parameters=("conversation?",),
+        failures=(400, 404, 503),
+    ),
+    "DELETE /history": Operation(
+        summary="Forget a conversation", tag="chat", status=204, parameters=("conversation?",), failures=(400, 404, 503)
+    ),
+    "GET /chat/turns/{turn}": Operation(
+        summary="The rest of a turn, and what still comes",
+        tag="chat",
+        media=(sse.CONTENT_TYPE,),
+        parameters=("turn", "Last-Event-ID"),
+        headers=_TURN,
+        failures=(404, 409, 410, *_UPSTREAM),
+    ),
+    "POST /chat/turns/{turn}/stop": Operation(
+        summary="End a turn, keeping what was said", tag="chat", status=204, parameters=("turn",), failures=(404, 503)
+    ),
+    "GET /conversations": Operation(
+        summary="The caller's conversations", tag="chat", answers=(list[ConversationInfo],), failures=(503,)
+    ),
+    "PATCH /conversations/{conversation}": Operation(
+        summary="Name a conversation",
+        tag="chat",
+        body="title",
+        status=204,
+        parameters=("conversation",),
+        failures=(400, 404, 503),
+    ),
+    "DELETE /conversations/{conversation}": Operation(
+        summary="Forget a conversation", tag="chat", status=204, parameters=("conversation",), failures=(400, 404, 503)
+    ),
+    "GET /stream-sse": Operation(summary="A paragraph as server-sent events", media=(sse.CONTENT_TYPE,), **_STREAM),
+    "GET /stream-ndjson": Operation(summary="The same as NDJSON", media=(ndjson.CONTENT_TYPE,), **_STREAM),
+    "GET /stream-loop": Operation(summary="An endless stream", media=(sse.CONTENT_TYPE,), **_STREAM),
+    "GET /api/data": Operation(summary="One JSON document", answers=(answers.DataDocument,), **_STREAM),
+    "GET /sim": Operation(summary="The simulator's default now", answers=(answers.Simulated,), **_CONTROL),
+    "PATCH /sim": Operation(summary="Change it", body="sim", answers=(answers.Simulated,), **_CONTROL),
+    "DELETE /sim": Operation(summary="As it was at the start", status=204, **_CONTROL),
+    "GET /sim/requests": Operation(summary="What was asked", answers=(answers.Journal,), **_CONTROL),
+    "DELETE /sim/requests": Operation(summary="Forget what was asked", status=204, **_CONTROL),
+    "GET /sim/gates": Operation(summary="All gates", answers=(answers.Gates,), **_CONTROL),
+    "GET /sim/gates/{gate}": Operation(summary="One gate", answers=(answers.Gate,), **_GATE),
+    "PATCH /sim/gates/{gate}": Operation(
+        summary="Open, close or make a gate", body="gate", answers=(answers.Gate,), **_GATE
+    ),
+    "DELETE /sim/gates/{gate}": Operation(summary="Forget a gate", status=204, **_GATE),
+    "GET /health": Operation(summary="That the server answers", tag="probes", answers=(answers.Health,), media=(TEXT,)),
+    "GET /livez": Operation(summary="That the event loop turns", tag="probes", media=(TEXT,)),
+    "GET /readyz": Operation(
+        summary="Whether new work is welcome",
+        tag="probes",
+        answers=(answers.Readiness,),
+        unready=answers.Readiness,
+    ),
+    "GET /metrics": Operation(summary="Prometheus text", tag="probes", media=(METRICS,)),
+    "GET /version": Operation(summary="Name and version", tag="probes", answers=(answers.Version,)),
+    "GET /": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
+    "GET /openapi.json": Operation(summary="This description", tag="page", answers=(answers.Description,)),
+}
+"""Tokenfall's own routes; the page's files are not listed one by one."""
+
+
+def page_file(media: str) -> Operation:
+    """A file of the page."""
+    return Operation(summary="A file of the chat page", tag="page", media=(media,), headers=("ETag",), failures=(304,))
+
+
+_SSE: dict[str, Any] = {"media": (sse.CONTENT_TYPE,), "parameters": _SIM, "failures": _UPSTREAM}
+_LINES: dict[str, Any] = _SSE | {"media": (ndjson.CONTENT_TYPE,)}
+_READ: dict[str, Any] = {"failures": _UPSTREAM}
+_LIST: dict[str, Any] = {"failures": (502, 503, 504)}
+_ONE: dict[str, Any] = {"failures": (404, 502, 503, 504)}
+
+
+def _provider(summary: str, kind: type | tuple[type, ...], *, tag: str, **more: Any) -> Operation:  # noqa: ANN401 - fields of `Operation`
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    return Operation(summary=summary, tag=tag, answers=kinds, **more)
+
+
+PROVIDED = {
+    "openai.chat": _provider("Chat", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE),
+    "groq.chat": _provider("Chat, as Groq has it", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE),
+    "openai.completions": _provider(
+        "Legacy completion", answers.Completion, tag="openai", body="openai.completions", **_SSE
+    ),
+    "openai.responses": _provider("Response", answers.Response, tag="openai", body="openai.responses", **_SSE),
+    "openai.embeddings": _provider("Vectors", answers.Embeddings, tag="openai", body="openai.embeddings", **_READ),
+    "models": _provider(
+        "All models; as Anthropic lists them for who sends anthropic-version",
+        (answers.Models, answers.AnthropicModels),
+        tag="openai",
+        parameters=("anthropic-version",),
+        **_LIST,
+    ),
+    "model": _provider(
+        "One model; as Anthropic describes it for who sends anthropic-version",
+        (answers.Model, answers.AnthropicModel),
+        tag="openai",
+        parameters=("model", "anthropic-version"),
+        **_ONE,
+    ),
+    "anthropic": _provider("Message", answers.Message, tag="anthropic", body="anthropic", **_SSE),
+    "anthropic.count": _provider(
+        "How many tokens a message has", answers.TokenCount, tag="anthropic", body="anthropic.count", failures=(400,)
+    ),
+    "ollama.chat": _provider("Chat", answers.OllamaChat, tag="ollama", body="ollama.chat", **_LINES),
+    "ollama.generate": _provider("Completion", answers.OllamaGenerated, tag="ollama", body="ollama.generate", **_LINES),
+    "ollama.embed": _provider("Vectors", answers.OllamaEmbed, tag="ollama", body="ollama.embed", **_READ),
+    "ollama.embeddings": _provider(
+        "One vector", answers.OllamaEmbedding, tag="ollama", body="ollama.embeddings", **_READ
+    ),
+    "ollama.show": _provider(
+        "One model", answers.OllamaShow, tag="ollama", body="ollama.show", failures=(404, *_UPSTREAM)
+    ),
+    "ollama.tags": _provider("All models", answers.OllamaTags, tag="ollama", **_LIST),
+    "ollama.ps": _provider("Models in memory", answers.OllamaProcesses, tag="ollama", **_LIST),
+    "ollama.version": _provider("Version", answers.OllamaVersion, tag="ollama"),
+}
+"""The providers' routes, by their names in `tokenfall.api.routes`."""
+
+_ID_PATTERN = "^[A-Za-z0-9._:@-]{1,64}$"  # as ConversationId
+
+
+def _parameter(name: str, place: str, *, schema: Schema, told: str = "") -> Schema:
+    required = {"required": True} if place == "path" else {}
+    described = {"description": told} if told else {}
+    return {"name": name, "in": place, **described, **required, "schema": {"type": "string", **schema}}
+
+
+PARAMETERS: dict[str, Schema] = {
+    **{
+        key: _parameter(key, "query", schema={"pattern": PATTERNS[key]} if key in PATTERNS else {}, told=takes)
+        for key, (_, _, takes) in KEYS.items()
+    },
+    "X-Sim": _parameter("X-Sim", "header", schema={"example": "ttft=300ms,gap=20ms"}, told="The simulator's grammar."),
+    "Idempotency-Key": _parameter("Idempotency-Key", "header", schema={"minLength": 1, "maxLength": 255}),
+    "Last-Event-ID": _parameter("Last-Event-ID", "header", schema={"pattern": r"^\d{1,12}$"}),
+    "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
+    "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
+    "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
+    "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
+    "turn": _parameter("turn", "path", schema={"pattern": "^turn_[0-9a-f]{24}$"}),
+    "model": _parameter("model", "path", schema={"minLength": 1}, told="It may have slashes in it."),
+}

@@ -1,0 +1,29 @@
+"""Servers for the description's tests: the real one on a real socket, a process each for pytest's workers."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.end_to_end.conftest import ended_well
+from tests.end_to_end.process import ServerProcess
+
+SIM = "gap=1ms,tokens=3"
+KEY = "a-key"
+
+
+@pytest.fixture(scope="session")
+def open_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that asks for no key."""
+    yield from _served(tmp_path_factory, {})
+
+
+@pytest.fixture(scope="session")
+def keyed_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server that asks for `KEY`."""
+    yield from _served(tmp_path_factory, {"API_KEY": KEY})
+
+
+def _served(folders: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[str]:
+    server = ServerProcess(folders.mktemp("openapi"), environment={"SIM": SIM, **environment})
+    yield f"http://127.0.0.1:{server.port}"
+    ended_well(server)

@@ -1,0 +1,84 @@
+"""The description as schemathesis gets it: of a server's own routes, told more strictly, without what takes long."""
+
+import asyncio
+from copy import deepcopy
+from typing import Any
+
+from schemathesis.config import SchemathesisConfig
+from schemathesis.openapi import from_dict
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from tokenfall.api.guard import Keys
+from tokenfall.api.openapi import document
+from tokenfall.api.routing import Route
+from tokenfall.bootstrap import Server
+from tokenfall.settings import Settings
+
+SHORT = {"gap": r"^\d{1,3}us$", "ttft": r"^\d{1,3}us$", "tokens": r"^[1-9]$", "seed": r"^\d{1,18}$"}
+"""Values of the simulator's keys with which an answer comes at once. The other keys are not asked for: `tps` may not
+stand beside `gap`, which no schema can say, and the rest spoil answers on purpose."""
+
+SIMS = ("", "tokens=2", "gap=1ms,seed=7")
+"""What these tests say in X-Sim."""
+
+ENDLESS = ("min_tokens", "ignore_eos")
+"""Fields that make an answer millions of tokens long."""
+
+
+async def _routes() -> list[Route]:
+    server = Server(Settings(), None, json_logs=False)
+    try:
+        return server._routes(Keys(()))
+    finally:
+        server.ticker.close()
+
+
+def schema(*, keyed: bool) -> OpenApiSchema:
+    """What schemathesis makes requests from and judges answers by. With keys, it makes few: keys are what matters."""
+    told = document(asyncio.run(_routes()), keyed=keyed, relays=False)
+    _shorten(told)
+    _tighten(told)
+    return from_dict(told, config=SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": not keyed}}}))
+
+
+def _shorten(told: dict[str, Any]) -> None:
+    for item in told["paths"].values():
+        for operation in item.values():
+            parameters = [deepcopy(each) for each in operation.get("parameters", ())]
+            for parameter in parameters:
+                if parameter["name"] in SHORT and parameter["in"] == "query":
+                    parameter["schema"]["pattern"] = SHORT[parameter["name"]]
+                if parameter["name"] == "X-Sim":
+                    parameter["schema"] = {"enum": [*SIMS]}
+            operation["parameters"] = [
+                each for each in parameters if each["in"] != "query" or each["name"] in {*SHORT, "conversation"}
+            ]
+    for component in told["components"]["schemas"].values():
+        for name in ENDLESS:
+            component.get("properties", {}).pop(name, None)
+
+
+def _tighten(told: dict[str, Any]) -> None:
+    """The simulator's answers hold nothing that is not described; only an upstream's may."""
+    waiting = [told["paths"][path][method]["responses"] for path in told["paths"] for method in told["paths"][path]]
+    seen: set[str] = set()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            waiting += value
+        if not isinstance(value, dict):
+            continue
+        waiting += value.values()
+        target = value.get("$ref", "")
+        if target and target not in seen:
+            seen.add(target)
+            waiting.append(_found(told, target))
+        if "properties" in value and target == "" and "required" in value:
+            value.setdefault("additionalProperties", False)
+
+
+def _found(told: dict[str, Any], target: str) -> Any:
+    found: Any = told
+    for name in target.removeprefix("#/").split("/"):
+        found = found[name]
+    return found

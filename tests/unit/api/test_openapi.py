@@ -1,0 +1,167 @@
+"""The description names every route, code and status, and is made from what serves them."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from schemathesis.openapi import from_dict
+
+from tokenfall.api import openapi_answers, openapi_bodies
+from tokenfall.api.guard import Keys
+from tokenfall.api.openapi import document, operation_of
+from tokenfall.api.openapi_failures import codes_of
+from tokenfall.api.openapi_operations import OURS, PATTERNS, PROVIDED
+from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
+from tokenfall.api.routes import PROVIDERS, described
+from tokenfall.api.routing import Route
+from tokenfall.bootstrap import Server
+from tokenfall.pacing.grammar import KEYS, from_pairs
+from tokenfall.settings import Settings
+from tokenfall.wire import openai_request, plain
+
+from tests.doubles.requests import request
+
+
+async def registered_routes() -> list[Route]:
+    server = Server(Settings(), None, json_logs=False)
+    try:
+        return server._routes(Keys(()))
+    finally:
+        server.ticker.close()
+
+
+@pytest.fixture
+async def routes() -> list[Route]:
+    return await registered_routes()
+
+
+@pytest.fixture
+def told(routes: list[Route]) -> dict[str, Any]:
+    return document(routes, keyed=True, relays=True)
+
+
+def operations(told: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def test_every_route_has_its_operation_and_the_other_way_round(routes: list[Route], told: dict[str, Any]) -> None:
+    served = {f"{route.method} {route.path.replace('...}', '}')}" for route in routes}
+
+    assert {name for name, _ in operations(told)} == served
+
+
+def test_nothing_is_described_that_is_not_served(routes: list[Route]) -> None:
+    served = {f"{route.method} {route.path}" for route in routes}
+
+    assert set(OURS) <= served
+    assert set(PROVIDED) == {name for _, _, name in PROVIDERS}
+
+
+async def test_a_route_that_nobody_described_is_an_error(routes: list[Route]) -> None:
+    with pytest.raises(KeyError):
+        operation_of(Route(method="GET", path="/new", handler=routes[0].handler))
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+@pytest.mark.parametrize("relays", [True, False])
+def test_the_document_is_valid(routes: list[Route], keyed: bool, relays: bool) -> None:
+    from_dict(document(routes, keyed=keyed, relays=relays)).validate()
+
+
+def test_operations_have_names_of_their_own(told: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, operation in operations(told)]
+
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_the_parameters_of_a_path_are_those_in_it(told: dict[str, Any]) -> None:
+    for name, operation in operations(told):
+        parameters = [each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"]
+        assert parameters == re.findall(r"{(\w+)}", name), name
+
+
+def test_every_code_stands_with_its_status(routes: list[Route], told: dict[str, Any]) -> None:
+    known = [*STATUS_OF_CODE.items(), *((code, status) for status, code in CODE_OF_STATUS.items())]
+    unkeyed = document(routes, keyed=False, relays=True)["components"]["responses"]
+    problems = {
+        name: response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"]
+        for name, response in (unkeyed | told["components"]["responses"]).items()
+        if name.startswith("Problem")
+    }
+
+    for code, status in known:
+        assert code in codes_of(status)
+        assert code in problems[f"Problem{status}"]["code"]["enum"], code
+        assert problems[f"Problem{status}"]["status"] == {"const": status}
+
+
+def test_references_lead_somewhere_and_no_private_name_is_shown(told: dict[str, Any]) -> None:
+    text = msgspec.json.encode(told).decode()
+    kinds = told["components"]
+
+    for piece in text.split('"$ref":"#/components/')[1:]:
+        kind, _, name = piece.partition('"')[0].partition("/")
+        assert name in kinds[kind], name
+    assert not [name for name in kinds["schemas"] if not name[0].isupper()]
+    assert "\\\\Z" not in text
+
+
+def test_bodies_and_answers_do_not_share_a_name() -> None:
+    bodies = {name for key in openapi_bodies.BODIES for name in openapi_bodies._of_body(key)}
+
+    assert bodies & set(vars(openapi_answers)) == set()
+
+
+def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, Any]) -> None:
+    schemas = told["components"]["schemas"]
+
+    assert set(schemas["ChatRequest"]["properties"]) == set(plain.ChatBody.__struct_fields__)
+    assert set(schemas["OpenAIChatRequest"]["properties"]) == set(openai_request.Body.__struct_fields__)
+    assert schemas["TitleRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
+
+
+def test_errors_are_told_in_the_words_of_the_path(told: dict[str, Any]) -> None:
+    responses = told["components"]["responses"]
+    error = responses["OpenAI429"]["content"]["application/json"]["schema"]["properties"]["error"]["properties"]
+
+    assert error["code"] == {"enum": ["rate_limit_exceeded"]}
+    assert responses["Ollama502"]["content"]["application/json"]["schema"]["required"] == ["error"]
+    codes = responses["OpenAIResponse400"]["content"]["application/json"]["schema"]["properties"]["error"]["properties"]
+    assert "previous_response_not_found" in codes["code"]["enum"]
+
+
+def test_keys_and_upstreams_are_described_where_there_are_any(routes: list[Route]) -> None:
+    guarded = dict(operations(document(routes, keyed=True, relays=True)))
+    free = document(routes, keyed=False, relays=False)
+
+    assert guarded["POST /chat"]["security"] == [{"bearer": []}, {"header": []}]
+    assert "security" not in guarded["GET /health"]
+    assert "default" in guarded["POST /v1/messages"]["responses"]
+    assert "securitySchemes" not in free["components"]
+    assert "401" not in dict(operations(free))["POST /chat"]["responses"]
+    assert "default" not in dict(operations(free))["POST /v1/messages"]["responses"]
+
+
+@pytest.mark.parametrize("key", sorted(PATTERNS))
+def test_what_matches_a_pattern_is_taken_by_the_grammar(key: str) -> None:
+    @settings(max_examples=50, derandomize=True, database=None)
+    @given(st.from_regex(PATTERNS[key].replace("$", r"\Z").replace(r"\d", "[0-9]")))
+    def taken(value: str) -> None:
+        from_pairs([(key, value)])
+
+    assert key in KEYS
+    taken()
+
+
+def test_it_is_written_once_and_described_itself() -> None:
+    routes = described([], keyed=False, relays=False)
+    first, second = (routes[0].handler(request()) for _ in range(2))
+
+    assert first is second
+    assert [route.path for route in routes] == ["/openapi.json"]
