@@ -14,7 +14,8 @@ ARGS ?=
 
 # For the build backend too, which `pip install -c` would leave free.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
-TREES := $(wildcard src scripts tests benchmarks)
+NPM_READY := tests/npm/node_modules/.ready
+TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
 ##@ Use it
@@ -31,7 +32,7 @@ bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## measure, into benchmarks/re
 ##@ Check it
 
 .PHONY: test
-test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## everything: what CI runs
+test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: what CI runs
 	@scripts/system-packages test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
@@ -90,12 +91,19 @@ $(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@echo "installing what the tests and checks need into $(VENV)"
-	@$(PIP) install --editable '.[redis,bench,test,lint]'
+	@$(PIP) install --editable '.[redis,scripts,bench,test,lint]'
 	@touch $@ $(VENV)/.ready-run
 
 # A server that has to compile its own modules starts slower and stays larger.
 $(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv
 	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+# npm itself may be what is missing.
+$(NPM_READY): tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc
+	@scripts/system-packages test
+	@echo "installing the npm clients into tests/npm/node_modules"
+	@npm --prefix tests/npm ci --loglevel=error
 	@touch $@
 
 .PHONY: pin
@@ -104,7 +112,7 @@ pin: ## write constraints.txt anew, from the latest versions that fit
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/npm/node_modules build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(TREES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -1,0 +1,133 @@
+"""The providers' own clients, strict and without retries: each test once on a simulated, once on a relayed answer."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.conftest import ended_well, pytest_asyncio_loop_factories, serve
+from tests.end_to_end.process import ServerProcess
+from tests.sdk.clients import anthropic_client, async_client, groq_client, ollama_client, openai_client
+
+__all__ = ["pytest_asyncio_loop_factories", "serve"]
+
+QUICK = "gap=100us"
+OF_ANY_LENGTH = "gap=100us,tokens=3..60"
+"""How long an answer is, is up to its seed."""
+
+API_KEY = "the-right-key"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server to ask at `port`; `relayed` where it asks another for its answers."""
+
+    port: int
+    relayed: bool
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_from_outside() -> Iterator[None]:
+    """Clients read keys, addresses and proxies from the environment: there are none."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.upper().startswith(("OPENAI_", "GROQ_", "ANTHROPIC_", "OLLAMA_")) or name.upper().endswith(
+                "_PROXY"
+            ):
+                patch.delenv(name)
+        yield
+
+
+@contextmanager
+def _site(
+    factory: pytest.TempPathFactory, *, relayed: bool, sim: str = QUICK, api_key: str | None = None
+) -> Iterator[Site]:
+    """`api_key` is that of the server at `port`; the one behind it has none."""
+    key = {} if api_key is None else {"API_KEY": api_key}
+    with _server(factory, {"SIM": sim, **({} if relayed else key)}) as simulating:
+        if not relayed:
+            yield Site(simulating.port, relayed)
+            return
+        with _server(factory, {"UPSTREAM_URL": f"http://127.0.0.1:{simulating.port}/v1", **key}) as relaying:
+            yield Site(relaying.port, relayed)
+
+
+@contextmanager
+def _server(factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[ServerProcess]:
+    server = ServerProcess(factory.mktemp("server"), environment=environment)
+    try:
+        yield server
+    finally:
+        ended_well(server)
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server that any test may ask, with any key."""
+    with _site(tmp_path_factory, relayed=request.param) as site:
+        yield site
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
+def varied(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One whose answers differ."""
+    with _site(tmp_path_factory, relayed=request.param, sim=OF_ANY_LENGTH) as site:
+        yield site
+
+
+@pytest.fixture(scope="session", params=[False, True], ids=["simulated", "relayed"])
+def keyed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One that only `API_KEY` opens."""
+    with _site(tmp_path_factory, relayed=request.param, api_key=API_KEY) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def openai(site: Site) -> Iterator[Any]:
+    with openai_client(site.port) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def groq(site: Site) -> Iterator[Any]:
+    with groq_client(site.port) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def anthropic(site: Site) -> Iterator[Any]:
+    with anthropic_client(site.port) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ollama(site: Site) -> Iterator[Any]:
+    with ollama_client(site.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_openai(site: Site) -> AsyncIterator[Any]:
+    async with async_client("openai", site.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_groq(site: Site) -> AsyncIterator[Any]:
+    async with async_client("groq", site.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_anthropic(site: Site) -> AsyncIterator[Any]:
+    async with async_client("anthropic", site.port) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_ollama(site: Site) -> AsyncIterator[Any]:
+    async with async_client("ollama", site.port) as client:
+        yield client

@@ -1,0 +1,150 @@
+"""`anthropic` on messages."""
+
+from typing import Any
+
+import anthropic as library
+import pytest
+
+from tests.sdk.conftest import Site
+from tests.sdk.questions import ASK, BOTH, FITS, MODEL, PIXEL, WEATHER, Weather, user
+
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+TOOLS: Any = [
+    {"name": name, "description": model.__doc__, "input_schema": model.model_json_schema()}
+    for name, model in FITS.items()
+]
+
+
+def message(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
+    """The whole answer, or the one that the client makes of its stream."""
+    asked = {"model": MODEL, "max_tokens": 4096, "messages": messages, **asked}
+    if not stream:
+        return client.messages.create(**asked)
+    with client.messages.stream(**asked) as events:
+        return events.get_final_message()
+
+
+def calls_of(answer: Any) -> list[Any]:
+    return [block for block in answer.content if block.type == "tool_use"]
+
+
+def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: Any) -> None:
+    whole = message(anthropic, ASK, stream=False)
+    events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK, stream=True))
+    said = [event.delta.text for event in events if event.type == "content_block_delta"]
+    assert "".join(said) == whole.content[0].text
+    assert len(said) == whole.usage.output_tokens > 10
+    assert [event.type for event in events if event.type != "content_block_delta"] == [
+        "message_start",
+        "content_block_start",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    ]
+    assert events[0].message.usage.input_tokens == whole.usage.input_tokens > 0
+    assert events[-2].usage.output_tokens == whole.usage.output_tokens
+    assert events[-2].delta.stop_reason == whole.stop_reason == "end_turn"
+
+
+def test_the_helper_tells_the_same_text(anthropic: Any) -> None:
+    with anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
+        told = "".join(stream.text_stream)
+        assert told == stream.get_final_text() == message(anthropic, ASK, stream=False).content[0].text
+
+
+async def test_an_async_client_is_told_the_same(async_anthropic: Any) -> None:
+    whole = await async_anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK)
+    async with async_anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
+        assert await stream.get_final_text() == whole.content[0].text
+
+
+@BOTH_WAYS
+def test_several_tools_are_called_and_their_results_answered(anthropic: Any, *, stream: bool) -> None:
+    asked = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
+    calls = calls_of(asked)
+    assert asked.stop_reason == "tool_use"
+    assert [call.name for call in calls] == ["get_weather", "get_time"]
+    for call in calls:
+        FITS[call.name].model_validate(call.input)
+    results = [{"type": "tool_result", "tool_use_id": call.id, "content": "Rain."} for call in calls]
+    told = {"role": "assistant", "content": asked.content}
+    answered = message(anthropic, [user(BOTH), told, {"role": "user", "content": results}], stream=stream, tools=TOOLS)
+    assert answered.content[0].text
+    assert calls_of(answered) == []
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("question", "choice", "called"),
+    [
+        (WEATHER, {"type": "none"}, []),
+        (WEATHER, {"type": "auto"}, ["get_weather"]),
+        ("Hello", {"type": "any"}, ["get_weather"]),
+        (WEATHER, {"type": "tool", "name": "get_time"}, ["get_time"]),
+        (BOTH, {"type": "auto", "disable_parallel_tool_use": True}, ["get_weather"]),
+    ],
+    ids=["none", "auto", "any", "named", "one-at-a-time"],
+)
+def test_the_choice_of_tools_is_the_callers(
+    anthropic: Any, question: str, choice: Any, called: list[str], *, stream: bool
+) -> None:
+    answer = message(anthropic, [user(question)], stream=stream, tools=TOOLS, tool_choice=choice)
+    assert [call.name for call in calls_of(answer)] == called
+
+
+def test_an_answer_is_parsed_into_its_model(anthropic: Any) -> None:
+    asked: Any = {"model": MODEL, "max_tokens": 4096, "messages": ASK, "output_format": Weather}
+    whole = anthropic.messages.parse(**asked)
+    assert isinstance(whole.parsed_output, Weather)
+    with anthropic.messages.stream(**asked) as events:
+        assert events.get_final_message().parsed_output == whole.parsed_output
+
+
+@BOTH_WAYS
+def test_thoughts_come_first_and_signed(anthropic: Any, *, stream: bool) -> None:
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    answer = message(anthropic, ASK, stream=stream, thinking=thinking)
+    thought, text = answer.content
+    assert (thought.type, text.type) == ("thinking", "text")
+    assert thought.thinking
+    assert thought.signature
+    told = {"role": "assistant", "content": answer.content}
+    assert message(anthropic, [*ASK, told, user("And?")], stream=stream, thinking=thinking).content
+
+
+@BOTH_WAYS
+def test_a_stop_sequence_ends_an_answer_before_its_text(anthropic: Any, site: Site, *, stream: bool) -> None:
+    text = message(anthropic, ASK, stream=False).content[0].text
+    word = text.split()[5]
+    stopped = message(anthropic, ASK, stream=stream, stop_sequences=["no such text", word])
+    assert stopped.content[0].text == text[: text.index(word)]
+    # An OpenAI-compatible provider does not say which text ended its answer.
+    expected = ("end_turn", None) if site.relayed else ("stop_sequence", word)
+    assert (stopped.stop_reason, stopped.stop_sequence) == expected
+
+
+@BOTH_WAYS
+def test_a_bound_is_exact(anthropic: Any, *, stream: bool) -> None:
+    answer = message(anthropic, ASK, stream=stream, max_tokens=7)
+    assert answer.stop_reason == "max_tokens"
+    assert answer.usage.output_tokens == 7
+
+
+def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+    content = [{"type": "image", "source": source}, {"type": "text", "text": "What is this?"}]
+    system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+    assert message(anthropic, [{"role": "user", "content": content}], stream=False, system=system).content[0].text
+
+
+def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any) -> None:
+    asked = {"model": MODEL, "messages": ASK, "system": "Be brief."}
+    counted = anthropic.messages.count_tokens(**asked).input_tokens
+    assert counted == anthropic.messages.create(**asked, max_tokens=5).usage.input_tokens
+
+
+def test_models_are_listed_and_found(anthropic: Any) -> None:
+    assert "sim" in [model.id for model in anthropic.models.list()]
+    assert anthropic.models.retrieve("sim").type == "model"
+    with pytest.raises(library.NotFoundError):
+        anthropic.models.retrieve("nobody")

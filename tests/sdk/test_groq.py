@@ -1,0 +1,119 @@
+"""`groq`, whose paths begin with `/openai`."""
+
+import json
+from typing import Any
+
+import groq as library
+import pytest
+
+from tests.sdk.conftest import Site
+from tests.sdk.questions import ASK, BOTH, MODEL, PIXEL, TOOLS, WEATHER, Weather, fits, user
+
+
+def complete(client: Any, messages: Any, **asked: Any) -> Any:
+    return client.chat.completions.create(model=MODEL, messages=messages, **asked)
+
+
+def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(groq: Any, site: Site) -> None:
+    whole = complete(groq, ASK)
+    chunks = list(complete(groq, ASK, stream=True))
+    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(said) == whole.choices[0].message.content
+    assert len(said) == whole.usage.completion_tokens > 10
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    if not site.relayed:  # the upstream that is asked speaks plain OpenAI
+        assert chunks[0].x_groq.id
+        assert chunks[-1].x_groq.usage.completion_tokens == len(said)
+        assert chunks[-1].x_groq.usage.total_time > 0
+        assert whole.x_groq.id
+        assert whole.usage.total_time > 0
+
+
+async def test_an_async_client_is_told_the_same(async_groq: Any) -> None:
+    whole = await complete(async_groq, ASK)
+    said = [
+        chunk.choices[0].delta.content or ""
+        async for chunk in await complete(async_groq, ASK, stream=True)
+        if chunk.choices
+    ]
+    assert "".join(said) == whole.choices[0].message.content
+
+
+def test_several_tools_are_called_and_their_results_answered(groq: Any) -> None:
+    asked = complete(groq, [user(BOTH)], tools=TOOLS).choices[0]
+    calls = asked.message.tool_calls
+    assert asked.finish_reason == "tool_calls"
+    assert [call.function.name for call in calls] == ["get_weather", "get_time"]
+    for call in calls:
+        fits(call.function.name, call.function.arguments)
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
+    told = asked.message.model_dump(exclude_none=True)
+    assert complete(groq, [user(BOTH), told, *results], tools=TOOLS).choices[0].message.content
+
+
+def test_the_parts_of_a_streamed_call_make_one(groq: Any) -> None:
+    names: dict[int, str] = {}
+    arguments: dict[int, str] = {}
+    for chunk in complete(groq, [user(BOTH)], tools=TOOLS, stream=True):
+        for part in (chunk.choices and chunk.choices[0].delta.tool_calls) or ():
+            if part.function.name:
+                names[part.index] = part.function.name
+            arguments[part.index] = arguments.get(part.index, "") + (part.function.arguments or "")
+    assert names == {0: "get_weather", 1: "get_time"}
+    for index, name in names.items():
+        fits(name, arguments[index])
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"),
+    [
+        ("none", []),
+        ("required", ["get_weather"]),
+        ({"type": "function", "function": {"name": "get_time"}}, ["get_time"]),
+    ],
+    ids=["none", "required", "named"],
+)
+def test_the_choice_of_tools_is_the_callers(groq: Any, choice: Any, called: list[str]) -> None:
+    message = complete(groq, [user(WEATHER)], tools=TOOLS, tool_choice=choice).choices[0].message
+    assert [call.function.name for call in message.tool_calls or ()] == called
+
+
+def test_an_answer_has_the_form_that_was_asked_for(groq: Any) -> None:
+    schema = {"name": "weather", "schema": Weather.model_json_schema()}
+    fitting = complete(groq, ASK, response_format={"type": "json_schema", "json_schema": schema})
+    Weather.model_validate_json(fitting.choices[0].message.content)
+    plain = complete(groq, ASK, response_format={"type": "json_object"})
+    assert isinstance(json.loads(plain.choices[0].message.content), dict)
+
+
+def test_thoughts_are_told_where_asked_for(groq: Any, site: Site) -> None:
+    field = "reasoning_content" if site.relayed else "reasoning"  # as the upstream, or as Groq calls them
+    message = complete(groq, ASK, reasoning_format="parsed").choices[0].message
+    deltas = [
+        chunk.choices[0].delta for chunk in complete(groq, ASK, reasoning_format="parsed", stream=True) if chunk.choices
+    ]
+    assert getattr(message, field)
+    assert "".join(getattr(delta, field, None) or "" for delta in deltas) == getattr(message, field)
+    assert getattr(complete(groq, ASK, reasoning_format="hidden").choices[0].message, field, None) is None
+
+
+def test_an_answer_is_bounded_and_stopped(groq: Any) -> None:
+    bounded = complete(groq, ASK, max_completion_tokens=7)
+    assert bounded.usage.completion_tokens == 7
+    assert bounded.choices[0].finish_reason == "length"
+    text = complete(groq, ASK).choices[0].message.content
+    word = text.split()[5]
+    assert complete(groq, ASK, stop=word).choices[0].message.content == text[: text.index(word)]
+
+
+def test_images_are_accepted(groq: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}
+    assert complete(groq, [{"role": "user", "content": [{"type": "text", "text": "This?"}, image]}]).choices
+
+
+def test_models_and_embeddings_are_below_the_same_path(groq: Any) -> None:
+    assert "sim" in [model.id for model in groq.models.list().data]
+    assert groq.models.retrieve("sim").id == "sim"
+    with pytest.raises(library.NotFoundError):
+        groq.models.retrieve("nobody")
+    assert len(groq.embeddings.create(model=MODEL, input="One").data[0].embedding) == 1536

@@ -1,0 +1,127 @@
+"""`ollama`."""
+
+import json
+from base64 import b64decode
+from typing import Any
+
+import ollama as library
+import pytest
+
+from tests.sdk.questions import ASK, BOTH, FITS, MODEL, PIXEL, QUESTION, TOOLS, Weather, user
+
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str, Any]:
+    """An answer's `content`, `thinking`, `calls` and its `last` document."""
+    answer = client.chat(model=MODEL, messages=messages, stream=stream, **asked)
+    parts = list(answer) if stream else [answer]
+    assert [part.done for part in parts] == [False] * (len(parts) - 1) + [True]
+    return {
+        "content": "".join(part.message.content or "" for part in parts),
+        "thinking": "".join(part.message.thinking or "" for part in parts),
+        "calls": [call for part in parts for call in part.message.tool_calls or ()],
+        "last": parts[-1],
+    }
+
+
+def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(ollama: Any) -> None:
+    whole = ollama.chat(model=MODEL, messages=ASK)
+    *parts, last = ollama.chat(model=MODEL, messages=ASK, stream=True)
+    assert "".join(part.message.content for part in parts) == whole.message.content
+    assert len(parts) == last.eval_count == whole.eval_count > 10
+    assert last.prompt_eval_count == whole.prompt_eval_count > 0
+    assert last.message.content == ""
+    assert last.done_reason == whole.done_reason == "stop"
+    assert last.total_duration > 0
+    assert last.eval_duration > 0
+
+
+async def test_an_async_client_is_told_the_same(async_ollama: Any) -> None:
+    whole = await async_ollama.chat(model=MODEL, messages=ASK)
+    said = [part.message.content async for part in await async_ollama.chat(model=MODEL, messages=ASK, stream=True)]
+    assert "".join(said) == whole.message.content
+
+
+@BOTH_WAYS
+def test_generate_says_what_was_asked_for(ollama: Any, *, stream: bool) -> None:
+    answer = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
+    parts = list(answer) if stream else [answer]
+    assert "".join(part.response for part in parts) == ollama.generate(model=MODEL, prompt=QUESTION).response
+    assert parts[-1].done
+    assert parts[-1].eval_count == len(parts) - 1 if stream else parts[-1].eval_count > 10
+
+
+@BOTH_WAYS
+def test_several_tools_are_called_and_their_results_answered(ollama: Any, *, stream: bool) -> None:
+    asked = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
+    functions = [call.function for call in asked["calls"]]
+    assert [function.name for function in functions] == ["get_weather", "get_time"]
+    for function in functions:
+        FITS[function.name].model_validate(function.arguments)
+    told = {"role": "assistant", "content": "", "tool_calls": asked["calls"]}
+    results = [{"role": "tool", "tool_name": function.name, "content": "Rain."} for function in functions]
+    answered = chat(ollama, [user(BOTH), told, *results], stream=stream, tools=TOOLS)
+    assert answered["content"]
+    assert answered["calls"] == []
+
+
+@BOTH_WAYS
+def test_an_answer_has_the_form_that_was_asked_for(ollama: Any, *, stream: bool) -> None:
+    Weather.model_validate_json(chat(ollama, ASK, stream=stream, format=Weather.model_json_schema())["content"])
+    assert isinstance(json.loads(chat(ollama, ASK, stream=stream, format="json")["content"]), dict)
+
+
+@pytest.mark.parametrize("think", [True, "low"])
+@BOTH_WAYS
+def test_thoughts_are_told_where_asked_for(ollama: Any, think: Any, *, stream: bool) -> None:
+    answer = chat(ollama, ASK, stream=stream, think=think)
+    assert answer["thinking"]
+    assert answer["content"]
+    assert chat(ollama, ASK, stream=stream, think=False)["thinking"] == ""
+    assert ollama.generate(model=MODEL, prompt=QUESTION, think=think).thinking == answer["thinking"]
+
+
+@BOTH_WAYS
+def test_an_answer_is_bounded_and_stopped(ollama: Any, *, stream: bool) -> None:
+    bounded = chat(ollama, ASK, stream=stream, options={"num_predict": 7})["last"]
+    assert (bounded.eval_count, bounded.done_reason) == (7, "length")
+    text = chat(ollama, ASK, stream=False)["content"]
+    word = text.split()[5]
+    stopped = chat(ollama, ASK, stream=stream, options={"stop": [word]})
+    assert stopped["content"] == text[: text.index(word)]
+    assert stopped["last"].done_reason == "stop"
+
+
+def test_images_are_accepted(ollama: Any) -> None:
+    image = b64decode(PIXEL)
+    assert ollama.chat(model=MODEL, messages=[{**user("This?"), "images": [image]}]).message.content
+    assert ollama.generate(model=MODEL, prompt="This?", images=[image]).response
+
+
+def test_nothing_said_loads_the_model_and_drops_it(ollama: Any) -> None:
+    assert ollama.generate(model=MODEL).done_reason == "load"
+    assert ollama.generate(model=MODEL, keep_alive=0).done_reason == "unload"
+
+
+def test_texts_are_embedded(ollama: Any) -> None:
+    vectors = ollama.embed(model=MODEL, input=["One", "Two"], dimensions=8).embeddings
+    assert [len(vector) for vector in vectors] == [8, 8]
+    assert vectors[0] != vectors[1]
+    assert len(ollama.embed(model=MODEL, input="One").embeddings) == 1
+    assert len(ollama.embeddings(model=MODEL, prompt="One").embedding) == 1536
+
+
+def test_models_are_listed_shown_and_running(ollama: Any) -> None:
+    assert "sim" in [model.model for model in ollama.list().models]
+    assert "sim" in [model.model for model in ollama.ps().models]
+    shown = ollama.show("sim")
+    assert shown.modelinfo
+    assert "tools" in shown.capabilities
+
+
+def test_a_model_that_is_not_there_is_not_found(ollama: Any) -> None:
+    with pytest.raises(library.ResponseError) as caught:
+        ollama.show("nobody")
+    assert caught.value.status_code == 404
+    assert caught.value.error == "model 'nobody' not found"

@@ -1,0 +1,152 @@
+"""`openai` on chat completions."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.sdk.questions import ASK, BOTH, MODEL, PIXEL, TOOLS, WEATHER, Weather, fits, user
+
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+def completion(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any:
+    """The whole answer, or the one that the client makes of its stream."""
+    if not stream:
+        return client.chat.completions.create(model=MODEL, messages=messages, **asked)
+    with client.chat.completions.stream(model=MODEL, messages=messages, **asked) as events:
+        return events.get_final_completion()
+
+
+def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any) -> None:
+    whole = completion(openai, ASK, stream=False)
+    chunks = list(
+        openai.chat.completions.create(model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True})
+    )
+    said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
+    assert "".join(said) == whole.choices[0].message.content
+    assert len(said) == whole.usage.completion_tokens > 10
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage == whole.usage
+    assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert [chunk.choices[0].finish_reason for chunk in chunks[-3:-1]] == [None, "stop"]
+    assert {(chunk.id, chunk.model, chunk.object) for chunk in chunks} == {
+        (chunks[0].id, MODEL, "chat.completion.chunk")
+    }
+
+
+def test_a_stream_without_stream_options_has_no_usage(openai: Any) -> None:
+    chunks = list(openai.chat.completions.create(model=MODEL, messages=ASK, stream=True))
+    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+
+
+async def test_an_async_client_is_told_the_same(async_openai: Any) -> None:
+    whole = await async_openai.chat.completions.create(model=MODEL, messages=ASK)
+    stream = await async_openai.chat.completions.create(model=MODEL, messages=ASK, stream=True)
+    said = [chunk.choices[0].delta.content or "" async for chunk in stream]
+    assert "".join(said) == whole.choices[0].message.content
+
+
+@BOTH_WAYS
+def test_several_tools_are_called_and_their_results_answered(openai: Any, *, stream: bool) -> None:
+    asked = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
+    calls = asked.message.tool_calls
+    assert asked.finish_reason == "tool_calls"
+    assert [call.function.name for call in calls] == ["get_weather", "get_time"]
+    assert len({call.id for call in calls}) == 2
+    for call in calls:
+        fits(call.function.name, call.function.arguments)
+    results = [{"role": "tool", "tool_call_id": call.id, "content": "Rain."} for call in calls]
+    told = asked.message.model_dump(exclude_none=True, exclude={"parsed"}, warnings=False)
+    answered = completion(openai, [user(BOTH), told, *results], stream=stream, tools=TOOLS).choices[0]
+    assert answered.message.content
+    assert not answered.message.tool_calls
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    ("question", "asked", "called"),
+    [
+        (WEATHER, {"tool_choice": "none"}, []),
+        (WEATHER, {"tool_choice": "auto"}, ["get_weather"]),
+        ("Hello", {"tool_choice": "required"}, ["get_weather"]),
+        (WEATHER, {"tool_choice": {"type": "function", "function": {"name": "get_time"}}}, ["get_time"]),
+        (BOTH, {"parallel_tool_calls": False}, ["get_weather"]),
+    ],
+    ids=["none", "auto", "required", "named", "one-at-a-time"],
+)
+def test_the_choice_of_tools_is_the_callers(
+    openai: Any, question: str, asked: dict[str, Any], called: list[str], *, stream: bool
+) -> None:
+    choice = completion(openai, [user(question)], stream=stream, tools=TOOLS, **asked).choices[0]
+    assert [call.function.name for call in choice.message.tool_calls or ()] == called
+    assert bool(choice.message.content) is (called == [])
+
+
+def test_an_answer_is_parsed_into_its_model(openai: Any) -> None:
+    whole = openai.chat.completions.parse(model=MODEL, messages=ASK, response_format=Weather)
+    assert isinstance(whole.choices[0].message.parsed, Weather)
+    with openai.chat.completions.stream(model=MODEL, messages=ASK, response_format=Weather) as events:
+        assert events.get_final_completion().choices[0].message.parsed == whole.choices[0].message.parsed
+
+
+@BOTH_WAYS
+def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
+    answer = completion(openai, ASK, stream=stream, response_format={"type": "json_object"})
+    assert isinstance(json.loads(answer.choices[0].message.content), dict)
+
+
+@BOTH_WAYS
+def test_thoughts_are_told_where_asked_for(openai: Any, *, stream: bool) -> None:
+    thinking = completion(openai, ASK, stream=stream, reasoning_effort="medium").choices[0].message
+    assert thinking.reasoning_content
+    assert thinking.content
+    assert not hasattr(completion(openai, ASK, stream=stream).choices[0].message, "reasoning_content")
+
+
+@BOTH_WAYS
+def test_stop_ends_an_answer_before_its_text(openai: Any, *, stream: bool) -> None:
+    text = completion(openai, ASK, stream=False).choices[0].message.content
+    word = text.split()[5]
+    stopped = completion(openai, ASK, stream=stream, stop=["no such text", word]).choices[0]
+    assert stopped.message.content == text[: text.index(word)]
+    assert stopped.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+@BOTH_WAYS
+def test_a_bound_is_exact(openai: Any, field: str, *, stream: bool) -> None:
+    if stream:  # the client's helper raises LengthFinishReasonError only where it parses
+        options = {"stream": True, "stream_options": {"include_usage": True}, field: 7}
+        chunks = list(openai.chat.completions.create(model=MODEL, messages=ASK, **options))
+        assert sum(bool(chunk.choices and chunk.choices[0].delta.content) for chunk in chunks) == 7
+        assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "length"
+        usage = chunks[-1].usage
+    else:
+        answer = completion(openai, ASK, stream=False, **{field: 7})
+        assert answer.choices[0].finish_reason == "length"
+        usage = answer.usage
+    assert usage.completion_tokens == 7
+    assert usage.total_tokens == usage.prompt_tokens + 7
+
+
+@BOTH_WAYS
+def test_n_answers_come(openai: Any, *, stream: bool) -> None:
+    choices = completion(openai, ASK, stream=stream, n=3).choices
+    assert [choice.index for choice in choices] == [0, 1, 2]
+    assert all(choice.message.content and choice.finish_reason == "stop" for choice in choices)
+
+
+@BOTH_WAYS
+def test_log_probabilities_are_those_of_the_tokens(openai: Any, *, stream: bool) -> None:
+    choice = completion(openai, ASK, stream=stream, logprobs=True, top_logprobs=2).choices[0]
+    tokens = choice.logprobs.content
+    assert "".join(token.token for token in tokens) == choice.message.content
+    assert all(len(token.top_logprobs) == 2 and token.logprob <= 0 for token in tokens)
+    assert bytes(tokens[0].bytes).decode() == tokens[0].token
+
+
+def test_images_are_accepted(openai: Any) -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}", "detail": "low"}}
+    message = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}
+    assert completion(openai, [message], stream=False).choices[0].message.content

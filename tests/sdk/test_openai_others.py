@@ -1,0 +1,88 @@
+"""`openai` on what is no chat: legacy completions, embeddings, models."""
+
+from math import isclose, sqrt
+from typing import Any
+
+import openai as library
+import pytest
+
+from tests.sdk.clients import KEY
+from tests.sdk.conftest import Site
+from tests.sdk.questions import MODEL, QUESTION
+
+
+def lenient(port: int) -> Any:
+    """A client that believes what it is told.
+
+    A strict one refuses embeddings in base64 before it decodes them, though it asks for them where nobody says
+    otherwise, and the `finish_reason` null that every chunk of a legacy stream but the last has.
+    """
+    return library.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
+
+
+def test_a_legacy_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any, site: Site) -> None:
+    asked: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
+    whole = openai.completions.create(**asked)
+    with lenient(site.port) as client:
+        chunks = list(client.completions.create(**asked, stream=True, stream_options={"include_usage": True}))
+    said = [choice.text for chunk in chunks for choice in chunk.choices if choice.text]
+    assert "".join(said) == whole.choices[0].text
+    assert len(said) == whole.usage.completion_tokens > 10
+    assert chunks[-1].usage == whole.usage
+    assert whole.choices[0].finish_reason == "stop"
+
+
+async def test_an_async_client_completes_too(async_openai: Any) -> None:
+    assert (await async_openai.completions.create(model=MODEL, prompt=QUESTION)).choices[0].text
+
+
+def test_a_legacy_answer_is_bounded_stopped_and_repeated(openai: Any) -> None:
+    answer = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    assert {choice.finish_reason for choice in answer.choices} == {"length"}
+    assert answer.usage.completion_tokens == 12
+    text = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000).choices[0].text
+    word = text.split()[5]
+    stopped = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=1000, stop=word)
+    assert stopped.choices[0].text == text[: text.index(word)]
+
+
+def test_legacy_log_probabilities_are_those_of_the_tokens(openai: Any) -> None:
+    choice = openai.completions.create(model=MODEL, prompt=QUESTION, max_tokens=5, logprobs=2).choices[0]
+    assert "".join(choice.logprobs.tokens) == choice.text
+    assert len(choice.logprobs.token_logprobs) == len(choice.logprobs.top_logprobs) == 5
+
+
+def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -> None:
+    asked = {"model": MODEL, "input": ["One", "Two"]}
+    floats = openai.embeddings.create(**asked, encoding_format="float")
+    with lenient(site.port) as client:
+        decoded = client.embeddings.create(**asked)
+        raw = client.embeddings.create(**asked, encoding_format="base64")
+    assert [len(each.embedding) for each in floats.data] == [1536, 1536]
+    assert isinstance(raw.data[0].embedding, str)
+    for one, other in zip(floats.data, decoded.data, strict=True):
+        assert one.index == other.index
+        assert all(isclose(a, b, abs_tol=1e-6) for a, b in zip(one.embedding, other.embedding, strict=True))
+    assert floats.data[0].embedding != floats.data[1].embedding
+    assert floats.usage.total_tokens == floats.usage.prompt_tokens == 2
+
+
+def test_embeddings_have_the_dimensions_that_were_asked_for(openai: Any) -> None:
+    answer = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
+    vector = answer.data[0].embedding
+    assert len(vector) == 8
+    assert isclose(sqrt(sum(number * number for number in vector)), 1, abs_tol=1e-6)
+
+
+def test_models_are_listed_and_found(openai: Any) -> None:
+    models = list(openai.models.list())
+    assert "sim" in [model.id for model in models]
+    assert openai.models.retrieve("sim").object == "model"
+
+
+def test_a_model_that_is_not_there_is_not_found(openai: Any) -> None:
+    with pytest.raises(library.NotFoundError) as caught:
+        openai.models.retrieve("nobody")
+    assert caught.value.code == "model_not_found"
+    assert caught.value.param == "model"

@@ -1,0 +1,110 @@
+"""What is refused before an answer begins: a wrong field, a wrong key. The client's own exception says which."""
+
+from typing import Any
+
+import anthropic as anthropic_library
+import groq as groq_library
+import ollama as ollama_library
+import openai as openai_library
+import pytest
+
+from tests.sdk.clients import anthropic_client, groq_client, ollama_client, openai_client
+from tests.sdk.conftest import API_KEY, Site
+from tests.sdk.questions import ASK, MODEL, QUESTION
+
+BOTH_WAYS = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+FIELDS = [
+    ("temperature", {"temperature": 3}),
+    ("messages", {"messages": []}),
+    ("max_tokens", {"max_tokens": 0}),
+    ("tool_choice", {"tool_choice": "required"}),
+    ("response_format.json_schema", {"response_format": {"type": "json_schema"}}),
+]
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_openai_names_the_field(openai: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        openai.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+    assert caught.value.param == param
+    assert caught.value.type == "invalid_request_error"
+    assert caught.value.request_id
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(("param", "asked"), FIELDS, ids=[param for param, _ in FIELDS])
+def test_groq_names_the_field(groq: Any, param: str, asked: dict[str, Any], *, stream: bool) -> None:
+    with pytest.raises(groq_library.BadRequestError) as caught:
+        groq.chat.completions.create(**{"model": MODEL, "messages": ASK, "stream": stream, **asked})
+    assert caught.value.body["error"]["param"] == param  # type: ignore[index] # `object` to its class
+
+
+@BOTH_WAYS
+def test_openai_names_the_field_of_a_response(openai: Any, *, stream: bool) -> None:
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        openai.responses.create(model=MODEL, input=QUESTION, max_output_tokens=1, stream=stream)
+    assert caught.value.param == "max_output_tokens"
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        openai.responses.create(model=MODEL, input=QUESTION, previous_response_id="resp_1", stream=stream)
+    assert caught.value.code == "previous_response_not_found"
+
+
+def test_openai_names_the_field_of_an_embedding_and_of_a_completion(openai: Any) -> None:
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        openai.embeddings.create(model=MODEL, input=[])
+    assert caught.value.param == "input"
+    with pytest.raises(openai_library.BadRequestError) as caught:
+        openai.completions.create(model=MODEL, prompt=QUESTION, temperature=3)
+    assert caught.value.param == "temperature"
+
+
+@BOTH_WAYS
+def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
+    with pytest.raises(anthropic_library.BadRequestError) as caught:
+        anthropic.messages.create(model=MODEL, messages=ASK, max_tokens=0, stream=stream)
+    body: Any = caught.value.body
+    assert body["type"] == "error"
+    assert body["error"]["type"] == caught.value.type == "invalid_request_error"
+    assert body["error"]["message"].startswith("max_tokens: ")
+    assert body["request_id"] == caught.value.request_id
+
+
+@BOTH_WAYS
+def test_ollama_says_what_is_wrong(ollama: Any, *, stream: bool) -> None:
+    with pytest.raises(ollama_library.ResponseError, match='time: invalid duration "soon"') as caught:
+        list(ollama.chat(model=MODEL, messages=ASK, keep_alive="soon", stream=stream))
+    assert caught.value.status_code == 400
+
+
+@BOTH_WAYS
+def test_a_wrong_key_is_refused_and_the_right_one_taken(keyed: Site, *, stream: bool) -> None:
+    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+    for connect, refusal in (
+        (openai_client, openai_library.AuthenticationError),
+        (groq_client, groq_library.AuthenticationError),
+    ):
+        with connect(keyed.port, key="wrong") as client, pytest.raises(refusal):
+            client.chat.completions.create(**asked)
+        with connect(keyed.port, key=API_KEY) as client:
+            assert client.chat.completions.create(**asked)
+    asked["max_tokens"] = 5
+    with anthropic_client(keyed.port, key="wrong") as client, pytest.raises(anthropic_library.AuthenticationError):
+        client.messages.create(**asked)
+    with anthropic_client(keyed.port, key=API_KEY) as client:
+        assert client.messages.create(**asked)
+
+
+def test_openai_says_that_the_key_is_wrong(keyed: Site) -> None:
+    with openai_client(keyed.port, key="wrong") as client, pytest.raises(openai_library.AuthenticationError) as caught:
+        client.models.list()
+    assert caught.value.code == "invalid_api_key"
+
+
+@BOTH_WAYS
+def test_ollama_is_refused_with_a_wrong_key(keyed: Site, *, stream: bool) -> None:
+    with ollama_client(keyed.port, key="wrong") as client, pytest.raises(ollama_library.ResponseError) as caught:
+        list(client.chat(model=MODEL, messages=ASK, stream=stream))
+    assert caught.value.status_code == 401
+    with ollama_client(keyed.port, key=API_KEY) as client:
+        assert list(client.chat(model=MODEL, messages=ASK, stream=stream))

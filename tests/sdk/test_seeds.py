@@ -1,0 +1,40 @@
+"""The same seed says the same, whole or as a stream, where what is said is otherwise up to chance."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.sdk.clients import groq_client, ollama_client, openai_client
+from tests.sdk.conftest import Site
+from tests.sdk.questions import ASK, MODEL, QUESTION
+
+SEEDS = range(6)
+
+
+def _chat(client: Any, seed: int, *, stream: bool) -> str:
+    answer = client.chat.completions.create(model=MODEL, messages=ASK, seed=seed, stream=stream)
+    if not stream:
+        return str(answer.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in answer if chunk.choices)
+
+
+def _completion(client: Any, seed: int, *, stream: bool) -> str:
+    return str(client.completions.create(model=MODEL, prompt=QUESTION, max_tokens=100, seed=seed).choices[0].text)
+
+
+def _ollama(client: Any, seed: int, *, stream: bool) -> str:
+    answer = client.chat(model=MODEL, messages=ASK, options={"seed": seed}, stream=stream)
+    return "".join(part.message.content for part in (answer if stream else [answer]))
+
+
+@pytest.mark.parametrize(
+    ("connect", "ask"),
+    [(openai_client, _chat), (openai_client, _completion), (groq_client, _chat), (ollama_client, _ollama)],
+    ids=["openai", "openai-legacy", "groq", "ollama"],
+)
+def test_a_seed_decides_the_answer(varied: Site, connect: Callable[[int], Any], ask: Callable[..., str]) -> None:
+    with connect(varied.port) as client:
+        said = [ask(client, seed, stream=False) for seed in SEEDS]
+        assert [ask(client, seed, stream=True) for seed in SEEDS] == said
+    assert len(set(said)) > 1

@@ -1,0 +1,188 @@
+"""A provider behind Tokenfall that refuses, or that breaks off in the midst: each client raises its own error."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anthropic
+import groq
+import ollama
+import openai
+import pytest
+
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.upstream import Exchange, Upstream, delta, event, scripted
+from tests.sdk.clients import async_client
+from tests.sdk.listening import (
+    Listen,
+    anthropic_messages,
+    ollama_chat,
+    ollama_generate,
+    openai_chat,
+    openai_responses,
+)
+from tests.sdk.questions import ASK, MODEL, QUESTION
+
+CLASSES = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    403: "PermissionDeniedError",
+    404: "NotFoundError",
+    429: "RateLimitError",
+    500: "InternalServerError",
+}
+LIBRARIES: dict[str, Any] = {"openai": openai, "groq": groq, "anthropic": anthropic}
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with scripted() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+def port(upstream: Upstream, serve: Serve) -> int:
+    """Of a server that asks `upstream`, once."""
+    return serve(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0").port
+
+
+def _asking(name: str, client: Any, *, stream: bool) -> Any:
+    asked: Any = {"model": MODEL, "messages": ASK, "stream": stream}
+    if name == "anthropic":
+        return client.messages.create(**asked, max_tokens=5)
+    return client.chat.completions.create(**asked)
+
+
+@pytest.mark.parametrize("name", ["openai", "groq", "anthropic"])
+async def test_the_providers_status_is_the_clients_exception(upstream: Upstream, port: int, name: str) -> None:
+    async with async_client(name, port) as client:
+        for status, expected in CLASSES.items():
+            _refuse(upstream, status)
+            for stream in (False, True):
+                with pytest.raises(getattr(LIBRARIES[name], expected)) as caught:
+                    await _asking(name, client, stream=stream)
+                assert caught.value.status_code == status
+                assert isinstance(caught.value.body, dict)
+                if status == 429:
+                    assert caught.value.response.headers["retry-after"] == "7"
+
+
+async def test_the_providers_status_is_the_clients_exception_for_responses(upstream: Upstream, port: int) -> None:
+    async with async_client("openai", port) as client:
+        for status, expected in CLASSES.items():
+            _refuse(upstream, status)
+            for stream in (False, True):
+                with pytest.raises(getattr(openai, expected)):
+                    await client.responses.create(model=MODEL, input=QUESTION, stream=stream)
+
+
+async def test_ollama_is_told_the_providers_status(upstream: Upstream, port: int) -> None:
+    async with async_client("ollama", port) as client:
+        for status in CLASSES:
+            _refuse(upstream, status)
+            with pytest.raises(ollama.ResponseError) as caught:
+                await client.chat(model=MODEL, messages=ASK)
+            assert caught.value.status_code == status
+            with pytest.raises(ollama.ResponseError) as caught:
+                _ = [part async for part in await client.chat(model=MODEL, messages=ASK, stream=True)]
+            assert caught.value.status_code == status
+
+
+def _refuse(upstream: Upstream, status: int) -> None:
+    async def script(exchange: Exchange) -> None:
+        error = {"message": "No.", "type": "some_error", "param": "temperature", "code": None}
+        body = json.dumps({"error": error}).encode()
+        await exchange.refuse(status, body, headers=b"Content-Type: application/json\r\nRetry-After: 7\r\n")
+
+    upstream.script = script
+
+
+LISTENERS = pytest.mark.parametrize(
+    ("name", "listen", "error"),
+    [
+        ("openai", openai_chat, openai.APIError),
+        ("openai", openai_responses, openai.APIError),
+        ("groq", openai_chat, groq.APIError),
+        ("anthropic", anthropic_messages, anthropic.APIError),
+        ("ollama", ollama_chat, ollama.ResponseError),
+        ("ollama", ollama_generate, ollama.ResponseError),
+    ],
+    ids=["openai", "openai-responses", "groq", "anthropic", "ollama-chat", "ollama-generate"],
+)
+
+
+@LISTENERS
+async def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(
+    upstream: Upstream, port: int, name: str, listen: Listen, error: type[Exception]
+) -> None:
+    async with async_client(name, port) as client:
+        for end in ("reset", "closed", "ended", "said"):
+            heard = asyncio.Event()
+            _break(upstream, end, heard=heard)
+            said: list[str] = []
+            with pytest.raises(error) as caught:
+                await _hear(listen(client), said, heard=heard)
+            assert said == ["Two", " tokens"], end
+            assert "upstream" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["anthropic", "ollama"])
+async def test_nor_where_a_stream_is_made_whole(upstream: Upstream, port: int, name: str) -> None:
+    heard = asyncio.Event()
+    heard.set()
+    async with async_client(name, port) as client:
+        for end in ("reset", "closed", "ended", "said"):
+            _break(upstream, end, heard=heard)
+            if name == "anthropic":
+                with pytest.raises(anthropic.InternalServerError):
+                    await _asking(name, client, stream=False)
+            else:
+                with pytest.raises(ollama.ResponseError) as caught:
+                    await client.chat(model=MODEL, messages=ASK)
+                assert caught.value.status_code == 502
+
+
+async def _hear(texts: AsyncIterator[str], said: list[str], *, heard: asyncio.Event) -> None:
+    """Note all that is said, and that two tokens were."""
+    async for text in texts:
+        said.append(text)
+        if len(said) == 2:
+            heard.set()
+
+
+def _break(upstream: Upstream, end: str, *, heard: asyncio.Event) -> None:
+    """Let answers break off after two tokens: by RST, by FIN, by an end without `[DONE]`, or by an error's event.
+
+    Not before they are `heard`: a RST drops what is still under way.
+    """
+
+    async def script(exchange: Exchange) -> None:
+        say = _spoken if exchange.head.startswith(b"POST /v1/responses ") else delta
+        await exchange.begin()
+        await exchange.say(say("Two"), say(" tokens"))
+        await heard.wait()
+        if end == "reset":
+            exchange.reset()
+        elif end == "closed":
+            exchange.writer.close()
+        else:
+            if end == "said":
+                await exchange.say(event(b'{"error":{"message":"The upstream broke.","type":"server_error"}}'))
+            await exchange.end()
+
+    upstream.script = script
+
+
+def _spoken(text: str) -> bytes:
+    """A token as responses tell it."""
+    document = {
+        "type": "response.output_text.delta",
+        "sequence_number": 0,
+        "item_id": "msg_1",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": text,
+        "logprobs": [],
+    }
+    return event(json.dumps(document).encode())
