@@ -1,0 +1,76 @@
+"""A server as a child process, which a test may kill."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import tokenfall
+from tokenfall.testing.hosts import Address
+
+SOURCES = Path(tokenfall.__file__).parents[1]
+"""Of this package, so that the child runs the very same."""
+
+SPARE_S = 5.0
+"""How long a child may take to end beyond its drain time before it is killed."""
+
+_LAST_WORDS_BYTES = 2_000
+_GREETING_LINES = 5
+
+
+class ProcessHost:
+    """`python -m tokenfall serve` in an empty folder, so that no `.env` is read. Raises OSError when it fails."""
+
+    def __init__(self, texts: dict[str, str], key: str | None, *, host: str, drain_s: float) -> None:
+        self._end: str | None = None
+        self._patience_s = drain_s + SPARE_S
+        self._folder = TemporaryDirectory(prefix="tokenfall-")
+        self._log = Path(self._folder.name, "stderr")
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tokenfall", "serve"],
+                cwd=self._folder.name,
+                env={"PATH": os.defpath, "PYTHONPATH": os.fspath(SOURCES), **texts},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        port = self._port_told()
+        if port is None:
+            self.stop()
+            raise OSError(f"the server did not start: {self._end}")
+        self.address = Address(host, port, key)
+
+    def _port_told(self) -> int | None:
+        """Read the whole greeting, so that the child never writes into a pipe that is gone; None when there is none."""
+        assert self._process.stdout is not None  # noqa: S101 - for the type: it was asked for
+        with self._process.stdout as stdout:
+            lines = [stdout.readline().decode().strip() for _ in range(_GREETING_LINES)]
+        port = lines[0].rpartition(":")[2]
+        return int(port) if port.isdigit() and lines[-1] else None
+
+    def obituary(self) -> str | None:
+        """See `tokenfall.testing.hosts.Host`."""
+        status = self._process.poll()
+        if status is not None and self._end is None:
+            how = f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+            words = self._log.read_bytes()[-_LAST_WORDS_BYTES:].decode("utf-8", "replace").strip()
+            self._end = f"its process has ended: {how}" + (f"; it said:\n{words}" if words else "")
+        return self._end
+
+    @property
+    def pid(self) -> int:
+        """The child's."""
+        return self._process.pid
+
+    def stop(self) -> None:
+        """See `tokenfall.testing.hosts.Host`."""
+        self._process.terminate()  # nothing happens where it has ended
+        try:
+            self._process.wait(self._patience_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.obituary()  # while the folder with its last words is there
+        self._folder.cleanup()

@@ -1,0 +1,340 @@
+"""A server in a thread and one in a process are the same to a test, and leave nothing behind."""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import httpx
+import pytest
+
+from tokenfall.settings import InvalidSetting
+from tokenfall.testing import ControlRefused, ServerGone, TokenfallServer, serve
+from tokenfall.testing.serving import start
+from tokenfall.testing.threads import ThreadHost
+
+ASK = {"model": "sim", "messages": [{"role": "user", "content": "Hello"}]}
+STARTED_S = 1.0
+STOPPED_S = 5.0
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["thread", "process"])
+def running(request: pytest.FixtureRequest) -> Iterator[TokenfallServer]:
+    with serve(process=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: TokenfallServer) -> Iterator[TokenfallServer]:
+    yield running
+    running.reset()
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def read(server: TokenfallServer, sim: str) -> str:
+    return httpx.get(f"{server.url}/stream-sse", headers={"x-sim": sim}).text
+
+
+def test_each_client_has_its_address(server: TokenfallServer) -> None:
+    assert server.url == f"http://127.0.0.1:{server.port}"
+    assert httpx.post(f"{server.openai_url}/chat/completions", json=ASK).json()["object"] == "chat.completion"
+    assert httpx.post(f"{server.groq_url}/openai/v1/chat/completions", json=ASK).json()["x_groq"]
+    asked = {**ASK, "max_tokens": 5}
+    assert httpx.post(f"{server.anthropic_url}/v1/messages", json=asked).json()["type"] == "message"
+    assert httpx.post(f"{server.ollama_url}/api/chat", json={**ASK, "stream": False}).json()["done"]
+
+
+def test_what_is_set_holds_until_the_reset(server: TokenfallServer) -> None:
+    before = server.sim
+    server.set("tokens=2,seed=7")
+    server.set("status=418x1")
+    assert "seed=7" in server.sim
+    assert [httpx.get(f"{server.url}/stream-sse").status_code for _ in range(2)] == [418, 200]
+    server.reset()
+    assert server.sim == before
+
+
+def test_a_reset_counts_refusals_anew(server: TokenfallServer) -> None:
+    for _ in range(2):
+        server.set("status=418x1")
+        assert httpx.get(f"{server.url}/stream-sse").status_code == 418
+        server.reset()
+
+
+def test_a_mistake_is_told_in_the_servers_words(server: TokenfallServer) -> None:
+    with pytest.raises(ControlRefused, match="gap got 'fast', takes a duration"):
+        server.set("gap=fast")
+    with pytest.raises(ControlRefused, match="a gate's name takes"):
+        server.gate("a%20b").open()
+
+
+def test_a_gate_lets_through_what_it_is_told(server: TokenfallServer) -> None:
+    gate = server.gate("door")
+    assert (gate.waiting, gate.passed) == (0, 0)
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read, server, "gap=1ms,tokens=6,gate=door")
+        gate.wait_until_waiting()
+        assert server.streams_in_flight == 1
+        gate.allow(2)
+        gate.wait_until_waiting()
+        assert gate.passed == 2
+        gate.open()
+        assert reading.result().count("data:") == 7
+    server.wait_until_idle()
+    gate.close()
+    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 2 waiting at the gate door; saw 0"):
+        gate.wait_until_waiting(2, within_s=0.02)
+
+
+def test_a_gate_is_forgotten(server: TokenfallServer) -> None:
+    gate = server.gate("door")
+    with pytest.raises(ControlRefused, match="there is no such gate"):
+        gate.forget()
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read, server, "gap=1ms,tokens=1,gate=door")
+        gate.wait_until_waiting()
+        gate.forget()
+        assert reading.result()
+    assert gate.passed == 0
+
+
+def test_a_reset_lets_go_who_waits_at_a_gate(server: TokenfallServer) -> None:
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(read, server, "gap=1ms,tokens=1,gate=door")
+        server.gate("door").wait_until_waiting()
+        server.reset()
+        assert reading.result()
+
+
+def test_the_journal_shows_what_was_asked_without_the_key(server: TokenfallServer) -> None:
+    with pytest.raises(RuntimeError, match="the journal is off"):
+        server.requests()
+    server.journal()
+    httpx.post(f"{server.openai_url}/chat/completions?a=b", json=ASK, headers={"authorization": "Bearer my-secret"})
+    (seen,) = server.wait_for_requests()
+    assert (seen.method, seen.path, seen.query, seen.json()) == ("POST", "/v1/chat/completions", "a=b", ASK)
+    assert "my-secret" not in repr(seen)
+    server.forget_requests()
+    assert server.requests() == []
+    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 1 requests in the journal"):
+        server.wait_for_requests(within_s=0.02)
+    server.journal(on=False)
+    httpx.get(f"{server.url}/stream-sse")
+    with pytest.raises(RuntimeError, match="the journal is off"):
+        server.requests()
+
+
+def test_requests_are_waited_for(server: TokenfallServer) -> None:
+    server.journal()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(server.wait_for_requests, 2)
+        read(server, "tokens=1")
+        read(server, "tokens=1")
+        assert [seen.path for seen in waiting.result()] == ["/stream-sse"] * 2
+
+
+def test_metrics_count_since_the_reset(server: TokenfallServer) -> None:
+    read(server, "tokens=4,gap=1ms")
+    server.reset()
+    assert server.metric("tokenfall_tokens_total") == 0
+    read(server, "tokens=3,gap=1ms")
+    assert server.metric("tokenfall_tokens_total") >= 3
+    assert server.metric("tokenfall_requests_total", route="/stream-sse", status="200") == 1
+    assert server.metric("tokenfall_streams_in_flight") == 0
+    with pytest.raises(KeyError, match="no metric is called tokenfall_nonsense; there are tokenfall_"):
+        server.metric("tokenfall_nonsense")
+
+
+def test_a_reset_ends_conversations(server: TokenfallServer) -> None:
+    asked = {"messages": ASK["messages"], "conversation": "a b/c", "stream": False, "max_tokens": 2}
+    assert httpx.post(f"{server.url}/chat", json=asked).status_code in (200, 400)
+    asked["conversation"] = "mine"
+    assert httpx.post(f"{server.url}/chat", json=asked).status_code == 200
+    server.reset()
+    assert httpx.get(f"{server.url}/conversations").json() == []
+
+
+def test_a_coroutine_waits_in_a_thread(server: TokenfallServer) -> None:
+    async def both() -> int:
+        async with httpx.AsyncClient() as client:
+            asked = asyncio.create_task(client.get(f"{server.url}/stream-sse?gate=door&tokens=1"))
+            await asyncio.to_thread(server.gate("door").wait_until_waiting)
+            server.gate("door").open()
+            return (await asked).status_code
+
+    assert asyncio.run(both()) == 200
+
+
+# What it is made with
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_nothing_leaks_in_from_outside(process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("SIM=seed=1\nAPI_KEY=from-a-file\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIM", "seed=2")
+    monkeypatch.setenv("API_KEY", "from-outside")
+    monkeypatch.setenv("RATE_LIMIT_RPS", "1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with serve(process=process) as server:
+        assert server.sim == "gap=0.001s"
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_settings_arrive_and_controls_show_the_key(process: bool) -> None:
+    settings: Any = {"api_key": ["k1", "k2"], "rate_limit_rps": 3, "cors_origins": None, "sim": "ttft=2ms"}
+    with serve(process=process, **settings) as server:
+        assert server.sim == "gap=0.001s,ttft=0.002s"
+        assert httpx.get(f"{server.url}/history").status_code == 401
+        answered = httpx.get(f"{server.url}/history", headers={"authorization": "Bearer k2"})
+        assert answered.headers["ratelimit-policy"]
+
+
+@pytest.mark.parametrize("sim", ["gap=5ms", "tps=200"])
+def test_a_pace_of_ones_own_is_kept(sim: str) -> None:
+    with serve(sim=sim) as server:
+        assert server.sim == "gap=0.005s"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"sim": "gap=fast"}, "sim: got 'gap=.*', takes"),
+        ({"simm": "gap=1ms"}, "simm: no such setting; there are host, port"),
+        ({"max_tokens": "many"}, "max_tokens: got 'many', takes"),
+        ({"workers": 2, "history_url": "sqlite:///x.db"}, "workers: got 2, takes 1 in a thread"),
+        ({"api_key": f"sha256:{'0' * 64}"}, "api_key: got only digests"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidSetting, match=told), serve(**settings):
+        pass
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_a_port_that_is_taken_is_an_error(process: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"{port}|in use"), serve(process=process, port=port):
+            pass
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_it_starts_and_stops_in_well_under_a_second(process: bool) -> None:
+    with serve(process=process):  # imports and page caches are warm
+        pass
+    began_s = perf_counter()
+    with serve(process=process):
+        pass
+    assert perf_counter() - began_s < STARTED_S
+
+
+# What it leaves behind
+
+
+def process_wide() -> dict[str, object]:
+    return {
+        "thresholds": gc.get_threshold(),
+        "frozen": gc.get_freeze_count(),
+        "limit": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)],
+        "wakeup": signal.set_wakeup_fd(-1),
+        "handlers": (logging.root.handlers[:], logging.getLogger("tokenfall").handlers[:]),
+        "level": logging.getLogger("tokenfall").level,
+    }
+
+
+@pytest.fixture
+def low_limit() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_process_is_left_as_it_was(low_limit: None) -> None:
+    before = process_wide()
+    with serve() as server:
+        assert server.pid is None
+        read(server, "tokens=1")
+        assert process_wide() == before
+    assert process_wide() == before
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_no_thread_socket_or_child_is_left(process: bool) -> None:
+    with serve(process=process) as server:
+        read(server, "tokens=1")
+    before = descriptors(), set(threading.enumerate())
+    for _ in range(3):
+        with serve(process=process) as server:
+            with httpx.stream("GET", f"{server.url}/stream-loop"):
+                pass
+            read(server, "tokens=1")
+    assert (descriptors(), set(threading.enumerate())) == before
+    assert not server.is_running
+    with pytest.raises(ServerGone):
+        server.reset()
+
+
+@pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
+def test_a_stream_that_goes_on_is_cut_at_the_end(process: bool) -> None:
+    with httpx.Client() as client:
+        with serve(process=process) as server:
+            began_s = perf_counter()
+            answer = client.send(client.build_request("GET", f"{server.url}/stream-loop"), stream=True)
+        assert not server.is_running  # though the stream was given its drain time
+        assert perf_counter() - began_s < STOPPED_S
+        assert "shutting_down" in answer.read().decode()
+
+
+def test_a_process_that_was_killed_is_told_at_the_next_use() -> None:
+    with serve(process=True) as server:
+        assert server.pid
+        os.kill(server.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        for call in (server.reset, server.requests, lambda: server.gate("door").waiting):
+            with pytest.raises(ServerGone, match="server is gone: its process has ended: killed by signal 9"):
+                call()
+
+
+def test_a_thread_that_failed_is_told_at_the_next_use() -> None:
+    host = start({}, process=False)
+    assert isinstance(host, ThreadHost)
+    assert host._loop is not None
+    host._loop.call_soon_threadsafe(host._loop.stop)
+    host._thread.join()
+    with pytest.raises(ServerGone, match="its thread failed"):
+        TokenfallServer(host).reset()
+    host.stop()
+
+
+def test_a_server_that_does_not_answer_is_told() -> None:
+    class Elsewhere:
+        """A host whose server is at an address where nobody listens."""
+
+        def __init__(self, of: ThreadHost, port: int) -> None:
+            self.address = of.address._replace(port=port)
+            self.obituary: Callable[[], str | None] = of.obituary
+            self.stop = of.stop
+            self.pid = None
+
+    host = start({}, process=False)
+    assert isinstance(host, ThreadHost)
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        with pytest.raises(ServerGone, match="it does not answer"):
+            TokenfallServer(Elsewhere(host, bound.getsockname()[1])).reset()
+    host.stop()
