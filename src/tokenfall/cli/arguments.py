@@ -9,7 +9,16 @@ from tokenfall.settings import defaults, described, shown
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:
     """The flags that were given. Exits with status 2 and a usage line on a mistake, 0 after --help and --version."""
-    arguments = parser().parse_args(words)
+    return flags_of(read(words))
+
+
+def read(words: Sequence[str]) -> argparse.Namespace:
+    """The command and what was said to it. Exits as `parse`."""
+    return parser().parse_args(words)
+
+
+def flags_of(arguments: argparse.Namespace) -> dict[str, str | None]:
+    """The flags of `serve`."""
     return {name.upper(): value for name, value in vars(arguments).items() if name != "command"}
 
 
@@ -31,7 +40,51 @@ def parser() -> argparse.ArgumentParser:
         if about.flag:
             text = f"{about.help}; {about.kind.takes} [{field.upper()}] (default: {shown(field, values[field])})"
             command.add_argument(flag(field), metavar="VALUE", help=text.replace("%", "%%"))
+    for add in (add_record, add_fit):
+        add(commands)
     return root
+
+
+def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`tokenfall record`."""
+    command = commands.add_parser(
+        "record",
+        help="relay real traffic and keep it",
+        description="Relay requests to a provider as they are, and keep each with its answer and its times in a file, "
+        "secrets removed. The simulator replays it (script=FILE), and `tokenfall fit` learns from it.",
+        allow_abbrev=False,
+    )
+    command.add_argument(
+        "--upstream", required=True, metavar="URL", help="base address: https://api.groq.com/openai/v1"
+    )
+    command.add_argument("--out", required=True, metavar="FILE", help="where exchanges are appended; ends in .jsonl")
+    command.add_argument("--host", default="127.0.0.1", metavar="HOST", help="to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", default=8081, type=_port, metavar="PORT", help="to listen on (default: 8081)")
+    command.add_argument(
+        "--key-env",
+        metavar="NAME",
+        help="the environment's name of the provider's key; without it, clients send their own",
+    )
+
+
+def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """`tokenfall fit`."""
+    command = commands.add_parser(
+        "fit",
+        help="learn a timing profile from a recording",
+        description="Show how fast the recorded streams were, and write it as a profile for the simulator "
+        "(profile=FILE).",
+        allow_abbrev=False,
+    )
+    command.add_argument("recording", metavar="FILE", help="what `tokenfall record` wrote")
+    command.add_argument("--out", metavar="FILE", help="the profile's file; ends in .json")
+
+
+def _port(text: str) -> int:
+    value = int(text) if text.isascii() and text.isdigit() else -1
+    if not 0 <= value <= 65_535:
+        raise argparse.ArgumentTypeError(f"got {text!r}, takes an integer from 0 to 65535")
+    return value
 
 
 def flag(field: str) -> str:

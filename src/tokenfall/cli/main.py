@@ -9,6 +9,8 @@ from tokenfall.cli.lean import without_openssl, without_tls
 from tokenfall.settings import InvalidSetting, Settings, load
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from tokenfall.cli.supervisor import Worker
 
 USAGE_ERROR = 2
@@ -20,9 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     flags: dict[str, str | None] = {}
     if words != ["serve"]:  # argparse and its parser cost 0.8 MiB for good, which a container's command line spares
-        from tokenfall.cli.arguments import parse  # noqa: PLC0415
+        from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415
 
-        flags = parse(words)
+        arguments = read(words)
+        if arguments.command != "serve":
+            return _tool(arguments)
+        flags = flags_of(arguments)
     try:
         settings = load(flags, os.environ, env_file())
     except InvalidSetting as error:
@@ -35,6 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return supervise(settings, _serve)
     return _serve(settings)
+
+
+def _tool(arguments: "Namespace") -> int:
+    """A command that is no server of ours, with what it alone needs."""
+    if arguments.command == "record":
+        from tokenfall.cli.record import record  # noqa: PLC0415
+
+        return record(arguments, {**env_file(), **os.environ})
+    from tokenfall.cli.fit import fit  # noqa: PLC0415
+
+    return fit(arguments)
 
 
 def _serve(settings: Settings, worker: "Worker | None" = None) -> int:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tokenfall.bootstrap import Server
+from tokenfall.bootstrap.loops import loop_factory
 from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.logs import set_up
 from tokenfall.settings import Settings
@@ -31,15 +32,6 @@ def serve(settings: Settings, worker: "Worker | None" = None) -> int:
             return runner.run(_serve(settings, worker, json_logs=as_json))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-
-
-def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    """uvloop's loop where it is installed, else asyncio's own."""
-    try:
-        import uvloop  # noqa: PLC0415 - it does not install everywhere
-    except ImportError:
-        return None
-    return uvloop.Loop
 
 
 async def _serve(settings: Settings, worker: "Worker | None", *, json_logs: bool) -> int:

@@ -1,0 +1,48 @@
+"""`tokenfall fit`: shows how fast recorded streams were, and writes it as a timing profile."""
+
+import sys
+from argparse import Namespace
+
+from tokenfall.engines.fitting import NothingToFit
+from tokenfall.engines.fitting import fit as fitted
+from tokenfall.engines.recordings import InvalidRecording, Recording
+from tokenfall.pacing.empirical import Empirical, encode
+from tokenfall.pacing.profiles import FILE_ENDING
+
+FAILURE = 1
+USAGE_ERROR = 2
+SHOWN = (1, 5, 10, 25, 50, 75, 90, 95, 99)
+"""The percentiles of the table."""
+
+
+def fit(arguments: Namespace) -> int:
+    """Show and write the profile; the exit status."""
+    if arguments.out is not None and not arguments.out.endswith(FILE_ENDING):
+        print(f"tokenfall: --out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}", file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        profile = fitted(Recording.load(arguments.recording))
+        print(table(profile))
+        if arguments.out is not None:
+            with open(arguments.out, "wb") as file:
+                file.write(encode(profile))
+    except InvalidRecording as error:
+        print(f"tokenfall: {error}", file=sys.stderr)
+    except NothingToFit as error:
+        print(f"tokenfall: {arguments.recording} cannot be fitted: {error}", file=sys.stderr)
+    except OSError as error:
+        print(f"tokenfall: {error.filename}: {error.strerror}", file=sys.stderr)
+    else:
+        if arguments.out is not None:
+            print(f"written; use it as profile={arguments.out}")
+        return 0
+    return FAILURE
+
+
+def table(profile: Empirical) -> str:
+    """The percentiles in milliseconds."""
+    lines = ["ms" + " " * 6 + f"{'n':>8}" + "".join(f"{f'p{each}':>9}" for each in SHOWN)]
+    for name, measured in (("ttft", profile.ttft), ("gap", profile.gap)):
+        cells = "".join(f"{measured.at(each / 100) * 1000:9.1f}" for each in SHOWN)
+        lines.append(f"{name:<8}{measured.count:>8}{cells}")
+    return "\n".join(lines)
