@@ -1,7 +1,17 @@
 """Every measurement, in the order in which it is taken and reported."""
 
 from benchmarks.bench import Measurement
-from benchmarks.rows import api_data, box, chat_relay, endless_streams, first_byte, provider_frames, rest, start
+from benchmarks.rows import (
+    api_data,
+    box,
+    chat_relay,
+    endless_streams,
+    first_byte,
+    provider_frames,
+    rest,
+    schedule_error,
+    start,
+)
 
 MEASUREMENTS: tuple[Measurement, ...] = (
     box.MEASUREMENT,
@@ -10,6 +20,7 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     endless_streams.MEMORY,
     rest.MEASUREMENT,
     endless_streams.LATENESS,
+    *schedule_error.MEASUREMENTS,
     provider_frames.MEASUREMENT,
     api_data.MEASUREMENT,
     chat_relay.MEASUREMENT,

@@ -109,6 +109,12 @@ def shutting_down() -> ShuttingDown:
     return ShuttingDown("the server is shutting down", retry_after_s=5.0)
 
 
+class SimulatedFailure(TokenfallError):
+    """An error that the simulator was told to answer with; `status` says with which."""
+
+    code = "simulated_failure"
+
+
 class UpstreamError(TokenfallError):
     """The base of all failures of the model's provider."""
 

@@ -56,6 +56,24 @@ class Clock(Protocol):
         ...
 
 
+class Hold(Protocol):
+    """A place where a stream waits for something other than time."""
+
+    def passes(self, resume: Callable[[], None]) -> bool:
+        """Whether to go on now; if not, `resume` is called once when it is worth asking again."""
+        ...
+
+    def forget(self, resume: Callable[[], None]) -> None:
+        """Who waited waits no more."""
+        ...
+
+
+class Sever(Struct, frozen=True):
+    """Break the connection here: by RST, or by FIN with the body's end missing."""
+
+    how: Literal["reset", "close"]
+
+
 Hear = Callable[[Delta], Awaitable[None] | None]
 """Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
 the listener is full. What comes in the meantime all the same is not lost, but held."""

@@ -1,7 +1,7 @@
 """All settings, once: flags, environment names, help and `docs/settings.md` derive from the fields of `Settings`.
 
 A field `rate_limit_rps` is the flag `--rate-limit-rps` and the environment's `RATE_LIMIT_RPS`. Flag before
-environment before `.env` before default. Only `bootstrap` and `cli` read settings.
+environment before `.env` before default. Only `bootstrap`, `cli` and `testing` read settings.
 """
 
 from collections.abc import Callable, Mapping
@@ -281,6 +281,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             "default of the simulator, in its grammar; /stream-loop keeps 200ms unless this is set",
         ),
     ] = DEFAULT_SIM
+    sim_files: Annotated[
+        str, setting(TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
+    ] = "."
     log_level: Annotated[
         str, setting(_one_of("debug", "info", "warning", "error"), "least severe log line written")
     ] = "info"

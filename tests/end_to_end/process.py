@@ -20,6 +20,8 @@ class ServerProcess:
     """Started on a free port in an empty folder, so that neither an environment nor a `.env` leaks in."""
 
     def __init__(self, folder: Path, *, environment: dict[str, str], descriptors: int | None = None) -> None:
+        self.may_complain = False
+        """Whether a line of level error in its log is what the test is about."""
         self.expected_status = 0
         """How it is to end; a test that ends it otherwise says so."""
         command = [sys.executable, "-m", "tokenfall", "serve"]

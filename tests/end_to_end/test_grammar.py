@@ -81,7 +81,7 @@ async def test_the_nearer_place_wins(serve: Serve) -> None:
         ("tokens=9..3", "tokens"),
         ("tokens=1000001", "tokens"),
         ("seed=x", "seed"),
-        ("speed=3", "speed"),
+        ("spede=3", "spede"),
         ("gap=1ms,tps=5", "tps"),
     ],
 )

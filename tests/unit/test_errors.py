@@ -17,6 +17,7 @@ CODES = {
     "IdempotencyMismatch": "idempotency_mismatch",
     "RateLimited": "rate_limited",
     "ShuttingDown": "shutting_down",
+    "SimulatedFailure": "simulated_failure",
     "UpstreamError": "upstream_error",
     "UpstreamUnreachable": "upstream_unreachable",
     "UpstreamFailed": "upstream_failed",

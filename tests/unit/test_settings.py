@@ -117,7 +117,7 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("api_key", "sha256:"),
         ("api_key", "\udcff"),
         ("sim", "gap=fast"),
-        ("sim", "speed=3"),
+        ("sim", "spede=3"),
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("history_url", "mongodb://a"),

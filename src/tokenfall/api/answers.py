@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import islice
 
 import msgspec
 
-from tokenfall.edge.response import chunk
+from tokenfall.edge.response import Item, chunk
 from tokenfall.engines.planning import Part, Plan, Planned
 from tokenfall.events import Finished
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.pacing.course import Course
+from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
 from tokenfall.wire.lines import one_line
 
 _encode = msgspec.json.encode
@@ -23,34 +23,62 @@ def _fragment(token: str) -> bytes:
 
 
 def frames(
-    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing]
-) -> Callable[[bool], Iterator[bytes]]:
-    """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end."""
+    plan: Plan,
+    encoder: Encoder,
+    *,
+    finished: Finished,
+    timing: Callable[[], Timing],
+    course: Course | None = None,
+    broken: bytes = b"",
+) -> Callable[[bool], Iterator[Item]]:
+    """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end.
 
-    def plain() -> Iterator[bytes]:
-        pending = b""
-        for number, choice in enumerate(plan.choices):
-            for section, part in _sections(choice, number):
-                pending += encoder.open(section)
-                affixes = encoder.affixes()
-                if affixes is None:
-                    for token in part.tokens:
-                        frame = pending + encoder.token(token)
-                        pending = b""
-                        if frame:
-                            yield frame
-                else:
-                    before, after = affixes
-                    for token in part.tokens:
-                        yield b"%b%b%b%b" % (pending, before, _fragment(token), after)
-                        pending = b""
-            pending += encoder.finish(number, choice.reason)
-        yield pending + encoder.end(finished, timing())
+    With a `course` what happens to the stream is put between them; `broken` is the dialect's last word on an error.
+    """
 
-    def coded(chunked: bool) -> Iterator[bytes]:
-        return map(chunk, plain()) if chunked else plain()
+    def coded(chunked: bool) -> Iterator[Item]:
+        plain = _plain(plan, encoder, finished=finished, timing=timing, course=course)
+        code = chunk if chunked else bytes
+        if course is None:
+            return map(chunk, plain) if chunked else plain
+        return course.items(plain, tokens=plan.usage.completion_tokens, broken=broken, coded=code)
 
     return coded
+
+
+def _plain(
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], course: Course | None
+) -> Iterator[bytes]:
+    pending, said = b"", 0
+    for number, choice in enumerate(plan.choices):
+        for section, part in _sections(choice, number):
+            pending += encoder.open(section)
+            affixes = encoder.affixes()
+            tokens = part.tokens if course is None else _spoken(course, part, first=said)
+            said += len(part.tokens)
+            if affixes is None:
+                for token in tokens:
+                    frame = pending + encoder.token(token)
+                    pending = b""
+                    if frame or course is not None:  # a course counts what the dialect leaves unsaid
+                        yield frame
+            else:
+                before, after = affixes
+                for token in tokens:
+                    yield b"%b%b%b%b" % (pending, before, _fragment(token), after)
+                    pending = b""
+        pending += encoder.finish(number, choice.reason)
+    yield pending + encoder.end(finished, timing())
+
+
+def _spoken(course: Course, part: Part, *, first: int) -> Iterator[str]:
+    """A part's tokens as they are said on this course; a call's arguments stay what they are.
+
+    `first` is the number of the first of them in the stream.
+    """
+    if part.call is not None:
+        return iter(part.tokens)
+    return (course.spoken(number, token) for number, token in enumerate(part.tokens, first))
 
 
 def _sections(choice: Planned, number: int) -> Iterator[tuple[Section, Part]]:
@@ -63,13 +91,9 @@ def _sections(choice: Planned, number: int) -> Iterator[tuple[Section, Part]]:
             yield Section("thought" if part.thought else "text", choice=number), part
 
 
-def whole(plan: Plan, dialect: Dialect, *, asked: Asked, identity: Identity, finished: Finished) -> tuple[bytes, float]:
-    """The whole answer, and how many seconds it takes."""
-    gaps = list(islice(plan.gaps, plan.usage.completion_tokens + 1))
-    timing = Timing(total_s=sum(gaps), first_token_s=gaps[0])
-    choices = [_choice(choice) for choice in plan.choices]
-    answer = Answer(identity=identity, choices=choices, finished=finished, timing=timing)
-    return dialect.whole(asked, answer), timing.total_s
+def choices_of(plan: Plan) -> list[Choice]:
+    """The planned answers as wholes."""
+    return [_choice(choice) for choice in plan.choices]
 
 
 def _choice(choice: Planned) -> Choice:

@@ -13,6 +13,7 @@ from tokenfall.api import problems
 from tokenfall.api.access import AccessLog
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.journal import Journal
 from tokenfall.api.routing import Refuse, Route, Router
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.application import Outcome
@@ -35,6 +36,7 @@ class App:
         self.draining = False
         self.throttle: Throttle | None = None
         self.loopback_only: LoopbackOnly | None = None
+        self.journal: Journal | None = None
         self._router = router
         self._keys = keys
         self._cors = cors
@@ -52,6 +54,8 @@ class App:
         if route is None:
             return self._no_route(request, methods)
         request.route = route.path
+        if route.journaled and self.journal is not None and self.journal.is_on:
+            self.journal.note(request)
         try:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()

@@ -1,7 +1,7 @@
 """The chat's routes: `POST /chat`, turns under way, `/history` and `/conversations`."""
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
 
@@ -27,17 +27,23 @@ _log = logging.getLogger(__name__)
 
 
 class ChatRoutes:
-    """The handlers. `keys` tells whose conversations a request may see."""
+    """The handlers. `keys` tells whose conversations a request may see.
 
-    def __init__(self, chat: Chat, keys: Keys) -> None:
+    `refuse` raises what the simulator was told to answer in place of a turn, for a request and the model it names.
+    """
+
+    def __init__(self, chat: Chat, keys: Keys, *, refuse: Callable[[Request, str | None], None] | None = None) -> None:
         self._chat = chat
         self._keys = keys
+        self._refuse = refuse
 
     async def chat(self, request: Request) -> Response | LiveStream:
         """`POST /chat`."""
         body = plain.decode_chat(request.body)
         simulation = request.header(b"x-sim") or ""
         parse(simulation)
+        if self._refuse is not None:
+            self._refuse(request, body.model)
         conversation = Conversation(self._keys.owner(request), body.conversation)
         answer = await self._chat.begin(
             Question(

@@ -10,7 +10,7 @@ from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 
 WEB = path.join(path.dirname(path.dirname(__file__)), "web")
-_TYPES = {
+TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -33,7 +33,7 @@ class Page:
     """The handlers of the page and its assets."""
 
     def __init__(self) -> None:
-        assets = {f"/web/{name}": name for name in sorted(listdir(WEB)) if path.splitext(name)[1] in _TYPES}
+        assets = {f"/web/{name}": name for name in sorted(listdir(WEB)) if path.splitext(name)[1] in TYPES}
         self.files = {"/web": "index.html"} | assets
         """Each path that is served, with the name of its file."""
         self._kept: dict[str, tuple[str, Response]] = {}
@@ -50,7 +50,7 @@ class Page:
                 body = file.read()
             tag = f'"{sha256(body).hexdigest()[:20]}"'
             headers = (*_HEADERS, ("etag", tag))
-            self._kept[name] = (tag, Response(200, body, content_type=_TYPES[path.splitext(name)[1]], headers=headers))
+            self._kept[name] = (tag, Response(200, body, content_type=TYPES[path.splitext(name)[1]], headers=headers))
         tag, response = self._kept[name]
         if tag in (request.header(b"if-none-match") or ""):
             return Response(304, headers=(*_HEADERS, ("etag", tag)))

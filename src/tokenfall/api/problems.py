@@ -1,13 +1,12 @@
 """Errors as RFC 9457 problem documents. The one place where a code becomes a status."""
 
-from http import HTTPStatus
 from math import ceil
 
 import msgspec
 
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.errors import TokenfallError
+from tokenfall.edge.response import Response, phrase
+from tokenfall.errors import SimulatedFailure, TokenfallError
 from tokenfall.wire.dialect import Fault
 
 CONTENT_TYPE = "application/problem+json"
@@ -26,6 +25,7 @@ STATUS_OF_CODE = {
     "store_unavailable": 503,
     "turn_lost": 503,
     "internal_error": 500,
+    "simulated_failure": 500,
     "upstream_error": 502,
     "upstream_unreachable": 502,
     "upstream_failed": 502,
@@ -66,7 +66,7 @@ def problem(request: Request, fault: Fault, *, headers: tuple[tuple[str, str], .
     """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
     document: dict[str, str | int] = {
         "type": "about:blank",
-        "title": HTTPStatus(fault.status).phrase,
+        "title": phrase(fault.status),
         "status": fault.status,
         "detail": fault.message,
         "code": fault.code,
@@ -107,7 +107,7 @@ def of_error(request: Request, error: Exception, *, as_provider: bool = False) -
     if not isinstance(error, TokenfallError):
         return Fault(status=500, code="internal_error", message=INTERNAL, request_id=request.id)
     return Fault(
-        status=(as_provider and error.status) or STATUS_OF_CODE[error.code],
+        status=((as_provider or isinstance(error, SimulatedFailure)) and error.status) or STATUS_OF_CODE[error.code],
         code=error.code,
         message=error.message,
         param=error.param,

@@ -5,24 +5,21 @@ It knows dialects by the shape that `tokenfall.wire.dialect` gives them, and non
 
 import logging
 from collections.abc import Callable, Coroutine
-from itertools import chain
 from os import urandom
 from time import time
 from typing import Any, Protocol
 
 from tokenfall.api import problems
-from tokenfall.api.answers import frames, whole
+from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead, header_lines
 from tokenfall.engines.planning import prompt_tokens
-from tokenfall.engines.simulated import SimulatedEngine, is_simulated
+from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
-from tokenfall.events import Finished
-from tokenfall.messages import ChatRequest
 from tokenfall.pacing.grammar import parse
-from tokenfall.ports import Clock
-from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity, Timing
+from tokenfall.ports import Sever
+from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
 
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
@@ -54,32 +51,31 @@ class Provider:
     def __init__(
         self,
         dialect: Dialect,
-        simulated: SimulatedEngine,
+        simulating: Simulating,
         *,
-        clock: Clock,
         relay: Relay | None,
         throttle: Throttle | None,
     ) -> None:
         self._dialect = dialect
-        self._simulated = simulated
-        self._clock = clock
+        self._simulating = simulating
         self._relay = relay
         self._throttle = throttle
         self._head = StreamHead(dialect.stream_type)
         self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
 
-    def __call__(self, request: Request) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream]:
+    def __call__(self, request: Request) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream | Sever]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay
         asked = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
         instant = self._dialect.instant(asked, Identity("", time(), asked.request.model))
         if instant is not None:
+            parse(request.header(b"x-sim") or "")
             return Response(200, instant, content_type=JSON, headers=_UNCACHED)
         if relay is None:
-            return self._answer(request, asked)
+            return self._simulating.answer(request, asked)
         if is_simulated(asked.request.model):
-            return self._answer(request, self._dialect.decode(request.body))
+            return self._simulating.answer(request, self._dialect.decode(request.body))
         return self._relayed(request, asked, relay=relay)
 
     def refuse(self, request: Request, fault: Fault) -> Response:
@@ -87,33 +83,6 @@ class Provider:
         name_twice(request)
         headers = (*_UNCACHED, *problems.headers_of(fault))
         return Response(fault.status, self._dialect.error(fault), content_type=JSON, headers=headers)
-
-    # Simulated
-
-    def _answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response]:
-        header = request.header(b"x-sim")
-        number = urandom(12).hex()
-        planned = self._simulated.plan(_told(asked.request, header), call_ids=f"call_{number}")
-        identity = Identity(number, time(), asked.request.model, planned.usage.prompt_tokens)
-        choice = planned.choices[0]
-        finished = Finished(choice.reason, asked.request.model, planned.usage, choice.stop)
-        if not asked.stream:
-            body, takes_s = whole(planned, self._dialect, asked=asked, identity=identity, finished=finished)
-            return self._later(body, request.started_s + takes_s)
-        started_s, now = request.started_s, self._clock.now
-        first_s = next(planned.gaps)
-        encoder = self._dialect.encoder(asked, identity)
-        return PacedStream(
-            self._head,
-            frames(planned, encoder, finished=finished, timing=lambda: Timing(now() - started_s, first_s)),
-            gaps=chain((first_s,), planned.gaps),
-            comment=self._dialect.comment,
-            farewell=self._farewell,
-        )
-
-    async def _later(self, body: bytes, due_s: float) -> Response:
-        await self._clock.sleep_until(due_s)
-        return Response(200, body, content_type=JSON, headers=_UNCACHED)
 
     # Relayed
 
@@ -140,16 +109,6 @@ class Provider:
 
 
 _NOBODY = Request("-", b"-", headers={}, http_minor=1)
-
-
-def _told(request: ChatRequest, header: str | None) -> ChatRequest:
-    """The request with the grammar of its X-Sim header. Raises `InvalidRequest`."""
-    if not header:
-        return request
-    parse(header)
-    from msgspec.structs import replace  # noqa: PLC0415 - few send the header
-
-    return replace(request, simulation=header)
 
 
 def name_twice(request: Request) -> None:

@@ -1,17 +1,20 @@
 """Every route, on one screen."""
 
 from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.control import ControlRoutes
 from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.page import Page
 from tokenfall.api.probes import Probes
 from tokenfall.api.routing import Handler, Route
 from tokenfall.api.simulator import DataDocument, PlainStream
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
 
 
 def chat_routes(chat: ChatRoutes) -> list[Route]:
     """What reaches a model or a conversation: keyed and limited."""
     return [
-        Route(method="POST", path="/chat", handler=chat.chat, limited=True),
+        Route(method="POST", path="/chat", handler=chat.chat, limited=True, journaled=True),
         Route(method="GET", path="/history", handler=chat.history, limited=True),
         Route(method="DELETE", path="/history", handler=chat.clear, limited=True),
         Route(method="GET", path="/chat/turns/{turn}", handler=chat.resume, limited=True),
@@ -25,10 +28,25 @@ def chat_routes(chat: ChatRoutes) -> list[Route]:
 def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
     """What load tests call: keyed, but never limited."""
     return [
-        Route(method="GET", path="/stream-sse", handler=sse),
-        Route(method="GET", path="/stream-ndjson", handler=ndjson),
-        Route(method="GET", path="/stream-loop", handler=loop),
-        Route(method="GET", path="/api/data", handler=data, quiet=True),
+        Route(method="GET", path="/stream-sse", handler=sse, journaled=True),
+        Route(method="GET", path="/stream-ndjson", handler=ndjson, journaled=True),
+        Route(method="GET", path="/stream-loop", handler=loop, journaled=True),
+        Route(method="GET", path="/api/data", handler=data, quiet=True, journaled=True),
+    ]
+
+
+def control_routes(control: ControlRoutes) -> list[Route]:
+    """The simulator's controls: keyed."""
+    return [
+        Route(method="GET", path="/sim", handler=control.show),
+        Route(method="PATCH", path="/sim", handler=control.change),
+        Route(method="DELETE", path="/sim", handler=control.reset),
+        Route(method="GET", path="/sim/requests", handler=control.requests),
+        Route(method="DELETE", path="/sim/requests", handler=control.forget_requests),
+        Route(method="GET", path="/sim/gates", handler=control.gates),
+        Route(method="GET", path="/sim/gates/{gate}", handler=control.gate),
+        Route(method="PATCH", path="/sim/gates/{gate}", handler=control.move_gate),
+        Route(method="DELETE", path="/sim/gates/{gate}", handler=control.drop_gate),
     ]
 
 
@@ -62,7 +80,7 @@ PROVIDERS = (
 def provider_routes(handlers: OnDemand) -> list[Route]:
     """The providers' own paths: keyed; what is relayed is limited by its handler."""
     return [
-        Route(method=method, path=path, handler=handlers.handler(name), refuse=handlers.refuse(name))
+        Route(method=method, path=path, handler=handlers.handler(name), refuse=handlers.refuse(name), journaled=True)
         for method, path, name in PROVIDERS
     ]
 
@@ -82,6 +100,22 @@ def page_routes(page: Page) -> list[Route]:
     """The chat page."""
     files = [Route(method="GET", path=path, handler=page.serve, keyed=False) for path in page.files]
     return [Route(method="GET", path="/", handler=page.lead, keyed=False), *files]
+
+
+def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
+    """All of `routes`, and the one that describes them and itself: written at the first request, then kept."""
+    kept: list[Response] = []
+
+    def describe(_: Request) -> Response:
+        if not kept:
+            from tokenfall.api.openapi import encoded  # noqa: PLC0415 - few ask, and it is a megabyte
+
+            body = encoded(everything, keyed=keyed, relays=relays)
+            kept.append(Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),)))
+        return kept[0]
+
+    everything = [*routes, Route(method="GET", path="/openapi.json", handler=describe, keyed=False)]
+    return everything
 
 
 def _open(path: str, handler: Handler) -> Route:

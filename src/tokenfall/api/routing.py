@@ -19,6 +19,7 @@ class Route(Struct, frozen=True, kw_only=True):
     A parameter is one segment; with dots, `{model...}`, it may have slashes in it.
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
+    `journaled`: kept by the simulator's journal, if that is on.
     `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
@@ -31,6 +32,7 @@ class Route(Struct, frozen=True, kw_only=True):
     open_while_draining: bool = False
     quiet: bool = False
     refuse: Refuse | None = None
+    journaled: bool = False
 
 
 class Router:

@@ -4,34 +4,110 @@ Their frames are cut once, when the server starts; a request costs two iterators
 """
 
 from collections.abc import Callable, Coroutine, Iterator
-from itertools import chain, islice, repeat
+from itertools import chain, cycle, islice, repeat
 from random import Random
-from typing import Any
+from sys import maxsize
+from typing import Any, NamedTuple
 
 import msgspec
 
+from tokenfall.api.guard import Keys
+from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, CutFrames, PacedStream, Response, StreamHead
-from tokenfall.engines.planning import GAP
+from tokenfall.edge.response import Answer, CutFrames, Item, PacedStream, Response, StreamHead, chunk
+from tokenfall.engines.library import Library
+from tokenfall.engines.planning import GAP, happening
 from tokenfall.engines.prose import PARAGRAPH, WORDS
-from tokenfall.errors import shutting_down
-from tokenfall.pacing.grammar import Simulation, from_pairs, parse
+from tokenfall.engines.simulated import SimulatedEngine, is_simulated
+from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
+from tokenfall.messages import ChatRequest
+from tokenfall.pacing.course import Course
+from tokenfall.pacing.grammar import Simulation, Spread, from_pairs, parse
+from tokenfall.pacing.stage import DEFAULTS, Stage
 from tokenfall.pacing.timing import answer_length, draw, schedule
 from tokenfall.ports import Clock
 from tokenfall.wire import ndjson, plain, sse
 
-_DOCUMENTS = [plain.token_document(f"{word} ") for word in WORDS]
+LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
+"""`/stream-loop` without a word from anybody."""
+
 _END = plain.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
+_BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as was asked for")
+
+
+class Words(NamedTuple):
+    """A format's heartbeat, b"" for none, its last word when the server drains, and the one on an error."""
+
+    comment: bytes
+    farewell: bytes
+    broken: bytes
+
+
+_SSE = Words(sse.PING, plain.error_frame(*_SHUTTING_DOWN), plain.error_frame(*_BROKEN))
+
+
+class Shared:
+    """What all plain routes share with the rest of the simulator."""
+
+    def __init__(self, stage: Stage, refusals: Refusals, *, keys: Keys, library: Library) -> None:
+        self.stage = stage
+        self._library = library
+        self.leave = stage.house.leave
+        self._refusals = refusals
+        self._keys = keys
+
+    def with_files(self, said: Simulation, *, under: Simulation) -> Simulation:
+        """What was said, over what its profile says, over `under`. Raises `InvalidRequest`."""
+        if said.script is not None:
+            raise InvalidRequest("simulator: script answers chats; it has no word for a plain stream", param="script")
+        profile = self._library.profile(said.profile or "")
+        if not isinstance(profile, Simulation):
+            raise InvalidRequest(
+                "simulator: a measured profile times chats; plain streams take a named one", param="profile"
+            )
+        return under.overlay(profile).overlay(said)
+
+    def refuse(self, request: Request, simulation: Simulation) -> None:
+        """Raises what the grammar asks for in place of an answer."""
+        owner = self._keys.owner(request)
+        self._refusals.check(simulation, owner)
+        if simulation.limit is not None:
+            _, refused = self._refusals.spend(simulation.limit, owner, tokens=1)
+            if refused is not None:
+                raise refused
+
+
+class ChatRefusals:
+    """What `/chat` is refused by the grammar. `default_model` answers where none is named."""
+
+    def __init__(self, shared: Shared, engine: SimulatedEngine, *, default_model: str, relays: bool) -> None:
+        self._shared = shared
+        self._engine = engine
+        self._default_model = default_model
+        self._relays = relays
+
+    def __call__(self, request: Request, model: str | None) -> None:
+        """Raises what the grammar asks for in place of a turn of `model`, if that is simulated; a turn is one token."""
+        named = model or self._default_model
+        if self._relays and not is_simulated(named):
+            return
+        header = request.header(b"x-sim") or ""
+        asked_for = ChatRequest(messages=(), model=named, max_tokens=0, simulation=header)
+        simulation = self._engine.said(asked_for)
+        if simulation.status or simulation.limit:
+            self._shared.refuse(request, simulation)
 
 
 class Passage:
-    """A text's frames, repeated without end, and the frames that end a stream of it."""
+    """A text's frames, repeated without end, and the frame that ends a stream of it: `frame_of` makes a word's."""
 
-    def __init__(self, words: list[bytes], end: bytes) -> None:
-        self._words = CutFrames(words)
+    def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
+        self._frame_of = frame_of
+        self._end_frame = end
+        self._words = CutFrames(map(frame_of, WORDS))
         self._end = CutFrames([end] if end else [])
-        self.length = len(words)
+        self.length = len(WORDS)
 
     def frames(self, count: int | None) -> Callable[[bool], Iterator[bytes]]:
         """The first `count` words and the end, or words without end for None."""
@@ -42,47 +118,90 @@ class Passage:
 
         return coded
 
+    def enacted(self, words: Iterator[str], course: Course) -> Iterator[bytes]:
+        """The frames of `words` as they are said on a course, and the end, b"" for none."""
+        for number, word in enumerate(words):
+            yield self._frame_of(course.spoken(number, word))
+        yield self._end_frame
+
 
 class PlainStream:
-    """One of the three streams. `endless`: until the client leaves, unless `tokens` is asked for."""
+    """One of the three streams. `endless`: until the client leaves, unless `tokens` is asked for.
+
+    `under` is what holds below what the operator says.
+    """
 
     def __init__(
         self,
         passage: Passage,
         head: StreamHead,
         *,
-        defaults: Simulation,
-        endless: bool,
-        comment: bytes,
-        farewell: bytes,
+        shared: Shared,
+        under: Simulation = DEFAULTS,
+        endless: bool = False,
+        words: Words,
     ) -> None:
         self._passage = passage
         self._head = head
-        self._defaults = defaults
+        self._shared = shared
+        self._under = under
         self._endless = endless
-        self._comment = comment
-        self._farewell = farewell
+        self._said: Simulation | None = None
+        self._defaults = under
+        self._words = words
 
     def __call__(self, request: Request) -> PacedStream:
-        """The handler. Raises `InvalidRequest`."""
-        plan = asked(request, self._defaults)
-        random = dice(plan)
-        endless = self._endless and plan.tokens is None
-        count = answer_length(plan.tokens, random) if plan.tokens else None if endless else self._passage.length
+        """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
+        stage = self._shared.stage
+        if stage.said is not self._said:
+            self._said = stage.said
+            self._defaults = self._under.overlay(stage.said)
+        of = asked(request, self._defaults)
+        if of.profile or of.script:
+            of = self._shared.with_files(asked(request, stage.said), under=self._under)
+        endless = self._endless and of.tokens is None
+        if of.status or of.limit or of.fault or of.gate or of.load or of.text == "words":
+            return self._enacted(request, of, endless=endless)
+        random = dice(of)
+        count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
+        gaps = schedule(of.ttft, of.gap or GAP, random=random)
+        stream = self._stream(self._passage.frames(count), gaps, endless=endless)
+        stage.house.enter()
+        stream.ended = self._shared.leave
+        return stream
+
+    def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
+        words = self._words
         return PacedStream(
-            self._head,
-            self._passage.frames(count),
-            gaps=schedule(plan.ttft, plan.gap or GAP, random=random),
-            endless=endless,
-            comment=self._comment,
-            farewell=self._farewell,
+            self._head, frames, gaps=gaps, endless=endless, comment=words.comment, farewell=words.farewell
         )
+
+    def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
+        """A stream to which something may happen."""
+        shared = self._shared
+        shared.refuse(request, of)
+        random = Random(of.seed)  # noqa: S311 - a simulation's dice, not a secret's
+        count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
+        faults = happening(of, random)
+        course = shared.stage.course(of, faults) or Course(faults, ticket=shared.stage.house.ticket(None))
+        spoken = (random.choice(WORDS) for _ in repeat(None)) if of.text == "words" else cycle(WORDS)
+        plain = self._passage.enacted(islice(spoken, count), course)
+        tokens = maxsize if count is None else count
+        broken = self._words.broken
+
+        def frames(chunked: bool) -> Iterator[Item]:
+            return course.items(plain, tokens=tokens, broken=broken, coded=chunk if chunked else bytes)
+
+        gaps = shared.stage.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
+        stream = self._stream(frames, course.gaps(gaps), endless=endless)
+        stream.ended = course.ticket.leave
+        return stream
 
 
 class DataDocument:
     """`GET /api/data`: one JSON document, at once or after the time to first token that was asked for."""
 
-    def __init__(self, defaults: Simulation, clock: Clock) -> None:
+    def __init__(self, shared: Shared, clock: Clock) -> None:
         payload = [
             {"content": text, "finish": text.startswith("Third")}
             for text in ("First item", "Second item", "Third item")
@@ -94,12 +213,14 @@ class DataDocument:
             "payload": payload,
         }
         self._response = Response(200, msgspec.json.encode(document), content_type="application/json")
-        self._defaults = defaults
+        self._shared = shared
         self._clock = clock
 
     def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        """The handler. Raises `InvalidRequest`."""
-        plan = asked(request, self._defaults)
+        """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
+        plan = asked(request, self._shared.stage.said)
+        if plan.status or plan.limit:
+            self._shared.refuse(request, plan)
         if plan.ttft is None:
             return self._response
         wait_s = draw(plan.ttft, Random(plan.seed))  # noqa: S311 - a simulation's dice, not a secret's
@@ -126,25 +247,22 @@ def dice(plan: Simulation) -> Random | None:
     return None
 
 
-def sse_stream(defaults: Simulation) -> PlainStream:
+def sse_stream(shared: Shared) -> PlainStream:
     """`/stream-sse`."""
-    passage = Passage([sse.frame(document) for document in _DOCUMENTS], sse.frame(_END))
-    farewell = plain.error_frame(*_SHUTTING_DOWN)
-    head = StreamHead(sse.CONTENT_TYPE)
-    return PlainStream(passage, head, defaults=defaults, endless=False, comment=sse.PING, farewell=farewell)
+    passage = Passage(lambda word: sse.frame(plain.token_document(f"{word} ")), sse.frame(_END))
+    return PlainStream(passage, StreamHead(sse.CONTENT_TYPE), shared=shared, words=_SSE)
 
 
-def ndjson_stream(defaults: Simulation) -> PlainStream:
+def ndjson_stream(shared: Shared) -> PlainStream:
     """`/stream-ndjson`."""
-    passage = Passage([ndjson.frame(document) for document in _DOCUMENTS], ndjson.frame(_END))
-    farewell = plain.error_line(*_SHUTTING_DOWN)
-    head = StreamHead(ndjson.CONTENT_TYPE)
-    return PlainStream(passage, head, defaults=defaults, endless=False, comment=b"", farewell=farewell)
+    passage = Passage(lambda word: ndjson.frame(plain.token_document(f"{word} ")), ndjson.frame(_END))
+    words = Words(b"", plain.error_line(*_SHUTTING_DOWN), plain.error_line(*_BROKEN))
+    return PlainStream(passage, StreamHead(ndjson.CONTENT_TYPE), shared=shared, words=words)
 
 
-def loop_stream(defaults: Simulation) -> PlainStream:
+def loop_stream(shared: Shared) -> PlainStream:
     """`/stream-loop`."""
-    passage = Passage([sse.frame(word.encode()) for word in WORDS], b"")
-    farewell = plain.error_frame(*_SHUTTING_DOWN)
-    head = StreamHead(sse.CONTENT_TYPE)
-    return PlainStream(passage, head, defaults=defaults, endless=True, comment=sse.PING, farewell=farewell)
+    passage = Passage(lambda word: sse.frame(word.encode()), b"")
+    return PlainStream(
+        passage, StreamHead(sse.CONTENT_TYPE), shared=shared, under=LOOP_DEFAULTS, endless=True, words=_SSE
+    )

@@ -1,14 +1,17 @@
 """The providers' handlers, made when the first of their paths is asked for."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from tokenfall.api.anthropic import count_tokens
 from tokenfall.api.catalogue import Catalogue
+from tokenfall.api.guard import Keys
 from tokenfall.api.ollama import OllamaRoutes
 from tokenfall.api.ondemand import Speaking, Worded
 from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.providers import Provider, Relay
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.ports import Clock, Fetch
@@ -27,16 +30,31 @@ PASSED_ON = {
 """The dialects that an OpenAI-compatible upstream speaks itself, and where."""
 
 
-def handlers(
-    simulated: SimulatedEngine, upstream: "UpstreamEngine | None", *, clock: Clock, throttle: Throttle | None
-) -> Mapping[str, Speaking]:
+class Providing(NamedTuple):
+    """What all handlers are made of."""
+
+    simulated: SimulatedEngine
+    upstream: "UpstreamEngine | None"
+    clock: Clock
+    throttle: Throttle | None
+    refusals: Refusals
+    keys: Keys
+
+
+def handlers(of: Providing) -> Mapping[str, Speaking]:
     """All of them by the names that `tokenfall.api.routes` uses."""
+    upstream, throttle = of.upstream, of.throttle
     providers = {
-        name: Provider(dialect, simulated, clock=clock, relay=_relay(upstream, dialect), throttle=throttle)
+        name: Provider(
+            dialect,
+            Simulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys),
+            relay=_relay(upstream, dialect),
+            throttle=throttle,
+        )
         for name, dialect in DIALECTS.items()
     }
     fetch = None if upstream is None else _fetch(upstream)
-    catalogue = Catalogue(None if upstream is None else upstream.models, clock.now)
+    catalogue = Catalogue(None if upstream is None else upstream.models, of.clock.now)
     openai = OpenAIRoutes(catalogue, fetch=fetch, throttle=throttle)
     ollama = OllamaRoutes(catalogue, fetch=fetch, throttle=throttle)
     return {

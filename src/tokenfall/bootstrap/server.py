@@ -9,25 +9,38 @@ from tokenfall.api.access import AccessLog
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.chat import ChatRoutes
+from tokenfall.api.control import ControlRoutes
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.journal import Journal
 from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.page import Page
 from tokenfall.api.probes import Check, Probes, resident_bytes
-from tokenfall.api.routes import chat_routes, page_routes, probe_routes, provider_routes, simulator_routes
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.routes import (
+    chat_routes,
+    control_routes,
+    described,
+    page_routes,
+    probe_routes,
+    provider_routes,
+    simulator_routes,
+)
 from tokenfall.api.routing import Route, Router
-from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
+from tokenfall.api.simulator import ChatRefusals, DataDocument, Shared, loop_stream, ndjson_stream, sse_stream
 from tokenfall.api.throttle import Throttle
 from tokenfall.bootstrap import stores
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.server import Edge
+from tokenfall.edge.server import Edge, descriptor_limit
+from tokenfall.engines.library import Library
 from tokenfall.engines.simulated import MODEL, SimulatedEngine, is_simulated
 from tokenfall.messages import Message
 from tokenfall.metrics import Metrics
 from tokenfall.pacing.clock import WheelClock
-from tokenfall.pacing.grammar import Simulation, Spread, parse
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import NOTHING, Stage
 from tokenfall.pacing.ticker import Ticker
 from tokenfall.ports import Engine, RateLimiter
 from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, MEMORY, Settings
@@ -41,9 +54,6 @@ if TYPE_CHECKING:
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics_board import MetricsBoard, WorkerMetrics
 
-LOOP_GAP = Simulation(gap=Spread(0.2))
-"""`/stream-loop` without a word from anybody."""
-
 
 class Server:
     """A server that is wired but not yet listening. Make it inside the event loop that will run it."""
@@ -56,14 +66,23 @@ class Server:
         json_logs: bool,
         table: "SharedTable | None" = None,
         board: "MetricsBoard | None" = None,
+        guest: bool = False,
     ) -> None:
-        """Of a worker: `table`, where all of them keep their rate limits, and `board`, where they add up metrics."""
+        """Of a worker: `table`, where all of them keep their rate limits, and `board`, where they add up metrics.
+
+        A `guest` runs in a process that is another's, a test's: its collector and its limits are left as they are.
+        """
         loop = asyncio.get_running_loop()
         self.settings = settings
         self.metrics = Metrics()
         self._table = table
         self.ticker = Ticker(loop, self.metrics.ticker_late_s)
         self.clock = WheelClock(self.ticker, loop)
+        self._stage = Stage(NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim))
+        trusted = frozenset(name for name in (self._stage.said.script, self._stage.said.profile) if name)
+        self._library = Library(settings.sim_files, trusted=trusted)
+        self._refusals = Refusals(self.ticker.now)
+        self._journal = Journal()
         self._all_metrics = None if board is None else self._on_board(board)
         self._upstream: UpstreamEngine | None = None
         self._limiter: FallbackLimiter | None = None
@@ -73,15 +92,24 @@ class Server:
         if write_access is not None:
             self._access = AccessLog(write_access, self.ticker, metrics=self.metrics, as_json=json_logs)
         self.app = self._app()
-        self.edge = Edge(self.app, wheel=self.ticker, bounds=_bounds(settings), metrics=self.metrics, loop=loop)
+        self._guest = guest
+        self.edge = Edge(
+            self.app,
+            wheel=self.ticker,
+            bounds=_bounds(settings),
+            metrics=self.metrics,
+            loop=loop,
+            most_descriptors=descriptor_limit() if guest else None,
+        )
 
     async def start(self) -> list[tuple[str, int]]:
         """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
         shares_port = self._all_metrics is not None
         addresses = await self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(10_000, 20, 50)
+        if not self._guest:
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(10_000, 20, 50)
         return addresses
 
     async def stop(self) -> None:
@@ -114,6 +142,7 @@ class Server:
             access=self._access,
             log_quiet=settings.log_level == "debug",
         )
+        app.journal = self._journal
         if limiter is not None:
             app.throttle = Throttle(limiter, proxies=TrustedProxies(settings.trusted_proxies), metrics=self.metrics)
         if unprotected:
@@ -123,8 +152,6 @@ class Server:
 
     def _routes(self, keys: Keys) -> list[Route]:
         settings = self.settings
-        sim = parse(settings.sim)
-        loop = LOOP_GAP if settings.sim == DEFAULT_SIM else LOOP_GAP.overlay(sim)
         system = Message("system", settings.system_prompt) if settings.system_prompt else None
         defaults = Defaults(
             model=settings.model if settings.upstream or is_simulated(settings.model) else MODEL,
@@ -141,24 +168,33 @@ class Server:
             shared=self._shared_turns,
             alone=settings.workers == 1,
         )
-        self._chat = Chat(self._engine(sim), self._history, defaults=defaults, turns=turns)
-        return [
-            *chat_routes(ChatRoutes(self._chat, keys)),
+        stage = self._stage
+        shared = Shared(stage, self._refusals, keys=keys, library=self._library)
+        data = DataDocument(shared, self.clock)
+        alone = settings.workers == 1
+        control = ControlRoutes(stage, self._refusals, journal=self._journal, alone=alone)
+        self._chat = Chat(self._engine(), self._history, defaults=defaults, turns=turns)
+        relays = settings.upstream is not None
+        refuse = ChatRefusals(shared, self._simulated, default_model=defaults.model, relays=relays)
+        routes = [
+            *chat_routes(ChatRoutes(self._chat, keys, refuse=refuse)),
             *simulator_routes(
-                sse=sse_stream(sim),
-                ndjson=ndjson_stream(sim),
-                loop=loop_stream(loop),
-                data=DataDocument(sim, self.clock),
+                sse=sse_stream(shared), ndjson=ndjson_stream(shared), loop=loop_stream(shared), data=data
             ),
+            *control_routes(control),
             *provider_routes(OnDemand(self._providers)),
             *probe_routes(self._probes()),
             *page_routes(Page()),
         ]
+        return described(routes, keyed=bool(keys), relays=relays)
 
     def _providers(self) -> "Mapping[str, Speaking]":
-        from tokenfall.bootstrap.providers import handlers  # noqa: PLC0415 - see `OnDemand`
+        from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - see `OnDemand`
 
-        return handlers(self._simulated, self._upstream, clock=self.clock, throttle=self.app.throttle)
+        shared = Providing(
+            self._simulated, self._upstream, self.clock, self.app.throttle, self._refusals, Keys(self.settings.api_key)
+        )
+        return handlers(shared)
 
     def _rate_limiter(self) -> RateLimiter:
         settings, now = self.settings, self.ticker.now
@@ -187,9 +223,9 @@ class Server:
 
         return WorkerMetrics(board, self.metrics, wheel=self.ticker, resident_bytes=resident_bytes)
 
-    def _engine(self, sim: Simulation) -> Engine:
+    def _engine(self) -> Engine:
         settings = self.settings
-        self._simulated = simulated = SimulatedEngine(self.clock, sim)
+        self._simulated = simulated = SimulatedEngine(self.clock, self._stage, library=self._library)
         if settings.upstream is None:
             return simulated
         # aiohttp costs 10 MiB and a tenth of a second: only who has an upstream pays.

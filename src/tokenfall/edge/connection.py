@@ -18,6 +18,7 @@ from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
 from tokenfall.edge.response import PacedStream, Response, StreamHead
 from tokenfall.metrics import add
+from tokenfall.ports import Sever
 
 if TYPE_CHECKING:
     from tokenfall.edge.server import Edge
@@ -183,6 +184,8 @@ class Connection(Deadlined, asyncio.Protocol):
             self.send_whole(request, answer)
         elif isinstance(answer, PacedStream):
             self.start_paced(request, answer)
+        elif isinstance(answer, Sever):
+            self._sever(answer)
         else:
             self.clear_deadline()
             self._drop_reader()
@@ -198,6 +201,14 @@ class Connection(Deadlined, asyncio.Protocol):
         self.transport.write(b"".join((*head, body)))
         self._finish(answer.status, "complete", sent_bytes=len(body), keep=keep)
 
+    def _sever(self, answer: Sever) -> None:
+        """Break the connection in place of an answer."""
+        self._player = None
+        if answer.how == "reset":
+            self.abort("failed")
+        else:
+            self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
+
     def start_paced(self, request: Request, answer: PacedStream) -> None:
         """Write the head of a paced stream and let the wheel play it."""
         self._player = None
@@ -205,6 +216,8 @@ class Connection(Deadlined, asyncio.Protocol):
         request.drop_content()
         head = self.stream_head(request, answer.head)
         if request.method == "HEAD":
+            if answer.ended is not None:
+                answer.ended()
             self.transport.write(head)
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
@@ -240,19 +253,21 @@ class Connection(Deadlined, asyncio.Protocol):
         if sent != len(data):
             self.transport.write(data[sent:])
 
-    def end_stream(self, outcome: Outcome, sent_bytes: int) -> None:
-        """A player wrote its last byte."""
+    def end_stream(self, outcome: Outcome, sent_bytes: int, *, keep: bool = True) -> None:
+        """A player wrote its last byte. Without `keep` the connection is closed whatever was agreed."""
         self._player = None
         add(self._edge.metrics.streams_ended, outcome)
-        keep = self._request is not None and self._keeps(self._request)
+        keep = keep and self._request is not None and self._keeps(self._request)
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: Response | PacedStream) -> None:
+    def play_awaited(self, request: Request, answer: Response | PacedStream | Sever) -> None:
         """Play an answer that had to be awaited and is no live stream."""
         try:
             if isinstance(answer, PacedStream):
                 self.start_paced(request, answer)
+            elif isinstance(answer, Sever):
+                self._sever(answer)
             else:
                 self.send_whole(request, answer)
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives

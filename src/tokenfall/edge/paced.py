@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from tokenfall.edge.application import Outcome
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LAST_CHUNK, PacedStream, chunk
-from tokenfall.ports import Timed
+from tokenfall.edge.response import LAST_CHUNK, Item, PacedStream, chunk
+from tokenfall.ports import Sever, Timed
 
 if TYPE_CHECKING:
     from tokenfall.edge.connection import Connection
@@ -19,8 +19,8 @@ class PacedPlayer:
     """A `Player`. Its deadlines are absolute: a late frame does not make the next one late."""
 
     __slots__ = (
-        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_endless", "_farewell", "_frame", "_frames",
-        "_gaps", "_last_s", "_metrics", "_started_s", "sent_bytes", "slot", "status",
+        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_ended", "_endless", "_farewell", "_frame",
+        "_frames", "_gaps", "_last_s", "_metrics", "_started_s", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", edge: "Edge", *, request: Request, stream: PacedStream) -> None:
@@ -33,6 +33,7 @@ class PacedPlayer:
         self._chunked = request.http_minor == 1
         self._frames = stream.frames(self._chunked)
         self._gaps = stream.gaps
+        self._ended = stream.ended
         self._endless = stream.endless
         self._comment = stream.comment
         self._farewell = stream.farewell
@@ -54,6 +55,8 @@ class PacedPlayer:
         try:
             frame = self._frame
             if frame is not None:
+                if frame.__class__ is not bytes:
+                    return self._act(frame)
                 self._count(now_s)
                 self._frame = following = next(self._frames, None)
                 if following is not None:
@@ -67,6 +70,28 @@ class PacedPlayer:
             _log.exception("a paced stream failed")
             self._connection.abort("failed")
         return None
+
+    def _act(self, item: Item) -> float | None:
+        """Wait, or break off."""
+        connection = self._connection
+        if isinstance(item, Sever):
+            if item.how == "reset":
+                connection.abort("failed")
+            else:
+                self.stop()
+                connection.end_stream("failed", self.sent_bytes, keep=False)
+            return None
+        if isinstance(item, bytes) or not item.passes(self._released):
+            return None
+        self._frame = next(self._frames, None)
+        self._deadline_s = self._edge.wheel.now() + next(self._gaps)
+        return self._deadline_s
+
+    def _released(self) -> None:
+        """What was waited for may be there: ask again, in the wheel's own time."""
+        self._deadline_s = self._edge.wheel.now()
+        if not self._connection.paused:
+            self._edge.wheel.join(self, self._deadline_s)
 
     def _count(self, now_s: float) -> None:
         metrics = self._metrics
@@ -99,6 +124,11 @@ class PacedPlayer:
     def stop(self) -> None:
         self._edge.wheel.leave(self)
         self._metrics.streams -= 1
+        frame = self._frame
+        if frame is not None and not isinstance(frame, (bytes, Sever)):
+            frame.forget(self._released)
+        if self._ended is not None:
+            self._ended()
 
     def cut(self) -> None:
         if self._connection.paused:

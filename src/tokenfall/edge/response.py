@@ -3,6 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
 
+from tokenfall.ports import Hold, Sever
+
+Item = bytes | Hold | Sever
+"""What a paced stream plays: a frame; a place to wait; the connection's end."""
+
 Headers = Sequence[tuple[str, str]]
 
 _FORBIDDEN = str.maketrans("", "", "\r\n\0")
@@ -21,7 +26,15 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
 
 def status_line(status: int) -> bytes:
     """`HTTP/1.1 200 OK` with its end."""
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+    return f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
+
+
+def phrase(status: int) -> str:
+    """The reason phrase; one of our own for what no registry knows, such as Anthropic's 529."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"
 
 
 def chunk(data: bytes) -> bytes:
@@ -65,16 +78,18 @@ class PacedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
     `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
+    A frame may also be a `Hold`, at which the stream waits, or a `Sever`, at which the connection breaks. `ended` is
+    called once when the stream has ended, however it did.
     `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
     the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
     """
 
-    __slots__ = ("comment", "endless", "farewell", "frames", "gaps", "head")
+    __slots__ = ("comment", "ended", "endless", "farewell", "frames", "gaps", "head")
 
     def __init__(
         self,
         head: StreamHead,
-        frames: Callable[[bool], Iterator[bytes]],
+        frames: Callable[[bool], Iterator[Item]],
         *,
         gaps: Iterator[float],
         endless: bool = False,
@@ -84,6 +99,7 @@ class PacedStream:
         self.head = head
         self.frames = frames
         self.gaps = gaps
+        self.ended: Callable[[], None] | None = None
         self.endless = endless
         self.comment = comment
         self.farewell = farewell
@@ -122,7 +138,7 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | PacedStream | LiveStream
+Answer = Response | PacedStream | LiveStream | Sever
 
 
 class CutFrames:

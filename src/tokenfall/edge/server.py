@@ -45,7 +45,9 @@ class Edge:
         bounds: Bounds,
         metrics: Metrics,
         loop: asyncio.AbstractEventLoop,
+        most_descriptors: int | None = None,
     ) -> None:
+        """`most_descriptors`: how many the process may have; None raises its limit as far as it goes."""
         self.application = application
         self.wheel = wheel
         self.bounds = bounds
@@ -53,7 +55,8 @@ class Edge:
         self.loop = loop
         self.heads = HeadParser(bounds)
         self.draining = False
-        self.max_connections = min(bounds.max_connections, raise_descriptor_limit() - SPARE_DESCRIPTORS)
+        descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
+        self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
         self._connections: set[Connection] = set()
         self._emptied: asyncio.Event = asyncio.Event()
         self._date_second = 0
@@ -155,6 +158,12 @@ def http_date(unix_s: float) -> str:
     t = gmtime(unix_s)
     clock = f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
     return f"{_WEEKDAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} {clock} GMT"
+
+
+def descriptor_limit() -> int:
+    """How many descriptors the process may have as it is."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_descriptor_limit() -> int:

@@ -6,26 +6,32 @@ The same request and the same plan of timing give the same answer, whatever the 
   first of them alone where calls may not be parallel; where it mentions none, the first tool. Arguments satisfy the
   tool's schema. Once the results are in the messages, the answer is text.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
-- Else prose, as long as the grammar's `tokens` says.
+- Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
 - `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, cycle, islice
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from tokenfall.engines.prose import WORDS, Prose
 from tokenfall.engines.tokens import count_tokens, tokens_of
+from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
-from tokenfall.pacing.grammar import Length, Simulation, Spread
+from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation, Spread
 from tokenfall.pacing.timing import answer_length, schedule
+from tokenfall.pacing.values import Fault
 
 GAP = Spread(0.1)
 """Between two tokens where nobody says otherwise."""
+
+MOST_SAID = 2**20
+"""Tokens of all answers to one request: a whole answer is held in memory."""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -47,22 +53,87 @@ class Planned(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """All answers to one request, and their times: `gaps` are the seconds before each token and before the end."""
+    """All answers to one request, and their times: `gaps` are the seconds before each token and before the end.
+
+    `faults` are those that happen to this one; `error` is what a script's own failure says.
+    """
 
     choices: tuple[Planned, ...]
     usage: Usage
     gaps: Iterator[float]
+    faults: tuple[Fault, ...] = ()
+    error: str = ""
 
 
-def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str) -> Plan:
+class Timing(Protocol):
+    """Times of streams."""
+
+    def schedule(self, random: Random) -> Iterator[float]:
+        """The gaps of one stream without end, the first of them the time to the first token."""
+
+
+class Told(Struct, frozen=True):
+    """What was decided elsewhere: the `parts` and `reason` of a script's turn, which fails with `error` at its end, and
+    measured times in place of the grammar's.
+    """
+
+    parts: tuple[Part, ...] | None = None
+    reason: FinishReason = "stop"
+    error: str = ""
+    timing: Timing | None = None
+
+
+NOTHING = Told()
+
+
+def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Plan:
     """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
-    wanted = answer_length(simulation.tokens or Length(len(WORDS), len(WORDS)), random)
-    one = _planned(request, wanted, call_ids=call_ids)
+    if told.parts is None:
+        one = _planned(request, _speech(request, simulation, random=random), call_ids=call_ids)
+    else:
+        one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
     choices = (one,) * request.n
-    said = sum(len(part.tokens) for choice in choices for part in choice.parts)
+    said = request.n * sum(len(part.tokens) for part in one.parts)
+    if said > MOST_SAID:
+        raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
+    usage = Usage(prompt_tokens(request), said)
+    gaps = timed(simulation, random, prompt=usage.prompt_tokens)
+    if told.timing is not None:
+        gaps = told.timing.schedule(random)
+    faults = happening(simulation, random)
+    if told.error and one.reason != "length":
+        faults += (Fault("error", at=said),)
+    return Plan(choices, usage, gaps, faults, told.error)
+
+
+def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
+    """The gaps of one answer to a prompt of so many tokens."""
     gaps = schedule(simulation.ttft, simulation.gap or GAP, random=random)
-    return Plan(choices, Usage(prompt_tokens(request), said), gaps)
+    prefill_s = (simulation.prefill_s or 0.0) * prompt / 1000
+    return chain((next(gaps) + prefill_s,), gaps) if prefill_s else gaps
+
+
+def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
+    """The faults that happen to one answer."""
+    faults = simulation.fault or ()
+    return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)
+
+
+def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sequence[str]:
+    """What is said where the caller asked for nothing else, before `max_tokens`."""
+    echoed = tokens_of(_last_question(request)) if simulation.text == "echo" else []
+    ordinary = len(echoed) or len(WORDS)
+    wanted = max(answer_length(simulation.tokens or Length(ordinary, ordinary), random), request.min_tokens)
+    if request.ignore_eos:
+        wanted = min(request.max_tokens, MAX_TOKENS) + 1
+    wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
+    if simulation.text == "words":
+        return [("" if number == 0 else " ") + random.choice(WORDS) for number in range(wanted)]
+    if echoed:
+        again = [token if token[0].isspace() else f" {token}" for token in echoed]
+        return list(islice(chain(echoed, cycle(again)), wanted))
+    return Prose(wanted)
 
 
 def prompt_tokens(request: ChatRequest) -> int:
@@ -72,14 +143,16 @@ def prompt_tokens(request: ChatRequest) -> int:
     return sum(map(count_tokens, texts)) + sum(map(count_tokens, calls))
 
 
-def _planned(request: ChatRequest, wanted: int, *, call_ids: str) -> Planned:
+def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Planned:
     thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
     calls = [_call(tool, f"{call_ids}{number}") for number, tool in enumerate(_called(request))]
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
-    text, stop = _stopped(_text(request, wanted, thoughts=thoughts), request.stop)
-    planned = _bounded([*thoughts, Part(text)], request.max_tokens, reason="stop")
-    return planned if planned.reason == "length" else Planned(planned.parts, "stop", stop)
+    most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
+    text = _text(request, speech)
+    left = max(0, most - sum(len(part.tokens) for part in thoughts))
+    said, stop = _stopped(text[:left], request.stop)
+    return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
 def _call(tool: Tool, call_id: str) -> Part:
@@ -90,25 +163,25 @@ def _call(tool: Tool, call_id: str) -> Part:
 def _called(request: ChatRequest) -> Sequence[Tool]:
     """The tools to call: none where the results are there, or none is wanted."""
     choice, tools = request.tool_choice, request.tools
-    if not tools or choice == "none" or request.messages[-1].role == "tool":
+    if not tools or choice == "none" or any(message.role == "tool" for message in request.messages[-1:]):
         return ()
     if choice not in ("auto", "required"):
         return [tool for tool in tools if tool.name == choice][:1]
-    question = next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+    question = _last_question(request)
     mentioned = [tool for tool in tools if tool.name in question] or tools[:1]
     return mentioned if request.parallel_tool_calls else mentioned[:1]
 
 
-def _text(request: ChatRequest, wanted: int, *, thoughts: list[Part]) -> Sequence[str]:
+def _text(request: ChatRequest, speech: Sequence[str]) -> Sequence[str]:
     if request.schema is not None:
         return tokens_of(_satisfying(request.schema))
     if request.json_object:
         return tokens_of(_json({"answer": "Large language models let their answer fall."}))
-    length = max(wanted, request.min_tokens)
-    if request.ignore_eos:
-        length = request.max_tokens - sum(len(part.tokens) for part in thoughts)
-    # One more than the bound is enough to see that there was more to say.
-    return Prose(max(0, min(length, request.max_tokens + 1)))
+    return speech
+
+
+def _last_question(request: ChatRequest) -> str:
+    return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
 
 
 def _satisfying(schema: dict[str, Any]) -> str:
@@ -126,6 +199,8 @@ def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], 
     """`text` up to the first of `stops` in it, and which that is."""
     if not stops:
         return text, ""
+    if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
+        text = text[: 2 * len(WORDS) + max(map(len, stops))]
     joined = "".join(text)
     found = [(joined.find(stop), stop) for stop in stops if stop in joined]
     if not found:
@@ -134,7 +209,7 @@ def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], 
     return tokens_of(joined[:at]), stop
 
 
-def _bounded(parts: list[Part], most: int, *, reason: FinishReason) -> Planned:
+def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:
     """`parts` with at most so many tokens together."""
     kept: list[Part] = []
     left = most
@@ -145,4 +220,4 @@ def _bounded(parts: list[Part], most: int, *, reason: FinishReason) -> Planned:
             return Planned(tuple(kept), "length")
         kept.append(part)
         left -= len(part.tokens)
-    return Planned(tuple(kept), reason)
+    return Planned(tuple(kept), reason, stop)

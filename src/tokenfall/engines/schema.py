@@ -1,263 +1,273 @@
 """A value that satisfies a JSON schema, always the same for the same schema. Pure.
 
 What the simulator fills tool calls and structured output with. Understands what providers accept there and then some:
-types, enum, const, default, properties and required, items and prefixItems, the bounds of numbers, texts and arrays,
+types, enum, const, properties and required, items and prefixItems, the bounds of numbers, texts, arrays and objects,
 the common formats, allOf, anyOf, oneOf, and `$ref` within the schema. Source: JSON Schema, draft 2020-12, validation.
-A schema that nothing satisfies, or whose `pattern` this does not know, raises `InvalidRequest`.
+Other keywords are ignored. A schema that nothing satisfies, or whose `pattern` this does not know, raises
+`InvalidRequest`; so does one that costs too much: callers write it, and everybody else waits for it.
 """
 
-import re
-from math import ceil, floor
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import msgspec
+
+from tokenfall.engines.schema_scalars import fits, number, text, unsatisfiable
 from tokenfall.errors import InvalidRequest
 
 MAX_DEPTH = 32
 MAX_ITEMS = 1_000
-WORDS = ["large", "language", "models", "let", "tokens", "fall", "one", "after", "another"]
-
-_FORMATS = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00Z",
-    "duration": "PT1H",
-    "email": "reader@example.com",
-    "hostname": "example.com",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uri": "https://example.com/",
-    "url": "https://example.com/",
-    "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
-}
-_PATTERN_CANDIDATES = (
-    *WORDS, "A", "a", "1", "12", "123", "1234", "12345", "ABC", "ABC-123", "a1", "A1", "a-b", "a_b", "a.b", "v1",
-    "1.0", "1.0.0", "#ffffff", "+15555550100", "en", "EN", "en-US", "EUR", *_FORMATS.values(), "",
-)  # fmt: skip
+MOST = 4_000
+"""So much a value may cost: about a part of the schema looked at, or 16 bytes said. 5 us each, measured."""
 
 Schema = dict[str, Any] | bool
+_APPLIED = ("$ref", "allOf", "anyOf", "oneOf")
 
 
 def instance(schema: Schema) -> Any:  # noqa: ANN401 - a JSON value
     """A JSON value for `schema`. Optional properties are left out, but for an object that would else be empty."""
     try:
-        return _Writer(schema).value(schema, name="", depth=0)
-    except (TypeError, ValueError, AttributeError, KeyError, RecursionError):
-        raise _unsatisfiable("it is not built as JSON Schema asks") from None
+        return _Writer(schema).value(schema, _Place())
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError):
+        raise unsatisfiable("it is not built as JSON Schema asks") from None
+
+
+class _TooMuch(InvalidRequest):
+    """Looking for another way would cost more still."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where a value stands: below which name, how deep, and inside of which references."""
+
+    name: str = ""
+    depth: int = 0
+    inside: frozenset[str] = frozenset()
+
+    def below(self, name: str) -> "_Place":
+        return _Place(name, self.depth + 1, self.inside)
+
+
+class _Flat(msgspec.Struct):
+    """A schema without its references and allOf. `groups` are alternatives, of each of which one must hold."""
+
+    plain: dict[str, Any]
+    groups: list[list[Schema]]
+    inside: frozenset[str]
 
 
 class _Writer:
     def __init__(self, root: Schema) -> None:
         self._root = root
+        self._left = MOST
+        self._variant = 0
+        """Which of several values that must differ is written."""
 
-    def value(self, schema: Schema, name: str, *, depth: int) -> Any:  # noqa: ANN401 - a JSON value
-        if depth > MAX_DEPTH:
-            raise _unsatisfiable("it refers to itself without an end")
-        if isinstance(schema, bool):
-            if not schema:
-                raise _unsatisfiable("false allows no value")
-            return WORDS[0]
-        schema = self._whole(schema, depth)
-        if "const" in schema:
-            return schema["const"]
-        if schema.get("enum"):
-            return schema["enum"][0]
-        kind = _type_of(schema)
-        if kind == "object":
-            return self._object(schema, depth)
-        if kind == "array":
-            return self._array(schema, name, depth=depth)
-        return _scalar(kind, schema, name=name)
+    def value(self, schema: Schema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        if place.depth > MAX_DEPTH:
+            raise unsatisfiable("it is nested too deeply")
+        return self._written(_Flat({}, [], place.inside), schema, place=place)
 
-    def _whole(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        """`schema` with its references and alternatives put in."""
-        for _ in range(MAX_DEPTH):
-            if "$ref" in schema:
-                schema = _merged(self._referred(schema["$ref"]), _without(schema, "$ref"))
-            elif schema.get("allOf"):
-                parts = schema["allOf"]
-                schema = _without(schema, "allOf")
-                for part in parts:
-                    schema = _merged(schema, part)
-            elif schema.get("anyOf") or schema.get("oneOf"):
-                key = "anyOf" if schema.get("anyOf") else "oneOf"
-                schema = _merged(_without(schema, key), self._easiest(schema[key], depth))
-            else:
-                return schema
-        raise _unsatisfiable("it refers to itself without an end")
-
-    def _easiest(self, alternatives: list[Schema], depth: int) -> Schema:
-        """The first alternative that can be written: of a recursive one, that is the way out."""
+    def _written(self, flat: _Flat, schema: Schema, *, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        """A value for `schema` and `flat` at once: the first of the alternatives that can be written."""
+        flat = self._flattened(flat, schema)
+        if not flat.groups:
+            return self._plain(flat.plain, _Place(place.name, place.depth, flat.inside))
+        alternatives, *groups = flat.groups
+        rest = _Flat(flat.plain, groups, flat.inside)
         for alternative in alternatives:
-            try:
-                self.value(alternative, "", depth=depth + MAX_DEPTH // 2)
-            except InvalidRequest:
+            value = self._tried(partial(self._written, rest, alternative, place=place))
+            if value is not _NONE:
+                return value
+        raise unsatisfiable("none of its alternatives allows a value")
+
+    def _flattened(self, flat: _Flat, schema: Schema) -> _Flat:
+        plain, groups, inside = flat.plain, list(flat.groups), flat.inside
+        open_parts = [schema]
+        while open_parts:
+            part = open_parts.pop()
+            self._spend(1)
+            if isinstance(part, bool):
+                if not part:
+                    raise unsatisfiable("false allows no value")
                 continue
-            return alternative
-        raise _unsatisfiable("none of its alternatives allows a value")
+            self._spend((len(plain) + len(part) + len(plain.get("properties", ()))) // 16)
+            if "$ref" in part:
+                # Whatever satisfies a reference inside of itself would have satisfied it without: so the smallest
+                # value never comes back to where it is, and that is the way out of recursion.
+                if part["$ref"] in inside:
+                    raise unsatisfiable("it refers to itself without an end")
+                inside |= {part["$ref"]}
+                open_parts.append(self._referred(part["$ref"]))
+            open_parts += reversed(part.get("allOf") or ())
+            groups += [part[key] for key in ("anyOf", "oneOf") if part.get(key)]
+            plain = _merged(plain, {key: value for key, value in part.items() if key not in _APPLIED})
+        return _Flat(plain, groups, inside)
+
+    def _plain(self, schema: dict[str, Any], place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        if "enum" in schema:
+            fitting = [value for value in schema["enum"] if fits(value, schema)]
+            if not fitting:
+                raise unsatisfiable("none of its enum is allowed")
+            return self._said(fitting[self._variant % len(fitting)])
+        for kind in _kinds_of(schema):
+            value = self._tried(partial(self._of_kind, kind, schema, place=place))
+            if value is not _NONE:
+                return value
+        return self._of_kind(_kinds_of(schema)[0], schema, place=place)
+
+    def _of_kind(self, kind: str, schema: dict[str, Any], *, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        if kind == "object":
+            return self._object(schema, place)
+        if kind == "array":
+            return self._array(schema, place)
+        if kind == "string":
+            return self._said(text(schema, place.name, variant=self._variant))
+        if kind in ("integer", "number"):
+            return number(schema, whole=kind == "integer", variant=self._variant)
+        if kind in ("boolean", "null"):
+            return self._variant % 2 == 0 if kind == "boolean" else None
+        raise unsatisfiable(f"the type {kind[:80]!r} is none")
+
+    def _object(self, schema: dict[str, Any], place: _Place) -> dict[str, Any]:
+        properties: dict[str, Schema] = schema.get("properties") or {}
+        required = dict.fromkeys(schema.get("required") or ())
+        if not all(isinstance(name, str) for name in required):
+            raise unsatisfiable("required are names")
+        extra: Schema = schema.get("additionalProperties", True)
+        names = [name for name in properties if name in required]
+        names += [name for name in required if name not in properties]
+        written = {name: self.value(properties.get(name, extra), place.below(name)) for name in names}
+        least, most = int(schema.get("minProperties", 0)), schema.get("maxProperties", len(properties) + MAX_ITEMS)
+        wanted = max(least, min(1, most))
+        for name, optional in properties.items():
+            if len(written) < wanted and name not in written:
+                value = self._tried(partial(self.value, optional, place.below(name)))
+                written |= {} if value is _NONE else {name: value}
+        for count in range(least - len(written)):
+            self._spend(1)
+            name = next(name for name in (f"property_{count}", f"property__{count}") if name not in properties)
+            written[name] = self.value(extra, place.below(""))
+        if len(written) > most:
+            raise unsatisfiable("it requires more properties than it allows")
+        return written
+
+    def _array(self, schema: dict[str, Any], place: _Place) -> list[Any]:
+        first: list[Schema] = schema.get("prefixItems") or []
+        least, most = int(schema.get("minItems", 0)), min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS)
+        if least > most:
+            raise unsatisfiable(f"an array of {least} items is too long")
+        rest: Schema = schema.get("items", True)
+        schemas = [*first[: int(most)], *[rest] * (least - len(first))]
+        if not schemas and most >= 1:
+            value = self._tried(partial(self.value, rest, place.below(place.name)))
+            return [] if value is _NONE else [value]
+        if schema.get("uniqueItems"):
+            return self._distinct(schemas, place)
+        return [self.value(each, place.below(place.name)) for each in schemas]
+
+    def _distinct(self, schemas: list[Schema], place: _Place) -> list[Any]:
+        items, before = [], self._variant
+        for nth, schema in enumerate(schemas):
+            self._variant = before + nth
+            items.append(self.value(schema, place.below(place.name)))
+        self._variant = before
+        if len(set(map(msgspec.json.encode, items))) < len(items):
+            raise unsatisfiable("its items cannot all differ")
+        return items
 
     def _referred(self, reference: str) -> Schema:
         found: Any = self._root
-        if not str(reference).startswith("#"):
-            raise _unsatisfiable("a $ref must stay within the schema")
+        if reference != "#" and not reference.startswith("#/"):
+            raise unsatisfiable("a $ref must stay within the schema, and be a path in it")
         for part in reference[1:].split("/")[1:]:
+            self._spend(1)
             key = part.replace("~1", "/").replace("~0", "~")
-            if not isinstance(found, dict) or key not in found:
-                raise _unsatisfiable(f"{reference[:80]!r} leads nowhere")
-            found = found[key]
+            if isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+                found = found[int(key)]
+            elif isinstance(found, dict) and key in found:
+                found = found[key]
+            else:
+                raise unsatisfiable(f"{reference[:80]!r} leads nowhere")
         if not isinstance(found, (dict, bool)):
-            raise _unsatisfiable(f"{reference[:80]!r} is no schema")
+            raise unsatisfiable(f"{reference[:80]!r} is no schema")
         return found
 
-    def _object(self, schema: dict[str, Any], depth: int) -> dict[str, Any]:
-        properties: dict[str, Schema] = schema.get("properties") or {}
-        required = schema.get("required") or []
-        names = [name for name in properties if name in required] or list(properties)[:1]
-        names += [name for name in required if name not in properties]
-        extra = schema.get("additionalProperties", True)
-        written = {
-            name: self.value(properties.get(name, extra if extra is not True else True), name, depth=depth + 1)
-            for name in names
-        }
-        for number in range(len(written), schema.get("minProperties", 0)):
-            written[f"property_{number}"] = self.value(extra, "", depth=depth + 1)
-        return written
+    def _tried(self, write: Callable[[], Any]) -> Any:  # noqa: ANN401 - a JSON value
+        """What `write` writes, `_NONE` where it cannot."""
+        variant = self._variant
+        try:
+            return write()
+        except _TooMuch:
+            raise
+        except InvalidRequest:
+            self._variant = variant
+            return _NONE
 
-    def _array(self, schema: dict[str, Any], name: str, *, depth: int) -> list[Any]:
-        first: list[Schema] = schema.get("prefixItems") or []
-        least = max(schema.get("minItems", 0), len(first), 1 if schema.get("maxItems", 1) else 0)
-        if least > min(schema.get("maxItems", MAX_ITEMS), MAX_ITEMS):
-            raise _unsatisfiable(f"an array of {least} items is too long")
-        rest = schema.get("items", True)
-        items = [self.value(each, name, depth=depth + 1) for each in first]
-        if len(items) < least:
-            items += [self.value(rest, name, depth=depth + 1)] * (least - len(items))
-        return _distinct(items, rest) if schema.get("uniqueItems") else items
+    def _said(self, value: Any) -> Any:  # noqa: ANN401 - a JSON value
+        """`value`, paid for: a small schema must not say much by referring to it often."""
+        self._spend(len(msgspec.json.encode(value)) // 16)
+        return value
+
+    def _spend(self, cost: int) -> None:
+        self._left -= 1 + cost
+        if self._left < 0:
+            raise _TooMuch("the simulator cannot satisfy this JSON schema: it takes too much to find a value")
 
 
-def _type_of(schema: dict[str, Any]) -> str:
+_NONE = object()
+
+
+def _kinds_of(schema: dict[str, Any]) -> list[str]:
+    """The types that a value may have, in the order in which they are tried."""
     kinds = schema.get("type")
     if isinstance(kinds, list):
-        return next((str(kind) for kind in kinds if kind != "null"), "null")
+        return sorted(map(str, kinds), key="null".__eq__) or ["none at all"]
     if kinds is not None:
-        return str(kinds)
+        return [str(kinds)]
     for kind, keys in (
         ("object", ("properties", "required", "additionalProperties", "minProperties")),
         ("array", ("items", "prefixItems", "minItems", "maxItems")),
         ("number", ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")),
     ):
         if any(key in schema for key in keys):
-            return kind
-    return "string"
+            return [kind]
+    return ["string"]
 
 
-def _scalar(kind: str, schema: dict[str, Any], *, name: str) -> str | float | bool | None:
-    if kind == "string":
-        return _text(schema, name)
-    if kind in ("integer", "number"):
-        return _number(schema, whole=kind == "integer")
-    if kind in ("boolean", "null"):
-        return True if kind == "boolean" else None
-    raise _unsatisfiable(f"the type {kind[:80]!r} is none")
-
-
-def _text(schema: dict[str, Any], name: str) -> str:
-    least, most = schema.get("minLength", 0), schema.get("maxLength", 100_000)
-    if least > most:
-        raise _unsatisfiable(f"a text of {least} characters is too long")
-    if schema.get("format") in _FORMATS:
-        return _FORMATS[schema["format"]]
-    if isinstance(schema.get("pattern"), str):
-        return _matching(schema["pattern"], least, most=most)
-    words = " ".join(WORDS[:3]) if not name else f"some {name.replace('_', ' ')}"
-    while len(words) < least:
-        words += f" {words}"
-    return words[: max(least, min(most, len(words)))]
-
-
-def _matching(pattern: str, least: int, *, most: int) -> str:
-    try:
-        compiled = re.compile(pattern)
-    except re.error:
-        raise _unsatisfiable(f"the pattern {pattern[:80]!r} cannot be read") from None
-    for candidate in _PATTERN_CANDIDATES:
-        if least <= len(candidate) <= most and compiled.search(candidate):
-            return candidate
-    raise _unsatisfiable(f"the pattern {pattern[:80]!r} is beyond the simulator")
-
-
-def _number(schema: dict[str, Any], *, whole: bool) -> float:
-    low, high = schema.get("minimum"), schema.get("maximum")
-    step = schema.get("multipleOf") or (1 if whole else None)
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    if step is None:
-        return _between(low, high, above=above, below=below)
-    if low is None and above is None:
-        bound = below if below is not None and (high is None or below <= high) else high
-        wanted = 1 if bound is None or bound >= 1 else floor(bound / step) * step
-        if below is not None and wanted >= below:
-            wanted -= step
-        wanted = wanted if wanted % step == 0 else step if bound is None or step <= bound else 0
-    else:
-        floor_at = max(bound for bound in (low, above) if bound is not None)
-        wanted = ceil(floor_at / step) * step
-        if above is not None and wanted <= above:
-            wanted += step
-    if (high is not None and wanted > high) or (below is not None and wanted >= below):
-        raise _unsatisfiable("no number is within its bounds")
-    return int(wanted) if whole or wanted == int(wanted) else wanted
-
-
-def _between(low: float | None, high: float | None, *, above: float | None, below: float | None) -> float:
-    lowest = max((bound for bound in (low, above) if bound is not None), default=None)
-    highest = min((bound for bound in (high, below) if bound is not None), default=None)
-    if lowest is None and highest is None:
-        return 1.5
-    if highest is None:
-        return float(lowest or 0) + 0.5
-    if lowest is None:
-        return highest - 0.5
-    if lowest > highest or (lowest == highest and (lowest in {above, below})):
-        raise _unsatisfiable("no number is within its bounds")
-    return (lowest + highest) / 2
-
-
-def _distinct(items: list[Any], schema: Schema) -> list[Any]:
-    """`items`, made to differ where they are texts, numbers or of an enum."""
-    choices = schema.get("enum") if isinstance(schema, dict) else None
-    if choices:
-        if len(choices) < len(items):
-            raise _unsatisfiable("its items cannot all differ")
-        return list(choices[: len(items)])
-    return [
-        f"{item} {number}" if isinstance(item, str) and number else item + number if _is_number(item) else item
-        for number, item in enumerate(items)
-    ]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _without(schema: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in schema.items() if name != key}
-
-
-def _merged(one: Schema, other: Schema) -> dict[str, Any]:
-    """Both at once, as far as the simulator needs it."""
-    if one is False or other is False:
-        raise _unsatisfiable("false allows no value")
-    one = {} if one is True else one
-    other = {} if other is True else other
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Both at once."""
+    if "const" in other:
+        other = {**other, "enum": [other["const"]]}
     merged = {**one, **other}
-    if "properties" in one and "properties" in other:
-        merged["properties"] = {**one["properties"], **other["properties"]}
-    if "required" in one and "required" in other:
-        merged["required"] = [*one["required"], *(name for name in other["required"] if name not in one["required"])]
-    for key, pick in (("minimum", max), ("maximum", min), ("minLength", max), ("maxLength", min)):
-        if key in one and key in other:
-            merged[key] = pick(one[key], other[key])
+    for key in one.keys() & other.keys() & _BOTH.keys():
+        merged[key] = _BOTH[key](one[key], other[key])
     return merged
 
 
-def _unsatisfiable(why: str) -> InvalidRequest:
-    return InvalidRequest(f"the simulator cannot satisfy this JSON schema: {why}")
+def _both(one: Schema, other: Schema) -> Schema:
+    return {"allOf": [one, other]}
+
+
+def _both_properties(one: dict[str, Schema], other: dict[str, Schema]) -> dict[str, Schema]:
+    return {**one, **{name: _both(one[name], other[name]) if name in one else other[name] for name in other}}
+
+
+def _both_enums(one: list[Any], other: list[Any]) -> list[Any]:
+    known = set(map(msgspec.json.encode, other))
+    return [value for value in one if msgspec.json.encode(value) in known]
+
+
+def _both_types(one: str | list[str], other: str | list[str]) -> list[str]:
+    ones, others = ([kinds] if isinstance(kinds, str) else kinds for kinds in (one, other))
+    kinds = [kind for kind in ones if kind in others or (kind == "integer" and "number" in others)]
+    return kinds + ["integer" for kind in others if kind == "integer" and "number" in ones and "integer" not in kinds]
+
+
+_BOTH: dict[str, Callable[[Any, Any], Any]] = {
+    "minimum": max, "exclusiveMinimum": max, "minLength": max, "minItems": max, "minProperties": max,
+    "maximum": min, "exclusiveMaximum": min, "maxLength": min, "maxItems": min, "maxProperties": min,
+    "properties": _both_properties, "additionalProperties": _both, "items": _both, "enum": _both_enums,
+    "required": lambda one, other: [*one, *other], "type": _both_types,
+    "uniqueItems": lambda one, other: one or other,
+}  # fmt: skip

@@ -1,6 +1,7 @@
 """Any OpenAI-compatible provider as an engine.
 
-Only this module, `tap` and `foreign` import aiohttp; `tokenfall.bootstrap` imports them only when an upstream is set.
+Only this module, `tap`, `foreign` and `recorder` import aiohttp; `tokenfall.bootstrap` imports them only when an
+upstream is set.
 The provider's key goes into one header and nowhere else.
 """
 

@@ -11,23 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
+from tokenfall.pacing import values
+from tokenfall.pacing.values import MAX_TOKENS, Fault, Gate, Length, Limit, Load, Spread, Status, seconds
 
-MAX_SECONDS = 86_400.0
-MAX_TOKENS = 1_000_000
-
-
-class Spread(Struct, frozen=True):
-    """A time around `mean_s` seconds; `cv` is the coefficient of variation of its lognormal, 0 for always the mean."""
-
-    mean_s: float
-    cv: float = 0.0
-
-
-class Length(Struct, frozen=True):
-    """How many tokens an answer has: from `least` to `most`, both included."""
-
-    least: int
-    most: int
+__all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs", "parse", "seconds"]
 
 
 class Simulation(Struct, frozen=True):
@@ -37,21 +24,38 @@ class Simulation(Struct, frozen=True):
     ttft: Spread | None = None
     tokens: Length | None = None
     seed: int | None = None
+    prefill_s: float | None = None
+    """Added to the time to first token for each 1,000 tokens of the prompt."""
+    load: Load | None = None
+    text: str | None = None
+    fault: tuple[Fault, ...] | None = None
+    status: tuple[Status, ...] | None = None
+    limit: Limit | None = None
+    profile: str | None = None
+    gate: Gate | None = None
+    script: str | None = None
+    speed: float | None = None
 
     def overlay(self, nearer: "Simulation") -> "Simulation":
-        """`nearer` where it says something, this one elsewhere."""
+        """`nearer` where it says something, this one elsewhere. A nearer profile takes the place of farther times."""
         said = {key: value for key, value in msgspec.structs.asdict(nearer).items() if value is not None}
+        if nearer.profile is not None:
+            said = {"gap": None, "ttft": None, "prefill_s": None} | said
         return msgspec.structs.replace(self, **said) if said else self
 
 
 def parse(text: str) -> Simulation:
     """Read `key=value` pairs parted by commas; an empty text says nothing. Raises `InvalidRequest`."""
-    pairs = []
+    pairs: list[tuple[str, str]] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = part.partition("=")
+        key = key.strip()
         if not equals:
             raise InvalidRequest(f"simulator: {part[:40]!r} is not key=value; keys: {', '.join(KEYS)}")
-        pairs.append((key.strip(), value.strip()))
+        if key in LIMIT_KEYS and pairs and pairs[-1][0] == "limit":  # limit=rpm=60,tpm=6000
+            pairs[-1] = ("limit", f"{pairs[-1][1]},{part}")
+        else:
+            pairs.append((key, value.strip()))
     return from_pairs(pairs)
 
 
@@ -60,79 +64,55 @@ def from_pairs(pairs: Iterable[tuple[str, str]]) -> Simulation:
     fields: dict[str, Any] = {}
     for key, value in pairs:
         if key not in KEYS:
-            raise InvalidRequest(f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}")
+            raise InvalidRequest(f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}", param=key[:40])
         field, read, takes = KEYS[key]
         if field in fields:
-            raise InvalidRequest(f"simulator: {key} is said twice (gap and tps are one)")
+            raise InvalidRequest(f"simulator: {key} is said twice (gap and tps are one)", param=key)
         try:
             fields[field] = read(value)
         except ValueError:
-            raise InvalidRequest(f"simulator: {key} got {value[:40]!r}, takes {takes}") from None
+            raise InvalidRequest(f"simulator: {key} got {value[:40]!r}, takes {takes}", param=key) from None
     return Simulation(**fields)
 
 
-def seconds(text: str) -> float:
-    """`300ms`, `1.5s`, `2m` or `250us` in seconds; raises ValueError on anything else."""
-    for unit, factor in (("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0)):
-        if text.endswith(unit):
-            value = _number(text.removesuffix(unit)) * factor
-            if value > MAX_SECONDS:
-                raise ValueError(text)
-            return value
-    raise ValueError(text)
+def _text(value: str) -> str:
+    if value not in TEXTS:
+        raise ValueError(value)
+    return value
 
 
-def _number(text: str) -> float:
-    """A plain decimal number, not negative: no sign, exponent, underscore, NaN or infinity."""
-    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > 20:
-        raise ValueError(text)
-    return float(text)
-
-
-def _integer(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or len(text) > 18:
-        raise ValueError(text)
-    return int(text)
-
-
-def _spread(text: str, read: Callable[[str], float]) -> Spread:
-    mean, tilde, cv = text.partition("~")
-    spread = Spread(read(mean), _number(cv) if tilde else 0.0)
-    if spread.cv > 10:
-        raise ValueError(text)
-    return spread
-
-
-def _gap(text: str) -> Spread:
-    return _spread(text, seconds)
-
-
-def _tps(text: str) -> Spread:
-    rate, cv = _spread(text, _number).mean_s, _spread(text, _number).cv
-    if not 1 / MAX_SECONDS <= rate <= 1e6:
-        raise ValueError(text)
-    return Spread(1 / rate, cv)
-
-
-def _length(text: str) -> Length:
-    least, dots, most = text.partition("..")
-    length = Length(_integer(least), _integer(most if dots else least))
-    if not length.least <= length.most <= MAX_TOKENS:
-        raise ValueError(text)
-    return length
-
-
+TEXTS = ("prose", "echo", "words")
+LIMIT_KEYS = ("rpm", "tpm")
 _DURATION = "a duration with its unit such as 20ms, 0.3s or 2m, and after ~ a coefficient of variation up to 10"
+_FAULT = (
+    "KIND@N with N a token from 0, such as reset@5; stall@N:5s and drip@N:1s have a time, %0.1 behind it is a "
+    f"probability, + parts several; kinds: {', '.join(values.FAULT_KINDS)}"
+)
+_STATUS = "an HTTP error such as 500, 429x2 (the first two), 500%0.1 (one in ten) or 503:retry=3, several parted by +"
 
 KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
-    "gap": ("gap", _gap, _DURATION),
+    "gap": ("gap", values.spread, _DURATION),
     "tps": (
         "gap",
-        _tps,
+        values.gap_of_rate,
         "tokens a second above 0 such as 50, and after ~ a coefficient of variation up to 10",
     ),
-    "ttft": ("ttft", _gap, _DURATION),
-    "tokens": ("tokens", _length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
-    "seed": ("seed", _integer, "an integer from 0"),
+    "ttft": ("ttft", values.spread, _DURATION),
+    "prefill": ("prefill_s", seconds, "a duration for each 1,000 tokens of the prompt, such as 40ms"),
+    "load": ("load", values.load, "FACTOR@STREAMS such as 2@64: gaps twice as long at 64 streams, later ones queue"),
+    "tokens": ("tokens", values.length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
+    "text": ("text", _text, ", ".join(TEXTS)),
+    "seed": ("seed", values.integer, "an integer from 0"),
+    "fault": ("fault", values.faults, _FAULT),
+    "status": ("status", values.statuses, _STATUS),
+    "limit": ("limit", values.limit, "requests and tokens a minute: rpm=60, tpm=6000 or rpm=60,tpm=6000"),
+    "profile": (
+        "profile",
+        values.file_name,
+        "a named timing profile such as groq-70b, or a file made by tokenfall fit",
+    ),
+    "gate": ("gate", values.gate, "a gate's name, and after @ the token at which to wait, such as ready@5"),
+    "script": ("script", values.file_name, "a script file, or a recording made by tokenfall record"),
+    "speed": ("speed", values.speed, "how many times faster a recording is replayed, above 0 up to 1000"),
 }
 """Each key: the field it fills, its reader (ValueError on a bad value) and what it takes, for the error."""

@@ -122,6 +122,14 @@ class Fault(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
 
 
+class TokenAllowance(Struct, frozen=True):
+    """The same for tokens."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+
 class Allowance(Struct, frozen=True):
     """What a rate limit leaves a caller: of `limit` requests at once `remaining`, all of them again in `reset_s`."""
 
@@ -130,6 +138,7 @@ class Allowance(Struct, frozen=True):
     reset_s: float
     now_s: float
     """Unix time."""
+    tokens: TokenAllowance | None = None
 
 
 Headers = tuple[tuple[str, str], ...]

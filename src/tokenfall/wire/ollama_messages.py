@@ -18,9 +18,13 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
 _MEDIA = (("/9j/", "jpeg"), ("R0lGOD", "gif"), ("UklGR", "webp"))  # how files of each begin, in base64
 
 
+def _no_arguments() -> msgspec.Raw:
+    return msgspec.Raw(b"{}")
+
+
 class _CalledFunction(Struct):
     name: str | None = None
-    arguments: msgspec.Raw = msgspec.Raw(b"{}")
+    arguments: msgspec.Raw = msgspec.field(default_factory=_no_arguments)  # a default itself has no JSON schema
 
 
 class _Call(Struct):

@@ -87,8 +87,13 @@ class RichChunk(Struct):
     error: Any = None
 
 
+class _Failed(Struct):
+    error: Any = None
+
+
 _decoder = msgspec.json.Decoder(Chunk)
 _rich_decoder = msgspec.json.Decoder(RichChunk)
+_failed = msgspec.json.Decoder(_Failed)
 
 
 def encode_request(request: ChatRequest) -> bytes:
@@ -258,7 +263,8 @@ def _said(delta: _RichDelta) -> list[Said]:
 class PassingReader:
     """Events as they are, for who speaks the provider's own dialect. `ends` says which is the stream's genuine end.
 
-    The end is told too, and then `Finished`; what follows it is dropped.
+    The end is told too, and then `Finished`; what follows it is dropped. An error that is no end breaks the stream: no
+    `[DONE]` behind it makes an answer of it.
     """
 
     def __init__(self, ends: Callable[[bytes], bool]) -> None:
@@ -271,13 +277,28 @@ class PassingReader:
         events: list[Passed | Finished] = []
         try:
             for payload in self._decoder.feed(data):
-                events.append(Passed(payload))
-                if self._ends(payload):
+                ends = self._ends(payload)
+                if not ends:
+                    _refuse_error(payload)
+                events.append(Passed(payload.replace(b"\n", b" ")))  # in JSON a line ends only where a space may be
+                if ends:
                     events.append(Finished("stop", ""))
                     break
         except UpstreamBroken as error:
             self.broken = error
         return events
+
+
+def _refuse_error(data: bytes) -> None:
+    """Raises `UpstreamStreamError` for an event that tells of an error; all else passes, whatever it is."""
+    if b'"error"' not in data:
+        return
+    try:
+        told = _failed.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return
+    if told.error is not None:
+        raise stream_error(error_message(told.error))
 
 
 def finish_reason(text: str) -> FinishReason:

@@ -18,7 +18,7 @@ _TYPES = {
     422: "invalid_request_error",
     429: "rate_limit_error",
 }
-_CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded", "not_found": "model_not_found"}
+_CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
 _encode = msgspec.json.encode
 
 
@@ -30,10 +30,16 @@ def error(fault: Fault) -> bytes:
                 "message": fault.message,
                 "type": _TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error"),
                 "param": fault.param,
-                "code": _CODES.get(fault.code, fault.code),
+                "code": _code(fault),
             }
         }
     )
+
+
+def _code(fault: Fault) -> str:
+    if fault.code == "not_found" and fault.param == "model":
+        return "model_not_found"
+    return _CODES.get(fault.code, fault.code)
 
 
 def broken(fault: Fault) -> bytes:

@@ -3,31 +3,46 @@
 Sources: the OpenAI API, "Rate limits in headers"; Groq the same; the Anthropic API, "Response headers".
 """
 
-from tokenfall.wire.dialect import Allowance, Headers
+from tokenfall.wire.dialect import Allowance, Headers, TokenAllowance
 from tokenfall.wire.times import rfc3339
 
 
 def openai(allowance: Allowance) -> Headers:
-    """`x-ratelimit-...-requests`; the time as `1m2.5s`."""
+    """`x-ratelimit-...-requests` and `-tokens`; the time as `1m2.5s`."""
+    return (*_openai(allowance, "requests"), *(_openai(allowance.tokens, "tokens") if allowance.tokens else ()))
+
+
+def _openai(of: Allowance | TokenAllowance, what: str) -> Headers:
+    if not of.limit:
+        return ()
     return (
-        ("x-ratelimit-limit-requests", str(allowance.limit)),
-        ("x-ratelimit-remaining-requests", str(allowance.remaining)),
-        ("x-ratelimit-reset-requests", duration(allowance.reset_s)),
+        (f"x-ratelimit-limit-{what}", str(of.limit)),
+        (f"x-ratelimit-remaining-{what}", str(of.remaining)),
+        (f"x-ratelimit-reset-{what}", duration(of.reset_s)),
     )
 
 
 def anthropic(allowance: Allowance) -> Headers:
-    """`anthropic-ratelimit-requests-...`; the time as a moment."""
+    """`anthropic-ratelimit-requests-...` and `-tokens-...`; the time as a moment."""
+    now_s, tokens = allowance.now_s, allowance.tokens
+    told = _anthropic(allowance, "requests", now_s=now_s)
+    return (*told, *(_anthropic(tokens, "tokens", now_s=now_s) if tokens else ()))
+
+
+def _anthropic(of: Allowance | TokenAllowance, what: str, *, now_s: float) -> Headers:
+    if not of.limit:
+        return ()
     return (
-        ("anthropic-ratelimit-requests-limit", str(allowance.limit)),
-        ("anthropic-ratelimit-requests-remaining", str(allowance.remaining)),
-        ("anthropic-ratelimit-requests-reset", rfc3339(allowance.now_s + allowance.reset_s)),
+        (f"anthropic-ratelimit-{what}-limit", str(of.limit)),
+        (f"anthropic-ratelimit-{what}-remaining", str(of.remaining)),
+        (f"anthropic-ratelimit-{what}-reset", rfc3339(now_s + of.reset_s)),
     )
 
 
 def duration(seconds: float) -> str:
     """As Go writes it: `120ms`, `2.5s`, `1m3s`."""
+    seconds = round(seconds, 3)
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
-    minutes, rest = divmod(round(seconds, 3), 60)
+    minutes, rest = divmod(seconds, 60)
     return (f"{int(minutes)}m" if minutes else "") + f"{rest:g}s"

@@ -12,11 +12,12 @@ from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.request import Request
+from tokenfall.edge.request import Request, unreadable
 from tokenfall.edge.response import Answer, Response
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, UpstreamRefused
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
+from tokenfall.wire.dialect import Fault
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, FakeWheel
@@ -39,7 +40,23 @@ def defective(request: Request) -> Response:
     raise ZeroDivisionError("s3cret")
 
 
+def refused_upstream(request: Request) -> Response:
+    raise UpstreamRefused("no such model", status=404, param="model")
+
+
+def worded(request: Request, fault: Fault) -> Response:
+    """A dialect of its own."""
+    words = {"words": fault.code, "says": fault.message, "param": fault.param, "id": fault.request_id}
+    headers = (("retry-after", f"{fault.retry_after_s:g}"),) if fault.retry_after_s else ()
+    return Response(fault.status, json.dumps(words).encode(), headers=headers)
+
+
 ROUTES = [
+    Route(method="POST", path="/v1/ok", handler=ok, limited=True, refuse=worded),
+    Route(method="GET", path="/v1/mistaken", handler=mistaken, keyed=False, refuse=worded),
+    Route(method="GET", path="/v1/defective", handler=defective, keyed=False, refuse=worded),
+    Route(method="GET", path="/v1/upstream", handler=refused_upstream, keyed=False, refuse=worded),
+    Route(method="GET", path="/upstream", handler=refused_upstream, keyed=False),
     Route(method="GET", path="/open", handler=ok, keyed=False, open_while_draining=True, quiet=True),
     Route(method="GET", path="/keyed", handler=ok),
     Route(method="POST", path="/keyed", handler=later, limited=True),
@@ -355,3 +372,83 @@ def test_without_a_log_answers_are_counted_all_the_same() -> None:
     app.ended(request("/x"), 404, outcome="complete", sent_bytes=0)
 
     assert metrics.requests == {("", 404): 1}
+
+
+# The words of a path's own dialect
+
+
+def words(response: Response) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(response.body)
+    return found
+
+
+def post(**headers: str) -> Request:
+    return request("/v1/ok", method="POST", headers=headers)
+
+
+async def test_who_brings_no_key_is_told_in_the_dialect() -> None:
+    asked = post()
+    refused = await House(keys=("k",)).answer(asked)
+
+    assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", asked.id)
+
+
+async def test_who_is_limited_is_told_in_the_dialect(house: House) -> None:
+    house.throttled()
+    answers = [await house.answer(post()) for _ in range(BURST + 1)]
+
+    assert [answer.status for answer in answers] == [200] * BURST + [429]
+    assert words(answers[-1])["words"] == "rate_limited"
+    assert any(line.startswith("retry-after: ") for line in lines_of(answers[-1].head))
+
+
+async def test_a_drain_is_told_in_the_dialect(house: House) -> None:
+    house.app.draining = True
+    refused, cut = await house.answer(post()), house.app.cut(post())
+
+    assert [(each.status, words(each)["words"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
+    assert "retry-after: 5" in lines_of(refused.head)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_mistake_is_told_in_the_dialect(house: House, method: str) -> None:
+    response = await house.answer(request("/v1/mistaken", method=method))
+
+    assert (response.status, words(response)["says"]) == (400, "not so")
+
+
+async def test_a_defect_is_not_shown_in_any_dialect(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        response = await house.answer(request("/v1/defective"))
+
+    assert (response.status, words(response)["words"]) == (500, "internal_error")
+    assert b"s3cret" not in response.body
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(413, "body_too_large"), (408, "request_timeout"), (503, "overloaded")]
+)
+def test_the_edge_refuses_in_the_dialect(house: House, status: int, expected: str) -> None:
+    asked = post(origin="http://a")
+    response = house.app.refuse(asked, status, detail="no")
+
+    assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, asked.id)
+    assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
+
+
+def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(house: House) -> None:
+    for asked in (request("/v1/nowhere", method="POST"), request("/v1/ok"), unreadable("127.0.0.1", 1.0)):
+        assert code(house.app.refuse(asked, 413, detail="no")) == "body_too_large"
+
+
+async def test_an_unknown_method_is_no_matter_of_dialects(house: House) -> None:
+    response = await house.answer(request("/v1/ok"))
+
+    assert (response.status, code(response)) == (405, "method_not_allowed")
+
+
+async def test_the_providers_status_is_told_where_its_dialect_is(house: House) -> None:
+    own, ours = await house.answer(request("/v1/upstream")), await house.answer(request("/upstream"))
+
+    assert (own.status, words(own)["param"]) == (404, "model")
+    assert (ours.status, code(ours)) == (400, "upstream_refused")

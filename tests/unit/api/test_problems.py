@@ -28,6 +28,7 @@ STATUSES = {
     "IdempotencyMismatch": 422,
     "RateLimited": 429,
     "ShuttingDown": 503,
+    "SimulatedFailure": 500,
     "UpstreamError": 502,
     "UpstreamUnreachable": 502,
     "UpstreamFailed": 502,

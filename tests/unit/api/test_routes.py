@@ -12,11 +12,11 @@ from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, ss
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.grammar import Simulation
 
 from tests.doubles.clocks import InstantClock
 from tests.doubles.engines import told
 from tests.doubles.turns import turns_of
+from tests.unit.api.test_simulator import shared
 
 
 class Before(NamedTuple):
@@ -36,16 +36,15 @@ CHAT, SIMULATOR, PROBE, PAGE = (
 
 
 def all_routes() -> list[Route]:
-    plan = Simulation()
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
     chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults, turns=turns_of())
     return [
         *chat_routes(ChatRoutes(chat, Keys(()))),
         *simulator_routes(
-            sse=sse_stream(plan),
-            ndjson=ndjson_stream(plan),
-            loop=loop_stream(plan),
-            data=DataDocument(plan, InstantClock()),
+            sse=sse_stream(shared()),
+            ndjson=ndjson_stream(shared()),
+            loop=loop_stream(shared()),
+            data=DataDocument(shared(), InstantClock()),
         ),
         *probe_routes(Probes(Metrics(), lambda: False)),
         *page_routes(Page()),

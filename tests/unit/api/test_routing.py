@@ -101,3 +101,33 @@ def test_its_value_is_what_stands_there(pattern: str, path: str, value: str) -> 
 
 def test_a_slash_that_was_escaped_does_not_reach_another_route() -> None:
     assert PARAMETERS.methods(request("/turns/a%2Fb").path) == {}
+
+
+# A parameter with slashes in it
+
+
+MODEL, MODELS = route("GET", "/models/{model...}"), route("GET", "/models")
+SLASHES = Router([MODEL, MODELS, route("GET", "/files/{path...}/raw")])
+
+
+@pytest.mark.parametrize("path", ["/models/a", "/models/org/a", "/models/a/b/c", "/models//", "/models/a/"])
+def test_a_parameter_with_dots_may_have_slashes(path: str) -> None:
+    assert SLASHES.methods(path) == {"GET": MODEL, "HEAD": MODEL}
+
+
+@pytest.mark.parametrize("path", ["/models/", "/model/a", "/files/raw", "/files//raw", "/files/a/b"])
+def test_it_is_never_empty(path: str) -> None:
+    assert SLASHES.methods(path) == {}
+
+
+def test_an_exact_path_goes_before_it() -> None:
+    assert SLASHES.methods("/models")["GET"] == MODELS
+    assert list(SLASHES.methods("/files/a/b/raw")) == ["GET", "HEAD"]
+
+
+@pytest.mark.parametrize("path", ["/models/org/a:1b", "/models/org%2Fa:1b"])
+def test_its_value_has_its_slashes(path: str) -> None:
+    asked = request(path)
+    asked.route = MODEL.path
+
+    assert parameter(asked) == "org/a:1b"

@@ -3,23 +3,39 @@ from itertools import islice
 
 import pytest
 
-from tokenfall.api.simulator import DataDocument, PlainStream, asked, dice, loop_stream, ndjson_stream, sse_stream
+from tokenfall.api.guard import Keys
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulator import (
+    DataDocument,
+    PlainStream,
+    Shared,
+    asked,
+    dice,
+    loop_stream,
+    ndjson_stream,
+    sse_stream,
+)
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import PacedStream, Response
+from tokenfall.engines.library import Library
 from tokenfall.engines.prose import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
+from tokenfall.pacing.stage import Stage
 from tokenfall.wire.sse import SSEDecoder
 
-from tests.doubles.clocks import InstantClock
+from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.requests import request
 
-NOTHING = Simulation()
 SIM = {"x-sim": "gap=1s,seed=1"}
 
 
+def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
+    return Shared(Stage(parse(sim)), Refusals(FakeClock()), keys=Keys(keys), library=Library())
+
+
 def frames(stream: PacedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
-    return list(islice(stream.frames(chunked), most))
+    return [frame for frame in islice(stream.frames(chunked), most) if isinstance(frame, bytes)]
 
 
 def gaps(stream: PacedStream, most: int) -> list[float]:
@@ -30,7 +46,7 @@ def gaps(stream: PacedStream, most: int) -> list[float]:
 
 
 def test_a_word_of_stream_sse() -> None:
-    said = frames(sse_stream(NOTHING)(request("/stream-sse")))
+    said = frames(sse_stream(shared())(request("/stream-sse")))
 
     assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
     assert said[-1] == b'data: {"content":"","finish":true}\n\n'
@@ -38,7 +54,7 @@ def test_a_word_of_stream_sse() -> None:
 
 
 def test_the_words_of_stream_sse_are_the_paragraph() -> None:
-    stream = b"".join(frames(sse_stream(NOTHING)(request("/stream-sse"))))
+    stream = b"".join(frames(sse_stream(shared())(request("/stream-sse"))))
     documents = [json.loads(data) for data in SSEDecoder().feed(stream)]
 
     assert "".join(document["content"] for document in documents) == PARAGRAPH + " "
@@ -46,7 +62,7 @@ def test_the_words_of_stream_sse_are_the_paragraph() -> None:
 
 
 def test_the_lines_of_stream_ndjson() -> None:
-    said = frames(ndjson_stream(NOTHING)(request("/stream-ndjson")))
+    said = frames(ndjson_stream(shared())(request("/stream-ndjson")))
 
     assert said[0] == b'{"content":"Large ","finish":false}\n'
     assert said[-1] == b'{"content":"","finish":true}\n'
@@ -54,7 +70,7 @@ def test_the_lines_of_stream_ndjson() -> None:
 
 
 def test_the_words_of_stream_loop_come_without_end() -> None:
-    stream = loop_stream(NOTHING)(request("/stream-loop"))
+    stream = loop_stream(shared())(request("/stream-loop"))
     said = frames(stream, most=2 * len(WORDS))
 
     assert stream.endless
@@ -63,7 +79,7 @@ def test_the_words_of_stream_loop_come_without_end() -> None:
 
 
 def test_frames_are_ready_in_chunked_coding() -> None:
-    assert frames(sse_stream(NOTHING)(request("/stream-sse")), chunked=True)[-1] == (
+    assert frames(sse_stream(shared())(request("/stream-sse")), chunked=True)[-1] == (
         b'24\r\ndata: {"content":"","finish":true}\n\n\r\n'
     )
 
@@ -71,9 +87,9 @@ def test_frames_are_ready_in_chunked_coding() -> None:
 @pytest.mark.parametrize(
     ("stream", "content_type", "comment", "farewell"),
     [
-        (sse_stream(NOTHING), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
-        (loop_stream(NOTHING), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
-        (ndjson_stream(NOTHING), b"application/x-ndjson", b"", b'{"error":"the server is shutting down"'),
+        (sse_stream(shared()), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
+        (loop_stream(shared()), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
+        (ndjson_stream(shared()), b"application/x-ndjson", b"", b'{"error":"the server is shutting down"'),
     ],
     ids=["sse", "loop", "ndjson"],
 )
@@ -96,14 +112,14 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
     ("target", "count"), [("/?tokens=3", 3), ("/?tokens=0", 0), (f"/?tokens={len(WORDS) + 5}", len(WORDS) + 5)]
 )
 def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
-    assert len(frames(sse_stream(NOTHING)(request(target)))) == count + 1
-    loop = loop_stream(NOTHING)(request(target))
+    assert len(frames(sse_stream(shared())(request(target)))) == count + 1
+    loop = loop_stream(shared())(request(target))
     assert not loop.endless
     assert len(frames(loop)) == count
 
 
 def test_a_length_may_be_left_to_chance_and_a_seed_repeats_it() -> None:
-    lengths = [len(frames(sse_stream(NOTHING)(request(f"/?tokens=5..500&seed={seed}")))) for seed in (1, 1, 2, 3)]
+    lengths = [len(frames(sse_stream(shared())(request(f"/?tokens=5..500&seed={seed}")))) for seed in (1, 1, 2, 3)]
 
     assert lengths[0] == lengths[1]
     assert len(set(lengths)) == 3
@@ -111,19 +127,19 @@ def test_a_length_may_be_left_to_chance_and_a_seed_repeats_it() -> None:
 
 
 def test_gaps_are_those_that_were_asked_for() -> None:
-    assert gaps(sse_stream(NOTHING)(request("/")), 2) == [0.1, 0.1]
-    assert gaps(sse_stream(parse("gap=2s"))(request("/")), 2) == [2.0, 2.0]
-    assert gaps(sse_stream(NOTHING)(request("/?gap=20ms&ttft=300ms")), 3) == [0.3, 0.02, 0.02]
+    assert gaps(sse_stream(shared())(request("/")), 2) == [0.1, 0.1]
+    assert gaps(sse_stream(shared("gap=2s"))(request("/")), 2) == [2.0, 2.0]
+    assert gaps(sse_stream(shared())(request("/?gap=20ms&ttft=300ms")), 3) == [0.3, 0.02, 0.02]
 
 
 def test_a_seed_repeats_a_schedule() -> None:
-    one, two, other = (gaps(sse_stream(NOTHING)(request(f"/?gap=1s~0.5&seed={seed}")), 9) for seed in (7, 7, 8))
+    one, two, other = (gaps(sse_stream(shared())(request(f"/?gap=1s~0.5&seed={seed}")), 9) for seed in (7, 7, 8))
 
     assert one == two != other
 
 
 def test_streams_do_not_share_their_dice() -> None:
-    stream = sse_stream(parse("gap=1s~0.5,seed=7"))
+    stream = sse_stream(shared("gap=1s~0.5,seed=7"))
     first = stream(request("/"))
     gaps(first, 5)
 
@@ -167,16 +183,16 @@ def test_the_nearer_wins(made: Request, simulation: Simulation) -> None:
 @pytest.mark.parametrize("made", [request("/?gap=fast"), request("/?x=1"), request("/", headers={"x-sim": "gap"})])
 def test_a_mistake_is_refused(made: Request) -> None:
     with pytest.raises(InvalidRequest, match="simulator: "):
-        sse_stream(NOTHING)(made)
+        sse_stream(shared())(made)
     with pytest.raises(InvalidRequest, match="simulator: "):
-        DataDocument(NOTHING, InstantClock())(made)
+        DataDocument(shared(), InstantClock())(made)
 
 
 # The document
 
 
 def test_the_document_comes_at_once() -> None:
-    answer = DataDocument(NOTHING, InstantClock())(request("/api/data"))
+    answer = DataDocument(shared(), InstantClock())(request("/api/data"))
     assert isinstance(answer, Response)
     document = json.loads(answer.body)
 
@@ -188,7 +204,7 @@ def test_the_document_comes_at_once() -> None:
 @pytest.mark.parametrize("from_default", [True, False])
 async def test_the_document_comes_after_the_time_that_was_asked_for(from_default: bool) -> None:
     clock = InstantClock(1000.0)
-    document = DataDocument(parse("ttft=3s") if from_default else NOTHING, clock)
+    document = DataDocument(shared("ttft=3s" if from_default else ""), clock)
     later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
     assert not isinstance(later, Response | PacedStream)
     answer = await later  # type: ignore[misc]
@@ -199,7 +215,7 @@ async def test_the_document_comes_after_the_time_that_was_asked_for(from_default
 
 async def test_a_seed_repeats_the_documents_time() -> None:
     clock = InstantClock()
-    document = DataDocument(NOTHING, clock)
+    document = DataDocument(shared(), clock)
     for seed in (7, 7, 8):
         await document(request(f"/api/data?ttft=3s~0.5&seed={seed}"))  # type: ignore[misc]
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from tokenfall.bootstrap.loops import loop_factory
 from tokenfall.cli import serve
-from tokenfall.cli.serve import STOP_SIGNALS, loop_factory
+from tokenfall.cli.serve import STOP_SIGNALS
 from tokenfall.cli.supervisor import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard

@@ -6,8 +6,10 @@ import pytest
 
 from tokenfall.edge.connection import PROBES_S
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import CutFrames, PacedStream, StreamHead
+from tokenfall.edge.response import CutFrames, Item, PacedStream, StreamHead
 from tokenfall.edge.server import Edge
+from tokenfall.pacing.gates import TestGate
+from tokenfall.ports import Sever
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.transports import FakeApplication, FakeClient, settle
@@ -289,3 +291,148 @@ async def test_a_defect_in_the_frames_ends_the_stream_with_a_reset(
     assert client.was_reset()
     assert application.ends[0].outcome == "failed"
     assert len(caplog.records) == 1
+
+
+# Waiting for something other than time, and breaking off
+
+
+class Held:
+    """A stream of these items, a second apart; counts how often it was told that it has ended."""
+
+    def __init__(self, application: FakeApplication, *items: Item) -> None:
+        self.ended = 0
+        application.handler = lambda _: self._stream(items)
+
+    def _stream(self, items: tuple[Item, ...]) -> PacedStream:
+        made = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), farewell=b"bye\n")
+        made.ended = self._end
+        return made
+
+    def _end(self) -> None:
+        self.ended += 1
+
+
+async def test_a_stream_waits_until_it_is_let_through_and_goes_on_from_there(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    gate = TestGate()
+    held = Held(application, b"1", gate, b"2")
+    client.send(ASK)
+    wheel.advance(60.0)
+    assert (body(client), gate.waiting, wheel.waiting) == (b"1", 1, {})
+    gate.open()
+    wheel.advance(0.9)
+    assert body(client) == b"1"  # its gap is counted from here
+    wheel.advance(0.2)
+
+    assert body(client) == b"120\r\n\r\n"
+    assert held.ended == 1
+
+
+async def test_who_is_woken_for_nothing_waits_on(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    gate = TestGate()
+    Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    gate.open()
+    gate.close()
+    wheel.advance(5.0)
+
+    assert (body(client), gate.waiting) == (b"", 1)
+
+
+@pytest.mark.parametrize("woken", [False, True])
+async def test_a_client_that_leaves_while_held_gives_its_place_up(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, woken: bool
+) -> None:
+    gate = TestGate()
+    held = Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert gate.waiting == 1
+    if woken:
+        gate.allow(1)
+    client.transport.lose()
+
+    assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
+
+
+async def test_a_drain_cuts_who_is_held(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    gate = TestGate()
+    held = Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    await edge.drain(0.0)
+
+    assert body(client) == b"4\r\nbye\n\r\n0\r\n\r\n"
+    assert (gate.waiting, held.ended) == (0, 1)
+
+
+@pytest.mark.parametrize("opened_first", [True, False])
+async def test_a_slow_reader_that_is_held_needs_both(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, opened_first: bool
+) -> None:
+    gate = TestGate()
+    Held(application, BIG * 6, gate, b"2")
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert client.connection.paused
+    if opened_first:
+        gate.open()
+        wheel.advance(3.0)
+    client.read()
+    wheel.advance(3.0)
+    if not opened_first:
+        assert gate.waiting == 1
+        gate.open()
+    wheel.advance(3.0)
+
+    assert body(client) == BIG * 6 + b"20\r\n\r\n"
+
+
+async def test_a_reset_is_an_rst_after_what_was_said(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    held = Held(application, b"1", Sever("reset"), b"2")
+    client.send(ASK)
+    wheel.advance(5.0)
+
+    assert body(client) == b"1"
+    assert client.was_reset()
+    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+
+
+async def test_a_close_is_a_fin_without_the_end_of_the_body(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    held = Held(application, b"1", Sever("close"), b"2")
+    client.send(ASK)
+    wheel.advance(5.0)
+
+    assert body(client) == b"1"
+    assert client.transport.is_closing()
+    assert not client.was_reset()
+    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_connection_may_break_in_place_of_an_answer(
+    client: FakeClient, application: FakeApplication, how: str
+) -> None:
+    application.handler = lambda _: Sever(how)  # type: ignore[arg-type]
+    client.send(ASK)
+
+    assert client.read() == b""
+    assert client.transport.is_closing()
+    assert client.was_reset() is (how == "reset")
+
+
+async def test_a_head_request_ends_its_stream_at_once(client: FakeClient, application: FakeApplication) -> None:
+    held = Held(application, b"1")
+    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert held.ended == 1

@@ -9,7 +9,8 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import Delta, Finished, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.pacing.clock import WheelClock
-from tokenfall.pacing.grammar import Simulation, parse
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import Stage
 
 from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.transports import settle
@@ -33,7 +34,7 @@ class Answer:
         self.times.append(self.clock.now())
 
     async def of(self, request: ChatRequest, defaults: str = "") -> Finished:
-        return await SimulatedEngine(self.clock, parse(defaults)).reply(request, self.hear)
+        return await SimulatedEngine(self.clock, Stage(parse(defaults))).reply(request, self.hear)
 
 
 async def test_it_says_prose_and_counts_exactly() -> None:
@@ -78,7 +79,7 @@ async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
         answer.hear(delta)
         answer.clock.now_s += 0.005
 
-    await SimulatedEngine(answer.clock, parse("gap=20ms,tokens=50")).reply(asked(), late)
+    await SimulatedEngine(answer.clock, Stage(parse("gap=20ms,tokens=50"))).reply(asked(), late)
 
     assert answer.times[-1] == pytest.approx(1.0)
 
@@ -111,7 +112,7 @@ async def test_a_seed_repeats_words_and_times() -> None:
     assert answers[0] != answers[2]
 
 
-@pytest.mark.parametrize("request_", [asked(model="sim:gap=fast"), asked(simulation="speed=3")])
+@pytest.mark.parametrize("request_", [asked(model="sim:gap=fast"), asked(simulation="spede=3")])
 async def test_a_mistake_is_refused_before_a_word_is_said(request_: ChatRequest) -> None:
     answer = Answer()
     with pytest.raises(InvalidRequest):
@@ -131,9 +132,7 @@ async def test_a_full_listener_is_waited_for() -> None:
     async def wait() -> None:
         await room.wait()
 
-    replying = asyncio.create_task(
-        SimulatedEngine(InstantClock(), Simulation()).reply(asked(simulation="tokens=3"), hear)
-    )
+    replying = asyncio.create_task(SimulatedEngine(InstantClock(), Stage()).reply(asked(simulation="tokens=3"), hear))
     await settle()
     assert len(heard) == 1
     room.set()
@@ -145,7 +144,7 @@ async def test_a_full_listener_is_waited_for() -> None:
 async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
     wheel = FakeWheel()
     clock = WheelClock(wheel, asyncio.get_running_loop())
-    replying = asyncio.create_task(SimulatedEngine(clock, Simulation()).reply(asked(), lambda _: None))
+    replying = asyncio.create_task(SimulatedEngine(clock, Stage()).reply(asked(), lambda _: None))
     await settle()
     assert len(wheel.waiting) == 1
     replying.cancel()

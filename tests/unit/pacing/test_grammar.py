@@ -2,6 +2,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.grammar import KEYS, Length, Simulation, Spread, from_pairs, parse, seconds
+from tokenfall.pacing.values import Fault, Gate, Limit, Load, Status
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,18 @@ from tokenfall.pacing.grammar import KEYS, Length, Simulation, Spread, from_pair
         ("tokens=1000000", Simulation(tokens=Length(1_000_000, 1_000_000))),
         ("seed=7", Simulation(seed=7)),
         ("seed=0", Simulation(seed=0)),
+        ("limit=rpm=60,tpm=6000", Simulation(limit=Limit(60, 6000))),
+        ("limit=tpm=6000 , rpm=60,seed=1", Simulation(limit=Limit(60, 6000), seed=1)),
+        ("limit=rpm=60", Simulation(limit=Limit(60))),
+        ("text=echo", Simulation(text="echo")),
+        ("prefill=40ms", Simulation(prefill_s=0.04)),
+        (
+            "fault=reset@5+stall@1:5s%0.5",
+            Simulation(fault=(Fault("reset", 5), Fault("stall", 1, time_s=5.0, probability=0.5))),
+        ),
+        ("status=503:retry=3", Simulation(status=(Status(503, retry_after_s=3.0),))),
+        ("gate=a@2,load=2@64", Simulation(gate=Gate("a", 2), load=Load(2.0, 64))),
+        ("profile=groq-70b,script=a.yaml,speed=2.5", Simulation(profile="groq-70b", script="a.yaml", speed=2.5)),
         (" ttft = 1s , seed = 7 ", Simulation(ttft=Spread(1.0), seed=7)),
     ],
 )
@@ -92,6 +105,17 @@ def test_what_is_no_duration(text: str) -> None:
         "tokens=1000001",
         "tokens=" + "9" * 19,
         "tokens=٣",
+        "text=",
+        "text=Echo",
+        "fault=melt@1",
+        "status=200",
+        "limit=rpm=0",
+        "limit=rpm=1,rpm=2",
+        "gate=a b",
+        "load=2",
+        "profile=",
+        "speed=0",
+        "prefill=1",
         "seed=-1",
         "seed=x",
         "seed=1_0",
@@ -106,13 +130,19 @@ def test_a_bad_value_names_its_key_what_it_got_and_what_the_key_takes(text: str)
     assert caught.value.message == f"simulator: {key} got {value[:40]!r}, takes {KEYS[key][2]}"
 
 
-@pytest.mark.parametrize("text", ["speed=3", "GAP=20ms", "=20ms", "x" * 50 + "=1"])
+@pytest.mark.parametrize("text", ["spede=3", "GAP=20ms", "=20ms", "x" * 50 + "=1"])
 def test_an_unknown_key_is_answered_with_those_that_are_known(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(text)
 
     key = text.partition("=")[0]
-    assert caught.value.message == f"simulator: unknown key {key[:40]!r}; keys: gap, tps, ttft, tokens, seed"
+    assert caught.value.message == f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}"
+
+
+def test_a_limits_second_half_is_a_key_only_behind_the_first() -> None:
+    for text in ("rpm=60", "limit=rpm=60,seed=1,tpm=6000"):
+        with pytest.raises(InvalidRequest, match=r"unknown key '[rt]pm'"):
+            parse(text)
 
 
 def test_what_is_no_pair_is_refused() -> None:
@@ -146,3 +176,10 @@ def test_the_nearer_wins_where_it_says_something() -> None:
         gap=Spread(1.0), seed=0, tokens=Length(1, 2)
     )
     assert farther.overlay(Simulation()) == farther
+
+
+def test_a_nearer_profile_takes_the_place_of_farther_times() -> None:
+    farther = parse("gap=1ms,ttft=2ms,prefill=3ms,tokens=4")
+
+    assert farther.overlay(parse("profile=groq-70b")) == parse("profile=groq-70b,tokens=4")
+    assert farther.overlay(parse("profile=groq-70b,gap=5ms")) == parse("profile=groq-70b,gap=5ms,tokens=4")

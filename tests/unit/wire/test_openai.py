@@ -1,15 +1,18 @@
 import json
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
-from tokenfall.events import Delta, Event, Finished, Usage
-from tokenfall.messages import ChatRequest, Message
+from tokenfall.events import CallPart, Delta, Event, Finished, Passed, Thought, Usage
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire import openai
-from tokenfall.wire.openai import AnswerReader
+from tokenfall.wire.dialect import UNBOUNDED
+from tokenfall.wire.openai import AnswerReader, PassingReader, RichReader
+from tokenfall.wire.sse import MAX_EVENT_BYTES
 
 from tests.doubles.pieces import Cut, one_by_one, whole
 
@@ -202,3 +205,225 @@ def test_the_message_of_a_refusal(body: bytes, message: str) -> None:
 @pytest.mark.parametrize("body", [b"{}", b'{"detail":[]}', b'{"error":null}', b'{"error":{"message":7}}'])
 def test_a_refusal_without_a_message_has_none(body: bytes) -> None:
     assert openai.error_body_message(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"error":{"message":"x","param":"messages[0]"}}', "messages[0]"),
+        (b'{"error":{"param":"%b"}}' % (b"x" * 200), "x" * 100),
+        (b'{"error":{"param":null}}', None),
+        (b'{"error":{"param":7}}', None),
+        (b'{"error":"param"}', None),
+        (b'{"param":"x"}', None),
+        (b"[]", None),
+        (b"", None),
+        (b'"\xff"', None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_the_field_at_fault_of_a_refusal(body: bytes, param: str | None) -> None:
+    assert openai.error_body_param(body) == param
+
+
+# The request in all its parts
+
+
+def sent(**fields: Any) -> dict[str, Any]:
+    """What a request says besides what all of them do."""
+    request = ChatRequest(**{"messages": (Message("user", "Hi"),), "model": "m", "max_tokens": UNBOUNDED, **fields})
+    body: dict[str, Any] = json.loads(openai.encode_request(request))
+    common = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+    if "messages" not in fields:
+        common["messages"] = [{"role": "user", "content": "Hi"}]
+    assert all(body.pop(name) == value for name, value in common.items())
+    return body
+
+
+WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, {}),
+        ({"max_tokens": UNBOUNDED - 1}, {"max_tokens": UNBOUNDED - 1}),
+        (
+            {"top_p": 0.0, "seed": 0, "stop": ("a", "b"), "reasoning": True},
+            {"top_p": 0.0, "seed": 0, "stop": ["a", "b"], "reasoning_effort": "medium"},
+        ),
+        ({"json_object": True}, {"response_format": {"type": "json_object"}}),
+        (
+            {"schema": {}, "json_object": True},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": {}, "strict": True},
+                }
+            },
+        ),
+        (
+            {"schema": {"a": 1}, "schema_name": "n"},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True},
+                }
+            },
+        ),
+        (
+            {"tools": (Tool("weather", "It rains", WEATHER["parameters"]),)},  # type: ignore[arg-type]
+            {"tools": [{"type": "function", "function": WEATHER}], "tool_choice": "auto"},
+        ),
+        (
+            {"tools": (Tool("t"),), "tool_choice": "t", "parallel_tool_calls": False},
+            {
+                "tools": [
+                    {"type": "function", "function": {"name": "t", "description": "", "parameters": {"type": "object"}}}
+                ],
+                "tool_choice": {"type": "function", "function": {"name": "t"}},
+                "parallel_tool_calls": False,
+            },
+        ),
+        ({"parallel_tool_calls": False, "tool_choice": "none"}, {}),
+    ],
+)
+def test_what_is_asked_for_is_said_in_openais_words(fields: dict[str, Any], told: dict[str, Any]) -> None:
+    assert sent(**fields) == told
+
+
+@pytest.mark.parametrize("choice", ["none", "required"])
+def test_how_tools_are_chosen(choice: str) -> None:
+    assert sent(tools=(Tool("t"),), tool_choice=choice)["tool_choice"] == choice
+
+
+CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            Message("assistant", "", tool_calls=(ToolCall("c", "f", "{}"),)),
+            {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+        ),
+        (
+            Message("assistant", "So", tool_calls=(ToolCall("c", "f", "{}"),)),
+            {"role": "assistant", "content": "So", "tool_calls": [CALLED]},
+        ),
+        (Message("tool", "rain", tool_call_id="c"), {"role": "tool", "content": "rain", "tool_call_id": "c"}),
+        (
+            Message("user", "What?", images=("data:x",)),
+            {"role": "user", "content": [{"type": "text", "text": "What?"}, IMAGE]},
+        ),
+        (Message("user", "", images=("data:x", "data:x")), {"role": "user", "content": [IMAGE, IMAGE]}),
+    ],
+)
+def test_messages_keep_their_calls_results_and_images(message: Message, told: dict[str, Any]) -> None:
+    assert sent(messages=(message,)) == {"messages": [told]}
+
+
+# All that is said, not text alone
+
+
+def heard(pieces: Iterable[bytes], reader: RichReader | None = None) -> list[Any]:
+    reader = reader or RichReader()
+    return [event for piece in pieces for event in reader.feed(piece)]
+
+
+def piece(**delta: object) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}], model="m-1")
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
+    named = {"index": 0, "id": "c0", "type": "function", "function": {"name": "f", "arguments": ""}}
+    stream = (
+        piece(reasoning_content="a")
+        + piece(reasoning="b", content="c")
+        + piece(content=None, tool_calls=None)
+        + piece(tool_calls=[named, {"index": 1, "id": None, "function": {"name": None, "arguments": "x"}}, {}])
+        + ended("tool_calls", usage={"prompt_tokens": 3, "completion_tokens": 2})
+        + chunk(choices=[])
+        + DONE
+    )
+
+    assert heard(feed(stream)) == [
+        Thought("a"),
+        Thought("b"),
+        Delta("c"),
+        CallPart(0, "c0", "f", ""),
+        CallPart(1, "", "", "x"),
+        CallPart(0, "", "", ""),
+        Finished("tool_calls", "m-1", Usage(3, 2)),
+    ]
+
+
+@given(st.lists(st.text(min_size=1)))
+def test_both_readers_read_the_same_text(texts: list[str]) -> None:
+    stream = b"".join(map(said, texts)) + ended("length") + DONE
+
+    assert heard([stream]) == read([stream])
+
+
+@pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n", piece(tool_calls=7)])
+def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
+    reader = RichReader()
+
+    assert heard([said("Hi") + broken + DONE], reader) == [Delta("Hi")]
+    assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
+
+
+# Events as they are
+
+
+def passed(pieces: Iterable[bytes], reader: PassingReader | None = None) -> list[Passed | Finished]:
+    reader = reader or PassingReader(lambda data: data == b"[DONE]")
+    return [event for each in pieces for event in reader.feed(each)]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_events_are_passed_on_up_to_their_end(feed: Cut) -> None:
+    stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
+
+    assert passed(feed(stream)) == [Passed(b"junk"), Passed(b"[DONE]"), Finished("stop", "")]
+
+
+def test_nothing_is_passed_on_after_the_end() -> None:
+    assert passed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
+
+
+def test_an_event_of_many_lines_is_passed_on_as_one() -> None:
+    assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [Passed(b'{"a": 1}')]
+
+
+def test_an_event_without_an_end_is_not_passed_on() -> None:
+    reader = PassingReader(lambda _: False)
+
+    assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [Passed(b"1")])
+    assert isinstance(reader.broken, UpstreamMalformed)
+
+
+@pytest.mark.parametrize("error", ['{"message":"out of memory"}', '"out of memory"'])
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str) -> None:
+    reader = PassingReader(lambda data: data == b"[DONE]")
+    stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
+
+    assert passed(feed(stream), reader)[:1] == [Passed(b"1")]
+    assert isinstance(reader.broken, UpstreamStreamError)
+    assert reader.broken.message == "the upstream broke off: out of memory"
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
+)
+def test_what_only_names_an_error_is_passed_on(payload: bytes) -> None:
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload)]
+
+
+def test_an_error_that_is_an_end_is_passed_on() -> None:
+    reader = PassingReader(lambda _: True)
+
+    assert passed([b'data: {"error":1}\n\n'], reader) == [Passed(b'{"error":1}'), Finished("stop", "")]

@@ -1,0 +1,153 @@
+"""`/sim`: the simulator's default, its journal and its gates, while it runs."""
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.api.journal import Journal
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.routing import parameter
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.errors import InvalidRequest, NotFound
+from tokenfall.pacing.gates import TestGate
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import Stage
+from tokenfall.pacing.values import name_of
+from tokenfall.pacing.written import written
+
+JSON = "application/json"
+_UNCACHED = (("cache-control", "no-store"),)
+
+
+class SimBody(Struct, forbid_unknown_fields=True):
+    """The body of `PATCH /sim`: grammar to put over the default, and whether to keep a journal."""
+
+    sim: str | None = None
+    journal: bool | None = None
+
+
+class GateBody(Struct, forbid_unknown_fields=True):
+    """The body of `PATCH /sim/gates/{gate}`: open or close it, or let so many more tokens through."""
+
+    open: bool | None = None
+    tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+
+
+_sim = msgspec.json.Decoder(SimBody)
+_gate = msgspec.json.Decoder(GateBody)
+
+
+class ControlRoutes:
+    """The handlers. `alone`: no other worker answers, so that what is changed here is changed for all."""
+
+    def __init__(self, stage: Stage, refusals: Refusals, *, journal: Journal, alone: bool) -> None:
+        self._stage = stage
+        self._first = stage.said
+        self._refusals = refusals
+        self._journal = journal
+        self._alone = alone
+
+    def show(self, request: Request) -> Response:
+        """`GET /sim`."""
+        stage = self._stage
+        return _document(
+            {"sim": written(stage.defaults), "journal": self._journal.is_on, "streams": stage.house.inside}
+        )
+
+    def change(self, request: Request) -> Response:
+        """`PATCH /sim`. Raises `InvalidRequest`."""
+        self._check_alone()
+        body = _decoded(_sim, request.body, takes='{"sim": "ttft=1s"} or {"journal": true}')
+        if body.sim is not None:
+            self._stage.said = self._stage.said.overlay(parse(body.sim))
+        if body.journal is not None:
+            self._journal.is_on = body.journal
+        return self.show(request)
+
+    def reset(self, request: Request) -> Response:
+        """`DELETE /sim`: as it was at the start; counts and limits begin anew, gates and the journal are gone."""
+        self._check_alone()
+        self._stage.said = self._first
+        self._stage.gates.clear()
+        self._refusals.reset()
+        self._journal.is_on = False
+        self._journal.clear()
+        return Response(204)
+
+    def requests(self, request: Request) -> Response:
+        """`GET /sim/requests`."""
+        self._check_alone()
+        return _document({"journal": self._journal.is_on, "requests": self._journal.kept()})
+
+    def forget_requests(self, request: Request) -> Response:
+        """`DELETE /sim/requests`."""
+        self._check_alone()
+        self._journal.clear()
+        return Response(204)
+
+    def gates(self, request: Request) -> Response:
+        """`GET /sim/gates`."""
+        self._check_alone()
+        return _document({"gates": [_told(name, gate) for name, gate in self._stage.gates.known().items()]})
+
+    def gate(self, request: Request) -> Response:
+        """`GET /sim/gates/{gate}`. Raises `NotFound`."""
+        self._check_alone()
+        name = _gate_name(request)
+        found = self._stage.gates.known().get(name)
+        if found is None:
+            raise NotFound("there is no such gate: a stream with gate=NAME makes it, or PATCH")
+        return _document(_told(name, found))
+
+    def move_gate(self, request: Request) -> Response:
+        """`PATCH /sim/gates/{gate}`, which makes the gate where there is none. Raises `InvalidRequest`."""
+        self._check_alone()
+        name = _gate_name(request)
+        body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
+        try:
+            found = self._stage.gates.get(name)
+        except ValueError as error:
+            raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME forgets one") from None
+        if body.open is not None:
+            (found.open if body.open else found.close)()
+        if body.tokens is not None:
+            found.allow(body.tokens)
+        return _document(_told(name, found))
+
+    def drop_gate(self, request: Request) -> Response:
+        """`DELETE /sim/gates/{gate}`: who waits there goes on. Raises `NotFound`."""
+        self._check_alone()
+        if not self._stage.gates.drop(_gate_name(request)):
+            raise NotFound("there is no such gate")
+        return Response(204)
+
+    def _check_alone(self) -> None:
+        if not self._alone:
+            raise InvalidRequest("/sim needs WORKERS=1: each worker would know only what it was told itself")
+
+
+def _gate_name(request: Request) -> str:
+    try:
+        return name_of(parameter(request))
+    except ValueError:
+        raise InvalidRequest("a gate's name takes 1 to 64 letters, digits or any of . _ -") from None
+
+
+def _told(name: str, gate: TestGate) -> dict[str, str | bool | int]:
+    return {"name": name, "open": gate.is_open, "tokens": gate.allowed, "passed": gate.passed, "waiting": gate.waiting}
+
+
+def _document(document: object) -> Response:
+    return Response(200, msgspec.json.encode(document), content_type=JSON, headers=_UNCACHED)
+
+
+T = TypeVar("T")
+
+
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, takes: str) -> T:
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the body takes {takes}: {error}") from None

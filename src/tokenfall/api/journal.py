@@ -1,0 +1,63 @@
+"""What was asked of the simulator, for tests that want to see it: off unless switched on, bounded, without secrets."""
+
+from collections import deque
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from tokenfall.edge.request import Request
+
+if TYPE_CHECKING:
+    from tokenfall.engines.redaction import Redactor
+
+MAX_REQUESTS = 1_000
+MAX_BODY_BYTES = 16_384
+_SECRET = (
+    b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-auth-token", b"cookie",
+)  # fmt: skip
+_REMOVED = "[removed]"
+
+
+class Journal:
+    """The newest requests. What callers send as their key is removed wherever it stands."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._kept: deque[dict[str, Any]] = deque(maxlen=MAX_REQUESTS)
+
+    def note(self, request: Request) -> None:
+        """Keep a request, if the journal is on."""
+        if not self.is_on:
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+        redactor = _redactor(headers)
+        path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
+        body = redactor.masked(request.body)[:MAX_BODY_BYTES]  # first masked: the cut might leave half a secret
+        self._kept.append(
+            {
+                "time": time(),
+                "id": request.id,
+                "method": request.method,
+                "path": path,
+                "query": query,
+                "headers": {
+                    name: _REMOVED if name.encode("latin-1") in _SECRET else redactor.text(value)
+                    for name, value in headers.items()
+                },
+                "body": body.decode("utf-8", "replace"),
+                "truncated": len(request.body) > MAX_BODY_BYTES,
+            }
+        )
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        return list(self._kept)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+
+
+def _redactor(headers: dict[str, str]) -> "Redactor":
+    from tokenfall.engines.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
+
+    return Redactor(keys_in(headers))

@@ -1,0 +1,39 @@
+"""A recorded exchange as the answer to a request: the same bytes, at the same times or faster."""
+
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Item, PacedStream, Response, StreamHead, chunk
+from tokenfall.engines.recordings import Exchange, Recording
+from tokenfall.errors import NotFound
+from tokenfall.ports import Clock, Sever
+
+
+def replayed(
+    recording: Recording, request: Request, *, clock: Clock, speed: float
+) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+    """The exchange that was recorded of this request, `speed` times faster. Raises `NotFound` where none was."""
+    exchange = recording.find(request.body, request.path)
+    if exchange is None:
+        raise NotFound("nothing that was recorded answers this request")
+    content_type = exchange.headers.get("content-type", "application/json")
+    if not exchange.streamed:
+        return _whole(exchange, request.started_s + exchange.took_s(speed), clock=clock, content_type=content_type)
+    told = list(exchange.frames(speed))
+    gaps = iter([*(gap_s for gap_s, _ in told), 0.0, 0.0])
+
+    def frames(chunked: bool) -> Iterator[Item]:
+        for _, payload in told:
+            yield chunk(payload) if chunked else payload
+        if exchange.broken:
+            yield Sever("close")
+
+    return PacedStream(StreamHead(content_type), frames, gaps=gaps)
+
+
+async def _whole(exchange: Exchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Sever:
+    await clock.sleep_until(due_s)
+    if exchange.broken:
+        return Sever("close")
+    return Response(exchange.status, exchange.body, content_type=content_type)

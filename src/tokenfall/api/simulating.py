@@ -1,0 +1,227 @@
+"""Simulated answers to provider requests: a paced stream or a document, with what the grammar makes go wrong."""
+
+from collections.abc import Coroutine, Iterator
+from hashlib import sha256
+from itertools import chain, islice
+from os import urandom
+from time import time
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tokenfall.api.answers import choices_of, frames
+from tokenfall.api.guard import Keys
+from tokenfall.api.refusals import Refusals
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import PacedStream, Response, StreamHead, header_lines
+from tokenfall.engines.library import RECORDING
+from tokenfall.engines.planning import Plan, prompt_tokens
+from tokenfall.engines.simulated import BROKE_OFF, SimulatedEngine
+from tokenfall.errors import SimulatedFailure, shutting_down
+from tokenfall.events import Finished
+from tokenfall.messages import ChatRequest
+from tokenfall.pacing.course import Course, garbled
+from tokenfall.pacing.grammar import Simulation, parse
+from tokenfall.pacing.waiting import passed
+from tokenfall.ports import Clock, Sever
+from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Fault, Identity, Timing
+
+JSON = "application/json"
+SEEDED_S = 1_700_000_000.0
+"""When a seeded answer was made: the same seed and request give the same bytes."""
+
+_UNCACHED = (("cache-control", "no-store"),)
+
+
+class _Said(Struct, frozen=True):
+    """All that is decided of one answer before its first token."""
+
+    asked: Asked
+    simulation: Simulation
+    identity: Identity
+    planned: Plan
+    finished: Finished
+    course: Course | None
+    gaps: Iterator[float]
+
+
+class _Counted:
+    """Gaps, and how much they were so far: what a seeded answer says of its time must not depend on the clock."""
+
+    def __init__(self, gaps: Iterator[float]) -> None:
+        self._gaps = gaps
+        self.total_s = 0.0
+
+    def __iter__(self) -> Iterator[float]:
+        return self
+
+    def __next__(self) -> float:
+        gap_s = next(self._gaps)
+        self.total_s += gap_s
+        return gap_s
+
+
+class Simulating:
+    """The simulated side of one route."""
+
+    def __init__(
+        self, dialect: Dialect, engine: SimulatedEngine, *, clock: Clock, refusals: Refusals, keys: Keys
+    ) -> None:
+        self._dialect = dialect
+        self._engine = engine
+        self._clock = clock
+        self._refusals = refusals
+        self._keys = keys
+        self._leave = engine.stage.house.leave
+        self._head = StreamHead(dialect.stream_type)
+        self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
+        self._broken = dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=BROKE_OFF))
+
+    def answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+        """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
+        header = request.header(b"x-sim")
+        chat = asked.request
+        if header:
+            parse(header)
+            chat = replace(chat, simulation=header)
+        decided = self._engine.decide(chat)
+        simulation = decided.simulation
+        if simulation.status or simulation.limit:
+            self._refuse(request, simulation, chat=chat)
+        if simulation.script is not None and simulation.script.endswith(RECORDING):
+            return self._replayed(request, simulation)
+        identity = _identity(request, asked, seed=simulation.seed)
+        planned = self._engine.plan(chat, decided, call_ids=f"call_{identity.number}")
+        identity = replace(identity, prompt_tokens=planned.usage.prompt_tokens)
+        choice = planned.choices[0]
+        stage = self._engine.stage
+        course = stage.course(simulation, planned.faults)
+        gaps = stage.gaps(planned.gaps, simulation.load)
+        said = _Said(
+            asked,
+            simulation,
+            identity,
+            planned,
+            Finished(choice.reason, asked.request.model, planned.usage, choice.stop),
+            course,
+            gaps if course is None else course.gaps(gaps),
+        )
+        return self._stream(request, said) if asked.stream else self._later(request, said)
+
+    def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> None:
+        """Raises what the grammar asks for in place of an answer; says in the head what a limit leaves."""
+        owner = self._keys.owner(request)
+        self._refusals.check(simulation, owner)
+        if simulation.limit is not None:
+            wanted = prompt_tokens(chat) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
+            allowance, refused = self._refusals.spend(simulation.limit, owner, tokens=wanted)
+            request.reply_headers += header_lines(self._dialect.limits(allowance))
+            if refused is not None:
+                raise refused
+
+    def _replayed(
+        self, request: Request, simulation: Simulation
+    ) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+        from tokenfall.api.replaying import replayed  # noqa: PLC0415 - few replay
+
+        recording = self._engine.library.recording(simulation.script or "")
+        return replayed(recording, request, clock=self._clock, speed=simulation.speed or 1.0)
+
+    def _broken_frame(self, planned: Plan) -> bytes:
+        if not planned.error:
+            return self._broken
+        return self._dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=planned.error))
+
+    def _stream(self, request: Request, said: _Said) -> PacedStream:
+        started_s, now = request.started_s, self._clock.now
+        course = said.course
+        first_s = 0.0
+        gaps = _Counted(said.gaps)
+        if course is None:  # on a course the first gap is that of the door
+            first_s = next(said.gaps)
+            gaps = _Counted(chain((first_s,), said.gaps))
+        seeded = said.simulation.seed is not None
+        stream = PacedStream(
+            self._head,
+            frames(
+                said.planned,
+                self._dialect.encoder(said.asked, said.identity),
+                finished=said.finished,
+                timing=lambda: Timing(gaps.total_s if seeded else now() - started_s, first_s),
+                course=course,
+                broken=self._broken_frame(said.planned),
+            ),
+            gaps=gaps,
+            comment=self._dialect.comment,
+            farewell=self._farewell,
+        )
+        if course is None:
+            self._engine.stage.house.enter()
+            stream.ended = self._leave
+        else:
+            stream.ended = course.ticket.leave
+        return stream
+
+    # Whole answers
+
+    async def _later(self, request: Request, said: _Said) -> Response | Sever:
+        """The whole answer, when its last token is due."""
+        house, course = self._engine.stage.house, said.course
+        if course is None:
+            house.enter()
+            try:
+                return await self._document(request.started_s, said)
+            finally:
+                house.leave()
+        try:
+            await passed(course.ticket)
+            return await self._enacted(said, course)
+        finally:
+            course.ticket.leave()
+
+    async def _document(self, started_s: float, said: _Said) -> Response:
+        tokens = said.planned.usage.completion_tokens
+        gaps = list(islice(said.gaps, tokens + 1))
+        timing = Timing(total_s=sum(gaps), first_token_s=gaps[0])
+        body = self._body(said, timing)
+        await self._clock.sleep_until(started_s + timing.total_s)
+        return Response(200, body, content_type=JSON, headers=_UNCACHED)
+
+    def _body(self, said: _Said, timing: Timing) -> bytes:
+        answer = Answer(identity=said.identity, choices=choices_of(said.planned), finished=said.finished, timing=timing)
+        return self._dialect.whole(said.asked, answer)
+
+    async def _enacted(self, said: _Said, course: Course) -> Response | Sever:
+        """What happens to a stream happens to a document at the time of its token, before a byte is sent."""
+        clock = self._clock
+        now_s = due_s = clock.now()
+        tokens = said.planned.usage.completion_tokens
+        items = course.items(iter([b"{}"] * (tokens + 1)), tokens=tokens, broken=b"broken", coded=bytes)
+        garbage = False
+        gaps = _Counted(said.gaps)
+        next(items), next(gaps)  # the ticket has been shown
+        for item in items:
+            due_s += next(gaps)
+            await clock.sleep_until(due_s)
+            if isinstance(item, Sever):
+                return item
+            if not isinstance(item, bytes):
+                await passed(item)
+                due_s = clock.now()
+            elif item == b"broken":
+                raise SimulatedFailure(said.planned.error or BROKE_OFF, status=500)
+            garbage = garbage or item == garbled(b"{}")
+        if any(fault.kind == "nodone" for fault in said.planned.faults):
+            return Sever("close")
+        timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
+        body = self._body(said, timing)
+        return Response(200, garbled(body) if garbage else body, content_type=JSON, headers=_UNCACHED)
+
+
+def _identity(request: Request, asked: Asked, *, seed: int | None) -> Identity:
+    """Names the answer: anew each time, or with a seed the same for the same request."""
+    if seed is None:
+        return Identity(urandom(12).hex(), time(), asked.request.model)
+    digest = sha256(b"%d %b" % (seed, request.body)).hexdigest()
+    return Identity(digest[:24], SEEDED_S, asked.request.model)

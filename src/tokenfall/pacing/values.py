@@ -1,0 +1,236 @@
+"""The values of the simulator's grammar, and how each is read from text. Pure; a reader raises ValueError."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+MAX_SECONDS = 86_400.0
+MAX_TOKENS = 1_000_000
+MAX_CV = 10
+LEAST_S = 1e-15
+"""What is less is no time at all."""
+MAX_DIGITS = 64
+"""Of a decimal number: enough to write back any that was read."""
+SEVERAL = 16
+"""So many faults or states at most in one text."""
+
+
+class Spread(Struct, frozen=True):
+    """A time around `mean_s` seconds; `cv` is the coefficient of variation of its lognormal, 0 for always the mean."""
+
+    mean_s: float
+    cv: float = 0.0
+
+
+class Length(Struct, frozen=True):
+    """How many tokens an answer has: from `least` to `most`, both included."""
+
+    least: int
+    most: int
+
+
+class Load(Struct, frozen=True):
+    """Gaps grow linearly to `factor` times as streams in flight go from 0 to `capacity`; later streams queue."""
+
+    factor: float
+    capacity: int
+
+
+FaultKind = Literal["stall", "drip", "reset", "close", "nodone", "garbage", "split", "error"]
+FAULT_KINDS: tuple[FaultKind, ...] = ("stall", "drip", "reset", "close", "nodone", "garbage", "split", "error")
+_TIMED = ("stall", "drip")
+
+
+class Fault(Struct, frozen=True):
+    """What goes wrong before token `at` (from 0), with a probability. `time_s` is a stall's length or a drip's gap."""
+
+    kind: FaultKind
+    at: int
+    time_s: float = 0.0
+    probability: float = 1.0
+
+
+class Status(Struct, frozen=True):
+    """An HTTP error in place of an answer: the first `times` requests (None for any), each with a probability."""
+
+    code: int
+    times: int | None = None
+    probability: float = 1.0
+    retry_after_s: float | None = None
+
+
+class Limit(Struct, frozen=True):
+    """A provider's limiter: requests and tokens a minute, None for any number."""
+
+    requests: int | None = None
+    tokens: int | None = None
+
+
+class Gate(Struct, frozen=True):
+    """A stream waits at token `at` (from 0) until the gate lets it through."""
+
+    name: str
+    at: int = 0
+
+
+def seconds(text: str) -> float:
+    """`300ms`, `1.5s`, `2m` or `250us` in seconds; raises ValueError on anything else."""
+    for unit, factor in (("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0)):
+        if text.endswith(unit):
+            value = number(text.removesuffix(unit)) * factor
+            if value > MAX_SECONDS:
+                raise ValueError(text)
+            return value if value >= LEAST_S else 0.0
+    raise ValueError(text)
+
+
+def number(text: str) -> float:
+    """A plain decimal number, not negative: no sign, exponent, underscore, NaN or infinity."""
+    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > MAX_DIGITS:
+        raise ValueError(text)
+    return float(text)
+
+
+def integer(text: str) -> int:
+    """A plain integer, not negative."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
+        raise ValueError(text)
+    return int(text)
+
+
+def spread(text: str, read: Callable[[str], float] = seconds) -> Spread:
+    """`20ms` or `20ms~0.3`."""
+    mean, tilde, cv = text.partition("~")
+    found = Spread(read(mean), number(cv) if tilde else 0.0)
+    if found.cv > MAX_CV:
+        raise ValueError(text)
+    return found
+
+
+def gap_of_rate(text: str) -> Spread:
+    """Tokens a second, `50` or `50~0.3`, as the gap between two."""
+    rate, cv = spread(text, number).mean_s, spread(text, number).cv
+    if not 1 / MAX_SECONDS <= rate <= 1e6:
+        raise ValueError(text)
+    return Spread(1 / rate, cv)
+
+
+def length(text: str) -> Length:
+    """`120` or `80..200`."""
+    least, dots, most = text.partition("..")
+    found = Length(integer(least), integer(most if dots else least))
+    if not found.least <= found.most <= MAX_TOKENS:
+        raise ValueError(text)
+    return found
+
+
+def load(text: str) -> Load:
+    """`2@64`."""
+    factor, at, capacity = text.partition("@")
+    found = Load(number(factor), integer(capacity))
+    if not at or not 1 <= found.factor <= 1000 or not 1 <= found.capacity <= MAX_TOKENS:
+        raise ValueError(text)
+    return found
+
+
+def faults(text: str) -> tuple[Fault, ...]:
+    """`reset@5`, `stall@3:5s%0.1`; several parted by `+`."""
+    parts = text.split("+")
+    if len(parts) > SEVERAL:
+        raise ValueError(text)
+    return tuple(map(_fault, parts))
+
+
+def _fault(text: str) -> Fault:
+    rest, percent, chance = text.partition("%")
+    named, colon, argument = rest.partition(":")
+    kind, at, place = named.partition("@")
+    if kind not in FAULT_KINDS or not at or bool(colon) != (kind in _TIMED):
+        raise ValueError(text)
+    return Fault(
+        kind,
+        _place(place),
+        seconds(argument) if colon else 0.0,
+        _probability(chance) if percent else 1.0,
+    )
+
+
+def statuses(text: str) -> tuple[Status, ...]:
+    """`429x2`, `500%0.1`, `503:retry=3`; several parted by `+`, of which the first that applies is answered."""
+    parts = text.split("+")
+    if len(parts) > SEVERAL:
+        raise ValueError(text)
+    return tuple(map(_status, parts))
+
+
+def _status(text: str) -> Status:
+    rest, colon, retry = text.partition(":")
+    rest, percent, chance = rest.partition("%")
+    code, times_sign, times = rest.partition("x")
+    if colon and not retry.startswith("retry="):
+        raise ValueError(text)
+    found = Status(
+        integer(code),
+        integer(times) if times_sign else None,
+        _probability(chance) if percent else 1.0,
+        number(retry.removeprefix("retry=")) if colon else None,
+    )
+    if not 400 <= found.code <= 599 or (found.retry_after_s or 0) > MAX_SECONDS:
+        raise ValueError(text)
+    return found
+
+
+def limit(text: str) -> Limit:
+    """`rpm=60`, `tpm=6000`, or both parted by a comma."""
+    values: dict[str, int] = {}
+    for part in text.split(","):
+        key, equals, value = part.strip().partition("=")
+        if not equals or key not in ("rpm", "tpm") or key in values or integer(value) < 1:
+            raise ValueError(text)
+        values[key] = integer(value)
+    return Limit(values.get("rpm"), values.get("tpm"))
+
+
+def gate(text: str) -> Gate:
+    """`ready` or `ready@5`."""
+    name, at, place = text.partition("@")
+    return Gate(name_of(name), _place(place) if at else 0)
+
+
+def name_of(text: str) -> str:
+    """1 to 64 letters, digits or `_-.`."""
+    if not (
+        0 < len(text) <= 64 and text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+    ):
+        raise ValueError(text)
+    return text
+
+
+def speed(text: str) -> float:
+    """How many times faster than it was recorded."""
+    found = number(text)
+    if not 0 < found <= 1000:
+        raise ValueError(text)
+    return found
+
+
+def file_name(text: str) -> str:
+    """A file's name, as it is."""
+    if not text or "\0" in text or len(text) > 1000:
+        raise ValueError(text)
+    return text
+
+
+def _place(text: str) -> int:
+    place = integer(text)
+    if place > MAX_TOKENS:
+        raise ValueError(text)
+    return place
+
+
+def _probability(text: str) -> float:
+    found = number(text)
+    if not 0 <= found <= 1:
+        raise ValueError(text)
+    return found

@@ -1,0 +1,17 @@
+"""Waiting at a `Hold`, for code that awaits."""
+
+import asyncio
+
+from tokenfall.ports import Hold
+
+
+async def passed(hold: Hold) -> None:
+    """Return once `hold` has let this one through. Cancelling gives the place up."""
+    released = asyncio.Event()
+    resume = released.set
+    try:
+        while not hold.passes(resume):
+            await released.wait()
+            released.clear()
+    finally:
+        hold.forget(resume)

@@ -1,0 +1,501 @@
+"""What the simulator makes go wrong, as a raw socket sees it; gates, load and control while streams run."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import pytest
+
+from tokenfall.engines.prose import WORDS
+
+from tests.end_to_end.client import Answer, Client, fetch, request
+from tests.end_to_end.in_process import Running, eventually, running
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+BEFORE, AFTER = WORDS[1].encode(), WORDS[2].encode()
+LAST = WORDS[5].encode()
+BASE = "gap=5ms,tokens=6,seed=1"
+LAST_CHUNK = b"0\r\n\r\n"
+ASKED_FOR = b"as was asked for"
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A streaming route: `end` is what a whole answer ends with, `error` what an error event begins with."""
+
+    path: str
+    end: bytes
+    error: bytes
+    body: dict[str, Any] | None = None
+
+    def ask(self, sim: str = "", *, base: str = BASE, whole: bool = False) -> bytes:
+        said = ",".join(filter(None, (base, sim)))
+        if self.body is None:
+            return request(self.path, X_Sim=said)
+        body = self.body | ({"stream": False} if whole else {})
+        return request(self.path, method="POST", body=json.dumps(body), X_Sim=said)
+
+
+PLAIN = [
+    Stream("/stream-sse", b'"finish":true', b"event: error\ndata: {"),
+    Stream("/stream-ndjson", b'"finish":true', b'{"error":'),
+    Stream("/stream-loop", b"", b"event: error\ndata: {"),
+]
+STREAMED = {"model": "sim", "stream": True}
+PROVIDERS = [
+    Stream(
+        "/v1/chat/completions", b"[DONE]", b'data: {"error":', {"model": "sim", "stream": True, "messages": MESSAGES}
+    ),
+    Stream("/openai/v1/chat/completions", b"[DONE]", b'data: {"error":', STREAMED | {"messages": MESSAGES}),
+    Stream("/v1/completions", b"[DONE]", b'data: {"error":', {"model": "sim", "stream": True, "prompt": "Hi"}),
+    Stream(
+        "/v1/responses",
+        b"response.completed",
+        b"event: error\ndata: {",
+        {"model": "sim", "stream": True, "input": "Hi"},
+    ),
+    Stream(
+        "/v1/messages",
+        b"message_stop",
+        b"event: error\ndata: {",
+        {"model": "sim", "max_tokens": 50, "stream": True, "messages": MESSAGES},
+    ),
+    Stream("/api/chat", b'"done":true', b'{"error":', {"model": "sim", "messages": MESSAGES}),
+    Stream("/api/generate", b'"done":true', b'{"error":', {"model": "sim", "prompt": "Hi"}),
+]
+CHAT = Stream("/chat", b"[DONE]", b"event: error\ndata: {", {"messages": MESSAGES})
+
+on_the_wire = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS], ids=lambda stream: stream.path)
+everywhere = pytest.mark.parametrize("stream", [*PLAIN, *PROVIDERS, CHAT], ids=lambda stream: stream.path)
+of_providers = pytest.mark.parametrize("stream", PROVIDERS, ids=lambda stream: stream.path)
+
+
+def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Give the test a server, `here`; when it is over nothing may be left. A fixture would end in another task."""
+
+    @wraps(test)
+    async def run(**given: object) -> None:
+        async with running() as here:
+            await test(here=here, **given)
+            await nothing_held(here)
+
+    asked = signature(test)
+    kept = [each for name, each in asked.parameters.items() if name != "here"]
+    run.__signature__ = asked.replace(parameters=kept)  # type: ignore[attr-defined]
+    return run
+
+
+async def nothing_held(server: Running) -> None:
+    """Return once no stream is left, nor a place in the house; tasks are looked at when the server has stopped."""
+    house = server.server._stage.house
+    kinds = ("connections", "streams", "on the wheel")
+
+    def held() -> list[int]:
+        return [*map(server.held().__getitem__, kinds), house.inside, house.waiting]
+
+    await eventually(lambda: not any(held()), held)
+
+
+async def reads(client: Client) -> tuple[list[bytes], str]:
+    """All that comes, read by read, and how it ends: `closed` or `reset`."""
+    got: list[bytes] = []
+    try:
+        while data := await client.receive():
+            got.append(data)
+    except ConnectionResetError:
+        return got, "reset"
+    return got, "closed"
+
+
+async def broken(here: Running, ask: bytes) -> tuple[bytes, str]:
+    async with await Client.connect(here.port) as client:
+        await client.send(ask)
+        got, how = await reads(client)
+        return b"".join(got), how
+
+
+async def control(here: Running, path: str, body: object = None, *, method: str = "PATCH") -> dict[str, Any]:
+    ask = request(path) if body is None and method == "PATCH" else request(path, method=method, body=json.dumps(body))
+    answer = await fetch(here.port, ask)
+    assert answer.status in (200, 204), answer.body
+    told: dict[str, Any] = json.loads(answer.body) if answer.body else {}
+    return told
+
+
+async def gate_waits(here: Running, name: str, **state: int) -> None:
+    """Return once a gate is in this state: each look is a request's round trip."""
+    async with asyncio.timeout(10):
+        while True:
+            gates = {gate["name"]: gate for gate in (await control(here, "/sim/gates"))["gates"]}
+            if name in gates and state.items() <= gates[name].items():
+                return
+
+
+# Faults on the wire
+
+
+@on_the_wire
+@served
+async def test_a_reset_is_a_reset_and_what_came_before_is_there(here: Running, stream: Stream) -> None:
+    data, how = await broken(here, stream.ask("fault=reset@2"))
+
+    assert how == "reset"
+    assert data.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert BEFORE in data
+    assert AFTER not in data
+    assert not data.endswith(LAST_CHUNK)
+
+
+@on_the_wire
+@served
+async def test_a_close_is_a_fin_and_the_end_of_the_body_is_missing(here: Running, stream: Stream) -> None:
+    data, how = await broken(here, stream.ask("fault=close@2"))
+
+    assert how == "closed"
+    assert BEFORE in data
+    assert AFTER not in data
+    assert not data.endswith(LAST_CHUNK)
+    assert not stream.end or stream.end not in data
+
+
+@on_the_wire
+@pytest.mark.parametrize("kind", ["reset", "close"])
+@served
+async def test_beyond_the_last_token_a_stream_breaks_at_its_end(here: Running, stream: Stream, kind: str) -> None:
+    data, how = await broken(here, stream.ask(f"fault={kind}@99"))
+
+    assert how == {"reset": "reset", "close": "closed"}[kind]
+    assert LAST in data
+    assert not data.endswith(LAST_CHUNK)
+    assert not stream.end or stream.end not in data
+
+
+@on_the_wire
+@served
+async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, stream: Stream) -> None:
+    async with await Client.connect(here.port) as client:
+        answer = await client.ask(stream.ask("fault=nodone@0"))
+        assert LAST in answer.body
+        assert not stream.end or stream.end not in answer.body
+        assert (await client.ask(request("/livez"))).status == 200  # the connection is sound
+
+
+@on_the_wire
+@served
+async def test_an_error_is_the_dialects_own_and_the_last(here: Running, stream: Stream) -> None:
+    answer = await fetch(here.port, stream.ask("fault=error@2"))
+    *_, last = re.split(rb"\n(?=data: |event: |\{)", answer.body.rstrip(b"\n")) if stream.error else [b""]
+
+    assert answer.status == 200
+    assert BEFORE in answer.body
+    assert AFTER not in answer.body
+    assert ASKED_FOR in last
+    assert stream.error.rpartition(b"\n")[2].removeprefix(b"data: ").rstrip(b"{") in last
+    assert stream.error in answer.body
+    assert not stream.end or stream.end not in answer.body
+
+
+@on_the_wire
+@served
+async def test_garbage_is_what_no_parser_takes_and_then_the_stream_goes_on(here: Running, stream: Stream) -> None:
+    answer = await fetch(here.port, stream.ask("fault=garbage@2"))
+    lines = answer.body.split(b"\n")
+    (garbage,) = [line for line in lines if b"\xff" in line]
+
+    with pytest.raises(UnicodeDecodeError):
+        garbage.decode()
+    assert garbage.startswith((b"data: ", b"{"))
+    with pytest.raises(ValueError, match=r".*"):
+        json.loads(garbage.removeprefix(b"data: ").decode("utf-8", "replace"))
+    assert stream.end in answer.body
+    assert LAST in answer.body
+
+
+def timeless(body: bytes) -> bytes:
+    return re.sub(rb'_(duration|time)":[\d.]+', b"", body)
+
+
+@on_the_wire
+@served
+async def test_a_split_comes_in_two_reads_cut_inside_a_character(here: Running, stream: Stream) -> None:
+    whole = await fetch(here.port, stream.ask())
+    async with await Client.connect(here.port) as client:
+        await client.send(stream.ask("fault=split@2"))
+        head = await client.head()
+        assert head.status == 200
+        got: list[bytes] = []
+        while not b"".join(got).endswith(LAST_CHUNK):
+            got.append(await client.receive())
+    (at,) = [number for number, data in enumerate(got) if data.endswith("é".encode()[:1])]
+    assert got[at + 1].startswith("é".encode()[1:])
+    async with await Client.connect(here.port) as client:
+        client.kept = head.raw + b"".join(got)
+        split = await client.answer()
+
+    assert b"\xc3" not in whole.body
+    assert timeless(split.body.replace("é".encode(), b"")) == timeless(whole.body)
+
+
+@everywhere
+@served
+async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream) -> None:
+    for fault, least_s in (("stall@2:300ms", 0.3), ("drip@2:80ms", 0.3)):
+        begun = time.monotonic()
+        answer = await fetch(here.port, stream.ask(f"fault={fault}"))
+        assert time.monotonic() - begun >= least_s
+        assert answer.status == 200
+        assert stream.end in answer.body
+
+
+@everywhere
+@served
+async def test_what_has_no_chance_does_not_happen(here: Running, stream: Stream) -> None:
+    answer = await fetch(here.port, stream.ask("fault=reset@2%0+close@1%0+error@0%0"))
+
+    assert stream.end in answer.body
+    assert LAST in answer.body
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("reset", b"upstream_reset"),
+        ("close", b"upstream_truncated"),
+        ("nodone", b"upstream_truncated"),
+        ("garbage", b"upstream_malformed"),
+        ("error", b"upstream_stream_error"),
+    ],
+)
+@served
+async def test_in_a_chat_a_fault_is_the_upstreams(here: Running, fault: str, code: bytes) -> None:
+    answer = await fetch(here.port, CHAT.ask(f"fault={fault}@2"))
+
+    assert answer.status == 200
+    assert BEFORE in answer.body
+    assert b'event: error\ndata: {"error":{"code":"%b"' % code in answer.body
+    assert ASKED_FOR in answer.body
+    assert CHAT.end not in answer.body
+    assert (AFTER in answer.body) is (fault == "nodone")
+
+
+@served
+async def test_in_a_chat_a_split_character_is_whole_again(here: Running) -> None:
+    answer = await fetch(here.port, CHAT.ask("fault=split@2"))
+
+    assert "é".encode() in answer.body
+    assert CHAT.end in answer.body
+
+
+# Whole answers
+
+
+@of_providers
+@pytest.mark.parametrize(("fault", "how"), [("reset@2", "reset"), ("close@99", "closed"), ("nodone@0", "closed")])
+@served
+async def test_a_whole_answer_breaks_before_its_first_byte(here: Running, stream: Stream, fault: str, how: str) -> None:
+    assert await broken(here, stream.ask(f"fault={fault}", whole=True)) == (b"", how)
+
+
+@of_providers
+@served
+async def test_a_whole_answer_may_be_an_error_or_garbage(here: Running, stream: Stream) -> None:
+    error = await fetch(here.port, stream.ask("fault=error@2", whole=True))
+    assert error.status == 500
+    assert ASKED_FOR in error.body
+    garbage = await fetch(here.port, stream.ask("fault=garbage@2", whole=True))
+    assert garbage.status == 200
+    with pytest.raises(ValueError, match=r".*"):
+        json.loads(garbage.body)
+
+
+@of_providers
+@pytest.mark.parametrize("whole", [True, False])
+@served
+async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stream: Stream, whole: bool) -> None:
+    base = "gap=2ms~0.5,tokens=5..30,text=words,seed=7"
+    one, two = [(await fetch(here.port, stream.ask(base=base, whole=whole))).body for _ in range(2)]
+    other = (await fetch(here.port, stream.ask(base=base.replace("7", "8"), whole=whole))).body
+
+    assert one == two != other
+
+
+# Errors in place of answers
+
+
+@everywhere
+@served
+async def test_a_status_is_answered_so_many_times_with_when_to_come_back(here: Running, stream: Stream) -> None:
+    async with await Client.connect(here.port) as client:
+        answers = [await client.ask(stream.ask("status=503x2:retry=3")) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [503, 503, 200]
+    assert answers[0].headers["retry-after"] == "3"
+    assert ASKED_FOR in answers[0].body
+    assert isinstance(json.loads(answers[0].body), dict)
+    assert stream.end in answers[2].body
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
+@served
+async def test_every_status_can_be_asked_for(here: Running, status: int) -> None:
+    for stream in (PLAIN[0], PROVIDERS[0], CHAT):
+        assert (await fetch(here.port, stream.ask(f"status={status}"))).status == status
+    assert (await fetch(here.port, request("/api/data", X_Sim=f"status={status}"))).status == status
+
+
+@everywhere
+@served
+async def test_a_limit_refuses_and_says_when_to_come_back(here: Running, stream: Stream) -> None:
+    async with await Client.connect(here.port) as client:
+        answers: list[Answer] = [await client.ask(stream.ask("limit=rpm=2")) for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert 28 <= int(answers[2].headers["retry-after"]) <= 30
+    if stream.path == "/v1/messages":
+        left = [answer.headers["anthropic-ratelimit-requests-remaining"] for answer in answers]
+        assert left == ["1", "0", "0"]
+    if stream.path.endswith("/v1/chat/completions"):
+        assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0"]
+
+
+# Gates
+
+
+@everywhere
+@served
+async def test_a_stream_waits_at_its_gate_until_that_opens(here: Running, stream: Stream) -> None:
+    async with await Client.connect(here.port) as client:
+        await client.send(stream.ask("gate=g@2"))
+        await gate_waits(here, "g", waiting=1, passed=0)
+        before = await client.until(BEFORE)
+        assert AFTER not in before + client.kept
+        await control(here, "/sim/gates/g", {"tokens": 1})
+        await gate_waits(here, "g", waiting=1, passed=1, tokens=0)
+        await client.until(AFTER)
+        assert LAST not in client.kept
+        await control(here, "/sim/gates/g", {"open": True})
+        await client.until(LAST_CHUNK)
+        assert (await control(here, "/sim/gates/g"))["passed"] == 4
+
+
+@served
+async def test_tokens_pass_so_many_at_a_time_in_the_order_of_coming(here: Running) -> None:
+    stream = PLAIN[0]
+    clients = [await Client.connect(here.port) for _ in range(3)]
+    try:
+        for number, client in enumerate(clients):
+            await client.send(stream.ask("gate=g"))
+            await gate_waits(here, "g", waiting=number + 1)
+        await control(here, "/sim/gates/g", {"tokens": 2})
+        await gate_waits(here, "g", passed=2, waiting=3)
+        for client in clients[:2]:
+            await client.until(WORDS[0].encode())
+        assert b"data:" not in await clients[2].until(b"\r\n\r\n") + clients[2].kept
+        await control(here, "/sim/gates/g", None, method="DELETE")
+        for client in clients:
+            await client.until(LAST_CHUNK)
+    finally:
+        for client in clients:
+            client.close()
+
+
+@everywhere
+@served
+async def test_who_leaves_at_a_gate_leaves_nothing(here: Running, stream: Stream) -> None:
+    async with await Client.connect(here.port) as client:
+        await client.send(stream.ask("gate=g@1,load=2@8"))
+        await gate_waits(here, "g", waiting=1)
+    await gate_waits(here, "g", waiting=0, passed=0)
+    await nothing_held(here)
+
+
+# Load
+
+
+@everywhere
+@served
+async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Running, stream: Stream) -> None:
+    house = here.server._stage.house
+    first, second, third = [await Client.connect(here.port) for _ in range(3)]
+    try:
+        await first.send(stream.ask("load=1@2,gate=a@1"))
+        await gate_waits(here, "a", waiting=1)
+        await second.send(stream.ask("load=1@2,gate=b@1"))
+        await gate_waits(here, "b", waiting=1)
+        await third.send(stream.ask("load=1@2"))
+        await eventually(lambda: house.waiting == 1, lambda: house.waiting)
+        assert (await control(here, "/sim"))["streams"] == 2
+        await control(here, "/sim/gates/a", {"open": True})
+        await first.until(LAST_CHUNK)
+        await third.until(LAST_CHUNK)
+        assert (await control(here, "/sim/gates/b"))["waiting"] == 1
+        await control(here, "/sim/gates/b", {"open": True})
+        await second.until(LAST_CHUNK)
+    finally:
+        for client in (first, second, third):
+            client.close()
+
+
+@served
+async def test_who_leaves_while_queued_does_not_hold_up_who_is_behind(here: Running) -> None:
+    house, stream = here.server._stage.house, PLAIN[0]
+    first, second, third = [await Client.connect(here.port) for _ in range(3)]
+    await first.send(stream.ask("load=1@1,gate=a"))
+    await gate_waits(here, "a", waiting=1)
+    for number, client in enumerate((second, third)):
+        await client.send(stream.ask("load=1@1"))
+        await eventually(lambda number=number: house.waiting == number + 1, lambda: house.waiting)  # type: ignore[misc]
+    second.close()
+    await eventually(lambda: house.waiting == 1, lambda: house.waiting)
+    first.close()
+    await third.until(LAST_CHUNK)
+    third.close()
+
+
+@served
+async def test_a_head_request_takes_no_place(here: Running) -> None:
+    for _ in range(3):
+        assert (await fetch(here.port, request("/stream-sse", method="HEAD"))).status == 200
+        assert (await fetch(here.port, request("/stream-sse", method="HEAD", X_Sim="load=1@1"))).status == 200
+
+    assert (await control(here, "/sim"))["streams"] == 0
+
+
+# Control while streams run
+
+
+@served
+async def test_a_change_holds_for_who_comes_after_it(here: Running) -> None:
+    async with await Client.connect(here.port) as client:
+        await client.send(request("/stream-sse?gate=g"))
+        await gate_waits(here, "g", waiting=1)
+        told = await control(here, "/sim", {"sim": "tokens=2,gap=1ms", "journal": True})
+        assert told == {"sim": "gap=0.001s,tokens=2..2", "journal": True, "streams": 1}
+        for ask in (request("/stream-ndjson"), PROVIDERS[0].ask(base=""), CHAT.ask(base="")):
+            body = (await fetch(here.port, ask)).body
+            assert BEFORE in body
+            assert AFTER not in body
+        noted = (await control(here, "/sim/requests"))["requests"]
+        assert [each["path"] for each in noted] == ["/stream-ndjson", "/v1/chat/completions", "/chat"]
+        await control(here, "/sim", None, method="DELETE")  # the gate goes, and who waits there goes on
+        assert (await control(here, "/sim")) == {"sim": "gap=0.1s", "journal": False, "streams": 1}
+        assert AFTER in await client.until(AFTER)
+
+
+async def test_a_drain_ends_who_waits_at_a_gate_with_a_word() -> None:
+    async with running() as server:
+        client = await Client.connect(server.port)
+        await client.send(PLAIN[0].ask("gate=g@1,load=1@1"))
+        await gate_waits(server, "g", waiting=1)
+        await server.server.stop()
+        rest = await client.rest()
+        client.close()
+        assert b"shutting_down" in rest
+        assert rest.endswith(LAST_CHUNK)
+        assert server.server._stage.house.inside == 0

@@ -1,0 +1,28 @@
+import json
+
+import pytest
+
+from tokenfall.api.anthropic import count_tokens
+from tokenfall.engines.planning import prompt_tokens
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire import anthropic_request
+
+from tests.doubles.requests import lines_of, request
+
+BODY = b'{"model":"any","system":"Be brief.","messages":[{"role":"user","content":"Why so slow?"}]}'
+
+
+def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
+    asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
+    answer = count_tokens(asked)
+
+    assert json.loads(answer.body) == {"input_tokens": 5}
+    assert prompt_tokens(anthropic_request.decode_count(BODY)) == 5
+    assert "cache-control: no-store" in lines_of(answer.head)
+    assert b"request-id: " in asked.reply_headers
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])
+def test_what_is_no_request_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        count_tokens(request("/v1/messages/count_tokens", method="POST", body=body))

@@ -1,0 +1,197 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tokenfall.api.control import ControlRoutes
+from tokenfall.api.journal import Journal
+from tokenfall.api.refusals import Refusals
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.errors import InvalidRequest, NotFound, RateLimited
+from tokenfall.pacing.gates import MAX_GATES
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import Stage
+
+from tests.doubles.clocks import FakeClock
+from tests.doubles.requests import lines_of, request
+
+
+class House:
+    def __init__(self, sim: str = "", *, alone: bool = True) -> None:
+        self.stage = Stage(parse(sim))
+        self.refusals = Refusals(FakeClock())
+        self.journal = Journal()
+        self.control = ControlRoutes(self.stage, self.refusals, journal=self.journal, alone=alone)
+
+    def gate(self, name: str, body: object = None) -> dict[str, Any]:
+        if body is None:
+            return told(self.control.gate(of_gate(name)))
+        return told(self.control.move_gate(of_gate(name, json.dumps(body).encode())))
+
+
+def told(response: Response) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(response.body)
+    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(response.head)}
+    return document
+
+
+def asked(body: bytes = b"") -> Request:
+    return request("/sim", method="PATCH", body=body)
+
+
+def of_gate(name: str, body: bytes = b"") -> Request:
+    made = request(f"/sim/gates/{name}", method="PATCH", body=body)
+    made.route = "/sim/gates/{gate}"
+    return made
+
+
+# The default
+
+
+def test_it_shows_what_holds_and_how_much_is_under_way() -> None:
+    house = House("ttft=1s")
+    house.stage.house.enter()
+
+    assert told(house.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
+
+
+def test_a_change_is_put_over_what_was_said_before() -> None:
+    house = House("ttft=1s,seed=1")
+    assert told(house.control.change(asked(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
+        "sim": "gap=0.1s,ttft=2s,tokens=3..3,seed=1",
+        "journal": True,
+        "streams": 0,
+    }
+    assert told(house.control.change(asked(b'{"sim":"gap=1s"}')))["journal"]
+    assert not told(house.control.change(asked(b'{"journal":false}')))["journal"]
+
+    assert house.stage.said == parse("gap=1s,ttft=2s,tokens=3,seed=1")
+    house.control.change(asked(b"{}"))
+    assert house.stage.said == parse("gap=1s,ttft=2s,tokens=3,seed=1")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"[]", b'{"simm":"gap=1s"}', b'{"sim":1}', b'{"journal":"on"}', b'{"sim":"\xff"}', b"[" * 9_999]
+)
+def test_a_change_that_is_none_says_what_it_takes(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="the body takes"):
+        House().control.change(asked(body))
+
+
+def test_a_mistake_in_the_grammar_changes_nothing() -> None:
+    house = House("seed=1")
+    with pytest.raises(InvalidRequest, match="gap got 'fast'"):
+        house.control.change(asked(b'{"sim":"gap=fast","journal":true}'))
+
+    assert house.stage.said == parse("seed=1")
+    assert not house.journal.is_on
+
+
+def test_a_reset_leaves_everything_as_it_was_at_the_start() -> None:
+    house = House("ttft=1s")
+    house.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
+    house.journal.note(request("/"))
+    house.stage.gates.get("a")
+    with pytest.raises(RateLimited):
+        house.refusals.check(house.stage.said, "")
+    assert house.control.reset(asked()).status == 204
+
+    assert house.stage.said == parse("ttft=1s")
+    assert house.stage.gates.known() == {}
+    assert (house.journal.is_on, house.journal.kept()) == (False, [])
+    with pytest.raises(RateLimited):
+        house.refusals.check(parse("status=429x1"), "")
+
+
+# The journal
+
+
+def test_requests_are_shown_and_forgotten() -> None:
+    house = House()
+    house.control.change(asked(b'{"journal":true}'))
+    house.journal.note(request("/a"))
+    shown = told(house.control.requests(asked()))
+    assert (shown["journal"], [each["path"] for each in shown["requests"]]) == (True, ["/a"])
+    assert house.control.forget_requests(asked()).status == 204
+
+    assert told(house.control.requests(asked())) == {"journal": True, "requests": []}
+
+
+# Gates
+
+
+def test_a_gate_is_opened_closed_and_told_how_many_may_pass() -> None:
+    house = House()
+    state = {"name": "a", "open": False, "tokens": 0, "passed": 0, "waiting": 0}
+    assert house.gate("a", {}) == state
+    assert house.gate("a", {"tokens": 3}) == state | {"tokens": 3}
+    assert house.gate("a", {"open": True}) == state | {"tokens": 3, "open": True}
+    assert house.gate("a", {"open": False}) == state
+    assert house.gate("a", {"open": False, "tokens": 2}) == state | {"tokens": 2}
+    assert house.gate("a") == state | {"tokens": 2}
+    assert told(house.control.gates(asked())) == {"gates": [state | {"tokens": 2}]}
+
+
+def test_it_is_seen_how_many_wait_and_how_many_passed() -> None:
+    house = House()
+    gate = house.stage.gates.get("a")
+    gate.passes(lambda: None)
+    assert house.gate("a")["waiting"] == 1
+    gate.open()
+    gate.passes(lambda: None)
+
+    assert (house.gate("a")["waiting"], house.gate("a")["passed"]) == (0, 1)
+
+
+def test_a_gate_that_is_dropped_is_gone() -> None:
+    house = House()
+    house.gate("a", {})
+    assert house.control.drop_gate(of_gate("a")).status == 204
+    for call in (house.control.drop_gate, house.control.gate):
+        with pytest.raises(NotFound, match="no such gate"):
+            call(of_gate("a"))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b'{"open":1}', b'{"tokens":0}', b'{"tokens":1000001}', b'{"tokens":1.5}', b'{"token":1}']
+)
+def test_a_move_that_is_none_says_what_it_takes(body: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="the body takes"):
+        House().control.move_gate(of_gate("a", body))
+
+
+@pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    house = House()
+    for call in (house.control.gate, house.control.drop_gate, house.control.move_gate):
+        with pytest.raises(InvalidRequest, match="a gate's name takes"):
+            call(of_gate(name, b"{}"))
+
+
+def test_too_many_gates_are_refused() -> None:
+    house = House()
+    for number in range(MAX_GATES):
+        house.stage.gates.get(str(number))
+    with pytest.raises(InvalidRequest, match="DELETE /sim/gates"):
+        house.gate("a", {})
+
+
+def test_with_several_workers_only_the_default_is_shown() -> None:
+    control = House(alone=False).control
+    calls: list[Callable[[Request], Response]] = [
+        control.change,
+        control.reset,
+        control.requests,
+        control.forget_requests,
+        control.gates,
+        control.gate,
+        control.move_gate,
+        control.drop_gate,
+    ]
+    for call in calls:
+        with pytest.raises(InvalidRequest, match="WORKERS=1"):
+            call(of_gate("a", b"{}"))
+
+    assert told(control.show(asked()))["streams"] == 0

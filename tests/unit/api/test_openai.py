@@ -1,0 +1,153 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.catalogue import Catalogue
+from tokenfall.api.openai import OpenAIRoutes
+from tokenfall.api.throttle import Throttle
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
+from tokenfall.errors import InvalidRequest, RateLimited
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.metrics import Metrics
+from tokenfall.wire.dialect import Fault
+
+from tests.contracts.limits import BURST, RATE
+from tests.doubles.clocks import FakeClock
+from tests.doubles.requests import lines_of, request
+
+CLAUDE = {"anthropic-version": "2023-06-01"}
+
+
+class House:
+    def __init__(self, *, upstream: bool = False, throttled: bool = False) -> None:
+        self.fetched: list[tuple[str, bytes]] = []
+        throttle = None
+        if throttled:
+            limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
+            throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
+        catalogue = Catalogue(self._models if upstream else None, FakeClock())
+        self.routes = OpenAIRoutes(catalogue, fetch=self._fetch if upstream else None, throttle=throttle)
+
+    async def _models(self) -> bytes:
+        return b'{"data":[{"id":"org/up-1"}]}'
+
+    async def _fetch(self, path: str, body: bytes) -> bytes:
+        self.fetched.append((path, body))
+        return b'{"as":"it is"}'
+
+
+def embed(model: str = "sim", **fields: Any) -> Request:
+    body = json.dumps({"model": model, "input": ["Why so slow?", "so"], **fields}).encode()
+    return request("/v1/embeddings", method="POST", body=body)
+
+
+def model(name: str, **headers: str) -> Request:
+    asked = request(f"/v1/models/{name}", headers=headers)
+    asked.route = "/v1/models/{model...}"
+    return asked
+
+
+def told(answer: Response) -> Any:
+    return json.loads(answer.body)
+
+
+# Embeddings
+
+
+async def test_vectors_are_made_here() -> None:
+    answer = await House().routes.embeddings(embed(dimensions=8))
+
+    assert [len(each["embedding"]) for each in told(answer)["data"]] == [8, 8]
+    assert told(answer)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
+    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
+
+
+async def test_an_upstreams_vectors_are_its_own() -> None:
+    house, asked = House(upstream=True), embed("up-embed")
+    body = asked.body
+
+    assert told(await house.routes.embeddings(asked)) == {"as": "it is"}
+    assert house.fetched == [("/embeddings", body)]
+
+
+async def test_the_simulators_are_not_relayed() -> None:
+    house = House(upstream=True)
+    await house.routes.embeddings(embed("sim-embed"))
+
+    assert house.fetched == []
+
+
+async def test_what_is_relayed_is_limited() -> None:
+    house = House(upstream=True, throttled=True)
+    for _ in range(BURST):
+        asked = embed("up-embed")
+        await house.routes.embeddings(asked)
+        assert b"x-ratelimit-limit-requests: 3\r\n" in asked.reply_headers
+    with pytest.raises(RateLimited):
+        await house.routes.embeddings(embed("up-embed"))
+    await house.routes.embeddings(embed())
+
+    assert len(house.fetched) == BURST
+
+
+async def test_a_mistake_is_refused_before_the_upstream_is_asked() -> None:
+    house = House(upstream=True)
+    with pytest.raises(InvalidRequest):
+        await house.routes.embeddings(embed("up-embed", input=""))
+
+    assert house.fetched == []
+
+
+# Models, in the dialect of who asks
+
+
+async def test_models_are_listed_in_two_dialects() -> None:
+    routes = House(upstream=True).routes
+    openai, anthropic = told(await routes.models(request())), told(await routes.models(request(headers=CLAUDE)))
+
+    assert [each["id"] for each in openai["data"]] == [each["id"] for each in anthropic["data"]] == ["sim", "org/up-1"]
+    assert (openai["object"], anthropic["has_more"]) == ("list", False)
+
+
+@pytest.mark.parametrize("name", ["sim", "sim:gap=20ms", "org/up-1"])
+async def test_a_model_is_told_in_two_dialects(name: str) -> None:
+    routes = House(upstream=True).routes
+    openai, anthropic = await routes.model(model(name)), await routes.model(model(name, **CLAUDE))
+
+    assert (told(openai)["id"], told(openai)["object"]) == (name, "model")
+    assert (told(anthropic)["id"], told(anthropic)["type"]) == (name, "model")
+
+
+async def test_a_model_that_there_is_none_of() -> None:
+    routes = House(upstream=True).routes
+    openai, anthropic = await routes.model(model("up-9")), await routes.model(model("up-9", **CLAUDE))
+
+    assert (openai.status, told(openai)["error"]["code"]) == (404, "model_not_found")
+    assert (anthropic.status, told(anthropic)["error"]["type"]) == (404, "not_found_error")
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("headers", [{}, CLAUDE])
+def test_a_fault_is_told_in_the_words_of_who_asks(headers: dict[str, str]) -> None:
+    asked = request(headers=headers)
+    fault = Fault(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
+    answer = House().routes.refuse(asked, fault)
+
+    assert answer.status == 429
+    assert told(answer)["error"]["type"] == "rate_limit_error"
+    assert ("request_id" in told(answer)) is bool(headers)
+    assert {"retry-after: 2", "cache-control: no-store"} <= {*lines_of(answer.head)}
+
+
+async def test_a_request_has_its_name_under_both_headers() -> None:
+    for answer in (House().routes.models, House().routes.model):
+        asked = model("sim")
+        asked.id, asked.reply_headers = "r1", b"x-request-id: r1\r\n"
+        await answer(asked)
+
+        assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]

@@ -1,0 +1,326 @@
+import json
+import logging
+from collections.abc import Callable, Coroutine
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from tokenfall.api.addresses import TrustedProxies
+from tokenfall.api.guard import Keys
+from tokenfall.api.problems import of_error
+from tokenfall.api.providers import Provider
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulating import Simulating
+from tokenfall.api.throttle import Throttle
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LiveStream, PacedStream, Response, Send
+from tokenfall.engines.prose import PARAGRAPH
+from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
+from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.messages import ChatRequest
+from tokenfall.metrics import Metrics
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import Stage
+from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
+from tokenfall.wire.dialects import DIALECTS
+from tokenfall.wire.openai_chat import OPENAI_CHAT
+from tokenfall.wire.sse import SSEDecoder
+
+from tests.contracts.limits import BURST, RATE
+from tests.doubles.clocks import FakeClock, InstantClock
+from tests.doubles.requests import lines_of, request
+
+
+class FakeRelay:
+    """Says `frames`, then `failure` or `last`."""
+
+    def __init__(self, *frames: bytes, last: bytes = b"", failure: Exception | None = None) -> None:
+        self._frames = frames
+        self._last = last
+        self._failure = failure
+        self.asked: list[Asked] = []
+        self.dialect: Dialect | None = None
+
+    def decode(self, body: bytes) -> Asked:
+        if self.dialect is not None:
+            return self.dialect.decode(body)
+        read = json.loads(body)
+        return Asked(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
+
+    def stream(
+        self, request: Request, asked: Asked, *, identity: Identity
+    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+        self.asked.append(asked)
+
+        async def run(send: Send) -> bytes:
+            for frame in self._frames:
+                send(frame)
+            if self._failure is not None:
+                raise self._failure
+            return self._last
+
+        return run
+
+    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+        self.asked.append(asked)
+        if self._failure is not None:
+            raise self._failure
+        return b"".join(self._frames)
+
+
+class House:
+    def __init__(
+        self,
+        dialect: Dialect = DIALECTS["openai.chat"],
+        *,
+        defaults: str = "",
+        relay: FakeRelay | None = None,
+        throttled: bool = False,
+    ) -> None:
+        self.clock = InstantClock()
+        if relay is not None and dialect.name.startswith("ollama"):
+            relay.dialect = dialect  # it is asked whether it only loads the model
+        throttle = None
+        if throttled:
+            limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
+            throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
+        self.stage = Stage(parse(defaults))
+        engine = SimulatedEngine(self.clock, self.stage)
+        refusals = Refusals(self.clock.now)
+        simulating = Simulating(dialect, engine, clock=self.clock, refusals=refusals, keys=Keys(()))
+        self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
+
+    async def whole(self, asked: Request) -> Response:
+        answer: Any = self.provider(asked)
+        answer = await answer if isinstance(answer, Coroutine) else answer
+        assert isinstance(answer, Response)
+        return answer
+
+    def paced(self, asked: Request) -> PacedStream:
+        answer = self.provider(asked)
+        assert isinstance(answer, PacedStream)
+        return answer
+
+    async def live(self, asked: Request) -> LiveStream:
+        answer: Any = self.provider(asked)
+        answer = await answer
+        assert isinstance(answer, LiveStream)
+        return answer
+
+
+def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: Any) -> Request:
+    told = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9_000}
+    headers = {"x-sim": sim} if sim else {}
+    made = request("/", method="POST", headers=headers, body=json.dumps(told | fields).encode())
+    made.id, made.reply_headers = "r1", b"x-request-id: r1\r\n"
+    return made
+
+
+def documents(frames: list[bytes]) -> list[dict[str, Any]]:
+    return [json.loads(data) for data in SSEDecoder().feed(b"".join(frames)) if data != b"[DONE]"]
+
+
+def frames_of(stream: PacedStream) -> list[bytes]:
+    frames = list(stream.frames(False))
+    return [frame for frame in frames if isinstance(frame, bytes)]
+
+
+def said(stream: PacedStream) -> str:
+    told = documents(frames_of(stream))
+    return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
+
+
+# Simulated
+
+
+async def test_a_whole_answer_comes_when_its_last_token_would() -> None:
+    house = House(defaults="ttft=2s,gap=1s,tokens=3")
+    answer = await house.whole(post())
+    told = json.loads(answer.body)
+
+    assert told["choices"][0]["message"]["content"] == "Large language models"
+    assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
+    assert house.clock.slept == [1000.0 + 2 + 1 + 1 + 1]
+    assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
+
+
+def test_a_stream_is_paced_by_the_grammar() -> None:
+    stream = House(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
+
+    assert said(stream) == "Large language models"
+    assert list(islice(stream.gaps, 3)) == [2.0, 1.0, 1.0]
+    assert b"content-type: text/event-stream\r\n" in stream.head.lines
+    assert not stream.endless
+
+
+def test_the_end_of_a_stream_tells_how_long_it_took() -> None:
+    house = House(DIALECTS["groq.chat"], defaults="tokens=1")
+    frames = house.paced(post(stream=True)).frames(False)
+    next(frames)
+    house.clock.now_s = 1007.5
+
+    assert b'"total_time":7.5' in b"".join(frame for frame in frames if isinstance(frame, bytes))
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_nearer_wins(stream: bool) -> None:
+    for model, sim, count in (("sim", "", 1), ("sim:tokens=2", "", 2), ("sim:tokens=2", "tokens=3", 3)):
+        house, asked = House(defaults="tokens=1"), post(model, sim=sim, stream=stream)
+        if stream:
+            told = said(house.paced(asked))
+        else:
+            told = json.loads((await house.whole(asked)).body)["choices"][0]["message"]["content"]
+        assert told == " ".join(PARAGRAPH.split()[:count])
+
+
+def test_the_model_is_named_as_it_was_asked_for() -> None:
+    frames = frames_of(House().paced(post("sim:tokens=2", stream=True)))
+
+    assert {each["model"] for each in documents(frames)} == {"sim:tokens=2"}
+
+
+@pytest.mark.parametrize("asked", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")])
+def test_a_mistake_is_refused_before_anything_is_said(asked: Request) -> None:
+    with pytest.raises(InvalidRequest):
+        House().provider(asked)
+
+    assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
+
+
+def test_without_an_upstream_every_model_is_simulated() -> None:
+    assert said(House(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
+
+
+def test_two_answers_have_different_names() -> None:
+    first, second = (documents(frames_of(House().paced(post(stream=True))))[0]["id"] for _ in range(2))
+
+    assert first != second
+
+
+def test_the_same_seed_says_the_same() -> None:
+    one, two = (House(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
+
+    assert said(one) == said(two)
+    assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
+
+
+async def test_what_needs_no_model_is_answered_at_once() -> None:
+    house = House(DIALECTS["ollama.generate"])
+    answer = await house.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
+
+    assert json.loads(answer.body)["done_reason"] == "load"
+    assert house.clock.slept == []
+
+
+# How a stream is cut short
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+@pytest.mark.parametrize("relayed", [True, False])
+async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialect, relayed: bool) -> None:
+    house = House(dialect, relay=FakeRelay() if relayed else None)
+    fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
+    asked = post("up-1" if relayed else "sim", stream=True, **fields)
+    stream: PacedStream | LiveStream = await house.live(asked) if relayed else house.paced(asked)
+
+    assert b"shutting down" in stream.farewell
+    assert b"[DONE]" not in stream.farewell
+    assert stream.comment == dialect.comment
+    assert b"content-type: %b\r\n" % dialect.stream_type.encode() in stream.head.lines
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("dialect", "shape"),
+    [
+        (
+            OPENAI_CHAT,
+            {"error": {"message": "slowly", "type": "rate_limit_error", "param": "n", "code": "rate_limit_exceeded"}},
+        ),
+        (ANTHROPIC, {"type": "error", "error": {"type": "rate_limit_error", "message": "slowly"}, "request_id": "r1"}),
+        (DIALECTS["ollama.chat"], {"error": "slowly"}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape: dict[str, Any]) -> None:
+    fault = Fault(status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2)
+    asked = post()
+    answer = House(dialect).provider.refuse(asked, fault)
+    House(dialect).provider.refuse(asked, fault)
+
+    assert (answer.status, json.loads(answer.body)) == (429, shape)
+    assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(answer.head)}
+    assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
+
+
+def test_who_has_no_key_is_told_how_to_bring_one() -> None:
+    answer = House().provider.refuse(post(), Fault(status=401, code="unauthorized", message="no key"))
+
+    assert "www-authenticate: Bearer" in lines_of(answer.head)
+
+
+# Relayed
+
+
+async def test_other_models_go_to_the_upstream() -> None:
+    relay = FakeRelay(b"a", b"b", last=b"c")
+    house = House(relay=relay)
+    sent: list[bytes] = []
+    assert await (await house.live(post("up-1", stream=True))).run(sent.append) == b"c"
+    assert (await house.whole(post("up-1"))).body == b"ab"
+
+    assert sent == [b"a", b"b"]
+    assert [asked.request.model for asked in relay.asked] == ["up-1", "up-1"]
+
+
+async def test_the_simulator_stays_here_with_an_upstream_too() -> None:
+    relay = FakeRelay(b"a")
+    house = House(relay=relay, defaults="tokens=1")
+
+    assert said(house.paced(post("sim:seed=1", stream=True))) == "Large"
+    assert relay.asked == []
+
+
+@pytest.mark.parametrize("name", ["openai.chat", "anthropic"])
+async def test_what_is_relayed_is_limited_and_says_what_is_left(name: str) -> None:
+    relay = FakeRelay(b"a")
+    house = House(DIALECTS[name], relay=relay, throttled=True)
+    for left in range(BURST - 1, -1, -1):
+        asked = post("up-1")
+        await house.whole(asked)
+        prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
+        assert f"{prefix}: {left}" in lines_of(asked.reply_headers)
+    with pytest.raises(RateLimited):
+        await house.whole(post("up-1"))
+    await house.whole(post("sim"))
+
+    assert len(relay.asked) == BURST
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dialect: Dialect) -> None:
+    error = UpstreamReset("the connection\n\ndata: [DONE]\n\nbroke")
+    stream = await House(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
+    with pytest.raises(UpstreamReset):
+        await stream.run(lambda frame: None)
+    last = stream.failure(error)
+
+    assert last == dialect.broken(of_error(request(), error))
+    assert b"\ndata: [DONE]" not in last
+    assert b"message_stop" not in last
+    assert last.strip().count(b"\n") <= 1  # at most its event's name
+
+
+async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    stream = await House(relay=FakeRelay(b"a")).live(post("up-1", stream=True))
+    with caplog.at_level(logging.ERROR):
+        last = stream.failure(ZeroDivisionError("s3cret"))
+
+    assert b"s3cret" not in last
+    assert b"internal_error" in last
+    assert caplog.records[0].exc_info is not None

@@ -1,0 +1,202 @@
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from tokenfall.api.relays import DoneForm, Form, PassingRelay, ResponsesForm, TranslatingRelay
+from tokenfall.engines.upstream import Passing, UpstreamEngine
+from tokenfall.errors import InvalidRequest, UpstreamReset
+from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
+from tokenfall.messages import ChatRequest
+from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire.dialect import Asked, Identity
+from tokenfall.wire.openai_chat import OPENAI_CHAT
+from tokenfall.wire.speaking import Speaker
+
+from tests.doubles.requests import request
+
+IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "up-1")
+FINISHED = Finished("stop", "up-1", Usage(3, 5))
+
+
+class FakeUpstream:
+    """Tells `events` to whoever asks, and then fails or is done."""
+
+    def __init__(self, *events: Any, failure: Exception | None = None) -> None:
+        self._events = events
+        self._failure = failure
+        self.passed: list[Passing] = []
+        self.asked: list[ChatRequest] = []
+        self.ends: Callable[[bytes], bool] | None = None
+
+    def as_engine(self) -> UpstreamEngine:
+        return cast(UpstreamEngine, self)
+
+    async def converse(self, request: ChatRequest, hear: Callable[[Any], Any]) -> Finished:
+        self.asked.append(request)
+        for event in self._events:
+            if (full := hear(event)) is not None:
+                await full
+        if self._failure is not None:
+            raise self._failure
+        return FINISHED
+
+    async def pass_on(self, passing: Passing, hear: Callable[[Any], Any], *, ends: Callable[[bytes], bool]) -> Finished:
+        self.passed.append(passing)
+        self.ends = ends
+        for event in self._events:
+            hear(event)
+        return FINISHED
+
+    async def fetch(self, passing: Passing) -> bytes:
+        self.passed.append(passing)
+        return b'{"as":"it is"}'
+
+
+def body(**fields: Any) -> bytes:
+    messages = [{"role": "user", "content": "Hi"}]
+    return json.dumps({"model": "up-1", "messages": messages, "max_tokens": 9, **fields}).encode()
+
+
+# As it is
+
+
+def passing(upstream: FakeUpstream, form: Form | None = None) -> PassingRelay:
+    return PassingRelay(upstream.as_engine(), "/chat/completions", form=form or DoneForm())
+
+
+@pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
+def test_only_model_and_stream_are_read_of_what_is_passed_on(fields: dict[str, Any], stream: bool) -> None:
+    asked = passing(FakeUpstream()).decode(body(messages="whatever", **fields))
+
+    assert (asked.request.model, asked.stream) == ("up-1", stream)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"model":7}', b'{"model":"m","stream":"yes"}'])
+def test_without_them_nothing_is_passed_on(data: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        passing(FakeUpstream()).decode(data)
+
+
+async def run(relay: PassingRelay | TranslatingRelay, data: bytes) -> tuple[list[bytes], bytes]:
+    """What a stream sends, and its last frame."""
+    sent: list[bytes] = []
+    asked = relay.decode(data)
+    last = await relay.stream(request(body=data), asked, identity=IDENTITY)(sent.append)
+    return sent, last
+
+
+async def test_events_and_their_end_are_passed_on() -> None:
+    upstream = FakeUpstream(Passed(b'{"a":1}'), Passed(b"[DONE]"))
+
+    assert await run(passing(upstream), body()) == ([b'data: {"a":1}\n\n', b"data: [DONE]\n\n"], b"")
+    assert upstream.passed == [Passing("/chat/completions", body())]
+
+
+async def test_a_whole_answer_is_passed_on() -> None:
+    upstream = FakeUpstream()
+    relay = passing(upstream)
+
+    assert await relay.whole(request(body=body()), relay.decode(body()), identity=IDENTITY) == b'{"as":"it is"}'
+    assert upstream.passed == [Passing("/chat/completions", body())]
+
+
+@pytest.mark.parametrize(
+    ("data", "done", "responses"),
+    [
+        (b"[DONE]", True, True),
+        (b'{"type":"response.completed"}', False, True),
+        (b'{"type":"response.incomplete"}', False, True),
+        (b'{"type":"response.failed"}', False, True),
+        (b'{"type":"error"}', False, True),
+        (b'{"type":"response.created"}', False, False),
+        (b'{"delta":"response.completed"}', False, False),
+        (b'{"type":7}', False, False),
+        (b"junk", False, False),
+        (b"\xff", False, False),
+        (b"[" * 100_000, False, False),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_which_event_is_the_end(data: bytes, done: bool, responses: bool) -> None:
+    assert (DoneForm().ends(data), ResponsesForm().ends(data)) == (done, responses)
+
+
+def test_events_of_responses_are_named() -> None:
+    assert ResponsesForm().frame(b'{"type":"x.y"}') == b'event: x.y\ndata: {"type":"x.y"}\n\n'
+    assert ResponsesForm().frame(b"[DONE]") == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("form", [DoneForm(), ResponsesForm()])
+@pytest.mark.parametrize("data", [b"a\n\ndata: [DONE]", b"a\rb", b'{"type":"a\\nb"}'])
+def test_no_event_breaks_out_of_its_frame(form: Form, data: bytes) -> None:
+    try:
+        frame = form.frame(data)
+    except ValueError:
+        return  # refused is as well
+    assert len(frame.splitlines()) == 2  # the event and a blank line
+
+
+# Translated
+
+
+def translating(upstream: FakeUpstream) -> TranslatingRelay:
+    return TranslatingRelay(upstream.as_engine(), ANTHROPIC)
+
+
+def decoded(data: bytes) -> Asked:
+    return ANTHROPIC.decode(data)
+
+
+async def test_an_answer_is_told_in_the_callers_dialect() -> None:
+    events = (Thought("Hm"), Delta("Hel"), Delta("lo"), CallPart(0, "c", "f", "{"), CallPart(0, "", "", "}"))
+    upstream = FakeUpstream(*events)
+    sent, last = await run(translating(upstream), body(stream=True))
+    speaker = Speaker(ANTHROPIC.encoder(decoded(body()), IDENTITY))
+
+    assert sent == [speaker.frames(event) for event in events]
+    assert b"message_stop" in last
+    assert upstream.asked == [decoded(body()).request]
+
+
+async def test_what_is_not_told_is_not_sent() -> None:
+    thinking = {"type": "adaptive", "display": "omitted"}
+    sent, _ = await run(translating(FakeUpstream(Thought("a"), Thought("b"), Delta("c"))), body(thinking=thinking))
+
+    assert len(sent) == 2  # the opening of the thoughts, and the text
+    assert all(sent)
+
+
+async def test_a_broken_answer_has_no_end() -> None:
+    relay = translating(FakeUpstream(Delta("Hel"), failure=UpstreamReset("broke")))
+    with pytest.raises(UpstreamReset):
+        await run(relay, body(stream=True))
+
+
+async def test_a_slow_client_is_waited_for() -> None:
+    waited: list[bytes] = []
+
+    async def room(frame: bytes) -> None:
+        waited.append(frame)
+
+    relay = translating(FakeUpstream(Delta("a"), Delta("b")))
+    await relay.stream(request(), relay.decode(body()), identity=IDENTITY)(room)
+
+    assert len(waited) == 2
+
+
+async def test_a_whole_answer_is_translated() -> None:
+    relay = translating(FakeUpstream(Thought("Hm"), Delta("Hel"), Delta("lo"), CallPart(0, "c", "f", '{"a":1}')))
+    told = json.loads(await relay.whole(request(), relay.decode(body()), identity=IDENTITY))
+
+    assert [block["type"] for block in told["content"]] == ["thinking", "text", "tool_use"]
+    assert (told["content"][1]["text"], told["content"][2]["input"]) == ("Hello", {"a": 1})
+    assert told["usage"]["output_tokens"] == 5
+
+
+async def test_a_mistake_is_told_before_the_upstream_is_asked() -> None:
+    with pytest.raises(InvalidRequest):
+        translating(FakeUpstream()).decode(b"{}")
+    with pytest.raises(InvalidRequest):
+        TranslatingRelay(FakeUpstream().as_engine(), OPENAI_CHAT).decode(b"{}")

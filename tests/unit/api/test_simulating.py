@@ -1,0 +1,204 @@
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tokenfall.api.guard import Keys
+from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulating import Simulating
+from tokenfall.edge.response import PacedStream, Response
+from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
+from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.stage import Stage
+from tokenfall.ports import Sever
+from tokenfall.wire.dialect import Dialect
+from tokenfall.wire.dialects import DIALECTS
+
+from tests.doubles.clocks import InstantClock
+from tests.doubles.requests import lines_of, request
+
+all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+OPENAI = DIALECTS["openai.chat"]
+
+
+class House:
+    def __init__(self, dialect: Dialect = OPENAI) -> None:
+        self.clock = InstantClock()
+        self.stage = Stage(parse("ttft=2s,gap=1s,tokens=3"))
+        self.dialect = dialect
+        engine = SimulatedEngine(self.clock, self.stage)
+        refusals = Refusals(self.clock.now)
+        self.simulating = Simulating(dialect, engine, clock=self.clock, refusals=refusals, keys=Keys(()))
+        self.reply_headers = b""
+
+    def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
+        told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
+        told |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
+        if self.dialect.name != "openai.responses":  # there a prompt is a template's name
+            told["prompt"] = "Hi there"
+        made = request(
+            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(told | fields).encode()
+        )
+        made.started_s = self.clock.now()
+        try:
+            return self.simulating.answer(made, self.dialect.decode(made.body))
+        finally:
+            self.reply_headers = made.reply_headers
+
+    def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
+        """The frames and the gap before each, as a player pulls them."""
+        made = self.ask(sim, **fields)
+        assert isinstance(made, PacedStream)
+        played = [(item, next(made.gaps)) for item in made.frames(False)]
+        assert made.ended is not None
+        made.ended()
+        frames = [item for item, _ in played if isinstance(item, bytes)]
+        return frames, [gap_s for item, gap_s in played if isinstance(item, bytes)]
+
+    async def whole(self, sim: str = "", **fields: Any) -> Response | Sever:
+        made = self.ask(sim, stream=False, **fields)
+        assert isinstance(made, Coroutine)
+        answer: Response | Sever = await made
+        assert self.stage.house.inside == 0
+        return answer
+
+    async def took_s(self, sim: str) -> float:
+        begun_s = self.clock.now()
+        await self.whole(sim)
+        return self.clock.now() - begun_s
+
+
+@all_dialects
+@pytest.mark.parametrize("sim", ["", ",fault=split@2+stall@1:3s+garbage@3%0.5", ",load=3@4"])
+async def test_the_same_seed_and_request_give_the_same_bytes_at_the_same_times(dialect: Dialect, sim: str) -> None:
+    chance = "tokens=5..60,gap=1s~0.5,ttft=2s~0.5,text=words"
+    one, two, other = (House(dialect).stream(f"{chance},seed={seed}{sim}") for seed in (7, 7, 8))
+    assert one == two
+    assert one[0] != other[0]
+    assert one[1] != other[1]
+    first, second = [await House(dialect).whole(f"{chance},seed=7") for _ in range(2)]
+    assert isinstance(first, Response)
+    assert isinstance(second, Response)
+    assert first.body == second.body
+
+
+@all_dialects
+async def test_what_a_seeded_answer_says_of_its_time_does_not_depend_on_the_clock(dialect: Dialect) -> None:
+    late = House(dialect)
+    made = late.ask("seed=7")
+    frames = []
+    for item in made.frames(False):
+        frames.append(item)
+        next(made.gaps)
+        late.clock.now_s += 0.7
+
+    assert frames == House(dialect).stream("seed=7")[0]
+
+
+@pytest.mark.parametrize(
+    ("sim", "took_s"),
+    [
+        ("", 5.0),
+        ("fault=stall@1:3s", 8.0),
+        ("fault=stall@3:3s", 8.0),
+        ("fault=drip@1:2s", 8.0),
+        ("fault=reset@0", 0.0),
+        ("fault=reset@2", 3.0),
+        ("fault=close@3", 4.0),
+        ("fault=garbage@1", 5.0),
+        ("load=1@5", 5.0),
+        ("fault=split@1", 5.02),
+    ],
+)
+async def test_a_whole_answer_takes_as_long_as_its_stream(sim: str, took_s: float) -> None:
+    assert await House().took_s(sim) == pytest.approx(took_s)
+
+
+@pytest.mark.parametrize("kind", ["reset", "close"])
+@pytest.mark.parametrize("at", [0, 2, 3, 99])
+async def test_a_whole_answer_breaks_without_a_byte(kind: str, at: int) -> None:
+    assert await House().whole(f"fault={kind}@{at}") == Sever(kind)  # type: ignore[arg-type]
+
+
+async def test_a_whole_answer_without_its_end_is_none() -> None:
+    assert await House().whole("fault=nodone@0") == Sever("close")
+
+
+@all_dialects
+async def test_a_whole_answer_may_be_garbage(dialect: Dialect) -> None:
+    answer = await House(dialect).whole("fault=garbage@2")
+    assert isinstance(answer, Response)
+
+    with pytest.raises(ValueError, match=r".*"):
+        json.loads(answer.body)
+
+
+async def test_a_whole_answer_that_fails_is_an_error() -> None:
+    house = House()
+    with pytest.raises(SimulatedFailure) as caught:
+        await house.whole("fault=error@1")
+
+    assert caught.value.status == 500
+    assert house.stage.house.inside == 0
+
+
+@all_dialects
+async def test_a_character_is_split_where_its_frame_is_after_thoughts_too(dialect: Dialect) -> None:
+    fields = {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 2_000}}
+    if dialect.name.startswith("ollama"):
+        fields = {"think": True}  # type: ignore[dict-item]
+    frames, _ = House(dialect).stream("fault=split@19,tokens=30", **fields)
+    (cut,) = [number for number, frame in enumerate(frames) if frame.endswith("é".encode()[:1])]
+
+    assert frames[cut + 1].startswith("é".encode()[1:])
+
+
+def test_a_tool_call_that_is_told_at_once_meets_its_faults_all_the_same() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    house = House(DIALECTS["ollama.chat"])
+    assert b'"done":true' in b"".join(house.stream("seed=1", tools=tools)[0])
+    made = house.ask("fault=nodone@0", tools=tools)
+
+    assert b'"done":true' not in b"".join(item for item in made.frames(False) if isinstance(item, bytes))
+
+
+def test_a_stream_is_counted_while_it_runs() -> None:
+    house = House()
+    made = house.ask()
+    assert house.stage.house.inside == 1
+    made.ended()
+    assert house.stage.house.inside == 0
+    made = house.ask("load=2@4")
+    next(made.frames(False)).passes(lambda: None)
+    assert house.stage.house.inside == 1
+    made.ended()
+    assert house.stage.house.inside == 0
+
+
+def test_a_limit_counts_prompt_and_bound_and_says_what_is_left() -> None:
+    house = House()
+    house.ask("limit=rpm=5,tpm=100", max_tokens=58)
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(house.reply_headers)
+    assert "x-ratelimit-remaining-requests: 4" in lines_of(house.reply_headers)
+    with pytest.raises(RateLimited, match="tokens per min"):
+        house.ask("limit=rpm=5,tpm=100", max_tokens=58)
+
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(house.reply_headers)
+
+
+def test_an_error_that_was_asked_for_comes_before_anything_is_said() -> None:
+    house = House()
+    with pytest.raises(SimulatedFailure):
+        house.ask("status=500")
+    with pytest.raises(InvalidRequest):
+        house.ask("fault=melt@1")
+
+    assert house.stage.house.inside == 0
+
+
+def test_a_long_prompt_takes_its_time() -> None:
+    _, gaps = House().stream("prefill=500ms", messages=[{"role": "user", "content": "word " * 2_000}])
+
+    assert gaps[0] == pytest.approx(3.0, abs=0.01)

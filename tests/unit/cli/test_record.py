@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from tokenfall.cli.main import main
+
+GOOD = {"--upstream": "http://127.0.0.1:1/v1", "--out": "r.jsonl"}
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("A_KEY", "secret-of-the-provider")
+    monkeypatch.delenv("NO_KEY", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"--upstream": "api.groq.com"}, "--upstream: takes a base address"),
+        ({"--upstream": "https://key@api.groq.com/v1"}, "--upstream: takes a base address"),
+        ({"--upstream": "https://api.groq.com/v1?key=x"}, "--upstream: takes a base address"),
+        ({"--out": "r.txt"}, "ends in .jsonl"),
+        ({"--key-env": "NO_KEY"}, "NO_KEY is not set"),
+        ({"--key-env": "A_KEY", "--host": "0.0.0.0"}, "asks with your key"),
+    ],
+)
+def test_a_mistake_is_one_line(wrong: dict[str, str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [word for pair in {**GOOD, **wrong}.items() for word in pair]
+
+    assert main(["record", *words]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tokenfall: --")
+    assert what in said
+    assert said.count("\n") == 1
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("words", [(), ("--upstream", "http://127.0.0.1/"), ("--port", "x")])
+def test_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["record", *words])
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: tokenfall record")
+
+
+def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["record", "--upstream", "http://127.0.0.1/", "--out", "r.jsonl", "--port", "70000"])
+
+    assert "got '70000', takes an integer from 0 to 65535" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["record", "--upstream", "http://127.0.0.1/", "--out", "missing/r.jsonl"]) == 1
+    assert capsys.readouterr().err == "tokenfall: --out: cannot write missing/r.jsonl: No such file or directory\n"
