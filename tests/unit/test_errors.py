@@ -70,3 +70,15 @@ def test_who_is_told_of_a_shutdown_is_told_to_come_back() -> None:
 
     assert (error.code, error.message) == ("shutting_down", "the server is shutting down")
     assert error.retry_after_s == 5.0
+
+
+@pytest.mark.parametrize("error", error_classes())
+def test_an_error_is_told_again_by_its_code(error: type[TokenfallError]) -> None:
+    again = errors.error_of_code(error.code, "why")
+
+    assert type(again) is error
+    assert again.message == "why"
+
+
+def test_an_unknown_code_is_an_internal_error() -> None:
+    assert type(errors.error_of_code("teapot", "why")) is TokenfallError
