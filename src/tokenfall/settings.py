@@ -5,7 +5,6 @@ environment before `.env` before default. Only `bootstrap`, `cli` and `testing` 
 """
 
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from os import path
 from typing import Annotated, Any, get_type_hints
 
@@ -398,7 +397,7 @@ def _check(settings: Settings) -> None:
             "takes 1, or set HISTORY_URL=sqlite:///chat.db, or REDIS_URL=redis://..."
         )
     for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
-        if url.startswith("redis") and find_spec("redis") is None:
+        if url.startswith("redis") and not _has_redis():
             raise InvalidSetting(
                 f"{name}_URL: got redis://, which takes the extra redis: pip install 'tokenfall[redis]'"
             )
@@ -412,3 +411,9 @@ def _check(settings: Settings) -> None:
             f"HOST: got {settings.host!r} with an upstream and no API_KEY, which would serve your upstream to anybody; "
             "takes a loopback address, or set API_KEY, or ALLOW_ANONYMOUS=true"
         )
+
+
+def _has_redis() -> bool:
+    from importlib.util import find_spec  # noqa: PLC0415 - only who names a Redis needs it
+
+    return find_spec("redis") is not None

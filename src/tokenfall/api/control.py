@@ -15,7 +15,6 @@ from tokenfall.pacing.gates import TestGate
 from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.pacing.values import name_of
-from tokenfall.pacing.written import written
 
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
@@ -51,6 +50,8 @@ class ControlRoutes:
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
+        from tokenfall.pacing.written import written  # noqa: PLC0415 - only tests ask
+
         stage = self._stage
         return _document(
             {"sim": written(stage.defaults), "journal": self._journal.is_on, "streams": stage.house.inside}
