@@ -1,7 +1,6 @@
 """Simulated answers as streams and documents of any dialect: no task a stream, nothing encoded a token."""
 
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 import msgspec
 
@@ -14,12 +13,6 @@ from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
 from tokenfall.wire.lines import one_line
 
 _encode = msgspec.json.encode
-
-
-@lru_cache(maxsize=4096)
-def _fragment(token: str) -> bytes:
-    """A token's JSON string: the simulator's words are few, and are encoded once."""
-    return one_line(_encode(token))
 
 
 def frames(
@@ -37,36 +30,98 @@ def frames(
     """
 
     def coded(chunked: bool) -> Iterator[Item]:
-        plain = _plain(plan, encoder, finished=finished, timing=timing, course=course)
-        code = chunk if chunked else bytes
         if course is None:
-            return map(chunk, plain) if chunked else plain
+            return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
+        plain = _enacted(plan, encoder, finished=finished, timing=timing, course=course)
+        code = chunk if chunked else bytes
         return course.items(plain, tokens=plan.usage.completion_tokens, broken=broken, coded=code)
 
     return coded
 
 
-def _plain(
-    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], course: Course | None
+def _ready(
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], chunked: bool
 ) -> Iterator[bytes]:
+    """The frames as they go out, where nothing happens to them."""
+    code = chunk if chunked else bytes
+    pending = b""
+    for number, choice in enumerate(plan.choices):
+        for section, part in _sections(choice, number):
+            pending += encoder.open(section)
+            affixes = encoder.affixes()
+            if affixes is None:
+                for token in part.tokens:
+                    frame = pending + encoder.token(token)
+                    pending = b""
+                    if frame:
+                        yield code(frame)
+                continue
+            fragments = map(_fragment, part.tokens)
+            first = next(fragments, None)
+            if first is not None:
+                yield code(b"%b%b%b%b" % (pending, affixes[0], first, affixes[1]))
+                pending = b""
+            yield from _framed(fragments, affixes, chunked=chunked)
+        pending += encoder.finish(number, choice.reason)
+    yield code(pending + encoder.end(finished, timing()))
+
+
+def _framed(fragments: Iterator[bytes], affixes: tuple[bytes, bytes], *, chunked: bool) -> Iterator[bytes]:
+    """A section's frames after its first: four ready pieces each, for this is what a simulated token costs."""
+    before, after = affixes
+    join = b"".join
+    if not chunked:
+        for fragment in fragments:
+            yield join((before, fragment, after))
+        return
+    around, tail = len(before) + len(after), after + b"\r\n"
+    lines = _LINES
+    for fragment in fragments:
+        yield join((lines[around + len(fragment)], before, fragment, tail))
+
+
+class _Lines(dict[int, bytes]):
+    """The lines before chunks, by their size: a few dozen, made when first needed and shared by all streams."""
+
+    def __missing__(self, size: int) -> bytes:
+        line = b"%x\r\n" % size
+        if len(self) < MOST_KEPT:
+            self[size] = line
+        return line
+
+
+class _Fragments(dict[str, bytes]):
+    """Tokens as JSON strings: the simulator's words are few, and are encoded once."""
+
+    def __missing__(self, token: str) -> bytes:
+        fragment = one_line(_encode(token))
+        if len(self) < MOST_KEPT and len(token) <= LONGEST_KEPT:
+            self[token] = fragment
+        return fragment
+
+
+MOST_KEPT = 4096
+LONGEST_KEPT = 32
+"""Longer words are not the simulator's own: somebody sent them to be echoed."""
+
+_LINES = _Lines()
+_fragment = _Fragments().__getitem__
+
+
+def _enacted(
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], course: Course
+) -> Iterator[bytes]:
+    """The frames of a stream on a course, not yet coded; b"" for a token that the dialect leaves unsaid."""
     pending, said = b"", 0
     for number, choice in enumerate(plan.choices):
         for section, part in _sections(choice, number):
             pending += encoder.open(section)
             affixes = encoder.affixes()
-            tokens = part.tokens if course is None else _spoken(course, part, first=said)
+            for token in _spoken(course, part, first=said):
+                told = encoder.token(token) if affixes is None else affixes[0] + _fragment(token) + affixes[1]
+                yield pending + told
+                pending = b""
             said += len(part.tokens)
-            if affixes is None:
-                for token in tokens:
-                    frame = pending + encoder.token(token)
-                    pending = b""
-                    if frame or course is not None:  # a course counts what the dialect leaves unsaid
-                        yield frame
-            else:
-                before, after = affixes
-                for token in tokens:
-                    yield b"%b%b%b%b" % (pending, before, _fragment(token), after)
-                    pending = b""
         pending += encoder.finish(number, choice.reason)
     yield pending + encoder.end(finished, timing())
 
