@@ -1,7 +1,7 @@
 """One turn's answer: asks the engine, tells who listens, keeps the turn."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from time import time
 from typing import Protocol
@@ -60,7 +60,7 @@ class Answering:
         end = FAILED
         try:
             turn.begin()
-            finished = await self._engine.reply(self._request, partial(self._note, hear))
+            finished = await self._engine.reply(self._request, noting(turn.add, hear))
             end = TurnEnd(finished)
         except TokenfallError as error:
             end = told(error)
@@ -76,10 +76,6 @@ class Answering:
             turn.answered()
             await self._conclude(finished, end)
         return finished
-
-    def _note(self, hear: Hear, delta: Delta) -> Awaitable[None] | None:
-        self._turn.add(delta.text)
-        return hear(delta)
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
@@ -111,6 +107,16 @@ class Answering:
             finish_reason=finished.reason if finished else None,
             usage=finished.usage if finished else None,
         )
+
+
+def noting(add: Callable[[str], None], hear: Hear) -> Hear:
+    """Hears each piece twice: once for the turn, once for the client."""
+
+    def note(delta: Delta) -> Awaitable[None] | None:
+        add(delta.text)
+        return hear(delta)
+
+    return note
 
 
 def told(error: BaseException) -> TurnEnd:

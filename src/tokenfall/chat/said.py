@@ -9,6 +9,8 @@ from array import array
 JOINED = 16
 """So many pieces are joined into one string."""
 
+MOST_IN_A_BYTE = 255
+
 
 class Said:
     """A growing text that remembers its pieces."""
@@ -17,7 +19,7 @@ class Said:
 
     def __init__(self) -> None:
         self._joined: list[str] = []
-        self._lengths = array("I")  # of the pieces in `_joined`, JOINED to each
+        self._lengths = array("B")  # of the pieces in `_joined`, JOINED to each; few are longer than 255
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> None:
@@ -25,9 +27,15 @@ class Said:
         pieces = self._pieces
         pieces.append(piece)
         if len(pieces) == JOINED:
-            self._lengths.extend(map(len, pieces))
-            self._joined.append("".join(pieces))
-            pieces.clear()
+            self._join(pieces)
+
+    def _join(self, pieces: list[str]) -> None:
+        lengths = list(map(len, pieces))
+        if max(lengths) > MOST_IN_A_BYTE and self._lengths.typecode == "B":
+            self._lengths = array("I", self._lengths)
+        self._lengths.extend(lengths)
+        self._joined.append("".join(pieces))
+        pieces.clear()
 
     def __len__(self) -> int:
         """How many pieces there are."""
@@ -55,4 +63,4 @@ class Said:
 
     def size_bytes(self) -> int:
         """About how much memory it holds."""
-        return len(self.text().encode("utf-8", "surrogatepass")) + 4 * len(self._lengths)
+        return len(self.text().encode("utf-8", "surrogatepass")) + self._lengths.itemsize * len(self._lengths)

@@ -49,4 +49,12 @@ def test_what_was_cut_out_is_the_callers_own() -> None:
 def test_its_size_is_that_of_its_text_and_of_the_lengths() -> None:
     assert said([]).size_bytes() == 0
     assert said(["é", "\ud800"]).size_bytes() == 5
-    assert said(["ab"] * JOINED).size_bytes() == 2 * JOINED + 4 * JOINED
+    assert said(["ab"] * JOINED).size_bytes() == 2 * JOINED + 1 * JOINED
+
+
+@given(st.lists(st.sampled_from(["a", "é" * 255, "b" * 256, "c" * 70_000]), max_size=2 * JOINED + 1))
+def test_long_pieces_are_remembered_too(pieces: list[str]) -> None:
+    made = said(pieces)
+
+    assert made.since(0) == pieces
+    assert made.text() == "".join(pieces)
