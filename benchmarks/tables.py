@@ -1,5 +1,6 @@
 """A result as a table: for the terminal, and in docs/performance.md."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,24 @@ def markdown_table(result: Result, source: str) -> str:
     return "\n".join([*lines, "", f"{origin} Raw pairs: [{Path(source).name}]({source})."])
 
 
-def write_page(result: Result, source: Path, *, page: Path = PAGE) -> None:
-    """Puts the table between the page's two markers and leaves the rest of the page alone."""
+def write_page(result: Result, source: Path, *, older: Sequence[tuple[Result, Path]] = (), page: Path = PAGE) -> None:
+    """Puts the table between the page's two markers and leaves the rest of the page alone.
+
+    Rows that `result` did not measure are taken from `older` results, each with a table and an origin of its own.
+    """
     text = page.read_text() if page.exists() else EMPTY_PAGE
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{page.name} has lost its markers {BEGIN} and {END}")
-    table = markdown_table(result, f"../{source.relative_to(ROOT)}")
+    tables = []
+    shown: set[str] = set()
+    for each, path in ((result, source), *older):
+        rows = [row for row in each["rows"] if "pairs" in row and row["row"] not in shown] if older else each["rows"]
+        shown |= {row["row"] for row in rows}
+        if rows:
+            tables.append(markdown_table({**each, "rows": rows}, f"../{path.relative_to(ROOT)}"))
+    table = "\n\n".join(tables)
     page.parent.mkdir(exist_ok=True)
     page.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}")
 
