@@ -153,4 +153,5 @@ async def test_a_process_comes_back_to_its_baseline_after_three_hundred_clients(
             client.close() if number % 2 and kind != "ndjson" else client.reset()
         await metric_becomes(port, "tokenfall_streams_in_flight", 0, within_s=SOON_S)
     await metric_becomes(port, "tokenfall_connections", 1, within_s=SOON_S)
-    assert shared.descriptors() <= descriptors
+    # The last look at the metrics is a connection too, which the server may be closing still.
+    await eventually(lambda: shared.descriptors() <= descriptors, shared.descriptors, within_s=SOON_S)
