@@ -1,6 +1,6 @@
 """Anthropic's route beside its messages: counting tokens, by the simulator's own splitter."""
 
-from tokenfall.api.providers import JSON, name_twice
+from tokenfall.api.documents import document, name_twice
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.engines.planning import prompt_tokens
@@ -11,5 +11,4 @@ def count_tokens(request: Request) -> Response:
     """`POST /v1/messages/count_tokens`. No OpenAI-compatible upstream counts, so ours is the only count there is."""
     name_twice(request)
     asked = anthropic_request.decode_count(request.body)
-    body = anthropic_models.count(prompt_tokens(asked))
-    return Response(200, body, content_type=JSON, headers=(("cache-control", "no-store"),))
+    return document(anthropic_models.count(prompt_tokens(asked)))

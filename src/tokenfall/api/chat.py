@@ -6,6 +6,7 @@ from functools import partial
 from hashlib import sha256
 
 from tokenfall.api import problems
+from tokenfall.api.documents import document
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.answering import Answering
@@ -18,9 +19,7 @@ from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
 from tokenfall.wire import plain, sse
 
-JSON = "application/json"
 MAX_IDEMPOTENCY_KEY = 255
-_UNCACHED = (("cache-control", "no-store"),)
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 
 _log = logging.getLogger(__name__)
@@ -62,8 +61,8 @@ class ChatRoutes:
         if body.stream:
             return self._live(answer)
         text, finished = await self._chat.whole(answer)
-        document = plain.whole_answer(text, finished, conversation=conversation.id)
-        return Response(200, document, content_type=JSON, headers=_UNCACHED)
+        whole = plain.whole_answer(text, finished, conversation=conversation.id)
+        return document(whole)
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
@@ -81,7 +80,7 @@ class ChatRoutes:
         """`GET /history`."""
         conversation, may_be_new = self._asked_conversation(request)
         turns = await self._chat.history(conversation, may_be_new=may_be_new)
-        return Response(200, plain.history(list(turns)), content_type=JSON, headers=_UNCACHED)
+        return document(plain.history(list(turns)))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
@@ -92,7 +91,7 @@ class ChatRoutes:
     async def conversations(self, request: Request) -> Response:
         """`GET /conversations`."""
         found = await self._chat.conversations(self._keys.owner(request))
-        return Response(200, plain.conversation_list(list(found)), content_type=JSON, headers=_UNCACHED)
+        return document(plain.conversation_list(list(found)))
 
     async def rename(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""

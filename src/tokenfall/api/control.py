@@ -5,6 +5,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from tokenfall.api.documents import document
 from tokenfall.api.journal import Journal
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.routing import parameter
@@ -15,9 +16,6 @@ from tokenfall.pacing.gates import TestGate
 from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.pacing.values import name_of
-
-JSON = "application/json"
-_UNCACHED = (("cache-control", "no-store"),)
 
 
 class SimBody(Struct, forbid_unknown_fields=True):
@@ -140,8 +138,8 @@ def _told(name: str, gate: TestGate) -> dict[str, str | bool | int]:
     return {"name": name, "open": gate.is_open, "tokens": gate.allowed, "passed": gate.passed, "waiting": gate.waiting}
 
 
-def _document(document: object) -> Response:
-    return Response(200, msgspec.json.encode(document), content_type=JSON, headers=_UNCACHED)
+def _document(told: object) -> Response:
+    return document(msgspec.json.encode(told))
 
 
 T = TypeVar("T")

@@ -1,15 +1,12 @@
 """Ollama's routes beside its chats: embeddings, and what it says of its models."""
 
-import asyncio
-from collections.abc import Iterable
 from time import time
 
 import msgspec
 from msgspec import Struct
 
-from tokenfall.api import problems
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.providers import JSON, name_twice
+from tokenfall.api.documents import document, joined, name_twice, refusal
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
@@ -27,8 +24,6 @@ SPOKEN_VERSION = "0.12.6"
 
 EXPIRES_S = 300.0
 """How long a model is said to stay in memory."""
-
-_UNCACHED = (("cache-control", "no-store"),)
 
 
 class _Vector(Struct):
@@ -59,8 +54,8 @@ class OllamaRoutes:
         timing = Timing(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
-            return _document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
-        return _document(await _joined(ollama_embed.embed_pieces(embed, tokens, timing=timing)))
+            return document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
+        return document(await joined(ollama_embed.embed_pieces(embed, tokens, timing=timing)))
 
     async def embeddings(self, request: Request) -> Response:
         """`POST /api/embeddings`, the older form."""
@@ -68,37 +63,35 @@ class OllamaRoutes:
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
-            return _document(msgspec.json.encode({"embedding": vectors[0] if vectors else []}))
-        return _document(ollama_embed.embeddings_whole(embed))
+            return document(msgspec.json.encode({"embedding": vectors[0] if vectors else []}))
+        return document(ollama_embed.embeddings_whole(embed))
 
     async def show(self, request: Request) -> Response:
         """`POST /api/show`."""
         name_twice(request)
         name = ollama_models.decode_show(request.body)
         if not await self._catalogue.has(name):
-            return Response(404, ollama_models.no_such_model(name), content_type=JSON, headers=_UNCACHED)
-        return _document(ollama_models.show(name, self._started_s))
+            return document(ollama_models.no_such_model(name), status=404)
+        return document(ollama_models.show(name, self._started_s))
 
     async def tags(self, request: Request) -> Response:
         """`GET /api/tags`."""
         name_twice(request)
-        return _document(ollama_models.tags(await self._catalogue.names(), self._started_s))
+        return document(ollama_models.tags(await self._catalogue.names(), self._started_s))
 
     async def ps(self, request: Request) -> Response:
         """`GET /api/ps`."""
         name_twice(request)
-        return _document(ollama_models.running(await self._catalogue.names(), time() + EXPIRES_S))
+        return document(ollama_models.running(await self._catalogue.names(), time() + EXPIRES_S))
 
     def version(self, request: Request) -> Response:
         """`GET /api/version`."""
         name_twice(request)
-        return _document(ollama_models.version(SPOKEN_VERSION))
+        return document(ollama_models.version(SPOKEN_VERSION))
 
     def refuse(self, request: Request, fault: Fault) -> Response:
         """A fault as Ollama says it."""
-        name_twice(request)
-        headers = (*_UNCACHED, *problems.headers_of(fault))
-        return Response(fault.status, error(fault), content_type=JSON, headers=headers)
+        return refusal(request, fault, error=error)
 
     async def _relayed(self, request: Request, embed: ollama_embed.Embed, *, fetch: Fetch) -> list[list[float]]:
         """The upstream's vectors. Raises an `UpstreamError`."""
@@ -114,16 +107,3 @@ class OllamaRoutes:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise UpstreamMalformed("the upstream's embeddings are none") from None
         return [vector.embedding for vector in told.data]
-
-
-async def _joined(pieces: Iterable[bytes]) -> bytes:
-    """All pieces; between two of them others come in, for thousands of vectors take a second."""
-    joined = []
-    for piece in pieces:
-        joined.append(piece)
-        await asyncio.sleep(0)
-    return b"".join(joined)
-
-
-def _document(body: bytes) -> Response:
-    return Response(200, body, content_type=JSON, headers=_UNCACHED)

@@ -1,11 +1,9 @@
 """OpenAI's routes beside its chats: embeddings, and models, which Anthropic's clients ask for at the same path."""
 
-import asyncio
 from time import time
 
-from tokenfall.api import problems
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.providers import JSON, name_twice
+from tokenfall.api.documents import document, joined, name_twice, refusal
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
@@ -16,8 +14,6 @@ from tokenfall.ports import Fetch
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
 from tokenfall.wire.anthropic_errors import error as anthropic_error
 from tokenfall.wire.dialect import Fault
-
-_UNCACHED = (("cache-control", "no-store"),)
 
 
 class OpenAIRoutes:
@@ -37,19 +33,16 @@ class OpenAIRoutes:
         if self._fetch is not None and not is_simulated(embed.model):
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
-            return _document(await self._fetch("/embeddings", body))
-        pieces = []
-        for piece in openai_embeddings.pieces(embed, sum(map(count_tokens, embed.inputs))):
-            pieces.append(piece)
-            await asyncio.sleep(0)  # thousands of vectors take a second: others come in between
-        return _document(b"".join(pieces))
+            return document(await self._fetch("/embeddings", body))
+        tokens = sum(map(count_tokens, embed.inputs))
+        return document(await joined(openai_embeddings.pieces(embed, tokens)))
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""
         name_twice(request)
         names = await self._catalogue.names()
         encode = anthropic_models.model_list if _is_anthropic(request) else openai_models.model_list
-        return _document(encode(names, self._started_s))
+        return document(encode(names, self._started_s))
 
     async def model(self, request: Request) -> Response:
         """`GET /v1/models/{model}`."""
@@ -57,23 +50,16 @@ class OpenAIRoutes:
         name = parameter(request)
         if await self._catalogue.has(name):
             encode = anthropic_models.model if _is_anthropic(request) else openai_models.model
-            return _document(encode(name, self._started_s))
+            return document(encode(name, self._started_s))
         if _is_anthropic(request):
             fault = Fault(status=404, code="not_found", message=f"model: {name[:200]}", request_id=request.id)
-            return Response(404, anthropic_error(fault), content_type=JSON, headers=_UNCACHED)
-        return Response(404, openai_models.no_such_model(name), content_type=JSON, headers=_UNCACHED)
+            return document(anthropic_error(fault), status=404)
+        return document(openai_models.no_such_model(name), status=404)
 
     def refuse(self, request: Request, fault: Fault) -> Response:
         """A fault in the dialect of who asks."""
-        name_twice(request)
-        error = anthropic_error if _is_anthropic(request) else openai_errors.error
-        headers = (*_UNCACHED, *problems.headers_of(fault))
-        return Response(fault.status, error(fault), content_type=JSON, headers=headers)
+        return refusal(request, fault, error=anthropic_error if _is_anthropic(request) else openai_errors.error)
 
 
 def _is_anthropic(request: Request) -> bool:
     return b"anthropic-version" in request.headers
-
-
-def _document(body: bytes) -> Response:
-    return Response(200, body, content_type=JSON, headers=_UNCACHED)

@@ -10,19 +10,17 @@ from time import time
 from typing import Any, Protocol
 
 from tokenfall.api import problems
+from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead, header_lines
+from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Sever
 from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
-
-JSON = "application/json"
-_UNCACHED = (("cache-control", "no-store"),)
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ class Provider:
         instant = self._dialect.instant(asked, Identity("", time(), asked.request.model))
         if instant is not None:
             parse(request.header(b"x-sim") or "")
-            return Response(200, instant, content_type=JSON, headers=_UNCACHED)
+            return document(instant)
         if relay is None:
             return self._simulating.answer(request, asked)
         if is_simulated(asked.request.model):
@@ -80,9 +78,7 @@ class Provider:
 
     def refuse(self, request: Request, fault: Fault) -> Response:
         """A fault in the dialect's own shape."""
-        name_twice(request)
-        headers = (*_UNCACHED, *problems.headers_of(fault))
-        return Response(fault.status, self._dialect.error(fault), content_type=JSON, headers=headers)
+        return refusal(request, fault, error=self._dialect.error)
 
     # Relayed
 
@@ -91,8 +87,7 @@ class Provider:
             await self._throttle.spend(request, self._dialect.limits)
         identity = Identity(urandom(12).hex(), time(), asked.request.model, prompt_tokens(asked.request))
         if not asked.stream:
-            body = await relay.whole(request, asked, identity=identity)
-            return Response(200, body, content_type=JSON, headers=_UNCACHED)
+            return document(await relay.whole(request, asked, identity=identity))
         return LiveStream(
             self._head,
             relay.stream(request, asked, identity=identity),
@@ -109,9 +104,3 @@ class Provider:
 
 
 _NOBODY = Request("-", b"-", headers={}, http_minor=1)
-
-
-def name_twice(request: Request) -> None:
-    """`request-id` beside `x-request-id`: each provider's clients look for their own."""
-    if b"\r\nrequest-id:" not in b"\r\n" + request.reply_headers:
-        request.reply_headers += header_lines((("request-id", request.id),))

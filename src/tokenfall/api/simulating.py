@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokenfall.api.answers import choices_of, frames
+from tokenfall.api.documents import document
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
@@ -22,16 +23,13 @@ from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.pacing.course import Course, garbled
-from tokenfall.pacing.grammar import Simulation, parse
+from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock, Sever
 from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Fault, Identity, Timing
 
-JSON = "application/json"
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
-
-_UNCACHED = (("cache-control", "no-store"),)
 
 
 class _Said(Struct, frozen=True):
@@ -83,7 +81,6 @@ class Simulating:
         header = request.header(b"x-sim")
         chat = asked.request
         if header:
-            parse(header)
             chat = replace(chat, simulation=header)
         decided = self._engine.decide(chat)
         simulation = decided.simulation
@@ -137,22 +134,22 @@ class Simulating:
         started_s, now = request.started_s, self._clock.now
         course = said.course
         first_s = 0.0
-        gaps = _Counted(said.gaps)
+        gaps = said.gaps
         if course is None:  # on a course the first gap is that of the door
-            first_s = next(said.gaps)
-            gaps = _Counted(chain((first_s,), said.gaps))
-        seeded = said.simulation.seed is not None
+            first_s = next(gaps)
+            gaps = chain((first_s,), gaps)
+        counted = None if said.simulation.seed is None else _Counted(gaps)
         stream = PacedStream(
             self._head,
             frames(
                 said.planned,
                 self._dialect.encoder(said.asked, said.identity),
                 finished=said.finished,
-                timing=lambda: Timing(gaps.total_s if seeded else now() - started_s, first_s),
+                timing=lambda: Timing(now() - started_s if counted is None else counted.total_s, first_s),
                 course=course,
                 broken=self._broken_frame(said.planned),
             ),
-            gaps=gaps,
+            gaps=gaps if counted is None else counted,
             comment=self._dialect.comment,
             farewell=self._farewell,
         )
@@ -186,7 +183,7 @@ class Simulating:
         timing = Timing(total_s=sum(gaps), first_token_s=gaps[0])
         body = self._body(said, timing)
         await self._clock.sleep_until(started_s + timing.total_s)
-        return Response(200, body, content_type=JSON, headers=_UNCACHED)
+        return document(body)
 
     def _body(self, said: _Said, timing: Timing) -> bytes:
         answer = Answer(identity=said.identity, choices=choices_of(said.planned), finished=said.finished, timing=timing)
@@ -216,7 +213,7 @@ class Simulating:
             return Sever("close")
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
         body = self._body(said, timing)
-        return Response(200, garbled(body) if garbage else body, content_type=JSON, headers=_UNCACHED)
+        return document(garbled(body) if garbage else body)
 
 
 def _identity(request: Request, asked: Asked, *, seed: int | None) -> Identity:
