@@ -4,7 +4,7 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +12,10 @@ from tests.end_to_end.chatting import DONE, begin, chat, error_of, history, said
 from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
+from tests.stores.fixtures import redis, redis_server
 from tests.stores.redis_server import RedisServer
+
+__all__ = ["redis", "redis_server"]
 
 LONG = "sim:gap=20ms,tokens=400"
 """Eight seconds."""
@@ -22,19 +25,6 @@ SHORT = "sim:gap=20ms,tokens=40"
 RATE, BURST = 20, 10
 
 Pair = tuple[ServerProcess, ServerProcess]
-
-
-@pytest.fixture(scope="module")
-def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def redis(redis_process: RedisServer) -> RedisServer:
-    redis_process.reset()
-    return redis_process
 
 
 @pytest.fixture

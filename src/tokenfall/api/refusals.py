@@ -6,10 +6,12 @@ from time import time
 
 from msgspec import Struct
 
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import header_lines
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
 from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.values import Limit, Status
-from tokenfall.wire.dialect import Allowance, TokenAllowance
+from tokenfall.wire.dialect import Allowance, Headers, TokenAllowance, no_headers
 
 MAX_RULES = 10_000
 MINUTE_S = 60.0
@@ -34,6 +36,26 @@ class Refusals:
         """Count anew."""
         self._asked.clear()
         self._spent.clear()
+
+    def enforce(
+        self,
+        request: Request,
+        simulation: Simulation,
+        *,
+        owner: str,
+        tokens: int,
+        tell: Callable[[Allowance], Headers] = no_headers,
+    ) -> None:
+        """Raises what the grammar asks for in place of an answer to a request of so many tokens.
+
+        `tell` gives the headers of a provider's dialect on what a limit leaves; they are said either way.
+        """
+        self.check(simulation, owner)
+        if simulation.limit is not None:
+            allowance, refused = self.spend(simulation.limit, owner, tokens=tokens)
+            request.reply_headers += header_lines(tell(allowance))
+            if refused is not None:
+                raise refused
 
     def check(self, simulation: Simulation, owner: str) -> None:
         """Raises the error that the grammar's `status` asks for, if this is its time."""

@@ -15,7 +15,7 @@ from tokenfall.api.documents import document
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, StreamHead, header_lines
+from tokenfall.edge.response import PacedStream, Response, StreamHead
 from tokenfall.engines.library import RECORDING
 from tokenfall.engines.planning import Plan, prompt_tokens
 from tokenfall.engines.simulated import BROKE_OFF, SimulatedEngine
@@ -108,14 +108,9 @@ class Simulating:
 
     def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> None:
         """Raises what the grammar asks for in place of an answer; says in the head what a limit leaves."""
+        wanted = prompt_tokens(chat) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
         owner = self._keys.owner(request)
-        self._refusals.check(simulation, owner)
-        if simulation.limit is not None:
-            wanted = prompt_tokens(chat) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
-            allowance, refused = self._refusals.spend(simulation.limit, owner, tokens=wanted)
-            request.reply_headers += header_lines(self._dialect.limits(allowance))
-            if refused is not None:
-                raise refused
+        self._refusals.enforce(request, simulation, owner=owner, tokens=wanted, tell=self._dialect.limits)
 
     def _replayed(
         self, request: Request, simulation: Simulation

@@ -16,14 +16,14 @@ from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, CutFrames, Item, PacedStream, Response, StreamHead, chunk
 from tokenfall.engines.library import Library
-from tokenfall.engines.planning import GAP, happening
+from tokenfall.engines.planning import happening
 from tokenfall.engines.prose import PARAGRAPH, WORDS
 from tokenfall.engines.simulated import SimulatedEngine, is_simulated
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.messages import ChatRequest
 from tokenfall.pacing.course import Course
 from tokenfall.pacing.grammar import Simulation, Spread, from_pairs, parse
-from tokenfall.pacing.stage import DEFAULTS, Stage
+from tokenfall.pacing.stage import DEFAULTS, GAP, Stage
 from tokenfall.pacing.timing import answer_length, draw, schedule
 from tokenfall.ports import Clock
 from tokenfall.wire import ndjson, plain, sse
@@ -70,12 +70,7 @@ class Shared:
 
     def refuse(self, request: Request, simulation: Simulation) -> None:
         """Raises what the grammar asks for in place of an answer."""
-        owner = self._keys.owner(request)
-        self._refusals.check(simulation, owner)
-        if simulation.limit is not None:
-            _, refused = self._refusals.spend(simulation.limit, owner, tokens=1)
-            if refused is not None:
-                raise refused
+        self._refusals.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
 
 
 class ChatRefusals:

@@ -78,6 +78,7 @@ class Server:
         self._table = table
         self.ticker = Ticker(loop, self.metrics.ticker_late_s)
         self.clock = WheelClock(self.ticker, loop)
+        self._keys = Keys(settings.api_key)
         self._stage = Stage(NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim))
         trusted = frozenset(name for name in (self._stage.said.script, self._stage.said.profile) if name)
         self._library = Library(settings.sim_files, trusted=trusted)
@@ -131,7 +132,7 @@ class Server:
 
     def _app(self) -> App:
         settings = self.settings
-        keys = Keys(settings.api_key)
+        keys = self._keys
         unprotected = settings.upstream is not None and not keys
         limiter = self._rate_limiter() if settings.rate_limit_rps > 0 else None
         app = App(
@@ -161,17 +162,17 @@ class Server:
             context_tokens=settings.context_tokens,
             on_disconnect="finish" if settings.on_disconnect == "finish" else "cancel",
         )
+        alone = settings.workers == 1
         turns = Turns(
             keep_s=settings.resume_for,
             max_bytes=settings.resume_memory,
             now=self.ticker.now,
             shared=self._shared_turns,
-            alone=settings.workers == 1,
+            alone=alone,
         )
         stage = self._stage
         shared = Shared(stage, self._refusals, keys=keys, library=self._library)
         data = DataDocument(shared, self.clock)
-        alone = settings.workers == 1
         control = ControlRoutes(stage, self._refusals, journal=self._journal, alone=alone)
         self._chat = Chat(self._engine(), self._history, defaults=defaults, turns=turns)
         relays = settings.upstream is not None
@@ -191,9 +192,7 @@ class Server:
     def _providers(self) -> "Mapping[str, Speaking]":
         from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - see `OnDemand`
 
-        shared = Providing(
-            self._simulated, self._upstream, self.clock, self.app.throttle, self._refusals, Keys(self.settings.api_key)
-        )
+        shared = Providing(self._simulated, self._upstream, self.clock, self.app.throttle, self._refusals, self._keys)
         return handlers(shared)
 
     def _rate_limiter(self) -> RateLimiter:

@@ -23,12 +23,10 @@ from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
-from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation, Spread
+from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation
+from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
 from tokenfall.pacing.values import Fault
-
-GAP = Spread(0.1)
-"""Between two tokens where nobody says otherwise."""
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""

@@ -8,7 +8,10 @@ from tokenfall.pacing.gates import Gates, House
 from tokenfall.pacing.grammar import Simulation, Spread
 from tokenfall.pacing.values import Fault, Load
 
-DEFAULTS = Simulation(gap=Spread(0.1))
+GAP = Spread(0.1)
+"""Between two tokens where nobody says otherwise."""
+
+DEFAULTS = Simulation(gap=GAP)
 """Where nobody says anything."""
 
 NOTHING = Simulation()

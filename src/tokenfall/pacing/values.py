@@ -136,10 +136,7 @@ def load(text: str) -> Load:
 
 def faults(text: str) -> tuple[Fault, ...]:
     """`reset@5`, `stall@3:5s%0.1`; several parted by `+`."""
-    parts = text.split("+")
-    if len(parts) > SEVERAL:
-        raise ValueError(text)
-    return tuple(map(_fault, parts))
+    return tuple(map(_fault, _several(text)))
 
 
 def _fault(text: str) -> Fault:
@@ -158,10 +155,7 @@ def _fault(text: str) -> Fault:
 
 def statuses(text: str) -> tuple[Status, ...]:
     """`429x2`, `500%0.1`, `503:retry=3`; several parted by `+`, of which the first that applies is answered."""
-    parts = text.split("+")
-    if len(parts) > SEVERAL:
-        raise ValueError(text)
-    return tuple(map(_status, parts))
+    return tuple(map(_status, _several(text)))
 
 
 def _status(text: str) -> Status:
@@ -220,6 +214,13 @@ def file_name(text: str) -> str:
     if not text or "\0" in text or len(text) > 1000:
         raise ValueError(text)
     return text
+
+
+def _several(text: str) -> list[str]:
+    parts = text.split("+")
+    if len(parts) > SEVERAL:
+        raise ValueError(text)
+    return parts
 
 
 def _place(text: str) -> int:
