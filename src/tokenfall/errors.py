@@ -56,6 +56,12 @@ class NotFound(TokenfallError):
     code = "not_found"
 
 
+class ConversationChanged(TokenfallError):
+    """The turn in whose place another was asked is not in its conversation, or not any more."""
+
+    code = "conversation_changed"
+
+
 class StoreUnavailable(TokenfallError):
     """A store of the server's own (conversations, turns under way) cannot be read or written now."""
 

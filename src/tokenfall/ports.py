@@ -102,7 +102,11 @@ TurnStatus = Literal["complete", "interrupted"]
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds."""
+    """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds.
+
+    `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None where too few came to tell.
+    `replaces` is the id of the turn in whose place this one was asked.
+    """
 
     id: str
     question: Message
@@ -113,6 +117,9 @@ class Turn(Struct, frozen=True, kw_only=True):
     answered_at: float
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    ttft_s: float | None = None
+    tokens_per_s: float | None = None
+    replaces: str | None = None
 
 
 class ConversationInfo(Struct, frozen=True):
@@ -137,8 +144,10 @@ class HistoryStore(Protocol):
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         """Keep `turn` as the newest; when this returns, it is kept as safely as the store promises.
 
-        Oldest turns are dropped so that a conversation holds no more than the store's limit of messages. The same turn
-        (by its id) appended again, because nobody knows whether the first time succeeded, is kept once.
+        The turn that it replaces and all after that one are dropped in the same step; when that turn is there no
+        longer, nothing is. Oldest turns are dropped so that a conversation holds no more than the store's limit of
+        messages. The same turn (by its id) appended again, because nobody knows whether the first time succeeded, is
+        kept once.
         """
         ...
 

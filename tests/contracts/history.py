@@ -15,7 +15,7 @@ ALICE = Conversation("alice", "default")
 BOB = Conversation("bob", "default")
 
 
-def turn(number: int, *, text: str = "") -> Turn:
+def turn(number: int, *, text: str = "", replaces: int | None = None) -> Turn:
     """A turn that can be told from all others."""
     return Turn(
         id=f"turn_{number}",
@@ -27,6 +27,9 @@ def turn(number: int, *, text: str = "") -> Turn:
         answered_at=1_700_000_000.75 + number,
         finish_reason="stop",
         usage=Usage(3, number),
+        ttft_s=0.25,
+        tokens_per_s=number + 0.5,
+        replaces=None if replaces is None else f"turn_{replaces}",
     )
 
 
@@ -103,6 +106,49 @@ class HistoryContract:
         kept = await history.turns(ALICE) or ()
 
         assert sorted(kept, key=lambda each: each.id) == turns
+
+    @pytest.mark.parametrize(("replaced", "left"), [(1, [9]), (2, [1, 9]), (3, [1, 2, 9])])
+    async def test_a_turn_takes_the_place_of_another_and_of_all_after_it(
+        self, history: HistoryStore, replaced: int, left: list[int]
+    ) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number))
+        await history.append(ALICE, turn(9, replaces=replaced))
+
+        assert [each.id for each in await history.turns(ALICE) or ()] == [f"turn_{number}" for number in left]
+        assert [each.messages for each in await history.conversations("alice")] == [2 * len(left)]
+
+    async def test_after_a_replacement_turns_follow_as_ever(self, history: HistoryStore) -> None:
+        for number in (1, 2, 3):
+            await history.append(ALICE, turn(number))
+        await history.append(ALICE, turn(4, replaces=2))
+        for number in (5, 6):
+            await history.append(ALICE, turn(number))
+
+        assert await history.turns(ALICE) == [turn(4, replaces=2), turn(5), turn(6)]
+
+    async def test_a_turn_whose_place_is_gone_is_kept_all_the_same(self, history: HistoryStore) -> None:
+        for number in (1, 2):
+            await history.append(ALICE, turn(number))
+        await history.append(ALICE, turn(3, replaces=7))
+
+        assert await history.turns(ALICE) == [turn(1), turn(2), turn(3, replaces=7)]
+
+    async def test_a_replacement_appended_again_drops_nothing_more(self, history: HistoryStore) -> None:
+        for number in (1, 2):
+            await history.append(ALICE, turn(number))
+        await history.append(ALICE, turn(3, replaces=2))
+        await history.append(ALICE, turn(4))
+        await history.append(ALICE, turn(3, replaces=2))
+
+        assert [each.id for each in await history.turns(ALICE) or ()] == ["turn_1", "turn_3", "turn_4"]
+
+    async def test_a_turn_of_another_conversation_cannot_be_replaced(self, history: HistoryStore) -> None:
+        await history.append(BOB, turn(1))
+        await history.append(ALICE, turn(2, replaces=1))
+
+        assert await history.turns(BOB) == [turn(1)]
+        assert await history.turns(ALICE) == [turn(2, replaces=1)]
 
     async def test_what_was_handed_out_does_not_change_later(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))

@@ -8,6 +8,7 @@ CODES = {
     "InvalidRequest": "invalid_request",
     "Unauthorized": "unauthorized",
     "OriginNotAllowed": "origin_not_allowed",
+    "ConversationChanged": "conversation_changed",
     "NotFound": "not_found",
     "StoreUnavailable": "store_unavailable",
     "TurnStopped": "stopped",

@@ -54,12 +54,13 @@ class ChatRoutes:
                 temperature=body.temperature,
                 simulation=simulation,
                 on_disconnect=body.on_disconnect,
+                replaces=body.replaces,
                 idempotency=_idempotency(request),
             )
         )
         _name(request, answer)
         if body.stream:
-            return self._live(answer)
+            return self._live(answer, announced=body.announce)
         text, finished = await self._chat.whole(answer)
         whole = plain.whole_answer(text, finished, conversation=conversation.id)
         return document(whole)
@@ -104,9 +105,9 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_new=False)
         return Response(204)
 
-    def _live(self, answer: Answering | Followed) -> LiveStream:
+    def _live(self, answer: Answering | Followed, *, announced: bool = False) -> LiveStream:
         told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
-        return LiveStream(
+        stream = LiveStream(
             _STREAM,
             partial(_stream, answer),
             failure=_failure,
@@ -114,6 +115,8 @@ class ChatRoutes:
             comment=sse.PING,
             farewell=plain.error_frame(shutting_down().code, shutting_down().message, **told),
         )
+        stream.announced = announced
+        return stream
 
     def _asked_turn(self, request: Request) -> tuple[str, str]:
         """Whose turn, and which."""

@@ -16,6 +16,7 @@ STATUS_OF_CODE = {
     "unauthorized": 401,
     "origin_not_allowed": 403,
     "not_found": 404,
+    "conversation_changed": 409,
     "resume_expired": 410,
     "stopped": 409,
     "interrupted": 409,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from time import time
+from time import perf_counter, time
 from typing import Protocol
 
 from tokenfall.chat.turn import TurnUnderWay, client_left
@@ -36,14 +36,24 @@ class Answering:
 
     after = 0
 
-    def __init__(self, turn: TurnUnderWay, request: ChatRequest, *, engine: Engine, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        turn: TurnUnderWay,
+        request: ChatRequest,
+        *,
+        engine: Engine,
+        keeper: Keeper,
+        replaces: str | None = None,
+    ) -> None:
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
         self._request = request
         self._engine = engine
         self._keeper = keeper
+        self._replaces = replaces
         self._asked_at = time()
+        self._asked_s = perf_counter()
 
     def goes_on(self) -> bool:
         """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
@@ -96,6 +106,7 @@ class Answering:
 
     def _kept(self, finished: Finished | None) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""
+        first_s = self._turn.first_s
         return Turn(
             id=self.id,
             question=self._request.messages[-1],
@@ -106,7 +117,15 @@ class Answering:
             answered_at=time(),
             finish_reason=finished.reason if finished else None,
             usage=finished.usage if finished else None,
+            ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
+            tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
+            replaces=self._replaces,
         )
+
+
+def rate(tokens: int, took_s: float) -> float | None:
+    """Tokens a second after the first; None where nothing can be told of so few."""
+    return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
 def noting(add: Callable[[str], None], hear: Hear) -> Hear:

@@ -13,7 +13,7 @@ from tokenfall.chat.answering import Answering, told
 from tokenfall.chat.context import context, turns_within
 from tokenfall.chat.turn import OnDisconnect, TurnUnderWay, client_left
 from tokenfall.chat.turns import Turns, ended
-from tokenfall.errors import NotFound, shutting_down
+from tokenfall.errors import ConversationChanged, NotFound, shutting_down
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, ConversationInfo, Engine, Followed, HistoryStore, Turn
@@ -36,7 +36,9 @@ class Defaults(Struct, frozen=True, kw_only=True):
 class Question(Struct, frozen=True, kw_only=True):
     """What a caller asks. `system` replaces the default system prompt for this turn.
 
-    `idempotency` is the caller's key for this request, and a digest of the request it stands for.
+    `idempotency` is the caller's key for this request, and a digest of the request it stands for. `replaces` names the
+    turn of the conversation in whose place this one is asked: it and all after it are not shown to the model, and go
+    when this one is kept.
     """
 
     conversation: Conversation
@@ -48,6 +50,7 @@ class Question(Struct, frozen=True, kw_only=True):
     simulation: str = ""
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
+    replaces: str | None = None
 
 
 class Chat:
@@ -80,14 +83,13 @@ class Chat:
             turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
             self._turns.ended(turn)
             raise
-        return Answering(turn, request, engine=self._engine, keeper=self)
+        return Answering(turn, request, engine=self._engine, keeper=self, replaces=question.replaces)
 
     async def _request(self, question: Question) -> ChatRequest:
         defaults = self._defaults
-        turns = await self._history.turns(question.conversation, last=turns_within(defaults.context_messages))
         return ChatRequest(
             messages=context(
-                turns or (),
+                await self._before(question),
                 question.message,
                 system=question.system or defaults.system,
                 limit=defaults.context_messages,
@@ -98,6 +100,17 @@ class Chat:
             temperature=question.temperature,
             simulation=question.simulation,
         )
+
+    async def _before(self, question: Question) -> Sequence[Turn]:
+        """The turns that the model is shown. Raises `ConversationChanged`."""
+        most = turns_within(self._defaults.context_messages)
+        if question.replaces is None:
+            return await self._history.turns(question.conversation, last=most) or ()
+        turns = await self._history.turns(question.conversation) or ()
+        place = next((place for place, turn in enumerate(turns) if turn.id == question.replaces), None)
+        if place is None:
+            raise ConversationChanged("the turn that replaces names is not in the conversation, or not any more")
+        return turns[max(0, place - most) : place]
 
     async def whole(self, answer: Answering | Followed) -> tuple[str, Finished]:
         """The whole answer. Cancelling is the caller's leaving: what that means to the turn, it says itself."""

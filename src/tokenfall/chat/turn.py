@@ -6,6 +6,7 @@ may come late. It knows no store and no engine.
 
 import asyncio
 from os import urandom
+from time import perf_counter
 from typing import Literal
 
 from tokenfall.chat.said import Said
@@ -21,8 +22,8 @@ class TurnUnderWay:
     """Implements `LiveTurn`. `end` is set once, when the turn is kept or lost."""
 
     __slots__ = (
-        "_answering", "_changed", "_followers", "_stopped_by", "_task", "conversation", "end", "finishes", "id",
-        "idempotency_key", "left", "said",
+        "_answering", "_changed", "_followers", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
+        "id", "idempotency_key", "left", "said",
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
@@ -31,6 +32,8 @@ class TurnUnderWay:
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"
         self.said = Said()
+        self.first_s: float | None = None
+        """When the first piece came, by the clock of `time.perf_counter`."""
         self.end: TurnEnd | None = None
         self.left = False
         """Whether the client that asked has left."""
@@ -55,6 +58,8 @@ class TurnUnderWay:
     def add(self, text: str) -> None:
         """The next piece."""
         self.said.add(text)
+        if self.first_s is None:
+            self.first_s = perf_counter()
         if self._changed is not None:
             self._tell()
 

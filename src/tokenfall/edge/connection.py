@@ -255,8 +255,9 @@ class Connection(Deadlined, asyncio.Protocol):
 
     def end_stream(self, outcome: Outcome, sent_bytes: int, *, keep: bool = True) -> None:
         """A player wrote its last byte. Without `keep` the connection is closed whatever was agreed."""
-        self._player = None
-        add(self._edge.metrics.streams_ended, outcome)
+        player, self._player = self._player, None
+        if player is not None:
+            add(player.metrics.streams_ended, outcome)
         keep = keep and self._request is not None and self._keeps(self._request)
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
@@ -418,7 +419,7 @@ class Connection(Deadlined, asyncio.Protocol):
             return
         player.stop()
         if player.status == 200:
-            add(self._edge.metrics.streams_ended, outcome)
+            add(player.metrics.streams_ended, outcome)
         self._report(player.status, outcome, sent_bytes=player.sent_bytes)
 
     def _report(self, status: int, outcome: Outcome, *, sent_bytes: int) -> None:

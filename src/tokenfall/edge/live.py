@@ -22,7 +22,7 @@ class LivePlayer:
 
     __slots__ = (
         "_alone", "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request",
-        "_stream", "_task", "_wakeup", "sent_bytes", "slot", "status",
+        "_stream", "_task", "_wakeup", "metrics", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class LivePlayer:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
         self.slot: dict[Timed, None] | None = None
+        self.metrics = edge.metrics
         self._connection = connection
         self._edge = edge
         self._request = request
@@ -83,11 +84,9 @@ class LivePlayer:
             self._write(b"")
             connection.end_stream("complete", 0)
             return
-        if stream.comment:
-            edge.wheel.join(self, request.started_s + edge.bounds.heartbeat_s)
-            if self._half_closed:
-                self._learn_whether_it_left(stream.comment)
-        edge.metrics.streams += 1
+        self._open(stream)
+        metrics = self.metrics
+        metrics.streams += 1
         outcome: Outcome = "complete"
         try:
             last = await stream.run(self._send)
@@ -101,15 +100,26 @@ class LivePlayer:
             outcome, last = "failed", stream.failure(error)
         finally:
             if not self._alone:
-                edge.metrics.streams -= 1
+                metrics.streams -= 1
             edge.wheel.leave(self)
         self._end(last, outcome)
+
+    def _open(self, stream: LiveStream) -> None:
+        """What comes before the first frame."""
+        if stream.comment:
+            self._edge.wheel.join(self, self._request.started_s + self._edge.bounds.heartbeat_s)
+            if self._half_closed:
+                self._learn_whether_it_left(stream.comment)
+        if stream.announced:
+            self._write(self._coded(stream.comment))
+        if not stream.counted:
+            self.metrics = self._edge.uncounted
 
     def _send(self, frame: bytes) -> Awaitable[None] | None:
         """Send one frame of the stream; see `Send`."""
         if self._alone:
             return None
-        metrics = self._edge.metrics
+        metrics = self.metrics
         self._write(chunk(frame) if self._chunked else frame)
         now_s = self._edge.wheel.now()
         if self._last_s:
@@ -183,7 +193,7 @@ class LivePlayer:
         self._edge.wheel.leave(self)
         if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
             self._alone = True
-            self._edge.metrics.streams -= 1
+            self.metrics.streams -= 1
             self.resume()
             return
         self._withdraw()

@@ -20,7 +20,7 @@ class PacedPlayer:
 
     __slots__ = (
         "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_ended", "_endless", "_farewell", "_frame",
-        "_frames", "_gaps", "_last_s", "_metrics", "_started_s", "sent_bytes", "slot", "status",
+        "_frames", "_gaps", "_last_s", "_started_s", "metrics", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", edge: "Edge", *, request: Request, stream: PacedStream) -> None:
@@ -29,7 +29,7 @@ class PacedPlayer:
         self.slot: dict[Timed, None] | None = None
         self._connection = connection
         self._edge = edge
-        self._metrics = edge.metrics
+        self.metrics = edge.metrics
         self._chunked = request.http_minor == 1
         self._frames = stream.frames(self._chunked)
         self._gaps = stream.gaps
@@ -44,7 +44,7 @@ class PacedPlayer:
 
     def start(self, head: bytes) -> None:
         """Write the head and wait for the first frame's time, counted from the request."""
-        self._metrics.streams += 1
+        self.metrics.streams += 1
         self._connection.transport.write(head)
         self._deadline_s = self._started_s + next(self._gaps)
         if not self._connection.paused:
@@ -94,7 +94,7 @@ class PacedPlayer:
             self._edge.wheel.join(self, self._deadline_s)
 
     def _count(self, now_s: float) -> None:
-        metrics = self._metrics
+        metrics = self.metrics
         metrics.tokens += 1
         if self._last_s:
             metrics.inter_token_s.observe(now_s - self._last_s)
@@ -123,7 +123,7 @@ class PacedPlayer:
 
     def stop(self) -> None:
         self._edge.wheel.leave(self)
-        self._metrics.streams -= 1
+        self.metrics.streams -= 1
         frame = self._frame
         if frame is not None and not isinstance(frame, (bytes, Sever)):
             frame.forget(self._released)

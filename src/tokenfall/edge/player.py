@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from tokenfall.metrics import Metrics
+
 
 class Player(Protocol):
     """Plays one answer on one connection."""
@@ -10,6 +12,8 @@ class Player(Protocol):
     """The status sent, 499 while none was."""
     sent_bytes: int
     """Bytes of the body handed on, chunk coding included."""
+    metrics: Metrics
+    """Where its stream is counted."""
 
     def half_closed(self) -> bool:
         """The client closed its side: True to go on."""

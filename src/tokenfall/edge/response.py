@@ -116,9 +116,11 @@ class LiveStream:
     `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
     before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
     When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
+    A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
+    `counted`.
     """
 
-    __slots__ = ("comment", "failure", "farewell", "goes_on", "head", "run")
+    __slots__ = ("announced", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
 
     def __init__(
         self,
@@ -132,6 +134,8 @@ class LiveStream:
     ) -> None:
         self.head = head
         self.run = run
+        self.announced = False
+        self.counted = True
         self.failure = failure
         self.goes_on = goes_on
         self.comment = comment

@@ -52,6 +52,8 @@ class Edge:
         self.wheel = wheel
         self.bounds = bounds
         self.metrics = metrics
+        self.uncounted = Metrics()
+        """Where streams are counted that nobody counts."""
         self.loop = loop
         self.heads = HeadParser(bounds)
         self.draining = False

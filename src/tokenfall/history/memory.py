@@ -34,6 +34,8 @@ class MemoryHistory:
         if any(kept.id == turn.id for kept in turns):
             return
         self._conversations.move_to_end(conversation)
+        if any(kept.id == turn.replaces for kept in turns):
+            self._drop_from(turns, turn.replaces)
         self._titles.setdefault(conversation, title_of(turn))
         turns.append(turn)
         self._bytes += size_bytes(turn)
@@ -76,6 +78,14 @@ class MemoryHistory:
 
     def _holds_only(self, turn: Turn) -> bool:
         return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
+
+    def _drop_from(self, turns: deque[Turn], first: str | None) -> None:
+        """Drop the turn `first`, which is there, and all after it."""
+        dropped = None
+        while dropped != first:
+            newest = turns.pop()
+            self._bytes -= size_bytes(newest)
+            dropped = newest.id
 
     def _drop_oldest(self, conversation: Conversation) -> None:
         turns = self._conversations[conversation]

@@ -73,6 +73,7 @@ class RedisHistory:
             repr(turn.answered_at),
             self._max_turns,
             self._expire_ms,
+            turn.replaces or "",
         ]
         await self._calls.done(self._append([_key(conversation), _index(conversation.owner)], arguments))
 

@@ -5,14 +5,22 @@ Redis 6 and later. No script names a key that it was not given, as a cluster dem
 
 APPEND = """
 -- KEYS: conversation, index.
--- ARGV: conversation id, turn id, document, title, last activity, turns at most, expiry (ms).
-local conversation, index = KEYS[1], KEYS[2]
+-- ARGV: conversation id, turn id, document, title, last activity, turns at most, expiry (ms), turn replaced or ''.
+local conversation, index, replaced = KEYS[1], KEYS[2], ARGV[8]
 local turn, most, expire_ms = ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
 
 if redis.call('HEXISTS', conversation, 'turn:' .. turn) == 1 then return 0 end
 
 local first = tonumber(redis.call('HGET', conversation, 'first') or 0)
 local past = tonumber(redis.call('HGET', conversation, 'past') or 0)
+if redis.call('HEXISTS', conversation, 'turn:' .. replaced) == 1 then
+    local newest
+    repeat
+        past = past - 1
+        newest = redis.call('HGET', conversation, 'at:' .. past)
+        redis.call('HDEL', conversation, 'at:' .. past, 'turn:' .. (newest or ''))
+    until newest == replaced or past <= first
+end
 redis.call('HSETNX', conversation, 'title', ARGV[4])
 redis.call('HSET', conversation, 'turn:' .. turn, ARGV[3], 'at:' .. past, turn, 'last_activity', ARGV[5])
 past = past + 1

@@ -85,7 +85,7 @@ class SQLiteHistory:
         self._reader = SQLiteThread("history-reader", path, connect=connect, begin="BEGIN")
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
-        kept = _Kept(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns)
+        kept = _Kept(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
         await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
@@ -117,6 +117,7 @@ class _Kept(NamedTuple):
     title: str
     answered_at: float
     max_turns: int
+    replaces: str | None
 
 
 def connect(path: str) -> sqlite3.Connection:
@@ -187,6 +188,11 @@ def _append(connection: sqlite3.Connection, conversation: Conversation, *, kept:
     )
     if inserted.rowcount == 0:
         return
+    connection.execute(
+        "DELETE FROM turns WHERE conversation = ?1 AND id <> ?2"
+        " AND sequence >= (SELECT sequence FROM turns WHERE conversation = ?1 AND id = ?3)",
+        (key, kept.turn_id, kept.replaces),
+    )
     connection.execute(
         "UPDATE conversations SET last_activity = ?,"
         " touched = (SELECT max(touched) + 1 FROM conversations WHERE owner = ?) WHERE key = ?",

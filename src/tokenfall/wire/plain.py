@@ -16,6 +16,9 @@ from tokenfall.wire.lines import one_line
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 """Letters, digits and `._:@-`, 1 to 64 of them."""
 
+TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
+"""As `X-Turn-Id` and the history name a turn."""
+
 DEFAULT_CONVERSATION = "default"
 
 MAX_NUMBER_DIGITS = 12
@@ -39,6 +42,8 @@ class ChatBody(Struct, frozen=True):
     max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     on_disconnect: Literal["cancel", "finish"] | None = None
+    replaces: TurnId | None = None
+    announce: bool = False
 
     @property
     def question(self) -> Message:
@@ -175,6 +180,10 @@ def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
         answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:
         answer["usage"] = _usage(turn.usage)
+    if turn.ttft_s is not None:
+        answer["ttft_s"] = turn.ttft_s
+    if turn.tokens_per_s is not None:
+        answer["tokens_per_s"] = turn.tokens_per_s
     return question, answer
 
 

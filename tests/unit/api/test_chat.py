@@ -112,6 +112,23 @@ async def test_a_stream_says_what_it_is_and_whose() -> None:
     assert answer.comment == b": ping\n\n"
 
 
+@pytest.mark.parametrize("announce", [True, False])
+async def test_a_stream_is_announced_to_who_asks_for_it(announce: bool) -> None:
+    answer = await routes(told("Hi")).chat(ask(announce=announce))
+
+    assert isinstance(answer, LiveStream)
+    assert answer.announced is announce
+
+
+async def test_a_turn_takes_the_place_of_another() -> None:
+    chat, first = routes(told("Because.")), ask()
+    await said(chat, first)
+    second = ask(replaces=turn_of(first))
+    await said(chat, second)
+
+    assert [message["turn"] for message in await kept(chat)] == [turn_of(second)] * 2
+
+
 @pytest.mark.parametrize(("shared", "resumable"), [(None, b"false"), (FakeSharedTurns(), b"true")])
 async def test_the_farewell_says_whether_the_turn_outlives_the_process(
     shared: SharedTurns | None, resumable: bytes

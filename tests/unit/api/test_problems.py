@@ -19,6 +19,7 @@ STATUSES = {
     "InvalidRequest": 400,
     "Unauthorized": 401,
     "OriginNotAllowed": 403,
+    "ConversationChanged": 409,
     "NotFound": 404,
     "StoreUnavailable": 503,
     "TurnStopped": 409,

@@ -3,7 +3,8 @@ import asyncio
 import pytest
 
 from tokenfall.chat import answering as answering_module
-from tokenfall.chat.answering import Answering, told
+from tokenfall.chat import turn as turn_module
+from tokenfall.chat.answering import Answering, rate, told
 from tokenfall.chat.said import JOINED
 from tokenfall.chat.turn import Following, TurnUnderWay
 from tokenfall.errors import (
@@ -80,6 +81,9 @@ async def test_the_deltas_are_handed_on_and_the_end_returned() -> None:
 async def test_a_turn_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([1000.0, 1007.5])
     monkeypatch.setattr(answering_module, "time", lambda: next(times))
+    asked_s, first_s, last_s = 5.0, 5.25, 5.75
+    monkeypatch.setattr(answering_module, "perf_counter", iter([asked_s, last_s]).__next__)
+    monkeypatch.setattr(turn_module, "perf_counter", iter([first_s]).__next__)
     asked = Asked(saying("Be", "cause", end=Finished("length", "model-9", Usage(3, 2))))
     await asked.asking
 
@@ -94,6 +98,8 @@ async def test_a_turn_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
             answered_at=1007.5,
             finish_reason="length",
             usage=Usage(3, 2),
+            ttft_s=0.25,
+            tokens_per_s=2.0,
         )
     ]
 
@@ -333,3 +339,20 @@ def test_an_error_as_an_end() -> None:
         "down",
     )
     assert told(OSError("s3cret")).message == "the answer failed"
+
+
+# How fast it came
+
+
+@pytest.mark.parametrize(
+    ("tokens", "took_s", "expected"), [(0, 1.0, None), (1, 1.0, None), (9, 0.0, None), (9, 2.0, 4.0)]
+)
+def test_a_rate_is_told_of_what_came_after_the_first_token(tokens: int, took_s: float, expected: float | None) -> None:
+    assert rate(tokens, took_s) == expected
+
+
+async def test_a_turn_that_said_nothing_has_no_times() -> None:
+    asked = Asked(saying())
+    await asked.asking
+
+    assert [(turn.ttft_s, turn.tokens_per_s) for turn in asked.house.history.appended] == [(None, None)]

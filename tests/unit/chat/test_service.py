@@ -7,6 +7,7 @@ from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Defaults, Question
 from tokenfall.chat.turn import Following, OnDisconnect
 from tokenfall.errors import (
+    ConversationChanged,
     IdempotencyMismatch,
     NotFound,
     ShuttingDown,
@@ -40,13 +41,19 @@ def chat_on(
 
 
 def question(
-    text: str = "Why?", *, key: str | None = None, on_disconnect: OnDisconnect | None = None, owner: str = "alice"
+    text: str = "Why?",
+    *,
+    key: str | None = None,
+    on_disconnect: OnDisconnect | None = None,
+    owner: str = "alice",
+    replaces: str | None = None,
 ) -> Question:
     return Question(
         conversation=Conversation(owner, HERE.id),
         message=Message("user", text),
         on_disconnect=on_disconnect,
         idempotency=None if key is None else (key, text),
+        replaces=replaces,
     )
 
 
@@ -161,6 +168,60 @@ async def test_what_is_stopped_while_the_history_is_read_is_not_asked() -> None:
     await stopping
 
     assert engine.requests == []
+
+
+# Turns in the place of others
+
+
+async def asked_thrice(history: HistoryStore) -> list[str]:
+    """The ids of three turns."""
+    for text in ("one", "two", "three"):
+        await ask(told(f"to {text}"), history, text)
+    return [turn.id for turn in await kept(history)]
+
+
+@pytest.mark.parametrize(("place", "shown"), [(0, []), (1, ["one", "to one"]), (2, ["one", "to one", "two", "to two"])])
+async def test_a_turn_asked_in_the_place_of_another_sees_what_was_before_it(
+    history: MemoryHistory, place: int, shown: list[str]
+) -> None:
+    ids = await asked_thrice(history)
+    engine = told("better")
+    await (await chat_on(engine, history).begin(question("again", replaces=ids[place]))).run(deaf)
+
+    assert [message.content for message in engine.requests[0].messages] == [*shown, "again"]
+    assert [turn.id for turn in await kept(history)][:-1] == ids[:place]
+    assert [turn.question.content for turn in await kept(history)][-1] == "again"
+
+
+async def test_what_it_sees_is_bounded_as_ever(history: MemoryHistory) -> None:
+    ids = await asked_thrice(history)
+    await ask(told("to four"), history, "four")
+    engine = told("better")
+    defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=2)
+    chat = chat_on(engine, history, defaults=defaults)
+    await (await chat.begin(question("again", replaces=ids[2]))).run(deaf)
+
+    assert [message.content for message in engine.requests[0].messages] == ["two", "to two", "again"]
+
+
+async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
+    ids = await asked_thrice(history)
+    with pytest.raises(UpstreamBroken):
+        await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
+
+    assert [turn.id for turn in await kept(history)] == ids
+
+
+@pytest.mark.parametrize("owner", ["alice", "bob"])
+async def test_what_is_not_in_the_conversation_cannot_be_replaced(history: MemoryHistory, owner: str) -> None:
+    ids = await asked_thrice(history)
+    missing = ids[0] if owner == "bob" else "turn_0"
+    engine = told("never")
+    with pytest.raises(ConversationChanged, match="replaces"):
+        await chat_on(engine, history).begin(question(replaces=missing, owner=owner))
+
+    assert engine.requests == []
+    assert [turn.id for turn in await kept(history)] == ids
 
 
 # Keys of requests

@@ -186,6 +186,70 @@ async def test_it_counts_tokens_and_their_times(
     assert edge.metrics.inter_token_s.total == pytest.approx(4.0)
 
 
+async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    answer = stream(script.run)
+    answer.counted = False
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(b"a", b"b", b"", b"c")
+    await settle()
+
+    metrics = edge.metrics
+    assert body(client).endswith(b"1\r\nc\r\n0\r\n\r\n")
+    assert (metrics.tokens, metrics.streams, metrics.streams_ended) == (0, 0, {})
+    assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
+
+
+async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    answer = stream(script.run)
+    answer.counted = False
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.transport.lose()
+    await settle()
+
+    assert script.left
+    assert (edge.metrics.streams, edge.metrics.streams_ended) == (0, {})
+
+
+# Announced: the head comes before the first token
+
+
+async def test_a_stream_that_is_announced_begins_at_once_and_goes_on_as_any_other(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
+) -> None:
+    answer = stream(script.run)
+    answer.announced = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    await settle()
+
+    assert client.read() == HEAD + PING
+    wheel.advance(BOUNDS.heartbeat_s)
+    script.say(b"a", b"", b"b")
+    await settle()
+    assert body(client) == PING + PING + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
+
+
+async def test_what_fails_after_it_was_announced_is_the_last_frame(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    answer = stream(script.run)
+    answer.announced = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(ZeroDivisionError())
+    await settle()
+
+    assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+
+
 # Failures: before the first byte a status, after it an error frame
 
 

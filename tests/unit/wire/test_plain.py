@@ -61,6 +61,9 @@ def test_all_that_may_be_said_is_read() -> None:
         ("max_tokens", None, 1.5),
         ("temperature", 0, -0.1),
         ("temperature", 2, 2.1),
+        ("replaces", "turn_" + "0a" * 12, "turn_" + "0A" * 12),
+        ("replaces", None, "turn_1"),
+        ("announce", True, 1),
     ],
 )
 def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
@@ -216,6 +219,13 @@ def test_the_history_of_a_whole_turn() -> None:
         b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","finish_reason":"length",'
         b'"usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3}}]'
     )
+
+
+def test_the_history_tells_how_fast_an_answer_came() -> None:
+    _, answer = json.loads(plain.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")]))
+
+    assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
+    assert "replaces" not in answer
 
 
 def test_the_history_of_an_interrupted_turn() -> None:
