@@ -15,6 +15,7 @@ ARGS ?=
 # For the build backend too, which `pip install -c` would leave free.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 NPM_READY := tests/npm/node_modules/.ready
+ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mjs
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -46,15 +47,17 @@ reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up
 
 .PHONY: check
 check: lint ## the quick part, for every commit: static checks and unit tests
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit tests/web
 
 .PHONY: lint
-lint: $(VENV)/.ready-dev ## static checks only
+lint: $(VENV)/.ready-dev $(NPM_READY) ## static checks only
+	@scripts/system-packages lint
 	$(BIN)/ruff check $(TREES)
 	$(BIN)/ruff format --check $(TREES)
 	$(BIN)/mypy $(TREES)
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/size_guard.py src
+	$(ESLINT) --max-warnings 0 src tests
 
 .PHONY: format
 format: $(VENV)/.ready-dev ## let ruff put the code in order
@@ -101,8 +104,8 @@ $(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv
 
 # npm itself may be what is missing.
 $(NPM_READY): tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc
-	@scripts/system-packages test
-	@echo "installing the npm clients into tests/npm/node_modules"
+	@scripts/system-packages lint
+	@echo "installing the npm clients and eslint into tests/npm/node_modules"
 	@npm --prefix tests/npm ci --loglevel=error
 	@touch $@
 
@@ -112,7 +115,7 @@ pin: ## write constraints.txt anew, from the latest versions that fit
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) tests/npm/node_modules build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/npm/node_modules artifacts build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(TREES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -5,7 +5,7 @@ knows a format, a lock or a clock. One event loop writes them, so no counter is 
 """
 
 from bisect import bisect_left
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 Snapshot = dict[str, Any]
@@ -14,10 +14,24 @@ Snapshot = dict[str, Any]
 GAUGES = frozenset({"connections", "resident_bytes", "streams", "workers"})
 """What is true of now. Everything else is counted since the start and never goes down."""
 
-LATENCY_BOUNDS_S = (
+TOLD_BOUNDS_S = (
     0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0,
 )  # fmt: skip
-"""Upper bounds of all latency histograms, seconds: finer than a wheel's slot, wider than a first-token timeout."""
+"""Upper bounds of all latency histograms as they are scraped, seconds: finer than a wheel's slot, wider than a
+first-token timeout."""
+
+STEPS = 4
+"""So many buckets are counted for each that is scraped: a percentile is then within a fifth of the truth."""
+
+
+def _finer(bounds: tuple[float, ...]) -> tuple[float, ...]:
+    """`bounds` with equal steps, by ratio, between each two: every `STEPS`th is one of `bounds`."""
+    between = (low * (high / low) ** (step / STEPS) for low, high in pairwise(bounds) for step in range(STEPS))
+    return (*between, bounds[-1])
+
+
+LATENCY_BOUNDS_S = _finer(TOLD_BOUNDS_S)
+"""Upper bounds of all latency histograms as they are counted, seconds."""
 
 
 class Histogram:
@@ -43,6 +57,27 @@ class Histogram:
         """Add what another histogram of the same bounds counted."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
+
+    def since(self, before: list[int]) -> "Histogram":
+        """What was counted after the counts were `before`; its total is not known, and 0."""
+        later = Histogram(self.bounds)
+        later.counts = [now - then for now, then in zip(self.counts, before, strict=True)]
+        return later
+
+    def quantile(self, share: float) -> float:
+        """About the value that `share` of all observations do not exceed, the last bound for all beyond; 0 of none.
+
+        Within a bucket observations are taken to lie at equal ratios, in the first from 0 on at equal distances.
+        """
+        left = share * sum(self.counts)
+        low = 0.0
+        for high, count in zip(self.bounds, self.counts, strict=False):
+            if count and left <= count:
+                part = left / count
+                return low * (high / low) ** part if low else high * part
+            left -= count
+            low = high
+        return low if any(self.counts) else 0.0
 
     def cumulative(self) -> list[int]:
         """How many observations were at most each bound; the last counts them all."""

@@ -1,7 +1,23 @@
+from bisect import bisect_left
+from itertools import pairwise
+from math import ceil
+
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tokenfall.metrics import GAUGES, LATENCY_BOUNDS_S, Histogram, Metrics, add
+from tokenfall.metrics import GAUGES, LATENCY_BOUNDS_S, STEPS, TOLD_BOUNDS_S, Histogram, Metrics, add
+
+BUCKET = 2 ** (1 / STEPS)
+"""How much higher than its lower bound a bucket's upper bound is at most."""
+
+SLACK = 1 + 1e-9
+"""For the last digits of what is computed by ratios."""
+
+measurable = st.floats(TOLD_BOUNDS_S[0], TOLD_BOUNDS_S[-1], exclude_min=True)
+observations = st.lists(measurable, min_size=1, max_size=200)
+shares = st.one_of(st.sampled_from((0.0, 0.5, 0.9, 0.99, 1.0)), st.floats(0.0, 1.0))
 
 LABELS: dict[str, object] = {"requests": ("/chat", 200)}
 """A key of each dict whose keys are not words."""
@@ -19,6 +35,18 @@ def all_counted(times: int = 1) -> Metrics:
         else:
             setattr(metrics, name, place * times)
     return metrics
+
+
+def observed(values: list[float]) -> Histogram:
+    histogram = Histogram()
+    for value in values:
+        histogram.observe(value)
+    return histogram
+
+
+def exact_quantile(values: list[float], share: float) -> float:
+    """The least of the values that `share` of them do not exceed."""
+    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
 def test_an_observation_counts_in_the_first_bound_that_holds_it() -> None:
@@ -43,6 +71,19 @@ def test_the_bounds_of_latencies_rise() -> None:
     assert list(LATENCY_BOUNDS_S) == sorted(set(LATENCY_BOUNDS_S))
 
 
+def test_every_so_many_bounds_one_is_told_to_the_last_digit() -> None:
+    assert LATENCY_BOUNDS_S[::STEPS] == TOLD_BOUNDS_S
+    assert len(LATENCY_BOUNDS_S) == STEPS * (len(TOLD_BOUNDS_S) - 1) + 1
+
+
+def test_no_bucket_is_wider_than_a_fifth() -> None:
+    ratios = [high / low for low, high in pairwise(LATENCY_BOUNDS_S)]
+
+    assert min(ratios) > 1.18
+    assert max(ratios) == pytest.approx(BUCKET)
+    assert BUCKET < 1.2
+
+
 def test_histograms_share_no_counts() -> None:
     metrics = Metrics()
     metrics.ttft_s.observe(0.1)
@@ -56,6 +97,101 @@ def test_a_name_is_counted_from_one() -> None:
         add(counts, name)
 
     assert counts == {"left": 2, "cut": 1}
+
+
+# What came after
+
+
+def test_what_was_counted_since_is_the_difference() -> None:
+    histogram = Histogram((0.1, 1.0))
+    histogram.observe(0.05, 2)
+    histogram.observe(5.0)
+    before = histogram.counts.copy()
+    assert histogram.since(before).counts == [0, 0, 0]
+    histogram.observe(0.05)
+    histogram.observe(0.5, 4)
+    later = histogram.since(before)
+
+    assert (later.bounds, later.counts, later.total) == ((0.1, 1.0), [1, 4, 0], 0.0)
+    assert histogram.counts == [3, 4, 1]
+
+
+def test_what_was_counted_since_counts_nothing_into_the_histogram_itself() -> None:
+    histogram = Histogram((1.0,))
+    histogram.since([0, 0]).observe(0.5)
+
+    assert histogram.counts == [0, 0]
+
+
+def test_counts_of_other_bounds_are_not_compared() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        Histogram((1.0,)).since([0])
+
+
+# Quantiles
+
+
+@given(observations, shares)
+def test_a_quantile_is_the_true_one_within_a_bucket(values: list[float], share: float) -> None:
+    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+
+    assert exact <= told * BUCKET * SLACK
+    assert told <= exact * BUCKET * SLACK
+
+
+@given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=200), shares)
+def test_a_quantile_is_in_the_bucket_of_the_true_one(values: list[float], share: float) -> None:
+    exact, told = exact_quantile(values, share), observed(values).quantile(share)
+    bounds = (0.0, *LATENCY_BOUNDS_S)
+    place = bisect_left(bounds, exact, lo=1)
+
+    assert bounds[place - 1] <= told * SLACK
+    assert told <= bounds[min(place, len(bounds) - 1)] * SLACK
+
+
+@given(observations, shares, shares)
+def test_quantiles_rise_with_their_share(values: list[float], share: float, other: float) -> None:
+    low, high = sorted((share, other))
+    histogram = observed(values)
+
+    assert histogram.quantile(low) <= histogram.quantile(high) * SLACK
+
+
+def test_of_nothing_the_quantile_is_zero() -> None:
+    assert [Histogram().quantile(share) for share in (0.0, 0.5, 1.0)] == [0.0, 0.0, 0.0]
+
+
+def test_within_a_bucket_observations_lie_at_equal_ratios() -> None:
+    histogram = Histogram((1.0, 4.0, 64.0))
+    histogram.observe(2.0, 4)
+    assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([1.0, 2**0.5, 2.0, 4.0])
+    histogram.observe(5.0, 4)
+
+    assert [histogram.quantile(share) for share in (0.25, 0.5, 0.75, 1.0)] == pytest.approx([2.0, 4.0, 16.0, 64.0])
+
+
+def test_in_the_first_bucket_they_lie_at_equal_distances() -> None:
+    histogram = Histogram((2.0, 4.0))
+    histogram.observe(0.0, 10)
+
+    assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 2.0]
+
+
+def test_of_what_is_beyond_the_last_bound_only_that_is_known() -> None:
+    histogram = Histogram((2.0, 4.0))
+    histogram.observe(100.0, 9)
+    assert [histogram.quantile(share) for share in (0.0, 0.5, 1.0)] == [4.0, 4.0, 4.0]
+    histogram.observe(1.0)
+
+    assert [histogram.quantile(share) for share in (0.0, 0.1, 0.11, 1.0)] == pytest.approx([0.0, 2.0, 4.0, 4.0])
+
+
+def test_buckets_that_are_empty_are_passed_over() -> None:
+    histogram = Histogram((1.0, 2.0, 4.0, 8.0))
+    histogram.observe(0.5)
+    histogram.observe(7.0)
+
+    assert [histogram.quantile(share) for share in (0.5, 0.75, 1.0)] == pytest.approx([1.0, 4 * 2**0.5, 8.0])
 
 
 # Snapshots and sums

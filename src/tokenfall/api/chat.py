@@ -1,6 +1,5 @@
 """The chat's routes: `POST /chat`, turns under way, `/history` and `/conversations`."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from hashlib import sha256
@@ -13,7 +12,7 @@ from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Question
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, Response, Send, StreamHead, header_lines
-from tokenfall.errors import InvalidRequest, TokenfallError, shutting_down
+from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import Delta
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
@@ -21,8 +20,6 @@ from tokenfall.wire import plain, sse
 
 MAX_IDEMPOTENCY_KEY = 255
 _STREAM = StreamHead(sse.CONTENT_TYPE)
-
-_log = logging.getLogger(__name__)
 
 
 class ChatRoutes:
@@ -110,7 +107,7 @@ class ChatRoutes:
         stream = LiveStream(
             _STREAM,
             partial(_stream, answer),
-            failure=_failure,
+            failure=problems.error_event,
             goes_on=answer.goes_on if isinstance(answer, Answering) else None,
             comment=sse.PING,
             farewell=plain.error_frame(shutting_down().code, shutting_down().message, **told),
@@ -136,7 +133,10 @@ class ChatRoutes:
 
 
 def _name(request: Request, answer: Answering | Followed) -> None:
-    request.reply_headers += header_lines((("x-conversation-id", answer.conversation.id), ("x-turn-id", answer.id)))
+    named = [("x-conversation-id", answer.conversation.id), ("x-turn-id", answer.id)]
+    if isinstance(answer, Answering) and answer.model.isprintable():
+        named.append(("x-model", answer.model))
+    request.reply_headers += header_lines(named)
 
 
 def _idempotency(request: Request) -> tuple[str, str] | None:
@@ -162,11 +162,3 @@ async def _stream(answer: Answering | Followed, send: Send) -> bytes:
 
     await answer.run(hear)
     return sse.DONE
-
-
-def _failure(error: Exception) -> bytes:
-    """The last frame of a stream that broke. Unknown errors are logged, never shown."""
-    if isinstance(error, TokenfallError):
-        return plain.error_frame(error.code, error.message)
-    _log.error("a chat stream failed", exc_info=error)
-    return plain.error_frame("internal_error", problems.INTERNAL)

@@ -25,6 +25,12 @@ class SimBody(Struct, forbid_unknown_fields=True):
     journal: bool | None = None
 
 
+class NewSim(Struct, forbid_unknown_fields=True):
+    """The body of `PUT /sim`: the whole default, in the simulator's grammar."""
+
+    sim: str
+
+
 class GateBody(Struct, forbid_unknown_fields=True):
     """The body of `PATCH /sim/gates/{gate}`: open or close it, or let so many more tokens through."""
 
@@ -33,6 +39,7 @@ class GateBody(Struct, forbid_unknown_fields=True):
 
 
 _sim = msgspec.json.Decoder(SimBody)
+_new = msgspec.json.Decoder(NewSim)
 _gate = msgspec.json.Decoder(GateBody)
 
 
@@ -63,6 +70,12 @@ class ControlRoutes:
             self._stage.said = self._stage.said.overlay(parse(body.sim))
         if body.journal is not None:
             self._journal.is_on = body.journal
+        return self.show(request)
+
+    def replace(self, request: Request) -> Response:
+        """`PUT /sim`. Raises `InvalidRequest`."""
+        self._check_alone()
+        self._stage.said = parse(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
         return self.show(request)
 
     def reset(self, request: Request) -> Response:

@@ -4,7 +4,7 @@ from tokenfall.api.guard import is_loopback_origin
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import header_lines
 
-_EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
+_EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
 _ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))
 _VARY = header_lines((("vary", "Origin"),))
 _PREFLIGHT = (

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from tokenfall.metrics import Histogram, Metrics
+from tokenfall.metrics import STEPS, TOLD_BOUNDS_S, Histogram, Metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -77,6 +77,7 @@ def _labelled(name: str, text: str, *, label: str, counts: dict[str, int]) -> Co
 
 
 def _histogram(name: str, text: str, *, histogram: Histogram) -> HistogramMetricFamily:
-    bounds = [*map(str, histogram.bounds), "+Inf"]
-    buckets = list(zip(bounds, histogram.cumulative(), strict=True))
+    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
+    cumulative = histogram.cumulative()
+    buckets = list(zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True))
     return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)

@@ -13,8 +13,7 @@ import msgspec
 from tokenfall import __version__
 from tokenfall.api.openapi_bodies import Schema, body_name, components, reference
 from tokenfall.api.openapi_failures import Failures, Words
-from tokenfall.api.openapi_operations import JSON, OURS, PARAMETERS, PROVIDED, Operation, page_file
-from tokenfall.api.page import TYPES
+from tokenfall.api.openapi_operations import JSON, OURS, PARAMETERS, PROVIDED, Operation
 from tokenfall.api.problems import CONTENT_TYPE
 from tokenfall.api.routes import PROVIDERS
 from tokenfall.api.routing import Route
@@ -45,6 +44,7 @@ _ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[str, Schema] = {
     "X-Conversation-Id": {"schema": {"type": "string", "pattern": "^[A-Za-z0-9._:@-]{1,64}$"}},
     "X-Turn-Id": {"schema": {"type": "string", "pattern": "^turn_[0-9a-f]{24}$"}},
+    "X-Model": {"description": "The model that is asked.", "schema": {"type": "string"}},
     "Location": {"schema": {"type": "string"}},
     "ETag": {"schema": {"type": "string", "pattern": '^".+"$'}},
 }
@@ -82,10 +82,7 @@ def operation_of(route: Route) -> Operation:
     key = f"{route.method} {route.path}"
     if key in _NAMES:
         return PROVIDED[_NAMES[key]]
-    if not route.path.startswith("/web"):
-        return OURS[key]
-    _, dot, kind = route.path.rpartition(".")
-    return page_file(TYPES[f".{kind}" if dot else ".html"])
+    return OURS[key]
 
 
 class _Writer:

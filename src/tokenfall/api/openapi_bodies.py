@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from tokenfall.api import openapi_answers
-from tokenfall.api.control import GateBody, SimBody
+from tokenfall.api.control import GateBody, NewSim, SimBody
 from tokenfall.ports import ConversationInfo
 from tokenfall.wire import anthropic_request, openai_request, openai_responses_request, plain
 from tokenfall.wire.ollama_embed import _EmbedBody, _EmbeddingsBody
@@ -22,6 +22,7 @@ BODIES: dict[str, tuple[str, type]] = {
     "chat": ("Chat", plain.ChatBody),
     "title": ("Title", plain.TitleBody),
     "sim": ("Sim", SimBody),
+    "new_sim": ("NewSim", NewSim),
     "gate": ("Gate", GateBody),
     "openai.chat": ("OpenAIChat", openai_request.Body),
     "openai.completions": ("OpenAICompletion", _CompletionBody),

@@ -7,6 +7,7 @@ from msgspec import Struct
 from tokenfall.api import openapi_answers as answers
 from tokenfall.api.metrics import CONTENT_TYPE as METRICS
 from tokenfall.api.openapi_bodies import Schema
+from tokenfall.api.page import ASSETS, TYPES
 from tokenfall.pacing.grammar import KEYS
 from tokenfall.ports import ConversationInfo
 from tokenfall.wire import ndjson, sse
@@ -51,6 +52,7 @@ _UPSTREAM = (400, 502, 503, 504)
 _SIM = ("X-Sim",)
 _CONTROL: dict[str, Any] = {"tag": "simulator", "failures": (400,)}
 _GATE: dict[str, Any] = {"tag": "simulator", "failures": (400, 404), "parameters": ("{gate}",)}
+_FILE: dict[str, Any] = {"tag": "page", "headers": ("ETag",), "failures": (304,)}
 _STREAM: dict[str, Any] = {"tag": "simulator", "parameters": (*KEYS, "X-Sim"), "failures": (400,)}
 
 OURS = {
@@ -61,7 +63,7 @@ OURS = {
         answers=(answers.WholeAnswer,),
         media=(sse.CONTENT_TYPE,),
         parameters=("X-Sim", "Idempotency-Key"),
-        headers=_TURN,
+        headers=(*_TURN, "X-Model"),
         failures=(404, 409, 422, *_UPSTREAM),
     ),
     "GET /history": Operation(
@@ -105,6 +107,7 @@ OURS = {
     "GET /api/data": Operation(summary="One JSON document", answers=(answers.DataDocument,), **_STREAM),
     "GET /sim": Operation(summary="The simulator's default now", answers=(answers.Simulated,), **_CONTROL),
     "PATCH /sim": Operation(summary="Change it", body="sim", answers=(answers.Simulated,), **_CONTROL),
+    "PUT /sim": Operation(summary="Replace it", body="new_sim", answers=(answers.Simulated,), **_CONTROL),
     "DELETE /sim": Operation(summary="As it was at the start", status=204, **_CONTROL),
     "GET /sim/requests": Operation(summary="What was asked", answers=(answers.Journal,), **_CONTROL),
     "DELETE /sim/requests": Operation(summary="Forget what was asked", status=204, **_CONTROL),
@@ -124,15 +127,21 @@ OURS = {
     ),
     "GET /metrics": Operation(summary="Prometheus text", tag="probes", media=(METRICS,)),
     "GET /version": Operation(summary="Name and version", tag="probes", answers=(answers.Version,)),
+    "GET /board/events": Operation(
+        summary="What the server is doing now, an event a second", tag="page", media=(sse.CONTENT_TYPE,)
+    ),
+    "GET /web": Operation(summary="The chat page", media=(TYPES[".html"],), **_FILE),
+    "GET /board": Operation(summary="The board", media=(TYPES[".html"],), **_FILE),
+    "GET /web/{file}": Operation(
+        summary="A file of the pages",
+        media=tuple(TYPES[extension] for extension in sorted(ASSETS)),
+        parameters=("file",),
+        **_FILE | {"failures": (304, 404)},
+    ),
     "GET /": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
     "GET /openapi.json": Operation(summary="This description", tag="page", answers=(answers.Description,)),
 }
-"""Tokenfall's own routes; the page's files are not listed one by one."""
-
-
-def page_file(media: str) -> Operation:
-    """A file of the page."""
-    return Operation(summary="A file of the chat page", tag="page", media=(media,), headers=("ETag",), failures=(304,))
+"""Tokenfall's own routes."""
 
 
 _SSE: dict[str, Any] = {"media": (sse.CONTENT_TYPE,), "parameters": _SIM, "failures": _UPSTREAM}
@@ -209,6 +218,7 @@ PARAMETERS: dict[str, Schema] = {
     "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
     "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
+    "file": _parameter("file", "path", schema={"pattern": r"^[a-z_]+\.(css|js|svg)$"}),
     "turn": _parameter("turn", "path", schema={"pattern": "^turn_[0-9a-f]{24}$"}),
     "model": _parameter("model", "path", schema={"minLength": 1}, told="It may have slashes in it."),
 }

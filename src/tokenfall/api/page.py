@@ -1,13 +1,16 @@
-"""The chat page: the files of `tokenfall/web`, read when first asked for and then kept.
+"""The chat page and the board: the files of `tokenfall/web`, read when first asked for and then kept.
 
-The page holds nothing secret, so it is served without a key; it asks for one when the API does.
+They hold nothing secret, so they are served without a key; they ask for one when the API does.
 """
 
+import re
 from hashlib import sha256
 from os import listdir, path
+from zlib import compressobj
 
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
+from tokenfall.errors import NotFound
 
 WEB = path.join(path.dirname(path.dirname(__file__)), "web")
 TYPES = {
@@ -16,6 +19,16 @@ TYPES = {
     ".css": "text/css; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+PAGES = {"/web": "index.html", "/board": "board.html"}
+"""The pages by their paths."""
+
+ASSETS = TYPES.keys() - {".html"}
+"""What is served below `/web/`; a page itself has an address of its own."""
+
+_GZIP = 31
+"""What zlib calls a window of 32 KiB in the gzip format."""
+
+_REFUSED = re.compile(r"q=0(\.0*)?")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -23,35 +36,57 @@ _POLICY = (
 _HEADERS = (
     ("cache-control", "no-cache"),
     ("content-security-policy", _POLICY),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("vary", "accept-encoding"),
+    ("x-content-type-options", "nosniff"),
 )
 
 
 class Page:
-    """The handlers of the page and its assets."""
+    """The handlers of the pages and their assets."""
 
     def __init__(self) -> None:
-        assets = {f"/web/{name}": name for name in sorted(listdir(WEB)) if path.splitext(name)[1] in TYPES}
-        self.files = {"/web": "index.html"} | assets
+        assets = {f"/web/{name}": name for name in sorted(listdir(WEB)) if path.splitext(name)[1] in ASSETS}
+        self.files = PAGES | assets
         """Each path that is served, with the name of its file."""
-        self._kept: dict[str, tuple[str, Response]] = {}
+        self._kept: dict[tuple[str, bool], tuple[str, Response]] = {}
 
     def lead(self, request: Request) -> Response:
         """`GET /`: to the page, by a relative address, so that a path prefix of a proxy stays."""
         return Response(307, headers=(("location", "web"),))
 
     def serve(self, request: Request) -> Response:
-        """A file, or 304 when the browser has it."""
-        name = self.files[request.path]
-        if name not in self._kept:
-            with open(path.join(WEB, name), "rb") as file:
-                body = file.read()
-            tag = f'"{sha256(body).hexdigest()[:20]}"'
-            headers = (*_HEADERS, ("etag", tag))
-            self._kept[name] = (tag, Response(200, body, content_type=TYPES[path.splitext(name)[1]], headers=headers))
-        tag, response = self._kept[name]
+        """A page or `/web/{file}`, or 304 when the browser has it. Raises `NotFound`."""
+        name = self.files.get(request.path)
+        if name is None:
+            raise NotFound("there is no such file of a page")
+        which = name, takes_gzip(request.header(b"accept-encoding") or "")
+        if which not in self._kept:
+            self._kept[which] = _read(*which)
+        tag, response = self._kept[which]
         if tag in (request.header(b"if-none-match") or ""):
             return Response(304, headers=(*_HEADERS, ("etag", tag)))
         return response
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an Accept-Encoding asks for gzip by its name; RFC 9110, section 12.5.3."""
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in {"gzip", "x-gzip"}:
+            return not _REFUSED.fullmatch(weight.strip())
+    return False
+
+
+def _read(name: str, gzipped: bool) -> tuple[str, Response]:
+    """A file's entity tag, and the answer that it is."""
+    with open(path.join(WEB, name), "rb") as file:
+        body = file.read()
+    tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'
+    headers = [*_HEADERS, ("etag", tag)]
+    if gzipped:
+        packer = compressobj(9, wbits=_GZIP)
+        body = packer.compress(body) + packer.flush()
+        headers.append(("content-encoding", "gzip"))
+    return tag, Response(200, body, content_type=TYPES[path.splitext(name)[1]], headers=headers)

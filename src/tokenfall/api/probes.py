@@ -23,7 +23,7 @@ _VERSION = Response(200, msgspec.json.encode({"name": "tokenfall", "version": __
 
 
 class Probes:
-    """The handlers. `is_draining` is asked at each call, and so is each of the checks.
+    """The handlers. `measured` gives the counters as they are now. `is_draining` and the checks are asked at each call.
 
     A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
     with less than was set.
@@ -31,15 +31,13 @@ class Probes:
 
     def __init__(
         self,
-        metrics: Metrics,
+        measured: Callable[[], Metrics],
         is_draining: Callable[[], bool],
         *,
         needed: Mapping[str, Check] = NOTHING,
         wanted: Mapping[str, Check] = NOTHING,
-        of_all_workers: Callable[[], Metrics] | None = None,
     ) -> None:
-        self._metrics = metrics
-        self._of_all_workers = of_all_workers
+        self._measured = measured
         self._is_draining = is_draining
         self._needed = needed
         self._wanted = wanted
@@ -73,9 +71,7 @@ class Probes:
         """Prometheus text."""
         from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - loads prometheus-client
 
-        self._metrics.resident_bytes = resident_bytes()
-        metrics = self._metrics if self._of_all_workers is None else self._of_all_workers()
-        return Response(200, exposition(metrics), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        return Response(200, exposition(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:

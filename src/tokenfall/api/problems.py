@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents. The one place where a code becomes a status."""
 
+import logging
 from math import ceil
 
 import msgspec
@@ -7,7 +8,10 @@ import msgspec
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response, phrase
 from tokenfall.errors import SimulatedFailure, TokenfallError
+from tokenfall.wire import plain
 from tokenfall.wire.dialect import Fault
+
+_log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -115,3 +119,11 @@ def of_error(request: Request, error: Exception, *, as_provider: bool = False) -
         request_id=request.id,
         retry_after_s=error.retry_after_s,
     )
+
+
+def error_event(error: Exception) -> bytes:
+    """The last frame of a stream that broke. Unknown errors are logged, never shown."""
+    if isinstance(error, TokenfallError):
+        return plain.error_frame(error.code, error.message)
+    _log.error("a stream failed", exc_info=error)
+    return plain.error_frame("internal_error", INTERNAL)

@@ -3,7 +3,7 @@
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.control import ControlRoutes
 from tokenfall.api.ondemand import OnDemand
-from tokenfall.api.page import Page
+from tokenfall.api.page import PAGES, Page
 from tokenfall.api.probes import Probes
 from tokenfall.api.routing import Handler, Route
 from tokenfall.api.simulator import DataDocument, PlainStream
@@ -40,6 +40,7 @@ def control_routes(control: ControlRoutes) -> list[Route]:
     return [
         Route(method="GET", path="/sim", handler=control.show),
         Route(method="PATCH", path="/sim", handler=control.change),
+        Route(method="PUT", path="/sim", handler=control.replace),
         Route(method="DELETE", path="/sim", handler=control.reset),
         Route(method="GET", path="/sim/requests", handler=control.requests),
         Route(method="DELETE", path="/sim/requests", handler=control.forget_requests),
@@ -97,9 +98,14 @@ def probe_routes(probes: Probes) -> list[Route]:
 
 
 def page_routes(page: Page) -> list[Route]:
-    """The chat page."""
-    files = [Route(method="GET", path=path, handler=page.serve, keyed=False) for path in page.files]
+    """The pages and what they consist of."""
+    files = (Route(method="GET", path=path, handler=page.serve, keyed=False) for path in (*PAGES, "/web/{file}"))
     return [Route(method="GET", path="/", handler=page.lead, keyed=False), *files]
+
+
+def board_routes(watch: Handler) -> list[Route]:
+    """What the server is doing: keyed. Its page is one of the page's."""
+    return [Route(method="GET", path="/board/events", handler=watch)]
 
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:

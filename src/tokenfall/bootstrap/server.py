@@ -18,6 +18,7 @@ from tokenfall.api.page import Page
 from tokenfall.api.probes import Check, Probes, resident_bytes
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.routes import (
+    board_routes,
     chat_routes,
     control_routes,
     described,
@@ -33,6 +34,8 @@ from tokenfall.bootstrap import stores
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import LiveStream
 from tokenfall.edge.server import Edge, descriptor_limit
 from tokenfall.engines.library import Library
 from tokenfall.engines.simulated import MODEL, SimulatedEngine, is_simulated
@@ -48,6 +51,7 @@ from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, MEMORY, Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tokenfall.api.board import Board
     from tokenfall.api.ondemand import Speaking
     from tokenfall.engines.upstream import UpstreamEngine
     from tokenfall.limits.fallback import FallbackLimiter
@@ -84,6 +88,8 @@ class Server:
         self._library = Library(settings.sim_files, trusted=trusted)
         self._refusals = Refusals(self.ticker.now)
         self._journal = Journal()
+        self._board: Board | None = None
+        self._started_s = self.clock.now()
         self._all_metrics = None if board is None else self._on_board(board)
         self._upstream: UpstreamEngine | None = None
         self._limiter: FallbackLimiter | None = None
@@ -186,6 +192,7 @@ class Server:
             *provider_routes(OnDemand(self._providers)),
             *probe_routes(self._probes()),
             *page_routes(Page()),
+            *board_routes(self._watch),
         ]
         return described(routes, keyed=bool(keys), relays=relays)
 
@@ -209,13 +216,24 @@ class Server:
             wanted["limits"] = self._limiter.check
         if self._shared_turns is not None:
             wanted["turns"] = self._shared_turns.check
-        return Probes(
-            self.metrics,
-            lambda: self.app.draining,
-            needed={"history": self._history.check},
-            wanted=wanted,
-            of_all_workers=None if self._all_metrics is None else self._all_metrics.total,
-        )
+        needed = {"history": self._history.check}
+        return Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted)
+
+    def _watch(self, request: Request) -> LiveStream:
+        if self._board is None:
+            from tokenfall.api.board import Board  # noqa: PLC0415 - few watch
+
+            self._board = Board(
+                self._measured, self.clock, started_s=self._started_s, is_draining=lambda: self.app.draining
+            )
+        return self._board.events(request)
+
+    def _measured(self) -> Metrics:
+        """What is counted by now, by all workers together."""
+        if self._all_metrics is not None:
+            return self._all_metrics.total()
+        self.metrics.resident_bytes = resident_bytes()
+        return self.metrics
 
     def _on_board(self, board: "MetricsBoard") -> "WorkerMetrics":
         from tokenfall.metrics_board import WorkerMetrics  # noqa: PLC0415 - one process alone needs none

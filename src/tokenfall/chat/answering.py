@@ -55,6 +55,11 @@ class Answering:
         self._asked_at = time()
         self._asked_s = perf_counter()
 
+    @property
+    def model(self) -> str:
+        """The model that is asked."""
+        return self._request.model
+
     def goes_on(self) -> bool:
         """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
         return self._turn.goes_on()

@@ -19,6 +19,7 @@ def greeting(base: str, *, keyed: bool) -> str:
     return (
         f"Tokenfall listens on {base}\n"
         f"  the chat page:  {base}/web\n"
+        f"  the board:      {base}/board\n"
         f"  try:  curl -N{key} {base}/stream-sse\n"
         f"        curl -N{key} '{base}/stream-ndjson?gap=20ms'\n"
         f'        curl -N{key} {base}/chat -d \'{{"messages":[{{"role":"user","content":"Hello"}}]}}\''

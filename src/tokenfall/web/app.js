@@ -1,139 +1,133 @@
 /**
- * The chat page: joins its parts and plays one turn at a time.
+ * The chat page: joins its parts, and knows which conversation is shown.
  *
- * A turn has exactly one end: complete (`[DONE]` was read), stopped (by the reader), or failed (all else).
- * It must never show a failed answer as complete, lose a message that failed, or run two turns at once.
+ * The address says which: `?conversation=ID`, the default one without. It must never hold a message itself.
  */
 
 import { Api } from './api.js';
 import { Composer } from './composer.js';
-import { confirmClear, Keys } from './dialogs.js';
-import { Failure } from './failures.js';
+import { asFailure, Conversation } from './conversation.js';
+import { askForName, confirmDelete, Keys } from './dialogs.js';
+import { asJSON, asMarkdown, download, fileName } from './exporting.js';
+import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
-import { Pace } from './pace.js';
+import { Sidebar } from './sidebar.js';
 import { ConversationView } from './view.js';
 
+const DEFAULT = 'default';
+const UNTITLED = 'New conversation';
+
 const api = new Api(new Keys());
-const view = new ConversationView();
 const notice = new Notice();
-const clearButton = document.querySelector('#clear');
-let stopper = null; // the AbortController of what is under way: a turn, or a clearing
-let loading = null; // the load of the history, under way or done; null before the first and after a failed one
-const composer = new Composer({ send: takeTurn, stop: () => stopper?.abort() });
+const composer = new Composer({ send: (text) => conversation.ask({ text }), stop: () => conversation.stop() });
+const view = new ConversationView({ ask: (asked) => conversation.ask(asked) });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onTurn: list });
+const sidebar = new Sidebar({ open: go, begin });
+const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
+const begun = new Map(); // those that it does not list yet
+let listed = []; // the conversations, as the server lists them
 
-async function takeTurn(question) {
-  const { signal } = begin('Generating…');
-  const turn = view.beginTurn(question);
-  const pace = new Pace();
-  try {
-    await unlessAborted(catchUp(), signal);
-    for await (const token of api.answer(question, { signal, onSend: () => pace.start() })) {
-      pace.countToken();
-      turn.answer.append(token);
-    }
-    turn.answer.end('complete', pace.summary);
-    showStatus('Complete');
-  } catch (error) {
-    if (signal.aborted) stopTurn(turn, pace);
-    else failTurn(turn, pace, { question, failure: asFailure(error) });
-  } finally {
-    finish();
+function shownInAddress() {
+  return new URLSearchParams(location.search).get('conversation') || DEFAULT;
+}
+
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return `chat-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+/** Shows another conversation, and says so in the address. */
+function go(id, { isNew = false } = {}) {
+  if (id !== conversation.id) {
+    history.pushState(null, '', id === DEFAULT ? location.pathname : `?conversation=${encodeURIComponent(id)}`);
+    open(id, { isNew });
   }
+  composer.focus();
 }
 
-function stopTurn(turn, pace) {
-  turn.answer.end('stopped', pace.summary);
-  showStatus('Stopped');
+function begin() {
+  go(newId(), { isNew: true });
 }
 
-/** What was read of the answer stays, marked; a turn of which nothing was read leaves no trace but the draft. */
-function failTurn(turn, pace, { question, failure }) {
-  if (pace.tokens > 0) turn.answer.end('failed', pace.summary);
-  else turn.withdraw();
-  composer.giveBack(question);
-  showStatus('');
-  notice.showFailure(failure);
+async function open(id, { isNew = false } = {}) {
+  const opened = conversation.open(id, { isNew });
+  showTitle();
+  await opened;
+  await list();
 }
 
-async function clearConversation() {
-  if (!(await confirmClear())) return;
-  const { signal } = begin('Clearing…');
+function titleNow() {
+  return listed.find(({ id }) => id === conversation.id)?.title;
+}
+
+/** The server lists a conversation once it has an answer; until then it is known here. */
+function noteBegin() {
+  const { id, question } = conversation;
+  if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
+  showTitle();
+}
+
+function showTitle() {
+  const { id } = conversation;
+  const title = titleNow();
+  document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
+  document.title = title ? `${title} · Tokenfall` : 'Tokenfall';
+  sidebar.show([...begun.values(), ...listed], id);
+  menu.setUsable(title !== undefined);
+}
+
+/** The list is a help: without it the conversation goes on, so its failure says nothing that the page does not. */
+async function list() {
   try {
-    await unlessAborted(catchUp(), signal);
-    await api.clearHistory(signal);
-    view.clear();
-    showStatus('Conversation cleared');
-    composer.focus();
+    listed = await api.conversations();
+    for (const { id } of listed) begun.delete(id);
+    if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
-    showStatus(signal.aborted ? 'Stopped' : '');
-    if (!signal.aborted) notice.showFailure(asFailure(error));
-  } finally {
-    finish();
+    asFailure(error);
   }
+  showTitle();
 }
 
-async function showConversation() {
-  notice.clear();
-  try {
-    await loadHistory();
-  } catch (error) {
-    const failure = asFailure(error);
-    const label = failure.status === 401 ? 'Enter a key' : 'Load again';
-    notice.showFailure(failure, { label, run: showConversation });
-  }
+async function rename() {
+  const { id } = conversation;
+  const title = await askForName(titleNow());
+  if (title) await told('Renamed', () => api.rename(id, title));
 }
 
-function loadHistory() {
-  loading ??= api
-    .history()
-    .then((messages) => view.showHistory(messages))
-    .catch((error) => {
-      loading = null;
-      throw error;
-    });
-  return loading;
-}
-
-/**
- * Before anything changes the conversation its history is read, so that no turn shows twice or not at all.
- * A load that failed does not hold up the turn, whose own request tells; only a refused key does.
- */
-async function catchUp() {
-  try {
-    await loadHistory();
-  } catch (error) {
-    if (error.status === 401) throw error;
-  }
-}
-
-function begin(status) {
-  stopper = new AbortController();
-  composer.setBusy(true);
-  clearButton.disabled = true;
-  notice.clear();
-  showStatus(status);
-  return stopper;
-}
-
-function finish() {
-  stopper = null;
-  composer.setBusy(false);
-  clearButton.disabled = false;
-}
-
-function unlessAborted(promise, signal) {
-  const aborted = new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+async function remove() {
+  const { id } = conversation;
+  if (!(await confirmDelete())) return;
+  await told('Deleted', async () => {
+    await conversation.rest(); // what is kept after the deletion would be a conversation again
+    await api.delete(id);
+    if (conversation.id !== id) return;
+    const next = listed.find((other) => other.id !== id);
+    if (next) go(next.id);
+    else begin();
   });
-  return Promise.race([promise, aborted]);
 }
 
-/** A defect of the page itself goes on to the console; the reader still gets a sentence. */
-function asFailure(error) {
-  if (error instanceof Failure) return error;
-  console.error(error);
-  return new Failure('page');
+async function exportAs(extension) {
+  await told('', async () => {
+    const title = titleNow() ?? UNTITLED;
+    const messages = await conversation.messages();
+    const isMarkdown = extension === 'md';
+    const text = isMarkdown ? asMarkdown(title, messages) : asJSON(conversation.id, title, messages);
+    download(text, fileName(title, extension), isMarkdown ? 'text/markdown' : 'application/json');
+  });
 }
 
-clearButton.addEventListener('click', clearConversation);
-showConversation();
+/** Does something with the conversation, and tells how it went. */
+async function told(status, act) {
+  notice.clear();
+  try {
+    await act();
+    await list();
+    if (status) showStatus(status);
+  } catch (error) {
+    notice.showFailure(asFailure(error));
+  }
+}
+
+addEventListener('popstate', () => open(shownInAddress()));
+open(shownInAddress());

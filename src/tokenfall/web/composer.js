@@ -14,16 +14,26 @@ function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 
+/** Whether what has the focus is about to go, because an answer begins: what can be done with messages, and the notice. */
+function isGoing(focused) {
+  return focused === null || focused === document.body || focused.closest('.message, #notice') !== null;
+}
+
+/** Whether a key is the Enter that sends. */
+export function isEnter(event) {
+  return event.key === 'Enter' && !event.shiftKey && !isComposing(event);
+}
+
 export class Composer {
   #form = document.querySelector('#composer');
   #draft = document.querySelector('#draft');
   #send = document.querySelector('#send');
   #stop = document.querySelector('#stop');
   #busy = false;
+  #name = DRAFT; // under which the draft is kept
 
   /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank */
   constructor(on) {
-    this.#setDraft(recall(DRAFT));
     this.#draft.addEventListener('input', () => this.#changed());
     this.#draft.addEventListener('keydown', (event) => this.#onEnter(event));
     this.#form.addEventListener('submit', (event) => {
@@ -44,12 +54,29 @@ export class Composer {
     this.#send.setAttribute('aria-disabled', String(busy));
     if (!busy && document.activeElement === this.#stop) this.#send.focus();
     this.#stop.hidden = !busy;
+    if (busy && isGoing(document.activeElement)) this.#stop.focus({ preventScroll: true });
   }
 
-  /** Puts a message that failed back, before whatever was typed since. */
-  giveBack(text) {
+  /** Whose draft this is from now on; the one that was here is kept for its own. */
+  setConversation(id) {
+    this.#name = `${DRAFT}:${id}`;
+    this.#setDraft(recall(this.#name));
+  }
+
+  /** Puts a message that failed back, before whatever was typed since; `conversation` is whose, if not the one here. */
+  giveBack(text, conversation = null) {
+    const name = conversation === null ? this.#name : `${DRAFT}:${conversation}`;
+    const typed = recall(name);
+    const both = typed.trim() ? `${text}\n${typed}` : text;
+    if (name === this.#name) this.#setDraft(both);
+    else keep(name, both);
+  }
+
+  /** Takes away what was given back, as far as it is still there. */
+  takeBack(text) {
     const typed = this.#draft.value;
-    this.#setDraft(typed.trim() ? `${text}\n${typed}` : text);
+    if (typed === text) this.#setDraft('');
+    else if (typed.startsWith(`${text}\n`)) this.#setDraft(typed.slice(text.length + 1));
   }
 
   focus() {
@@ -57,7 +84,7 @@ export class Composer {
   }
 
   #onEnter(event) {
-    if (event.key !== 'Enter' || event.shiftKey || isComposing(event)) return;
+    if (!isEnter(event)) return;
     event.preventDefault();
     if (!event.repeat) this.#form.requestSubmit();
   }
@@ -79,7 +106,7 @@ export class Composer {
   }
 
   #changed() {
-    keep(DRAFT, this.#draft.value);
+    keep(this.#name, this.#draft.value);
     if (GROWS_BY_ITSELF) return;
     this.#draft.style.height = 'auto';
     this.#draft.style.height = `${this.#draft.scrollHeight}px`;

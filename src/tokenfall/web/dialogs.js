@@ -1,5 +1,5 @@
 /**
- * The two questions the page asks: for an API key, and before it clears a conversation.
+ * The questions the pages ask: for an API key, for a conversation's name, and before one is deleted.
  *
  * It must never show a key, keep one the server refused, or open one dialog twice.
  */
@@ -26,8 +26,18 @@ function ask(dialog) {
   });
 }
 
-export function confirmClear() {
-  return ask(document.querySelector('#clear-dialog'));
+export function confirmDelete() {
+  return ask(document.querySelector('#delete-dialog'));
+}
+
+/** The conversation's new name, or null when it is to stay as it is. */
+export async function askForName(now) {
+  const input = document.querySelector('#name');
+  input.value = now;
+  const asked = ask(document.querySelector('#rename-dialog'));
+  input.select();
+  const name = (await asked) ? input.value.trim() : now;
+  return name === now ? null : name;
 }
 
 export class Keys {

@@ -10,7 +10,8 @@ const WORDS_BY_STATUS = {
   401: 'This server needs an API key.',
   403: 'This key may not do that.',
   404: 'The server does not know this conversation.',
-  409: 'This conversation is being answered elsewhere. Wait for that answer, then send again.',
+  409: 'This conversation was changed or is being answered elsewhere. Look at it, then send again.',
+  410: 'This answer can no longer be picked up where it broke off.',
   413: 'This message is too long for the server. Shorten it, then send again.',
   422: 'The server could not use this message.',
   429: 'Too many requests.',
@@ -25,9 +26,25 @@ const WORDS_BY_CODE = {
   unreachable: 'The server cannot be reached. Check the connection, then try again.',
   unexpected: 'Something other than the chat server answered. A proxy or a sign-in page may be in between.',
   cut: 'The connection broke before the answer was complete.',
+  lost: 'The connection broke, and the server no longer has the answer.',
   unreadable: 'The answer became unreadable and is not complete.',
   page: 'This page made a mistake. Reload it, then try again.',
+  conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now.',
+  stopped: 'The answer was stopped elsewhere.',
+  interrupted: 'The answer was interrupted and is not complete.',
+  invalid_request: 'The server could not do this.',
+  simulated_failure: 'The simulator was told to fail here.',
   shutting_down: 'The server is shutting down; the answer is not complete.',
+  turn_lost: 'The server that was answering is gone; the answer is not complete.',
+  store_unavailable: 'The server cannot keep conversations now. Try again in a moment.',
+  upstream_refused: 'The model refused this message.',
+  upstream_key_refused: 'The model does not accept the key of this server. Whoever runs it has to mend that.',
+  upstream_rate_limited: 'The model has too much to do for this server. Try again in a moment.',
+  upstream_unreachable: 'The model cannot be reached. Try again.',
+  upstream_failed: 'The model failed. Try again.',
+  upstream_error: 'The model behind this server gave no usable answer. Try again.',
+  upstream_connect_timeout: 'The model cannot be reached. Try again.',
+  upstream_first_token_timeout: 'The model took too long to answer. Try again.',
   upstream_next_token_timeout: 'The model stopped in the middle of the answer, which is not complete.',
   upstream_total_timeout: 'The model took too long; the answer is not complete.',
   upstream_reset: 'The connection to the model broke; the answer is not complete.',
@@ -37,14 +54,14 @@ const WORDS_BY_CODE = {
 };
 
 // Where the server's own sentence adds what the page cannot know.
-const DETAIL_HELPS = new Set([400, 403, 422]);
+const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'upstream_refused']);
 const DETAIL_CHARACTERS = 300;
 
 export class Failure extends Error {
   /** @param {string} code stable name, the server's or one of WORDS_BY_CODE */
-  constructor(code, { status = 0, detail = '', requestId = '', retryAfterS = null } = {}) {
+  constructor(code, { status = 0, detail = '', requestId = '', retryAfterS = null, resumable = null } = {}) {
     super(code);
-    Object.assign(this, { code, status, detail, requestId, retryAfterS });
+    Object.assign(this, { code, status, detail, requestId, retryAfterS, resumable });
   }
 
   /** From a fetch or a read that threw: nothing but the browser knows why. */
@@ -66,7 +83,8 @@ export class Failure extends Error {
 
   /** From an `event: error` inside a stream that had begun. */
   static ofEvent(error, requestId) {
-    return new Failure(textOf(error?.code) || 'error', { detail: textOf(error?.message), requestId });
+    const { code, message, resumable = null } = error ?? {};
+    return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable });
   }
 
   /** Whether someone who runs the server would want to look for it: not what the reader can mend alone. */
@@ -76,9 +94,10 @@ export class Failure extends Error {
 
   /** One or two sentences for the reader. */
   get words() {
-    const own = WORDS_BY_STATUS[this.status] ?? WORDS_BY_CODE[this.code];
+    const own = WORDS_BY_CODE[this.code] ?? WORDS_BY_STATUS[this.status];
     const said = this.detail.slice(0, DETAIL_CHARACTERS);
-    if (own) return DETAIL_HELPS.has(this.status) && said ? `${own} It says: ${said}` : own;
+    const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
+    if (own) return helps && said ? `${own} It says: ${said}` : own;
     const what = this.status ? 'The server refused.' : 'The answer broke off and is not complete.';
     return said ? `${what} The server says: ${said}` : what;
   }
@@ -92,6 +111,6 @@ function textOf(value) {
 export function secondsOf(header, nowMs = Date.now()) {
   if (!header) return null;
   if (/^\d+$/.test(header.trim())) return Number(header);
-  const untilMs = Date.parse(header);
+  const untilMs = /^[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN; // a browser reads a date into anything
   return Number.isNaN(untilMs) ? null : Math.max(0, Math.ceil((untilMs - nowMs) / 1000));
 }

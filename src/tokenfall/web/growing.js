@@ -1,35 +1,140 @@
 /**
- * Text that grows at its end inside one element, cheap however long it gets.
+ * Markdown that grows at its end inside one element, cheap however long it gets.
  *
- * Each finished line or run of lines is a block of its own, so that the browser lays out only the last one
- * again: as one block, appending to 10,000 tokens took Chromium a whole frame.
- * It must never change a block that is closed, nor add or drop a character: textContent is what was appended.
+ * Each block keeps its element; of what is open, only the text that may still change is parsed and drawn again.
+ * It must never touch a block that is closed, nor, once ended, differ from what render.js makes of the whole text.
  */
 
-export class GrowingText {
-  #box;
+import { parseInline } from './inline.js';
+import { BlockParser, decidedText } from './markdown.js';
+import { directed, patch, shell } from './render.js';
+
+const TEXT_NODE = 2000; // characters after which settled text goes on in another node
+const HALF = /[\ud800-\udbff\r]/; // of a character or a line end that a token may have cut
+
+export class GrowingMarkdown {
+  #parser = new BlockParser();
+  #shown;
+  #text = '';
+  #line = ''; // the start of a line whose end has not come
+
+  /** @param box an element of its own; its content is replaced */
+  constructor(box) {
+    box.replaceChildren();
+    this.#shown = new Blocks(box, directed);
+  }
+
+  /** All that was appended. */
+  get text() {
+    return this.#text;
+  }
+
+  /** Draws at once: to be called once a frame, with what arrived since. */
+  append(text) {
+    this.#text += text;
+    const lines = (this.#line + text).split('\n');
+    this.#line = lines.pop();
+    for (const line of lines) this.#parser.line(line);
+    const whole = HALF.test(this.#line.at(-1) ?? '') ? this.#line.slice(0, -1) : this.#line;
+    this.#parser.peek(whole, (root, isOpen) => this.#shown.show(root, isOpen));
+  }
+
+  /** Shows the text as it is, whatever marks are not closed. Nothing may be appended after it. */
+  end() {
+    if (this.#line !== '') this.#parser.line(this.#line);
+    this.#shown.show(this.#parser.root, () => false);
+  }
+}
+
+/** The children of a block. Since they were shown only the last may have changed, and others have come. */
+class Blocks {
+  #body;
+  #made;
+  #count = 0;
   #last = null;
 
-  /** @param box an element with `white-space: pre-wrap`; its content is replaced */
-  constructor(box) {
-    this.#box = box;
-    box.replaceChildren();
-    this.#openBlock();
+  constructor(body, made = (element) => element) {
+    this.#body = body;
+    this.#made = made;
   }
 
-  append(text) {
-    const end = text.lastIndexOf('\n') + 1;
-    if (end > 0) {
-      this.#last.appendData(text.slice(0, end));
-      this.#openBlock();
+  show({ children }, isOpen) {
+    for (let at = Math.max(0, this.#count - 1); at < children.length; at += 1) {
+      this.#showAt(at, children[at], isOpen);
     }
-    if (end < text.length) this.#last.appendData(text.slice(end));
   }
 
-  #openBlock() {
-    const block = document.createElement('div');
-    this.#last = document.createTextNode('');
-    block.append(this.#last);
-    this.#box.append(block);
+  #showAt(at, node, isOpen) {
+    const key = keyOf(node);
+    if (at === this.#count || this.#last.key !== key) {
+      const { element, body } = shell(node);
+      if (at < this.#count) this.#body.lastChild.remove();
+      this.#body.append(this.#made(element));
+      this.#last = { key, content: contentOf(node, body) };
+      this.#count = at + 1;
+    }
+    this.#last.content?.show(node, isOpen);
+  }
+}
+
+/** All of a block but what is in it. */
+function keyOf(node) {
+  return JSON.stringify({ ...node, children: undefined, text: undefined });
+}
+
+function contentOf(node, body) {
+  if (node.children) return new Blocks(body);
+  if (node.type === 'lines') return new Lines(body);
+  return 'text' in node ? new Inline(body) : null;
+}
+
+/** A part of code, which only grows. */
+class Lines {
+  #text = document.createTextNode('');
+
+  constructor(body) {
+    body.append(this.#text);
+  }
+
+  show({ text }) {
+    this.#text.appendData(text.slice(this.#text.length));
+  }
+}
+
+/** The text of a paragraph, heading or cell; its settled start is drawn once. */
+class Inline {
+  #body;
+  #settled = '';
+  #last = null; // the node that ends what is settled
+
+  constructor(body) {
+    this.#body = body;
+  }
+
+  show(node, isOpen) {
+    const open = isOpen(node);
+    const text = open ? decidedText(node) : node.text;
+    if (!text.startsWith(this.#settled)) [this.#settled, this.#last] = ['', null];
+    const rest = text.slice(this.#settled.length);
+    const { nodes, settled } = parseInline(rest, open);
+    if (!open || settled === 0) {
+      patch(this.#body, this.#last, nodes);
+      return;
+    }
+    this.#settle(rest.slice(0, settled), parseInline(rest.slice(settled), true).nodes);
+  }
+
+  #settle(text, open) {
+    const { nodes } = parseInline(text);
+    const [first] = nodes;
+    if (first.type === 'text' && this.#last?.nodeType === 3 && this.#last.length < TEXT_NODE) {
+      this.#last.appendData(first.text);
+      nodes.shift();
+    }
+    patch(this.#body, this.#last, [...nodes, ...open]);
+    for (let { length } = nodes; length > 0; length -= 1) {
+      this.#last = this.#last ? this.#last.nextSibling : this.#body.firstChild;
+    }
+    this.#settled += text;
   }
 }

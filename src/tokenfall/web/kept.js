@@ -9,10 +9,11 @@ const PREFIX = 'tokenfall:';
 const inMemory = new Map();
 
 export function recall(name) {
+  if (inMemory.has(name)) return inMemory.get(name); // newer than what a full storage holds
   try {
-    return sessionStorage.getItem(PREFIX + name) ?? inMemory.get(name) ?? '';
+    return sessionStorage.getItem(PREFIX + name) ?? '';
   } catch {
-    return inMemory.get(name) ?? '';
+    return '';
   }
 }
 

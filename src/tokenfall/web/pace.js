@@ -29,11 +29,17 @@ export class Pace {
   /** For people: "First token after 0.31 s, then 48.2 tokens/s", or empty without a token. */
   get summary() {
     if (this.#tokens === 0) return '';
-    const first = `First token after ${seconds(this.#firstMs - this.#sentMs)}`;
     const spanMs = this.#lastMs - this.#firstMs;
-    if (this.#tokens < 2 || spanMs < 1) return first;
-    return `${first}, then ${rate(((this.#tokens - 1) / spanMs) * 1000)} tokens/s`;
+    const perSecond = this.#tokens < 2 || spanMs < 1 ? null : ((this.#tokens - 1) / spanMs) * 1000;
+    return measured((this.#firstMs - this.#sentMs) / 1000, perSecond);
   }
+}
+
+/** The same from figures that somebody else measured; what is null or missing is left out. */
+export function measured(ttftS, tokensPerS) {
+  const first = Number.isFinite(ttftS) ? `First token after ${seconds(ttftS * 1000)}` : '';
+  const then = Number.isFinite(tokensPerS) ? `${rate(tokensPerS)} tokens/s` : '';
+  return [first, then].filter(Boolean).join(', then ');
 }
 
 function seconds(ms) {

@@ -14,8 +14,9 @@ export class SSEDecoder {
   #afterCR = false; // the last read ended in CR: a LF that comes next belongs to it
   #type = '';
   #data = [];
+  #id = ''; // stays until another one comes
 
-  /** Takes the bytes of one read and returns the events they complete: [{ type, data }]. */
+  /** Takes the bytes of one read and returns the events they complete: [{ type, data, id }]. */
   push(bytes) {
     let text = this.#characters.decode(bytes, { stream: true });
     if (text === '') return [];
@@ -32,7 +33,9 @@ export class SSEDecoder {
 
   #takeLine(line, events) {
     if (line === '') {
-      if (this.#data.length > 0) events.push({ type: this.#type || 'message', data: this.#data.join('\n') });
+      if (this.#data.length > 0) {
+        events.push({ type: this.#type || 'message', data: this.#data.join('\n'), id: this.#id });
+      }
       this.#type = '';
       this.#data = [];
       return;
@@ -42,6 +45,7 @@ export class SSEDecoder {
     const value = colon < 0 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'data') this.#data.push(value);
     else if (field === 'event') this.#type = value;
-    // A comment (an empty field), id and retry say nothing to a reader that does not reconnect.
+    else if (field === 'id' && !value.includes('\0')) this.#id = value;
+    // A comment (an empty field) and retry say nothing to a reader that decides itself when to come back.
   }
 }

@@ -1,135 +1,126 @@
 /**
- * The conversation as DOM: messages, the answer that is growing, how each one ended.
+ * The conversation as DOM: its messages, and the turn that is under way.
  *
- * Text goes in as text nodes only. It must never parse text as HTML, draw an answer
- * more than once an animation frame, or decide how an answer ended.
+ * It must never touch the network, or take away what another turn replaces before that one has said something.
  */
 
+import { copy } from './clipboard.js';
+import { EditForm } from './edit.js';
 import { Follow } from './follow.js';
-import { GrowingText } from './growing.js';
-
-const NAMES = { user: 'You', assistant: 'Answer' };
-
-const NOTES = {
-  complete: '',
-  stopped: 'Stopped',
-  interrupted: 'Interrupted: this answer is not complete',
-  failed: 'Broken off: this answer is not complete',
-};
-
-function element(tag, className, text = '') {
-  const made = document.createElement(tag);
-  made.className = className;
-  if (text) made.append(text);
-  return made;
-}
-
-/** One message; `state` is a key of NOTES, or waiting, or streaming. */
-function messageElement(role, text, state) {
-  const message = element('article', `message ${role}`);
-  const body = element('div', 'text');
-  body.dir = 'auto';
-  body.append(text); // a text node
-  message.append(element('h2', 'who', NAMES[role]), body, element('p', 'note'));
-  setState(message, state);
-  return message;
-}
-
-function setState(message, state, pace = '') {
-  message.dataset.state = state;
-  const parts = [NOTES[state] && element('span', 'ended', NOTES[state]), pace && element('span', 'pace', pace)];
-  message.querySelector('.note').replaceChildren(...parts.filter(Boolean));
-}
-
-/** An answer that is growing. Exactly one call of `end` or `remove` closes it. */
-class Answer {
-  #message;
-  #text;
-  #waiting = ''; // arrived, not drawn yet
-  #frame = 0;
-  #onDraw;
-  #onEnd;
-
-  constructor(message, { onDraw, onEnd }) {
-    this.#message = message;
-    this.#onDraw = onDraw;
-    this.#onEnd = onEnd;
-    this.#text = new GrowingText(message.querySelector('.text'));
-  }
-
-  append(token) {
-    this.#waiting += token;
-    this.#frame ||= requestAnimationFrame(() => this.#draw());
-  }
-
-  /** Draws what is left at once: in a hidden tab no animation frame comes. */
-  end(state, pace) {
-    cancelAnimationFrame(this.#frame);
-    this.#draw();
-    setState(this.#message, state, pace);
-    this.#onEnd();
-    this.#onDraw();
-  }
-
-  remove() {
-    cancelAnimationFrame(this.#frame);
-    this.#message.remove();
-    this.#onEnd();
-  }
-
-  #draw() {
-    this.#frame = 0;
-    if (this.#waiting === '') return;
-    this.#text.append(this.#waiting);
-    this.#waiting = '';
-    this.#message.dataset.state = 'streaming';
-    this.#onDraw();
-  }
-}
+import { Answer, bodyOf, questionElement } from './message.js';
+import { measured } from './pace.js';
 
 export class ConversationView {
   #messages = document.querySelector('#messages');
-  #underWay = []; // the question and answer of a turn that has not ended
   #empty = document.querySelector('#empty');
   #follow = new Follow(document.querySelector('#log'), document.querySelector('#to-end'));
+  #said = new WeakMap(); // of each message's element, the text that it says
+  #on;
 
-  /** Shows the server's messages in place of all others but a turn under way, which they do not hold yet. */
+  /**
+   * @param on { ask({ text, replaces, isShown }) }: the reader asks again, or differently; `isShown`: the question is
+   *   there already. Says whether that is possible now.
+   */
+  constructor(on) {
+    this.#on = on;
+    document.querySelector('#log').addEventListener('click', (event) => this.#onClick(event));
+  }
+
+  get isEmpty() {
+    return this.#messages.childElementCount === 0;
+  }
+
+  /** While a turn is under way, nothing can be asked again or edited. */
+  setBusy(busy) {
+    this.#messages.toggleAttribute('data-busy', busy);
+  }
+
+  /** Shows the server's messages in place of all others. */
   showHistory(messages) {
-    const shown = messages
-      .filter(({ role, content }) => Object.hasOwn(NAMES, role) && typeof content === 'string')
-      .map(({ role, content, status }) =>
-        messageElement(role, content, status === 'interrupted' ? 'interrupted' : 'complete'));
-    this.#messages.replaceChildren(...shown, ...this.#underWay);
+    this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
     this.#changed();
-  }
-
-  /** Shows a question and an answer about to come; `withdraw` takes both back. */
-  beginTurn(question) {
-    const asked = messageElement('user', question, 'complete');
-    const answered = messageElement('assistant', '', 'waiting');
-    this.#messages.append(asked, answered);
-    const answer = new Answer(answered, {
-      onDraw: () => this.#follow.keep(),
-      onEnd: () => (this.#underWay = []),
-    });
-    this.#underWay = [asked, answered];
-    this.#empty.hidden = true;
     this.#follow.toEnd();
-    const withdraw = () => {
-      asked.remove();
-      answer.remove();
-      this.#changed();
-    };
-    return { answer, withdraw };
   }
 
-  clear() {
-    this.#messages.replaceChildren();
+  /** Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. */
+  beginTurn(question, { turn = '', replaces = null } = {}) {
+    const hidden = replaces ? this.#from(replaces) : [];
+    for (const message of hidden) message.hidden = true;
+    const asked = questionElement(question, turn);
+    const answer = new Answer(turn, () => {
+      if (answer.text) this.#said.set(answer.element, answer.text);
+      this.#follow.keep();
+    });
+    this.#said.set(asked, question);
+    this.#messages.append(asked, answer.element);
     this.#changed();
+    this.#follow.toEnd();
+    return {
+      answer,
+      name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
+      /** What it replaced is gone. */
+      settle: () => hidden.splice(0).forEach((message) => message.remove()),
+      /** It came to nothing: all is as before. */
+      withdraw: () => {
+        asked.remove();
+        answer.remove();
+        for (const message of hidden) message.hidden = false;
+        this.#changed();
+      },
+    };
+  }
+
+  #kept({ role, content, turn = '', status = 'complete', model, ttft_s: ttft, tokens_per_s: rate }) {
+    if (role === 'user') {
+      const question = questionElement(content, turn);
+      this.#said.set(question, content);
+      return question;
+    }
+    const answer = new Answer(turn);
+    answer.append(content);
+    answer.end(status, { model, pace: measured(ttft, rate) });
+    this.#said.set(answer.element, content);
+    return answer.element;
+  }
+
+  /** The messages of a turn and all after it. */
+  #from(turn) {
+    const all = [...this.#messages.children].filter((message) => !message.hidden);
+    const first = all.findIndex((message) => message.dataset.turn === turn);
+    return first < 0 ? [] : all.slice(first);
+  }
+
+  #onClick(event) {
+    const pressed = event.target.closest('button');
+    const message = pressed?.closest('.message');
+    if (!message) return;
+    if (pressed.dataset.copy === 'code') copy(pressed.closest('figure').querySelector('code').textContent, pressed);
+    else if (pressed.dataset.action === 'copy') copy(this.#said.get(message) ?? '', pressed);
+    else if (pressed.dataset.action === 'edit') this.#edit(message);
+    else if (pressed.dataset.action === 'again') this.#askAgain(message);
+  }
+
+  #askAgain(answer) {
+    const { turn } = answer.dataset;
+    const question = this.#from(turn).find((message) => message.dataset.turn === turn && message !== answer);
+    if (question) this.#on.ask({ text: this.#said.get(question), replaces: turn, isShown: true });
+  }
+
+  #edit(message) {
+    const form = new EditForm(this.#said.get(message), {
+      send: (text) => {
+        if (this.#on.ask({ text, replaces: message.dataset.turn })) form.remove();
+      },
+    });
+    form.open(message, bodyOf(message));
   }
 
   #changed() {
-    this.#empty.hidden = this.#messages.childElementCount > 0;
+    this.#empty.hidden = !this.isEmpty;
     this.#follow.keep();
   }
+}
+
+function isShown({ role, content }) {
+  return (role === 'user' || role === 'assistant') && typeof content === 'string';
 }

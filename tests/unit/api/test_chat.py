@@ -108,8 +108,17 @@ async def test_a_stream_says_what_it_is_and_whose() -> None:
 
     assert b"\r\ncontent-type: text/event-stream\r\n" in answer.head.lines
     assert added["x-conversation-id"] == "c-1"
+    assert added["x-model"] == "model-0"
     assert added["x-turn-id"].startswith("turn_")
     assert answer.comment == b": ping\n\n"
+
+
+async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() -> None:
+    asked = ask(model="m\r\nset-cookie: a=b")
+    await said(routes(told("Hi")), asked)
+
+    assert "x-model" not in asked.reply_headers.decode()
+    assert "set-cookie" not in asked.reply_headers.decode()
 
 
 @pytest.mark.parametrize("announce", [True, False])
@@ -420,7 +429,7 @@ async def test_a_turn_is_heard_again_from_any_event_on() -> None:
         answer = await chat.resume(again)
 
         assert await Reader().play(answer) == frames[after:]
-        assert again.reply_headers == asked.reply_headers
+        assert asked.reply_headers.startswith(again.reply_headers)
         assert answer.goes_on is None
     assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
 
@@ -496,7 +505,7 @@ async def test_a_request_that_comes_again_is_its_turn_again() -> None:
     first, second = keyed("k"), keyed("k")
 
     assert await said(chat, first) == await said(chat, second)
-    assert first.reply_headers == second.reply_headers
+    assert first.reply_headers.startswith(second.reply_headers)
     assert len(engine.requests) == 1
     assert len(await kept(chat)) == 2
 

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,75 @@ def test_a_mistake_in_the_grammar_changes_nothing() -> None:
 
     assert house.stage.said == parse("seed=1")
     assert not house.journal.is_on
+
+
+def test_what_replaces_the_default_leaves_nothing_of_it() -> None:
+    house = House("ttft=1s,seed=1")
+    house.control.change(asked(b'{"sim":"tokens=3","journal":true}'))
+    assert told(house.control.replace(asked(b'{"sim":"gap=1s"}'))) == {
+        "sim": "gap=1s",
+        "journal": True,
+        "streams": 0,
+    }
+    assert house.stage.said == parse("gap=1s")
+    assert told(house.control.replace(asked(b'{"sim":""}')))["sim"] == "gap=0.1s"
+    assert house.stage.said == parse("")
+    house.control.reset(asked())
+
+    assert house.stage.said == parse("ttft=1s,seed=1")
+
+
+def test_what_is_shown_replaces_the_default_by_itself() -> None:
+    house = House("ttft=1s,seed=1,tokens=3")
+    shown = told(house.control.show(asked()))
+    replaced = house.control.replace(asked(json.dumps({"sim": shown["sim"]}).encode()))
+
+    assert told(replaced) == shown
+
+
+def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> None:
+    house = House("status=429x1")
+    house.control.change(asked(b'{"journal":true}'))
+    house.journal.note(request("/a"))
+    house.stage.gates.get("a")
+    with pytest.raises(RateLimited):
+        house.refusals.check(house.stage.said, "")
+    house.control.replace(asked(b'{"sim":"status=429x1"}'))
+
+    assert [*house.stage.gates.known()] == ["a"]
+    assert [each["path"] for each in house.journal.kept()] == ["/a"]
+    house.refusals.check(house.stage.said, "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"x",
+        b"[]",
+        b"{}",
+        b'{"sim":null}',
+        b'{"sim":1}',
+        b'{"simm":"gap=1s"}',
+        b'{"sim":"gap=1s","journal":true}',
+        b'{"sim":"\xff"}',
+        b"[" * 9_999,
+    ],
+)
+def test_what_replaces_nothing_says_what_it_takes(body: bytes) -> None:
+    house = House("seed=1")
+    with pytest.raises(InvalidRequest, match=re.escape('the body takes {"sim": "ttft=1s"}: ')):
+        house.control.replace(asked(body))
+
+    assert house.stage.said == parse("seed=1")
+
+
+def test_a_mistake_in_the_grammar_replaces_nothing() -> None:
+    house = House("seed=1")
+    with pytest.raises(InvalidRequest, match="gap got 'fast'"):
+        house.control.replace(asked(b'{"sim":"ttft=1s,gap=fast"}'))
+
+    assert house.stage.said == parse("seed=1")
 
 
 def test_a_reset_leaves_everything_as_it_was_at_the_start() -> None:
@@ -182,6 +252,7 @@ def test_with_several_workers_only_the_default_is_shown() -> None:
     control = House(alone=False).control
     calls: list[Callable[[Request], Response]] = [
         control.change,
+        control.replace,
         control.reset,
         control.requests,
         control.forget_requests,

@@ -1,7 +1,9 @@
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.metrics import exposition
-from tokenfall.metrics import Metrics
+from tokenfall.metrics import LATENCY_BOUNDS_S, TOLD_BOUNDS_S, Histogram, Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -60,6 +62,31 @@ def test_a_histogram_is_cumulative_with_its_sum() -> None:
     assert value(samples, "ttft_seconds_bucket", le="+Inf") == 3
     assert value(samples, "ttft_seconds_count") == 3
     assert value(samples, "ttft_seconds_sum") == 100.003
+
+
+def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
+    lines = exposition(Metrics()).decode().splitlines()
+    scraped_bounds = [
+        line.partition('le="')[2].partition('"')[0] for line in lines if line.startswith("tokenfall_ttft_seconds_b")
+    ]
+
+    assert " ".join(scraped_bounds) == (
+        "0.0005 0.001 0.002 0.004 0.008 0.016 0.032 0.064 0.125 0.25 0.5 1.0 2.0 4.0 8.0 16.0 32.0 +Inf"
+    )
+
+
+@given(st.lists(st.one_of(st.floats(0.0, 100.0), st.sampled_from(LATENCY_BOUNDS_S)), max_size=50))
+def test_what_is_scraped_is_what_a_histogram_of_those_bounds_would_count(values: list[float]) -> None:
+    metrics, coarse = Metrics(), Histogram(TOLD_BOUNDS_S)
+    for value_s in values:
+        metrics.inter_token_s.observe(value_s)
+        coarse.observe(value_s)
+    samples = scraped(metrics)
+
+    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
+    assert [value(samples, "inter_token_seconds_bucket", le=bound) for bound in bounds] == coarse.cumulative()
+    assert value(samples, "inter_token_seconds_count") == len(values)
+    assert value(samples, "inter_token_seconds_sum") == coarse.total
 
 
 def test_each_histogram_is_its_own() -> None:

@@ -126,6 +126,27 @@ def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, An
     assert schemas["TitleRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 
+def test_the_default_is_replaced_by_a_whole_one_and_changed_by_any_part(told: dict[str, Any]) -> None:
+    operation = dict(operations(told))["PUT /sim"]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    schemas = told["components"]["schemas"]
+
+    assert body == {"$ref": "#/components/schemas/NewSimRequest"}
+    assert schemas["NewSimRequest"]["properties"] == {"sim": {"type": "string"}}
+    assert schemas["NewSimRequest"]["required"] == ["sim"]
+    assert not schemas["SimRequest"]["required"]
+
+
+def test_the_board_is_events_behind_a_key_and_its_page_is_not(told: dict[str, Any]) -> None:
+    served = dict(operations(told))
+    events, page = served["GET /board/events"], served["GET /board"]
+
+    assert [*events["responses"]["200"]["content"]] == ["text/event-stream"]
+    assert "401" in events["responses"]
+    assert [*page["responses"]["200"]["content"]] == ["text/html; charset=utf-8"]
+    assert "security" not in page
+
+
 def test_errors_are_told_in_the_words_of_the_path(told: dict[str, Any]) -> None:
     responses = told["components"]["responses"]
     error = responses["OpenAI429"]["content"]["application/json"]["schema"]["properties"]["error"]["properties"]

@@ -1,14 +1,23 @@
+import gzip
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
-from tokenfall.api.page import WEB, Page
+from tokenfall.api.page import PAGES, WEB, Page, takes_gzip
+from tokenfall.edge.response import Response
+from tokenfall.errors import NotFound
 
 from tests.doubles.requests import lines_of, request
 
 PAGE = Page()
+MOST_BYTES = 50_000
+"""What a page may take on its way, all that it loads together and packed."""
+
+IMPORTED = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]""")
+LOADED_BY_STYLE = re.compile(r"""url\(['"]?([^'")]+)|@import\s+['"]([^'"]+)""")
 
 
 class Links(HTMLParser):
@@ -22,6 +31,42 @@ class Links(HTMLParser):
         self.found += [
             value for name, value in attrs if value and (name == "src" or (tag == "link" and name == "href"))
         ]
+
+
+def served(path: str, **headers: str) -> Response:
+    """A file, asked for with headers whose underscores are hyphens."""
+    return PAGE.serve(request(path, headers={name.replace("_", "-"): value for name, value in headers.items()}))
+
+
+def header(response: Response, name: str) -> str | None:
+    """The one value of a header, None where there is none."""
+    found = [line.partition(": ")[2] for line in lines_of(response.head) if line.startswith(f"{name}: ")]
+    assert len(found) <= 1, found
+    return found[0] if found else None
+
+
+def loads(path: str) -> set[str]:
+    """What a file loads itself, by its path on the server; what comes with the file is left out."""
+    text = served(path).body.decode()
+    if path in PAGES:
+        links = Links()
+        links.feed(text)
+        found = links.found
+    elif path.endswith(".js"):
+        found = IMPORTED.findall(text)
+    else:
+        found = ["".join(each) for each in LOADED_BY_STYLE.findall(text)] if path.endswith(".css") else []
+    return {urljoin(path, link) for link in found if not link.startswith("data:")}
+
+
+def all_loaded(page: str) -> set[str]:
+    """A page and all that it comes to load."""
+    found, waiting = {page}, [page]
+    while waiting:
+        new = loads(waiting.pop()) - found
+        found |= new
+        waiting += new
+    return found
 
 
 def test_the_root_leads_to_the_page_by_a_relative_address() -> None:
@@ -43,6 +88,7 @@ def test_every_file_is_served_as_it_is(path: str) -> None:
     ("path", "content_type"),
     [
         ("/web", "text/html; charset=utf-8"),
+        ("/board", "text/html; charset=utf-8"),
         ("/web/app.js", "text/javascript; charset=utf-8"),
         ("/web/style.css", "text/css; charset=utf-8"),
         ("/web/icon.svg", "image/svg+xml"),
@@ -52,40 +98,137 @@ def test_a_file_says_what_it_is(path: str, content_type: str) -> None:
     assert f"content-type: {content_type}" in lines_of(PAGE.serve(request(path)).head)
 
 
-def test_all_that_the_page_loads_is_served() -> None:
+@pytest.mark.parametrize(("page", "script"), [("/web", "/web/app.js"), ("/board", "/web/board.js")])
+def test_all_that_a_page_comes_to_load_is_served(page: str, script: str) -> None:
+    found = all_loaded(page)
+
+    assert found - {*PAGE.files} == set()
+    assert {page, script, "/web/style.css", "/web/icon.svg", "/web/failures.js", "/web/sse.js"} <= found
+
+
+def test_nothing_is_served_that_no_page_loads() -> None:
+    assert set().union(*map(all_loaded, PAGES)) == {*PAGE.files}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_light(page: str) -> None:
+    assert sum(len(served(path, accept_encoding="gzip").body) for path in all_loaded(page)) < MOST_BYTES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_what_it_loads_relative_to_itself(page: str) -> None:
     links = Links()
-    links.feed(PAGE.serve(request("/web")).body.decode())
+    links.feed(served(page).body.decode())
 
     assert links.found
-    assert {f"/{link.removeprefix('/')}" for link in links.found if not link.startswith("data:")} <= set(PAGE.files)
+    assert [link for link in links.found if not link.startswith("web/")] == []
 
 
-def test_nothing_but_our_own_may_run_or_be_asked() -> None:
-    (policy,) = (
-        line for line in lines_of(PAGE.serve(request("/web")).head) if line.startswith("content-security-policy")
-    )
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("path", PAGE.files)
+def test_nothing_but_our_own_may_run_or_be_asked(path: str, coding: str) -> None:
+    policy = header(served(path, accept_encoding=coding), "content-security-policy")
 
+    assert policy is not None
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
 
 
-def test_who_has_a_file_is_not_sent_it_again() -> None:
-    head = PAGE.serve(request("/web")).head.decode()
-    found = re.search('etag: ("[0-9a-f]{20}")', head)
-    assert found
-    again = PAGE.serve(request("/web", headers={"if-none-match": f'"x", {found[1]}'}))
+@pytest.mark.parametrize(("coding", "end"), [("identity", ""), ("gzip", "-gzip")])
+@pytest.mark.parametrize("path", PAGE.files)
+def test_who_has_a_file_is_not_sent_it_again(path: str, coding: str, end: str) -> None:
+    tag = header(served(path, accept_encoding=coding), "etag")
+    assert tag is not None
+    assert re.fullmatch(f'"[0-9a-f]{{20}}{end}"', tag)
+    for known in (tag, f'"x", {tag}', f"W/{tag}"):
+        again = served(path, accept_encoding=coding, if_none_match=known)
+        assert (again.status, again.body) == (304, b"")
+        assert (header(again, "etag"), header(again, "vary")) == (tag, "accept-encoding")
+        assert header(again, "content-encoding") is None
 
-    assert (again.status, again.body) == (304, b"")
-    assert f"etag: {found[1]}" in lines_of(again.head)
-    assert PAGE.serve(request("/web", headers={"if-none-match": '"x"'})).status == 200
+    for other in ('"x"', tag[1:-1], f'"{tag[2:]}'):
+        assert served(path, accept_encoding=coding, if_none_match=other).status == 200
 
 
-def test_files_differ_in_their_tags() -> None:
-    tags = {re.search(b"etag: (.*)\r\n", PAGE.serve(request(path)).head) for path in PAGE.files}
+@pytest.mark.parametrize(("known", "asked"), [("gzip", "identity"), ("identity", "gzip")])
+def test_who_has_a_file_in_the_other_coding_is_sent_it(known: str, asked: str) -> None:
+    tag = header(served("/board", accept_encoding=known), "etag") or ""
+    again = served("/board", accept_encoding=asked, if_none_match=tag)
 
-    assert len({tag[1] for tag in tags if tag}) == len(set(PAGE.files.values()))
+    assert again.status == 200
+    assert again.body == served("/board", accept_encoding=asked).body
+
+
+def test_files_and_their_codings_differ_in_their_tags() -> None:
+    tags = {header(served(path, accept_encoding=coding), "etag") for path in PAGE.files for coding in ("", "gzip")}
+
+    assert len(tags) == 2 * len(PAGE.files)
 
 
 def test_nothing_outside_the_folder_is_served() -> None:
-    assert all(re.fullmatch(r"/web(/[a-z]+\.(js|css|html|svg))?", path) for path in PAGE.files)
+    assert all(re.fullmatch(r"/web/[a-z_]+\.(js|css|svg)", path) for path in PAGE.files.keys() - PAGES)
+    assert {*PAGE.files.values()} == {file.name for file in Path(WEB).iterdir()}
+
+
+@pytest.mark.parametrize(
+    "path", ["/web/nothing.js", "/web/index.html", "/web/", "/web/..", "/web/../__init__.py", "/x"]
+)
+def test_what_is_no_file_of_a_page_is_not_found(path: str) -> None:
+    with pytest.raises(NotFound):
+        PAGE.serve(request(path))
+
+
+# Packed
+
+
+@pytest.mark.parametrize("path", PAGE.files)
+def test_who_takes_gzip_is_sent_less_of_the_same(path: str) -> None:
+    plain, packed = served(path), served(path, accept_encoding="gzip, deflate, br")
+
+    assert gzip.decompress(packed.body) == plain.body
+    assert len(packed.body) < len(plain.body)
+    assert (header(plain, "content-encoding"), header(packed, "content-encoding")) == (None, "gzip")
+    assert header(packed, "content-length") == str(len(packed.body))
+    assert header(packed, "content-type") == header(plain, "content-type")
+
+
+def test_packing_is_done_once_and_the_same_each_time() -> None:
+    first, second = (served("/board", accept_encoding="gzip") for _ in range(2))
+    assert first is second
+
+    assert Page().serve(request("/board", headers={"accept-encoding": "gzip"})).body == first.body
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("path", PAGE.files)
+def test_caches_are_told_that_the_coding_matters(path: str, coding: str) -> None:
+    assert header(served(path, accept_encoding=coding), "vary") == "accept-encoding"
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    ["gzip", "GZip", "x-gzip", "br, gzip", "deflate,gzip;q=0.5", "gzip;q=1.0", "gzip ; q=0.001", "*;q=0, gzip"],
+)
+def test_gzip_is_sent_to_who_asks_for_it(accepted: str) -> None:
+    assert takes_gzip(accepted)
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        "",
+        "*",
+        "identity",
+        "br",
+        "gzip;q=0",
+        "gzip; q=0",
+        "gzip;Q=0.0",
+        "gzip;q=0.000",
+        "gzipped",
+        "br;gzip",
+        "not gzip",
+    ],
+)
+def test_gzip_is_sent_to_nobody_else(accepted: str) -> None:
+    assert not takes_gzip(accepted)

@@ -15,7 +15,7 @@ class House:
     def __init__(self) -> None:
         self.draining = False
         self.metrics = Metrics()
-        self.probes = Probes(self.metrics, lambda: self.draining)
+        self.probes = Probes(lambda: self.metrics, lambda: self.draining)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def bad() -> None:
 async def test_it_is_as_ready_as_its_stores(
     needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]
 ) -> None:
-    response = await Probes(Metrics(), lambda: False, needed=needed, wanted=wanted).ready(request())
+    response = await Probes(Metrics, lambda: False, needed=needed, wanted=wanted).ready(request())
 
     assert (response.status, json.loads(response.body)) == (status, document)
 
@@ -106,7 +106,7 @@ async def test_stores_are_asked_at_each_call() -> None:
     async def check() -> None:
         await next(answers)()
 
-    ready = Probes(Metrics(), lambda: False, needed={"history": check}).ready
+    ready = Probes(Metrics, lambda: False, needed={"history": check}).ready
 
     assert [(await ready(request())).status for _ in range(2)] == [503, 200]
 
@@ -115,7 +115,7 @@ async def test_while_it_drains_no_store_is_asked() -> None:
     async def unasked() -> None:
         raise AssertionError
 
-    assert (await Probes(Metrics(), lambda: True, needed={"history": unasked}).ready(request())).status == 503
+    assert (await Probes(Metrics, lambda: True, needed={"history": unasked}).ready(request())).status == 503
 
 
 async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> None:
@@ -123,13 +123,13 @@ async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> No
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Probes(Metrics(), lambda: False, wanted={"limits": broken}).ready(request())
+        await Probes(Metrics, lambda: False, wanted={"limits": broken}).ready(request())
 
 
-def test_metrics_are_those_of_all_workers_where_there_are_several() -> None:
+def test_metrics_are_those_that_are_measured_now() -> None:
     everybody = Metrics()
     everybody.tokens = 9
-    response = Probes(Metrics(), lambda: False, of_all_workers=lambda: everybody).metrics(request())
+    response = Probes(lambda: everybody, lambda: False).metrics(request())
 
     assert b"\ntokenfall_tokens_total 9.0\n" in response.body
 

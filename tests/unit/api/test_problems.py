@@ -1,4 +1,5 @@
 import json
+import logging
 import re
 from http import HTTPStatus
 from pathlib import Path
@@ -153,3 +154,43 @@ def test_the_providers_own_status_is_told_where_its_dialect_is_spoken() -> None:
     assert problems.of_error(request(), error).status == 400
     assert problems.of_error(request(), error, as_provider=True).status == 413
     assert problems.of_error(request(), InvalidRequest("why"), as_provider=True).status == 400
+
+
+# At the end of a stream
+
+
+@pytest.mark.parametrize("error", error_classes())
+def test_a_stream_that_broke_says_the_same_as_a_problem_would(error: type[TokenfallError]) -> None:
+    frame = problems.error_event(error("why"))
+
+    data = frame.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
+    assert frame == b"event: error\ndata: %b\n\n" % data
+    assert json.loads(data) == {"error": {"code": error.code, "message": "why"}}
+
+
+def test_what_was_foreseen_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        problems.error_event(InvalidRequest("why"))
+
+    assert caplog.records == []
+
+
+def test_a_stream_that_broke_of_a_defect_shows_nothing_of_it_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
+    error = RuntimeError("a secret")
+    frame = problems.error_event(error)
+
+    assert frame == (
+        b'event: error\ndata: {"error":{"code":"internal_error","message":"' + problems.INTERNAL.encode() + b'"}}\n\n'
+    )
+    (record,) = caplog.records
+    assert (record.levelname, record.name) == ("ERROR", "tokenfall.api.problems")
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+    assert "secret" not in record.getMessage()
+
+
+def test_a_message_does_not_break_out_of_its_event() -> None:
+    frame = problems.error_event(InvalidRequest("a\r\n\n\u2028data: b"))
+
+    assert frame.count(b"\n") == 3
+    assert json.loads(frame.split(b"\n")[1].removeprefix(b"data: "))["error"]["message"] == "a\r\n\n\u2028data: b"

@@ -4,18 +4,20 @@ import pytest
 
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.guard import Keys
-from tokenfall.api.page import Page
+from tokenfall.api.page import PAGES, Page
 from tokenfall.api.probes import Probes
-from tokenfall.api.routes import chat_routes, page_routes, probe_routes, simulator_routes
+from tokenfall.api.routes import board_routes, chat_routes, control_routes, page_routes, probe_routes, simulator_routes
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.chat.service import Chat, Defaults
+from tokenfall.edge.response import Response
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import InstantClock
 from tests.doubles.engines import told
 from tests.doubles.turns import turns_of
+from tests.unit.api.test_control import House
 from tests.unit.api.test_simulator import shared
 
 
@@ -46,8 +48,10 @@ def all_routes() -> list[Route]:
             loop=loop_stream(shared()),
             data=DataDocument(shared(), InstantClock()),
         ),
-        *probe_routes(Probes(Metrics(), lambda: False)),
+        *probe_routes(Probes(Metrics, lambda: False)),
         *page_routes(Page()),
+        *control_routes(House().control),
+        *board_routes(lambda asked: Response(200)),
     ]
 
 
@@ -76,7 +80,13 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("GET", "/version", PROBE),
         ("GET", "/", PAGE),
         ("GET", "/web", PAGE),
-        ("GET", "/web/app.js", PAGE),
+        ("GET", "/web/{file}", PAGE),
+        ("GET", "/board", PAGE),
+        ("GET", "/board/events", SIMULATOR),
+        ("GET", "/sim", SIMULATOR),
+        ("PATCH", "/sim", SIMULATOR),
+        ("PUT", "/sim", SIMULATOR),
+        ("DELETE", "/sim", SIMULATOR),
     ],
 )
 def test_a_route_is_there_with_what_stands_before_it(method: str, path: str, before: Before) -> None:
@@ -85,10 +95,13 @@ def test_a_route_is_there_with_what_stands_before_it(method: str, path: str, bef
     assert Before(route.keyed, route.limited, route.open_while_draining) == before
 
 
-def test_whatever_asks_for_no_key_is_a_probe_or_the_page() -> None:
+def test_whatever_asks_for_no_key_is_a_probe_or_a_page() -> None:
     unkeyed = {path for (_, path), route in ROUTES.items() if not route.keyed}
 
-    assert {path for path in unkeyed if path != "/" and not path.startswith("/web")} == {
+    assert unkeyed == {
+        "/",
+        *PAGES,
+        "/web/{file}",
         "/health",
         "/livez",
         "/readyz",

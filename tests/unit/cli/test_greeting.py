@@ -7,6 +7,7 @@ def test_the_greeting_says_what_to_try_first() -> None:
     assert greeting("http://127.0.0.1:8080", keyed=False) == (
         "Tokenfall listens on http://127.0.0.1:8080\n"
         "  the chat page:  http://127.0.0.1:8080/web\n"
+        "  the board:      http://127.0.0.1:8080/board\n"
         "  try:  curl -N http://127.0.0.1:8080/stream-sse\n"
         "        curl -N 'http://127.0.0.1:8080/stream-ndjson?gap=20ms'\n"
         '        curl -N http://127.0.0.1:8080/chat -d \'{"messages":[{"role":"user","content":"Hello"}]}\''

@@ -14,6 +14,9 @@ from tokenfall.cli.lean import _in_place_of
 
 NOBODYS_ADDRESS = "192.0.2.1"  # RFC 5737: wiring is complete when listening on it fails
 HEAVY = {"aiohttp", "redis", "sqlite3", "prometheus_client", "dotenv", "typing_extensions", "rich"}
+WHEN_ASKED = {"tokenfall.api.board", "tokenfall.api.metrics", "tokenfall.api.openapi"}
+"""Our own, loaded by the first request for what they tell."""
+
 TLS = {"ssl", "_ssl", "_hashlib"}
 
 COLD_START = """
@@ -54,6 +57,7 @@ def test_the_simulator_loads_neither_libraries_nor_tls_nor_argparse(tmp_path: Pa
     loaded = set(report["modules"])
 
     assert loaded & (HEAVY | TLS | {"argparse"}) == set()
+    assert loaded & WHEN_ASKED == set()
     assert not report["asyncio_has_ssl"]
     assert {"asyncio", "uvloop", "httptools", "msgspec", "tokenfall.bootstrap"} <= loaded
 

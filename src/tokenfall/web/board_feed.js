@@ -1,0 +1,133 @@
+/**
+ * What the server tells of itself, one sample a second, for as long as somebody looks.
+ *
+ * It connects again whenever the connection ends, and not at all while the tab has been hidden for a while.
+ * It must never touch the page, have two connections, or ask for a key again after the reader said no.
+ */
+
+import { Failure } from './failures.js';
+import { request } from './request.js';
+import { eventsOf } from './stream.js';
+import { pause } from './waiting.js';
+
+/** The server tells something every second: one that says nothing for so long is not there any more. */
+const SILENCE_MS = 10_000;
+
+/** How long a hidden tab keeps its connection. */
+const HIDDEN_MS = 30_000;
+
+const LONGEST_WAIT_S = 10;
+
+const WORDS = {
+  offline: 'You are offline.',
+  unreachable: 'The server cannot be reached.',
+  unexpected: 'Something other than the server answered. A proxy or a sign-in page may be in between.',
+  cut: 'The connection broke.',
+  silent: 'The server fell silent.',
+  shutting_down: 'The server is stopping.',
+  401: 'This server shows its board only to those who have a key.',
+  403: 'This key may not see the board.',
+  404: 'This server has no board.',
+  429: 'Too many requests.',
+  503: 'The server is busy or restarting.',
+};
+
+/** How long to wait before the next try after so many that brought nothing. */
+export function waitS(failures) {
+  return Math.min(2 ** failures, LONGEST_WAIT_S);
+}
+
+export class BoardFeed {
+  #keys;
+  #onSample;
+  #onState;
+  #run = null; // the AbortController of the run under way, aborted while the tab rests; null when refused
+  #silence = 0; // the timer that gives up a silent connection
+  #hiding = 0; // the one that gives up a hidden tab's
+
+  /**
+   * @param keys see dialogs.js
+   * @param tell `onSample(sample)` for each; `onState(state, words)` whenever the state changes, which is live,
+   *   waiting (it will try again by itself) or refused (until `start` is called); `words` say why
+   */
+  constructor(keys, { onSample, onState }) {
+    this.#keys = keys;
+    this.#onSample = onSample;
+    this.#onState = onState;
+    document.addEventListener('visibilitychange', () => this.#mind());
+  }
+
+  /** Connects at once; in place of the connection or the wait there is. */
+  start() {
+    this.#leave();
+    this.#run = new AbortController();
+    this.#keepUp(this.#run.signal);
+  }
+
+  #mind() {
+    clearTimeout(this.#hiding);
+    if (document.hidden) this.#hiding = setTimeout(() => this.#rest(), HIDDEN_MS);
+    else if (this.#run?.signal.aborted) this.start();
+  }
+
+  #rest() {
+    if (this.#run === null) return;
+    this.#leave();
+    this.#onState('waiting', '');
+  }
+
+  #leave() {
+    clearTimeout(this.#silence);
+    this.#run?.abort();
+  }
+
+  async #keepUp(signal) {
+    for (let failures = 0; ; failures += 1) {
+      const failure = await this.#follow(signal, () => (failures = 0)).catch((error) => error);
+      if (signal.aborted) return;
+      if (!(failure instanceof Failure)) console.error(failure); // nobody can read it, or a defect of the page
+      if (failure.status === 401) this.#run = null;
+      this.#onState(this.#run ? 'waiting' : 'refused', wordsFor(failure));
+      if (this.#run === null) return;
+      await pause(waitS(failures) * 1000, signal).catch(() => {}); // aborted: so is the next connection, at once
+    }
+  }
+
+  /** One connection, until it ends; always throws. */
+  async #follow(signal, onBegin) {
+    const response = await request(this.#keys, 'board/events', { signal });
+    signal.throwIfAborted();
+    let begun = false;
+    try {
+      this.#listen();
+      for await (const { type, data } of eventsOf(response)) {
+        signal.throwIfAborted();
+        const body = JSON.parse(data);
+        if (type === 'error') throw Failure.ofEvent(body.error, '');
+        this.#listen();
+        if (!begun) {
+          onBegin();
+          this.#onState('live', '');
+        }
+        begun = true;
+        this.#onSample(body);
+      }
+    } finally {
+      if (!signal.aborted) clearTimeout(this.#silence); // else it is the next run's
+    }
+    throw new Failure('cut');
+  }
+
+  /** Begins anew at once where nothing comes from now on. */
+  #listen() {
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => {
+      this.#onState('waiting', WORDS.silent);
+      this.start();
+    }, SILENCE_MS);
+  }
+}
+
+function wordsFor({ code, status, detail }) {
+  return WORDS[code] ?? WORDS[status] ?? (detail ? `The server says: ${detail}` : 'The server made a mistake.');
+}

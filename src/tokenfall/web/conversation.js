@@ -1,0 +1,279 @@
+/**
+ * The conversation that is shown: loads it, and plays one turn of it at a time.
+ *
+ * A turn has exactly one end: complete (`[DONE]` was read), stopped (by the reader), left (another conversation is
+ * shown) or failed (all else). It must never show a failed answer as complete, lose a message that failed, or run two
+ * turns at once.
+ */
+
+import { Failure } from './failures.js';
+import { showStatus } from './notice.js';
+import { measured, Pace } from './pace.js';
+import { isLost, Turn } from './turn.js';
+import { forgetTurn, keepTurn, turnUnderWay } from './underway.js';
+import { unlessAborted } from './waiting.js';
+
+/** What asking the same once more cannot mend. */
+const FINAL = new Set(['body_too_large', 'conversation_changed']);
+
+/** The next question waits so long for the server to end what was stopped. */
+const STOPPED_MS = 4000;
+
+export class Conversation {
+  #api;
+  #view;
+  #composer;
+  #notice;
+  #onBegin;
+  #onTurn;
+  #turn = null; // the Turn that is played
+  #loading = null; // the load of the messages, under way or done; null where it failed
+  #stopping = Promise.resolve(); // until the server has ended what was stopped
+  #broken = new Set(); // turns that the server may not have
+
+  /**
+   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurn(), when it was kept or may
+   *   have been
+   */
+  constructor({ api, view, composer, notice, onBegin = () => {}, onTurn }) {
+    this.#api = api;
+    this.#view = view;
+    this.#composer = composer;
+    this.#notice = notice;
+    this.#onBegin = onBegin;
+    this.#onTurn = onTurn;
+    this.id = '';
+  }
+
+  /** What is being answered, if anything is. */
+  get question() {
+    return this.#turn?.question ?? '';
+  }
+
+  get isBusy() {
+    return this.#turn !== null;
+  }
+
+  /** Shows another conversation, of which a new one has nothing; the server goes on with a turn of the one before. */
+  async open(id, { isNew = false } = {}) {
+    if (this.isBusy) this.#leave();
+    this.id = id;
+    this.#composer.setConversation(id);
+    this.#view.showHistory([]);
+    this.#loading = isNew ? Promise.resolve([]) : null;
+    showStatus('');
+    await this.show();
+  }
+
+  /** Shows what the server has of it, and comes back to a turn that was under way. */
+  async show() {
+    const { id } = this;
+    this.#notice.clear();
+    try {
+      const messages = await this.#load();
+      if (id === this.id && !this.isBusy) await this.#comeBack(messages);
+    } catch (error) {
+      if (id !== this.id) return;
+      const failure = asFailure(error);
+      const label = failure.status === 401 ? 'Enter a key' : 'Load again';
+      this.#notice.showFailure(failure, { label, run: () => this.show() });
+    }
+  }
+
+  /**
+   * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
+   * is not given back when nothing comes of it.
+   */
+  ask({ text, replaces = null, isShown = false }) {
+    if (this.isBusy) return false;
+    this.#play({ conversation: this.id, question: text, replaces, isShown, mayBeGone: this.#broken.has(replaces) });
+    return true;
+  }
+
+  /** Stops the answer at once. */
+  stop() {
+    if (!this.isBusy || this.#turn.isOver) return;
+    const stopped = this.#turn.stop().catch((error) => {
+      if (error.name !== 'AbortError') this.#notice.showFailure(asFailure(error));
+    });
+    this.#stopping = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
+  }
+
+  /** Stops what is under way, and returns once the server has ended it. */
+  async rest() {
+    this.stop();
+    await this.#stopping;
+  }
+
+  /** The messages, from the server. */
+  messages() {
+    return this.#api.history(this.id);
+  }
+
+  #load() {
+    const { id } = this;
+    this.#loading ??= this.#api
+      .history(id)
+      .then((messages) => {
+        if (id === this.id) this.#view.showHistory(messages);
+        return messages;
+      })
+      .catch((error) => {
+        if (id === this.id) this.#loading = null;
+        throw error;
+      });
+    return this.#loading;
+  }
+
+  /** To the turn that a reload, or a look at another conversation, left. */
+  async #comeBack(messages) {
+    const left = turnUnderWay(this.id);
+    if (left === null) return;
+    if (left.id && !messages.some(({ turn }) => turn === left.id)) {
+      await this.#play({ conversation: this.id, ...left });
+      return;
+    }
+    forgetTurn(this.id);
+    if (!left.id && messages.at(-2)?.content !== left.question) this.#composer.giveBack(left.question); // never taken
+  }
+
+  async #play(asked) {
+    const { conversation, question, replaces } = asked;
+    const pace = new Pace();
+    const about = { model: '' };
+    let shown = null;
+    const turn = new Turn(this.#api, asked, {
+      onSend: () => pace.start(),
+      onBegin: ({ turn: id, model }) => {
+        about.model = model;
+        shown.name(id);
+        if (turn.isStopped) return;
+        keepTurn(conversation, { id, question, replaces });
+      },
+      onToken: (text) => {
+        pace.countToken();
+        shown.settle();
+        shown.answer.append(text);
+      },
+      onLost: () => showStatus('Connection lost. Reconnecting…'),
+      onBack: () => showStatus('Generating…'),
+    });
+    this.#begin(turn);
+    if (!turn.id) keepTurn(conversation, { id: '', question, replaces });
+    let state = 'complete';
+    let failure = null;
+    try {
+      await unlessAborted(Promise.all([this.#stopping, this.#load()]), turn.signal);
+      shown = this.#view.beginTurn(asked.question, { turn: turn.id, replaces: asked.replaces });
+      await turn.run();
+    } catch (error) {
+      state = turn.isOver ? 'stopped' : 'failed';
+      failure = turn.isOver ? null : asFailure(error);
+    }
+    if (this.#turn !== turn) return; // another conversation is shown
+    if (shown) await this.#end({ turn, asked, shown, state, failure, told: { ...about, pace: pace.summary } });
+    else this.#giveUp({ turn, asked, state, failure });
+  }
+
+  async #end({ turn, asked, shown, state, failure, told }) {
+    const { answer } = shown;
+    const kept = turn.cameBack && state !== 'stopped' ? await this.#kept(turn) : null;
+    if (this.#turn !== turn) return;
+    if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
+    const end = kept ?? { content: answer.text, state, ...told };
+    if (end.content !== answer.text) answer.replace(end.content);
+    if (end.state !== 'complete' && !answer.text) {
+      shown.withdraw();
+      this.#giveUp({ turn, asked, state, failure: gone(failure) });
+      return;
+    }
+    shown.settle();
+    answer.end(end.state, end);
+    this.#finish();
+    if (state === 'failed') this.#broken.add(turn.id);
+    if (end.state === 'complete') this.#tell('Complete', null);
+    else this.#tell(statusOf(state), gone(failure), { ...asked, replaces: turn.id });
+  }
+
+  /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
+  #giveUp({ turn, asked, state, failure }) {
+    if (!turn.id || !failure || !isLost(failure)) forgetTurn(asked.conversation);
+    const isOpen = turn.id !== '' && failure !== null && isLost(failure);
+    if (isOpen) this.#broken.add(turn.id);
+    if (!asked.isShown) this.#composer.giveBack(asked.question);
+    this.#finish();
+    this.#tell(statusOf(state), failure, isOpen ? { ...asked, replaces: turn.id } : asked);
+  }
+
+  #tell(status, failure, { question, replaces, isShown } = {}) {
+    showStatus(status);
+    this.#onTurn();
+    if (!failure) return;
+    const run = () => {
+      this.#composer.takeBack(question);
+      this.ask({ text: question, replaces, isShown });
+    };
+    this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
+    if (failure.code === 'conversation_changed') this.#reload();
+  }
+
+  /** What the server kept of a turn: what ended while nobody listened is told there. */
+  async #kept(turn) {
+    const messages = await this.messages().catch(() => []);
+    const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
+    if (!answer) return null;
+    const { content, status: state = 'complete', model, ttft_s: ttft, tokens_per_s: rate } = answer;
+    return { content, state, model, pace: measured(ttft, rate) };
+  }
+
+  /** What the server did not take is the draft of its conversation again. */
+  #leave() {
+    const { id } = this;
+    const turn = this.#turn;
+    this.#finish();
+    turn.leave().then(() => {
+      if (turn.id) return;
+      forgetTurn(id);
+      this.#composer.giveBack(turn.question, id);
+    });
+  }
+
+  #reload() {
+    this.#loading = null;
+    this.#load().catch((error) => this.#notice.showFailure(asFailure(error)));
+  }
+
+  #begin(turn) {
+    this.#turn = turn;
+    this.#setBusy(true);
+    this.#notice.clear();
+    this.#onBegin();
+    showStatus('Generating…');
+  }
+
+  #finish() {
+    this.#turn = null;
+    this.#setBusy(false);
+  }
+
+  #setBusy(busy) {
+    this.#composer.setBusy(busy);
+    this.#view.setBusy(busy);
+  }
+}
+
+/** A defect of the page itself goes on to the console; the reader still gets a sentence. */
+export function asFailure(error) {
+  if (error instanceof Failure) return error;
+  console.error(error);
+  return new Failure('page');
+}
+
+/** Of an answer that broke off, whose rest the server does not know. */
+function gone(failure) {
+  return failure?.status === 404 || failure?.status === 410 ? new Failure('lost') : failure;
+}
+
+function statusOf(state) {
+  return state === 'stopped' ? 'Stopped' : '';
+}

@@ -1,0 +1,66 @@
+/**
+ * A message of the reader's own, to be changed and sent anew.
+ *
+ * It must never change the message itself, or send what is blank.
+ */
+
+import { isEnter } from './composer.js';
+import { element } from './message.js';
+
+let forms = 0;
+
+export class EditForm {
+  #form = element('form', 'edit');
+  #area = element('textarea', '');
+  #message;
+
+  /** @param on { send(text) } */
+  constructor(text, on) {
+    forms += 1;
+    this.#area.id = `edit-${forms}`;
+    this.#area.value = text;
+    this.#area.rows = Math.min(12, text.split('\n').length + 1);
+    this.#area.dir = 'auto';
+    const label = element('label', 'unseen', 'Your message, to be sent anew');
+    label.htmlFor = this.#area.id;
+    const cancel = element('button', 'quiet', 'Cancel');
+    cancel.type = 'button';
+    cancel.addEventListener('click', () => this.close());
+    const hint = element('p', 'hint', 'What came after it will be replaced.');
+    const send = element('button', 'main', 'Send anew');
+    this.#form.append(label, this.#area, hint, element('div', 'actions', cancel, send));
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      if (this.#area.value.trim()) on.send(this.#area.value);
+    });
+    this.#form.addEventListener('keydown', (event) => this.#onKey(event));
+  }
+
+  open(message, shown) {
+    this.#message = message;
+    message.classList.add('editing');
+    shown.after(this.#form);
+    this.#area.focus();
+    this.#area.setSelectionRange(this.#area.value.length, this.#area.value.length);
+  }
+
+  remove() {
+    this.#form.remove();
+    this.#message.classList.remove('editing');
+  }
+
+  close() {
+    this.remove();
+    this.#message.querySelector('[data-action=edit]').focus();
+  }
+
+  #onKey(event) {
+    if (event.key === 'Escape') {
+      event.stopPropagation(); // it would stop an answer
+      this.close();
+    } else if (event.target === this.#area && isEnter(event)) {
+      event.preventDefault();
+      this.#form.requestSubmit();
+    }
+  }
+}

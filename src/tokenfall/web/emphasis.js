@@ -1,0 +1,73 @@
+/**
+ * Runs of `*`, `_` and `~`: what each may do, and which of them belong together.
+ *
+ * It must never touch the DOM, look further than REACH, or take more than linear time.
+ */
+
+export const REACH = 4000; // characters from a mark to the one that closes it, at most
+export const WORD = /[a-z\d]/i;
+
+const MAX_OPEN = 32; // marks open at one time; the oldest becomes text
+const MARK = /[\p{P}\p{S}]/u;
+const EAST_ASIAN = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\u3000-\u303f\uff00-\uffef]/u;
+
+export const textOf = (text) => ({ type: 'text', text });
+
+/** Whether a run of marks stands against `inner`, its text, and not against `outer`; with more freedom in East Asian text. */
+function flanks(inner, outer) {
+  if (inner.trim() === '') return false;
+  return !MARK.test(inner) || outer.trim() === '' || MARK.test(outer) || EAST_ASIAN.test(outer);
+}
+
+/** What a run of marks may do: CommonMark 6.2. */
+export function rolesOf(sign, before, size, after) {
+  const [left, right] = [flanks(after, before), flanks(before, after)];
+  if (sign === '_') {
+    return { canOpen: left && (!right || MARK.test(before)), canClose: right && (!left || MARK.test(after)) };
+  }
+  const inWord = WORD.test(before) && WORD.test(after) && (size === 1 || /\d/.test(after));
+  return { canOpen: left && !inWord, canClose: right };
+}
+
+/** Nodes of pieces, in which runs of marks are paired, and the runs that found no partner. */
+export function paired(pieces) {
+  const nodes = [];
+  const openers = [];
+  for (const piece of pieces) {
+    if (piece.canClose) close(piece, nodes, openers);
+    nodes.push(piece.sign ? textOf(piece.sign.repeat(piece.left)) : piece);
+    if (piece.left > 0 && piece.canOpen) openers.push({ ...piece, index: nodes.length - 1 });
+    if (openers.length > MAX_OPEN) openers.shift();
+  }
+  return { nodes, openers };
+}
+
+/** Pairs a run with those before it: two marks with two, one with one. What opened in between stays text. */
+function close(run, nodes, openers) {
+  for (let i = openers.length - 1; i >= 0 && run.left > 0; i -= 1) {
+    const opener = openers[i];
+    if (opener.sign !== run.sign || run.at - opener.at > REACH) continue;
+    for (let size; (size = Math.min(opener.left, run.left) > 1 ? 2 : opener.left & run.left & 1); run.left -= size) {
+      wrap(nodes, opener, size);
+      openers.length = i + 1;
+    }
+    if (opener.left === 0) openers.splice(i, 1);
+  }
+}
+
+export function wrap(nodes, opener, size) {
+  const type = opener.sign === '~' ? 'strike' : size === 2 ? 'strong' : 'em';
+  nodes.push({ type, children: merged(nodes.splice(opener.index + 1)) });
+  opener.left -= size;
+  nodes[opener.index] = textOf(opener.sign.repeat(opener.left));
+}
+
+export function merged(nodes) {
+  const made = [];
+  for (const node of nodes) {
+    const last = made.at(-1);
+    if (node.type === 'text' && last?.type === 'text') last.text += node.text;
+    else if (node.text !== '') made.push(node.type === 'text' ? textOf(node.text) : node);
+  }
+  return made;
+}

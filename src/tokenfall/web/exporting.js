@@ -1,0 +1,55 @@
+/**
+ * A conversation as a file: Markdown for people, JSON for programs. The documents are made without a page.
+ *
+ * It must never leave out what was said, nor say of an answer that it is whole when it is not.
+ */
+
+const NAMES = { user: 'You', assistant: 'Answer' };
+const BROKEN_OFF = '\n\n*Interrupted: this answer is not complete.*';
+const KEPT_MS = 60_000;
+const MOST_CHARACTERS = 60; // of a file's name
+
+/** Messages as Markdown; a question is quoted, so that headings in it stay its own. */
+export function asMarkdown(title, messages) {
+  const parts = messages.map((message) => {
+    const who = `**${NAMES[message.role] ?? message.role}**${message.model ? ` (${message.model})` : ''}`;
+    const text = message.role === 'user' ? quoted(message.content) : closed(message.content);
+    return `${who}\n\n${text}${message.status === 'interrupted' ? BROKEN_OFF : ''}\n`;
+  });
+  return [`# ${title.replace(/\s+/g, ' ')}\n`, ...parts].join('\n');
+}
+
+function quoted(text) {
+  return text.replace(/\r\n?/g, '\n').replace(/^/gm, '> ').replace(/ +$/gm, '');
+}
+
+/** An answer that ended in the middle of code, with the end of that code. */
+function closed(text) {
+  let fence = '';
+  for (const [, marks, info] of text.matchAll(/^ {0,3}(`{3,}|~{3,})(.*)$/gm)) {
+    if (fence === '') fence = marks;
+    else if (marks.startsWith(fence) && info.trim() === '') fence = '';
+  }
+  return fence ? `${text}\n${fence}` : text;
+}
+
+export function asJSON(id, title, messages) {
+  return `${JSON.stringify({ conversation: id, title, messages }, null, 2)}\n`;
+}
+
+/** A name that every file system takes. */
+export function fileName(title, extension) {
+  const plain = title.normalize('NFKC').replace(/[^\p{L}\p{M}\p{N}]+/gu, '-').replace(/^-/, '');
+  const short = Array.from(plain).slice(0, MOST_CHARACTERS).join('').replace(/-$/, '');
+  return `${short || 'conversation'}.${extension}`;
+}
+
+/** Hands `text` to the browser as a file. */
+export function download(text, name, type) {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement('a');
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), KEPT_MS); // the browser may ask first where to put it
+}

@@ -1,0 +1,241 @@
+/**
+ * Inline Markdown to plain nodes: { type: text|code, text }, { type: strong|em|strike, children },
+ * { type: link, href, title, children } and { type: break }.
+ *
+ * CommonMark and GFM, except: HTML is text, but `<br>` a break; an image is a link; a `*` between letters or
+ * digits opens nothing; one mark closes one, two close two; nothing reaches further than REACH, so that time
+ * stays linear and a growing text settles.
+ * It must never touch the DOM, nor let an address through that is not http, https or mailto.
+ */
+
+import { merged, paired, REACH, rolesOf, textOf, WORD, wrap } from './emphasis.js';
+
+const LABEL_REACH = 300; // from `[` to `]`: that much of a growing text may be held back
+const ADDRESS_REACH = 2000;
+
+const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&]|https?:\/\//gi;
+const CODE = /(`+)(?!`)([^]{0,4000}?[^`])\1(?!`)/y;
+const ESCAPED = /\\([!-/:-@[-`{-~])/g;
+const ENTITY = /&(?:#x([\da-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos|nbsp));/gi;
+const NAMED = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0' };
+const BREAK = { type: 'break' };
+const SIMPLE = [
+  [/(?: {2,}|\\)\n|<br ?\/?>/iy, () => BREAK],
+  [/ ?\n/y, () => textOf(' ')],
+  [/<((?:https?:\/\/|mailto:)[^\s<>]{1,2000})>/iy, (_, address) => linkTo(address)],
+  [new RegExp(ESCAPED, 'y'), (_, sign) => textOf(sign)],
+  [new RegExp(ENTITY, 'iy'), (...entity) => textOf(decoded(...entity))],
+];
+const SIMPLE_BEGUN = /(?:[\\!]|&(?:#x?[\da-f]{0,7}|[a-z]{0,4})|<(?:br \/?|[a-z][^\s<>]{0,2000})?)$/iy;
+// What follows a label: `(`, an address with its brackets in pairs or in <>, a title, `)`; and as far as it is there.
+const IN_ADDRESS = String.raw`(?:\\.|[^\s()[\]\\])`;
+const ADDRESS = String.raw`(?:${IN_ADDRESS}|\(${IN_ADDRESS}*\))*`;
+const TARGET = new RegExp(
+  String.raw`\(\s{0,8}(?:<([^<>\n]*)>|(${ADDRESS}))` +
+  String.raw`(?:\s{1,8}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\((?:\\.|[^()\\])*\)))?\s{0,8}\)`, 'sy');
+const TARGET_BEGUN = new RegExp(
+  String.raw`(?:\(\s{0,8}(?:<([^<>\n]*)>?|(${ADDRESS}(?:\(${IN_ADDRESS}*)?)\\?)` +
+  String.raw`(?:\s{1,8}(?:"(?:\\.|[^"\\])*\\?"?|'(?:\\.|[^'\\])*\\?'?|\((?:\\.|[^()\\])*\\?\)?)?\s{0,8})?)?$`, 'sy');
+const BARE = /https?:\/\/[^\s<>"`*[\]|\\^{}\u3000-\u303f\uff00-\uffef]{1,2000}/iy;
+const BARE_BEGUN = /(?<![a-z\d])h(?:t(?:t(?:ps?(?::\/?)?)?)?)?$/i;
+const SCHEME = /^(?:https?:\/\/|mailto:)/i;
+const SCHEMES = ['https://', 'http://', 'mailto:'];
+const SEAM = /[\p{L}\p{N}](?![hH])[\p{L}\p{N}]/u;
+
+/**
+ * `open`: more may follow. Marks that are not closed then count as closed at the end, and what cannot be told
+ * yet is left out. `settled` is the length of a start that nothing to come can change: it and the rest,
+ * parsed one by one, give the same nodes.
+ */
+export function parseInline(text, open = false) {
+  return new Scan(text, open);
+}
+
+/** The address as a URL, or an empty string unless it is one a reader may be led to. */
+export function safeAddress(raw) {
+  if (!SCHEME.test(raw) || /[\s\p{C}"<>`]/u.test(raw) || !URL.canParse(raw)) return '';
+  const url = new URL(raw);
+  return url.username || url.password ? '' : url.href;
+}
+
+function matchAt(pattern, text, at) {
+  pattern.lastIndex = at;
+  return pattern.exec(text);
+}
+
+const unescape = (text) => text.replace(ESCAPED, '$1').replace(ENTITY, decoded);
+
+function decoded(_, hex, decimal, name) {
+  if (name) return NAMED[name.toLowerCase()];
+  const code = hex ? parseInt(hex, 16) : Number(decimal);
+  const bad = code < 32 || (code > 126 && code < 160) || (code > 0xd7ff && code < 0xe000) || code > 0x10ffff;
+  return bad ? '\ufffd' : String.fromCodePoint(code);
+}
+
+function withoutTrailingMarks(address) {
+  let surplus = address.split(')').length - address.split('(').length;
+  let end = address.length;
+  for (; /[?!.,:;'_~)]/.test(address[end - 1]); end -= 1) {
+    if (address[end - 1] === ')' && (surplus -= 1) < 0) break;
+  }
+  return address.slice(0, end);
+}
+
+function linkTo(address) {
+  const href = safeAddress(address);
+  return href ? linkOf(href, '', [textOf(address)]) : textOf(address);
+}
+
+/** Links do not nest, and one without text shows where it leads. */
+function linkOf(href, title, children) {
+  return { type: 'link', href, title, children: children.length > 0 ? withoutLinks(children) : [textOf(href)] };
+}
+
+function withoutLinks(nodes) {
+  return nodes.flatMap(({ children, ...node }) => {
+    if (!children) return [node];
+    return node.type === 'link' ? withoutLinks(children) : [{ ...node, children: withoutLinks(children) }];
+  });
+}
+
+/** One pass over a text. Pieces are nodes, texts of it with the place they are `at`, and runs of marks. */
+class Scan {
+  #text;
+  #open;
+  #pieces = [];
+  #brackets = [];
+
+  constructor(text, open) {
+    this.#text = text;
+    this.#open = open;
+    for (let at = 0; at < text.length; ) at = this.#step(at);
+    const nodes = this.#finish();
+    this.nodes = merged(nodes);
+    this.settled = open ? this.#seamIn(nodes) : text.length;
+  }
+
+  #step(at) {
+    const found = matchAt(NEXT, this.#text, at);
+    const stop = found?.index ?? this.#text.length;
+    if (stop > at) this.#pieces.push({ ...textOf(this.#text.slice(at, stop)), at });
+    return found ? this.#take(found[0], stop) : stop;
+  }
+
+  #take(mark, at) {
+    switch (mark[0]) {
+      case '`': return this.#takeCode(at, mark.length);
+      case '*': case '_': case '~': return this.#takeRun(mark, at);
+      case ']': return this.#takeBracketEnd(at);
+      case 'h': case 'H': return this.#takeBare(at);
+      default: return mark.endsWith('[') ? this.#takeBracket(mark, at) : this.#takeSimple(at);
+    }
+  }
+
+  #takeSimple(at) {
+    for (const [pattern, pieceOf] of SIMPLE) {
+      const found = matchAt(pattern, this.#text, at);
+      if (found) return this.#put(pieceOf(...found), at + found[0].length);
+    }
+    if (this.#open && matchAt(SIMPLE_BEGUN, this.#text, at)) return this.#text.length;
+    return this.#put(textOf(this.#text[at]), at + 1);
+  }
+
+  #put(piece, next) {
+    this.#pieces.push(piece);
+    return next;
+  }
+
+  #literal(at, size) {
+    const next = at + size;
+    return this.#open && next === this.#text.length ? next : this.#put(textOf(this.#text.slice(at, next)), next);
+  }
+
+  #takeCode(at, size) {
+    const code = matchAt(CODE, this.#text, at);
+    const next = code ? at + code[0].length : this.#text.length;
+    if (!code && (!this.#open || next - at > REACH)) return this.#literal(at, size);
+    const raw = code?.[2] ?? this.#text.slice(at + size).replace(/`+$/, '').trimEnd();
+    const text = raw.replaceAll('\n', ' ');
+    return this.#put({ type: 'code', text: text.trim() ? text.replace(/^ | $/g, '') : text }, next);
+  }
+
+  #takeBare(at) {
+    const bare = matchAt(BARE, this.#text, at);
+    if (!bare || WORD.test(this.#text[at - 1] ?? '')) return this.#literal(at, this.#text.indexOf('//', at) + 2 - at);
+    const address = withoutTrailingMarks(bare[0]);
+    const next = this.#put(linkTo(address), at + address.length);
+    return this.#open && at + bare[0].length === this.#text.length ? this.#text.length : next;
+  }
+
+  #takeRun(mark, at) {
+    const [sign, size, next] = [mark[0], mark.length, at + mark.length];
+    const known = sign === '~' ? size === 2 : size <= 3;
+    if (!known || (this.#open && next === this.#text.length)) return this.#literal(at, size);
+    const before = [...this.#text.slice(Math.max(0, at - 2), at)].at(-1) ?? '';
+    const [after = ''] = this.#text.slice(next, next + 2);
+    return this.#put({ sign, at, left: size, ...rolesOf(sign, before, size, after) }, next);
+  }
+
+  #takeBracket(mark, at) {
+    this.#brackets.push({ at, image: mark === '![', piece: this.#pieces.length });
+    return this.#put(textOf(mark), at + mark.length);
+  }
+
+  #takeBracketEnd(at) {
+    const bracket = this.#brackets.pop();
+    if (bracket && at - bracket.at <= LABEL_REACH) {
+      const target = matchAt(TARGET, this.#text, at + 1);
+      if (target && target[0].length <= ADDRESS_REACH) return this.#takeLink(bracket, target);
+      const grows = this.#open && this.#text.length - at <= ADDRESS_REACH;
+      const begun = grows ? matchAt(TARGET_BEGUN, this.#text, at + 1) : null;
+      if (begun) return this.#beginLink(bracket, (begun[1] ?? begun[2] ?? '').toLowerCase());
+    }
+    return this.#put(textOf(']'), at + 1);
+  }
+
+  #takeLink(bracket, { 0: whole, 1: angled, 2: raw, 3: title = '', index }) {
+    this.#putLink(bracket, safeAddress(unescape(angled ?? raw)), unescape(title.slice(1, -1)));
+    if (!bracket.image) this.#brackets.length = 0;
+    return index + whole.length;
+  }
+
+  /** A link that leads nowhere a reader may go is its text. */
+  #putLink({ piece }, href, title) {
+    const inside = merged(paired(this.#pieces.splice(piece).slice(1)).nodes);
+    if (href === '') this.#pieces.push(...inside);
+    else this.#pieces.push(linkOf(href, title, inside));
+  }
+
+  /** A link whose address is not complete: shown as one already, as soon as its scheme is known. */
+  #beginLink(bracket, address) {
+    const empty = this.#pieces.length === bracket.piece + 1;
+    if (empty || SCHEMES.some((scheme) => scheme.startsWith(address))) this.#pieces.length = bracket.piece;
+    else this.#putLink(bracket, SCHEME.test(address) ? null : '', '');
+    return this.#text.length;
+  }
+
+  #finish() {
+    const end = this.#text.length;
+    const undecided = this.#open && this.#brackets.find(({ at }) => end - at <= LABEL_REACH);
+    if (undecided) this.#pieces.length = undecided.piece;
+    const last = this.#pieces.at(-1);
+    if (last?.type === 'text') last.text = (this.#open ? last.text.replace(BARE_BEGUN, '') : last.text).trimEnd();
+    const { nodes, openers } = paired(this.#pieces);
+    for (const opener of openers.toReversed()) {
+      if (!this.#open || end - opener.at > REACH) break;
+      while (opener.left > 0) wrap(nodes, opener, Math.min(opener.left, 2));
+    }
+    return nodes;
+  }
+
+  /** The end of what settled: between two letters of plain text, where neither a mark nor an address looks across. */
+  #seamIn(nodes) {
+    for (const { text, at } of nodes.toReversed()) {
+      if (at === undefined) continue;
+      for (let end = at + text.length - 1; end > at; end -= 1) {
+        if (SEAM.test(this.#text.slice(end - 1, end + 1))) return end;
+      }
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,288 @@
+/**
+ * Markdown to a tree of blocks, line by line, so that a growing text is parsed once.
+ *
+ * Nodes have `children` or `text`: { type: document|quote, children }, { type: list, ordered, start, children },
+ * { type: item, loose, task, children }, { type: code, language, children: [{ type: lines, text }] },
+ * { type: table, header, children }, { type: row, children }, { type: cell, align, text }, { type: heading, level,
+ * text }, { type: paragraph, text }, { type: rule }; what `text` holds is for inline.js, but for lines.
+ * It follows CommonMark and GFM, except: no indented code, setext headings, reference links or HTML; a fence in a
+ * list goes on where its lines are not indented; an item is loose when a blank line stands before it.
+ * It must never touch the DOM, nor change a block that is closed.
+ */
+
+import { aligned, alignOf, cellsOf, DELIMITERS } from './table.js';
+
+const MAX_OPEN = 24; // blocks in one another; deeper marks are text
+const CHUNK = 2000; // characters of code, and the rest of their line, that are laid out on their own
+const HEADER_REACH = 2000; // characters of a table's header row
+
+const QUOTE = /^[ \t]*> ?/;
+const FENCE = /^([ \t]*)(`{3,}(?=[^`]*$)|~{3,})(.*)$/s;
+const CLOSING = /^([ \t]*)(`+|~+)[ \t]*$/;
+const HEADING = /^[ \t]*(#{1,6})(?:[ \t]+(.*))?$/s;
+const RULE = /^[ \t]*([-*_])(?:[ \t]*\1){2,}[ \t]*$/;
+const ITEM = /^([ \t]*)(?:([-*+])|(\d{1,9})([.)]))(?:([ \t]+)(.*))?$/s;
+const TASK = /^\[([ xX])\][ \t]+(?=\S)/;
+// Lines that more characters may turn into a block of another kind.
+const UNDECIDED = /^(?:\d{1,9}[.)]?|`{1,2}|~{1,2}|\+|([-*_])(?:[ \t]*\1)*|\[[ xX]?\]?)$/;
+
+/** The blocks of a whole text. */
+export function parse(text) {
+  const parser = new BlockParser();
+  const lines = text.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  for (const line of lines) parser.line(line);
+  return parser.root.children;
+}
+
+/** What may be shown of an open block's text: not a last line that may yet become the header of a table. */
+export function decidedText({ type, text }) {
+  const from = text.lastIndexOf('\n') + 1;
+  const may = type === 'paragraph' && text[from] === '|' && text.length - from <= HEADER_REACH;
+  return may ? text.slice(0, Math.max(0, from - 1)) : text;
+}
+
+/** The text of a task, with a box in place of its brackets. */
+function withBox(content, [brackets, mark]) {
+  return `${mark === ' ' ? '☐' : '☑'} ${content.slice(brackets.length)}`;
+}
+
+export class BlockParser {
+  root = { type: 'document', children: [] };
+  #open = [{ node: this.root }]; // from the root to the leaf that the next line may continue
+  #blank = false; // the last line was
+  #partial = false;
+
+  /** Takes a line that is complete, without its line feed. */
+  line(text) {
+    this.#feed(text.replace(/\r$/, '').replaceAll('\0', '\ufffd'));
+  }
+
+  /**
+   * Calls `show(root, isOpen)` with the tree as it would be with `text` as the start of the next line; then takes
+   * that back. A start that does not tell its block yet is left out.
+   */
+  peek(text, show) {
+    const undo = this.#undo();
+    this.#partial = true;
+    if (!this.#feed(text.replaceAll('\0', '\ufffd'))) undo();
+    this.#partial = false;
+    show(this.root, (node) => this.#open.some((frame) => frame.node === node));
+    undo();
+  }
+
+  #undo() {
+    const open = [...this.#open];
+    const blank = this.#blank;
+    const nodes = open.map(({ node }) => node);
+    const last = nodes.at(-1).children?.at(-1);
+    const sizes = [...nodes, ...(last ? [last] : [])].map((node) => [node, node.children?.length, node.text]);
+    return () => {
+      this.#open = [...open];
+      this.#blank = blank;
+      for (const [node, length, text] of sizes) {
+        if (node.children) node.children.length = length;
+        else if ('text' in node) node.text = text;
+      }
+    };
+  }
+
+  /** Returns whether the line was decided; if not, the tree may be half changed. */
+  #feed(line) {
+    const [depth, rest] = this.#descend(line);
+    const leaf = this.#open[depth]?.node.type;
+    if (leaf === 'code') return this.#addCode(this.#open[depth], rest);
+    if (rest.trim() === '') return this.#addBlank(depth);
+    return this.#addBlocks(depth, rest, leaf);
+  }
+
+  /** How many open blocks the line continues, and what is left of it for the next. */
+  #descend(line) {
+    const fenced = this.#open.at(-1).node.type === 'code';
+    let rest = line;
+    for (let depth = 1; depth < this.#open.length; depth += 1) {
+      const left = continued(this.#open[depth], rest, fenced);
+      if (left === null) return [depth, rest];
+      rest = left;
+    }
+    return [this.#open.length, rest];
+  }
+
+  #addBlank(depth) {
+    this.#open.length = depth;
+    this.#blank = true;
+    return !this.#partial;
+  }
+
+  #addBlocks(at, rest, inside) {
+    const block = leafOf(rest);
+    if (block) return this.#addLeaf(at, block);
+    const inner = at < MAX_OPEN ? this.#enter(at, rest, inside) : null;
+    if (inner === null) return this.#addText(at, rest, inside);
+    return inner.trim() === '' ? !this.#partial : this.#addBlocks(this.#open.length, inner, '');
+  }
+
+  /** Adds a block to the one at `depth - 1`, closing all that was open from there. */
+  #add(depth, frame) {
+    this.#open.length = depth;
+    if (this.#open.at(-1).node.type === 'list' && frame.node.type !== 'item') this.#open.pop();
+    this.#open.at(-1).node.children.push(frame.node);
+    this.#open.push(frame);
+    this.#blank = false;
+    return true;
+  }
+
+  #addLeaf(at, frame) {
+    const { type, text } = frame.node;
+    if (this.#partial && !text) return false;
+    this.#add(at, frame);
+    if (type !== 'code' && !this.#partial) this.#open.pop();
+    return true;
+  }
+
+  /** Opens the quote or list item that starts here, and returns the rest of its line, or else null. */
+  #enter(at, rest, inside) {
+    const quote = QUOTE.exec(rest);
+    if (quote) {
+      this.#add(at, { node: { type: 'quote', children: [] } });
+      return rest.slice(quote[0].length);
+    }
+    const item = ITEM.exec(rest);
+    if (!item || (inside === 'paragraph' && !interrupts(item))) return null;
+    return this.#addItem(at, item);
+  }
+
+  #addItem(at, [, indent, bullet, number = '', delimiter, space = '', content = '']) {
+    const loose = this.#blank;
+    const goesOn = this.#beginList(at, { marker: bullet ?? delimiter, ordered: !bullet, start: Number(number || 1) });
+    const task = TASK.exec(content);
+    const from = columns(indent) + number.length + 1;
+    const width = columns(space, from) - from;
+    this.#add(goesOn ? at : this.#open.length, {
+      node: { type: 'item', loose: goesOn && loose, task: task !== null, children: [] },
+      indent: from + (content && width < 5 ? width : 1),
+    });
+    return task ? withBox(content, task) : content;
+  }
+
+  /** A list for an item, unless it goes on with the one there is: says so. */
+  #beginList(at, { marker, ordered, start }) {
+    const list = this.#open[at - 1];
+    if (list.node.type === 'list' && list.marker === marker) return true;
+    this.#add(at, { node: { type: 'list', ordered, start, children: [] }, marker });
+    return false;
+  }
+
+  #addText(at, rest, inside) {
+    const text = rest.trimStart();
+    const { node } = this.#open.at(-1);
+    if (this.#partial && isUndecided(text, node)) return false;
+    if (inside === 'table' && this.#addRow(this.#open[at], text)) return true;
+    if (inside === 'paragraph' && this.#addTable(at, text)) return true;
+    if (node.type !== 'paragraph') return this.#add(at, { node: { type: 'paragraph', text } });
+    node.text += `\n${text}`; // also where the line is not indented or quoted as the paragraph is
+    this.#blank = false;
+    return true;
+  }
+
+  /** Turns the last line of the paragraph into a table's header if `text` is the row of dashes for it. */
+  #addTable(at, text) {
+    if (!DELIMITERS.test(text.trim())) return false; // first: it is cheap, and looking into a long text is not
+    const { node } = this.#open[at];
+    const from = node.text.lastIndexOf('\n') + 1;
+    const header = node.text.slice(from);
+    const aligns = cellsOf(text).map(alignOf);
+    const cells = cellsOf(header);
+    if (!header.includes('|') || header.length > HEADER_REACH || cells.length !== aligns.length) return false;
+    if (from > 0) node.text = node.text.slice(0, from - 1);
+    else this.#open[at - 1].node.children.pop();
+    const table = { type: 'table', header: aligned(cells, aligns), children: [] };
+    return this.#add(at, { node: table, aligns, piped: header[0] === '|' });
+  }
+
+  /** A row is not filled up to its columns: a few characters would make a thousand cells. */
+  #addRow({ node, aligns, piped }, text) {
+    if (piped && text[0] !== '|') return false;
+    const row = { type: 'row', children: aligned(cellsOf(text).slice(0, aligns.length), aligns) };
+    node.children.push(row);
+    if (this.#partial) this.#open.push({ node: row }, { node: row.children.at(-1) });
+    return true;
+  }
+
+  #addCode({ node, fence, indent }, rest) {
+    const closing = CLOSING.exec(rest);
+    const may = closing?.[2][0] === fence[0] && columns(closing[1]) < indent + 4;
+    if (this.#partial && (may || rest.trim() === '')) return false;
+    if (may && closing[2].length >= fence.length) {
+      this.#open.pop();
+      return true;
+    }
+    const text = unindented(rest, indent);
+    const last = node.children.at(-1);
+    if (last) last.text += '\n';
+    if (last && last.text.length < CHUNK) last.text += text;
+    else node.children.push({ type: 'lines', text });
+    return true;
+  }
+}
+
+function leafOf(rest) {
+  const fence = FENCE.exec(rest);
+  if (fence) {
+    const [, indent, marks, info] = fence;
+    const node = { type: 'code', language: /^\S{0,40}/.exec(info.trim())[0], children: [] };
+    return { node, fence: marks, indent: columns(indent) };
+  }
+  const heading = HEADING.exec(rest);
+  if (heading) return { node: { type: 'heading', level: heading[1].length, text: titleOf(heading[2] ?? '') } };
+  return RULE.test(rest) ? { node: { type: 'rule' } } : null;
+}
+
+/** What is left of the line for the blocks in this one, or null if it does not continue it. */
+function continued({ node, indent }, rest, fenced) {
+  switch (node.type) {
+    case 'list': return rest;
+    case 'quote': return QUOTE.test(rest) ? rest.replace(QUOTE, '') : null;
+    case 'item':
+      if (rest.trim() === '') return node.children.length > 0 ? rest : null;
+      return fenced || columns(/^[ \t]*/.exec(rest)[0]) >= indent ? unindented(rest, indent) : null;
+    default: return null;
+  }
+}
+
+/** Within a paragraph only an item with text starts a list, and of the numbers only 1. */
+function interrupts([, , bullet, number, , , content]) {
+  return Boolean(content) && (Boolean(bullet) || Number(number) === 1);
+}
+
+function isUndecided(text, { type, text: before = '' }) {
+  if (UNDECIDED.test(text.trimEnd())) return true;
+  if (type === 'table') return /^\|[ \t]*$/.test(text);
+  return type === 'paragraph' && /^[ \t|:-]+$/.test(text) && before.includes('|', before.lastIndexOf('\n') + 1);
+}
+
+/** The column that white space leads to, with a tab stop every four. */
+function columns(space, from = 0) {
+  let column = from;
+  for (const c of space) column = afterSpace(column, c);
+  return column;
+}
+
+function afterSpace(column, c) {
+  return c === '\t' ? column + 4 - (column % 4) : column + 1;
+}
+
+/** The line without `indent` columns of white space, or without as much of it as it has. */
+function unindented(line, indent) {
+  let [end, width] = [0, 0];
+  for (; width < indent && /[ \t]/.test(line[end] ?? ''); end += 1) width = afterSpace(width, line[end]);
+  return ' '.repeat(Math.max(0, width - indent)) + line.slice(end);
+}
+
+/** A heading's text without the `#` that close it. */
+function titleOf(text) {
+  const trimmed = text.trimEnd();
+  let end = trimmed.length;
+  while (trimmed[end - 1] === '#') end -= 1;
+  return end === 0 || /[ \t]/.test(trimmed[end - 1]) ? trimmed.slice(0, end).trimEnd() : trimmed;
+}

@@ -1,0 +1,126 @@
+/**
+ * One message as DOM: who said it, what, how it ended, and what can be done with it.
+ *
+ * A question is shown as it was typed, an answer as Markdown. It must never parse text as HTML, draw an answer more than
+ * once an animation frame, or decide how an answer ended.
+ */
+
+import { GrowingMarkdown } from './growing.js';
+
+const NAMES = { user: 'You', assistant: 'Answer' };
+
+const NOTES = {
+  complete: '',
+  stopped: 'Stopped: this answer is not complete',
+  interrupted: 'Interrupted: this answer is not complete',
+  failed: 'Broken off: this answer is not complete',
+};
+
+const ACTIONS = {
+  user: [['copy', 'Copy'], ['edit', 'Edit']],
+  assistant: [['copy', 'Copy'], ['again', 'Regenerate']],
+};
+
+export function element(tag, className, ...content) {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.append(...content);
+  return made;
+}
+
+function button(action, label, role) {
+  const made = element('button', 'action', label);
+  made.type = 'button';
+  made.dataset.action = action;
+  made.append(element('span', 'unseen', role === 'user' ? ' your message' : ' the answer'));
+  return made;
+}
+
+/** The element of a message that has not said anything yet. */
+function frame(role, turn) {
+  const message = element('article', `message ${role}`);
+  const body = element('div', 'text');
+  body.dir = 'auto';
+  const buttons = ACTIONS[role].map(([action, label]) => button(action, label, role));
+  const actions = element('div', 'actions', ...buttons, element('p', 'note'));
+  message.append(element('h2', 'who', NAMES[role]), body, actions);
+  message.dataset.turn = turn;
+  return message;
+}
+
+export function bodyOf(message) {
+  return message.querySelector('.text');
+}
+
+/** A question. */
+export function questionElement(text, turn = '') {
+  const message = frame('user', turn);
+  bodyOf(message).append(text); // a text node
+  return message;
+}
+
+/**
+ * An answer that is waited for or growing, later ended; `text` is what it says.
+ * `onDraw` is called whenever it may have changed its height.
+ */
+export class Answer {
+  #growing;
+  #waiting = ''; // arrived, not drawn yet
+  #frame = 0;
+  #onDraw;
+
+  constructor(turn = '', onDraw = () => {}) {
+    this.element = frame('assistant', turn);
+    this.element.dataset.state = 'waiting';
+    this.text = '';
+    this.#onDraw = onDraw;
+    this.#growing = new GrowingMarkdown(bodyOf(this.element));
+  }
+
+  append(token) {
+    this.text += token;
+    this.#waiting += token;
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  /**
+   * How it ended, a key of NOTES, and what is known of it: { model, pace }, both optional.
+   * Draws what is left at once: in a hidden tab no animation frame comes.
+   */
+  end(state, { model = '', pace = '' } = {}) {
+    cancelAnimationFrame(this.#frame);
+    this.#draw();
+    this.#growing.end();
+    this.element.dataset.state = state;
+    const parts = [
+      NOTES[state] && element('span', 'ended', NOTES[state]),
+      model && element('span', 'model', model),
+      pace && element('span', 'pace', pace),
+    ];
+    this.element.querySelector('.note').replaceChildren(...parts.filter(Boolean));
+    this.#onDraw();
+  }
+
+  /** Says `text` and nothing else. */
+  replace(text) {
+    cancelAnimationFrame(this.#frame);
+    this.#growing = new GrowingMarkdown(bodyOf(this.element));
+    this.#waiting = text;
+    this.text = text;
+    this.#draw();
+  }
+
+  remove() {
+    cancelAnimationFrame(this.#frame);
+    this.element.remove();
+  }
+
+  #draw() {
+    this.#frame = 0;
+    if (this.#waiting === '') return;
+    this.#growing.append(this.#waiting);
+    this.#waiting = '';
+    this.element.dataset.state = 'streaming';
+    this.#onDraw();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Markdown's nodes to elements, made one by one from a fixed list, with text only ever as text.
+ *
+ * It must never parse HTML, make an element or set an attribute that is not written here, load anything,
+ * or give a link an address that inline.js did not let through.
+ */
+
+import { parseInline } from './inline.js';
+
+const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', link: 'a', break: 'br' };
+const LINK = { target: '_blank', rel: 'noopener noreferrer nofollow', referrerpolicy: 'no-referrer' };
+const SHELLS = {
+  paragraph: () => of('p'),
+  heading: ({ level }) => of(`h${Math.min(level + 2, 6)}`),
+  rule: () => of('hr'),
+  quote: () => of('blockquote'),
+  list: ({ ordered, start }) => (ordered ? of('ol', start === 1 ? {} : { start }) : of('ul')),
+  item: ({ loose, task }) => of('li', classes(loose && 'loose', task && 'task')),
+  row: () => of('tr'),
+  cell: ({ align }) => of('td', classes(align)),
+  lines: () => of('span', { class: 'lines' }),
+};
+
+/** A whole tree of blocks as elements. */
+export function render(nodes) {
+  return nodes.map((node) => directed(filled(node)));
+}
+
+/** Lets a block's own text say which way it runs; what is in it runs along. */
+export function directed(element) {
+  element.setAttribute('dir', 'auto');
+  return element;
+}
+
+/** The element of a block without its content, and `body`, where that goes. */
+export function shell(node) {
+  if (node.type === 'code') return codeShell(node);
+  if (node.type === 'table') return tableShell(node);
+  const element = SHELLS[node.type](node);
+  return { element, body: element };
+}
+
+/** Makes the children of `parent` after `last` (null: all of them) show `nodes`, keeping what already does. */
+export function patch(parent, last, nodes) {
+  let child = last ? last.nextSibling : parent.firstChild;
+  for (const node of nodes) {
+    const next = child?.nextSibling ?? null;
+    if (!child) parent.append(inline(node));
+    else if (!adapted(child, node)) child.replaceWith(inline(node));
+    child = next;
+  }
+  while (child) {
+    const next = child.nextSibling;
+    child.remove();
+    child = next;
+  }
+}
+
+function filled(node) {
+  const { element, body } = shell(node);
+  if (node.children) body.append(...node.children.map(filled));
+  else if (node.type === 'lines') body.append(node.text);
+  else if ('text' in node) patch(body, null, parseInline(node.text).nodes);
+  return element;
+}
+
+function of(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+function classes(...names) {
+  const given = names.filter(Boolean);
+  return given.length > 0 ? { class: given.join(' ') } : {};
+}
+
+function codeShell({ language }) {
+  const copy = of('button', { type: 'button', class: 'copy', 'data-copy': 'code' }, 'Copy');
+  const caption = of('figcaption', {}, of('span', { class: 'language' }, language || 'code'), ' ', copy);
+  const body = of('code');
+  const label = language ? `Code: ${language}` : 'Code';
+  const text = of('pre', { tabindex: 0, dir: 'ltr' }, body);
+  return { element: of('figure', { class: 'code', 'aria-label': label }, caption, text), body };
+}
+
+function tableShell({ header }) {
+  const body = of('tbody');
+  const cells = header.map(({ align, text }) => {
+    const cell = of('th', { scope: 'col', ...classes(align) });
+    patch(cell, null, parseInline(text).nodes);
+    return cell;
+  });
+  const table = of('table', {}, of('thead', {}, of('tr', {}, ...cells)), body);
+  return { element: of('div', { class: 'table', tabindex: 0, role: 'group', 'aria-label': 'Table' }, table), body };
+}
+
+function inline(node) {
+  if (node.type === 'text') return document.createTextNode(node.text);
+  const element = of(INLINE[node.type], node.href ? linkAttributes(node) : {});
+  if (node.type === 'code') element.append(node.text);
+  else if (node.children) patch(element, null, node.children);
+  return element;
+}
+
+function linkAttributes({ href, title }) {
+  return { href, ...(title && { title }), ...LINK };
+}
+
+/** Makes a child show `node` if a small change will do. */
+function adapted(child, node) {
+  if (child.localName !== INLINE[node.type]) return false; // a text has no name, here as there
+  if (node.type === 'link' && (node.href || child.getAttribute('href'))) return false;
+  if (node.type === 'text') retell(child, node.text);
+  else if (node.type === 'code') retell(child.firstChild, node.text);
+  else patch(child, null, node.children ?? []);
+  return true;
+}
+
+function retell(text, data) {
+  if (!data.startsWith(text.data)) text.data = data;
+  else if (data.length > text.data.length) text.appendData(data.slice(text.data.length));
+}

@@ -1,0 +1,54 @@
+/**
+ * The events of a response, and the tokens of an answer in them.
+ *
+ * It must never end normally before `[DONE]` was read, and never keep a connection that nobody reads.
+ */
+
+import { Failure } from './failures.js';
+import { SSEDecoder } from './sse.js';
+
+const DONE = '[DONE]';
+
+/** The events of a body. Leaving the loop early lets go of the connection. */
+export async function* eventsOf(response) {
+  if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
+    response.body?.cancel().catch(() => {});
+    throw new Failure('unexpected');
+  }
+  const reader = response.body.getReader();
+  const decoder = new SSEDecoder();
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      yield* decoder.push(value);
+    }
+  } catch (error) {
+    if (error.name === 'AbortError' || error instanceof Failure) throw error;
+    throw Failure.ofNetwork(true);
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** The tokens of an answer: { text, id }, where `id` is what a resumption names; returns only after `[DONE]`. */
+export async function* tokensOf(response, signal) {
+  const requestId = response.headers.get('X-Request-Id') ?? '';
+  for await (const event of eventsOf(response)) {
+    signal.throwIfAborted(); // events of one read that the reader no longer wants
+    if (event.data === DONE) return;
+    const body = parse(event.data);
+    if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);
+    if (body === null || typeof body !== 'object') throw new Failure('unreadable', { requestId });
+    if (typeof body.content === 'string') yield { text: body.content, id: event.id };
+  }
+  throw new Failure('cut', { requestId });
+}
+
+function parse(json) {
+  try {
+    return JSON.parse(json);
+  } catch {
+    return null;
+  }
+}

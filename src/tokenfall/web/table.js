@@ -1,0 +1,25 @@
+/**
+ * The rows of a GFM table.
+ *
+ * It must never touch the DOM, nor know what stands in a cell.
+ */
+
+/** The row that makes the one before it a header. */
+export const DELIMITERS = /^\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?$/;
+const CELL_END = /(?<!\\)\|/;
+
+export function cellsOf(row) {
+  const cells = row.trim().split(CELL_END).map((cell) => cell.trim());
+  if (cells[0] === '') cells.shift();
+  if (cells.at(-1) === '') cells.pop();
+  return cells.map((cell) => cell.replaceAll('\\|', '|'));
+}
+
+export function alignOf(dashes) {
+  if (!dashes.endsWith(':')) return ''; // also left, where a text begins unless it runs from the right
+  return dashes.startsWith(':') ? 'center' : 'right';
+}
+
+export function aligned(cells, aligns) {
+  return cells.map((text, i) => ({ type: 'cell', align: aligns[i], text }));
+}

@@ -1,0 +1,33 @@
+/**
+ * Promises that give up: when a signal is aborted, after a time, once the network is back.
+ *
+ * It must never leave a timer or a listener behind.
+ */
+
+/** `promise`, or at once what `signal` was aborted with. */
+export function unlessAborted(promise, signal) {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) {
+      abort();
+      promise.catch(() => {}); // nobody waits for it any more
+      return;
+    }
+    signal.addEventListener('abort', abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/** Resolves after `ms` and not before the browser is online; rejects when `signal` is aborted. */
+export async function pause(ms, signal) {
+  let timer = 0;
+  try {
+    await unlessAborted(new Promise((resolve) => (timer = setTimeout(resolve, ms))), signal);
+  } finally {
+    clearTimeout(timer);
+  }
+  if (navigator.onLine) return;
+  const left = new AbortController();
+  const online = new Promise((resolve) => addEventListener('online', resolve, { once: true, signal: left.signal }));
+  await unlessAborted(online, signal).finally(() => left.abort());
+}

@@ -1,0 +1,71 @@
+"""A browser for the tests of this folder, servers to open in it, and a place for pictures.
+
+The tests are plain functions, not coroutines, and take no async fixtures: see chromium.py.
+"""
+
+import os
+import re
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.chromium import Chromium, started
+from tests.browser.pages import Pages
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.conftest import serve as serve  # noqa: PLC0414 - the fixture of that folder is one of this, too
+
+Artefact = Callable[[str], Path]
+
+ROOT = Path(__file__).parents[2]
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    with started() as chromium:
+        yield chromium
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Browser]:
+    """One Chromium for all tests of a worker; this test may drive it until it ends."""
+    with chromium.turn() as browser:
+        yield browser
+
+
+@pytest.fixture
+def artefact() -> Artefact:
+    """Where a picture or another file to look at afterwards goes: `page.screenshot(path=artefact("dark.png"))`."""
+    folder = Path(os.environ.get("TOKENFALL_ARTIFACTS") or ROOT / "artifacts" / "screenshots")
+
+    def path(name: str) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / name
+
+    return path
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, artefact: Artefact, serve: Serve, request: pytest.FixtureRequest
+) -> Iterator[Pages]:  # after `serve`, so that pages are closed before their servers end
+    """Opens pages: `page = open_page(serve(SIM="gap=5ms"), viewport=(360, 640), color_scheme="dark")`."""
+    test = re.sub(r"[^\w.-]+", "-", request.node.nodeid.rpartition("/")[2])
+    for old in artefact("").glob(f"failed-{test}-[0-9]*"):
+        old.unlink()
+    pages = Pages(
+        browser,
+        save=lambda name: artefact(f"failed-{test}-{name}"),
+        failed=lambda: request.node.stash.get(_FAILED, False),
+    )
+    yield pages
+    pages.close()

@@ -1,0 +1,419 @@
+"""The board shows what the server does, says so when it no longer knows, and sets the simulator."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from math import sin
+from socket import socket
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import call
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+MEASURED = re.compile(r"^\d[\d.,]* (µs|ms|s)$")
+
+
+def state(page: Page) -> Locator:
+    return page.locator("#state")
+
+
+def tile(page: Page, title: str) -> Locator:
+    """The figure of a tile."""
+    return page.locator(".tile", has_text=title).locator(".figure")
+
+
+def plot(page: Page, title: str) -> Locator:
+    return page.locator(".plot").filter(has=page.get_by_role("heading", name=title))
+
+
+def row(page: Page, table: str, *words: str) -> Locator:
+    """The row of a table in which all these words stand."""
+    found = page.get_by_role("table", name=table).locator("tbody tr")
+    for each in words:
+        found = found.filter(has_text=each)
+    return found
+
+
+def counted(page: Page, table: str, *words: str) -> Locator:
+    """How often, in the row with these words."""
+    return row(page, table, *words).locator("td").nth(0 if table != "Requests" else 1)
+
+
+def watched(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
+    """The board, once it has figures."""
+    page = open_page(server, "/board", **options)
+    expect(state(page)).to_have_text("Live")
+    return page
+
+
+@contextmanager
+def streams(server: ServerProcess, count: int, *, target: str = "/stream-loop?gap=20ms") -> Iterator[None]:
+    """So many streams that begin and go on until the block ends."""
+    clients = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(count)]
+    try:
+        for client in clients:
+            client.request("GET", target)
+        responses = [client.getresponse() for client in clients]
+        assert all(response.read(6) == b"data: " for response in responses)
+        yield
+    finally:
+        for client in clients:
+            client.close()
+
+
+# What it shows
+
+
+def test_it_is_live_at_once_and_counts_none_of_its_own_streams(open_page: Pages, serve: Serve) -> None:
+    page = watched(open_page, serve())
+    expect(page.get_by_text("Waiting for the first second")).to_be_hidden()
+    expect(page.locator("#facts")).to_have_text(re.compile(r"^up \d+ s · version \d+\.\d+\.\d+\S* · 1 worker$"))
+    expect(tile(page, "Streams in flight")).to_have_text("0")
+    expect(tile(page, "Tokens a second")).to_have_text("0")
+    expect(tile(page, "Memory")).to_have_text(re.compile(r"^\d\d\.\d MiB$"))
+    expect(counted(page, "Streams ended", "Complete")).to_have_text("0")
+    expect(row(page, "Upstream errors")).to_have_text("None so far")
+    expect(plot(page, "Time to first token").locator(".nothing")).to_be_visible()
+
+
+def test_streams_are_told_and_drawn_while_they_last(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="ttft=40ms~0.4,gap=20ms~0.4")
+    page = watched(open_page, server)
+    with streams(server, 3, target="/stream-loop"):
+        expect(tile(page, "Streams in flight")).to_have_text("3")
+        expect(tile(page, "Tokens a second")).to_have_text(re.compile("[1-9]"))
+        for title in ["Time to first token", "Between tokens", "Ticker lateness"]:
+            expect(plot(page, title).locator(".legend b")).to_have_text([MEASURED] * 3)
+            expect(plot(page, title).locator(".legend li")).to_contain_text(["p50", "p90", "p99"])
+            expect(plot(page, title).locator(".nothing")).to_be_hidden()
+    expect(tile(page, "Streams in flight")).to_have_text("0")
+    expect(tile(page, "Tokens a second")).to_have_text("0")
+    expect(counted(page, "Streams ended", "Client left")).to_have_text("3")
+
+
+def faint_lines(page: Page) -> list[str]:
+    """The lines that are not drawn, or do not reach 3:1 on their ground."""
+    found: list[str] = page.evaluate("""() => {
+      const lightness = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+        .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+        .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+      return [...document.querySelectorAll('.area .line')].filter((line) => {
+        const ground = getComputedStyle(line.closest('.panel')).backgroundColor;
+        const { stroke, strokeWidth } = getComputedStyle(line);
+        const [dark, light] = [stroke, ground].map(lightness).sort((one, other) => one - other);
+        return !line.getAttribute('d') || parseFloat(strokeWidth) < 1 || (light + 0.05) / (dark + 0.05) < 3;
+      }).map((line) => `${line.closest('.plot').querySelector('h3').textContent} ${line.getAttribute('class')}`);
+    }""")
+    return found
+
+
+def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -> None:
+    server = serve(API_KEY="right")
+    page = open_page(server, "/board")
+    open_page.expect("status of 401")
+    page.locator("#key").fill("right")
+    page.locator("#key").press("Enter")
+    expect(state(page)).to_have_text("Live")
+    for _ in range(2):
+        assert call(server, "/stream-sse?gap=1ms&tokens=2", key="right")[0] == 200
+    assert call(server, "/nowhere")[0] == 404
+    assert call(server, "/conversations")[0] == 401
+    expect(counted(page, "Requests", "/stream-sse", "200 ok")).to_have_text("2")
+    expect(counted(page, "Requests", "404 client")).to_have_text("1")
+    expect(row(page, "Requests", "404 client").locator("th")).not_to_be_empty()
+    expect(counted(page, "Requests", "/conversations", "401 client")).to_have_text("1")
+    expect(row(page, "Requests", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
+    expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
+    expect(row(page, "Requests", "nowhere")).to_have_count(0)
+
+
+def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None:
+    with socket() as taken:  # and not listened to
+        taken.bind(("127.0.0.1", 0))
+        server = serve(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1", UPSTREAM_RETRIES="1")
+        server.may_complain = True
+        page = watched(open_page, server)
+        question = {"messages": [{"role": "user", "content": "Hello"}], "stream": False}
+        assert call(server, "/chat", method="POST", body=question)[0] == 502
+    expect(counted(page, "Upstream errors", "upstream_unreachable")).to_have_text("1")
+    expect(counted(page, "Requests", "/chat", "502 server")).to_have_text("1")
+    expect(page.locator("#counters div", has_text="Upstream asked again").locator("dd")).to_have_text("1")
+
+
+COUNTED = ["upstream_retries", "rate_limited", "stalled_readers", "connections_refused", "log_lines_lost"]
+
+
+def told(n: int) -> str:
+    """What the server might tell in the n-th second."""
+    streams = round(40 + 30 * sin(n / 12) + 5 * sin(n))
+    known: dict[str, object] = dict.fromkeys(COUNTED, 0)
+    known |= {
+        "at": 1e9 + n,
+        "uptime_s": n,
+        "version": "0.1.0",
+        "workers": 1,
+        "window_s": 10.0,
+        "connections": streams + 1,
+    }
+    known |= {"streams": streams, "tokens": 900 * n, "tokens_per_s": 38.5 * streams, "requests_per_s": streams / 9}
+    known |= {"bytes_per_s": 2100.0 * streams, "resident_bytes": 24 * 2**20 + 2**12 * n}
+    for name, least_s in [("ttft", 0.3), ("inter_token", 0.024), ("ticker_late", 0.0004)]:
+        slow_s = least_s * (1 + streams / 90)
+        known[name] = {"count": 9, "p50_s": least_s, "p90_s": 1.6 * slow_s, "p99_s": 2.5 * slow_s}
+    known["requests"] = [
+        {"route": "/chat", "status": 200, "count": 12 * n},
+        {"route": "/sim", "status": 400, "count": 2},
+    ]
+    known |= {"streams_ended": {"complete": 11 * n, "left": n // 9}, "upstream_errors": {"upstream_truncated": 3}}
+    return f"data: {json.dumps(known)}\n\n"
+
+
+FEED = """
+  const asked = window.fetch;
+  window.fetch = (path, init) => {
+    if (path !== 'board/events') return asked(path, init);
+    const body = new ReadableStream({
+      start(events) {
+        window.tell = (text) => events.enqueue(new TextEncoder().encode(text));
+      },
+    });
+    return Promise.resolve(new Response(body, { headers: { 'Content-Type': 'text/event-stream' } }));
+  };
+"""
+
+
+def fed(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
+    """The board, which knows only what `feed` tells it."""
+    page = open_page(server, "/livez", **options)
+    open_page.allow("favicon.ico")
+    page.add_init_script(FEED)
+    page.goto(f"http://127.0.0.1:{server.port}/board")
+    page.wait_for_function("() => window.tell")
+    return page
+
+
+def feed(page: Page, first: int, last: int) -> None:
+    """Tells of these seconds at once."""
+    page.evaluate("(events) => tell(events)", "".join(told(n) for n in range(first, last + 1)))
+
+
+def test_however_long_it_runs_two_minutes_are_kept_and_drawn(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve())
+    points = "document.querySelector('.area .line').getAttribute('d').split(/[ML]/).length - 1"
+    nodes = "document.querySelectorAll('*').length"
+    feed(page, 1, 1000)
+    expect(page.locator("#facts")).to_contain_text("up 16 min 40 s")
+    drawn, first = page.evaluate(f"[{points}, {nodes}]")
+    assert 120 <= drawn <= 121
+    feed(page, 1001, 4000)
+    expect(page.locator("#facts")).to_contain_text("up 1 h 6 min")
+    drawn, now = page.evaluate(f"[{points}, {nodes}]")
+    assert 120 <= drawn <= 121
+    assert abs(now - first) < 20  # some ticks more or less
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_lines_stand_out_in_both_themes(open_page: Pages, serve: Serve, artefact: Artefact, theme: str) -> None:
+    page = fed(open_page, serve(), color_scheme=theme)
+    feed(page, 1, 200)
+    expect(plot(page, "Between tokens").locator(".legend b")).to_have_text([MEASURED] * 3)
+    assert faint_lines(page) == []
+    strokes = "(lines) => lines.map((line) => getComputedStyle(line).strokeDasharray)"
+    assert len(set(plot(page, "Between tokens").locator(".area .line").evaluate_all(strokes))) == 3
+    page.screenshot(path=artefact(f"board-{theme}.png"), full_page=True)
+
+
+def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = open_page(server, "/livez")
+    open_page.allow("favicon.ico")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition(str(server.port))[2]))
+    page.goto(f"http://127.0.0.1:{server.port}/board")
+    expect(state(page)).to_have_text("Live")
+    page.wait_for_function("() => /L.*L/.test(document.querySelector('.area .line').getAttribute('d'))")
+    of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
+    assert of_api == ["/board", "/board/events", "/sim"]
+
+
+def test_paused_it_stands_still_and_then_catches_up(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    page.get_by_role("button", name="Pause").click()
+    expect(state(page)).to_have_text("Paused")
+    shown = page.locator("#now").inner_text()
+    with streams(server, 2):
+        other = page.context.new_page()
+        other.goto(page.url)
+        expect(tile(other, "Streams in flight")).to_have_text("2")
+        assert page.locator("#now").inner_text() == shown
+        page.get_by_role("button", name="Resume").click()
+        expect(state(page)).to_have_text("Live")
+        expect(tile(page, "Streams in flight")).to_have_text("2")
+
+
+def test_a_look_back_reads_what_was_then(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    figure = plot(page, "Streams in flight").locator(".legend b")
+    expect(figure).to_have_text("0")
+    with streams(server, 2):
+        expect(figure).to_have_text("2")
+        page.get_by_role("button", name="Pause").click()
+    slider = page.get_by_role("slider", name="Look back")
+    slider.focus()
+    for _ in range(10):
+        slider.press("ArrowLeft")
+        if figure.inner_text() == "0":
+            break
+    expect(figure).to_have_text("0")
+    expect(page.locator("#looked-at")).to_have_text(re.compile(r"^\d+ s ago$"))
+    slider.press("End")
+    expect(figure).to_have_text("2")
+    expect(page.locator("#looked-at")).to_have_text("now")
+
+
+def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
+    page = watched(open_page, serve())
+    page.get_by_role("link", name="Chat").click()
+    expect(page).to_have_url(re.compile("/web$"))
+    page.get_by_role("link", name="What the server is doing now").click()
+    expect(state(page)).to_have_text("Live")
+
+
+# When it does not know
+
+
+def test_a_server_that_went_is_said_to_be_gone_until_it_is_back(open_page: Pages, serve: Serve) -> None:
+    first = serve(SIM="gap=5ms")
+    page = watched(open_page, first)
+    open_page.allow("ERR_")
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.005s")
+    first.close()
+    expect(state(page)).to_have_text("Reconnecting…")
+    expect(page.get_by_role("alert").first).to_have_text(
+        re.compile("The server is stopping|The server cannot be reached|The connection broke")
+    )
+    expect(page.locator("body")).to_have_class(re.compile("stale"))
+    serve(PORT=str(first.port), SIM="gap=7ms")
+    expect(state(page)).to_have_text("Live")
+    expect(page.get_by_role("alert").first).to_be_empty()
+    expect(page.locator("body")).not_to_have_class(re.compile("stale"))
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.007s")
+
+
+def test_a_key_is_asked_for_and_then_used(open_page: Pages, serve: Serve) -> None:
+    server = serve(API_KEY="right")
+    page = open_page(server, "/board")
+    open_page.expect("status of 401")
+    expect(page.locator("#key-why")).to_have_text("This server answers only those who have a key.")
+    page.get_by_role("button", name="Cancel").click()
+    expect(state(page)).to_have_text("No key")
+    expect(page.get_by_role("alert").first).to_have_text("This server shows its board only to those who have a key.")
+    page.get_by_role("button", name="Enter a key").click()
+    page.locator("#key").fill("wrong")
+    page.locator("#key").press("Enter")
+    expect(page.locator("#key-why")).to_have_text("The server did not accept this key. Try another.")
+    page.locator("#key").fill("right")
+    page.locator("#key").press("Enter")
+    expect(state(page)).to_have_text("Live")
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.1s")
+    page.reload()
+    expect(state(page)).to_have_text("Live")
+
+
+# The simulator
+
+
+def apply(page: Page, grammar: str) -> None:
+    page.get_by_label("Default grammar").fill(grammar)
+    page.get_by_role("button", name="Apply").click()
+
+
+def holds(server: ServerProcess) -> str:
+    return str(call(server, "/sim")[1]["sim"])
+
+
+def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="gap=3ms")
+    page = watched(open_page, server)
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
+    apply(page, " gap=1ms,tokens=2 ")
+    expect(page.locator("#sim-status")).to_have_text("Holds for streams that begin from now on.")
+    expect(page.get_by_label("Default grammar")).to_have_value(holds(server))
+    assert call(server, "/stream-sse")[1].count('"finish":false') == 2
+    page.get_by_role("button", name="Reset").click()
+    expect(page.locator("#sim-status")).to_have_text("As it was at the start.")
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
+    assert holds(server) == "gap=0.003s"
+
+
+def test_a_mistake_is_told_beside_the_field_in_the_servers_words(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    open_page.expect("status of 400")
+    field = page.get_by_label("Default grammar")
+    for text in ["gap=soon", "speeed=2"]:
+        apply(page, text)
+        status, found = call(server, "/sim", method="PUT", body={"sim": text})
+        assert status == 400
+        expect(page.locator("#sim-error")).to_have_text(found["detail"])
+        expect(field).to_have_value(text)
+        expect(field).to_have_attribute("aria-invalid", "true")
+    assert holds(server) == "gap=0.1s"
+    field.fill("gap=1ms")
+    expect(page.locator("#sim-error")).to_be_empty()
+    expect(field).to_have_attribute("aria-invalid", "false")
+
+
+def test_an_example_is_only_written_until_it_is_applied(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    for name in page.locator("#sim-chips button").all_inner_texts():
+        page.get_by_role("button", name=name, exact=True).click()
+        expect(page.get_by_label("Default grammar")).to_be_focused()
+        assert holds(server) == "gap=0.1s"
+    page.get_by_label("Default grammar").press("Enter")
+    expect(page.locator("#sim-status")).not_to_be_empty()
+    assert "status=503%0.3" in holds(server)
+
+
+def test_each_line_of_the_grammar_in_short_is_taken_by_the_server(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    page.get_by_text("The grammar in short").click()
+    examples = page.get_by_role("table", name="Keys of the grammar").locator("tbody th").all_inner_texts()
+    assert len(examples) > 10
+    for example in examples:
+        if not example.startswith("script="):  # names a file
+            assert call(server, "/sim", method="PUT", body={"sim": example})[0] == 200, example
+
+
+def test_what_the_reader_writes_stays_when_the_connection_comes_back(open_page: Pages, serve: Serve) -> None:
+    first = serve()
+    page = watched(open_page, first)
+    open_page.allow("ERR_")
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=0.1s")
+    page.get_by_label("Default grammar").fill("gap=half-writ")
+    first.close()
+    expect(state(page)).to_have_text("Reconnecting…")
+    serve(PORT=str(first.port))
+    with page.expect_response("**/sim"):
+        expect(state(page)).to_have_text("Live")
+    expect(page.get_by_label("Default grammar")).to_have_value("gap=half-writ")
+
+
+def test_with_several_workers_the_form_is_off_and_says_why(open_page: Pages, serve: Serve) -> None:
+    page = watched(open_page, serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db"))
+    expect(page.locator("#facts")).to_contain_text("2 workers")
+    expect(page.locator("#sim-error")).to_contain_text("WORKERS=1")
+    for control in page.locator("#sim-form :is(input, button)").all():
+        expect(control).to_be_disabled()

@@ -1,0 +1,344 @@
+"""Where the next message is written: what sends it, what does not, and what becomes of it meanwhile."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    Withheld,
+    alert,
+    ask,
+    asked_and_answered,
+    asked_of,
+    contents,
+    draft,
+    ended,
+    gate,
+    idle,
+    messages,
+    press,
+    says,
+    set_sim,
+    status,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+
+ECHO = "text=echo,gap=1ms"
+HELD = f"{ECHO},gate=hold@2"
+ENTER = 13
+PROCESS = 229
+"""What keydown says of any key that an input method takes."""
+
+
+def lines(count: int) -> str:
+    return "\n".join(f"line {number}" for number in range(count))
+
+
+def height(page: Page) -> float:
+    box = draft(page).bounding_box()
+    assert box is not None
+    return box["height"]
+
+
+def focused(page: Page) -> str:
+    """The id of what has the focus, or its kind; `body` is nowhere."""
+    return str(page.evaluate("document.activeElement.id || document.activeElement.localName"))
+
+
+# Size
+
+
+@pytest.mark.parametrize("by", ["the browser", "the page"])
+def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
+    page = open_page(serve(SIM=ECHO), bypass_csp=True)
+    if by == "the page":  # of a browser that does not know field-sizing
+        page.add_init_script("CSS.supports = () => false")
+        page.reload()
+        page.add_style_tag(content="#draft { field-sizing: fixed !important; }")
+    one = height(page)
+    draft(page).fill(lines(3))
+    three = height(page)
+    assert one < three
+    draft(page).fill(lines(100))
+    most = height(page)
+    assert three < most < 800 * 0.6
+    draft(page).fill(lines(200))
+    assert height(page) == most
+    assert draft(page).evaluate("area => area.scrollHeight > area.clientHeight")
+    assert page.locator("#log").bounding_box()["height"] >= 100  # type: ignore[index]
+    draft(page).fill("one line")
+    assert height(page) == one
+    draft(page).fill(lines(3))
+    draft(page).press("Enter")
+    expect(draft(page)).to_have_value("")
+    assert height(page) == one
+    ended(page)
+
+
+def test_a_draft_that_comes_back_has_its_size(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    draft(page).fill(lines(4))
+    four = height(page)
+    page.reload()
+    expect(draft(page)).to_have_value(lines(4))
+    assert height(page) == four
+
+
+# Enter
+
+
+def test_enter_sends_and_shift_enter_breaks_the_line(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked = asked_of(page)
+    expect(draft(page)).to_be_focused()
+    page.keyboard.type("first")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("second")
+    expect(draft(page)).to_have_value("first\nsecond")
+    assert asked == []
+    page.keyboard.press("Enter")
+    expect(draft(page)).to_have_value("")
+    ended(page)
+    assert contents(server) == ["first\nsecond"] * 2
+
+
+def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    draft(page).fill("  spaces stay ")
+    page.get_by_role("button", name="Send").click()
+    expect(draft(page)).to_have_value("")
+    ended(page)
+    assert contents(server)[0] == "  spaces stay "
+
+
+@pytest.mark.parametrize("blank", ["", "   ", "\n \t\n", "\u3000"])
+def test_what_is_blank_is_not_sent(open_page: Pages, serve: Serve, blank: str) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked = asked_of(page)
+    ask(page, blank)
+    page.get_by_role("button", name="Send").click()
+    expect(draft(page)).to_be_focused()
+    expect(draft(page)).to_have_value(blank)
+    idle(page)
+    assert (asked, messages(page)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("composing", "code"),
+    [(True, PROCESS), (True, ENTER), (False, PROCESS)],
+    ids=["Chromium", "Firefox", "Safari, where composing has ended by then"],
+)
+def test_the_enter_of_an_input_method_does_not_send(open_page: Pages, serve: Serve, composing: bool, code: int) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked = asked_of(page)
+    keyboard = page.context.new_cdp_session(page)
+    if composing:
+        keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    else:
+        keyboard.send("Input.insertText", {"text": "にほん"})
+    expect(draft(page)).to_have_value("にほん")
+    key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": code}
+    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
+    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    idle(page)
+    expect(draft(page)).to_have_value("にほん")
+    assert asked == []
+    if composing:
+        keyboard.send("Input.insertText", {"text": "日本"})  # what was chosen
+        expect(draft(page)).to_have_value("日本")
+    page.keyboard.press("Enter")
+    expect(draft(page)).to_have_value("")
+    ended(page)
+    assert contents(server)[0] == ("日本" if composing else "にほん")
+
+
+def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    stopping = asked_of(page, "/stop")
+    ask(page, "one two three")
+    says(page, "one two")
+    keyboard = page.context.new_cdp_session(page)
+    keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
+    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
+    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    gate(server, "hold")
+    ended(page)
+    assert (stopping, texts(page)[-1]) == ([], "one two three")
+
+
+def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> None:
+    """Also when the message comes back meanwhile, since it failed."""
+    open_page.expect("status of 503")
+    page = open_page(serve(SIM=f"{ECHO},status=503"))
+    asked = asked_of(page)
+    draft(page).fill("once")
+    page.keyboard.down("Enter")
+    expect(alert(page)).not_to_be_empty()
+    for _ in range(3):
+        page.keyboard.down("Enter")
+        idle(page)
+    page.keyboard.up("Enter")
+    expect(draft(page)).to_have_value("once")
+    assert len(asked) == 1
+
+
+# The draft
+
+
+def test_the_draft_survives_a_reload(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    draft(page).fill("half\nwritten")
+    page.reload()
+    expect(draft(page)).to_have_value("half\nwritten")
+    draft(page).press("ControlOrMeta+A")
+    draft(page).press("Delete")
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(draft(page)).to_have_value("")
+
+
+def test_what_was_sent_is_no_draft_any_more(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, "sent")
+    page.reload()
+    ended(page)
+    expect(draft(page)).to_have_value("")
+
+
+def test_each_conversation_has_its_own_draft(open_page: Pages, serve: Serve) -> None:
+    open_page.allow("status of 404")  # of a conversation that has not begun
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "here")
+    draft(page).fill("for here")
+    page.get_by_role("button", name="New conversation").click()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(draft(page)).to_have_value("")
+    draft(page).fill("for there")
+    page.go_back()
+    expect(draft(page)).to_have_value("for here")
+    page.go_forward()
+    expect(draft(page)).to_have_value("for there")
+    page.reload()
+    expect(draft(page)).to_have_value("for there")
+    page.locator("#conversations a").first.click()
+    expect(draft(page)).to_have_value("for here")
+
+
+def test_a_draft_is_for_this_tab_only(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    draft(page).fill("half written")
+    assert page.evaluate("[localStorage.length, document.cookie]") == [0, ""]
+    beside = page.context.new_page()
+    beside.goto(page.url)
+    expect(beside.locator("#empty")).to_be_visible()
+    expect(draft(beside)).to_have_value("")
+
+
+def test_what_is_typed_during_an_answer_stays(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two three")
+    says(page, "one two")
+    page.keyboard.type("next")
+    gate(server, "hold")
+    ended(page)
+    expect(draft(page)).to_have_value("next")
+    page.reload()
+    ended(page)
+    expect(draft(page)).to_have_value("next")
+
+
+def test_a_message_that_failed_comes_before_what_was_typed_since(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 503")
+    server = serve(SIM=f"{ECHO},status=503")
+    page = open_page(server)
+    withheld = Withheld(page, "**/chat")
+    ask(page, "failed")
+    withheld.wait()
+    page.keyboard.type("typed since")
+    withheld.release()
+    expect(draft(page)).to_have_value("failed\ntyped since")
+    set_sim(server, ECHO)
+    page.get_by_role("button", name="Try again").click()
+    says(page, "failed")
+    ended(page)
+    expect(draft(page)).to_have_value("typed since")
+
+
+# Focus
+
+
+def test_the_text_area_keeps_the_focus_while_an_answer_comes_and_after_it(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two three")
+    says(page, "one two")
+    expect(draft(page)).to_be_focused()
+    gate(server, "hold")
+    ended(page)
+    expect(draft(page)).to_be_focused()
+    gate(server, "hold", open=False)
+    ask(page, "one two three")
+    says(page, "one two")
+    page.keyboard.press("Escape")
+    ended(page, "stopped")
+    expect(draft(page)).to_be_focused()
+
+
+@pytest.mark.parametrize("stopped", [True, False], ids=["stopped", "answered meanwhile"])
+def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, stopped: bool) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two three")
+    says(page, "one two")
+    page.keyboard.press("Tab")
+    expect(page.locator("#stop")).to_be_focused()
+    if stopped:
+        page.keyboard.press("Enter")
+    else:
+        gate(server, "hold")
+    idle(page)
+    assert focused(page) in {"draft", "send"}
+    expect(status(page)).to_have_text("Stopped" if stopped else "Complete")
+
+
+def test_the_focus_does_not_go_away_with_try_again(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 503")
+    server = serve(SIM=f"{ECHO},status=503")
+    page = open_page(server)
+    ask(page, "one two three")
+    expect(alert(page)).not_to_be_empty()
+    set_sim(server, ECHO)
+    page.get_by_role("button", name="Try again").press("Enter")
+    ended(page)
+    assert focused(page) != "body"
+
+
+def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, "one two three")
+    page.get_by_role("button", name="Regenerate").press("Enter")
+    ended(page)
+    expect(page.locator("#messages > .message")).to_have_count(2)
+    assert focused(page) != "body"
+
+
+def test_the_focus_does_not_go_away_with_an_edit(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, "one two three")
+    press(page, "Edit", of=0)
+    page.keyboard.type(", four")
+    page.keyboard.press("Enter")
+    says(page, "one two three, four")
+    ended(page)
+    expect(page.locator("#messages > .message")).to_have_count(2)
+    assert focused(page) != "body"

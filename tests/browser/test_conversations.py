@@ -1,0 +1,810 @@
+"""Conversations: begun, found again, named, deleted, exported, and changed by others meanwhile."""
+
+import json
+import re
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    DEFAULT,
+    alert,
+    answer,
+    ask,
+    asked_and_answered,
+    begun,
+    call,
+    contents,
+    draft,
+    ended,
+    gate,
+    history,
+    idle,
+    press,
+    says,
+    set_sim,
+    status,
+    streams,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+ECHO = "text=echo,gap=1ms"
+HELD = "text=echo,gap=1ms,gate=hold@1"
+NARROW = (400, 800)
+NOT_KEPT = "status of 404"
+"""The console's word of a conversation of which the server has nothing yet."""
+
+CHANGED = "This conversation was changed elsewhere in the meantime. It is shown as it is now."
+ODD_NAMES = ["עברית ואנגלית", "a <b>bold</b> & “odd” name", "👩‍👩‍👧‍👦 family", "n" * 200, "e\u0301"]
+RLO = "\u202e"
+FILE_NAMES = {
+    "../../etc/passwd": "etc-passwd.md",
+    "Grüße: 1/2 \\ *?": "Grüße-1-2.md",
+    "שלום עולם": "שלום-עולם.md",
+    "…?!": "conversation.md",
+    "n" * 200: f"{'n' * 60}.md",
+    RLO + "gnp.exe": "gnp-exe.md",
+}
+
+
+def told(server: ServerProcess, text: str, *, conversation: str = DEFAULT, key: str = "", **more: object) -> None:
+    """A turn that somebody else asks for."""
+    body = {"messages": [{"role": "user", "content": text}], "conversation": conversation, "stream": False, **more}
+    code, found = call(server, "/chat", method="POST", body=body, key=key)
+    assert code == 200, found
+
+
+def listed(page: Page) -> Locator:
+    return page.locator("#conversations a")
+
+
+def names(page: Page) -> Locator:
+    return page.locator("#conversations .name")
+
+
+def shown(page: Page) -> Locator:
+    """The entry of the conversation that is on the page."""
+    return page.locator("#conversations a[aria-current=page]")
+
+
+def in_address(page: Page) -> str | None:
+    """The conversation that the address names."""
+    return parse_qs(urlsplit(page.url).query).get("conversation", [None])[0]
+
+
+def begin(page: Page) -> None:
+    page.get_by_role("button", name="New conversation").click()
+
+
+def titled(page: Page, title: str) -> None:
+    expect(page.locator("#title")).to_have_text(title)
+    expect(page).to_have_title(f"{title} · Tokenfall")
+
+
+def choose(page: Page, action: str) -> None:
+    """What can be done with the conversation."""
+    page.locator("#menu summary").click()
+    page.locator("#menu").get_by_role("button", name=action).click()
+
+
+def rename(page: Page, name: str) -> None:
+    choose(page, "Rename")
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Name", exact=True).press("Enter")
+
+
+def delete(page: Page) -> None:
+    choose(page, "Delete")
+    page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
+
+
+def titles(server: ServerProcess, *, key: str = "") -> list[str]:
+    return [each["title"] for each in call(server, "/conversations", key=key)[1]]
+
+
+@pytest.fixture
+def three(serve: Serve) -> ServerProcess:
+    """A server with three conversations; `c` is the newest."""
+    server = serve(SIM=ECHO)
+    for name in "abc":
+        told(server, f"in {name}", conversation=name)
+    return server
+
+
+# The list
+
+
+def test_a_new_conversation_is_empty_has_an_address_and_is_listed_once_it_is_kept(
+    open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    expect(page.locator("#no-conversations")).to_be_visible()
+    asked_and_answered(page, "first")
+    expect(names(page)).to_have_text(["first"])
+    expect(page.locator("#no-conversations")).to_be_hidden()
+    begin(page)
+    name = in_address(page)
+    assert name is not None
+    assert re.fullmatch("chat-[0-9a-f]{16}", name)
+    expect(page.locator("#title")).to_have_text("New conversation")
+    expect(page).to_have_title("Tokenfall")
+    expect(page.locator("#menu")).to_be_hidden()
+    expect(draft(page)).to_be_focused()
+    expect(names(page)).to_have_text(["first"])
+    expect(shown(page)).to_have_count(0)
+    assert texts(page) == []
+    asked_and_answered(page, "second")
+    expect(names(page)).to_have_text(["second", "first"])
+    expect(shown(page)).to_have_text(re.compile("^second"))
+    assert contents(server, name) == ["second", "second"]
+    begin(page)
+    assert in_address(page) not in {None, name}
+
+
+def test_a_new_conversation_is_in_the_list_while_its_first_answer_comes(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    says(page, "in a")
+    set_sim(three, HELD)
+    begin(page)
+    ask(page, "one two")
+    says(page, "one")
+    listed(page).filter(has_text="in c").click()
+    says(page, "in c")
+    gate(three, "hold")
+    listed(page).filter(has_text="one two").click()
+    says(page, "one two")
+
+
+def test_what_was_active_last_comes_first_and_naming_is_no_activity(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    expect(names(page)).to_have_text(["in c", "in b", "in a"])
+    rename(page, "named")
+    expect(names(page)).to_have_text(["in c", "in b", "named"])
+    asked_and_answered(page, "again")
+    expect(names(page)).to_have_text(["named", "in c", "in b"])
+
+
+def test_a_conversation_is_called_after_its_first_question_until_it_is_named(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    question = "What is\nthe  weather " + "in Paris and everywhere else " * 20
+    asked_and_answered(page, question)
+    (kept,) = titles(server)
+    expect(names(page)).to_have_text([kept])
+    titled(page, " ".join(kept.split()))
+    assert " ".join(question.split()).startswith(" ".join(kept.split()).rstrip("… ")[:40])
+    asked_and_answered(page, "And tomorrow?")
+    expect(names(page)).to_have_text([kept])
+
+
+def test_the_list_says_how_long_ago(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page("about:blank", "", locale="en-GB")
+    now_s = time.time()
+    for passed_s, words in [(10, "this minute"), (150, "2 minutes ago"), (7_300, "2 hours ago"), (90_000, "yesterday")]:
+        page.clock.set_fixed_time(now_s + passed_s)
+        page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
+        expect(page.locator(".when")).to_have_text([words] * 3)
+    page.clock.set_fixed_time(now_s - 5_000)  # a clock that is behind the server's
+    page.reload()
+    expect(page.locator(".when")).to_have_text(["this minute"] * 3)
+
+
+def test_titles_are_texts_and_never_markup(open_page: Pages, three: ServerProcess) -> None:
+    for name, title in zip("abc", ["<img src=x onerror=alert(1)>", RLO + "desrever", "**x** [y](//z)"], strict=True):
+        call(three, f"/conversations/{name}", method="PATCH", body={"title": title})
+    page = open_page(three, "/web?conversation=b")
+    expect(names(page)).to_have_text(["**x** [y](//z)", RLO + "desrever", "<img src=x onerror=alert(1)>"])
+    expect(page.locator("#conversations img, #conversations strong")).to_have_count(0)
+    expect(names(page).nth(1)).to_have_attribute("dir", "auto")
+    expect(page.locator(".when").first).to_be_in_viewport()
+
+
+# One after the other
+
+
+def test_another_conversation_is_shown_with_its_title_and_its_address(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    for name in ("c", "b", "a"):
+        listed(page).filter(has_text=f"in {name}").click()
+        expect(shown(page)).to_have_text(re.compile(f"^in {name}"))
+        says(page, f"in {name}")
+        assert texts(page) == [f"in {name}"] * 2
+        assert in_address(page) == name
+        titled(page, f"in {name}")
+        expect(draft(page)).to_be_focused()
+
+
+def test_back_and_forward_go_through_the_conversations(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    for name in ("b", "c"):
+        listed(page).filter(has_text=f"in {name}").click()
+        says(page, f"in {name}")
+    listed(page).filter(has_text="in c").click()  # where one is already is no step
+    for step, name in [(page.go_back, "b"), (page.go_back, "a"), (page.go_forward, "b"), (page.go_forward, "c")]:
+        step()
+        says(page, f"in {name}")
+        titled(page, f"in {name}")
+        expect(shown(page)).to_have_text(re.compile(f"^in {name}"))
+        assert texts(page) == [f"in {name}"] * 2
+
+
+def test_the_slower_answer_of_a_conversation_left_behind_is_not_shown(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    says(page, "in a")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/history?conversation=b", hold, times=1)
+    with page.expect_request("**/history?conversation=b"):
+        listed(page).filter(has_text="in b").click()
+    listed(page).filter(has_text="in c").click()
+    says(page, "in c")
+    with page.expect_response("**/history?conversation=b"):
+        held[0].continue_()
+    page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page needs
+    assert texts(page) == ["in c"] * 2
+    titled(page, "in c")
+
+
+def test_a_click_with_control_opens_the_conversation_in_a_tab_of_its_own(
+    open_page: Pages, three: ServerProcess
+) -> None:
+    page = open_page(three, "/web?conversation=a")
+    says(page, "in a")
+    with page.context.expect_page() as opened:
+        listed(page).filter(has_text="in b").click(modifiers=["ControlOrMeta"])
+    says(opened.value, "in b")
+    assert in_address(opened.value) == "b"
+    titled(opened.value, "in b")
+    assert in_address(page) == "a"
+    assert texts(page) == ["in a"] * 2
+
+
+def test_a_middle_click_opens_the_conversation_in_a_tab_of_its_own(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    says(page, "in a")
+    with page.context.expect_page() as opened:
+        listed(page).filter(has_text="in b").click(button="middle")
+    says(opened.value, "in b")
+    assert texts(page) == ["in a"] * 2
+
+
+def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    for _ in range(2):
+        says(page, "in b")
+        expect(shown(page)).to_have_text(re.compile("^in b"))
+        assert texts(page) == ["in b"] * 2
+        page.reload()
+    open_page.expect(NOT_KEPT)
+    begin(page)
+    name = in_address(page)
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    assert in_address(page) == name
+
+
+def test_an_unknown_conversation_in_the_address_is_an_empty_one(open_page: Pages, three: ServerProcess) -> None:
+    open_page.expect(NOT_KEPT)
+    page = open_page(three, "/web?conversation=never-heard.of:it@all")
+    expect(page.locator("#empty")).to_be_visible()
+    expect(names(page)).to_have_count(3)
+    expect(shown(page)).to_have_count(0)
+    expect(alert(page)).to_be_empty()
+    asked_and_answered(page, "hello")
+    assert contents(three, "never-heard.of:it@all") == ["hello", "hello"]
+    expect(shown(page)).to_have_text(re.compile("^hello"))
+
+
+def test_an_address_that_can_name_no_conversation_is_told(open_page: Pages, three: ServerProcess) -> None:
+    open_page.expect("status of 400")
+    page = open_page("about:blank", "")
+    for name in ("<script>alert(1)</script>", "x" * 65, "../history", "white space"):
+        page.goto(f"http://127.0.0.1:{three.port}/web?conversation={quote(name, safe='')}")
+        expect(alert(page)).to_contain_text("letters, digits")
+        expect(names(page)).to_have_count(3)
+    listed(page).first.click()
+    says(page, "in c")
+    expect(alert(page)).to_be_empty()
+
+
+def test_the_default_conversation_has_the_shortest_address(open_page: Pages, three: ServerProcess) -> None:
+    told(three, "by default")
+    page = open_page(three)
+    says(page, "by default")
+    expect(shown(page)).to_have_text(re.compile("^by default"))
+    listed(page).filter(has_text="in a").click()
+    says(page, "in a")
+    listed(page).filter(has_text="by default").click()
+    says(page, "by default")
+    assert urlsplit(page.url).query == ""
+
+
+def test_each_conversation_has_a_draft_of_its_own(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=a")
+    draft(page).fill("of a")
+    listed(page).filter(has_text="in b").click()
+    expect(draft(page)).to_have_value("")
+    draft(page).fill("of b")
+    page.go_back()
+    expect(draft(page)).to_have_value("of a")
+    page.reload()
+    expect(draft(page)).to_have_value("of a")
+    page.go_forward()
+    expect(draft(page)).to_have_value("of b")
+
+
+# Named
+
+
+def test_a_conversation_can_have_any_name(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    for name in ODD_NAMES:
+        rename(page, name)
+        titled(page, name)
+        expect(status(page)).to_have_text("Renamed")
+        expect(names(page)).to_have_text([name, "in b", "in a"])
+        assert titles(three) == [name, "in b", "in a"]
+        expect(page.locator("#menu summary")).to_be_focused()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.reload()
+    titled(page, ODD_NAMES[-1])
+
+
+def test_the_white_space_around_a_name_is_no_part_of_it(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    rename(page, "  a  name ")
+    expect(status(page)).to_have_text("Renamed")
+    assert titles(three)[0] == "a  name"
+
+
+def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    heard: list[str] = []
+    page.on("request", lambda request: heard.append(request.method))
+    dialog, name = page.locator("#rename-dialog"), page.get_by_label("Name", exact=True)
+    choose(page, "Rename")
+    expect(name).to_be_focused()
+    expect(name).to_have_value("in c")
+    assert page.evaluate("getSelection().toString()") == "in c"
+    for blank in ("", "   "):
+        name.fill(blank)
+        name.press("Enter")
+        expect(dialog).to_be_visible()
+        assert name.evaluate("(input) => input.validity.valid") is False
+    name.fill("")
+    page.keyboard.insert_text("y" * 300)
+    assert len(name.input_value()) <= 200
+    assert "PATCH" not in heard
+    name.press("Enter")
+    titled(page, "y" * 200)
+
+
+@pytest.mark.parametrize("way", ["Escape", "Cancel", "unchanged"])
+def test_a_name_that_is_not_changed_asks_nothing_of_the_server(
+    open_page: Pages, three: ServerProcess, way: str
+) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    heard: list[str] = []
+    page.on("request", lambda request: heard.append(request.method))
+    choose(page, "Rename")
+    dialog, name = page.locator("#rename-dialog"), page.get_by_label("Name", exact=True)
+    if way == "unchanged":
+        name.press("Enter")
+    else:
+        name.fill("something else")
+        dialog.get_by_role("button", name="Cancel").click() if way == "Cancel" else name.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#menu summary")).to_be_focused()
+    titled(page, "in c")
+    assert "PATCH" not in heard
+    choose(page, "Rename")
+    expect(name).to_have_value("in c")
+
+
+def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    call(three, "/conversations/c", method="DELETE")
+    open_page.expect(NOT_KEPT)
+    rename(page, "too late")
+    expect(alert(page)).to_contain_text("The server does not know this conversation.")
+
+
+def test_a_conversation_is_named_while_it_is_answered(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=c")
+    titled(page, "in c")
+    set_sim(three, HELD)
+    ask(page, "one two")
+    says(page, "one")
+    rename(page, "named")
+    titled(page, "named")
+    expect(page.locator("#stop")).to_be_visible()
+    gate(three, "hold")
+    says(page, "one two")
+    ended(page)
+
+
+# Deleted
+
+
+@pytest.mark.parametrize("way", ["Escape", "Cancel"])
+def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess, way: str) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    choose(page, "Delete")
+    dialog = page.locator("#delete-dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    dialog.get_by_role("button", name="Cancel").click() if way == "Cancel" else page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.locator("#menu summary")).to_be_focused()
+    page.reload()
+    says(page, "in b")
+    assert len(titles(three)) == 3
+
+
+def test_an_enter_on_the_question_is_no_yes(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    choose(page, "Delete")
+    page.keyboard.press("Enter")
+    expect(page.locator("#delete-dialog")).to_be_hidden()
+    assert len(titles(three)) == 3
+
+
+def test_a_deleted_conversation_is_gone_and_the_newest_other_is_shown(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    delete(page)
+    says(page, "in c")
+    titled(page, "in c")
+    expect(names(page)).to_have_text(["in c", "in a"])
+    expect(status(page)).to_have_text("Deleted")
+    expect(draft(page)).to_be_focused()
+    assert titles(three) == ["in c", "in a"]
+    assert in_address(page) == "c"
+
+
+def test_after_the_last_one_is_deleted_a_new_one_begins(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    told(server, "alone")
+    page = open_page(server)
+    says(page, "alone")
+    delete(page)
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator("#no-conversations")).to_be_visible()
+    expect(page.locator("#title")).to_have_text("New conversation")
+    expect(draft(page)).to_be_focused()
+    assert titles(server) == []
+    asked_and_answered(page, "again")
+    assert titles(server) == ["again"]
+    assert history(server) == []
+
+
+def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
+    open_page: Pages, three: ServerProcess
+) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    set_sim(three, HELD)
+    ask(page, "one two")
+    says(page, "one")
+    turn = begun(page)
+    delete(page)
+    says(page, "in c")
+    idle(page)
+    assert streams(three) == 0
+    gate(three, "hold")
+    assert "shutting_down" not in call(three, f"/chat/turns/{turn}")[1]
+    page.reload()
+    expect(names(page)).to_have_text(["in c", "in a"])
+    assert titles(three) == ["in c", "in a"]
+    expect(draft(page)).to_have_value("")
+
+
+def test_what_somebody_else_deleted_is_deleted(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    call(three, "/conversations/b", method="DELETE")
+    open_page.expect(NOT_KEPT)
+    delete(page)
+    says(page, "in c")
+    expect(names(page)).to_have_text(["in c", "in a"])
+    expect(alert(page)).to_be_empty()
+
+
+# Exported
+
+
+def exported(page: Page, way: str, to: Path) -> tuple[str, str]:
+    """The file's name and what is in it."""
+    with page.expect_download() as downloaded:
+        choose(page, f"Export as {way}")
+    downloaded.value.save_as(to)
+    return downloaded.value.suggested_filename, to.read_text(encoding="utf-8")
+
+
+def test_a_json_export_is_what_the_server_has(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
+    told(three, "# Grüße 👋\n\n> quoted", conversation="b")
+    page = open_page(three, "/web?conversation=b")
+    titled(page, "in b")
+    name, text = exported(page, "JSON", tmp_path / "export")
+    assert name == "in-b.json"
+    assert json.loads(text) == {"conversation": "b", "title": "in b", "messages": history(three, "b")}
+
+
+def test_a_markdown_export_has_every_message(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
+    told(three, "# Grüße 👋\n\n- one\n- two", conversation="b")
+    page = open_page(three, "/web?conversation=b")
+    titled(page, "in b")
+    name, text = exported(page, "Markdown", tmp_path / "export")
+    assert name == "in-b.md"
+    model = history(three, "b")[-1]["model"]
+    assert text == (
+        "# in b\n\n**You**\n\n> in b\n\n"
+        f"**Answer** ({model})\n\nin b\n\n"
+        "**You**\n\n> # Grüße 👋\n>\n> - one\n> - two\n\n"
+        f"**Answer** ({model})\n\n# Grüße 👋\n\n- one\n- two\n"
+    )
+
+
+@pytest.mark.parametrize("way", ["Markdown", "JSON"])
+def test_an_export_says_of_an_answer_that_it_was_interrupted(
+    open_page: Pages, serve: Serve, tmp_path: Path, way: str
+) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two")
+    says(page, "one")
+    page.keyboard.press("Escape")
+    ended(page, "stopped")
+    gate(server, "hold")
+    asked_and_answered(page, "whole")
+    _, text = exported(page, way, tmp_path / "export")
+    if way == "JSON":
+        assert [each.get("status") for each in json.loads(text)["messages"]] == [None, "interrupted", None, None]
+    else:
+        broken, whole = text.split("whole", 1)
+        assert broken.count("one\n\n*Interrupted: this answer is not complete.*") == 1
+        assert "nterrupted" not in whole
+
+
+def test_an_export_has_a_name_that_every_system_takes(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
+    page = open_page("about:blank", "")
+    for title, name in FILE_NAMES.items():
+        call(three, "/conversations/b", method="PATCH", body={"title": title})
+        page.goto(f"http://127.0.0.1:{three.port}/web?conversation=b")
+        expect(page.locator("#title")).to_have_text(title)
+        assert exported(page, "Markdown", tmp_path / "export")[0] == name
+
+
+def test_the_name_of_an_export_is_cut_between_two_characters(
+    open_page: Pages, three: ServerProcess, tmp_path: Path
+) -> None:
+    call(three, "/conversations/b", method="PATCH", body={"title": "a" + "𠀀" * 100})
+    page = open_page(three, "/web?conversation=b")
+    titled(page, "a" + "𠀀" * 100)
+    assert re.fullmatch(r"a𠀀{20,60}\.md", exported(page, "Markdown", tmp_path / "export")[0])
+
+
+def test_an_export_that_fails_says_so(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    titled(page, "in b")
+    open_page.expect("ERR_FAILED")
+    page.route("**/history?*", lambda route: route.abort())
+    choose(page, "Export as JSON")
+    expect(alert(page)).to_contain_text("The server cannot be reached.")
+
+
+# Changed elsewhere
+
+
+def test_an_edit_of_what_was_changed_elsewhere_is_told_and_not_lost(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
+    open_page.expect("status of 409")
+    press(page, "Edit", of=0)
+    page.get_by_label("to be sent anew").fill("my correction")
+    page.get_by_role("button", name="Send anew").click()
+    expect(alert(page)).to_have_text(CHANGED)
+    says(page, "anew")
+    assert texts(page) == contents(three, "b") == ["anew", "anew"]
+    expect(draft(page)).to_have_value("my correction")
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+    draft(page).press("Enter")
+    says(page, "my correction")
+    ended(page)
+    assert texts(page) == contents(three, "b") == ["anew", "anew", "my correction", "my correction"]
+
+
+def test_a_regeneration_of_what_was_changed_elsewhere_is_told(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
+    open_page.expect("status of 409")
+    press(page, "Regenerate")
+    expect(alert(page)).to_have_text(CHANGED)
+    says(page, "anew")
+    assert texts(page) == contents(three, "b") == ["anew", "anew"]
+
+
+def test_a_conversation_that_went_on_elsewhere_goes_on_here_too(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    told(three, "elsewhere", conversation="b")
+    asked_and_answered(page, "here")
+    page.reload()
+    says(page, "here")
+    assert texts(page) == contents(three, "b") == ["in b"] * 2 + ["elsewhere"] * 2 + ["here"] * 2
+
+
+# Keys
+
+
+def with_key(open_page: Pages, server: ServerProcess, key: str) -> Page:
+    page = open_page(server)
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_role("button", name="Use this key").click()
+    expect(page.locator("#key-dialog")).to_be_hidden()
+    return page
+
+
+def test_two_keys_see_their_own_conversations_only(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO, API_KEY="one,two")
+    told(server, "by one", key="one")
+    told(server, "by two", key="two", conversation="theirs")
+    open_page.expect("status of 401")
+    open_page.allow(NOT_KEPT)
+    first, second = (with_key(open_page, server, key) for key in ("one", "two"))
+    expect(names(first)).to_have_text(["by one"])
+    expect(names(second)).to_have_text(["by two"])
+    assert texts(first) == ["by one"] * 2
+    assert texts(second) == []
+    second.goto(f"http://127.0.0.1:{server.port}/web?conversation=theirs")
+    says(second, "by two")
+    first.goto(second.url)
+    expect(first.locator("#empty")).to_be_visible()
+    asked_and_answered(first, "mine")
+    assert contents(server, "theirs", key="two") == ["by two"] * 2
+    assert contents(server, "theirs", key="one") == ["mine"] * 2
+    second.reload()
+    says(second, "by two")
+    expect(names(second)).to_have_text(["by two"])
+
+
+# The drawer
+
+
+@pytest.fixture
+def narrow(open_page: Pages, three: ServerProcess) -> Page:
+    page = open_page(three, "/web?conversation=a", viewport=NARROW, has_touch=True)
+    says(page, "in a")
+    return page
+
+
+def opener(page: Page) -> Locator:
+    return page.locator("#sidebar-open")
+
+
+def is_closed(page: Page) -> None:
+    expect(page.locator("#sidebar")).to_be_hidden()
+    expect(opener(page)).to_have_attribute("aria-expanded", "false")
+    assert page.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
+        True,
+        False,
+    ]
+
+
+def is_open(page: Page) -> None:
+    expect(page.locator("#sidebar")).to_be_in_viewport()
+    expect(opener(page)).to_have_attribute("aria-expanded", "true")
+    assert page.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
+        False,
+        True,
+    ]
+
+
+def test_the_drawer_takes_the_focus_and_gives_it_back(narrow: Page, artefact: Artefact) -> None:
+    is_closed(narrow)
+    opener(narrow).press("Enter")
+    is_open(narrow)
+    expect(narrow.locator("#new")).to_be_focused()
+    narrow.screenshot(path=artefact("drawer.png"))
+    narrow.keyboard.press("Escape")
+    is_closed(narrow)
+    expect(opener(narrow)).to_be_focused()
+
+
+@pytest.mark.parametrize("way", ["Close", "outside"])
+def test_the_drawer_closes(narrow: Page, way: str) -> None:
+    opener(narrow).tap()
+    is_open(narrow)
+    if way == "Close":
+        narrow.get_by_role("button", name="Close").tap()
+    else:
+        narrow.touchscreen.tap(NARROW[0] - 10, NARROW[1] / 2)
+    is_closed(narrow)
+    expect(opener(narrow)).to_be_focused()
+
+
+def test_a_tap_outside_the_drawer_does_nothing_else(narrow: Page) -> None:
+    draft(narrow).fill("not to be sent")
+    opener(narrow).tap()
+    is_open(narrow)
+    send = narrow.locator("#send").bounding_box()
+    assert send is not None
+    narrow.touchscreen.tap(send["x"] + send["width"] - 4, send["y"] + send["height"] / 2)
+    is_closed(narrow)
+    expect(draft(narrow)).to_have_value("not to be sent")
+    assert texts(narrow) == ["in a"] * 2
+
+
+def test_tab_does_not_leave_the_open_drawer(narrow: Page) -> None:
+    opener(narrow).press("Enter")
+    is_open(narrow)
+    for _ in range(12):
+        narrow.keyboard.press("Tab")
+        assert not narrow.evaluate("!!document.activeElement.closest('#page')")
+
+
+def test_tab_does_not_enter_the_closed_drawer(narrow: Page) -> None:
+    is_closed(narrow)
+    for _ in range(12):
+        narrow.keyboard.press("Tab")
+        assert not narrow.evaluate("document.activeElement.closest('#sidebar')")
+
+
+def test_a_choice_in_the_drawer_closes_it_and_goes_to_the_draft(narrow: Page) -> None:
+    opener(narrow).tap()
+    listed(narrow).filter(has_text="in b").tap()
+    is_closed(narrow)
+    says(narrow, "in b")
+    expect(draft(narrow)).to_be_focused()
+    opener(narrow).tap()
+    narrow.locator("#new").tap()
+    is_closed(narrow)
+    expect(narrow.locator("#empty")).to_be_visible()
+    expect(draft(narrow)).to_be_focused()
+
+
+def test_escape_closes_the_drawer_and_stops_no_answer(narrow: Page, three: ServerProcess) -> None:
+    set_sim(three, HELD)
+    ask(narrow, "one two")
+    says(narrow, "one")
+    opener(narrow).tap()
+    is_open(narrow)
+    narrow.keyboard.press("Escape")
+    is_closed(narrow)
+    gate(three, "hold")
+    says(narrow, "one two")
+    ended(narrow)
+
+
+def test_the_drawer_is_beside_the_page_where_there_is_room(narrow: Page) -> None:
+    opener(narrow).tap()
+    is_open(narrow)
+    narrow.set_viewport_size({"width": 1280, "height": 800})
+    expect(opener(narrow)).to_be_hidden()
+    expect(narrow.locator("#sidebar")).to_be_in_viewport()
+    assert narrow.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
+        False,
+        False,
+    ]
+    narrow.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+    is_closed(narrow)
+    expect(answer(narrow)).to_be_visible()

@@ -1,0 +1,672 @@
+"""What the chat page says when something goes wrong, and what it must not: each failure in its own words."""
+
+import re
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    Withheld,
+    alert,
+    answer,
+    ask,
+    asked_and_answered,
+    asked_of,
+    begun,
+    call,
+    contents,
+    draft,
+    ended,
+    history,
+    idle,
+    messages,
+    press,
+    says,
+    set_sim,
+    status,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+
+ECHO = "text=echo,gap=1ms"
+COUNTING = "one two three four"
+SERVERS_PROSE = re.compile(r"simulat|asked for|upstream|provider|[45]\d\d", re.IGNORECASE)
+
+
+def failed(page: Page, words: str) -> None:
+    """The page says so, in words of its own."""
+    expect(alert(page)).to_contain_text(words)
+    idle(page)
+    told = re.sub(r"\(Request \S+\)", "", alert(page).inner_text())
+    assert not SERVERS_PROSE.search(told), told
+    expect(page.get_by_role("alert").filter(has_text=words)).to_have_count(1)
+    assert "Complete" not in (status(page).text_content() or "")
+
+
+def came_to_nothing(page: Page, words: str) -> None:
+    """The message is its writer's again, to be changed or sent once more."""
+    failed(page, words)
+    expect(draft(page)).to_have_value(COUNTING)
+    expect(draft(page)).to_be_editable()
+    assert messages(page) == []
+
+
+def broke_off(page: Page, words: str, text: str = "one two") -> None:
+    """What was said stays, and does not look like an answer."""
+    failed(page, words)
+    ended(page, "failed")
+    assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
+    expect(answer(page).locator(".note")).to_contain_text("Broken off: this answer is not complete")
+    for name in ["Edit", "Try again"]:
+        expect(page.get_by_role("button", name=name)).to_be_visible()
+
+
+def sent_again(page: Page) -> None:
+    """By the reader, from where the message is."""
+    draft(page).press("Enter")
+    says(page, COUNTING)
+    ended(page)
+    expect(alert(page)).to_be_empty()
+
+
+# Before the answer: statuses
+
+
+def answers(page: Page, number: int, **headers: str) -> None:
+    """Every question with this status, and with a sentence that nobody is to read."""
+    told = {"status": number, "code": "new", "detail": f"{number}: the upstream was asked for the wrong provider"}
+    page.route("**/chat", lambda route: route.fulfill(status=number, json=told, headers=headers))
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (409, "This conversation was changed or is being answered elsewhere."),
+        (500, "The server made a mistake."),
+        (502, "The model behind this server gave no usable answer."),
+        (503, "The server is busy or restarting. Send again in a moment."),
+        (504, "The model took too long to answer."),
+    ],
+)
+def test_a_status_has_its_own_words(open_page: Pages, serve: Serve, number: int, words: str) -> None:
+    open_page.expect(f"status of {number}")
+    page = open_page(serve(SIM=ECHO))
+    answers(page, number)
+    ask(page, COUNTING)
+    came_to_nothing(page, words)
+    page.unroute("**/chat")
+    sent_again(page)
+
+
+@pytest.mark.parametrize("number", [400, 403, 422])
+def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serve: Serve, number: int) -> None:
+    open_page.expect(f"status of {number}")
+    page = open_page(serve(SIM=ECHO))
+    answers(page, number)
+    ask(page, COUNTING)
+    expect(alert(page)).to_contain_text("It says: ")
+    expect(alert(page)).to_contain_text("asked for the wrong provider")
+    expect(draft(page)).to_have_value(COUNTING)
+
+
+def test_a_conversation_that_was_changed_elsewhere_is_shown_as_it_is(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 409")
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, COUNTING)
+    assert call(server, "/history", method="DELETE")[0] == 204
+    asked = {"messages": [{"role": "user", "content": "elsewhere"}], "stream": False}
+    assert call(server, "/chat", method="POST", body=asked)[0] == 200
+    press(page, "Regenerate")
+    failed(page, "This conversation was changed elsewhere in the meantime. It is shown as it is now.")
+    expect(page.locator("#messages > .message").first).to_contain_text("elsewhere")
+    assert texts(page) == contents(server) == ["elsewhere", "elsewhere"]
+    expect(draft(page)).to_have_value(COUNTING)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+
+
+def test_a_message_that_is_too_long_can_be_shortened(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 413")
+    server = serve(SIM=ECHO, MAX_BODY="1KiB")
+    page = open_page(server)
+    ask(page, "long " * 400)
+    failed(page, "This message is too long for the server. Shorten it, then send again.")
+    expect(draft(page)).to_have_value("long " * 400)
+    expect(page.get_by_role("button", name="Try again")).to_have_count(0)
+    draft(page).fill(COUNTING)
+    sent_again(page)
+    assert texts(page) == [COUNTING, COUNTING]
+
+
+# Before the answer: later
+
+
+def left_s(page: Page) -> int:
+    """What the figure beside the alert says, in seconds."""
+    minutes, seconds = page.locator("#notice-left").inner_text().split(":")
+    return 60 * int(minutes) + int(seconds)
+
+
+@pytest.mark.parametrize(("number", "words"), [(429, "Too many requests."), (503, "The server is busy or restarting.")])
+def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serve, number: int, words: str) -> None:
+    open_page.expect(f"status of {number}")
+    page = open_page(serve(SIM=ECHO))
+    answers(page, number, **{"Retry-After": "90"})
+    page.clock.install()
+    ask(page, COUNTING)
+    came_to_nothing(page, f"{words} Send again in 90 seconds.")
+    told = alert(page).text_content()
+    assert 0 < left_s(page) <= 90
+    expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
+    page.clock.fast_forward(60_000)
+    assert 0 < left_s(page) <= 30
+    assert alert(page).text_content() == told
+    page.clock.fast_forward(30_000)
+    expect(status(page)).to_have_text("You can send again.")
+    expect(alert(page)).to_be_empty()
+    expect(draft(page)).to_have_value(COUNTING)
+    page.unroute("**/chat")
+    sent_again(page)
+
+
+def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 429")
+    page = open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2"))
+    expect(page.locator("#no-conversations")).to_be_visible()  # the second of the two has been answered
+    ask(page, COUNTING)
+    expect(alert(page)).to_have_text(re.compile(r"Too many requests\. Send again in \d+ (seconds|minutes)\.$"))
+    expect(draft(page)).to_have_value(COUNTING)
+
+
+def test_who_does_not_wait_may_try_again_at_once(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 429")
+    server = serve(SIM=f"{ECHO},status=429:retry=90")
+    page = open_page(server)
+    page.clock.install()
+    ask(page, COUNTING)
+    came_to_nothing(page, "Too many requests.")
+    set_sim(server, ECHO)
+    page.get_by_role("button", name="Try again").click()
+    says(page, COUNTING)
+    ended(page)
+    page.clock.fast_forward(2000)
+    expect(page.locator("#notice-left")).to_be_empty()
+
+
+# A key
+
+
+def give_key(page: Page, key: str) -> None:
+    page.get_by_label("Key", exact=True).fill(key)
+    page.get_by_role("button", name="Use this key").click()
+
+
+def key_dialog(page: Page, why: str) -> None:
+    expect(page.get_by_role("dialog", name="API key")).to_contain_text(why)
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    expect(page.get_by_label("Key", exact=True)).to_have_value("")
+
+
+NEEDED = "This server answers only those who have a key."
+REFUSED = "The server did not accept this key. Try another."
+
+
+def test_a_key_is_asked_for_until_it_is_the_right_one(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    server = serve(SIM=ECHO, API_KEY="right")
+    page = open_page(server)
+    key_dialog(page, NEEDED)
+    give_key(page, "wrong")
+    key_dialog(page, REFUSED)
+    assert page.evaluate("sessionStorage['tokenfall:key']") is None
+    give_key(page, " right ")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert page.evaluate("sessionStorage['tokenfall:key']") == "right"
+    asked_and_answered(page, COUNTING)
+    assert contents(server, key="right") == [COUNTING, COUNTING]
+    page.reload()
+    ended(page)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    server = serve(SIM=ECHO, API_KEY="right")
+    page = open_page(server)
+    key_dialog(page, NEEDED)
+    give_key(page, "right")
+    asked_and_answered(page, COUNTING)
+    kept = page.evaluate("({ session: { ...sessionStorage }, local: { ...localStorage }, cookie: document.cookie })")
+    assert [name for name, value in kept["session"].items() if "right" in value] == ["tokenfall:key"]
+    assert (kept["local"], kept["cookie"], page.context.cookies()) == ({}, "", [])
+    assert page.evaluate("indexedDB.databases()") == []
+    assert page.evaluate("caches.keys()") == []
+    assert "right" not in page.url
+    assert "right" not in page.content()
+    expect(page.locator("#key")).to_have_value("")
+    beside = page.context.new_page()
+    beside.goto(page.url)
+    key_dialog(beside, NEEDED)
+
+
+@pytest.mark.parametrize("by", ["Cancel", "Esc"])
+def test_who_gives_no_key_keeps_his_message(open_page: Pages, serve: Serve, by: str) -> None:
+    open_page.expect("status of 401")
+    server = serve(SIM=ECHO, API_KEY="right")
+    page = open_page(server)
+    key_dialog(page, NEEDED)
+    give_up(page, by)
+    failed(page, "This server needs an API key.")
+    ask(page, COUNTING)
+    key_dialog(page, NEEDED)
+    give_up(page, by)
+    came_to_nothing(page, "This server needs an API key.")
+    page.get_by_role("button", name="Try again").click()
+    key_dialog(page, NEEDED)
+    give_key(page, "right")
+    says(page, COUNTING)
+    ended(page)
+    expect(draft(page)).to_have_value("")
+    assert contents(server, key="right") == [COUNTING, COUNTING]
+
+
+def test_a_key_given_later_shows_all_that_it_opens(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    server = serve(SIM=ECHO, API_KEY="right")
+    asked = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
+    assert call(server, "/chat", method="POST", body=asked, key="right")[0] == 200
+    page = open_page(server)
+    key_dialog(page, NEEDED)
+    give_up(page, "Esc")
+    page.get_by_role("button", name="Enter a key").click()
+    key_dialog(page, NEEDED)
+    give_key(page, "right")
+    ended(page)
+    assert texts(page) == [COUNTING, COUNTING]
+    expect(page.locator("#conversations a")).to_have_count(1)
+
+
+def give_up(page: Page, by: str) -> None:
+    """And is not asked again at once."""
+    if by == "Cancel":
+        page.get_by_role("button", name="Cancel").click()
+    else:
+        page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    first = serve(SIM=ECHO, API_KEY="old")
+    page = open_page(first)
+    key_dialog(page, NEEDED)
+    give_key(page, "old")
+    asked_and_answered(page, "before")
+    first.close()
+    server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
+    ask(page, COUNTING)
+    key_dialog(page, REFUSED)
+    give_key(page, "new")
+    says(page, COUNTING)
+    ended(page)
+    assert contents(server, key="new") == [COUNTING, COUNTING]
+    expect(alert(page)).to_be_empty()
+
+
+def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="right"))
+    key_dialog(page, NEEDED)
+    give_up(page, "Cancel")
+    ask(page, COUNTING)
+    key_dialog(page, NEEDED)
+    page.reload()
+    key_dialog(page, NEEDED)
+    give_up(page, "Cancel")
+    expect(draft(page)).to_have_value(COUNTING)
+
+
+# The way to the server
+
+
+def test_who_is_offline_is_told_so(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("ERR_INTERNET_DISCONNECTED")
+    page = open_page(serve(SIM=ECHO))
+    expect(page.locator("#no-conversations")).to_be_visible()
+    page.context.set_offline(True)
+    ask(page, COUNTING)
+    came_to_nothing(page, "You are offline. Send again when the connection is back.")
+    page.context.set_offline(False)
+    sent_again(page)
+
+
+def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("ERR_CONNECTION_REFUSED")
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    expect(page.locator("#no-conversations")).to_be_visible()
+    server.close()
+    ask(page, COUNTING)
+    came_to_nothing(page, "The server cannot be reached. Check the connection, then try again.")
+    serve(SIM=ECHO, PORT=str(server.port))
+    sent_again(page)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(502, "The model behind this server gave no usable answer."), (200, "Something other than the chat server")],
+)
+def test_a_page_of_a_proxys_in_place_of_an_answer(open_page: Pages, serve: Serve, number: int, words: str) -> None:
+    open_page.allow("status of 502")
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    html = "<!doctype html><title>nginx</title><h1>nginx says</h1><script>document.title = 'run'</script>"
+    page.route("**/chat", lambda route: route.fulfill(status=number, content_type="text/html", body=html))
+    ask(page, COUNTING)
+    came_to_nothing(page, words)
+    assert "nginx" not in page.inner_text("body")
+    page.unroute("**/chat")
+    asked = asked_of(page)
+    with page.expect_response("**/conversations"):
+        page.reload()
+    expect(draft(page)).to_have_value(COUNTING)
+    idle(page)
+    assert (asked, messages(page), contents(server)) == ([], [], [])
+    sent_again(page)
+
+
+STREAM = {"Content-Type": "text/event-stream", "X-Turn-Id": "turn_000000000000000000000000"}
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ("", "The connection broke, and the server no longer has the answer."),
+        ('data: {"content":" three"}', "The connection broke, and the server no longer has the answer."),
+        ("data: <html>\n\ndata: [DONE]\n\n", "The answer became unreadable and is not complete."),
+        ("data: 7\n\ndata: [DONE]\n\n", "The answer became unreadable and is not complete."),
+    ],
+    ids=["ends", "ends inside an event", "garbage", "a number"],
+)
+def test_an_answer_without_its_end_is_none(open_page: Pages, serve: Serve, rest: str, words: str) -> None:
+    open_page.allow("status of 404", "status of 409")
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    body = f'id: 1\ndata: {{"content":"one"}}\n\nid: 2\ndata: {{"content":" two"}}\n\n{rest}'
+    page.route("**/chat", lambda route: route.fulfill(headers=STREAM, body=body))
+    ask(page, COUNTING)
+    broke_off(page, words)
+    page.unroute("**/chat")
+    page.get_by_role("button", name="Try again").click()
+    says(page, COUNTING)
+    ended(page)
+    assert texts(page) == contents(server) == [COUNTING, COUNTING]
+
+
+def test_a_stream_of_another_kind_than_was_asked_for(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    page.route("**/chat", lambda route: route.fulfill(content_type="text/plain", body="one two"))
+    ask(page, COUNTING)
+    came_to_nothing(page, "Something other than the chat server answered.")
+
+
+def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("ERR_")
+    open_page.allow("status of 404")
+    server = serve(SIM=f"{ECHO},gate=hold@0")
+    page = open_page(server)
+    page.clock.install()
+    ask(page, COUNTING)
+    begun(page)
+    server.expected_status = -signal.SIGKILL
+    server.signal(signal.SIGKILL)
+    server.wait()
+    expect(status(page)).to_have_text("Connection lost. Reconnecting…")
+    for _ in range(100):
+        page.clock.fast_forward(4000)  # to its next try, which takes its own time
+        if alert(page).inner_text():
+            break
+    came_to_nothing(page, "The connection broke before the answer was complete.")
+    serve(SIM=ECHO, PORT=str(server.port))
+    with page.expect_response("**/conversations"):
+        page.reload()
+    idle(page)
+    expect(draft(page)).to_have_value(COUNTING)
+    sent_again(page)
+    assert texts(page) == [COUNTING, COUNTING]
+
+
+# In the answer: events
+
+FAULTS = {
+    "error": "The model failed in the middle of the answer, which is not complete.",
+    "close": "The model stopped before its end; the answer is not complete.",
+    "reset": "The connection to the model broke; the answer is not complete.",
+    "garbage": "The model sent something unreadable; the answer is not complete.",
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_in_the_middle_leaves_a_part_that_is_no_answer(open_page: Pages, serve: Serve, kind: str) -> None:
+    server = serve(SIM=f"{ECHO},fault={kind}@2")
+    page = open_page(server)
+    ask(page, COUNTING)
+    broke_off(page, FAULTS[kind])
+    expect(draft(page)).to_have_value("")
+    assert [(each["content"], each.get("status")) for each in history(server)] == [
+        (COUNTING, None),
+        ("one two", "interrupted"),
+    ]
+    page.reload()
+    ended(page, "interrupted")
+
+
+def test_an_answer_that_is_told_whole_but_not_ended_is_not_complete(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=f"{ECHO},fault=nodone@0"))
+    ask(page, COUNTING)
+    broke_off(page, FAULTS["close"], COUNTING)
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve, kind: str) -> None:
+    server = serve(SIM=f"{ECHO},fault={kind}@0")
+    page = open_page(server)
+    ask(page, COUNTING)
+    came_to_nothing(page, FAULTS[kind].partition(" in the middle")[0].partition(";")[0])
+    assert contents(server) == []
+    set_sim(server, ECHO)
+    sent_again(page)
+
+
+# In the answer: a real upstream
+
+
+@dataclass
+class Case:
+    sim: str
+    words: str
+    said: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+IMPATIENT = {"UPSTREAM_FIRST_TOKEN_TIMEOUT": "300ms"}
+IMPATIENT_LATER = {"UPSTREAM_NEXT_TOKEN_TIMEOUT": "300ms"}
+IMPATIENT_AT_ALL = {"UPSTREAM_TOTAL_TIMEOUT": "1s"}
+CASES = {
+    "500": Case("status=500", "The model failed. Try again."),
+    "401": Case("status=401", "The model does not accept the key of this server."),
+    "429": Case("status=429:retry=60", "The model has too much to do for this server."),
+    "418": Case("status=418", "The model behind this server gave no usable answer."),
+    "never begins": Case("gate=hold@0", "The model took too long to answer.", settings=IMPATIENT),
+    "goes no further": Case("gate=hold@2", "The model stopped in the middle", "one two", IMPATIENT_LATER),
+    "does not end": Case("gate=hold@2", "The model took too long; the answer", "one two", IMPATIENT_AT_ALL),
+    "reset": Case("fault=reset@2", "The connection to the model broke", "one two"),
+    "close": Case("fault=close@2", "is not complete.", "one two"),
+    "garbage": Case("fault=garbage@2", "The model sent something unreadable", "one two"),
+    "error": Case("fault=error@2", "The model failed in the middle", "one two"),
+    "no end": Case("fault=nodone@0", "The model stopped before its end", COUNTING),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_what_goes_wrong_behind_the_server(open_page: Pages, serve: Serve, case: Case) -> None:
+    upstream = serve(SIM=f"{ECHO},{case.sim}")
+    settings = {"UPSTREAM_URL": f"http://127.0.0.1:{upstream.port}/v1", "UPSTREAM_RETRIES": "0", **case.settings}
+    page = open_page(serve(**settings))
+    ask(page, COUNTING)
+    if case.said:
+        broke_off(page, case.words, case.said)
+    else:
+        came_to_nothing(page, case.words)
+
+
+def test_a_model_that_refuses_says_why(open_page: Pages, serve: Serve) -> None:
+    """The one case in which somebody else's words help: only they say what to change."""
+    upstream = serve(SIM="status=400")
+    page = open_page(serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1"))
+    ask(page, COUNTING)
+    expect(alert(page)).to_contain_text("The model refused this message. It says: ")
+    expect(draft(page)).to_have_value(COUNTING)
+
+
+def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
+    upstream = serve()
+    upstream.close()
+    page = open_page(serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1", UPSTREAM_RETRIES="0"))
+    ask(page, COUNTING)
+    came_to_nothing(page, "The model cannot be reached. Try again.")
+
+
+# What no failure is
+
+BYTE_BY_BYTE = """() => {
+const whole = globalThis.fetch;
+globalThis.fetch = async (...asked) => {
+  const response = await whole(...asked);
+  if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) return response;
+  const cut = new TransformStream({
+    transform(bytes, out) { for (const byte of bytes) out.enqueue(Uint8Array.of(byte)); },
+  });
+  return new Response(response.body.pipeThrough(cut), response);
+};
+}"""
+
+
+def test_characters_that_the_network_cuts_stay_whole(open_page: Pages, serve: Serve) -> None:
+    text = "naïve 日本語 👩‍👩‍👧 ﷽ e\u0301"
+    page = open_page(serve(SIM=ECHO))
+    page.evaluate(BYTE_BY_BYTE)
+    asked_and_answered(page, text)
+    assert texts(page) == [text, text]
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["here", "behind the server"])
+def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages, serve: Serve, behind: bool) -> None:
+    server = serve(SIM=f"{ECHO},fault=split@1")
+    if behind:
+        server = serve(UPSTREAM_URL=f"http://127.0.0.1:{server.port}/v1")
+    page = open_page(server)
+    asked_and_answered(page, COUNTING)
+    assert texts(page)[1] == contents(server)[1] == "one twoé three four"
+
+
+# The alert
+
+
+@pytest.fixture
+def unlucky(open_page: Pages, serve: Serve) -> Page:
+    """A page that has just failed."""
+    open_page.expect("status of 502")
+    page = open_page(serve(SIM=ECHO))
+    answers(page, 502)
+    ask(page, COUNTING)
+    came_to_nothing(page, "The model behind this server gave no usable answer.")
+    return page
+
+
+def test_dismiss_takes_the_alert_away_and_leads_back(unlucky: Page) -> None:
+    unlucky.get_by_role("button", name="Dismiss").click()
+    expect(alert(unlucky)).to_be_empty()
+    expect(unlucky.get_by_role("button", name="Dismiss")).to_have_count(0)
+    expect(draft(unlucky)).to_be_focused()
+    expect(draft(unlucky)).to_have_value(COUNTING)
+
+
+def test_the_next_message_takes_the_alert_away(unlucky: Page) -> None:
+    unlucky.unroute("**/chat")
+    withheld = Withheld(unlucky, "**/chat")
+    draft(unlucky).press("Enter")
+    withheld.wait()
+    expect(alert(unlucky)).to_be_empty()
+    expect(unlucky.get_by_role("button", name="Dismiss")).to_have_count(0)
+    withheld.release()
+    ended(unlucky)
+
+
+def test_the_alert_is_in_the_page_before_it_speaks(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    expect(alert(page)).to_be_attached()
+    assert alert(page).evaluate("element => getComputedStyle(element).display") != "none"
+    expect(alert(page)).to_be_empty()
+
+
+# The conversation that cannot be loaded
+
+
+def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 500")
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, COUNTING)
+    page.route("**/history?*", lambda route: route.fulfill(status=500))
+    page.reload()
+    failed(page, "The server made a mistake.")
+    page.unroute("**/history?*")
+    page.get_by_role("button", name="Load again").click()
+    ended(page)
+    assert texts(page) == [COUNTING, COUNTING]
+
+
+def test_a_conversation_that_cannot_be_loaded_is_not_said_to_be_empty(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 500")
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, COUNTING)
+    page.route("**/history?*", lambda route: route.fulfill(status=500))
+    page.reload()
+    failed(page, "The server made a mistake.")
+    expect(page.locator("#empty")).to_be_hidden()
+
+
+def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 503")
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, COUNTING)
+    page.clock.install()
+    page.route("**/history?*", lambda route: route.fulfill(status=503, headers={"Retry-After": "30"}))
+    page.reload()
+    failed(page, "The server is busy or restarting.")
+    page.unroute("**/history?*")
+    page.clock.fast_forward(31_000)
+    expect(page.locator("#notice-left")).to_be_empty()
+    if not messages(page):
+        page.get_by_role("button", name="Load again").click()
+    ended(page)
+    assert texts(page) == [COUNTING, COUNTING]
+
+
+def test_a_question_is_asked_once_the_conversation_could_be_loaded(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 500")
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "before")
+    page.route("**/history?*", lambda route: route.fulfill(status=500))
+    page.reload()
+    failed(page, "The server made a mistake.")
+    ask(page, COUNTING)
+    came_to_nothing(page, "The server made a mistake.")
+    assert contents(server) == ["before", "before"]
+    page.unroute("**/history?*")
+    sent_again(page)
+    assert texts(page) == contents(server) == ["before", "before", COUNTING, COUNTING]

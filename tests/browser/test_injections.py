@@ -1,0 +1,389 @@
+"""Text that tries to become more than text, wherever a text is shown: it may not run, load, or look like the page's.
+
+The page's policy forbids most of it anyway. So everything is tried without the policy, too: what the policy would have
+to stop has gone too far.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import alert, asked_and_answered, contents, message
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+SOURCE = Path(__file__).parents[1] / "web" / "injections.mjs"
+MODEL = "<img src=x onerror=window.hacked=1>"
+PARTS = 4  # of the forms: a long conversation takes the browser longer to lay out
+EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
+OWN_PATH = re.compile(
+    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)(\?conversation=[\w.:@%-]+)?"
+)
+
+WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
+
+# What the watch must see, and what it says of it.
+PLANTED = {
+    "<img src=x onerror=window.hacked=1>": "a script ran",
+    "<img src=y onerror=alert(1)>": "said 1",
+    "<img src=https://evil.example/x.png>": "asked for https://evil.example/x.png",
+    "<iframe src=javascript:void(0)></iframe>": "is a iframe",
+    "<p onclick=alert(1)>": "p has onclick=alert(1)",
+    "<p style=color:red>": "p has style=color:red",
+    "<article class=mine>": "article has class=mine",
+    "<a href=javascript:alert(1)>": "leads to javascript:alert(1)",
+    "<a href=data:,x target=_blank rel=noopener>": "leads to data:,x",
+    "<a href=/web target=_blank rel=noopener>": "a has href=/web",
+    "<a href=https://a.b/ rel=noopener>": "leads to https://a.b/",
+    "<a href=https://a.b/ target=_blank>": "leads to https://a.b/",
+}
+
+# What a message may consist of: elements, and their attributes with all of the values that these may have.
+_ALLOWED = r"""{
+  '*': { dir: /^(auto|ltr)$/ },
+  article: { class: /^message (user|assistant)$/, 'data-state': /^(waiting|streaming|complete|interrupted)$/,
+             'data-turn': /^(turn_\w+)?$/ },
+  h2: { class: /^who$/ },
+  div: { class: /^(text|actions|table)$/, tabindex: /^0$/, role: /^group$/, 'aria-label': /^Table$/ },
+  button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again)$/, 'data-copy': /^code$/ },
+  p: { class: /^note$/ },
+  span: { class: /^(unseen|lines|language|ended|model|pace)$/ },
+  figure: { class: /^code$/, 'aria-label': /^Code(: \S{1,40})?$/ },
+  figcaption: {}, pre: { tabindex: /^0$/ }, code: {}, h3: {}, h4: {}, h5: {}, h6: {}, blockquote: {}, hr: {}, ul: {},
+  ol: { start: /^\d{1,9}$/ }, li: { class: /^(loose|task|loose task)$/ }, table: {}, thead: {}, tbody: {}, tr: {},
+  th: { class: /^(center|right)$/, scope: /^col$/ }, td: { class: /^(center|right)$/ },
+  strong: {}, em: {}, del: {}, br: {},
+  a: { href: /^(https?:\/\/|mailto:)[^\s"<>]+$/, title: /^/, target: /^_blank$/, rel: /^noopener noreferrer nofollow$/,
+       referrerpolicy: /^no-referrer$/ },
+}"""
+
+# Leaves `watch` behind, which tells what is wrong with the page: in short lines, none where all is well.
+_WATCH = f"""() => {{
+  const allowed = {_ALLOWED};
+  const others = () => [...document.querySelectorAll('*')].filter((element) =>
+    !element.closest('#messages > *, #conversations > *')).map(({{ localName }}) => localName).sort().join(' ');
+  const before = others();
+  const ofAttribute = (element, {{ name, value }}) =>
+    (allowed[element.localName]?.[name] ?? allowed['*'][name])?.test(value) ? [] :
+      [`${{element.localName}} has ${{name}}=${{value}}`];
+  const isSafe = (link) => ['http:', 'https:', 'mailto:'].includes(link.protocol) && link.username === ''
+    && link.relList.contains('noopener') && link.target === '_blank';
+  const ofLink = (link) => (!link.hasAttribute('href') || isSafe(link) ? [] : [`leads to ${{link.href}}`]);
+  const ofElement = (element) => [
+    ...(Object.hasOwn(allowed, element.localName) ? [] : [`is a ${{element.localName}}`]),
+    ...[...element.attributes].flatMap((attribute) => ofAttribute(element, attribute)),
+    ...(element.localName === 'a' ? ofLink(element) : []),
+  ];
+  globalThis.watch = {{
+    within: (root) => [...root.querySelectorAll('*')].flatMap(ofElement),
+    page: () => [
+      ...watch.within(document.querySelector('#messages')),
+      ...(others() === before ? [] : ['the page has other elements than before']),
+      ...('hacked' in window ? ['a script ran'] : []),
+    ],
+  }};
+}}"""
+
+# The page has shown what the server has, and will do nothing more by itself.
+_LOADED = """performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
+  name.endsWith('/conversations') && responseEnd > 0)"""
+
+# Sends each text as a reader would, and waits for its end; says what was wrong, and with which.
+_ASK = """async (json) => {
+  const draft = document.querySelector('#draft');
+  const stop = document.querySelector('#stop');
+  const idle = () => stop.hidden || new Promise((resolve) => {
+    const seen = new MutationObserver(() => stop.hidden && (seen.disconnect(), resolve()));
+    seen.observe(stop, { attributes: true });
+  });
+  const wrong = [];
+  for (const text of JSON.parse(json)) {
+    draft.value = text;
+    draft.dispatchEvent(new Event('input'));
+    draft.form.requestSubmit();
+    await idle();
+    const last = [...document.querySelectorAll('#messages > *')].slice(-2);
+    wrong.push(...last.flatMap(watch.within).map((what) => `${text}: ${what}`));
+  }
+  return [...wrong, ...watch.page()];
+}"""
+
+# Lets each text grow in an answer, character by character; says what was wrong, and with which.
+_GROW = """async (json) => {
+  const { Answer } = await import('/web/message.js');
+  const { GrowingMarkdown } = await import('/web/growing.js');
+  const wrong = [];
+  for (const text of JSON.parse(json)) {
+    const { element } = new Answer('turn_0');
+    const box = element.querySelector('.text');
+    document.querySelector('#messages').append(element);
+    const growing = new GrowingMarkdown(box);
+    const found = new Set();
+    for (const character of text.split('')) {
+      growing.append(character);
+      watch.within(box).forEach((what) => found.add(what));
+    }
+    growing.end();
+    watch.within(box).forEach((what) => found.add(what));
+    wrong.push(...[...found].map((what) => `${text}: ${what}`));
+    await null;
+  }
+  await new Promise((resolve) => setTimeout(resolve)); // until what was loaded or has failed is told
+  return [...wrong, ...watch.page()];
+}"""
+
+# The notices, one for each text that the server refuses.
+_REFUSED = """async (json) => {
+  const said = [];
+  for (const text of JSON.parse(json)) {
+    const told = new Promise((resolve) => {
+      const alert = document.querySelector('#notice-text');
+      const seen = new MutationObserver(() => alert.textContent && (seen.disconnect(), resolve(alert.textContent)));
+      seen.observe(alert, { childList: true, subtree: true, characterData: true });
+    });
+    const draft = document.querySelector('#draft');
+    draft.value = text;
+    draft.form.requestSubmit();
+    said.push(await told);
+  }
+  return said;
+}"""
+
+# What is wrong with the list of conversations, and their names.
+_LISTED = r"""() => {
+  const list = document.querySelector('#conversations');
+  const allowed = {
+    li: /^class=$/,
+    a: /^(class=conversation|href=\?conversation=[\w.%-]+|data-id=c\d+|aria-current=page)$/,
+    span: /^(class=(name|when)|dir=auto)$/,
+  };
+  const wrong = [...list.querySelectorAll('*')].filter((element) => !allowed[element.localName]
+    || [...element.attributes].some(({ name, value }) => !allowed[element.localName].test(`${name}=${value}`)));
+  return [wrong.map(({ outerHTML }) => outerHTML), [...list.querySelectorAll('.name')].map((name) => name.textContent)];
+}"""
+
+# Of the messages of one role: how many elements their texts have, and the texts.
+_TEXTS = """(role) => {
+  const texts = [...document.querySelectorAll(`#messages > .${role} > .text`)];
+  return [texts.reduce((sum, text) => sum + text.childElementCount, 0), texts.map((text) => text.textContent)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def all_forms() -> str:
+    """As JSON in ASCII, since one of them is no Unicode text."""
+    script = f"import {{ INJECTIONS }} from '{SOURCE.as_uri()}'; console.log(JSON.stringify(INJECTIONS));"
+    told = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True)
+    return json.dumps(json.loads(told.stdout))
+
+
+@pytest.fixture(scope="module")
+def forms(all_forms: str) -> list[str]:
+    """Those that can be sent."""
+    found = [
+        form for form in json.loads(all_forms) if form.isprintable() or form.encode(errors="ignore").decode() == form
+    ]
+    assert len(found) >= 300
+    return found
+
+
+class Watched:
+    """A page, and what it did that a page of text does not do."""
+
+    def __init__(self, page: Page, server: ServerProcess) -> None:
+        self.page = page
+        self._root = f"http://127.0.0.1:{server.port}"
+        self._seen: list[str] = []
+        page.on("dialog", self._on_dialog)
+        page.on("popup", lambda popup: self._seen.append(f"opened {popup.url}"))
+        page.on("request", lambda request: self._on_request(request.url))
+        page.on("framenavigated", lambda frame: self._on_request(frame.url))
+        self.begin()
+
+    def begin(self) -> None:
+        """The page is as it should be: from here on."""
+        self.page.evaluate(_WATCH)
+
+    def wrong(self) -> list[str]:
+        found: list[str] = self.page.evaluate("watch.page()")
+        return self._seen + found
+
+    def comes_to_say(self, what: str) -> bool:
+        """Lets the page go on until that is wrong."""
+        for _ in range(200):
+            if what in self.wrong():
+                return True
+            self.page.evaluate("new Promise((resolve) => setTimeout(resolve, 10))")
+        return False
+
+    def _on_dialog(self, dialog: Any) -> None:
+        self._seen.append(f"said {dialog.message}")
+        dialog.dismiss()
+
+    def _on_request(self, url: str) -> None:
+        if not (url.startswith(self._root) and OWN_PATH.fullmatch(url.removeprefix(self._root))):
+            self._seen.append(f"asked for {url}")
+
+
+def watched(open_page: Pages, server: ServerProcess, *, bypass_csp: bool) -> Watched:
+    page = open_page(server, bypass_csp=bypass_csp)
+    page.wait_for_function(_LOADED)
+    return Watched(page, server)
+
+
+def typed(text: str) -> str:
+    """As a text area has it."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def echo_of(forms: list[str], folder: Path) -> Path:
+    """A script that answers each form with itself, each character a token of its own."""
+    turns = [
+        {"when": {"last": typed(form)}, "say": [{"text": piece} for piece in EACH_CHARACTER.findall(form)]}
+        for form in forms
+    ]
+    path = folder / "injections.json"
+    path.write_text(json.dumps(turns), encoding="utf-8")
+    return path
+
+
+@pytest.mark.timeout(60)  # a hundred questions each, on a machine that does other things
+@WITH_AND_WITHOUT_POLICY
+@pytest.mark.parametrize("part", range(PARTS))
+def test_what_is_asked_and_answered_stays_text(
+    open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path, part: int, bypass_csp: bool
+) -> None:
+    some = forms[part::PARTS]
+    server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
+    shown = watched(open_page, server, bypass_csp=bypass_csp)
+    assert shown.page.evaluate(_ASK, json.dumps(some)) == []
+    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert contents(server)[1::2] == some
+    assert shown.wrong() == []
+    shown.page.reload()  # now from the history
+    expect(shown.page.locator("#messages > .assistant")).to_have_count(len(some))
+    shown.begin()
+    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.wrong() == []
+
+
+@WITH_AND_WITHOUT_POLICY
+def test_answers_stay_text_at_every_character(open_page: Pages, serve: Serve, all_forms: str, bypass_csp: bool) -> None:
+    shown = watched(open_page, serve(), bypass_csp=bypass_csp)
+    assert shown.page.evaluate(_GROW, all_forms) == []
+    assert shown.page.locator("#messages > article").count() == len(json.loads(all_forms))
+    assert shown.wrong() == []
+
+
+# What is not a message
+
+
+def name_conversations(server: ServerProcess, titles: list[str]) -> None:
+    """Begins a conversation of each title, so that the last is the newest."""
+    hello = [{"role": "user", "content": "Hello"}]
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as connection:
+
+        def call(method: str, path: str, **body: object) -> None:
+            connection.request(method, path, json.dumps(body))
+            response = connection.getresponse()
+            told = response.read()
+            assert response.status in {200, 204}, told
+
+        for number, title in enumerate(titles):
+            call("POST", "/chat", messages=hello, conversation=f"c{number}", stream=False)
+            call("PATCH", f"/conversations/c{number}", title=title)
+
+
+@WITH_AND_WITHOUT_POLICY
+def test_titles_stay_text(open_page: Pages, serve: Serve, forms: list[str], bypass_csp: bool) -> None:
+    server = serve(SIM="tokens=1,gap=0ms")
+    name_conversations(server, forms)
+    shown = watched(open_page, server, bypass_csp=bypass_csp)
+    names = shown.page.locator("#conversations .name")
+    expect(names).to_have_count(len(forms))
+    assert shown.page.evaluate(_LISTED) == [[], list(reversed(forms))]
+    for place in range(0, len(forms), 64):
+        names.nth(place).click()
+        title = forms[len(forms) - 1 - place]
+        shown.page.wait_for_function("(title) => document.querySelector('#title').textContent === title", arg=title)
+        assert shown.page.locator("#title > *").count() == 0
+    assert shown.wrong() == []
+
+
+@WITH_AND_WITHOUT_POLICY
+def test_names_of_models_stay_text(open_page: Pages, serve: Serve, forms: list[str], bypass_csp: bool) -> None:
+    kept = [{"role": "assistant", "content": "Hello", "turn": "turn_1", "model": form} for form in forms]
+    server = serve()
+    page = open_page(server, bypass_csp=bypass_csp)
+    page.route("**/history?*", lambda route: route.fulfill(json=kept))
+    page.reload()
+    expect(page.locator(".model")).to_have_count(len(forms))
+    shown = Watched(page, server)
+    assert page.evaluate("[...document.querySelectorAll('.model')].map((model) => model.textContent)") == forms
+    assert shown.wrong() == []
+
+
+class Provider(BaseHTTPRequestHandler):
+    """Answers a greeting, and refuses all else in the words of the question."""
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
+        chunk = {"choices": [{"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}]}
+        if asked == "Hello":
+            self._answer(200, "text/event-stream", f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")
+        else:
+            self._answer(400, "application/json", json.dumps({"error": {"message": asked}}))
+
+    def _answer(self, status: int, content_type: str, text: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Not onto the terminal."""
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[str]:
+    """The address of an API that a server can be told to ask."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+        thread.join()
+
+
+@WITH_AND_WITHOUT_POLICY
+def test_what_a_provider_says_stays_text(
+    open_page: Pages, serve: Serve, provider: str, forms: list[str], bypass_csp: bool
+) -> None:
+    shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=bypass_csp)
+    asked_and_answered(shown.page, "Hello")
+    expect(message(shown.page, -1).locator(".model")).to_have_text(MODEL)
+    told = shown.page.evaluate(_REFUSED, json.dumps(forms[::4]))
+    assert [said.partition(" It says: ")[0] for said in told] == ["The model refused this message."] * len(told)
+    assert alert(shown.page).locator("*").count() == 0
+    assert shown.wrong() == []
+
+
+def test_the_watch_sees_what_text_must_not_become(open_page: Pages, serve: Serve) -> None:
+    shown = watched(open_page, serve(), bypass_csp=True)
+    open_page.allow(r"status of 404", r"host: https://evil\.example/", r"ERR_NAME_NOT_RESOLVED")
+    for html, what in PLANTED.items():
+        shown.page.evaluate("(html) => { document.querySelector('#messages').innerHTML = html; }", html)
+        assert shown.comes_to_say(what), f"{html} is not seen: {shown.wrong()}"
+    shown.page.evaluate("document.body.append(document.createElement('form'))")
+    assert shown.comes_to_say("the page has other elements than before")

@@ -1,0 +1,626 @@
+"""Everything without a mouse, and what a screen reader is told."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    alert,
+    ask,
+    asked_and_answered,
+    ended,
+    gate,
+    message,
+    messages,
+    says,
+    status,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+RICH = """# A heading
+
+With [a link](https://example.org/), a table and code.
+
+| One | Two | Three | Four | Five | Six |
+|-----|-----|-------|------|------|-----|
+| unbreakable | unbreakable | unbreakable | unbreakable | unbreakable | unbreakable |
+
+```python
+print("a line of code that is far too long for a telephone, and goes on and on, and on and on, and on and on")
+```
+"""
+
+TURNS = [
+    {"when": {"last": "rich"}, "say": RICH},
+    {"when": {"last": "held"}, "say": "one two three four five", "sim": "gate=more@3"},
+    {"when": {"last": "break"}, "say": [{"text": "It began"}, {"error": "planted"}]},
+    {"when": {"last": "long"}, "say": "\n\n".join(["A paragraph of some words."] * 60)},
+    {"say": "Short."},
+]
+
+PHONE = (360, 640)
+
+FOCUSED = """() => {
+  const element = document.activeElement;
+  if (element === document.body) return '';
+  if (element.localName === 'pre' || (element.id && element.matches('input, textarea, div'))) {
+    return element.id ? `#${element.id}` : element.localName;
+  }
+  const copy = element.cloneNode(true);
+  for (const unheard of copy.querySelectorAll('[aria-hidden=true], .when')) unheard.remove();
+  return (element.getAttribute('aria-label') ?? copy.textContent).trim();
+}"""
+
+FOCUS_IS_SEEN = """() => {
+  const focused = document.activeElement;
+  const marked = focused.id === 'draft' ? focused.form : focused;
+  const style = getComputedStyle(marked);
+  const lightness = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  const [dark, light] = [style.outlineColor, getComputedStyle(document.body).backgroundColor]
+    .map(lightness).sort((one, other) => one - other);
+  if (style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2) return 'no outline';
+  if ((light + 0.05) / (dark + 0.05) < 3) return `pale: ${style.outlineColor}`;
+  const reach = Math.max(0, parseFloat(style.outlineOffset) + parseFloat(style.outlineWidth)) - 0.5;
+  const box = marked.getBoundingClientRect();
+  if (box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth) return 'out of view';
+  for (let around = marked.parentElement; around !== document.body; around = around.parentElement) {
+    if (!['hidden', 'clip'].includes(getComputedStyle(around).overflowX)) continue;
+    const edge = around.getBoundingClientRect();
+    const cut = [edge.left - box.left, box.right - edge.right, edge.top - box.top, box.bottom - edge.bottom];
+    if (cut.some((each) => each + reach > 0)) return `cut off by .${around.className}`;
+  }
+  return '';
+}"""
+
+
+@pytest.fixture
+def server(serve: Serve, tmp_path: Path) -> ServerProcess:
+    script = tmp_path / "turns.json"
+    script.write_text(json.dumps(TURNS), encoding="utf-8")
+    return serve(SIM=f"gap=100us,script={script}", DRAIN_TIMEOUT="100ms")
+
+
+def focused(page: Page) -> str:
+    """What has the focus, as it is called; nothing where it is lost."""
+    return str(page.evaluate(FOCUSED))
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def reach(page: Page, name: str, *, key: str = "Tab") -> None:
+    """Goes there by the keyboard."""
+    passed = []
+    for _ in range(40):
+        if focused(page) == name:
+            return
+        passed.append(focused(page))
+        press(page, key)
+    pytest.fail(f"{key} did not lead to {name!r}, only to {passed}")
+
+
+def write(page: Page, text: str) -> None:
+    """Says it with the keys alone; the text area has the focus."""
+    assert focused(page) == "#draft"
+    page.keyboard.type(text)
+    press(page, "Enter")
+
+
+def walk(page: Page, *, first: str) -> list[str]:
+    """All that Tab leads to, once around, each seen to be marked."""
+    reach(page, first)
+    stops: list[str] = []
+    while (stop := focused(page)) != first or not stops:
+        if stop:
+            stops.append(stop)
+            assert page.evaluate(FOCUS_IS_SEEN) == "", stop
+        assert len(stops) < 60, stops
+        press(page, "Tab")
+    return stops
+
+
+# The chat page
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
+    open_page: Pages, server: ServerProcess, theme: str
+) -> None:
+    page = open_page(server, color_scheme=theme)
+    asked_and_answered(page, "rich")
+    assert walk(page, first="New conversation") == [
+        "New conversation",
+        "rich",
+        "What the server is doing now",
+        "This conversation",
+        "#log",
+        "Copy your message",
+        "Edit your message",
+        "a link",
+        "Table",
+        "Copy",
+        "pre",
+        "Copy the answer",
+        "Regenerate the answer",
+        "#draft",
+        "Send",
+    ]
+
+
+def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, viewport=PHONE)
+    asked_and_answered(page, "short")
+    assert walk(page, first="Conversations") == [
+        "Conversations",
+        "This conversation",
+        "#log",
+        "Copy your message",
+        "Edit your message",
+        "Copy the answer",
+        "Regenerate the answer",
+        "#draft",
+        "Send",
+    ]
+
+
+def test_a_question_is_asked_and_its_answer_stopped_and_asked_again(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    write(page, "held")
+    says(page, "one two three")
+    assert focused(page) == "#draft"
+    reach(page, "Stop")
+    assert page.evaluate(FOCUS_IS_SEEN) == ""
+    press(page, "Enter")
+    ended(page, "stopped")
+    assert focused(page) == "Send"
+    gate(server, "more")
+    reach(page, "Regenerate the answer", key="Shift+Tab")
+    press(page, "Enter")
+    says(page, "one two three four five")
+    ended(page)
+    assert len(messages(page)) == 2
+
+
+def test_the_focus_of_stop_is_not_lost_when_the_answer_ends(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    write(page, "held")
+    says(page, "one two three")
+    reach(page, "Stop")
+    gate(server, "more")
+    ended(page)
+    assert focused(page) == "Send"
+
+
+def test_escape_stops_from_wherever_the_focus_is(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    write(page, "held")
+    says(page, "one two three")
+    reach(page, "#log", key="Shift+Tab")
+    press(page, "Escape")
+    ended(page, "stopped")
+
+
+def test_a_message_is_edited_and_sent_anew(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    reach(page, "Edit your message", key="Shift+Tab")
+    press(page, "Enter")
+    field = page.get_by_label("Your message, to be sent anew")
+    expect(field).to_be_focused()
+    assert page.evaluate(FOCUS_IS_SEEN) == ""
+    press(page, "Tab")
+    assert focused(page) == "Cancel"
+    press(page, "Enter")
+    assert focused(page) == "Edit your message"
+    press(page, "Enter")
+    press(page, "Escape")
+    assert focused(page) == "Edit your message"
+    press(page, "Enter", "Control+a")
+    page.keyboard.type("second")
+    press(page, "Enter")
+    expect(message(page, 0).locator(".text")).to_have_text("second")
+    ended(page)
+    assert texts(page) == ["second", "Short."]
+
+
+def regenerated(page: Page) -> None:
+    asked_and_answered(page, "anything")
+    reach(page, "Regenerate the answer", key="Shift+Tab")
+    press(page, "Enter")
+
+
+def edited(page: Page) -> None:
+    asked_and_answered(page, "anything")
+    reach(page, "Edit your message", key="Shift+Tab")
+    press(page, "Enter", "Enter")
+
+
+def tried_again(page: Page) -> None:
+    ask(page, "break")
+    ended(page, "failed")
+    reach(page, "Try again")
+    press(page, "Enter")
+
+
+def dismissed(page: Page) -> None:
+    ask(page, "break")
+    ended(page, "failed")
+    reach(page, "Dismiss")
+    press(page, "Enter")
+
+
+@pytest.mark.parametrize("act", [regenerated, edited, tried_again, dismissed], ids=lambda act: act.__name__)
+def test_the_focus_is_not_lost_with_the_button_that_had_it(
+    open_page: Pages, server: ServerProcess, act: Callable[[Page], None]
+) -> None:
+    page = open_page(server)
+    act(page)
+    expect(page.locator(":focus")).to_be_visible()
+    ended(page, "complete" if act in {regenerated, edited} else "failed")
+    expect(page.locator(":focus")).to_be_visible()
+    assert focused(page)
+
+
+def test_copying_leaves_the_focus_where_it_is(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
+    asked_and_answered(page, "anything")
+    reach(page, "Copy the answer", key="Shift+Tab")
+    press(page, "Enter")
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "Short."
+    expect(page.locator(":focus")).to_have_text("Copied")
+
+
+def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    write(page, "held")
+    says(page, "one two three")
+    reach(page, "This conversation", key="Shift+Tab")
+    press(page, "Enter")
+    stops = []
+    for _ in range(4):
+        press(page, "Tab")
+        stops.append(focused(page))
+        assert page.evaluate(FOCUS_IS_SEEN) == ""
+    assert stops == ["Rename", "Export as Markdown", "Export as JSON", "Delete"]
+    press(page, "Escape")
+    assert focused(page) == "This conversation"
+    expect(page.locator("#rename")).to_be_hidden()
+    gate(server, "more")
+    ended(page)
+
+
+def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    reach(page, "This conversation", key="Shift+Tab")
+    press(page, "Enter")
+    expect(page.locator("#rename")).to_be_visible()
+    reach(page, "#log")
+    expect(page.locator("#rename")).to_be_hidden()
+
+
+def chosen(page: Page, act: str) -> None:
+    """Takes something from the menu."""
+    reach(page, "This conversation", key="Shift+Tab")
+    press(page, "Enter")
+    reach(page, act)
+    press(page, "Enter")
+
+
+def stays_within(page: Page, dialog: str) -> None:
+    """Wherever Tab leads, behind the dialog it is not."""
+    places = []
+    for _ in range(8):
+        press(page, "Tab")
+        places.append(page.evaluate("(dialog) => document.activeElement.closest(`${dialog}, body`).id", dialog))
+        assert not focused(page) or page.evaluate(FOCUS_IS_SEEN) == ""
+    assert set(places) <= {dialog.removeprefix("#"), ""}
+    assert places.count("") <= 3  # the browser's own controls, once around
+
+
+def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    chosen(page, "Rename")
+    assert focused(page) == "#name"
+    assert page.evaluate("getSelection().toString()") == "first"
+    stays_within(page, "#rename-dialog")
+    press(page, "Escape")
+    assert focused(page) == "This conversation"
+    expect(page.locator("#title")).to_have_text("first")
+    chosen(page, "Rename")
+    page.keyboard.type("Named")
+    press(page, "Enter")
+    expect(page.locator("#title")).to_have_text("Named")
+    expect(status(page)).to_have_text("Renamed")
+    assert focused(page) == "This conversation"
+
+
+def test_a_dialog_that_is_opened_again_at_once_is_still_answered(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    page.evaluate("""() => {
+      const press = (button) => document.querySelector(button).click();
+      press('#rename');
+      press('#rename-dialog button[type=button]');
+      press('#rename');
+    }""")
+    page.locator("#name").fill("Named")
+    press(page, "Enter")
+    expect(page.locator("#title")).to_have_text("Named")
+
+
+def test_a_conversation_is_deleted_only_by_who_means_it(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    chosen(page, "Delete")
+    assert focused(page) == "Cancel"
+    stays_within(page, "#delete-dialog")
+    press(page, "Escape")
+    assert focused(page) == "This conversation"
+    chosen(page, "Delete")
+    press(page, "Enter")  # Cancel has the focus
+    assert texts(page) == ["first", "Short."]
+    chosen(page, "Delete")
+    press(page, "Tab", "Enter")
+    expect(page.locator("#conversations li")).to_have_count(0)
+    assert texts(page) == []
+    assert focused(page) == "#draft"
+
+
+@pytest.mark.parametrize(("act", "ending"), [("Export as Markdown", "md"), ("Export as JSON", "json")])
+def test_a_conversation_is_exported(open_page: Pages, server: ServerProcess, act: str, ending: str) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    with page.expect_download() as download:
+        chosen(page, act)
+    assert download.value.suggested_filename.endswith(f".{ending}")
+    assert focused(page) == "This conversation"
+
+
+def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    write(page, "first")
+    ended(page)
+    reach(page, "New conversation", key="Shift+Tab")
+    press(page, "Enter")
+    write(page, "second")
+    ended(page)
+    expect(page.locator("#conversations li")).to_have_count(2)
+    reach(page, "first", key="Shift+Tab")
+    press(page, "Enter")
+    expect(message(page, 0)).to_contain_text("first")
+    assert focused(page) == "#draft"
+
+
+def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, viewport=PHONE, reduced_motion="reduce")
+    asked_and_answered(page, "first")
+    reach(page, "Conversations")
+    expect(page.locator("#sidebar-open")).to_have_attribute("aria-expanded", "false")
+    press(page, "Enter")
+    expect(page.locator("#sidebar-open")).to_have_attribute("aria-expanded", "true")
+    assert focused(page) == "New conversation"
+    assert set(walk(page, first="New conversation")) == {
+        "New conversation",
+        "first",
+        "What the server is doing now",
+        "Close",
+    }
+    press(page, "Escape")
+    assert focused(page) == "Conversations"
+    press(page, "Enter")
+    reach(page, "Close", key="Shift+Tab")
+    press(page, "Enter")
+    assert focused(page) == "Conversations"
+    press(page, "Enter")
+    reach(page, "first")
+    press(page, "Enter")
+    assert focused(page) == "#draft"
+
+
+def test_the_drawers_escape_stops_nothing(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, viewport=PHONE)
+    write(page, "held")
+    says(page, "one two three")
+    reach(page, "Conversations", key="Shift+Tab")
+    press(page, "Enter", "Escape")
+    assert focused(page) == "Conversations"
+    gate(server, "more")
+    ended(page)
+
+
+def test_a_key_is_asked_for_refused_and_given(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(API_KEY="right"))
+    open_page.expect("status of 401")
+    expect(page.locator("#key")).to_be_focused()
+    stays_within(page, "#key-dialog")
+    press(page, "Escape")
+    expect(alert(page)).to_contain_text("needs an API key")
+    expect(page.locator("#key-dialog")).to_be_hidden()
+    reach(page, "Enter a key")
+    press(page, "Enter")
+    expect(page.locator("#key")).to_be_focused()
+    page.keyboard.type("wrong")
+    press(page, "Enter")
+    expect(page.locator("#key-why")).to_contain_text("did not accept")
+    expect(page.locator("#key")).to_be_focused()
+    page.keyboard.type("right")
+    press(page, "Enter")
+    expect(page.locator("#key-dialog")).to_be_hidden()
+    expect(page.locator("#empty")).to_be_visible()
+    assert focused(page)
+
+
+@pytest.mark.parametrize(("name", "selector"), [("Table", ".table"), ("pre", "pre")])
+def test_what_is_too_wide_is_scrolled_by_the_arrows(
+    open_page: Pages, server: ServerProcess, name: str, selector: str
+) -> None:
+    page = open_page(server, viewport=PHONE)
+    asked_and_answered(page, "rich")
+    reach(page, name, key="Shift+Tab")
+    press(page, "ArrowRight")
+    page.wait_for_function("(box) => document.querySelector(box).scrollLeft > 0", arg=selector)
+
+
+def test_the_messages_are_scrolled_and_the_button_leads_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "long")
+    reach(page, "#log", key="Shift+Tab")
+    press(page, "Home")
+    page.wait_for_function("() => document.querySelector('#log').scrollTop === 0")
+    reach(page, "To the latest", key="Shift+Tab")
+    assert page.evaluate(FOCUS_IS_SEEN) == ""
+    press(page, "Enter")
+    expect(page.locator("#to-end")).to_be_hidden()
+    assert focused(page) == "#log"
+
+
+# What a screen reader is told
+
+
+def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "rich")
+    expect(page.locator("body")).to_match_aria_snapshot("""
+        - navigation "Conversations":
+          - button "New conversation"
+          - list:
+            - listitem:
+              - link /rich/
+          - link "What the server is doing now"
+        - banner:
+          - heading "rich" [level=1]
+        - main:
+          - log "Messages":
+            - article:
+              - heading "You" [level=2]
+              - text: rich
+              - button "Copy your message"
+              - button "Edit your message"
+            - article:
+              - heading "Answer" [level=2]
+              - heading "A heading" [level=3]
+              - paragraph:
+                - link "a link"
+              - group "Table":
+                - table:
+                  - rowgroup:
+                    - row:
+                      - columnheader "One"
+              - 'figure "Code: python"'
+              - button "Copy the answer"
+              - button "Regenerate the answer"
+        - contentinfo:
+          - alert
+          - textbox "Your message"
+          - status: Complete
+          - button "Send"
+    """)
+
+
+HEAR = """() => {
+  window.heard = [];
+  const live = '#status, #notice-text';
+  new MutationObserver((changes) => {
+    for (const { target } of changes) {
+      const region = (target.nodeType === 3 ? target.parentElement : target)?.closest(live);
+      if (region && heard.at(-1) !== region.textContent) heard.push(region.textContent);
+    }
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+LIVE = "[role=log], [role=status], [role=alert], [aria-live], output, marquee, [role=timer]"
+
+
+def test_an_answer_is_told_by_its_state_and_not_by_its_words(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    page.evaluate(HEAR)
+    asked_and_answered(page, "long")
+    assert page.evaluate("heard") == ["Generating…", "Complete"]
+    ask(page, "held")
+    says(page, "one two three")
+    press(page, "Escape")
+    ended(page, "stopped")
+    assert page.evaluate("heard") == ["Generating…", "Complete", "Generating…", "Stopped"]
+    regions = page.locator(LIVE).evaluate_all(
+        "(all) => all.map((each) => [each.role ?? each.localName, each.ariaLive, each.checkVisibility()])"
+    )
+    assert regions == [["log", "off", True], ["alert", None, True], ["status", None, True]]
+
+
+def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+
+    def refused(route: Route) -> None:
+        route.fulfill(status=429, headers={"Retry-After": "2"}, body="{}", content_type="application/problem+json")
+
+    page.route("**/chat", refused)
+    open_page.expect("status of 429")
+    page.evaluate(HEAR)
+    ask(page, "anything")
+    expect(page.get_by_role("alert")).to_have_text("Too many requests. Send again in 2 seconds.")
+    expect(page.locator("#notice-left")).to_have_text("0:02")
+    expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
+    expect(status(page)).to_have_text("You can send again.")
+    told = [words for words in page.evaluate("heard") if words]
+    assert told == ["Generating…", "Too many requests. Send again in 2 seconds.", "You can send again."]
+
+
+# The board
+
+
+def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(), "/board")
+    expect(page.locator("#state")).to_have_text("Live")
+    assert walk(page, first="Pause") == [
+        "Pause",
+        "Chat",
+        "Log scale",
+        "#look-back",
+        "#sim",
+        "Fast",
+        "Human-like",
+        "Slow start",
+        "Flaky",
+        "Busy",
+        "Reset",
+        "Apply",
+        "The grammar in short",
+        "Requests",
+    ]
+
+
+def test_the_board_is_worked_by_keys(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(), "/board")
+    expect(page.locator("#state")).to_have_text("Live")
+    reach(page, "Log scale")
+    press(page, "Space")
+    expect(page.get_by_role("button", name="Log scale", pressed=True)).to_be_focused()
+    press(page, "Tab", "ArrowLeft", "ArrowLeft")
+    expect(page.get_by_role("slider", name="Look back")).to_have_value("-2")
+    expect(page.locator("#look-back")).to_have_attribute("aria-valuetext", re.compile("^2 s ago; Streams in flight: "))
+    reach(page, "Human-like")
+    press(page, "Enter")
+    expect(page.get_by_label("Default grammar")).to_be_focused()
+    press(page, "Enter")
+    expect(page.locator("#sim-status")).to_have_text("Holds for streams that begin from now on.")
+    reach(page, "The grammar in short")
+    press(page, "Enter")
+    expect(page.get_by_role("table", name="Keys of the grammar")).to_be_visible()
+    reach(page, "Pause", key="Shift+Tab")
+    press(page, "Enter")
+    expect(page.get_by_role("status").first).to_have_text("Paused")
+    expect(page.locator(":focus")).to_have_text("Resume")

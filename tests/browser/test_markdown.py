@@ -1,0 +1,390 @@
+"""Answers in Markdown, in the real page: what they look like at their end, and on the way there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.axe import axe
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import answer, ask, asked_and_answered, ended, gate, said, status
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+RICH = """# Pancakes
+
+A **quick** batch for *two*, ~~three~~ people: see [the recipe](https://example.org/pan?cakes=2 "With pictures") or
+<https://example.org/>, write to <mailto:cook@example.org>.
+
+## What you need
+
+- flour
+  - white **or** brown
+    1. sieve it
+    2. weigh it
+- milk
+
+3. third
+4. fourth
+
+- [ ] buy eggs
+- [x] buy `sugar`
+
+| what  | how much |   why |
+|:------|:--------:|------:|
+| flour | 200 g    | *all* |
+| milk  | 0.3 l    |       |
+
+> Never stir too long.
+>
+> - A cook
+
+```python
+    # Slowly!
+def stir(bowl: Bowl) -> None:
+\tfor _ in range(3):  # not more
+        bowl.turn()  \n
+
+    return "<b>**done**</b> & 🥞"
+```
+
+![A pancake](https://example.org/pancake.png)
+
+---
+
+Enjoy."""
+
+CODE = """    # Slowly!
+def stir(bowl: Bowl) -> None:
+\tfor _ in range(3):  # not more
+        bowl.turn()  \n
+
+    return "<b>**done**</b> & 🥞\""""
+
+LINK = {"target": "_blank", "rel": "noopener noreferrer nofollow", "referrerpolicy": "no-referrer"}
+CLIPBOARD = ["clipboard-read", "clipboard-write"]
+
+NARROW = f"""{"Unbreakable" * 30} and https://example.org/{"long/" * 60}
+
+| {" | ".join(f"column {number}" for number in range(12))} |
+|{"---|" * 12}
+| {" | ".join(["cell"] * 12)} |
+
+```
+{"a line of code that does not end; " * 10}
+```
+
+- {"deep " * 40}
+  - {"`code-without-a-break`" * 10}
+
+> > > {"quoted " * 40}
+"""
+
+# What is in an element: its tags, with what they hold, as nested lists.
+_OUTLINE = """(root) => {
+  const outline = (element) => [element.localName, ...[...element.children].map(outline)];
+  return [...root.children].map(outline);
+}"""
+
+# Leaves `flicker` behind, which notes what it sees in a box each time `look` is called, and tells what was wrong: what
+# was shown and is not any more, or in other elements; marks that are to be read by nobody; a box that shrinks.
+_WATCH = r"""() => {
+  globalThis.flicker = (box, wrong = []) => {
+    const RAW = /\*\*|~~|``|\||\]\(|\[[ x]\]|https?:$|^ *(#+ |>|[-*+] |\d+\. )/;
+    let before = [];
+    let height = 0;
+    const parts = () => {
+      const found = [];
+      const walk = (node, around) => node.childNodes.forEach((child) => {
+        if (child.nodeType !== Node.TEXT_NODE) walk(child, `${around}/${child.localName}`);
+        else found.push(...[...child.data].map((character) => `${character} ${around}`));
+      });
+      walk(box, '');
+      return found;
+    };
+    const tell = (what, now, at = 0) => wrong.push(`${what}: ${now.slice(at, at + 20).join('')}`.slice(0, 400));
+    const look = () => {
+      const now = parts();
+      const at = before.findIndex((part, i) => part !== now[i]);
+      if (at >= 0) tell(`${before.slice(at, at + 20).join('')} became`, now, at);
+      before = now;
+      const texts = [...box.querySelectorAll('p, h3, h4, td, th')].map((element) => element.textContent);
+      texts.filter((text) => RAW.test(text)).forEach((text) => wrong.push(`raw: ${text}`));
+      const shrunk = height - box.getBoundingClientRect().height;
+      if (shrunk > 1) wrong.push(`lower by ${shrunk} after ${now.slice(-20).map((part) => part[0]).join('')}`);
+      height -= shrunk;
+    };
+    return { look, wrong };
+  };
+}"""
+
+# Lets a text grow in an answer, character by character, and says what was wrong.
+_GROW = """async (text) => {
+  const { Answer } = await import('/web/message.js');
+  const { GrowingMarkdown } = await import('/web/growing.js');
+  const { element } = new Answer('turn_0');
+  document.querySelector('#messages').replaceChildren(element);
+  const box = element.querySelector('.text');
+  const growing = new GrowingMarkdown(box);
+  const { look, wrong } = flicker(box);
+  for (const character of text.split('')) {
+    growing.append(character);
+    look();
+  }
+  growing.end();
+  look();
+  return wrong;
+}"""
+
+# From now on, looks at the answer that comes whenever it changes; `seen` tells what was wrong, and counts the looks.
+_OBSERVE = """() => {
+  const messages = document.querySelector('#messages');
+  const wrong = [];
+  let watched = null;
+  globalThis.seen = { wrong, looks: 0 };
+  new MutationObserver(() => {
+    const box = messages.querySelector('.assistant .text');
+    if (!box) return;
+    watched ??= flicker(box, wrong);
+    watched.look();
+    seen.looks += 1;
+  }).observe(messages, { childList: true, subtree: true, characterData: true });
+}"""
+
+_LOADED = """performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
+  name.endsWith('/conversations') && responseEnd > 0)"""
+
+# The state of an answer that so much was said of, a frame later, and what is to be seen of it.
+_DRAWN = """async (text) => {
+  const { Answer } = await import('/web/message.js');
+  const answer = new Answer('turn_0');
+  document.querySelector('#messages').append(answer.element);
+  answer.append(text);
+  await new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+  return [answer.element.dataset.state, answer.element.querySelector('.text').textContent];
+}"""
+
+_STYLES = "(elements, name) => elements.map((element) => getComputedStyle(element)[name])"
+
+
+def script(folder: Path, *texts: str) -> str:
+    """What makes the simulator say these texts, one a question."""
+    path = folder / "markdown.json"
+    path.write_text(json.dumps([{"say": text, "times": 1} for text in texts]), encoding="utf-8")
+    return f"script={path}"
+
+
+def loaded(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
+    """A page that has shown what the server has, and will do nothing more by itself."""
+    page = open_page(server, **options)
+    page.wait_for_function(_LOADED)
+    return page
+
+
+def answered(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
+    page = open_page(server, **options)
+    asked_and_answered(page, "Tell me.")
+    return page
+
+
+@pytest.fixture
+def rich(serve: Serve, tmp_path: Path) -> ServerProcess:
+    """Says RICH, once."""
+    return serve(SIM=f"{script(tmp_path, RICH)},gap=0ms")
+
+
+def attributes(locator: Locator) -> dict[str, str]:
+    found: dict[str, str] = locator.evaluate(
+        "(element) => Object.fromEntries([...element.attributes].map(({ name, value }) => [name, value]))"
+    )
+    return found
+
+
+# At the end
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_rich_answer_has_the_elements_that_it_names(
+    open_page: Pages, rich: ServerProcess, artefact: Artefact, scheme: str
+) -> None:
+    page = answered(open_page, rich, color_scheme=scheme, viewport=(1280, 1900))
+    page.screenshot(path=artefact(f"markdown-{scheme}.png"))
+    assert said(page).evaluate(_OUTLINE) == [
+        ["h3"],
+        ["p", ["strong"], ["em"], ["del"], ["a"], ["a"], ["a"]],
+        ["h4"],
+        ["ul", ["li", ["p"], ["ul", ["li", ["p", ["strong"]], ["ol", ["li", ["p"]], ["li", ["p"]]]]]], ["li", ["p"]]],
+        ["ol", ["li", ["p"]], ["li", ["p"]]],
+        ["ul", ["li", ["p"]], ["li", ["p", ["code"]]]],
+        [
+            "div",
+            [
+                "table",
+                ["thead", ["tr", ["th"], ["th"], ["th"]]],
+                ["tbody", ["tr", ["td"], ["td"], ["td", ["em"]]], ["tr", ["td"], ["td"], ["td"]]],
+            ],
+        ],
+        ["blockquote", ["p"], ["ul", ["li", ["p"]]]],
+        ["figure", ["figcaption", ["span"], ["button"]], ["pre", ["code", ["span"]]]],
+        ["p", ["a"]],
+        ["hr"],
+        ["p"],
+    ]
+    assert axe(page, within="main") == []
+
+
+def test_a_rich_answer_says_what_was_written(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich)
+    told = said(page)
+    expect(told.locator("h3")).to_have_text("Pancakes")
+    expect(told.locator("h4")).to_have_text("What you need")
+    expect(told.locator("ol").nth(1)).to_have_attribute("start", "3")
+    assert told.locator("li.task").all_inner_texts() == ["☐ buy eggs", "☑ buy sugar"]
+    assert told.locator("td").all_inner_texts()[:3] == ["flour", "200 g", "all"]
+    expect(told.locator("figcaption .language")).to_have_text("python")
+    assert told.locator("pre code").text_content() == CODE
+    expect(told.locator("p").last).to_have_text("Enjoy.")
+
+
+def test_cells_stand_where_the_table_says(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich)
+    for row in ("thead tr", "tbody tr:first-child"):
+        aligned = said(page).locator(f"{row} > *").evaluate_all(_STYLES, "textAlign")
+        assert aligned == ["start", "center", "right"]
+
+
+def test_cells_look_alike_wherever_they_stand(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich)
+    for style in ("color", "fontWeight", "paddingLeft", "paddingRight"):
+        looks = said(page).locator("tbody tr:first-child > *").evaluate_all(_STYLES, style)
+        assert len(set(looks)) == 1, f"{style}: {looks}"
+
+
+def test_links_are_safe_and_images_are_links(open_page: Pages, rich: ServerProcess) -> None:
+    page = open_page(rich)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    asked_and_answered(page, "Tell me.")
+    links = [attributes(link) for link in said(page).locator("a").all()]
+    assert links == [
+        {"href": "https://example.org/pan?cakes=2", "title": "With pictures", **LINK},
+        {"href": "https://example.org/", **LINK},
+        {"href": "mailto:cook@example.org", **LINK},
+        {"href": "https://example.org/pancake.png", **LINK},
+    ]
+    expect(said(page).locator("a").last).to_have_text("A pancake")
+    assert said(page).locator("img").count() == 0
+    assert [url for url in asked if "example.org" in url] == []
+
+
+def test_a_reload_shows_the_same(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich)
+    before = said(page).inner_html()
+    page.reload()
+    expect(answer(page)).to_have_attribute("data-state", "complete")
+    assert said(page).inner_html() == before
+
+
+def test_code_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich, permissions=CLIPBOARD)
+    button = said(page).locator("figure").get_by_role("button")
+    expect(button).to_have_accessible_name("Copy")
+    button.click()
+    expect(button).to_have_text("Copied")
+    expect(button).to_have_text("Copy")
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == CODE
+
+
+def test_code_can_be_copied_before_the_answer_ends(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    server = serve(SIM=f"{script(tmp_path, RICH + ' End.')},gap=0ms,gate=hold@{len(RICH.split())}")
+    page = open_page(server, permissions=CLIPBOARD)
+    ask(page, "Tell me.")
+    expect(said(page).locator("p").last).to_have_text("Enjoy.")
+    said(page).get_by_role("button", name="Copy").click()
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == CODE
+    gate(server, "hold")
+    ended(page)
+
+
+def test_an_answer_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
+    page = answered(open_page, rich, permissions=CLIPBOARD)
+    answer(page).get_by_role("button", name="Copy the answer").click()
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == RICH
+
+
+def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path) -> None:
+    page = answered(open_page, serve(SIM=f"{script(tmp_path, NARROW)},gap=0ms"), viewport=(360, 640))
+    page.screenshot(path=artefact("markdown-narrow.png"))
+    for box in ("html", "#page", "#log", "#messages"):
+        assert page.locator(box).evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0, box
+    for box in ("pre", ".table"):  # these scroll for themselves, by keyboard too
+        assert said(page).locator(box).evaluate("(box) => { box.scrollLeft = 100; return box.scrollLeft; }") == 100, box
+        assert said(page).locator(box).get_attribute("tabindex") == "0"
+
+
+def test_text_runs_as_its_script_does(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    text = "שלום **עולם**\n\nHello\n\n- פריט\n\n```\nשלום\n```"
+    page = answered(open_page, serve(SIM=f"{script(tmp_path, text)},gap=0ms"))
+    directions = said(page).locator("> p, > ul, pre").evaluate_all(_STYLES, "direction")
+    assert directions == ["rtl", "ltr", "rtl", "ltr"]
+
+
+# On the way there
+
+
+def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> None:
+    page = loaded(open_page, serve())
+    page.evaluate(_WATCH)
+    assert page.evaluate(_GROW, RICH) == []
+    assert said(page).evaluate(_OUTLINE)[0] == ["h3"]
+
+
+def test_nothing_flickers_while_it_is_streamed(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=2ms"))
+    page.evaluate(_WATCH)
+    page.evaluate(_OBSERVE)
+    asked_and_answered(page, "Tell me.")
+    assert page.evaluate("seen.wrong") == []
+    assert page.evaluate("seen.looks") > 3
+    assert said(page).locator("pre code").text_content() == CODE
+
+
+def test_the_sign_of_waiting_stays_until_there_is_something_to_see(open_page: Pages, serve: Serve) -> None:
+    page = loaded(open_page, serve())
+    drawn = [
+        page.evaluate(_DRAWN, start) for start in ("A", "- A", "**", "`", "| a ", "[the recipe](", "- ", "```", "1")
+    ]
+    assert drawn[:2] == [["streaming", "A"], ["streaming", "A"]]
+    assert drawn[2:] == [["waiting", ""]] * 7
+
+
+PLANTED_FLICKER = {
+    "box.append('ab'); look(); box.textContent = 'ac';": "b  became: c",
+    "box.append('ab'); look(); box.innerHTML = '<em>ab</em>';": "a b  became: a /em",
+    "box.innerHTML = '<p>a</p><p>b</p>'; look(); box.lastChild.remove();": "b /p became",
+    "box.innerHTML = '<p>**a</p>';": "raw: **a",
+    "box.innerHTML = '<p>| a</p>';": "raw: | a",
+    "box.innerHTML = '<p>- a</p>';": "raw: - a",
+    "box.innerHTML = '<p>a</p>'; look(); box.style.height = '5px';": "lower by",
+}
+
+
+def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
+    page = loaded(open_page, serve(), bypass_csp=True)
+    page.evaluate(_WATCH)
+    for act, what in PLANTED_FLICKER.items():
+        wrong = page.evaluate(f"""() => {{
+            const box = document.querySelector('#messages').appendChild(document.createElement('div'));
+            box.className = 'text';
+            const {{ look, wrong }} = flicker(box);
+            {act}
+            look();
+            return wrong;
+        }}""")
+        assert [said for said in wrong if said.startswith(what)], f"{act}: {wrong}"

@@ -1,0 +1,813 @@
+"""An answer is one and whole, whatever happens to the page, the connection or the server while it comes."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.proxy import Proxy
+from tests.browser.steps import (
+    alert,
+    answer,
+    ask,
+    asked_and_answered,
+    begun,
+    call,
+    contents,
+    draft,
+    ended,
+    gate,
+    history,
+    idle,
+    messages,
+    press,
+    said,
+    says,
+    set_sim,
+    status,
+    streams,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+from tests.stores.fixtures import redis, redis_server
+from tests.stores.redis_server import RedisServer
+
+__all__ = ["redis", "redis_server"]
+
+Behind = Callable[[ServerProcess], Proxy]
+
+WORDS = [f"w{number}" for number in range(1, 41)]
+QUESTION = " ".join(WORDS)
+"""What is asked, and what the simulator therefore says: each token tells its place."""
+
+BEGUN = " ".join(WORDS[:3])
+HELD = "text=echo,gap=1ms,gate=hold@3"
+"""Three tokens, and the others when the gate is opened."""
+
+UNHEARD = "text=echo,gap=1ms,gate=hold"
+LOST = r"^console: Failed to load resource: net::ERR_"
+TRIES = 20
+"""So often a page may ask for a turn that does not go on."""
+
+GONE = "status of 4(04|09)"
+RECONNECTING = "Connection lost. Reconnecting…"
+BROKEN_OFF = "Broken off: this answer is not complete"
+SERVER_HAS_NOT = "The connection broke, and the server no longer has the answer."
+
+
+@pytest.fixture
+def behind(serve: Serve) -> Iterator[Behind]:
+    """Puts a proxy before a server: `proxy = behind(server)`. Asked for before `open_page`, it ends after the pages."""
+    proxies: list[Proxy] = []
+
+    def start(server: ServerProcess) -> Proxy:
+        proxies.append(Proxy(server.port))
+        return proxies[-1]
+
+    yield start
+    for proxy in proxies:
+        proxy.end()
+
+
+@pytest.fixture
+def pair(serve: Serve, redis: RedisServer) -> tuple[ServerProcess, ServerProcess]:
+    """Two servers that know nothing of each other but Redis."""
+    first, second = (serve(SIM=HELD, REDIS_URL=redis.url, DRAIN_TIMEOUT="0.5s") for _ in range(2))
+    return first, second
+
+
+def asked_and_held(page: Page) -> str:
+    """Asks; three tokens are there. The turn's id."""
+    ask(page, QUESTION)
+    says(page, BEGUN)
+    return begun(page)
+
+
+def is_whole(page: Page, server: ServerProcess, *, before: tuple[str, ...] = ()) -> None:
+    """The answer comes to its end, once, and is what the server has."""
+    ended(page)
+    assert texts(page) == [*before, QUESTION, QUESTION]
+    assert contents(server) == [*before, QUESTION, QUESTION]
+    assert {state for role, state, _ in messages(page) if role == "assistant"} == {"complete"}
+    expect(alert(page)).to_be_empty()
+
+
+def is_broken_off(page: Page, words: str) -> None:
+    """What came stays, is marked, and the page says what happened."""
+    ended(page, "failed")
+    assert texts(page)[-2:] == [QUESTION, BEGUN]
+    expect(answer(page).locator(".ended")).to_have_text(BROKEN_OFF)
+    expect(alert(page)).to_contain_text(words)
+
+
+def watch(page: Page) -> None:
+    """From now on, what the answer shows that is no beginning of it is kept in `window.wrong`."""
+    page.evaluate(
+        """(whole) => {
+          window.wrong = [];
+          const shown = () => document.querySelector('.message.assistant .text')?.textContent.trim() ?? '';
+          const look = () => whole.startsWith(shown()) || window.wrong.push(shown());
+          new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+        }""",
+        QUESTION,
+    )
+
+
+def try_again(page: Page) -> None:
+    page.get_by_role("button", name="Try again").click()
+
+
+def requests(page: Page) -> list[str]:
+    """Fills with the requests of the page, "POST /chat"."""
+    heard: list[str] = []
+
+    def note(method: str, url: str) -> None:
+        heard.append(f"{method} /{url.split('/', 3)[3]}")
+
+    page.on("request", lambda request: note(request.method, request.url))
+    return heard
+
+
+def killed(server: ServerProcess) -> None:
+    server.expected_status = -signal.SIGKILL
+    server.signal(signal.SIGKILL)
+    server.wait()
+
+
+# The page is loaded anew
+
+
+def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    turn = asked_and_held(page)
+    heard = requests(page)
+    page.reload()
+    says(page, BEGUN)
+    expect(status(page)).to_have_text("Generating…")
+    assert texts(page) == [QUESTION, BEGUN]
+    gate(server, "hold")
+    is_whole(page, server)
+    expect(status(page)).to_have_text("Complete")
+    assert answer(page).get_attribute("data-turn") == turn
+    assert heard.count(f"GET /chat/turns/{turn}") == 1
+    assert "POST /chat" not in heard
+
+
+def test_reloads_one_after_the_other_end_in_one_answer(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    for count in range(4, 8):
+        page.reload()
+        gate(server, "hold", tokens=1)
+        says(page, " ".join(WORDS[:count]))
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+def test_a_reload_before_the_first_token_loses_nothing(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=UNHEARD)
+    page = open_page(server)
+    ask(page, QUESTION)
+    turn = begun(page)
+    page.reload()
+    assert begun(page) == turn
+    assert messages(page) == [("user", "", QUESTION), ("assistant", "waiting", "")]
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    proxy = behind(serve())
+    page = open_page(proxy.root)
+    expect(page.locator("#empty")).to_be_visible()
+    proxy.swallowed.add("POST /chat")
+    ask(page, QUESTION)
+    expect(status(page)).to_have_text("Generating…")
+    page.reload()
+    expect(draft(page)).to_have_value(QUESTION)
+
+
+def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    page = open_page(server)
+    asked_and_answered(page, QUESTION)
+    heard = requests(page)
+    page.reload()
+    is_whole(page, server)
+    expect(answer(page).locator(".note")).to_contain_text("tokens/s")
+    expect(status(page)).to_be_empty()
+    assert not [each for each in heard if each.startswith(("POST", "GET /chat"))]
+
+
+def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    page.reload()
+    says(page, BEGUN)
+    page.get_by_role("button", name="Stop").click()
+    ended(page, "stopped")
+    page.reload()
+    ended(page, "interrupted")
+    assert texts(page) == contents(server) == [QUESTION, BEGUN]
+    assert streams(server) == 0
+
+
+def test_a_reload_while_a_question_is_asked_anew_keeps_its_place(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    page = open_page(server)
+    for text in ("first", "second"):
+        asked_and_answered(page, text)
+    set_sim(server, HELD)
+    press(page, "Edit", of=0)
+    page.get_by_label("to be sent anew").fill(QUESTION)
+    page.get_by_role("button", name="Send anew").click()
+    says(page, BEGUN)
+    assert contents(server) == ["first", "first", "second", "second"]
+    page.reload()
+    says(page, BEGUN)
+    assert texts(page) == [QUESTION, BEGUN]
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+def test_a_way_to_the_board_and_back_goes_on_where_it_was(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.allow(LOST)
+    page.goto(f"http://127.0.0.1:{server.port}/board")
+    page.go_back()
+    says(page, BEGUN)
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+# The connection
+
+
+def test_a_cut_connection_goes_on_from_the_very_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    watch(page)
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    assert messages(page) == [("user", "", QUESTION), ("assistant", "streaming", BEGUN)]
+    proxy.heal()
+    gate(server, "hold")
+    is_whole(page, server)
+    assert page.evaluate("window.wrong") == []
+    assert proxy.followed_after() == [3]
+    assert proxy.count("POST", "/chat") == 1
+
+
+def test_a_connection_cut_before_the_first_token_is_come_back_to(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=UNHEARD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    ask(page, QUESTION)
+    begun(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    proxy.heal()
+    gate(server, "hold")
+    is_whole(page, server)
+    assert proxy.followed_after() == [0]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_many_cuts_anywhere_lose_and_double_no_token(behind: Behind, open_page: Pages, serve: Serve, seed: int) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    open_page.expect(LOST)
+    random = Random(seed)
+    proxy.cuts.extend(random.randrange(60, 200) for _ in range(8))
+    watch(page)
+    ask(page, QUESTION)
+    is_whole(page, server)
+    assert page.evaluate("window.wrong") == []
+    assert not proxy.cuts
+    after = proxy.followed_after()
+    assert len(after) == 8
+    assert after == sorted(after)
+    assert after[-1] > 0
+    assert proxy.count("POST", "/chat") == 1
+
+
+def test_an_answer_whose_end_was_cut_off_is_whole_only_once_that_has_come(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    open_page.expect(LOST)
+    proxy.cuts.append(b"data: [DONE]")
+    ask(page, QUESTION)
+    is_whole(page, server)
+    assert len(proxy.followed_after()) == 1
+
+
+def test_an_answer_that_ended_in_good_order_but_without_its_end_is_not_whole(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    proxy.cuts.append(b"e\r\ndata: [DONE]")  # a chunk
+    proxy.last_words = b"0\r\n\r\n"  # and the last one
+    ask(page, QUESTION)
+    is_whole(page, server)
+    assert proxy.followed_after() == [len(WORDS)]
+
+
+def gives_up(page: Page, proxy: Proxy) -> None:
+    """Lets the clock of the page, which must be installed, run until it tries no more."""
+    for _ in range(200):
+        if page.locator("#stop").is_hidden() or len(proxy.followed_after()) > TRIES:
+            break
+        page.clock.run_for(1000)
+    assert len(proxy.followed_after()) <= TRIES
+    idle(page)
+
+
+def test_a_connection_that_breaks_whenever_it_is_made_is_given_up(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    gate(server, "hold")
+    proxy.cuts.extend([0] * 1000)
+    proxy.heal()
+    gives_up(page, proxy)
+    is_whole(page, server)
+
+
+def test_an_answer_that_was_given_up_is_there_once_the_server_is(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    gives_up(page, proxy)
+    is_broken_off(page, "The connection broke before the answer was complete.")
+    proxy.heal()
+    page.reload()
+    says(page, BEGUN)
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+def test_an_answer_that_was_given_up_can_be_asked_for_again(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    gives_up(page, proxy)
+    is_broken_off(page, "The connection broke before the answer was complete.")
+    proxy.heal()
+    open_page.allow(GONE)
+    try_again(page)
+    expect(alert(page)).to_be_empty()
+    says(page, BEGUN)
+    gate(server, "hold")
+    ended(page)
+    page.reload()
+    is_whole(page, server)
+
+
+def test_a_stop_while_reconnecting_ends_what_is_shown_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    proxy = behind(serve(SIM=HELD, DRAIN_TIMEOUT="100ms"))
+    page = open_page(proxy.root)
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    page.keyboard.press("Escape")
+    ended(page, "stopped")
+    assert texts(page) == [QUESTION, BEGUN]
+    expect(alert(page)).to_contain_text("The server cannot be reached.")
+
+
+def test_a_stop_on_a_connection_that_hangs_ends_what_is_shown_at_once(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    asked_and_held(page)
+    proxy.hang()
+    gate(server, "hold", tokens=1)
+    page.keyboard.press("Escape")
+    ended(page, "stopped")
+    proxy.heal()
+    ask(page, "next")
+    gate(server, "hold")
+    says(page, "next")
+    ended(page)
+    assert texts(page)[:2] == [QUESTION, BEGUN]
+    assert contents(server) == [QUESTION, " ".join(WORDS[:4]), "next", "next"]
+
+
+def test_an_answer_that_ended_too_long_ago_to_be_followed_is_shown_as_it_was_kept(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=HELD, RESUME_FOR="1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    turn = asked_and_held(page)
+    open_page.expect(LOST, "status of 404")
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    gate(server, "hold")
+    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    proxy.heal()
+    is_whole(page, server)
+    expect(status(page)).to_have_text("Complete")
+
+
+def test_a_connection_that_hangs_for_a_while_goes_on(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    asked_and_held(page)
+    proxy.hang()
+    gate(server, "hold")
+    proxy.heal()
+    is_whole(page, server)
+    assert proxy.followed_after() == []
+
+
+def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    asked_and_held(page)
+    open_page.allow(LOST)
+    page.context.set_offline(True)
+    proxy.cut()
+    for _ in range(20):
+        expect(status(page)).to_have_text(RECONNECTING)
+        page.clock.run_for(5_000)
+    page.context.set_offline(False)
+    gate(server, "hold")
+    is_whole(page, server)
+    assert set(proxy.followed_after()) == {3}
+
+
+# A question that did not get through
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("refused", "The server cannot be reached."),
+        ("offline", "You are offline."),
+    ],
+)
+def test_a_question_that_did_not_reach_the_server_is_the_draft_again(
+    behind: Behind, open_page: Pages, serve: Serve, *, harm: str, words: str
+) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    expect(page.locator("#empty")).to_be_visible()
+    open_page.expect(LOST)
+    if harm == "refused":
+        proxy.refuse()
+    page.context.set_offline(harm == "offline")
+    ask(page, QUESTION)
+    expect(alert(page)).to_contain_text(words)
+    expect(draft(page)).to_have_value(QUESTION)
+    assert texts(page) == []
+    page.context.set_offline(False)
+    proxy.heal()
+    draft(page).press("End")
+    draft(page).press("Enter")
+    is_whole(page, server)
+    expect(draft(page)).to_have_value("")
+
+
+def test_a_regeneration_that_did_not_reach_the_server_leaves_all_as_it_was(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    asked_and_answered(page, QUESTION)
+    open_page.expect(LOST)
+    proxy.refuse()
+    press(page, "Regenerate")
+    expect(alert(page)).to_contain_text("The server cannot be reached.")
+    assert messages(page) == [("user", "", QUESTION), ("assistant", "complete", QUESTION)]
+    expect(draft(page)).to_have_value("")
+    proxy.heal()
+    try_again(page)
+    is_whole(page, server)
+
+
+# The server goes and comes back
+
+
+def test_a_killed_server_without_a_memory_leaves_what_was_said(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.expect(LOST, GONE)
+    killed(server)
+    expect(status(page)).to_have_text(RECONNECTING)
+    again = serve(SIM=HELD, PORT=str(server.port))
+    is_broken_off(page, SERVER_HAS_NOT)
+    try_again(page)
+    expect(alert(page)).to_be_empty()
+    gate(again, "hold")
+    is_whole(page, again)
+    expect(draft(page)).to_have_value("")
+
+
+def test_a_killed_server_with_a_file_has_what_was_said_before(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    where = {"HISTORY_URL": f"sqlite:///{tmp_path}/history", "SIM": HELD}
+    server = serve(**where)
+    page = open_page(server)
+    ask(page, "before")
+    gate(server, "hold")
+    ended(page)
+    gate(server, "hold", open=False)
+    ask(page, QUESTION)
+    says(page, BEGUN)
+    open_page.expect(LOST, GONE)
+    killed(server)
+    expect(status(page)).to_have_text(RECONNECTING)
+    again = serve(PORT=str(server.port), **where)
+    is_broken_off(page, SERVER_HAS_NOT)
+    assert texts(page)[:2] == contents(again) == ["before", "before"]
+    press(page, "Regenerate")
+    gate(again, "hold")
+    is_whole(page, again, before=("before", "before"))
+    page.reload()
+    is_whole(page, again, before=("before", "before"))
+
+
+def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.expect("status of 404")
+    open_page.allow(LOST)
+    killed(server)
+    again = serve(SIM="text=echo,gap=1ms", PORT=str(server.port))
+    page.reload()
+    expect(alert(page)).to_contain_text(SERVER_HAS_NOT)
+    expect(draft(page)).to_have_value(QUESTION)
+    assert texts(page) == []
+    try_again(page)
+    is_whole(page, again)
+    expect(draft(page)).to_have_value("")
+
+
+# Ended from the server's side
+
+
+def test_a_drain_that_is_long_enough_lets_the_answer_finish(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD, DRAIN_TIMEOUT="20s")
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.allow("status of 503", LOST)
+    gate(server, "hold")
+    server.signal(signal.SIGTERM)
+    ended(page)
+    assert texts(page) == [QUESTION, QUESTION]
+    assert server.wait() == 0
+
+
+def test_a_drain_that_is_too_short_is_told(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    where = {"HISTORY_URL": f"sqlite:///{tmp_path}/history", "SIM": HELD, "DRAIN_TIMEOUT": "100ms"}
+    server = serve(**where)
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.allow("status of 503", LOST)
+    server.signal(signal.SIGTERM)
+    is_broken_off(page, "The server is shutting down; the answer is not complete.")
+    assert server.wait() == 0
+    again = serve(PORT=str(server.port), **where)
+    assert [each.get("status") for each in history(again)] == [None, "interrupted"]
+    page.reload()
+    ended(page, "interrupted")
+    assert texts(page) == contents(again) == [QUESTION, BEGUN]
+    press(page, "Regenerate")
+    gate(again, "hold")
+    is_whole(page, again)
+
+
+def test_what_a_drain_broke_off_can_be_asked_again(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD, DRAIN_TIMEOUT="100ms")
+    page = open_page(server)
+    asked_and_held(page)
+    open_page.allow("status of 503", LOST, GONE)
+    server.signal(signal.SIGTERM)
+    is_broken_off(page, "The server is shutting down; the answer is not complete.")
+    assert server.wait() == 0
+    again = serve(SIM="text=echo,gap=1ms", PORT=str(server.port))
+    try_again(page)
+    is_whole(page, again)
+
+
+@pytest.mark.parametrize("sim", [HELD, UNHEARD], ids=["in the middle", "before the first token"])
+def test_an_answer_that_is_stopped_elsewhere_says_so(open_page: Pages, serve: Serve, sim: str) -> None:
+    server = serve(SIM=sim)
+    page = open_page(server)
+    ask(page, QUESTION)
+    turn = begun(page)
+    if sim == HELD:
+        says(page, BEGUN)
+    assert call(server, f"/chat/turns/{turn}/stop", method="POST")[0] == 204
+    expect(alert(page)).to_contain_text("The answer was stopped elsewhere.")
+    idle(page)
+    if sim == HELD:
+        assert texts(page) == contents(server) == [QUESTION, BEGUN]
+    else:
+        expect(draft(page)).to_have_value(QUESTION)
+        assert texts(page) == contents(server) == []
+    gate(server, "hold")
+    try_again(page)
+    is_whole(page, server)
+
+
+# Another server goes on
+
+
+def test_another_server_tells_the_rest_of_the_answer(
+    behind: Behind, open_page: Pages, pair: tuple[ServerProcess, ServerProcess]
+) -> None:
+    first, second = pair
+    proxy = behind(first)
+    page = open_page(proxy.root)
+    asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.to = second.port
+    proxy.cut()
+    gate(first, "hold")
+    is_whole(page, second)
+    assert proxy.followed_after() == [3]
+
+
+def test_the_loss_of_the_server_that_answered_is_told_by_another(
+    behind: Behind, open_page: Pages, pair: tuple[ServerProcess, ServerProcess]
+) -> None:
+    first, second = pair
+    proxy = behind(first)
+    page = open_page(proxy.root)
+    asked_and_held(page)
+    open_page.expect(LOST)
+    open_page.allow("status of 503", GONE)
+    proxy.to = second.port
+    killed(first)
+    is_broken_off(page, "The server that was answering is gone; the answer is not complete.")
+    gate(second, "hold")
+    try_again(page)
+    is_whole(page, second)
+
+
+# Other tabs, other conversations
+
+
+def test_a_tab_opened_from_this_one_goes_on_with_the_same_answer(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    with page.expect_popup() as opened:
+        page.evaluate("() => { open(location.href); }")
+    says(opened.value, BEGUN)
+    gate(server, "hold")
+    is_whole(opened.value, server)
+    is_whole(page, server)
+
+
+def test_a_tab_that_knows_nothing_of_the_answer_shows_it_once_it_is_kept(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("#empty")).to_be_visible()
+    gate(server, "hold")
+    is_whole(page, server)
+    other.reload()
+    is_whole(other, server)
+
+
+def test_tabs_that_ask_at_the_same_time_both_get_their_answers(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    ask(other, "one two three four")
+    says(other, "one two three")
+    gate(server, "hold")
+    for each, last in ((page, QUESTION), (other, "one two three four")):
+        ended(each)
+        assert texts(each) == [last, last]
+    each_once = sorted([QUESTION, QUESTION, "one two three four", "one two three four"])
+    page.reload()
+    expect(answer(page)).to_have_attribute("data-state", "complete")
+    assert sorted(texts(page)) == sorted(contents(server)) == each_once
+
+
+def test_a_look_at_another_conversation_does_not_end_the_answer(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    page.get_by_role("button", name="New conversation").click()
+    expect(answer(page)).to_have_count(0)
+    idle(page)
+    page.go_back()
+    says(page, BEGUN)
+    expect(page.locator("#stop")).to_be_visible()
+    gate(server, "hold")
+    is_whole(page, server)
+
+
+def test_an_answer_that_ended_meanwhile_is_shown_as_the_server_has_it(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    turn = asked_and_held(page)
+    page.get_by_role("button", name="New conversation").click()
+    gate(server, "hold")
+    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    asked_and_answered(page, "elsewhere")
+    assert texts(page) == ["elsewhere", "elsewhere"]
+    heard = requests(page)
+    page.locator(".conversation", has_text=WORDS[0]).click()
+    is_whole(page, server)
+    assert not [each for each in heard if "/chat" in each]
+    page.go_back()
+    expect(said(page)).to_have_text("elsewhere")
+
+
+def test_two_answers_under_way_in_two_conversations_are_both_come_back_to(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    asked_and_held(page)
+    page.get_by_role("button", name="New conversation").click()
+    ask(page, "one two three four")
+    says(page, "one two three")
+    page.go_back()
+    says(page, BEGUN)
+    open_page.allow("status of 404")  # of a conversation of which nothing is kept yet
+    page.go_forward()
+    says(page, "one two three")
+    gate(server, "hold")
+    says(page, "one two three four")
+    ended(page)
+    page.go_back()
+    is_whole(page, server)
+
+
+def test_a_question_left_before_it_was_sent_is_the_draft_of_its_own_conversation(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    proxy = behind(serve())
+    page = open_page(proxy.root)
+    expect(page.locator("#empty")).to_be_visible()
+    proxy.hang()
+    ask(page, QUESTION)
+    expect(status(page)).to_have_text("Generating…")
+    page.get_by_role("button", name="New conversation").click()
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(draft(page)).to_have_value("")
+    page.wait_for_function("() => sessionStorage.getItem('tokenfall:draft:default')")
+    proxy.heal()
+    page.go_back()
+    expect(draft(page)).to_have_value(re.compile(QUESTION))

@@ -1,0 +1,329 @@
+"""The end of a conversation stays in view for who reads there, and nobody else is ever moved."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import ask, asked_and_answered, draft, ended, gate, message, said
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+WORDS_EACH, PARAGRAPHS, PAUSE_AT = 20, 50, 400
+LONG = "\n\n".join(
+    " ".join(f"word{number}" for number in range(first, first + WORDS_EACH))
+    for first in range(0, WORDS_EACH * PARAGRAPHS, WORDS_EACH)
+)
+
+TURNS = [
+    {"when": {"last": "held"}, "say": LONG, "sim": f"gap=100us,gate=more@{PAUSE_AT}"},
+    {"when": {"last": "pour"}, "say": LONG, "sim": f"gap=3ms,gate=more@{PAUSE_AT}"},
+    {"when": {"last": "break"}, "say": [{"text": LONG}, {"error": "planted"}]},
+    {"when": {"last": "short"}, "say": "Short."},
+    {"say": LONG},
+]
+
+AT_END = """() => {
+  const box = document.querySelector('#log');
+  return box.scrollHeight > 1.5 * box.clientHeight && box.scrollHeight - box.clientHeight - box.scrollTop <= 1;
+}"""
+
+COME_TO_REST = """() => new Promise((resolve) => {
+  const box = document.querySelector('#log');
+  let [last, since] = [box.scrollTop, 0];
+  const look = () => {
+    since = box.scrollTop === last ? since + 1 : 0;
+    last = box.scrollTop;
+    if (since < 6) requestAnimationFrame(look);
+    else resolve(last);
+  };
+  look();
+})"""
+
+
+@pytest.fixture
+def server(serve: Serve, tmp_path: Path) -> ServerProcess:
+    """It says long answers; what is asked with `held` waits in the middle until `more` lets it go on."""
+    script = tmp_path / "turns.json"
+    script.write_text(json.dumps(TURNS), encoding="utf-8")
+    return serve(SIM=f"gap=100us,script={script}", DRAIN_TIMEOUT="100ms")
+
+
+def asked(page: Page, text: str = "held") -> None:
+    """The answer stands still in its middle."""
+    ask(page, text)
+    expect(said(page)).to_contain_text(f"word{PAUSE_AT - 1}")
+    page.wait_for_function(AT_END)
+
+
+def more(page: Page, server: ServerProcess, words: int = 100) -> None:
+    """Lets so many more words come, and waits until they are there and drawn."""
+    shown = page.evaluate("document.querySelector('.message:last-child .text').textContent.match(/word/g).length")
+    gate(server, "more", tokens=words)
+    expect(said(page)).to_contain_text(f"word{shown + words - 1}")
+
+
+def top(page: Page) -> float:
+    """Where the reader is, once nothing moves any more."""
+    return float(page.evaluate(COME_TO_REST))
+
+
+def at_end(page: Page) -> bool:
+    top(page)
+    return bool(page.evaluate(AT_END)) and to_end(page).is_hidden()
+
+
+def to_end(page: Page) -> Locator:
+    return page.locator("#to-end")
+
+
+def wheel(page: Page, by: int) -> None:
+    page.locator("#log").hover()
+    page.mouse.wheel(0, by)
+
+
+def keys(key: str) -> Callable[[Page], None]:
+    def press(page: Page) -> None:
+        page.locator("#log").focus()
+        page.keyboard.press(key)
+
+    return press
+
+
+def touch(page: Page) -> None:
+    """A finger draws the text down, and rests before it leaves."""
+    session = page.context.new_cdp_session(page)
+
+    def finger(event: str, *at: int) -> None:
+        points = [{"x": 700, "y": y} for y in at]
+        session.send("Input.dispatchTouchEvent", {"type": event, "touchPoints": points})
+
+    finger("touchStart", 200)
+    for y in [220, 240, 260, 280, 280, 280, 280]:
+        finger("touchMove", y)
+    finger("touchEnd")
+
+
+UPWARD: dict[str, Callable[[Page], None]] = {
+    "a_notch": lambda page: wheel(page, -100),
+    "a_little": lambda page: wheel(page, -10),
+    "arrow_up": keys("ArrowUp"),
+    "page_up": keys("PageUp"),
+    "touch": touch,
+}
+
+
+def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
+    """Where the reader came to rest above the end."""
+    before = page.locator("#log").evaluate("(log) => log.scrollTop")
+    how(page)
+    page.wait_for_function("(before) => document.querySelector('#log').scrollTop < before", arg=before)
+    return top(page)
+
+
+def test_the_end_stays_in_view_while_an_answer_grows(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked(page)
+    for _ in range(2):
+        more(page, server)
+        assert at_end(page)
+    gate(server, "more")
+    ended(page)
+    assert at_end(page)
+    expect(message(page, -1).get_by_role("button", name="Regenerate")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("how", ["a_little", "arrow_up", "page_up", "touch"])
+def test_the_first_upward_scroll_lets_go_for_good(open_page: Pages, server: ServerProcess, how: str) -> None:
+    page = open_page(server, has_touch=how == "touch")
+    asked(page)
+    place = scrolled_up(page, UPWARD[how])
+    more(page, server)
+    assert top(page) == place
+    expect(to_end(page)).to_be_visible()
+    gate(server, "more")
+    ended(page)
+    assert top(page) == place
+
+
+@pytest.mark.parametrize("how", ["a_notch", "arrow_up", "page_up", "touch"])
+def test_who_scrolls_up_while_words_pour_in_is_not_pulled_back(
+    open_page: Pages, server: ServerProcess, how: str
+) -> None:
+    page = open_page(server, has_touch=how == "touch")
+    asked(page, "pour")
+    page.locator("#log").focus()
+    gate(server, "more")
+    expect(said(page)).to_contain_text(f"word{PAUSE_AT + 20}")
+    UPWARD[how](page)
+    expect(to_end(page)).to_be_visible()
+    place = top(page)
+    expect(said(page)).to_contain_text(f"word{PAUSE_AT + 500}")
+    assert top(page) == place
+    expect(to_end(page)).to_be_visible()
+
+
+def test_who_comes_back_to_the_end_is_taken_along_again(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked(page)
+    scrolled_up(page, UPWARD["a_notch"])
+    more(page, server)
+    wheel(page, 10_000)
+    page.wait_for_function(AT_END)
+    assert at_end(page)
+    more(page, server)
+    assert at_end(page)
+
+
+def test_the_button_leads_down_and_takes_along_again(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked(page)
+    scrolled_up(page, UPWARD["a_notch"])
+    more(page, server)
+    to_end(page).click()
+    assert at_end(page)
+    more(page, server)
+    assert at_end(page)
+
+
+def test_a_scroll_downward_that_stays_above_the_end_takes_nobody_along(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked(page)
+    place = scrolled_up(page, keys("Home"))
+    wheel(page, 200)
+    page.wait_for_function("(place) => document.querySelector('#log').scrollTop > place", arg=place)
+    place = top(page)
+    more(page, server)
+    assert top(page) == place
+
+
+def longer_draft(page: Page) -> None:
+    draft(page).fill("A line.\n" * 8)
+
+
+def smaller(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 500})
+
+
+def narrower(page: Page) -> None:
+    page.set_viewport_size({"width": 400, "height": 800})
+
+
+def keyboard_opened(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 420})
+    draft(page).focus()
+
+
+CHANGES = [longer_draft, smaller, narrower, keyboard_opened]
+
+
+def changed(page: Page, change: Callable[[Page], None]) -> None:
+    before = page.locator("#log").evaluate("(log) => [log.clientHeight, log.clientWidth].join()")
+    change(page)
+    page.wait_for_function(
+        """(before) => {
+      const { clientHeight, clientWidth } = document.querySelector('#log');
+      return [clientHeight, clientWidth].join() !== before;
+    }""",
+        arg=before,
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_the_end_stays_in_view_when_the_room_changes(
+    open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
+) -> None:
+    page = open_page(server)
+    asked(page)
+    changed(page, change)
+    assert at_end(page)
+    more(page, server)
+    assert at_end(page)
+
+
+@pytest.mark.parametrize("change", [longer_draft, smaller], ids=lambda change: change.__name__)
+def test_the_readers_place_stays_when_the_room_changes(
+    open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
+) -> None:
+    page = open_page(server)
+    asked(page)
+    place = scrolled_up(page, keys("PageUp"))
+    changed(page, change)
+    assert top(page) == place
+    expect(to_end(page)).to_be_visible()
+
+
+def test_the_end_stays_in_view_above_an_error(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    ask(page, "break")
+    ended(page, "failed")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+    assert at_end(page)
+
+
+def test_a_question_asked_from_above_leads_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "anything")
+    scrolled_up(page, keys("Home"))
+    ask(page, "held")
+    expect(said(page)).to_contain_text("word50")
+    assert at_end(page)
+
+
+def test_each_conversation_begins_at_its_end(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server, "/web?conversation=one")
+    open_page.expect("status of 404")
+    asked_and_answered(page, "first")
+    page.get_by_role("button", name="New conversation").click()
+    asked_and_answered(page, "second")
+    scrolled_up(page, keys("Home"))
+    page.locator("#conversations").get_by_text("first").click()
+    expect(message(page, 0)).to_contain_text("first")
+    assert at_end(page)
+    page.go_back()
+    expect(message(page, 0)).to_contain_text("second")
+    assert at_end(page)
+    page.reload()
+    expect(message(page, 0)).to_contain_text("second")
+    assert at_end(page)
+
+
+READ = """() => {
+  const { top } = document.querySelector('#log').getBoundingClientRect();
+  const blocks = [...document.querySelectorAll('.message:last-child .text > *')];
+  const seen = blocks.findIndex((block) => block.getBoundingClientRect().bottom > top);
+  return [seen, blocks[seen].getBoundingClientRect().top - top];
+}"""
+MARK = """() => {
+  const blocks = [...document.querySelectorAll('.message:last-child .text > *')].slice(0, -1);
+  for (const block of blocks) block.wasMarked = true;
+  return blocks.length;
+}"""
+MARKED = (
+    "() => [...document.querySelectorAll('.message:last-child .text > *')].filter((block) => block.wasMarked).length"
+)
+
+
+def test_what_is_read_stays_where_it_is_as_the_answer_goes_on_and_ends(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked(page)
+    scrolled_up(page, keys("PageUp"))
+    before, marked = page.evaluate(READ), page.evaluate(MARK)
+    more(page, server, words=300)
+    assert page.evaluate(READ) == before
+    gate(server, "more")
+    ended(page)
+    assert page.evaluate(READ) == before
+    assert page.evaluate(MARKED) == marked > 10  # a selection in them lasts, too
+
+
+def test_a_short_conversation_has_no_way_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "short")
+    wheel(page, -100)
+    wheel(page, 100)
+    top(page)
+    expect(to_end(page)).to_be_hidden()

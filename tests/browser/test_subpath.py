@@ -1,0 +1,182 @@
+"""The page and the board behind a real nginx, under a path of somebody else's site."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    answer,
+    ask,
+    asked_and_answered,
+    call,
+    contents,
+    draft,
+    ended,
+    gate,
+    press,
+    says,
+    status,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+from tests.reliability import nginx
+from tests.reliability.nginx import Nginx
+
+PREFIX = "/some/where/"
+HELD = "text=echo,gap=1ms,gate=hold@2"
+ECHO = "text=echo,gap=1ms"
+
+Mount = Callable[[ServerProcess], str]
+
+
+@pytest.fixture
+def mount(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mount]:
+    """Puts deploy/nginx.conf before a server, but under a path: `root = mount(server)`, with a slash at its end.
+
+    To be asked for before `open_page`, so that it ends after the pages.
+    """
+    text = nginx.CONFIGURATION.read_text(encoding="utf-8")
+    text, locations = re.subn(r"location / \{", f"location {PREFIX} {{", text)
+    text, passed = re.subn(r"proxy_pass http://tokenfall;", "proxy_pass http://tokenfall/;", text)
+    assert (locations, passed) == (1, 1), "the configuration is no longer what this knows"
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    under = tmp_path / "under.conf"
+    under.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(nginx, "CONFIGURATION", under)
+    started: list[Nginx] = []
+
+    def start(server: ServerProcess) -> str:
+        started.append(Nginx(folder, [server.port]))
+        return f"http://127.0.0.1:{started[-1].port}{PREFIX}"
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+def asked_elsewhere(page: Page, root: str) -> list[str]:
+    """Fills with what the page asks outside its path."""
+    outside: list[str] = []
+
+    def note(url: str) -> None:
+        if not url.startswith((root, "blob:")):
+            outside.append(url)
+
+    page.on("request", lambda request: note(request.url))
+    return outside
+
+
+def test_the_root_leads_to_the_page(mount: Mount, open_page: Pages, serve: Serve) -> None:
+    root = mount(serve(SIM=ECHO))
+    page = open_page(root, "")
+    expect(page).to_have_url(f"{root}web")
+    expect(page.locator("#empty")).to_be_visible()
+    expect(page.locator(".brand img")).not_to_have_js_property("naturalWidth", 0)
+    page.goto(root.rstrip("/"))
+    expect(page).to_have_url(f"{root}web")
+
+
+def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    root = mount(server)
+    page = open_page(f"{root}web", "")
+    outside = asked_elsewhere(page, root)
+    ask(page, "one two three four")
+    says(page, "one two")  # unbuffered: the rest is not there yet
+    expect(status(page)).to_have_text("Generating…")
+    page.reload()
+    says(page, "one two")
+    gate(server, "hold", tokens=1)
+    says(page, "one two three")
+    gate(server, "hold")
+    ended(page)
+    assert texts(page) == contents(server) == ["one two three four"] * 2
+    gate(server, "hold", open=False)
+    press(page, "Regenerate")
+    says(page, "one two")
+    page.keyboard.press("Escape")
+    ended(page, "stopped")
+    page.reload()
+    ended(page, "interrupted")
+    assert texts(page) == contents(server) == ["one two three four", "one two"]
+    assert outside == []
+
+
+def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    root = mount(server)
+    page = open_page(f"{root}web", "")
+    outside = asked_elsewhere(page, root)
+    asked_and_answered(page, "first")
+    page.get_by_role("button", name="New conversation").click()
+    asked_and_answered(page, "second")
+    assert page.url.startswith(f"{root}web?conversation=chat-")
+    page.locator("#conversations a", has_text="first").click()
+    says(page, "first")
+    assert page.url == f"{root}web"
+    page.go_back()
+    says(page, "second")
+    page.reload()
+    says(page, "second")
+    page.locator("#menu summary").click()
+    page.get_by_role("button", name="Rename").click()
+    page.get_by_label("Name", exact=True).fill("named")
+    page.get_by_label("Name", exact=True).press("Enter")
+    expect(page.locator("#conversations .name")).to_have_text(["named", "first"])
+    page.locator("#menu summary").click()
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="Export as JSON").click()
+    assert downloaded.value.suggested_filename == "named.json"
+    page.locator("#menu summary").click()
+    page.locator("#menu").get_by_role("button", name="Delete").click()
+    page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
+    says(page, "first")
+    assert page.url == f"{root}web"
+    assert [each["title"] for each in call(server, "/conversations")[1]] == ["first"]
+    with page.context.expect_page() as opened:
+        page.locator("#conversations a").click(modifiers=["ControlOrMeta"])
+    says(opened.value, "first")
+    assert opened.value.url == f"{root}web?conversation=default"
+    assert outside == []
+
+
+def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO, API_KEY="secret")
+    root = mount(server)
+    open_page.expect("status of 401")
+    page = open_page(f"{root}web", "")
+    page.get_by_label("Key", exact=True).fill("secret")
+    page.get_by_role("button", name="Use this key").click()
+    asked_and_answered(page, "with a key")
+    page.reload()
+    says(page, "with a key")
+    page.get_by_role("link", name="What the server is doing now").click()
+    expect(page).to_have_url(f"{root}board")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+def test_the_board_shows_what_happens_and_leads_back(mount: Mount, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    root = mount(server)
+    page = open_page(f"{root}web", "")
+    ask(page, "one two three")
+    says(page, "one two")
+    page.get_by_role("link", name="What the server is doing now").click()
+    expect(page).to_have_url(f"{root}board")
+    outside = asked_elsewhere(page, root)
+    expect(page.locator("#state")).to_have_attribute("data-state", "live")
+    expect(page.locator("#requests")).to_contain_text("/chat")
+    page.get_by_role("link", name=re.compile("[Cc]hat")).click()
+    expect(page).to_have_url(f"{root}web")
+    says(page, "one two")
+    gate(server, "hold")
+    ended(page)
+    expect(answer(page)).to_have_attribute("data-state", "complete")
+    expect(draft(page)).to_have_value("")
+    assert outside == []

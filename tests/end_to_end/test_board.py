@@ -1,0 +1,231 @@
+"""`/board`, `/board/events` and `PUT /sim` on a real server."""
+
+import asyncio
+import gzip
+import json
+import time
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+
+from tests.end_to_end.chatting import PING, Stream, begin, error_of, streaming
+from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import running
+from tests.end_to_end.test_framing import frames
+from tests.end_to_end.test_workers import clients, shares
+
+WATCH = request("/board/events")
+ENDLESS = request("/stream-loop?gap=20ms")
+MANY = 20
+"""So many streams that each of two workers has one: the odds against are 1 in 500,000."""
+
+
+async def event(stream: Stream) -> dict[str, Any]:
+    """The next event that is no heartbeat."""
+    frame = await stream.frame()
+    while frame == PING:
+        frame = await stream.frame()
+    assert frame.startswith(b"data: "), frame
+    assert frame.endswith(b"\n\n")
+    told: dict[str, Any] = json.loads(frame.removeprefix(b"data: "))
+    return told
+
+
+async def last_words(stream: Stream) -> dict[str, Any]:
+    """The error that ends a stream which tells something every second until then."""
+    async with asyncio.timeout(PATIENCE_S):
+        return error_of(b"".join(await stream.frames()))
+
+
+def put(sim: str, **headers: str) -> bytes:
+    return request("/sim", method="PUT", body=json.dumps({"sim": sim}), Content_Type="application/json", **headers)
+
+
+# Events
+
+
+async def test_the_stream_begins_at_once_and_tells_something_every_second(serve: Serve) -> None:
+    server = serve()
+    begun_s = time.monotonic()
+    async with streaming(server.port, WATCH) as stream:
+        assert await stream.frame() == PING
+        assert time.monotonic() - begun_s < 0.9
+        assert stream.head.headers["content-type"] == "text/event-stream"
+        assert stream.head.headers["cache-control"] == "no-cache, no-transform"
+        first, first_s = await event(stream), time.monotonic()
+        second, second_s = await event(stream), time.monotonic()
+    assert 0.98 < first_s - begun_s < 2
+    assert 1.98 < second_s - begun_s < 3
+    assert second["uptime_s"] - first["uptime_s"] == pytest.approx(1, abs=0.5)
+    assert second["at"] - first["at"] == pytest.approx(1, abs=0.5)
+    assert abs(first["at"] - time.time()) < 5
+    assert first["workers"] == 1
+    assert first["connections"] >= 1
+    assert first["resident_bytes"] > 8 * 1024**2
+
+
+async def test_it_tells_of_a_stream_that_runs(serve: Serve) -> None:
+    server = serve()
+    async with streaming(server.port, WATCH) as board, await begin(server.port, ENDLESS):
+        async with asyncio.timeout(PATIENCE_S):
+            while (await event(board))["inter_token"] is None:
+                pass
+        told = await event(board)
+    assert told["streams"] == 1
+    assert 0 < told["tokens_per_s"] < 1_000
+    assert told["tokens"] > 2
+    assert told["ttft"]["count"] == 1
+    assert 0 < told["inter_token"]["p50_s"] <= told["inter_token"]["p90_s"] <= told["inter_token"]["p99_s"]
+    assert told["connections"] == 2
+    assert told["ticker_late"]["count"] > 0
+    assert told["streams_ended"] == {}
+
+
+async def test_it_tells_of_requests_that_ended(serve: Serve) -> None:
+    server = serve()
+    async with streaming(server.port, WATCH) as board:
+        assert (await fetch(server.port, request("/stream-sse?gap=1ms&tokens=3"))).status == 200
+        assert (await fetch(server.port, request("/nothing"))).status == 404
+        told = await event(board)
+    assert told["requests"] == [
+        {"route": "/stream-sse", "status": 200, "count": 1},
+        {"route": "", "status": 404, "count": 1},
+    ]
+    assert told["streams_ended"] == {"complete": 1}
+    assert told["requests_per_s"] == pytest.approx(2, abs=0.3)
+    assert (told["tokens"], told["streams"]) == (await metric(server.port, "tokenfall_tokens_total"), 0)
+
+
+async def test_who_watches_is_not_told_of_the_watching(serve: Serve) -> None:
+    port = serve().port
+    async with streaming(port, WATCH) as board, streaming(port, WATCH):
+        await event(board)
+        told = await event(board)
+    assert (told["streams"], told["tokens"], told["tokens_per_s"]) == (0, 0, 0.0)
+    assert (told["ttft"], told["inter_token"], told["streams_ended"]) == (None, None, {})
+    assert told["connections"] == 2
+
+    await metric_becomes(port, 'tokenfall_requests_total{route="/board/events",status="200"}', 2)
+    for name in ("streams_in_flight", "tokens_total", "ttft_seconds_count", "inter_token_seconds_count"):
+        assert await metric(port, f"tokenfall_{name}") == 0, name
+    assert b"tokenfall_streams_ended_total{" not in (await fetch(port, request("/metrics"))).body
+
+
+async def test_two_who_watch_are_told_the_same(serve: Serve) -> None:
+    port = serve().port
+    async with streaming(port, WATCH) as first, streaming(port, WATCH) as second:
+        assert [await event(first) for _ in range(2)] == [await event(second) for _ in range(2)]
+
+
+@pytest.mark.both_loops
+async def test_who_leaves_leaves_nothing_behind() -> None:
+    async with running() as here:
+        async with streaming(here.port, WATCH) as board:
+            await event(board)
+            assert here.held() | {"streams": 0, "tasks": 1, "on the wheel": 1} == here.held()
+        await here.rests()
+
+
+async def test_it_asks_for_the_key_and_its_page_does_not(serve: Serve) -> None:
+    port = serve(API_KEY="k-1").port
+    for data in (WATCH, request("/board/events", X_API_Key="k-2"), put("gap=1s")):
+        refused = await fetch(port, data)
+        assert refused.status == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+    async with streaming(port, request("/board/events", Authorization="Bearer k-1")) as board:
+        assert (await event(board))["workers"] == 1
+    assert (await fetch(port, put("gap=1s", X_API_Key="k-1"))).status == 200
+    assert (await fetch(port, request("/board"))).status == 200
+
+
+async def test_all_workers_are_added_up(serve: Serve) -> None:
+    server = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
+    async with clients(server.port, request("/stream-loop?gap=50ms"), count=MANY) as begun:
+        assert all(shares(server, begun).values())
+        async with streaming(server.port, WATCH) as board:
+            await event(board)
+            told = await event(board)
+        assert (told["workers"], told["streams"]) == (2, MANY)
+        assert told["connections"] == MANY + 1
+        assert told["tokens"] > 2 * MANY
+        assert told["tokens_per_s"] > 0
+        assert told["resident_bytes"] > 2 * 8 * 1024**2
+        refused = await fetch(server.port, put("gap=1s"))
+        assert refused.status == 400
+        assert "WORKERS=1" in json.loads(refused.body)["detail"]
+
+
+# The end
+
+
+async def test_who_watches_does_not_hold_the_drain(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="20s")
+    async with streaming(server.port, WATCH) as board:
+        await event(board)
+        begun_s = time.monotonic()
+        server.signal()
+        assert await last_words(board) == {"code": "shutting_down", "message": "the server is shutting down"}
+        assert await board.client.gone() == "closed"
+        assert server.wait() == 0
+        assert time.monotonic() - begun_s < 1 + 2
+
+
+async def test_who_watches_is_told_of_the_end_also_when_the_drain_is_short(serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="50ms")
+    async with streaming(server.port, WATCH) as board:
+        await event(board)
+        server.signal()
+        assert (await last_words(board))["code"] == "shutting_down"
+        assert server.wait() == 0
+
+
+# The simulator's default
+
+
+async def test_what_replaces_the_default_is_what_streams_do(serve: Serve) -> None:
+    port = serve(SIM="gap=1ms,tokens=4").port
+    async with await Client.connect(port) as client:
+        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
+        answer = await client.ask(put("gap=0ms,tokens=2"))
+        assert (answer.status, json.loads(answer.body)["sim"]) == (200, "gap=0s,tokens=2..2")
+        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 2))
+        assert (await client.ask(put("tokens=3"))).status == 200
+        begun_s = time.monotonic()
+        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 3))
+        assert time.monotonic() - begun_s >= 0.25, "nothing is left of the gap that was said before"
+        assert (await client.ask(put("gap=fast"))).status == 400
+        assert json.loads((await client.ask(request("/sim"))).body)["sim"] == "gap=0.1s,tokens=3..3"
+        assert (await client.ask(request("/sim", method="DELETE"))).status == 204
+        assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
+
+
+# The page
+
+
+async def test_the_board_and_all_that_it_names_are_served_under_a_strict_policy(port: int) -> None:
+    async with await Client.connect(port) as client:
+        page = await client.ask(request("/board"))
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        text = page.body.decode()
+        named = [piece.partition('"')[0] for piece in text.split('src="')[1:]]
+        assert "web/board.js" in named
+        for path in ("/board", *(urljoin("/board", name) for name in named)):
+            plain, packed = [await client.ask(request(path, Accept_Encoding=coding)) for coding in ("identity", "gzip")]
+            assert (plain.status, packed.status) == (200, 200), path
+            assert gzip.decompress(packed.body) == plain.body
+            assert (packed.headers["content-encoding"], "content-encoding" in plain.headers) == ("gzip", False)
+            for answer in (plain, packed):
+                policy = answer.headers["content-security-policy"]
+                assert "default-src 'none'" in policy
+                assert "connect-src 'self'" in policy
+                assert "unsafe" not in policy
+                assert answer.headers["vary"] == "accept-encoding"
+        assert "<script>" not in text
+        assert "style=" not in text
+
+
+@pytest.mark.parametrize("path", ["/board/", "/board/event", "/board/events/", "/web/board.html", "/web/index.html"])
+async def test_nothing_else_of_it_is_served(port: int, path: str) -> None:
+    assert (await fetch(port, request(path))).status == 404

@@ -1,0 +1,248 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+
+let page = null; // the document of the test under way
+let timers = []; // { at, run } of what waits, by a clock of our own
+let nowMs = 0;
+const asked = []; // [path, Authorization] of each request
+let answers = []; // what to answer next: a function of the request's signal; the last one serves all others
+const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+put('navigator', { onLine: true });
+put('addEventListener', () => {});
+put('setTimeout', (run, ms) => {
+  const timer = { at: nowMs + ms, run };
+  timers.push(timer);
+  return timer;
+});
+put('clearTimeout', (timer) => (timers = timers.filter((other) => other !== timer)));
+put('fetch', async (path, { headers, signal }) => {
+  signal.throwIfAborted();
+  asked.push([path, headers.Authorization]);
+  return (answers.length > 1 ? answers.shift() : answers[0])(signal);
+});
+
+const { BoardFeed, waitS } = await import('../../src/tokenfall/web/board_feed.js');
+
+const NO_KEYS = { current: '', renew: async () => false };
+const problem = (status, code) => () => Response.json({ code }, { status });
+const unreachable = () => Promise.reject(new TypeError('no network'));
+
+/** A stream of these pieces of text; it stays open unless it `ends`. */
+function streaming(pieces, ends = false) {
+  return (signal) => {
+    const body = new ReadableStream({
+      start(controller) {
+        for (const piece of pieces) controller.enqueue(new TextEncoder().encode(piece));
+        if (ends) controller.close();
+        signal.addEventListener('abort', () => controller.error(signal.reason));
+      },
+    });
+    return new Response(body, { headers: { 'Content-Type': 'text/event-stream' } });
+  };
+}
+
+/** A feed that is started, and what it told so far: states as strings, samples as objects. */
+function startFeed(keys = NO_KEYS) {
+  const told = [];
+  const feed = new BoardFeed(keys, {
+    onSample: (sample) => told.push(sample),
+    onState: (state, words) => told.push(`${state}: ${words}`),
+  });
+  feed.start();
+  return { feed, told };
+}
+
+/** Lets everything happen that waits for no time. */
+async function settle() {
+  for (let n = 0; n < 20; n += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
+async function pass(ms) {
+  await settle();
+  const untilMs = nowMs + ms;
+  for (;;) {
+    const next = timers.filter(({ at }) => at <= untilMs).toSorted((a, b) => a.at - b.at)[0];
+    if (next === undefined) break;
+    nowMs = next.at;
+    clearTimeout(next);
+    next.run();
+    await settle();
+  }
+  nowMs = untilMs;
+}
+
+function hide(hidden) {
+  page.hidden = hidden;
+  page.dispatchEvent(new Event('visibilitychange'));
+}
+
+beforeEach(() => {
+  timers = []; // so that what a test before has started waits for ever
+  asked.length = 0;
+  page = Object.assign(new EventTarget(), { hidden: false });
+  put('document', page);
+});
+
+test('each event is a sample; the first of a connection makes it live', async () => {
+  answers = [streaming(['data: {"at":1}\n', '\ndata: {"at":2}\n\n'])];
+  const { told } = startFeed();
+  await settle();
+  assert.deepEqual(told, ['live: ', { at: 1 }, { at: 2 }]);
+  assert.deepEqual(asked, [['board/events', undefined]]);
+});
+
+test('waits are 1, 2, 4, 8 and then 10 seconds', () => {
+  assert.deepEqual([0, 1, 2, 3, 4, 5, 100].map(waitS), [1, 2, 4, 8, 10, 10, 10]);
+});
+
+test('a server that cannot be reached is tried again, later each time', async () => {
+  answers = [unreachable];
+  const { told } = startFeed();
+  await settle();
+  assert.deepEqual(told, ['waiting: The server cannot be reached.']);
+  await pass(999);
+  assert.equal(asked.length, 1);
+  await pass(1);
+  assert.equal(asked.length, 2);
+  await pass(1000);
+  assert.equal(asked.length, 2);
+  await pass(1000);
+  assert.equal(asked.length, 3);
+});
+
+test('after a connection that brought something the waits begin anew', async () => {
+  answers = [unreachable, unreachable, streaming(['data: {"at":1}\n\n'], true), unreachable];
+  const { told } = startFeed();
+  await pass(1000);
+  await pass(2000);
+  assert.deepEqual(told.slice(-3), ['live: ', { at: 1 }, 'waiting: The connection broke.']);
+  await pass(1000);
+  assert.equal(asked.length, 4);
+  await pass(2000 + 4000 + 7999);
+  assert.equal(asked.length, 6, 'nothing of the lost connection wakes it up');
+});
+
+test('a wait ends when the feed is started again', async () => {
+  answers = [unreachable, streaming(['data: {"at":1}\n\n'])];
+  const { feed, told } = startFeed();
+  await settle();
+  feed.start();
+  await pass(5000);
+  assert.deepEqual(told.slice(1), ['live: ', { at: 1 }]);
+  assert.equal(asked.length, 2);
+});
+
+test('a server that stops says so', async () => {
+  answers = [streaming(['event: error\ndata: {"error":{"code":"shutting_down","message":"m"}}\n\n'])];
+  const { told } = startFeed();
+  await settle();
+  assert.deepEqual(told, ['waiting: The server is stopping.']);
+});
+
+test('a server that falls silent is left, and asked anew', async () => {
+  answers = [streaming(['data: {"at":1}\n\n', ': no event\n']), streaming([])];
+  const { told } = startFeed();
+  await pass(9999);
+  assert.deepEqual(told, ['live: ', { at: 1 }]);
+  await pass(1);
+  assert.deepEqual(told.slice(2), ['waiting: The server fell silent.']);
+  assert.equal(asked.length, 2);
+  await pass(10_000);
+  assert.equal(asked.length, 3, 'silent from the start');
+});
+
+test('an answer that nobody can read is no sample', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  answers = [streaming(['data: {"at":\n\n'])];
+  const { told } = startFeed();
+  await settle();
+  assert.deepEqual(told, ['waiting: The server made a mistake.']);
+  assert.equal(console.error.mock.callCount(), 1);
+});
+
+test('started again, the feed has one connection still', async () => {
+  const signals = [];
+  const silent = streaming(['data: {"at":1}\n\n']);
+  answers = [(signal) => (signals.push(signal), silent(signal))];
+  const { feed, told } = startFeed();
+  await pass(5000);
+  feed.start();
+  await settle();
+  assert.deepEqual(signals.map((signal) => signal.aborted), [true, false]);
+  assert.deepEqual(told, ['live: ', { at: 1 }, 'live: ', { at: 1 }]);
+  await pass(6000);
+  assert.equal(asked.length, 2, 'the first connection left no timer behind');
+});
+
+test('what is no event stream is none', async () => {
+  answers = [() => new Response('<p>Sign in')];
+  const { told } = startFeed();
+  await settle();
+  assert.match(told[0], /^waiting: Something other than the server answered/);
+});
+
+test('words of its own for a status, the server\'s where it has none', async () => {
+  for (const [status, words] of [[503, 'The server is busy or restarting.'], [500, 'The server made a mistake.']]) {
+    answers = [problem(status, 'other')];
+    const { told } = startFeed();
+    await settle();
+    assert.equal(told[0], `waiting: ${words}`);
+  }
+  answers = [() => Response.json({ code: 'other', detail: 'Not today.' }, { status: 418 })];
+  const { told } = startFeed();
+  await settle();
+  assert.equal(told[0], 'waiting: The server says: Not today.');
+});
+
+test('a refused key is asked for once; after a no it is not asked again until started', async () => {
+  answers = [problem(401, 'unauthorized')];
+  const refused = [];
+  const keys = { current: 'old', renew: async (key) => (refused.push(key), false) };
+  const { feed, told } = startFeed(keys);
+  await pass(60_000);
+  assert.deepEqual(told, ['refused: This server shows its board only to those who have a key.']);
+  assert.deepEqual(refused, ['old']);
+  hide(true);
+  await pass(60_000);
+  hide(false);
+  await settle();
+  assert.equal(asked.length, 1);
+  feed.start();
+  await settle();
+  assert.equal(asked.length, 2);
+});
+
+test('a new key is used at once', async () => {
+  answers = [problem(401, 'unauthorized'), streaming(['data: {"at":1}\n\n'])];
+  const keys = { current: 'old', renew: async () => ((keys.current = 'new'), true) };
+  const { told } = startFeed(keys);
+  await settle();
+  assert.deepEqual(told, ['live: ', { at: 1 }]);
+  assert.deepEqual(asked, [['board/events', 'Bearer old'], ['board/events', 'Bearer new']]);
+});
+
+test('a tab hidden for long lets go, and connects again once it is seen', async () => {
+  let left = 0;
+  const silent = streaming(['data: {"at":1}\n\n']);
+  answers = [(signal) => (signal.addEventListener('abort', () => (left += 1)), silent(signal))];
+  const { told } = startFeed();
+  await settle();
+  hide(true);
+  await pass(9000);
+  hide(false);
+  await settle();
+  assert.deepEqual([asked.length, left], [1, 0], 'hidden for a moment only');
+  await pass(25_000);
+  assert.ok(told.every((said) => said !== 'waiting: '), 'seen again, it does not let go');
+  hide(true);
+  await pass(30_000);
+  const before = asked.length;
+  assert.ok(left > 0);
+  assert.equal(told.at(-1), 'waiting: ');
+  await pass(60_000);
+  assert.equal(asked.length, before, 'no more tries while hidden');
+  hide(false);
+  await settle();
+  assert.equal(asked.length, before + 1);
+  assert.deepEqual(told.slice(-2), ['live: ', { at: 1 }]);
+});

@@ -1,0 +1,694 @@
+/** Conversations, with parts of the page that note what they are told and a server that answers as a test says. */
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
+
+import { asFailure, Conversation } from '../../src/tokenfall/web/conversation.js';
+import { Failure } from '../../src/tokenfall/web/failures.js';
+import { forgetTurn, keepTurn, turnUnderWay } from '../../src/tokenfall/web/underway.js';
+
+const DONE = 'data: [DONE]\n\n';
+const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
+const KEPT = [
+  { role: 'user', content: 'Hello?', turn: 'turn_0' },
+  { role: 'assistant', content: 'Hi.', turn: 'turn_0', model: 'sim', ttft_s: 0.25, tokens_per_s: 40 },
+];
+const TRIES = 11; // the first, and ten to come back
+
+const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
+const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
+const whole = (text) => () => new Response(text, { headers: HEAD });
+
+/** A response that goes on after `text` until its request is aborted, or a test ends it with `end(text)`. */
+function endless(text) {
+  let controller;
+  const bytesOf = (more) => new TextEncoder().encode(more);
+  const answer = ({ signal }) => {
+    const body = new ReadableStream({
+      start(given) {
+        controller = given;
+        if (text) controller.enqueue(bytesOf(text));
+        signal.addEventListener('abort', () => controller.error(signal.reason));
+      },
+    });
+    return new Response(body, { headers: HEAD });
+  };
+  answer.end = (more) => {
+    controller.enqueue(bytesOf(more));
+    controller.close();
+  };
+  return answer;
+}
+
+function later() {
+  const made = {};
+  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
+  return made;
+}
+
+/** Each question is answered by the next of `answers`, what is left of a turn by the next of `rest`; the last stays. */
+class Server {
+  asked = [];
+  followed = [];
+  stopped = [];
+  loaded = [];
+  answers = [];
+  rest = [new Failure('unreachable')];
+  kept = {}; // messages by conversation, promises of them, or errors
+  ending = Promise.resolve(); // until a turn that is stopped has ended
+
+  ask({ onSend, signal, ...question }) {
+    this.asked.push(question);
+    onSend();
+    return this.#next(this.answers, { signal });
+  }
+
+  follow({ signal, ...followed }) {
+    this.followed.push(followed);
+    return this.#next(this.rest, { signal });
+  }
+
+  async stop(turn) {
+    this.stopped.push(turn);
+    await this.ending;
+  }
+
+  async history(conversation) {
+    this.loaded.push(conversation);
+    const found = await (this.kept[conversation] ?? []);
+    if (found instanceof Error) throw found;
+    return found;
+  }
+
+  async #next(answers, request) {
+    const answer = answers.length > 1 ? answers.shift() : answers[0];
+    if (answer instanceof Error) throw answer;
+    return typeof answer === 'function' ? answer(request) : answer;
+  }
+}
+
+class Answer {
+  text = '';
+  state = 'open';
+  ends = 0;
+
+  append(text) {
+    assert.equal(this.state, 'open', 'a token after the end');
+    this.text += text;
+  }
+
+  replace(text) {
+    this.text = text;
+  }
+
+  end(state, { model, pace }) {
+    this.ends += 1;
+    Object.assign(this, { state, model, pace });
+  }
+}
+
+class View {
+  history = null;
+  turns = [];
+  busy = false;
+
+  showHistory(messages) {
+    this.history = messages;
+  }
+
+  setBusy(busy) {
+    this.busy = busy;
+  }
+
+  beginTurn(question, { turn, replaces }) {
+    const shown = { question, turn, replaces, answer: new Answer(), settled: false, withdrawn: false };
+    shown.name = (id) => (shown.turn = id);
+    shown.settle = () => (shown.settled = true);
+    shown.withdraw = () => (shown.withdrawn = true);
+    this.turns.push(shown);
+    return shown;
+  }
+}
+
+class Composer {
+  busy = false;
+  name = '';
+  given = []; // [text, conversation] that came back
+  taken = [];
+
+  setBusy(busy) {
+    this.busy = busy;
+  }
+
+  setConversation(id) {
+    this.name = id;
+  }
+
+  giveBack(text, conversation = this.name) {
+    this.given.push([text, conversation]);
+  }
+
+  takeBack(text) {
+    this.taken.push(text);
+  }
+}
+
+class Notice {
+  code = '';
+  again = null;
+
+  showFailure(failure, again = null) {
+    Object.assign(this, { code: failure.code, again });
+  }
+
+  clear() {
+    Object.assign(this, { code: '', again: null });
+  }
+}
+
+/** A page that shows the conversation `holidays`, and `lists`, how often it was told that a turn may have been kept. */
+async function page(api = new Server(), options = {}) {
+  const made = { api, view: new View(), composer: new Composer(), notice: new Notice(), lists: 0 };
+  const { view, composer, notice } = made;
+  const conversation = new Conversation({ api, view, composer, notice, onTurn: () => (made.lists += 1) });
+  made.conversation = conversation;
+  made.opened = conversation.open('holidays', options);
+  await settle();
+  return made;
+}
+
+/** Until all that is due has been done. */
+async function settle() {
+  for (let times = 0; times < 30; times += 1) await settled();
+}
+
+async function asked(api, text = 'Where to?', more = {}) {
+  const made = await page(api);
+  assert.equal(made.conversation.ask({ text, ...more }), true);
+  await settle();
+  return made;
+}
+
+function answering(...answers) {
+  return Object.assign(new Server(), { answers });
+}
+
+const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+let status;
+let waits; // those that do not end at once: { act, ms }
+let isHurried; // all end at once
+
+beforeEach(() => {
+  status = { textContent: '' };
+  [waits, isHurried] = [[], false];
+  globalThis.setTimeout = (act, ms) => {
+    if (ms === 0 || isHurried) settled().then(act);
+    else waits.push({ act, ms });
+  };
+  globalThis.clearTimeout = () => {};
+  globalThis.document = { querySelector: (name) => (assert.equal(name, '#status'), status) };
+  Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
+  forgetTurn('holidays');
+  forgetTurn('default');
+});
+
+afterEach(() => {
+  Object.assign(globalThis, timing);
+  delete globalThis.document;
+  delete globalThis.navigator;
+});
+
+describe('a conversation that is opened', () => {
+  test('shows what the server has of it', async () => {
+    const api = new Server();
+    api.kept.holidays = KEPT;
+    const { view, composer, conversation, notice } = await page(api);
+    assert.deepEqual([view.history, api.loaded, conversation.id], [KEPT, ['holidays'], 'holidays']);
+    assert.deepEqual([composer.name, conversation.isBusy, notice.code, status.textContent], ['holidays', false, '', '']);
+  });
+
+  test('is not asked for when it is new', async () => {
+    const { api, view, conversation } = await page(answering(whole(DONE)), { isNew: true });
+    assert.deepEqual([api.loaded, view.history], [[], []]);
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual([api.loaded, api.asked.length], [[], 1]);
+  });
+
+  test('shows nothing of the one before while it is loaded', async () => {
+    const api = new Server();
+    api.kept = { holidays: KEPT, default: new Promise(() => {}) };
+    const { view, conversation } = await page(api);
+    conversation.open('default');
+    assert.deepEqual(view.history, []);
+  });
+
+  test('is not overwritten by one that was asked for before and comes later', async () => {
+    const api = new Server();
+    const late = later();
+    api.kept = { holidays: late.promise, default: [] };
+    const { view, conversation } = await page(api);
+    await conversation.open('default');
+    late.resolve(KEPT);
+    await settle();
+    assert.deepEqual(view.history, []);
+  });
+
+  test('says what went wrong, and can be loaded again', async () => {
+    const api = new Server();
+    api.kept.holidays = new Failure('unreachable');
+    const { view, notice } = await page(api);
+    assert.deepEqual([notice.code, notice.again.label], ['unreachable', 'Load again']);
+    api.kept.holidays = KEPT;
+    notice.again.run();
+    await settle();
+    assert.deepEqual([view.history, notice.code], [KEPT, '']);
+  });
+
+  test('asks for a key where there is none', async () => {
+    const api = new Server();
+    api.kept.holidays = new Failure('unauthorized', { status: 401 });
+    assert.equal((await page(api)).notice.again.label, 'Enter a key');
+  });
+
+  test('says nothing of a failure of one that is not shown any more', async () => {
+    const api = new Server();
+    const late = later();
+    api.kept = { holidays: late.promise, default: [] };
+    const { notice, conversation } = await page(api);
+    await conversation.open('default');
+    late.resolve(new Failure('unreachable'));
+    await settle();
+    assert.equal(notice.code, '');
+  });
+});
+
+describe('a question', () => {
+  test('is asked, and its answer shown to its end', async () => {
+    const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(said('Rome', 1) + said('.', 2) + DONE)));
+    const [shown] = view.turns;
+    assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Where to?', replaces: null }]);
+    assert.deepEqual([shown.question, shown.turn, shown.settled, shown.withdrawn], ['Where to?', 'turn_1', true, false]);
+    assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome.', 'complete', 1]);
+    assert.equal(shown.answer.model, 'sim');
+    assert.match(shown.answer.pace, /^First token after \d+ ms/);
+    assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 1, []]);
+    assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
+  });
+
+  test('is under way until then, and known to the tab', async () => {
+    const { view, conversation, composer } = await asked(answering(endless(said('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
+    assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
+    assert.deepEqual(turnUnderWay('holidays'), { id: 'turn_1', question: 'Where to?', replaces: 'turn_0' });
+    assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
+    conversation.stop();
+    await settle();
+  });
+
+  test('is asked while no other is', async () => {
+    const { api, conversation, view } = await asked(answering(endless('')));
+    assert.equal(conversation.ask({ text: 'And then?' }), false);
+    await settle();
+    assert.deepEqual([api.asked.length, view.turns.length], [1, 1]);
+    conversation.stop();
+    await settle();
+  });
+
+  test('waits for the messages before it', async () => {
+    const late = later();
+    const api = answering(whole(DONE));
+    api.kept.holidays = late.promise;
+    const { view, composer } = await asked(api);
+    assert.deepEqual([api.asked, view.turns, composer.busy], [[], [], true]);
+    late.resolve(KEPT);
+    await settle();
+    assert.deepEqual([api.asked.length, view.history], [1, KEPT]);
+  });
+
+  test('is the reader’s again where those cannot be loaded', async () => {
+    const api = answering(whole(DONE));
+    api.kept.holidays = new Failure('unreachable');
+    const { view, composer, notice, conversation } = await asked(api);
+    assert.deepEqual([api.asked, view.turns, composer.given], [[], [], [['Where to?', 'holidays']]]);
+    assert.deepEqual([notice.code, conversation.isBusy], ['unreachable', false]);
+  });
+
+  test('with an empty answer is complete', async () => {
+    const { view } = await asked(answering(whole(DONE)));
+    assert.deepEqual([view.turns[0].answer.state, view.turns[0].withdrawn], ['complete', false]);
+  });
+
+  test('that replaces another leaves that until something is said', async () => {
+    const { view, conversation } = await asked(answering(endless('')), 'Where to?', { replaces: 'turn_0' });
+    const [shown] = view.turns;
+    assert.deepEqual([shown.replaces, shown.settled], ['turn_0', false]);
+    conversation.stop();
+    await settle();
+    assert.deepEqual([shown.settled, shown.withdrawn], [false, true]);
+  });
+});
+
+describe('stopping', () => {
+  test('keeps what was said, and says that it is not all', async () => {
+    const made = await asked(answering(endless(said('Rome', 1))));
+    const { api, view, conversation, composer, notice } = made;
+    conversation.stop();
+    await settle();
+    const { answer } = view.turns[0];
+    assert.deepEqual([answer.text, answer.state, answer.ends, answer.model], ['Rome', 'stopped', 1, 'sim']);
+    assert.deepEqual([api.stopped, status.textContent, notice.code, composer.given], [['turn_1'], 'Stopped', '', []]);
+    assert.deepEqual([conversation.isBusy, composer.busy, turnUnderWay('holidays'), made.lists], [false, false, null, 1]);
+  });
+
+  test('before the first token gives the question back', async () => {
+    const { api, view, conversation, composer, notice } = await asked(answering(endless('')));
+    conversation.stop();
+    await settle();
+    assert.deepEqual([view.turns[0].withdrawn, view.turns[0].answer.ends], [true, 0]);
+    assert.deepEqual([composer.given, status.textContent, notice.code], [[['Where to?', 'holidays']], 'Stopped', '']);
+    assert.deepEqual([api.stopped, turnUnderWay('holidays')], [['turn_1'], null]);
+  });
+
+  test('before the head gives the question back at once, and ends the turn when its name is known', async () => {
+    const head = later();
+    const { api, view, conversation, composer } = await asked(answering(head.promise));
+    conversation.stop();
+    await settle();
+    assert.deepEqual([view.turns[0].withdrawn, composer.given.length, composer.busy, api.stopped], [true, 1, false, []]);
+    head.resolve(whole(said('Rome', 1) + DONE)());
+    await settle();
+    assert.deepEqual([api.stopped, turnUnderWay('holidays'), view.turns[0].answer.text], [['turn_1'], null, '']);
+  });
+
+  test('while the messages are loaded gives the question back', async () => {
+    const api = answering(whole(DONE));
+    api.kept.holidays = new Promise(() => {});
+    const { view, conversation, composer } = await asked(api);
+    conversation.stop();
+    await settle();
+    assert.deepEqual([api.asked, view.turns, composer.given, composer.busy], [[], [], [['Where to?', 'holidays']], false]);
+  });
+
+  test('is done once, however often it is asked for', async () => {
+    const { api, conversation, view } = await asked(answering(endless(said('Rome', 1))));
+    conversation.stop();
+    conversation.stop();
+    await settle();
+    conversation.stop();
+    await settle();
+    assert.deepEqual([api.stopped, view.turns[0].answer.ends], [['turn_1'], 1]);
+  });
+
+  test('makes the next question wait until the server has ended the turn', async () => {
+    const ended = later();
+    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+    api.ending = ended.promise;
+    conversation.stop();
+    await settle();
+    conversation.ask({ text: 'And then?' });
+    await settle();
+    assert.equal(api.asked.length, 1);
+    ended.resolve();
+    await settle();
+    assert.equal(api.asked.length, 2);
+  });
+
+  test('does not make it wait for ever', async () => {
+    const { api, conversation } = await asked(answering(endless(said('Rome', 1)), whole(DONE)));
+    api.ending = new Promise(() => {});
+    conversation.stop();
+    await settle();
+    conversation.ask({ text: 'And then?' });
+    await settle();
+    assert.equal(api.asked.length, 1);
+    const [{ act, ms }] = waits;
+    assert.ok(ms <= 10_000, `${ms}`);
+    act();
+    await settle();
+    assert.equal(api.asked.length, 2);
+  });
+
+  test('says so where the server cannot', async () => {
+    const { api, conversation, notice, view } = await asked(answering(endless(said('Rome', 1))));
+    api.ending = Promise.reject(new Failure('unreachable'));
+    conversation.stop();
+    await settle();
+    assert.deepEqual([notice.code, view.turns[0].answer.state, conversation.isBusy], ['unreachable', 'stopped', false]);
+  });
+
+  test('is over for who rests when the server has ended the turn', async () => {
+    const ended = later();
+    const { api, conversation } = await asked(answering(endless(said('Rome', 1))));
+    api.ending = ended.promise;
+    let isOver = false;
+    const resting = conversation.rest().then(() => (isOver = true));
+    await settle();
+    assert.deepEqual([api.stopped, isOver], [['turn_1'], false]);
+    ended.resolve();
+    await resting;
+  });
+
+  test('is nothing where nothing is under way', async () => {
+    const { api, conversation } = await page();
+    conversation.stop();
+    await conversation.rest();
+    assert.deepEqual([api.stopped, status.textContent], [[], '']);
+  });
+});
+
+describe('a failure', () => {
+  test('before the first token gives the question back, and can be tried again', async () => {
+    const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(said('Rome', 1) + DONE));
+    const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
+    assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
+    assert.deepEqual([notice.code, notice.again.label, status.textContent], ['rate_limited', 'Try again', '']);
+    assert.deepEqual([conversation.isBusy, turnUnderWay('holidays')], [false, null]);
+    notice.again.run();
+    await settle();
+    assert.deepEqual(composer.taken, ['Where to?']);
+    assert.deepEqual(api.asked.map(({ text, replaces }) => [text, replaces]), [['Where to?', 'turn_0'], ['Where to?', 'turn_0']]);
+    assert.deepEqual([view.turns[1].answer.state, notice.code], ['complete', '']);
+  });
+
+  test('after it keeps what was said, never as an answer', async () => {
+    const { view, composer, notice, conversation } = await asked(answering(whole(said('Rome', 1) + broke('upstream_reset'))));
+    const [shown] = view.turns;
+    assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome', 'failed', 1]);
+    assert.deepEqual([shown.withdrawn, composer.given, conversation.isBusy], [false, [], false]);
+    assert.deepEqual([notice.code, notice.again.label, status.textContent], ['upstream_reset', 'Try again', '']);
+    assert.equal(turnUnderWay('holidays'), null);
+  });
+
+  test('after it can be tried again in its place, whether or not the server kept it', async () => {
+    const changed = new Failure('conversation_changed', { status: 409 });
+    const api = answering(whole(said('Rome', 1) + broke('upstream_reset')), changed, whole(said('Oslo', 1) + DONE));
+    const { view, notice } = await asked(api);
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1', null]);
+    assert.deepEqual([view.turns[1].replaces, view.turns[1].answer.text, view.turns[1].answer.state], ['turn_1', 'Oslo', 'complete']);
+  });
+
+  test('that asking again cannot mend offers no button', async () => {
+    const { composer, notice } = await asked(answering(new Failure('body_too_large', { status: 413 })));
+    assert.deepEqual([notice.code, notice.again, composer.given.length], ['body_too_large', null, 1]);
+  });
+
+  test('because the conversation was changed shows it as it is', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    const { view, composer, notice, conversation } = await page(api);
+    api.kept.holidays = KEPT;
+    conversation.ask({ text: 'Where to?', replaces: 'turn_7' });
+    await settle();
+    assert.deepEqual([notice.code, notice.again, composer.given.length], ['conversation_changed', null, 1]);
+    assert.deepEqual([view.history, api.loaded], [KEPT, ['holidays', 'holidays']]);
+  });
+
+  test('of the page itself goes to the console, and has words for the reader', async (t) => {
+    const log = t.mock.method(console, 'error', () => {});
+    const { notice, composer } = await asked(answering(new TypeError('planted')));
+    assert.deepEqual([notice.code, composer.given.length], ['page', 1]);
+    assert.equal(log.mock.calls[0].arguments[0].message, 'planted');
+    const failure = new Failure('cut');
+    assert.equal(asFailure(failure), failure);
+    assert.equal(log.mock.callCount(), 1);
+  });
+});
+
+describe('a connection that breaks', () => {
+  test('is told, and told again when it is back', async () => {
+    const seen = [];
+    status = { set textContent(text) { seen.push(text); } };
+    const api = answering(whole(said('Rome', 1)));
+    api.rest = [whole(said('!', 2) + DONE)];
+    const { view } = await asked(api);
+    assert.deepEqual(seen, ['', 'Generating…', 'Connection lost. Reconnecting…', 'Generating…', 'Complete']);
+    assert.deepEqual([view.turns[0].answer.text, api.followed], ['Rome!', [{ turn: 'turn_1', after: '1' }]]);
+  });
+
+  test('for good fails the answer; a reload may still find it', async () => {
+    isHurried = true;
+    const { api, view, notice } = await asked(answering(whole(said('Rome', 1))));
+    for (let times = 0; times < TRIES; times += 1) await settle();
+    assert.deepEqual([view.turns[0].answer.state, notice.code, notice.again.label], ['failed', 'cut', 'Try again']);
+    assert.deepEqual([api.followed.length, turnUnderWay('holidays').id], [10, 'turn_1']);
+  });
+
+  test('to a turn that is gone says that the answer is', async () => {
+    const api = answering(whole(said('Rome', 1)));
+    api.rest = [new Failure('resume_expired', { status: 410 })];
+    const { view, notice } = await asked(api);
+    assert.deepEqual([view.turns[0].answer.state, notice.code, turnUnderWay('holidays')], ['failed', 'lost', null]);
+  });
+
+  test('to a turn that ended meanwhile shows what the server kept of it', async () => {
+    const api = answering(whole(said('Rome', 1)));
+    api.rest = [new Failure('resume_expired', { status: 410 })];
+    const { view, conversation, notice } = await page(api);
+    const kept = { role: 'assistant', content: 'Rome, of course.', turn: 'turn_1', model: 'big', ttft_s: 1.5 };
+    api.kept.holidays = [{ role: 'user', content: 'Where to?', turn: 'turn_1' }, kept];
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    const { answer } = view.turns[0];
+    assert.deepEqual([answer.text, answer.state, answer.model, answer.pace], ['Rome, of course.', 'complete', 'big', 'First token after 1.50 s']);
+    assert.deepEqual([notice.code, status.textContent], ['', 'Complete']);
+  });
+});
+
+describe('another conversation', () => {
+  test('lets the server go on with the turn of the one before, and shows nothing of it', async () => {
+    const turn = endless(said('Rome', 1));
+    const { api, view, conversation, composer } = await asked(answering(turn));
+    await conversation.open('default');
+    await settle();
+    assert.deepEqual([api.stopped, view.turns[0].answer.ends, composer.given], [[], 0, []]);
+    assert.deepEqual([conversation.isBusy, composer.busy, composer.name], [false, false, 'default']);
+    assert.equal(turnUnderWay('holidays').id, 'turn_1');
+    assert.equal(turnUnderWay('default'), null);
+  });
+
+  test('can be asked at once', async () => {
+    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1)), whole(said('Yes', 1) + DONE)));
+    conversation.open('default');
+    assert.equal(conversation.ask({ text: 'Ready?' }), true);
+    await settle();
+    assert.equal(api.asked[1].conversation, 'default');
+    assert.deepEqual(view.turns.map(({ answer }) => answer.state), ['open', 'complete']);
+  });
+
+  test('is left for the one before, whose turn is come back to', async () => {
+    const { api, view, conversation } = await asked(answering(endless(said('Rome', 1))));
+    await conversation.open('default');
+    api.rest = [whole(said('Rome', 1) + said('.', 2) + DONE)];
+    await conversation.open('holidays');
+    await settle();
+    assert.deepEqual(api.followed, [{ turn: 'turn_1', after: '0' }]);
+    assert.deepEqual([view.turns[1].question, view.turns[1].turn], ['Where to?', 'turn_1']);
+    assert.deepEqual([view.turns[1].answer.text, view.turns[1].answer.state], ['Rome.', 'complete']);
+    assert.deepEqual([api.asked.length, turnUnderWay('holidays')], [1, null]);
+  });
+
+  test('before the head leaves a question that can be found again, or is the draft of its own', async () => {
+    const head = later();
+    const { conversation, composer } = await asked(answering(head.promise));
+    await conversation.open('default');
+    head.resolve(endless('')({ signal: new AbortController().signal }));
+    await settle();
+    assert.deepEqual([turnUnderWay('holidays').id, composer.given], ['turn_1', []]);
+  });
+
+  test('while the messages are loaded leaves the question, once, to its own', async () => {
+    const api = answering(whole(DONE));
+    api.kept = { holidays: new Promise(() => {}), default: [] };
+    const { conversation, composer, view } = await asked(api);
+    await conversation.open('default');
+    await settle();
+    assert.deepEqual([composer.given, api.asked, view.turns], [[['Where to?', 'holidays']], [], []]);
+    assert.equal(conversation.isBusy, false);
+  });
+
+  test('gets nothing of a question that was not taken: that is the draft of its own', async () => {
+    const head = later();
+    const { conversation, composer, notice } = await asked(answering(head.promise));
+    await conversation.open('default');
+    head.reject(new Failure('unreachable'));
+    await settle();
+    assert.deepEqual([composer.given, notice.code], [[['Where to?', 'holidays']], '']);
+  });
+});
+
+describe('a turn that a reload left', () => {
+  const left = { id: 'turn_1', question: 'Where to?', replaces: 'turn_0' };
+
+  test('is come back to, and ends as the server kept it', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [endless(said('Rome', 1))];
+    const { view, conversation, opened } = await page(api);
+    const [shown] = view.turns;
+    assert.deepEqual([shown.question, shown.turn, shown.replaces], ['Where to?', 'turn_1', 'turn_0']);
+    assert.deepEqual([conversation.isBusy, status.textContent, shown.answer.text], [true, 'Generating…', 'Rome']);
+    const kept = { role: 'assistant', content: 'Rome.', turn: 'turn_1', model: 'sim', ttft_s: 0.5, tokens_per_s: 20 };
+    api.kept.holidays = [kept];
+    api.rest[0].end(said('.', 2) + DONE);
+    await opened;
+    assert.deepEqual([shown.answer.state, shown.answer.model], ['complete', 'sim']);
+    assert.equal(shown.answer.pace, 'First token after 500 ms, then 20.0 tokens/s');
+    assert.deepEqual([api.asked, turnUnderWay('holidays'), status.textContent], [[], null, 'Complete']);
+  });
+
+  test('is forgotten where it has ended', async () => {
+    keepTurn('holidays', { ...left, id: 'turn_0' });
+    const api = new Server();
+    api.kept.holidays = KEPT;
+    const { view } = await page(api);
+    assert.deepEqual([view.history, view.turns, api.followed, turnUnderWay('holidays')], [KEPT, [], [], null]);
+  });
+
+  test('that was stopped elsewhere is shown as the server kept it', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [endless(said('Rome', 1))];
+    const { view, notice, opened } = await page(api);
+    api.kept.holidays = [{ role: 'assistant', content: 'Rome', turn: 'turn_1', status: 'interrupted' }];
+    api.rest[0].end(broke('stopped'));
+    await opened;
+    const { answer } = view.turns[0];
+    assert.deepEqual([answer.text, answer.state, answer.ends, notice.code], ['Rome', 'interrupted', 1, 'stopped']);
+  });
+
+  test('that nobody knows any more gives its question back', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [new Failure('not_found', { status: 404 })];
+    const { view, composer, notice, conversation } = await page(api);
+    assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
+    assert.deepEqual([notice.code, conversation.isBusy, turnUnderWay('holidays')], ['lost', false, null]);
+  });
+
+  test('is not lost by a failing load', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.kept.holidays = new Failure('unreachable');
+    const { view } = await page(api);
+    assert.deepEqual([view.turns, turnUnderWay('holidays')], [[], left]);
+  });
+
+  test('can be stopped', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [endless(said('Rome', 1))];
+    const { view, conversation } = await page(api);
+    conversation.stop();
+    await settle();
+    assert.deepEqual([view.turns[0].answer.state, api.stopped, turnUnderWay('holidays')], ['stopped', ['turn_1'], null]);
+  });
+});
+
+test('the messages are the server’s', async () => {
+  const api = new Server();
+  const { conversation } = await page(api);
+  api.kept.holidays = KEPT;
+  assert.deepEqual(await conversation.messages(), KEPT);
+});

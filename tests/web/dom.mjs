@@ -1,0 +1,138 @@
+/**
+ * As much of the DOM as render.js and growing.js use, for tests without a browser.
+ *
+ * It is stricter than a browser: there is nothing here that parses HTML, and what is missing throws.
+ * `markup` writes a tree so that two can be compared, neighbouring texts as one.
+ */
+
+class Node {
+  parent = null;
+
+  get nextSibling() {
+    const siblings = this.parent?.childNodes ?? [];
+    return siblings[siblings.lastIndexOf(this) + 1] ?? null; // from the end: there it is that texts grow
+  }
+
+  remove() {
+    if (!this.parent) return;
+    const siblings = this.parent.childNodes;
+    siblings.splice(siblings.lastIndexOf(this), 1);
+    this.parent = null;
+    changes.count += 1;
+  }
+
+  replaceWith(node) {
+    const { parent } = this;
+    const at = parent.childNodes.indexOf(this);
+    this.remove();
+    node.remove();
+    parent.childNodes.splice(at, 0, node);
+    node.parent = parent;
+    changes.count += 1;
+  }
+}
+
+class Text extends Node {
+  nodeType = 3;
+  #data = '';
+
+  constructor(data) {
+    super();
+    this.#data = String(data);
+  }
+
+  get data() {
+    return this.#data;
+  }
+
+  set data(text) {
+    this.#data = String(text);
+    changes.count += 1;
+  }
+
+  get length() {
+    return this.#data.length;
+  }
+
+  get textContent() {
+    return this.#data;
+  }
+
+  appendData(text) {
+    this.data += text;
+  }
+}
+
+export class Element extends Node {
+  nodeType = 1;
+  childNodes = [];
+  attributes = new Map();
+
+  constructor(name) {
+    super();
+    if (!/^[a-z][a-z0-9]*$/.test(name)) throw new TypeError(`not a tag: ${name}`);
+    this.localName = name;
+  }
+
+  get firstChild() {
+    return this.childNodes[0] ?? null;
+  }
+
+  get lastChild() {
+    return this.childNodes.at(-1) ?? null;
+  }
+
+  get textContent() {
+    return this.childNodes.map((node) => node.textContent).join('');
+  }
+
+  setAttribute(name, value) {
+    this.attributes.set(name, String(value));
+  }
+
+  getAttribute(name) {
+    return this.attributes.get(name) ?? null;
+  }
+
+  append(...nodes) {
+    for (const given of nodes) {
+      const node = given instanceof Node ? given : new Text(given);
+      node.remove();
+      node.parent = this;
+      this.childNodes.push(node);
+      changes.count += 1;
+    }
+  }
+
+  replaceChildren(...nodes) {
+    for (const node of [...this.childNodes]) node.remove();
+    this.append(...nodes);
+  }
+}
+
+/** How often any tree was changed: what stays the same must not be touched. */
+export const changes = { count: 0 };
+
+export const document = {
+  createElement: (name) => new Element(name),
+  createTextNode: (data) => new Text(data),
+};
+
+/** Makes `document` global, as the modules under test expect it. */
+export function installDocument() {
+  globalThis.document = document;
+}
+
+/** A tree as one string; equal strings are equal trees, texts joined. Quotes in values are escaped. */
+export function markup(node) {
+  if (node.nodeType === 3) return node.data.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+  const attributes = [...node.attributes].sort().map(([name, value]) => ` ${name}=${JSON.stringify(value)}`);
+  return `<${node.localName}${attributes.join('')}>${node.childNodes.map(markup).join('')}</${node.localName}>`;
+}
+
+/** Every element under `node`, itself included. */
+export function* elements(node) {
+  if (node.nodeType !== 1) return;
+  yield node;
+  for (const child of node.childNodes) yield* elements(child);
+}

@@ -1,0 +1,239 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+
+import { Failure } from '../../src/tokenfall/web/failures.js';
+import { eventsOf, tokensOf } from '../../src/tokenfall/web/stream.js';
+
+const DONE = 'data: [DONE]\n\n';
+const signal = new AbortController().signal; // of a reader who stays
+
+const bytesOf = (text) => (typeof text === 'string' ? new TextEncoder().encode(text) : text);
+const said = (content, id) => `${id ? `id: ${id}\n` : ''}data: ${JSON.stringify({ content })}\n\n`;
+
+/**
+ * A response that is read in these pieces and then ends, or else `then` it fails ("fails") or goes on ("waits").
+ * `seen` says how often it was read and whether its connection was let go.
+ */
+function response(pieces, { then = 'ends', error = new TypeError('network error'), headers = {} } = {}) {
+  const seen = { reads: 0, cancelled: false };
+  const left = [...pieces];
+  const body = new ReadableStream(
+    {
+      pull(controller) {
+        seen.reads += 1;
+        if (left.length > 0) controller.enqueue(bytesOf(left.shift()));
+        else if (then === 'ends') controller.close();
+        else if (then === 'fails') controller.error(error);
+        else return new Promise(() => {});
+        return undefined;
+      },
+      cancel() {
+        seen.cancelled = true;
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const given = { 'Content-Type': 'text/event-stream; charset=utf-8', ...headers };
+  return { seen, response: new Response(body, { headers: given }) };
+}
+
+/** What came before the end or the failure, and the failure. */
+async function outcome(events) {
+  const came = [];
+  try {
+    for await (const event of events) came.push(event);
+  } catch (error) {
+    return { came, error };
+  }
+  return { came, error: null };
+}
+
+const tokens = (pieces, options) => outcome(tokensOf(response(pieces, options).response, signal));
+
+beforeEach(() => {
+  Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
+});
+afterEach(() => delete globalThis.navigator);
+
+describe('the events of a response', () => {
+  test('are those of its body, whatever the reads cut', async () => {
+    const bytes = bytesOf('event: a\ndata: wörd 🌧\n\ndata: 2\n\n');
+    const { response: cut } = response(Array.from(bytes, (byte) => Uint8Array.of(byte)));
+    const { came, error } = await outcome(eventsOf(cut));
+    assert.deepEqual(came.map(({ type, data }) => [type, data]), [['a', 'wörd 🌧'], ['message', '2']]);
+    assert.equal(error, null);
+  });
+
+  test('come with the read that completes them', async () => {
+    const { response: slow, seen } = response(['data: 1\n\n', 'data: 2\n\n'], { then: 'waits' });
+    const events = eventsOf(slow);
+    assert.equal((await events.next()).value.data, '1');
+    assert.equal(seen.reads, 1);
+    await events.next();
+    await events.return();
+  });
+
+  test('let go of the connection when the loop is left', async () => {
+    const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
+    for await (const { data } of eventsOf(endless)) {
+      assert.equal(data, '1');
+      break;
+    }
+    assert.ok(seen.cancelled);
+  });
+
+  test('let go of the connection when what reads them fails', async () => {
+    const { response: endless, seen } = response(['data: 1\n\n'], { then: 'waits' });
+    const read = async () => {
+      for await (const { data } of eventsOf(endless)) throw new Error(`planted at ${data}`);
+    };
+    await assert.rejects(read, /planted at 1/);
+    assert.ok(seen.cancelled);
+  });
+
+  for (const type of ['text/html', 'application/json', 'text/plain; charset=utf-8', '', 'x-text/event-stream']) {
+    test(`are not looked for in ${type || 'what has no type'}`, async () => {
+      const { response: other } = response(['data: 1\n\n'], { headers: { 'Content-Type': type } });
+      const { came, error } = await outcome(eventsOf(other));
+      assert.deepEqual([came, error.code], [[], 'unexpected']);
+    });
+  }
+
+  test('of another type keep no connection', async () => {
+    const { response: endless, seen } = response(['<p>'], { then: 'waits', headers: { 'Content-Type': 'text/html' } });
+    await outcome(eventsOf(endless));
+    assert.ok(seen.cancelled);
+  });
+
+  test('of what has neither a type nor a body are a failure, not a defect', async () => {
+    const { error } = await outcome(eventsOf(new Response(null, { status: 204 })));
+    assert.ok(error instanceof Failure, `${error}`);
+  });
+});
+
+describe('the tokens of an answer', () => {
+  test('come with the ids that a resumption names', async () => {
+    const { came, error } = await tokens([said('Large', 1) + said(' words', 2), said('.', 3) + DONE]);
+    assert.deepEqual(came, [{ text: 'Large', id: '1' }, { text: ' words', id: '2' }, { text: '.', id: '3' }]);
+    assert.equal(error, null);
+  });
+
+  test('have an empty id where there is none', async () => {
+    assert.deepEqual((await tokens([said('a') + DONE])).came, [{ text: 'a', id: '' }]);
+  });
+
+  test('end with [DONE]: what comes after it is not read, and the connection let go', async () => {
+    const { response: endless, seen } = response([said('a', 1) + DONE + said('b', 2), said('c', 3)], { then: 'waits' });
+    const { came, error } = await outcome(tokensOf(endless, signal));
+    assert.deepEqual([came.map(({ text }) => text), error], [['a'], null]);
+    assert.deepEqual(seen, { reads: 1, cancelled: true });
+  });
+
+  test('may be none', async () => {
+    assert.deepEqual(await tokens([DONE]), { came: [], error: null });
+  });
+
+  test('may be empty, for their id', async () => {
+    assert.deepEqual((await tokens([said('', 1) + DONE])).came, [{ text: '', id: '1' }]);
+  });
+
+  test('are not what has no content, or one that is no text', async () => {
+    const others = ['{}', '{"content":null}', '{"content":7}', '{"content":["a"]}', '{"contents":"a"}', '[]'];
+    const { came, error } = await tokens([...others.map((data) => `data: ${data}\n\n`), ': ping\n\n', DONE]);
+    assert.deepEqual([came, error], [[], null]);
+  });
+
+  for (const data of ['{"content":"a', '', 'null', '7', '"text"', 'true', '[DONE', '<html>', ' [DONE]']) {
+    test(`end as unreadable at ${JSON.stringify(data)}`, async () => {
+      const pieces = [said('a', 1), `data: ${data}\n\n`, DONE];
+      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([came.length, error.code, error.requestId], [1, 'unreadable', 'r-1']);
+    });
+  }
+});
+
+describe('an answer without [DONE]', () => {
+  const CUT = {
+    'that says nothing': [],
+    'after a token': [said('a', 1)],
+    'within a token': [said('a', 1), 'id: 2\ndata: {"content":"b'],
+    'within the end': [said('a', 1), 'data: [DONE]\n'],
+    'after a comment': [said('a', 1), ': ping\n\n'],
+  };
+  for (const [name, pieces] of Object.entries(CUT)) {
+    test(`${name} is cut`, async () => {
+      const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+      assert.deepEqual([came.length, error.code, error.requestId], [pieces.length ? 1 : 0, 'cut', 'r-1']);
+    });
+  }
+
+  test('whose connection breaks is cut', async () => {
+    const { came, error } = await tokens([said('a', 1)], { then: 'fails' });
+    assert.deepEqual([came.length, error.code], [1, 'cut']);
+  });
+
+  test('whose network is gone is told so', async () => {
+    navigator.onLine = false;
+    assert.equal((await tokens([said('a', 1)], { then: 'fails' })).error.code, 'offline');
+  });
+
+  test('that was let go is no failure of the network', async () => {
+    const error = new DOMException('aborted', 'AbortError');
+    assert.equal((await tokens([said('a', 1)], { then: 'fails', error })).error, error);
+  });
+});
+
+describe('an error event', () => {
+  test('ends the answer with what it says', async () => {
+    const data = JSON.stringify({ error: { code: 'upstream_reset', message: 'It broke.', resumable: false } });
+    const pieces = [said('a', 1), `event: error\ndata: ${data}\n\n${DONE}`];
+    const { came, error } = await tokens(pieces, { headers: { 'X-Request-Id': 'r-1' } });
+    const { code, detail, requestId, resumable } = error;
+    assert.ok(error instanceof Failure);
+    assert.deepEqual([came.length, code, detail, requestId, resumable], [1, 'upstream_reset', 'It broke.', 'r-1', false]);
+  });
+
+  for (const data of ['', '<html>', 'null', '{}', '{"error":"text"}', '{"error":']) {
+    test(`with ${JSON.stringify(data)} is still one`, async () => {
+      assert.equal((await tokens([`event: error\ndata: ${data}\n\n${DONE}`])).error.code, 'error');
+    });
+  }
+
+  test('lets go of the connection', async () => {
+    const { response: endless, seen } = response(['event: error\ndata: {}\n\n'], { then: 'waits' });
+    await outcome(tokensOf(endless, signal));
+    assert.ok(seen.cancelled);
+  });
+});
+
+describe('a reader who leaves', () => {
+  test('hears no more of what one read brought', async () => {
+    const leaving = new AbortController();
+    const { response: endless, seen } = response([said('a', 1) + said('b', 2) + DONE], { then: 'waits' });
+    const came = [];
+    const read = async () => {
+      for await (const { text } of tokensOf(endless, leaving.signal)) {
+        came.push(text);
+        leaving.abort();
+      }
+    };
+    await assert.rejects(read, { name: 'AbortError' });
+    assert.deepEqual([came, seen.cancelled], [['a'], true]);
+  });
+
+  test('is not told of the end either', async () => {
+    const leaving = new AbortController();
+    leaving.abort();
+    const { error } = await outcome(tokensOf(response([DONE]).response, leaving.signal));
+    assert.equal(error.name, 'AbortError');
+  });
+
+  test('by the loop lets go of the connection', async () => {
+    const { response: endless, seen } = response([said('a', 1)], { then: 'waits' });
+    for await (const { text } of tokensOf(endless, signal)) {
+      assert.equal(text, 'a');
+      break;
+    }
+    assert.ok(seen.cancelled);
+  });
+});

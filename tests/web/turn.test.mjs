@@ -1,0 +1,540 @@
+/** Turns, against a server that answers as a test says and a clock that passes at once and notes how long it was. */
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
+
+import { Failure } from '../../src/tokenfall/web/failures.js';
+import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
+
+const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
+const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null };
+const LEFT = { ...ASKED, id: 'turn_1' };
+const DONE = 'data: [DONE]\n\n';
+const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
+const TOO_MANY = 60; // requests; a turn that makes more would never end
+
+const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
+const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
+const unreachable = () => new Failure('unreachable');
+
+/** A response that ends after `text`. */
+const whole = (text, headers = HEAD) => () => new Response(text, { headers });
+
+/** A response that goes on after `text` until its request is aborted. */
+const endless = (text) => ({ signal }) => {
+  const body = new ReadableStream({
+    start(controller) {
+      if (text) controller.enqueue(new TextEncoder().encode(text));
+      signal.addEventListener('abort', () => controller.error(signal.reason));
+    },
+  });
+  return new Response(body, { headers: HEAD });
+};
+
+/** A promise that a test settles. */
+function later() {
+  const made = {};
+  made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
+  return made;
+}
+
+/** Each request is answered by the next of `answers`: a function of it, a promise or an error; the last one stays. */
+class Server {
+  asked = [];
+  followed = [];
+  stopped = [];
+  #answers;
+
+  constructor(...answers) {
+    this.#answers = answers;
+  }
+
+  ask({ onSend, ...asked }) {
+    this.asked.push(asked);
+    onSend();
+    return this.#answer(asked);
+  }
+
+  follow(followed) {
+    this.followed.push(followed);
+    return this.#answer(followed);
+  }
+
+  async stop(turn) {
+    this.stopped.push(turn);
+  }
+
+  get after() {
+    return this.followed.map(({ after }) => after);
+  }
+
+  async #answer(request) {
+    assert.ok(this.asked.length + this.followed.length < TOO_MANY, 'it asks for ever');
+    const answer = this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0];
+    if (answer instanceof Error) throw answer;
+    return typeof answer === 'function' ? answer(request) : answer;
+  }
+}
+
+/** A turn, with all it told in order: what it is called, tokens and what happens to the connection. */
+function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
+  const told = [];
+  const turn = new Turn(server, asked, {
+    onSend: () => told.push('send'),
+    onBegin: ({ turn: id, model }) => told.push(`begin ${id} ${model}`.trim()),
+    onToken: (text) => {
+      told.push(`token ${text}`);
+      onToken(text);
+    },
+    onLost: () => told.push('lost'),
+    onBack: () => told.push('back'),
+  });
+  return { turn, told };
+}
+
+const tokens = (told) => told.filter((one) => one.startsWith('token ')).map((one) => one.slice(6)).join('');
+
+const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+let waitedMs; // every wait that was begun
+let isHeld; // waits do not end
+let running; // timers
+
+beforeEach(() => {
+  [waitedMs, isHeld, running] = [[], false, new Set()];
+  Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
+  globalThis.setTimeout = (act, ms) => {
+    const id = waitedMs.push(ms);
+    running.add(id);
+    if (!isHeld) settled().then(act);
+    return id;
+  };
+  globalThis.clearTimeout = (id) => running.delete(id);
+});
+
+afterEach(() => {
+  Object.assign(globalThis, timing);
+  delete globalThis.navigator;
+});
+
+describe('a turn that is asked', () => {
+  test('is asked once, and told in order to its end', async () => {
+    const server = new Server(whole(said('Large', 1) + said(' words', 2) + DONE));
+    const { turn, told } = turnOf(server, { ...ASKED, replaces: 'turn_0' });
+    await turn.run();
+    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token Large', 'token  words']);
+    const [{ signal, ...asked }] = server.asked;
+    assert.deepEqual(asked, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0' });
+    assert.equal(signal.aborted, false);
+    assert.deepEqual([server.asked.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
+  });
+
+  test('knows what it is called as soon as its head is there', async () => {
+    const { turn, told } = turnOf(new Server(endless('')));
+    const run = turn.run();
+    assert.deepEqual([turn.id, turn.question, turn.cameBack, turn.isOver], ['', 'Where to?', false, false]);
+    await settled();
+    assert.deepEqual([turn.id, turn.cameBack, told], ['turn_1', false, ['send', 'begin turn_1 sim']]);
+    await turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+  });
+
+  test('may be one whose server says neither turn nor model', async () => {
+    const { turn, told } = turnOf(new Server(whole(said('a', 1) + DONE, { 'Content-Type': 'text/event-stream' })));
+    await turn.run();
+    assert.deepEqual(told, ['send', 'begin', 'token a']);
+  });
+
+  test('fails as asking fails', async () => {
+    const server = new Server(new Failure('body_too_large', { status: 413 }));
+    const { turn, told } = turnOf(server);
+    await assert.rejects(turn.run(), { code: 'body_too_large' });
+    assert.deepEqual([told, server.asked.length, server.followed], [['send'], 1, []]);
+  });
+
+  test('is not asked again when the server was not there: nobody knows whether it came', async () => {
+    const server = new Server(unreachable());
+    await assert.rejects(turnOf(server).turn.run(), { code: 'unreachable' });
+    assert.deepEqual([server.asked.length, server.followed, waitedMs], [1, [], []]);
+  });
+
+  test('does not tell a token that says nothing', async () => {
+    const { turn, told } = turnOf(new Server(whole(said('', 1) + said('a', 2) + DONE)));
+    await turn.run();
+    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a']);
+  });
+
+  test('ends with the error that its stream says', async () => {
+    const server = new Server(whole(said('a', 1) + broke('upstream_reset') + DONE));
+    await assert.rejects(turnOf(server).turn.run(), { code: 'upstream_reset' });
+    assert.deepEqual([server.followed, waitedMs], [[], []]);
+  });
+
+  test('is not followed where it has no name', async () => {
+    const server = new Server(whole(said('a', 1), { 'Content-Type': 'text/event-stream' }));
+    await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
+    assert.deepEqual(server.followed, []);
+  });
+});
+
+describe('a turn in another’s place', () => {
+  const changed = () => new Failure('conversation_changed', { status: 409 });
+  const asked = { ...ASKED, replaces: 'turn_0' };
+  const replaced = (server) => server.asked.map(({ replaces }) => replaces);
+
+  test('is asked without it where that may be gone', async () => {
+    const server = new Server(changed(), whole(said('a', 1) + DONE));
+    const { turn, told } = turnOf(server, { ...asked, mayBeGone: true });
+    await turn.run();
+    assert.deepEqual(replaced(server), ['turn_0', null]);
+    assert.deepEqual(told, ['send', 'send', 'begin turn_1 sim', 'token a']);
+  });
+
+  test('is not asked again where it should be there', async () => {
+    const server = new Server(changed(), whole(DONE));
+    await assert.rejects(turnOf(server, { ...asked, mayBeGone: false }).turn.run(), { code: 'conversation_changed' });
+    assert.deepEqual(replaced(server), ['turn_0']);
+  });
+
+  test('is not asked again for any other reason', async () => {
+    const server = new Server(new Failure('body_too_large'), whole(DONE));
+    await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'body_too_large' });
+    assert.deepEqual(replaced(server), ['turn_0']);
+  });
+
+  test('is asked without it once', async () => {
+    const server = new Server(changed());
+    await assert.rejects(turnOf(server, { ...asked, mayBeGone: true }).turn.run(), { code: 'conversation_changed' });
+    assert.deepEqual(replaced(server), ['turn_0', null]);
+  });
+});
+
+describe('a connection that breaks', () => {
+  test('is followed from the last token on, at once', async () => {
+    const server = new Server(whole(said('a', 1) + said('b', 2)), whole(said('c', 3) + DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'token b', 'lost', 'back', 'token c']);
+    assert.deepEqual([server.asked.length, server.after, waitedMs], [1, ['2'], [0]]);
+    assert.equal(server.followed[0].turn, 'turn_1');
+    assert.equal(turn.cameBack, true);
+  });
+
+  test('before the first token is followed from the beginning', async () => {
+    const server = new Server(whole(': ping\n\n'), whole(said('a', 1) + DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.deepEqual([server.after, tokens(told)], [['0'], 'a']);
+  });
+
+  test('within a token is followed from the one before', async () => {
+    const server = new Server(whole(said('a', 1) + said('b', 2).slice(0, -2)), whole(said('b', 2) + DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.deepEqual([server.after, tokens(told)], [['1'], 'ab']);
+  });
+
+  test('between the last token and the end is followed from there', async () => {
+    const server = new Server(whole(said('a', 1)), whole(DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.deepEqual([server.after, tokens(told)], [['1'], 'a']);
+  });
+
+  test('counts a token that says nothing, too', async () => {
+    const server = new Server(whole(said('a', 1) + said('', 2)), whole(DONE));
+    await turnOf(server).turn.run();
+    assert.deepEqual(server.after, ['2']);
+  });
+
+  test('keeps its place where an event has no id', async () => {
+    const server = new Server(whole(`${said('a', 1)}id:\ndata: {"content":"b"}\n\n`), whole(DONE));
+    await turnOf(server).turn.run();
+    assert.deepEqual(server.after, ['1']);
+  });
+
+  test('may break again and again, as long as tokens come in between', async () => {
+    const answers = Array.from({ length: 30 }, (_, number) => whole(said(`${number % 10}`, number + 1)));
+    const server = new Server(...answers, whole(DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.equal(tokens(told), '012345678901234567890123456789');
+    assert.deepEqual(server.after, Array.from({ length: 30 }, (_, number) => String(number + 1)));
+    assert.deepEqual(waitedMs, Array.from({ length: 30 }, () => 0));
+  });
+
+  test('is tried at growing intervals, then given up for the reason it broke', async () => {
+    const server = new Server(whole(said('a', 1)), unreachable());
+    const { turn, told } = turnOf(server);
+    await assert.rejects(turn.run(), { code: 'cut' });
+    assert.deepEqual(waitedMs, WAITS_MS);
+    assert.deepEqual(told.slice(3), Array.from(WAITS_MS, () => 'lost'));
+    assert.deepEqual(server.after, Array.from(WAITS_MS, () => '1'));
+    assert.deepEqual([server.stopped, running.size], [[], 0]);
+  });
+
+  test('is mended by any of the tries', async () => {
+    const missed = Array.from({ length: 9 }, unreachable);
+    const server = new Server(whole(said('a', 1)), ...missed, whole(said('b', 2) + DONE));
+    const { turn, told } = turnOf(server);
+    await turn.run();
+    assert.deepEqual([tokens(told), waitedMs], ['ab', WAITS_MS]);
+  });
+
+  test('begins anew with its waits once a token came', async () => {
+    const server = new Server(
+      whole(said('a', 1)), unreachable(), unreachable(), whole(said('b', 2)), unreachable(), whole(DONE));
+    await turnOf(server).turn.run();
+    assert.deepEqual(waitedMs, [0, 250, 500, 0, 250]);
+  });
+
+  test('that always breaks at once, without a token, is given up', async () => {
+    const server = new Server(whole(said('a', 1)), whole(': ping\n\n'));
+    await assert.rejects(turnOf(server).turn.run(), { code: 'cut' });
+    assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
+  });
+
+  test('behind which a sign-in page answers from then on is given up', async () => {
+    const server = new Server(whole(said('a', 1)), whole('<p>Sign in</p>', { 'Content-Type': 'text/html' }));
+    await assert.rejects(turnOf(server).turn.run(), (error) => error instanceof Failure);
+    assert.ok(waitedMs.includes(4000), `waits of ${[...new Set(waitedMs)]} ms`);
+  });
+
+  test('waits as long as the server says, and never shorter than it would', async () => {
+    const limited = (retryAfterS) => new Failure('rate_limited', { status: 429, retryAfterS });
+    const refusals = [limited(7), limited(0), limited(null), limited(1)];
+    const server = new Server(whole(said('a', 1)), ...refusals, whole(DONE));
+    await turnOf(server).turn.run();
+    assert.deepEqual(waitedMs, [0, 7000, 500, 1000, 2000]);
+  });
+
+  test('waits until the browser is online', async () => {
+    navigator.onLine = false;
+    const window = new EventTarget();
+    globalThis.addEventListener = window.addEventListener.bind(window);
+    const server = new Server(whole(said('a', 1)), whole(DONE));
+    const turning = turnOf(server).turn.run();
+    for (let times = 0; times < 5; times += 1) await settled();
+    assert.deepEqual(server.after, []);
+    window.dispatchEvent(new Event('online'));
+    await turning;
+    assert.deepEqual(server.after, ['1']);
+    delete globalThis.addEventListener;
+  });
+
+  for (const [code, status] of [['resume_expired', 410], ['not_found', 404], ['unauthorized', 401], ['turn_lost', 503]]) {
+    test(`is given up at once where the server says ${code}`, async () => {
+      const server = new Server(whole(said('a', 1)), new Failure(code, { status }));
+      await assert.rejects(turnOf(server).turn.run(), { code });
+      assert.deepEqual([server.after, waitedMs], [['1'], [0]]);
+    });
+  }
+});
+
+describe('a server that shuts down', () => {
+  for (const more of [{}, { resumable: true }, { resumable: null }]) {
+    test(`is come back to where it says ${JSON.stringify(more)}`, async () => {
+      const server = new Server(whole(said('a', 1) + broke('shutting_down', more)), whole(DONE));
+      await turnOf(server).turn.run();
+      assert.deepEqual(server.after, ['1']);
+    });
+  }
+
+  test('is not come back to where the turn ends with it', async () => {
+    const server = new Server(whole(said('a', 1) + broke('shutting_down', { resumable: false })), whole(DONE));
+    await assert.rejects(turnOf(server).turn.run(), { code: 'shutting_down' });
+    assert.deepEqual([server.after, waitedMs], [[], []]);
+  });
+
+  test('is waited for while it refuses', async () => {
+    const refused = new Failure('shutting_down', { status: 503, retryAfterS: 5 });
+    const server = new Server(whole(said('a', 1)), refused, unreachable(), whole(DONE));
+    await turnOf(server).turn.run();
+    assert.deepEqual(waitedMs, [0, 5000, 500]);
+  });
+});
+
+describe('what is worth coming back for', () => {
+  const LOST = [
+    ['cut'], ['unreachable'], ['offline'], ['overloaded', 503], ['rate_limited', 429], ['unexpected'],
+    ['shutting_down', 503], ['http', 502], ['http', 503], ['http', 504],
+  ];
+  const ENDED = [
+    ['http', 500], ['http', 404], ['http', 0], ['lost'], ['unreadable'], ['stopped', 409], ['interrupted', 409],
+    ['turn_lost', 503], ['store_unavailable', 503], ['upstream_reset', 502], ['unauthorized', 401], ['page'],
+  ];
+  for (const [code, status = 0] of LOST) {
+    test(`${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), true));
+  }
+  for (const [code, status = 0] of ENDED) {
+    test(`not ${code} ${status || ''}`, () => assert.equal(isLost(new Failure(code, { status })), false));
+  }
+
+  test('not a defect of the page', () => assert.equal(isLost(new TypeError('planted')), false));
+});
+
+describe('a turn that is come back to', () => {
+  test('is told from its beginning, and not asked', async () => {
+    const server = new Server(whole(said('a', 1) + said('b', 2) + DONE));
+    const { turn, told } = turnOf(server, LEFT);
+    assert.equal(turn.cameBack, true);
+    await turn.run();
+    assert.deepEqual(told, ['back', 'token a', 'token b']);
+    assert.deepEqual([server.asked, server.after, waitedMs], [[], ['0'], [0]]);
+  });
+
+  test('is given up after as many tries', async () => {
+    const server = new Server(unreachable());
+    const { turn, told } = turnOf(server, LEFT);
+    await assert.rejects(turn.run(), { code: 'unreachable' });
+    assert.deepEqual([waitedMs, told.length], [WAITS_MS, WAITS_MS.length - 1]);
+  });
+
+  test('may be gone', async () => {
+    const server = new Server(new Failure('not_found', { status: 404 }));
+    await assert.rejects(turnOf(server, LEFT).turn.run(), { code: 'not_found' });
+    assert.deepEqual([server.after, server.stopped], [['0'], []]);
+  });
+});
+
+describe('stopping', () => {
+  test('after the head ends the turn at once, here and there', async () => {
+    const server = new Server(endless(said('a', 1)));
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    await settled();
+    const stopped = turn.stop();
+    assert.equal(turn.isOver, true);
+    await assert.rejects(run, { name: 'AbortError' });
+    await stopped;
+    assert.equal(server.asked[0].signal.aborted, true);
+    assert.deepEqual([server.stopped, server.followed, tokens(told)], [['turn_1'], [], 'a']);
+  });
+
+  test('before the head ends it here at once, and there as soon as its name is known', async () => {
+    const head = later();
+    const server = new Server(head.promise);
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    const stopped = turn.stop();
+    await assert.rejects(run, { name: 'AbortError' });
+    assert.deepEqual([server.stopped, server.asked[0].signal.aborted], [[], false]);
+    head.resolve(whole(said('a', 1) + DONE)());
+    await stopped;
+    assert.deepEqual([server.stopped, server.asked[0].signal.aborted, tokens(told)], [['turn_1'], true, '']);
+  });
+
+  test('before a head that fails asks nothing of the server', async () => {
+    const head = later();
+    const server = new Server(head.promise);
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    const stopped = turn.stop();
+    await assert.rejects(run, { name: 'AbortError' });
+    head.reject(unreachable());
+    await stopped;
+    assert.deepEqual(server.stopped, []);
+  });
+
+  test('before it was asked asks nothing at all', async () => {
+    const server = new Server(whole(DONE));
+    await turnOf(server).turn.stop();
+    assert.deepEqual([server.asked, server.stopped], [[], []]);
+  });
+
+  test('returns once the server has ended the turn', async () => {
+    const ended = later();
+    const server = new Server(endless(said('a', 1)));
+    server.stop = () => ended.promise;
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    await settled();
+    let isStopped = false;
+    const stopped = turn.stop().then(() => (isStopped = true));
+    await assert.rejects(run, { name: 'AbortError' });
+    await settled();
+    assert.equal(isStopped, false);
+    ended.resolve();
+    await stopped;
+  });
+
+  test('fails as the server cannot', async () => {
+    const server = new Server(endless(said('a', 1)));
+    server.stop = () => Promise.reject(unreachable());
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    await settled();
+    const stopped = turn.stop();
+    await assert.rejects(run, { name: 'AbortError' });
+    await assert.rejects(stopped, { code: 'unreachable' });
+  });
+
+  test('leaves tokens of the same read untold', async () => {
+    const server = new Server(endless(said('a', 1) + said('b', 2) + DONE));
+    const { turn, told } = turnOf(server, ASKED, { onToken: () => turn.stop() });
+    await assert.rejects(turn.run(), { name: 'AbortError' });
+    assert.equal(tokens(told), 'a');
+  });
+
+  test('while it comes back ends the wait, and tries no more', async () => {
+    isHeld = true;
+    const server = new Server(whole(said('a', 1)), whole(DONE));
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    while (waitedMs.length === 0) await settled();
+    const stopped = turn.stop();
+    await assert.rejects(run, { name: 'AbortError' });
+    await stopped;
+    assert.deepEqual([server.followed, server.stopped, running.size], [[], ['turn_1'], 0]);
+  });
+
+  test('while the server is asked for the rest ends that, too', async () => {
+    const follow = ({ signal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    const server = new Server(whole(said('a', 1)), follow);
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    while (server.followed.length === 0) await settled();
+    const stopped = turn.stop();
+    await assert.rejects(run, { name: 'AbortError' });
+    await stopped;
+    assert.deepEqual([server.after, server.stopped, told.includes('back')], [['1'], ['turn_1'], false]);
+  });
+});
+
+describe('leaving', () => {
+  test('lets go of the connection, and of nothing else', async () => {
+    const server = new Server(endless(said('a', 1)));
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    await settled();
+    await turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+    assert.deepEqual([server.asked[0].signal.aborted, server.stopped], [true, []]);
+  });
+
+  test('before the head waits for the turn’s name, so that it can be found again', async () => {
+    const head = later();
+    const server = new Server(head.promise);
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    const left = turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+    assert.equal(server.asked[0].signal.aborted, false);
+    head.resolve(endless('')(server.asked[0]));
+    await left;
+    assert.deepEqual(told, ['send', 'begin turn_1 sim']);
+    assert.deepEqual([turn.id, server.asked[0].signal.aborted, server.stopped], ['turn_1', true, []]);
+  });
+
+  test('before a head that fails leaves it without a name', async () => {
+    const head = later();
+    const { turn } = turnOf(new Server(head.promise));
+    const run = turn.run();
+    const left = turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+    head.reject(unreachable());
+    await left;
+    assert.equal(turn.id, '');
+  });
+});

@@ -1,0 +1,157 @@
+/** What a tab remembers (kept.js), and of turns (underway.js): each test has a page of its own, with its own storage. */
+
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+
+const TURN = { id: 'turn_1', question: 'Where to? 🌧\n"', replaces: null };
+let pages = 0;
+
+/** A tab's storage. With `full` it takes nothing new, with `forbidden` nothing can be done with it. */
+class Storage {
+  values = new Map();
+  full = false;
+  forbidden = false;
+
+  getItem(name) {
+    this.#check();
+    return this.values.get(name) ?? null;
+  }
+
+  setItem(name, value) {
+    this.#check();
+    if (this.full) throw new DOMException('full', 'QuotaExceededError');
+    this.values.set(name, String(value));
+  }
+
+  removeItem(name) {
+    this.#check();
+    this.values.delete(name);
+  }
+
+  #check() {
+    if (this.forbidden) throw new DOMException('forbidden', 'SecurityError');
+  }
+}
+
+/** The modules, freshly loaded, with this storage; `null`: the browser has none. */
+async function page(storage) {
+  if (storage) Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
+  else Object.defineProperty(globalThis, 'sessionStorage', { configurable: true, get: () => { throw new DOMException('forbidden', 'SecurityError'); } });
+  return import(`../../src/tokenfall/web/kept.js?page=${(pages += 1)}`);
+}
+
+afterEach(() => delete globalThis.sessionStorage);
+
+describe('what the tab keeps', () => {
+  test('is there again, also on the next page', async () => {
+    const storage = new Storage();
+    const { keep, recall } = await page(storage);
+    keep('draft', 'a');
+    assert.equal(recall('draft'), 'a');
+    assert.equal((await page(storage)).recall('draft'), 'a');
+    assert.deepEqual([...storage.values], [['tokenfall:draft', 'a']]);
+  });
+
+  test('is nothing at first', async () => assert.equal((await page(new Storage())).recall('draft'), ''));
+
+  test('is what was kept last', async () => {
+    const { keep, recall } = await page(new Storage());
+    keep('draft', 'a');
+    keep('draft', 'ab');
+    keep('key', 'k');
+    assert.deepEqual([recall('draft'), recall('key')], ['ab', 'k']);
+  });
+
+  test('is forgotten, not kept empty', async () => {
+    const storage = new Storage();
+    const { keep, recall } = await page(storage);
+    keep('key', 'k');
+    keep('key', '');
+    assert.deepEqual([recall('key'), storage.values.size], ['', 0]);
+  });
+
+  for (const [where, storage] of [['is forbidden', () => Object.assign(new Storage(), { forbidden: true })], ['is missing', () => null]]) {
+    test(`lives as long as the page where storage ${where}`, async () => {
+      const given = storage();
+      const { keep, recall } = await page(given);
+      assert.equal(recall('draft'), '');
+      keep('draft', 'a');
+      assert.equal(recall('draft'), 'a');
+      keep('draft', '');
+      assert.equal(recall('draft'), '');
+      keep('draft', 'b');
+      assert.equal((await page(given)).recall('draft'), '');
+    });
+  }
+
+  test('lives as long as the page where storage is full', async () => {
+    const { keep, recall } = await page(Object.assign(new Storage(), { full: true }));
+    keep('draft', 'a');
+    assert.equal(recall('draft'), 'a');
+  });
+
+  test('is the newest, also where storage is full and holds an older one', async () => {
+    const storage = new Storage();
+    const { keep, recall } = await page(storage);
+    keep('draft', 'old');
+    storage.full = true;
+    keep('draft', 'new');
+    assert.equal(recall('draft'), 'new');
+  });
+
+  test('can be forgotten where storage is full', async () => {
+    const storage = new Storage();
+    const { keep, recall } = await page(storage);
+    keep('key', 'k');
+    storage.full = true;
+    keep('key', '');
+    assert.deepEqual([recall('key'), storage.values.size], ['', 0]);
+  });
+});
+
+describe('a turn under way', () => {
+  const storage = new Storage();
+  Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
+  const loaded = import('../../src/tokenfall/web/underway.js');
+
+  const begun = async () => {
+    Object.defineProperty(globalThis, 'sessionStorage', { value: storage, configurable: true });
+    storage.values.clear();
+    return loaded;
+  };
+
+  test('is none at first', async () => assert.equal((await begun()).turnUnderWay('holidays'), null));
+
+  test('is what was kept, of that conversation', async () => {
+    const { keepTurn, turnUnderWay } = await begun();
+    keepTurn('holidays', TURN);
+    assert.deepEqual(turnUnderWay('holidays'), TURN);
+    assert.equal(turnUnderWay('default'), null);
+  });
+
+  test('is one a conversation: the newest', async () => {
+    const { keepTurn, turnUnderWay } = await begun();
+    keepTurn('holidays', TURN);
+    keepTurn('default', { ...TURN, id: 'turn_2' });
+    keepTurn('holidays', { ...TURN, id: 'turn_3' });
+    assert.deepEqual([turnUnderWay('holidays').id, turnUnderWay('default').id], ['turn_3', 'turn_2']);
+    assert.equal(storage.values.size, 2);
+  });
+
+  test('is forgotten', async () => {
+    const { keepTurn, forgetTurn, turnUnderWay } = await begun();
+    keepTurn('holidays', TURN);
+    keepTurn('default', TURN);
+    forgetTurn('holidays');
+    forgetTurn('never begun');
+    assert.deepEqual([turnUnderWay('holidays'), turnUnderWay('default'), storage.values.size], [null, TURN, 1]);
+  });
+
+  for (const junk of ['{"id":"turn_1"', 'turn_1', '\0', 'null']) {
+    test(`is none where storage holds ${JSON.stringify(junk)}`, async () => {
+      const { turnUnderWay } = await begun();
+      storage.values.set('tokenfall:turn:junk', junk);
+      assert.equal(turnUnderWay('junk'), null);
+    });
+  }
+});

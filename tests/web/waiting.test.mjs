@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
+
+import { pause, unlessAborted } from '../../src/tokenfall/web/waiting.js';
+
+const NEVER = new Promise(() => {});
+const ENOUGH_MS = 60_000; // no test waits that long
+
+const listenersOf = (target, type) => getEventListeners(target, type).length;
+
+/** Whether a promise is over, after all that is due has been done. */
+async function isOver(promise) {
+  let over = false;
+  promise.then(() => (over = true), () => (over = true));
+  await settled();
+  return over;
+}
+
+describe('a promise, unless aborted', () => {
+  test('gives what it gives, and leaves no listener behind', async () => {
+    const { signal } = new AbortController();
+    assert.equal(await unlessAborted(Promise.resolve(7), signal), 7);
+    await settled();
+    assert.equal(listenersOf(signal, 'abort'), 0);
+  });
+
+  test('fails as it fails, and leaves no listener behind', async () => {
+    const { signal } = new AbortController();
+    await assert.rejects(unlessAborted(Promise.reject(new Error('planted')), signal), /planted/);
+    await settled();
+    assert.equal(listenersOf(signal, 'abort'), 0);
+  });
+
+  test('ends with the reason as soon as there is one, and leaves no listener behind', async () => {
+    const stopper = new AbortController();
+    const waiting = unlessAborted(NEVER, stopper.signal);
+    assert.equal(await isOver(waiting), false);
+    stopper.abort();
+    await assert.rejects(waiting, { name: 'AbortError' });
+    assert.equal(listenersOf(stopper.signal, 'abort'), 0);
+  });
+
+  test('ends at once where it was aborted before, and leaves no listener behind', async () => {
+    const signal = AbortSignal.abort(new Error('before'));
+    await assert.rejects(unlessAborted(NEVER, signal), /before/);
+    assert.equal(listenersOf(signal, 'abort'), 0);
+  });
+
+  test('does not wait where it was aborted before, whatever it would give', async () => {
+    await assert.rejects(unlessAborted(Promise.resolve(7), AbortSignal.abort()), { name: 'AbortError' });
+  });
+
+  test('may fail after it was aborted: nobody is told', async () => {
+    const stopper = new AbortController();
+    let fail;
+    const waiting = unlessAborted(new Promise((_, reject) => (fail = reject)), stopper.signal);
+    stopper.abort();
+    await assert.rejects(waiting, { name: 'AbortError' });
+    fail(new Error('late')); // unhandled, it would end this process
+    await settled();
+  });
+});
+
+describe('a pause', () => {
+  const { setTimeout, clearTimeout } = globalThis;
+  let timers;
+
+  beforeEach(() => {
+    timers = new Map(); // those that are running: [id, [ms, act]]
+    let made = 0;
+    globalThis.setTimeout = (act, ms) => {
+      timers.set((made += 1), [ms, act]);
+      return made;
+    };
+    globalThis.clearTimeout = (id) => timers.delete(id);
+  });
+
+  /** What all timers are due to do. */
+  const elapse = () => timers.forEach(([, act]) => act());
+
+  /** A browser that is online or not, and what listens to it. */
+  function browser(onLine) {
+    const window = new EventTarget();
+    Object.defineProperty(globalThis, 'navigator', { value: { onLine }, configurable: true, writable: true });
+    globalThis.addEventListener = window.addEventListener.bind(window);
+    return window;
+  }
+
+  afterEach(() => {
+    Object.assign(globalThis, { setTimeout, clearTimeout });
+    delete globalThis.navigator;
+    delete globalThis.addEventListener;
+  });
+
+  test('lasts as long as it says', async () => {
+    browser(true);
+    const waiting = pause(250, new AbortController().signal);
+    assert.deepEqual([...timers.values()].map(([ms]) => ms), [250]);
+    assert.equal(await isOver(waiting), false);
+    elapse();
+    await waiting;
+    assert.equal(timers.size, 0);
+  });
+
+  test('ends when it is aborted, and leaves no timer behind', async () => {
+    browser(true);
+    const stopper = new AbortController();
+    const waiting = pause(ENOUGH_MS, stopper.signal);
+    stopper.abort();
+    await assert.rejects(waiting, { name: 'AbortError' });
+    assert.equal(timers.size, 0);
+    assert.equal(listenersOf(stopper.signal, 'abort'), 0);
+  });
+
+  test('does not begin where it was aborted before', async () => {
+    const window = browser(false);
+    await assert.rejects(pause(ENOUGH_MS, AbortSignal.abort()), { name: 'AbortError' });
+    assert.deepEqual([timers.size, listenersOf(window, 'online')], [0, 0]);
+  });
+
+  test('goes on until the browser is online', async () => {
+    const window = browser(false);
+    const { signal } = new AbortController();
+    const waiting = pause(0, signal);
+    elapse();
+    assert.equal(await isOver(waiting), false);
+    assert.equal(listenersOf(window, 'online'), 1);
+    window.dispatchEvent(new Event('online'));
+    await waiting;
+    assert.deepEqual([listenersOf(window, 'online'), listenersOf(signal, 'abort')], [0, 0]);
+  });
+
+  test('looks whether the browser is online when its time is over, not before', async () => {
+    const window = browser(false);
+    const waiting = pause(250, new AbortController().signal);
+    assert.equal(await isOver(waiting), false);
+    navigator.onLine = true;
+    elapse();
+    await waiting;
+    assert.equal(listenersOf(window, 'online'), 0);
+  });
+
+  test('is over its time, too, when the browser is online again before', async () => {
+    const window = browser(false);
+    const waiting = pause(250, new AbortController().signal);
+    navigator.onLine = true;
+    window.dispatchEvent(new Event('online'));
+    assert.equal(await isOver(waiting), false);
+    elapse();
+    await waiting;
+  });
+
+  test('that waits for the network ends when it is aborted, and leaves no listener behind', async () => {
+    const window = browser(false);
+    const stopper = new AbortController();
+    const waiting = pause(0, stopper.signal);
+    elapse();
+    assert.equal(await isOver(waiting), false);
+    stopper.abort();
+    await assert.rejects(waiting, { name: 'AbortError' });
+    await settled();
+    assert.deepEqual([listenersOf(window, 'online'), listenersOf(stopper.signal, 'abort')], [0, 0]);
+  });
+});
