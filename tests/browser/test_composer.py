@@ -114,16 +114,15 @@ def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
     assert contents(server)[0] == "  spaces stay "
 
 
-@pytest.mark.parametrize("blank", ["", "   ", "\n \t\n", "\u3000"])
-def test_what_is_blank_is_not_sent(open_page: Pages, serve: Serve, blank: str) -> None:
-    server = serve(SIM=ECHO)
-    page = open_page(server)
+def test_what_is_blank_is_not_sent(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
     asked = asked_of(page)
-    ask(page, blank)
-    page.get_by_role("button", name="Send").click()
-    expect(draft(page)).to_be_focused()
-    expect(draft(page)).to_have_value(blank)
-    idle(page)
+    for blank in ["", "   ", "\n \t\n", "\u3000"]:
+        ask(page, blank)
+        page.get_by_role("button", name="Send").click()
+        expect(draft(page)).to_be_focused()
+        expect(draft(page)).to_have_value(blank)
+        idle(page)
     assert (asked, messages(page)) == ([], [])
 
 

@@ -2,7 +2,6 @@
 
 import re
 import signal
-from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -30,6 +29,7 @@ from tests.browser.steps import (
     texts,
 )
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
 
 ECHO = "text=echo,gap=1ms"
 COUNTING = "one two three four"
@@ -81,35 +81,36 @@ def answers(page: Page, number: int, **headers: str) -> None:
     page.route("**/chat", lambda route: route.fulfill(status=number, json=told, headers=headers))
 
 
-@pytest.mark.parametrize(
-    ("number", "words"),
-    [
-        (409, "This conversation was changed or is being answered elsewhere."),
-        (500, "The server made a mistake."),
-        (502, "The model behind this server gave no usable answer."),
-        (503, "The server is busy or restarting. Send again in a moment."),
-        (504, "The model took too long to answer."),
-    ],
-)
-def test_a_status_has_its_own_words(open_page: Pages, serve: Serve, number: int, words: str) -> None:
-    open_page.expect(f"status of {number}")
+WORDS_BY_STATUS = {
+    409: "This conversation was changed or is being answered elsewhere.",
+    500: "The server made a mistake.",
+    502: "The model behind this server gave no usable answer.",
+    503: "The server is busy or restarting. Send again in a moment.",
+    504: "The model took too long to answer.",
+}
+
+
+def test_a_status_has_its_own_words(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    answers(page, number)
-    ask(page, COUNTING)
-    came_to_nothing(page, words)
+    draft(page).fill(COUNTING)
+    for number, words in WORDS_BY_STATUS.items():
+        open_page.expect(f"status of {number}")
+        answers(page, number)
+        draft(page).press("Enter")
+        came_to_nothing(page, words)
     page.unroute("**/chat")
     sent_again(page)
 
 
-@pytest.mark.parametrize("number", [400, 403, 422])
-def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serve: Serve, number: int) -> None:
-    open_page.expect(f"status of {number}")
+def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    answers(page, number)
-    ask(page, COUNTING)
-    expect(alert(page)).to_contain_text("It says: ")
-    expect(alert(page)).to_contain_text("asked for the wrong provider")
-    expect(draft(page)).to_have_value(COUNTING)
+    draft(page).fill(COUNTING)
+    for number in [400, 403, 422]:
+        open_page.expect(f"status of {number}")
+        answers(page, number)
+        draft(page).press("Enter")
+        expect(alert(page)).to_contain_text(f"It says: {number}: the upstream was asked for the wrong provider")
+        expect(draft(page)).to_have_value(COUNTING)
 
 
 def test_a_conversation_that_was_changed_elsewhere_is_shown_as_it_is(open_page: Pages, serve: Serve) -> None:
@@ -470,12 +471,14 @@ def test_an_answer_that_is_told_whole_but_not_ended_is_not_complete(open_page: P
     broke_off(page, FAULTS["close"], COUNTING)
 
 
-@pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve, kind: str) -> None:
-    server = serve(SIM=f"{ECHO},fault={kind}@0")
+def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages, serve: Serve) -> None:
+    server = serve()
     page = open_page(server)
-    ask(page, COUNTING)
-    came_to_nothing(page, FAULTS[kind].partition(" in the middle")[0].partition(";")[0])
+    draft(page).fill(COUNTING)
+    for kind, words in FAULTS.items():
+        set_sim(server, f"{ECHO},fault={kind}@0")
+        draft(page).press("Enter")
+        came_to_nothing(page, words.partition(" in the middle")[0].partition(";")[0])
     assert contents(server) == []
     set_sim(server, ECHO)
     sent_again(page)
@@ -484,49 +487,70 @@ def test_a_fault_before_the_first_token_gives_the_message_back(open_page: Pages,
 # In the answer: a real upstream
 
 
-@dataclass
-class Case:
-    sim: str
-    words: str
-    said: str = ""
-    settings: dict[str, str] = field(default_factory=dict)
+def behind(upstream: ServerProcess, **settings: str) -> dict[str, str]:
+    """The settings of a server that asks another one."""
+    return {"UPSTREAM_URL": f"http://127.0.0.1:{upstream.port}/v1", "UPSTREAM_RETRIES": "0", **settings}
 
 
-IMPATIENT = {"UPSTREAM_FIRST_TOKEN_TIMEOUT": "300ms"}
-IMPATIENT_LATER = {"UPSTREAM_NEXT_TOKEN_TIMEOUT": "300ms"}
-IMPATIENT_AT_ALL = {"UPSTREAM_TOTAL_TIMEOUT": "1s"}
-CASES = {
-    "500": Case("status=500", "The model failed. Try again."),
-    "401": Case("status=401", "The model does not accept the key of this server."),
-    "429": Case("status=429:retry=60", "The model has too much to do for this server."),
-    "418": Case("status=418", "The model behind this server gave no usable answer."),
-    "never begins": Case("gate=hold@0", "The model took too long to answer.", settings=IMPATIENT),
-    "goes no further": Case("gate=hold@2", "The model stopped in the middle", "one two", IMPATIENT_LATER),
-    "does not end": Case("gate=hold@2", "The model took too long; the answer", "one two", IMPATIENT_AT_ALL),
-    "reset": Case("fault=reset@2", "The connection to the model broke", "one two"),
-    "close": Case("fault=close@2", "is not complete.", "one two"),
-    "garbage": Case("fault=garbage@2", "The model sent something unreadable", "one two"),
-    "error": Case("fault=error@2", "The model failed in the middle", "one two"),
-    "no end": Case("fault=nodone@0", "The model stopped before its end", COUNTING),
+REFUSALS = {
+    "500": "The model failed. Try again.",
+    "401": "The model does not accept the key of this server.",
+    "429:retry=60": "The model has too much to do for this server.",
+    "418": "The model behind this server gave no usable answer.",
 }
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_what_goes_wrong_behind_the_server(open_page: Pages, serve: Serve, case: Case) -> None:
-    upstream = serve(SIM=f"{ECHO},{case.sim}")
-    settings = {"UPSTREAM_URL": f"http://127.0.0.1:{upstream.port}/v1", "UPSTREAM_RETRIES": "0", **case.settings}
-    page = open_page(serve(**settings))
+def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
+    upstream = serve()
+    page = open_page(serve(**behind(upstream)))
+    draft(page).fill(COUNTING)
+    for refusal, words in REFUSALS.items():
+        set_sim(upstream, f"{ECHO},status={refusal}")
+        draft(page).press("Enter")
+        came_to_nothing(page, words)
+    set_sim(upstream, ECHO)
+    sent_again(page)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "told"),
+    [
+        ("reset@2", "The connection to the model broke", "one two"),
+        ("error@2", "The model failed in the middle", "one two"),
+        ("nodone@0", "The model stopped before its end", COUNTING),
+    ],
+)
+def test_a_model_that_breaks_off(open_page: Pages, serve: Serve, fault: str, words: str, told: str) -> None:
+    page = open_page(serve(**behind(serve(SIM=f"{ECHO},fault={fault}"))))
     ask(page, COUNTING)
-    if case.said:
-        broke_off(page, case.words, case.said)
-    else:
-        came_to_nothing(page, case.words)
+    broke_off(page, words, told)
+
+
+def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> None:
+    upstream = serve(SIM=f"{ECHO},gate=hold@0")
+    page = open_page(serve(**behind(upstream, UPSTREAM_FIRST_TOKEN_TIMEOUT="300ms")))
+    ask(page, COUNTING)
+    came_to_nothing(page, "The model took too long to answer. Try again.")
+
+
+@pytest.mark.parametrize(
+    ("setting", "wait", "words"),
+    [
+        ("UPSTREAM_NEXT_TOKEN_TIMEOUT", "1s", "The model stopped in the middle of the answer"),
+        ("UPSTREAM_TOTAL_TIMEOUT", "2s", "The model took too long; the answer is not complete."),
+    ],
+)
+def test_a_model_that_does_not_go_on(open_page: Pages, serve: Serve, setting: str, wait: str, words: str) -> None:
+    upstream = serve(SIM=f"{ECHO},gate=hold@2")
+    page = open_page(serve(**behind(upstream, **{setting: wait})))
+    ask(page, COUNTING)
+    broke_off(page, words)
 
 
 def test_a_model_that_refuses_says_why(open_page: Pages, serve: Serve) -> None:
     """The one case in which somebody else's words help: only they say what to change."""
     upstream = serve(SIM="status=400")
-    page = open_page(serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1"))
+    page = open_page(serve(**behind(upstream)))
     ask(page, COUNTING)
     expect(alert(page)).to_contain_text("The model refused this message. It says: ")
     expect(draft(page)).to_have_value(COUNTING)
@@ -535,7 +559,7 @@ def test_a_model_that_refuses_says_why(open_page: Pages, serve: Serve) -> None:
 def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     upstream.close()
-    page = open_page(serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1", UPSTREAM_RETRIES="0"))
+    page = open_page(serve(**behind(upstream)))
     ask(page, COUNTING)
     came_to_nothing(page, "The model cannot be reached. Try again.")
 
@@ -563,11 +587,11 @@ def test_characters_that_the_network_cuts_stay_whole(open_page: Pages, serve: Se
     assert texts(page) == [text, text]
 
 
-@pytest.mark.parametrize("behind", [False, True], ids=["here", "behind the server"])
-def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages, serve: Serve, behind: bool) -> None:
+@pytest.mark.parametrize("where", ["here", "behind the server"])
+def test_a_frame_that_is_cut_inside_a_character_changes_nothing(open_page: Pages, serve: Serve, where: str) -> None:
     server = serve(SIM=f"{ECHO},fault=split@1")
-    if behind:
-        server = serve(UPSTREAM_URL=f"http://127.0.0.1:{server.port}/v1")
+    if where == "behind the server":
+        server = serve(**behind(server))
     page = open_page(server)
     asked_and_answered(page, COUNTING)
     assert texts(page)[1] == contents(server)[1] == "one twoé three four"

@@ -599,11 +599,10 @@ def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page:
 
 
 def test_a_drain_that_is_long_enough_lets_the_answer_finish(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD, DRAIN_TIMEOUT="20s")
+    server = serve(SIM="text=echo,gap=1ms,fault=stall@3:2s", DRAIN_TIMEOUT="20s")
     page = open_page(server)
     asked_and_held(page)
     open_page.allow("status of 503", LOST)
-    gate(server, "hold")
     server.signal(signal.SIGTERM)
     ended(page)
     assert texts(page) == [QUESTION, QUESTION]

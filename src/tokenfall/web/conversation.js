@@ -211,6 +211,7 @@ export class Conversation {
     if (!failure) return;
     const run = () => {
       this.#composer.takeBack(question);
+      if (this.#broken.has(replaces)) this.#stopping = this.#api.stop(replaces).catch(() => {}); // it may still go on
       this.ask({ text: question, replaces, isShown });
     };
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
