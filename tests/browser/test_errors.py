@@ -637,6 +637,29 @@ def test_the_alert_is_in_the_page_before_it_speaks(open_page: Pages, serve: Serv
     expect(alert(page)).to_be_empty()
 
 
+# The conversation that was left meanwhile
+
+
+def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 503")
+    open_page.allow("status of 404")  # of a conversation that has not begun
+    page = open_page(serve(SIM=f"{ECHO},status=503"))
+    withheld = Withheld(page, "**/chat")
+    ask(page, COUNTING)
+    withheld.wait()
+    page.get_by_role("button", name="New conversation").click()
+    expect(draft(page)).to_have_value("")
+    idle(page)
+    with page.expect_response("**/chat"):
+        withheld.release()
+    page.go_back()
+    expect(draft(page)).to_have_value(COUNTING)
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(draft(page)).to_have_value(COUNTING)
+    assert messages(page) == []
+
+
 # The conversation that cannot be loaded
 
 
