@@ -98,6 +98,12 @@ class IdempotencyMismatch(TokenfallError):
     code = "idempotency_mismatch"
 
 
+class IdempotencyUnavailable(TokenfallError):
+    """An Idempotency-Key came to one of several processes that cannot tell each other of it; nothing was asked."""
+
+    code = "idempotency_unavailable"
+
+
 class RateLimited(TokenfallError):
     """The caller spent his share; `retry_after_s` is always set."""
 

@@ -16,6 +16,7 @@ CODES = {
     "TurnLost": "turn_lost",
     "ResumeExpired": "resume_expired",
     "IdempotencyMismatch": "idempotency_mismatch",
+    "IdempotencyUnavailable": "idempotency_unavailable",
     "RateLimited": "rate_limited",
     "ShuttingDown": "shutting_down",
     "SimulatedFailure": "simulated_failure",

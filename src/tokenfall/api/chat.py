@@ -65,9 +65,10 @@ class ChatRoutes:
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
         after = plain.event_number(request.header(b"last-event-id") or "0")
+        announced = _announced(request)
         followed = await self._chat.resume(*self._asked_turn(request), after=after)
         _name(request, followed)
-        return self._live(followed)
+        return self._live(followed, announced=announced)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 once the turn has ended and is kept."""
@@ -137,6 +138,16 @@ def _name(request: Request, answer: Answering | Followed) -> None:
     if isinstance(answer, Answering) and answer.model.isprintable():
         named.append(("x-model", answer.model))
     request.reply_headers += header_lines(named)
+
+
+def _announced(request: Request) -> bool:
+    """What the query asks for: that the head comes before there is anything to tell."""
+    match request.query():
+        case []:
+            return False
+        case [("announce", "true" | "false" as value)]:
+            return value == "true"
+    raise InvalidRequest("the query takes announce, once, which is true or false, and nothing else")
 
 
 def _idempotency(request: Request) -> tuple[str, str] | None:

@@ -25,6 +25,7 @@ STATUS_OF_CODE = {
     "stopped": 409,
     "interrupted": 409,
     "idempotency_mismatch": 422,
+    "idempotency_unavailable": 400,
     "rate_limited": 429,
     "shutting_down": 503,
     "store_unavailable": 503,

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from tokenfall.chat.turn import Following, TurnUnderWay
-from tokenfall.errors import IdempotencyMismatch, InvalidRequest, NotFound, ResumeExpired, TokenfallError
+from tokenfall.errors import IdempotencyMismatch, IdempotencyUnavailable, NotFound, ResumeExpired, TokenfallError
 from tokenfall.ports import Claim, Followed, SharedTurns
 
 OVERHEAD_BYTES = 1_000
@@ -44,10 +44,10 @@ class Turns:
     async def claim(self, turn: TurnUnderWay, *, key: str, digest: str) -> Followed | None:
         """Bind an idempotency key to `turn`: None, or the turn it stands for already, from its beginning.
 
-        Raises `IdempotencyMismatch`, and `InvalidRequest` where other processes could not know of the key.
+        Raises `IdempotencyMismatch`, and `IdempotencyUnavailable` where other processes could not know of the key.
         """
         if self.shared is None and not self._alone:
-            raise InvalidRequest("Idempotency-Key needs TURNS_URL=redis://... where several workers answer")
+            raise IdempotencyUnavailable("Idempotency-Key needs TURNS_URL=redis://... where several workers answer")
         owner = turn.conversation.owner
         mine = Claim(turn.id, turn.conversation.id, digest)
         while True:

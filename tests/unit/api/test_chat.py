@@ -52,8 +52,9 @@ def turn_of(asked: Request) -> str:
     return dict(line.split(": ") for line in lines_of(asked.reply_headers))["x-turn-id"]
 
 
-def turn_request(turn: str, *, headers: dict[str, str] | None = None, stop: bool = False) -> Request:
-    made = request(f"/chat/turns/{turn}{'/stop' if stop else ''}", method="POST" if stop else "GET", headers=headers)
+def turn_request(turn: str, *, query: str = "", headers: dict[str, str] | None = None, stop: bool = False) -> Request:
+    path = f"/chat/turns/{turn}{'/stop' if stop else ''}{query}"
+    made = request(path, method="POST" if stop else "GET", headers=headers)
     made.route = "/chat/turns/{turn}/stop" if stop else "/chat/turns/{turn}"
     return made
 
@@ -432,6 +433,19 @@ async def test_a_turn_is_heard_again_from_any_event_on() -> None:
         assert asked.reply_headers.startswith(again.reply_headers)
         assert answer.goes_on is None
     assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
+
+
+async def test_the_rest_of_a_turn_is_announced_to_who_asks_for_it() -> None:
+    chat, asked = routes(told("Be", "cause")), ask()
+    frames = await said(chat, asked)
+    for query, announced in {"": False, "?announce=false": False, "?announce=true": True}.items():
+        answer = await chat.resume(turn_request(turn_of(asked), query=query))
+
+        assert answer.announced is announced
+        assert await Reader().play(answer) == frames
+    for junk in ("?announce=1", "?announce", "?announce=true&announce=true", "?later=true"):
+        with pytest.raises(InvalidRequest, match="takes announce, once, which is true or false"):
+            await chat.resume(turn_request(turn_of(asked), query=junk))
 
 
 async def test_what_was_not_said_yet_cannot_be_resumed_from() -> None:

@@ -28,6 +28,7 @@ STATUSES = {
     "TurnLost": 503,
     "ResumeExpired": 410,
     "IdempotencyMismatch": 422,
+    "IdempotencyUnavailable": 400,
     "RateLimited": 429,
     "ShuttingDown": 503,
     "SimulatedFailure": 500,

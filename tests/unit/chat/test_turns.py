@@ -6,7 +6,7 @@ from tokenfall.chat.turn import TurnUnderWay
 from tokenfall.chat.turns import OVERHEAD_BYTES, Turns, ended
 from tokenfall.errors import (
     IdempotencyMismatch,
-    InvalidRequest,
+    IdempotencyUnavailable,
     NotFound,
     ResumeExpired,
     StoreUnavailable,
@@ -300,7 +300,7 @@ async def test_who_waits_for_a_key_has_it_when_its_first_client_leaves_before_an
 
 async def test_where_workers_do_not_share_their_turns_no_key_can_be_kept() -> None:
     turns = turns_of(alone=False)
-    with pytest.raises(InvalidRequest, match="TURNS_URL"):
+    with pytest.raises(IdempotencyUnavailable, match="TURNS_URL"):
         await claimed(turns, turn_that_said())
 
     assert turns.under_way() == []
