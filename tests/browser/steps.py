@@ -23,6 +23,15 @@ _MESSAGES = """() => [...document.querySelectorAll('#messages > .message:not([hi
 
 # The page
 
+_LOADED = """() => performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
+  name.endsWith('/conversations') && responseEnd > 0)"""
+
+
+def loaded(page: Page) -> Page:
+    """It has shown what the server has, and will do nothing more by itself."""
+    page.wait_for_function(_LOADED)  # a function: the page's policy lets no text be evaluated a second time
+    return page
+
 
 def draft(page: Page) -> Locator:
     """The text area that the next message is written in."""

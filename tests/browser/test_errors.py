@@ -640,7 +640,10 @@ def test_the_alert_is_in_the_page_before_it_speaks(open_page: Pages, serve: Serv
 # The conversation that was left meanwhile
 
 
-def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(open_page: Pages, serve: Serve) -> None:
+@pytest.mark.parametrize("fails", ["before he is back", "after he is back"])
+def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
+    open_page: Pages, serve: Serve, fails: str
+) -> None:
     open_page.expect("status of 503")
     open_page.allow("status of 404")  # of a conversation that has not begun
     page = open_page(serve(SIM=f"{ECHO},status=503"))
@@ -650,9 +653,14 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(open_page
     page.get_by_role("button", name="New conversation").click()
     expect(draft(page)).to_have_value("")
     idle(page)
+    if fails == "after he is back":
+        with page.expect_response("**/conversations"):
+            page.go_back()
     with page.expect_response("**/chat"):
         withheld.release()
-    page.go_back()
+    if fails == "before he is back":
+        page.evaluate("new Promise((resolve) => requestIdleCallback(resolve))")
+        page.go_back()
     expect(draft(page)).to_have_value(COUNTING)
     page.reload()
     expect(page.locator("#empty")).to_be_visible()

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
-from tests.browser.steps import alert, asked_and_answered, contents, message
+from tests.browser.steps import alert, asked_and_answered, contents, loaded, message
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -28,7 +28,7 @@ MODEL = "<img src=x onerror=window.hacked=1>"
 PARTS = 4  # of the forms: a long conversation takes the browser longer to lay out
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
-    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)(\?conversation=[\w.:@%-]+)?"
+    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)(\?(conversation=[\w.:@%-]+|announce=true))?"
 )
 
 WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
@@ -94,10 +94,6 @@ _WATCH = f"""() => {{
     ],
   }};
 }}"""
-
-# The page has shown what the server has, and will do nothing more by itself.
-_LOADED = """performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
-  name.endsWith('/conversations') && responseEnd > 0)"""
 
 # Sends each text as a reader would, and waits for its end; says what was wrong, and with which.
 _ASK = """async (json) => {
@@ -237,9 +233,7 @@ class Watched:
 
 
 def watched(open_page: Pages, server: ServerProcess, *, bypass_csp: bool) -> Watched:
-    page = open_page(server, bypass_csp=bypass_csp)
-    page.wait_for_function(_LOADED)
-    return Watched(page, server)
+    return Watched(loaded(open_page(server, bypass_csp=bypass_csp)), server)
 
 
 def typed(text: str) -> str:

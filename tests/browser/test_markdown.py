@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, asked_and_answered, ended, gate, said, status
+from tests.browser.steps import answer, ask, asked_and_answered, ended, gate, loaded, said, status
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -154,9 +154,6 @@ _OBSERVE = """() => {
   }).observe(messages, { childList: true, subtree: true, characterData: true });
 }"""
 
-_LOADED = """performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
-  name.endsWith('/conversations') && responseEnd > 0)"""
-
 # The state of an answer that so much was said of, a frame later, and what is to be seen of it.
 _DRAWN = """async (text) => {
   const { Answer } = await import('/web/message.js');
@@ -175,13 +172,6 @@ def script(folder: Path, *texts: str) -> str:
     path = folder / "markdown.json"
     path.write_text(json.dumps([{"say": text, "times": 1} for text in texts]), encoding="utf-8")
     return f"script={path}"
-
-
-def loaded(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
-    """A page that has shown what the server has, and will do nothing more by itself."""
-    page = open_page(server, **options)
-    page.wait_for_function(_LOADED)
-    return page
 
 
 def answered(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
@@ -339,7 +329,7 @@ def test_text_runs_as_its_script_does(open_page: Pages, serve: Serve, tmp_path: 
 
 
 def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page, serve())
+    page = loaded(open_page(serve()))
     page.evaluate(_WATCH)
     assert page.evaluate(_GROW, RICH) == []
     assert said(page).evaluate(_OUTLINE)[0] == ["h3"]
@@ -356,7 +346,7 @@ def test_nothing_flickers_while_it_is_streamed(open_page: Pages, serve: Serve, t
 
 
 def test_the_sign_of_waiting_stays_until_there_is_something_to_see(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page, serve())
+    page = loaded(open_page(serve()))
     drawn = [
         page.evaluate(_DRAWN, start) for start in ("A", "- A", "**", "`", "| a ", "[the recipe](", "- ", "```", "1")
     ]
@@ -376,7 +366,7 @@ PLANTED_FLICKER = {
 
 
 def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
-    page = loaded(open_page, serve(), bypass_csp=True)
+    page = loaded(open_page(serve(), bypass_csp=True))
     page.evaluate(_WATCH)
     for act, what in PLANTED_FLICKER.items():
         wrong = page.evaluate(f"""() => {{

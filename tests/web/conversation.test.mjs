@@ -50,6 +50,7 @@ function later() {
 /** Each question is answered by the next of `answers`, what is left of a turn by the next of `rest`; the last stays. */
 class Server {
   asked = [];
+  keys = []; // of what was asked
   followed = [];
   stopped = [];
   loaded = [];
@@ -58,8 +59,9 @@ class Server {
   kept = {}; // messages by conversation, promises of them, or errors
   ending = Promise.resolve(); // until a turn that is stopped has ended
 
-  ask({ onSend, signal, ...question }) {
+  ask({ onSend, signal, key, ...question }) {
     this.asked.push(question);
+    this.keys.push(key);
     onSend();
     return this.#next(this.answers, { signal });
   }
@@ -113,8 +115,15 @@ class View {
   turns = [];
   busy = false;
 
+  lastTurn = '';
+
   showHistory(messages) {
     this.history = messages;
+    this.lastTurn = messages.at(-1)?.turn ?? '';
+  }
+
+  clear() {
+    this.history = null;
   }
 
   setBusy(busy) {
@@ -241,7 +250,7 @@ describe('a conversation that is opened', () => {
     api.kept = { holidays: KEPT, default: new Promise(() => {}) };
     const { view, conversation } = await page(api);
     conversation.open('default');
-    assert.deepEqual(view.history, []);
+    assert.equal(view.history, null);
   });
 
   test('is not overwritten by one that was asked for before and comes later', async () => {
@@ -258,18 +267,21 @@ describe('a conversation that is opened', () => {
   test('says what went wrong, and can be loaded again', async () => {
     const api = new Server();
     api.kept.holidays = new Failure('unreachable');
-    const { view, notice } = await page(api);
+    const made = await page(api);
+    const { view, notice } = made;
     assert.deepEqual([notice.code, notice.again.label], ['unreachable', 'Load again']);
     api.kept.holidays = KEPT;
+    assert.deepEqual([view.history, notice.again.meanwhile], [null, 'Loading again']); // unknown, and not empty
     notice.again.run();
     await settle();
-    assert.deepEqual([view.history, notice.code], [KEPT, '']);
+    assert.deepEqual([view.history, notice.code, made.lists], [KEPT, '', 1]);
   });
 
   test('asks for a key where there is none', async () => {
     const api = new Server();
     api.kept.holidays = new Failure('unauthorized', { status: 401 });
-    assert.equal((await page(api)).notice.again.label, 'Enter a key');
+    const { again } = (await page(api)).notice;
+    assert.deepEqual([again.label, again.meanwhile], ['Enter a key', '']);
   });
 
   test('says nothing of a failure of one that is not shown any more', async () => {
@@ -298,9 +310,11 @@ describe('a question', () => {
   });
 
   test('is under way until then, and known to the tab', async () => {
-    const { view, conversation, composer } = await asked(answering(endless(said('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
+    const { api, view, conversation, composer } = await asked(answering(endless(said('Rome', 1))), 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
-    assert.deepEqual(turnUnderWay('holidays'), { id: 'turn_1', question: 'Where to?', replaces: 'turn_0' });
+    const { key, ...kept } = turnUnderWay('holidays');
+    const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
+    assert.deepEqual([kept, [key]], [{ ...question, after: '', id: 'turn_1', isGivenUp: false }, api.keys]);
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
     conversation.stop();
     await settle();
@@ -346,6 +360,70 @@ describe('a question', () => {
     conversation.stop();
     await settle();
     assert.deepEqual([shown.settled, shown.withdrawn], [false, true]);
+  });
+});
+
+describe('the key of a question', () => {
+  const unreachable = () => new Failure('unreachable');
+  const complete = whole(said('Rome', 1) + DONE);
+
+  test('is its own', async () => {
+    const { api, conversation } = await asked(answering(complete));
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.match(api.keys[0], /^[0-9a-f]{32}$/);
+    assert.notEqual(api.keys[0], api.keys[1]);
+  });
+
+  for (const [how, again] of [
+    ['by the button', ({ notice }) => notice.again.run()],
+    ['by hand', ({ conversation }) => conversation.ask({ text: 'Where to?' })],
+  ]) {
+    test(`stays when it is sent again ${how}, for the server may have it`, async () => {
+      const made = await asked(answering(unreachable(), complete));
+      const { api, composer, view } = made;
+      assert.deepEqual([composer.given, turnUnderWay('holidays').isGivenUp], [[['Where to?', 'holidays']], true]);
+      again(made);
+      await settle();
+      assert.equal(api.keys[0], api.keys[1]);
+      assert.deepEqual([view.turns[1].answer.state, turnUnderWay('holidays')], ['complete', null]);
+    });
+  }
+
+  test('stays after a reload, too', async () => {
+    const { api } = await asked(answering(unreachable()));
+    const { api: anew, composer, conversation } = await page(answering(complete));
+    assert.deepEqual(composer.given, []); // it was given back before
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual(anew.keys, api.keys);
+  });
+
+  test('stays when an answer is asked for again, whose question is not given back', async () => {
+    const again = { replaces: 'turn_0', isShown: true };
+    const { api, composer, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
+    conversation.ask({ text: 'Hello?', ...again });
+    await settle();
+    assert.deepEqual([api.keys[0] === api.keys[1], composer.given], [true, []]);
+  });
+
+  for (const [what, other] of [
+    ['is changed', { text: 'Where from?' }],
+    ['is asked in another place', { text: 'Where to?', replaces: 'turn_0' }],
+  ]) {
+    test(`is another when it ${what}`, async () => {
+      const { api, conversation } = await asked(answering(unreachable(), complete));
+      conversation.ask(other);
+      await settle();
+      assert.notEqual(api.keys[0], api.keys[1]);
+    });
+  }
+
+  test('is another once the server has refused it', async () => {
+    const { api, conversation } = await asked(answering(new Failure('rate_limited', { status: 429 }), complete));
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.notEqual(api.keys[0], api.keys[1]);
   });
 });
 
@@ -505,6 +583,18 @@ describe('a failure', () => {
     assert.deepEqual([view.history, api.loaded], [KEPT, ['holidays', 'holidays']]);
   });
 
+  test('because of that gives back what is not there any more, though it was', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
+    assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
+  });
+
+  test('of an answer that is asked for again leaves the question where it is', async () => {
+    const api = answering(new Failure('rate_limited', { status: 429 }));
+    const { composer } = await asked(api, 'Where to?', { replaces: 'turn_7', isShown: true });
+    assert.deepEqual(composer.given, []);
+  });
+
   test('of the page itself goes to the console, and has words for the reader', async (t) => {
     const log = t.mock.method(console, 'error', () => {});
     const { notice, composer } = await asked(answering(new TypeError('planted')));
@@ -618,8 +708,87 @@ describe('another conversation', () => {
   });
 });
 
+test('a question whose writer is back before it fails is given back once', async () => {
+  const head = later();
+  const { conversation, composer } = await asked(answering(head.promise));
+  await conversation.open('default');
+  await conversation.open('holidays');
+  assert.deepEqual(composer.given, [['Where to?', 'holidays']]);
+  head.reject(new Failure('unreachable'));
+  await settle();
+  assert.equal(composer.given.length, 1);
+});
+
+test('a question whose head comes after its writer is back is found again by its key', async () => {
+  const head = later();
+  const { api, conversation } = await asked(answering(head.promise, whole(said('Rome', 1) + DONE)));
+  await conversation.open('default');
+  await conversation.open('holidays');
+  head.resolve(endless('')({ signal: new AbortController().signal }));
+  await settle();
+  conversation.ask({ text: 'Where to?' });
+  await settle();
+  assert.equal(api.keys[0], api.keys[1]);
+});
+
+describe('a question that a reload left before its turn had a name', () => {
+  const left = { key: 'k', id: '', question: 'Hello?', replaces: null, isShown: false, after: '', isGivenUp: false };
+  const opened = async (kept, found) => {
+    keepTurn('holidays', kept);
+    const api = new Server();
+    api.kept.holidays = found;
+    return page(api);
+  };
+
+  test('is given back, and once', async () => {
+    const { composer, view, conversation } = await opened(left, []);
+    assert.deepEqual([composer.given, view.turns], [[['Hello?', 'holidays']], []]);
+    await conversation.show();
+    assert.equal(composer.given.length, 1);
+  });
+
+  test('is given back where the one before said the same', async () => {
+    const { composer } = await opened({ ...left, after: 'turn_0' }, KEPT);
+    assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
+  });
+
+  test('is given back where it was not sent', async () => {
+    const { composer } = await opened({ ...left, after: null }, KEPT);
+    assert.deepEqual(composer.given, [['Hello?', 'holidays']]);
+  });
+
+  test('is not where the server has it', async () => {
+    const { composer } = await opened(left, KEPT);
+    assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], [], null]);
+  });
+
+  test('is taken back where the server has it after all', async () => {
+    const { composer } = await opened({ ...left, isGivenUp: true }, KEPT);
+    assert.deepEqual([composer.given, composer.taken, turnUnderWay('holidays')], [[], ['Hello?'], null]);
+  });
+
+  test('is given back where the conversation cannot be loaded', async () => {
+    const { composer, notice } = await opened(left, new Failure('unauthorized', { status: 401 }));
+    assert.deepEqual([composer.given, notice.code], [[['Hello?', 'holidays']], 'unauthorized']);
+  });
+
+  test('is not given back where it is shown', async () => {
+    const { composer } = await opened({ ...left, isShown: true, replaces: 'turn_7' }, []);
+    assert.deepEqual(composer.given, []);
+  });
+});
+
 describe('a turn that a reload left', () => {
-  const left = { id: 'turn_1', question: 'Where to?', replaces: 'turn_0' };
+  const left = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
+
+  test('is taken out of the draft again where it was given up', async () => {
+    keepTurn('holidays', { ...left, isGivenUp: true });
+    const api = new Server();
+    api.rest = [new Failure('not_found', { status: 404 })];
+    const { composer, view } = await page(api);
+    assert.deepEqual([view.turns[0].question, composer.taken], ['Where to?', ['Where to?']]);
+    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
+  });
 
   test('is come back to, and ends as the server kept it', async () => {
     keepTurn('holidays', left);

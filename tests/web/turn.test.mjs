@@ -8,7 +8,7 @@ import { Failure } from '../../src/tokenfall/web/failures.js';
 import { isLost, Turn } from '../../src/tokenfall/web/turn.js';
 
 const WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
-const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null };
+const ASKED = { conversation: 'holidays', question: 'Where to?', replaces: null, key: 'k' };
 const LEFT = { ...ASKED, id: 'turn_1' };
 const DONE = 'data: [DONE]\n\n';
 const HEAD = { 'Content-Type': 'text/event-stream', 'X-Turn-Id': 'turn_1', 'X-Model': 'sim' };
@@ -124,7 +124,7 @@ describe('a turn that is asked', () => {
     await turn.run();
     assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token Large', 'token  words']);
     const [{ signal, ...asked }] = server.asked;
-    assert.deepEqual(asked, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0' });
+    assert.deepEqual(asked, { conversation: 'holidays', text: 'Where to?', replaces: 'turn_0', key: 'k' });
     assert.equal(signal.aborted, false);
     assert.deepEqual([server.asked.length, server.followed, server.stopped, waitedMs], [1, [], [], []]);
   });
@@ -187,6 +187,7 @@ describe('a turn in another’s place', () => {
     const { turn, told } = turnOf(server, { ...asked, mayBeGone: true });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
+    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/alone']); // one key, one request
     assert.deepEqual(told, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 

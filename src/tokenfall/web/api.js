@@ -11,15 +11,19 @@ const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
   #keys;
+  #takesQuestionKeys = true; // until the server says otherwise
 
   /** @param keys has `current` and `renew(refused)`, which asks the reader; see dialogs.js */
   constructor(keys) {
     this.#keys = keys;
   }
 
-  /** All conversations, the most recently active first: [{ id, title, last_activity, messages }]. */
+  /**
+   * All conversations, the most recently active first: [{ id, title, last_activity, messages }]. The page asks for them
+   * by itself, so its reader is not asked for a key.
+   */
   async conversations() {
-    return arrayOf(await this.#request('conversations'));
+    return arrayOf(await this.#request('conversations', { asksForKey: false }));
   }
 
   /** A conversation's messages, oldest first; none of one that has not begun. */
@@ -45,18 +49,25 @@ export class Api {
 
   /**
    * Asks; the response comes with the turn's id in `X-Turn-Id`, before the first token. The turn is answered to its end
-   * also when this page is left. `replaces` is the turn in whose place it is asked; `onSend` is called as each attempt
-   * leaves.
+   * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
+   * the server can tell. `replaces` is the turn in whose place it is asked; `onSend` is called as each attempt leaves.
    */
-  ask({ conversation, text, replaces, signal, onSend }) {
+  async ask({ conversation, text, replaces, key, signal, onSend }) {
     const body = { messages: [{ role: 'user', content: text }], conversation, announce: true, on_disconnect: 'finish' };
     if (replaces) body.replaces = replaces;
-    return this.#request('chat', { method: 'POST', headers: JSON_BODY, body: JSON.stringify(body), signal, onSend });
+    const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
+    try {
+      return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
+    } catch (error) {
+      if (error.code !== 'idempotency_unavailable' || !this.#takesQuestionKeys) throw error;
+      this.#takesQuestionKeys = false;
+      return this.ask({ conversation, text, replaces, key, signal, onSend });
+    }
   }
 
-  /** The rest of a turn after the event `after`, and what still comes. */
+  /** The rest of a turn after the event `after`, and what still comes; the response comes before any of it. */
   follow({ turn, after, signal }) {
-    return this.#request(`chat/turns/${turn}`, { headers: { 'Last-Event-ID': after }, signal });
+    return this.#request(`chat/turns/${turn}?announce=true`, { headers: { 'Last-Event-ID': after }, signal });
   }
 
   /** Returns once the turn has ended and is kept; also when it had ended, or was never known. */

@@ -11,6 +11,7 @@ import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
+import { randomHex } from './random.js';
 import { Sidebar } from './sidebar.js';
 import { ConversationView } from './view.js';
 
@@ -32,8 +33,7 @@ function shownInAddress() {
 }
 
 function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(8));
-  return `chat-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  return `chat-${randomHex(8)}`;
 }
 
 /** Shows another conversation, and says so in the address. */

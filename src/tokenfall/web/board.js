@@ -104,7 +104,7 @@ function statusCell(status) {
 function fillTables(sample, rates) {
   const requests = sample.requests.toSorted((a, b) => b.count - a.count || a.route.localeCompare(b.route));
   fill(find('#requests'), requests.map((entry) => [
-    { text: entry.route, kind: 'mono' },
+    { text: entry.route || 'no such route', kind: 'mono' },
     statusCell(entry.status),
     count(entry.count),
     rate(rates?.get(requestKey(entry))),

@@ -9,8 +9,8 @@
 import { Failure } from './failures.js';
 import { showStatus } from './notice.js';
 import { measured, Pace } from './pace.js';
-import { isLost, Turn } from './turn.js';
-import { forgetTurn, keepTurn, turnUnderWay } from './underway.js';
+import { isLost, isUnheard, Turn } from './turn.js';
+import { forgetTurn, isKept, keepTurn, keyFor, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
 /** What asking the same once more cannot mend. */
@@ -59,7 +59,8 @@ export class Conversation {
     if (this.isBusy) this.#leave();
     this.id = id;
     this.#composer.setConversation(id);
-    this.#view.showHistory([]);
+    if (isNew) this.#view.showHistory([]);
+    else this.#view.clear();
     this.#loading = isNew ? Promise.resolve([]) : null;
     showStatus('');
     await this.show();
@@ -73,10 +74,7 @@ export class Conversation {
       const messages = await this.#load();
       if (id === this.id && !this.isBusy) await this.#comeBack(messages);
     } catch (error) {
-      if (id !== this.id) return;
-      const failure = asFailure(error);
-      const label = failure.status === 401 ? 'Enter a key' : 'Load again';
-      this.#notice.showFailure(failure, { label, run: () => this.show() });
+      if (id === this.id) this.#tellNotLoaded(asFailure(error));
     }
   }
 
@@ -86,7 +84,9 @@ export class Conversation {
    */
   ask({ text, replaces = null, isShown = false }) {
     if (this.isBusy) return false;
-    this.#play({ conversation: this.id, question: text, replaces, isShown, mayBeGone: this.#broken.has(replaces) });
+    const { id: conversation } = this;
+    const key = keyFor(conversation, { question: text, replaces });
+    this.#play({ conversation, question: text, replaces, isShown, mayBeGone: this.#broken.has(replaces), key });
     return true;
   }
 
@@ -129,16 +129,29 @@ export class Conversation {
   async #comeBack(messages) {
     const left = turnUnderWay(this.id);
     if (left === null) return;
-    if (left.id && !messages.some(({ turn }) => turn === left.id)) {
-      await this.#play({ conversation: this.id, ...left });
-      return;
-    }
-    forgetTurn(this.id);
-    if (!left.id && messages.at(-2)?.content !== left.question) this.#composer.giveBack(left.question); // never taken
+    if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
+    if (isKept(left, messages)) forgetTurn(this.id);
+    else if (left.id) await this.#play({ conversation: this.id, ...left });
+    else this.#giveUpOn(left);
+  }
+
+  #tellNotLoaded(failure) {
+    const left = turnUnderWay(this.id);
+    if (left && !left.id) this.#giveUpOn(left);
+    const run = () => this.show().then(this.#onTurn);
+    const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
+    this.#notice.showFailure(failure, { label, run, meanwhile });
+  }
+
+  /** The reader has a question again whose turn, if there is one, is found by its key when he sends it once more. */
+  #giveUpOn(left, conversation = this.id) {
+    if (left.isGivenUp) return;
+    keepTurn(conversation, { ...left, isGivenUp: true });
+    if (!left.isShown) this.#composer.giveBack(left.question, conversation);
   }
 
   async #play(asked) {
-    const { conversation, question, replaces } = asked;
+    const { conversation, question, replaces, isShown, key } = asked;
     const pace = new Pace();
     const about = { model: '' };
     let shown = null;
@@ -147,8 +160,7 @@ export class Conversation {
       onBegin: ({ turn: id, model }) => {
         about.model = model;
         shown.name(id);
-        if (turn.isStopped) return;
-        keepTurn(conversation, { id, question, replaces });
+        if (!turn.isStopped) noteTurn(conversation, key, { id });
       },
       onToken: (text) => {
         pace.countToken();
@@ -159,12 +171,13 @@ export class Conversation {
       onBack: () => showStatus('Generating…'),
     });
     this.#begin(turn);
-    if (!turn.id) keepTurn(conversation, { id: '', question, replaces });
+    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false });
     let state = 'complete';
     let failure = null;
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#load()]), turn.signal);
-      shown = this.#view.beginTurn(asked.question, { turn: turn.id, replaces: asked.replaces });
+      noteTurn(conversation, key, { after: this.#view.lastTurn });
+      shown = this.#view.beginTurn(question, { turn: turn.id, replaces });
       await turn.run();
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
@@ -197,12 +210,16 @@ export class Conversation {
 
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
   #giveUp({ turn, asked, state, failure }) {
-    if (!turn.id || !failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const isOpen = turn.id !== '' && failure !== null && isLost(failure);
-    if (isOpen) this.#broken.add(turn.id);
-    if (!asked.isShown) this.#composer.giveBack(asked.question);
+    const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
+    if (isOpen) {
+      this.#giveUpOn(turnUnderWay(asked.conversation));
+    } else {
+      forgetTurn(asked.conversation);
+      if (!asked.isShown || failure?.code === 'conversation_changed') this.#composer.giveBack(asked.question);
+    }
+    if (isOpen && turn.id) this.#broken.add(turn.id);
     this.#finish();
-    this.#tell(statusOf(state), failure, isOpen ? { ...asked, replaces: turn.id } : asked);
+    this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
   #tell(status, failure, { question, replaces, isShown } = {}) {
@@ -233,9 +250,8 @@ export class Conversation {
     const turn = this.#turn;
     this.#finish();
     turn.leave().then(() => {
-      if (turn.id) return;
-      forgetTurn(id);
-      this.#composer.giveBack(turn.question, id);
+      const left = turnUnderWay(id);
+      if (!turn.id && left?.key === turn.key) this.#giveUpOn(left, id);
     });
   }
 

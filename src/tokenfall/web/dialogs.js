@@ -13,15 +13,18 @@ function ask(dialog) {
   const form = dialog.querySelector('form');
   const cancel = dialog.querySelector('button[type=button]');
   return new Promise((resolve) => {
-    let agreed = false;
+    const answer = (agreed) => {
+      resolve(agreed);
+      dialog.close();
+    };
     // Prevented, not method=dialog: the policy of the page forbids every form its action.
     form.onsubmit = (event) => {
       event.preventDefault();
-      agreed = true;
-      dialog.close();
+      answer(true);
     };
-    cancel.onclick = () => dialog.close();
-    dialog.onclose = () => resolve(agreed);
+    cancel.onclick = () => answer(false);
+    // Told a while after it closed: by then the dialog may ask the next thing, which this does not answer.
+    dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
   });
 }

@@ -6,17 +6,22 @@
  */
 
 const NEAR_PX = 24;
+const UPWARD = new Set(['ArrowUp', 'PageUp', 'Home']);
 
 export class Follow {
   #box;
   #button;
   #following = true;
   #topPx = 0;
+  #endPx = 0; // where the top is when the end is in view
 
   constructor(box, button) {
     this.#box = box;
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
+    // Told before anything moves: a smooth scroll begins by less than a pixel, and to jump would end it.
+    box.addEventListener('wheel', ({ deltaY }) => deltaY < 0 && this.#letGo(), { passive: true });
+    box.addEventListener('keydown', (event) => leadsUp(event) && this.#letGo());
     button.addEventListener('click', () => {
       this.toEnd();
       box.focus({ preventScroll: true });
@@ -38,22 +43,40 @@ export class Follow {
 
   #jump() {
     this.#box.scrollTop = this.#box.scrollHeight;
-    this.#topPx = this.#box.scrollTop;
+    this.#note();
+    this.#showButton();
+  }
+
+  #note() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#box;
+    this.#topPx = scrollTop;
+    this.#endPx = scrollHeight - clientHeight;
+  }
+
+  #letGo() {
+    if (this.#box.scrollTop === 0) return; // there is no way up
+    this.#following = false;
     this.#showButton();
   }
 
   #onScroll() {
-    const box = this.#box;
-    const leftPx = box.scrollHeight - box.clientHeight - box.scrollTop;
-    const upward = box.scrollTop < this.#topPx;
-    this.#topPx = box.scrollTop;
-    if (leftPx <= 1) this.#following = true; // also when the content shrank
-    else if (upward) this.#following = false;
-    else if (leftPx <= NEAR_PX) this.#following = true;
+    const movedPx = this.#box.scrollTop - this.#topPx;
+    if (Math.abs(movedPx) < 1) return; // rounded
+    const endPx = this.#endPx;
+    this.#note();
+    const leftPx = this.#endPx - this.#topPx;
+    const byReader = this.#endPx >= endPx; // else the content shrank, or the box grew
+    if (movedPx < 0 && byReader) this.#following = false;
+    else if (leftPx <= (movedPx < 0 ? 1 : NEAR_PX)) this.#following = true;
     this.#showButton();
   }
 
   #showButton() {
     this.#button.hidden = this.#following;
   }
+}
+
+/** Whether a key scrolls up. In a text it moves the cursor. */
+function leadsUp({ key, shiftKey, target }) {
+  return (UPWARD.has(key) || (key === ' ' && shiftKey)) && !target.matches('textarea, input');
 }

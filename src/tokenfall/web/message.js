@@ -120,7 +120,8 @@ export class Answer {
     if (this.#waiting === '') return;
     this.#growing.append(this.#waiting);
     this.#waiting = '';
-    this.element.dataset.state = 'streaming';
+    const { dataset } = this.element;
+    if (dataset.state === 'waiting' && bodyOf(this.element).textContent) dataset.state = 'streaming';
     this.#onDraw();
   }
 }

@@ -19,31 +19,29 @@ export class Notice {
   #timer = 0;
 
   constructor() {
-    find('#notice-close').addEventListener('click', () => {
-      this.clear();
-      find('#draft').focus();
-    });
+    find('#notice-close').addEventListener('click', () => this.clear());
   }
 
   /**
    * @param {Failure} failure what to tell; its wait, if it has one, is counted down
-   * @param again optional { label, run }: a button that tries once more
+   * @param again optional { label, run, meanwhile }: a button that tries once more; `meanwhile` says what the page does
+   *   by itself when the wait is over, and is 'Loading again' or the like
    */
   showFailure(failure, again = null) {
     this.clear();
-    const parts = [failure.words];
-    if (failure.retryAfterS !== null) parts.push(`Send again in ${duration(failure.retryAfterS)}.`);
-    else if (failure.status === 429 || failure.status === 503) parts.push('Send again in a moment.');
-    if (failure.isOfServer && failure.requestId) parts.push(`(Request ${failure.requestId})`);
-    this.#text.textContent = parts.join(' ');
+    const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
+    this.#text.textContent = [failure.words, waitOf(failure, again), request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
     this.#again.hidden = again === null;
     this.#again.textContent = again?.label ?? '';
     this.#again.onclick = again?.run ?? null;
-    if (failure.retryAfterS > 0) this.#countDown(performance.now() + failure.retryAfterS * 1000);
+    const waited = again?.meanwhile ? again.run : () => showStatus('You can send again.');
+    if (failure.retryAfterS > 0) this.#countDown(performance.now() + failure.retryAfterS * 1000, waited);
   }
 
+  /** Whoever is in it by keyboard goes on with the message. */
   clear() {
+    if (this.#box.contains(document.activeElement)) find('#draft').focus();
     clearTimeout(this.#timer);
     this.#text.textContent = '';
     this.#left.textContent = '';
@@ -51,16 +49,23 @@ export class Notice {
   }
 
   /** Measures what is left each time, so that a tab that slept shows the right figure. */
-  #countDown(untilMs) {
+  #countDown(untilMs, waited) {
     const leftMs = untilMs - performance.now();
     if (leftMs <= 0) {
       this.clear();
-      showStatus('You can send again.');
+      waited();
       return;
     }
     this.#left.textContent = clock(Math.ceil(leftMs / 1000));
-    this.#timer = setTimeout(() => this.#countDown(untilMs), leftMs % 1000 || 1000);
+    this.#timer = setTimeout(() => this.#countDown(untilMs, waited), leftMs % 1000 || 1000);
   }
+}
+
+/** What follows when the failure's wait is over. */
+function waitOf({ retryAfterS, status }, again) {
+  if (retryAfterS !== null) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
+  const isBusy = status === 429 || status === 503;
+  return isBusy ? `${again?.meanwhile ? again.label : 'Send again'} in a moment.` : '';
 }
 
 function clock(seconds) {

@@ -8,11 +8,12 @@ import { Failure } from './failures.js';
 
 /**
  * The answer to `path`, relative to the page. Repeats the request as long as the server answers 401 and the reader
- * gives another key; `onSend` is called as each attempt leaves. Throws a Failure, and what `init.signal` was aborted with.
+ * gives another key, unless `asksForKey` is false; `onSend` is called as each attempt leaves. Throws a Failure, and what
+ * `init.signal` was aborted with.
  *
  * @param keys has `current` and `renew(refused)`; see dialogs.js
  */
-export async function request(keys, path, { onSend, headers = {}, ...init } = {}) {
+export async function request(keys, path, { onSend, asksForKey = true, headers = {}, ...init } = {}) {
   for (;;) {
     const key = keys.current;
     const sent = key ? { ...headers, Authorization: `Bearer ${key}` } : headers;
@@ -20,7 +21,7 @@ export async function request(keys, path, { onSend, headers = {}, ...init } = {}
     const response = await attempt(path, { ...init, headers: sent, cache: 'no-store' });
     if (response.ok) return response;
     const failure = await Failure.ofResponse(response);
-    if (response.status !== 401 || !(await keys.renew(key))) throw failure;
+    if (response.status !== 401 || !asksForKey || !(await keys.renew(key))) throw failure;
     init.signal?.throwIfAborted();
   }
 }

@@ -10,12 +10,18 @@ import { pause, unlessAborted } from './waiting.js';
 /** How long to wait before each try to come back that brings nothing new; then the turn is given up. */
 const COME_BACK_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 
-/** Not the turn's end, but the connection's: worth coming back. */
-const LOST = new Set(['cut', 'unreachable', 'offline', 'overloaded', 'rate_limited', 'unexpected']);
+const UNHEARD = new Set(['cut', 'unreachable', 'offline', 'unexpected']);
+const FOR_NOW = new Set(['overloaded', 'rate_limited']);
 
+/** Not the server's word: nobody knows what it did. */
+export function isUnheard({ code, status }) {
+  return UNHEARD.has(code) || (code === 'http' && [502, 503, 504].includes(status)); // a proxy's own
+}
+
+/** Not the turn's end, but the connection's: worth coming back. */
 export function isLost(error) {
   if (error.code === 'shutting_down') return error.resumable !== false;
-  return LOST.has(error.code) || (error.code === 'http' && [502, 503, 504].includes(error.status)); // a proxy's own
+  return isUnheard(error) || FOR_NOW.has(error.code);
 }
 
 export class Turn {
@@ -29,8 +35,8 @@ export class Turn {
   #tries = 0; // to come back, since then
 
   /**
-   * @param asked { conversation, question, replaces, mayBeGone } of a new turn, with `id` of one to come back to;
-   *   what `mayBeGone` is replaced only if it is there
+   * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
+   *   what `mayBeGone` is replaced only if it is there; with the same `key` it is the same question
    * @param tell onSend(), onBegin({ turn, model }), onToken(text), onLost(), onBack()
    */
   constructor(api, asked, tell) {
@@ -39,6 +45,7 @@ export class Turn {
     this.#tell = tell;
     this.id = asked.id ?? '';
     this.question = asked.question;
+    this.key = asked.key;
     this.cameBack = this.id !== '';
     this.isStopped = false;
   }
@@ -85,22 +92,25 @@ export class Turn {
   }
 
   #ask() {
-    this.#head = this.#askOnce(this.#asked.replaces)
+    this.#head = this.#askOnce(this.#asked.replaces, this.key)
       .catch((error) => {
-        if (error.code === 'conversation_changed' && this.#asked.mayBeGone) return this.#askOnce(null);
-        throw error;
+        if (error.code !== 'conversation_changed' || !this.#asked.mayBeGone) throw error;
+        return this.#askOnce(null, `${this.key}/alone`); // another request than the one with this key
       })
       .then((response) => {
+        const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
-        this.#tell.onBegin({ turn: this.id, model: response.headers.get('X-Model') ?? '' });
+        this.cameBack = model === ''; // it was asked before, with this key
+        this.#tell.onBegin({ turn: this.id, model });
         return response;
       });
     return unlessAborted(this.#head, this.signal);
   }
 
-  #askOnce(replaces) {
+  #askOnce(replaces, key) {
     const { conversation, question: text } = this.#asked;
-    return this.#api.ask({ conversation, text, replaces, signal: this.#connection.signal, onSend: this.#tell.onSend });
+    const { signal } = this.#connection;
+    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend });
   }
 
   /** What is left of the turn, from another connection. `lost` says why the last one ended. */

@@ -1,14 +1,19 @@
 /**
- * What this tab knows of turns that have not ended, so that a reload or a way back can find them again.
+ * What this tab knows of a question until its turn has ended, so that a reload or a way back can find that again.
  *
- * It must never hold more than one turn of a conversation.
+ * A question is { key, question, replaces, isShown, after, id, isGivenUp }: `key` is its own and stays when it is sent
+ * once more; `after` is the turn before it, null as long as it was not sent; `id` is its turn's, '' until the server
+ * told it; `isGivenUp` says that nobody waits here any more, though the server may have it.
+ *
+ * It must never hold more than one question of a conversation.
  */
 
 import { keep, recall } from './kept.js';
+import { randomHex } from './random.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
-/** The turn of `conversation` that was begun here: { id, question, replaces }, or null. */
+/** The question of `conversation` that was asked here, or null. */
 export function turnUnderWay(conversation) {
   try {
     return JSON.parse(recall(name(conversation)) || 'null');
@@ -23,4 +28,24 @@ export function keepTurn(conversation, turn) {
 
 export function forgetTurn(conversation) {
   keep(name(conversation), '');
+}
+
+/** More is known of the question with this `key`, if it is still the one that is held. */
+export function noteTurn(conversation, key, more) {
+  const left = turnUnderWay(conversation);
+  if (left?.key === key) keepTurn(conversation, { ...left, ...more });
+}
+
+/** The key for a question: the one it had, where the server may have it already, so that it is not asked twice. */
+export function keyFor(conversation, { question, replaces }) {
+  const left = turnUnderWay(conversation);
+  const isSame = left?.isGivenUp && left.question === question && left.replaces === replaces;
+  return isSame ? left.key : randomHex(16);
+}
+
+/** Whether the conversation's `messages` have the turn of a question, also where its name never came here. */
+export function isKept({ id, question, after }, messages) {
+  if (id) return messages.some(({ turn }) => turn === id);
+  const last = messages.findLast(({ role }) => role === 'user');
+  return after !== null && last?.content === question && last.turn !== after;
 }

@@ -35,6 +35,17 @@ export class ConversationView {
     this.#messages.toggleAttribute('data-busy', busy);
   }
 
+  /** Shows nothing, and does not say that there is nothing. */
+  clear() {
+    this.#messages.replaceChildren();
+    this.#empty.hidden = true;
+  }
+
+  /** The id of the last turn that is shown; '' where there is none. */
+  get lastTurn() {
+    return this.#messages.lastElementChild?.dataset.turn ?? '';
+  }
+
   /** Shows the server's messages in place of all others. */
   showHistory(messages) {
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));

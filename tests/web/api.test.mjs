@@ -1,0 +1,63 @@
+/** The routes as the page asks for them: what leaves, and what it makes of answers that are no answers. */
+
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+
+import { Api } from '../../src/tokenfall/web/api.js';
+
+const QUESTION = { conversation: 'holidays', text: 'Where to?', replaces: null, key: 'k' };
+const problem = (status, code) => new Response(JSON.stringify({ code }), { status });
+const { fetch: real } = globalThis;
+
+/** An Api whose requests are answered by the next of `answers`, noted in `asked`; and how often a key was asked for. */
+function apiWith(...answers) {
+  const made = { asked: [], renewals: 0 };
+  globalThis.fetch = async (path, { method = 'GET', headers, body }) => {
+    made.asked.push({ path, method, key: headers['Idempotency-Key'], body: body && JSON.parse(body) });
+    return answers.shift();
+  };
+  made.api = new Api({ current: '', renew: async () => { made.renewals += 1; return false; } });
+  return made;
+}
+
+afterEach(() => { globalThis.fetch = real; });
+
+describe('a question', () => {
+  test('leaves with its key', async () => {
+    const { api, asked } = apiWith(new Response('a'));
+    const sent = [];
+    assert.equal(await (await api.ask({ ...QUESTION, onSend: () => sent.push(asked.length) })).text(), 'a');
+    const messages = [{ role: 'user', content: 'Where to?' }];
+    const body = { messages, conversation: 'holidays', announce: true, on_disconnect: 'finish' };
+    assert.deepEqual([asked, sent], [[{ path: 'chat', method: 'POST', key: 'k', body }], [0]]);
+  });
+
+  test('leaves without it, from then on, where the server cannot tell by it', async () => {
+    const { api, asked } = apiWith(problem(400, 'idempotency_unavailable'), new Response('a'), new Response('b'));
+    await api.ask(QUESTION);
+    await api.ask({ ...QUESTION, replaces: 'turn_0' });
+    assert.deepEqual(asked.map(({ key }) => key), ['k', undefined, undefined]);
+    assert.deepEqual(asked[0].body, asked[1].body);
+    assert.equal(asked[2].body.replaces, 'turn_0');
+  });
+
+  test('is not asked twice for any other reason', async () => {
+    const { api, asked } = apiWith(problem(422, 'idempotency_mismatch'), new Response('a'));
+    await assert.rejects(api.ask(QUESTION), { code: 'idempotency_mismatch', status: 422 });
+    assert.equal(asked.length, 1);
+  });
+});
+
+test('what is left of a turn is announced', async () => {
+  const { api, asked } = apiWith(new Response('a'));
+  await api.follow({ turn: 'turn_1', after: '3' });
+  assert.equal(asked[0].path, 'chat/turns/turn_1?announce=true');
+});
+
+test('the list of conversations asks its reader for nothing', async () => {
+  const made = apiWith(problem(401, 'unauthorized'), problem(401, 'unauthorized'));
+  await assert.rejects(made.api.conversations(), { status: 401 });
+  assert.equal(made.renewals, 0);
+  await assert.rejects(made.api.history('default'), { status: 401 });
+  assert.equal(made.renewals, 1);
+});
