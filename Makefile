@@ -16,9 +16,8 @@ ARGS ?=
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 NPM_READY := tests/npm/node_modules/.ready
 ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mjs
-# Not part of `make test` until each has been seen green there; `make browser` runs them.
-BROWSER_LONG := $(addprefix tests/browser/test_,$(addsuffix .py,board conversations errors keyboard look markdown \
-    scrolling smooth subpath))
+# By themselves: a browser leaves the others no processor to be in time with, and has to draw in time itself.
+BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -41,12 +40,13 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: wha
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest --ignore=tests/unit $(addprefix --ignore=,$(BROWSER_LONG)) --numprocesses 4
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --numprocesses 4
+	$(BROWSER_TESTS)
 
 .PHONY: browser
-browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all browser tests, the long ones too, which make test leaves out
+browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## the browser tests alone
 	@scripts/system-packages test
-	$(BIN)/python -m pytest tests/browser --numprocesses 2
+	$(BROWSER_TESTS)
 
 .PHONY: reliability
 reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up hundreds of times, into docs/reliability.md
@@ -55,7 +55,7 @@ reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up
 
 .PHONY: check
 check: lint ## the quick part, for every commit: static checks and unit tests
-	$(BIN)/python -m pytest tests/unit tests/web
+	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2
 
 .PHONY: lint
 lint: $(VENV)/.ready-dev $(NPM_READY) ## static checks only

@@ -50,9 +50,9 @@ class Chromium:
 
 @contextmanager
 def started() -> Iterator[Chromium]:
-    path = shutil.which("chromium")
+    path = shutil.which("chromium-headless-shell")
     if path is None:
-        pytest.fail("chromium is missing: scripts/system-packages test", pytrace=False)
+        pytest.fail("chromium-headless-shell is missing: scripts/system-packages test", pytrace=False)
     expect.set_options(timeout=STEP_TIMEOUT_MS)
     playwright = sync_playwright().start()
     loop = asyncio.get_running_loop()
