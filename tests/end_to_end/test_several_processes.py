@@ -246,7 +246,7 @@ async def test_workers_without_redis_refuse_a_key_they_could_not_know(workers: C
     server = workers()
     answer = await fetch(server.port, chat("Hi", headers={"Idempotency-Key": "key"}))
 
-    assert (answer.status, problem(answer)["code"]) == (400, "invalid_request")
+    assert (answer.status, problem(answer)["code"]) == (400, "idempotency_unavailable")
     assert "TURNS_URL=redis://" in problem(answer)["detail"]
 
 
