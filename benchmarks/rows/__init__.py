@@ -7,6 +7,7 @@ from benchmarks.rows import (
     chat_relay,
     endless_streams,
     first_byte,
+    page_frames,
     provider_frames,
     rest,
     schedule_error,
@@ -26,4 +27,5 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     chat_relay.MEASUREMENT,
     first_byte.MEASUREMENT,
     start.MEASUREMENT,
+    page_frames.MEASUREMENT,
 )

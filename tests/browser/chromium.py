@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, Playwright, expect, sync_playwright
 
+BROWSER = "chromium-headless-shell"
 START_TIMEOUT_MS = 20_000
 STEP_TIMEOUT_MS = 10_000
 """How long a step of a test may wait; well below a test's own limit, so that it fails where it waits."""
@@ -50,9 +51,9 @@ class Chromium:
 
 @contextmanager
 def started() -> Iterator[Chromium]:
-    path = shutil.which("chromium-headless-shell")
+    path = shutil.which(BROWSER)
     if path is None:
-        pytest.fail("chromium-headless-shell is missing: scripts/system-packages test", pytrace=False)
+        pytest.fail(f"{BROWSER} is missing: scripts/system-packages test", pytrace=False)
     expect.set_options(timeout=STEP_TIMEOUT_MS)
     playwright = sync_playwright().start()
     loop = asyncio.get_running_loop()

@@ -1,11 +1,10 @@
 """Long answers stay smooth: each frame costs what is new in it, and what is closed is left alone.
 
-What was measured is in `smooth-*.json` beside the pictures. Only what holds on a busy machine is asserted: counts, and
-times against those of the same page while nothing happens.
+How long the frames and the draws took is in `smooth-*.json` beside the pictures, and is measured by `make bench`. Here
+only what holds on any machine is asserted: what the page does for a token and a frame, and how often.
 """
 
 import json
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +13,23 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.frames import Frames, frames
+from tests.browser.long_answers import LONG
 from tests.browser.pages import Pages
 from tests.browser.steps import answer, ask, contents, ended, said
 from tests.end_to_end.conftest import Serve
 
-TOKENS = 10_000
 ENDS_WITHIN_MS = 60_000
-FROZEN_MS = 1000
-LOADED_MS = 100  # a frame that a reader hardly notices, on a machine that does other things
-SLACK = 4  # times as long as the page's own frames while nothing happens
 NODES_A_TOKEN = 8  # that are made or changed, at most
 
-SECTION = """## Part {0} of it
-
-Words **of weight** and *of none*, with `code{0}` and [a link](https://example.org/{0}) in between; then some more words
-that go on for a while, as answers do, until the paragraph is long enough to break over several lines of the page.
-
-- an item of {0}
-  - within it **another** one
-- and `one` more
-
-| part | what it says | how much |
-|------|--------------|---------:|
-| {0} | some *words* in a cell | {0}0 |
-| {0} | some **other** words | {0}1 |
-
-```python
-def part_{0}(words: list[str]) -> None:
-    for word in words:  # of part {0}
-        print(word)
-```
-
-> It is said that part {0} is like all the others.
-
-1. first of {0}
-2. second of {0}
-
-"""
-
 # Counts what the page draws, from now on, and what it changes where it should not.
-_COUNT = """async () => {
+_COUNT = """async (half) => {
   const { GrowingMarkdown } = await import('/web/growing.js');
-  const told = { draws: 0, drawsMs: [], changes: 0, touched: [], behindPx: 0 };
+  const told = { draws: 0, drawsMs: [], changes: [0, 0], touched: [], behindPx: 0 };
+  let characters = 0;
   const { append } = GrowingMarkdown.prototype;
   GrowingMarkdown.prototype.append = function (text) {
     const startMs = performance.now();
+    characters += text.length;
     append.call(this, text);
     told.drawsMs.push(performance.now() - startMs);
     told.draws += 1;
@@ -79,7 +50,7 @@ _COUNT = """async () => {
     const box = document.querySelector('#messages > .assistant:last-child .text');
     for (const { target, addedNodes, removedNodes } of records) {
       if (!box?.contains(target)) continue;
-      told.changes += 1 + addedNodes.length + removedNodes.length;
+      told.changes[Number(characters > half)] += 1 + addedNodes.length + removedNodes.length;
       const touched = target === box ? [...removedNodes] : [blockOf(target, box)];
       told.touched.push(...touched.filter((block) => closed.has(block)).map((block) => block.textContent.slice(0, 40)));
     }
@@ -89,25 +60,6 @@ _COUNT = """async () => {
 }"""
 
 _NODES = "document.createTreeWalker(document, NodeFilter.SHOW_ALL)"
-
-
-def document() -> str:
-    """Some 10,000 tokens of everything that an answer is made of."""
-    text = ""
-    for part in count(1):
-        text += SECTION.format(part)
-        if len(text.split()) >= TOKENS:
-            return f"{text}The end."
-    raise AssertionError
-
-
-LINE = "    call(of, this, and_that)  # and so on\n"
-WORDS = "some words, **some of weight**, with `code` and "
-LONG = {
-    "document": (document(), "1ms"),
-    "paragraph": (f"{WORDS * 560}\n\nThe end.", "500us"),
-    "code": (f"```python\n{LINE * 720}```\n\nThe end.", "500us"),
-}
 
 
 @pytest.fixture(params=LONG)
@@ -156,7 +108,7 @@ def test_a_long_answer_stays_smooth(
     (tmp_path / "long.json").write_text(json.dumps([{"say": text}]), encoding="utf-8")
     server = serve(SIM=f"script={tmp_path / 'long.json'},gap={gap}", MAX_TOKENS="20000")
     page = open_page(server)
-    page.evaluate(_COUNT)
+    page.evaluate(_COUNT, len(text) // 2)
     before = quiet(page)
     with frames(page) as seen:
         ask(page, "Go on.")
@@ -168,10 +120,10 @@ def test_a_long_answer_stays_smooth(
     assert contents(server) == ["Go on.", text]
     assert found["draws"] <= found["frames"] + 3
     assert found["touched"] == []
-    assert found["changes"] <= NODES_A_TOKEN * found["tokens"]
+    early, late = found["changes"]
+    assert early + late <= NODES_A_TOKEN * found["tokens"]
+    assert late <= 1.5 * early  # it does not cost more the longer the answer is
     assert found["behind_px"] <= 1
-    assert found["longest_task_ms"] < FROZEN_MS
-    assert found["frame_ms"]["p95"] <= max(LOADED_MS, SLACK * found["frame_ms_before"]["p95"])
     grown = said(page).inner_html()
     page.reload()
     expect(answer(page)).to_have_attribute("data-state", "complete")
