@@ -35,7 +35,7 @@ class _Collector(Collector):
         for name, text, value in (
             (
                 "tokenfall_tokens",
-                "Frames of streams written, one a token.",
+                "Tokens written to streams.",
                 metrics.tokens,
             ),
             ("tokenfall_sent_bytes", "Bytes of answers' bodies.", metrics.bytes_sent),

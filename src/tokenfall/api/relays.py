@@ -1,5 +1,6 @@
 """How provider requests reach the upstream: as they are where it speaks the same dialect, else translated."""
 
+import re
 from collections.abc import Callable, Coroutine
 from time import time
 from typing import Any, Protocol
@@ -31,6 +32,9 @@ class _Typed(Struct):
 
 _peek = msgspec.json.Decoder(_Peeked)
 _type = msgspec.json.Decoder(_Typed)
+_SAYS = re.compile(rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments)"\s*:\s*"[^"]')
+"""In a chunk: a piece that is not empty. A search, since a chunk that is passed on is not decoded."""
+
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
@@ -45,6 +49,10 @@ class Form(Protocol):
         """The event as it goes to the client."""
         ...
 
+    def is_token(self, data: bytes) -> bool:
+        """Whether `data` says a piece of the answer, and not that it begins, ends or what it cost."""
+        ...
+
 
 class DoneForm:
     """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
@@ -55,6 +63,9 @@ class DoneForm:
     def frame(self, data: bytes) -> bytes:
         return sse.frame(data)
 
+    def is_token(self, data: bytes) -> bool:
+        return _SAYS.search(data) is not None
+
 
 class ResponsesForm:
     """Responses: events are named by their type, and one of four types is the last."""
@@ -64,6 +75,9 @@ class ResponsesForm:
 
     def frame(self, data: bytes) -> bytes:
         return sse.frame(data, _type_of(data))
+
+    def is_token(self, data: bytes) -> bool:
+        return _type_of(data).endswith(".delta")
 
 
 def _type_of(data: bytes) -> str:
@@ -95,7 +109,7 @@ class PassingRelay:
 
         async def run(send: Send) -> bytes:
             def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
-                return send(form.frame(passed.data))
+                return send(form.frame(passed.data), is_token=form.is_token(passed.data))
 
             await self._upstream.pass_on(passing, hear, ends=form.ends)
             return b""

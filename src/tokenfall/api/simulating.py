@@ -153,6 +153,7 @@ class Simulating:
             stream.ended = self._leave
         else:
             stream.ended = course.ticket.leave
+            stream.ends_in_token = course.ends_in_token()
         return stream
 
     # Whole answers
@@ -204,7 +205,7 @@ class Simulating:
             elif item == b"broken":
                 raise SimulatedFailure(said.planned.error or BROKE_OFF, status=500)
             garbage = garbage or item == garbled(b"{}")
-        if any(fault.kind == "nodone" for fault in said.planned.faults):
+        if course.lacks_its_end:
             return Sever("close")
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
         body = self._body(said, timing)

@@ -102,6 +102,7 @@ class Passage:
         self._end_frame = end
         self._words = CutFrames(map(frame_of, WORDS))
         self._end = CutFrames([end] if end else [])
+        self.has_end = end != b""
         self.length = len(WORDS)
 
     def frames(self, count: int | None) -> Callable[[bool], Iterator[bytes]]:
@@ -167,9 +168,11 @@ class PlainStream:
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
         words = self._words
-        return PacedStream(
+        stream = PacedStream(
             self._head, frames, gaps=gaps, endless=endless, comment=words.comment, farewell=words.farewell
         )
+        stream.ends_in_token = not self._passage.has_end
+        return stream
 
     def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
         """A stream to which something may happen."""
@@ -189,6 +192,7 @@ class PlainStream:
 
         gaps = shared.stage.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
         stream = self._stream(frames, course.gaps(gaps), endless=endless)
+        stream.ends_in_token = course.ends_in_token(has_end=self._passage.has_end)
         stream.ended = course.ticket.leave
         return stream
 

@@ -115,13 +115,17 @@ class LivePlayer:
         if not stream.counted:
             self.metrics = self._edge.uncounted
 
-    def _send(self, frame: bytes) -> Awaitable[None] | None:
+    def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         """Send one frame of the stream; see `Send`."""
         if self._alone:
             return None
-        metrics = self.metrics
         self._write(chunk(frame) if self._chunked else frame)
-        now_s = self._edge.wheel.now()
+        if is_token:
+            self._count()
+        return self._room() if self._connection.paused else None
+
+    def _count(self) -> None:
+        metrics, now_s = self.metrics, self._edge.wheel.now()
         if self._last_s:
             metrics.inter_token_s.observe(now_s - self._last_s)
         else:
@@ -129,7 +133,6 @@ class LivePlayer:
             metrics.ttft_s.observe(now_s - self._request.started_s)
         self._last_s = now_s
         metrics.tokens += 1
-        return self._room() if self._connection.paused else None
 
     def _room(self) -> Awaitable[None]:
         """Until the client has taken all."""

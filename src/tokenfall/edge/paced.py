@@ -19,8 +19,8 @@ class PacedPlayer:
     """A `Player`. Its deadlines are absolute: a late frame does not make the next one late."""
 
     __slots__ = (
-        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_ended", "_endless", "_farewell", "_frame",
-        "_frames", "_gaps", "_last_s", "_started_s", "metrics", "sent_bytes", "slot", "status",
+        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_ended", "_endless", "_ends_in_token",
+        "_farewell", "_frame", "_frames", "_gaps", "_last_s", "_started_s", "metrics", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", edge: "Edge", *, request: Request, stream: PacedStream) -> None:
@@ -35,6 +35,7 @@ class PacedPlayer:
         self._gaps = stream.gaps
         self._ended = stream.ended
         self._endless = stream.endless
+        self._ends_in_token = stream.ends_in_token
         self._comment = stream.comment
         self._farewell = stream.farewell
         self._frame = next(self._frames, None)
@@ -57,8 +58,9 @@ class PacedPlayer:
             if frame is not None:
                 if frame.__class__ is not bytes:
                     return self._act(frame)
-                self._count(now_s)
                 self._frame = following = next(self._frames, None)
+                if following is not None or self._ends_in_token:
+                    self._count(now_s)
                 if following is not None:
                     connection = self._connection
                     self.sent_bytes += len(frame)

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from http import HTTPStatus
+from typing import Protocol
 
 from tokenfall.ports import Hold, Sever
 
@@ -82,9 +83,10 @@ class PacedStream:
     called once when the stream has ended, however it did.
     `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
     the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
+    Each frame is a token, but the last one, unless the stream `ends_in_token`.
     """
 
-    __slots__ = ("comment", "ended", "endless", "farewell", "frames", "gaps", "head")
+    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "frames", "gaps", "head")
 
     def __init__(
         self,
@@ -101,12 +103,16 @@ class PacedStream:
         self.gaps = gaps
         self.ended: Callable[[], None] | None = None
         self.endless = endless
+        self.ends_in_token = False
         self.comment = comment
         self.farewell = farewell
 
 
-Send = Callable[[bytes], Awaitable[None] | None]
-"""Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
+class Send(Protocol):
+    """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
+
+    def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
+        """`is_token`: it is one of those that are counted and timed."""
 
 
 class LiveStream:

@@ -79,7 +79,7 @@ class Course:
                 return
             if is_token and self._gate is not None and number >= self._gate_at:
                 yield self._between(self._gate)
-            if frame and (is_token or not self._ends_without_its_end()):
+            if frame and (is_token or not self.lacks_its_end):
                 yield from self._halves(coded(frame)) if "split" in here else (coded(frame),)
 
     @staticmethod
@@ -87,8 +87,14 @@ class Course:
         """Whether a fault happens at this frame: what lies beyond the last token happens at the end."""
         return fault.at == number if is_token else fault.at >= number
 
-    def _ends_without_its_end(self) -> bool:
+    @property
+    def lacks_its_end(self) -> bool:
+        """Whether the end is left out of what goes out."""
         return any(fault.kind == "nodone" for fault in self._faults)
+
+    def ends_in_token(self, *, has_end: bool = True) -> bool:
+        """Whether the last frame is a token, in a format that may have no end."""
+        return (self.lacks_its_end or not has_end) and all(fault.kind != "error" for fault in self._faults)
 
     def _halves(self, frame: bytes) -> Iterator[bytes]:
         """A frame in two packets, cut inside a character where it has one."""

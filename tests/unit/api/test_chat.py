@@ -28,6 +28,7 @@ from tokenfall.ports import Engine, SharedTurns
 
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.requests import lines_of, request
+from tests.doubles.sent import Sent
 from tests.doubles.stores import FakeSharedTurns
 from tests.doubles.transports import settle
 from tests.doubles.turns import Speaker, turns_of
@@ -69,15 +70,11 @@ class Reader:
     """Plays a live stream as the edge does, and keeps its frames."""
 
     def __init__(self) -> None:
-        self.frames: list[bytes] = []
-
-    def send(self, frame: bytes) -> Awaitable[None] | None:
-        self.frames.append(frame)
-        return None
+        self.frames = Sent()
 
     async def play(self, answer: Response | LiveStream) -> list[bytes]:
         assert isinstance(answer, LiveStream)
-        self.frames.append(await answer.run(self.send))
+        self.frames.append(await answer.run(self.frames))
         return self.frames
 
 
@@ -164,7 +161,7 @@ async def test_a_slow_client_makes_the_engine_wait() -> None:
     taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     frames: list[bytes] = []
 
-    def send(frame: bytes) -> Awaitable[None] | None:
+    def send(frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         frames.append(frame)
         return taken if len(frames) == 1 else None
 
@@ -498,7 +495,7 @@ async def test_the_caller_says_what_becomes_of_the_turn_when_he_leaves(
     answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
     assert isinstance(answer, LiveStream)
     assert answer.goes_on is not None
-    playing = asyncio.ensure_future(answer.run(lambda frame: None))
+    playing = asyncio.ensure_future(answer.run(Sent()))
     await engine.silent.wait()
 
     assert answer.goes_on() is goes_on

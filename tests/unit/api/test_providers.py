@@ -32,6 +32,7 @@ from tokenfall.wire.sse import SSEDecoder
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.requests import lines_of, request
+from tests.doubles.sent import Sent
 
 
 class FakeRelay:
@@ -270,8 +271,8 @@ def test_who_has_no_key_is_told_how_to_bring_one() -> None:
 async def test_other_models_go_to_the_upstream() -> None:
     relay = FakeRelay(b"a", b"b", last=b"c")
     house = House(relay=relay)
-    sent: list[bytes] = []
-    assert await (await house.live(post("up-1", stream=True))).run(sent.append) == b"c"
+    sent = Sent()
+    assert await (await house.live(post("up-1", stream=True))).run(sent) == b"c"
     assert (await house.whole(post("up-1"))).body == b"ab"
 
     assert sent == [b"a", b"b"]
@@ -307,7 +308,7 @@ async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dial
     error = UpstreamReset("the connection\n\ndata: [DONE]\n\nbroke")
     stream = await House(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
     with pytest.raises(UpstreamReset):
-        await stream.run(lambda frame: None)
+        await stream.run(Sent())
     last = stream.failure(error)
 
     assert last == dialect.broken(of_error(request(), error))

@@ -15,6 +15,7 @@ from tokenfall.wire.openai_chat import OPENAI_CHAT
 from tokenfall.wire.speaking import Speaker
 
 from tests.doubles.requests import request
+from tests.doubles.sent import Sent
 
 IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "up-1")
 FINISHED = Finished("stop", "up-1", Usage(3, 5))
@@ -79,11 +80,11 @@ def test_without_them_nothing_is_passed_on(data: bytes) -> None:
         passing(FakeUpstream()).decode(data)
 
 
-async def run(relay: PassingRelay | TranslatingRelay, data: bytes) -> tuple[list[bytes], bytes]:
+async def run(relay: PassingRelay | TranslatingRelay, data: bytes) -> tuple[Sent, bytes]:
     """What a stream sends, and its last frame."""
-    sent: list[bytes] = []
+    sent = Sent()
     asked = relay.decode(data)
-    last = await relay.stream(request(body=data), asked, identity=IDENTITY)(sent.append)
+    last = await relay.stream(request(body=data), asked, identity=IDENTITY)(sent)
     return sent, last
 
 
@@ -121,6 +122,44 @@ async def test_a_whole_answer_is_passed_on() -> None:
 )
 def test_which_event_is_the_end(data: bytes, done: bool, responses: bool) -> None:
     assert (DoneForm().ends(data), ResponsesForm().ends(data)) == (done, responses)
+
+
+@pytest.mark.parametrize(
+    ("choice", "is_token"),
+    [
+        (b'{"delta":{"role":"assistant","content":""}}', False),
+        (b'{"delta":{"content":"a"},"finish_reason":null}', True),
+        (b'{"delta": {"content": "\\n"}}', True),
+        (b'{"delta":{"content":null,"reasoning":"hm"}}', True),
+        (b'{"delta":{"reasoning_content":"hm"}}', True),
+        (b'{"delta":{"refusal":"no"}}', True),
+        (b'{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}', False),
+        (b'{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}', True),
+        (b'{"text":"a"}', True),
+        (b'{"text":""}', False),
+        (b'{"delta":{},"finish_reason":"stop"}', False),
+    ],
+)
+async def test_what_says_something_is_a_token(choice: bytes, is_token: bool) -> None:
+    chunk = b'{"id":"a","choices":[%b],"usage":null}' % choice
+    sent, _ = await run(passing(FakeUpstream(Passed(chunk))), body())
+
+    assert sent.tokens == ([*sent] if is_token else [])
+
+
+async def test_neither_usage_nor_the_end_is_a_token() -> None:
+    usage = Passed(b'{"choices":[],"usage":{"completion_tokens":5}}')
+    sent, _ = await run(passing(FakeUpstream(usage, Passed(b"[DONE]"))), body())
+
+    assert (len(sent), sent.tokens) == (2, [])
+
+
+async def test_of_responses_the_deltas_are_tokens() -> None:
+    types = ["created", "output_text.delta", "function_call_arguments.delta", "output_text.done", "completed"]
+    events = [Passed(b'{"type":"response.%b","text":"a"}' % each.encode()) for each in types]
+    sent, _ = await run(passing(FakeUpstream(*events), ResponsesForm()), body())
+
+    assert sent.tokens == sent[1:3]
 
 
 def test_events_of_responses_are_named() -> None:
@@ -177,7 +216,7 @@ async def test_a_broken_answer_has_no_end() -> None:
 async def test_a_slow_client_is_waited_for() -> None:
     waited: list[bytes] = []
 
-    async def room(frame: bytes) -> None:
+    async def room(frame: bytes, /, *, is_token: bool = True) -> None:
         waited.append(frame)
 
     relay = translating(FakeUpstream(Delta("a"), Delta("b")))

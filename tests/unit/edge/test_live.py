@@ -186,6 +186,31 @@ async def test_it_counts_tokens_and_their_times(
     assert edge.metrics.inter_token_s.total == pytest.approx(4.0)
 
 
+async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    step = asyncio.Event()
+
+    async def run(send: Send) -> bytes:
+        send(b"role", is_token=False)
+        await step.wait()
+        send(b"a")
+        send(b"usage", is_token=False)
+        return b"end"
+
+    application.handler = lambda _: stream(run)
+    client.send(ASK)
+    await settle()
+    assert body(client) == b"4\r\nrole\r\n"
+    wheel.advance(2.0)
+    step.set()
+    await settle()
+
+    assert body(client).endswith(b"1\r\na\r\n5\r\nusage\r\n3\r\nend\r\n0\r\n\r\n")
+    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (1, 0)
+    assert edge.metrics.ttft_s.total == pytest.approx(2.0)
+
+
 async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
     client: FakeClient, application: FakeApplication, script: Script, edge: Edge
 ) -> None:

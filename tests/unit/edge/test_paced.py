@@ -104,10 +104,23 @@ async def test_it_counts_tokens_and_their_times(client: FakeClient, wheel: FakeW
     assert edge.metrics.streams == 1
     wheel.advance(2.0)
 
-    assert (edge.metrics.tokens, edge.metrics.streams) == (3, 0)
+    assert (edge.metrics.tokens, edge.metrics.streams) == (2, 0)  # the last frame is the end's
     assert sum(edge.metrics.ttft_s.counts) == 1
     assert edge.metrics.ttft_s.total == pytest.approx(1.0)
-    assert sum(edge.metrics.inter_token_s.counts) == 2
+    assert sum(edge.metrics.inter_token_s.counts) == 1
+    assert edge.metrics.inter_token_s.total == pytest.approx(1.0)
+
+
+async def test_a_last_frame_that_is_a_token_is_counted(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    answer = stream()
+    answer.ends_in_token = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    wheel.advance(3.0)
+
+    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (3, 2)
     assert edge.metrics.inter_token_s.total == pytest.approx(2.0)
 
 

@@ -1,0 +1,72 @@
+"""What the server counts is what a client counts: tokens and their times, in every dialect, simulated and relayed."""
+
+import asyncio
+import json
+from contextlib import suppress
+
+import pytest
+
+from tests.end_to_end.client import fetch, metric, request
+from tests.end_to_end.conftest import Serve
+
+STREAMS = 3
+TOKENS = 5
+HELLO = [{"role": "user", "content": "Hello"}]
+DIALECTS: dict[str, dict[str, object]] = {
+    "/v1/chat/completions": {"messages": HELLO, "stream_options": {"include_usage": True}},
+    "/v1/completions": {"prompt": "Hello"},
+    "/v1/responses": {"input": "Hello"},
+    "/v1/messages": {"messages": HELLO, "max_tokens": 100},
+    "/api/chat": {"messages": HELLO},
+    "/api/generate": {"prompt": "Hello"},
+}
+KEY = "ours"
+FAULTS = ("", "fault=nodone@5", "fault=close@5", "fault=reset@5", "fault=error@5")
+
+
+def asked(path: str, *, model: str, sim: str = "") -> bytes:
+    """A request for a stream, in the grammar of `path`."""
+    if path.startswith("/stream"):
+        return request(f"{path}?{sim.replace(',', '&')}")
+    fields: dict[str, object] = {"messages": HELLO} if path == "/chat" else {"stream": True, **DIALECTS[path]}
+    body = json.dumps({"model": model, **fields}).encode()
+    return request(path, method="POST", X_API_Key=KEY, X_Sim=sim, body=body)
+
+
+async def streamed(port: int, ask: bytes) -> None:
+    """The whole stream, which may be broken off."""
+    with suppress(ConnectionError, EOFError):
+        await fetch(port, ask)
+
+
+async def counted(port: int) -> tuple[float, float, float]:
+    """Tokens, first tokens, and gaps between two."""
+    names = ("tokenfall_tokens_total", "tokenfall_ttft_seconds_count", "tokenfall_inter_token_seconds_count")
+    tokens, firsts, gaps = [await metric(port, name) for name in names]
+    return tokens, firsts, gaps
+
+
+ALL = (STREAMS * TOKENS, STREAMS, STREAMS * (TOKENS - 1))
+
+
+@pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop", "/chat", *DIALECTS])
+async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: str) -> None:
+    server = serve(RATE_LIMIT_RPS="0")
+    for times, fault in enumerate(FAULTS, 1):
+        ask = asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,{fault}".rstrip(","))
+        await asyncio.gather(*[streamed(server.port, ask) for _ in range(STREAMS)])
+
+        assert await counted(server.port) == tuple(times * each for each in ALL), fault
+
+
+@pytest.mark.parametrize("path", ["/chat", *DIALECTS])
+async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str) -> None:
+    upstream = serve(SIM=f"tokens={TOKENS},gap=20ms")
+    url = f"http://127.0.0.1:{upstream.port}/v1"
+    server = serve(RATE_LIMIT_RPS="0", UPSTREAM_URL=url, UPSTREAM_API_KEY="any", API_KEY=KEY)
+    await asyncio.gather(*[streamed(server.port, asked(path, model="up-1")) for _ in range(STREAMS)])
+
+    tokens, firsts, gaps = await counted(server.port)
+    assert [tokens, firsts, gaps] == [*ALL]
+    between_s = await metric(server.port, "tokenfall_inter_token_seconds_sum") / gaps
+    assert between_s > 0.01  # the gap, and not the time from one frame to the next of the end
