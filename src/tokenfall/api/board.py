@@ -55,7 +55,7 @@ class Now(Struct, frozen=True, kw_only=True):
     """One event. Rates are of the last second, percentiles of the last `window_s`, and None where nothing was seen.
 
     `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections and
-    workers are those of now.
+    workers are those of now. `sim` is the simulator's default.
     """
 
     at: float
@@ -80,6 +80,7 @@ class Now(Struct, frozen=True, kw_only=True):
     stalled_readers: int
     connections_refused: int
     log_lines_lost: int
+    sim: str
 
 
 class _Sample(Struct, frozen=True):
@@ -94,12 +95,21 @@ class _Sample(Struct, frozen=True):
 
 
 class Board:
-    """The handler. `measured` gives the counters as they are now, those of all workers together."""
+    """The handler. `measured` gives the counters as they are now, those of all workers together, and `sim` the
+    simulator's default, in its grammar.
+    """
 
     def __init__(
-        self, measured: Callable[[], Metrics], clock: Clock, *, started_s: float, is_draining: Callable[[], bool]
+        self,
+        measured: Callable[[], Metrics],
+        clock: Clock,
+        *,
+        sim: Callable[[], str],
+        started_s: float,
+        is_draining: Callable[[], bool],
     ) -> None:
         self._measured = measured
+        self._sim = sim
         self._clock = clock
         self._started_s = started_s
         self._is_draining = is_draining
@@ -142,7 +152,7 @@ class Board:
         while len(samples) > 2 and now_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
         if len(samples) > 1:
-            told = _told(metrics, samples, started_s=self._started_s)
+            told = _told(metrics, samples, sim=self._sim(), started_s=self._started_s)
             self._frame = sse.frame(msgspec.json.encode(told))
 
 
@@ -157,7 +167,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
     )
 
 
-def _told(metrics: Metrics, samples: "deque[_Sample]", *, started_s: float) -> Now:
+def _told(metrics: Metrics, samples: "deque[_Sample]", *, sim: str, started_s: float) -> Now:
     first, before, last = samples[0], samples[-2], samples[-1]
     took_s = last.at_s - before.at_s
     return Now(
@@ -183,6 +193,7 @@ def _told(metrics: Metrics, samples: "deque[_Sample]", *, started_s: float) -> N
         stalled_readers=metrics.stalled_readers,
         connections_refused=metrics.connections_refused,
         log_lines_lost=metrics.log_lines_lost,
+        sim=sim,
     )
 
 

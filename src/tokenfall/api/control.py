@@ -11,9 +11,10 @@ from tokenfall.api.refusals import Refusals
 from tokenfall.api.routing import parameter
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
+from tokenfall.engines.library import Library
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.pacing.gates import TestGate
-from tokenfall.pacing.grammar import parse
+from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.pacing.values import name_of
 
@@ -46,8 +47,9 @@ _gate = msgspec.json.Decoder(GateBody)
 class ControlRoutes:
     """The handlers. `alone`: no other worker answers, so that what is changed here is changed for all."""
 
-    def __init__(self, stage: Stage, refusals: Refusals, *, journal: Journal, alone: bool) -> None:
+    def __init__(self, stage: Stage, refusals: Refusals, *, library: Library, journal: Journal, alone: bool) -> None:
         self._stage = stage
+        self._library = library
         self._first = stage.said
         self._refusals = refusals
         self._journal = journal
@@ -67,7 +69,7 @@ class ControlRoutes:
         self._check_alone()
         body = _decoded(_sim, request.body, takes='{"sim": "ttft=1s"} or {"journal": true}')
         if body.sim is not None:
-            self._stage.said = self._stage.said.overlay(parse(body.sim))
+            self._stage.said = self._stage.said.overlay(self._read(body.sim))
         if body.journal is not None:
             self._journal.is_on = body.journal
         return self.show(request)
@@ -75,7 +77,7 @@ class ControlRoutes:
     def replace(self, request: Request) -> Response:
         """`PUT /sim`. Raises `InvalidRequest`."""
         self._check_alone()
-        self._stage.said = parse(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
+        self._stage.said = self._read(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
         return self.show(request)
 
     def reset(self, request: Request) -> Response:
@@ -134,6 +136,12 @@ class ControlRoutes:
         if not self._stage.gates.drop(_gate_name(request)):
             raise NotFound("there is no such gate")
         return Response(204)
+
+    def _read(self, text: str) -> Simulation:
+        """What a text says, if all that it names is there: else each request from then on would be refused."""
+        said = parse(text)
+        self._library.check(said)
+        return said
 
     def _check_alone(self) -> None:
         if not self._alone:

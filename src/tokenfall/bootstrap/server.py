@@ -179,7 +179,7 @@ class Server:
         stage = self._stage
         shared = Shared(stage, self._refusals, keys=keys, library=self._library)
         data = DataDocument(shared, self.clock)
-        control = ControlRoutes(stage, self._refusals, journal=self._journal, alone=alone)
+        control = ControlRoutes(stage, self._refusals, library=self._library, journal=self._journal, alone=alone)
         self._chat = Chat(self._engine(), self._history, defaults=defaults, turns=turns)
         relays = settings.upstream is not None
         refuse = ChatRefusals(shared, self._simulated, default_model=defaults.model, relays=relays)
@@ -222,9 +222,14 @@ class Server:
     def _watch(self, request: Request) -> LiveStream:
         if self._board is None:
             from tokenfall.api.board import Board  # noqa: PLC0415 - few watch
+            from tokenfall.pacing.written import written  # noqa: PLC0415
 
             self._board = Board(
-                self._measured, self.clock, started_s=self._started_s, is_draining=lambda: self.app.draining
+                self._measured,
+                self.clock,
+                sim=lambda: written(self._stage.defaults),
+                started_s=self._started_s,
+                is_draining=lambda: self.app.draining,
             )
         return self._board.events(request)
 

@@ -30,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         flags = flags_of(arguments)
     try:
         settings = load(flags, os.environ, env_file())
+        _check_files(settings)
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -40,6 +41,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return supervise(settings, _serve)
     return _serve(settings)
+
+
+def _check_files(settings: Settings) -> None:
+    """Raises `InvalidSetting` where `SIM` names a file or a profile that is not there or not valid."""
+    if "profile" not in settings.sim and "script" not in settings.sim:
+        return
+    from tokenfall.engines.library import Library  # noqa: PLC0415 - few name one
+    from tokenfall.errors import InvalidRequest  # noqa: PLC0415
+    from tokenfall.pacing.grammar import parse  # noqa: PLC0415
+
+    said = parse(settings.sim)
+    trusted = frozenset(name for name in (said.script, said.profile) if name)
+    try:
+        Library(settings.sim_files, trusted=trusted).check(said)
+    except InvalidRequest as error:
+        raise InvalidSetting(f"SIM: got {settings.sim!r}: {error.message}") from None
 
 
 def _tool(arguments: "Namespace") -> int:

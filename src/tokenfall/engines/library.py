@@ -33,6 +33,13 @@ class Library:
         self._scripts: OrderedDict[str, ScriptFile] = OrderedDict()
         self._recordings: OrderedDict[str, tuple[Stamp, Recording]] = OrderedDict()
 
+    def check(self, said: Simulation) -> None:
+        """Raises `InvalidRequest` where a file or profile that is named is not there or not valid."""
+        if said.profile is not None:
+            self.profile(said.profile)
+        if said.script is not None:
+            (self.recording if said.script.endswith(RECORDING) else self.script)(said.script)
+
     def script(self, name: str) -> "Script":
         """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
         from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB

@@ -76,9 +76,9 @@ class Gate(Struct, frozen=True):
 
 def seconds(text: str) -> float:
     """`300ms`, `1.5s`, `2m` or `250us` in seconds; raises ValueError on anything else."""
-    for unit, factor in (("ms", 1e-3), ("us", 1e-6), ("s", 1.0), ("m", 60.0)):
+    for unit, times, parts in (("ms", 1, 1_000), ("us", 1, 1_000_000), ("s", 1, 1), ("m", 60, 1)):
         if text.endswith(unit):
-            value = number(text.removesuffix(unit)) * factor
+            value = number(text.removesuffix(unit)) * times / parts  # by a division, 9ms is the float 0.009
             if value > MAX_SECONDS:
                 raise ValueError(text)
             return value if value >= LEAST_S else 0.0

@@ -19,6 +19,7 @@ from tokenfall.pacing.clock import WheelClock
 
 from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.requests import lines_of, request
+from tests.doubles.sent import Sent
 from tests.doubles.transports import settle
 
 API = Path(__file__).parents[3] / "docs" / "api.md"
@@ -34,7 +35,7 @@ class Viewer:
         self.full: Awaitable[None] | None = None
         self.end = asyncio.ensure_future(stream.run(self._send))
 
-    def _send(self, frame: bytes) -> Awaitable[None] | None:
+    def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         self.frames.append(frame)
         return self.full
 
@@ -57,10 +58,12 @@ class House:
         self.metrics = Metrics()
         self.asked = 0
         self.draining = False
+        self.sim = "gap=0.1s"
         self.defect: Exception | None = None
         self.board = Board(
             self.measured,
             WheelClock(self.wheel, asyncio.get_running_loop()),
+            sim=lambda: self.sim,
             started_s=STARTED_S,
             is_draining=lambda: self.draining,
         )
@@ -120,9 +123,9 @@ async def test_the_first_event_comes_after_a_second(house: House) -> None:
 
 
 async def test_on_any_clock_the_first_event_is_of_the_first_second() -> None:
-    clock, metrics, frames = InstantClock(), Metrics(), list[bytes]()
-    made = Board(lambda: metrics, clock, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
-    last = await made.events(request("/board/events")).run(frames.append)
+    clock, metrics, frames = InstantClock(), Metrics(), Sent()
+    made = Board(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    last = await made.events(request("/board/events")).run(frames)
 
     assert [event_of(frame).uptime_s for frame in frames] == [11.0, 12.0, 13.0]
     assert clock.slept == [1001.0, 1002.0, 1003.0, 1004.0]
@@ -201,9 +204,9 @@ async def test_who_is_woken_a_little_early_samples_all_the_same() -> None:
         async def sleep_until(self, deadline_s: float) -> None:
             await super().sleep_until(deadline_s - 0.0005)
 
-    clock, metrics, frames = EarlyClock(), Metrics(), list[bytes]()
-    made = Board(lambda: metrics, clock, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
-    await made.events(request("/board/events")).run(frames.append)
+    clock, metrics, frames = EarlyClock(), Metrics(), Sent()
+    made = Board(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    await made.events(request("/board/events")).run(frames)
 
     assert [event_of(frame).uptime_s for frame in frames] == pytest.approx([11, 12, 13], abs=0.001)
     assert len(clock.slept) == 4
@@ -376,6 +379,7 @@ async def test_an_event_of_nothing_is_whole(house: House) -> None:
         stalled_readers=0,
         connections_refused=0,
         log_lines_lost=0,
+        sim="gap=0.1s",
     )
 
 
@@ -399,7 +403,7 @@ GOLDEN = (
     b'"ticker_late":{"count":4,"p50_s":0.00025,"p90_s":0.00045,"p99_s":0.000495},"tokens":4811,'
     b'"requests":[{"route":"/chat","status":200,"count":14},{"route":"","status":404,"count":14}],'
     b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
-    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9}\n\n'
+    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s"}\n\n'
 )
 
 

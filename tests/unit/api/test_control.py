@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tokenfall.api.journal import Journal
 from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
+from tokenfall.engines.library import Library
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
 from tokenfall.pacing.gates import MAX_GATES
 from tokenfall.pacing.grammar import parse
@@ -20,11 +22,13 @@ from tests.doubles.requests import lines_of, request
 
 
 class House:
-    def __init__(self, sim: str = "", *, alone: bool = True) -> None:
+    def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".") -> None:
         self.stage = Stage(parse(sim))
         self.refusals = Refusals(FakeClock())
         self.journal = Journal()
-        self.control = ControlRoutes(self.stage, self.refusals, journal=self.journal, alone=alone)
+        self.control = ControlRoutes(
+            self.stage, self.refusals, library=Library(folder), journal=self.journal, alone=alone
+        )
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
         if body is None:
@@ -88,6 +92,37 @@ def test_a_mistake_in_the_grammar_changes_nothing() -> None:
 
     assert house.stage.said == parse("seed=1")
     assert not house.journal.is_on
+
+
+@pytest.mark.parametrize(
+    ("sim", "why"),
+    [
+        ("profile=nope", "profile"),
+        ("profile=nope.json", "nope.json"),
+        ("script=nope.yml", "nope.yml"),
+        ("script=nope.jsonl", "nope.jsonl"),
+        ("script=bad.yml", "bad.yml"),
+        ("script=../bad.yml", "outside of SIM_FILES"),
+    ],
+)
+def test_a_default_that_would_refuse_each_request_is_refused_itself(tmp_path: Path, sim: str, why: str) -> None:
+    (tmp_path / "bad.yml").write_text("say: [", encoding="utf-8")
+    house = House("seed=1", folder=str(tmp_path))
+    body = json.dumps({"sim": sim}).encode()
+    for change in (house.control.change, house.control.replace):
+        with pytest.raises(InvalidRequest, match=why):
+            change(asked(body))
+
+    assert house.stage.said == parse("seed=1")
+
+
+def test_a_default_may_name_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "turns.yml").write_text("- say: Hello", encoding="utf-8")
+    house = House(folder=str(tmp_path))
+    for sim in ("script=turns.yml", "profile=groq-70b"):
+        house.control.replace(asked(json.dumps({"sim": sim}).encode()))
+
+        assert house.stage.said == parse(sim)
 
 
 def test_what_replaces_the_default_leaves_nothing_of_it() -> None:

@@ -36,6 +36,22 @@ def test_a_bad_flag_stops_the_start_though_the_environment_is_good(
     assert "PORT: got 'x'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("sim", "why"), [("profile=nope", "nope"), ("script=nope.yml", "nope.yml"), ("script=nope.jsonl", "nope.jsonl")]
+)
+def test_what_sim_names_must_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sim: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIM", sim)
+
+    assert main(["serve"]) == USAGE_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"tokenfall: SIM: got {sim!r}: ")
+    assert why in said.removeprefix(f"tokenfall: SIM: got {sim!r}: ")
+    assert said.count("\n") == 1
+
+
 def test_a_file_is_read_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("PORT=from-a-file\n# note\nMODEL='a b'\n", encoding="utf-8")
 

@@ -52,6 +52,12 @@ def test_durations(text: str, expected: float) -> None:
     assert seconds(text) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("number", range(1, 1001))
+def test_a_duration_is_the_float_that_is_written_like_it(number: int) -> None:
+    assert seconds(f"{number}ms") == float(f"{number}e-3")
+    assert seconds(f"{number}us") == float(f"{number}e-6")
+
+
 @pytest.mark.parametrize(
     "text",
     [
