@@ -172,6 +172,23 @@ def test_the_esc_of_an_input_method_stops_nothing(open_page: Pages, serve: Serve
     assert (stopping, texts(page)[-1]) == ([], "one two three")
 
 
+def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, "one")
+    press(page, "Edit", of=0)
+    area = page.get_by_label("to be sent anew")
+    expect(area).to_be_focused()
+    keyboard = page.context.new_cdp_session(page)
+    keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})
+    key = {"key": "Escape", "code": "Escape", "windowsVirtualKeyCode": PROCESS}
+    keyboard.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", **key})
+    keyboard.send("Input.dispatchKeyEvent", {"type": "keyUp", **key})
+    expect(area).to_have_value("oneにほん")
+    keyboard.send("Input.insertText", {"text": "日本"})
+    page.keyboard.press("Escape")
+    expect(area).to_have_count(0)
+
+
 def test_enter_that_is_held_down_sends_once(open_page: Pages, serve: Serve) -> None:
     """Also when the message comes back meanwhile, since it failed."""
     open_page.expect("status of 503")
@@ -201,6 +218,20 @@ def test_the_draft_survives_a_reload(open_page: Pages, serve: Serve) -> None:
     page.reload()
     expect(page.locator("#empty")).to_be_visible()
     expect(draft(page)).to_have_value("")
+
+
+def test_what_is_typed_before_the_page_is_ready_stays(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server, "/health")
+    scripts = Withheld(page, "**/web/app.js")
+    page.goto(f"http://127.0.0.1:{server.port}/web", wait_until="commit")
+    scripts.wait()
+    draft(page).fill("early")
+    scripts.release()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(draft(page)).to_have_value("early")
+    page.reload()
+    expect(draft(page)).to_have_value("early")
 
 
 def test_what_was_sent_is_no_draft_any_more(open_page: Pages, serve: Serve) -> None:

@@ -457,6 +457,28 @@ def test_nothing_is_deleted_without_a_yes(open_page: Pages, three: ServerProcess
     assert len(titles(three)) == 3
 
 
+def test_a_deletion_stops_no_other_conversation(open_page: Pages, three: ServerProcess) -> None:
+    open_page.allow("status of 404")  # of a conversation that has not begun
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    set_sim(three, HELD)
+    begin(page)
+    ask(page, "one two three")
+    says(page, "one")
+    new = in_address(page)
+    page.go_back()
+    says(page, "in b")
+    choose(page, "Delete")
+    page.go_forward()
+    says(page, "one")
+    page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
+    expect(names(page)).not_to_contain_text(["in b"])
+    gate(three, "hold")
+    ended(page)
+    assert contents(three, str(new)) == ["one two three", "one two three"]
+    assert sorted(titles(three)) == ["in a", "in c", "one two three"]
+
+
 def test_an_enter_on_the_question_is_no_yes(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")

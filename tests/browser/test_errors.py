@@ -299,6 +299,24 @@ def give_up(page: Page, by: str) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_requests_that_are_refused_together_share_one_question(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="right"))
+    key_dialog(page, NEEDED)
+    give_up(page, "Esc")
+    page.evaluate("""async () => {
+      const { Keys } = await import('/web/dialogs.js');
+      const { keep } = await import('/web/kept.js');
+      keep('key', 'old');
+      const keys = new Keys();
+      window.answers = Promise.all([keys.renew('old'), keys.renew('old')]);
+    }""")
+    expect(page.get_by_role("dialog")).to_have_count(1)
+    give_key(page, "new")
+    assert page.evaluate("window.answers") == [True, True]
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
 def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     first = serve(SIM=ECHO, API_KEY="old")

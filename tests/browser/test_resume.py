@@ -235,6 +235,25 @@ def test_a_question_that_the_server_has_is_not_left_in_the_draft(
     is_whole(page, server, before=(QUESTION, QUESTION))
 
 
+def test_an_edit_whose_answers_head_was_lost_is_asked_once_and_in_its_place(
+    behind: Behind, open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM="text=echo,gap=1ms")
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    for text in ("first", "second"):
+        asked_and_answered(page, text)
+    open_page.expect(LOST)
+    proxy.dropped.add("POST /chat")
+    press(page, "Edit", of=2)
+    page.get_by_label("to be sent anew").fill(QUESTION)
+    page.get_by_role("button", name="Send anew").click()
+    expect(draft(page)).to_have_value(QUESTION)
+    proxy.dropped.clear()
+    draft(page).press("Enter")
+    is_whole(page, server, before=("first", "first"))
+
+
 def test_several_workers_that_know_no_keys_are_asked_without(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 400")
     server = serve(SIM="text=echo,gap=1ms", WORKERS="2", HISTORY_URL="sqlite:///chat.db")

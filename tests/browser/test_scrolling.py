@@ -31,6 +31,8 @@ AT_END = """() => {
   return box.scrollHeight > 1.5 * box.clientHeight && box.scrollHeight - box.clientHeight - box.scrollTop <= 1;
 }"""
 
+TO_END = "() => { const box = document.querySelector('#log'); box.scrollTop = box.scrollHeight; }"
+
 COME_TO_REST = """() => new Promise((resolve) => {
   const box = document.querySelector('#log');
   let [last, since] = [box.scrollTop, 0];
@@ -122,6 +124,22 @@ def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
     how(page)
     page.wait_for_function("(before) => document.querySelector('#log').scrollTop < before", arg=before)
     return top(page)
+
+
+@pytest.mark.parametrize("target", ["#log", ".edit textarea"])
+def test_a_wheel_that_scrolls_nothing_here_does_not_let_go(
+    open_page: Pages, server: ServerProcess, target: str
+) -> None:
+    page = open_page(server)
+    asked_and_answered(page, "short")
+    asked(page)
+    if target != "#log":
+        page.evaluate("document.querySelector('[data-action=edit]').click()")
+        page.evaluate(TO_END)
+    page.locator(target).dispatch_event("wheel", {"deltaY": -100, "ctrlKey": target == "#log", "bubbles": True})
+    assert at_end(page)
+    more(page, server)
+    assert at_end(page)
 
 
 def test_the_end_stays_in_view_while_an_answer_grows(open_page: Pages, server: ServerProcess) -> None:

@@ -497,6 +497,24 @@ def test_copy_takes_the_message_as_it_was_written(open_page: Pages, serve: Serve
     page.wait_for_function("async (text) => await navigator.clipboard.readText() === text", arg=written)
 
 
+def test_copy_does_not_take_the_place_of_what_is_under_way(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server, permissions=MAY_COPY)
+    page.clock.install()
+    asked_and_answered(page, COUNTING)
+    set_sim(server, f"{ECHO},gate=hold@2")
+    ask(page, COUNTING)
+    says(page, "one two")
+    page.clock.pause_at(page.evaluate("Date.now() + 60_000"))
+    press(page, "Copy your message", of=0)
+    expect(status(page)).to_have_text("Copied")
+    page.clock.fast_forward(2500)
+    expect(status(page)).to_have_text("Generating…")
+    page.clock.resume()
+    gate(server, "hold")
+    ended(page)
+
+
 def test_copy_takes_the_code_and_nothing_else(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO), permissions=MAY_COPY)
     asked_and_answered(page, f"before\n\n{CODE}\n\nafter")

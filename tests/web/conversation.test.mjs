@@ -187,6 +187,15 @@ async function page(api = new Server(), options = {}) {
   return made;
 }
 
+/** What is left of a question that came to nothing, where it is to be asked in another's place. */
+function placed(conversation = 'holidays') {
+  const { key, ...left } = turnUnderWay(conversation);
+  assert.match(key, /^[0-9a-f]{32}$/);
+  return left;
+}
+
+const PLACED = { question: 'Where to?', replaces: 'turn_0', isShown: false, after: null, id: '', isGivenUp: true };
+
 /** Until all that is due has been done. */
 async function settle() {
   for (let times = 0; times < 30; times += 1) await settled();
@@ -262,6 +271,27 @@ describe('a conversation that is opened', () => {
     late.resolve(KEPT);
     await settle();
     assert.deepEqual(view.history, []);
+  });
+
+  test('is not overwritten by what was asked for before it was left and come back to', async () => {
+    const api = answering(endless(said('Rome', 1)));
+    const [late, now] = [later(), later()];
+    api.kept = { holidays: late.promise, default: [] };
+    const { view, conversation, notice, composer } = await page(api);
+    await conversation.open('default');
+    api.kept.holidays = now.promise;
+    conversation.open('holidays');
+    now.resolve(KEPT);
+    await settle();
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    late.reject(new Failure('unreachable'));
+    await settle();
+    assert.deepEqual([view.history, notice.code, composer.given], [KEPT, '', []]);
+    view.history = 'as it is';
+    conversation.stop();
+    await settle();
+    assert.equal(view.history, 'as it is');
   });
 
   test('says what went wrong, and can be loaded again', async () => {
@@ -348,6 +378,18 @@ describe('a question', () => {
     assert.deepEqual([notice.code, conversation.isBusy], ['unreachable', false]);
   });
 
+  test('is so once, also where the page had begun to load them before', async () => {
+    const late = later();
+    const api = answering(whole(DONE));
+    api.kept.holidays = late.promise;
+    const { composer, conversation } = await page(api);
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    late.reject(new Failure('overloaded', { status: 503 }));
+    await settle();
+    assert.deepEqual([composer.given, conversation.isBusy], [[['Where to?', 'holidays']], false]);
+  });
+
   test('with an empty answer is complete', async () => {
     const { view } = await asked(answering(whole(DONE)));
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].withdrawn], ['complete', false]);
@@ -405,6 +447,34 @@ describe('the key of a question', () => {
     conversation.ask({ text: 'Hello?', ...again });
     await settle();
     assert.deepEqual([api.keys[0] === api.keys[1], composer.given], [true, []]);
+  });
+
+  test('stays, and so does its place, when an edited question is sent again by hand', async () => {
+    const made = await asked(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
+    const { api, conversation } = made;
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.equal(api.keys[0], api.keys[1]);
+    assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
+  });
+
+  test('is another when an edited question was refused, whose place stays', async () => {
+    const refused = new Failure('rate_limited', { status: 429 });
+    const { api, conversation } = await asked(answering(refused, complete), 'Where to?', { replaces: 'turn_0' });
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.notEqual(api.keys[0], api.keys[1]);
+    assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
+    assert.equal(turnUnderWay('holidays'), null);
+  });
+
+  test('is another when the words of an answer that is asked for again are asked anew', async () => {
+    const again = { replaces: 'turn_0', isShown: true };
+    const { api, conversation } = await asked(answering(unreachable(), complete), 'Hello?', again);
+    conversation.ask({ text: 'Hello?' });
+    await settle();
+    assert.notEqual(api.keys[0], api.keys[1]);
+    assert.equal(api.asked[1].replaces, null);
   });
 
   for (const [what, other] of [
@@ -513,6 +583,11 @@ describe('stopping', () => {
     conversation.stop();
     await settle();
     assert.deepEqual([notice.code, view.turns[0].answer.state, conversation.isBusy], ['unreachable', 'stopped', false]);
+    assert.equal(notice.again.label, 'Stop again');
+    api.ending = Promise.resolve();
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.stopped, ['turn_1', 'turn_1']);
   });
 
   test('is over for who rests when the server has ended the turn', async () => {
@@ -541,7 +616,7 @@ describe('a failure', () => {
     const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
     assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
     assert.deepEqual([notice.code, notice.again.label, status.textContent], ['rate_limited', 'Try again', '']);
-    assert.deepEqual([conversation.isBusy, turnUnderWay('holidays')], [false, null]);
+    assert.deepEqual([conversation.isBusy, placed()], [false, PLACED]);
     notice.again.run();
     await settle();
     assert.deepEqual(composer.taken, ['Where to?']);
@@ -719,6 +794,20 @@ test('a question whose writer is back before it fails is given back once', async
   assert.equal(composer.given.length, 1);
 });
 
+test('a question that is sent again while its first request hangs is not given back once more', async () => {
+  const head = later();
+  const { conversation, composer, view } = await asked(answering(head.promise, endless(said('Rome', 1))));
+  await conversation.open('default');
+  await conversation.open('holidays');
+  conversation.ask({ text: 'Where to?' });
+  await settle();
+  head.reject(new Failure('unreachable'));
+  await settle();
+  assert.deepEqual([composer.given.length, view.turns.at(-1).answer.text], [1, 'Rome']);
+  conversation.stop();
+  await settle();
+});
+
 test('a question whose head comes after its writer is back is found again by its key', async () => {
   const head = later();
   const { api, conversation } = await asked(answering(head.promise, whole(said('Rome', 1) + DONE)));
@@ -787,7 +876,7 @@ describe('a turn that a reload left', () => {
     api.rest = [new Failure('not_found', { status: 404 })];
     const { composer, view } = await page(api);
     assert.deepEqual([view.turns[0].question, composer.taken], ['Where to?', ['Where to?']]);
-    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
+    assert.deepEqual([composer.given, placed()], [[['Where to?', 'holidays']], PLACED]);
   });
 
   test('is come back to, and ends as the server kept it', async () => {
@@ -833,7 +922,7 @@ describe('a turn that a reload left', () => {
     api.rest = [new Failure('not_found', { status: 404 })];
     const { view, composer, notice, conversation } = await page(api);
     assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
-    assert.deepEqual([notice.code, conversation.isBusy, turnUnderWay('holidays')], ['lost', false, null]);
+    assert.deepEqual([notice.code, conversation.isBusy, placed()], ['lost', false, PLACED]);
   });
 
   test('is not lost by a failing load', async () => {
@@ -844,13 +933,28 @@ describe('a turn that a reload left', () => {
     assert.deepEqual([view.turns, turnUnderWay('holidays')], [[], left]);
   });
 
-  test('can be stopped', async () => {
+  test('can be stopped while the page asks what the server kept of it', async () => {
     keepTurn('holidays', left);
     const api = new Server();
     api.rest = [endless(said('Rome', 1))];
     const { view, conversation } = await page(api);
+    api.kept.holidays = new Promise(() => {});
+    api.rest[0].end(said('.', 2) + DONE);
+    await settle();
+    assert.equal(conversation.isBusy, true);
     conversation.stop();
     await settle();
+    assert.deepEqual([conversation.isBusy, view.turns[0].answer.text, view.turns[0].answer.state], [false, 'Rome.', 'complete']);
+  });
+
+  test('can be stopped, and has no pace of this page', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [endless(said('Rome', 1) + said('.', 2))];
+    const { view, conversation } = await page(api);
+    conversation.stop();
+    await settle();
+    assert.equal(view.turns[0].answer.pace, '');
     assert.deepEqual([view.turns[0].answer.state, api.stopped, turnUnderWay('holidays')], ['stopped', ['turn_1'], null]);
   });
 });

@@ -72,7 +72,7 @@ export class Api {
 
   /** Returns once the turn has ended and is kept; also when it had ended, or was never known. */
   async stop(turn) {
-    await this.#request(`chat/turns/${turn}/stop`, { method: 'POST' }).catch((error) => {
+    await this.#request(`chat/turns/${turn}/stop`, { method: 'POST', keepalive: true }).catch((error) => {
       if (error.status !== 404) throw error;
     });
   }

@@ -98,7 +98,7 @@ async function remove() {
   const { id } = conversation;
   if (!(await confirmDelete())) return;
   await told('Deleted', async () => {
-    await conversation.rest(); // what is kept after the deletion would be a conversation again
+    if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again
     await api.delete(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
@@ -108,11 +108,12 @@ async function remove() {
 }
 
 async function exportAs(extension) {
+  const { id } = conversation;
   await told('', async () => {
     const title = titleNow() ?? UNTITLED;
     const messages = await conversation.messages();
     const isMarkdown = extension === 'md';
-    const text = isMarkdown ? asMarkdown(title, messages) : asJSON(conversation.id, title, messages);
+    const text = isMarkdown ? asMarkdown(title, messages) : asJSON(id, title, messages);
     download(text, fileName(title, extension), isMarkdown ? 'text/markdown' : 'application/json');
   });
 }

@@ -4,7 +4,7 @@
  * It must never read the clipboard, nor copy what the reader did not ask for.
  */
 
-import { showStatus } from './notice.js';
+import { showBriefly } from './notice.js';
 
 const SHOWN_MS = 2000;
 const saying = new WeakMap(); // buttons that say "Copied": what they said before, and the timer until they do again
@@ -12,7 +12,7 @@ const saying = new WeakMap(); // buttons that say "Copied": what they said befor
 /** Copies `text` and says so on `button`, and as the status. */
 export async function copy(text, button) {
   const copied = (await written(text)) || writtenBySelection(text);
-  showStatus(copied ? 'Copied' : 'The browser does not allow copying here.');
+  showBriefly(copied ? 'Copied' : 'The browser does not allow copying here.', SHOWN_MS);
   if (!copied) return;
   const { label = [...button.childNodes], timer = 0 } = saying.get(button) ?? {};
   clearTimeout(timer);

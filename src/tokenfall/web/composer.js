@@ -10,7 +10,7 @@ const DRAFT = 'draft';
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
 /** Whether a key belongs to an input method. Safari ends composing before its Enter: only 229 tells. */
-function isComposing(event) {
+export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 
@@ -30,7 +30,7 @@ export class Composer {
   #send = document.querySelector('#send');
   #stop = document.querySelector('#stop');
   #busy = false;
-  #name = DRAFT; // under which the draft is kept
+  #name = ''; // under which the draft is kept, once a conversation is shown
 
   /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank */
   constructor(on) {
@@ -59,8 +59,10 @@ export class Composer {
 
   /** Whose draft this is from now on; the one that was here is kept for its own. */
   setConversation(id) {
+    const typed = this.#name === '' ? this.#draft.value : ''; // before this page's scripts were there
     this.#name = `${DRAFT}:${id}`;
-    this.#setDraft(recall(this.#name));
+    const kept = recall(this.#name);
+    this.#setDraft(kept.includes(typed) ? kept : [kept, typed].filter(Boolean).join('\n'));
   }
 
   /** Puts a message that failed back, before whatever was typed since; `conversation` is whose, if not the one here. */
@@ -106,7 +108,7 @@ export class Composer {
   }
 
   #changed() {
-    keep(this.#name, this.#draft.value);
+    if (this.#name) keep(this.#name, this.#draft.value);
     if (GROWS_BY_ITSELF) return;
     this.#draft.style.height = 'auto';
     this.#draft.style.height = `${this.#draft.scrollHeight}px`;

@@ -10,7 +10,8 @@ import { Failure } from './failures.js';
 import { showStatus } from './notice.js';
 import { measured, Pace } from './pace.js';
 import { isLost, isUnheard, Turn } from './turn.js';
-import { forgetTurn, isKept, keepTurn, keyFor, noteTurn, turnUnderWay } from './underway.js';
+import { Unanswered } from './unanswered.js';
+import { forgetTurn, isKept, keepTurn, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
 /** What asking the same once more cannot mend. */
@@ -30,6 +31,8 @@ export class Conversation {
   #loading = null; // the load of the messages, under way or done; null where it failed
   #stopping = Promise.resolve(); // until the server has ended what was stopped
   #broken = new Set(); // turns that the server may not have
+  #unanswered;
+  #visit = null; // what an answer that comes late may belong to no more
 
   /**
    * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurn(), when it was kept or may
@@ -39,6 +42,7 @@ export class Conversation {
     this.#api = api;
     this.#view = view;
     this.#composer = composer;
+    this.#unanswered = new Unanswered(composer);
     this.#notice = notice;
     this.#onBegin = onBegin;
     this.#onTurn = onTurn;
@@ -58,6 +62,7 @@ export class Conversation {
   async open(id, { isNew = false } = {}) {
     if (this.isBusy) this.#leave();
     this.id = id;
+    this.#visit = {};
     this.#composer.setConversation(id);
     if (isNew) this.#view.showHistory([]);
     else this.#view.clear();
@@ -68,13 +73,13 @@ export class Conversation {
 
   /** Shows what the server has of it, and comes back to a turn that was under way. */
   async show() {
-    const { id } = this;
+    const visit = this.#visit;
     this.#notice.clear();
     try {
       const messages = await this.#load();
-      if (id === this.id && !this.isBusy) await this.#comeBack(messages);
+      if (visit === this.#visit && !this.isBusy) await this.#comeBack(messages);
     } catch (error) {
-      if (id === this.id) this.#tellNotLoaded(asFailure(error));
+      if (visit === this.#visit) this.#tellNotLoaded(asFailure(error));
     }
   }
 
@@ -82,19 +87,23 @@ export class Conversation {
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
    * is not given back when nothing comes of it.
    */
-  ask({ text, replaces = null, isShown = false }) {
+  ask({ text: question, replaces: place = null, isShown = false }) {
     if (this.isBusy) return false;
     const { id: conversation } = this;
-    const key = keyFor(conversation, { question: text, replaces });
-    this.#play({ conversation, question: text, replaces, isShown, mayBeGone: this.#broken.has(replaces), key });
+    const { key, replaces } = this.#unanswered.asAsked(conversation, { question, replaces: place });
+    this.#play({ conversation, question, replaces, isShown, mayBeGone: this.#broken.has(replaces), key });
     return true;
   }
 
   /** Stops the answer at once. */
   stop() {
-    if (!this.isBusy || this.#turn.isOver) return;
-    const stopped = this.#turn.stop().catch((error) => {
-      if (error.name !== 'AbortError') this.#notice.showFailure(asFailure(error));
+    if (this.isBusy && !this.#turn.isOver) this.#stop(this.#turn);
+  }
+
+  #stop(turn) {
+    const stopped = turn.stop().catch((error) => {
+      if (error.name === 'AbortError') return;
+      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#stop(turn) });
     });
     this.#stopping = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
   }
@@ -111,18 +120,20 @@ export class Conversation {
   }
 
   #load() {
-    const { id } = this;
-    this.#loading ??= this.#api
-      .history(id)
-      .then((messages) => {
-        if (id === this.id) this.#view.showHistory(messages);
-        return messages;
-      })
-      .catch((error) => {
-        if (id === this.id) this.#loading = null;
-        throw error;
-      });
+    this.#loading ??= this.#loaded();
     return this.#loading;
+  }
+
+  async #loaded() {
+    const visit = this.#visit;
+    try {
+      const messages = await this.#api.history(this.id);
+      if (visit === this.#visit) this.#view.showHistory(messages);
+      return messages;
+    } catch (error) {
+      if (visit === this.#visit) this.#loading = null;
+      throw error;
+    }
   }
 
   /** To the turn that a reload, or a look at another conversation, left. */
@@ -132,22 +143,14 @@ export class Conversation {
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
     if (isKept(left, messages)) forgetTurn(this.id);
     else if (left.id) await this.#play({ conversation: this.id, ...left });
-    else this.#giveUpOn(left);
+    else this.#unanswered.giveUp(this.id);
   }
 
   #tellNotLoaded(failure) {
-    const left = turnUnderWay(this.id);
-    if (left && !left.id) this.#giveUpOn(left);
+    if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id);
     const run = () => this.show().then(this.#onTurn);
     const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
     this.#notice.showFailure(failure, { label, run, meanwhile });
-  }
-
-  /** The reader has a question again whose turn, if there is one, is found by its key when he sends it once more. */
-  #giveUpOn(left, conversation = this.id) {
-    if (left.isGivenUp) return;
-    keepTurn(conversation, { ...left, isGivenUp: true });
-    if (!left.isShown) this.#composer.giveBack(left.question, conversation);
   }
 
   async #play(asked) {
@@ -184,7 +187,7 @@ export class Conversation {
       failure = turn.isOver ? null : asFailure(error);
     }
     if (this.#turn !== turn) return; // another conversation is shown
-    if (shown) await this.#end({ turn, asked, shown, state, failure, told: { ...about, pace: pace.summary } });
+    if (shown) await this.#end({ turn, asked, shown, state, failure, told: { ...about, pace: turn.cameBack ? '' : pace.summary } });
     else this.#giveUp({ turn, asked, state, failure });
   }
 
@@ -211,12 +214,8 @@ export class Conversation {
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
   #giveUp({ turn, asked, state, failure }) {
     const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
-    if (isOpen) {
-      this.#giveUpOn(turnUnderWay(asked.conversation));
-    } else {
-      forgetTurn(asked.conversation);
-      if (!asked.isShown || failure?.code === 'conversation_changed') this.#composer.giveBack(asked.question);
-    }
+    if (isOpen) this.#unanswered.giveUp(asked.conversation);
+    else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#broken.add(turn.id);
     this.#finish();
     this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
@@ -237,7 +236,7 @@ export class Conversation {
 
   /** What the server kept of a turn: what ended while nobody listened is told there. */
   async #kept(turn) {
-    const messages = await this.messages().catch(() => []);
+    const messages = await unlessAborted(this.messages(), turn.signal).catch(() => []);
     const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
     if (!answer) return null;
     const { content, status: state = 'complete', model, ttft_s: ttft, tokens_per_s: rate } = answer;
@@ -250,8 +249,8 @@ export class Conversation {
     const turn = this.#turn;
     this.#finish();
     turn.leave().then(() => {
-      const left = turnUnderWay(id);
-      if (!turn.id && left?.key === turn.key) this.#giveUpOn(left, id);
+      const isAskedAgain = this.#turn?.key === turn.key;
+      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id);
     });
   }
 

@@ -56,8 +56,9 @@ export class Keys {
    * Requests refused at the same time share one question.
    */
   renew(refused) {
+    if (this.#asking) return this.#asking;
     if (this.current !== refused) return Promise.resolve(this.current !== '');
-    this.#asking ??= this.#ask(refused).finally(() => {
+    this.#asking = this.#ask(refused).finally(() => {
       this.#asking = null;
     });
     return this.#asking;

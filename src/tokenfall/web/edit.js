@@ -4,7 +4,7 @@
  * It must never change the message itself, or send what is blank.
  */
 
-import { isEnter } from './composer.js';
+import { isComposing, isEnter } from './composer.js';
 import { element } from './message.js';
 
 let forms = 0;
@@ -55,7 +55,7 @@ export class EditForm {
   }
 
   #onKey(event) {
-    if (event.key === 'Escape') {
+    if (event.key === 'Escape' && !isComposing(event)) {
       event.stopPropagation(); // it would stop an answer
       this.close();
     } else if (event.target === this.#area && isEnter(event)) {

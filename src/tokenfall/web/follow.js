@@ -20,7 +20,7 @@ export class Follow {
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
     // Told before anything moves: a smooth scroll begins by less than a pixel, and to jump would end it.
-    box.addEventListener('wheel', ({ deltaY }) => deltaY < 0 && this.#letGo(), { passive: true });
+    box.addEventListener('wheel', (event) => wheelsUp(event) && this.#letGo(), { passive: true });
     box.addEventListener('keydown', (event) => leadsUp(event) && this.#letGo());
     button.addEventListener('click', () => {
       this.toEnd();
@@ -76,7 +76,14 @@ export class Follow {
   }
 }
 
+/** Whether a wheel scrolls up: with Ctrl it makes the page larger, and a text area scrolls itself. */
+function wheelsUp({ deltaY, ctrlKey, target }) {
+  return deltaY < 0 && !ctrlKey && !isText(target);
+}
+
 /** Whether a key scrolls up. In a text it moves the cursor. */
 function leadsUp({ key, shiftKey, target }) {
-  return (UPWARD.has(key) || (key === ' ' && shiftKey)) && !target.matches('textarea, input');
+  return (UPWARD.has(key) || (key === ' ' && shiftKey)) && !isText(target);
 }
+
+const isText = (target) => target.matches('textarea, input');

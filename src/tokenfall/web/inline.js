@@ -40,7 +40,7 @@ const BARE = /https?:\/\/[^\s<>"`*[\]|\\^{}\u3000-\u303f\uff00-\uffef]{1,2000}/i
 const BARE_BEGUN = /(?<![a-z\d])h(?:t(?:t(?:ps?(?::\/?)?)?)?)?$/i;
 const SCHEME = /^(?:https?:\/\/|mailto:)/i;
 const SCHEMES = ['https://', 'http://', 'mailto:'];
-const SEAM = /[\p{L}\p{N}](?![hH])[\p{L}\p{N}]/u;
+const SEAM = /^(?:[\p{L}\p{N}](?![hH])[\p{L}\p{N}]|[\p{L}\p{N},.;:] [\p{L}\p{N}])/u;
 
 /**
  * `open`: more may follow. Marks that are not closed then count as closed at the end, and what cannot be told
@@ -228,12 +228,12 @@ class Scan {
     return nodes;
   }
 
-  /** The end of what settled: between two letters of plain text, where neither a mark nor an address looks across. */
+  /** The end of what settled: within or before a word of plain text, where neither a mark nor an address looks across. */
   #seamIn(nodes) {
     for (const { text, at } of nodes.toReversed()) {
       if (at === undefined) continue;
       for (let end = at + text.length - 1; end > at; end -= 1) {
-        if (SEAM.test(this.#text.slice(end - 1, end + 1))) return end;
+        if (SEAM.test(this.#text.slice(end - 1, end + 2))) return end;
       }
     }
     return 0;

@@ -11,6 +11,14 @@ export function showStatus(text) {
   find('#status').textContent = text;
 }
 
+/** Says `text` for a moment, and then again what was said before, unless something else has been said meanwhile. */
+export function showBriefly(text, ms) {
+  const status = find('#status');
+  const before = status.textContent;
+  showStatus(text);
+  setTimeout(() => status.textContent === text && showStatus(before), ms);
+}
+
 export class Notice {
   #box = find('#notice');
   #text = find('#notice-text');
@@ -63,7 +71,7 @@ export class Notice {
 
 /** What follows when the failure's wait is over. */
 function waitOf({ retryAfterS, status }, again) {
-  if (retryAfterS !== null) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
+  if (retryAfterS > 0) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
   const isBusy = status === 429 || status === 503;
   return isBusy ? `${again?.meanwhile ? again.label : 'Send again'} in a moment.` : '';
 }

@@ -9,7 +9,6 @@
  */
 
 import { keep, recall } from './kept.js';
-import { randomHex } from './random.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
@@ -34,13 +33,6 @@ export function forgetTurn(conversation) {
 export function noteTurn(conversation, key, more) {
   const left = turnUnderWay(conversation);
   if (left?.key === key) keepTurn(conversation, { ...left, ...more });
-}
-
-/** The key for a question: the one it had, where the server may have it already, so that it is not asked twice. */
-export function keyFor(conversation, { question, replaces }) {
-  const left = turnUnderWay(conversation);
-  const isSame = left?.isGivenUp && left.question === question && left.replaces === replaces;
-  return isSame ? left.key : randomHex(16);
 }
 
 /** Whether the conversation's `messages` have the turn of a question, also where its name never came here. */
