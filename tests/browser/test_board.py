@@ -14,7 +14,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import call
+from tests.browser.steps import Withheld, call, set_sim
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -44,7 +44,7 @@ def row(page: Page, table: str, *words: str) -> Locator:
 
 def counted(page: Page, table: str, *words: str) -> Locator:
     """How often, in the row with these words."""
-    return row(page, table, *words).locator("td").nth(0 if table != "Requests" else 1)
+    return row(page, table, *words).locator("td").nth(0 if table != "Answers" else 1)
 
 
 def watched(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
@@ -126,13 +126,13 @@ def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -
         assert call(server, "/stream-sse?gap=1ms&tokens=2", key="right")[0] == 200
     assert call(server, "/nowhere")[0] == 404
     assert call(server, "/conversations")[0] == 401
-    expect(counted(page, "Requests", "/stream-sse", "200 ok")).to_have_text("2")
-    expect(counted(page, "Requests", "404 client")).to_have_text("1")
-    expect(row(page, "Requests", "404 client").locator("th")).not_to_be_empty()
-    expect(counted(page, "Requests", "/conversations", "401 client")).to_have_text("1")
-    expect(row(page, "Requests", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
+    expect(counted(page, "Answers", "/stream-sse", "200 ok")).to_have_text("2")
+    expect(counted(page, "Answers", "404 client")).to_have_text("1")
+    expect(row(page, "Answers", "404 client").locator("th")).not_to_be_empty()
+    expect(counted(page, "Answers", "/conversations", "401 client")).to_have_text("1")
+    expect(row(page, "Answers", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
-    expect(row(page, "Requests", "nowhere")).to_have_count(0)
+    expect(row(page, "Answers", "nowhere")).to_have_count(0)
 
 
 def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None:
@@ -144,7 +144,7 @@ def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None
         question = {"messages": [{"role": "user", "content": "Hello"}], "stream": False}
         assert call(server, "/chat", method="POST", body=question)[0] == 502
     expect(counted(page, "Upstream errors", "upstream_unreachable")).to_have_text("1")
-    expect(counted(page, "Requests", "/chat", "502 server")).to_have_text("1")
+    expect(counted(page, "Answers", "/chat", "502 server")).to_have_text("1")
     expect(page.locator("#counters div", has_text="Upstream asked again").locator("dd")).to_have_text("1")
 
 
@@ -172,6 +172,7 @@ def told(n: int) -> str:
         {"route": "/chat", "status": 200, "count": 12 * n},
         {"route": "/sim", "status": 400, "count": 2},
     ]
+    known |= {"sim": "gap=0.1s", "draining": False}
     known |= {"streams_ended": {"complete": 11 * n, "left": n // 9}, "upstream_errors": {"upstream_truncated": 3}}
     return f"data: {json.dumps(known)}\n\n"
 
@@ -241,9 +242,9 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     page.on("request", lambda request: asked.append(request.url.rpartition(str(server.port))[2]))
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
-    page.wait_for_function("() => /L.*L/.test(document.querySelector('.area .line').getAttribute('d'))")
+    page.wait_for_function("() => /L.*L/.test(document.querySelector('.plot:last-child .area .line').getAttribute('d'))")
     of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
-    assert of_api == ["/board", "/board/events", "/sim"]
+    assert of_api == ["/board", "/board/events"]
 
 
 def test_paused_it_stands_still_and_then_catches_up(open_page: Pages, serve: Serve) -> None:
@@ -310,6 +311,22 @@ def test_a_server_that_went_is_said_to_be_gone_until_it_is_back(open_page: Pages
     expect(page.get_by_role("alert").first).to_be_empty()
     expect(page.locator("body")).not_to_have_class(re.compile("stale"))
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.007s")
+
+
+def test_what_is_not_now_is_told_wherever_one_reads(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    open_page.allow("ERR_")
+    end = plot(page, "Memory").locator(".times span").last
+    expect(end).to_have_text("now")
+    server.close()
+    expect(state(page)).to_have_text("Reconnecting…")
+    page.locator("#counters").scroll_into_view_if_needed()
+    expect(state(page)).to_be_in_viewport()
+    expect(page.locator("#facts")).to_have_text(re.compile(r" · as of \d+:\d\d:\d\d"))
+    expect(end).to_have_text("then")
+    for part in ["#tiles", "#plots", "#requests", ".ends", "#counters"]:
+        expect(page.locator(part)).to_have_css("opacity", "0.6")
 
 
 def test_a_key_is_asked_for_and_then_used(open_page: Pages, serve: Serve) -> None:
@@ -407,10 +424,86 @@ def test_what_the_reader_writes_stays_when_the_connection_comes_back(open_page: 
     page.get_by_label("Default grammar").fill("gap=half-writ")
     first.close()
     expect(state(page)).to_have_text("Reconnecting…")
-    serve(PORT=str(first.port))
-    with page.expect_response("**/sim"):
-        expect(state(page)).to_have_text("Live")
+    serve(PORT=str(first.port), SIM="gap=7ms")
+    expect(state(page)).to_have_text("Live")
+    expect(page.locator("#sim-now")).to_have_text("gap=0.007s")
     expect(page.get_by_label("Default grammar")).to_have_value("gap=half-writ")
+
+
+def test_what_holds_is_told_whoever_set_it_and_whatever_is_written(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    field, now = page.get_by_label("Default grammar"), page.locator("#sim-now")
+    set_sim(server, "gap=77ms")
+    expect(now).to_have_text("gap=0.077s")
+    expect(field).to_have_value("gap=0.077s")
+    open_page.expect("status of 400")
+    for mistake in ["gap=soon", "profile=nope", "script=nope.yml"]:
+        apply(page, mistake)
+        expect(page.locator("#sim-error")).not_to_be_empty()
+        expect(field).to_have_value(mistake)
+        expect(now).to_have_text("gap=0.077s")
+    set_sim(server, "gap=78ms")
+    expect(now).to_have_text("gap=0.078s")
+    expect(field).to_have_value(mistake)
+
+
+@pytest.mark.parametrize("button", ["Apply", "Reset"])
+def test_what_is_written_meanwhile_stays(open_page: Pages, serve: Serve, button: str) -> None:
+    server = serve(SIM="gap=3ms")
+    page = watched(open_page, server)
+    field = page.get_by_label("Default grammar")
+    withheld = Withheld(page, "**/sim")
+    field.fill("gap=5ms")
+    page.get_by_role("button", name=button).click()
+    withheld.wait()
+    field.press("End")
+    field.press_sequentially(",tokens=7")
+    withheld.release()
+    expect(page.locator("#sim-status")).not_to_be_empty()
+    expect(page.locator("#sim-now")).to_have_text("gap=0.005s" if button == "Apply" else "gap=0.003s")
+    expect(field).to_have_value("gap=5ms,tokens=7")
+
+
+def test_a_server_that_stops_refuses_in_words_of_the_board(open_page: Pages, serve: Serve) -> None:
+    server = serve(DRAIN_TIMEOUT="20s")
+    page = watched(open_page, server)
+    open_page.expect("status of 503")
+    with streams(server, 2):
+        server.signal()
+        expect(state(page)).to_have_text("Draining")
+        apply(page, "gap=1ms")
+        expect(page.locator("#sim-error")).to_have_text("The server is stopping.")
+        expect(tile(page, "Streams in flight")).to_have_text("2")
+    open_page.allow("ERR_")
+    expect(state(page)).to_have_text("Reconnecting…")
+    server.wait()
+
+
+def test_a_key_that_the_form_was_given_serves_the_board_too(open_page: Pages, serve: Serve) -> None:
+    server = serve(API_KEY="right")
+    page = open_page(server, "/board")
+    open_page.expect("status of 401")
+    page.get_by_role("button", name="Cancel").click()
+    expect(state(page)).to_have_text("No key")
+    page.evaluate("document.querySelector('#now').hidden = false")  # as where there were figures before
+    apply(page, "gap=2ms")
+    page.locator("#key").fill("right")
+    page.locator("#key").press("Enter")
+    expect(state(page)).to_have_text("Live")
+    expect(page.locator("#sim-now")).to_have_text("gap=0.002s")
+
+
+def test_the_form_is_on_again_where_one_worker_is_left(open_page: Pages, serve: Serve) -> None:
+    first = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
+    page = watched(open_page, first)
+    open_page.allow("ERR_")
+    expect(page.get_by_label("Default grammar")).to_be_disabled()
+    first.close()
+    serve(PORT=str(first.port))
+    expect(page.locator("#facts")).to_contain_text("1 worker")
+    expect(page.get_by_label("Default grammar")).to_be_enabled()
+    expect(page.locator("#sim-error")).to_be_empty()
 
 
 def test_with_several_workers_the_form_is_off_and_says_why(open_page: Pages, serve: Serve) -> None:

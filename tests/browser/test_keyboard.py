@@ -599,7 +599,7 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
         "Reset",
         "Apply",
         "The grammar in short",
-        "Requests",
+        "Answers",
     ]
 
 

@@ -127,7 +127,7 @@ test('a wait ends when the feed is started again', async () => {
   const { feed, told } = startFeed();
   await settle();
   feed.start();
-  await pass(5000);
+  await pass(2000);
   assert.deepEqual(told.slice(1), ['live: ', { at: 1 }]);
   assert.equal(asked.length, 2);
 });
@@ -142,13 +142,34 @@ test('a server that stops says so', async () => {
 test('a server that falls silent is left, and asked anew', async () => {
   answers = [streaming(['data: {"at":1}\n\n', ': no event\n']), streaming([])];
   const { told } = startFeed();
-  await pass(9999);
+  await pass(2999);
   assert.deepEqual(told, ['live: ', { at: 1 }]);
+  await pass(7000);
+  assert.deepEqual(told.slice(2), ['late: ']);
   await pass(1);
-  assert.deepEqual(told.slice(2), ['waiting: The server fell silent.']);
+  assert.deepEqual(told.slice(3), ['waiting: The server fell silent.']);
   assert.equal(asked.length, 2);
   await pass(10_000);
   assert.equal(asked.length, 3, 'silent from the start');
+});
+
+test('a server that was late is live again with its next word', async () => {
+  let tell = null;
+  answers = [(signal) => {
+    const body = new ReadableStream({ start: (controller) => (tell = (text) => controller.enqueue(new TextEncoder().encode(text))) });
+    signal.addEventListener('abort', () => {});
+    return new Response(body, { headers: { 'Content-Type': 'text/event-stream' } });
+  }];
+  const { told } = startFeed();
+  await settle();
+  tell('data: {"at":1}\n\n');
+  await pass(3000);
+  tell('data: {"at":5}\n\n');
+  await settle();
+  tell('data: {"at":6}\n\n');
+  await settle();
+  assert.deepEqual(told, ['live: ', { at: 1 }, 'late: ', 'live: ', { at: 5 }, { at: 6 }]);
+  assert.equal(asked.length, 1);
 });
 
 test('an answer that nobody can read is no sample', async (t) => {
@@ -165,12 +186,12 @@ test('started again, the feed has one connection still', async () => {
   const silent = streaming(['data: {"at":1}\n\n']);
   answers = [(signal) => (signals.push(signal), silent(signal))];
   const { feed, told } = startFeed();
-  await pass(5000);
+  await pass(2000);
   feed.start();
   await settle();
   assert.deepEqual(signals.map((signal) => signal.aborted), [true, false]);
   assert.deepEqual(told, ['live: ', { at: 1 }, 'live: ', { at: 1 }]);
-  await pass(6000);
+  await pass(9000);
   assert.equal(asked.length, 2, 'the first connection left no timer behind');
 });
 
@@ -192,6 +213,13 @@ test('words of its own for a status, the server\'s where it has none', async () 
   const { told } = startFeed();
   await settle();
   assert.equal(told[0], 'waiting: The server says: Not today.');
+});
+
+test('a page under another name is told why', async () => {
+  answers = [problem(403, 'origin_not_allowed')];
+  const { told } = startFeed();
+  await settle();
+  assert.match(told[0], /^waiting: This server tells only pages that are opened under its own address/);
 });
 
 test('a refused key is asked for once; after a no it is not asked again until started', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Recent, requestKey, requestRates, SPAN_S } from '../../src/tokenfall/web/series.js';
+import { passedS, Recent, requestKey, requestRates, SPAN_S } from '../../src/tokenfall/web/series.js';
 
 /** What holds these values of `a`, a second apart; the last at `lastAt`. */
 function recentOf(values, lastAt = 1000) {
@@ -111,7 +111,21 @@ test('without a telling before, or by a server that began anew, there are no rat
   assert.equal(requestRates(null, told(100, 50, 1)), null);
   assert.equal(requestRates(told(100, 50, 9), told(101, 0.5, 1)), null);
   assert.equal(requestRates(told(100, 50, 9), told(100, 50, 9)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(99, 51, 9)), null);
+});
+
+test('a clock that was set back makes no difference to them', () => {
+  assert.equal(requestRates(told(100, 50, 9), told(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
+});
+
+test('time passes by the clock that went less far', () => {
+  const at = (day, up) => ({ at: day, uptime_s: up });
+  assert.equal(passedS(null, at(100, 50)), 0);
+  assert.equal(passedS(at(100, 50), at(101, 51.5)), 1);
+  assert.equal(passedS(at(100, 50), at(3700, 51)), 1, 'the day was set forward');
+  assert.equal(passedS(at(100, 50), at(40, 51)), 1, 'and back');
+  assert.equal(passedS(at(100, 50), at(109, 0.5)), 9, 'another process');
+  assert.equal(passedS(at(100, 50), at(101, 700)), 1, 'an older one');
+  assert.equal(passedS(at(100, 50), at(40, 0.5)), 1, 'nobody knows');
 });
 
 test('a count that went down is no negative rate', () => {

@@ -51,11 +51,11 @@ class Requests(Struct, frozen=True):
     count: int
 
 
-class Now(Struct, frozen=True, kw_only=True):
+class Now(Struct, kw_only=True):
     """One event. Rates are of the last second, percentiles of the last `window_s`, and None where nothing was seen.
 
     `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections and
-    workers are those of now. `sim` is the simulator's default.
+    workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
     """
 
     at: float
@@ -80,7 +80,8 @@ class Now(Struct, frozen=True, kw_only=True):
     stalled_readers: int
     connections_refused: int
     log_lines_lost: int
-    sim: str
+    sim: str = ""
+    draining: bool = False
 
 
 class _Sample(Struct, frozen=True):
@@ -118,20 +119,24 @@ class Board:
         self._due_s = 0.0  # when the next sample is, for all who watch
 
     def events(self, request: Request) -> LiveStream:
-        """`GET /board/events`: endless, and over as soon as the server drains."""
+        """`GET /board/events`: endless, and over when the server drains and its last stream has ended."""
         stream = LiveStream(_STREAM, self._play, failure=problems.error_event, comment=sse.PING, farewell=_OVER)
         stream.announced = True
         stream.counted = False
         return stream
 
     async def _play(self, send: Send) -> bytes:
-        while not self._is_draining():
+        while not self._is_over():
             frame = self._now()
             full = send(frame) if frame else None
             if full is not None:
                 await full
             await self._clock.sleep_until(self._due_s)
         return _OVER
+
+    def _is_over(self) -> bool:
+        """Nothing more will happen."""
+        return self._is_draining() and self._measured().streams == 0
 
     def _now(self) -> bytes:
         """The frame of this second, made by the first who asks for it; empty when there is nothing to compare with."""
@@ -152,7 +157,8 @@ class Board:
         while len(samples) > 2 and now_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
         if len(samples) > 1:
-            told = _told(metrics, samples, sim=self._sim(), started_s=self._started_s)
+            told = _told(metrics, samples, started_s=self._started_s)
+            told.sim, told.draining = self._sim(), self._is_draining()
             self._frame = sse.frame(msgspec.json.encode(told))
 
 
@@ -167,7 +173,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
     )
 
 
-def _told(metrics: Metrics, samples: "deque[_Sample]", *, sim: str, started_s: float) -> Now:
+def _told(metrics: Metrics, samples: "deque[_Sample]", *, started_s: float) -> Now:
     first, before, last = samples[0], samples[-2], samples[-1]
     took_s = last.at_s - before.at_s
     return Now(
@@ -193,7 +199,6 @@ def _told(metrics: Metrics, samples: "deque[_Sample]", *, sim: str, started_s: f
         stalled_readers=metrics.stalled_readers,
         connections_refused=metrics.connections_refused,
         log_lines_lost=metrics.log_lines_lost,
-        sim=sim,
     )
 
 

@@ -6,10 +6,11 @@
  */
 
 import { BoardFeed } from './board_feed.js';
+import { fillTables } from './board_tables.js';
 import { Keys } from './dialogs.js';
 import { age, bytes, count, latency, rate } from './figures.js';
 import { element, Plot, Tile, write } from './plot.js';
-import { Recent, requestKey, requestRates, SPAN_S } from './series.js';
+import { passedS, Recent, requestRates, SPAN_S } from './series.js';
 import { SimForm } from './sim_form.js';
 
 const MIB = 2 ** 20;
@@ -22,40 +23,31 @@ const peak = (key, format) => (sample, recent) => `peak ${format(recent.extent([
 const TILES = [
   { key: 'streams', title: 'Streams in flight', format: count, note: peak('streams', count) },
   { key: 'tokens', title: 'Tokens a second', format: rate, note: peak('tokens', rate) },
-  { key: 'requests', title: 'Requests a second', format: rate, note: peak('requests', rate) },
+  { key: 'requests', title: 'Answers a second', format: rate, note: peak('requests', rate) },
   { key: 'memory', title: 'Memory', format: mebibytes, note: peak('memory', mebibytes) },
   { key: 'connections', title: 'Connections', format: count, note: peak('connections', count) },
 ];
 
 const alone = (key) => [{ key, name: '' }];
 const percentiles = (key) => [50, 90, 99].map((p) => ({ key: `${key}_p${p}`, name: `p${p}` }));
+const spread = { format: latency, fromZero: true, canLog: true };
 const PLOTS = [
+  { title: 'Time to first token', lines: percentiles('ttft'), of: 'ttft_count', ...spread },
+  { title: 'Between tokens', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
+  { title: 'Ticker lateness', lines: percentiles('ticker_late'), of: 'ticker_late_count', ...spread },
   { title: 'Streams in flight', lines: alone('streams'), format: count, least: 1, fromZero: true },
   { title: 'Tokens a second', lines: alone('tokens'), format: rate, least: 1, fromZero: true },
-  { title: 'Memory', lines: alone('memory'), format: mebibytes, least: 0.2 },
-  { title: 'Time to first token', lines: percentiles('ttft'), format: latency, fromZero: true, canLog: true },
-  { title: 'Between tokens', lines: percentiles('inter_token'), format: latency, fromZero: true, canLog: true },
-  { title: 'Ticker lateness', lines: percentiles('ticker_late'), format: latency, fromZero: true, canLog: true },
+  { title: 'Memory', lines: alone('memory'), format: mebibytes, least: 0.2, step: 1024 },
 ];
 
 const COUNTERS = [
-  ['tokens', 'Tokens sent'],
+  ['tokens', 'Tokens streamed'],
   ['upstream_retries', 'Upstream asked again'],
   ['rate_limited', 'Refused by a rate limit', true],
   ['connections_refused', 'Connections refused', true],
   ['stalled_readers', 'Readers that stalled', true],
   ['log_lines_lost', 'Log lines lost', true],
 ];
-
-const OUTCOMES = {
-  complete: 'Complete',
-  left: 'Client left',
-  failed: 'Failed',
-  stalled: 'Reader stalled',
-  cut: 'Cut off',
-};
-
-const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // in an error: whose it was
 
 /** What is plotted of a sample, by the names in TILES and PLOTS. */
 function valuesOf(sample) {
@@ -68,51 +60,9 @@ function valuesOf(sample) {
   };
   for (const key of ['ttft', 'inter_token', 'ticker_late']) {
     for (const p of ['p50', 'p90', 'p99']) values[`${key}_${p}`] = sample[key]?.[`${p}_s`];
+    values[`${key}_count`] = sample[key]?.count ?? 0;
   }
   return values;
-}
-
-/** Writes `text` where it is new, so that it may break after a slash or an underscore. */
-function writeBreakable(cell, text) {
-  if (cell.textContent === text) return;
-  cell.replaceChildren(...text.split(/(?<=[/_])/).flatMap((part) => [part, document.createElement('wbr')]));
-}
-
-/** Rows of [text or { text, kind }] into a table's body; what is unchanged stays untouched. */
-function fill(table, rows) {
-  const body = table.tBodies[0];
-  const width = table.tHead.rows[0].cells.length;
-  const shown = rows.length > 0 ? rows : [['None so far', ...Array(width - 1).fill('')]];
-  while (body.rows.length > shown.length) body.deleteRow(-1);
-  while (body.rows.length < shown.length) {
-    const head = element('th', '');
-    head.scope = 'row';
-    body.append(element('tr', '', head, ...Array.from({ length: width - 1 }, () => element('td', ''))));
-  }
-  shown.forEach((row, n) => row.forEach((said, column) => {
-    const cell = body.rows[n].cells[column];
-    writeBreakable(cell, said.text ?? said);
-    cell.className = said.kind ?? '';
-  }));
-}
-
-function statusCell(status) {
-  const hundred = Math.floor(status / 100);
-  return { text: `${status} ${CLASSES[hundred] ?? ''}`, kind: `kind-${hundred}` };
-}
-
-function fillTables(sample, rates) {
-  const requests = sample.requests.toSorted((a, b) => b.count - a.count || a.route.localeCompare(b.route));
-  fill(find('#requests'), requests.map((entry) => [
-    { text: entry.route || 'no such route', kind: 'mono' },
-    statusCell(entry.status),
-    count(entry.count),
-    rate(rates?.get(requestKey(entry))),
-  ]));
-  const byCount = (counts) => Object.entries(counts).toSorted((a, b) => b[1] - a[1]);
-  fill(find('#errors'), byCount(sample.upstream_errors).map(([code, n]) => [{ text: code, kind: 'mono' }, count(n)]));
-  const ended = { complete: 0, left: 0, failed: 0, cut: 0, ...sample.streams_ended };
-  fill(find('#ended'), Object.entries(ended).map(([outcome, n]) => [OUTCOMES[outcome] ?? outcome, count(n)]));
 }
 
 /** What was counted since the start, each with a figure of its own. */
@@ -135,6 +85,7 @@ class Counters {
 
 class Board {
   #recent = new Recent();
+  #seconds = 0; // that the server has told of, by a clock that nobody sets
   #latest = null;
   #rates = null;
   #held = null; // the samples that came since the reader paused, or null
@@ -173,7 +124,8 @@ class Board {
       if (this.#held.length > SPAN_S) this.#held.shift();
       return;
     }
-    this.#recent.push(sample.at, valuesOf(sample));
+    this.#seconds += passedS(this.#latest, sample);
+    this.#recent.push(this.#seconds, valuesOf(sample));
     this.#rates = requestRates(this.#latest, sample);
     this.#latest = sample;
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
@@ -197,9 +149,8 @@ class Board {
     const sample = this.#latest;
     find('#waiting').hidden = true;
     find('#now').hidden = false;
-    const workers = sample.workers === 1 ? '1 worker' : `${sample.workers} workers`;
-    write(find('#facts'), `up ${age(sample.uptime_s)} · version ${sample.version} · ${workers}`);
-    write(find('#window'), `Percentiles are over the last ${Math.floor(sample.window_s)} s.`);
+    this.tellFacts();
+    write(find('#window'), `Percentiles are over the last ${Math.round(sample.window_s)} s, and right to a fifth.`);
     const values = valuesOf(sample);
     for (const { spec, tile } of this.#tiles) {
       tile.draw(this.#recent, spec.format(values[spec.key]), spec.note(sample, this.#recent));
@@ -209,11 +160,20 @@ class Board {
     this.#counters.draw(sample);
   }
 
+  /** What the server is; and when it was so, while that is not now. */
+  tellFacts() {
+    if (this.#latest === null) return;
+    const { at, uptime_s: uptime, version, workers } = this.#latest;
+    const when = isNow() ? '' : ` · as of ${new Date(at * 1000).toLocaleTimeString()}`;
+    write(find('#facts'), `up ${age(uptime)} · version ${version} · ${workers === 1 ? '1 worker' : `${workers} workers`}${when}`);
+    for (const plot of this.#plots) plot.tellEnd(isNow() ? 'now' : 'then');
+  }
+
   #drawPlots() {
     if (this.#latest === null) return '';
     const ago = this.#pointed ?? -this.#lookBack.value;
-    const describe = Math.abs(this.#latest.at - this.#describedAt) >= DESCRIBE_EVERY_S;
-    if (describe) this.#describedAt = this.#latest.at;
+    const describe = this.#seconds - this.#describedAt >= DESCRIBE_EVERY_S;
+    if (describe) this.#describedAt = this.#seconds;
     for (const plot of this.#plots) plot.draw(this.#recent, { ago, log: this.isLog, describe });
     const time = ago > 0 ? `${ago} s ago` : 'now';
     write(find('#looked-at'), time);
@@ -230,18 +190,32 @@ class Board {
 const STATES = {
   connecting: 'Connecting…',
   live: 'Live',
+  draining: 'Draining',
+  late: 'Late',
   waiting: 'Reconnecting…',
   refused: 'No key',
   paused: 'Paused',
 };
 
 let state = 'connecting';
+let isDraining = false;
+
+function isNow() {
+  return state === 'live' && !board.isPaused;
+}
+
+function shownState() {
+  if (state !== 'live') return state;
+  if (board.isPaused) return 'paused';
+  return isDraining ? 'draining' : 'live';
+}
 
 function showState(words) {
-  const shown = state === 'live' && board.isPaused ? 'paused' : state;
+  const shown = shownState();
   find('#state').dataset.state = shown;
   write(find('#state'), STATES[shown]);
-  document.body.classList.toggle('stale', state !== 'live');
+  document.body.classList.toggle('stale', !isNow());
+  board.tellFacts();
   if (words === undefined) return;
   write(find('#why'), words);
   find('#again').hidden = state !== 'refused';
@@ -249,16 +223,18 @@ function showState(words) {
 
 const keys = new Keys();
 const board = new Board();
-const simForm = new SimForm(keys);
+const simForm = new SimForm(keys, () => state === 'refused' && feed.start());
 const feed = new BoardFeed(keys, {
   onSample(sample) {
     board.take(sample);
-    if (sample.workers > 1) simForm.forbid('Needs WORKERS=1: each worker would know only what it was told itself.');
+    simForm.hold(sample.sim, sample.workers === 1);
+    if (isDraining === sample.draining) return;
+    isDraining = sample.draining;
+    showState();
   },
   onState(now, words) {
     state = now;
     showState(words);
-    if (now === 'live') simForm.load();
   },
 });
 find('#again').addEventListener('click', () => feed.start());

@@ -5,6 +5,7 @@
  * It must never touch the page, have two connections, or ask for a key again after the reader said no.
  */
 
+import { wordsFor } from './board_words.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 import { eventsOf } from './stream.js';
@@ -13,24 +14,13 @@ import { pause } from './waiting.js';
 /** The server tells something every second: one that says nothing for so long is not there any more. */
 const SILENCE_MS = 10_000;
 
+/** And one that says nothing for so long is late: what is shown is not what it does now. */
+const LATE_MS = 3000;
+
 /** How long a hidden tab keeps its connection. */
 const HIDDEN_MS = 30_000;
 
 const LONGEST_WAIT_S = 10;
-
-const WORDS = {
-  offline: 'You are offline.',
-  unreachable: 'The server cannot be reached.',
-  unexpected: 'Something other than the server answered. A proxy or a sign-in page may be in between.',
-  cut: 'The connection broke.',
-  silent: 'The server fell silent.',
-  shutting_down: 'The server is stopping.',
-  401: 'This server shows its board only to those who have a key.',
-  403: 'This key may not see the board.',
-  404: 'This server has no board.',
-  429: 'Too many requests.',
-  503: 'The server is busy or restarting.',
-};
 
 /** How long to wait before the next try after so many that brought nothing. */
 export function waitS(failures) {
@@ -42,13 +32,15 @@ export class BoardFeed {
   #onSample;
   #onState;
   #run = null; // the AbortController of the run under way, aborted while the tab rests; null when refused
-  #silence = 0; // the timer that gives up a silent connection
+  #lateness = 0; // the timer that says that a connection is late
+  #silence = 0; // the one that gives it up
+  #isLate = false;
   #hiding = 0; // the one that gives up a hidden tab's
 
   /**
    * @param keys see dialogs.js
    * @param tell `onSample(sample)` for each; `onState(state, words)` whenever the state changes, which is live,
-   *   waiting (it will try again by itself) or refused (until `start` is called); `words` say why
+   *   late, waiting (it will try again by itself) or refused (until `start` is called); `words` say why
    */
   constructor(keys, { onSample, onState }) {
     this.#keys = keys;
@@ -77,7 +69,7 @@ export class BoardFeed {
   }
 
   #leave() {
-    clearTimeout(this.#silence);
+    this.#unlisten();
     this.#run?.abort();
   }
 
@@ -105,29 +97,33 @@ export class BoardFeed {
         const body = JSON.parse(data);
         if (type === 'error') throw Failure.ofEvent(body.error, '');
         this.#listen();
-        if (!begun) {
-          onBegin();
-          this.#onState('live', '');
-        }
+        if (!begun) onBegin();
+        if (!begun || this.#isLate) this.#onState('live', '');
         begun = true;
+        this.#isLate = false;
         this.#onSample(body);
       }
     } finally {
-      if (!signal.aborted) clearTimeout(this.#silence); // else it is the next run's
+      if (!signal.aborted) this.#unlisten(); // else it is the next run's
     }
     throw new Failure('cut');
   }
 
-  /** Begins anew at once where nothing comes from now on. */
+  /** Begins anew at once where nothing comes from now on, and says before that it is late. */
   #listen() {
-    clearTimeout(this.#silence);
+    this.#unlisten();
+    this.#lateness = setTimeout(() => {
+      this.#isLate = true;
+      this.#onState('late', '');
+    }, LATE_MS);
     this.#silence = setTimeout(() => {
-      this.#onState('waiting', WORDS.silent);
+      this.#onState('waiting', wordsFor({ code: 'silent' }));
       this.start();
     }, SILENCE_MS);
   }
-}
 
-function wordsFor({ code, status, detail }) {
-  return WORDS[code] ?? WORDS[status] ?? (detail ? `The server says: ${detail}` : 'The server made a mistake.');
+  #unlisten() {
+    clearTimeout(this.#lateness);
+    clearTimeout(this.#silence);
+  }
 }

@@ -6,7 +6,7 @@
  * labels for screen readers change when told to, and no region is live.
  */
 
-import { linearScale, logScale, NONE, tickLabel } from './figures.js';
+import { count, linearScale, logScale, NONE, tickLabel } from './figures.js';
 import { SPAN_S } from './series.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -82,12 +82,14 @@ export class Plot {
   #fill = shape('path', { class: 'fill' });
   #cursor = shape('path', { class: 'cursor' });
   #ticks = element('div', 'ticks');
+  #times = element('div', 'times', ...TIMES.map((time) => element('span', '', time)));
+  #seen = element('span', 'small');
   #nothing = element('p', 'nothing', 'Nothing to show yet');
   #drawnTicks = '';
 
   /**
-   * @param spec `title`; `lines`: [{ key, name }], three at most; `format(value)`; `fromZero`; `canLog`; `least`, the
-   *   closest that two ticks may be
+   * @param spec `title`; `lines`: [{ key, name }], three at most; `of`, the name of how many the lines are of;
+   *   `format(value)`; `fromZero`; `canLog`; `least`, the closest that two ticks may be; `step`, of a larger unit
    * @param onPoint told how many seconds before now the reader points at, or null when no more
    */
   constructor(spec, onPoint) {
@@ -107,11 +109,10 @@ export class Plot {
     this.#drawing.setAttribute('aria-label', spec.title);
     const area = element('div', 'area', this.#drawing, this.#nothing);
     watchPointer(area, onPoint);
-    const times = element('div', 'times', ...TIMES.map((time) => element('span', '', time)));
-    for (const hidden of [this.#ticks, times]) hidden.setAttribute('aria-hidden', 'true');
+    for (const hidden of [this.#ticks, this.#times]) hidden.setAttribute('aria-hidden', 'true');
     const legend = element('ul', 'legend', ...this.#lines.map(({ entry }) => entry));
-    const caption = element('figcaption', '', element('h3', '', spec.title), legend);
-    this.element = element('figure', 'plot panel', caption, element('div', 'frame', this.#ticks, area, times));
+    const caption = element('figcaption', '', element('h3', '', spec.title), this.#seen, legend);
+    this.element = element('figure', 'plot panel', caption, element('div', 'frame', this.#ticks, area, this.#times));
   }
 
   /** @param {{ ago: number, log: boolean, describe: boolean }} options `ago` the time that is read, in seconds */
@@ -123,13 +124,24 @@ export class Plot {
     this.#cursor.setAttribute('d', ago > 0 ? `M${SPAN_S - ago} 0V100` : '');
     const values = recent.reading(ago);
     for (const { key, path, dot, value } of this.#lines) {
-      trace(recent.runs(key), scale, path, this.#lines.length === 1 ? this.#fill : null);
+      trace(recent.runs(key), scale, path, this.#isFilled ? this.#fill : null);
       const read = values?.[key];
       const marked = ago > 0 && Number.isFinite(read);
       dot.setAttribute('d', marked ? `M${SPAN_S - ago} ${heightOf(read, scale)}h0` : '');
       write(value, this.#spec.format(read));
     }
+    if (this.#spec.of) write(this.#seen, values ? `of ${count(values[this.#spec.of])}` : '');
     if (describe) this.#drawing.setAttribute('aria-label', `${this.summary}. Lines over the last 2 minutes`);
+  }
+
+  /** What the right end of the time axis is called. */
+  tellEnd(name) {
+    write(this.#times.lastChild, name);
+  }
+
+  /** What lies below a line means something where it begins at nothing. */
+  get #isFilled() {
+    return this.#lines.length === 1 && this.#spec.fromZero;
   }
 
   /** What the legend shows, in one phrase. */
@@ -140,10 +152,13 @@ export class Plot {
   }
 
   #scale(extent, log) {
-    const { fromZero, least, canLog } = this.#spec;
+    const { fromZero, least, canLog, step } = this.#spec;
     if (extent === null) return { ticks: [], at: () => 0 };
     if (log && canLog && extent.high > 0) return logScale(extent.above, extent.high);
-    return linearScale(fromZero ? 0 : extent.low, extent.high, least);
+    const unit = step && extent.high >= step ? step : 1;
+    const closest = Math.max(least ?? 0, unit === 1 ? 0 : extent.high / 100) / unit;
+    const { ticks, at } = linearScale(fromZero ? 0 : extent.low / unit, extent.high / unit, closest || undefined);
+    return { ticks: ticks.map((tick) => tick * unit), at: (value) => at(value / unit) };
   }
 
   #drawTicks({ ticks, at }) {

@@ -62,12 +62,22 @@ export class Recent {
 }
 
 /**
+ * How long it was from one telling to the next, in seconds. Both clocks may jump: the day's when somebody sets it, the
+ * server's own when another process answers; the one that went less far is believed.
+ */
+export function passedS(before, after) {
+  if (before === null) return 0;
+  const passed = [after.at - before.at, after.uptime_s - before.uptime_s].filter((seconds) => seconds > 0);
+  return passed.length > 0 ? Math.min(...passed) : 1;
+}
+
+/**
  * How often a second each request was counted between two tellings: a Map by `requestKey`.
  * Null when they cannot be compared: there is none before, or the server began anew.
  */
 export function requestRates(before, after) {
-  const passed = after.at - before?.at;
-  if (!(passed > 0) || after.uptime_s < before.uptime_s) return null;
+  if (before === null || after.uptime_s <= before.uptime_s) return null;
+  const passed = passedS(before, after);
   const counted = new Map(before.requests.map((entry) => [requestKey(entry), entry.count]));
   return new Map(after.requests.map((entry) => {
     const key = requestKey(entry);

@@ -1,26 +1,31 @@
 /**
- * The form for the simulator's default grammar: shows what holds, puts another in its place, or the first one back.
+ * The form for the simulator's default grammar: says what holds, puts another in its place, or the first one back.
  *
- * It must never change what the reader typed, check the grammar itself, or try again by itself: the server knows
- * its grammar, and its words about a mistake stand beside the field.
+ * The field follows what holds until somebody writes in it. It must never change what the reader typed, check the grammar
+ * itself, or try again by itself: the server knows its grammar, and its words about a mistake stand beside the field.
  */
 
+import { wordsFor } from './board_words.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
 
 const find = (id) => document.querySelector(id);
-const ONE_WORKER = /WORKERS=1/;
+const ALONE = 'Needs WORKERS=1: each worker would know only what it was told itself.';
 
 export class SimForm {
   #keys;
+  #onAnswer;
   #form = find('#sim-form');
   #field = find('#sim');
   #error = find('#sim-error');
   #status = find('#sim-status');
-  #shown = ''; // what was put into the field last, by us
+  #held = ''; // what holds, as far as is known
+  #follows = true; // the field says what holds
 
-  constructor(keys) {
+  /** @param onAnswer called when the server has done what it was asked, and so took the key */
+  constructor(keys, onAnswer) {
     this.#keys = keys;
+    this.#onAnswer = onAnswer;
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.#try(() => this.#apply());
@@ -29,52 +34,60 @@ export class SimForm {
     find('#sim-chips').addEventListener('click', ({ target }) => {
       if (target.dataset.sim === undefined) return;
       this.#field.value = target.dataset.sim;
-      this.#tell('', '');
+      this.#written();
       this.#field.focus();
     });
-    this.#field.addEventListener('input', () => this.#tell('', ''));
+    this.#field.addEventListener('input', () => this.#written());
   }
 
-  /** Reads what holds, into the field unless the reader is writing there. */
-  async load() {
-    try {
-      const untouched = this.#field.value === this.#shown;
-      const { sim } = await this.#ask({});
-      if (untouched) this.#show(sim);
-    } catch (failure) {
-      this.#fail(failure);
-    }
+  /** What holds now, as the server tells it, and whether one worker alone answers: only then it can be changed. */
+  hold(sim, isAlone) {
+    this.#hold(sim);
+    if (this.#field.disabled !== isAlone) return;
+    for (const control of this.#form.elements) control.disabled = !isAlone;
+    this.#tell(isAlone ? '' : ALONE, '');
   }
 
-  /** Switches the form off for good, where each worker would know only what it was told itself. */
-  forbid(words) {
-    if (this.#field.disabled) return;
-    for (const control of this.#form.elements) control.disabled = true;
-    this.#tell(words, '');
+  #hold(sim) {
+    this.#held = sim;
+    find('#sim-now').textContent = sim;
+    if (this.#follows && this.#field.value !== sim) this.#field.value = sim;
+  }
+
+  #written() {
+    this.#follows = this.#field.value === this.#held;
+    this.#tell('', '');
   }
 
   async #apply() {
-    const { sim } = await this.#ask({
+    const sent = this.#field.value;
+    const response = await this.#ask({
       method: 'PUT',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ sim: this.#field.value.trim() }),
+      body: JSON.stringify({ sim: sent.trim() }),
     });
-    this.#show(sim);
-    this.#tell('', 'Holds for streams that begin from now on.');
+    const said = await response.json().catch(() => null);
+    if (typeof said?.sim !== 'string') throw new Failure('unexpected');
+    this.#done(sent, 'Holds for streams that begin from now on.');
+    this.#hold(said.sim);
   }
 
   async #reset() {
+    const before = this.#field.value;
     await this.#ask({ method: 'DELETE' });
-    this.#show((await this.#ask({})).sim);
-    this.#tell('', 'As it was at the start.');
+    this.#done(before, 'As it was at the start.');
+  }
+
+  /** The field follows what holds again, unless something else has been written meanwhile. */
+  #done(before, status) {
+    this.#follows = this.#field.value === before;
+    this.#tell('', status);
   }
 
   async #ask(init) {
     const response = await request(this.#keys, 'sim', init);
-    if (response.status === 204) return null;
-    const said = await response.json().catch(() => null);
-    if (typeof said?.sim !== 'string') throw new Failure('unexpected');
-    return said;
+    this.#onAnswer();
+    return response;
   }
 
   async #try(change) {
@@ -84,21 +97,11 @@ export class SimForm {
     try {
       await change();
     } catch (failure) {
-      this.#fail(failure);
+      if (!(failure instanceof Failure)) console.error(failure);
+      const isOfField = failure.status === 400;
+      this.#tell(isOfField && failure.detail ? failure.detail : wordsFor(failure), '', isOfField);
     }
     this.#form.ariaBusy = 'false';
-  }
-
-  #fail(failure) {
-    if (!(failure instanceof Failure)) console.error(failure);
-    const words = (failure.status === 400 && failure.detail) || failure.words || 'This page made a mistake. Reload it.';
-    if (ONE_WORKER.test(failure.detail)) this.forbid(words);
-    else this.#tell(words, '', failure.status === 400);
-  }
-
-  #show(sim) {
-    this.#shown = sim;
-    this.#field.value = sim;
   }
 
   #tell(error, status, isOfField = false) {

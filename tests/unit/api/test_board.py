@@ -403,7 +403,7 @@ GOLDEN = (
     b'"ticker_late":{"count":4,"p50_s":0.00025,"p90_s":0.00045,"p99_s":0.000495},"tokens":4811,'
     b'"requests":[{"route":"/chat","status":200,"count":14},{"route":"","status":404,"count":14}],'
     b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
-    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s"}\n\n'
+    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s","draining":false}\n\n'
 )
 
 
@@ -444,7 +444,20 @@ async def test_a_drain_ends_the_stream_at_its_next_second(house: House) -> None:
 
     assert await viewer.end == OVER
     assert len(viewer.frames) == 2
-    assert house.asked == 3, "nothing is sampled for who is told goodbye"
+    assert house.asked == 4, "the last time only to see that no stream is left"
+
+
+async def test_a_drain_is_told_until_the_last_stream_has_ended(house: House) -> None:
+    viewer = await house.watch()
+    house.metrics.streams = 3
+    await house.pass_s(2)
+    house.draining = True
+    await house.pass_s(2)
+    house.metrics.streams = 0
+    await house.pass_s(1)
+
+    assert [(event.draining, event.streams) for event in viewer.events()] == [(False, 3)] * 2 + [(True, 3)] * 2
+    assert await viewer.end == OVER
 
 
 async def test_a_drain_ends_it_before_its_first_event_too(house: House) -> None:

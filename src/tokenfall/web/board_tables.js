@@ -1,0 +1,71 @@
+/**
+ * The board's tables: answers by route and status, how streams ended, errors of the upstream.
+ *
+ * It must never draw a row again that says what it said before.
+ */
+
+import { count, rate } from './figures.js';
+import { element } from './plot.js';
+import { requestKey } from './series.js';
+
+const find = (id) => document.querySelector(id);
+
+const OUTCOMES = {
+  complete: 'Complete',
+  left: 'Client left',
+  failed: 'Failed',
+  stalled: 'Reader stalled',
+  cut: 'Cut off',
+};
+
+const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // in an error: whose it was
+
+/** Writes `text` where it is new, so that it may break after a slash or an underscore. */
+function writeBreakable(cell, text) {
+  if (cell.textContent === text) return;
+  cell.replaceChildren(...text.split(/(?<=[/_])/).flatMap((part) => [part, document.createElement('wbr')]));
+}
+
+/** Rows of [text or { text, kind }] into a table's body; what is unchanged stays untouched. */
+function fill(table, rows) {
+  const body = table.tBodies[0];
+  const width = table.tHead.rows[0].cells.length;
+  const shown = rows.length > 0 ? rows : [['None so far', ...Array(width - 1).fill('')]];
+  while (body.rows.length > shown.length) body.deleteRow(-1);
+  while (body.rows.length < shown.length) {
+    const head = element('th', '');
+    head.scope = 'row';
+    body.append(element('tr', '', head, ...Array.from({ length: width - 1 }, () => element('td', ''))));
+  }
+  shown.forEach((row, n) => row.forEach((said, column) => {
+    const cell = body.rows[n].cells[column];
+    writeBreakable(cell, said.text ?? said);
+    cell.className = said.kind ?? '';
+  }));
+}
+
+/** What somebody has to look at comes first. */
+function isTrouble({ status }) {
+  return status >= 500 || status === 429;
+}
+
+function statusCell(status) {
+  const hundred = Math.floor(status / 100);
+  return { text: `${status} ${CLASSES[hundred] ?? ''}`, kind: `kind-${hundred}` };
+}
+
+/** Fills the tables of a sample; `rates` as of series.js, or null. */
+export function fillTables(sample, rates) {
+  const requests = sample.requests.toSorted((a, b) =>
+    isTrouble(b) - isTrouble(a) || b.count - a.count || a.route.localeCompare(b.route));
+  fill(find('#requests'), requests.map((entry) => [
+    { text: entry.route || 'no such route', kind: 'mono' },
+    statusCell(entry.status),
+    count(entry.count),
+    rate(rates?.get(requestKey(entry))),
+  ]));
+  const byCount = (counts) => Object.entries(counts).toSorted((a, b) => b[1] - a[1]);
+  fill(find('#errors'), byCount(sample.upstream_errors).map(([code, n]) => [{ text: code, kind: 'mono' }, count(n)]));
+  const ended = { complete: 0, left: 0, failed: 0, cut: 0, ...sample.streams_ended };
+  fill(find('#ended'), Object.entries(ended).map(([outcome, n]) => [OUTCOMES[outcome] ?? outcome, count(n)]));
+}
