@@ -207,6 +207,7 @@ def feed(page: Page, first: int, last: int) -> None:
 
 
 POINTS = "document.querySelector('.area .line').getAttribute('d').split(/[ML]/).length - 1"
+MEMORY_LINE = ".plot:last-child .area .line"
 NODES = "document.querySelectorAll('*').length"
 
 
@@ -242,7 +243,7 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     page.on("request", lambda request: asked.append(request.url.rpartition(str(server.port))[2]))
     page.goto(f"http://127.0.0.1:{server.port}/board")
     expect(state(page)).to_have_text("Live")
-    page.wait_for_function("() => /L.*L/.test(document.querySelector('.plot:last-child .area .line').getAttribute('d'))")
+    page.wait_for_function("(line) => /L.*L/.test(document.querySelector(line).getAttribute('d'))", arg=MEMORY_LINE)
     of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
     assert of_api == ["/board", "/board/events"]
 

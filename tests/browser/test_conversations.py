@@ -830,3 +830,20 @@ def test_the_drawer_is_beside_the_page_where_there_is_room(narrow: Page) -> None
     narrow.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     is_closed(narrow)
     expect(answer(narrow)).to_be_visible()
+
+
+def test_while_an_answer_is_come_back_to_the_list_and_the_title_are_as_ever(
+    open_page: Pages, three: ServerProcess
+) -> None:
+    set_sim(three, HELD)
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    ask(page, "one two three")
+    says(page, "one")
+    page.reload()
+    says(page, "one")
+    titled(page, "in b")
+    expect(names(page)).to_have_count(3)
+    expect(page.locator("#menu")).to_be_visible()
+    gate(three, "hold")
+    ended(page)

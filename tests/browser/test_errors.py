@@ -2,6 +2,7 @@
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -743,3 +744,32 @@ def test_a_question_is_asked_once_the_conversation_could_be_loaded(open_page: Pa
     page.unroute("**/history?*")
     sent_again(page)
     assert texts(page) == contents(server) == ["before", "before", COUNTING, COUNTING]
+
+
+def test_an_answer_that_says_nothing_is_told_to_be_one(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "silent.json").write_text('[{"say": ""}]', encoding="utf-8")
+    page = open_page(serve(SIM=f"script={tmp_path / 'silent.json'}"))
+    ask(page, COUNTING)
+    ended(page)
+    expect(answer(page).locator(".note")).to_contain_text("The model said nothing")
+
+
+def test_what_is_asked_while_an_answer_is_still_loaded_waits_in_the_draft(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=f"{ECHO},gate=hold@2")
+    page = open_page(server)
+    ask(page, COUNTING)
+    says(page, "one two")
+    withheld = Withheld(page, "**/history?*")
+    page.reload()
+    withheld.wait()
+    ask(page, "another")
+    expect(status(page)).to_have_text("An answer is still being loaded.")
+    expect(draft(page)).to_have_value("another")
+    withheld.release()
+    says(page, "one two")
+    call(server, "/sim/gates/hold", method="PATCH", body={"open": True})
+    ended(page)
+    draft(page).press("Enter")
+    says(page, "another")
+    ended(page)
+    assert texts(page) == contents(server) == [COUNTING, COUNTING, "another", "another"]

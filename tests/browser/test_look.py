@@ -136,6 +136,7 @@ MEASURE = """() => {
     }
     if (box || !holds({ left: 0, top: 0, right: innerWidth, bottom: innerHeight })) continue; // scrolled away
     const hit = document.elementFromPoint(x, y);
+    if (hit && getComputedStyle(hit.closest('.bar') ?? hit).position === 'sticky') continue; // scrolled away below it
     if (!target.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
   }
   return wrong;

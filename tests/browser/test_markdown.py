@@ -284,8 +284,9 @@ def test_code_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess)
     expect(button).to_have_accessible_name("Copy")
     button.click()
     expect(button).to_have_text("Copied")
-    expect(button).to_have_text("Copy")
     expect(status(page)).to_have_text("Copied")
+    expect(button).to_have_text("Copy")
+    expect(status(page)).to_have_text("Complete")
     assert page.evaluate("navigator.clipboard.readText()") == CODE
 
 

@@ -116,6 +116,8 @@ class View {
   busy = false;
 
   lastTurn = '';
+  edited = []; // [turn, text] of questions that are to be edited again
+  isThere = true; // what is to be edited
 
   showHistory(messages) {
     this.history = messages;
@@ -124,6 +126,11 @@ class View {
 
   clear() {
     this.history = null;
+  }
+
+  edit(turn, text) {
+    if (this.isThere) this.edited.push([turn, text]);
+    return this.isThere;
   }
 
   setBusy(busy) {
@@ -304,7 +311,7 @@ describe('a conversation that is opened', () => {
     assert.deepEqual([view.history, notice.again.meanwhile], [null, 'Loading again']); // unknown, and not empty
     notice.again.run();
     await settle();
-    assert.deepEqual([view.history, notice.code, made.lists], [KEPT, '', 1]);
+    assert.deepEqual([view.history, notice.code, made.lists], [KEPT, '', 2]);
   });
 
   test('asks for a key where there is none', async () => {
@@ -335,7 +342,7 @@ describe('a question', () => {
     assert.deepEqual([shown.answer.text, shown.answer.state, shown.answer.ends], ['Rome.', 'complete', 1]);
     assert.equal(shown.answer.model, 'sim');
     assert.match(shown.answer.pace, /^First token after \d+ ms/);
-    assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 1, []]);
+    assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 2, []]);
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
   });
 
@@ -344,7 +351,7 @@ describe('a question', () => {
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, status.textContent], [true, true, true, 'Generating…']);
     const { key, ...kept } = turnUnderWay('holidays');
     const question = { question: 'Where to?', replaces: 'turn_0', isShown: false };
-    assert.deepEqual([kept, [key]], [{ ...question, after: '', id: 'turn_1', isGivenUp: false }, api.keys]);
+    assert.deepEqual([kept, [key]], [{ ...question, after: '', id: 'turn_1', model: 'sim', isGivenUp: false }, api.keys]);
     assert.deepEqual([view.turns[0].answer.state, view.turns[0].settled], ['open', true]);
     conversation.stop();
     await settle();
@@ -449,23 +456,32 @@ describe('the key of a question', () => {
     assert.deepEqual([api.keys[0] === api.keys[1], composer.given], [true, []]);
   });
 
-  test('stays, and so does its place, when an edited question is sent again by hand', async () => {
-    const made = await asked(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
-    const { api, conversation } = made;
-    conversation.ask({ text: 'Where to?' });
+  test('stays when an edited question is sent again, which is to be edited as it was', async () => {
+    const edit = { replaces: 'turn_0' };
+    const { api, conversation, composer, view } = await asked(answering(unreachable(), complete), 'Where to?', edit);
+    assert.deepEqual([composer.given, view.edited], [[], [['turn_0', 'Where to?']]]);
+    conversation.ask({ text: 'Where to?', ...edit });
     await settle();
     assert.equal(api.keys[0], api.keys[1]);
-    assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
+    assert.deepEqual([api.asked[1].replaces, turnUnderWay('holidays')], ['turn_0', null]);
   });
 
-  test('is another when an edited question was refused, whose place stays', async () => {
+  test('is another when an edited question was refused, which is to be edited as it was', async () => {
+    const edit = { replaces: 'turn_0' };
     const refused = new Failure('rate_limited', { status: 429 });
-    const { api, conversation } = await asked(answering(refused, complete), 'Where to?', { replaces: 'turn_0' });
+    const { api, conversation, composer, view } = await asked(answering(refused, complete), 'Where to?', edit);
+    assert.deepEqual([composer.given, view.edited], [[], [['turn_0', 'Where to?']]]);
+    conversation.ask({ text: 'Where to?', ...edit });
+    await settle();
+    assert.notEqual(api.keys[0], api.keys[1]);
+  });
+
+  test('is another, and so is the place, when the same words are a new question', async () => {
+    const { api, conversation } = await asked(answering(unreachable(), complete), 'Where to?', { replaces: 'turn_0' });
     conversation.ask({ text: 'Where to?' });
     await settle();
     assert.notEqual(api.keys[0], api.keys[1]);
-    assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
-    assert.equal(turnUnderWay('holidays'), null);
+    assert.equal(api.asked[1].replaces, null);
   });
 
   test('is another when the words of an answer that is asked for again are asked anew', async () => {
@@ -506,7 +522,7 @@ describe('stopping', () => {
     const { answer } = view.turns[0];
     assert.deepEqual([answer.text, answer.state, answer.ends, answer.model], ['Rome', 'stopped', 1, 'sim']);
     assert.deepEqual([api.stopped, status.textContent, notice.code, composer.given], [['turn_1'], 'Stopped', '', []]);
-    assert.deepEqual([conversation.isBusy, composer.busy, turnUnderWay('holidays'), made.lists], [false, false, null, 1]);
+    assert.deepEqual([conversation.isBusy, composer.busy, turnUnderWay('holidays'), made.lists], [false, false, null, 2]);
   });
 
   test('before the first token gives the question back', async () => {
@@ -614,8 +630,9 @@ describe('a failure', () => {
   test('before the first token gives the question back, and can be tried again', async () => {
     const api = answering(new Failure('rate_limited', { status: 429, retryAfterS: 3 }), whole(said('Rome', 1) + DONE));
     const { view, composer, notice, conversation } = await asked(api, 'Where to?', { replaces: 'turn_0' });
-    assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
-    assert.deepEqual([notice.code, notice.again.label, status.textContent], ['rate_limited', 'Try again', '']);
+    assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
+    assert.deepEqual([composer.given, status.textContent], [[], '']);
+    assert.deepEqual([notice.code, notice.again.label], ['rate_limited', 'Try again']);
     assert.deepEqual([conversation.isBusy, placed()], [false, PLACED]);
     notice.again.run();
     await settle();
@@ -867,6 +884,75 @@ describe('a question that a reload left before its turn had a name', () => {
   });
 });
 
+describe('an edit that came to nothing', () => {
+  const left = { key: 'k', ...PLACED };
+
+  test('is to be edited again after a reload, until its writer drops it', async () => {
+    keepTurn('holidays', left);
+    const { conversation, view, composer } = await page();
+    assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
+    conversation.dropEdit();
+    assert.equal(turnUnderWay('holidays'), null);
+  });
+
+  test('is a draft after a reload where its place is gone', async () => {
+    keepTurn('holidays', left);
+    const view = Object.assign(new View(), { isThere: false });
+    const composer = new Composer();
+    const conversation = new Conversation({ api: new Server(), view, composer, notice: new Notice(), onTurn: () => {} });
+    await conversation.open('holidays');
+    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
+  });
+
+  test('is to be edited where it is shown again, and not in another conversation', async () => {
+    const head = later();
+    const { view, conversation, composer } = await asked(answering(head.promise), 'Where to?', { replaces: 'turn_0' });
+    await conversation.open('default');
+    head.reject(new Failure('unreachable'));
+    await settle();
+    assert.deepEqual([view.edited, composer.given], [[], []]);
+    await conversation.open('holidays');
+    assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
+  });
+});
+
+test('a question waits for the turn under way that is not shown yet', async () => {
+  keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
+  const api = answering(whole(DONE));
+  const late = later();
+  api.kept.holidays = late.promise;
+  api.rest = [whole(said('Rome', 1) + DONE)];
+  const { conversation, view } = await page(api);
+  assert.equal(conversation.ask({ text: 'And then?' }), false);
+  assert.equal(status.textContent, 'An answer is still being loaded.');
+  late.resolve([]);
+  await settle();
+  assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
+  assert.equal(conversation.ask({ text: 'And then?' }), true);
+  await settle();
+});
+
+test('a question asks once more for what could not be loaded', async () => {
+  keepTurn('holidays', { key: 'k', id: 'turn_1', question: 'Where to?', replaces: null, isShown: false, after: '', isGivenUp: false });
+  const api = answering(whole(DONE));
+  api.kept.holidays = new Failure('overloaded', { status: 503 });
+  api.rest = [whole(said('Rome', 1) + DONE)];
+  const { conversation, view } = await page(api);
+  api.kept.holidays = [];
+  assert.equal(conversation.ask({ text: 'And then?' }), false);
+  await settle();
+  assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);
+});
+
+test('a lost turn that was asked in another’s place is asked again in that where the server has not kept it', async () => {
+  const changed = new Failure('conversation_changed', { status: 409 });
+  const broken = whole(said('Rome', 1) + broke('upstream_reset'));
+  const { api, notice } = await asked(answering(broken, changed, whole(DONE)), 'Where to?', { replaces: 'turn_0' });
+  notice.again.run();
+  await settle();
+  assert.deepEqual(api.asked.map(({ replaces }) => replaces), ['turn_0', 'turn_1', 'turn_0']);
+});
+
 describe('a turn that a reload left', () => {
   const left = { key: 'k', id: 'turn_1', question: 'Where to?', replaces: 'turn_0', isShown: false, after: '', isGivenUp: false };
 
@@ -876,7 +962,17 @@ describe('a turn that a reload left', () => {
     api.rest = [new Failure('not_found', { status: 404 })];
     const { composer, view } = await page(api);
     assert.deepEqual([view.turns[0].question, composer.taken], ['Where to?', ['Where to?']]);
-    assert.deepEqual([composer.given, placed()], [[['Where to?', 'holidays']], PLACED]);
+    assert.deepEqual([view.edited, composer.given, placed()], [[['turn_0', 'Where to?']], [], PLACED]);
+  });
+
+  test('is a draft where its place is gone', async () => {
+    keepTurn('holidays', left);
+    const api = new Server();
+    api.rest = [new Failure('not_found', { status: 404 })];
+    const made = { api, view: new View(), composer: new Composer(), notice: new Notice() };
+    made.view.isThere = false;
+    await new Conversation({ ...made, onTurn: () => {} }).open('holidays');
+    assert.deepEqual([made.composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
   });
 
   test('is come back to, and ends as the server kept it', async () => {
@@ -920,8 +1016,8 @@ describe('a turn that a reload left', () => {
     keepTurn('holidays', left);
     const api = new Server();
     api.rest = [new Failure('not_found', { status: 404 })];
-    const { view, composer, notice, conversation } = await page(api);
-    assert.deepEqual([view.turns[0].withdrawn, composer.given], [true, [['Where to?', 'holidays']]]);
+    const { view, notice, conversation } = await page(api);
+    assert.deepEqual([view.turns[0].withdrawn, view.edited], [true, [['turn_0', 'Where to?']]]);
     assert.deepEqual([notice.code, conversation.isBusy, placed()], ['lost', false, PLACED]);
   });
 
@@ -948,13 +1044,14 @@ describe('a turn that a reload left', () => {
   });
 
   test('can be stopped, and has no pace of this page', async () => {
-    keepTurn('holidays', left);
+    keepTurn('holidays', { ...left, model: 'big' });
     const api = new Server();
     api.rest = [endless(said('Rome', 1) + said('.', 2))];
     const { view, conversation } = await page(api);
     conversation.stop();
     await settle();
     assert.equal(view.turns[0].answer.pace, '');
+    assert.equal(view.turns[0].answer.model, 'big');
     assert.deepEqual([view.turns[0].answer.state, api.stopped, turnUnderWay('holidays')], ['stopped', ['turn_1'], null]);
   });
 });

@@ -68,7 +68,8 @@ const CLOSED = {
   'entities': [
     ['&amp;&lt;&gt;&quot;&apos;', '&<>"\''], ['a&nbsp;b', 'a\u00a0b'], ['&#65;&#x42;', 'AB'],
     ['&#0;&#31;&#127;&#159;', '\ufffd'.repeat(4)],
-    ['&#xd800;&#x110000;&#1114112;', '\ufffd'.repeat(3)], ['&copy; &ampx; & &# &#x; &;', '&copy; &ampx; & &# &#x; &;'],
+    ['&#xd800;&#x110000;&#1114112;', '\ufffd'.repeat(3)], ['&para; &ampx; & &# &#x; &;', '&para; &ampx; & &# &#x; &;'],
+    ['a &ndash; b &mdash; c&hellip; &rarr; &Copy;', 'a – b — c… → ©'],
     ['&#42;a&#42;', '*a*'],
     ['&constructor;&toString;', '&constructor;&toString;'],
   ],

@@ -1,7 +1,7 @@
 """The page's modules without a page: each `.test.mjs` here is one test, run by node's own runner.
 
 Files of the page end in `.js`, which node takes for CommonJS unless a package.json beside them says otherwise. What is
-served has none; so the tests run in a copy of both folders, under a package.json that says so.
+served has none; so the tests run in a copy of what is served and of this folder, under a package.json that says so.
 """
 
 import json
@@ -12,6 +12,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from tokenfall.api.page import Page
+
+from tests.doubles.requests import request
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent.relative_to(ROOT)
@@ -24,8 +28,11 @@ SUMMARY = re.compile(r"^(?:#|ℹ) (tests|cancelled|skipped|todo) (\d+)$", re.MUL
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
     house = tmp_path_factory.mktemp("modules").resolve()
     (house / "package.json").write_text(json.dumps({"type": "module"}), encoding="utf-8")
-    for folder in (PAGE, HERE):
-        shutil.copytree(ROOT / folder, house / folder, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(ROOT / HERE, house / HERE, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (house / PAGE).mkdir(parents=True)
+    page = Page()
+    for path, name in page.files.items():
+        (house / PAGE / name).write_bytes(page.serve(request(path)).body)
     return house
 
 

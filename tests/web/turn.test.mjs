@@ -187,7 +187,7 @@ describe('a turn in another’s place', () => {
     const { turn, told } = turnOf(server, { ...asked, mayBeGone: true });
     await turn.run();
     assert.deepEqual(replaced(server), ['turn_0', null]);
-    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/alone']); // one key, one request
+    assert.deepEqual(server.asked.map(({ key }) => key), ['k', 'k/instead']); // one key, one request
     assert.deepEqual(told, ['send', 'send', 'begin turn_1 sim', 'token a']);
   });
 

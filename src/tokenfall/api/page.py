@@ -28,6 +28,9 @@ ASSETS = TYPES.keys() - {".html"}
 _GZIP = 31
 """What zlib calls a window of 32 KiB in the gzip format."""
 
+_COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
+"""A comment that has its lines for itself: a fifth of what would be sent."""
+
 _REFUSED = re.compile(r"q=0(\.0*)?")
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -79,10 +82,16 @@ def takes_gzip(accepted: str) -> bool:
     return False
 
 
+def _line_ends(comment: re.Match[bytes]) -> bytes:
+    return b"\n" * comment[0].count(b"\n")
+
+
 def _read(name: str, gzipped: bool) -> tuple[str, Response]:
     """A file's entity tag, and the answer that it is."""
     with open(path.join(WEB, name), "rb") as file:
         body = file.read()
+    if name.endswith((".js", ".css")):
+        body = _COMMENT.sub(_line_ends, body)  # the lines keep their numbers
     tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'
     headers = [*_HEADERS, ("etag", tag)]
     if gzipped:

@@ -21,7 +21,7 @@ const UNTITLED = 'New conversation';
 const api = new Api(new Keys());
 const notice = new Notice();
 const composer = new Composer({ send: (text) => conversation.ask({ text }), stop: () => conversation.stop() });
-const view = new ConversationView({ ask: (asked) => conversation.ask(asked) });
+const view = new ConversationView({ ask: (asked) => conversation.ask(asked), dropEdit: () => conversation.dropEdit() });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
@@ -49,11 +49,9 @@ function begin() {
   go(newId(), { isNew: true });
 }
 
-async function open(id, { isNew = false } = {}) {
-  const opened = conversation.open(id, { isNew });
+function open(id, { isNew = false } = {}) {
+  conversation.open(id, { isNew });
   showTitle();
-  await opened;
-  await list();
 }
 
 function titleNow() {

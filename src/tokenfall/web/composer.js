@@ -32,7 +32,7 @@ export class Composer {
   #busy = false;
   #name = ''; // under which the draft is kept, once a conversation is shown
 
-  /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank */
+  /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank; says whether it could */
   constructor(on) {
     this.#draft.addEventListener('input', () => this.#changed());
     this.#draft.addEventListener('keydown', (event) => this.#onEnter(event));
@@ -98,8 +98,7 @@ export class Composer {
       this.focus();
       return;
     }
-    this.#setDraft('');
-    send(text);
+    if (send(text)) this.#setDraft('');
   }
 
   #setDraft(text) {

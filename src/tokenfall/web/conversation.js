@@ -7,6 +7,7 @@
  */
 
 import { Failure } from './failures.js';
+import { Loading } from './loading.js';
 import { showStatus } from './notice.js';
 import { measured, Pace } from './pace.js';
 import { isLost, isUnheard, Turn } from './turn.js';
@@ -28,21 +29,21 @@ export class Conversation {
   #onBegin;
   #onTurn;
   #turn = null; // the Turn that is played
-  #loading = null; // the load of the messages, under way or done; null where it failed
+  #loading;
   #stopping = Promise.resolve(); // until the server has ended what was stopped
-  #broken = new Set(); // turns that the server may not have
+  #broken = new Map(); // turns that the server may not have, and what each was asked in the place of
   #unanswered;
-  #visit = null; // what an answer that comes late may belong to no more
 
   /**
-   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurn(), when it was kept or may
-   *   have been
+   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurn(), when the server may list
+   *   what it did not
    */
   constructor({ api, view, composer, notice, onBegin = () => {}, onTurn }) {
     this.#api = api;
     this.#view = view;
     this.#composer = composer;
-    this.#unanswered = new Unanswered(composer);
+    this.#unanswered = new Unanswered({ composer, view });
+    this.#loading = new Loading({ api, view });
     this.#notice = notice;
     this.#onBegin = onBegin;
     this.#onTurn = onTurn;
@@ -62,24 +63,24 @@ export class Conversation {
   async open(id, { isNew = false } = {}) {
     if (this.isBusy) this.#leave();
     this.id = id;
-    this.#visit = {};
     this.#composer.setConversation(id);
-    if (isNew) this.#view.showHistory([]);
-    else this.#view.clear();
-    this.#loading = isNew ? Promise.resolve([]) : null;
+    this.#loading.begin(id, { isNew });
     showStatus('');
     await this.show();
   }
 
   /** Shows what the server has of it, and comes back to a turn that was under way. */
   async show() {
-    const visit = this.#visit;
+    const { visit } = this.#loading;
     this.#notice.clear();
     try {
-      const messages = await this.#load();
-      if (visit === this.#visit && !this.isBusy) await this.#comeBack(messages);
+      const messages = await this.#loading.load();
+      this.#onTurn();
+      if (visit === this.#loading.visit && !this.isBusy) await this.#comeBack(messages);
     } catch (error) {
-      if (visit === this.#visit) this.#tellNotLoaded(asFailure(error));
+      if (visit !== this.#loading.visit) return;
+      this.#onTurn();
+      this.#tellNotLoaded(asFailure(error));
     }
   }
 
@@ -87,11 +88,26 @@ export class Conversation {
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
    * is not given back when nothing comes of it.
    */
-  ask({ text: question, replaces: place = null, isShown = false }) {
-    if (this.isBusy) return false;
+  ask({ text: question, replaces = null, isShown = false }) {
+    if (this.isBusy || this.#isToComeBack()) return false;
     const { id: conversation } = this;
-    const { key, replaces } = this.#unanswered.asAsked(conversation, { question, replaces: place });
-    this.#play({ conversation, question, replaces, isShown, mayBeGone: this.#broken.has(replaces), key });
+    const key = this.#unanswered.keyFor(conversation, { question, replaces });
+    const instead = this.#broken.get(replaces);
+    this.#play({ conversation, question, replaces, isShown, mayBeGone: instead !== undefined, instead, key });
+    return true;
+  }
+
+  /** What was edited here is not to be asked any more. */
+  dropEdit() {
+    this.#unanswered.drop(this.id);
+  }
+
+  /** A turn is under way that is not shown yet: another would take its place. */
+  #isToComeBack() {
+    const left = turnUnderWay(this.id);
+    if (!left?.id || left.isGivenUp || this.#broken.has(left.id)) return false;
+    if (!this.#loading.isBegun) this.show();
+    showStatus('An answer is still being loaded.');
     return true;
   }
 
@@ -119,23 +135,6 @@ export class Conversation {
     return this.#api.history(this.id);
   }
 
-  #load() {
-    this.#loading ??= this.#loaded();
-    return this.#loading;
-  }
-
-  async #loaded() {
-    const visit = this.#visit;
-    try {
-      const messages = await this.#api.history(this.id);
-      if (visit === this.#visit) this.#view.showHistory(messages);
-      return messages;
-    } catch (error) {
-      if (visit === this.#visit) this.#loading = null;
-      throw error;
-    }
-  }
-
   /** To the turn that a reload, or a look at another conversation, left. */
   async #comeBack(messages) {
     const left = turnUnderWay(this.id);
@@ -143,12 +142,13 @@ export class Conversation {
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
     if (isKept(left, messages)) forgetTurn(this.id);
     else if (left.id) await this.#play({ conversation: this.id, ...left });
+    else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
   }
 
   #tellNotLoaded(failure) {
     if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id);
-    const run = () => this.show().then(this.#onTurn);
+    const run = () => this.show();
     const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
     this.#notice.showFailure(failure, { label, run, meanwhile });
   }
@@ -156,14 +156,14 @@ export class Conversation {
   async #play(asked) {
     const { conversation, question, replaces, isShown, key } = asked;
     const pace = new Pace();
-    const about = { model: '' };
+    const about = { model: asked.model ?? '' };
     let shown = null;
     const turn = new Turn(this.#api, asked, {
       onSend: () => pace.start(),
       onBegin: ({ turn: id, model }) => {
         about.model = model;
         shown.name(id);
-        if (!turn.isStopped) noteTurn(conversation, key, { id });
+        if (!turn.isStopped) noteTurn(conversation, key, { id, model });
       },
       onToken: (text) => {
         pace.countToken();
@@ -178,7 +178,7 @@ export class Conversation {
     let state = 'complete';
     let failure = null;
     try {
-      await unlessAborted(Promise.all([this.#stopping, this.#load()]), turn.signal);
+      await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
       shown = this.#view.beginTurn(question, { turn: turn.id, replaces });
       await turn.run();
@@ -206,7 +206,7 @@ export class Conversation {
     shown.settle();
     answer.end(end.state, end);
     this.#finish();
-    if (state === 'failed') this.#broken.add(turn.id);
+    if (state === 'failed') this.#broken.set(turn.id, asked.replaces);
     if (end.state === 'complete') this.#tell('Complete', null);
     else this.#tell(statusOf(state), gone(failure), { ...asked, replaces: turn.id });
   }
@@ -216,7 +216,7 @@ export class Conversation {
     const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
-    if (isOpen && turn.id) this.#broken.add(turn.id);
+    if (isOpen && turn.id) this.#broken.set(turn.id, asked.replaces);
     this.#finish();
     this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
@@ -231,7 +231,8 @@ export class Conversation {
       this.ask({ text: question, replaces, isShown });
     };
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
-    if (failure.code === 'conversation_changed') this.#reload();
+    if (failure.code !== 'conversation_changed') return;
+    this.#loading.again().catch((error) => this.#notice.showFailure(asFailure(error)));
   }
 
   /** What the server kept of a turn: what ended while nobody listened is told there. */
@@ -250,13 +251,8 @@ export class Conversation {
     this.#finish();
     turn.leave().then(() => {
       const isAskedAgain = this.#turn?.key === turn.key;
-      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id);
+      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id });
     });
-  }
-
-  #reload() {
-    this.#loading = null;
-    this.#load().catch((error) => this.#notice.showFailure(asFailure(error)));
   }
 
   #begin(turn) {

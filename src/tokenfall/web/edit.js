@@ -13,10 +13,12 @@ export class EditForm {
   #form = element('form', 'edit');
   #area = element('textarea', '');
   #message;
+  #on;
 
-  /** @param on { send(text) } */
+  /** @param on { send(text), close() }: close where the reader does not want to after all */
   constructor(text, on) {
     forms += 1;
+    this.#on = on;
     this.#area.id = `edit-${forms}`;
     this.#area.value = text;
     this.#area.rows = Math.min(12, text.split('\n').length + 1);
@@ -45,12 +47,18 @@ export class EditForm {
   }
 
   remove() {
-    this.#form.remove();
-    this.#message.classList.remove('editing');
+    EditForm.removeFrom(this.#message);
+  }
+
+  /** A message has one form at most. */
+  static removeFrom(message) {
+    message.querySelector('.edit')?.remove();
+    message.classList.remove('editing');
   }
 
   close() {
     this.remove();
+    this.#on.close();
     this.#message.querySelector('[data-action=edit]').focus();
   }
 

@@ -16,8 +16,11 @@ const ADDRESS_REACH = 2000;
 const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&]|https?:\/\//gi;
 const CODE = /(`+)(?!`)([^]{0,4000}?[^`])\1(?!`)/y;
 const ESCAPED = /\\([!-/:-@[-`{-~])/g;
-const ENTITY = /&(?:#x([\da-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos|nbsp));/gi;
-const NAMED = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0' };
+const ENTITY = /&(?:#x([\da-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos|nbsp|ndash|mdash|hellip|larr|rarr|times|middot|copy|deg));/gi;
+const NAMED = {
+  amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0', ndash: '–', mdash: '—', hellip: '…', larr: '←',
+  rarr: '→', times: '×', middot: '·', copy: '©', deg: '°',
+};
 const BREAK = { type: 'break' };
 const SIMPLE = [
   [/(?: {2,}|\\)\n|<br ?\/?>/iy, () => BREAK],
@@ -26,7 +29,7 @@ const SIMPLE = [
   [new RegExp(ESCAPED, 'y'), (_, sign) => textOf(sign)],
   [new RegExp(ENTITY, 'iy'), (...entity) => textOf(decoded(...entity))],
 ];
-const SIMPLE_BEGUN = /(?:[\\!]|&(?:#x?[\da-f]{0,7}|[a-z]{0,4})|<(?:br \/?|[a-z][^\s<>]{0,2000})?)$/iy;
+const SIMPLE_BEGUN = /(?:[\\!]|&(?:#x?[\da-f]{0,7}|[a-z]{0,6})|<(?:br \/?|[a-z][^\s<>]{0,2000})?)$/iy;
 // What follows a label: `(`, an address with its brackets in pairs or in <>, a title, `)`; and as far as it is there.
 const IN_ADDRESS = String.raw`(?:\\.|[^\s()[\]\\])`;
 const ADDRESS = String.raw`(?:${IN_ADDRESS}|\(${IN_ADDRESS}*\))*`;

@@ -24,6 +24,15 @@ export function keep(name, value) {
     if (value) sessionStorage.setItem(PREFIX + name, value);
     else sessionStorage.removeItem(PREFIX + name);
   } catch {
-    // Storage is forbidden or full: the copy in memory serves until the page is left.
+    // Storage is forbidden or full: the copy in memory serves until the page is left, and no older one after it.
+    forget(name);
+  }
+}
+
+function forget(name) {
+  try {
+    sessionStorage.removeItem(PREFIX + name);
+  } catch {
+    // Forbidden: there is none.
   }
 }

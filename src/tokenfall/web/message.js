@@ -93,6 +93,7 @@ export class Answer {
     this.#growing.end();
     this.element.dataset.state = state;
     const parts = [
+      state === 'complete' && !this.text && element('span', 'ended', 'The model said nothing'),
       NOTES[state] && element('span', 'ended', NOTES[state]),
       model && element('span', 'model', model),
       pace && element('span', 'pace', pace),

@@ -7,16 +7,19 @@
 
 const find = (id) => document.querySelector(id);
 
+let brief = null; // what is said for a moment: { before, timer }
+
 export function showStatus(text) {
+  clearTimeout(brief?.timer);
+  brief = null;
   find('#status').textContent = text;
 }
 
 /** Says `text` for a moment, and then again what was said before, unless something else has been said meanwhile. */
 export function showBriefly(text, ms) {
-  const status = find('#status');
-  const before = status.textContent;
+  const before = brief?.before ?? find('#status').textContent;
   showStatus(text);
-  setTimeout(() => status.textContent === text && showStatus(before), ms);
+  brief = { before, timer: setTimeout(() => showStatus(before), ms) };
 }
 
 export class Notice {
@@ -43,7 +46,7 @@ export class Notice {
     this.#again.hidden = again === null;
     this.#again.textContent = again?.label ?? '';
     this.#again.onclick = again?.run ?? null;
-    const waited = again?.meanwhile ? again.run : () => showStatus('You can send again.');
+    const waited = again?.meanwhile ? again.run : () => this.#tellWaited(again);
     if (failure.retryAfterS > 0) this.#countDown(performance.now() + failure.retryAfterS * 1000, waited);
   }
 
@@ -56,11 +59,18 @@ export class Notice {
     this.#box.classList.remove('shown');
   }
 
+  /** The button stays: what it does is possible now. */
+  #tellWaited(again) {
+    if (again === null) this.clear();
+    this.#text.textContent = '';
+    this.#left.textContent = '';
+    showStatus('You can send again.');
+  }
+
   /** Measures what is left each time, so that a tab that slept shows the right figure. */
   #countDown(untilMs, waited) {
     const leftMs = untilMs - performance.now();
     if (leftMs <= 0) {
-      this.clear();
       waited();
       return;
     }

@@ -10,6 +10,9 @@ import { pause, unlessAborted } from './waiting.js';
 /** How long to wait before each try to come back that brings nothing new; then the turn is given up. */
 const COME_BACK_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 
+/** Who is told to wait for longer is told so, and not that the connection is lost. */
+const LONGEST_WAIT_S = 60;
+
 const UNHEARD = new Set(['cut', 'unreachable', 'offline', 'unexpected']);
 const FOR_NOW = new Set(['overloaded', 'rate_limited']);
 
@@ -36,7 +39,7 @@ export class Turn {
 
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
-   *   what `mayBeGone` is replaced only if it is there; with the same `key` it is the same question
+   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question
    * @param tell onSend(), onBegin({ turn, model }), onToken(text), onLost(), onBack()
    */
   constructor(api, asked, tell) {
@@ -95,7 +98,7 @@ export class Turn {
     this.#head = this.#askOnce(this.#asked.replaces, this.key)
       .catch((error) => {
         if (error.code !== 'conversation_changed' || !this.#asked.mayBeGone) throw error;
-        return this.#askOnce(null, `${this.key}/alone`); // another request than the one with this key
+        return this.#askOnce(this.#asked.instead ?? null, `${this.key}/instead`); // another request than the one with this key
       })
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';
@@ -119,7 +122,9 @@ export class Turn {
     let failure = lost;
     while (this.#tries < COME_BACK_MS.length) {
       if (failure) this.#tell.onLost();
-      await pause(Math.max(COME_BACK_MS[this.#tries], (failure?.retryAfterS ?? 0) * 1000), this.signal);
+      const waitS = failure?.retryAfterS ?? 0;
+      if (waitS > LONGEST_WAIT_S) throw failure;
+      await pause(Math.max(COME_BACK_MS[this.#tries], waitS * 1000), this.signal);
       this.#tries += 1;
       try {
         const { signal } = this.#connection;

@@ -19,7 +19,7 @@ export class ConversationView {
 
   /**
    * @param on { ask({ text, replaces, isShown }) }: the reader asks again, or differently; `isShown`: the question is
-   *   there already. Says whether that is possible now.
+   *   there already. Says whether that is possible now. { dropEdit() }: he does not want to after all.
    */
   constructor(on) {
     this.#on = on;
@@ -56,7 +56,7 @@ export class ConversationView {
   /** Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. */
   beginTurn(question, { turn = '', replaces = null } = {}) {
     const hidden = replaces ? this.#from(replaces) : [];
-    for (const message of hidden) message.hidden = true;
+    for (const message of hidden) hide(message);
     const asked = questionElement(question, turn);
     const answer = new Answer(turn, () => {
       if (answer.text) this.#said.set(answer.element, answer.text);
@@ -107,7 +107,7 @@ export class ConversationView {
     if (!message) return;
     if (pressed.dataset.copy === 'code') copy(pressed.closest('figure').querySelector('code').textContent, pressed);
     else if (pressed.dataset.action === 'copy') copy(this.#said.get(message) ?? '', pressed);
-    else if (pressed.dataset.action === 'edit') this.#edit(message);
+    else if (pressed.dataset.action === 'edit') this.#edit(message, this.#said.get(message));
     else if (pressed.dataset.action === 'again') this.#askAgain(message);
   }
 
@@ -117,11 +117,20 @@ export class ConversationView {
     if (question) this.#on.ask({ text: this.#said.get(question), replaces: turn, isShown: true });
   }
 
-  #edit(message) {
-    const form = new EditForm(this.#said.get(message), {
-      send: (text) => {
-        if (this.#on.ask({ text, replaces: message.dataset.turn })) form.remove();
+  /** Lets the question of a turn be edited, beginning with `text`; says whether it is there. */
+  edit(turn, text) {
+    const message = this.#from(turn).find((each) => each.matches('.user'));
+    if (message) this.#edit(message, text);
+    return message !== undefined;
+  }
+
+  #edit(message, text) {
+    EditForm.removeFrom(message);
+    const form = new EditForm(text, {
+      send: (changed) => {
+        if (this.#on.ask({ text: changed, replaces: message.dataset.turn })) form.remove();
       },
+      close: () => this.#on.dropEdit(),
     });
     form.open(message, bodyOf(message));
   }
@@ -130,6 +139,11 @@ export class ConversationView {
     this.#empty.hidden = !this.isEmpty;
     this.#follow.keep();
   }
+}
+
+function hide(message) {
+  EditForm.removeFrom(message);
+  message.hidden = true;
 }
 
 function isShown({ role, content }) {
