@@ -482,6 +482,28 @@ def test_an_edit_that_comes_to_nothing_leaves_the_old_and_keeps_the_new(open_pag
     assert texts(page) == contents(server) == ["changed", "changed"]
 
 
+def test_what_was_being_written_where_another_turn_takes_the_place_is_a_draft(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    for question in ["first", "second"]:
+        asked_and_answered(page, question)
+    edit(page, 2, "half-writ")
+    set_sim(server, f"{ECHO},fault=error@0")
+    press(page, "Edit", of=0)
+    message(page, 0).locator(".edit textarea").fill("changed")
+    message(page, 0).locator(".edit textarea").press("Enter")
+    expect(alert(page)).not_to_be_empty()
+    forms = page.get_by_label("to be sent anew")
+    expect(forms).to_have_count(2)
+    expect(forms.last).to_have_value("half-writ")
+    set_sim(server, ECHO)
+    page.get_by_role("button", name="Try again").click()
+    says(page, "changed")
+    ended(page)
+    expect(draft(page)).to_have_value("half-writ")
+    assert texts(page) == contents(server) == ["changed", "changed"]
+
+
 # Copy
 
 CODE = "```py\nfor a in b:\n    pass\n```"

@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as settled } from 'node:timers/promises';
 
-import { asFailure, Conversation } from '../../src/tokenfall/web/conversation.js';
-import { Failure } from '../../src/tokenfall/web/failures.js';
+import { Conversation } from '../../src/tokenfall/web/conversation.js';
+import { asFailure, Failure } from '../../src/tokenfall/web/failures.js';
 import { forgetTurn, keepTurn, turnUnderWay } from '../../src/tokenfall/web/underway.js';
 
 const DONE = 'data: [DONE]\n\n';
@@ -128,9 +128,15 @@ class View {
     this.history = null;
   }
 
+  has(turn) {
+    const isShown = this.turns.some((shown) => shown.turn === turn && !shown.withdrawn);
+    return isShown || (turn === 'turn_0' && this.isThere);
+  }
+
   edit(turn, text) {
-    if (this.isThere) this.edited.push([turn, text]);
-    return this.isThere;
+    if (!this.has(turn)) return false;
+    this.edited.push([turn, text]);
+    return true;
   }
 
   setBusy(busy) {
@@ -603,7 +609,7 @@ describe('stopping', () => {
     api.ending = Promise.resolve();
     notice.again.run();
     await settle();
-    assert.deepEqual(api.stopped, ['turn_1', 'turn_1']);
+    assert.deepEqual([api.stopped, notice.code], [['turn_1', 'turn_1'], '']);
   });
 
   test('is over for who rests when the server has ended the turn', async () => {
@@ -885,13 +891,15 @@ describe('a question that a reload left before its turn had a name', () => {
 });
 
 describe('an edit that came to nothing', () => {
-  const left = { key: 'k', ...PLACED };
+  const left = { key: '0'.repeat(32), ...PLACED };
 
   test('is to be edited again after a reload, until its writer drops it', async () => {
     keepTurn('holidays', left);
     const { conversation, view, composer } = await page();
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
-    conversation.dropEdit();
+    conversation.dropEdit('turn_7');
+    assert.deepEqual(placed(), PLACED);
+    conversation.dropEdit('turn_0');
     assert.equal(turnUnderWay('holidays'), null);
   });
 
@@ -901,7 +909,21 @@ describe('an edit that came to nothing', () => {
     const composer = new Composer();
     const conversation = new Conversation({ api: new Server(), view, composer, notice: new Notice(), onTurn: () => {} });
     await conversation.open('holidays');
-    assert.deepEqual([composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
+    assert.deepEqual([composer.given, placed()], [[['Where to?', 'holidays']], { ...PLACED, isDraft: true }]);
+    await conversation.open('holidays');
+    assert.equal(composer.given.length, 1);
+  });
+
+  test('waits for its conversation, which cannot be loaded', async () => {
+    keepTurn('holidays', { ...left, isGivenUp: false, after: '' });
+    const api = new Server();
+    api.kept.holidays = new Failure('unreachable');
+    const { view, composer, notice } = await page(api);
+    assert.deepEqual([view.edited, composer.given], [[], []]);
+    api.kept.holidays = KEPT;
+    notice.again.run();
+    await settle();
+    assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
   });
 
   test('is to be edited where it is shown again, and not in another conversation', async () => {
@@ -914,6 +936,30 @@ describe('an edit that came to nothing', () => {
     await conversation.open('holidays');
     assert.deepEqual([view.edited, composer.given], [[['turn_0', 'Where to?']], []]);
   });
+});
+
+test('a lost question is asked once, however often its head is lost when it is tried again', async () => {
+  isHurried = true;
+  const unreachable = () => new Failure('unreachable');
+  const api = answering(whole(''), unreachable(), unreachable(), whole(said('Rome', 1) + DONE));
+  const { notice, composer } = await asked(api);
+  for (let times = 0; times < TRIES; times += 1) await settle();
+  for (let times = 0; times < 3; times += 1) {
+    notice.again.run();
+    await settle();
+  }
+  assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1', 'turn_1', 'turn_1']);
+  assert.equal(new Set(api.keys.slice(1)).size, 1);
+  assert.equal(composer.given.length, composer.taken.length);
+});
+
+test('a lost edit that is tried again takes the place of what it was asked for', async () => {
+  isHurried = true;
+  const { view, notice } = await asked(answering(whole(''), whole(said('Rome', 1) + DONE)), 'Where to?', { replaces: 'turn_0' });
+  for (let times = 0; times < TRIES; times += 1) await settle();
+  notice.again.run();
+  await settle();
+  assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
 });
 
 test('a question waits for the turn under way that is not shown yet', async () => {
@@ -972,7 +1018,7 @@ describe('a turn that a reload left', () => {
     const made = { api, view: new View(), composer: new Composer(), notice: new Notice() };
     made.view.isThere = false;
     await new Conversation({ ...made, onTurn: () => {} }).open('holidays');
-    assert.deepEqual([made.composer.given, turnUnderWay('holidays')], [[['Where to?', 'holidays']], null]);
+    assert.deepEqual([made.composer.given, placed()], [[['Where to?', 'holidays']], { ...PLACED, isDraft: true }]);
   });
 
   test('is come back to, and ends as the server kept it', async () => {

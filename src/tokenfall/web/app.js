@@ -6,9 +6,10 @@
 
 import { Api } from './api.js';
 import { Composer } from './composer.js';
-import { asFailure, Conversation } from './conversation.js';
+import { Conversation } from './conversation.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
+import { asFailure } from './failures.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
@@ -21,7 +22,11 @@ const UNTITLED = 'New conversation';
 const api = new Api(new Keys());
 const notice = new Notice();
 const composer = new Composer({ send: (text) => conversation.ask({ text }), stop: () => conversation.stop() });
-const view = new ConversationView({ ask: (asked) => conversation.ask(asked), dropEdit: () => conversation.dropEdit() });
+const view = new ConversationView({
+  ask: (asked) => conversation.ask(asked),
+  dropEdit: (turn) => conversation.dropEdit(turn),
+  keep: (text) => composer.giveBack(text),
+});
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });

@@ -6,7 +6,7 @@
  * turns at once.
  */
 
-import { Failure } from './failures.js';
+import { asFailure, gone } from './failures.js';
 import { Loading } from './loading.js';
 import { showStatus } from './notice.js';
 import { measured, Pace } from './pace.js';
@@ -98,8 +98,8 @@ export class Conversation {
   }
 
   /** What was edited here is not to be asked any more. */
-  dropEdit() {
-    this.#unanswered.drop(this.id);
+  dropEdit(turn) {
+    this.#unanswered.drop(this.id, turn);
   }
 
   /** A turn is under way that is not shown yet: another would take its place. */
@@ -119,9 +119,14 @@ export class Conversation {
   #stop(turn) {
     const stopped = turn.stop().catch((error) => {
       if (error.name === 'AbortError') return;
-      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#stop(turn) });
+      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#stopAgain(turn) });
     });
     this.#stopping = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
+  }
+
+  #stopAgain(turn) {
+    this.#notice.clear();
+    this.#stop(turn);
   }
 
   /** Stops what is under way, and returns once the server has ended it. */
@@ -140,14 +145,20 @@ export class Conversation {
     const left = turnUnderWay(this.id);
     if (left === null) return;
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
-    if (isKept(left, messages)) forgetTurn(this.id);
+    if (isKept(left, messages)) this.#forget();
     else if (left.id) await this.#play({ conversation: this.id, ...left });
     else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
   }
 
+  #forget() {
+    forgetTurn(this.id);
+    showStatus(''); // that it was waited for
+  }
+
   #tellNotLoaded(failure) {
-    if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id);
+    if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id, { isHere: false });
+    showStatus('');
     const run = () => this.show();
     const [label, meanwhile] = failure.status === 401 ? ['Enter a key', ''] : ['Load again', 'Loading again'];
     this.#notice.showFailure(failure, { label, run, meanwhile });
@@ -180,7 +191,7 @@ export class Conversation {
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
-      shown = this.#view.beginTurn(question, { turn: turn.id, replaces });
+      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces) });
       await turn.run();
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
@@ -221,6 +232,12 @@ export class Conversation {
     this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
+  /** The turn whose place that of `turn` is, where that was lost and is not shown. */
+  #placeOf(turn) {
+    const isLostHere = turn !== null && this.#broken.has(turn) && !this.#view.has(turn);
+    return isLostHere ? this.#placeOf(this.#broken.get(turn)) : turn;
+  }
+
   #tell(status, failure, { question, replaces, isShown } = {}) {
     showStatus(status);
     this.#onTurn();
@@ -232,7 +249,10 @@ export class Conversation {
     };
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
     if (failure.code !== 'conversation_changed') return;
-    this.#loading.again().catch((error) => this.#notice.showFailure(asFailure(error)));
+    const { visit } = this.#loading;
+    this.#loading.again().catch((error) => {
+      if (visit === this.#loading.visit) this.#notice.showFailure(asFailure(error));
+    });
   }
 
   /** What the server kept of a turn: what ended while nobody listened is told there. */
@@ -251,7 +271,7 @@ export class Conversation {
     this.#finish();
     turn.leave().then(() => {
       const isAskedAgain = this.#turn?.key === turn.key;
-      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id });
+      if (!turn.id && !isAskedAgain && turnUnderWay(id)?.key === turn.key) this.#unanswered.giveUp(id, { isHere: id === this.id && this.#loading.visit.isShown });
     });
   }
 
@@ -272,18 +292,6 @@ export class Conversation {
     this.#composer.setBusy(busy);
     this.#view.setBusy(busy);
   }
-}
-
-/** A defect of the page itself goes on to the console; the reader still gets a sentence. */
-export function asFailure(error) {
-  if (error instanceof Failure) return error;
-  console.error(error);
-  return new Failure('page');
-}
-
-/** Of an answer that broke off, whose rest the server does not know. */
-function gone(failure) {
-  return failure?.status === 404 || failure?.status === 410 ? new Failure('lost') : failure;
 }
 
 function statusOf(state) {

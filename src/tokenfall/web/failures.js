@@ -2,7 +2,7 @@
  * What can go wrong with a request, and the page's own words for it.
  *
  * It must never show a status number or a server's text where the page has words of its own,
- * and never put text anywhere: it only returns it.
+ * and never put text anywhere but, of a defect, on the console: it only returns it.
  */
 
 const WORDS_BY_STATUS = {
@@ -101,6 +101,18 @@ export class Failure extends Error {
     const what = this.status ? 'The server refused.' : 'The answer broke off and is not complete.';
     return said ? `${what} The server says: ${said}` : what;
   }
+}
+
+/** A defect of the page itself goes on to the console; the reader still gets a sentence. */
+export function asFailure(error) {
+  if (error instanceof Failure) return error;
+  console.error(error);
+  return new Failure('page');
+}
+
+/** Of an answer that broke off, whose rest the server does not know. */
+export function gone(failure) {
+  return failure?.status === 404 || failure?.status === 410 ? new Failure('lost') : failure;
 }
 
 function textOf(value) {

@@ -11,13 +11,13 @@ export class Loading {
   constructor({ api, view }) {
     this.#api = api;
     this.#view = view;
-    /** What a load belongs to: { id, messages }, a promise of them, or null before it and after it failed. */
-    this.visit = { id: '', messages: null };
+    /** What a load belongs to: { id, messages, isShown }, a promise of them, or null before it and after it failed. */
+    this.visit = { id: '', messages: null, isShown: false };
   }
 
   /** A new conversation has no messages. */
   begin(id, { isNew }) {
-    this.visit = { id, messages: isNew ? Promise.resolve([]) : null };
+    this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew };
     if (isNew) this.#view.showHistory([]);
     else this.#view.clear();
   }
@@ -41,6 +41,7 @@ export class Loading {
     try {
       const messages = await this.#api.history(visit.id);
       if (visit === this.visit) this.#view.showHistory(messages);
+      visit.isShown = true;
       return messages;
     } catch (error) {
       visit.messages = null;

@@ -7,7 +7,7 @@
 import { randomHex } from './random.js';
 import { forgetTurn, keepTurn, turnUnderWay } from './underway.js';
 
-const isEdit = ({ replaces, isShown }) => replaces !== null && !isShown;
+const isEdit = ({ replaces, isShown, isDraft }) => replaces !== null && !isShown && !isDraft;
 
 export class Unanswered {
   #composer;
@@ -25,7 +25,7 @@ export class Unanswered {
     return isSame ? left.key : randomHex(16);
   }
 
-  /** Nobody waits any more for the question that is under way; the server may have it. */
+  /** Nobody waits any more for the question that is under way; the server may have it. `isHere`: its place is shown. */
   giveUp(conversation, { isHere = true } = {}) {
     const left = turnUnderWay(conversation);
     if (left === null || left.isGivenUp) return;
@@ -48,17 +48,17 @@ export class Unanswered {
     if (left?.isGivenUp && isEdit(left)) this.#giveBack(conversation, left, true);
   }
 
-  /** Its writer does not want to edit any more. */
-  drop(conversation) {
+  /** Its writer does not want to edit the question of `turn` any more. */
+  drop(conversation, turn) {
     const left = turnUnderWay(conversation);
-    if (left?.isGivenUp && isEdit(left)) forgetTurn(conversation);
+    if (left?.isGivenUp && isEdit(left) && left.replaces === turn) forgetTurn(conversation);
   }
 
   /** What was edited goes back to its place when that is shown; where it is not there any more, it is a draft. */
   #giveBack(conversation, left, isHere) {
     if (isEdit(left)) {
       if (!isHere || this.#view.edit(left.replaces, left.question)) return;
-      forgetTurn(conversation);
+      keepTurn(conversation, { ...left, isGivenUp: true, isDraft: true });
     }
     if (!left.isShown) this.#composer.giveBack(left.question, conversation);
   }

@@ -3,7 +3,8 @@
  *
  * A question is { key, question, replaces, isShown, after, id, isGivenUp }: `key` is its own and stays when it is sent
  * once more; `after` is the turn before it, null as long as it was not sent; `id` is its turn's, '' until the server
- * told it; `isGivenUp` says that nobody waits here any more, though the server may have it.
+ * told it; `isGivenUp` says that nobody waits here any more, though the server may have it, and `isDraft` that what
+was edited is a draft, because its place is not there.
  *
  * It must never hold more than one question of a conversation.
  */

@@ -19,7 +19,8 @@ export class ConversationView {
 
   /**
    * @param on { ask({ text, replaces, isShown }) }: the reader asks again, or differently; `isShown`: the question is
-   *   there already. Says whether that is possible now. { dropEdit() }: he does not want to after all.
+   *   there already. Says whether that is possible now. { dropEdit(turn) }: he does not want to after all.
+   *   { keep(text) }: he was writing this where the place is gone.
    */
   constructor(on) {
     this.#on = on;
@@ -56,7 +57,7 @@ export class ConversationView {
   /** Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. */
   beginTurn(question, { turn = '', replaces = null } = {}) {
     const hidden = replaces ? this.#from(replaces) : [];
-    for (const message of hidden) hide(message);
+    for (const message of hidden) message.hidden = true;
     const asked = questionElement(question, turn);
     const answer = new Answer(turn, () => {
       if (answer.text) this.#said.set(answer.element, answer.text);
@@ -70,7 +71,7 @@ export class ConversationView {
       answer,
       name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
       /** What it replaced is gone. */
-      settle: () => hidden.splice(0).forEach((message) => message.remove()),
+      settle: () => hidden.splice(0).forEach((message) => this.#replaced(message, question)),
       /** It came to nothing: all is as before. */
       withdraw: () => {
         asked.remove();
@@ -117,6 +118,17 @@ export class ConversationView {
     if (question) this.#on.ask({ text: this.#said.get(question), replaces: turn, isShown: true });
   }
 
+  /** A message is gone; what was being written in its place is not. */
+  #replaced(message, question) {
+    const written = message.querySelector('.edit textarea')?.value ?? question;
+    if (written !== question && written !== this.#said.get(message)) this.#on.keep(written);
+    message.remove();
+  }
+
+  has(turn) {
+    return this.#from(turn).length > 0;
+  }
+
   /** Lets the question of a turn be edited, beginning with `text`; says whether it is there. */
   edit(turn, text) {
     const message = this.#from(turn).find((each) => each.matches('.user'));
@@ -130,7 +142,7 @@ export class ConversationView {
       send: (changed) => {
         if (this.#on.ask({ text: changed, replaces: message.dataset.turn })) form.remove();
       },
-      close: () => this.#on.dropEdit(),
+      close: () => this.#on.dropEdit(message.dataset.turn),
     });
     form.open(message, bodyOf(message));
   }
@@ -139,11 +151,6 @@ export class ConversationView {
     this.#empty.hidden = !this.isEmpty;
     this.#follow.keep();
   }
-}
-
-function hide(message) {
-  EditForm.removeFrom(message);
-  message.hidden = true;
 }
 
 function isShown({ role, content }) {
