@@ -1,5 +1,20 @@
 """What all tests share: asserts in modules that are imported by tests, and are none themselves, say what they saw."""
 
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
 import pytest
 
+if TYPE_CHECKING:
+    import asyncio
+
 pytest.register_assert_rewrite("tests.contracts", "tests.end_to_end", "tests.stores", "tests.doubles")
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> "Mapping[str, Callable[[], asyncio.AbstractEventLoop]]":
+    """Coroutines run where the server runs them: on asyncio over the reactor."""
+    from tests.doubles.loops import TestLoop  # noqa: PLC0415 - asserts in it are rewritten from here on
+
+    return {"reactor": TestLoop}

@@ -1,38 +1,129 @@
 """How log lines look: JSON a line for machines, plain for people. Set up once, by `tokenfall.cli`.
 
-Nothing here may ever be given a key, a prompt or a query string; control characters are escaped, so that nothing
-logged can begin a line of its own.
+The standard library's logging costs a megabyte, so until something else has imported it, lines are written from here;
+from then on they go through it, like those of the libraries. Nothing here may ever be given a key, a prompt or a query
+string; control characters are escaped, so that nothing logged can begin a line of its own.
 """
 
-import logging
 import sys
-from time import gmtime, strftime
-from typing import TextIO
+from time import gmtime, strftime, time
 
-import msgspec
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import TextIO
 
-
-class JSONFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        document = {
-            "time": timestamp(record.created),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": _message(self, record),
-        }
-        return msgspec.json.encode(document).decode()
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""The names of `LOG_LEVEL` and the numbers that the standard library's logging gives them."""
 
 
-class ConsoleFormatter(logging.Formatter):
-    """One line for a person; a traceback keeps its lines."""
+class _Output:
+    """Where lines go, in what form, and from which level on."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = escaped(record.getMessage())
-        lines = self.formatException(record.exc_info).splitlines() if record.exc_info else []
-        trace = "".join(f"\n  {escaped(line)}" for line in lines)
-        return f"{strftime('%H:%M:%S', gmtime(record.created))} {record.levelname.lower():7} {text}{trace}"
+    def __init__(self) -> None:
+        self.stream: TextIO | None = None
+        self.as_json = False
+        self.level = LEVELS["warning"]
+        self.installed_in: ModuleType | None = None
+        """The logging module whose root logger writes in this form."""
+
+
+_output = _Output()
+
+
+class Line:
+    """What is logged at once; `trace` is the traceback of an exception, "" for none."""
+
+    __slots__ = ("created_s", "level", "logger", "message", "trace")
+
+    def __init__(self, created_s: float, level: str, *, logger: str, message: str, trace: str = "") -> None:
+        self.created_s = created_s
+        self.level = level
+        self.logger = logger
+        self.message = message
+        self.trace = trace
+
+    def as_json(self) -> str:
+        """One JSON object and a line's end; a traceback is part of its message."""
+        from tokenfall.json_text import quoted  # noqa: PLC0415 - a line is rare, and all import this module
+
+        text = f"{self.message}\n{self.trace}" if self.trace else self.message
+        fields = {"time": timestamp(self.created_s), "level": self.level, "logger": self.logger, "message": text}
+        return "{" + ",".join(f'"{key}":{quoted(value)}' for key, value in fields.items()) + "}\n"
+
+    def for_console(self) -> str:
+        """One line for a person; a traceback keeps its lines."""
+        lines = "".join(f"\n  {escaped(line)}" for line in self.trace.splitlines())
+        return f"{strftime('%H:%M:%S', gmtime(self.created_s))} {self.level:7} {escaped(self.message)}{lines}\n"
+
+
+class Logger:
+    """The part of a standard logger that is used here. Messages are %-formats."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def info(self, message: str, *args: object) -> None:
+        self._log("info", message, args=args)
+
+    def warning(self, message: str, *args: object) -> None:
+        self._log("warning", message, args=args)
+
+    def error(self, message: str, *args: object, exc_info: BaseException | None = None) -> None:
+        self._log("error", message, args=args, error=exc_info)
+
+    def exception(self, message: str, *args: object) -> None:
+        """An error with the traceback of the exception that is being handled."""
+        self._log("error", message, args=args, error=sys.exc_info()[1])
+
+    def is_enabled_for(self, level: str) -> bool:
+        """Whether lines of `level`, a name of `LEVELS`, are written."""
+        logging = _standard_logging()
+        if logging is not None:
+            return bool(logging.getLogger(self.name).isEnabledFor(LEVELS[level]))
+        return LEVELS[level] >= _output.level
+
+    def _log(self, level: str, message: str, *, args: tuple[object, ...], error: BaseException | None = None) -> None:
+        logging = _standard_logging()
+        if logging is not None:
+            logging.getLogger(self.name).log(LEVELS[level], message, *args, exc_info=error, stacklevel=3)
+        elif LEVELS[level] >= _output.level:
+            line = Line(time(), level, logger=self.name, message=message % args if args else message)
+            if error is not None:
+                line.trace = _traceback(error)
+            (_output.stream or sys.stderr).write(line.as_json() if _output.as_json else line.for_console())
+
+
+def get(name: str) -> Logger:
+    """The logger of a module."""
+    return Logger(name)
+
+
+def set_up(level: str, log_format: str, *, stream: "TextIO | None" = None) -> bool:
+    """Send all logs to `stream` (stderr); True when lines are JSON."""
+    _output.stream = stream or sys.stderr
+    _output.as_json = log_format == "json" or (log_format == "auto" and not _output.stream.isatty())
+    _output.level = LEVELS[level]
+    _output.installed_in = None
+    install()
+    return _output.as_json
+
+
+def install() -> None:
+    """Give the standard library's logging, if it is there by now, the same form, level and stream."""
+    module = sys.modules.get("logging")
+    if module is None or _output.stream is None or _output.installed_in is module:
+        return
+    import logging  # noqa: PLC0415 - it is there
+
+    from tokenfall.logs_formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
+
+    _output.installed_in = module
+    handler = logging.StreamHandler(_output.stream)
+    handler.setFormatter(formatter(as_json=_output.as_json))
+    logging.basicConfig(handlers=[handler], level=_output.level, force=True)
 
 
 def timestamp(unix_s: float) -> str:
@@ -45,18 +136,15 @@ def escaped(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
-def set_up(level: str, log_format: str, *, stream: TextIO | None = None) -> bool:
-    """Send all logs to `stream` (stderr); True when lines are JSON."""
-    stream = stream or sys.stderr
-    as_json = log_format == "json" or (log_format == "auto" and not stream.isatty())
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(JSONFormatter() if as_json else ConsoleFormatter())
-    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    return as_json
+def _standard_logging() -> "ModuleType | None":
+    """The standard library's logging when it has been imported, with our form installed."""
+    logging = sys.modules.get("logging")
+    if logging is not None and _output.stream is not None and _output.installed_in is not logging:
+        install()
+    return logging
 
 
-def _message(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    text = record.getMessage()
-    if record.exc_info:
-        text = f"{text}\n{formatter.formatException(record.exc_info)}"
-    return text.encode(errors="backslashreplace").decode()  # a lone surrogate is no text
+def _traceback(error: BaseException) -> str:
+    import traceback  # noqa: PLC0415 - a defect is rare
+
+    return "".join(traceback.format_exception(error)).rstrip("\n")

@@ -5,7 +5,6 @@ worker writes the older one, and a half counts only when its checksum agrees. So
 writes leaves its last whole snapshot behind. Nothing here ever waits for another process.
 """
 
-import logging
 import struct
 from collections.abc import Callable
 from mmap import mmap
@@ -13,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from tokenfall import logs
 from tokenfall.metrics import Metrics, Snapshot
 from tokenfall.ports import Timed, Wheel
 
@@ -33,7 +33,7 @@ _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QI")  # which publication, the body's length
 _BODY = _CHECKSUM.size + _HEAD.size
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class MetricsBoard:
@@ -113,12 +113,13 @@ def _publication(half: _Half) -> int:
 class WorkerMetrics:
     """Keeps one worker's slot up to date, from the wheel. What its predecessor counted is counted on."""
 
-    __slots__ = ("_board", "_due_s", "_full_said", "_metrics", "_resident_bytes", "slot")
+    __slots__ = ("_board", "_due_s", "_full_said", "_metrics", "_resident_bytes", "deadline_s", "slot")
 
     def __init__(
         self, board: MetricsBoard, metrics: Metrics, *, wheel: Wheel, resident_bytes: Callable[[], int]
     ) -> None:
         self.slot: dict[Timed, None] | None = None
+        self.deadline_s = 0.0
         self._board = board
         self._metrics = metrics
         self._resident_bytes = resident_bytes

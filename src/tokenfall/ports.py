@@ -20,6 +20,9 @@ class Timed(Protocol):
     slot: "dict[Timed, None] | None"
     """Where it waits, None while it waits for nothing. Written by the wheel alone."""
 
+    deadline_s: float
+    """The deadline it was joined with. Written by the wheel."""
+
     def due(self, now_s: float) -> float | None:
         """Act, and return the next deadline, or None to leave the wheel. Called once for each deadline.
 
@@ -36,7 +39,10 @@ class Wheel(Protocol):
         ...
 
     def join(self, entry: Timed, deadline_s: float) -> None:
-        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. An entry that waits is moved."""
+        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. An entry that waits is moved.
+
+        A deadline that has passed is due in the next turn.
+        """
         ...
 
     def leave(self, entry: Timed) -> None:

@@ -83,8 +83,7 @@ class Calls:
             raise unavailable()
         try:
             return task.result()
-        except (RedisError, OSError, RuntimeError) as error:
-            # RuntimeError is uvloop's, when a connection was reset before its first command was written.
+        except (RedisError, OSError) as error:
             _log.warning("Redis failed: %s: %s", type(error).__name__, _text(error))
             raise unavailable() from None
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from tokenfall.api.addresses import network
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing import grammar
+from tokenfall.reactor.poller import NAMES
 
 DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
@@ -283,6 +284,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     sim_files: Annotated[
         str, setting(TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
     ] = "."
+    poller: Annotated[
+        str, setting(_one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
+    ] = "auto"
     log_level: Annotated[
         str, setting(_one_of("debug", "info", "warning", "error"), "least severe log line written")
     ] = "info"

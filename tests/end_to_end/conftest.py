@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
+from tokenfall.reactor.poller import available
+
+from tests.doubles.loops import TestLoop
 from tests.end_to_end.process import ServerProcess
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -15,14 +18,13 @@ Serve = Callable[..., ServerProcess]
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, LoopFactory]:
-    """A server in the test's own loop is tried on both loops; who talks to a process needs only one."""
-    if item.get_closest_marker("both_loops"):
-        return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
-    return {"uvloop": uvloop.new_event_loop}
+    """A server in the test's own loop is tried on every poller; who talks to a process needs only one."""
+    names = available() if item.get_closest_marker("every_poller") else available()[:1]
+    return {name: partial(TestLoop, name) for name in names}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "both_loops: run on uvloop and on asyncio's own loop")
+    config.addinivalue_line("markers", "every_poller: run on each poller of the platform")
 
 
 def ended_well(server: ServerProcess) -> None:

@@ -12,6 +12,7 @@ from tokenfall.bootstrap import Server
 from tokenfall.edge.connection import Connection
 from tokenfall.settings import load
 
+from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import PATIENCE_S
 
 _SO_MEMINFO = 55
@@ -35,11 +36,10 @@ class Running:
 
     def held(self) -> dict[str, int]:
         """What the server holds beyond what it held when it began to listen; all zero at rest."""
-        ticker = self.server.ticker
         return {
             "connections": len(self.server.edge._connections),
             "streams": self.server.metrics.streams,
-            "on the wheel": sum(map(len, ticker._slots.values())),
+            "on the wheel": self.server.wheel.entries,
             "tasks": len([task for task in asyncio.all_tasks() - self._tasks if not task.done()]),
             "descriptors": descriptors() - self._descriptors,
         }
@@ -62,12 +62,12 @@ async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, 
 async def running(**settings: str) -> AsyncIterator[Running]:
     """A server with the settings' environment names as keywords, stopped at the end and then found empty."""
     tasks = asyncio.all_tasks()
-    before = await descriptors_of_a_loop_that_listened()
+    before = descriptors()
     texts = {"PORT": "0", "RATE_LIMIT_RPS": "0", "DRAIN_TIMEOUT": "100ms", **settings}
     thresholds = gc.get_threshold()
-    server = Server(load(texts), None, json_logs=True)
+    server = Server(load(texts), None, reactor=running_reactor(), json_logs=True)
     try:
-        addresses = await server.start()
+        addresses = server.start()
         here = Running(server, addresses[0][1])
         try:
             yield here
@@ -82,23 +82,13 @@ async def running(**settings: str) -> AsyncIterator[Running]:
         gc.set_threshold(*thresholds)
 
 
-async def descriptors_of_a_loop_that_listened() -> int:
-    """How many there are at rest: libuv opens a spare one at the first listener and keeps it."""
-    listener = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-    with_listener = descriptors()
-    listener.close()
-    await eventually(lambda: descriptors() < with_listener, lambda: "the listener is open")
-    return descriptors()
-
-
 def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
 def held_bytes(connection: Connection) -> int:
-    """What the kernel and the transport hold unsent or unread-by-the-peer for a connection, with their overhead."""
-    transport = connection.transport
-    copy = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
+    """What the kernel and the server hold unsent or unread-by-the-peer for a connection, with their overhead."""
+    copy = socket.socket(fileno=os.dup(connection.fd))
     with copy:
         counts = struct.unpack("9I", copy.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36))
-    return int(counts[_WMEM_QUEUED]) + transport.get_write_buffer_size()
+    return int(counts[_WMEM_QUEUED]) + connection.unsent_bytes

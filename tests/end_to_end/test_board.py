@@ -119,7 +119,7 @@ async def test_two_who_watch_are_told_the_same(serve: Serve) -> None:
         assert [await event(first) for _ in range(2)] == [await event(second) for _ in range(2)]
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_who_leaves_leaves_nothing_behind() -> None:
     async with running() as here:
         async with streaming(here.port, WATCH) as board:

@@ -139,7 +139,7 @@ async def test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served(h
     assert await dribblers == [408] * 200, "0 of 200 were kept"
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_deadlines_leave_nothing() -> None:
     async with running(HEADER_TIMEOUT="250ms", BODY_TIMEOUT="250ms", IDLE_TIMEOUT="250ms") as here:
         openings = (b"", b"GET", request("/health"), request("/chat", method="POST", Content_Length="5") + b"x")

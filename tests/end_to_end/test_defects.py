@@ -15,12 +15,12 @@ from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, LiveStream, PacedStream, Response, Send, StreamHead
 from tokenfall.edge.server import Edge
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.ticker import Ticker
 
+from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.in_process import Running, eventually, running
 
-pytestmark = pytest.mark.both_loops
+pytestmark = pytest.mark.every_poller
 
 SOON_S = 3.0
 HEAD = StreamHead("text/event-stream")
@@ -184,22 +184,21 @@ class Stub:
 async def edge(stub: Stub) -> AsyncIterator[tuple[Edge, int]]:
     """An edge with nothing but the stub behind it."""
     loop = asyncio.get_running_loop()
+    reactor = running_reactor()
     metrics = Metrics()
-    ticker = Ticker(loop, metrics.ticker_late_s)
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
-    server = Edge(stub, wheel=ticker, bounds=bounds, metrics=metrics, loop=loop)
-    addresses = await server.listen("127.0.0.1", 0)
+    server = Edge(stub, reactor=reactor, bounds=bounds, metrics=metrics)
+    addresses = server.listen("127.0.0.1", 0)
     loop.set_exception_handler(lambda loop, context: None)  # what the loop says of them is not what is tested
     try:
         yield server, addresses[0][1]
         await eventually(lambda: not server._connections, lambda: server._connections, within_s=SOON_S)
-        await eventually(
-            lambda: not sum(map(len, ticker._slots.values())), lambda: "something is left on the wheel", within_s=SOON_S
-        )
+        await eventually(lambda: not reactor.wheel.entries, lambda: "something is left on the wheel", within_s=SOON_S)
     finally:
         stub.breaking = ""
-        await server.drain(0.1)
-        ticker.close()
+        drained = asyncio.Event()
+        server.drain(0.1, drained.set)
+        await drained.wait()
 
 
 @pytest.mark.parametrize("method", ["answer", "refuse", "crashed", "ended"])

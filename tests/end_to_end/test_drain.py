@@ -167,7 +167,7 @@ async def begun_to_ask(port: int, opening: bytes) -> Client:
     return client
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_hundred_streams_of_each_kind_are_told_and_nothing_is_left() -> None:
     datas = [
         request("/stream-loop?gap=30s&ttft=1ms"),
@@ -185,7 +185,7 @@ async def test_a_hundred_streams_of_each_kind_are_told_and_nothing_is_left() -> 
             client.close()
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_what_was_said_is_saved_as_interrupted() -> None:
     async with running(DRAIN_TIMEOUT="200ms") as here:
         client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))

@@ -10,7 +10,7 @@ from tests.end_to_end.client import Answer, Client, request
 from tests.end_to_end.in_process import running
 from tests.end_to_end.test_framing import frames
 
-pytestmark = pytest.mark.both_loops
+pytestmark = pytest.mark.every_poller
 
 PING = b": ping\n\n"
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=40ms,tokens=5"}'

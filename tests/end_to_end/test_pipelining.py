@@ -96,7 +96,7 @@ async def test_ten_thousand_requests_during_an_endless_stream_wait_outside(serve
     await metric_becomes(server.port, "tokenfall_connections", 1)
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_what_is_kept_of_pipelined_requests_is_bounded() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
@@ -110,7 +110,7 @@ async def test_what_is_kept_of_pipelined_requests_is_bounded() -> None:
         await here.rests()
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_client_that_asks_and_never_reads_is_not_kept_reading_from() -> None:
     async with running(STALL_TIMEOUT="5s") as here:
         async with await Client.connect(here.port, receive_buffer=4_096) as client:

@@ -48,7 +48,7 @@ async def status_of(port: int, query: str = "") -> list[str]:
 # Heard again
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_turn_that_has_ended_is_told_again_from_each_event_byte_for_byte() -> None:
     async with running() as here:
         turn, frames = await whole_frames(here.port, chat("x", model="sim:gap=0ms,tokens=35"))
@@ -60,7 +60,7 @@ async def test_a_turn_that_has_ended_is_told_again_from_each_event_byte_for_byte
         await here.rests()
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_in_the_middle_of_a_turn_two_clients_hear_the_same() -> None:
     async with running() as here, streaming(here.port, chat("x", model=RUNNING)) as first:
         begun = [await first.frame() for _ in range(20)]
@@ -148,7 +148,7 @@ async def test_of_what_can_be_resumed_the_oldest_goes_first() -> None:
 
 
 @LEAVE
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_who_leaves_ends_the_turn_which_is_resumed_up_to_there(leave: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
@@ -164,7 +164,7 @@ async def test_who_leaves_ends_the_turn_which_is_resumed_up_to_there(leave: obje
 
 
 @LEAVE
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=RUNNING, on_disconnect="finish")) as stream:
@@ -226,7 +226,7 @@ async def test_who_resumes_keeps_a_turn_going_that_its_client_left_until_he_leav
 # Stopped
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
     async with running() as here, streaming(here.port, chat("x", model=ENDLESS)) as stream:
         first = await stream.frame()
@@ -240,7 +240,7 @@ async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
         assert (await fetch(here.port, stop(stream.turn))).status == 204, "it has ended: that is what was asked for"
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
@@ -282,7 +282,7 @@ def keyed(key: str, text: str = "x", *, model: str = RUNNING, **body: object) ->
     return chat(text, model=model, headers={"Idempotency_Key": key}, **body)
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> None:
     async with running() as here:
         answers = await asyncio.gather(*(whole_frames(here.port, keyed("k")) for _ in range(5)))

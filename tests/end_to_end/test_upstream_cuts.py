@@ -13,8 +13,8 @@ from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, U
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.ticker import Ticker
 
+from tests.doubles.loops import running_reactor
 from tests.end_to_end.chatting import DONE as CHAT_DONE
 from tests.end_to_end.chatting import chat, error_of, said
 from tests.end_to_end.client import fetch
@@ -117,14 +117,13 @@ async def cutting(recorded: Recorded) -> AsyncIterator[tuple[UpstreamEngine, Cut
     async with scripted() as upstream:
         script = upstream.script = Cutting(recorded)
         metrics = Metrics()
-        ticker = Ticker(asyncio.get_running_loop(), metrics.ticker_late_s)
-        engine = UpstreamEngine(upstream.url, None, timeouts=UpstreamTimeouts(), wheel=ticker, metrics=metrics)
+        wheel = running_reactor().wheel
+        engine = UpstreamEngine(upstream.url, None, timeouts=UpstreamTimeouts(), wheel=wheel, metrics=metrics)
         before = descriptors()
         yield engine, script
         await rested(upstream, before)
-        assert sum(map(len, ticker._slots.values())) == 0
+        assert wheel.entries == 0
         await engine.close()
-        ticker.close()
     await eventually(lambda: asyncio.all_tasks() <= tasks, lambda: asyncio.all_tasks() - tasks)
 
 
@@ -158,7 +157,7 @@ def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[Tokenfa
     return {UpstreamTruncated} if in_order else {UpstreamReset}
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form: str, how: str) -> None:
@@ -189,7 +188,7 @@ async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form
     assert failed == outcomes[False]
 
 
-@pytest.mark.both_loops
+@pytest.mark.every_poller
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
     recorded = FORMS[form]

@@ -29,7 +29,7 @@ from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import eventually, running
 from tests.end_to_end.upstream import Exchange, Script, Upstream, answer_with, delta, scripted
 
-pytestmark = pytest.mark.both_loops
+pytestmark = pytest.mark.every_poller
 
 REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_tokens=9)
 

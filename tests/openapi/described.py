@@ -12,6 +12,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.openapi import document
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
+from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
 
 SHORT = {"gap": r"^\d{1,3}us$", "ttft": r"^\d{1,3}us$", "tokens": r"^[1-9]$", "seed": r"^\d{1,18}$"}
@@ -26,11 +27,11 @@ ENDLESS = ("min_tokens", "ignore_eos")
 
 
 async def _routes() -> list[Route]:
-    server = Server(Settings(), None, json_logs=False)
+    reactor = Reactor()
     try:
-        return server._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
     finally:
-        server.ticker.close()
+        reactor.close()
 
 
 def schema(*, keyed: bool) -> OpenApiSchema:

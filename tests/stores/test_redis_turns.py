@@ -10,13 +10,12 @@ from redis.asyncio import Redis
 
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
 from tokenfall.events import Delta, Finished
-from tokenfall.metrics import Histogram
 from tokenfall.pacing.clock import WheelClock
-from tokenfall.pacing.ticker import Ticker
 from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
 from tokenfall.turns import redis as turns_redis
 from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns
 
+from tests.doubles.loops import running_reactor
 from tests.doubles.turns import HERE, Listener
 from tests.stores.redis_server import RedisServer
 
@@ -73,11 +72,8 @@ class Waiting(Listener):
 
 
 @pytest.fixture
-async def clock() -> AsyncIterator[WheelClock]:
-    loop = asyncio.get_running_loop()
-    ticker = Ticker(loop, Histogram((1.0,)))
-    yield WheelClock(ticker, loop)
-    ticker.close()
+async def clock() -> WheelClock:
+    return WheelClock(running_reactor().wheel)
 
 
 Instance = Callable[[], RedisTurns]

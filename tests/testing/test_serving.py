@@ -313,8 +313,11 @@ def test_a_process_that_was_killed_is_told_at_the_next_use() -> None:
 def test_a_thread_that_failed_is_told_at_the_next_use() -> None:
     host = start({}, process=False)
     assert isinstance(host, ThreadHost)
-    assert host._loop is not None
-    host._loop.call_soon_threadsafe(host._loop.stop)
+
+    def fail() -> None:
+        raise SystemExit("as if by itself")
+
+    host.reactor.call_soon_threadsafe(fail)
     host._thread.join()
     with pytest.raises(ServerGone, match="its thread failed"):
         TokenfallServer(host).reset()

@@ -9,6 +9,7 @@ from tokenfall.engines.choice import EngineByModel
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.settings import Settings, load
 
+from tests.doubles.loops import running_reactor
 from tests.doubles.requests import request
 
 
@@ -20,7 +21,7 @@ class Made:
 
     def of(self, **texts: str) -> Server:
         settings = load({name.upper(): text for name, text in texts.items()})
-        self.servers.append(Server(settings, lambda _: None, json_logs=False))
+        self.servers.append(Server(settings, lambda _: None, reactor=running_reactor(), json_logs=False))
         return self.servers[-1]
 
 
@@ -122,7 +123,7 @@ async def test_settings_reach_what_they_are_for(made: Made) -> None:
 
 async def test_stopping_drains_and_writes_what_is_left_of_the_log() -> None:
     written: list[str] = []
-    server = Server(Settings(), written.append, json_logs=False)
+    server = Server(Settings(), written.append, reactor=running_reactor(), json_logs=False)
     asked = request("/nowhere")
     server.app.ended(asked, 404, outcome="complete", sent_bytes=0)
     await server.stop()
@@ -132,7 +133,7 @@ async def test_stopping_drains_and_writes_what_is_left_of_the_log() -> None:
 
 
 async def test_a_server_may_be_wired_without_an_access_log() -> None:
-    server = Server(Settings(), None, json_logs=False)
+    server = Server(Settings(), None, reactor=running_reactor(), json_logs=False)
     server.app.ended(request("/nowhere"), 404, outcome="complete", sent_bytes=0)
     await server.stop()
 

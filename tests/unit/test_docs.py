@@ -12,6 +12,7 @@ from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.cli.arguments import flag
 from tokenfall.pacing.grammar import KEYS
+from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings, described
 
 from scripts.settings_docs import PAGE, with_table
@@ -45,11 +46,11 @@ def anchors(page: Path) -> set[str]:
 
 
 async def registered_routes() -> list[Route]:
-    server = Server(Settings(), None, json_logs=False)
+    reactor = Reactor()
     try:
-        return server._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
     finally:
-        server.ticker.close()
+        reactor.close()
 
 
 async def test_every_route_has_its_line_in_the_api_page() -> None:

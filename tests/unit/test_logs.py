@@ -1,12 +1,15 @@
 import io
 import json
 import logging
+import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tokenfall.logs import ConsoleFormatter, JSONFormatter, escaped, set_up, timestamp
+from tokenfall import logs
+from tokenfall.logs import escaped, set_up, timestamp
+from tokenfall.logs_formatters import ConsoleFormatter, JSONFormatter
 
 HOSTILE = "a\r\n12:00:00 info forged\x1b[2J\0\x7f\x9b\u2028b"
 
@@ -29,9 +32,10 @@ def record(message: str, *args: object, broken: bool = False) -> logging.LogReco
 
 
 @pytest.fixture
-def _logging_as_it_was() -> Iterator[None]:
+def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr(logs, "_output", logs._Output())
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -135,3 +139,51 @@ def test_only_what_is_severe_enough_is_written() -> None:
     logging.getLogger("any").warning("said")
 
     assert [line[17:] for line in stream.getvalue().splitlines()] == ["said"]
+
+
+# Before the standard library's logging is there
+
+LEAN = """
+import io, sys
+from tokenfall import logs
+stream = io.StringIO()
+logs.set_up("info", {log_format!r}, stream=stream)
+log = logs.get("tokenfall.x")
+assert log.is_enabled_for("info") and not log.is_enabled_for("debug")
+log.info("at %d", 7)
+try:
+    1 // 0
+except ZeroDivisionError:
+    log.exception("failed")
+assert "logging" not in sys.modules or "traceback" in sys.modules
+import logging
+log.warning("later")
+logging.getLogger("a.library").warning("theirs")
+logging.getLogger("a.library").debug("unheard")
+print(stream.getvalue(), end="")
+"""
+
+
+def lines_of_a_lean_process(log_format: str) -> list[str]:
+    program = LEAN.format(log_format=log_format)
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stderr == ""
+    return run.stdout.splitlines()
+
+
+def test_lines_have_one_form_before_and_after_logging_is_imported() -> None:
+    documents = [json.loads(line) for line in lines_of_a_lean_process("json")]
+
+    assert [document["level"] for document in documents] == ["info", "error", "warning", "warning"]
+    assert [document["message"].splitlines()[0] for document in documents] == ["at 7", "failed", "later", "theirs"]
+    assert documents[1]["message"].endswith("ZeroDivisionError: integer division or modulo by zero")
+
+
+def test_console_lines_have_one_form_before_and_after_logging_is_imported() -> None:
+    lines = [line[9:] for line in lines_of_a_lean_process("console") if not line.startswith("  ")]
+
+    assert lines == ["info    at 7", "error   failed", "warning later", "warning theirs"]
+
+
+def test_lone_surrogates_are_escaped_in_json() -> None:
+    assert json.loads(JSONFormatter().format(record("%s", "a\ud800")))["message"] == "a\\ud800"

@@ -26,6 +26,7 @@ class AccessLog:
 
     def __init__(self, write: Callable[[str], object], wheel: Wheel, *, metrics: Metrics, as_json: bool) -> None:
         self.slot: dict[Timed, None] | None = None
+        self.deadline_s = 0.0
         self._write = write
         self._wheel = wheel
         self._metrics = metrics

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from tokenfall.api.access import AccessLog
 from tokenfall.api.addresses import TrustedProxies
@@ -44,8 +44,8 @@ from tokenfall.metrics import Metrics
 from tokenfall.pacing.clock import WheelClock
 from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import NOTHING, Stage
-from tokenfall.pacing.ticker import Ticker
 from tokenfall.ports import Engine, RateLimiter
+from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import DEFAULT_SIM, LOOPBACK_HOSTS, MEMORY, Settings
 
 if TYPE_CHECKING:
@@ -59,71 +59,89 @@ if TYPE_CHECKING:
     from tokenfall.metrics_board import MetricsBoard, WorkerMetrics
 
 
+if TYPE_CHECKING:
+
+    class SharedMemory(Protocol):
+        """Memory that the worker processes of one port share."""
+
+        board: MetricsBoard
+        """Where they add up their metrics."""
+        table: SharedTable
+        """Where they keep their rate limits."""
+
+
 class Server:
-    """A server that is wired but not yet listening. Make it inside the event loop that will run it."""
+    """A server that is wired but not yet listening, on a reactor that its owner runs and closes."""
 
     def __init__(
         self,
         settings: Settings,
         write_access: Callable[[str], object] | None,
         *,
+        reactor: Reactor,
         json_logs: bool,
-        table: "SharedTable | None" = None,
-        board: "MetricsBoard | None" = None,
+        worker: "SharedMemory | None" = None,
         guest: bool = False,
     ) -> None:
-        """Of a worker: `table`, where all of them keep their rate limits, and `board`, where they add up metrics.
+        """`worker`: what this process shares with others on the same port.
 
         A `guest` runs in a process that is another's, a test's: its collector and its limits are left as they are.
         """
-        loop = asyncio.get_running_loop()
         self.settings = settings
+        self.reactor = reactor
+        self.wheel = reactor.wheel
         self.metrics = Metrics()
-        self._table = table
-        self.ticker = Ticker(loop, self.metrics.ticker_late_s)
-        self.clock = WheelClock(self.ticker, loop)
+        self.wheel.late_s = self.metrics.ticker_late_s
+        self._table = None if worker is None else worker.table
+        self.clock = WheelClock(self.wheel)
         self._keys = Keys(settings.api_key)
         self._stage = Stage(NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim))
         trusted = frozenset(name for name in (self._stage.said.script, self._stage.said.profile) if name)
         self._library = Library(settings.sim_files, trusted=trusted)
-        self._refusals = Refusals(self.ticker.now)
+        self._refusals = Refusals(self.wheel.now)
         self._journal = Journal()
         self._board: Board | None = None
         self._started_s = self.clock.now()
-        self._all_metrics = None if board is None else self._on_board(board)
+        self._all_metrics = None if worker is None else self._on_board(worker.board)
         self._upstream: UpstreamEngine | None = None
         self._limiter: FallbackLimiter | None = None
         self._history = stores.history(settings)
         self._shared_turns = stores.shared_turns(settings, self.clock)
         self._access: AccessLog | None = None
         if write_access is not None:
-            self._access = AccessLog(write_access, self.ticker, metrics=self.metrics, as_json=json_logs)
+            self._access = AccessLog(write_access, self.wheel, metrics=self.metrics, as_json=json_logs)
         self.app = self._app()
         self._guest = guest
         self.edge = Edge(
             self.app,
-            wheel=self.ticker,
+            reactor=reactor,
             bounds=_bounds(settings),
             metrics=self.metrics,
-            loop=loop,
             most_descriptors=descriptor_limit() if guest else None,
         )
 
-    async def start(self) -> list[tuple[str, int]]:
+    def start(self) -> list[tuple[str, int]]:
         """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
         shares_port = self._all_metrics is not None
-        addresses = await self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
+        addresses = self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
         if not self._guest:
             gc.collect()
             gc.freeze()
             gc.set_threshold(10_000, 20, 50)
         return addresses
 
+    def stop_then(self, stopped: Callable[[], None]) -> None:
+        """`stop`, and then call `stopped` in a turn of the reactor."""
+        task = self.reactor.spawn(self.stop())
+        task.add_done_callback(lambda _: stopped())
+
     async def stop(self) -> None:
         """Drain, then free everything."""
         self.app.draining = True
         drain_s = self.settings.drain_timeout
-        await asyncio.gather(self.edge.drain(drain_s), self._chat.drain(drain_s))
+        drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.edge.drain(drain_s, lambda: drained.set_result(None))
+        await asyncio.gather(drained, self._chat.drain(drain_s))
         await self._chat.settle()
         if self._upstream is not None:
             await self._upstream.close()
@@ -134,7 +152,6 @@ class Server:
             self._access.flush()
         if self._all_metrics is not None:
             self._all_metrics.publish()
-        self.ticker.close()
 
     def _app(self) -> App:
         settings = self.settings
@@ -172,7 +189,7 @@ class Server:
         turns = Turns(
             keep_s=settings.resume_for,
             max_bytes=settings.resume_memory,
-            now=self.ticker.now,
+            now=self.wheel.now,
             shared=self._shared_turns,
             alone=alone,
         )
@@ -203,7 +220,7 @@ class Server:
         return handlers(shared)
 
     def _rate_limiter(self) -> RateLimiter:
-        settings, now = self.settings, self.ticker.now
+        settings, now = self.settings, self.wheel.now
         local = stores.local_limiter(settings, now, table=self._table)
         if settings.limits == MEMORY:
             return local
@@ -243,7 +260,7 @@ class Server:
     def _on_board(self, board: "MetricsBoard") -> "WorkerMetrics":
         from tokenfall.metrics_board import WorkerMetrics  # noqa: PLC0415 - one process alone needs none
 
-        return WorkerMetrics(board, self.metrics, wheel=self.ticker, resident_bytes=resident_bytes)
+        return WorkerMetrics(board, self.metrics, wheel=self.wheel, resident_bytes=resident_bytes)
 
     def _engine(self) -> Engine:
         settings = self.settings
@@ -268,7 +285,7 @@ class Server:
             settings.upstream,
             settings.upstream_key,
             timeouts=timeouts,
-            wheel=self.ticker,
+            wheel=self.wheel,
             metrics=self.metrics,
             retries=Retries(self.clock, Random(), most=settings.upstream_retries),  # noqa: S311 - a jitter, no secret
         )

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tokenfall.cli.lean import without_openssl, without_tls
 from tokenfall.settings import InvalidSetting, Settings, load
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
     if settings.workers > 1:
-        if settings.upstream is None:
-            without_openssl()
         from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - one process alone needs none
 
         return supervise(settings, _serve)
@@ -72,8 +69,6 @@ def _tool(arguments: "Namespace") -> int:
 
 def _serve(settings: Settings, worker: "Worker | None" = None) -> int:
     """In this process, whose event loop and libraries are loaded only now: a supervisor of workers has none."""
-    if settings.upstream is None:
-        without_tls()
     from tokenfall.cli.serve import serve  # noqa: PLC0415 - see above
 
     return serve(settings, worker)

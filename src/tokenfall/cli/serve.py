@@ -1,87 +1,116 @@
 """`tokenfall serve`: runs a server until a signal says to stop. It owns the signals and the standard streams."""
 
-import asyncio
-import logging
-import signal
 import sys
-from typing import TYPE_CHECKING
 
+from tokenfall import logs
 from tokenfall.bootstrap import Server
-from tokenfall.bootstrap.loops import loop_factory
 from tokenfall.cli.greeting import say_cannot_listen, say_where
-from tokenfall.logs import set_up
-from tokenfall.settings import Settings
+from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.poller import make_poller
+from tokenfall.reactor.signals import SIGINT, SIGTERM, exit_on, watch
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.cli.supervisor import Worker
+    from tokenfall.settings import Settings
 
 FAILURE = 1
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (SIGTERM, SIGINT)
+ENDED_BY_SIGNAL = 128 + SIGINT
 
-_log = logging.getLogger("tokenfall")
+_log = logs.get("tokenfall")
 
 
-def serve(settings: Settings, worker: "Worker | None" = None) -> int:
+def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. The exit status.
 
     As a `worker` it greets nobody, and drains on SIGTERM, however many come, and when its supervisor is gone.
     """
-    as_json = set_up(settings.log_level, settings.log_format)
+    as_json = logs.set_up(settings.log_level, settings.log_format)
+    access = sys.stderr.write if _log.is_enabled_for("info") else None
+    reactor = Reactor(make_poller(settings.poller))
+    server = Server(settings, access, reactor=reactor, json_logs=as_json, worker=worker)
     try:
-        with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            return runner.run(_serve(settings, worker, json_logs=as_json))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-
-
-async def _serve(settings: Settings, worker: "Worker | None", *, json_logs: bool) -> int:
-    access = sys.stderr.write if _log.isEnabledFor(logging.INFO) else None
-    if worker is None:
-        server = Server(settings, access, json_logs=json_logs)
-    else:
-        server = Server(settings, access, json_logs=json_logs, table=worker.table, board=worker.board)
-    try:
-        addresses = await server.start()
+        addresses = server.start()
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
-    stop = asyncio.Event()
+    stopper = Stopper(server, settings)
     if worker is None:
-        _obey_signals(stop)
+        stopper.obey_signals()
         say_where(addresses[0], keyed=bool(settings.api_key))
     else:
-        _obey_supervisor(stop, worker)
+        stopper.obey_supervisor(worker)
         worker.is_ready()
-    await stop.wait()
-    _log.info("draining for up to %g s", settings.drain_timeout)
-    await server.stop()
-    _log.info("stopped")
-    return 0
+    reactor.run()
+    if worker is None:
+        for number in STOP_SIGNALS:
+            exit_on(number, ENDED_BY_SIGNAL)
+    reactor.close()
+    return stopper.status
 
 
-def _obey_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, _on_signal, stop)
+class Stopper:
+    """Drains the server once it is to stop."""
+
+    def __init__(self, server: Server, settings: "Settings") -> None:
+        self.status = 0
+        """The exit status so far."""
+        self._server = server
+        self._settings = settings
+        self._stopping = False
+
+    def obey_signals(self) -> None:
+        """Stop on SIGTERM or SIGINT; end at once on a second one."""
+        self._watch(STOP_SIGNALS)
+
+    def obey_supervisor(self, worker: "Worker") -> None:
+        """Stop on SIGTERM and at the end of the lifeline, which comes when the supervisor is gone.
+
+        A second SIGTERM changes nothing: a signal to the whole group, as systemd sends it, and the supervisor, which
+        passes it on, mean the same stop. To end at once is the supervisor's to decide.
+        """
+        self._watch((SIGTERM,), once=True)
+        self._server.reactor.add(worker.lifeline, _Lifeline(self, worker.lifeline))
+
+    def stop(self) -> None:
+        """Drain, then end the run."""
+        if self._stopping:
+            return
+        self._stopping = True
+        _log.info("draining for up to %g s", self._settings.drain_timeout)
+        self._server.stop_then(self._stopped)
+
+    def lifeline_ended(self, fd: int) -> None:
+        """The supervisor is gone."""
+        self._server.reactor.remove(fd)
+        self.stop()
+
+    def _stopped(self) -> None:
+        _log.info("stopped")
+        self._server.reactor.stop()
+
+    def _watch(self, numbers: tuple[int, ...], *, once: bool = False) -> None:
+        def received(number: int) -> None:
+            if number not in numbers:
+                return
+            if self._stopping and not once:
+                self.status = ENDED_BY_SIGNAL
+                self._server.reactor.stop()
+            self.stop()
+
+        self._server.reactor.enable_wakeups(received)
+        for number in numbers:
+            watch(number)
 
 
-def _on_signal(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        raise KeyboardInterrupt
-    stop.set()
+class _Lifeline:
+    """A pipe that ends with the supervisor."""
 
+    def __init__(self, stopper: Stopper, fd: int) -> None:
+        self._stopper = stopper
+        self._fd = fd
 
-def _obey_supervisor(stop: asyncio.Event, worker: "Worker") -> None:
-    """Stop on SIGTERM and at the end of the lifeline, which comes when the supervisor is gone.
-
-    A second SIGTERM changes nothing: who signals the whole group, as systemd does, and the supervisor, which passes
-    the signal on, mean the same stop. To end at once is the supervisor's to decide.
-    """
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-
-    def end() -> None:
-        loop.remove_reader(worker.lifeline)  # an end stays readable
-        stop.set()
-
-    loop.add_reader(worker.lifeline, end)
+    def ready(self, mask: int) -> None:
+        """An end stays readable: it is watched for once."""
+        self._stopper.lifeline_ended(self._fd)

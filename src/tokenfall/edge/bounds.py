@@ -28,4 +28,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     pipeline_bytes: int = 16_384
     """What may wait unread of further requests while one is answered; then reading pauses."""
     send_buffer_bytes: int = 16_384
-    """SO_SNDBUF: a default socket would take 3.9 MB for a reader that stops."""
+    """SO_SNDBUF of a stream: a default socket would take 3.9 MB for a reader that stops."""
+    whole_buffer_bytes: int = 262_144
+    """SO_SNDBUF while a whole response larger than `send_buffer_bytes` is sent: with a small one, each acknowledgement
+    that the reader delays stops the sender."""

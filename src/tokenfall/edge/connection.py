@@ -4,23 +4,23 @@ The server makes it; it asks the application and hands what takes time to a play
 deadlines and flow control, and must never know what an answer means.
 """
 
-import asyncio
-import logging
-from os import write
-from typing import TYPE_CHECKING, cast
+import _socket  # the C module: `socket` imports enum and selectors
+import os
 
-from tokenfall.deadlines import Deadlined
-from tokenfall.edge.application import CLIENT_CLOSED_REQUEST, Outcome
-from tokenfall.edge.live import LivePlayer
+from tokenfall import logs
+from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.paced import PacedPlayer
-from tokenfall.edge.player import Player
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response, StreamHead
+from tokenfall.edge.response import PacedStream, Response, Sever
 from tokenfall.metrics import add
-from tokenfall.ports import Sever
+from tokenfall.reactor.stream_socket import StreamSocket
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from tokenfall.edge.application import Outcome
+    from tokenfall.edge.player import Player
+    from tokenfall.edge.response import StreamHead
     from tokenfall.edge.server import Edge
 
 READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
@@ -29,6 +29,9 @@ until its last bytes are taken; gone."""
 
 PIPELINED_A_TURN = 32
 """How many pipelined requests are answered before other connections get their say."""
+
+FRESH_S = 0.25
+"""How long a drain waits for the first request of a connection."""
 
 LINGER_BYTES = 1_048_576
 """How much of what a refused client still sends is read away."""
@@ -41,21 +44,19 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _KEEP_ALIVE = b"connection: keep-alive\r\n"
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
-class Connection(Deadlined, asyncio.Protocol):
+class Connection(StreamSocket):
     """A client's connection. Between requests it holds little, during a stream less."""
 
     __slots__ = (
-        "_descriptor", "_edge", "_half_closed", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
-        "_scheduled", "_state", "_unsent", "paused", "peer", "transport",
+        "_edge", "_half_closed", "_is_large", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
+        "_scheduled", "_stalled_at_bytes", "_state", "peer",
     )  # fmt: skip
 
-    transport: asyncio.Transport
-
-    def __init__(self, edge: "Edge") -> None:
-        super().__init__(edge.wheel)
+    def __init__(self, edge: "Edge", fd: int, *, peer: str) -> None:
+        super().__init__(edge.reactor, fd)
         self._edge = edge
         self._state = READING
         self._phase = HEAD  # the first head's deadline runs from accept
@@ -65,26 +66,18 @@ class Connection(Deadlined, asyncio.Protocol):
         self._reading = True
         self._scheduled = False
         self._half_closed = False
-        self._unsent = 0
+        self._is_large = False  # whether the kernel's buffer is that for a large body
+        self._stalled_at_bytes = 0
         self._linger_left = LINGER_BYTES
-        self._descriptor = -1
-        self.paused = False
-        """Whether something is left unsent."""
-        self.peer = ""
-
-    # What the transport calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)
-        self.transport.set_write_buffer_limits(high=0)  # write at once, and tell when anything is left
-        peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
-        if self._edge.admit(self):
-            self.set_deadline(self._wheel.now() + self._edge.bounds.header_timeout_s)
+        self.peer = peer
+        if edge.admit(self):
+            self.set_deadline(self._wheel.now() + edge.bounds.header_timeout_s)
         else:
-            self._request = request = unreadable(self.peer, self._wheel.now())
-            self._answer_and_close(request, self._edge.application.refuse(request, 503, detail="too many connections"))
+            self._request = request = unreadable(peer, self._wheel.now())
+            self._answer_and_close(request, edge.application.refuse(request, 503, detail="too many connections"))
             self._close()
+
+    # What the socket calls
 
     def data_received(self, data: bytes) -> None:
         if self._state <= ANSWERING:
@@ -92,15 +85,15 @@ class Connection(Deadlined, asyncio.Protocol):
             if reader is None:
                 reader = self._reader = RequestReader(self._edge.heads, self._edge.bounds)
             reader.feed(data)
-            if self._state == READING and not self.paused and not self._scheduled:
+            if self._state == READING and self._unsent is None and not self._scheduled:
                 self._advance()
             elif reader.waiting > self._edge.bounds.pipeline_bytes:
                 self._reading = False
-                self.transport.pause_reading()
+                self.pause_reading()
         else:
             self._linger_left -= len(data)
             if self._linger_left < 0:
-                self.abort("failed")
+                self.reset("failed")
 
     def eof_received(self) -> bool:
         """The client closed its side. What it asked for before is still answered; see docs/api.md for streams."""
@@ -110,12 +103,10 @@ class Connection(Deadlined, asyncio.Protocol):
         return self._state == CLOSING or self.paused or self._scheduled
 
     def pause_writing(self) -> None:
-        self.paused = True
-        self._unsent = self.transport.get_write_buffer_size()
+        self._stalled_at_bytes = self.unsent_bytes
         self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
 
     def resume_writing(self) -> None:
-        self.paused = False
         if self._player is not None:
             self.clear_deadline()
             self._player.resume()
@@ -123,7 +114,7 @@ class Connection(Deadlined, asyncio.Protocol):
             self._await_request()
             self._advance()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self) -> None:
         self._leave("left")
 
     # Requests
@@ -133,7 +124,7 @@ class Connection(Deadlined, asyncio.Protocol):
         self._scheduled = False
         try:
             for _ in range(PIPELINED_A_TURN):
-                if self._state != READING or self.paused:
+                if self._state != READING or self._unsent is not None:
                     return
                 request = None if self._reader is None else self._reader.next()
                 if request is None:
@@ -145,7 +136,7 @@ class Connection(Deadlined, asyncio.Protocol):
             self._refuse(refusal)
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("a connection failed")
-            self.abort("failed")
+            self.reset("failed")
 
     def _await_more(self) -> None:
         """No whole request is there: see to what is awaited, and until when."""
@@ -160,16 +151,16 @@ class Connection(Deadlined, asyncio.Protocol):
             seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
             self.set_deadline(self._wheel.now() + seconds)
         if phase == BODY and reader is not None and reader.promised():
-            self.transport.write(_CONTINUE)
+            self.write(_CONTINUE)
         if not self._reading:
             self._reading = True
-            self.transport.resume_reading()
+            self.resume_reading()
 
     def _go_on(self) -> None:
         """See to what was pipelined, once others had their say."""
         if not self._scheduled and self._state == READING:
             self._scheduled = True
-            self._edge.loop.call_soon(self._advance)
+            self.reactor.call_soon(self._advance)
 
     # Answers
 
@@ -189,6 +180,8 @@ class Connection(Deadlined, asyncio.Protocol):
         else:
             self.clear_deadline()
             self._drop_reader()
+            from tokenfall.edge.live import LivePlayer  # noqa: PLC0415 - it brings asyncio
+
             self._player = LivePlayer(self, self._edge, request=request, answer=answer)
 
     def send_whole(self, request: Request, answer: Response) -> None:
@@ -198,14 +191,25 @@ class Connection(Deadlined, asyncio.Protocol):
         line = b"" if request.http_minor else _KEEP_ALIVE
         head = (answer.head, self._edge.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
         body = b"" if request.method == "HEAD" or answer.status in (204, 304) else answer.body
-        self.transport.write(b"".join((*head, body)))
+        self._write_whole(b"".join(head), body)
         self._finish(answer.status, "complete", sent_bytes=len(body), keep=keep)
+
+    def _write_whole(self, head: bytes, body: bytes) -> None:
+        """Write a head and a body. A large body gets a larger kernel buffer, and is neither joined nor copied."""
+        bounds = self._edge.bounds
+        if len(body) <= bounds.send_buffer_bytes:
+            self.write(head + body)
+            return
+        self._is_large = True
+        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=bounds.whole_buffer_bytes)
+        self.write(head)
+        self.write(body)
 
     def _sever(self, answer: Sever) -> None:
         """Break the connection in place of an answer."""
         self._player = None
         if answer.how == "reset":
-            self.abort("failed")
+            self.reset("failed")
         else:
             self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
 
@@ -218,42 +222,42 @@ class Connection(Deadlined, asyncio.Protocol):
         if request.method == "HEAD":
             if answer.ended is not None:
                 answer.ended()
-            self.transport.write(head)
+            self.write(head)
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
         self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
         self._player.start(head)
 
-    def stream_head(self, request: Request, head: StreamHead) -> bytes:
+    def stream_head(self, request: Request, head: "StreamHead") -> bytes:
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
-        self._descriptor = self.transport.get_extra_info("socket").fileno()
+        if self._is_large:
+            self._is_large = False
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._edge.bounds.send_buffer_bytes)
         request.keep_alive = request.http_minor == 1 and self._keeps(request)
         framing = b"transfer-encoding: chunked\r\n" if request.http_minor else b""
         close = b"" if request.keep_alive else _CLOSE
         added, request.reply_headers = request.reply_headers, b""
         return b"".join((head.lines, self._edge.date_line(), added, framing, close, b"\r\n"))
 
-    def send(self, data: bytes) -> None:
-        """Write a piece of a stream; afterwards the connection may be paused or closed.
-
-        While the transport holds nothing, which is as long as the connection is not paused, this writes to the
-        descriptor past it. The descriptor is open until `connection_lost` has been called; see docs/decisions/0004.
-        """
-        if self.paused:
-            self.transport.write(data)
-            return
+    def send(self, data: bytes) -> bool:
+        """Write a piece of a stream; whether more may follow at once. If not, the connection is paused or closed."""
+        if self._unsent is not None:
+            self._unsent.append(data)
+            return False
         try:
-            sent = write(self._descriptor, data)
+            sent = os.write(self.fd, data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            self.abort("left")
-            return
-        if sent != len(data):
-            self.transport.write(data[sent:])
+            self.reset("left")
+            return False
+        if sent == len(data):
+            return True
+        self.keep_unsent(data[sent:])
+        return False
 
-    def end_stream(self, outcome: Outcome, sent_bytes: int, *, keep: bool = True) -> None:
+    def end_stream(self, outcome: "Outcome", sent_bytes: int, *, keep: bool = True) -> None:
         """A player wrote its last byte. Without `keep` the connection is closed whatever was agreed."""
         player, self._player = self._player, None
         if player is not None:
@@ -273,25 +277,26 @@ class Connection(Deadlined, asyncio.Protocol):
                 self.send_whole(request, answer)
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("an answer failed")
-            self.abort("failed")
+            self.reset("failed")
         self._go_on()
 
-    def probe(self, player: Player, comment: bytes, *, again: tuple[float, ...] = PROBES_S) -> None:
+    def probe(self, player: "Player", comment: bytes, *, again: tuple[float, ...] = PROBES_S) -> None:
         """Write comments into the player's stream, to learn whether a client that closed its side is still there."""
         if not self.plays(player):
             return
         if not self.paused:
             self.send(comment)
         if again:
-            self._edge.loop.call_later(again[0], lambda: self.probe(player, comment, again=again[1:]))
+            self.reactor.call_at(self._wheel.now() + again[0], lambda: self.probe(player, comment, again=again[1:]))
 
-    def give_up_soon(self, player: Player) -> None:
+    def give_up_soon(self, player: "Player") -> None:
         """The client closed its side and nothing can tell whether it left: end the answer after a grace."""
-        self._edge.loop.call_later(
-            self._edge.bounds.half_close_grace_s, lambda: self.abort("left") if self.plays(player) else None
+        self.reactor.call_at(
+            self._wheel.now() + self._edge.bounds.half_close_grace_s,
+            lambda: self.reset("left") if self.plays(player) else None,
         )
 
-    def plays(self, player: Player) -> bool:
+    def plays(self, player: "Player") -> bool:
         """Whether this player's turn is not over."""
         return self._player is player
 
@@ -311,16 +316,22 @@ class Connection(Deadlined, asyncio.Protocol):
         """Whether nobody listens any more."""
         return self._state == CLOSED
 
-    def abort(self, outcome: Outcome) -> None:
+    def reset(self, outcome: "Outcome") -> None:
         """Reset the connection and free at once all that it holds."""
         if self._state != CLOSED:
             self._leave(outcome)
-            self._edge.reset(self.transport)
+            self.abort()
 
     def drain(self) -> None:
-        """No further request: close now if none is under way, else after its answer."""
+        """No further request: close now if none is under way, else after its answer.
+
+        A client that has just connected may have sent its request already: a close would reset it.
+        """
         if self._state == READING and not self._scheduled and not self.paused:
-            self._await_more()
+            if self._reader is None and self._phase == HEAD:
+                self.set_deadline(self._wheel.now() + FRESH_S)
+            else:
+                self._await_more()
 
     def cut(self) -> None:
         """The drain time is over: end what is under way."""
@@ -334,7 +345,7 @@ class Connection(Deadlined, asyncio.Protocol):
         if self.paused:
             self._check_stalled()
         elif self._state > ANSWERING:
-            self.abort("stalled")
+            self.reset("stalled")
         elif self._reader is not None and self._reader.phase != IDLE:
             what = "body" if self._reader.phase == BODY else "head"
             self._refuse(Refusal(408, f"the request's {what} did not come in time"))
@@ -343,15 +354,15 @@ class Connection(Deadlined, asyncio.Protocol):
 
     def _check_stalled(self) -> None:
         """A reader that takes a little now and then is as stalled as one that takes nothing."""
-        unsent = self.transport.get_write_buffer_size()
-        if unsent <= self._unsent - self._edge.bounds.send_buffer_bytes:
-            self._unsent = unsent
+        unsent = self.unsent_bytes
+        if unsent <= self._stalled_at_bytes - self._edge.bounds.send_buffer_bytes:
+            self._stalled_at_bytes = unsent
             self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
         else:
             self._edge.metrics.stalled_readers += 1
-            self.abort("stalled")
+            self.reset("stalled")
 
-    def _finish(self, status: int, outcome: Outcome, *, sent_bytes: int, keep: bool) -> None:
+    def _finish(self, status: int, outcome: "Outcome", *, sent_bytes: int, keep: bool) -> None:
         """An answer is written: report it, then await the next request or close."""
         self._report(status, outcome, sent_bytes=sent_bytes)
         if self._state == CLOSED:
@@ -369,11 +380,10 @@ class Connection(Deadlined, asyncio.Protocol):
     def _close(self) -> None:
         """Close when all written bytes are taken, at the latest after the stall deadline."""
         self._state = CLOSING
-        self._descriptor = -1
         self._reader = None
-        self.transport.close()
+        self.close()
         if self.paused:
-            self._unsent = self.transport.get_write_buffer_size()
+            self._stalled_at_bytes = self.unsent_bytes
             self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
 
     def _refuse(self, refusal: Refusal) -> None:
@@ -386,30 +396,27 @@ class Connection(Deadlined, asyncio.Protocol):
             answer = self._edge.application.refuse(request, refusal.status, detail=refusal.detail)
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("a refusal failed")
-            self.abort("failed")
+            self.reset("failed")
             return
         self._answer_and_close(request, answer)
         self._state = LINGERING
         self._reader = None
-        if self._half_closed or not self.transport.can_write_eof():
+        if self._half_closed:
             self._close()
             return
-        self.transport.write_eof()
+        self.shut_write()
         self.set_deadline(self._wheel.now() + self._edge.bounds.linger_timeout_s)
 
     def _answer_and_close(self, request: Request, answer: Response) -> None:
         body = b"" if request.method == "HEAD" else answer.body
-        self.transport.write(
-            b"".join((answer.head, self._edge.date_line(), request.reply_headers, _CLOSE, b"\r\n", body))
-        )
+        self.write(b"".join((answer.head, self._edge.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
         self._report(answer.status, "complete", sent_bytes=len(body))
 
-    def _leave(self, outcome: Outcome) -> None:
-        """Let go of everything; the transport is closed or about to be."""
+    def _leave(self, outcome: "Outcome") -> None:
+        """Let go of everything; the socket is closed or about to be."""
         if self._state == CLOSED:
             return
         self._state = CLOSED
-        self._descriptor = -1
         self.clear_deadline()
         self._edge.forget(self)
         self._reader = None
@@ -422,7 +429,7 @@ class Connection(Deadlined, asyncio.Protocol):
             add(player.metrics.streams_ended, outcome)
         self._report(player.status, outcome, sent_bytes=player.sent_bytes)
 
-    def _report(self, status: int, outcome: Outcome, *, sent_bytes: int) -> None:
+    def _report(self, status: int, outcome: "Outcome", *, sent_bytes: int) -> None:
         request, self._request = self._request, None
         if request is None:
             return

@@ -1,10 +1,10 @@
 """Plays an answer that must be awaited, and, if it is a live stream, its frames: the one task of a connection."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from tokenfall import logs
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST, Outcome
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LAST_CHUNK, Answer, LiveStream, chunk
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokenfall.edge.connection import Connection
     from tokenfall.edge.server import Edge
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class LivePlayer:
@@ -22,7 +22,7 @@ class LivePlayer:
 
     __slots__ = (
         "_alone", "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request",
-        "_stream", "_task", "_wakeup", "metrics", "sent_bytes", "slot", "status",
+        "_stream", "_task", "_wakeup", "deadline_s", "metrics", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class LivePlayer:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
         self.slot: dict[Timed, None] | None = None
+        self.deadline_s = 0.0
         self.metrics = edge.metrics
         self._connection = connection
         self._edge = edge
@@ -48,7 +49,7 @@ class LivePlayer:
         self._alone = False  # the client left, and the stream goes on without it
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
-        self._task = edge.loop.create_task(self._run())
+        self._task = edge.reactor.spawn(self._run())
 
     async def _run(self) -> None:
         connection, request = self._connection, self._request
@@ -56,7 +57,7 @@ class LivePlayer:
         awaited, self._awaited = self._awaited, None
         if awaited is None:  # the application gave no answer
             _log.error("request %s got no answer", request.id)
-            connection.abort("failed")
+            connection.reset("failed")
             return
         try:
             answer = awaited if isinstance(awaited, LiveStream) else await awaited
@@ -71,7 +72,7 @@ class LivePlayer:
         except Exception as error:  # noqa: BLE001 - the application says what becomes of it
             if self.status == 200:
                 _log.exception("a stream failed, and could not say so")
-                connection.abort("failed")
+                connection.reset("failed")
                 return
             answer = application.crashed(request, error)
         if not connection.closed:
@@ -137,7 +138,7 @@ class LivePlayer:
     def _room(self) -> Awaitable[None]:
         """Until the client has taken all."""
         if self._wakeup is None:
-            self._wakeup = self._edge.loop.create_future()
+            self._wakeup = asyncio.get_running_loop().create_future()
         return self._wakeup
 
     def _write(self, data: bytes) -> None:
@@ -156,7 +157,7 @@ class LivePlayer:
         if connection.closed:
             return
         if connection.paused and outcome != "complete":  # the client reads nothing: no room for another word
-            connection.abort(outcome)
+            connection.reset(outcome)
             return
         self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
         if not connection.closed:
@@ -173,7 +174,8 @@ class LivePlayer:
         if self._stream is not None and self._stream.comment:
             self._learn_whether_it_left(self._stream.comment)
         else:
-            self._edge.loop.call_later(self._edge.bounds.half_close_grace_s, self._give_up)
+            edge = self._edge
+            edge.reactor.call_at(edge.wheel.now() + edge.bounds.half_close_grace_s, self._give_up)
         return not self._connection.closed
 
     def _learn_whether_it_left(self, comment: bytes) -> None:
@@ -185,7 +187,7 @@ class LivePlayer:
         """Nothing told whether the client left."""
         probed = self._stream is not None and self._stream.comment
         if self._connection.plays(self) and not probed:
-            self._connection.abort("left")
+            self._connection.reset("left")
 
     def resume(self) -> None:
         wakeup, self._wakeup = self._wakeup, None

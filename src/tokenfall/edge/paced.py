@@ -1,32 +1,33 @@
 """Plays an answer whose frames and times are known ahead: an entry of the wheel, no task and no timer."""
 
-import logging
-from typing import TYPE_CHECKING
+from tokenfall import logs
+from tokenfall.edge.response import LAST_CHUNK, Sever, chunk
 
-from tokenfall.edge.application import Outcome
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LAST_CHUNK, Item, PacedStream, chunk
-from tokenfall.ports import Sever, Timed
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from tokenfall.edge.application import Outcome
     from tokenfall.edge.connection import Connection
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Item, PacedStream
     from tokenfall.edge.server import Edge
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class PacedPlayer:
     """A `Player`. Its deadlines are absolute: a late frame does not make the next one late."""
 
     __slots__ = (
-        "_chunked", "_comment", "_connection", "_deadline_s", "_edge", "_ended", "_endless", "_ends_in_token",
-        "_farewell", "_frame", "_frames", "_gaps", "_last_s", "_started_s", "metrics", "sent_bytes", "slot", "status",
+        "_chunked", "_comment", "_connection", "_edge", "_ended", "_endless", "_ends_in_token", "_farewell", "_frame",
+        "_frames", "_gaps", "_last_s", "_started_s", "deadline_s", "metrics", "sent_bytes", "slot", "status",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", edge: "Edge", *, request: Request, stream: PacedStream) -> None:
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "PacedStream") -> None:
         self.status = 200
         self.sent_bytes = 0
-        self.slot: dict[Timed, None] | None = None
+        self.slot: dict[Any, None] | None = None
         self._connection = connection
         self._edge = edge
         self.metrics = edge.metrics
@@ -41,15 +42,15 @@ class PacedPlayer:
         self._frame = next(self._frames, None)
         self._started_s = request.started_s
         self._last_s = 0.0
-        self._deadline_s = 0.0
+        self.deadline_s = 0.0
 
     def start(self, head: bytes) -> None:
         """Write the head and wait for the first frame's time, counted from the request."""
         self.metrics.streams += 1
-        self._connection.transport.write(head)
-        self._deadline_s = self._started_s + next(self._gaps)
+        self._connection.write(head)
+        self.deadline_s = self._started_s + next(self._gaps)
         if not self._connection.paused:
-            self._edge.wheel.join(self, self._deadline_s)
+            self._edge.wheel.join(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
         """Write the next frame; the wheel's call."""
@@ -62,23 +63,21 @@ class PacedPlayer:
                 if following is not None or self._ends_in_token:
                     self._count(now_s)
                 if following is not None:
-                    connection = self._connection
                     self.sent_bytes += len(frame)
-                    self._deadline_s = deadline_s = self._deadline_s + next(self._gaps)
-                    connection.send(frame)
-                    return None if connection.paused or connection.closed else deadline_s  # parked until resume
+                    self.deadline_s = deadline_s = self.deadline_s + next(self._gaps)
+                    return deadline_s if self._connection.send(frame) else None  # parked until resume
             self._end(frame or b"", "complete")
         except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
             _log.exception("a paced stream failed")
-            self._connection.abort("failed")
+            self._connection.reset("failed")
         return None
 
-    def _act(self, item: Item) -> float | None:
+    def _act(self, item: "Item") -> float | None:
         """Wait, or break off."""
         connection = self._connection
         if isinstance(item, Sever):
             if item.how == "reset":
-                connection.abort("failed")
+                connection.reset("failed")
             else:
                 self.stop()
                 connection.end_stream("failed", self.sent_bytes, keep=False)
@@ -86,14 +85,14 @@ class PacedPlayer:
         if isinstance(item, bytes) or not item.passes(self._released):
             return None
         self._frame = next(self._frames, None)
-        self._deadline_s = self._edge.wheel.now() + next(self._gaps)
-        return self._deadline_s
+        self.deadline_s = self._edge.wheel.now() + next(self._gaps)
+        return self.deadline_s
 
     def _released(self) -> None:
         """What was waited for may be there: ask again, in the wheel's own time."""
-        self._deadline_s = self._edge.wheel.now()
+        self.deadline_s = self._edge.wheel.now()
         if not self._connection.paused:
-            self._edge.wheel.join(self, self._deadline_s)
+            self._edge.wheel.join(self, self.deadline_s)
 
     def _count(self, now_s: float) -> None:
         metrics = self.metrics
@@ -104,13 +103,13 @@ class PacedPlayer:
             metrics.ttft_s.observe(now_s - self._started_s)
         self._last_s = now_s
 
-    def _end(self, frame: bytes, outcome: Outcome) -> None:
+    def _end(self, frame: bytes, outcome: "Outcome") -> None:
         """Write the last frame and the end of the body as one."""
         self.stop()
         if self._chunked:
             frame += LAST_CHUNK
         self.sent_bytes += len(frame)
-        self._connection.transport.write(frame)
+        self._connection.write(frame)
         self._connection.end_stream(outcome, self.sent_bytes)
 
     def half_closed(self) -> bool:
@@ -121,7 +120,7 @@ class PacedPlayer:
         return True
 
     def resume(self) -> None:
-        self._edge.wheel.join(self, self._deadline_s)
+        self._edge.wheel.join(self, self.deadline_s)
 
     def stop(self) -> None:
         self._edge.wheel.leave(self)
@@ -134,7 +133,7 @@ class PacedPlayer:
 
     def cut(self) -> None:
         if self._connection.paused:
-            self._connection.abort("cut")
+            self._connection.reset("cut")
         else:
             farewell = self._farewell
             self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")

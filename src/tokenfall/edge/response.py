@@ -6,6 +6,8 @@ from typing import Protocol
 
 from tokenfall.ports import Hold, Sever
 
+__all__ = ["Sever"]
+
 Item = bytes | Hold | Sever
 """What a paced stream plays: a frame; a place to wait; the connection's end."""
 

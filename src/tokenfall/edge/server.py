@@ -3,23 +3,23 @@
 One `Edge` a process: what all connections share. It owns no signal handler and reads no setting.
 """
 
-import asyncio
-import logging
+import _socket  # the C module: `socket` imports enum and selectors
 import resource
-import socket
-import struct
 from time import gmtime, time
 
-from tokenfall.edge.application import Application
-from tokenfall.edge.bounds import Bounds
+from tokenfall import logs
 from tokenfall.edge.connection import Connection
 from tokenfall.edge.head import HeadParser
 from tokenfall.metrics import Metrics
-from tokenfall.ports import Wheel
+from tokenfall.reactor.listener import Listener, bind
 
-BACKLOG = 1_024
-"""Connections that may wait to be accepted. asyncio's own loop accepts as many in one go, without a look at the
-descriptors that are left, so there it gets fewer."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.edge.application import Application
+    from tokenfall.edge.bounds import Bounds
+    from tokenfall.reactor.loop import Reactor
 
 SPARE_DESCRIPTORS = 64
 """Descriptors kept for what is not a client: the log, the stores, upstream connections' sockets while they open."""
@@ -27,93 +27,105 @@ SPARE_DESCRIPTORS = 64
 MOST_DESCRIPTORS = 1_048_576
 """The kernel's own limit (fs.nr_open) where none is set for the process."""
 
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class Edge:
-    """The HTTP server of one event loop."""
+    """The HTTP server of one reactor."""
 
     def __init__(
         self,
-        application: Application,
+        application: "Application",
         *,
-        wheel: Wheel,
-        bounds: Bounds,
+        reactor: "Reactor",
+        bounds: "Bounds",
         metrics: Metrics,
-        loop: asyncio.AbstractEventLoop,
         most_descriptors: int | None = None,
     ) -> None:
         """`most_descriptors`: how many the process may have; None raises its limit as far as it goes."""
         self.application = application
-        self.wheel = wheel
+        self.reactor = reactor
+        self.wheel = reactor.wheel
         self.bounds = bounds
         self.metrics = metrics
         self.uncounted = Metrics()
         """Where streams are counted that nobody counts."""
-        self.loop = loop
         self.heads = HeadParser(bounds)
         self.draining = False
         descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
         self._connections: set[Connection] = set()
-        self._emptied: asyncio.Event = asyncio.Event()
+        self._listeners: list[Listener] = []
+        self._on_empty: Callable[[], None] | None = None
         self._date_second = 0
         self._date_line = b""
         self._full_said_s = -1.0
-        self._server: asyncio.Server | None = None
 
-    async def listen(self, host: str, port: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:
+    def listen(self, host: str, port: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:
         """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError.
 
         `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
         """
-        backlog = SPARE_DESCRIPTORS // 2 if isinstance(self.loop, asyncio.BaseEventLoop) else BACKLOG
-        self._server = await self.loop.create_server(
-            lambda: Connection(self),
-            host,
-            port,
-            backlog=backlog,
-            reuse_port=reuse_port or None,
-            start_serving=False,
-        )
-        for listener in self._server.sockets:
-            # Accepted sockets inherit it, so that a reader that stops costs kilobytes and no call a connection.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
-        await self._server.start_serving()
-        return [listener.getsockname()[:2] for listener in self._server.sockets]
+        bound = bind(host, port, reuse_port=reuse_port)
+        addresses = [sock.getsockname()[:2] for sock in bound]
+        for sock in bound:
+            # Accepted sockets inherit these, so that a stream costs no system call for them.
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
+            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+            self._listeners.append(Listener(self.reactor, sock, accepted=self._accepted))
+        return addresses
 
-    async def drain(self, drain_s: float) -> None:
+    def _accepted(self, fd: int, peer: str) -> None:
+        Connection(self, fd, peer=peer)
+
+    def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
         """Close idle connections, let answers finish for up to `drain_s` seconds, cut the rest, stop listening.
 
-        Meanwhile new requests still reach the application, which refuses them.
+        `drained` is called in a turn of the reactor once nothing is left. Meanwhile new requests still reach the
+        application, which refuses them.
         """
         self.draining = True
         for connection in list(self._connections):
             connection.drain()
-        if not await self._empty_within(drain_s):
-            _log.warning("drain time is over: %d connections are cut", len(self._connections))
-            for connection in list(self._connections):
-                connection.cut()
-            await self._empty_within(CUT_S)
-        if self._server is not None:
-            self._server.close()
-        for connection in list(self._connections):
-            connection.abort("cut")
+        self._empty_within(drain_s, lambda is_empty: self._after_drain(drained, is_empty=is_empty))
 
-    async def _empty_within(self, seconds: float) -> bool:
-        if not self._connections:
-            return True
-        self._emptied.clear()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._emptied.wait()
-        except TimeoutError:
-            return False
-        return True
+    def _after_drain(self, drained: "Callable[[], None]", *, is_empty: bool) -> None:
+        if is_empty:
+            self._close(drained)
+            return
+        _log.warning("drain time is over: %d connections are cut", len(self._connections))
+        for connection in list(self._connections):
+            connection.cut()
+        self._empty_within(CUT_S, lambda _: self._close(drained))
+
+    def _close(self, drained: "Callable[[], None]") -> None:
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._connections):
+            connection.reset("cut")
+        drained()
+
+    def _empty_within(self, seconds: float, then: "Callable[[bool], None]") -> None:
+        """Call `then` once there is no connection left, with False when that took longer than `seconds`."""
+        waits = True
+
+        def end(is_empty: bool) -> None:
+            nonlocal waits
+            if waits:  # the time may pass in the turn in which the last connection goes
+                waits = False
+                self._on_empty = None
+                self.wheel.leave(timer)
+                then(is_empty)
+
+        timer = self.reactor.call_at(self.wheel.now() + seconds, lambda: end(False))
+        if self._connections:
+            self._on_empty = lambda: end(True)
+        else:
+            self.reactor.call_soon(lambda: end(True))
 
     # What connections call
 
@@ -134,13 +146,9 @@ class Edge:
         """The connection is gone."""
         self._connections.discard(connection)
         self.metrics.connections = len(self._connections)
-        if not self._connections:
-            self._emptied.set()
-
-    def reset(self, transport: asyncio.Transport) -> None:
-        """Close with RST, dropping what is unsent."""
-        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
+        if not self._connections and self._on_empty is not None:
+            self.reactor.call_soon(self._on_empty)
+            self._on_empty = None
 
     def date_line(self) -> bytes:
         """The Date header of this second; RFC 9110, section 6.6.1."""

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from tokenfall.deadlines import Deadlined
 from tokenfall.errors import (
     UpstreamFirstTokenTimeout,
     UpstreamNextTokenTimeout,
@@ -12,6 +11,7 @@ from tokenfall.errors import (
     UpstreamTotalTimeout,
 )
 from tokenfall.ports import Wheel
+from tokenfall.reactor.deadlines import Deadlined
 
 
 class UpstreamTimeouts(Struct, frozen=True, kw_only=True):

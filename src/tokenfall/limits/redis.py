@@ -130,7 +130,7 @@ class RedisLimiter:
             raise unavailable()
         try:
             return tuple(command.result())
-        except (RedisError, OSError, RuntimeError) as error:  # RuntimeError is uvloop's, of a connection that was reset
+        except (RedisError, OSError) as error:
             raise unavailable() from error
 
     def _ended(self, command: asyncio.Future[Any]) -> None:

@@ -8,9 +8,8 @@ from tokenfall.ports import Timed, Wheel
 class WheelClock:
     """A `Clock` whose sleepers wait on `wheel`."""
 
-    def __init__(self, wheel: Wheel, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
-        self._loop = loop
 
     def now(self) -> float:
         return self._wheel.now()
@@ -18,7 +17,7 @@ class WheelClock:
     async def sleep_until(self, deadline_s: float) -> None:
         if deadline_s <= self._wheel.now():
             return
-        sleeper = _Sleeper(self._loop.create_future())
+        sleeper = _Sleeper(asyncio.get_running_loop().create_future())
         self._wheel.join(sleeper, deadline_s)
         try:
             await sleeper.woken
@@ -27,10 +26,11 @@ class WheelClock:
 
 
 class _Sleeper:
-    __slots__ = ("slot", "woken")
+    __slots__ = ("deadline_s", "slot", "woken")
 
     def __init__(self, woken: asyncio.Future[None]) -> None:
         self.slot: dict[Timed, None] | None = None
+        self.deadline_s = 0.0
         self.woken = woken
 
     def due(self, now_s: float) -> float | None:

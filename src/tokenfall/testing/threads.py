@@ -3,13 +3,13 @@
 No signal handler, no logging set-up, no collector setting and no descriptor limit is touched.
 """
 
-import asyncio
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from threading import Thread
 
 from tokenfall.bootstrap import Server
-from tokenfall.bootstrap.loops import loop_factory
+from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.poller import make_poller
 from tokenfall.settings import Settings
 from tokenfall.testing.hosts import Address
 
@@ -23,8 +23,9 @@ class ThreadHost:
         self._settings = settings
         self._listening: Future[int] = Future()
         self._failure: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self.reactor = Reactor(make_poller(settings.poller))
+        """What the thread runs."""
+        self._stop: Callable[[], None] | None = None
         # Who forgets to stop it must not be kept from leaving.
         self._thread = Thread(target=self._run, name="tokenfall", daemon=True)
         self._thread.start()
@@ -43,27 +44,27 @@ class ThreadHost:
 
     def stop(self) -> None:
         """See `tokenfall.testing.hosts.Host`."""
-        if self._thread.is_alive() and self._loop is not None and self._stop is not None:
-            with suppress(RuntimeError):  # the loop is closed: the thread is about to end
-                self._loop.call_soon_threadsafe(self._stop.set)
+        if self._stop is not None:
+            self._stop()
         self._thread.join()
 
     def _run(self) -> None:
         try:
-            with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(self._serve())
+            self._serve()
         except BaseException as error:  # noqa: BLE001 - whatever ended it is told to who waits, or at the next use
             self._failure = error
             if not self._listening.done():
                 self._listening.set_exception(error)
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        server = Server(self._settings, None, json_logs=False, guest=True)
+    def _serve(self) -> None:
+        reactor = self.reactor
         try:
-            addresses = await server.start()
+            reactor.enable_wakeups()
+            server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
+            addresses = server.start()
+            self._stop = lambda: reactor.call_soon_threadsafe(lambda: server.stop_then(reactor.stop))
             self._listening.set_result(addresses[0][1])
-            await self._stop.wait()
+            reactor.run()
         finally:
-            await server.stop()
+            self._stop = None
+            reactor.close()

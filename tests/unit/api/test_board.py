@@ -18,9 +18,9 @@ from tokenfall.metrics import Metrics
 from tokenfall.pacing.clock import WheelClock
 
 from tests.doubles.clocks import FakeWheel, InstantClock
+from tests.doubles.connections import settle
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
-from tests.doubles.transports import settle
 
 API = Path(__file__).parents[3] / "docs" / "api.md"
 STARTED_S = 990.0
@@ -62,7 +62,7 @@ class House:
         self.defect: Exception | None = None
         self.board = Board(
             self.measured,
-            WheelClock(self.wheel, asyncio.get_running_loop()),
+            WheelClock(self.wheel),
             sim=lambda: self.sim,
             started_s=STARTED_S,
             is_draining=lambda: self.draining,

@@ -26,11 +26,11 @@ from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, SharedTurns
 
+from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.transports import settle
 from tests.doubles.turns import Speaker, turns_of
 
 Messages = list[dict[str, Any]]

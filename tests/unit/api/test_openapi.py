@@ -20,6 +20,7 @@ from tokenfall.api.routes import PROVIDERS, described
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.pacing.grammar import KEYS, from_pairs
+from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
 from tokenfall.wire import openai_request, plain
 
@@ -27,11 +28,11 @@ from tests.doubles.requests import request
 
 
 async def registered_routes() -> list[Route]:
-    server = Server(Settings(), None, json_logs=False)
+    reactor = Reactor()
     try:
-        return server._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
     finally:
-        server.ticker.close()
+        reactor.close()
 
 
 @pytest.fixture

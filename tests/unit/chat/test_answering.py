@@ -19,10 +19,10 @@ from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, Engine, Turn, TurnEnd
 
+from tests.doubles.connections import settle
 from tests.doubles.engines import Silence
 from tests.doubles.engines import told as saying
 from tests.doubles.stores import SlowHistory
-from tests.doubles.transports import settle
 from tests.doubles.turns import HERE, Listener, Speaker, turn_that_said
 
 REQUEST = ChatRequest(messages=(Message("system", "Be brief."), Message("user", "Why?")), model="model-0", max_tokens=9)

@@ -20,9 +20,9 @@ from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Turn
 
+from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.stores import FakeSharedTurns, SlowHistory
-from tests.doubles.transports import settle
 from tests.doubles.turns import HERE, Listener, Speaker, turns_of
 
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=None, context_messages=4)

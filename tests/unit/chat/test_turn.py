@@ -15,7 +15,7 @@ from tokenfall.errors import (
 from tokenfall.events import Delta, Finished
 from tokenfall.ports import TurnEnd
 
-from tests.doubles.transports import settle
+from tests.doubles.connections import settle
 from tests.doubles.turns import HERE, Listener, turn_that_said
 
 END = TurnEnd(Finished("stop", "m"))

@@ -17,8 +17,8 @@ from tokenfall.events import Finished
 from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
 
 from tests.doubles.clocks import FakeClock
+from tests.doubles.connections import settle
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.transports import settle
 from tests.doubles.turns import HERE, Listener, turn_that_said, turns_of
 
 GENUINE = TurnEnd(Finished("stop", "m"))

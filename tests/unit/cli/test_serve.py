@@ -1,54 +1,91 @@
-import asyncio
 import os
 import signal
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from tokenfall.bootstrap.loops import loop_factory
-from tokenfall.cli import serve
-from tokenfall.cli.serve import STOP_SIGNALS
+from tokenfall.bootstrap import Server
+from tokenfall.cli.serve import STOP_SIGNALS, Stopper
 from tokenfall.cli.supervisor import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard
-
-TABLE = SharedTable(8)
-
-
-def test_uvloop_is_used_where_it_is_installed() -> None:
-    uvloop: Any = pytest.importorskip("uvloop")
-
-    assert loop_factory() is uvloop.Loop
+from tokenfall.reactor.loop import Reactor
+from tokenfall.settings import Settings
 
 
-def test_without_uvloop_asyncio_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "uvloop", None)
+class Stopping:
+    """A server that drains until the test says that it has."""
 
-    assert loop_factory() is None
+    def __init__(self, reactor: Reactor) -> None:
+        self.reactor = reactor
+        self.stopped: list[Callable[[], None]] = []
+
+    def stop_then(self, stopped: Callable[[], None]) -> None:
+        self.stopped.append(stopped)
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def server(reactor: Reactor) -> Stopping:
+    return Stopping(reactor)
+
+
+@pytest.fixture
+def stopper(server: Stopping, monkeypatch: pytest.MonkeyPatch) -> Stopper:
+    return Stopper(server, Settings())  # type: ignore[arg-type]
 
 
 def test_the_signals_that_stop() -> None:
     assert set(STOP_SIGNALS) == {signal.SIGTERM, signal.SIGINT}
+    assert Server.stop_then is not None
 
 
-async def test_one_signal_stops_and_a_second_ends_at_once() -> None:
-    stop = asyncio.Event()
-    serve._on_signal(stop)
-    assert stop.is_set()
-    with pytest.raises(KeyboardInterrupt):
-        serve._on_signal(stop)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_one_signal_drains_and_a_second_ends_at_once(
+    number: int, server: Stopping, stopper: Stopper, reactor: Reactor
+) -> None:
+    before = signal.getsignal(number)
+    try:
+        stopper.obey_signals()
+        os.kill(os.getpid(), number)
+        reactor.turn()
+        assert (len(server.stopped), stopper.status) == (1, 0)
+        os.kill(os.getpid(), number)
+        reactor.run()
+    finally:
+        reactor.close()
+        signal.signal(number, before)
+
+    assert (len(server.stopped), stopper.status) == (1, 130)
 
 
-async def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer() -> None:
+def test_the_end_of_the_drain_ends_the_run(server: Stopping, stopper: Stopper, reactor: Reactor) -> None:
+    stopper.stop()
+    stopper.stop()
+    reactor.call_soon(server.stopped[0])
+    reactor.run()
+    reactor.close()
+
+    assert (len(server.stopped), stopper.status) == (1, 0)
+
+
+def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer(
+    server: Stopping, stopper: Stopper, reactor: Reactor
+) -> None:
     lifeline, life = os.pipe()
-    stop = asyncio.Event()
-    serve._obey_supervisor(stop, Worker(MetricsBoard(1), TABLE, lifeline=lifeline, ready=-1))
-    assert not stop.is_set()
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        stopper.obey_supervisor(Worker(MetricsBoard(1), SharedTable(8), lifeline=lifeline, ready=-1))
+        os.close(life)
+        reactor.turn()
+        reactor.turn(0.0)
+    finally:
+        reactor.close()
+        signal.signal(signal.SIGTERM, before)
+        os.close(lifeline)
 
-    os.close(life)
-    async with asyncio.timeout(5):
-        await stop.wait()
-    loop = asyncio.get_running_loop()
-    assert not loop.remove_reader(lifeline)
-    assert loop.remove_signal_handler(signal.SIGTERM)
-    os.close(lifeline)
+    assert len(server.stopped) == 1

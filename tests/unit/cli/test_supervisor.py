@@ -16,7 +16,7 @@ TABLE = SharedTable(8)
 LOADED = """
 import sys
 import tokenfall.cli.main, tokenfall.cli.supervisor
-watched = {"asyncio", "uvloop", "threading", "ssl", "tokenfall.bootstrap", "tokenfall.edge", "tokenfall.cli.serve"}
+watched = {"asyncio", "threading", "ssl", "tokenfall.bootstrap", "tokenfall.edge", "tokenfall.cli.serve"}
 print(*sorted(watched & {*sys.modules}))
 """
 

@@ -1,17 +1,17 @@
 """An edge without a network, on a wheel that the test turns."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
 from tokenfall.edge.bounds import Bounds
 from tokenfall.edge.connection import PROBES_S
-from tokenfall.edge.server import Edge
+from tokenfall.edge.server import CUT_S, Edge
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import FakeWheel
-from tests.doubles.transports import FakeApplication, FakeClient, WheelLoop, settle
+from tests.doubles.connections import FakeApplication, FakeClient, FakeReactor, settle
 
 Connect = Callable[[], FakeClient]
 
@@ -30,7 +30,7 @@ def wheel() -> FakeWheel:
 
 @pytest.fixture
 async def edge(application: FakeApplication, wheel: FakeWheel) -> Edge:
-    return Edge(application, wheel=wheel, bounds=BOUNDS, metrics=Metrics(), loop=WheelLoop(wheel).as_loop())
+    return Edge(application, reactor=FakeReactor(wheel).as_reactor(), bounds=BOUNDS, metrics=Metrics())
 
 
 @pytest.fixture
@@ -44,13 +44,31 @@ async def connect(edge: Edge, wheel: FakeWheel) -> AsyncIterator[Connect]:
 
     yield connect_one
     for client in clients:
-        client.transport.lose()
+        client.free()
     await settle()
-    for client in clients:
-        client.transport.free()
     wheel.advance(max(PROBES_S) + BOUNDS.half_close_grace_s)
     assert (edge.metrics.connections, edge.metrics.streams, wheel.waiting) == (0, 0, {})
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+Drain = Callable[[float], Awaitable[asyncio.Event]]
+
+
+@pytest.fixture
+async def drain(edge: Edge, wheel: FakeWheel) -> Drain:
+    """Drains the edge; returns, once the drain time and that of cutting have passed, what is set when it has ended."""
+
+    async def drain_for(seconds: float) -> asyncio.Event:
+        drained = asyncio.Event()
+        edge.drain(seconds, drained.set)
+        for passes_s in (seconds, CUT_S):
+            await settle()
+            if not drained.is_set():
+                wheel.advance(passes_s)
+        await settle()
+        return drained
+
+    return drain_for
 
 
 @pytest.fixture

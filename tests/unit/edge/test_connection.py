@@ -5,15 +5,15 @@ import re
 
 import pytest
 
-from tokenfall.edge.connection import LINGER_BYTES, PIPELINED_A_TURN
+from tokenfall.edge.connection import FRESH_S, LINGER_BYTES, PIPELINED_A_TURN
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
 from tokenfall.edge.server import Edge
 
 from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, settle
 from tests.doubles.pieces import one_by_one
-from tests.doubles.transports import FakeApplication, FakeClient, settle
-from tests.unit.edge.conftest import BOUNDS, Connect
+from tests.unit.edge.conftest import BOUNDS, Connect, Drain
 
 ASK = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -32,7 +32,7 @@ async def test_a_request_is_answered_and_the_connection_kept(client: FakeClient,
 
     assert client.read() == OK + OK
     assert [(end.path, end.status, end.outcome) for end in application.ends] == [("/a", 200, "complete")] * 2
-    assert not client.transport.is_closing()
+    assert not client.is_closed()
 
 
 async def test_the_bytes_of_a_body_are_counted(client: FakeClient, application: FakeApplication) -> None:
@@ -185,7 +185,7 @@ async def test_an_answer_is_framed_as_its_request_needs(
     client.send(ask)
 
     assert client.read() == sent
-    assert client.transport.is_closing() is (b"connection: close" in sent)
+    assert client.is_closed() is (b"connection: close" in sent)
 
 
 async def test_what_the_application_adds_is_in_the_head(client: FakeClient, application: FakeApplication) -> None:
@@ -257,14 +257,14 @@ async def test_a_refused_client_is_told_why_and_read_away(
 
     assert client.read().startswith(b"HTTP/1.1 400 Bad Request\r\n")
     assert b"\r\nconnection: close\r\n" in client.read()
-    assert client.transport.eof_written
-    assert not client.transport.is_closing()
+    assert client.connection.eof_written
+    assert not client.is_closed()
     client.send(ASK * 10)
     assert application.requests == []
     assert client.read().count(b"HTTP/1.1") == 1
     wheel.advance(BOUNDS.linger_timeout_s + 0.5)
     await settle()
-    assert client.transport.lost
+    assert client.is_closed()
 
 
 async def test_a_refused_client_may_not_send_for_ever(client: FakeClient) -> None:
@@ -290,7 +290,7 @@ async def test_connections_beyond_the_cap_are_refused(
 
     for client in refused:
         assert client.read().startswith(b"HTTP/1.1 503 ")
-        assert client.transport.is_closing()
+        assert client.is_closed()
     assert edge.metrics.connections_refused == 3
     assert len(caplog.records) == 1  # not one a connection
     clients[0].send(ASK)
@@ -299,7 +299,7 @@ async def test_connections_beyond_the_cap_are_refused(
 
 async def test_room_is_made_when_a_connection_ends(connect: Connect) -> None:
     clients = [connect() for _ in range(BOUNDS.max_connections)]
-    clients[0].transport.lose()
+    clients[0].leave()
     newcomer = connect()
     newcomer.send(ASK)
 
@@ -311,10 +311,10 @@ async def test_room_is_made_when_a_connection_ends(connect: Connect) -> None:
 
 async def test_a_silent_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
     wheel.advance(BOUNDS.header_timeout_s - 0.1)
-    assert not client.transport.is_closing()
+    assert not client.is_closed()
     wheel.advance(0.5)
 
-    assert client.transport.is_closing()
+    assert client.is_closed()
     assert client.read() == b""
 
 
@@ -342,10 +342,10 @@ async def test_bytes_do_not_move_the_deadline_of_a_body(client: FakeClient, whee
 async def test_an_idle_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.advance(BOUNDS.idle_timeout_s - 0.1)
-    assert not client.transport.is_closing()
+    assert not client.is_closed()
     wheel.advance(0.5)
 
-    assert client.transport.is_closing()
+    assert client.is_closed()
     assert client.read() == OK
 
 
@@ -368,7 +368,7 @@ async def test_each_request_of_a_busy_connection_is_given_its_idle_time_anew(
         client.send(ASK)
     wheel.advance(BOUNDS.idle_timeout_s - 1)
 
-    assert not client.transport.is_closing()
+    assert not client.is_closed()
 
 
 # Flow
@@ -401,15 +401,15 @@ async def test_while_an_answer_is_awaited_little_is_read_ahead(
 
     application.handler = lambda _: later()
     client.send(ASK * 2)
-    assert client.transport.is_reading()
+    assert client.is_read()
     client.send(ASK * 20)
-    assert not client.transport.is_reading()
+    assert not client.is_read()
     assert len(application.requests) == 1
     ready.set()
     for _ in range(10):
         await settle()
 
-    assert client.transport.is_reading()
+    assert client.is_read()
     assert client.read() == OK * 22
 
 
@@ -418,7 +418,7 @@ async def test_who_does_not_read_is_not_read_from_without_end(client: FakeClient
     client.send(ASK)
     assert client.connection.paused
     sent_bytes = 0
-    while client.transport.is_reading() and sent_bytes < 1_000_000:
+    while client.is_read() and sent_bytes < 1_000_000:
         client.send(ASK)
         sent_bytes += len(ASK)
 
@@ -426,7 +426,7 @@ async def test_who_does_not_read_is_not_read_from_without_end(client: FakeClient
     for _ in range(100):
         client.read()
         await settle()
-    assert client.transport.is_reading()
+    assert client.is_read()
     assert client.read().count(b"x") == 10_000 * (1 + sent_bytes // len(ASK))
 
 
@@ -482,7 +482,7 @@ async def test_who_leaves_while_his_answer_is_made_is_forgotten(
     application.handler = lambda _: forever()
     client.send(ASK)
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert cancelled == [True]
@@ -494,7 +494,7 @@ async def test_who_leaves_at_once_is_forgotten_without_a_warning(
 ) -> None:
     application.handler = large
     client.send(ASK)
-    client.transport.lose()  # in the same turn of the loop: the answer's coroutine has not begun
+    client.leave()  # in the same turn of the loop: the answer's coroutine has not begun
     await settle()
     gc.collect()  # a coroutine that nobody awaited warns when it is collected
 
@@ -513,7 +513,7 @@ async def test_a_last_answer_that_nobody_takes_is_given_up(
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 10_000)
     client.send(ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
-    assert client.transport.is_closing()
+    assert client.is_closed()
     wheel.advance(BOUNDS.stall_timeout_s + 0.5)
 
     assert client.was_reset()
@@ -522,13 +522,24 @@ async def test_a_last_answer_that_nobody_takes_is_given_up(
 # Draining
 
 
-async def test_an_idle_connection_is_closed_by_a_drain(connect: Connect, edge: Edge) -> None:
-    fresh, kept = connect(), connect()
-    kept.send(ASK)
-    await edge.drain(10.0)
+async def test_an_idle_connection_is_closed_by_a_drain(client: FakeClient, drain: Drain) -> None:
+    client.send(ASK)
+    assert (await drain(10.0)).is_set()
 
-    assert fresh.transport.is_closing()
-    assert kept.transport.is_closing()
+    assert client.is_closed()
+
+
+async def test_a_drain_waits_a_moment_for_a_connections_first_request(
+    connect: Connect, edge: Edge, wheel: FakeWheel
+) -> None:
+    asks, silent = connect(), connect()
+    edge.drain(10.0, lambda: None)
+    assert not asks.is_closed()
+    asks.send(ASK)
+    wheel.advance(2 * FRESH_S)
+
+    assert asks.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert silent.is_closed()
 
 
 async def test_an_answer_under_way_is_the_last_of_its_connection(
@@ -542,16 +553,20 @@ async def test_an_answer_under_way_is_the_last_of_its_connection(
 
     application.handler = lambda _: later()
     client.send(ASK)
-    draining = asyncio.create_task(edge.drain(60.0))
+    drained = asyncio.Event()
+    edge.drain(60.0, drained.set)
     await settle()
-    assert not draining.done()
+    assert not drained.is_set()
     ready.set()
-    await draining
+    await settle()
+    assert drained.is_set()
 
     assert client.read() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
 
 
-async def test_what_is_not_done_in_time_is_cut(client: FakeClient, application: FakeApplication, edge: Edge) -> None:
+async def test_what_is_not_done_in_time_is_cut(
+    client: FakeClient, application: FakeApplication, edge: Edge, drain: Drain
+) -> None:
     async def forever() -> Response:
         await asyncio.Event().wait()
         return Response(200)
@@ -559,7 +574,7 @@ async def test_what_is_not_done_in_time_is_cut(client: FakeClient, application: 
     application.handler = lambda _: forever()
     client.send(ASK)
     await settle()
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert client.read().startswith(b"HTTP/1.1 503 ")
     assert edge.metrics.connections == 0

@@ -10,8 +10,8 @@ from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, Str
 from tokenfall.edge.server import Edge
 
 from tests.doubles.clocks import FakeWheel
-from tests.doubles.transports import FakeApplication, FakeClient, settle
-from tests.unit.edge.conftest import BOUNDS
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.unit.edge.conftest import BOUNDS, Drain
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = (
@@ -151,7 +151,7 @@ async def test_the_head_goes_with_the_first_frame_and_the_end_with_the_last(
 
     assert client.read() == HEAD + b"1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n"
     assert application.ends == [("/s", 200, "complete", len(b"1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n"))]
-    assert not client.transport.is_closing()
+    assert not client.is_closed()
 
 
 async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
@@ -160,7 +160,7 @@ async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> No
     await settle()
 
     assert body(client) == b"aend"
-    assert client.transport.is_closing()
+    assert client.is_closed()
 
 
 async def test_a_head_request_runs_nothing(client: FakeClient, application: FakeApplication, script: Script) -> None:
@@ -236,7 +236,7 @@ async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert script.left
@@ -369,7 +369,7 @@ async def test_who_leaves_ends_the_work_at_once(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert script.left
@@ -382,7 +382,7 @@ async def test_who_leaves_before_the_first_frame_ends_the_work_too(
 ) -> None:
     client.send(ASK)
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert script.left
@@ -395,7 +395,7 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.transport.break_off()
+    client.break_off()
     script.say(b"b")
     await settle()
 
@@ -434,7 +434,7 @@ async def test_a_whole_answer_reaches_a_reader_that_is_slow_at_its_end(
     application.handler = lambda _: stream(hasty)
     client.send(ASK)
     await settle()
-    assert not client.transport.aborted
+    assert not client.was_reset()
     for _ in range(12):
         client.read()
         await settle()
@@ -472,7 +472,7 @@ async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
     await settle()
 
     assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
-    assert client.transport.is_closing()
+    assert client.is_closed()
 
 
 async def test_after_a_half_close_a_first_frame_is_still_awaited_where_comments_can_be_sent(
@@ -525,25 +525,25 @@ async def test_after_a_half_close_a_stream_without_comments_stops_soon(
 
 
 async def test_a_stream_that_is_cut_says_so(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
     script.say(b"a")
     await settle()
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert body(client) == b"1\r\na\r\n3\r\nbye\r\n0\r\n\r\n"
     assert script.left
     assert application.ends[0].outcome == "cut"
-    assert client.transport.is_closing()
+    assert client.is_closed()
 
 
 async def test_what_has_not_begun_when_it_is_cut_is_a_status(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
     await settle()
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert client.read().startswith(b"HTTP/1.1 503 ")
     assert script.left
@@ -582,7 +582,7 @@ async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
     assert not lasting.left
     assert (edge.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
@@ -601,7 +601,7 @@ async def test_it_goes_on_before_its_first_frame_too(
 ) -> None:
     client.send(ASK)
     await settle()
-    client.transport.lose()
+    client.leave()
     lasting.say(b"a", ZeroDivisionError())
     await settle()
 
@@ -616,7 +616,7 @@ async def test_what_fails_alone_is_told_to_nobody_but_the_log(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.transport.lose()
+    client.leave()
     lasting.say(ZeroDivisionError())
     await settle()
 
@@ -631,7 +631,7 @@ async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
     lasting.say(*[BIG] * 12, b"", b"end")
     await settle()
     assert client.connection.paused
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert len(lasting.waits) == 12
@@ -644,7 +644,7 @@ async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
     client.send(ASK)
     lasting.say(b"a")
     await settle()
-    client.transport.break_off()
+    client.break_off()
     lasting.say(b"b", b"c", b"", b"end")
     await settle()
 
@@ -660,7 +660,7 @@ async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
     client.send(ASK)
     script.say(b"a")
     await settle()
-    client.transport.lose()
+    client.leave()
     await settle()
 
     assert script.left

@@ -12,8 +12,8 @@ from tokenfall.pacing.gates import TestGate
 from tokenfall.ports import Sever
 
 from tests.doubles.clocks import FakeWheel
-from tests.doubles.transports import FakeApplication, FakeClient, settle
-from tests.unit.edge.conftest import BOUNDS, Connect
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.unit.edge.conftest import BOUNDS, Connect, Drain
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = (
@@ -77,7 +77,7 @@ async def test_http_1_0_gets_no_chunks_and_its_body_ends_with_the_connection(
     assert b"transfer-encoding" not in client.read()
     assert b"\r\nconnection: close\r\n" in client.read()
     assert body(client) == b"a\nb\nc\n"
-    assert client.transport.is_closing()
+    assert client.is_closed()
 
 
 async def test_a_head_request_gets_the_head_alone(client: FakeClient, application: FakeApplication) -> None:
@@ -152,7 +152,7 @@ async def test_who_leaves_leaves_nothing_behind(
 ) -> None:
     client.send(ASK)
     wheel.advance(1.0)
-    client.transport.lose()
+    client.leave()
 
     assert (wheel.waiting, edge.metrics.streams) == ({}, 0)
     assert application.ends == [("/s", 200, "left", len(b"2\r\na\n\r\n"))]
@@ -162,7 +162,7 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
 ) -> None:
     client.send(ASK)
-    client.transport.break_off()
+    client.break_off()
     wheel.advance(1.0)
 
     assert client.was_reset()
@@ -195,7 +195,7 @@ async def test_a_slow_reader_parks_its_stream_and_others_go_on(
 
     assert body(other).endswith(b"0\r\n\r\n")
     assert slow.connection.paused
-    assert slow.transport.get_write_buffer_size() < 2 * len(BIG)  # one frame at most is held for him
+    assert slow.connection.unsent_bytes < 2 * len(BIG)  # one frame at most is held for him
     for _ in range(30):
         slow.read()
         wheel.advance(1.0)
@@ -221,7 +221,7 @@ async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: Fak
     wheel.advance(2.0)
 
     assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n2\r\nc\n\r\n0\r\n\r\n"
-    assert client.transport.is_closing()
+    assert client.is_closed()
 
 
 async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
@@ -247,30 +247,30 @@ async def test_after_a_half_close_an_endless_stream_stops_soon(
     assert client.half_close()
     wheel.advance(BOUNDS.half_close_grace_s + 0.3)
 
-    assert client.transport.aborted
+    assert client.was_reset()
     assert application.ends[0].outcome == "left"
 
 
 async def test_a_stream_that_is_cut_says_so(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     client.send(ASK)
     wheel.advance(1.0)
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
-    assert client.transport.is_closing()
+    assert client.is_closed()
     assert application.ends[0].outcome == "cut"
 
 
 async def test_a_stream_that_cannot_be_told_is_reset_when_it_is_cut(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
     client.send(ASK)
     wheel.advance(8.0)
     assert client.connection.paused
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert client.was_reset()
     assert application.ends[0].outcome == "cut"
@@ -367,19 +367,19 @@ async def test_a_client_that_leaves_while_held_gives_its_place_up(
     assert gate.waiting == 1
     if woken:
         gate.allow(1)
-    client.transport.lose()
+    client.leave()
 
     assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
 
 
 async def test_a_drain_cuts_who_is_held(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     gate = TestGate()
     held = Held(application, gate, b"1")
     client.send(ASK)
     wheel.advance(1.0)
-    await edge.drain(0.0)
+    assert (await drain(0.0)).is_set()
 
     assert body(client) == b"4\r\nbye\n\r\n0\r\n\r\n"
     assert (gate.waiting, held.ended) == (0, 1)
@@ -427,7 +427,7 @@ async def test_a_close_is_a_fin_without_the_end_of_the_body(
     wheel.advance(5.0)
 
     assert body(client) == b"1"
-    assert client.transport.is_closing()
+    assert client.is_closed()
     assert not client.was_reset()
     assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
 
@@ -440,7 +440,7 @@ async def test_a_connection_may_break_in_place_of_an_answer(
     client.send(ASK)
 
     assert client.read() == b""
-    assert client.transport.is_closing()
+    assert client.is_closed()
     assert client.was_reset() is (how == "reset")
 
 

@@ -1,12 +1,10 @@
-import re
-
 import pytest
 
 from tokenfall.edge import server
 from tokenfall.edge.server import Edge, http_date, raise_descriptor_limit
 
-from tests.doubles.transports import FakeClient
-from tests.unit.edge.conftest import BOUNDS, Connect
+from tests.doubles.connections import FakeClient
+from tests.unit.edge.conftest import BOUNDS, Connect, Drain
 
 
 @pytest.mark.parametrize(
@@ -38,16 +36,12 @@ def test_there_are_never_more_connections_than_descriptors(edge: Edge) -> None:
 async def test_connections_are_counted(connect: Connect, edge: Edge) -> None:
     clients: list[FakeClient] = [connect() for _ in range(3)]
     assert edge.metrics.connections == 3
-    clients[0].transport.lose()
+    clients[0].leave()
 
     assert edge.metrics.connections == 2
 
 
-async def test_a_drain_without_connections_ends_at_once(edge: Edge) -> None:
-    await edge.drain(3_600.0)
+async def test_a_drain_without_connections_ends_at_once(edge: Edge, drain: Drain) -> None:
+    assert (await drain(3_600.0)).is_set()
 
     assert edge.draining
-
-
-def test_the_greeting_of_a_reset_is_so_linger_with_no_time() -> None:
-    assert re.fullmatch(rb"\x01\0\0\0\0\0\0\0", server._RESET_ON_CLOSE)

@@ -13,7 +13,7 @@ from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import Stage
 
 from tests.doubles.clocks import FakeWheel, InstantClock
-from tests.doubles.transports import settle
+from tests.doubles.connections import settle
 
 
 def asked(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") -> ChatRequest:
@@ -143,7 +143,7 @@ async def test_a_full_listener_is_waited_for() -> None:
 
 async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
     wheel = FakeWheel()
-    clock = WheelClock(wheel, asyncio.get_running_loop())
+    clock = WheelClock(wheel)
     replying = asyncio.create_task(SimulatedEngine(clock, Stage()).reply(asked(), lambda _: None))
     await settle()
     assert len(wheel.waiting) == 1

@@ -20,7 +20,7 @@ from tokenfall.events import Delta, Finished
 from tokenfall.wire.openai import AnswerReader
 
 from tests.doubles.clocks import FakeWheel
-from tests.doubles.transports import settle
+from tests.doubles.connections import settle
 
 DONE = b"data: [DONE]\n\n"
 

@@ -14,7 +14,7 @@ def wheel() -> FakeWheel:
 
 @pytest.fixture
 async def clock(wheel: FakeWheel) -> WheelClock:
-    return WheelClock(wheel, asyncio.get_running_loop())
+    return WheelClock(wheel)
 
 
 async def test_its_time_is_the_wheels(wheel: FakeWheel, clock: WheelClock) -> None:

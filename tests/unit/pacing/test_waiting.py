@@ -5,7 +5,7 @@ import pytest
 from tokenfall.pacing.gates import TestGate
 from tokenfall.pacing.waiting import passed
 
-from tests.doubles.transports import settle
+from tests.doubles.connections import settle
 
 
 async def test_who_may_pass_does_so_at_once() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.deadlines import COARSE_A_SECOND, Deadlined
+from tokenfall.reactor.deadlines import COARSE_A_SECOND, Deadlined
 
 from tests.doubles.clocks import FakeWheel
 

@@ -1,0 +1,128 @@
+"""The reactor as the selector of a plain asyncio loop: what awaits and what does not share one poller.
+
+asyncio asks its selector to wait; the selector makes a turn of the reactor, which handles its own descriptors and
+deadlines in place, and returns what is ready for asyncio. Loaded with the first coroutine.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tokenfall.reactor.poller import HANGUP, READ, WRITE
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+    from tokenfall.reactor.loop import Reactor
+
+
+class ReactorEventLoop(asyncio.SelectorEventLoop):
+    """An asyncio loop whose waits are turns of `reactor`."""
+
+    def __init__(self, reactor: "Reactor") -> None:
+        super().__init__(ReactorSelector(reactor))
+        self.reactor = reactor
+        reactor.loop = self
+
+
+class ReactorSelector(selectors.BaseSelector):
+    """asyncio's descriptors, on the reactor's poller."""
+
+    def __init__(self, reactor: "Reactor") -> None:
+        self._reactor = reactor
+        self._watched: dict[int, _Watched] = {}
+        self._ready: list[tuple[selectors.SelectorKey, int]] = []
+
+    def register(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
+        fd = _descriptor(fileobj)
+        if fd in self._watched:
+            raise KeyError(f"{fileobj!r} (descriptor {fd}) is already registered")
+        watched = self._watched[fd] = _Watched(selectors.SelectorKey(fileobj, fd, events, data), self._ready)
+        self._reactor.add(fd, watched, mask=_mask(events))
+        return watched.key
+
+    def unregister(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
+        watched = self._watched.pop(_descriptor(fileobj), None)
+        if watched is None:
+            raise KeyError(f"{fileobj!r} is not registered")
+        self._reactor.remove(watched.key.fd)
+        return watched.key
+
+    def modify(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
+        watched = self._watched[_descriptor(fileobj)]
+        if events != watched.key.events:
+            self._reactor.change(watched.key.fd, _mask(events))
+        watched.key = selectors.SelectorKey(fileobj, watched.key.fd, events, data)
+        return watched.key
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._ready.clear()
+        self._reactor.turn(timeout)
+        return self._ready.copy()
+
+    def get_map(self) -> "Mapping[FileDescriptorLike, selectors.SelectorKey]":
+        return _Keys(self._watched)
+
+    def close(self) -> None:
+        """Forget asyncio's descriptors; the reactor stays."""
+        for watched in self._watched.values():
+            self._reactor.remove(watched.key.fd)
+        self._watched.clear()
+
+
+class _Keys(Mapping["FileDescriptorLike", selectors.SelectorKey]):
+    """The keys of what is watched, by descriptor or by file."""
+
+    def __init__(self, watched: "dict[int, _Watched]") -> None:
+        self._watched = watched
+
+    def __getitem__(self, fileobj: "FileDescriptorLike") -> selectors.SelectorKey:
+        return self._watched[_descriptor(fileobj)].key
+
+    def __iter__(self) -> "Iterator[FileDescriptorLike]":
+        return iter(self._watched)
+
+    def __len__(self) -> int:
+        return len(self._watched)
+
+
+class _Watched:
+    """A descriptor of asyncio's."""
+
+    __slots__ = ("_ready", "key")
+
+    def __init__(self, key: selectors.SelectorKey, ready: list[tuple[selectors.SelectorKey, int]]) -> None:
+        self.key = key
+        self._ready = ready
+
+    def ready(self, mask: int) -> None:
+        """What asyncio waits for of what is ready; a hang-up is told to both directions."""
+        events = 0
+        if mask & (READ | HANGUP):
+            events |= selectors.EVENT_READ
+        if mask & (WRITE | HANGUP):
+            events |= selectors.EVENT_WRITE
+        events &= self.key.events
+        if events:
+            self._ready.append((self.key, events))
+
+
+def close_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what still runs, and close the loop, as `asyncio.Runner` does."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+
+
+def _mask(events: int) -> int:
+    return (READ if events & selectors.EVENT_READ else 0) | (WRITE if events & selectors.EVENT_WRITE else 0)
+
+
+def _descriptor(fileobj: "FileDescriptorLike") -> int:
+    return fileobj if isinstance(fileobj, int) else fileobj.fileno()

@@ -1,0 +1,104 @@
+"""Listening sockets: what they are bound to, and accepting from them a bounded number at a time."""
+
+import _socket  # the C module: `socket` imports enum and selectors
+import os
+
+from tokenfall import logs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from tokenfall.reactor.loop import Reactor
+
+    Accepted = Callable[[int, str], object]
+    """Takes a connected non-blocking descriptor, which it then owns, and the peer's address without its port."""
+
+BACKLOG = 1_024
+"""Connections that may wait to be accepted."""
+
+ACCEPTS_A_TURN = 64
+"""Connections accepted in one turn of the loop."""
+
+RETRY_S = 0.2
+"""How long accepting pauses after the process or the machine has run out of descriptors or memory."""
+
+LOG_EVERY_S = 1.0
+
+_log = logs.get(__name__)
+
+
+def bind(host: str, port: int, *, reuse_port: bool = False) -> "list[_socket.socket]":
+    """A bound socket for each address of `host` (all for ""), with one port for all. Raises OSError.
+
+    Port 0 takes a free one. `reuse_port`: share the port with other processes that do.
+    """
+    bound: list[_socket.socket] = []
+    try:
+        for family, kind, protocol, address in _addresses(host, port):
+            made = _socket.socket(family, kind, protocol)
+            bound.append(made)
+            made.setblocking(False)
+            made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+            if family == _socket.AF_INET6:
+                made.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+            made.bind((address[0], bound[0].getsockname()[1] if len(bound) > 1 else port, *address[2:]))
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+class Listener:
+    """Accepts from one bound socket, which it owns."""
+
+    def __init__(self, reactor: "Reactor", sock: "_socket.socket", *, accepted: "Accepted") -> None:
+        self._reactor = reactor
+        self._socket = sock
+        self._accepted = accepted
+        self._retry: Any = None
+        self._logged_s = float("-inf")
+        sock.listen(BACKLOG)
+        reactor.add(sock.fileno(), self)
+
+    def ready(self, mask: int) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                fd, address = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            os.set_blocking(fd, False)
+            self._accepted(fd, address[0] if address else "")
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self._retry is not None:
+            self._reactor.wheel.leave(self._retry)
+        else:
+            self._reactor.remove(self._socket.fileno())
+        self._socket.close()
+
+    def _pause(self, error: OSError) -> None:
+        """There is no descriptor or memory left: polled on, the listener would be ready without an end."""
+        now = self._reactor.wheel.now()
+        if now - self._logged_s >= LOG_EVERY_S:
+            self._logged_s = now
+            _log.warning("connections cannot be accepted: %s", error)
+        self._reactor.remove(self._socket.fileno())
+        self._retry = self._reactor.call_at(now + RETRY_S, self._resume)
+
+    def _resume(self) -> None:
+        self._retry = None
+        self._reactor.add(self._socket.fileno(), self)
+
+
+def _addresses(host: str, port: int) -> "list[tuple[int, int, int, Any]]":
+    found = _socket.getaddrinfo(host or None, port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
+    return [(family, kind, protocol, address) for family, kind, protocol, _, address in dict.fromkeys(found)]

@@ -1,0 +1,188 @@
+"""Waiting for descriptors: epoll on Linux, kqueue on macOS, the `selectors` module elsewhere.
+
+All three are level-triggered and wait as exactly as the platform allows: `epoll_wait` counts whole milliseconds, so the
+last part of a wait goes to `select(2)` on the epoll's own descriptor, which counts microseconds.
+"""
+
+import select
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    Events = Sequence[tuple[int, int]]
+    """Pairs of a descriptor and a mask of `READ`, `WRITE` and `HANGUP`."""
+
+    class Poller(Protocol):
+        """Which descriptors are ready. Not safe to share between threads."""
+
+        def register(self, fd: int, mask: int) -> None:
+            """Watch `fd` for `READ`, `WRITE`, both or, with 0, for a hang-up alone, where the platform tells of it."""
+            ...
+
+        def modify(self, fd: int, mask: int) -> None:
+            """Watch a registered `fd` for something else."""
+            ...
+
+        def unregister(self, fd: int) -> None:
+            """Forget `fd`. To be called before it is closed."""
+            ...
+
+        def wait(self, timeout_s: float | None) -> Events:
+            """What is ready within `timeout_s` seconds, at most `MAX_EVENTS`; no limit for None.
+
+            May return early and empty-handed. A long wait may end up to 2 ms early.
+            """
+            ...
+
+        def close(self) -> None:
+            """Free the poller. Descriptors that it watched stay open."""
+            ...
+
+
+READ, WRITE, HANGUP = 1, 4, 24
+"""The numbers of EPOLLIN and EPOLLOUT, and of EPOLLERR and EPOLLHUP together: either of them is a hang-up."""
+
+MAX_EVENTS = 256
+"""Events handled in one turn of the loop, so that timers get their say."""
+
+EXACT_BELOW_S = 0.05
+"""Shorter waits go to `select(2)` at once; of longer ones, only the last part."""
+
+NAMES = ("auto", "epoll", "kqueue", "selectors")
+
+
+class PollerUnavailable(ValueError):
+    """This platform has no poller of that name; the message names those that it has."""
+
+
+class EpollPoller:
+    """Linux. A hang-up is always told."""
+
+    __slots__ = ("_epoll", "_fds", "modify", "register", "unregister")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        fd = self._epoll.fileno()
+        self._fds = (fd,) if fd < FD_SETSIZE else None
+        self.register = self._epoll.register
+        self.modify = self._epoll.modify
+        self.unregister = self._epoll.unregister
+
+    def wait(self, timeout_s: "float | None") -> "Events":
+        if timeout_s is None:
+            return self._epoll.poll(-1, MAX_EVENTS)
+        if timeout_s <= 0:
+            return self._epoll.poll(0, MAX_EVENTS)
+        if timeout_s >= EXACT_BELOW_S:
+            return self._epoll.poll(timeout_s - 0.002, MAX_EVENTS)  # rounded up to whole milliseconds
+        if self._fds is None:
+            return self._epoll.poll(timeout_s, MAX_EVENTS)
+        if select.select(self._fds, (), (), timeout_s)[0]:
+            return self._epoll.poll(0, MAX_EVENTS)
+        return ()
+
+    def close(self) -> None:
+        self._epoll.close()
+
+
+class KqueuePoller:
+    """macOS and BSD. A hang-up is told as the end of a stream, to those who read or write."""
+
+    __slots__ = ("_kqueue", "_masks")
+
+    def __init__(self) -> None:
+        self._kqueue = select.kqueue()  # type: ignore[attr-defined, unused-ignore]
+        self._masks: dict[int, int] = {}
+
+    def register(self, fd: int, mask: int) -> None:
+        self._masks[fd] = 0
+        self.modify(fd, mask)
+
+    def modify(self, fd: int, mask: int) -> None:
+        before, self._masks[fd] = self._masks[fd], mask
+        changes = []
+        for bit, kind in ((READ, select.KQ_FILTER_READ), (WRITE, select.KQ_FILTER_WRITE)):  # type: ignore[attr-defined, unused-ignore]
+            if (before ^ mask) & bit:
+                flag = select.KQ_EV_ADD if mask & bit else select.KQ_EV_DELETE  # type: ignore[attr-defined, unused-ignore]
+                changes.append(select.kevent(fd, kind, flag))  # type: ignore[attr-defined, unused-ignore]
+        if changes:
+            self._kqueue.control(changes, 0, 0)
+
+    def unregister(self, fd: int) -> None:
+        self.modify(fd, 0)
+        del self._masks[fd]
+
+    def wait(self, timeout_s: "float | None") -> "Events":
+        masks: dict[int, int] = {}
+        for event in self._kqueue.control(None, MAX_EVENTS, timeout_s):
+            bit = READ if event.filter == select.KQ_FILTER_READ else WRITE  # type: ignore[attr-defined, unused-ignore]
+            masks[event.ident] = masks.get(event.ident, 0) | bit
+        return tuple(masks.items())
+
+    def close(self) -> None:
+        self._kqueue.close()
+
+
+class SelectorsPoller:
+    """Any platform, by the standard library. A hang-up is told as the end of a stream, to those who read or write."""
+
+    __slots__ = ("_idle", "_selector")
+
+    def __init__(self) -> None:
+        import selectors  # noqa: PLC0415 - 0.2 MiB that the other pollers do without
+
+        self._selector = selectors.SelectSelector() if sys.platform == "win32" else selectors.PollSelector()
+        self._idle: set[int] = set()
+        """Registered descriptors that are watched for nothing, which a selector cannot hold."""
+
+    def register(self, fd: int, mask: int) -> None:
+        if mask:
+            self._selector.register(fd, _of_selectors(mask))
+        else:
+            self._idle.add(fd)
+
+    def modify(self, fd: int, mask: int) -> None:
+        self.unregister(fd)
+        self.register(fd, mask)
+
+    def unregister(self, fd: int) -> None:
+        if fd in self._idle:
+            self._idle.remove(fd)
+        else:
+            self._selector.unregister(fd)
+
+    def wait(self, timeout_s: "float | None") -> "Events":
+        ready = self._selector.select(timeout_s)[:MAX_EVENTS]
+        return [(key.fd, (READ if events & 1 else 0) | (WRITE if events & 2 else 0)) for key, events in ready]
+
+    def close(self) -> None:
+        self._selector.close()
+
+
+FD_SETSIZE = 1024
+"""The first descriptor that `select(2)` cannot watch."""
+
+
+def _of_selectors(mask: int) -> int:
+    """EVENT_READ is 1, EVENT_WRITE 2."""
+    return (1 if mask & READ else 0) | (2 if mask & WRITE else 0)
+
+
+def make_poller(name: str = "auto") -> "Poller":
+    """The poller called `name`, or with `auto` the platform's best. Raises `PollerUnavailable`."""
+    there = available()
+    if name == "auto":
+        name = there[0]
+    if name not in there:
+        raise PollerUnavailable(f"there is no poller {name!r} on this platform; it has {', '.join(there)}")
+    if name == "epoll":
+        return EpollPoller()
+    return KqueuePoller() if name == "kqueue" else SelectorsPoller()
+
+
+def available() -> tuple[str, ...]:
+    """The names of this platform's pollers, the best first."""
+    return tuple(name for name in NAMES[1:] if name == "selectors" or hasattr(select, name))

@@ -1,0 +1,244 @@
+"""A connected stream socket on the reactor: bytes in, bytes out, flow control, every way to end.
+
+| state | reads | writes | goes on to |
+|---|---|---|---|
+| open | unless paused | yes | half-closed at the peer's FIN; shut by `shut_write`; closing by `close`; closed |
+| half-closed | no | yes | closing by `close`; closed |
+| shut | unless paused | no: a FIN follows what is unsent | closed at the peer's FIN, or by `close` |
+| closing | no | only what is unsent | closed when all of it is taken |
+| closed | no | no | |
+
+Every state goes to closed by `abort` (RST), by a hang-up of the peer and by an error of the socket. The last call of
+the socket's life is `connection_lost`, made once, in the turn in which it closes.
+"""
+
+import _socket  # the C module: `socket` imports enum and selectors
+import os
+from collections import deque
+
+from tokenfall.reactor.deadlines import Deadlined
+from tokenfall.reactor.poller import HANGUP, READ, WRITE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.reactor.loop import Reactor
+
+READ_BYTES = 65_536
+FLUSH_BYTES = 1_048_576
+"""How much unsent data is written in one turn of the loop, so that one fast reader does not hold it."""
+
+_RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, for 0 seconds
+_RESET_ON_CLOSE_BIG_ENDIAN = b"\0\0\0\1\0\0\0\0"
+
+_PAUSED, _EOF, _SHUT, _CLOSING, _BROKEN = 1, 2, 4, 8, 16
+
+
+class StreamSocket(Deadlined):
+    """Owns `fd`, a connected non-blocking socket. A subclass says what its calls do."""
+
+    __slots__ = ("_flags", "_mask", "_unsent", "fd", "reactor")
+
+    def __init__(self, reactor: "Reactor", fd: int) -> None:
+        super().__init__(reactor.wheel)
+        self.reactor = reactor
+        self.fd = fd
+        """-1 once it is closed."""
+        self._flags = 0
+        self._mask = READ
+        self._unsent: deque[bytes | memoryview] | None = None
+        reactor.add(fd, self)
+
+    # What a subclass does
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came: 1 to `READ_BYTES`."""
+        raise NotImplementedError
+
+    def eof_received(self) -> bool:
+        """The peer closed its side. True to keep ours open for what is to be sent."""
+        raise NotImplementedError
+
+    def pause_writing(self) -> None:
+        """Something could not be sent at once: `paused` until it is."""
+        raise NotImplementedError
+
+    def resume_writing(self) -> None:
+        """Everything written was taken by the kernel."""
+        raise NotImplementedError
+
+    def connection_lost(self) -> None:
+        """The socket is closed, whoever closed it."""
+        raise NotImplementedError
+
+    # Writing
+
+    @property
+    def paused(self) -> bool:
+        """Whether something is left unsent."""
+        return self._unsent is not None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much is left unsent."""
+        return 0 if self._unsent is None else sum(map(len, self._unsent))
+
+    def write(self, data: "bytes | memoryview") -> None:
+        """Send now what the kernel takes, and the rest when it takes more. The data is kept, not copied."""
+        if self.fd < 0 or self._flags & (_SHUT | _CLOSING | _BROKEN):
+            return
+        if self._unsent is not None:
+            self._unsent.append(data)
+            return
+        try:
+            sent = os.write(self.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            # The caller is in the middle of something: it learns in the next turn, as from a hang-up.
+            self._flags |= _BROKEN
+            self.reactor.call_soon(self._lose)
+            return
+        if sent != len(data):
+            self.keep_unsent(memoryview(data)[sent:] if sent else data)
+
+    def keep_unsent(self, data: "bytes | memoryview") -> None:
+        """`data` was not taken: send it when there is room, before anything else."""
+        self._unsent = deque((data,))
+        self._watch(self._mask | WRITE)
+        self.pause_writing()
+
+    def shut_write(self) -> None:
+        """Send a FIN after what is unsent; nothing may be written any more."""
+        self._flags |= _SHUT
+        if self._unsent is None:
+            self._shut()
+
+    # Reading
+
+    def pause_reading(self) -> None:
+        self._flags |= _PAUSED
+        self._watch(self._mask & ~READ)
+
+    def resume_reading(self) -> None:
+        self._flags &= ~_PAUSED
+        if not self._flags & (_EOF | _CLOSING):
+            self._watch(self._mask | READ)
+
+    # Ends
+
+    def close(self) -> None:
+        """Close once everything written is taken, and read no more."""
+        if self.fd < 0:
+            return
+        if self._unsent is None:
+            self._lose()
+        else:
+            self._flags |= _CLOSING
+            self._watch(self._mask & ~READ)
+
+    def abort(self) -> None:
+        """Close with a RST, dropping what is unsent."""
+        if self.fd >= 0:
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_linger_none())
+            self._lose()
+
+    def set_option(self, level: int, name: int, *, value: "int | bytes") -> None:
+        """`setsockopt`. A socket that the peer has reset takes none."""
+        self._call(lambda sock: sock.setsockopt(level, name, value))
+
+    # The reactor's call
+
+    def ready(self, mask: int) -> None:
+        if mask & ~WRITE:
+            self._readable(mask)
+        if mask & WRITE and self._unsent is not None and self.fd >= 0:
+            self._flush()
+
+    def _readable(self, mask: int) -> None:
+        if not self._mask & READ:
+            if mask & HANGUP and self.fd >= 0:
+                self._lose()
+            return
+        try:
+            data = os.read(self.fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._lose()
+            return
+        if data:
+            self.data_received(data)
+            return
+        self._flags |= _EOF
+        self._watch(self._mask & ~READ)
+        if not self.eof_received():
+            self.close()
+
+    def _flush(self) -> None:
+        """Send what is unsent, as far as the kernel takes it."""
+        unsent = self._unsent
+        left = FLUSH_BYTES
+        while unsent:
+            data = unsent[0]
+            try:
+                sent = os.write(self.fd, data[:left] if len(data) > left else data)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._lose()
+                return
+            left -= sent
+            if sent == len(data):
+                unsent.popleft()
+            else:
+                unsent[0] = memoryview(data)[sent:]
+            if left <= 0 and unsent:
+                return
+        self._unsent = None
+        self._watch(self._mask & ~WRITE)
+        if self._flags & _CLOSING:
+            self._lose()
+        elif self._flags & _SHUT:
+            self._shut()
+        else:
+            self.resume_writing()
+
+    def _watch(self, mask: int) -> None:
+        if self.fd >= 0 and mask != self._mask:
+            self._mask = mask
+            self.reactor.change(self.fd, mask)
+
+    def _shut(self) -> None:
+        self._call(lambda sock: sock.shutdown(_socket.SHUT_WR))
+
+    def _call(self, call: "Callable[[_socket.socket], object]") -> None:
+        """A call that only a socket object has. A peer that has gone is told of by the next read."""
+        try:
+            sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, self.fd)
+        except OSError:
+            return
+        try:
+            call(sock)
+        except OSError:
+            pass
+        finally:
+            sock.detach()
+
+    def _lose(self) -> None:
+        """Free the descriptor; nobody is called after this."""
+        fd = self.fd
+        if fd < 0:
+            return
+        self.fd = -1
+        self._unsent = None
+        self.reactor.remove(fd)
+        os.close(fd)
+        self.connection_lost()
+
+
+def _linger_none() -> bytes:
+    from sys import byteorder  # noqa: PLC0415 - a reset is rare
+
+    return _RESET_ON_CLOSE if byteorder == "little" else _RESET_ON_CLOSE_BIG_ENDIAN

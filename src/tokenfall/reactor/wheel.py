@@ -1,0 +1,200 @@
+"""The timer wheel: one timer for everything that waits. Deadlines are absolute and never early.
+
+Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot, and a
+slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, up to 4 ms, so that the wake-ups do not eat its
+processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up. No loop and no socket.
+"""
+
+from heapq import heapify, heappop, heappush
+from time import monotonic
+
+from tokenfall import logs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.metrics import Histogram
+    from tokenfall.ports import Timed
+
+TICKS_PER_S = 8192
+
+MAX_GRAIN = 32
+"""The coarsest slot in ticks: 4 ms."""
+
+TURN_S = 0.005
+"""How long a turn of the wheel may take before the sockets get their say."""
+
+LOOK_EVERY = 8
+"""Entries played between two looks at the clock."""
+
+SWEEP_AT = 1_000
+"""Emptied slots are swept when there are this many and they are the greater part."""
+
+IDLE_SHARE, BUSY_SHARE = 0.35, 0.75
+"""The share of time in which the loop works, below which slots become finer and above which they become coarser."""
+
+_log = logs.get(__name__)
+
+
+class TimerWheel:
+    """Entries by deadline, in seconds of `now`.
+
+    `late_s` counts how much later than its deadline an entry was called: one entry of each slot stands for all of it.
+    """
+
+    __slots__ = ("_emptied", "_order", "_overdue", "_played", "_sample", "_slots", "grain", "late_s", "now")
+
+    def __init__(self, late_s: "Histogram", *, now: "Callable[[], float]" = monotonic) -> None:
+        self.now = now
+        self.grain = 1
+        """Width of the slots that deadlines are rounded up to, in ticks."""
+        self.late_s = late_s
+        self._slots: dict[int, dict[Timed, None]] = {}
+        self._order: list[int] = []
+        self._overdue: dict[Timed, None] = {}
+        """Entries whose deadlines had passed when they joined: each is called once a turn."""
+        self._played = int(now() * TICKS_PER_S) - 1
+        """The last tick that was played; an entry that would come before is overdue."""
+        self._sample = 0
+        self._emptied = 0
+
+    @property
+    def resolution_s(self) -> float:
+        """How late an entry may be called by an idle loop, seconds."""
+        return self.grain / TICKS_PER_S
+
+    @property
+    def entries(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._slots.values())) + len(self._overdue)
+
+    @property
+    def slots(self) -> int:
+        """How many slots there are, with those that were emptied before they were due."""
+        return len(self._slots)
+
+    def join(self, entry: "Timed", deadline_s: float) -> None:
+        if entry.slot is not None:
+            self.leave(entry)
+        self._insert(entry, deadline_s)
+
+    def leave(self, entry: "Timed") -> None:
+        slot = entry.slot
+        if slot is None:
+            return
+        entry.slot = None
+        del slot[entry]
+        if not slot and slot is not self._overdue:
+            self._emptied += 1
+            if self._emptied >= SWEEP_AT and self._emptied * 2 > len(self._order):
+                self._sweep()
+
+    def wait_s(self) -> float | None:
+        """Seconds until a turn is due, 0 when one is; None when nothing waits."""
+        if self._overdue:
+            return 0.0
+        order, slots = self._order, self._slots
+        while order:
+            tick = order[0]
+            if slots[tick]:
+                return max(0.0, tick / TICKS_PER_S - self.now())
+            del slots[heappop(order)]
+        return None
+
+    def turn(self) -> None:
+        """Call every entry that is due, but for no longer than `TURN_S`; then the overdue ones, under the same bound.
+
+        An entry that is always due is called once a turn, so it takes turns with everything else.
+        """
+        overdue, self._overdue = self._overdue, {}
+        now = self.now()
+        order = self._order
+        if order and order[0] <= now * TICKS_PER_S:
+            until = now + TURN_S
+            while order and order[0] <= now * TICKS_PER_S and now < until:
+                tick = heappop(order)
+                slot = self._slots.pop(tick)
+                self._played = tick
+                now = self._play(slot, now=now, until=until)
+                if slot:
+                    self._slots[tick] = slot
+                    heappush(order, tick)
+        if overdue:
+            self._play(overdue, now=now, until=now + TURN_S)
+            if overdue:  # before those that have been called
+                for entry in self._overdue:
+                    overdue[entry] = None
+                    entry.slot = overdue
+                self._overdue = overdue
+
+    def adapt(self, busy_share: float) -> None:
+        """Make slots coarser while the loop is busy, finer while it is not; `busy_share` is from 0 to 1."""
+        if busy_share > BUSY_SHARE:
+            self.grain = min(MAX_GRAIN, self.grain * 2)
+        elif busy_share < IDLE_SHARE:
+            self.grain = max(1, self.grain // 2)
+
+    def clear(self) -> None:
+        """Let go of every entry."""
+        for slot in (*self._slots.values(), self._overdue):
+            for entry in slot:
+                entry.slot = None
+        self._slots.clear()
+        self._order.clear()
+        self._overdue = {}
+
+    def _play(self, slot: "dict[Timed, None]", *, now: float, until: float) -> float:  # noqa: C901 - no call a token but its own
+        """Call the entries of `slot` in the order of joining; what is left in it was not called. Returns the time."""
+        if not slot:
+            return now
+        entries = tuple(slot)
+        self._sample += 1
+        sample = self._sample % len(entries)
+        for number, entry in enumerate(entries):
+            if entry.slot is slot:  # else it left while another was called
+                if not number % LOOK_EVERY:
+                    now = self.now()
+                    if now > until:
+                        for called in entries[:number]:
+                            slot.pop(called, None)
+                        return now
+                if number == sample:
+                    self.late_s.observe(max(0.0, now - entry.deadline_s), len(entries))
+                entry.slot = None
+                try:
+                    deadline_s = entry.due(now)
+                except Exception:  # noqa: BLE001 - a defect ends one entry and is logged; the wheel turns on
+                    _log.exception("an entry of the timer wheel failed")
+                else:
+                    if deadline_s is not None:
+                        self._insert(entry, deadline_s)
+        slot.clear()
+        return now
+
+    def _insert(self, entry: "Timed", deadline_s: float) -> None:
+        """Put an entry that is in no slot where its deadline belongs."""
+        entry.deadline_s = deadline_s
+        tick = int(deadline_s * TICKS_PER_S) + 1
+        grain = self.grain
+        if grain > 1:
+            tick += -tick % grain
+        if tick <= self._played:
+            slot = self._overdue
+        else:
+            found = self._slots.get(tick)
+            if found is None:
+                slot = self._slots[tick] = {}
+                heappush(self._order, tick)
+            else:
+                slot = found
+        slot[entry] = None
+        entry.slot = slot
+
+    def _sweep(self) -> None:
+        """Forget slots that were emptied long before they are due."""
+        self._emptied = 0
+        for tick in [tick for tick, slot in self._slots.items() if not slot]:
+            del self._slots[tick]
+        self._order[:] = self._slots
+        heapify(self._order)

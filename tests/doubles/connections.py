@@ -1,0 +1,185 @@
+"""A connection without a network: a client over a pipe that reads when the test does, a reactor, an application."""
+
+import asyncio
+import fcntl
+import os
+import re
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple, cast
+
+from tokenfall.edge.application import Outcome
+from tokenfall.edge.connection import Connection
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Answer, Response
+from tokenfall.edge.server import Edge
+from tokenfall.reactor.loop import Reactor, Timer
+from tokenfall.reactor.poller import HANGUP, READ, WRITE
+
+from tests.doubles.clocks import FakeWheel
+
+PIPE_BYTES = 4_096
+"""How much is taken before the client has to read: one page, the least that a pipe holds."""
+
+
+class FakeReactor:
+    """What connections ask of a `Reactor`: timers on a fake wheel, calls and tasks of the running asyncio loop."""
+
+    def __init__(self, wheel: FakeWheel) -> None:
+        self.wheel = wheel
+        self.masks: dict[int, int] = {}
+        """Each watched descriptor, and what it is watched for."""
+
+    def add(self, fd: int, handler: object, *, mask: int = READ) -> None:
+        self.masks[fd] = mask
+
+    def change(self, fd: int, mask: int) -> None:
+        assert fd in self.masks, "watched although it was removed"
+        self.masks[fd] = mask
+
+    def remove(self, fd: int) -> None:
+        del self.masks[fd]
+
+    def call_soon(self, call: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_soon(call)
+
+    def call_at(self, deadline_s: float, call: Callable[[], object]) -> Timer:
+        timer = Timer(call)
+        self.wheel.join(timer, deadline_s)
+        return timer
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return asyncio.get_running_loop().create_task(coroutine)
+
+    def as_reactor(self) -> Reactor:
+        """Itself, under the type that its users ask for."""
+        return cast(Reactor, self)
+
+
+class PipeConnection(Connection):
+    """A connection that writes into a pipe, and notes what a pipe cannot do."""
+
+    __slots__ = ("aborted", "eof_written", "options")
+
+    def __init__(self, edge: Edge, fd: int, *, peer: str) -> None:
+        self.aborted = False
+        self.eof_written = False
+        self.options: list[tuple[int, int, int | bytes]] = []
+        super().__init__(edge, fd, peer=peer)
+
+    def set_option(self, level: int, name: int, *, value: int | bytes) -> None:
+        self.options.append((level, name, value))
+
+    def abort(self) -> None:
+        self.aborted = True
+        super().abort()
+
+    def shut_write(self) -> None:
+        self.eof_written = True
+        super().shut_write()
+
+
+class FakeClient:
+    """A client of an `Edge`: sends at once, reads only when it is asked to."""
+
+    def __init__(self, edge: Edge, peer: str = "127.0.0.1") -> None:
+        self._reader, writer = os.pipe2(os.O_NONBLOCK)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._fd = writer
+        self._masks = cast(FakeReactor, edge.reactor).masks
+        self._received = b""
+        self.connection = PipeConnection(edge, writer, peer=peer)
+
+    def is_closed(self) -> bool:
+        """Whether the server has closed the connection, or will when the client has read what there is."""
+        return self.connection.fd < 0 or (not self._masks[self._fd] & READ and self._masks[self._fd] & WRITE != 0)
+
+    def is_read(self) -> bool:
+        """Whether the server reads what the client sends."""
+        return bool(self._masks.get(self._fd, 0) & READ)
+
+    def send(self, data: bytes) -> None:
+        self.connection.data_received(data)
+
+    def half_close(self) -> bool:
+        """Send a FIN; whether the server keeps its side open."""
+        kept_open = bool(self.connection.eof_received())
+        if not kept_open:
+            self.connection.close()
+        return kept_open
+
+    def read(self) -> bytes:
+        """Take all that was sent; everything received so far, with the date left out of heads."""
+        while True:
+            try:
+                data = os.read(self._reader, 65_536)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            self._received += data
+            if self.connection.fd >= 0 and self._masks[self._fd] & WRITE:
+                self.connection.ready(WRITE)
+        return re.sub(rb"date: [^\r]*\r\n", b"", self._received)
+
+    def leave(self) -> None:
+        """Reset the connection, as the server's poller tells it."""
+        if self.connection.fd >= 0:
+            self.connection.pause_reading()
+            self.connection.ready(HANGUP)
+
+    def break_off(self) -> None:
+        """The client is gone, but the server has not been told: its next write fails."""
+        if self._reader >= 0:
+            os.close(self._reader)
+            self._reader = -1
+
+    def was_reset(self) -> bool:
+        """Whether the server ended the connection with a reset."""
+        return self.connection.aborted
+
+    def free(self) -> None:
+        """Leave, and give the descriptor back."""
+        self.leave()
+        self.break_off()
+
+
+class Ended(NamedTuple):
+    """What an application was told of an answer that is over."""
+
+    path: str
+    status: int
+    outcome: Outcome
+    sent_bytes: int
+
+
+class FakeApplication:
+    """Answers what the test says, and notes how each answer ended."""
+
+    def __init__(self) -> None:
+        self.handler: Callable[[Request], Answer | Coroutine[Any, Any, Answer]] = lambda _: Response(200, b"ok")
+        self.requests: list[Request] = []
+        self.bodies: list[bytes] = []
+        self.ends: list[Ended] = []
+
+    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        self.requests.append(request)
+        self.bodies.append(request.body)
+        return self.handler(request)
+
+    def refuse(self, request: Request, status: int, *, detail: str) -> Response:
+        return Response(status, detail.encode())
+
+    def cut(self, request: Request) -> Response:
+        return Response(503, b"cut")
+
+    def crashed(self, request: Request, error: Exception) -> Response:
+        return Response(500, b"crashed: " + type(error).__name__.encode())
+
+    def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
+        self.ends.append(Ended(request.path, status, outcome, sent_bytes))
+
+
+async def settle() -> None:
+    """Let everything that is ready run: no time passes."""
+    for _ in range(20):
+        await asyncio.sleep(0)

@@ -1,0 +1,28 @@
+"""asyncio loops for tests that run in the same loop as what they test: a reactor's, on any of its pollers."""
+
+import asyncio
+
+from tokenfall.reactor.bridge import ReactorEventLoop
+from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.poller import make_poller
+
+
+class TestLoop(ReactorEventLoop):
+    """A loop that owns its reactor."""
+
+    __test__ = False
+
+    def __init__(self, poller: str = "auto") -> None:
+        super().__init__(Reactor(make_poller(poller)))
+
+    def close(self) -> None:
+        super().close()
+        self.reactor.loop = None
+        self.reactor.close()
+
+
+def running_reactor() -> Reactor:
+    """The reactor under the running test."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, ReactorEventLoop)
+    return loop.reactor

@@ -1,0 +1,321 @@
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.poller import WRITE
+
+from tests.unit.reactor.conftest import Until
+
+
+class Reader:
+    """Reads what comes, and acts."""
+
+    def __init__(self, reactor: Reactor, fd: int) -> None:
+        self.fd = fd
+        self.read = b""
+        self.came = asyncio.Event()
+        reactor.add(fd, self)
+
+    def ready(self, mask: int) -> None:
+        self.read += os.read(self.fd, 100)
+        self.came.set()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    reader, writer = os.pipe()
+    yield reader, writer
+    for fd in (reader, writer):
+        os.close(fd)
+
+
+def test_a_ready_descriptor_reaches_its_handler(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
+    reader = Reader(reactor, pipe[0])
+    os.write(pipe[1], b"hello")
+    until(lambda: reader.read)
+    reactor.remove(pipe[0])
+
+    assert reader.read == b"hello"
+
+
+def test_a_handler_removed_in_the_same_turn_is_not_called(reactor: Reactor, until: Until) -> None:
+    pipes = [os.pipe() for _ in range(2)]
+    called: list[int] = []
+
+    class RemovesTheOther:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def ready(self, mask: int) -> None:
+            called.append(self.number)
+            for reader, _ in pipes:
+                reactor.remove(reader)
+
+    for number, (reader, writer) in enumerate(pipes):
+        os.write(writer, b"x")
+        reactor.add(reader, RemovesTheOther(number))
+    reactor.turn(0.1)
+    for fds in pipes:
+        for fd in fds:
+            os.close(fd)
+
+    assert len(called) == 1
+
+
+def test_change_watches_for_something_else(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
+    masks: list[int] = []
+
+    class Notes:
+        def ready(self, mask: int) -> None:
+            masks.append(mask)
+
+    reactor.add(pipe[1], Notes())
+    reactor.turn(0.0)
+    assert masks == []
+    reactor.change(pipe[1], WRITE)
+    until(lambda: masks)
+    reactor.remove(pipe[1])
+
+    assert masks[0] == WRITE
+
+
+def test_an_exception_of_a_handler_is_logged_and_the_loop_goes_on(
+    reactor: Reactor, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken:
+        def ready(self, mask: int) -> None:
+            raise ZeroDivisionError
+
+    called: list[int] = []
+    reactor.add(pipe[0], Broken())
+    os.write(pipe[1], b"x")
+    with caplog.at_level(logging.ERROR):
+        reactor.call_soon(lambda: 1 // 0)
+        reactor.call_soon(lambda: called.append(1))
+        reactor.turn(0.1)
+    reactor.remove(pipe[0])
+
+    assert [record.exc_info is not None for record in caplog.records] == [True, True]
+    assert called == [1]
+
+
+def test_call_soon_calls_in_order_and_what_a_call_asks_for_in_the_next_turn(reactor: Reactor) -> None:
+    called: list[str] = []
+
+    def first() -> None:
+        called.append("first")
+        reactor.call_soon(lambda: called.append("third"))
+
+    reactor.call_soon(first)
+    reactor.call_soon(lambda: called.append("second"))
+    reactor.turn()
+    assert called == ["first", "second"]
+    reactor.turn(0.0)
+
+    assert called == ["first", "second", "third"]
+
+
+def test_call_at_calls_once_not_before_its_deadline(reactor: Reactor, until: Until) -> None:
+    called: list[float] = []
+    deadline_s = reactor.wheel.now() + 0.003
+    reactor.call_at(deadline_s, lambda: called.append(reactor.wheel.now()))
+    until(lambda: called)
+    reactor.turn(0.0)
+
+    assert len(called) == 1
+    assert called[0] >= deadline_s
+
+
+def test_another_thread_ends_a_wait(reactor: Reactor) -> None:
+    reactor.enable_wakeups()
+    thread = threading.Thread(target=lambda: reactor.call_soon_threadsafe(reactor.stop))
+    reactor.call_soon(thread.start)
+    reactor.run()  # without a deadline: only the other thread can end it
+    thread.join()
+
+
+def test_a_wake_up_after_close_is_harmless() -> None:
+    reactor = Reactor()
+    reactor.enable_wakeups()
+    reactor.close()
+
+    reactor.call_soon_threadsafe(lambda: None)
+
+
+def test_a_full_wake_up_pipe_is_as_good_as_one_wake_up(reactor: Reactor) -> None:
+    called: list[int] = []
+    reactor.enable_wakeups()
+    for _ in range(70_000):
+        reactor.call_soon_threadsafe(lambda: called.append(1))
+    reactor.turn()
+
+    assert len(called) == 70_000
+
+
+def test_a_signal_is_told_in_a_turn_of_the_loop(reactor: Reactor) -> None:
+    numbers: list[int] = []
+
+    def received(number: int) -> None:
+        numbers.append(number)
+        reactor.stop()
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        reactor.enable_wakeups(received)
+        reactor.call_soon(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        reactor.run()
+    finally:
+        reactor.close()
+        signal.signal(signal.SIGUSR1, before)
+
+    assert numbers == [signal.SIGUSR1]
+
+
+def test_stop_ends_a_run_that_nothing_else_would(reactor: Reactor) -> None:
+    reactor.call_soon(reactor.stop)
+
+    reactor.run()
+
+
+def test_the_heartbeat_tells_work_from_waiting(reactor: Reactor) -> None:
+    beats: list[str] = []
+
+    class Beats:
+        def working(self) -> None:
+            beats.append("working")
+
+        def waiting(self) -> None:
+            beats.append("waiting")
+
+    reactor.heartbeat = Beats()
+    reactor.turn(0.001)
+    reactor.call_soon(lambda: None)
+    reactor.turn(0.0)
+
+    assert beats == ["waiting", "working"]
+
+
+def test_the_loop_measures_how_busy_it_is_for_the_wheel(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
+    until(lambda: shares)
+
+    assert shares[0] < 0.5, "it only waited"
+
+
+# Coroutines
+
+
+def test_nothing_imports_asyncio_before_the_first_coroutine() -> None:
+    program = (
+        "import sys\n"
+        "from tokenfall.reactor.loop import Reactor\n"
+        "reactor = Reactor()\n"
+        "reactor.call_at(reactor.wheel.now() + 0.001, reactor.stop)\n"
+        "reactor.run()\n"
+        "assert 'asyncio' not in sys.modules and 'logging' not in sys.modules\n"
+        "async def one(): reactor.stop()\n"
+        "reactor.spawn(one())\n"
+        "reactor.run()\n"
+        "reactor.close()\n"
+        "assert 'asyncio' in sys.modules\n"
+    )
+    import subprocess  # noqa: PLC0415 - an interpreter of its own
+
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+
+
+def test_a_coroutine_shares_the_loop_with_descriptors_and_deadlines(reactor: Reactor, pipe: tuple[int, int]) -> None:
+    told: list[str] = []
+    reader = Reader(reactor, pipe[0])
+
+    async def work() -> None:
+        future = asyncio.get_running_loop().create_future()
+        reactor.call_at(reactor.wheel.now() + 0.002, lambda: future.set_result("by the wheel"))
+        told.append(await future)
+        await asyncio.sleep(0.002)
+        os.write(pipe[1], b"x")
+        await asyncio.wait_for(reader.came.wait(), 5)
+        told.append("by a descriptor")
+        told.append(await asyncio.to_thread(lambda: "by a thread"))
+        reactor.stop()
+
+    reactor.call_soon(lambda: reactor.spawn(work()))
+    reactor.run()
+    reactor.remove(pipe[0])
+
+    assert told == ["by the wheel", "by a descriptor", "by a thread"]
+
+
+def test_asyncio_streams_work_over_the_reactor(reactor: Reactor) -> None:
+    echoed: list[bytes] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(100_000))
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def talk() -> None:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"x" * 50_000)
+        writer.write_eof()
+        echoed.append(await reader.read(-1))
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        reactor.stop()
+
+    task = reactor.spawn(talk())
+    reactor.run()
+
+    assert task.done()
+    assert 0 < len(echoed[0]) <= 50_000
+
+
+def test_close_cancels_the_tasks_that_still_run(reactor: Reactor) -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    task = reactor.spawn(forever())
+    reactor.call_at(reactor.wheel.now() + 0.002, reactor.stop)
+    reactor.run()
+    reactor.close()
+
+    assert ended == ["cancelled"]
+    assert task.cancelled()
+
+
+def test_a_run_after_a_stop_goes_on_with_the_same_tasks(reactor: Reactor) -> None:
+    steps: list[int] = []
+
+    async def twice() -> None:
+        steps.append(1)
+        reactor.stop()
+        await asyncio.sleep(0.001)
+        steps.append(2)
+        reactor.stop()
+
+    task = reactor.spawn(twice())
+    reactor.run()
+    assert steps == [1]
+    reactor.run()
+
+    assert steps == [1, 2]
+    assert task.done()

@@ -1,0 +1,142 @@
+import os
+import select
+import socket
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokenfall.reactor import poller as pollers
+from tokenfall.reactor.poller import HANGUP, READ, WRITE, PollerUnavailable, available, make_poller
+
+if TYPE_CHECKING:
+    from tokenfall.reactor.poller import Poller
+
+
+@pytest.fixture(params=available())
+def poller(request: pytest.FixtureRequest) -> Iterator["Poller"]:
+    made = make_poller(request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    one, other = socket.socketpair()
+    with one, other:
+        yield one, other
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+def test_wait_reports_what_can_be_read(poller: "Poller", pair: Pair) -> None:
+    poller.register(pair[0].fileno(), READ)
+    assert list(poller.wait(0.0)) == []
+    pair[1].send(b"x")
+
+    assert list(poller.wait(5.0)) == [(pair[0].fileno(), READ)]
+    assert list(poller.wait(0.0)) == [(pair[0].fileno(), READ)], "it is level-triggered"
+
+
+def test_wait_reports_both_directions_in_one_event(poller: "Poller", pair: Pair) -> None:
+    poller.register(pair[0].fileno(), READ | WRITE)
+    pair[1].send(b"x")
+
+    assert list(poller.wait(5.0)) == [(pair[0].fileno(), READ | WRITE)]
+
+
+def test_modify_changes_what_is_watched(poller: "Poller", pair: Pair) -> None:
+    fd = pair[0].fileno()
+    poller.register(fd, READ)
+    poller.modify(fd, WRITE)
+    pair[1].send(b"x")
+    assert list(poller.wait(5.0)) == [(fd, WRITE)]
+    poller.modify(fd, 0)
+    assert list(poller.wait(0.0)) == []
+    poller.modify(fd, READ)
+
+    assert list(poller.wait(5.0)) == [(fd, READ)]
+
+
+@pytest.mark.parametrize("mask", [READ, 0])
+def test_unregister_forgets_a_descriptor(poller: "Poller", pair: Pair, mask: int) -> None:
+    poller.register(pair[0].fileno(), mask)
+    poller.unregister(pair[0].fileno())
+    pair[1].send(b"x")
+    assert list(poller.wait(0.0)) == []
+    poller.register(pair[0].fileno(), READ)
+
+    assert len(poller.wait(5.0)) == 1
+
+
+@pytest.mark.parametrize("timeout_s", [0.0003, 0.002, 0.06])
+def test_wait_ends_without_an_event(poller: "Poller", pair: Pair, timeout_s: float) -> None:
+    poller.register(pair[0].fileno(), READ)
+
+    assert list(poller.wait(timeout_s)) == []
+
+
+def test_wait_for_ever_ends_with_an_event(poller: "Poller", pair: Pair) -> None:
+    poller.register(pair[0].fileno(), WRITE)
+
+    assert list(poller.wait(None)) == [(pair[0].fileno(), WRITE)]
+
+
+def test_wait_hands_out_a_bounded_number(poller: "Poller", monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+    monkeypatch.setattr(pollers, "MAX_EVENTS", 1)
+    for end in pair:
+        poller.register(end.fileno(), WRITE)
+
+    assert len(poller.wait(5.0)) == 1
+
+
+def test_epoll_reports_a_reset_to_who_watches_for_nothing() -> None:
+    if "epoll" not in available():
+        pytest.skip("the platform has no epoll")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+    poller = make_poller("epoll")
+    with server:
+        poller.register(server.fileno(), 0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        ((fd, mask),) = poller.wait(5.0)
+        poller.close()
+
+        assert fd == server.fileno()
+        assert mask & HANGUP
+
+
+def test_epoll_with_a_descriptor_beyond_select_still_waits(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+    monkeypatch.setattr(pollers, "FD_SETSIZE", 0)
+    poller = make_poller("epoll")
+    poller.register(pair[0].fileno(), READ)
+    assert list(poller.wait(0.001)) == []
+    pair[1].send(b"x")
+
+    assert list(poller.wait(0.001)) == [(pair[0].fileno(), READ)]
+    poller.close()
+
+
+def test_auto_is_the_best_that_the_platform_has() -> None:
+    assert type(make_poller()) is type(make_poller(available()[0]))
+    assert available()[-1] == "selectors"
+
+
+def test_a_poller_that_the_platform_lacks_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(select, "epoll")
+    assert "epoll" not in available()
+
+    with pytest.raises(PollerUnavailable, match=r"no poller 'epoll' on this platform; it has .*selectors"):
+        make_poller("epoll")
+
+
+def test_pollers_leave_no_descriptor() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for name in available():
+        make_poller(name).close()
+
+    assert len(os.listdir("/proc/self/fd")) == before

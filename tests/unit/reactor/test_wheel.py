@@ -1,0 +1,303 @@
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.metrics import Histogram
+from tokenfall.reactor.wheel import LOOK_EVERY, MAX_GRAIN, TICKS_PER_S, TURN_S, TimerWheel
+
+from tests.doubles.clocks import FakeClock
+
+TICK_S = 1 / TICKS_PER_S
+ROUNDING_S = 1e-9
+START_S = 1000.0
+TURNS = 200_000
+"""More turns than any test needs."""
+
+
+class Entry:
+    """Notes when it was called, acts, and returns the deadline that it is told to."""
+
+    def __init__(self, act: Callable[[float], float | None] = lambda _: None) -> None:
+        self.slot: dict[Any, None] | None = None
+        self.deadline_s = 0.0
+        self.called: list[float] = []
+        self._act = act
+
+    def due(self, now_s: float) -> float | None:
+        self.called.append(now_s)
+        return self._act(now_s)
+
+
+class Bench:
+    """A wheel on a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock(START_S)
+        self.late_s = Histogram()
+        self.wheel = TimerWheel(self.late_s, now=self.clock)
+
+    def join(self, after_s: float, act: Callable[[float], float | None] = lambda _: None) -> Entry:
+        entry = Entry(act)
+        self.wheel.join(entry, START_S + after_s)
+        return entry
+
+    def turn(self, *, late_s: float = 0.0) -> None:
+        """Sleep as the wheel asks, and `late_s` longer, then turn it."""
+        wait_s = self.wheel.wait_s()
+        assert wait_s is not None, "nothing waits"
+        self.clock.advance(wait_s + late_s)
+        self.wheel.turn()
+
+    def run(self) -> None:
+        """Turn until nothing waits."""
+        for _ in range(TURNS):
+            if self.wheel.wait_s() is None:
+                return
+            self.turn(late_s=ROUNDING_S)
+        raise AssertionError("the wheel never comes to rest")
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@given(st.lists(st.floats(-1, 10), min_size=1, max_size=20), st.integers(0, 5))
+def test_join_calls_each_at_its_deadline_or_up_to_one_slot_later(delays_s: list[float], doublings: int) -> None:
+    bench = Bench()
+    for _ in range(doublings):
+        bench.wheel.adapt(1.0)
+    entries = [(bench.join(delay_s), START_S + delay_s) for delay_s in delays_s]
+    bench.run()
+    for entry, deadline_s in entries:
+        (called_s,) = entry.called
+        assert max(deadline_s, START_S) - ROUNDING_S <= called_s
+        assert called_s <= max(deadline_s, START_S) + (2**doublings + 1) * TICK_S + 2 * ROUNDING_S
+
+
+@pytest.mark.parametrize("gap_s", [0.0101, 0.007, 0.001, 0.00037])
+def test_deadlines_stay_exact_over_a_thousand_gaps(bench: Bench, gap_s: float) -> None:
+    def play(now_s: float) -> float | None:
+        bench.clock.advance(gap_s / 50)  # each call takes its time
+        return START_S + gap_s * (len(entry.called) + 1) if len(entry.called) < 1_000 else None
+
+    entry = bench.join(gap_s, play)
+    while bench.wheel.wait_s() is not None:
+        bench.turn(late_s=gap_s / 20)
+
+    late_s = [called_s - START_S - gap_s * number for number, called_s in enumerate(entry.called, 1)]
+    assert len(late_s) == 1_000
+    assert max(late_s) < TICK_S + gap_s / 10
+
+
+def test_missed_slots_are_called_in_the_order_of_their_deadlines(bench: Bench) -> None:
+    called: list[float] = []
+    for after_s in (0.3, 0.1, 0.2):
+        bench.join(after_s, lambda _, after_s=after_s: called.append(after_s))  # type: ignore[misc]
+    bench.turn(late_s=5.0)
+
+    assert called == [0.1, 0.2, 0.3]
+
+
+def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench) -> None:
+    called: list[int] = []
+    for number in range(5):
+        bench.join(0.1, lambda _, number=number: called.append(number))  # type: ignore[misc]
+    bench.run()
+
+    assert called == [0, 1, 2, 3, 4]
+
+
+def test_leave_forgets_an_entry_and_is_harmless_twice(bench: Bench) -> None:
+    entry = bench.join(0.1)
+    bench.wheel.leave(entry)
+    bench.wheel.leave(entry)
+
+    assert bench.wheel.wait_s() is None
+    assert entry.called == []
+
+
+def test_an_emptied_slot_causes_no_wake_up(bench: Bench) -> None:
+    later = bench.join(2.0)
+    bench.wheel.leave(bench.join(1.0))
+
+    assert bench.wheel.wait_s() == pytest.approx(2.0, abs=2 * TICK_S)
+    bench.turn(late_s=ROUNDING_S)
+    assert len(later.called) == 1
+
+
+def test_slots_left_long_before_they_are_due_take_no_memory(bench: Bench) -> None:
+    keeps = bench.join(3_600.0)
+    for number in range(20_000):
+        bench.wheel.leave(bench.join(60.0 + number))
+
+    assert bench.wheel.slots < 5_000
+    bench.run()
+    assert len(keeps.called) == 1
+
+
+def test_an_entry_that_left_while_its_slot_was_called_is_not_called(bench: Bench) -> None:
+    bench.join(0.1, lambda _: bench.wheel.leave(other))
+    other = bench.join(0.1)
+    bench.run()
+
+    assert other.called == []
+
+
+def test_a_moved_entry_is_called_once_at_its_new_deadline(bench: Bench) -> None:
+    entry = bench.join(0.1)
+    bench.wheel.join(entry, START_S + 0.2)
+    bench.run()
+
+    assert entry.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
+
+
+def test_an_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(bench: Bench) -> None:
+    bench.join(0.1, lambda _: bench.wheel.join(other, START_S + 0.5))
+    other = bench.join(0.1)
+    bench.run()
+
+    assert other.called == [pytest.approx(START_S + 0.5, abs=2 * TICK_S)]
+
+
+def test_an_entry_may_join_another_while_it_is_called(bench: Bench) -> None:
+    other = Entry()
+    bench.join(0.1, lambda _: bench.wheel.join(other, START_S + 0.2))
+    bench.run()
+
+    assert other.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
+
+
+def test_an_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench) -> None:
+    entry = bench.join(-1.0)
+
+    assert bench.wheel.wait_s() == 0
+    bench.wheel.turn()
+    assert entry.called == [START_S]
+
+
+def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None:
+    always = bench.join(-1.0, lambda _: START_S - 1.0)
+    other = bench.join(0.001)
+    for _ in range(10):
+        bench.clock.advance(0.0002)
+        bench.wheel.turn()
+
+    assert len(always.called) == 10
+    assert len(other.called) == 1
+
+
+def test_an_exception_ends_one_entry_and_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(now_s: float) -> None:
+        raise ZeroDivisionError
+
+    broken, other = bench.join(0.1, fail), bench.join(0.1)
+    with caplog.at_level(logging.ERROR):
+        bench.run()
+
+    assert (len(broken.called), len(other.called)) == (1, 1)
+    assert broken.slot is None
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_a_turn_that_takes_too_long_leaves_later_slots_to_the_next(bench: Bench) -> None:
+    def take_time(now_s: float) -> None:
+        bench.clock.advance(TURN_S * 0.6)
+
+    entries = [bench.join(0.1 + number * 2 * TICK_S, take_time) for number in range(5)]
+    bench.clock.advance(1.0)
+    bench.wheel.turn()
+    assert [len(entry.called) for entry in entries] == [1, 1, 0, 0, 0]
+    assert bench.wheel.wait_s() == 0
+    bench.run()
+
+    assert [len(entry.called) for entry in entries] == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("after_s", [0.1, -1.0], ids=["a slot", "overdue"])
+def test_a_turn_that_takes_too_long_leaves_the_rest_of_a_slot_to_the_next(bench: Bench, after_s: float) -> None:
+    order: list[int] = []
+
+    def act(number: int) -> Callable[[float], float | None]:
+        def take_time(now_s: float) -> float | None:
+            order.append(number)
+            bench.clock.advance(TURN_S / LOOK_EVERY)
+            return START_S if len(order) < 60 else None
+
+        return take_time
+
+    for number in range(3 * LOOK_EVERY):
+        bench.join(after_s, act(number))
+    bench.clock.advance(1.0)
+    bench.wheel.turn()
+    first = len(order)
+    assert first < 3 * LOOK_EVERY
+    bench.run()
+
+    assert list(dict.fromkeys(order)) == list(range(3 * LOOK_EVERY)), "nobody is passed over"
+
+
+def test_at_rest_there_is_nothing_to_wait_for(bench: Bench) -> None:
+    assert bench.wheel.wait_s() is None
+    bench.join(0.1)
+    bench.run()
+
+    assert bench.wheel.wait_s() is None
+
+
+def test_the_wait_ends_at_the_earliest_deadline(bench: Bench) -> None:
+    for after_s in (0.5, 0.1, 0.3):
+        bench.join(after_s)
+
+    assert bench.wheel.wait_s() == pytest.approx(0.1, abs=2 * TICK_S)
+
+
+def test_a_turn_before_the_deadline_calls_nobody(bench: Bench) -> None:
+    entry = bench.join(0.1)
+    bench.clock.advance(0.0999)
+    bench.wheel.turn()
+
+    assert entry.called == []
+
+
+def test_lateness_counts_from_the_deadline_that_was_asked_for(bench: Bench) -> None:
+    for _ in range(3):
+        bench.join(0.1 + TICK_S / 3)
+    bench.clock.advance(0.15)
+    bench.wheel.turn()
+
+    assert sum(bench.late_s.counts) == 3
+    assert bench.late_s.total == pytest.approx(3 * (0.05 - TICK_S / 3))
+
+
+def test_lateness_counts_the_width_of_coarse_slots(bench: Bench) -> None:
+    for _ in range(10):
+        bench.wheel.adapt(1.0)
+    width_s = bench.wheel.resolution_s
+    for number in range(2_000):
+        bench.join(0.1 + number * width_s * 0.377)
+    bench.run()
+
+    assert bench.late_s.total / 2_000 == pytest.approx(width_s / 2, rel=0.1)
+
+
+def test_a_busy_loop_gets_coarser_slots_and_an_idle_one_finer() -> None:
+    wheel = Bench().wheel
+    widths = []
+    for share in (*[0.9] * 7, 0.5, *[0.1] * 7):
+        wheel.adapt(share)
+        widths.append(wheel.grain)
+
+    assert widths == [2, 4, 8, 16, 32, MAX_GRAIN, MAX_GRAIN, MAX_GRAIN, 16, 8, 4, 2, 1, 1, 1]
+
+
+def test_clear_forgets_every_entry(bench: Bench) -> None:
+    entries = [bench.join(0.1), bench.join(-1.0)]
+    bench.wheel.clear()
+
+    assert bench.wheel.wait_s() is None
+    assert [entry.slot for entry in entries] == [None, None]

@@ -1,0 +1,28 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.json_text import flat_object, quoted
+
+
+@given(st.text())
+def test_quoted_text_comes_back_from_a_json_parser(text: str) -> None:
+    assert json.loads(quoted(text)) == text
+
+
+def test_half_of_a_surrogate_pair_is_shown_as_its_escape() -> None:
+    assert json.loads(quoted("a\ud800é")) == "a\\ud800é"
+
+
+@pytest.mark.parametrize(
+    ("fields", "document"),
+    [
+        ({}, b"{}"),
+        ({"a": 'x"\n'}, b'{"a":"x\\"\\n"}'),
+        ({"a": 1, "b": True, "c": False, "d": "é"}, '{"a":1,"b":true,"c":false,"d":"é"}'.encode()),
+    ],
+)
+def test_a_flat_object_is_json_without_white_space(fields: dict[str, str | int | bool], document: bytes) -> None:
+    assert flat_object(fields) == document
