@@ -4,7 +4,11 @@ Each error has a stable `code` that clients may rely on and a message that is sa
 This module knows no HTTP: which status a code becomes is decided once, in `tokenfall.api.problems`.
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class TokenfallError(Exception):

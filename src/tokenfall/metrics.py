@@ -4,12 +4,18 @@ Units are in the names. What text they become is decided in `tokenfall.api.metri
 knows a format, a lock or a clock. One event loop writes them, so no counter is guarded.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left
 from itertools import accumulate, pairwise
-from typing import Any
 
-Snapshot = dict[str, Any]
-"""A copy of all metrics by their names, in plain numbers, lists and dicts: it may go to another process."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Snapshot = dict[str, Any]
+    """A copy of all metrics by their names, in plain numbers, lists and dicts: it may go to another process."""
+
 
 GAUGES = frozenset({"connections", "resident_bytes", "streams", "workers"})
 """What is true of now. Everything else is counted since the start and never goes down."""
@@ -58,7 +64,7 @@ class Histogram:
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
 
-    def since(self, before: list[int]) -> "Histogram":
+    def since(self, before: list[int]) -> Histogram:
         """What was counted after the counts were `before`; its total is not known, and 0."""
         later = Histogram(self.bounds)
         later.counts = [now - then for now, then in zip(self.counts, before, strict=True)]
@@ -134,7 +140,7 @@ class Metrics:
                 setattr(self, name, mine + theirs)
 
 
-def _copy(value: "int | dict[Any, int] | Histogram") -> object:
+def _copy(value: int | dict[Any, int] | Histogram) -> object:
     if isinstance(value, Histogram):
         return value.snapshot()
     return value.copy() if isinstance(value, dict) else value

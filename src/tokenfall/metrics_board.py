@@ -5,16 +5,24 @@ worker writes the older one, and a half counts only when its checksum agrees. So
 writes leaves its last whole snapshot behind. Nothing here ever waits for another process.
 """
 
+from __future__ import annotations
+
 import struct
-from collections.abc import Callable
 from mmap import mmap
 from zlib import crc32
 
 import msgspec
 
 from tokenfall import logs
-from tokenfall.metrics import Metrics, Snapshot
-from tokenfall.ports import Timed, Wheel
+from tokenfall.metrics import Metrics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.metrics import Snapshot
+    from tokenfall.ports import Timed, Wheel
+
 
 SLOT_BYTES = 64 * 1024
 """Of address space: the kernel gives memory only for what is written, two pages a worker in practice."""
@@ -83,10 +91,10 @@ class MetricsBoard:
                 total.merge(snapshot, gauges=alive)
         return total
 
-    def _halves(self, number: int) -> tuple["_Half", "_Half"]:
+    def _halves(self, number: int) -> tuple[_Half, _Half]:
         return self._half(number, 0), self._half(number, 1)
 
-    def _half(self, number: int, half: int) -> "_Half":
+    def _half(self, number: int, half: int) -> _Half:
         """(publication, body); (0, None) for one that is torn or was never written."""
         start = self._start(number, half)
         publication, length = _HEAD.unpack_from(self._memory, start + _CHECKSUM.size)

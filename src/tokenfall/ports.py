@@ -74,12 +74,6 @@ class Hold(Protocol):
         ...
 
 
-class Sever(Struct, frozen=True):
-    """Break the connection here: by RST, or by FIN with the body's end missing."""
-
-    how: Literal["reset", "close"]
-
-
 Hear = Callable[[Delta], Awaitable[None] | None]
 """Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
 the listener is full. What comes in the meantime all the same is not lost, but held."""

@@ -5,7 +5,6 @@ of its own that nobody cancels, so that this is never put to the test, and no re
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -16,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
+from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
 CONNECT_S = 1.0
@@ -36,7 +36,7 @@ RETRIED = (RedisConnectionError, ReadOnlyError)
 
 Reply = TypeVar("Reply")
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> "Redis":

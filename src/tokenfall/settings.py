@@ -4,17 +4,18 @@ A field `rate_limit_rps` is the flag `--rate-limit-rps` and the environment's `R
 environment before `.env` before default. Only `bootstrap`, `cli` and `testing` read settings.
 """
 
-from collections.abc import Callable, Mapping
+from __future__ import annotations
+
 from os import path
-from typing import Annotated, Any, get_type_hints
 
-import msgspec
-from msgspec import Meta, Struct
-
-from tokenfall.api.addresses import network
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing import grammar
 from tokenfall.reactor.poller import NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
@@ -26,20 +27,27 @@ class InvalidSetting(ValueError):
     """A setting has a value that it does not take; the message is one line that names all three."""
 
 
-class Kind(Struct, frozen=True):
+class Kind:
     """How a setting's text is read: `read` raises ValueError on what it does not take, `takes` says what it does."""
 
-    read: Callable[[str], Any]
-    takes: str
+    __slots__ = ("read", "takes")
+
+    def __init__(self, read: Callable[[str], Any], takes: str) -> None:
+        self.read = read
+        self.takes = takes
 
 
-class Setting(Struct, frozen=True):
+class Setting:
     """What a field says besides its type: how it is read, what it is for, whether its value must never be shown."""
 
-    kind: Kind
-    help: str
-    secret: bool = False
-    flag: bool = True
+    __slots__ = ("default", "flag", "help", "kind", "secret")
+
+    def __init__(self, default: object, kind: Kind, help: str, *, secret: bool, flag: bool) -> None:  # noqa: A002, PLR0917 - argparse's word
+        self.default = default
+        self.kind = kind
+        self.help = help
+        self.secret = secret
+        self.flag = flag
 
 
 def _integer(least: int, most: int) -> Kind:
@@ -148,6 +156,8 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
+    from tokenfall.api.addresses import network  # noqa: PLC0415 - few trust a proxy
+
     network(text)
     return text
 
@@ -187,135 +197,109 @@ NETWORKS = Kind(_list(_network), "networks parted by commas such as 10.0.0.0/8")
 SIMULATION = Kind(_simulation, f"the simulator's grammar, key=value parted by commas; keys: {', '.join(grammar.KEYS)}")
 
 
-def setting(kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Meta:  # noqa: A002 - argparse's word
-    """The annotation of a field of `Settings`."""
-    return Meta(extra={"setting": Setting(kind, help, secret, flag)})
+def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's word; the type is the field's
+    """A field of `Settings`."""
+    return Setting(default, kind, help, secret=secret, flag=flag)
 
 
-class Settings(Struct, frozen=True, kw_only=True):
-    """Everything that can be set. Times in seconds, sizes in bytes once read."""
+class Settings:
+    """Everything that can be set. Times in seconds, sizes in bytes once read. Not to be changed once it is made."""
 
-    host: Annotated[str, setting(TEXT, "address to listen on")] = "127.0.0.1"
-    port: Annotated[int, setting(_integer(0, 65535), "port to listen on; 0 takes a free one")] = 8080
-    workers: Annotated[
-        int, setting(_integer(1, 64), "processes that share the port; more than 1 need a history that they share")
-    ] = 1
-    api_key: Annotated[
-        tuple[str, ...],
-        setting(
-            API_KEYS,
-            "API keys asked of callers; a plain key on the command line can be seen by other users of the machine",
-            secret=True,
-        ),
-    ] = ()
-    allow_anonymous: Annotated[bool, setting(BOOLEAN, "serve an upstream beyond loopback without API_KEY")] = False
-    groq_api_key: Annotated[str | None, setting(KEY, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)] = (
-        None
+    host: str = setting("127.0.0.1", TEXT, "address to listen on")
+    port: int = setting(8080, _integer(0, 65535), "port to listen on; 0 takes a free one")
+    workers: int = setting(
+        1, _integer(1, 64), "processes that share the port; more than 1 need a history that they share"
     )
-    openai_api_key: Annotated[
-        str | None,
-        setting(
-            KEY, "key for UPSTREAM_URL when neither UPSTREAM_API_KEY nor GROQ_API_KEY is set", secret=True, flag=False
-        ),
-    ] = None
-    upstream_url: Annotated[str | None, setting(URL, "base address of an OpenAI-compatible API to answer chats")] = None
-    upstream_api_key: Annotated[
-        str | None,
-        setting(KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False),
-    ] = None
-    model: Annotated[str, setting(TEXT, "model asked of the upstream")] = "llama-3.3-70b-versatile"
-    max_tokens: Annotated[
-        int, setting(_integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
-    ] = 1024
-    system_prompt: Annotated[str | None, setting(TEXT, "system message of every chat that brings none")] = None
-    rate_limit_rps: Annotated[
-        float, setting(NUMBER, "requests a second for each client address; 0 turns the limit off")
-    ] = 10.0
-    rate_limit_burst: Annotated[int, setting(_integer(1, 1_000_000), "requests that may come at once")] = 20
-    limits_url: Annotated[
-        str | None,
-        setting(STORE, "where rate limits are kept; unset: REDIS_URL, else memory://, which all workers share"),
-    ] = None
-    trusted_proxies: Annotated[tuple[str, ...], setting(NETWORKS, "proxies whose X-Forwarded-For is believed")] = ()
-    cors_origins: Annotated[
-        tuple[str, ...],
-        setting(ORIGINS, "origins whose pages may read; unset: any, but only loopback with an upstream and no key"),
-    ] = ()
-    redis_url: Annotated[
-        str | None, setting(REDIS, "for HISTORY_URL, LIMITS_URL and TURNS_URL where they are not set")
-    ] = None
-    history_url: Annotated[
-        str | None, setting(HISTORY, "where conversations are kept; unset: REDIS_URL, else memory://")
-    ] = None
-    history_expiry: Annotated[
-        float, setting(EXPIRY, "in Redis, how long a conversation is kept after its last turn")
-    ] = 30 * 86_400.0
-    turns_url: Annotated[
-        str | None,
-        setting(STORE, "where turns under way can be resumed; unset: REDIS_URL, else memory:// of the process"),
-    ] = None
-    resume_for: Annotated[float, setting(DURATION, "how long a turn can be resumed after its end")] = 60.0
-    resume_memory: Annotated[int, setting(SIZE, "memory of a process for turns that have ended and can be resumed")] = (
-        8 * 1024**2
+    api_key: tuple[str, ...] = setting(
+        (),
+        API_KEYS,
+        "API keys asked of callers; a plain key on the command line can be seen by other users of the machine",
+        secret=True,
     )
-    on_disconnect: Annotated[
-        str,
-        setting(_one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"),
-    ] = "cancel"
-    history_limit: Annotated[int, setting(_integer(2, 1_000_000), "messages kept a conversation")] = 1000
-    history_memory: Annotated[int, setting(SIZE, "memory for all conversations of memory://")] = 16 * 1024**2
-    context_messages: Annotated[
-        int, setting(_integer(1, 10_000), "messages of the history sent to the model before the new one")
-    ] = 20
-    context_tokens: Annotated[
-        int | None,
-        setting(
-            _integer(1, 100_000_000),
-            "estimated tokens sent to the model, whole turns of the history being left out; unset: no bound",
-        ),
-    ] = None
-    sim: Annotated[
-        str,
-        setting(
-            SIMULATION,
-            "default of the simulator, in its grammar; /stream-loop keeps 200ms unless this is set",
-        ),
-    ] = DEFAULT_SIM
-    sim_files: Annotated[
-        str, setting(TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
-    ] = "."
-    poller: Annotated[
-        str, setting(_one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
-    ] = "auto"
-    log_level: Annotated[
-        str, setting(_one_of("debug", "info", "warning", "error"), "least severe log line written")
-    ] = "info"
-    log_format: Annotated[
-        str, setting(_one_of("auto", "json", "console"), "auto: console on a terminal, else json")
-    ] = "auto"
-    header_timeout: Annotated[float, setting(DURATION, "from accept to the end of a request's head")] = 10.0
-    body_timeout: Annotated[float, setting(DURATION, "from the head to the end of a request's body")] = 30.0
-    idle_timeout: Annotated[float, setting(DURATION, "between two requests of a connection")] = 75.0
-    stall_timeout: Annotated[
-        float, setting(DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset")
-    ] = 30.0
-    drain_timeout: Annotated[float, setting(DURATION, "how long streams may finish after SIGTERM")] = 10.0
-    max_body: Annotated[int, setting(SIZE, "largest request body")] = 1024**2
-    max_head: Annotated[int, setting(SIZE, "largest request head")] = 16 * 1024
-    max_connections: Annotated[
-        int,
-        setting(_integer(1, 1_000_000), "connections at a time; never more than the descriptor limit allows"),
-    ] = 20_000
-    upstream_connect_timeout: Annotated[float, setting(DURATION, "connecting to the upstream")] = 5.0
-    upstream_first_token_timeout: Annotated[
-        float, setting(DURATION, "from the request to the upstream's first token")
-    ] = 30.0
-    upstream_next_token_timeout: Annotated[float, setting(DURATION, "between two tokens of the upstream")] = 15.0
-    upstream_total_timeout: Annotated[float, setting(DURATION, "a whole answer of the upstream")] = 300.0
+    allow_anonymous: bool = setting(False, BOOLEAN, "serve an upstream beyond loopback without API_KEY")
+    groq_api_key: str | None = setting(None, KEY, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)
+    openai_api_key: str | None = setting(
+        None, KEY, "key for UPSTREAM_URL when neither UPSTREAM_API_KEY nor GROQ_API_KEY is set", secret=True, flag=False
+    )
+    upstream_url: str | None = setting(None, URL, "base address of an OpenAI-compatible API to answer chats")
+    upstream_api_key: str | None = setting(
+        None, KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
+    )
+    model: str = setting("llama-3.3-70b-versatile", TEXT, "model asked of the upstream")
+    max_tokens: int = setting(1024, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
+    system_prompt: str | None = setting(None, TEXT, "system message of every chat that brings none")
+    rate_limit_rps: float = setting(10.0, NUMBER, "requests a second for each client address; 0 turns the limit off")
+    rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "requests that may come at once")
+    limits_url: str | None = setting(
+        None, STORE, "where rate limits are kept; unset: REDIS_URL, else memory://, which all workers share"
+    )
+    trusted_proxies: tuple[str, ...] = setting((), NETWORKS, "proxies whose X-Forwarded-For is believed")
+    cors_origins: tuple[str, ...] = setting(
+        (), ORIGINS, "origins whose pages may read; unset: any, but only loopback with an upstream and no key"
+    )
+    redis_url: str | None = setting(None, REDIS, "for HISTORY_URL, LIMITS_URL and TURNS_URL where they are not set")
+    history_url: str | None = setting(None, HISTORY, "where conversations are kept; unset: REDIS_URL, else memory://")
+    history_expiry: float = setting(
+        30 * 86_400.0, EXPIRY, "in Redis, how long a conversation is kept after its last turn"
+    )
+    turns_url: str | None = setting(
+        None, STORE, "where turns under way can be resumed; unset: REDIS_URL, else memory:// of the process"
+    )
+    resume_for: float = setting(60.0, DURATION, "how long a turn can be resumed after its end")
+    resume_memory: int = setting(8 * 1024**2, SIZE, "memory of a process for turns that have ended and can be resumed")
+    on_disconnect: str = setting(
+        "cancel", _one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"
+    )
+    history_limit: int = setting(1000, _integer(2, 1_000_000), "messages kept a conversation")
+    history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations of memory://")
+    context_messages: int = setting(
+        20, _integer(1, 10_000), "messages of the history sent to the model before the new one"
+    )
+    context_tokens: int | None = setting(
+        None,
+        _integer(1, 100_000_000),
+        "estimated tokens sent to the model, whole turns of the history being left out; unset: no bound",
+    )
+    sim: str = setting(
+        DEFAULT_SIM, SIMULATION, "default of the simulator, in its grammar; /stream-loop keeps 200ms unless this is set"
+    )
+    sim_files: str = setting(".", TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
+    poller: str = setting("auto", _one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
+    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "least severe log line written")
+    log_format: str = setting("auto", _one_of("auto", "json", "console"), "auto: console on a terminal, else json")
+    header_timeout: float = setting(10.0, DURATION, "from accept to the end of a request's head")
+    body_timeout: float = setting(30.0, DURATION, "from the head to the end of a request's body")
+    idle_timeout: float = setting(75.0, DURATION, "between two requests of a connection")
+    stall_timeout: float = setting(
+        30.0, DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset"
+    )
+    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after SIGTERM")
+    max_body: int = setting(1024**2, SIZE, "largest request body")
+    max_head: int = setting(16 * 1024, SIZE, "largest request head")
+    max_connections: int = setting(
+        20_000, _integer(1, 1_000_000), "connections at a time; never more than the descriptor limit allows"
+    )
+    upstream_connect_timeout: float = setting(5.0, DURATION, "connecting to the upstream")
+    upstream_first_token_timeout: float = setting(30.0, DURATION, "from the request to the upstream's first token")
+    upstream_next_token_timeout: float = setting(15.0, DURATION, "between two tokens of the upstream")
+    upstream_total_timeout: float = setting(300.0, DURATION, "a whole answer of the upstream")
+    upstream_retries: int = setting(2, _integer(0, 10), "tries after the first, while nothing of the answer has come")
 
-    upstream_retries: Annotated[
-        int, setting(_integer(0, 10), "tries after the first, while nothing of the answer has come")
-    ] = 2
+    def __init__(self, **values: object) -> None:
+        """`values` by field in place of the defaults. Raises TypeError on an unknown field."""
+        for name, about in described().items():
+            setattr(self, name, values.pop(name, about.default))
+        if values:
+            raise TypeError(f"there is no setting {next(iter(values))!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Settings) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def replaced(self, **values: object) -> Settings:
+        """A copy with other values for some fields."""
+        return Settings(**{**vars(self), **values})
 
     @property
     def history(self) -> str:
@@ -343,10 +327,12 @@ class Settings(Struct, frozen=True, kw_only=True):
         return self.upstream_api_key or self.groq_api_key or self.openai_api_key
 
 
+_FIELDS: dict[str, Setting] = {name: about for name, about in vars(Settings).items() if isinstance(about, Setting)}
+
+
 def described() -> dict[str, Setting]:
     """Each field with what it says of itself, in order."""
-    hints = get_type_hints(Settings, include_extras=True)
-    return {name: hints[name].__metadata__[0].extra["setting"] for name in Settings.__struct_fields__}
+    return _FIELDS
 
 
 def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.upper) -> Settings:
@@ -382,7 +368,7 @@ def shown(field: str, value: object) -> str:
 
 def defaults() -> dict[str, Any]:
     """Each field's default."""
-    return msgspec.structs.asdict(Settings())
+    return {name: about.default for name, about in _FIELDS.items()}
 
 
 def _read(name: str, text: str, *, about: Setting) -> object:

@@ -1,13 +1,14 @@
 """A connection without a network: a client over a pipe that reads when the test does, a reactor, an application."""
 
+from __future__ import annotations
+
 import asyncio
 import fcntl
 import os
 import re
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tokenfall.edge.application import Outcome
 from tokenfall.edge.connection import Connection
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
@@ -16,6 +17,9 @@ from tokenfall.reactor.loop import Reactor, Timer
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
 
 from tests.doubles.clocks import FakeWheel
+
+if TYPE_CHECKING:
+    from tokenfall.edge.application import Outcome
 
 PIPE_BYTES = 4_096
 """How much is taken before the client has to read: one page, the least that a pipe holds."""

@@ -1,24 +1,29 @@
 """A defect in any callback ends one connection, with 500 where that can still be said, and never the process. (E11)"""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tokenfall.api.routing import Route
-from tokenfall.edge.application import Outcome
 from tokenfall.edge.bounds import Bounds
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, LiveStream, PacedStream, Response, Send, StreamHead
+from tokenfall.edge.response import Answer, LiveStream, PacedStream, Response, StreamHead
 from tokenfall.edge.server import Edge
 from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.in_process import Running, eventually, running
+
+if TYPE_CHECKING:
+    from tokenfall.edge.application import Outcome
+    from tokenfall.edge.response import Send
 
 pytestmark = pytest.mark.every_poller
 
@@ -84,7 +89,7 @@ async def soon(answer: Callable[[], Answer]) -> Answer:
 
 def plant(here: Running, handler: Handler) -> None:
     routes = here.server.app._router._paths
-    routes["/defect"] = {"GET": Route(method="GET", path="/defect", handler=handler)}
+    routes["/defect"] = {"GET": Route("GET", "/defect", handler=handler)}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tokenfall.ports import Conversation
+from tokenfall.ports import Conversation, HistoryStore
 
 from tests.end_to_end.chatting import (
     DONE,
@@ -32,6 +32,12 @@ ENDLESS = "sim:ttft=1ms,gap=30s"
 RUNNING = "sim:ttft=1ms,gap=3ms,tokens=60"
 NOBODY = "turn_" + "0" * 24
 LEAVE = pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["FIN", "RST"])
+
+
+def stored(here: Running) -> HistoryStore:
+    history = here.server.parts.history
+    assert history is not None, "no conversation has begun"
+    return history
 
 
 async def left(here: Running, stream: Stream, leave: object) -> None:
@@ -134,7 +140,7 @@ async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
             while (await fetch(here.port, resume(turn))).status == 200:
                 pass
         assert (await fetch(here.port, resume(turn))).status == 404
-        assert here.server._chat._turns._turns == {}
+        assert here.server.parts.conversations()._turns._turns == {}
 
 
 async def test_of_what_can_be_resumed_the_oldest_goes_first() -> None:
@@ -200,8 +206,8 @@ async def test_who_leaves_a_whole_answer_that_finishes_finds_it_in_the_history()
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
-            await eventually(lambda: len(here.server._chat._turns.under_way()) == 1, here.held)
-            await eventually(lambda: here.server._chat._running != set(), here.held)
+            await eventually(lambda: len(here.server.parts.conversations()._turns.under_way()) == 1, here.held)
+            await eventually(lambda: here.server.parts.conversations()._running != set(), here.held)
             client.reset()
             await eventually(lambda: here.held()["connections"] == 0, here.held)
         await here.rests()
@@ -244,7 +250,7 @@ async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
 async def test_a_turn_is_stopped_before_its_first_token() -> None:
     async with running() as here, await Client.connect(here.port) as client:
         await client.send(chat("x", model="sim:ttft=30s"))
-        turns = here.server._chat._turns
+        turns = here.server.parts.conversations()._turns
         await eventually(lambda: len(turns.under_way()) == 1, here.held)
         (turn,) = turns.under_way()
         answers = await asyncio.gather(*(fetch(here.port, stop(turn.id)) for _ in range(2)))
@@ -349,7 +355,7 @@ async def test_who_leaves_before_the_first_token_frees_the_key() -> None:
             await eventually(lambda: here.held()["tasks"] == 1, here.held)
             client.reset()
             await here.rests()
-        assert here.server._chat._turns._keys == {}
+        assert here.server.parts.conversations()._turns._keys == {}
         assert (await whole_frames(here.port, keyed("k")))[1][-1] == DONE
 
 
@@ -367,7 +373,7 @@ async def test_a_turn_without_a_client_that_the_drain_cuts_is_kept_as_it_is() ->
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             first = await stream.frame()
             await left(here, stream, Client.reset)
-        kept = here.server._history
+        kept = stored(here)
         await here.server.stop()
         (turn,) = await kept.turns(Conversation("", "default")) or ()
         assert (turn.id, turn.status, turn.answer.content) == (stream.turn, "interrupted", said(first))
@@ -379,7 +385,7 @@ async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:
             await stream.frame()
             await left(here, stream, Client.reset)
         await here.server.stop()
-        (turn,) = await here.server._history.turns(Conversation("", "default")) or ()
+        (turn,) = await stored(here).turns(Conversation("", "default")) or ()
         assert (turn.id, turn.status) == (stream.turn, "complete")
 
 

@@ -38,7 +38,7 @@ KIB = 1_024
 
 def asked_once(here: Running) -> None:
     """Let nothing be asked of the upstream twice: `test_upstream_retries` is about that."""
-    upstream = here.server._upstream
+    upstream = here.server.parts.upstream
     assert upstream is not None
     upstream.retries = None
 

@@ -211,7 +211,7 @@ async def test_a_chat_cut_at_any_byte_is_told_so(form: str, how: str) -> None:
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:
             here.server.app.loopback_only = None
-            engine = here.server._upstream
+            engine = here.server.parts.upstream
             assert engine is not None
             engine.retries = None
             script = upstream.script = Cutting(recorded)

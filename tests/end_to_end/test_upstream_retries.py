@@ -255,9 +255,9 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing() -> None:
 async def test_a_chat_hears_nothing_of_a_try_that_failed(stream: bool) -> None:
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url) as here:
         here.server.app.loopback_only = None
-        engine = here.server._upstream
+        engine = here.server.parts.upstream
         assert engine is not None
-        engine.retries = Retries(here.server.clock, Lowest())
+        engine.retries = Retries(here.server.parts.clock, Lowest())
         answered = answer_with(b"fine")
 
         async def second_time(exchange: Exchange) -> None:

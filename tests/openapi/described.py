@@ -8,7 +8,6 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tokenfall.api.guard import Keys
 from tokenfall.api.openapi import document
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
@@ -29,7 +28,7 @@ ENDLESS = ("min_tokens", "ignore_eos")
 async def _routes() -> list[Route]:
     reactor = Reactor()
     try:
-        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False).routes()
     finally:
         reactor.close()
 

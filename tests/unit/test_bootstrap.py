@@ -44,14 +44,14 @@ def first_gap_s(server: Server, path: str, query: str = "") -> float:
 async def test_without_an_upstream_the_simulator_answers(made: Made) -> None:
     server = made.of()
 
-    assert isinstance(server._chat._engine, SimulatedEngine)
+    assert isinstance(server.parts.conversations()._engine, SimulatedEngine)
     assert server.app.loopback_only is None
 
 
 async def test_with_an_upstream_the_models_name_chooses(made: Made) -> None:
     server = made.of(upstream_url="http://127.0.0.1:9/v1")
 
-    assert isinstance(server._chat._engine, EngineByModel)
+    assert isinstance(server.parts.conversations()._engine, EngineByModel)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ async def test_settings_reach_what_they_are_for(made: Made) -> None:
         max_tokens="8",
         context_messages="9",
     )
-    bounds, defaults = server.edge.bounds, server._chat._defaults
+    bounds, defaults = server.edge.bounds, server.parts.conversations()._defaults
 
     assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
     assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)

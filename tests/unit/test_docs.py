@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.api.guard import Keys
 from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
@@ -48,7 +47,7 @@ def anchors(page: Path) -> set[str]:
 async def registered_routes() -> list[Route]:
     reactor = Reactor()
     try:
-        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False).routes()
     finally:
         reactor.close()
 

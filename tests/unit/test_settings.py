@@ -232,13 +232,13 @@ def test_what_may_be_served_starts(texts: dict[str, str]) -> None:
 
 
 def test_every_field_says_what_it_is_for() -> None:
-    assert list(described()) == list(Settings.__struct_fields__)
+    assert list(described()) == list(defaults())
     for about in described().values():
         assert about.help
         assert about.kind.takes
 
 
-@pytest.mark.parametrize("name", Settings.__struct_fields__)
+@pytest.mark.parametrize("name", described())
 def test_a_default_as_it_is_shown_is_one_that_may_be_set(name: str) -> None:
     value = defaults()[name]
     text = shown(name, value)

@@ -4,21 +4,25 @@ A line costs about a microsecond, so it is written by hand from what the router 
 flushed with others: a log must not cost a short answer more than its own bytes.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from time import time
 
-import msgspec
-
-from tokenfall.edge.application import Outcome
-from tokenfall.edge.request import Request
+from tokenfall.json_text import quoted
 from tokenfall.logs import escaped, timestamp
-from tokenfall.metrics import Metrics
-from tokenfall.ports import Timed, Wheel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.edge.application import Outcome
+    from tokenfall.edge.request import Request
+    from tokenfall.metrics import Metrics
+    from tokenfall.ports import Timed, Wheel
+
 
 FLUSH_AFTER_S = 0.1
 FLUSH_AT_LINES = 512
-
-_encode = msgspec.json.encode
 
 
 class AccessLog:
@@ -69,7 +73,7 @@ class AccessLog:
 
 
 def _json_line(request: Request, *, stamp: str, status: int, outcome: Outcome, sent_bytes: int, took_ms: float) -> str:
-    path = f'"{request.route}"' if request.route else _encode(request.path[:200]).decode()
+    path = f'"{request.route}"' if request.route else quoted(request.path[:200])
     return (
         f'{{"time":"{stamp}","level":"info","logger":"access","message":"{request.method} {status}",'
         f'"method":"{request.method}","path":{path},"status":{status},"outcome":"{outcome}","bytes":{sent_bytes},'

@@ -1,16 +1,23 @@
 """Simulated answers as streams and documents of any dialect: no task a stream, nothing encoded a token."""
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
 
 import msgspec
 
-from tokenfall.edge.response import Item, chunk
+from tokenfall.edge.response import chunk
 from tokenfall.engines.planning import Part, Plan, Planned
 from tokenfall.events import Finished
 from tokenfall.messages import ToolCall
 from tokenfall.pacing.course import Course
 from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
 from tokenfall.wire.lines import one_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tokenfall.edge.response import Item
+
 
 _encode = msgspec.json.encode
 

@@ -3,28 +3,41 @@
 It knows routes, keys and limits by their interfaces, and must never know an engine, a store or a frame.
 """
 
-import logging
-import re
-from collections.abc import Coroutine
+from __future__ import annotations
+
 from os import urandom
-from typing import Any
 
+from tokenfall import logs
 from tokenfall.api import problems
-from tokenfall.api.access import AccessLog
-from tokenfall.api.cors import CORS
-from tokenfall.api.guard import Keys, LoopbackOnly
-from tokenfall.api.journal import Journal
-from tokenfall.api.routing import Refuse, Route, Router
-from tokenfall.api.throttle import Throttle
-from tokenfall.edge.application import Outcome
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
+from tokenfall.disconnect import Disconnect
+from tokenfall.edge.response import LiveStream, PacedStream, Response
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
-from tokenfall.metrics import Metrics
 
-_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
-_log = logging.getLogger(__name__)
+    from tokenfall.api.access import AccessLog
+    from tokenfall.api.cors import CORS
+    from tokenfall.api.guard import Keys, LoopbackOnly
+    from tokenfall.api.journal import Journal
+    from tokenfall.api.routing import Refuse, Route, Router
+    from tokenfall.api.throttle import Throttle
+    from tokenfall.edge.application import Outcome
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Answer
+    from tokenfall.metrics import Metrics
+
+
+_ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+"""What a client's own request id may consist of, up to 64 of them."""
+
+_log = logs.get(__name__)
+
+
+_AT_ONCE = (Response, PacedStream, LiveStream, Disconnect)
+"""What an answer is that need not be awaited."""
 
 
 class App:
@@ -34,7 +47,8 @@ class App:
         self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool
     ) -> None:
         self.draining = False
-        self.throttle: Throttle | None = None
+        self.throttle: Callable[[], Throttle] | None = None
+        """Gives the limiter of addresses; it is made at the first request that is limited."""
         self.loopback_only: LoopbackOnly | None = None
         self.journal: Journal | None = None
         self._router = router
@@ -60,7 +74,7 @@ class App:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()
             if route.limited and self.throttle is not None:
-                return self._answer_later(request, route=route, throttle=self.throttle)
+                return self._answer_later(request, route=route, throttle=self.throttle())
             if route.keyed:
                 self._check(request)
             answer = route.handler(request)
@@ -108,7 +122,7 @@ class App:
         if route.keyed:
             self._check(request)
         answer = route.handler(request)
-        return await answer if isinstance(answer, Coroutine) else answer
+        return answer if isinstance(answer, _AT_ONCE) else await answer
 
     def _check(self, request: Request) -> None:
         if self.loopback_only is not None:
@@ -122,7 +136,7 @@ class App:
     def _name(self, request: Request) -> None:
         """Give the request its id: the client's own when it sends a plain one."""
         sent = request.headers.get(b"x-request-id")
-        if sent is not None and _ID.fullmatch(sent):
+        if sent and len(sent) <= 64 and not sent.translate(None, _ID):
             request.id = sent.decode("ascii")
         else:
             self._count += 1

@@ -5,8 +5,9 @@ a store or a conversation. Nothing is sampled while nobody watches, and once a s
 the first one asks.
 """
 
+from __future__ import annotations
+
 from collections import deque
-from collections.abc import Callable, Iterator
 from time import time
 
 import msgspec
@@ -15,11 +16,18 @@ from msgspec import Struct
 from tokenfall import __version__
 from tokenfall.api import problems
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Send, StreamHead
+from tokenfall.edge.response import LiveStream, StreamHead
 from tokenfall.errors import shutting_down
 from tokenfall.metrics import Histogram, Metrics
 from tokenfall.ports import Clock
 from tokenfall.wire import sse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tokenfall.edge.response import Send
+
 
 EVERY_S = 1.0
 """Between two events."""
@@ -173,7 +181,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
     )
 
 
-def _told(metrics: Metrics, samples: "deque[_Sample]", *, started_s: float) -> Now:
+def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now:
     first, before, last = samples[0], samples[-2], samples[-1]
     took_s = last.at_s - before.at_s
     return Now(

@@ -1,13 +1,18 @@
 """Which models there are: the simulator, and those of the upstream where one is set."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from tokenfall.engines.simulated import MODEL, is_simulated
 from tokenfall.errors import UpstreamMalformed
+
+if TYPE_CHECKING:
+    from asyncio import Lock
+    from collections.abc import Awaitable, Callable
 
 KEPT_S = 60.0
 """How long the upstream's list is believed."""
@@ -30,7 +35,7 @@ class Catalogue:
     def __init__(self, fetch: Callable[[], Awaitable[bytes]] | None, now: Callable[[], float]) -> None:
         self._fetch = fetch
         self._now = now
-        self._lock = asyncio.Lock()
+        self._lock: Lock | None = None
         self._fetched: list[str] = []
         self._until_s = float("-inf")
 
@@ -45,6 +50,10 @@ class Catalogue:
     async def _upstreams(self) -> list[str]:
         if self._fetch is None:
             return []
+        if self._lock is None:
+            from asyncio import Lock  # noqa: PLC0415 - a server without an upstream holds no asyncio
+
+            self._lock = Lock()
         async with self._lock:  # of many who ask at once, one asks the upstream
             if self._now() >= self._until_s:
                 self._fetched = _names(await self._fetch())

@@ -1,6 +1,7 @@
 """The chat's routes: `POST /chat`, turns under way, `/history` and `/conversations`."""
 
-from collections.abc import Awaitable, Callable
+from __future__ import annotations
+
 from functools import partial
 from hashlib import sha256
 
@@ -11,12 +12,19 @@ from tokenfall.api.routing import parameter
 from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Question
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Response, Send, StreamHead, header_lines
+from tokenfall.edge.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import Delta
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
-from tokenfall.wire import plain, sse
+from tokenfall.wire import plain, plain_stream, sse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tokenfall.edge.response import Send
+
 
 MAX_IDEMPOTENCY_KEY = 255
 _STREAM = StreamHead(sse.CONTENT_TYPE)
@@ -111,7 +119,7 @@ class ChatRoutes:
             failure=problems.error_event,
             goes_on=answer.goes_on if isinstance(answer, Answering) else None,
             comment=sse.PING,
-            farewell=plain.error_frame(shutting_down().code, shutting_down().message, **told),
+            farewell=plain_stream.error_frame(shutting_down().code, shutting_down().message, **told),
         )
         stream.announced = announced
         return stream

@@ -1,8 +1,14 @@
 """Cross-origin reads: which pages may, and the preflight's answer. Source: the Fetch standard, section 3.2."""
 
+from __future__ import annotations
+
 from tokenfall.api.guard import is_loopback_origin
-from tokenfall.edge.request import Request
 from tokenfall.edge.response import header_lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.edge.request import Request
+
 
 _EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
 _ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))

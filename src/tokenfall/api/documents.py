@@ -1,12 +1,11 @@
 """Whole answers that no cache may keep, and how the providers' routes refuse."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 
 from tokenfall.api import problems
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response, header_lines
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 JSON = "application/json"
 UNCACHED = (("cache-control", "no-store"),)
@@ -32,6 +31,8 @@ def name_twice(request: Request) -> None:
 
 async def joined(pieces: Iterable[bytes]) -> bytes:
     """All pieces; between two of them others come in, for thousands of vectors take a second."""
+    import asyncio  # noqa: PLC0415 - whoever awaits has it
+
     made = []
     for piece in pieces:
         made.append(piece)

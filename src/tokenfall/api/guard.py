@@ -1,10 +1,13 @@
 """Who may ask: API keys, and web pages of other origins where no key protects."""
 
-from hashlib import sha256
-from hmac import compare_digest
+from __future__ import annotations
 
-from tokenfall.edge.request import Request
 from tokenfall.errors import OriginNotAllowed, Unauthorized
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.edge.request import Request
+
 
 ANONYMOUS = ""
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -14,10 +17,7 @@ class Keys:
     """The API keys that callers may show: each plain or `sha256:<hex>`. Only digests are kept."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
-        self._digests = tuple(
-            bytes.fromhex(key.removeprefix("sha256:")) if key.startswith("sha256:") else sha256(key.encode()).digest()
-            for key in keys
-        )
+        self._digests = tuple(_digest(key) for key in keys)
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -29,6 +29,9 @@ class Keys:
         """
         if not self._digests:
             return ANONYMOUS
+        from hashlib import sha256  # noqa: PLC0415 - it brings OpenSSL, for those that have keys
+        from hmac import compare_digest  # noqa: PLC0415
+
         shown = _shown_key(request)
         digest = sha256(shown).digest()
         known = 0
@@ -38,6 +41,14 @@ class Keys:
             what = "this API key is not known" if shown else "an API key is needed"
             raise Unauthorized(f"{what}; send it as Authorization: Bearer or X-API-Key")
         return digest.hex()[:32]
+
+
+def _digest(key: str) -> bytes:
+    if key.startswith("sha256:"):
+        return bytes.fromhex(key.removeprefix("sha256:"))
+    from hashlib import sha256  # noqa: PLC0415 - it brings OpenSSL, for those that have keys
+
+    return sha256(key.encode()).digest()
 
 
 def _shown_key(request: Request) -> bytes:

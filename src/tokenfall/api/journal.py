@@ -1,12 +1,15 @@
 """What was asked of the simulator, for tests that want to see it: off unless switched on, bounded, without secrets."""
 
-from collections import deque
+from __future__ import annotations
+
 from time import time
-from typing import TYPE_CHECKING, Any
 
 from tokenfall.edge.request import Request
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tokenfall.engines.redaction import Redactor
 
 MAX_REQUESTS = 1_000
@@ -22,7 +25,7 @@ class Journal:
 
     def __init__(self) -> None:
         self.is_on = False
-        self._kept: deque[dict[str, Any]] = deque(maxlen=MAX_REQUESTS)
+        self._kept: list[dict[str, Any]] = []
 
     def note(self, request: Request) -> None:
         """Keep a request, if the journal is on."""
@@ -47,6 +50,7 @@ class Journal:
                 "truncated": len(request.body) > MAX_BODY_BYTES,
             }
         )
+        del self._kept[:-MAX_REQUESTS]
 
     def kept(self) -> list[dict[str, Any]]:
         """Oldest first."""
@@ -57,7 +61,7 @@ class Journal:
         self._kept.clear()
 
 
-def _redactor(headers: dict[str, str]) -> "Redactor":
+def _redactor(headers: dict[str, str]) -> Redactor:
     from tokenfall.engines.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
 
     return Redactor(keys_in(headers))

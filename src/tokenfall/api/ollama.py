@@ -15,7 +15,8 @@ from tokenfall.engines.tokens import count_tokens
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.ports import Fetch
 from tokenfall.wire import ollama_embed, ollama_models
-from tokenfall.wire.dialect import Fault, Timing
+from tokenfall.wire.dialect import Timing
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.ollama import error
 from tokenfall.wire.openai_embeddings import DIMENSIONS
 

@@ -1,24 +1,27 @@
-"""Handlers that are made when first asked for: six dialects are a megabyte that the plain simulator never uses."""
+"""Handlers that are made when first asked for: most need libraries that the plain simulator never uses."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Protocol
+from __future__ import annotations
 
-from tokenfall.api.routing import Handler, Refuse
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
-from tokenfall.wire.dialect import Fault
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping
+    from typing import Any, Protocol
 
+    from tokenfall.api.routing import Handler, Refuse
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Answer, Response
+    from tokenfall.wire.faults import Fault
 
-class Speaking(Protocol):
-    """A handler with words of its own for what goes wrong."""
+    class Speaking(Protocol):
+        """A handler with words of its own for what goes wrong."""
 
-    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        """The handler."""
-        ...
+        def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+            """The handler."""
+            ...
 
-    def refuse(self, request: Request, fault: Fault) -> Response:
-        """A fault in the handler's dialect."""
-        ...
+        def refuse(self, request: Request, fault: Fault) -> Response:
+            """A fault in the handler's dialect."""
+            ...
 
 
 class Worded:
@@ -33,29 +36,31 @@ class Worded:
 
 
 class OnDemand:
-    """`make` gives all handlers by name, once."""
+    """`make` gives all handlers by name, once. It is called at the first request to any of them."""
 
-    def __init__(self, make: Callable[[], Mapping[str, Speaking]]) -> None:
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
         self._make = make
-        self._made: Mapping[str, Speaking] | None = None
+        self._made: Mapping[str, Any] | None = None
 
     def handler(self, name: str) -> Handler:
         """What stands for the handler called `name`."""
 
         def handle(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            return self._all()[name](request)
+            answer: Answer | Coroutine[Any, Any, Answer] = self._all()[name](request)
+            return answer
 
         return handle
 
     def refuse(self, name: str) -> Refuse:
-        """What stands for its words."""
+        """What stands for the words of a `Speaking` called `name`."""
 
         def refuse(request: Request, fault: Fault) -> Response:
-            return self._all()[name].refuse(request, fault)
+            response: Response = self._all()[name].refuse(request, fault)
+            return response
 
         return refuse
 
-    def _all(self) -> Mapping[str, Speaking]:
+    def _all(self) -> Mapping[str, Any]:
         if self._made is None:
             self._made = self._make()
         return self._made

@@ -13,7 +13,7 @@ from tokenfall.engines.tokens import count_tokens
 from tokenfall.ports import Fetch
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
 from tokenfall.wire.anthropic_errors import error as anthropic_error
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 
 class OpenAIRoutes:

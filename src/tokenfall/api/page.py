@@ -3,14 +3,20 @@
 They hold nothing secret, so they are served without a key; they ask for one when the API does.
 """
 
+from __future__ import annotations
+
 import re
 from hashlib import sha256
 from os import listdir, path
 from zlib import compressobj
 
-from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.errors import NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.edge.request import Request
+
 
 WEB = path.join(path.dirname(path.dirname(__file__)), "web")
 TYPES = {

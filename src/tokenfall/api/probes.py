@@ -1,25 +1,30 @@
 """`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: outside keys and limits, answered until the end."""
 
-import asyncio
+from __future__ import annotations
+
 import os
-from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 
-import msgspec
-
 from tokenfall import __version__
-from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
-from tokenfall.errors import StoreUnavailable
-from tokenfall.metrics import Metrics
+from tokenfall.json_text import flat_object
 
-Check = Callable[[], Awaitable[None]]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
+    from typing import Any
 
-NOTHING: Mapping[str, Check] = {}
+    from tokenfall.edge.request import Request
+    from tokenfall.metrics import Metrics
+
+    Check = Callable[[], Awaitable[None]]
+
+
+_NOTHING: dict[str, Check] = {}
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
 _OK = Response(200, b"OK", content_type="text/plain; charset=utf-8", headers=_UNCACHED)
-_VERSION = Response(200, msgspec.json.encode({"name": "tokenfall", "version": __version__}), content_type=JSON)
+_VERSION = Response(200, flat_object({"name": "tokenfall", "version": __version__}), content_type=JSON)
 
 
 class Probes:
@@ -34,8 +39,8 @@ class Probes:
         measured: Callable[[], Metrics],
         is_draining: Callable[[], bool],
         *,
-        needed: Mapping[str, Check] = NOTHING,
-        wanted: Mapping[str, Check] = NOTHING,
+        needed: Mapping[str, Check] = _NOTHING,
+        wanted: Mapping[str, Check] = _NOTHING,
     ) -> None:
         self._measured = measured
         self._is_draining = is_draining
@@ -48,20 +53,22 @@ class Probes:
         if b"application/json" not in request.headers.get(b"accept", b""):
             return _OK
         uptime_s = round(monotonic() - self._started_s, 3)
-        return _json(200, {"status": "ok", "version": __version__, "uptime_s": uptime_s})
+        body = b'{"status":"ok","version":"%b","uptime_s":%b}' % (__version__.encode(), str(uptime_s).encode())
+        return Response(200, body, content_type=JSON, headers=_UNCACHED)
 
     def live(self, request: Request) -> Response:
         """The event loop turns: that is all that it says."""
         return _OK
 
-    async def ready(self, request: Request) -> Response:
+    def ready(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """Whether new work is welcome, and what it has to do without."""
         if self._is_draining():
             return _json(503, {"status": "draining"})
-        failing, degraded = await asyncio.gather(_failing(self._needed), _failing(self._wanted))
-        if failing:
-            return _json(503, {"status": "unavailable", "failing": failing + degraded})
-        return _json(200, {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"})
+        if not self._needed and not self._wanted:
+            return _json(200, {"status": "ready"})
+        from tokenfall.api.readiness import checked  # noqa: PLC0415 - it brings asyncio
+
+        return checked(self._needed, self._wanted)
 
     def version(self, request: Request) -> Response:
         """Name and version."""
@@ -83,19 +90,5 @@ def resident_bytes() -> int:
         return 0
 
 
-async def _failing(checks: Mapping[str, Check]) -> list[str]:
-    """The names of those that fail; all are asked at once."""
-    fails = await asyncio.gather(*(_fails(check) for check in checks.values()))
-    return [name for name, failed in zip(checks, fails, strict=True) if failed]
-
-
-async def _fails(check: Check) -> bool:
-    try:
-        await check()
-    except StoreUnavailable:
-        return True
-    return False
-
-
-def _json(status: int, document: Mapping[str, str | float | list[str]]) -> Response:
-    return Response(status, msgspec.json.encode(document), content_type=JSON, headers=_UNCACHED)
+def _json(status: int, document: dict[str, str | int]) -> Response:
+    return Response(status, flat_object(document), content_type=JSON, headers=_UNCACHED)

@@ -1,17 +1,16 @@
 """Errors as RFC 9457 problem documents. The one place where a code becomes a status."""
 
-import logging
 from math import ceil
 
-import msgspec
-
+from tokenfall import logs
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response, phrase
 from tokenfall.errors import SimulatedFailure, TokenfallError
-from tokenfall.wire import plain
-from tokenfall.wire.dialect import Fault
+from tokenfall.json_text import flat_object
+from tokenfall.wire import plain_stream
+from tokenfall.wire.faults import Fault
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -83,7 +82,7 @@ def problem(request: Request, fault: Fault, *, headers: tuple[tuple[str, str], .
         document["request_id"] = request.id
     return Response(
         fault.status,
-        msgspec.json.encode(document),
+        flat_object(document),
         content_type=CONTENT_TYPE,
         headers=(("cache-control", "no-store"), *headers_of(fault), *headers),
     )
@@ -125,6 +124,6 @@ def of_error(request: Request, error: Exception, *, as_provider: bool = False) -
 def error_event(error: Exception) -> bytes:
     """The last frame of a stream that broke. Unknown errors are logged, never shown."""
     if isinstance(error, TokenfallError):
-        return plain.error_frame(error.code, error.message)
+        return plain_stream.error_frame(error.code, error.message)
     _log.error("a stream failed", exc_info=error)
-    return plain.error_frame("internal_error", INTERNAL)
+    return plain_stream.error_frame("internal_error", INTERNAL)

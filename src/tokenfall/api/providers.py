@@ -3,26 +3,36 @@
 It knows dialects by the shape that `tokenfall.wire.dialect` gives them, and none by name.
 """
 
-import logging
-from collections.abc import Callable, Coroutine
+from __future__ import annotations
+
 from os import urandom
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
+from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead
+from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
-from tokenfall.ports import Sever
-from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
+from tokenfall.wire.dialect import Asked, Dialect, Identity
+from tokenfall.wire.faults import Fault
 
-_log = logging.getLogger(__name__)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from tokenfall.edge.response import Send
+
+
+_log = logs.get(__name__)
 
 
 class Relay(Protocol):
@@ -61,7 +71,9 @@ class Provider:
         self._head = StreamHead(dialect.stream_type)
         self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
 
-    def __call__(self, request: Request) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream | Sever]:
+    def __call__(
+        self, request: Request
+    ) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay

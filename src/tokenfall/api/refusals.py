@@ -1,27 +1,31 @@
 """What the simulator refuses because it was told to: HTTP errors by count and chance, and a provider's limiter."""
 
-from collections.abc import Callable
-from random import Random
-from time import time
+from __future__ import annotations
 
-from msgspec import Struct
+from time import time
 
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import header_lines
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
 from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.values import Limit, Status
-from tokenfall.wire.dialect import Allowance, Headers, TokenAllowance, no_headers
+from tokenfall.wire.faults import Allowance, Headers, TokenAllowance, no_headers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 MAX_RULES = 10_000
 MINUTE_S = 60.0
 
 
-class _Spent(Struct):
+class _Spent:
     """Theoretical arrival times (see `tokenfall.limits.bucket`) of one caller under one limit."""
 
-    requests_s: float = 0.0
-    tokens_s: float = 0.0
+    def __init__(self) -> None:
+        self.requests_s = 0.0
+        self.tokens_s = 0.0
 
 
 class Refusals:
@@ -65,6 +69,8 @@ class Refusals:
         if len(self._asked) >= MAX_RULES:
             self._asked.clear()
         count = self._asked[owner, rules] = self._asked.get((owner, rules), 0) + 1
+        from random import Random  # noqa: PLC0415 - half a MiB, for chances
+
         random = Random() if simulation.seed is None else Random(f"{simulation.seed} {count}")  # noqa: S311 - dice
         for rule in rules:
             if (rule.times is None or count <= rule.times) and random.random() < rule.probability:
@@ -93,12 +99,13 @@ class Refusals:
         return self._allowance(limit, spent, now_s=now_s), refused
 
     def _allowance(self, limit: Limit, spent: _Spent, *, now_s: float) -> Allowance:
-        told = None
+        tokens = None
         if limit.tokens is not None:
-            told = TokenAllowance(limit.tokens, *_left(spent.tokens_s, now_s, a_minute=limit.tokens))
+            left, reset_s = _left(spent.tokens_s, now_s, a_minute=limit.tokens)
+            tokens = TokenAllowance(limit.tokens, left, reset_s=reset_s)
         bound = limit.requests or 0
         left, reset_s = _left(spent.requests_s, now_s, a_minute=bound) if bound else (0, 0.0)
-        return Allowance(bound, left, reset_s, time(), tokens=told)
+        return Allowance(bound, left, reset_s=reset_s, now_s=time(), tokens=tokens)
 
 
 def _after(tat_s: float, now_s: float, *, cost: int, a_minute: int | None) -> float:

@@ -1,15 +1,15 @@
 """How provider requests reach the upstream: as they are where it speaks the same dialect, else translated."""
 
+from __future__ import annotations
+
 import re
-from collections.abc import Callable, Coroutine
 from time import time
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Send
 from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.events import Passed
 from tokenfall.messages import ChatRequest
@@ -17,6 +17,13 @@ from tokenfall.wire import sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
 from tokenfall.wire.openai import DONE
 from tokenfall.wire.speaking import Listener, Speaker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from tokenfall.edge.response import Send
 
 
 class _Peeked(Struct):

@@ -1,18 +1,25 @@
 """A recorded exchange as the answer to a request: the same bytes, at the same times or faster."""
 
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from __future__ import annotations
 
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Item, PacedStream, Response, StreamHead, chunk
+from tokenfall.edge.response import PacedStream, Response, StreamHead, chunk
 from tokenfall.engines.recordings import Exchange, Recording
 from tokenfall.errors import NotFound
-from tokenfall.ports import Clock, Sever
+from tokenfall.ports import Clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from typing import Any
+
+    from tokenfall.edge.response import Item
 
 
 def replayed(
     recording: Recording, request: Request, *, clock: Clock, speed: float
-) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
     """The exchange that was recorded of this request, `speed` times faster. Raises `NotFound` where none was."""
     exchange = recording.find(request.body, request.path)
     if exchange is None:
@@ -27,13 +34,13 @@ def replayed(
         for _, payload in told:
             yield chunk(payload) if chunked else payload
         if exchange.broken:
-            yield Sever("close")
+            yield Disconnect("close")
 
     return PacedStream(StreamHead(content_type), frames, gaps=gaps)
 
 
-async def _whole(exchange: Exchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Sever:
+async def _whole(exchange: Exchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Disconnect:
     await clock.sleep_until(due_s)
     if exchange.broken:
-        return Sever("close")
+        return Disconnect("close")
     return Response(exchange.status, exchange.body, content_type=content_type)

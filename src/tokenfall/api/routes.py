@@ -1,53 +1,56 @@
 """Every route, on one screen."""
 
-from tokenfall.api.chat import ChatRoutes
-from tokenfall.api.control import ControlRoutes
-from tokenfall.api.ondemand import OnDemand
-from tokenfall.api.page import PAGES, Page
-from tokenfall.api.probes import Probes
-from tokenfall.api.routing import Handler, Route
-from tokenfall.api.simulator import DataDocument, PlainStream
-from tokenfall.edge.request import Request
+from __future__ import annotations
+
+from tokenfall.api.routing import Route
 from tokenfall.edge.response import Response
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.api.ondemand import OnDemand
+    from tokenfall.api.probes import Probes
+    from tokenfall.api.routing import Handler
+    from tokenfall.api.simulator import DataDocument, PlainStream
+    from tokenfall.edge.request import Request
 
-def chat_routes(chat: ChatRoutes) -> list[Route]:
+
+def chat_routes(chat: OnDemand) -> list[Route]:
     """What reaches a model or a conversation: keyed and limited."""
     return [
-        Route(method="POST", path="/chat", handler=chat.chat, limited=True, journaled=True),
-        Route(method="GET", path="/history", handler=chat.history, limited=True),
-        Route(method="DELETE", path="/history", handler=chat.clear, limited=True),
-        Route(method="GET", path="/chat/turns/{turn}", handler=chat.resume, limited=True),
-        Route(method="POST", path="/chat/turns/{turn}/stop", handler=chat.stop, limited=True),
-        Route(method="GET", path="/conversations", handler=chat.conversations, limited=True),
-        Route(method="PATCH", path="/conversations/{conversation}", handler=chat.rename, limited=True),
-        Route(method="DELETE", path="/conversations/{conversation}", handler=chat.delete, limited=True),
+        Route("POST", "/chat", handler=chat.handler("chat"), limited=True, journaled=True),
+        Route("GET", "/history", handler=chat.handler("history"), limited=True),
+        Route("DELETE", "/history", handler=chat.handler("clear"), limited=True),
+        Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), limited=True),
+        Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), limited=True),
+        Route("GET", "/conversations", handler=chat.handler("conversations"), limited=True),
+        Route("PATCH", "/conversations/{conversation}", handler=chat.handler("rename"), limited=True),
+        Route("DELETE", "/conversations/{conversation}", handler=chat.handler("delete"), limited=True),
     ]
 
 
 def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
     """What load tests call: keyed, but never limited."""
     return [
-        Route(method="GET", path="/stream-sse", handler=sse, journaled=True),
-        Route(method="GET", path="/stream-ndjson", handler=ndjson, journaled=True),
-        Route(method="GET", path="/stream-loop", handler=loop, journaled=True),
-        Route(method="GET", path="/api/data", handler=data, quiet=True, journaled=True),
+        Route("GET", "/stream-sse", handler=sse, journaled=True),
+        Route("GET", "/stream-ndjson", handler=ndjson, journaled=True),
+        Route("GET", "/stream-loop", handler=loop, journaled=True),
+        Route("GET", "/api/data", handler=data, quiet=True, journaled=True),
     ]
 
 
-def control_routes(control: ControlRoutes) -> list[Route]:
+def control_routes(control: OnDemand) -> list[Route]:
     """The simulator's controls: keyed."""
     return [
-        Route(method="GET", path="/sim", handler=control.show),
-        Route(method="PATCH", path="/sim", handler=control.change),
-        Route(method="PUT", path="/sim", handler=control.replace),
-        Route(method="DELETE", path="/sim", handler=control.reset),
-        Route(method="GET", path="/sim/requests", handler=control.requests),
-        Route(method="DELETE", path="/sim/requests", handler=control.forget_requests),
-        Route(method="GET", path="/sim/gates", handler=control.gates),
-        Route(method="GET", path="/sim/gates/{gate}", handler=control.gate),
-        Route(method="PATCH", path="/sim/gates/{gate}", handler=control.move_gate),
-        Route(method="DELETE", path="/sim/gates/{gate}", handler=control.drop_gate),
+        Route("GET", "/sim", handler=control.handler("show")),
+        Route("PATCH", "/sim", handler=control.handler("change")),
+        Route("PUT", "/sim", handler=control.handler("replace")),
+        Route("DELETE", "/sim", handler=control.handler("reset")),
+        Route("GET", "/sim/requests", handler=control.handler("requests")),
+        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests")),
+        Route("GET", "/sim/gates", handler=control.handler("gates")),
+        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate")),
+        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate")),
+        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate")),
     ]
 
 
@@ -81,7 +84,7 @@ PROVIDERS = (
 def provider_routes(handlers: OnDemand) -> list[Route]:
     """The providers' own paths: keyed; what is relayed is limited by its handler."""
     return [
-        Route(method=method, path=path, handler=handlers.handler(name), refuse=handlers.refuse(name), journaled=True)
+        Route(method, path, handler=handlers.handler(name), refuse=handlers.refuse(name), journaled=True)
         for method, path, name in PROVIDERS
     ]
 
@@ -97,15 +100,17 @@ def probe_routes(probes: Probes) -> list[Route]:
     ]
 
 
-def page_routes(page: Page) -> list[Route]:
+def page_routes(page: OnDemand) -> list[Route]:
     """The pages and what they consist of."""
-    files = (Route(method="GET", path=path, handler=page.serve, keyed=False) for path in (*PAGES, "/web/{file}"))
-    return [Route(method="GET", path="/", handler=page.lead, keyed=False), *files]
+    files = [
+        Route("GET", path, handler=page.handler("serve"), keyed=False) for path in ("/web", "/board", "/web/{file}")
+    ]
+    return [Route("GET", "/", handler=page.handler("lead"), keyed=False), *files]
 
 
 def board_routes(watch: Handler) -> list[Route]:
     """What the server is doing: keyed. Its page is one of the page's."""
-    return [Route(method="GET", path="/board/events", handler=watch)]
+    return [Route("GET", "/board/events", handler=watch)]
 
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
@@ -120,9 +125,9 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
             kept.append(Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),)))
         return kept[0]
 
-    everything = [*routes, Route(method="GET", path="/openapi.json", handler=describe, keyed=False)]
+    everything = [*routes, Route("GET", "/openapi.json", handler=describe, keyed=False)]
     return everything
 
 
 def _open(path: str, handler: Handler) -> Route:
-    return Route(method="GET", path=path, handler=handler, keyed=False, open_while_draining=True, quiet=True)
+    return Route("GET", path, handler=handler, keyed=False, open_while_draining=True, quiet=True)

@@ -1,19 +1,21 @@
 """Which handler answers which path, and what stands before it."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any
+from __future__ import annotations
 
-from msgspec import Struct
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
 
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
-from tokenfall.wire.dialect import Fault
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Answer, Response
+    from tokenfall.wire.faults import Fault
 
-Refuse = Callable[[Request, Fault], Response]
-Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
+    Refuse = Callable[[Request, Fault], Response]
+    Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 
 
-class Route(Struct, frozen=True, kw_only=True):
+class Route:
     """One method of one path. One part of it may be a parameter in braces: `/chat/turns/{turn}`.
 
     A parameter is one segment; with dots, `{model...}`, it may have slashes in it.
@@ -24,15 +26,29 @@ class Route(Struct, frozen=True, kw_only=True):
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
-    method: str
-    path: str
-    handler: Handler
-    keyed: bool = True
-    limited: bool = False
-    open_while_draining: bool = False
-    quiet: bool = False
-    refuse: Refuse | None = None
-    journaled: bool = False
+    __slots__ = ("handler", "journaled", "keyed", "limited", "method", "open_while_draining", "path", "quiet", "refuse")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        *,
+        handler: Handler,
+        refuse: Refuse | None = None,
+        **flags: bool,
+    ) -> None:
+        """`flags`: those above by their names; `keyed` where nothing is said, and nothing else."""
+        self.method = method
+        self.path = path
+        self.handler = handler
+        self.refuse = refuse
+        self.keyed = flags.pop("keyed", True)
+        self.limited = flags.pop("limited", False)
+        self.open_while_draining = flags.pop("open_while_draining", False)
+        self.quiet = flags.pop("quiet", False)
+        self.journaled = flags.pop("journaled", False)
+        if flags:
+            raise TypeError(f"a route has no flag {next(iter(flags))!r}")
 
 
 class Router:

@@ -14,6 +14,7 @@ from tokenfall.api.answers import choices_of, frames
 from tokenfall.api.documents import document
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import PacedStream, Response, StreamHead
 from tokenfall.engines.library import RECORDING
@@ -25,8 +26,9 @@ from tokenfall.messages import ChatRequest
 from tokenfall.pacing.course import Course, garbled
 from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.waiting import passed
-from tokenfall.ports import Clock, Sever
-from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Fault, Identity, Timing
+from tokenfall.ports import Clock
+from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Identity, Timing
+from tokenfall.wire.faults import Fault
 
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
@@ -76,7 +78,7 @@ class Simulating:
         self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
         self._broken = dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=BROKE_OFF))
 
-    def answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+    def answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
         chat = asked.request
@@ -114,7 +116,7 @@ class Simulating:
 
     def _replayed(
         self, request: Request, simulation: Simulation
-    ) -> PacedStream | Coroutine[Any, Any, Response | Sever]:
+    ) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
         from tokenfall.api.replaying import replayed  # noqa: PLC0415 - few replay
 
         recording = self._engine.library.recording(simulation.script or "")
@@ -158,7 +160,7 @@ class Simulating:
 
     # Whole answers
 
-    async def _later(self, request: Request, said: _Said) -> Response | Sever:
+    async def _later(self, request: Request, said: _Said) -> Response | Disconnect:
         """The whole answer, when its last token is due."""
         house, course = self._engine.stage.house, said.course
         if course is None:
@@ -185,7 +187,7 @@ class Simulating:
         answer = Answer(identity=said.identity, choices=choices_of(said.planned), finished=said.finished, timing=timing)
         return self._dialect.whole(said.asked, answer)
 
-    async def _enacted(self, said: _Said, course: Course) -> Response | Sever:
+    async def _enacted(self, said: _Said, course: Course) -> Response | Disconnect:
         """What happens to a stream happens to a document at the time of its token, before a byte is sent."""
         clock = self._clock
         now_s = due_s = clock.now()
@@ -197,7 +199,7 @@ class Simulating:
         for item in items:
             due_s += next(gaps)
             await clock.sleep_until(due_s)
-            if isinstance(item, Sever):
+            if isinstance(item, Disconnect):
                 return item
             if not isinstance(item, bytes):
                 await passed(item)
@@ -206,7 +208,7 @@ class Simulating:
                 raise SimulatedFailure(said.planned.error or BROKE_OFF, status=500)
             garbage = garbage or item == garbled(b"{}")
         if course.lacks_its_end:
-            return Sever("close")
+            return Disconnect("close")
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
         body = self._body(said, timing)
         return document(garbled(body) if garbage else body)

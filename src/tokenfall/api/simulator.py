@@ -3,48 +3,54 @@
 Their frames are cut once, when the server starts; a request costs two iterators.
 """
 
-from collections.abc import Callable, Coroutine, Iterator
+from __future__ import annotations
+
 from itertools import chain, cycle, islice, repeat
-from random import Random
 from sys import maxsize
-from typing import Any, NamedTuple
 
-import msgspec
-
-from tokenfall.api.guard import Keys
-from tokenfall.api.refusals import Refusals
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, CutFrames, Item, PacedStream, Response, StreamHead, chunk
-from tokenfall.engines.library import Library
-from tokenfall.engines.planning import happening
-from tokenfall.engines.prose import PARAGRAPH, WORDS
-from tokenfall.engines.simulated import SimulatedEngine, is_simulated
+from tokenfall.edge.response import CutFrames, PacedStream, Response, StreamHead, chunk
+from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
-from tokenfall.messages import ChatRequest
-from tokenfall.pacing.course import Course
+from tokenfall.json_text import flat_object
+from tokenfall.pacing.course import Course, happening
 from tokenfall.pacing.grammar import Simulation, Spread, from_pairs, parse
-from tokenfall.pacing.stage import DEFAULTS, GAP, Stage
+from tokenfall.pacing.stage import DEFAULTS, GAP
 from tokenfall.pacing.timing import answer_length, draw, schedule
-from tokenfall.ports import Clock
-from tokenfall.wire import ndjson, plain, sse
+from tokenfall.wire import ndjson, plain_stream, sse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from random import Random
+    from typing import Any
+
+    from tokenfall.api.guard import Keys
+    from tokenfall.api.refusals import Refusals
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Answer, Item
+    from tokenfall.engines.library import Library
+    from tokenfall.pacing.stage import Stage
+    from tokenfall.ports import Clock
+
 
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
 """`/stream-loop` without a word from anybody."""
 
-_END = plain.token_document("", finish=True)
+_END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
 _BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as was asked for")
 
 
-class Words(NamedTuple):
+class Words:
     """A format's heartbeat, b"" for none, its last word when the server drains, and the one on an error."""
 
-    comment: bytes
-    farewell: bytes
-    broken: bytes
+    def __init__(self, comment: bytes, farewell: bytes, *, broken: bytes) -> None:
+        self.comment = comment
+        self.farewell = farewell
+        self.broken = broken
 
 
-_SSE = Words(sse.PING, plain.error_frame(*_SHUTTING_DOWN), plain.error_frame(*_BROKEN))
+_SSE = Words(sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), broken=plain_stream.error_frame(*_BROKEN))
 
 
 class Shared:
@@ -71,27 +77,6 @@ class Shared:
     def refuse(self, request: Request, simulation: Simulation) -> None:
         """Raises what the grammar asks for in place of an answer."""
         self._refusals.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
-
-
-class ChatRefusals:
-    """What `/chat` is refused by the grammar. `default_model` answers where none is named."""
-
-    def __init__(self, shared: Shared, engine: SimulatedEngine, *, default_model: str, relays: bool) -> None:
-        self._shared = shared
-        self._engine = engine
-        self._default_model = default_model
-        self._relays = relays
-
-    def __call__(self, request: Request, model: str | None) -> None:
-        """Raises what the grammar asks for in place of a turn of `model`, if that is simulated; a turn is one token."""
-        named = model or self._default_model
-        if self._relays and not is_simulated(named):
-            return
-        header = request.header(b"x-sim") or ""
-        asked_for = ChatRequest(messages=(), model=named, max_tokens=0, simulation=header)
-        simulation = self._engine.said(asked_for)
-        if simulation.status or simulation.limit:
-            self._shared.refuse(request, simulation)
 
 
 class Passage:
@@ -178,7 +163,7 @@ class PlainStream:
         """A stream to which something may happen."""
         shared = self._shared
         shared.refuse(request, of)
-        random = Random(of.seed)  # noqa: S311 - a simulation's dice, not a secret's
+        random = _random(of.seed)
         count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
         faults = happening(of, random)
         course = shared.stage.course(of, faults) or Course(faults, ticket=shared.stage.house.ticket(None))
@@ -197,21 +182,17 @@ class PlainStream:
         return stream
 
 
+_ITEMS = ("First item", "Second item", "Third item")
+
+
 class DataDocument:
     """`GET /api/data`: one JSON document, at once or after the time to first token that was asked for."""
 
     def __init__(self, shared: Shared, clock: Clock) -> None:
-        payload = [
-            {"content": text, "finish": text.startswith("Third")}
-            for text in ("First item", "Second item", "Third item")
-        ]
-        document = {
-            "id": "a1b2-c3d4-e5f6",
-            "type": "static_response",
-            "message": PARAGRAPH,
-            "payload": payload,
-        }
-        self._response = Response(200, msgspec.json.encode(document), content_type="application/json")
+        items = b",".join(plain_stream.token_document(text, finish=text.startswith("Third")) for text in _ITEMS)
+        about = flat_object({"id": "a1b2-c3d4-e5f6", "type": "static_response", "message": PARAGRAPH})
+        body = b'%b,"payload":[%b]}' % (about[:-1], items)
+        self._response = Response(200, body, content_type="application/json")
         self._shared = shared
         self._clock = clock
 
@@ -222,7 +203,7 @@ class DataDocument:
             self._shared.refuse(request, plan)
         if plan.ttft is None:
             return self._response
-        wait_s = draw(plan.ttft, Random(plan.seed))  # noqa: S311 - a simulation's dice, not a secret's
+        wait_s = draw(plan.ttft, _random(plan.seed))
         return self._later(request.started_s + wait_s)
 
     async def _later(self, deadline_s: float) -> Response:
@@ -242,20 +223,26 @@ def dice(plan: Simulation) -> Random | None:
     """The dice of one stream, None when nothing is left to chance: dice cost 2.5 KiB a stream."""
     chancy = (plan.gap and plan.gap.cv) or (plan.ttft and plan.ttft.cv)
     if chancy or (plan.tokens and plan.tokens.least != plan.tokens.most):
-        return Random(plan.seed)  # noqa: S311 - a simulation's dice, not a secret's
+        return _random(plan.seed)
     return None
+
+
+def _random(seed: int | None) -> Random:
+    from random import Random  # noqa: PLC0415 - half a MiB, where something is left to chance
+
+    return Random(seed)  # noqa: S311 - a simulation's dice, not a secret's
 
 
 def sse_stream(shared: Shared) -> PlainStream:
     """`/stream-sse`."""
-    passage = Passage(lambda word: sse.frame(plain.token_document(f"{word} ")), sse.frame(_END))
+    passage = Passage(lambda word: sse.frame(plain_stream.token_document(f"{word} ")), sse.frame(_END))
     return PlainStream(passage, StreamHead(sse.CONTENT_TYPE), shared=shared, words=_SSE)
 
 
 def ndjson_stream(shared: Shared) -> PlainStream:
     """`/stream-ndjson`."""
-    passage = Passage(lambda word: ndjson.frame(plain.token_document(f"{word} ")), ndjson.frame(_END))
-    words = Words(b"", plain.error_line(*_SHUTTING_DOWN), plain.error_line(*_BROKEN))
+    passage = Passage(lambda word: ndjson.frame(plain_stream.token_document(f"{word} ")), ndjson.frame(_END))
+    words = Words(b"", plain_stream.error_line(*_SHUTTING_DOWN), broken=plain_stream.error_line(*_BROKEN))
     return PlainStream(passage, StreamHead(ndjson.CONTENT_TYPE), shared=shared, words=words)
 
 

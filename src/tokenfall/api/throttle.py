@@ -3,7 +3,8 @@
 Headers: draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit`, `RateLimit-Policy`), `Retry-After` of RFC 9110.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
 from math import ceil
 from time import time
 
@@ -13,7 +14,11 @@ from tokenfall.edge.response import header_lines
 from tokenfall.errors import RateLimited
 from tokenfall.metrics import Metrics
 from tokenfall.ports import RateLimiter
-from tokenfall.wire.dialect import Allowance, Headers, no_headers
+from tokenfall.wire.faults import Allowance, Headers, no_headers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Throttle:
@@ -33,7 +38,7 @@ class Throttle:
         wait_s = verdict.reset_s if verdict.allowed else verdict.retry_after_s
         limit = f'"address";r={verdict.remaining};t={ceil(wait_s)}'
         request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
-        allowance = Allowance(self._limiter.burst, verdict.remaining, wait_s, time())
+        allowance = Allowance(self._limiter.burst, verdict.remaining, reset_s=wait_s, now_s=time())
         request.reply_headers += header_lines(tell(allowance))
         if not verdict.allowed:
             self._metrics.rate_limited += 1

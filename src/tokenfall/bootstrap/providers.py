@@ -1,5 +1,7 @@
 """The providers' handlers, made when the first of their paths is asked for."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -7,7 +9,7 @@ from tokenfall.api.anthropic import count_tokens
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
 from tokenfall.api.ollama import OllamaRoutes
-from tokenfall.api.ondemand import Speaking, Worded
+from tokenfall.api.ondemand import Worded
 from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.providers import Provider, Relay
 from tokenfall.api.refusals import Refusals
@@ -19,6 +21,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
+    from tokenfall.api.ondemand import Speaking
     from tokenfall.engines.upstream import UpstreamEngine
 
 PASSED_ON = {
@@ -34,7 +37,7 @@ class Providing(NamedTuple):
     """What all handlers are made of."""
 
     simulated: SimulatedEngine
-    upstream: "UpstreamEngine | None"
+    upstream: UpstreamEngine | None
     clock: Clock
     throttle: Throttle | None
     refusals: Refusals
@@ -72,7 +75,7 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
     }
 
 
-def _relay(upstream: "UpstreamEngine | None", dialect: Dialect) -> Relay | None:
+def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
     if upstream is None:
         return None
     from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - aiohttp
@@ -84,7 +87,7 @@ def _relay(upstream: "UpstreamEngine | None", dialect: Dialect) -> Relay | None:
     return PassingRelay(upstream, path, form=form)
 
 
-def _fetch(upstream: "UpstreamEngine") -> Fetch:
+def _fetch(upstream: UpstreamEngine) -> Fetch:
     from tokenfall.engines.upstream import Passing  # noqa: PLC0415 - aiohttp
 
     async def fetch(path: str, body: bytes) -> bytes:

@@ -1,14 +1,16 @@
 """Reads the command line and hands it to a command."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tokenfall.settings import InvalidSetting, Settings, load
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Sequence
 
     from tokenfall.cli.supervisor import Worker
 
@@ -56,7 +58,7 @@ def _check_files(settings: Settings) -> None:
         raise InvalidSetting(f"SIM: got {settings.sim!r}: {error.message}") from None
 
 
-def _tool(arguments: "Namespace") -> int:
+def _tool(arguments: Namespace) -> int:
     """A command that is no server of ours, with what it alone needs."""
     if arguments.command == "record":
         from tokenfall.cli.record import record  # noqa: PLC0415
@@ -67,7 +69,7 @@ def _tool(arguments: "Namespace") -> int:
     return fit(arguments)
 
 
-def _serve(settings: Settings, worker: "Worker | None" = None) -> int:
+def _serve(settings: Settings, worker: Worker | None = None) -> int:
     """In this process, whose event loop and libraries are loaded only now: a supervisor of workers has none."""
     from tokenfall.cli.serve import serve  # noqa: PLC0415 - see above
 

@@ -34,6 +34,7 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
         addresses = server.start()
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
+        reactor.close()
         return FAILURE
     stopper = Stopper(server, settings)
     if worker is None:
@@ -46,6 +47,7 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     if worker is None:
         for number in STOP_SIGNALS:
             exit_on(number, ENDED_BY_SIGNAL)
+    server.edge.close()
     reactor.close()
     return stopper.status
 

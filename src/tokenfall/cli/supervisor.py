@@ -4,7 +4,6 @@ Signals reach it as bytes in a pipe, so that it waits in one place, `_wait`, and
 are blocked from before a fork until the worker's own handlers are in place: none is lost, none kills too early.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -14,13 +13,11 @@ from select import select
 from time import monotonic
 from typing import NoReturn
 
-import msgspec
-
+from tokenfall import logs
 from tokenfall.cli.backoff import Backoff
 from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.cli.port import hold
 from tokenfall.limits.shared import SharedTable
-from tokenfall.logs import set_up
 from tokenfall.metrics_board import MetricsBoard
 from tokenfall.settings import Settings
 
@@ -31,7 +28,7 @@ SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
 STOP_MARGIN_S = 5.0
 """What a worker gets beyond the drain time: to cut streams, save turns, close upstream connections and stores."""
 
-_log = logging.getLogger("tokenfall")
+_log = logs.get("tokenfall")
 
 
 class Worker:
@@ -65,14 +62,14 @@ def supervise(settings: Settings, work: Work) -> int:
 
     The exit status: 0 when all ended well, 1 when one did not or none could start.
     """
-    set_up(settings.log_level, settings.log_format)
+    logs.set_up(settings.log_level, settings.log_format)
     try:
         held = hold(settings.host, settings.port)
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
     address: tuple[str, int] = held[0].getsockname()[:2]
-    settings = msgspec.structs.replace(settings, port=address[1])
+    settings = settings.replaced(port=address[1])
     supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
     try:
         return supervisor.run()

@@ -3,40 +3,46 @@
 Source: RFC 9112, sections 6 and 7. Chunk extensions and trailers are read and dropped.
 """
 
-import re
-from typing import Protocol
+from tokenfall.edge.head import CONTROLS, TOKEN
+from tokenfall.edge.request import Refusal
 
-from tokenfall.edge.request import Refusal, Request
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from tokenfall.edge.request import Request
+
+    class BodyReader(Protocol):
+        """Takes bytes until the body is whole."""
+
+        def feed(self, data: bytes) -> bytes | None:
+            """What follows the body, or None while it is not whole. Raises `Refusal`."""
+            ...
+
+        def body(self) -> bytes:
+            """The whole body, once `feed` has returned bytes."""
+            ...
+
 
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 8_192
 MAX_OVERHEAD_FACTOR = 16
 """How many bytes of chunk coding a byte of the largest body may cost before the sender is refused."""
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _NO_TRAILERS = (b"transfer-encoding", b"content-length", b"host")  # RFC 9110, section 6.5.1
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
-class BodyReader(Protocol):
-    """Takes bytes until the body is whole."""
-
-    def feed(self, data: bytes) -> bytes | None:
-        """What follows the body, or None while it is not whole. Raises `Refusal`."""
-        ...
-
-    def body(self) -> bytes:
-        """The whole body, once `feed` has returned bytes."""
-        ...
-
-
-def body_reader(request: Request, max_bytes: int) -> BodyReader | None:
+def body_reader(request: "Request", max_bytes: int) -> "BodyReader | None":
     """The reader that a request's headers ask for, None when it has no body. Raises `Refusal`."""
     coding = request.headers.get(b"transfer-encoding")
     if coding is not None:
         if request.http_minor == 0 or b"content-length" in request.headers:
             raise Refusal(400, "Transfer-Encoding is not allowed with Content-Length or HTTP/1.0")
-        if coding.strip().lower() != b"chunked":
+        codings = [each.strip() for each in coding.lower().split(b",")]
+        if b"chunked" in codings and codings[-1] != b"chunked":  # RFC 9112, section 6.1
+            raise Refusal(400, "chunked must be the last transfer coding")
+        if codings != [b"chunked"]:
             raise Refusal(501, "the only transfer coding served here is chunked")
         return ChunkedBody(max_bytes)
     text = request.headers.get(b"content-length")
@@ -149,9 +155,9 @@ class ChunkedBody:
 
 def _is_field(line: bytes) -> bool:
     name, colon, value = line.partition(b":")
-    allowed = _TOKEN.fullmatch(name) and name.lower() not in _NO_TRAILERS
+    allowed = name and not name.translate(None, TOKEN) and name.lower() not in _NO_TRAILERS
     return bool(colon and allowed) and not _has_control(value)
 
 
 def _has_control(text: bytes) -> bool:
-    return any((byte < 32 and byte != 9) or byte == 127 for byte in text)
+    return len(text.translate(None, CONTROLS)) != len(text)

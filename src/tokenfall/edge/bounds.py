@@ -1,9 +1,7 @@
 """What the edge allows: sizes in bytes, times in seconds."""
 
-from msgspec import Struct
 
-
-class Bounds(Struct, frozen=True, kw_only=True):
+class Bounds:
     """All limits of connections. Deadlines are absolute from where they begin, not moved by bytes that arrive."""
 
     header_timeout_s: float = 10.0
@@ -32,3 +30,10 @@ class Bounds(Struct, frozen=True, kw_only=True):
     whole_buffer_bytes: int = 262_144
     """SO_SNDBUF while a whole response larger than `send_buffer_bytes` is sent: with a small one, each acknowledgement
     that the reader delays stops the sender."""
+
+    def __init__(self, **bounds: float) -> None:
+        """`bounds` by their names, in place of what is above. Raises TypeError on an unknown name."""
+        for name, value in bounds.items():
+            if name not in type(self).__annotations__:
+                raise TypeError(f"there is no bound {name!r}")
+            setattr(self, name, value)

@@ -8,11 +8,12 @@ import _socket  # the C module: `socket` imports enum and selectors
 import os
 
 from tokenfall import logs
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.paced import PacedPlayer
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response, Sever
+from tokenfall.edge.response import PacedStream, Response
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
 
@@ -175,7 +176,7 @@ class Connection(StreamSocket):
             self.send_whole(request, answer)
         elif isinstance(answer, PacedStream):
             self.start_paced(request, answer)
-        elif isinstance(answer, Sever):
+        elif isinstance(answer, Disconnect):
             self._sever(answer)
         else:
             self.clear_deadline()
@@ -205,7 +206,7 @@ class Connection(StreamSocket):
         self.write(head)
         self.write(body)
 
-    def _sever(self, answer: Sever) -> None:
+    def _sever(self, answer: Disconnect) -> None:
         """Break the connection in place of an answer."""
         self._player = None
         if answer.how == "reset":
@@ -266,12 +267,12 @@ class Connection(StreamSocket):
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: Response | PacedStream | Sever) -> None:
+    def play_awaited(self, request: Request, answer: Response | PacedStream | Disconnect) -> None:
         """Play an answer that had to be awaited and is no live stream."""
         try:
             if isinstance(answer, PacedStream):
                 self.start_paced(request, answer)
-            elif isinstance(answer, Sever):
+            elif isinstance(answer, Disconnect):
                 self._sever(answer)
             else:
                 self.send_whole(request, answer)

@@ -1,17 +1,23 @@
 """Plays an answer that must be awaited, and, if it is a live stream, its frames: the one task of a connection."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Any
 
 from tokenfall import logs
-from tokenfall.edge.application import CLIENT_CLOSED_REQUEST, Outcome
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LAST_CHUNK, Answer, LiveStream, chunk
+from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
+from tokenfall.edge.response import LAST_CHUNK, LiveStream, chunk
 from tokenfall.ports import Timed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
+    from typing import Any
+
+    from tokenfall.edge.application import Outcome
     from tokenfall.edge.connection import Connection
+    from tokenfall.edge.request import Request
+    from tokenfall.edge.response import Answer
     from tokenfall.edge.server import Edge
 
 _log = logs.get(__name__)
@@ -27,8 +33,8 @@ class LivePlayer:
 
     def __init__(
         self,
-        connection: "Connection",
-        edge: "Edge",
+        connection: Connection,
+        edge: Edge,
         *,
         request: Request,
         answer: LiveStream | Coroutine[Any, Any, Answer],
@@ -213,6 +219,6 @@ class LivePlayer:
     def _withdraw(self) -> bool:
         """Take back what the task was to await; False when it has begun."""
         awaited, self._awaited = self._awaited, None
-        if isinstance(awaited, Coroutine):
+        if awaited is not None and not isinstance(awaited, LiveStream):
             awaited.close()
         return awaited is not None

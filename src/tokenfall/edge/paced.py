@@ -1,7 +1,8 @@
 """Plays an answer whose frames and times are known ahead: an entry of the wheel, no task and no timer."""
 
 from tokenfall import logs
-from tokenfall.edge.response import LAST_CHUNK, Sever, chunk
+from tokenfall.disconnect import Disconnect
+from tokenfall.edge.response import LAST_CHUNK, chunk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class PacedPlayer:
     def _act(self, item: "Item") -> float | None:
         """Wait, or break off."""
         connection = self._connection
-        if isinstance(item, Sever):
+        if isinstance(item, Disconnect):
             if item.how == "reset":
                 connection.reset("failed")
             else:
@@ -126,7 +127,7 @@ class PacedPlayer:
         self._edge.wheel.leave(self)
         self.metrics.streams -= 1
         frame = self._frame
-        if frame is not None and not isinstance(frame, (bytes, Sever)):
+        if frame is not None and not isinstance(frame, (bytes, Disconnect)):
             frame.forget(self._released)
         if self._ended is not None:
             self._ended()

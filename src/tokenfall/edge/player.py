@@ -1,32 +1,33 @@
 """What a connection needs of whatever plays its answer."""
 
-from typing import Protocol
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
 
-from tokenfall.metrics import Metrics
+    from tokenfall.metrics import Metrics
 
+    class Player(Protocol):
+        """Plays one answer on one connection."""
 
-class Player(Protocol):
-    """Plays one answer on one connection."""
+        status: int
+        """The status sent, 499 while none was."""
+        sent_bytes: int
+        """Bytes of the body handed on, chunk coding included."""
+        metrics: Metrics
+        """Where its stream is counted."""
 
-    status: int
-    """The status sent, 499 while none was."""
-    sent_bytes: int
-    """Bytes of the body handed on, chunk coding included."""
-    metrics: Metrics
-    """Where its stream is counted."""
+        def half_closed(self) -> bool:
+            """The client closed its side: True to go on."""
+            ...
 
-    def half_closed(self) -> bool:
-        """The client closed its side: True to go on."""
-        ...
+        def resume(self) -> None:
+            """All that was written is taken."""
+            ...
 
-    def resume(self) -> None:
-        """All that was written is taken."""
-        ...
+        def stop(self) -> None:
+            """The connection is gone: free everything at once, write nothing."""
+            ...
 
-    def stop(self) -> None:
-        """The connection is gone: free everything at once, write nothing."""
-        ...
-
-    def cut(self) -> None:
-        """End now, saying so where the format can."""
-        ...
+        def cut(self) -> None:
+            """End now, saying so where the format can."""
+            ...

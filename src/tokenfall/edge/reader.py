@@ -4,10 +4,15 @@ It keeps what a pipelining client sent ahead, in one buffer with a place in it, 
 cost no copies of the rest.
 """
 
-from tokenfall.edge.body import BodyReader, body_reader
-from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.head import HeadParser
-from tokenfall.edge.request import Refusal, Request
+from tokenfall.edge.body import body_reader
+from tokenfall.edge.request import Refusal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.edge.body import BodyReader
+    from tokenfall.edge.bounds import Bounds
+    from tokenfall.edge.head import HeadParser
+    from tokenfall.edge.request import Request
 
 IDLE, HEAD, BODY = range(3)
 """What is awaited: a first byte, the rest of a head, the rest of a body."""
@@ -20,7 +25,7 @@ class RequestReader:
 
     __slots__ = ("_at", "_body", "_bounds", "_buffer", "_heads", "_promise", "request")
 
-    def __init__(self, heads: HeadParser, bounds: Bounds) -> None:
+    def __init__(self, heads: "HeadParser", bounds: "Bounds") -> None:
         self._heads = heads
         self._bounds = bounds
         self._buffer = b""  # empty as soon as all of it is read
@@ -49,7 +54,7 @@ class RequestReader:
             self._at = 0
         self._buffer = data
 
-    def next(self) -> Request | None:
+    def next(self) -> "Request | None":
         """The next whole request, None while there is none. Raises `Refusal`; nothing more may be read after that."""
         if self._body is None and not (self._buffer and self._read_head()):
             return None
@@ -88,7 +93,7 @@ class RequestReader:
             self._promise = request.http_minor == 1
         return True
 
-    def _read_body(self, body: BodyReader) -> bool:
+    def _read_body(self, body: "BodyReader") -> bool:
         rest = body.feed(self._buffer[self._at :])
         self._buffer, self._at = rest or b"", 0
         if rest is None or self.request is None:

@@ -1,22 +1,30 @@
 """The three kinds of answers, and the one place where header lines become bytes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from http import HTTPStatus
-from typing import Protocol
+from tokenfall.disconnect import Disconnect
 
-from tokenfall.ports import Hold, Sever
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from typing import Protocol
 
-__all__ = ["Sever"]
+    from tokenfall.ports import Hold
 
-Item = bytes | Hold | Sever
-"""What a paced stream plays: a frame; a place to wait; the connection's end."""
+    Item = bytes | Hold | Disconnect
+    """What a paced stream plays: a frame; a place to wait; the connection's end."""
 
-Headers = Sequence[tuple[str, str]]
+    Headers = Sequence[tuple[str, str]]
+
+    class Send(Protocol):
+        """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
+
+        def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
+            """`is_token`: it is one of those that are counted and timed."""
+
 
 _FORBIDDEN = str.maketrans("", "", "\r\n\0")
 
 
-def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+def header_lines(headers: "Iterable[tuple[str, str]]") -> bytes:
     """Header lines, each with its end. Raises ValueError on CR, LF or NUL: nothing may add a header by its value."""
     lines = []
     for name, value in headers:
@@ -34,10 +42,34 @@ def status_line(status: int) -> bytes:
 
 def phrase(status: int) -> str:
     """The reason phrase; one of our own for what no registry knows, such as Anthropic's 529."""
+    return _PHRASES.get(status) or _registered_phrase(status)
+
+
+def _registered_phrase(status: int) -> str:
+    from http import HTTPStatus  # noqa: PLC0415 - 0.8 MiB, and few statuses are rare
+
     try:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Error"
+
+
+_PHRASES = {
+    200: "OK",
+    204: "No Content",
+    304: "Not Modified",
+    307: "Temporary Redirect",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+"""Those that a server says every day; RFC 9110, section 15."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -56,7 +88,7 @@ class Response:
 
     __slots__ = ("body", "head", "status")
 
-    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: Headers = ()) -> None:
+    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: "Headers" = ()) -> None:
         lines = [*headers]
         if content_type:
             lines.insert(0, ("content-type", content_type))
@@ -72,7 +104,7 @@ class StreamHead:
 
     __slots__ = ("lines",)
 
-    def __init__(self, content_type: str, headers: Headers = ()) -> None:
+    def __init__(self, content_type: str, headers: "Headers" = ()) -> None:
         anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
         self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
 
@@ -81,8 +113,8 @@ class PacedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
     `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
-    A frame may also be a `Hold`, at which the stream waits, or a `Sever`, at which the connection breaks. `ended` is
-    called once when the stream has ended, however it did.
+    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    `ended` is called once when the stream has ended, however it did.
     `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
     the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
     Each frame is a token, but the last one, unless the stream `ends_in_token`.
@@ -93,9 +125,9 @@ class PacedStream:
     def __init__(
         self,
         head: StreamHead,
-        frames: Callable[[bool], Iterator[Item]],
+        frames: "Callable[[bool], Iterator[Item]]",
         *,
-        gaps: Iterator[float],
+        gaps: "Iterator[float]",
         endless: bool = False,
         comment: bytes = b"",
         farewell: bytes = b"",
@@ -108,13 +140,6 @@ class PacedStream:
         self.ends_in_token = False
         self.comment = comment
         self.farewell = farewell
-
-
-class Send(Protocol):
-    """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
-
-    def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
-        """`is_token`: it is one of those that are counted and timed."""
 
 
 class LiveStream:
@@ -133,10 +158,10 @@ class LiveStream:
     def __init__(
         self,
         head: StreamHead,
-        run: Callable[[Send], Awaitable[bytes]],
+        run: "Callable[[Send], Awaitable[bytes]]",
         *,
-        failure: Callable[[Exception], bytes],
-        goes_on: Callable[[], bool] | None = None,
+        failure: "Callable[[Exception], bytes]",
+        goes_on: "Callable[[], bool] | None" = None,
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
@@ -150,7 +175,7 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | PacedStream | LiveStream | Sever
+Answer = Response | PacedStream | LiveStream | Disconnect
 
 
 class CutFrames:
@@ -158,7 +183,7 @@ class CutFrames:
 
     __slots__ = ("chunked", "plain")
 
-    def __init__(self, frames: Iterable[bytes]) -> None:
+    def __init__(self, frames: "Iterable[bytes]") -> None:
         self.plain = tuple(frames)
         self.chunked = tuple(map(chunk, self.plain))
 

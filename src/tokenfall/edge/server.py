@@ -101,12 +101,16 @@ class Edge:
             connection.cut()
         self._empty_within(CUT_S, lambda _: self._close(drained))
 
-    def _close(self, drained: "Callable[[], None]") -> None:
+    def close(self) -> None:
+        """Stop listening, and reset what is open."""
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
         for connection in list(self._connections):
             connection.reset("cut")
+
+    def _close(self, drained: "Callable[[], None]") -> None:
+        self.close()
         drained()
 
     def _empty_within(self, seconds: float, then: "Callable[[bool], None]") -> None:

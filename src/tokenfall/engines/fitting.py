@@ -13,7 +13,8 @@ import msgspec
 from tokenfall.engines.recordings import Answer, Recording
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.pacing.empirical import Empirical, quantiles
-from tokenfall.wire.sse import CONTENT_TYPE, SSEDecoder
+from tokenfall.wire.sse import CONTENT_TYPE
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 
 class NothingToFit(ValueError):

@@ -4,24 +4,28 @@ Whoever may ask the simulator may name a file, so a name leads nowhere but into 
 himself, in the settings, may lie anywhere.
 """
 
+from __future__ import annotations
+
 import os
-from collections import OrderedDict
-from typing import TYPE_CHECKING, TypeVar
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.grammar import Simulation, parse
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from tokenfall.engines.recordings import Recording
     from tokenfall.engines.scripts.files import ScriptFile
     from tokenfall.engines.scripts.matching import Script
     from tokenfall.pacing.empirical import Empirical
 
+    Stamp = tuple[int, int]
+
+
 RECORDING = ".jsonl"
 MAX_KEPT = 64
 """So many files of each kind are held; the one that was asked for longest ago goes."""
-
-Stamp = tuple[int, int]
 
 
 class Library:
@@ -30,8 +34,8 @@ class Library:
     def __init__(self, folder: str = ".", *, trusted: frozenset[str] = frozenset()) -> None:
         self._folder = os.path.realpath(folder)
         self._trusted = trusted
-        self._scripts: OrderedDict[str, ScriptFile] = OrderedDict()
-        self._recordings: OrderedDict[str, tuple[Stamp, Recording]] = OrderedDict()
+        self._scripts: dict[str, ScriptFile] = {}
+        self._recordings: dict[str, tuple[Stamp, Recording]] = {}
 
     def check(self, said: Simulation) -> None:
         """Raises `InvalidRequest` where a file or profile that is named is not there or not valid."""
@@ -40,7 +44,7 @@ class Library:
         if said.script is not None:
             (self.recording if said.script.endswith(RECORDING) else self.script)(said.script)
 
-    def script(self, name: str) -> "Script":
+    def script(self, name: str) -> Script:
         """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
         from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB
 
@@ -57,7 +61,7 @@ class Library:
             _keep(self._scripts, path, value=found)
         return found.current()
 
-    def recording(self, name: str) -> "Recording":
+    def recording(self, name: str) -> Recording:
         """The recording as its file is now. Raises `InvalidRequest`."""
         from tokenfall.engines.recordings import InvalidRecording, Recording  # noqa: PLC0415 - few replay
 
@@ -75,7 +79,7 @@ class Library:
             raise InvalidRequest(f"simulator: script {str(error).removeprefix(path + ': ')}", param="script") from None
         return kept[1]
 
-    def profile(self, name: str) -> "Simulation | Empirical":
+    def profile(self, name: str) -> Simulation | Empirical:
         """A named profile in the grammar's terms, or the measured one in a file. Raises `InvalidRequest`."""
         from tokenfall.pacing import profiles  # noqa: PLC0415 - few ask for one
 
@@ -97,11 +101,8 @@ class Library:
         return path
 
 
-T = TypeVar("T")
-
-
-def _keep(kept: "OrderedDict[str, T]", name: str, *, value: T) -> None:
-    kept[name] = value
-    kept.move_to_end(name)
+def _keep(kept: dict[str, Any], name: str, *, value: object) -> None:
+    kept.pop(name, None)
+    kept[name] = value  # the newest is the last
     while len(kept) > MAX_KEPT:
-        kept.popitem(last=False)
+        del kept[next(iter(kept))]

@@ -18,11 +18,13 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from tokenfall.engines.prose import WORDS, Prose
+from tokenfall.engines.paragraph import WORDS
+from tokenfall.engines.prose import Prose
 from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
+from tokenfall.pacing.course import happening
 from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
@@ -110,12 +112,6 @@ def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[fl
     gaps = schedule(simulation.ttft, simulation.gap or GAP, random=random)
     prefill_s = (simulation.prefill_s or 0.0) * prompt / 1000
     return chain((next(gaps) + prefill_s,), gaps) if prefill_s else gaps
-
-
-def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
-    """The faults that happen to one answer."""
-    faults = simulation.fault or ()
-    return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)
 
 
 def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sequence[str]:

@@ -5,7 +5,6 @@ nothing, repeats nothing and translates nothing: a recording of what we made of 
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from msgspec import Raw
 from multidict import CIMultiDict
 from yarl import URL
 
+from tokenfall import logs
 from tokenfall.engines.asked import PREFIXES
 from tokenfall.engines.recordings import NO_BODY, Answer, Break, Chunk, Exchange, Request, chunk
 from tokenfall.engines.redaction import ANSWER_HEADERS, REQUEST_HEADERS, Redactor, keys_in
@@ -49,7 +49,7 @@ _OF_THE_CONNECTION = frozenset(
 )
 """RFC 9110, section 7.6.1, and what each side of a relay says for itself."""
 
-_log = logging.getLogger("tokenfall")
+_log = logs.get("tokenfall")
 
 
 class Keeper:

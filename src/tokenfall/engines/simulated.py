@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from tokenfall.disconnect import Disconnect
 from tokenfall.engines.library import RECORDING, Library
 from tokenfall.engines.planning import Plan, Timing, Told, plan
 from tokenfall.errors import (
@@ -21,7 +22,7 @@ from tokenfall.pacing.course import Course
 from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import DEFAULTS, Stage
 from tokenfall.pacing.waiting import passed
-from tokenfall.ports import Clock, Hear, Sever
+from tokenfall.ports import Clock, Hear
 
 if TYPE_CHECKING:
     from tokenfall.engines.scripts.format import ScriptedTurn
@@ -141,7 +142,7 @@ class SimulatedEngine:
         for item in items:
             due_s += next(gaps)
             await clock.sleep_until(due_s)
-            if isinstance(item, Sever):
+            if isinstance(item, Disconnect):
                 raise _broken_off(item)
             if not isinstance(item, bytes):
                 await passed(item)
@@ -159,7 +160,7 @@ class SimulatedEngine:
         raise UpstreamTruncated("the simulated answer ended without its end, as was asked for")
 
 
-def _broken_off(sever: Sever) -> TokenfallError:
+def _broken_off(sever: Disconnect) -> TokenfallError:
     if sever.how == "reset":
         return UpstreamReset("the simulated connection was reset, as was asked for")
     return UpstreamTruncated("the simulated connection was closed, as was asked for")

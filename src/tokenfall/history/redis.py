@@ -21,7 +21,6 @@ Every write may be repeated: a turn's id is looked for in the same step. A write
 `StoreUnavailable` may still have happened, or happen yet. Imported only where it is used.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +28,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from tokenfall import logs
 from tokenfall.history import redis_scripts
 from tokenfall.history.titles import title_of
 from tokenfall.ports import Conversation, ConversationInfo, Turn
@@ -39,7 +39,7 @@ CHECK_S = 1.0
 
 CHECK_KEY = "tokenfall:check"
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Turn).decode
 

@@ -10,7 +10,6 @@ only; `-wal` and `-shm` beside it follow. Imported only where it is used.
 
 import asyncio
 import contextlib
-import logging
 import os
 import sqlite3
 import threading
@@ -20,6 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
@@ -62,7 +62,7 @@ _opening = threading.Lock()
 """Closing any descriptor of a file drops all POSIX locks that this process holds on it (sqlite.org/howtocorrupt.html,
 2.2): nobody may open the database while another thread has just made its file."""
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Turn).decode
 

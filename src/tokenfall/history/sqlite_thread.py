@@ -5,7 +5,6 @@ tells the callers: one fsync serves them all (group commit), and nothing is ackn
 """
 
 import asyncio
-import logging
 import os
 import sqlite3
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
 BATCH_JOBS = 256
@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
 Outcome = tuple["asyncio.Future[Any]", Any, Exception | None]
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class _Job(Generic[Result]):

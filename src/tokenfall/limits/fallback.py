@@ -4,16 +4,16 @@ While the shared one fails, nobody waits for it but one probe in the background.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 from tokenfall.ports import RateLimiter, Verdict
 
 RETRY_S = 1.0
 
-log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
 
 class RemoteLimiter(RateLimiter, Protocol):

@@ -1,8 +1,12 @@
 """Time for code that awaits, on the wheel: no timer a sleeper."""
 
-import asyncio
+from __future__ import annotations
 
-from tokenfall.ports import Timed, Wheel
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from tokenfall.ports import Timed, Wheel
 
 
 class WheelClock:
@@ -17,6 +21,8 @@ class WheelClock:
     async def sleep_until(self, deadline_s: float) -> None:
         if deadline_s <= self._wheel.now():
             return
+        import asyncio  # noqa: PLC0415 - whoever awaits has it
+
         sleeper = _Sleeper(asyncio.get_running_loop().create_future())
         self._wheel.join(sleeper, deadline_s)
         try:
@@ -28,7 +34,7 @@ class WheelClock:
 class _Sleeper:
     __slots__ = ("deadline_s", "slot", "woken")
 
-    def __init__(self, woken: asyncio.Future[None]) -> None:
+    def __init__(self, woken: Future[None]) -> None:
         self.slot: dict[Timed, None] | None = None
         self.deadline_s = 0.0
         self.woken = woken

@@ -4,12 +4,23 @@ An iterator of frames and one of gaps are pulled in turn, a frame and then its g
 brings its own gap. Streams to which nothing happens never come here.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from __future__ import annotations
 
-from tokenfall.pacing.gates import Ticket
-from tokenfall.pacing.values import Fault
-from tokenfall.ports import Hold, Sever
+from tokenfall.disconnect import Disconnect
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from random import Random
+
+    from tokenfall.pacing.gates import Ticket
+    from tokenfall.pacing.grammar import Simulation
+    from tokenfall.pacing.values import Fault
+    from tokenfall.ports import Hold
+
+    Item = bytes | Hold | Disconnect
+    """A frame as it goes out; or wait; or break off."""
+
 
 SPLIT_S = 0.02
 """Between the two packets of a frame that is cut in two."""
@@ -18,10 +29,6 @@ ODD = "é"
 """What a token that is to be split ends with: two bytes, and the cut goes between them."""
 
 _GARBAGE = b"\xff\x00"
-
-
-Item = bytes | Hold | Sever
-"""A frame as it goes out; or wait; or break off."""
 
 
 class Course:
@@ -36,7 +43,7 @@ class Course:
         self._faults = sorted(faults, key=lambda fault: fault.at)
         self._gate = gate
         self._gate_at = gate_at
-        self._extra: deque[float] = deque()
+        self._extra: list[float] = []
 
     def spoken(self, number: int, token: str) -> str:
         """The token as it is said: one that is to be split gets a character that can be."""
@@ -48,7 +55,7 @@ class Course:
         drip_s: float | None = None
         while True:
             if self._extra:
-                yield self._extra.popleft()
+                yield self._extra.pop(0)
                 continue
             gap_s = next(gaps)
             for fault in self._faults:
@@ -72,7 +79,7 @@ class Course:
             if "garbage" in here:
                 yield self._between(coded(garbled(frame)))
             if "reset" in here or "close" in here:
-                yield self._between(Sever("reset" if "reset" in here else "close"))
+                yield self._between(Disconnect("reset" if "reset" in here else "close"))
                 return
             if "error" in here:
                 yield coded(broken)
@@ -113,3 +120,9 @@ def garbled(frame: bytes) -> bytes:
     text = frame.rstrip(b"\n")
     middle = (text.rfind(b"\n") + 1 + len(text)) // 2
     return text[:middle] + _GARBAGE + frame[len(text) :]
+
+
+def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
+    """The faults that happen to one answer."""
+    faults = simulation.fault or ()
+    return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)

@@ -3,11 +3,16 @@
 No loop and no clock: who must wait leaves a callback, and whoever makes room calls it.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
 
-from tokenfall.pacing.values import Load
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-Resume = Callable[[], None]
+    from tokenfall.pacing.values import Load
+
+    Resume = Callable[[], None]
+
 
 MAX_GATES = 1_000
 
@@ -139,15 +144,15 @@ class House:
         self.inside -= 1
         self.admit()
 
-    def ticket(self, load: Load | None) -> "Ticket":
+    def ticket(self, load: Load | None) -> Ticket:
         """For one answer, to be let in when there is room; at once where there is no `load`."""
         return Ticket(self, load)
 
-    def queue(self, ticket: "Ticket", resume: Resume) -> None:
+    def queue(self, ticket: Ticket, resume: Resume) -> None:
         """Wait behind those who wait already."""
         self._waiting[ticket] = resume
 
-    def forget(self, ticket: "Ticket") -> None:
+    def forget(self, ticket: Ticket) -> None:
         """Who waited waits no more."""
         self._waiting.pop(ticket, None)
 

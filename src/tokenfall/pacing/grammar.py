@@ -4,44 +4,57 @@ The same keys are read from the SIM setting, a model name's suffix, the header X
 `overlay` puts the nearer over the farther. A mistake names the key, what it got and what it takes.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
-import msgspec
-from msgspec import Struct
+from __future__ import annotations
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing import values
 from tokenfall.pacing.values import MAX_TOKENS, Fault, Gate, Length, Limit, Load, Spread, Status, seconds
+from tokenfall.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
 
 __all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs", "parse", "seconds"]
 
 
-class Simulation(Struct, frozen=True):
-    """What was asked of the simulator; None where nothing was said."""
+class Simulation(Record):
+    """What was asked of the simulator, by the fields that `KEYS` names; None where nothing was said."""
 
-    gap: Spread | None = None
-    ttft: Spread | None = None
-    tokens: Length | None = None
-    seed: int | None = None
-    prefill_s: float | None = None
-    """Added to the time to first token for each 1,000 tokens of the prompt."""
-    load: Load | None = None
-    text: str | None = None
-    fault: tuple[Fault, ...] | None = None
-    status: tuple[Status, ...] | None = None
-    limit: Limit | None = None
-    profile: str | None = None
-    gate: Gate | None = None
-    script: str | None = None
-    speed: float | None = None
+    __slots__ = (
+        "fault", "gap", "gate", "limit", "load", "prefill_s", "profile", "script", "seed", "speed", "status", "text",
+        "tokens", "ttft",
+    )  # fmt: skip
 
-    def overlay(self, nearer: "Simulation") -> "Simulation":
+    gap: Spread | None
+    ttft: Spread | None
+    tokens: Length | None
+    seed: int | None
+    prefill_s: float | None
+    load: Load | None
+    text: str | None
+    fault: tuple[Fault, ...] | None
+    status: tuple[Status, ...] | None
+    limit: Limit | None
+    profile: str | None
+    gate: Gate | None
+    script: str | None
+    speed: float | None
+
+    def __init__(self, **said: Any) -> None:  # noqa: ANN401 - each field has a type of its own, above
+        for name in self.__slots__:
+            setattr(self, name, said.pop(name, None))
+        if said:
+            raise TypeError(f"there is no field {next(iter(said))!r}")
+
+    def overlay(self, nearer: Simulation) -> Simulation:
         """`nearer` where it says something, this one elsewhere. A nearer profile takes the place of farther times."""
-        said = {key: value for key, value in msgspec.structs.asdict(nearer).items() if value is not None}
+        said = {name: value for name, value in nearer.as_dict().items() if value is not None}
         if nearer.profile is not None:
             said = {"gap": None, "ttft": None, "prefill_s": None} | said
-        return msgspec.structs.replace(self, **said) if said else self
+        return self.replaced(**said) if said else self
 
 
 def parse(text: str) -> Simulation:

@@ -1,12 +1,17 @@
 """What all simulated answers of a server share: the default of the grammar, the gates, and how many are under way."""
 
-from collections.abc import Iterator
+from __future__ import annotations
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.course import Course
 from tokenfall.pacing.gates import Gates, House
 from tokenfall.pacing.grammar import Simulation, Spread
 from tokenfall.pacing.values import Fault, Load
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 GAP = Spread(0.1)
 """Between two tokens where nobody says otherwise."""

@@ -4,12 +4,17 @@ A schedule is an endless iterator of gaps in seconds: the first is the time to t
 since the token before it.
 """
 
-from collections.abc import Iterator
+from __future__ import annotations
+
 from itertools import chain, repeat
 from math import log, sqrt
-from random import Random
 
-from tokenfall.pacing.grammar import Length, Spread
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from tokenfall.pacing.grammar import Length, Spread
 
 
 def schedule(ttft: Spread | None, gap: Spread, *, random: Random | None) -> Iterator[float]:

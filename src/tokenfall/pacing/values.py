@@ -1,9 +1,15 @@
 """The values of the simulator's grammar, and how each is read from text. Pure; a reader raises ValueError."""
 
-from collections.abc import Callable
-from typing import Literal
+from __future__ import annotations
 
-from msgspec import Struct
+from tokenfall.records import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal
+
+    FaultKind = Literal["stall", "drip", "reset", "close", "nodone", "garbage", "split", "error"]
 
 MAX_SECONDS = 86_400.0
 MAX_TOKENS = 1_000_000
@@ -16,62 +22,84 @@ SEVERAL = 16
 """So many faults or states at most in one text."""
 
 
-class Spread(Struct, frozen=True):
+class Spread(Record):
     """A time around `mean_s` seconds; `cv` is the coefficient of variation of its lognormal, 0 for always the mean."""
 
-    mean_s: float
-    cv: float = 0.0
+    __slots__ = ("cv", "mean_s")
+
+    def __init__(self, mean_s: float, cv: float = 0.0) -> None:
+        self.mean_s = mean_s
+        self.cv = cv
 
 
-class Length(Struct, frozen=True):
+class Length(Record):
     """How many tokens an answer has: from `least` to `most`, both included."""
 
-    least: int
-    most: int
+    __slots__ = ("least", "most")
+
+    def __init__(self, least: int, most: int) -> None:
+        self.least = least
+        self.most = most
 
 
-class Load(Struct, frozen=True):
+class Load(Record):
     """Gaps grow linearly to `factor` times as streams in flight go from 0 to `capacity`; later streams queue."""
 
-    factor: float
-    capacity: int
+    __slots__ = ("capacity", "factor")
+
+    def __init__(self, factor: float, capacity: int) -> None:
+        self.factor = factor
+        self.capacity = capacity
 
 
-FaultKind = Literal["stall", "drip", "reset", "close", "nodone", "garbage", "split", "error"]
 FAULT_KINDS: tuple[FaultKind, ...] = ("stall", "drip", "reset", "close", "nodone", "garbage", "split", "error")
 _TIMED = ("stall", "drip")
 
 
-class Fault(Struct, frozen=True):
+class Fault(Record):
     """What goes wrong before token `at` (from 0), with a probability. `time_s` is a stall's length or a drip's gap."""
 
-    kind: FaultKind
-    at: int
-    time_s: float = 0.0
-    probability: float = 1.0
+    __slots__ = ("at", "kind", "probability", "time_s")
+
+    def __init__(self, kind: FaultKind, at: int, *, time_s: float = 0.0, probability: float = 1.0) -> None:
+        self.kind = kind
+        self.at = at
+        self.time_s = time_s
+        self.probability = probability
 
 
-class Status(Struct, frozen=True):
+class Status(Record):
     """An HTTP error in place of an answer: the first `times` requests (None for any), each with a probability."""
 
-    code: int
-    times: int | None = None
-    probability: float = 1.0
-    retry_after_s: float | None = None
+    __slots__ = ("code", "probability", "retry_after_s", "times")
+
+    def __init__(
+        self, code: int, times: int | None = None, *, probability: float = 1.0, retry_after_s: float | None = None
+    ) -> None:
+        self.code = code
+        self.times = times
+        self.probability = probability
+        self.retry_after_s = retry_after_s
 
 
-class Limit(Struct, frozen=True):
+class Limit(Record):
     """A provider's limiter: requests and tokens a minute, None for any number."""
 
-    requests: int | None = None
-    tokens: int | None = None
+    __slots__ = ("requests", "tokens")
+
+    def __init__(self, requests: int | None = None, tokens: int | None = None) -> None:
+        self.requests = requests
+        self.tokens = tokens
 
 
-class Gate(Struct, frozen=True):
+class Gate(Record):
     """A stream waits at token `at` (from 0) until the gate lets it through."""
 
-    name: str
-    at: int = 0
+    __slots__ = ("at", "name")
+
+    def __init__(self, name: str, at: int = 0) -> None:
+        self.name = name
+        self.at = at
 
 
 def seconds(text: str) -> float:
@@ -148,8 +176,8 @@ def _fault(text: str) -> Fault:
     return Fault(
         kind,
         _place(place),
-        seconds(argument) if colon else 0.0,
-        _probability(chance) if percent else 1.0,
+        time_s=seconds(argument) if colon else 0.0,
+        probability=_probability(chance) if percent else 1.0,
     )
 
 
@@ -167,8 +195,8 @@ def _status(text: str) -> Status:
     found = Status(
         integer(code),
         integer(times) if times_sign else None,
-        _probability(chance) if percent else 1.0,
-        number(retry.removeprefix("retry=")) if colon else None,
+        probability=_probability(chance) if percent else 1.0,
+        retry_after_s=number(retry.removeprefix("retry=")) if colon else None,
     )
     if not 400 <= found.code <= 599 or (found.retry_after_s or 0) > MAX_SECONDS:
         raise ValueError(text)

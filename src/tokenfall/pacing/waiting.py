@@ -1,12 +1,12 @@
 """Waiting at a `Hold`, for code that awaits."""
 
-import asyncio
-
 from tokenfall.ports import Hold
 
 
 async def passed(hold: Hold) -> None:
     """Return once `hold` has let this one through. Cancelling gives the place up."""
+    import asyncio  # noqa: PLC0415 - whoever awaits has it
+
     released = asyncio.Event()
     resume = released.set
     try:

@@ -100,5 +100,7 @@ class Listener:
 
 
 def _addresses(host: str, port: int) -> "list[tuple[int, int, int, Any]]":
-    found = _socket.getaddrinfo(host or None, port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
+    # As bytes a name needs no codec for other alphabets, which would bring `re` and `enum`.
+    name = host.encode() if host.isascii() else host
+    found = _socket.getaddrinfo(name or None, port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
     return [(family, kind, protocol, address) for family, kind, protocol, _, address in dict.fromkeys(found)]

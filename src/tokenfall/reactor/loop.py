@@ -12,7 +12,6 @@ A turn: the wait, descriptors that are ready, the timer wheel, calls asked for b
 
 import os
 from _thread import allocate_lock
-from collections import deque
 from time import monotonic
 
 from tokenfall import logs
@@ -63,7 +62,7 @@ class Reactor:
         """The asyncio loop that turns this one, None while it runs alone."""
         self.heartbeat: Heartbeat | None = None
         self._handlers: list[Handler | None] = []
-        self._calls: deque[Callable[[], object]] = deque()
+        self._calls: list[Callable[[], object]] = []
         self._wakeup: _Wakeup | None = None
         self._stopping = False
         self._slept_s = 0.0
@@ -201,12 +200,14 @@ class Reactor:
         return events
 
     def _run_calls(self) -> None:
-        for _ in range(len(self._calls)):  # those that they ask for come in the next turn
-            call = self._calls.popleft()
+        calls = self._calls
+        count = len(calls)  # those that they ask for come in the next turn
+        for number in range(count):
             try:
-                call()
+                calls[number]()
             except Exception:  # noqa: BLE001 - a defect of one call; the process lives
                 _log.exception("a call of the reactor failed")
+        del calls[:count]  # in place: another thread may be adding to it
 
 
 class Timer:

@@ -14,7 +14,6 @@ the socket's life is `connection_lost`, made once, in the turn in which it close
 
 import _socket  # the C module: `socket` imports enum and selectors
 import os
-from collections import deque
 
 from tokenfall.reactor.deadlines import Deadlined
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
@@ -47,7 +46,7 @@ class StreamSocket(Deadlined):
         """-1 once it is closed."""
         self._flags = 0
         self._mask = READ
-        self._unsent: deque[bytes | memoryview] | None = None
+        self._unsent: list[bytes | memoryview] | None = None
         reactor.add(fd, self)
 
     # What a subclass does
@@ -105,7 +104,7 @@ class StreamSocket(Deadlined):
 
     def keep_unsent(self, data: "bytes | memoryview") -> None:
         """`data` was not taken: send it when there is room, before anything else."""
-        self._unsent = deque((data,))
+        self._unsent = [data]
         self._watch(self._mask | WRITE)
         self.pause_writing()
 
@@ -191,7 +190,7 @@ class StreamSocket(Deadlined):
                 return
             left -= sent
             if sent == len(data):
-                unsent.popleft()
+                del unsent[0]
             else:
                 unsent[0] = memoryview(data)[sent:]
             if left <= 0 and unsent:

@@ -58,13 +58,14 @@ class ThreadHost:
 
     def _serve(self) -> None:
         reactor = self.reactor
+        server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
         try:
             reactor.enable_wakeups()
-            server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
             addresses = server.start()
             self._stop = lambda: reactor.call_soon_threadsafe(lambda: server.stop_then(reactor.stop))
             self._listening.set_result(addresses[0][1])
             reactor.run()
         finally:
             self._stop = None
+            server.edge.close()
             reactor.close()

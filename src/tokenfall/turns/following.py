@@ -1,6 +1,5 @@
 """One turn read back from Redis while another process writes it, or after. The layout is told in `turns.redis`."""
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from tokenfall import logs
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TokenfallError, TurnLost
 from tokenfall.events import Delta, Finished
 from tokenfall.ports import Conversation, Hear, TurnEnd
@@ -28,7 +28,7 @@ READ_AT_MOST = 256
 ENDED = "2"
 """The second part of the id of a stream's last entry."""
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 _decode_pieces = msgspec.json.Decoder(list[str]).decode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 

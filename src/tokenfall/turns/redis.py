@@ -22,13 +22,13 @@ figure was 230 ms, and with `register_script` every batch would ask first whethe
 """
 
 import asyncio
-import logging
 from hashlib import sha1
 from typing import Any
 
 import msgspec
 from redis.exceptions import NoScriptError
 
+from tokenfall import logs
 from tokenfall.errors import StoreUnavailable, TurnLost
 from tokenfall.ports import Claim, Clock, Conversation, LiveTurn
 from tokenfall.redis_calls import Calls, connect
@@ -59,7 +59,7 @@ COPY_SHA = sha1(scripts.COPY.encode(), usedforsecurity=False).hexdigest()
 Reply = list[tuple[int, int, int]]
 """Of each turn how many pieces are there, whether it has its end, and whether somebody wants it to stop."""
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 _encode = msgspec.json.encode
 _decode_claim = msgspec.json.Decoder(Claim).decode
 

@@ -9,7 +9,7 @@ import msgspec
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 _TYPES = {
     401: "authentication_error",

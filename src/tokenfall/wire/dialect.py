@@ -13,6 +13,7 @@ from msgspec import Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
+from tokenfall.wire.faults import Allowance, Fault, no_headers
 
 
 class Asked(Struct, frozen=True, kw_only=True):
@@ -111,44 +112,6 @@ class Answer(Struct, frozen=True, kw_only=True):
     timing: Timing
 
 
-class Fault(Struct, frozen=True, kw_only=True):
-    """Why there is no answer. `code` is one of `tokenfall.errors`, `status` HTTP's, `param` the field at fault."""
-
-    status: int
-    code: str
-    message: str
-    param: str | None = None
-    request_id: str = ""
-    retry_after_s: float | None = None
-
-
-class TokenAllowance(Struct, frozen=True):
-    """The same for tokens."""
-
-    limit: int
-    remaining: int
-    reset_s: float
-
-
-class Allowance(Struct, frozen=True):
-    """What a rate limit leaves a caller: of `limit` requests at once `remaining`, all of them again in `reset_s`."""
-
-    limit: int
-    remaining: int
-    reset_s: float
-    now_s: float
-    """Unix time."""
-    tokens: TokenAllowance | None = None
-
-
-Headers = tuple[tuple[str, str], ...]
-
-
-def no_headers(_: Allowance) -> Headers:
-    """Of a dialect that says nothing of its limits."""
-    return ()
-
-
 def no_answer(_asked: Asked, _identity: Identity) -> bytes | None:
     """Of a dialect in which all requests are for the model."""
     return None
@@ -170,7 +133,7 @@ class Dialect(Struct, frozen=True, kw_only=True):
     whole: Callable[[Asked, Answer], bytes]
     error: Callable[[Fault], bytes]
     broken: Callable[[Fault], bytes]
-    limits: Callable[[Allowance], Headers] = no_headers
+    limits: Callable[[Allowance], tuple[tuple[str, str], ...]] = no_headers
     instant: Callable[[Asked, Identity], bytes | None] = no_answer
 
 

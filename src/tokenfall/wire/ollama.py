@@ -14,7 +14,8 @@ from msgspec import Struct
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Fault, Identity, Section, Timing
+from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.lines import one_line
 from tokenfall.wire.ollama_messages import object_text
 from tokenfall.wire.ollama_request import Shape, decode_chat, decode_generate

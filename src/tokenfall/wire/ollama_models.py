@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokenfall.wire.dialect import Fault, decoded
+from tokenfall.wire.dialect import decoded
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.ollama import error
 from tokenfall.wire.ollama_request import named
 from tokenfall.wire.openai_embeddings import DIMENSIONS

@@ -13,8 +13,8 @@ from msgspec import Struct
 from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamStreamError
 from tokenfall.events import CallPart, Delta, Event, Finished, FinishReason, Passed, Said, Thought, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.wire import sse
 from tokenfall.wire.dialect import UNBOUNDED
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 DONE = b"[DONE]"
 
@@ -189,7 +189,7 @@ class AnswerReader:
     __slots__ = ("_decoder", "_model", "_reason", "_usage", "broken")
 
     def __init__(self) -> None:
-        self._decoder = sse.SSEDecoder()
+        self._decoder = SSEDecoder()
         self._model = ""
         self._reason: FinishReason = "stop"
         self._usage: Usage | None = None
@@ -268,7 +268,7 @@ class PassingReader:
     """
 
     def __init__(self, ends: Callable[[bytes], bool]) -> None:
-        self._decoder = sse.SSEDecoder()
+        self._decoder = SSEDecoder()
         self._ends = ends
         self.broken: UpstreamBroken | None = None
 

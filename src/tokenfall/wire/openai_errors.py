@@ -6,7 +6,7 @@ Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com s
 import msgspec
 
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 _TYPES = {
     400: "invalid_request_error",

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tokenfall.wire import openai_errors
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 OWNER = "tokenfall"
 _encode = msgspec.json.encode

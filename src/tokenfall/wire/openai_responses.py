@@ -9,7 +9,8 @@ import msgspec
 
 from tokenfall.messages import ToolCall
 from tokenfall.wire import openai_errors, sse
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Fault, Identity
+from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.openai_responses_document import Item, item_id, response_document
 from tokenfall.wire.openai_responses_request import decode
 from tokenfall.wire.openai_responses_stream import EventEncoder
@@ -56,7 +57,7 @@ def _named(fault: Fault) -> Fault:
     """With the code that OpenAI has for a response that is not kept."""
     if fault.param != "previous_response_id":
         return fault
-    return msgspec.structs.replace(fault, code="previous_response_not_found")
+    return fault.replaced(code="previous_response_not_found")
 
 
 def encoder(asked: Asked, identity: Identity) -> Encoder:

@@ -1,4 +1,4 @@
-"""Tokenfall's own dialect: `POST /chat`, `/stream-sse`, `/stream-ndjson` and `/stream-loop`. Pure."""
+"""Tokenfall's own dialect: `POST /chat`, turns, `/history` and `/conversations`. Pure."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -10,7 +10,6 @@ from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
-from tokenfall.wire import ndjson, sse
 from tokenfall.wire.lines import one_line
 
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
@@ -60,11 +59,6 @@ class ChatBody(Struct, frozen=True):
         return Message("system", first.content) if first.role == "system" else None
 
 
-class _Token(Struct, frozen=True):
-    content: str
-    finish: bool
-
-
 class _Usage(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
@@ -100,11 +94,6 @@ def content_frame(number: int, text: str) -> bytes:
     return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
 
 
-def error_frame(code: str, message: str, **more: str | bool) -> bytes:
-    """The end of an SSE stream that is not whole."""
-    return sse.frame(_encode({"error": {"code": code, "message": message, **more}}), "error")
-
-
 class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `PATCH /conversations/{id}`."""
 
@@ -134,16 +123,6 @@ def event_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS):
         raise InvalidRequest("Last-Event-ID takes the number of an event of this turn, 0 for all")
     return int(text)
-
-
-def error_line(code: str, message: str) -> bytes:
-    """The end of an NDJSON stream that is not whole."""
-    return ndjson.frame(_encode({"error": message, "code": code}))
-
-
-def token_document(text: str, *, finish: bool = False) -> bytes:
-    """What `/stream-sse` and `/stream-ndjson` say for each word."""
-    return _encode(_Token(text, finish))
 
 
 def whole_answer(text: str, finished: Finished, *, conversation: str) -> bytes:

@@ -3,7 +3,7 @@
 Sources: the OpenAI API, "Rate limits in headers"; Groq the same; the Anthropic API, "Response headers".
 """
 
-from tokenfall.wire.dialect import Allowance, Headers, TokenAllowance
+from tokenfall.wire.faults import Allowance, Headers, TokenAllowance
 from tokenfall.wire.times import rfc3339
 
 

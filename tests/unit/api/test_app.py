@@ -17,7 +17,7 @@ from tokenfall.edge.response import Answer, Response
 from tokenfall.errors import InvalidRequest, UpstreamRefused
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, FakeWheel
@@ -52,17 +52,17 @@ def worded(request: Request, fault: Fault) -> Response:
 
 
 ROUTES = [
-    Route(method="POST", path="/v1/ok", handler=ok, limited=True, refuse=worded),
-    Route(method="GET", path="/v1/mistaken", handler=mistaken, keyed=False, refuse=worded),
-    Route(method="GET", path="/v1/defective", handler=defective, keyed=False, refuse=worded),
-    Route(method="GET", path="/v1/upstream", handler=refused_upstream, keyed=False, refuse=worded),
-    Route(method="GET", path="/upstream", handler=refused_upstream, keyed=False),
-    Route(method="GET", path="/open", handler=ok, keyed=False, open_while_draining=True, quiet=True),
-    Route(method="GET", path="/keyed", handler=ok),
-    Route(method="POST", path="/keyed", handler=later, limited=True),
-    Route(method="GET", path="/mistaken", handler=mistaken, keyed=False),
-    Route(method="GET", path="/defective", handler=defective, keyed=False),
-    Route(method="GET", path="/data", handler=ok, quiet=True),
+    Route("POST", "/v1/ok", handler=ok, limited=True, refuse=worded),
+    Route("GET", "/v1/mistaken", handler=mistaken, keyed=False, refuse=worded),
+    Route("GET", "/v1/defective", handler=defective, keyed=False, refuse=worded),
+    Route("GET", "/v1/upstream", handler=refused_upstream, keyed=False, refuse=worded),
+    Route("GET", "/upstream", handler=refused_upstream, keyed=False),
+    Route("GET", "/open", handler=ok, keyed=False, open_while_draining=True, quiet=True),
+    Route("GET", "/keyed", handler=ok),
+    Route("POST", "/keyed", handler=later, limited=True),
+    Route("GET", "/mistaken", handler=mistaken, keyed=False),
+    Route("GET", "/defective", handler=defective, keyed=False),
+    Route("GET", "/data", handler=ok, quiet=True),
 ]
 
 
@@ -84,7 +84,8 @@ class House:
 
     def throttled(self) -> "House":
         limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
-        self.app.throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=self.metrics)
+        throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=self.metrics)
+        self.app.throttle = lambda: throttle
         return self
 
     async def answer(self, asked: Request) -> Response:

@@ -2,7 +2,7 @@ import json
 
 from tokenfall.api.documents import document, joined, name_twice, refusal
 from tokenfall.wire import ollama
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 from tests.doubles.requests import lines_of, request
 

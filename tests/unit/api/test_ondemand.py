@@ -1,9 +1,9 @@
 from collections.abc import Mapping
 
-from tokenfall.api.ondemand import OnDemand, Speaking, Worded
+from tokenfall.api.ondemand import OnDemand, Worded
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 from tests.doubles.requests import request
 
@@ -24,7 +24,7 @@ class Workshop:
     def __init__(self) -> None:
         self.made = 0
 
-    def __call__(self) -> Mapping[str, Speaking]:
+    def __call__(self) -> Mapping[str, Worded]:
         self.made += 1
         return {"a": worded("a"), "b": worded("b")}
 

@@ -12,7 +12,7 @@ from tokenfall.edge.response import Response
 from tokenfall.errors import InvalidRequest, RateLimited
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from schemathesis.openapi import from_dict
 
 from tokenfall.api import openapi_answers, openapi_bodies
-from tokenfall.api.guard import Keys
 from tokenfall.api.openapi import document, operation_of
 from tokenfall.api.openapi_failures import codes_of
 from tokenfall.api.openapi_operations import OURS, PATTERNS, PROVIDED
@@ -30,7 +29,7 @@ from tests.doubles.requests import request
 async def registered_routes() -> list[Route]:
     reactor = Reactor()
     try:
-        return Server(Settings(), None, reactor=reactor, json_logs=False)._routes(Keys(()))
+        return Server(Settings(), None, reactor=reactor, json_logs=False).routes()
     finally:
         reactor.close()
 
@@ -66,7 +65,7 @@ def test_nothing_is_described_that_is_not_served(routes: list[Route]) -> None:
 
 async def test_a_route_that_nobody_described_is_an_error(routes: list[Route]) -> None:
     with pytest.raises(KeyError):
-        operation_of(Route(method="GET", path="/new", handler=routes[0].handler))
+        operation_of(Route("GET", "/new", handler=routes[0].handler))
 
 
 @pytest.mark.parametrize("keyed", [True, False])

@@ -4,7 +4,9 @@ import pytest
 
 from tokenfall import __version__
 from tokenfall.api import probes
-from tokenfall.api.probes import Check, Probes, resident_bytes
+from tokenfall.api.probes import Probes, resident_bytes
+from tokenfall.api.readiness import Check
+from tokenfall.edge.response import Response
 from tokenfall.errors import StoreUnavailable
 from tokenfall.metrics import Metrics
 
@@ -16,6 +18,12 @@ class House:
         self.draining = False
         self.metrics = Metrics()
         self.probes = Probes(lambda: self.metrics, lambda: self.draining)
+
+
+async def asked(probes: Probes) -> Response:
+    """What `/readyz` answers, at once or later."""
+    answer = probes.ready(request())
+    return answer if isinstance(answer, Response) else await answer
 
 
 @pytest.fixture
@@ -45,9 +53,9 @@ def test_it_lives_also_while_draining(house: House) -> None:
 
 
 async def test_it_is_ready_until_it_drains(house: House) -> None:
-    ready = await house.probes.ready(request())
+    ready = await asked(house.probes)
     house.draining = True
-    draining = await house.probes.ready(request())
+    draining = await asked(house.probes)
 
     assert (ready.status, json.loads(ready.body)) == (200, {"status": "ready"})
     assert (draining.status, json.loads(draining.body)) == (503, {"status": "draining"})
@@ -68,7 +76,7 @@ def test_metrics_are_prometheus_text(house: House) -> None:
 async def test_what_changes_is_not_kept_by_caches(house: House) -> None:
     for response in (
         house.probes.health(request()),
-        await house.probes.ready(request()),
+        await asked(house.probes),
         house.probes.metrics(request()),
     ):
         assert "cache-control: no-store" in lines_of(response.head)
@@ -95,7 +103,7 @@ async def bad() -> None:
 async def test_it_is_as_ready_as_its_stores(
     needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]
 ) -> None:
-    response = await Probes(Metrics, lambda: False, needed=needed, wanted=wanted).ready(request())
+    response = await asked(Probes(Metrics, lambda: False, needed=needed, wanted=wanted))
 
     assert (response.status, json.loads(response.body)) == (status, document)
 
@@ -106,16 +114,16 @@ async def test_stores_are_asked_at_each_call() -> None:
     async def check() -> None:
         await next(answers)()
 
-    ready = Probes(Metrics, lambda: False, needed={"history": check}).ready
+    probes = Probes(Metrics, lambda: False, needed={"history": check})
 
-    assert [(await ready(request())).status for _ in range(2)] == [503, 200]
+    assert [(await asked(probes)).status for _ in range(2)] == [503, 200]
 
 
 async def test_while_it_drains_no_store_is_asked() -> None:
     async def unasked() -> None:
         raise AssertionError
 
-    assert (await Probes(Metrics, lambda: True, needed={"history": unasked}).ready(request())).status == 503
+    assert (await asked(Probes(Metrics, lambda: True, needed={"history": unasked}))).status == 503
 
 
 async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> None:
@@ -123,7 +131,7 @@ async def test_a_defect_of_a_check_is_not_taken_for_a_store_that_is_away() -> No
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await Probes(Metrics, lambda: False, wanted={"limits": broken}).ready(request())
+        await asked(Probes(Metrics, lambda: False, wanted={"limits": broken}))
 
 
 def test_metrics_are_those_that_are_measured_now() -> None:

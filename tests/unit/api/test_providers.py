@@ -1,8 +1,10 @@
+from __future__ import annotations
+
 import json
 import logging
 from collections.abc import Callable, Coroutine
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +16,8 @@ from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, Send
-from tokenfall.engines.prose import PARAGRAPH
+from tokenfall.edge.response import LiveStream, PacedStream, Response
+from tokenfall.engines.paragraph import PARAGRAPH
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
 from tokenfall.limits.memory import MemoryLimiter
@@ -24,15 +26,19 @@ from tokenfall.metrics import Metrics
 from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.wire.anthropic import ANTHROPIC
-from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
+from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.dialects import DIALECTS
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.openai_chat import OPENAI_CHAT
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
+
+if TYPE_CHECKING:
+    from tokenfall.edge.response import Send
 
 
 class FakeRelay:

@@ -4,6 +4,7 @@ import pytest
 
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.guard import Keys
+from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.page import PAGES, Page
 from tokenfall.api.probes import Probes
 from tokenfall.api.routes import board_routes, chat_routes, control_routes, page_routes, probe_routes, simulator_routes
@@ -37,11 +38,16 @@ CHAT, SIMULATOR, PROBE, PAGE = (
 )
 
 
+def ready(handlers: object) -> OnDemand:
+    """Handlers that are an object's methods."""
+    return OnDemand(lambda: {name: getattr(handlers, name) for name in dir(handlers) if not name.startswith("_")})
+
+
 def all_routes() -> list[Route]:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
     chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults, turns=turns_of())
     return [
-        *chat_routes(ChatRoutes(chat, Keys(()))),
+        *chat_routes(ready(ChatRoutes(chat, Keys(())))),
         *simulator_routes(
             sse=sse_stream(shared()),
             ndjson=ndjson_stream(shared()),
@@ -49,8 +55,8 @@ def all_routes() -> list[Route]:
             data=DataDocument(shared(), InstantClock()),
         ),
         *probe_routes(Probes(Metrics, lambda: False)),
-        *page_routes(Page()),
-        *control_routes(House().control),
+        *page_routes(ready(Page())),
+        *control_routes(ready(House().control)),
         *board_routes(lambda asked: Response(200)),
     ]
 

@@ -12,7 +12,7 @@ def handler(request: Request) -> Answer:
 
 
 def route(method: str, path: str, *, quiet: bool = False) -> Route:
-    return Route(method=method, path=path, handler=handler, quiet=quiet)
+    return Route(method, path, handler=handler, quiet=quiet)
 
 
 def test_a_path_is_found_by_its_very_name() -> None:

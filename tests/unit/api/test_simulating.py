@@ -7,12 +7,12 @@ import pytest
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.response import PacedStream, Response
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
 from tokenfall.pacing.grammar import parse
 from tokenfall.pacing.stage import Stage
-from tokenfall.ports import Sever
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
@@ -57,10 +57,10 @@ class House:
         frames = [item for item, _ in played if isinstance(item, bytes)]
         return frames, [gap_s for item, gap_s in played if isinstance(item, bytes)]
 
-    async def whole(self, sim: str = "", **fields: Any) -> Response | Sever:
+    async def whole(self, sim: str = "", **fields: Any) -> Response | Disconnect:
         made = self.ask(sim, stream=False, **fields)
         assert isinstance(made, Coroutine)
-        answer: Response | Sever = await made
+        answer: Response | Disconnect = await made
         assert self.stage.house.inside == 0
         return answer
 
@@ -119,11 +119,11 @@ async def test_a_whole_answer_takes_as_long_as_its_stream(sim: str, took_s: floa
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @pytest.mark.parametrize("at", [0, 2, 3, 99])
 async def test_a_whole_answer_breaks_without_a_byte(kind: str, at: int) -> None:
-    assert await House().whole(f"fault={kind}@{at}") == Sever(kind)  # type: ignore[arg-type]
+    assert await House().whole(f"fault={kind}@{at}") == Disconnect(kind)  # type: ignore[arg-type]
 
 
 async def test_a_whole_answer_without_its_end_is_none() -> None:
-    assert await House().whole("fault=nodone@0") == Sever("close")
+    assert await House().whole("fault=nodone@0") == Disconnect("close")
 
 
 @all_dialects

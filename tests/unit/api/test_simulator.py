@@ -18,11 +18,11 @@ from tokenfall.api.simulator import (
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import PacedStream, Response
 from tokenfall.engines.library import Library
-from tokenfall.engines.prose import PARAGRAPH, WORDS
+from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
 from tokenfall.pacing.stage import Stage
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.clocks import FakeClock, InstantClock
 from tests.doubles.requests import request

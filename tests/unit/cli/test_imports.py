@@ -1,63 +1,157 @@
-"""What a cold start loads. Each case runs the real command in a process of its own, on an address that nobody has."""
+"""What the server holds in memory: each case runs the real command in a process of its own."""
 
-import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
-NOBODYS_ADDRESS = "192.0.2.1"  # RFC 5737: wiring is complete when listening on it fails
-HEAVY = {"aiohttp", "redis", "sqlite3", "prometheus_client", "dotenv", "rich"}
-WHEN_ASKED = {"tokenfall.api.board", "tokenfall.api.metrics", "tokenfall.api.openapi"}
-"""Our own, loaded by the first request for what they tell."""
+import pytest
 
-TLS: set[str] = set()
+BARE = {
+    "abc", "builtins", "codecs", "encodings", "genericpath", "io", "marshal", "os", "posix", "posixpath", "pwd", "site",
+    "stat", "sys", "zipimport",
+}  # fmt: skip
+"""What the interpreter loads by itself."""
 
-COLD_START = """
-import json, sys
+STANDARD = {"__future__", "bisect", "gc", "heapq", "itertools", "math", "resource", "select", "time"}
+"""What the simulator takes of the standard library. Each is a C module or a few kilobytes; `bisect`, `heapq` and
+`resource` serve metrics, the timer wheel and the descriptor limit."""
+
+KEPT_OUT = {
+    "argparse", "asyncio", "collections", "contextlib", "datetime", "decimal", "enum", "functools", "hashlib", "http",
+    "httptools", "inspect", "json", "logging", "msgspec", "prometheus_client", "random", "re", "redis", "socket",
+    "sqlite3", "ssl", "threading", "traceback", "types", "typing", "uuid", "aiohttp",
+}  # fmt: skip
+"""What a server without a request to one of their users must not load: each is 0.1 to 10 MiB."""
+
+SERVE = """
+import os, sys
 from tokenfall.cli import main
-status = main(sys.argv[1:])
-print(json.dumps({"status": status, "modules": sorted(sys.modules)}))
+from tokenfall.reactor.loop import Reactor
+stop = Reactor.stop
+def report(reactor):
+    with open(os.environ["REPORT"], "w") as file:
+        file.write("\\n".join(sys.modules))
+    stop(reactor)
+Reactor.stop = report
+sys.exit(main(["serve"]))
 """
+"""The command, which lists what is loaded when it stops."""
 
 
-def cold_start(folder: Path, *words: str, **environment: str) -> dict[str, Any]:
-    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LANG") if name in os.environ}
-    run = subprocess.run(
-        [sys.executable, "-c", COLD_START, *words],
+@contextmanager
+def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
+    """A server's address, and what it had loaded when it stopped."""
+    report = folder / "modules"
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE],
         cwd=folder,
-        env={**kept, "HOST": NOBODYS_ADDRESS, "PORT": "0", **environment},
-        capture_output=True,
+        env={**kept, "PORT": "0", "REPORT": str(report), "LOG_LEVEL": "warning", **environment},
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert run.returncode == 0, run.stderr
-    assert "cannot listen" in run.stderr
-    report: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    assert report["status"] == 1
-    return report
+    assert process.stdout is not None
+    loaded = Loaded()
+    with process, process.stdout:
+        try:
+            yield process.stdout.readline().split()[-1], loaded
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.stdout.read()
+    assert process.returncode == 0
+    loaded.modules = set(report.read_text().split())
 
 
-def test_the_simulator_loads_neither_libraries_nor_tls_nor_argparse(tmp_path: Path) -> None:
-    report = cold_start(tmp_path, "serve")
-    loaded = set(report["modules"])
+class Loaded:
+    """The modules by name, once the server has stopped."""
 
-    assert loaded & (HEAVY | TLS | {"argparse"}) == set()
-    assert loaded & WHEN_ASKED == set()
-    assert {"httptools", "tokenfall.bootstrap"} <= loaded
+    def __init__(self) -> None:
+        self.modules: set[str] = set()
 
-
-def test_flags_load_argparse_and_nothing_else(tmp_path: Path) -> None:
-    loaded = set(cold_start(tmp_path, "serve", "--host", NOBODYS_ADDRESS)["modules"])
-
-    assert "argparse" in loaded
-    assert loaded & (HEAVY | TLS) == set()
+    @property
+    def kept_out(self) -> set[str]:
+        """Those of `KEPT_OUT` that were loaded all the same."""
+        return self.modules & KEPT_OUT
 
 
-def test_an_upstream_loads_its_client(tmp_path: Path) -> None:
-    report = cold_start(tmp_path, "serve", UPSTREAM_URL="https://192.0.2.1/v1", API_KEY="k")
-    loaded = set(report["modules"])
+def get(address: str, path: str, *, body: bytes | None = None) -> bytes:
+    host, _, port = address.removeprefix("http://").partition(":")
+    connection = HTTPConnection(host, int(port), timeout=20)
+    with closing(connection):
+        connection.request("GET" if body is None else "POST", path, body)
+        return connection.getresponse().read()
 
-    assert {"aiohttp", "_ssl"} <= loaded
-    assert loaded & {"redis", "sqlite3", "prometheus_client", "argparse"} == set()
+
+def test_a_server_at_rest_loads_no_library(tmp_path: Path) -> None:
+    with served(tmp_path) as (_, loaded):
+        pass
+
+    assert loaded.kept_out == set()
+    standard = {name for name in loaded.modules & sys.stdlib_module_names if not name.startswith("_")}
+    assert standard - BARE - STANDARD <= {
+        "__main__",
+        "builtins",
+        "marshal",
+        "posix",
+        "zipimport",
+        "sitecustomize",
+        "pwd",
+    }
+
+
+def test_plain_streams_data_and_probes_load_no_library(tmp_path: Path) -> None:
+    with served(tmp_path) as (address, loaded):
+        for path in (
+            "/stream-sse?gap=1us",
+            "/stream-ndjson?gap=1us&tokens=3",
+            "/stream-loop?gap=1us&tokens=3",
+            "/stream-sse?gap=1us&tokens=3&fault=stall@1:1ms",
+            "/api/data",
+            "/health",
+            "/livez",
+            "/readyz",
+            "/version",
+        ):
+            get(address, path)
+
+    assert loaded.kept_out <= {"random", "types", "functools", "hashlib", "collections"}, "faults need dice"
+
+
+CHAT = b'{"model":"sim:gap=1us,tokens=3","stream":true,"max_tokens":9,"messages":[{"role":"user","content":"Hello"}]}'
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat", "/openai/v1/chat/completions"])
+def test_a_providers_stream_loads_no_asyncio(tmp_path: Path, path: str) -> None:
+    with served(tmp_path) as (address, loaded):
+        assert get(address, path, body=CHAT)
+
+    assert loaded.kept_out & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "aiohttp"} == set()
+
+
+def test_the_pages_load_no_asyncio(tmp_path: Path) -> None:
+    with served(tmp_path) as (address, loaded):
+        for path in ("/web", "/web/app.js", "/board"):
+            assert get(address, path)
+
+    assert loaded.kept_out & {"asyncio", "logging", "ssl", "msgspec"} == set()
+
+
+def test_a_chat_brings_asyncio_and_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    with served(tmp_path) as (address, loaded):
+        get(address, "/chat", body=CHAT.replace(b'"model"', b'"unused"'))
+
+    assert {"asyncio", "msgspec"} <= loaded.modules
+    assert loaded.kept_out & {"sqlite3", "redis", "aiohttp", "prometheus_client", "argparse"} == set()
+
+
+def test_an_upstream_loads_its_client_at_the_start(tmp_path: Path) -> None:
+    with served(tmp_path, UPSTREAM_URL="https://192.0.2.1/v1", API_KEY="k") as (_, loaded):
+        pass
+
+    assert {"aiohttp", "ssl"} <= loaded.modules
+    assert loaded.kept_out & {"redis", "sqlite3", "prometheus_client", "argparse"} == set()

@@ -1,14 +1,20 @@
+from __future__ import annotations
+
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.edge.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, BodyReader, ChunkedBody, FixedBody, body_reader
+from tokenfall.edge.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, ChunkedBody, FixedBody, body_reader
 from tokenfall.edge.request import Refusal
 
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 from tests.doubles.requests import request
+
+if TYPE_CHECKING:
+    from tokenfall.edge.body import BodyReader
 
 TAIL = b"GET /next HTTP/1.1\r\n\r\n"
 

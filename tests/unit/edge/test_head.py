@@ -1,5 +1,6 @@
 import pytest
 
+from tokenfall.edge.body import body_reader
 from tokenfall.edge.bounds import Bounds
 from tokenfall.edge.head import MAX_KNOWN, MAX_KNOWN_BYTES, HeadParser
 from tokenfall.edge.request import Refusal
@@ -19,8 +20,9 @@ def parser() -> HeadParser:
 
 
 def refused(parser: HeadParser, data: bytes) -> int:
+    """The status of the refusal of a head, or of the body that it announces."""
     with pytest.raises(Refusal) as caught:
-        parser.parse(data)
+        body_reader(parser.parse(data), 1_000_000)
     return caught.value.status
 
 

@@ -1,17 +1,23 @@
+from __future__ import annotations
+
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tokenfall.edge.connection import PROBES_S
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, Send, StreamHead
+from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
 from tokenfall.edge.server import Edge
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, settle
 from tests.unit.edge.conftest import BOUNDS, Drain
+
+if TYPE_CHECKING:
+    from tokenfall.edge.response import Send
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = (

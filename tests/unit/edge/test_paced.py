@@ -1,19 +1,25 @@
+from __future__ import annotations
+
 import logging
 from collections.abc import Iterator
 from itertools import cycle, repeat
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.connection import PROBES_S
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import CutFrames, Item, PacedStream, StreamHead
+from tokenfall.edge.response import CutFrames, PacedStream, StreamHead
 from tokenfall.edge.server import Edge
 from tokenfall.pacing.gates import TestGate
-from tokenfall.ports import Sever
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, settle
 from tests.unit.edge.conftest import BOUNDS, Connect, Drain
+
+if TYPE_CHECKING:
+    from tokenfall.edge.response import Item
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
 HEAD = (
@@ -410,7 +416,7 @@ async def test_a_slow_reader_that_is_held_needs_both(
 async def test_a_reset_is_an_rst_after_what_was_said(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
 ) -> None:
-    held = Held(application, b"1", Sever("reset"), b"2")
+    held = Held(application, b"1", Disconnect("reset"), b"2")
     client.send(ASK)
     wheel.advance(5.0)
 
@@ -422,7 +428,7 @@ async def test_a_reset_is_an_rst_after_what_was_said(
 async def test_a_close_is_a_fin_without_the_end_of_the_body(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
 ) -> None:
-    held = Held(application, b"1", Sever("close"), b"2")
+    held = Held(application, b"1", Disconnect("close"), b"2")
     client.send(ASK)
     wheel.advance(5.0)
 
@@ -436,7 +442,7 @@ async def test_a_close_is_a_fin_without_the_end_of_the_body(
 async def test_a_connection_may_break_in_place_of_an_answer(
     client: FakeClient, application: FakeApplication, how: str
 ) -> None:
-    application.handler = lambda _: Sever(how)  # type: ignore[arg-type]
+    application.handler = lambda _: Disconnect(how)  # type: ignore[arg-type]
     client.send(ASK)
 
     assert client.read() == b""

@@ -5,8 +5,8 @@ from typing import Any
 import jsonschema
 import pytest
 
+from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.engines.planning import MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
-from tokenfall.engines.prose import PARAGRAPH, WORDS
 from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall

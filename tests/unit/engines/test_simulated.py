@@ -3,7 +3,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tokenfall.engines.prose import PARAGRAPH, WORDS
+from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.engines.simulated import SimulatedEngine, is_simulated
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Delta, Finished, Usage

@@ -1,12 +1,18 @@
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tokenfall.pacing.course import ODD, SPLIT_S, Course, Item, garbled
+from tokenfall.disconnect import Disconnect
+from tokenfall.pacing.course import ODD, SPLIT_S, Course, garbled
 from tokenfall.pacing.gates import House, TestGate
 from tokenfall.pacing.values import faults
-from tokenfall.ports import Sever
+
+if TYPE_CHECKING:
+    from tokenfall.pacing.course import Item
 
 TOKENS = 5
 END = b"<end>\n"
@@ -44,7 +50,7 @@ def test_nothing_happens_where_nothing_is_to() -> None:
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @pytest.mark.parametrize("at", [*AT, TOKENS, 99])
 def test_a_connection_is_broken_before_its_token(kind: str, at: int) -> None:
-    assert played(f"{kind}@{at}") == [*ALL[: 1 + at], (Sever(kind), 0.0)]  # type: ignore[arg-type]
+    assert played(f"{kind}@{at}") == [*ALL[: 1 + at], (Disconnect(kind), 0.0)]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("at", [*AT, TOKENS, 99])
@@ -113,12 +119,12 @@ def test_several_happen_each_at_its_token() -> None:
         (garbled(b"t2\n"), 0.0),
         (b"t2\n", 1.0),
         (b"t3\n", 31.0),  # a stall in a drip
-        (Sever("reset"), 0.0),
+        (Disconnect("reset"), 0.0),
     ]
 
 
 def test_the_worst_of_several_at_one_token_is_the_last() -> None:
-    assert played("close@1+reset@1+error@1") == [*ALL[:2], (Sever("reset"), 0.0)]
+    assert played("close@1+reset@1+error@1") == [*ALL[:2], (Disconnect("reset"), 0.0)]
     assert played("stall@1:30s+stall@1:10s", tokens=2)[2] == (b"t1\n", 42.0)
 
 
@@ -134,7 +140,7 @@ def test_a_gate_is_passed_at_each_token_from_its_place_on() -> None:
 
 
 def test_a_connection_breaks_before_its_gate() -> None:
-    assert played("reset@0", gate_at=0) == [TICKET, (Sever("reset"), 0.0)]
+    assert played("reset@0", gate_at=0) == [TICKET, (Disconnect("reset"), 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +149,7 @@ def test_a_connection_breaks_before_its_gate() -> None:
         ("", ALL),
         ("split@5", ALL),
         ("nodone@5", ALL),
-        ("reset@5", [*ALL, (Sever("reset"), 0.0)]),
+        ("reset@5", [*ALL, (Disconnect("reset"), 0.0)]),
         ("error@9", [*ALL, (b"<broken>", 6.0)]),
     ],
 )
@@ -152,7 +158,7 @@ def test_a_format_without_an_end_can_break_there_all_the_same(text: str, expecte
 
 
 def test_an_answer_without_tokens_has_an_end() -> None:
-    assert played("reset@7", tokens=0) == [TICKET, (Sever("reset"), 0.0)]
+    assert played("reset@7", tokens=0) == [TICKET, (Disconnect("reset"), 0.0)]
     assert played(tokens=0) == [TICKET, (END, 1.0)]
     assert played("nodone@0", tokens=0) == [TICKET]
 

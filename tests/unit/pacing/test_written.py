@@ -19,8 +19,8 @@ CHANCES = numbers(1)
 
 
 def faults() -> st.SearchStrategy[Fault]:
-    timed = st.builds(Fault, st.sampled_from(("stall", "drip")), PLACES, numbers(86_400), CHANCES)
-    plain = st.builds(Fault, st.sampled_from(FAULT_KINDS[2:]), PLACES, st.just(0.0), CHANCES)
+    timed = st.builds(Fault, st.sampled_from(("stall", "drip")), PLACES, time_s=numbers(86_400), probability=CHANCES)
+    plain = st.builds(Fault, st.sampled_from(FAULT_KINDS[2:]), PLACES, probability=CHANCES)
     return timed | plain
 
 
@@ -40,7 +40,13 @@ SIMULATIONS = st.builds(
     fault=maybe(st.lists(faults(), min_size=1, max_size=16).map(tuple)),
     status=maybe(
         st.lists(
-            st.builds(Status, st.integers(400, 599), maybe(PLACES), CHANCES, maybe(numbers(86_400))),
+            st.builds(
+                Status,
+                st.integers(400, 599),
+                maybe(PLACES),
+                probability=CHANCES,
+                retry_after_s=maybe(numbers(86_400)),
+            ),
             min_size=1,
             max_size=16,
         ).map(tuple)

@@ -6,8 +6,9 @@ from typing import Any
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Fault, Identity, Section, Timing
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Identity, Section, Timing
+from tokenfall.wire.faults import Fault
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "sim")
 TEXT = Section("text")

@@ -9,8 +9,9 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.anthropic_request import Shape
-from tokenfall.wire.dialect import Answer, Asked, Choice, Fault, Identity, Section, Timing
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire.dialect import Answer, Asked, Choice, Identity, Section, Timing
+from tokenfall.wire.faults import Fault
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
 ASKED = Asked(request=REQUEST, stream=True, input=Shape())

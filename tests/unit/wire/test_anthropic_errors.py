@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.wire.anthropic_errors import error, rephrased
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest
-from tokenfall.wire.dialect import Allowance, Asked, Identity, decoded, no_answer, no_headers
+from tokenfall.wire.dialect import Asked, Identity, decoded, no_answer
+from tokenfall.wire.faults import Allowance, no_headers
 
 
 class Inner(Struct):

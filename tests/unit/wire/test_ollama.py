@@ -1,7 +1,6 @@
 import json
 from collections.abc import Sequence
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +8,8 @@ from hypothesis import strategies as st
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire import ollama
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Fault, Identity, Section, Timing
+from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Identity, Section, Timing
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.ollama import OLLAMA_CHAT, OLLAMA_GENERATE
 from tokenfall.wire.ollama_request import Shape
 
@@ -258,7 +258,7 @@ def test_an_error_before_the_first_token_is_a_document() -> None:
 def test_an_error_after_the_first_token_is_a_line() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
     encoder.open(TEXT)
-    fault = msgspec.structs.replace(FAULT, message="it\u2028broke")
+    fault = FAULT.replaced(message="it\u2028broke")
 
     assert encoder.token("The") + OLLAMA_CHAT.broken(fault) == THE + b'{"error":"it\\u2028broke"}\n'
 

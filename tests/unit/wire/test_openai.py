@@ -12,7 +12,7 @@ from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire import openai
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.openai import AnswerReader, PassingReader, RichReader
-from tokenfall.wire.sse import MAX_EVENT_BYTES
+from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES
 
 from tests.doubles.pieces import Cut, one_by_one, whole
 

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.wire import openai_errors
-from tokenfall.wire.dialect import Fault
+from tokenfall.wire.faults import Fault
 
 
 def test_an_error_is_a_message_a_type_a_param_and_a_code() -> None:

@@ -1,7 +1,8 @@
 import json
 
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Choice, Fault
+from tokenfall.wire.dialect import Choice
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.openai_responses import OPENAI_RESPONSES
 
 from tests.unit.wire.openai_streams import BROKEN, FIRST_CALL, TEXT, THOUGHT, answer, documents, frames

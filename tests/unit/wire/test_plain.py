@@ -9,8 +9,8 @@ from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
-from tokenfall.wire import plain
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire import plain, plain_stream
+from tokenfall.wire.sse_decoder import SSEDecoder
 
 ASKED = {"role": "user", "content": "Hi"}
 
@@ -172,18 +172,18 @@ def test_any_token_comes_back_from_its_frame(texts: list[str]) -> None:
 
 
 def test_a_broken_stream_says_so() -> None:
-    frame = plain.error_frame("upstream_timeout", "too\nlate")
+    frame = plain_stream.error_frame("upstream_timeout", "too\nlate")
 
     assert frame == b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too\\nlate"}}\n\n'
 
 
 def test_a_broken_stream_of_lines_says_so() -> None:
-    assert plain.error_line("shutting_down", "bye") == b'{"error":"bye","code":"shutting_down"}\n'
+    assert plain_stream.error_line("shutting_down", "bye") == b'{"error":"bye","code":"shutting_down"}\n'
 
 
 def test_a_word_of_the_plain_streams() -> None:
-    assert plain.token_document("Large ") == b'{"content":"Large ","finish":false}'
-    assert plain.token_document("", finish=True) == b'{"content":"","finish":true}'
+    assert plain_stream.token_document("Large ") == b'{"content":"Large ","finish":false}'
+    assert plain_stream.token_document("", finish=True) == b'{"content":"","finish":true}'
 
 
 # Documents, byte for byte
@@ -254,7 +254,7 @@ def test_the_list_of_conversations() -> None:
 
 
 def test_the_end_of_a_stream_may_say_more() -> None:
-    frame = plain.error_frame("shutting_down", "bye", turn="turn_1", resumable=False)
+    frame = plain_stream.error_frame("shutting_down", "bye", turn="turn_1", resumable=False)
 
     assert frame == (
         b'event: error\ndata: {"error":{"code":"shutting_down","message":"bye","turn":"turn_1","resumable":false}}\n\n'

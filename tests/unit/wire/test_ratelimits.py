@@ -1,7 +1,6 @@
 import pytest
-from msgspec.structs import replace
 
-from tokenfall.wire.dialect import Allowance
+from tokenfall.wire.faults import Allowance
 from tokenfall.wire.ratelimits import anthropic, duration, openai
 
 ALLOWANCE = Allowance(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
@@ -43,6 +42,6 @@ def test_a_duration_is_written_as_go_does(seconds: float, text: str) -> None:
 
 
 def test_where_nothing_is_limited_nothing_is_said() -> None:
-    free = replace(ALLOWANCE, limit=0)
+    free = ALLOWANCE.replaced(limit=0)
 
     assert (openai(free), anthropic(free)) == ((), ())

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire import sse
-from tokenfall.wire.sse import SSEDecoder
+from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES, SSEDecoder
 
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 
 
-def decoded(pieces: Iterable[bytes], max_bytes: int = sse.MAX_EVENT_BYTES) -> list[bytes]:
+def decoded(pieces: Iterable[bytes], max_bytes: int = MAX_EVENT_BYTES) -> list[bytes]:
     decoder = SSEDecoder(max_bytes)
     return [data for piece in pieces for data in decoder.feed(piece)]
 

@@ -1,12 +1,12 @@
 """Script files: read at the start, read again when they change. An invalid new version never replaces a valid one."""
 
-import logging
 import os
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tokenfall import logs
 from tokenfall.engines.scripts import json_text
 from tokenfall.engines.scripts.format import turns_of
 from tokenfall.engines.scripts.matching import Script
@@ -17,7 +17,7 @@ LOOK_S = 1.0
 
 Stamp = tuple[int, int, int]
 
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 def read_script(content: bytes, *, name: str) -> Script:

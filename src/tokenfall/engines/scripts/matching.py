@@ -8,12 +8,12 @@ Among the turns that match:
 3. The first in the file.
 """
 
-import logging
 import re
 from collections.abc import Iterator
 
 from msgspec import Struct
 
+from tokenfall import logs
 from tokenfall.engines.scripts.format import Matcher, ScriptedTurn
 from tokenfall.engines.scripts.nodes import shown
 from tokenfall.errors import NotFound
@@ -27,7 +27,7 @@ MAX_COMPARED = 2_000
 """Characters that are compared to tell which miss is nearest."""
 
 _WORD = re.compile(r"\w+")
-_log = logging.getLogger(__name__)
+_log = logs.get(__name__)
 
 
 class Seen(Struct, frozen=True):

@@ -1,0 +1,36 @@
+"""`/readyz` where stores must be asked. Loaded with asyncio; a server without stores never comes here."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+
+from tokenfall.api.documents import document
+from tokenfall.edge.response import Response
+from tokenfall.errors import StoreUnavailable
+
+Check = Callable[[], Awaitable[None]]
+
+
+async def checked(needed: Mapping[str, Check], wanted: Mapping[str, Check]) -> Response:
+    """503 when one of `needed` fails, else 200, which names what of `wanted` fails. All are asked at once."""
+    failing, degraded = await asyncio.gather(_failing(needed), _failing(wanted))
+    if failing:
+        body = msgspec.json.encode({"status": "unavailable", "failing": failing + degraded})
+        return document(body, status=503)
+    told = {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"}
+    return document(msgspec.json.encode(told))
+
+
+async def _failing(checks: Mapping[str, Check]) -> list[str]:
+    """The names of those that fail; all are asked at once."""
+    fails = await asyncio.gather(*(_fails(check) for check in checks.values()))
+    return [name for name, failed in zip(checks, fails, strict=True) if failed]
+
+
+async def _fails(check: Check) -> bool:
+    try:
+        await check()
+    except StoreUnavailable:
+        return True
+    return False

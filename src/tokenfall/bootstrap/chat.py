@@ -1,0 +1,38 @@
+"""The chat service of a server, made when the first conversation asks for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tokenfall.chat.service import Chat, Defaults
+from tokenfall.chat.turns import Turns
+from tokenfall.engines.choice import EngineByModel
+from tokenfall.messages import Message
+
+if TYPE_CHECKING:
+    from tokenfall.bootstrap.parts import Parts
+    from tokenfall.ports import Engine, HistoryStore
+
+
+def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
+    """Conversations with `model` where a request names none, kept in `history`."""
+    settings = parts.settings
+    defaults = Defaults(
+        model=model,
+        max_tokens=settings.max_tokens,
+        system=Message("system", settings.system_prompt) if settings.system_prompt else None,
+        context_messages=settings.context_messages,
+        context_tokens=settings.context_tokens,
+        on_disconnect="finish" if settings.on_disconnect == "finish" else "cancel",
+    )
+    turns = Turns(
+        keep_s=settings.resume_for,
+        max_bytes=settings.resume_memory,
+        now=parts.wheel.now,
+        shared=parts.shared_turns,
+        alone=settings.workers == 1,
+    )
+    engine: Engine = parts.simulated()
+    if parts.upstream is not None:
+        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
+    return Chat(engine, history, defaults=defaults, turns=turns)
