@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from benchmarks.measurement import NotMeasured
 from benchmarks.processes import DidNotListen, ended_within
@@ -46,24 +46,12 @@ class Container:
     def ends_within(self, seconds: float) -> bool:
         return ended_within(self.ended, seconds)
 
-    def charged(self) -> dict[str, Any]:
-        """What its memory group says, in bytes: the peak, and of the present use the parts."""
-        group = self.memory_group
-        if not group.exists():
+    def charged(self) -> dict[str, int]:
+        """The peak of its memory, and the parts of what it uses now, in bytes; empty once it has ended."""
+        try:
+            return charged_to(self.memory_group)
+        except OSError:  # the group goes with its last process
             return {}
-        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        if (group / "memory.max_usage_in_bytes").exists():
-            peak, kernel = _number(group / "memory.max_usage_in_bytes"), _number(group / "memory.kmem.usage_in_bytes")
-            cache, anonymous = stat["cache"], stat["rss"]
-        else:
-            peak, kernel = _number(group / "memory.peak"), int(stat["kernel"])
-            cache, anonymous = stat["file"], stat["anon"]
-        return {
-            "peak_bytes": peak,
-            "page_cache_bytes": int(cache),
-            "anonymous_bytes": int(anonymous),
-            "kernel_bytes": kernel,
-        }
 
 
 def need_containers() -> None:
@@ -145,6 +133,16 @@ def _memory_group(pid: int) -> Path:
     return CGROUPS / (v2[1] if v2 else "")
 
 
-def _number(path: Path) -> int | None:
-    """None where this kernel does not have it: memory.peak came with Linux 5.19."""
-    return int(path.read_text()) if path.exists() else None
+def charged_to(group: Path) -> dict[str, int]:
+    """What a memory group says, version 1 or 2. A figure that this kernel does not have is left out."""
+    stat = {name: int(value) for name, value in map(str.split, (group / "memory.stat").read_text().splitlines())}
+    for name in ("memory.max_usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.peak"):
+        if (group / name).exists():
+            stat[name] = int((group / name).read_text())
+    names = {
+        "peak_bytes": ("memory.max_usage_in_bytes", "memory.peak"),  # memory.peak came with Linux 5.19
+        "page_cache_bytes": ("cache", "file"),
+        "anonymous_bytes": ("rss", "anon"),
+        "kernel_bytes": ("memory.kmem.usage_in_bytes", "kernel"),
+    }
+    return {figure: stat[name] for figure, of in names.items() for name in of if name in stat}

@@ -69,7 +69,7 @@ def _search(bench: Bench, image: str, *, env: Mapping[str, str]) -> Sample:
     figures = {STREAMS.name: float(most)}
     for best in (one for one in tries if one["streams"] == most):
         figures[LATE.name] = best["late_ms"]["p99"]
-        if best["peak_bytes"] is not None:
+        if "peak_bytes" in best:
             figures[PEAK.name] = best["peak_bytes"] / MIB
     return Sample(figures, {"tries": tries})
 
