@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.measurement import Row, Sample
-from benchmarks.processes import Child, free_port, listening
+from benchmarks.processes import Child, Process, free_port, listening
 from benchmarks.toolchain import BUILD, HERE, Toolchain
 
 ROOT = HERE.parent
@@ -24,16 +24,16 @@ def tokenfall_command(port: int) -> list[str]:
 class Server:
     """A process that listens on 127.0.0.1."""
 
-    child: Child
+    process: Process
     port: int
 
     @property
     def pid(self) -> int:
-        return self.child.pid
+        return self.process.pid
 
     @property
     def name(self) -> str:
-        return self.child.log.stem
+        return self.process.name
 
     @property
     def url(self) -> str:
@@ -55,10 +55,14 @@ class Launch:
 
 @dataclass(frozen=True)
 class Bench:
-    """Passed to every side of every row. Servers run on one core, all that loads them on the other."""
+    """Passed to every side of every row. Servers run on one core, all that loads them on the other.
+
+    `image` is an archive with the image for the container; without it one is made from the working tree.
+    """
 
     tools: Toolchain
     quick: bool = False
+    image: Path | None = None
     our_command: Callable[[int], list[str]] = tokenfall_command
     cores: tuple[int, ...] = field(default_factory=lambda: tuple(sorted(os.sched_getaffinity(0))))
 
@@ -93,9 +97,6 @@ class Bench:
         child = launch.start(self.server_core if core is None else core)
         with listening(child, launch.port):
             yield Server(child, launch.port)
-
-    def in_logs(self, name: str) -> Path:
-        return LOGS / f"{name}.log"
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,21 @@ def cpu_seconds(pid: int) -> float:
     return (int(after_name[11]) + int(after_name[12])) / CLOCK_TICKS
 
 
+def scheduled_seconds(pid: int) -> float:
+    """The same to the nanosecond, as the scheduler counts it: the first field of schedstat."""
+    return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+
+
+def wakeups(pid: int) -> int:
+    """How often its threads have slept and been woken so far."""
+    counts = re.compile(r"^voluntary_ctxt_switches:\s+(\d+)$", re.MULTILINE)
+    tasks = Path(f"/proc/{pid}/task").glob("*/status")
+    return sum(int(count) for task in tasks for count in counts.findall(task.read_text()))
+
+
 def memory_mib(pid: int) -> dict[str, float]:
-    """Every line of /proc/PID/status that is given in kB, in MiB."""
-    lines = re.findall(r"^(\w+):\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    """Every line of /proc/PID/smaps_rollup in MiB: Rss, Anonymous and more."""
+    lines = re.findall(r"^(\w+):\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
     return {name: int(kib) / 1024 for name, kib in lines}
 
 

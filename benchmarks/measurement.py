@@ -46,18 +46,21 @@ class Goal:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report. `name` is what `--rows` takes."""
+    """One line of the report. `name` is what `--rows` takes; a row without `target` only reports."""
 
     name: str
     what: str
     unit: str
-    target: Goal
+    target: Goal | None = None
     beyond: Goal | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One measurement of one side: a figure for each row that it serves, and all that was read."""
+    """One measurement of one side: a figure for each row that it serves, and all that was read.
+
+    A figure may be missing: its row is then not measured.
+    """
 
     figures: Mapping[str, float]
     raw: Mapping[str, Any] = field(default_factory=dict)
@@ -83,6 +86,9 @@ def take_pairs(
 def outcome_of(row: Row, pairs: list[dict[str, Sample]]) -> dict[str, Any]:
     """The row as it stands in a result file."""
     sides = list(pairs[0])
+    lacking = {side for pair in pairs for side in sides if row.name not in pair[side].figures}
+    if lacking:
+        return without_outcome(row, f"{' and '.join(sorted(lacking))} gave no figure in one of the runs")
     figures = [{side: pair[side].figures[row.name] for side in sides} for pair in pairs]
     medians = {side: median(pair[side] for pair in figures) for side in sides}
     others = (side for side in sides if side != OURS)
@@ -93,7 +99,7 @@ def outcome_of(row: Row, pairs: list[dict[str, Sample]]) -> dict[str, Any]:
         "ratios": {side: medians[OURS] / medians[side] for side in others if medians[side]},
         "delivered": _delivered(pairs),
         "target": _judged(row.target, row.unit, medians=medians),
-        "beyond": _judged(row.beyond, row.unit, medians=medians) if row.beyond else None,
+        "beyond": _judged(row.beyond, row.unit, medians=medians),
         "raw": [{side: dict(pair[side].raw) for side in sides} for pair in pairs],
     }
 
@@ -116,5 +122,7 @@ def _delivered(pairs: list[dict[str, Sample]]) -> dict[str, float]:
     return shares
 
 
-def _judged(goal: Goal, unit: str, *, medians: Mapping[str, float]) -> dict[str, Any]:
+def _judged(goal: Goal | None, unit: str, *, medians: Mapping[str, float]) -> dict[str, Any] | None:
+    if goal is None:
+        return None
     return {"goal": goal.text(unit), "figure": goal.figure(medians), "met": goal.met(medians)}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Self
+from typing import Protocol, Self
 
 from benchmarks.measurement import NotMeasured
 
@@ -45,11 +45,31 @@ class DidNotListen(NotMeasured):
     """A server ended, or let its time pass, before it accepted a connection."""
 
 
+class Process(Protocol):
+    """A server's process, whoever started it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pid(self) -> int: ...
+
+    def ends_within(self, seconds: float) -> bool:
+        """Waits for its end, so long at most, and says whether it came."""
+        ...
+
+
+def ended_within(pidfd: int, seconds: float) -> bool:
+    """The same by a descriptor of the process."""
+    readable, _, _ = select.select([pidfd], [], [], seconds)
+    return bool(readable)
+
+
 class Child:
     """One process that this run started; leaving the `with` block ends it."""
 
     def __init__(self, command: list[str], *, core: int, env: Mapping[str, str], log: Path) -> None:
-        self.log = log
+        self.name = log.stem
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -70,11 +90,7 @@ class Child:
         self.stop()
 
     def ends_within(self, seconds: float) -> bool:
-        """Waits for its end, so long at most, and says whether it came."""
-        if self._process.returncode is not None:
-            return True
-        readable, _, _ = select.select([self._ended], [], [], seconds)
-        return bool(readable)
+        return self._process.returncode is not None or ended_within(self._ended, seconds)
 
     def stop(self) -> None:
         if self._process.returncode is not None:
@@ -86,9 +102,9 @@ class Child:
         os.close(self._ended)
 
 
-def wait_until_listening(child: Child, port: int, *, within_s: float = 30.0) -> None:
+def wait_until_listening(process: Process, port: int, *, within_s: float = 30.0) -> None:
     """Connects until it succeeds, and sends nothing."""
-    for _ in _attempts(child, every_s=0.02, within_s=within_s):
+    for _ in _attempts(process, every_s=0.02, within_s=within_s):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
@@ -96,9 +112,9 @@ def wait_until_listening(child: Child, port: int, *, within_s: float = 30.0) -> 
         return
 
 
-def wait_until_healthy(child: Child, port: int, *, within_s: float = 30.0) -> None:
+def wait_until_healthy(process: Process, port: int, *, within_s: float = 30.0) -> None:
     """Asks for /health until it is answered with 200; looks again each millisecond."""
-    for _ in _attempts(child, every_s=0.001, within_s=within_s):
+    for _ in _attempts(process, every_s=0.001, within_s=within_s):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=within_s)
         try:
             connection.request("GET", "/health")
@@ -110,13 +126,13 @@ def wait_until_healthy(child: Child, port: int, *, within_s: float = 30.0) -> No
             connection.close()
 
 
-def _attempts(child: Child, *, every_s: float, within_s: float) -> Iterator[None]:
+def _attempts(process: Process, *, every_s: float, within_s: float) -> Iterator[None]:
     deadline = monotonic() + within_s
     while monotonic() < deadline:
         yield
-        if child.ends_within(every_s):
-            raise DidNotListen(f"{child.log.stem} ended at its start: see its log in benchmarks/.build")
-    raise DidNotListen(f"{child.log.stem} did not answer within {within_s:g} s")
+        if process.ends_within(every_s):
+            raise DidNotListen(f"{process.name} ended at its start: see its log in benchmarks/.build")
+    raise DidNotListen(f"{process.name} did not answer within {within_s:g} s")
 
 
 @contextmanager

@@ -5,7 +5,9 @@ import compileall
 import os
 import subprocess
 from collections.abc import Callable, Sequence
+from fnmatch import filter as filter_names
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -27,7 +29,7 @@ def main(arguments: Sequence[str], our_command: Callable[[int], list[str]] = tok
     console = Console()
     for level in (0, 2):  # as it is, and as the container image runs it
         compileall.compile_dir(ROOT / "src", quiet=1, optimize=level)
-    bench = Bench(make_toolchain(), quick=options.quick, our_command=our_command)
+    bench = Bench(make_toolchain(), quick=options.quick, image=options.image, our_command=our_command)
     os.sched_setaffinity(0, {bench.load_core})  # this program must not disturb the server
     result = measure_all(bench, options, console=console)
     path = path_of(result)
@@ -44,6 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rows", type=_row_names, default=row_names(), metavar="A,B", help=_rows_help())
     parser.add_argument("--pairs", type=_positive, metavar="N", help=f"runs of each side ({PAIRS})")
     parser.add_argument("--quick", action="store_true", help="short runs, one pair: does everything work?")
+    parser.add_argument("--image", type=_file, metavar="FILE", help="the row box: an image archive (podman save)")
     options = parser.parse_args(arguments)
     options.pairs = options.pairs or (1 if options.quick else PAIRS)
     return options
@@ -91,15 +94,22 @@ def _progress(console: Console) -> Progress:
 
 
 def _rows_help() -> str:
-    return f"only these of {','.join(row_names())}"
+    return f"only these, patterns such as timing_* among them, of {','.join(row_names())}"
 
 
 def _row_names(text: str) -> list[str]:
-    names = text.split(",")
-    unknown = [name for name in names if name not in row_names()]
+    patterns = text.split(",")
+    unknown = [pattern for pattern in patterns if not filter_names(row_names(), pattern)]
     if unknown:
         raise argparse.ArgumentTypeError(f"no row {', '.join(unknown)}; there are {', '.join(row_names())}")
-    return names
+    return [name for pattern in patterns for name in filter_names(row_names(), pattern)]
+
+
+def _file(text: str) -> Path:
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"no file {text}")
+    return path
 
 
 def _positive(text: str) -> int:

@@ -10,7 +10,6 @@ from benchmarks.measurement import NotMeasured
 
 HERE = Path(__file__).parent
 BUILD = HERE / ".build"
-PACKAGES = {"gcc": ["gcc", "libc6-dev"], "go": ["golang"], "wrk": ["wrk"], "taskset": ["util-linux"]}
 GO_DIRECTORIES = ("/usr/local/go/bin", "/usr/lib/go/bin")
 C_PROGRAMS = {"streamload": ["streamload.c", "response.c"], "floor": ["floor.c"]}
 GO_PROGRAMS = ("gosim", "gorelay")
@@ -30,8 +29,6 @@ class Toolchain:
 
 
 def make_toolchain() -> Toolchain:
-    """Installs Debian packages that are missing if it may (root), then builds."""
-    install_missing()
     BUILD.mkdir(exist_ok=True)
     tools = Toolchain({}, {})
     for name, (command, cwd) in _builds().items():
@@ -41,18 +38,6 @@ def make_toolchain() -> Toolchain:
     else:
         tools.lacking["wrk"] = "wrk is not installed"
     return tools
-
-
-def install_missing() -> None:
-    packages = [package for tool, names in PACKAGES.items() if not _find(tool) for package in names]
-    if not packages:
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        print(f"Missing here: apt-get install {' '.join(packages)}")
-        return
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        subprocess.run(["apt-get", "-q", *arguments], env=environment, stdout=subprocess.DEVNULL, check=False)
 
 
 def _builds() -> dict[str, tuple[list[str], Path]]:
@@ -71,7 +56,8 @@ def _build(tools: Toolchain, name: str, *, command: list[str], cwd: Path) -> Non
     if not compiler:
         tools.lacking[name] = f"{command[0]}, which builds {name}, is not installed"
         return
-    environment = {**os.environ, "GOTOOLCHAIN": "local"}  # build with what is here or say that it cannot
+    # Go: build with what is here or say that it cannot; and statically, for an image without libraries.
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
     done = subprocess.run(
         [compiler, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,9 @@
 //     --streams N       how many to open (100, at most 60000)
 //     --seconds S       how long to measure (5); with the warm-up at most 300
 //     --warmup S        how long to read before that (2)
-//     --gap-ms MS       the gap that the server was asked for; without it no lateness is reported
+//     --gap-ms MS       the gap that the server was asked for
+//     --deadlines FILE  in its place: the deadline of each token of a stream, milliseconds, one a line
+//     --open-within S   give up those that are not open by then; they count as refused (300)
 //     --every-ms MS     open one stream every MS, rather than all as fast as they are accepted
 //     --path PATH       what to ask for (/stream-loop)
 //     --body JSON       POST this, rather than GET
@@ -15,8 +17,13 @@
 // It prints one JSON line; what a token is stands in response.h.
 //   refused   streams that could not connect, or were answered with another status than 200
 //   closed    streams that the server ended
-//   late_ms   a token's gap less --gap-ms: positive is late
+//   late_ms   a token's arrival less its deadline, over the earliest token of its stream: 0 at least. Given for
+//             --gap-ms and --deadlines
+//   gap_cv    the coefficient of variation of the times between two tokens
 //   first_ms  from the request to its first token
+// A token's arrival is the time at which the kernel received its segment, so neither a busy reader nor the wait
+// for its wake-up is taken for lateness.
+// It writes the lines "measuring" and "measured" to stderr when it begins and ends to measure.
 // Only loopback addresses are ever used. Several of them are, so that local ports do not run out.
 //
 // Build: cc -O2 -o streamload streamload.c response.c -lm
@@ -41,37 +48,61 @@
 #define MAX_SECONDS 300
 #define MAX_STREAMS 60000
 #define MAX_PIDS 64
-#define MAX_GAPS (16 * 1024 * 1024)
+#define MAX_SAMPLES (16 * 1024 * 1024)
+#define MAX_CLOCK_STEP_S 1e-4
 #define SOURCES 16 // loopback addresses to connect from
 #define BATCH 256
 
 struct stream {
     int fd;
     double asked, last; // when the request was sent, and when the last token came
+    long tokens;
+    double origin; // arrival less deadline of the first token that was measured
+    float earliest_ms; // the least of all, over origin
     struct response response;
 };
 
-struct samples { float *ms; long count, room; };
+struct sample { float ms; int stream; };
+struct samples { struct sample *all; long count, room; };
+struct sums { double count, ms, squares; };
 
 static struct {
     int port, streams, pid_count, pids[MAX_PIDS];
-    double seconds, warmup, gap, every;
+    double seconds, warmup, gap, every, open_within;
+    double *deadlines;
+    long deadline_count;
     const char *path, *body;
     char headers[4096];
-} options = {.port = 0, .streams = 100, .seconds = 5, .warmup = 2, .path = "/stream-loop", .headers = ""};
+} options = {.port = 0, .streams = 100, .open_within = MAX_SECONDS, .seconds = 5, .warmup = 2, .path = "/stream-loop", .headers = ""};
 
 static struct {
     int epoll, open;
     long refused, closed, tokens, bytes;
     double measured_from; // 0 until the warm-up is over
-    struct samples gaps, firsts;
+    double clock_offset; // the kernel's timestamps less `now`
+    struct stream *streams;
+    struct samples late, firsts;
+    struct sums gaps;
 } run;
+
+static double seconds_of(const struct timespec *t)
+{
+    return (double)t->tv_sec + (double)t->tv_nsec * 1e-9;
+}
 
 static double now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    return seconds_of(&t);
+}
+
+// Segments are stamped by the wall clock, the rest is timed by the monotonic one.
+static double clock_offset(void)
+{
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return seconds_of(&wall) - now();
 }
 
 static void give_up(const char *why)
@@ -128,18 +159,18 @@ static double over_pids(double (*reading)(int))
 
 static void samples_init(struct samples *s, long room)
 {
-    s->ms = must(malloc((size_t)room * sizeof *s->ms)); // pages are taken only as they fill
+    s->all = must(malloc((size_t)room * sizeof *s->all)); // pages are taken only as they fill
     s->room = room;
 }
 
-static void samples_add(struct samples *s, double seconds)
+static void samples_add(struct samples *s, double ms, const struct stream *of)
 {
-    if (s->count < s->room) s->ms[s->count++] = (float)(seconds * 1e3);
+    if (s->count < s->room) s->all[s->count++] = (struct sample){(float)ms, (int)(of - run.streams)};
 }
 
 static int by_value(const void *a, const void *b)
 {
-    float x = *(const float *)a, y = *(const float *)b;
+    float x = ((const struct sample *)a)->ms, y = ((const struct sample *)b)->ms;
     return (x > y) - (x < y);
 }
 
@@ -149,10 +180,24 @@ static void samples_print(const char *name, struct samples *s)
         printf(", \"%s\": null", name);
         return;
     }
-    qsort(s->ms, (size_t)s->count, sizeof *s->ms, by_value);
+    qsort(s->all, (size_t)s->count, sizeof *s->all, by_value);
     long last = s->count - 1;
     printf(", \"%s\": {\"p50\": %.3f, \"p99\": %.3f, \"max\": %.3f, \"samples\": %ld}", name,
-           s->ms[(long)((double)last * .5)], s->ms[(long)((double)last * .99)], s->ms[last], s->count);
+           s->all[(long)((double)last * .5)].ms, s->all[(long)((double)last * .99)].ms, s->all[last].ms, s->count);
+}
+
+static void sums_add(struct sums *s, double ms)
+{
+    s->count++;
+    s->ms += ms;
+    s->squares += ms * ms;
+}
+
+static double coefficient_of_variation(const struct sums *s)
+{
+    if (s->count < 2 || s->ms <= 0) return 0;
+    double mean = s->ms / s->count, variance = s->squares / s->count - mean * mean;
+    return variance > 0 ? sqrt(variance) / mean : 0;
 }
 
 static void end_stream(struct stream *s, long *why)
@@ -166,20 +211,61 @@ static void end_stream(struct stream *s, long *why)
 
 // ---- all of them, read as they come
 
+static double deadline_of(long token)
+{
+    if (!options.deadlines) return options.gap * (double)token;
+    if (token >= options.deadline_count) give_up("a stream has more tokens than --deadlines says");
+    return options.deadlines[token];
+}
+
+static void note_lateness(struct stream *s, double t, int is_first)
+{
+    double offset = t - deadline_of(s->tokens);
+    if (is_first) s->origin = offset;
+    float ms = (float)((offset - s->origin) * 1e3);
+    if (is_first || ms < s->earliest_ms) s->earliest_ms = ms;
+    samples_add(&run.late, ms, s);
+}
+
+// Tokens that came in one segment, at `t`.
 static void note_tokens(struct stream *s, long tokens, double t)
 {
-    if (!s->last) samples_add(&run.firsts, t - s->asked);
-    if (run.measured_from) {
-        run.tokens += tokens;
-        if (options.gap && s->last >= run.measured_from) samples_add(&run.gaps, t - s->last - options.gap * (double)tokens);
+    if (!s->last) samples_add(&run.firsts, (t - s->asked) * 1e3, s);
+    int in_measure = run.measured_from > 0, is_first = s->last < run.measured_from;
+    if (in_measure) run.tokens += tokens;
+    for (; tokens--; s->tokens++, s->last = t) {
+        if (!in_measure) continue;
+        if (options.gap || options.deadlines) note_lateness(s, t, is_first);
+        if (!is_first) sums_add(&run.gaps, (t - s->last) * 1e3);
+        is_first = 0;
     }
-    s->last = t;
+}
+
+static void lateness_over_earliest(void)
+{
+    for (struct sample *s = run.late.all; s < run.late.all + run.late.count; s++) s->ms -= run.streams[s->stream].earliest_ms;
+}
+
+// What has come, and when the last of it did.
+static ssize_t receive(int fd, void *buffer, size_t room, double *when)
+{
+    union { char space[CMSG_SPACE(sizeof(struct timespec))]; struct cmsghdr align; } control;
+    struct iovec into = {.iov_base = buffer, .iov_len = room};
+    struct msghdr message = {.msg_iov = &into, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t length = recvmsg(fd, &message, 0);
+    struct cmsghdr *stamp = length > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (stamp && stamp->cmsg_level == SOL_SOCKET && stamp->cmsg_type == SCM_TIMESTAMPNS) {
+        struct timespec at;
+        memcpy(&at, CMSG_DATA(stamp), sizeof at);
+        *when = seconds_of(&at) - run.clock_offset;
+    }
+    return length;
 }
 
 static void read_stream(struct stream *s, double t)
 {
     static char buffer[1 << 18];
-    ssize_t length = read(s->fd, buffer, sizeof buffer);
+    ssize_t length = receive(s->fd, buffer, sizeof buffer, &t);
     if (length < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (length <= 0) {
         end_stream(s, &run.closed);
@@ -217,6 +303,7 @@ static int ask(int number, const char *request)
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((unsigned short)options.port)};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
     size_t length = strlen(request);
     if (bind(fd, (struct sockaddr *)&from, sizeof from) || connect(fd, (struct sockaddr *)&to, sizeof to) ||
         send(fd, request, length, MSG_NOSIGNAL) != (ssize_t)length || fcntl(fd, F_SETFL, O_NONBLOCK)) {
@@ -226,13 +313,13 @@ static int ask(int number, const char *request)
     return fd;
 }
 
-static void open_streams(struct stream *all, const char *request, double deadline)
+static void open_streams(const char *request, double deadline)
 {
     double begin = now();
     for (int i = 0; i < options.streams; i++) {
         double due = begin + i * options.every;
         while (options.every && now() < due) read_ready(due);
-        struct stream *s = &all[i];
+        struct stream *s = &run.streams[i];
         s->asked = now();
         s->fd = s->asked < deadline ? ask(i, request) : -1;
         if (s->fd < 0) {
@@ -261,12 +348,25 @@ static void add_pid(const char *text)
     options.pids[options.pid_count++] = atoi(text);
 }
 
+static void read_deadlines(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    if (!file) give_up("--deadlines: the file cannot be read");
+    for (double ms; fscanf(file, "%lf", &ms) == 1; options.deadlines[options.deadline_count++] = ms / 1e3) {
+        if (options.deadline_count & (options.deadline_count - 1)) continue; // room doubles at each power of two
+        size_t room = options.deadline_count ? 2 * (size_t)options.deadline_count : 1;
+        options.deadlines = must(realloc(options.deadlines, room * sizeof *options.deadlines));
+    }
+    fclose(file);
+    if (!options.deadline_count) give_up("--deadlines: the file has no number");
+}
+
 static void read_options(int argc, char **argv)
 {
     static const struct option known[] = {
         {"port", 1, NULL, 'p'},   {"streams", 1, NULL, 'n'}, {"seconds", 1, NULL, 's'}, {"warmup", 1, NULL, 'w'},
         {"gap-ms", 1, NULL, 'g'}, {"every-ms", 1, NULL, 'e'}, {"path", 1, NULL, 'u'},   {"body", 1, NULL, 'b'},
-        {"header", 1, NULL, 'h'}, {"pid", 1, NULL, 'i'},      {NULL, 0, NULL, 0}};
+        {"header", 1, NULL, 'h'}, {"pid", 1, NULL, 'i'},      {"deadlines", 1, NULL, 'd'}, {"open-within", 1, NULL, 'o'}, {NULL, 0, NULL, 0}};
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         switch (option) {
         case 'p': options.port = atoi(optarg); break;
@@ -279,6 +379,8 @@ static void read_options(int argc, char **argv)
         case 'b': options.body = optarg; break;
         case 'h': add_header(optarg); break;
         case 'i': add_pid(optarg); break;
+        case 'o': options.open_within = atof(optarg); break;
+        case 'd': read_deadlines(optarg); break;
         default: give_up("its options stand at the head of streamload.c");
         }
     }
@@ -308,32 +410,44 @@ static void raise_file_limit(void)
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
+static double measure(void)
+{
+    run.measured_from = now();
+    fprintf(stderr, "measuring\n");
+    read_until(run.measured_from + options.seconds);
+    double took = now() - run.measured_from;
+    fprintf(stderr, "measured\n");
+    return took;
+}
+
 int main(int argc, char **argv)
 {
     read_options(argc, argv);
     raise_file_limit();
     double deadline = now() + MAX_SECONDS;
-    struct stream *all = must(calloc((size_t)options.streams, sizeof *all));
-    samples_init(&run.gaps, MAX_GAPS);
+    run.streams = must(calloc((size_t)options.streams, sizeof *run.streams));
+    samples_init(&run.late, MAX_SAMPLES);
     samples_init(&run.firsts, options.streams);
     run.epoll = epoll_create1(EPOLL_CLOEXEC);
+    run.clock_offset = clock_offset();
 
     double resident_before = over_pids(resident_kib_of);
-    open_streams(all, make_request(), deadline - options.warmup - options.seconds);
+    open_streams(make_request(), fmin(now() + options.open_within, deadline - options.warmup - options.seconds));
     read_until(now() + options.warmup);
     double cpu = over_pids(cpu_seconds_of);
-    run.measured_from = now();
-    read_until(run.measured_from + options.seconds);
-    double took = now() - run.measured_from;
+    double took = measure();
     cpu = over_pids(cpu_seconds_of) - cpu;
     double resident = over_pids(resident_kib_of);
+    if (fabs(clock_offset() - run.clock_offset) > MAX_CLOCK_STEP_S) give_up("the clock was set while it measured");
+    lateness_over_earliest();
 
     printf("{\"streams\": %d, \"refused\": %ld, \"closed\": %ld, \"seconds\": %.3f, \"tokens\": %ld, \"tokens_per_s\": %.0f, \"bytes\": %ld",
            options.streams, run.refused, run.closed, took, run.tokens, (double)run.tokens / took, run.bytes);
     printf(", \"cpu\": %.4f, \"cpu_us_per_token\": %.3f", cpu / took, run.tokens ? cpu * 1e6 / (double)run.tokens : 0);
     printf(", \"rss_before_kib\": %.0f, \"rss_open_kib\": %.0f, \"kib_per_stream\": %.3f", resident_before, resident,
            (resident - resident_before) / options.streams);
-    samples_print("late_ms", &run.gaps);
+    printf(", \"gap_cv\": %.4f", coefficient_of_variation(&run.gaps));
+    samples_print("late_ms", &run.late);
     samples_print("first_ms", &run.firsts);
     printf("}\n");
     return 0;

@@ -9,8 +9,8 @@ ROW = Row(
     "api_data",
     "processor time a request, /api/data, 400 connections",
     "µs",
-    target=Goal(0.8, against="gosim"),
-    beyond=Goal(0.6, against="gosim"),
+    target=Goal(0.6, against="gosim"),
+    beyond=Goal(0.5, against="gosim"),
 )
 
 

@@ -11,14 +11,15 @@ COST = Row(
     "relay_cpu",
     "chat relay: processor time a token, 500 streams, a token every 20 ms",
     "µs",
-    target=Goal(1.0, against="gorelay"),
-    beyond=Goal(0.75, against="gorelay"),
+    target=Goal(0.75, against="gorelay"),
+    beyond=Goal(0.65, against="gorelay"),
 )
 MEMORY = Row(
     "relay_memory",
     "chat relay: memory a stream, 500 streams, a token every 20 ms",
     "KiB",
-    target=Goal(0.2, against="gorelay"),
+    target=Goal(0.1, against="gorelay"),
+    beyond=Goal(1 / 16, against="gorelay"),
 )
 
 

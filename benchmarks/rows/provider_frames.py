@@ -1,4 +1,4 @@
-"""`/v1/chat/completions` as a stream, simulated, beside the same words on `/stream-sse`."""
+"""`/v1/chat/completions` and `/chat` as streams, simulated, beside the same rate on `/stream-sse`."""
 
 from collections.abc import Callable
 
@@ -7,34 +7,69 @@ from benchmarks.measurement import OURS, Goal, Row, Sample
 from benchmarks.streams import Streams
 
 GAP_MS = 20
-STREAMS = 2000
-TOKENS = 2000  # more than are read
-SIM = f"gap={GAP_MS}ms,tokens={TOKENS}"
-QUESTION = f'{{"model":"sim:{SIM}","stream":true,"messages":[{{"role":"user","content":"hi"}}]}}'
+STREAMS = 1_000
+MORE_THAN_ARE_READ = 2_000
+TOKENS = 600
+QUESTION = '"messages":[{"role":"user","content":"hi"}]'
 
-ROW = Row(
+PROVIDER_COST = Row(
     "provider_cpu",
-    "processor time a token of a simulated OpenAI chat, 2,000 streams, a token every 20 ms",
+    "processor time a token of a simulated OpenAI chat, 1,000 streams, a token every 20 ms",
     "µs",
-    target=Goal(1.3, against="stream-sse"),
-    beyond=Goal(1.15, against="stream-sse"),
+    target=Goal(1.15, against="stream-sse"),
+    beyond=Goal(1.08, against="stream-sse"),
+)
+PROVIDER_MEMORY = Row(
+    "provider_memory",
+    "memory a stream of a simulated OpenAI chat, 1,000 streams of 600 tokens",
+    "KiB",
+    target=Goal(3),
+    beyond=Goal(2),
+)
+CHAT_COST = Row(
+    "chat_cpu",
+    "processor time a token of /chat on the simulator, 1,000 streams, a token every 20 ms",
+    "µs",
+    target=Goal(1.8, against="stream-sse"),
+    beyond=Goal(1.4, against="stream-sse"),
 )
 
 
-def _side(path: str, body: str | None) -> Callable[[Bench], Sample]:
+def _sim(tokens: int) -> str:
+    return f"gap={GAP_MS}ms,tokens={tokens}"
+
+
+def _completions(tokens: int) -> str:
+    return f'{{"model":"sim:{_sim(tokens)}","stream":true,{QUESTION}}}'
+
+
+def _side(row: Row, figure: str, *, path: str, body: str | None) -> Callable[[Bench], Sample]:
     def take(bench: Bench) -> Sample:
-        streams = Streams(STREAMS, bench.seconds(8), warmup=bench.seconds(4), gap_ms=GAP_MS, path=path, body=body)
-        with bench.running(bench.tokenfall()) as server:
+        seconds, warmup = bench.seconds(6), bench.seconds(4)
+        streams = Streams(STREAMS, seconds, warmup=warmup, gap_ms=GAP_MS, path=path, body=body)
+        launch = bench.tokenfall(SIM=_sim(MORE_THAN_ARE_READ), MAX_TOKENS=str(MORE_THAN_ARE_READ))
+        with bench.running(launch) as server:
             read = streams.read_all(bench, server)
-        return Sample({ROW.name: float(read["cpu_us_per_token"])}, read)
+        return Sample({row.name: float(read[figure])}, read)
 
     return take
 
 
-MEASUREMENT = Measurement(
-    (ROW,),
-    {
-        OURS: _side("/v1/chat/completions", QUESTION),
-        "stream-sse": _side(f"/stream-sse?gap={GAP_MS}ms&tokens={TOKENS}", None),
-    },
+def _beside_stream_sse(row: Row, *, path: str, body: str) -> Measurement:
+    cost = "cpu_us_per_token"
+    sides = {
+        OURS: _side(row, cost, path=path, body=body),
+        "stream-sse": _side(row, cost, path="/stream-sse", body=None),
+    }
+    return Measurement((row,), sides)
+
+
+COMPLETIONS = "/v1/chat/completions"
+MEASUREMENTS = (
+    _beside_stream_sse(PROVIDER_COST, path=COMPLETIONS, body=_completions(MORE_THAN_ARE_READ)),
+    Measurement(
+        (PROVIDER_MEMORY,),
+        {OURS: _side(PROVIDER_MEMORY, "kib_per_stream", path=COMPLETIONS, body=_completions(TOKENS))},
+    ),
+    _beside_stream_sse(CHAT_COST, path="/chat", body=f"{{{QUESTION}}}"),
 )

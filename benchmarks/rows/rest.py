@@ -4,17 +4,17 @@ from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.machine import memory_mib
 from benchmarks.measurement import OURS, Goal, NotMeasured, Row, Sample
 
-RESIDENT = Row("rest_resident", "resident at rest", "MiB", target=Goal(26), beyond=Goal(22))
-ANONYMOUS = Row("rest_anonymous", "anonymous memory at rest", "MiB", target=Goal(14))
+RESIDENT = Row("rest_resident", "resident at rest", "MiB", target=Goal(15), beyond=Goal(13))
+ANONYMOUS = Row("rest_anonymous", "anonymous memory at rest", "MiB", target=Goal(7), beyond=Goal(5.5))
 SETTLES_WITHIN_S = 0.5
 
 
 def _read(bench: Bench, launch: Launch) -> Sample:
     with bench.running(launch) as server:
-        if server.child.ends_within(SETTLES_WITHIN_S):
+        if server.process.ends_within(SETTLES_WITHIN_S):
             raise NotMeasured(f"{launch.name} ended while at rest")
         memory = memory_mib(server.pid)
-    return Sample({RESIDENT.name: memory["VmRSS"], ANONYMOUS.name: memory["RssAnon"]}, memory)
+    return Sample({RESIDENT.name: memory["Rss"], ANONYMOUS.name: memory["Anonymous"]}, memory)
 
 
 def _tokenfall(bench: Bench) -> Sample:
