@@ -20,9 +20,14 @@ CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
 """What no field's value may hold; RFC 9110, section 5.5."""
 
 METHODS = {
-    name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+    name.encode(): name
+    for name in (
+        "GET HEAD POST PUT PATCH DELETE OPTIONS TRACE CONNECT QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY "
+        "LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND "
+        "PROPPATCH REBIND REPORT SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL"
+    ).split()
 }
-"""What is known as a method; RFC 9110, section 9, and RFC 5789. Anything else is more likely no HTTP at all."""
+"""The registered methods (IANA, HTTP Method Registry). Anything else is more likely no HTTP at all."""
 
 MAX_KNOWN = 128
 MAX_KNOWN_BYTES = 1_024
