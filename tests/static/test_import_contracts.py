@@ -34,6 +34,7 @@ MODULES = [
     "engines.schema_references",
     "engines.schema_scalars",
     "engines.simulated",
+    "engines.structured_output",
     "errors",
     "events",
     "history.memory",
@@ -62,6 +63,7 @@ MODULES = [
 PURE = [
     "engines.patterns",
     "engines.schema",
+    "engines.structured_output",
     "errors",
     "events",
     "limits.bucket",
