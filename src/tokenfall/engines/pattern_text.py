@@ -65,7 +65,7 @@ class Pattern:
                 return text
         for length in self._lengths.between(self._tree, least=least, most=most):
             if length != usual:
-                text, left = self._written(length, left or 0)
+                text, left = self._written(length, variant if left is None else left)
                 if left is None:
                     return text
         return self._extended(least, most, variant=variant) if usual <= most else None

@@ -167,6 +167,10 @@ def test_variants_differ_where_the_pattern_allows_it(pattern: str, most: int, co
     assert all(re.search(pattern, each) and len(each) <= most for each in found)
 
 
+def test_variant_is_the_same_text_where_the_bounds_allow_no_other() -> None:
+    assert text("foo", most=3, variant=1) == text("foo", most=3) == "foo"
+
+
 def test_alternative_that_an_anchor_excludes_is_passed_over() -> None:
     assert text("^x(^a|b)$") == "xb"
 

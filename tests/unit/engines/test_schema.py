@@ -243,6 +243,8 @@ def test_what_nothing_satisfies_is_refused(schema: Any) -> None:
         ({"allOf": [{"enum": [1, 2]}, {"enum": [2, 3]}]}, 2),
         ({"allOf": [{"properties": {"a": {"minimum": 2}}}, {"properties": {"a": {"type": "integer"}}}]}, {"a": 2}),
         ({"properties": {"next": {"$ref": "#"}}}, {"next": {}}),
+        ({"properties": {"a": {}, "b": {}}, "required": ["a"], "minProperties": 2}, {"a": "some a", "b": "some b"}),
+        ({"$ref": "#/$defs/any", "$defs": {"any": True}}, "large language models"),
     ],
 )
 def test_what_is_said(schema: Any, value: Any) -> None:
