@@ -45,6 +45,13 @@ def test_match_of_a_text(pattern: str, text: str, expected: bool) -> None:
     assert found(pattern, text) is expected
 
 
+def test_repetition_ends_when_further_copies_change_nothing() -> None:
+    budget = Budget()
+
+    assert matches(parsed("^(a?){1000000}$", Budget()), "aaa", budget=budget)
+    assert budget.spent < 100
+
+
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "(a*)*b", "(.?){40}Q", "^(a|a)*$", "(a|aa)+$"])
 def test_work_grows_with_the_text_and_not_with_its_ways(pattern: str) -> None:
     steps = []
