@@ -1,6 +1,6 @@
 """What a caller asks of a model. Pure data: no transport, no dialect, no clock."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct
 
@@ -16,11 +16,11 @@ class ToolCall(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """What a model may ask for. `parameters` is the JSON schema of its arguments."""
+    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none."""
 
     name: str
     description: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: bytes = b""
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
@@ -44,8 +44,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `simulation` overrides the simulator's timing in its own grammar (`gap=20ms`); other engines ignore it.
 
     `tool_choice` is `auto`, `none`, `required` or the name of the one tool to call. `schema` is the JSON schema that
-    the answer must satisfy, `json_object` asks for any JSON object. `stop` are texts before which the answer ends.
-    `reasoning` asks for the model's thoughts beside its answer, where it has any.
+    the answer must satisfy, as a JSON text: decoding it takes time, and engines that pass it on need not. `json_object`
+    asks for any JSON object. `stop` are texts before which the answer ends. `reasoning` asks for the model's thoughts
+    beside its answer, where it has any.
     """
 
     messages: tuple[Message, ...]
@@ -59,7 +60,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
     parallel_tool_calls: bool = True
-    schema: dict[str, Any] | None = None
+    schema: bytes | None = None
     schema_name: str = ""
     json_object: bool = False
     reasoning: bool = False

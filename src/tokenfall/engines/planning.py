@@ -13,9 +13,8 @@ The same request and the same plan of timing give the same answer, whatever the 
 from collections.abc import Iterator, Sequence
 from itertools import chain, cycle, islice
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
 from msgspec import Struct
 
 from tokenfall.engines.paragraph import WORDS
@@ -32,6 +31,9 @@ from tokenfall.pacing.values import Fault
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
+
+MENTIONS_SEARCHED = 1_000_000
+"""Characters of the last question that are searched for names of tools, for all tools together: about 1 ms."""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -139,7 +141,7 @@ def prompt_tokens(request: ChatRequest) -> int:
 
 def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Planned:
     thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
-    calls = [_call(tool, f"{call_ids}{number}") for number, tool in enumerate(_called(request))]
+    calls = _calls(request, call_ids=call_ids)
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
@@ -149,9 +151,15 @@ def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> P
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
-def _call(tool: Tool, call_id: str) -> Part:
-    arguments = _satisfying(tool.parameters or {"type": "object"})
-    return Part(tokens_of(arguments), call=ToolCall(call_id, tool.name, ""))
+def _calls(request: ChatRequest, *, call_ids: str) -> list[Part]:
+    tools = _called(request)
+    if not tools:
+        return []
+    texts = _json_texts([tool.parameters or b"{}" for tool in tools], copies=request.n, objects=True)
+    return [
+        Part(tokens_of(text), call=ToolCall(f"{call_ids}{number}", tool.name, ""))
+        for number, (tool, text) in enumerate(zip(tools, texts, strict=True))
+    ]
 
 
 def _called(request: ChatRequest) -> Sequence[Tool]:
@@ -161,16 +169,16 @@ def _called(request: ChatRequest) -> Sequence[Tool]:
         return ()
     if choice not in ("auto", "required"):
         return [tool for tool in tools if tool.name == choice][:1]
-    question = _last_question(request)
+    question = _last_question(request)[: MENTIONS_SEARCHED // len(tools)]
     mentioned = [tool for tool in tools if tool.name in question] or tools[:1]
     return mentioned if request.parallel_tool_calls else mentioned[:1]
 
 
 def _text(request: ChatRequest, speech: Sequence[str]) -> Sequence[str]:
     if request.schema is not None:
-        return tokens_of(_satisfying(request.schema))
+        return tokens_of(_json_texts([request.schema], copies=request.n)[0])
     if request.json_object:
-        return tokens_of(_json({"answer": "Large language models let their answer fall."}))
+        return tokens_of('{"answer": "Large language models let their answer fall."}')
     return speech
 
 
@@ -178,15 +186,10 @@ def _last_question(request: ChatRequest) -> str:
     return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
 
 
-def _satisfying(schema: dict[str, Any]) -> str:
-    from tokenfall.engines.schema import instance  # noqa: PLC0415 - few ask for it, and the simulator must be small
+def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> list[str]:
+    from tokenfall.engines.structured_output import json_texts  # noqa: PLC0415 - few ask, and the simulator must be small
 
-    return _json(instance(schema))
-
-
-def _json(value: object) -> str:
-    """As people write it, with white space: that is where tokens part."""
-    return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
+    return json_texts(schemas, copies=copies, objects=objects)
 
 
 def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], str]:

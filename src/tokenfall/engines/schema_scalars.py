@@ -1,15 +1,17 @@
 """Texts and numbers that satisfy a JSON schema's bounds, for `tokenfall.engines.schema`. Pure."""
 
-import re
 from fractions import Fraction
 from math import ceil, floor
 from typing import Any
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.engines.pattern_text import Pattern
+from tokenfall.engines.schema_budget import Budget, malformed, unsatisfiable
+from tokenfall.engines.schema_keywords import count_of, number_of
 
-WORDS = ["large", "language", "models", "let", "tokens", "fall", "one", "after", "another"]
 MAX_TEXT = 50_000
-MAX_PATTERN = 500
+
+_WORDS = "large language models"
+_NUMERIC = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
 
 _FORMATS = {
     "date": "2026-01-31",
@@ -24,14 +26,6 @@ _FORMATS = {
     "url": "https://example.com/",
     "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
 }
-_PATTERN_CANDIDATES = (
-    *WORDS, "A", "a", "1", "12", "123", "1234", "12345", "ABC", "ABC-123", "a1", "A1", "a-b", "a_b", "a.b", "v1",
-    "1.0", "1.0.0", "#ffffff", "+15555550100", "en", "EN", "en-US", "EUR", *_FORMATS.values(), "",
-)  # fmt: skip
-_CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
-_VARIABLE = re.compile(r"[*+?]|\{\d*,\d*\}")
-_REPEATED_GROUP = re.compile(r"\)(?:[*+?]|\{)")
-
 _KINDS: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int, float),
@@ -44,7 +38,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:
-    """Whether the type and the bounds of `schema` allow `value`, which stands in an enum of it."""
+    """Whether the type and the bounds of `schema` allow `value`, which is in its `enum`."""
     kinds = schema.get("type")
     if kinds is not None and not any(_is(value, kind) for kind in (kinds if isinstance(kinds, list) else [kinds])):
         return False
@@ -53,7 +47,8 @@ def fits(value: object, schema: dict[str, Any]) -> bool:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return bool(
             schema.get("minimum", value) <= value <= schema.get("maximum", value)
-            and schema.get("exclusiveMinimum", value - 1) < value < schema.get("exclusiveMaximum", value + 1)
+            and ("exclusiveMinimum" not in schema or schema["exclusiveMinimum"] < value)
+            and ("exclusiveMaximum" not in schema or value < schema["exclusiveMaximum"])
         )
     return True
 
@@ -63,70 +58,77 @@ def _is(value: object, kind: str) -> bool:
         return kind == "boolean"
     if kind == "integer" and isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, _KINDS.get(kind, ()))
+    return isinstance(value, _KINDS[kind])
 
 
-def text(schema: dict[str, Any], name: str, *, variant: int) -> str:
-    """A text within its bounds. Texts of other variants differ, if they may."""
-    least, most = int(schema.get("minLength", 0)), int(schema.get("maxLength", MAX_TEXT))
-    if least > min(most, MAX_TEXT):
-        raise unsatisfiable(f"a text of {least} characters is too long")
-    known = _FORMATS.get(schema.get("format", ""))
-    if "pattern" in schema:
-        return _matching(schema["pattern"], [*filter(None, (known,)), *_PATTERN_CANDIDATES], least=least, most=most)
-    if known is not None:
-        if not least <= len(known) <= most:
-            raise unsatisfiable(f"no {schema['format'][:80]} is within its bounds")
-        return known
-    words = " ".join(WORDS[:3]) if not name else f"some {name[:200].replace('_', ' ')}"
+class Scalars:
+    """Writes the strings and numbers of one request's schemas; a pattern is parsed once."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._patterns: dict[str, Pattern] = {}
+
+    def text(self, schema: dict[str, Any], name: str, *, variant: int) -> str:
+        """A text within its bounds. Texts of other variants differ, where the schema allows it."""
+        least = count_of(schema, "minLength", default=0)
+        most = min(count_of(schema, "maxLength", default=MAX_TEXT), MAX_TEXT)
+        if least > most:
+            raise unsatisfiable(f"`minLength`: a text has at most {most} characters here")
+        self._budget.spend(least // 64, "minLength")
+        known = _FORMATS.get(schema.get("format", ""))
+        text = _words(name, least, most=most, variant=variant) if known is None else known
+        if "pattern" in schema:
+            pattern = self._pattern(schema["pattern"])
+            usable = known is None or not variant
+            if not (usable and least <= len(text) <= most and pattern.matches(text)):
+                text = pattern.text(least=least, most=most, variant=variant)
+        elif not least <= len(text) <= most:
+            raise unsatisfiable(f"`format`: {text!r} does not have the accepted length")
+        return self._budget.spend_text(text, "minLength" if least > len(name) else "type")
+
+    def _pattern(self, text: str) -> Pattern:
+        pattern = self._patterns.get(text)
+        if pattern is None:
+            pattern = self._patterns[text] = Pattern(text, self._budget)
+        return pattern
+
+    def number(self, schema: dict[str, Any], *, whole: bool, variant: int) -> float:
+        """A number within its bounds. Numbers of other variants differ, where the schema allows it."""
+        if _NUMERIC.isdisjoint(schema):
+            return 1 + variant if whole else 1.5 + variant
+        low, high, above, below = (
+            self._fraction(schema, key) for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+        )
+        step = self._fraction(schema, "multipleOf")
+        if step is not None and step <= 0:
+            raise malformed("multipleOf", "a number above 0")
+        if step is None and not whole:
+            return _between(low, high, above=above, below=below, variant=variant)
+        step = step or Fraction(1)
+        step = Fraction(step.numerator) if whole else step
+        leasts = [ceil(bound / step) for bound in (low,) if bound is not None]
+        leasts += [floor(bound / step) + 1 for bound in (above,) if bound is not None]
+        mosts = [floor(bound / step) for bound in (high,) if bound is not None]
+        mosts += [ceil(bound / step) - 1 for bound in (below,) if bound is not None]
+        return _float(_step(max(leasts, default=None), min(mosts, default=None), variant=variant) * step)
+
+    def _fraction(self, schema: dict[str, Any], keyword: str) -> Fraction | None:
+        """The number that the JSON text of a bound says: a `multipleOf` of 0.1 is a tenth."""
+        value = number_of(schema, keyword)
+        if value is None:
+            return None
+        fraction = Fraction(str(value)) if keyword == "multipleOf" else Fraction(value)
+        self._budget.spend(4 + (fraction.numerator.bit_length() + fraction.denominator.bit_length()) // 16, keyword)
+        return fraction
+
+
+def _words(name: str, least: int, *, most: int, variant: int) -> str:
+    words = f"some {name[:200].replace('_', ' ')}" if name else _WORDS
     if variant:
         words = f"{variant} {words}"
-    words *= ceil((least + 1) / len(words))
+    if least > len(words):
+        words *= ceil((least + 1) / len(words))
     return words[: max(least, min(most, 300))]
-
-
-def _matching(pattern: str, candidates: list[str], *, least: int, most: int) -> str:
-    beyond = unsatisfiable(f"the pattern {pattern[:80]!r} is beyond the simulator")
-    if _may_dawdle(pattern):
-        raise beyond
-    try:
-        compiled = re.compile(pattern)
-    except (re.error, OverflowError):
-        raise unsatisfiable(f"the pattern {pattern[:80]!r} cannot be read") from None
-    for candidate in candidates:
-        if least <= len(candidate) <= most and compiled.search(candidate):
-            return candidate
-    raise beyond
-
-
-def _may_dawdle(pattern: str) -> bool:
-    """Whether looking for it could take `re` long: it tries all ways in which repetitions share out a text.
-
-    Two of them share out a candidate in a thousand ways, which is nothing; a repeated group may do so exponentially.
-    """
-    bare = _CLASS.sub("x", pattern)
-    return (
-        len(pattern) > MAX_PATTERN
-        or len(_VARIABLE.findall(bare.replace("(?", "("))) > 2
-        or (_REPEATED_GROUP.search(bare) is not None and (len(_VARIABLE.findall(bare)) > 1 or "|" in bare))
-    )
-
-
-def number(schema: dict[str, Any], *, whole: bool, variant: int) -> float:
-    """A number within its bounds. Numbers of other variants differ, if they may."""
-    low, high, above, below = (
-        None if schema.get(key) is None else Fraction(schema[key])
-        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-    )
-    if not (schema.get("multipleOf") or whole):
-        return _between(low, high, above=above, below=below, variant=variant)
-    step = Fraction(str(schema.get("multipleOf") or 1))
-    step = Fraction(step.numerator) if whole else step
-    leasts = [ceil(bound / step) for bound in (low,) if bound is not None]
-    leasts += [floor(bound / step) + 1 for bound in (above,) if bound is not None]
-    mosts = [floor(bound / step) for bound in (high,) if bound is not None]
-    mosts += [ceil(bound / step) - 1 for bound in (below,) if bound is not None]
-    return _float(_step(max(leasts, default=None), min(mosts, default=None), variant=variant) * step)
 
 
 def _step(least: int | None, most: int | None, *, variant: int) -> int:
@@ -158,9 +160,9 @@ def _between(
 
 
 def _float(value: Fraction) -> float:
-    return int(value) if value.denominator == 1 and abs(value) < 2**63 else float(value)
-
-
-def unsatisfiable(why: str) -> InvalidRequest:
-    """The refusal of a schema."""
-    return InvalidRequest(f"the simulator cannot satisfy this JSON schema: {why}")
+    if value.denominator == 1 and abs(value) < 2**63:
+        return int(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise unsatisfiable("no number of less than 1e308 is within its bounds") from None

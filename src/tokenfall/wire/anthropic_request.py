@@ -4,17 +4,17 @@ Source: the Claude API reference, "Create a message" and "Count tokens in a mess
 accepted and ignored, and so are tools that only the provider can use (those with a `type` of their own).
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Tool
-from tokenfall.wire.anthropic_blocks import Content, converted, tagged
+from tokenfall.wire.anthropic_blocks import Content, tagged
 from tokenfall.wire.anthropic_errors import invalid, rephrased
 from tokenfall.wire.anthropic_messages import RawMessage, messages
-from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded, missing_field
+from tokenfall.wire.dialect import UNBOUNDED, Asked, RawSchema, decoded, missing_field
 
 MIN_THINKING_BUDGET = 1024
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -34,17 +34,29 @@ class _Thinking(Struct):
 
 class _Format(Struct):
     type: Literal["json_schema"]
-    schema: dict[str, Any]
+    schema: RawSchema
 
 
 class _OutputConfig(Struct):
     format: _Format | None = None
 
 
+class _Tool(Struct):
+    """A tool as it came. Tools of the provider's own have other members, or these of other types."""
+
+    type: Raw = msgspec.field(default_factory=Raw)
+    name: Raw = msgspec.field(default_factory=Raw)
+    description: Raw = msgspec.field(default_factory=Raw)
+    input_schema: Raw = msgspec.field(default_factory=Raw)
+
+
 class _CustomTool(Struct):
     name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9_-]{1,128}\Z")]
-    input_schema: dict[str, Any]
     description: str | None = None
+
+
+class _Typed(Struct):
+    type: Raw = msgspec.field(default_factory=Raw)
 
 
 class Prompt(Struct, kw_only=True):
@@ -53,7 +65,7 @@ class Prompt(Struct, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     messages: list[RawMessage]
     system: Content | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: list[_Tool] | None = None
     tool_choice: _ToolChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -80,6 +92,9 @@ class Shape(Struct, frozen=True):
 
 _body = msgspec.json.Decoder(Body)
 _prompt = msgspec.json.Decoder(Prompt)
+_custom = msgspec.json.Decoder(_CustomTool)
+_text = msgspec.json.Decoder(str)
+_typed = msgspec.json.Decoder(_Typed)
 T = TypeVar("T")
 
 
@@ -104,7 +119,7 @@ def decode_count(body: bytes) -> ChatRequest:
     return _request(_decoded(_prompt, body))
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "") -> T:
     try:
         return decoded(decoder, body)
     except InvalidRequest as error:
@@ -112,7 +127,7 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
             raise
         text = error.message.removeprefix(f"{error.param}: ")
         field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` names it again
-        raise rephrased(text, field) from None
+        raise rephrased(text, ".".join(filter(None, (within, field)))) from None
 
 
 def _check(body: Body) -> None:
@@ -139,9 +154,7 @@ def _request(prompt: Prompt) -> ChatRequest:
 
 def _made(prompt: Prompt) -> ChatRequest:
     custom = _custom_tools(prompt.tools or [])
-    choice, schema = prompt.tool_choice, prompt.output_format
-    if prompt.output_config is not None and prompt.output_config.format is not None:
-        schema = prompt.output_config.format
+    choice = prompt.tool_choice
     return ChatRequest(
         messages=messages(prompt.system, prompt.messages),
         model=prompt.model,
@@ -149,31 +162,56 @@ def _made(prompt: Prompt) -> ChatRequest:
         tools=custom,
         tool_choice=_tool_choice(prompt, custom),
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
-        schema=None if schema is None else schema.schema,
+        schema=_schema(prompt),
         reasoning=_wants_thoughts(prompt.thinking),
     )
 
 
-def _custom_tools(tools: list[dict[str, Any]]) -> tuple[Tool, ...]:
+def _schema(prompt: Prompt) -> bytes | None:
+    config = prompt.output_config
+    if config is not None and config.format is not None:
+        return _object(config.format.schema, "output_config.format.schema")
+    return None if prompt.output_format is None else _object(prompt.output_format.schema, "output_format.schema")
+
+
+def _custom_tools(tools: list[_Tool]) -> tuple[Tool, ...]:
     """The caller's own tools."""
-    names = [name for tool in tools if isinstance(name := tool.get("name"), str)]
+    names = [name for tool in tools if (name := _string(tool.name)) is not None]
     if len(set(names)) < len(names):
         raise invalid("tools", "Tool names must be unique.")
     custom = []
     for number, tool in enumerate(tools):
-        if tool.get("type") == "function":
+        kind = _string(tool.type)
+        if kind == "function":
             raise tagged("function", f"tools.{number}")
-        if tool.get("type") in {None, "custom"}:
+        if kind == "custom" or bytes(tool.type) in {b"", b"null"}:
             custom.append(_custom_tool(tool, f"tools.{number}.custom"))
     return tuple(custom)
 
 
-def _custom_tool(tool: dict[str, Any], field: str) -> Tool:
-    read = converted(tool, _CustomTool, field=field)
-    if read.input_schema.get("type") != "object":
-        said = "Input should be 'object'" if "type" in read.input_schema else "Field required"
-        raise invalid(f"{field}.input_schema.type", said)
-    return Tool(read.name, read.description or "", read.input_schema)
+def _custom_tool(tool: _Tool, field: str) -> Tool:
+    given = {"name": tool.name, "description": tool.description}
+    read = _decoded(
+        _custom, msgspec.json.encode({name: raw for name, raw in given.items() if bytes(raw)}), within=field
+    )
+    schema = _object(tool.input_schema, f"{field}.input_schema")
+    kind = bytes(decoded(_typed, schema).type)
+    if kind != b'"object"':
+        raise invalid(f"{field}.input_schema.type", "Input should be 'object'" if kind else "Field required")
+    return Tool(read.name, read.description or "", schema)
+
+
+def _string(raw: Raw) -> str | None:
+    text = bytes(raw)
+    return decoded(_text, text) if text.startswith(b'"') else None
+
+
+def _object(raw: Raw, field: str) -> bytes:
+    """The JSON text of an object. It is not decoded: see `tokenfall.engines.structured_output`."""
+    text = bytes(raw)
+    if not text.startswith(b"{"):
+        raise invalid(field, "Input should be a valid dictionary" if text else "Field required")
+    return text
 
 
 def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
@@ -187,7 +225,7 @@ def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
         return "required" if custom else "auto"
     if choice.name is None:
         raise invalid("tool_choice.tool.name", "Field required")
-    if choice.name not in [tool.get("name") for tool in prompt.tools]:
+    if choice.name not in [_string(tool.name) for tool in prompt.tools]:
         raise InvalidRequest(f"Tool '{choice.name[:80]}' not found in provided tools", param="tool_choice")
     return choice.name if any(tool.name == choice.name for tool in custom) else "auto"
 

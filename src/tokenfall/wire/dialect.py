@@ -5,10 +5,10 @@ of them. Callers: `tokenfall.api.providers`, which knows none of them by name.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
@@ -139,10 +139,21 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
 T = TypeVar("T")
 
+RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
+NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]
+"""A field that holds a JSON schema: its text, for `schema_text`."""
+
+
+def no_schema() -> msgspec.Raw:
+    """The text of a schema that did not come."""
+    return msgspec.Raw()
+
 
 def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     """The body of a request by msgspec's decoder. Raises `InvalidRequest` naming the field and what it takes."""
     try:
+        if not body.isascii():
+            body.decode()  # members that are not decoded have to be UTF-8 as well (RFC 8259, section 8.1)
         return decoder.decode(body)
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
@@ -150,6 +161,26 @@ def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
         text, _, path = str(error).partition(" - at `$")
         param = ".".join(filter(None, (path.removesuffix("`").removeprefix("."), missing_field(text))))
         raise InvalidRequest(f"{param or 'the body'}: {text}", param=param or None) from None
+
+
+def schema_text(raw: msgspec.Raw, param: str, *, nullable: bool = True) -> bytes | None:
+    """The JSON text of a schema as it came, None for null and for none. Raises `InvalidRequest` for another type.
+
+    Schemas are not decoded with their request: see `tokenfall.engines.structured_output`.
+    """
+    text = bytes(raw)
+    if text.startswith(b"{"):
+        return text
+    if not text or (nullable and text == b"null"):
+        return None
+    accepted = "`object | null`" if nullable else "`object`"
+    raise InvalidRequest(f"{param}: Expected {accepted}, got `{_type_of(text)}`", param=param)
+
+
+def _type_of(text: bytes) -> str:
+    """The type of a JSON text other than an object, in msgspec's words."""
+    known = {b'"': "str", b"[": "array", b"t": "bool", b"f": "bool", b"n": "null"}
+    return known.get(text[:1]) or ("float" if set(text) & set(b".eE") else "int")
 
 
 def missing_field(text: str) -> str:

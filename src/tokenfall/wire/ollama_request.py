@@ -6,6 +6,7 @@ where `raw` does not forbid them `template` and `context`.
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
 from tokenfall.wire.ollama_messages import RawMessage, images, messages
 
 MAX_NAME = 200
@@ -27,7 +28,7 @@ class _Body(Struct, kw_only=True):
 
     model: str | None = None
     stream: bool | None = None
-    format: Any = None
+    format: msgspec.Raw = msgspec.field(default_factory=no_schema)
     options: dict[str, Any] | None = None
     think: bool | str | None = None
     keep_alive: float | str | None = None
@@ -37,7 +38,7 @@ class _Body(Struct, kw_only=True):
 class _Function(Struct):
     name: str | None = None
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
 class _Tool(Struct):
@@ -71,6 +72,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 
 _chat = msgspec.json.Decoder(_ChatBody)
+_text = msgspec.json.Decoder(str)
 _generate = msgspec.json.Decoder(_GenerateBody)
 B = TypeVar("B", bound=_Body)
 
@@ -78,8 +80,7 @@ B = TypeVar("B", bound=_Body)
 def decode_chat(body: bytes) -> Asked:
     """Read a request to `/api/chat`. Raises `InvalidRequest` with the field at fault."""
     read = _read(_chat, body)
-    functions = [tool.function for tool in read.tools or () if tool.function is not None]
-    tools = tuple(Tool(each.name, each.description or "", each.parameters or {}) for each in functions if each.name)
+    tools = tuple(_functions(read.tools or ()))
     request = msgspec.structs.replace(_request(read, messages(read.messages or ())), tools=tools)
     return _asked(read, request, generate=False, load=not read.messages)
 
@@ -127,6 +128,7 @@ def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> 
 def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:
     options = read.options or {}
     bound, seed = _integer(options, "num_predict") or 0, _integer(options, "seed")
+    schema, json_object = _form(read)
     return ChatRequest(
         messages=told,
         model=named(read.model),
@@ -135,18 +137,29 @@ def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:
         top_p=_number(options, "top_p"),
         seed=None if seed == -1 else seed,  # -1: any
         stop=_stops(options.get("stop")),
-        schema=_schema(read.format),
-        json_object=read.format == "json",
+        schema=schema,
+        json_object=json_object,
         reasoning=bool(read.think),
     )
 
 
-def _schema(given: Any) -> dict[str, Any] | None:  # noqa: ANN401 - whatever was sent
-    if isinstance(given, dict):
-        return given
-    if given is None or given in ("", "json"):
-        return None
-    said = msgspec.json.encode(f'"{given[:40]}"' if isinstance(given, str) else "...").decode()
+def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
+    for number, tool in enumerate(tools):
+        function = tool.function or _Function()
+        parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
+        if function.name:
+            yield Tool(function.name, function.description or "", parameters or b"")
+
+
+def _form(read: _Body) -> tuple[bytes | None, bool]:
+    """The schema that `format` is, and whether it is `json`."""
+    text = bytes(read.format)
+    if text.startswith(b"{"):
+        return text, False
+    name = decoded(_text, text) if text.startswith(b'"') else None
+    if name in ("", "json") or text in (b"", b"null"):
+        return None, name == "json"
+    said = msgspec.json.encode("..." if name is None else f'"{name[:40]}"').decode()
     raise InvalidRequest(f'invalid format: {said}; expected "json" or a valid JSON Schema object', param="format")
 
 

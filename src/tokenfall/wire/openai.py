@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamStreamError
 from tokenfall.events import CallPart, Delta, Event, Finished, FinishReason, Passed, Said, Thought, Usage
-from tokenfall.messages import ChatRequest, Message
+from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.sse_decoder import SSEDecoder
 
@@ -140,7 +140,7 @@ def _message(message: Message) -> Message | dict[str, Any]:
 
 def _response_format(request: ChatRequest) -> dict[str, Any] | None:
     if request.schema is not None:
-        named = {"name": request.schema_name or "answer", "schema": request.schema, "strict": True}
+        named = {"name": request.schema_name or "answer", "schema": msgspec.Raw(request.schema), "strict": True}
         return {"type": "json_schema", "json_schema": named}
     return {"type": "json_object"} if request.json_object else None
 
@@ -149,15 +149,16 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
     choice: Any = request.tool_choice
     if choice not in ("auto", "none", "required"):
         choice = {"type": "function", "function": {"name": choice}}
-    functions = [
-        {"name": tool.name, "description": tool.description, "parameters": tool.parameters or {"type": "object"}}
-        for tool in request.tools
-    ]
-    told: dict[str, Any] = {"tools": [{"type": "function", "function": each} for each in functions]}
+    told: dict[str, Any] = {"tools": [{"type": "function", "function": _function(tool)} for tool in request.tools]}
     told["tool_choice"] = choice
     if not request.parallel_tool_calls:
         told["parallel_tool_calls"] = False
     return told
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    parameters = msgspec.Raw(tool.parameters or b'{"type":"object"}')
+    return {"name": tool.name, "description": tool.description, "parameters": parameters}
 
 
 C = TypeVar("C", Chunk, RichChunk)

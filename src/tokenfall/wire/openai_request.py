@@ -4,14 +4,15 @@ Source: the OpenAI API reference, "Create chat completion"; `reasoning_format` a
 `min_tokens` and `ignore_eos` vLLM's. Fields that are not listed are accepted and ignored.
 """
 
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
-from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, RawSchema, decoded, no_schema, schema_text
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -49,7 +50,7 @@ class _Message(Struct):
 class _Function(Struct):
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
 class _Tool(Struct):
@@ -68,7 +69,7 @@ class _NamedTool(Struct):
 
 class _JSONSchema(Struct):
     name: str
-    schema: dict[str, Any] = {}
+    schema: RawSchema = msgspec.field(default_factory=no_schema)
 
 
 class _ResponseFormat(Struct):
@@ -136,14 +137,10 @@ def decode(body: bytes, *, groq: bool = False) -> Asked:
         top_p=read.top_p,
         seed=read.seed,
         stop=stops(read.stop),
-        tools=tuple(
-            Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {})
-            for tool in read.tools or ()
-            if tool.function is not None
-        ),
+        tools=tuple(_functions(read.tools or ())),
         tool_choice=choice if isinstance(choice, str) else choice.function.name,
         parallel_tool_calls=read.parallel_tool_calls is not False,
-        schema=None if schema is None else schema.schema,
+        schema=None if schema is None else _schema(schema),
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_thoughts(read),
@@ -154,6 +151,18 @@ def decode(body: bytes, *, groq: bool = False) -> Asked:
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
     shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq)
     return Asked(request=request, stream=bool(read.stream), input=shape)
+
+
+def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
+    for number, tool in enumerate(tools):
+        function = tool.function
+        if function is not None:
+            parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
+            yield Tool(function.name, function.description or "", parameters or b"")
+
+
+def _schema(named: _JSONSchema) -> bytes:
+    return schema_text(named.schema, "response_format.json_schema.schema", nullable=False) or b"{}"
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ Source: the OpenAI API reference, "Create a model response". This server keeps n
 and ignored.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked, decoded
+from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
 from tokenfall.wire.openai_request import Fraction
 from tokenfall.wire.openai_responses_input import messages_of
 
@@ -31,7 +32,7 @@ class _Tool(Struct):
     type: str
     name: _Name | None = None
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
 class _ToolChoice(Struct):
@@ -43,7 +44,7 @@ class _ToolChoice(Struct):
 class _Format(Struct):
     type: Literal["text", "json_object", "json_schema"]
     name: _Name | None = None
-    schema: dict[str, Any] | None = None
+    schema: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
 class _Text(Struct):
@@ -103,16 +104,21 @@ class Shape(Struct, frozen=True):
     truncation: str
 
 
-class _Said(Struct):
-    """What is said again as it came."""
+class _RepeatedText(Struct):
+    format: Raw = msgspec.field(default_factory=Raw)
+    verbosity: str | None = None
 
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    text: dict[str, Any] | None = None
+
+class _Repeated(Struct):
+    """What a response repeats of its request, as it came: schemas in it are not decoded."""
+
+    tools: list[Raw] | None = None
+    tool_choice: Raw = msgspec.field(default_factory=Raw)
+    text: _RepeatedText | None = None
 
 
 _decoder = msgspec.json.Decoder(Body)
-_said_decoder = msgspec.json.Decoder(_Said)
+_repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
 def decode(body: bytes) -> Asked:
@@ -121,7 +127,7 @@ def decode(body: bytes) -> Asked:
     _check_kept(read)
     _check_output(read)
     _check_tools(read)
-    said = decoded(_said_decoder, body)
+    repeated = decoded(_repeated_decoder, body)
     form = read.text.format if read.text is not None else None
     instructions = () if read.instructions is None else (Message("system", read.instructions),)
     request = ChatRequest(
@@ -130,19 +136,26 @@ def decode(body: bytes) -> Asked:
         max_tokens=read.max_output_tokens or UNBOUNDED,
         temperature=read.temperature,
         top_p=read.top_p,
-        tools=tuple(
-            Tool(tool.name, tool.description or "", tool.parameters or {})
-            for tool in read.tools or ()
-            if tool.type == "function" and tool.name is not None
-        ),
+        tools=tuple(_functions(read.tools or ())),
         tool_choice=_choice(read),
         parallel_tool_calls=read.parallel_tool_calls is not False,
-        schema=form.schema if form is not None and form.type == "json_schema" else None,
+        schema=_schema(form) if form is not None and form.type == "json_schema" else None,
         schema_name=(form is not None and form.name) or "",
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_thoughts(read.reasoning),
     )
-    return Asked(request=request, stream=bool(read.stream), input=_shape(read, said))
+    return Asked(request=request, stream=bool(read.stream), input=_shape(read, repeated))
+
+
+def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
+    for number, tool in enumerate(tools):
+        parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
+        if tool.type == "function" and tool.name is not None:
+            yield Tool(tool.name, tool.description or "", parameters or b"")
+
+
+def _schema(form: _Format) -> bytes | None:
+    return schema_text(form.schema, "text.format.schema")
 
 
 def _check_kept(body: Body) -> None:
@@ -175,7 +188,7 @@ def _check_output(body: Body) -> None:
     if form is not None and form.type == "json_schema":
         if form.name is None:
             raise _missing("text.format.name")
-        if form.schema is None:
+        if _schema(form) is None:
             raise _missing("text.format.schema")
 
 
@@ -214,7 +227,8 @@ def _wants_thoughts(reasoning: Reasoning | None) -> bool:
     return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
 
 
-def _shape(body: Body, said: _Said) -> Shape:
+def _shape(body: Body, repeated: _Repeated) -> Shape:
+    text = repeated.text or _RepeatedText()
     return Shape(
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
@@ -224,14 +238,14 @@ def _shape(body: Body, said: _Said) -> Shape:
         reasoning=body.reasoning or Reasoning(),
         store=body.store is not False,
         temperature=1.0 if body.temperature is None else body.temperature,
-        text={"format": {"type": "text"}, "verbosity": "medium"} | _given(said.text),
-        tool_choice=said.tool_choice or "auto",
-        tools=said.tools or [],
+        text={"format": _given(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
+        tool_choice=_given(repeated.tool_choice) or "auto",
+        tools=repeated.tools or [],
         top_logprobs=body.top_logprobs or 0,
         top_p=1.0 if body.top_p is None else body.top_p,
         truncation=body.truncation or "disabled",
     )
 
 
-def _given(members: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (members or {}).items() if value is not None}
+def _given(raw: Raw) -> Raw | None:
+    return raw if bytes(raw) not in (b"", b"null") else None

@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
-from tokenfall.engines.planning import MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
+from tokenfall.engines.planning import MENTIONS_SEARCHED, MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
 from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
@@ -14,7 +14,8 @@ from tokenfall.pacing.grammar import MAX_TOKENS, parse
 from tokenfall.wire.dialect import UNBOUNDED
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-WEATHER, CLOCK = Tool("weather", "", PLACE), Tool("clock")
+PLACE_TEXT, NOTHING_TEXT = json.dumps(PLACE).encode(), b'{"type": "nothing"}'
+WEATHER, CLOCK = Tool("weather", "", PLACE_TEXT), Tool("clock")
 THOUGHT_TOKENS = count_tokens(THOUGHTS)
 
 
@@ -141,7 +142,7 @@ def test_structured_output_stops_too() -> None:
 
 
 def test_a_schema_is_satisfied() -> None:
-    choice = one(asked(schema=PLACE))
+    choice = one(asked(schema=PLACE_TEXT))
     jsonschema.validate(json.loads(text(choice)), PLACE)
 
     assert (choice.reason, list(choice.parts[0].tokens)) == ("stop", tokens_of(text(choice)))
@@ -152,7 +153,7 @@ def test_any_json_object_is_one() -> None:
     assert one(asked(json_object=True, max_tokens=2)).reason == "length"
 
 
-@pytest.mark.parametrize("fields", [{"schema": {"type": "nothing"}}, {"tools": (Tool("t", "", {"type": "nothing"}),)}])
+@pytest.mark.parametrize("fields", [{"schema": NOTHING_TEXT}, {"tools": (Tool("t", "", NOTHING_TEXT),)}])
 def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         planned(asked(**fields))
@@ -173,7 +174,7 @@ def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
         ("The weather?", {"tool_choice": "none"}, []),
         ("The weather?", {"tool_choice": "unknown"}, []),
         ("The weather?", {"tools": ()}, []),
-        ("The weather?", {"schema": PLACE}, ["weather"]),
+        ("The weather?", {"schema": PLACE_TEXT}, ["weather"]),
     ],
 )
 def test_which_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
@@ -211,6 +212,24 @@ def test_a_call_may_be_cut_short() -> None:
     choice = one(asked("weather", tools=(WEATHER,), max_tokens=1))
 
     assert ([len(part.tokens) for part in choice.parts], choice.reason) == ([1], "length")
+
+
+def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
+    wide = json.dumps({"required": [f"p{number}" for number in range(300)]}).encode()
+    tools = tuple(Tool(f"tool_{number}", "", wide) for number in range(8))
+    every = " ".join(tool.name for tool in tools)
+
+    assert len(calls(one(asked("tool_0", tools=tools)))) == 1
+    with pytest.raises(InvalidRequest, match="steps of one request"):
+        planned(asked(every, tools=tools))
+
+
+def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None:
+    tools = (WEATHER, CLOCK)
+    near, far = MENTIONS_SEARCHED // 2 - 5, MENTIONS_SEARCHED // 2
+
+    assert calls(one(asked(" " * near + "clock", tools=tools))) == ["clock"]
+    assert calls(one(asked(" " * far + "clock", tools=tools))) == ["weather"]
 
 
 # All together

@@ -10,6 +10,8 @@ from tokenfall.wire.anthropic_request import Shape, decode, decode_count
 from tokenfall.wire.dialect import UNBOUNDED
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+NOT_AN_OBJECT = "Input should be a valid dictionary"
+SCHEMA_TEXT = json.dumps(SCHEMA).encode()
 WEATHER = {"name": "weather", "description": "Tells it.", "input_schema": SCHEMA}
 SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
 ENABLED = {"type": "enabled", "budget_tokens": 1024}
@@ -65,9 +67,9 @@ def test_every_field() -> None:
         temperature=1.0,
         top_p=0.5,
         stop=("END", "\n\nHuman:"),
-        tools=(Tool("weather", "Tells it.", SCHEMA), Tool("time", "", SCHEMA)),
+        tools=(Tool("weather", "Tells it.", SCHEMA_TEXT), Tool("time", "", SCHEMA_TEXT)),
         parallel_tool_calls=False,
-        schema=SCHEMA,
+        schema=SCHEMA_TEXT,
         reasoning=True,
     )
     assert (asked.stream, asked.input) == (True, Shape(omit_thoughts=True))
@@ -101,8 +103,8 @@ def test_thoughts_that_are_wanted(thinking: object, wanted: bool) -> None:
 def test_a_schema_by_its_older_name() -> None:
     form = {"type": "json_schema", "schema": SCHEMA}
 
-    assert request(output_format=form).schema == SCHEMA
-    assert request(output_format=form, output_config={"effort": "high"}).schema == SCHEMA
+    assert request(output_format=form).schema == SCHEMA_TEXT
+    assert request(output_format=form, output_config={"effort": "high"}).schema == SCHEMA_TEXT
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,9 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: 
         ({"tools": [{**WEATHER, "name": "a\n"}]}, "tools.0.custom.name", PATTERN),
         ({"tools": [SEARCH, {"name": "a"}]}, "tools.1.custom.input_schema", "Field required"),
         ({"tools": [{**WEATHER, "input_schema": {}}]}, "tools.0.custom.input_schema.type", "Field required"),
+        ({"tools": [{**WEATHER, "input_schema": 7}]}, "tools.0.custom.input_schema", NOT_AN_OBJECT),
+        ({"tools": [{**WEATHER, "name": 7}]}, "tools.0.custom.name", "Input should be a valid string"),
+        ({"tools": [{**WEATHER, "description": 7}]}, "tools.0.custom.description", "Input should be a valid string"),
         (
             {"tools": [{**WEATHER, "input_schema": {"type": "array"}}]},
             "tools.0.custom.input_schema.type",
@@ -165,6 +170,12 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: 
             "Invalid enum value 'required'",
         ),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema", "Field required"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": None}}},
+            "output_config.format.schema",
+            NOT_AN_OBJECT,
+        ),
+        ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema", NOT_AN_OBJECT),
     ],
 )
 def test_fields_of_fields_have_theirs(fields: dict[str, object], param: str, said: str) -> None:
@@ -225,6 +236,8 @@ def test_what_is_missing_is_named(name: str) -> None:
         body().replace(b"Hi", b"\xff"),
         body().replace(b"Hi", b"\\ud800"),
         body(temperature=0).replace(b"0}", b"NaN}"),
+        body(tools=[WEATHER]).replace(b"weather", b"\xff"),
+        body(tools=[WEATHER]).replace(b"weather", b"\\ud800"),
     ],
     ids=lambda sent: repr(sent[:40]),
 )
@@ -264,7 +277,7 @@ def test_a_request_to_count_needs_no_bound() -> None:
         messages=(Message("system", "S"), Message("user", "Hi")),
         model="m",
         max_tokens=UNBOUNDED,
-        tools=(Tool("weather", "Tells it.", SCHEMA),),
+        tools=(Tool("weather", "Tells it.", SCHEMA_TEXT),),
     )
 
 

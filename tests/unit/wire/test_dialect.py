@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest
-from tokenfall.wire.dialect import Asked, Identity, decoded, no_answer
+from tokenfall.wire.dialect import Asked, Identity, decoded, no_answer, no_schema, schema_text
 from tokenfall.wire.faults import Allowance, no_headers
 
 
@@ -43,6 +43,33 @@ def test_a_body_that_is_none_names_the_field_at_fault(body: bytes, param: str | 
 
     assert caught.value.param == param
     assert caught.value.message.startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"), [(b"", None), (b"null", None), (b"{}", b"{}"), (b'{"a": [1]}', b'{"a": [1]}')]
+)
+def test_schema_is_left_as_it_came(raw: bytes, text: bytes | None) -> None:
+    assert schema_text(msgspec.Raw(raw), "tools[0]") == text
+    assert no_schema() == msgspec.Raw()
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [(b'"a"', "str"), (b"[{}]", "array"), (b"true", "bool"), (b"false", "bool"), (b"-1", "int"), (b"1e3", "float")],
+)
+def test_schema_of_another_type_is_refused_by_its_field(raw: bytes, kind: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        schema_text(msgspec.Raw(raw), "tools[0]")
+
+    assert (caught.value.param, caught.value.message) == (
+        "tools[0]",
+        f"tools[0]: Expected `object | null`, got `{kind}`",
+    )
+
+
+def test_schema_that_is_null_is_refused_where_it_must_be_one() -> None:
+    with pytest.raises(InvalidRequest, match="a: Expected `object`, got `null`"):
+        schema_text(msgspec.Raw(b"null"), "a", nullable=False)
 
 
 def test_a_dialect_without_headers_says_nothing_of_limits() -> None:

@@ -70,8 +70,8 @@ def test_every_field_of_a_chat() -> None:
         top_p=0.5,
         seed=3,
         stop=("a", "b"),
-        tools=(Tool("weather", "Of a city.", parameters), Tool("time")),
-        schema={"type": "object"},
+        tools=(Tool("weather", "Of a city.", json.dumps(parameters).encode()), Tool("time")),
+        schema=b'{"type": "object"}',
         reasoning=True,
     )
 
@@ -139,7 +139,7 @@ def test_think(think: object, reasoning: bool) -> None:
 
 def test_no_format_is_empty() -> None:
     assert chat(format="") == chat()
-    assert chat(format={}).request.schema == {}
+    assert chat(format={}).request.schema == b"{}"
 
 
 @pytest.mark.parametrize("keep_alive", [5, -1, 0.5, "5m", "-1s", "1h30m", "1.5h", ".5s", "100ms", "3µs", "+1s", "10ns"])
@@ -202,6 +202,11 @@ def test_an_empty_prompt_loads_the_model() -> None:
         ({"keep_alive": []}, "keep_alive: Expected `float | str | null`, got `array`", "keep_alive"),
         ({"top_logprobs": 21}, "top_logprobs must be between 0 and 20", "top_logprobs"),
         ({"top_logprobs": -1}, "top_logprobs must be between 0 and 20", "top_logprobs"),
+        (
+            {"tools": [{"function": {"name": "a", "parameters": True}}]},
+            "tools[0].function.parameters: Expected `object | null`, got `bool`",
+            "tools[0].function.parameters",
+        ),
         ({"tools": {}}, "tools: Expected `array | null`, got `object`", "tools"),
     ],
 )

@@ -254,7 +254,7 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
         ),
         ({"json_object": True}, {"response_format": {"type": "json_object"}}),
         (
-            {"schema": {}, "json_object": True},
+            {"schema": b"{}", "json_object": True},
             {
                 "response_format": {
                     "type": "json_schema",
@@ -263,7 +263,7 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             },
         ),
         (
-            {"schema": {"a": 1}, "schema_name": "n"},
+            {"schema": b'{"a": 1}', "schema_name": "n"},
             {
                 "response_format": {
                     "type": "json_schema",
@@ -272,7 +272,7 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             },
         ),
         (
-            {"tools": (Tool("weather", "It rains", WEATHER["parameters"]),)},  # type: ignore[arg-type]
+            {"tools": (Tool("weather", "It rains", json.dumps(WEATHER["parameters"]).encode()),)},
             {"tools": [{"type": "function", "function": WEATHER}], "tool_choice": "auto"},
         ),
         (

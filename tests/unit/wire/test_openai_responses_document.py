@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 
 from tokenfall.events import FinishReason, Usage
@@ -33,7 +34,7 @@ def test_a_response_says_its_request_again() -> None:
         instructions="Be brief.", max_output_tokens=16, text={"format": form}, tools=tools, metadata={"a": "b"}
     ).input
 
-    told = response_document(shape, IDENTITY, items=[])
+    told = msgspec.json.decode(msgspec.json.encode(response_document(shape, IDENTITY, items=[])))
 
     assert (told["instructions"], told["max_output_tokens"]) == ("Be brief.", 16)
     assert told["text"] == {"format": form, "verbosity": "medium"}

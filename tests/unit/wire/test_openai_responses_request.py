@@ -1,5 +1,7 @@
+import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from tokenfall.errors import InvalidRequest
@@ -13,6 +15,11 @@ from tests.unit.wire.openai_streams import asked
 LOOK = {"type": "function", "name": "look", "description": "d", "parameters": {"type": "object"}, "strict": True}
 BUY = {"type": "function", "name": "buy", "parameters": None}
 SEARCH = {"type": "web_search", "search_context_size": "low"}
+
+
+def as_sent(value: Any) -> msgspec.Raw:
+    """What a response repeats of its request: the text that came."""
+    return msgspec.Raw(json.dumps(value))
 
 
 def respond(**fields: Any) -> Asked:
@@ -70,10 +77,10 @@ def test_all_that_may_be_said_is_read() -> None:
         max_tokens=16,
         temperature=0,
         top_p=0,
-        tools=(Tool("look", "d", {"type": "object"}), Tool("buy")),
+        tools=(Tool("look", "d", b'{"type": "object"}'), Tool("buy")),
         tool_choice="buy",
         parallel_tool_calls=False,
-        schema={"type": "array"},
+        schema=b'{"type": "array"}',
         schema_name="s",
         reasoning=True,
     )
@@ -87,9 +94,9 @@ def test_all_that_may_be_said_is_read() -> None:
         reasoning=Reasoning("low", "auto"),
         store=False,
         temperature=0.0,
-        text={"format": form, "verbosity": "medium"},
-        tool_choice=choice,
-        tools=[LOOK, SEARCH, BUY],
+        text={"format": as_sent(form), "verbosity": "medium"},
+        tool_choice=as_sent(choice),
+        tools=[as_sent(LOOK), as_sent(SEARCH), as_sent(BUY)],
         top_logprobs=20,
         top_p=0.0,
         truncation="auto",
@@ -188,6 +195,12 @@ def test_when_thoughts_are_wanted(reasoning: object, wanted: bool) -> None:
         ({"top_logprobs": 21}, "top_logprobs", None),
         ({"tools": [{"type": "function", "name": "a b"}]}, "tools[0].name", None),
         ({"tools": [{"name": "a"}]}, "tools[0].type", None),
+        (
+            {"tools": [{"type": "function", "name": "a", "parameters": 1.5}]},
+            "tools[0].parameters",
+            "tools[0].parameters: Expected `object | null`, got `float`",
+        ),
+        ({"text": {"format": {"type": "json_schema", "name": "s", "schema": "x"}}}, "text.format.schema", None),
         ({"tool_choice": "always"}, "tool_choice", None),
         ({"text": {"format": {"type": "xml"}}}, "text.format.type", None),
         ({"reasoning": {"summary": "long"}}, "reasoning.summary", None),
