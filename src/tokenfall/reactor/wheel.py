@@ -1,8 +1,8 @@
 """The timer wheel: one timer for everything that waits. Deadlines are absolute and never early.
 
 Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot, and a
-slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, up to 4 ms, so that the wake-ups do not eat its
-processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up. No loop and no socket.
+slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, to 0.5 ms and when saturated 4 ms, so that
+wake-ups do not eat its processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up. No loop and no socket.
 """
 
 from heapq import heapify, heappop, heappush
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
 TICKS_PER_S = 8192
 
+GRAINS = ((0.35, 1), (0.6, 2), (0.97, 4))
+"""The width of slots, in ticks, by the share of time up to which the loop is busy: 0.12, 0.25 and 0.5 ms."""
+
 MAX_GRAIN = 32
-"""The coarsest slot in ticks: 4 ms."""
+"""The width of a saturated loop's slots, in ticks: 4 ms. Its lateness is its load's, and wake-ups are load."""
 
 TURN_S = 0.005
 """How long a turn of the wheel may take before the sockets get their say."""
@@ -31,19 +34,16 @@ LOOK_EVERY = 8
 SWEEP_AT = 1_000
 """Emptied slots are swept when there are this many and they are the greater part."""
 
-IDLE_SHARE, BUSY_SHARE = 0.35, 0.75
-"""The share of time in which the loop works, below which slots become finer and above which they become coarser."""
-
 _log = logs.get(__name__)
 
 
 class TimerWheel:
     """Entries by deadline, in seconds of `now`.
 
-    `late_s` counts how much later than its deadline an entry was called: one entry of each slot stands for all of it.
+    `late_s` counts how much later than its deadline an entry was called: of eight entries one stands for all.
     """
 
-    __slots__ = ("_emptied", "_order", "_overdue", "_played", "_sample", "_slots", "grain", "late_s", "now")
+    __slots__ = ("_emptied", "_order", "_overdue", "_played", "_slots", "grain", "late_s", "now")
 
     def __init__(self, late_s: "Histogram", *, now: "Callable[[], float]" = monotonic) -> None:
         self.now = now
@@ -56,7 +56,6 @@ class TimerWheel:
         """Entries whose deadlines had passed when they joined: each is called once a turn."""
         self._played = int(now() * TICKS_PER_S) - 1
         """The last tick that was played; an entry that would come before is overdue."""
-        self._sample = 0
         self._emptied = 0
 
     @property
@@ -129,11 +128,12 @@ class TimerWheel:
                 self._overdue = overdue
 
     def adapt(self, busy_share: float) -> None:
-        """Make slots coarser while the loop is busy, finer while it is not; `busy_share` is from 0 to 1."""
-        if busy_share > BUSY_SHARE:
-            self.grain = min(MAX_GRAIN, self.grain * 2)
-        elif busy_share < IDLE_SHARE:
-            self.grain = max(1, self.grain // 2)
+        """Take a step towards the slots that fit a loop that is busy for `busy_share` of the time, from 0 to 1."""
+        fitting = next((grain for most, grain in GRAINS if busy_share <= most), MAX_GRAIN)
+        if self.grain < fitting:
+            self.grain *= 2
+        elif self.grain > fitting:
+            self.grain //= 2
 
     def clear(self) -> None:
         """Let go of every entry."""
@@ -149,26 +149,36 @@ class TimerWheel:
         if not slot:
             return now
         entries = tuple(slot)
-        self._sample += 1
-        sample = self._sample % len(entries)
-        for number, entry in enumerate(entries):
-            if entry.slot is slot:  # else it left while another was called
-                if not number % LOOK_EVERY:
-                    now = self.now()
-                    if now > until:
-                        for called in entries[:number]:
-                            slot.pop(called, None)
-                        return now
-                if number == sample:
-                    self.late_s.observe(max(0.0, now - entry.deadline_s), len(entries))
+        slots, grain = self._slots, self.grain
+        for start in range(0, len(entries), LOOK_EVERY):
+            now = self.now()
+            if now > until:
+                for called in entries[:start]:
+                    slot.pop(called, None)
+                return now
+            some = entries[start : start + LOOK_EVERY]
+            self.late_s.observe(max(0.0, now - some[len(some) // 2].deadline_s), len(some))
+            for entry in some:
+                if entry.slot is not slot:  # it left while another was called
+                    continue
                 entry.slot = None
                 try:
                     deadline_s = entry.due(now)
                 except Exception:  # noqa: BLE001 - a defect ends one entry and is logged; the wheel turns on
                     _log.exception("an entry of the timer wheel failed")
-                else:
-                    if deadline_s is not None:
-                        self._insert(entry, deadline_s)
+                    continue
+                if deadline_s is None:
+                    continue
+                tick = int(deadline_s * TICKS_PER_S) + 1
+                if grain > 1:
+                    tick += -tick % grain
+                found = slots.get(tick)
+                if found is None:
+                    self._insert(entry, deadline_s)
+                else:  # most: as `_insert` does it, without its call
+                    entry.deadline_s = deadline_s
+                    found[entry] = None
+                    entry.slot = found
         slot.clear()
         return now
 

@@ -288,11 +288,11 @@ def test_lateness_counts_the_width_of_coarse_slots(bench: Bench) -> None:
 def test_a_busy_loop_gets_coarser_slots_and_an_idle_one_finer() -> None:
     wheel = Bench().wheel
     widths = []
-    for share in (*[0.9] * 7, 0.5, *[0.1] * 7):
+    for share in (0.5, 0.5, 0.9, 0.9, *[1.0] * 4, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1):
         wheel.adapt(share)
         widths.append(wheel.grain)
 
-    assert widths == [2, 4, 8, 16, 32, MAX_GRAIN, MAX_GRAIN, MAX_GRAIN, 16, 8, 4, 2, 1, 1, 1]
+    assert widths == [2, 2, 4, 4, 8, 16, MAX_GRAIN, MAX_GRAIN, 16, 8, 4, 4, 2, 1, 1]
 
 
 def test_clear_forgets_every_entry(bench: Bench) -> None:
