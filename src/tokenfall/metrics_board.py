@@ -34,8 +34,10 @@ READ_TRIES = 10
 """A worker would have to publish twice during one read of 3 KiB for a read to fail; once is no harm."""
 
 _ALIVE = 16
-"""The slot's first bytes: one says whether its worker lives; the rest keeps the halves aligned."""
+"""The slot's first bytes: one says whether its worker lives; the last eight count the turns of its timer."""
 
+_BEATS_AT = 8
+_BEATS = struct.Struct("<Q")
 _HALF_BYTES = (SLOT_BYTES - _ALIVE) // 2
 _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QI")  # which publication, the body's length
@@ -66,6 +68,16 @@ class MetricsBoard:
         self._memory[start : start + _CHECKSUM.size + len(counted)] = _CHECKSUM.pack(crc32(counted)) + counted
         self._memory[number * SLOT_BYTES] = 1
         return True
+
+    def beat(self) -> None:
+        """Count one more turn of this process's timer, for the supervisor to see."""
+        at = self.number * SLOT_BYTES + _BEATS_AT
+        _BEATS.pack_into(self._memory, at, _BEATS.unpack_from(self._memory, at)[0] + 1)
+
+    def beats(self, number: int) -> int:
+        """How many turns the timer of the slot's worker has made; a number that stands still is a loop that does."""
+        count: int = _BEATS.unpack_from(self._memory, number * SLOT_BYTES + _BEATS_AT)[0]
+        return count
 
     def bury(self, number: int) -> None:
         """The slot's worker is dead: what it counted stays, its gauges do not. For the supervisor."""
@@ -144,7 +156,8 @@ class WorkerMetrics:
         return self._due_s
 
     def publish(self) -> None:
-        """Let the others see what is counted by now."""
+        """Let the others see what is counted by now, and that the loop turns."""
+        self._board.beat()
         self._metrics.resident_bytes = self._resident_bytes()
         if not self._board.publish(self._metrics.snapshot()) and not self._full_said:
             self._full_said = True

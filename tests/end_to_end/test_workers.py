@@ -71,7 +71,7 @@ def shares(server: ServerProcess, begun: list[Client]) -> dict[int, list[Client]
     return found
 
 
-async def gone(pids: set[int]) -> None:
+async def gone(pids: set[int], *, within_s: float = PATIENCE_S) -> None:
     """Return once the processes have ended, whoever is their parent."""
     for pid in pids:
         try:
@@ -79,14 +79,14 @@ async def gone(pids: set[int]) -> None:
         except ProcessLookupError:
             continue
         try:
-            ended, _, _ = await asyncio.to_thread(wait_readable, pidfd)
+            ended, _, _ = await asyncio.to_thread(wait_readable, pidfd, within_s)
         finally:
             os.close(pidfd)
         assert ended, f"{pid} is still there"
 
 
-def wait_readable(descriptor: int) -> tuple[list[int], list[int], list[int]]:
-    return select.select([descriptor], [], [], PATIENCE_S)
+def wait_readable(descriptor: int, within_s: float) -> tuple[list[int], list[int], list[int]]:
+    return select.select([descriptor], [], [], within_s)
 
 
 def refused_to_start(folder: Path, **environment: str) -> tuple[int, str]:
@@ -171,6 +171,21 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
         assert all(shares(server, begun).values()), "the new one serves too"
     (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); another starts in ([\d.]+) s", server.log())
     assert said[1:] == (str(victim), "SIGKILL", "0.1")
+
+
+@pytest.mark.timeout(60)
+async def test_a_worker_that_stands_still_is_replaced_and_the_log_says_so(started: Start) -> None:
+    server = started()
+    server.may_complain = True
+    before = server.workers()
+    victim = min(before)
+    os.kill(victim, signal.SIGSTOP)
+    await gone({victim}, within_s=30)
+    await metric_becomes(server.port, "tokenfall_workers", WORKERS)
+
+    assert server.workers() >= before - {victim}
+    (said,) = re.findall(r"worker \d \(pid (\d+)\) has stood still for 10 s: killed", server.log())
+    assert said == str(victim)
 
 
 async def test_counters_never_go_down_and_gauges_of_the_dead_are_gone(started: Start) -> None:

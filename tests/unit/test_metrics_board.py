@@ -182,6 +182,16 @@ def test_a_worker_is_on_the_board_from_the_start_and_keeps_up() -> None:
         assert tokens(board, 1) == count
 
 
+def test_a_workers_timer_is_counted_as_long_as_it_turns() -> None:
+    board, wheel = MetricsBoard(2), FakeWheel()
+    started(board, 1, counted(1), wheel=wheel)
+    before = board.beats(1)
+    wheel.advance(3 * PUBLISH_EVERY_S + 0.01)
+
+    assert board.beats(1) - before == 3
+    assert board.beats(0) == 0
+
+
 def test_a_workers_own_sum_is_of_now() -> None:
     board, metrics = MetricsBoard(2), Metrics()
     publish(board, 1, counted(10))

@@ -25,6 +25,11 @@ FAILURE = 1
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
 
+CHECK_EVERY_S = 1.0
+HANGS_AFTER_CHECKS = 10
+"""A worker whose timer has not turned between so many checks in a row hangs, and is replaced. Counted in checks and
+not in seconds, so that a supervisor that was stopped itself blames nobody."""
+
 STOP_MARGIN_S = 5.0
 """What a worker gets beyond the drain time: to cut streams, save turns, close upstream connections and stores."""
 
@@ -93,6 +98,10 @@ class _Place:
         self.due_s = 0.0
         """When to start the next worker, while there is none."""
         self.backoff = Backoff()
+        self.beats = 0
+        """How often the worker's timer had turned at the last check."""
+        self.missed = 0
+        """Checks in a row at which it had not turned."""
 
 
 class Supervisor:
@@ -109,6 +118,7 @@ class Supervisor:
         """Whether any worker ever was."""
         self._greeted = False
         self._stopping = False
+        self._check_s = monotonic() + CHECK_EVERY_S
         self._status = 0
         self._lifeline, self._life = os.pipe()
         self._wakeup, wakeup_in = os.pipe()
@@ -127,14 +137,30 @@ class Supervisor:
             for place in self._places:
                 if place.pid is None and place.due_s <= now:
                     self._start(place)
-            if self._wait(min((place.due_s for place in self._places if place.pid is None), default=inf)):
+            if self._wait(min((self._check_s, *(place.due_s for place in self._places if place.pid is None)))):
                 return self._stop()
+            if monotonic() >= self._check_s:
+                self._check_s = monotonic() + CHECK_EVERY_S
+                self._kill_those_that_hang()
             if not self._was_ready and all(place.failed for place in self._places):
                 print(f"tokenfall: WORKERS: none of {len(self._places)} could start", file=sys.stderr)
                 return self._stop() or FAILURE
             if not self._greeted and all(place.is_ready for place in self._places):
                 self._greeted = True
                 self._greet()
+
+    def _kill_those_that_hang(self) -> None:
+        """A worker whose loop stands still answers nobody, and keeps the connections that the kernel gives it."""
+        for place in self._places:
+            if place.pid is None or not place.is_ready:
+                continue
+            beats, place.beats = place.beats, self._board.beats(place.number)
+            place.missed = place.missed + 1 if beats == place.beats else 0
+            if place.missed >= HANGS_AFTER_CHECKS:
+                place.missed = 0
+                seconds = HANGS_AFTER_CHECKS * CHECK_EVERY_S
+                _log.error("worker %d (pid %d) has stood still for %g s: killed", place.number, place.pid, seconds)
+                os.kill(place.pid, signal.SIGKILL)
 
     # Starting and ending
 

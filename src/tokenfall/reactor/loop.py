@@ -34,17 +34,6 @@ if TYPE_CHECKING:
             """The descriptor is ready: a mask of `READ`, `WRITE` and `HANGUP`. May be called without a cause."""
             ...
 
-    class Heartbeat(Protocol):
-        """Where somebody else can see whether the loop still turns."""
-
-        def working(self) -> None:
-            """The loop has begun to work."""
-            ...
-
-        def waiting(self) -> None:
-            """The loop has nothing to do."""
-            ...
-
 
 ADAPT_EVERY_S = 0.1
 """The window in which the loop measures how busy it is, for the wheel's slots."""
@@ -60,7 +49,6 @@ class Reactor:
         self.wheel = TimerWheel(Histogram())
         self.loop: asyncio.AbstractEventLoop | None = None
         """The asyncio loop that turns this one, None while it runs alone."""
-        self.heartbeat: Heartbeat | None = None
         self._handlers: list[Handler | None] = []
         self._calls: list[Callable[[], object]] = []
         self._wakeup: _Wakeup | None = None
@@ -179,23 +167,18 @@ class Reactor:
         self.poller.close()
 
     def _wait(self, timeout_s: float | None) -> "Events":
-        beat = self.heartbeat
+        """What is ready; the time that passes in a wait is the loop's spare time."""
         if timeout_s is not None and timeout_s <= 0:
             events = self.poller.wait(0.0)
-            before = monotonic()
+            now = monotonic()
         else:
-            if beat is not None:
-                beat.waiting()
             before = monotonic()
             events = self.poller.wait(timeout_s)
-            after = monotonic()
-            self._slept_s += after - before
-            before = after
-            if beat is not None:
-                beat.working()
-        if before - self._window_s >= ADAPT_EVERY_S:
-            self.wheel.adapt(1.0 - self._slept_s / (before - self._window_s))
-            self._window_s = before
+            now = monotonic()
+            self._slept_s += now - before
+        if now - self._window_s >= ADAPT_EVERY_S:
+            self.wheel.adapt(1.0 - self._slept_s / (now - self._window_s))
+            self._window_s = now
             self._slept_s = 0.0
         return events
 

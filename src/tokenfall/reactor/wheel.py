@@ -1,8 +1,9 @@
 """The timer wheel: one timer for everything that waits. Deadlines are absolute and never early.
 
 Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot, and a
-slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, to 0.5 ms and when saturated 4 ms, so that
-wake-ups do not eat its processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up. No loop and no socket.
+slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, to 0.5 ms and when saturated to 4 ms, so that
+wake-ups do not eat its processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up.
+No loop and no socket.
 """
 
 from heapq import heapify, heappop, heappush

@@ -184,24 +184,6 @@ def test_stop_ends_a_run_that_nothing_else_would(reactor: Reactor) -> None:
     reactor.run()
 
 
-def test_the_heartbeat_tells_work_from_waiting(reactor: Reactor) -> None:
-    beats: list[str] = []
-
-    class Beats:
-        def working(self) -> None:
-            beats.append("working")
-
-        def waiting(self) -> None:
-            beats.append("waiting")
-
-    reactor.heartbeat = Beats()
-    reactor.turn(0.001)
-    reactor.call_soon(lambda: None)
-    reactor.turn(0.0)
-
-    assert beats == ["waiting", "working"]
-
-
 def test_the_loop_measures_how_busy_it_is_for_the_wheel(
     reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
