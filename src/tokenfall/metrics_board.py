@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokenfall.metrics import Snapshot
-    from tokenfall.ports import Timed, Wheel
+    from tokenfall.ports import Wheel
 
 
 SLOT_BYTES = 64 * 1024
@@ -138,7 +138,7 @@ class WorkerMetrics:
     def __init__(
         self, board: MetricsBoard, metrics: Metrics, *, wheel: Wheel, resident_bytes: Callable[[], int]
     ) -> None:
-        self.slot: dict[Timed, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self._board = board
         self._metrics = metrics

@@ -17,8 +17,8 @@ from tokenfall.messages import ChatRequest, Message
 class Timed(Protocol):
     """Something that waits on a wheel."""
 
-    slot: "dict[Timed, None] | None"
-    """Where it waits, None while it waits for nothing. Written by the wheel alone."""
+    slot: int | None
+    """The wheel's own number for where it waits, None while it waits for nothing. Written by the wheel alone."""
 
     deadline_s: float
     """The deadline it was joined with. Written by the wheel."""

@@ -23,7 +23,6 @@ class FakeWheel:
         self.now_s = now_s
         self.joins = 0
         self.waiting: dict[Timed, float] = {}
-        self._slot: dict[Timed, None] = {}
 
     def now(self) -> float:
         return self.now_s
@@ -31,13 +30,11 @@ class FakeWheel:
     def join(self, entry: Timed, deadline_s: float) -> None:
         self.joins += 1
         self.waiting[entry] = deadline_s
-        self._slot[entry] = None
-        entry.slot = self._slot
+        entry.slot = 1
         entry.deadline_s = deadline_s
 
     def leave(self, entry: Timed) -> None:
         self.waiting.pop(entry, None)
-        self._slot.pop(entry, None)
         entry.slot = None
 
     def advance(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenfall.edge.application import Outcome
     from tokenfall.edge.request import Request
     from tokenfall.metrics import Metrics
-    from tokenfall.ports import Timed, Wheel
+    from tokenfall.ports import Wheel
 
 
 FLUSH_AFTER_S = 0.1
@@ -29,7 +29,7 @@ class AccessLog:
     """Collects lines and hands them to `write`, at most `FLUSH_AFTER_S` later. `flush` writes what is left."""
 
     def __init__(self, write: Callable[[str], object], wheel: Wheel, *, metrics: Metrics, as_json: bool) -> None:
-        self.slot: dict[Timed, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self._write = write
         self._wheel = wheel

@@ -5,10 +5,10 @@ Their frames are cut once, when the server starts; a request costs two iterators
 
 from __future__ import annotations
 
-from itertools import chain, cycle, islice, repeat
+from itertools import cycle, islice, repeat
 from sys import maxsize
 
-from tokenfall.edge.response import CutFrames, PacedStream, Response, StreamHead, chunk
+from tokenfall.edge.response import CutFrames, PacedStream, Response, SteadyStream, StreamHead, chunk
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.json_text import flat_object
@@ -90,14 +90,9 @@ class Passage:
         self.has_end = end != b""
         self.length = len(WORDS)
 
-    def frames(self, count: int | None) -> Callable[[bool], Iterator[bytes]]:
+    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> SteadyStream:
         """The first `count` words and the end, or words without end for None."""
-
-        def coded(chunked: bool) -> Iterator[bytes]:
-            endless = chain.from_iterable(repeat(self._words.coded(chunked)))
-            return endless if count is None else chain(islice(endless, count), self._end.coded(chunked))
-
-        return coded
+        return SteadyStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def enacted(self, words: Iterator[str], course: Course) -> Iterator[bytes]:
         """The frames of `words` as they are said on a course, and the end, b"" for none."""
@@ -145,19 +140,27 @@ class PlainStream:
             return self._enacted(request, of, endless=endless)
         random = dice(of)
         count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
-        gaps = schedule(of.ttft, of.gap or GAP, random=random)
-        stream = self._stream(self._passage.frames(count), gaps, endless=endless)
+        gap = of.gap or GAP
+        stream: PacedStream = self._passage.steady(
+            self._head, count=count, first_s=(of.ttft or gap).mean_s, gap_s=gap.mean_s
+        )
+        if random is not None and (gap.cv or (of.ttft and of.ttft.cv)):
+            gaps = schedule(of.ttft, gap, random=random)
+            stream = PacedStream(self._head, stream.frames, gaps=gaps, endless=endless)
+        self._word(stream)
         stage.house.enter()
         stream.ended = self._shared.leave
         return stream
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
-        words = self._words
-        stream = PacedStream(
-            self._head, frames, gaps=gaps, endless=endless, comment=words.comment, farewell=words.farewell
-        )
-        stream.ends_in_token = not self._passage.has_end
+        stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
+        self._word(stream)
         return stream
+
+    def _word(self, stream: PacedStream) -> None:
+        """Give a stream what its format says between and after its frames."""
+        stream.comment, stream.farewell = self._words.comment, self._words.farewell
+        stream.ends_in_token = not self._passage.has_end
 
     def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
         """A stream to which something may happen."""

@@ -10,10 +10,10 @@ import os
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
-from tokenfall.edge.paced import PacedPlayer
+from tokenfall.edge.paced import PacedPlayer, SteadyPlayer
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response
+from tokenfall.edge.response import PacedStream, Response, SteadyStream
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
 
@@ -227,7 +227,10 @@ class Connection(StreamSocket):
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
-        self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
+        if isinstance(answer, SteadyStream):
+            self._player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+        else:
+            self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
         self._player.start(head)
 
     def stream_head(self, request: Request, head: "StreamHead") -> bytes:

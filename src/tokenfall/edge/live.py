@@ -7,7 +7,6 @@ import asyncio
 from tokenfall import logs
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.response import LAST_CHUNK, LiveStream, chunk
-from tokenfall.ports import Timed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ class LivePlayer:
     ) -> None:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
-        self.slot: dict[Timed, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self.metrics = edge.metrics
         self._connection = connection

@@ -9,12 +9,12 @@ from tokenfall.metrics import LATENCY_BOUNDS_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
 
     from tokenfall.edge.application import Outcome
     from tokenfall.edge.connection import Connection
     from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Item, PacedStream
+    from tokenfall.edge.response import Item, PacedStream, SteadyStream
     from tokenfall.edge.server import Edge
 
 _log = logs.get(__name__)
@@ -31,7 +31,7 @@ class PacedPlayer:
     def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "PacedStream") -> None:
         self.status = 200
         self.sent_bytes = 0
-        self.slot: dict[Any, None] | None = None
+        self.slot: int | None = None
         self._connection = connection
         self._edge = edge
         self.metrics = edge.metrics
@@ -151,3 +151,65 @@ class PacedPlayer:
         else:
             farewell = self._farewell
             self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
+
+
+class SteadyPlayer(PacedPlayer):
+    """Plays a `SteadyStream`: what a token of a load test costs is spent in `due`, which therefore makes few calls."""
+
+    __slots__ = ("_at", "_gap_s", "_last", "_left", "_words")
+
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "SteadyStream") -> None:
+        super().__init__(connection, edge, request=request, stream=stream)
+        self._words = words = stream.words.coded(self._chunked)
+        end = stream.end.coded(self._chunked)
+        self._frame = None
+        self._frames = _NO_FRAMES
+        self._gaps = iter((stream.first_s,))
+        self._gap_s = stream.gap_s
+        self._at = 0
+        count = -1 if stream.count is None else stream.count
+        if count > 0 and not end:  # the last word goes out with the end of the body
+            self._left, self._last = count - 1, words[(count - 1) % len(words)]
+        else:
+            self._left, self._last = count, b"".join(end)
+            self._ends_in_token = False
+
+    def start(self, head: bytes) -> None:
+        super().start(head)
+        self._gaps = _NO_GAPS
+
+    def due(self, now_s: float) -> float | None:
+        try:
+            left = self._left
+            if not left:
+                if self._ends_in_token:
+                    self._count(now_s)
+                self._end(self._last, "complete")
+                return None
+            if left > 0:
+                self._left = left - 1
+            words, at = self._words, self._at
+            frame = words[at]
+            at += 1
+            self._at = at if at < len(words) else 0
+            metrics = self.metrics
+            metrics.tokens += 1
+            last_s, self._last_s = self._last_s, now_s
+            if last_s:
+                gap_s = now_s - last_s
+                inter_token_s = metrics.inter_token_s
+                inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, gap_s)] += 1
+                inter_token_s.total += gap_s
+            else:
+                metrics.ttft_s.observe(now_s - self._started_s)
+            self.sent_bytes += len(frame)
+            self.deadline_s = deadline_s = self.deadline_s + self._gap_s
+            return deadline_s if self._connection.send(frame) else None  # parked until resume
+        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+            _log.exception("a paced stream failed")
+            self._connection.reset("failed")
+        return None
+
+
+_NO_FRAMES: "Iterator[Item]" = iter(())
+_NO_GAPS: "Iterator[float]" = iter(())

@@ -1,5 +1,9 @@
 """The three kinds of answers, and the one place where header lines become bytes."""
 
+from __future__ import annotations
+
+from itertools import chain, islice, repeat
+
 from tokenfall.disconnect import Disconnect
 
 TYPE_CHECKING = False
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 _FORBIDDEN = str.maketrans("", "", "\r\n\0")
 
 
-def header_lines(headers: "Iterable[tuple[str, str]]") -> bytes:
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     """Header lines, each with its end. Raises ValueError on CR, LF or NUL: nothing may add a header by its value."""
     lines = []
     for name, value in headers:
@@ -88,7 +92,7 @@ class Response:
 
     __slots__ = ("body", "head", "status")
 
-    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: "Headers" = ()) -> None:
+    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: Headers = ()) -> None:
         lines = [*headers]
         if content_type:
             lines.insert(0, ("content-type", content_type))
@@ -104,7 +108,7 @@ class StreamHead:
 
     __slots__ = ("lines",)
 
-    def __init__(self, content_type: str, headers: "Headers" = ()) -> None:
+    def __init__(self, content_type: str, headers: Headers = ()) -> None:
         anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
         self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
 
@@ -125,9 +129,9 @@ class PacedStream:
     def __init__(
         self,
         head: StreamHead,
-        frames: "Callable[[bool], Iterator[Item]]",
+        frames: Callable[[bool], Iterator[Item]],
         *,
-        gaps: "Iterator[float]",
+        gaps: Iterator[float],
         endless: bool = False,
         comment: bytes = b"",
         farewell: bytes = b"",
@@ -140,6 +144,32 @@ class PacedStream:
         self.ends_in_token = False
         self.comment = comment
         self.farewell = farewell
+
+
+class SteadyStream(PacedStream):
+    """A paced stream of frames that repeat, with one gap between all of them: its player holds two numbers for them.
+
+    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame. `first_s` is the gap
+    before the first, `gap_s` that before each other.
+    """
+
+    __slots__ = ("count", "end", "first_s", "gap_s", "words")
+
+    def __init__(
+        self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
+    ) -> None:
+        super().__init__(head, self.repeated, gaps=chain((first_s,), repeat(gap_s)))
+        self.words = words
+        self.end = end
+        self.count = count
+        self.first_s = first_s
+        self.gap_s = gap_s
+        self.endless = count is None
+
+    def repeated(self, chunked: bool) -> Iterator[bytes]:
+        """What is played, as `PacedStream` gives it."""
+        endless = chain.from_iterable(repeat(self.words.coded(chunked)))
+        return endless if self.count is None else chain(islice(endless, self.count), self.end.coded(chunked))
 
 
 class LiveStream:
@@ -158,10 +188,10 @@ class LiveStream:
     def __init__(
         self,
         head: StreamHead,
-        run: "Callable[[Send], Awaitable[bytes]]",
+        run: Callable[[Send], Awaitable[bytes]],
         *,
-        failure: "Callable[[Exception], bytes]",
-        goes_on: "Callable[[], bool] | None" = None,
+        failure: Callable[[Exception], bytes],
+        goes_on: Callable[[], bool] | None = None,
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
@@ -183,7 +213,7 @@ class CutFrames:
 
     __slots__ = ("chunked", "plain")
 
-    def __init__(self, frames: "Iterable[bytes]") -> None:
+    def __init__(self, frames: Iterable[bytes]) -> None:
         self.plain = tuple(frames)
         self.chunked = tuple(map(chunk, self.plain))
 

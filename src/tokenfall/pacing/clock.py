@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from tokenfall.ports import Timed, Wheel
+    from tokenfall.ports import Wheel
 
 
 class WheelClock:
@@ -35,7 +35,7 @@ class _Sleeper:
     __slots__ = ("deadline_s", "slot", "woken")
 
     def __init__(self, woken: Future[None]) -> None:
-        self.slot: dict[Timed, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self.woken = woken
 

@@ -6,8 +6,6 @@ keep-alive connection costs the wheel one entry for each idle time, not one for 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from tokenfall.ports import Wheel
 
 COARSE_A_SECOND = 4
@@ -24,7 +22,7 @@ class Deadlined:
         self._deadline_s = 0.0
         """When `expired` is to be called; `deadline_s` is when the wheel calls, which may be earlier."""
         self.deadline_s = 0.0
-        self.slot: dict[Any, None] | None = None
+        self.slot: int | None = None
 
     def set_deadline(self, deadline_s: float) -> None:
         """Let `expired` be called at `deadline_s` (monotonic) or up to a quarter of a second later."""

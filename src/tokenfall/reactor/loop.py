@@ -199,7 +199,7 @@ class Timer:
     __slots__ = ("_call", "deadline_s", "slot")
 
     def __init__(self, call: "Callable[[], object]") -> None:
-        self.slot: dict[Any, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self._call = call
 

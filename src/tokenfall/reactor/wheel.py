@@ -1,8 +1,9 @@
 """The timer wheel: one timer for everything that waits. Deadlines are absolute and never early.
 
-Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot, and a
-slot costs a wake-up; a busy loop rounds deadlines up to coarser slots, to 0.5 ms and when saturated to 4 ms, so that
-wake-ups do not eat its processor. The order of slots is a heap of their numbers; an emptied slot causes no wake-up.
+Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot; an entry
+alone is its own slot, which saves a quarter of a stream's memory. A slot costs a wake-up: a busy loop rounds deadlines
+up to coarser slots, to 0.5 ms and when saturated to 4 ms, so that wake-ups do not eat its processor. The order of slots
+is a heap of their numbers; an emptied slot causes no wake-up.
 No loop and no socket.
 """
 
@@ -29,6 +30,9 @@ MAX_GRAIN = 32
 TURN_S = 0.005
 """How long a turn of the wheel may take before the sockets get their say."""
 
+OVERDUE, PLAYED = 0, -1
+"""What an entry's `slot` is while it is overdue, and while the overdue ones are called; else it is its tick."""
+
 LOOK_EVERY = 8
 """Entries played between two looks at the clock."""
 
@@ -51,7 +55,8 @@ class TimerWheel:
         self.grain = 1
         """Width of the slots that deadlines are rounded up to, in ticks."""
         self.late_s = late_s
-        self._slots: dict[int, dict[Timed, None]] = {}
+        self._slots: dict[int, Timed | dict[Timed, None]] = {}
+        """By tick: the one entry that waits there or, where there are several, all of them."""
         self._order: list[int] = []
         self._overdue: dict[Timed, None] = {}
         """Entries whose deadlines had passed when they joined: each is called once a turn."""
@@ -67,12 +72,12 @@ class TimerWheel:
     @property
     def entries(self) -> int:
         """How many wait."""
-        return sum(map(len, self._slots.values())) + len(self._overdue)
+        return len(self._overdue) + sum(len(slot) if isinstance(slot, dict) else 1 for slot in self._slots.values())
 
     @property
     def slots(self) -> int:
-        """How many slots there are, with those that were emptied before they were due."""
-        return len(self._slots)
+        """How many slots are in the heap, with those that were emptied before they were due."""
+        return len(self._order)
 
     def join(self, entry: "Timed", deadline_s: float) -> None:
         if entry.slot is not None:
@@ -80,12 +85,18 @@ class TimerWheel:
         self._insert(entry, deadline_s)
 
     def leave(self, entry: "Timed") -> None:
-        slot = entry.slot
-        if slot is None:
+        tick = entry.slot
+        if tick is None:
             return
         entry.slot = None
-        del slot[entry]
-        if not slot and slot is not self._overdue:
+        if tick == OVERDUE:
+            self._overdue.pop(entry, None)
+            return
+        slot = self._slots.get(tick)
+        if isinstance(slot, dict):
+            slot.pop(entry, None)
+        if slot is entry or slot == {}:
+            del self._slots[tick]
             self._emptied += 1
             if self._emptied >= SWEEP_AT and self._emptied * 2 > len(self._order):
                 self._sweep()
@@ -97,9 +108,9 @@ class TimerWheel:
         order, slots = self._order, self._slots
         while order:
             tick = order[0]
-            if slots[tick]:
+            if tick in slots:
                 return max(0.0, tick / TICKS_PER_S - self.now())
-            del slots[heappop(order)]
+            heappop(order)
         return None
 
     def turn(self) -> None:
@@ -114,19 +125,24 @@ class TimerWheel:
             until = now + TURN_S
             while order and order[0] <= now * TICKS_PER_S and now < until:
                 tick = heappop(order)
-                slot = self._slots.pop(tick)
+                slot = self._slots.pop(tick, None)
+                if slot is None:
+                    continue
                 self._played = tick
-                now = self._play(slot, now=now, until=until)
-                if slot:
-                    self._slots[tick] = slot
+                together = slot if isinstance(slot, dict) else {slot: None}
+                now = self._play(together, tick, until_s=until)
+                if together:
+                    self._slots[tick] = together
                     heappush(order, tick)
         if overdue:
-            self._play(overdue, now=now, until=now + TURN_S)
-            if overdue:  # before those that have been called
-                for entry in self._overdue:
-                    overdue[entry] = None
-                    entry.slot = overdue
-                self._overdue = overdue
+            for entry in overdue:
+                entry.slot = PLAYED
+            self._play(overdue, PLAYED, until_s=self.now() + TURN_S)
+            rest = {entry: None for entry in overdue if entry.slot == PLAYED}
+            if rest:  # before those that have been called
+                for entry in rest:
+                    entry.slot = OVERDUE
+                self._overdue = {**rest, **self._overdue}
 
     def adapt(self, busy_share: float) -> None:
         """Take a step towards the slots that fit a loop that is busy for `busy_share` of the time, from 0 to 1."""
@@ -139,28 +155,27 @@ class TimerWheel:
     def clear(self) -> None:
         """Let go of every entry."""
         for slot in (*self._slots.values(), self._overdue):
-            for entry in slot:
+            for entry in slot if isinstance(slot, dict) else (slot,):
                 entry.slot = None
         self._slots.clear()
         self._order.clear()
         self._overdue = {}
 
-    def _play(self, slot: "dict[Timed, None]", *, now: float, until: float) -> float:  # noqa: C901 - no call a token but its own
+    def _play(self, slot: "dict[Timed, None]", tick: int, *, until_s: float) -> float:
         """Call the entries of `slot` in the order of joining; what is left in it was not called. Returns the time."""
-        if not slot:
-            return now
         entries = tuple(slot)
         slots, grain = self._slots, self.grain
+        now = until_s
         for start in range(0, len(entries), LOOK_EVERY):
             now = self.now()
-            if now > until:
+            if now > until_s:
                 for called in entries[:start]:
                     slot.pop(called, None)
                 return now
             some = entries[start : start + LOOK_EVERY]
             self.late_s.observe(max(0.0, now - some[len(some) // 2].deadline_s), len(some))
             for entry in some:
-                if entry.slot is not slot:  # it left while another was called
+                if entry.slot != tick:  # it left while another was called
                     continue
                 entry.slot = None
                 try:
@@ -170,16 +185,16 @@ class TimerWheel:
                     continue
                 if deadline_s is None:
                     continue
-                tick = int(deadline_s * TICKS_PER_S) + 1
+                later = int(deadline_s * TICKS_PER_S) + 1
                 if grain > 1:
-                    tick += -tick % grain
-                found = slots.get(tick)
-                if found is None:
-                    self._insert(entry, deadline_s)
-                else:  # most: as `_insert` does it, without its call
+                    later += -later % grain
+                found = slots.get(later)
+                if type(found) is dict:  # most, under load: as `_insert` does it, without its call
                     entry.deadline_s = deadline_s
+                    entry.slot = later
                     found[entry] = None
-                    entry.slot = found
+                else:
+                    self._insert(entry, deadline_s)
         slot.clear()
         return now
 
@@ -191,21 +206,21 @@ class TimerWheel:
         if grain > 1:
             tick += -tick % grain
         if tick <= self._played:
-            slot = self._overdue
+            entry.slot = OVERDUE
+            self._overdue[entry] = None
+            return
+        entry.slot = tick
+        found = self._slots.get(tick)
+        if found is None:
+            self._slots[tick] = entry
+            heappush(self._order, tick)
+        elif isinstance(found, dict):
+            found[entry] = None
         else:
-            found = self._slots.get(tick)
-            if found is None:
-                slot = self._slots[tick] = {}
-                heappush(self._order, tick)
-            else:
-                slot = found
-        slot[entry] = None
-        entry.slot = slot
+            self._slots[tick] = {found: None, entry: None}
 
     def _sweep(self) -> None:
-        """Forget slots that were emptied long before they are due."""
+        """Take the slots out of the heap that were emptied long before they are due."""
         self._emptied = 0
-        for tick in [tick for tick, slot in self._slots.items() if not slot]:
-            del self._slots[tick]
         self._order[:] = self._slots
         heapify(self._order)

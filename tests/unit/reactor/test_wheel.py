@@ -1,6 +1,5 @@
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +21,7 @@ class Entry:
     """Notes when it was called, acts, and returns the deadline that it is told to."""
 
     def __init__(self, act: Callable[[float], float | None] = lambda _: None) -> None:
-        self.slot: dict[Any, None] | None = None
+        self.slot: int | None = None
         self.deadline_s = 0.0
         self.called: list[float] = []
         self._act = act
