@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     """A copy of all metrics by their names, in plain numbers, lists and dicts: it may go to another process."""
 
 
-GAUGES = frozenset({"connections", "resident_bytes", "streams", "workers"})
+GAUGES = frozenset({"connections", "resident_bytes", "streams", "timer_resolution_s", "workers"})
 """What is true of now. Everything else is counted since the start and never goes down."""
 
+WORST = frozenset({"timer_resolution_s"})
+"""Gauges of which several processes show the largest, and not the sum."""
+
 TOLD_BOUNDS_S = (
-    0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0,
+    0.000125, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
+    16.0, 32.0,
 )  # fmt: skip
-"""Upper bounds of all latency histograms as they are scraped, seconds: finer than a wheel's slot, wider than a
+"""Upper bounds of all latency histograms as they are scraped, seconds: as fine as the timer wheel, wider than a
 first-token timeout."""
 
 STEPS = 4
@@ -98,13 +102,14 @@ class Metrics:
 
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "inter_token_s", "log_lines_lost", "rate_limited",
-        "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "ticker_late_s", "tokens",
-        "ttft_s", "upstream_errors", "upstream_retries", "workers",
+        "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "ticker_late_s",
+        "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "workers",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.workers = 1
         self.resident_bytes = 0
+        self.timer_resolution_s = 0.0
         self.connections = 0
         self.connections_refused = 0
         self.streams = 0
@@ -137,7 +142,7 @@ class Metrics:
                 for key, count in theirs.items():
                     mine[key] = mine.get(key, 0) + count
             else:
-                setattr(self, name, mine + theirs)
+                setattr(self, name, max(mine, theirs) if name in WORST else mine + theirs)
 
 
 def _copy(value: int | dict[Any, int] | Histogram) -> object:

@@ -133,7 +133,7 @@ def _publication(half: _Half) -> int:
 class WorkerMetrics:
     """Keeps one worker's slot up to date, from the wheel. What its predecessor counted is counted on."""
 
-    __slots__ = ("_board", "_due_s", "_full_said", "_metrics", "_resident_bytes", "deadline_s", "slot")
+    __slots__ = ("_board", "_due_s", "_full_said", "_metrics", "_resident_bytes", "_wheel", "deadline_s", "slot")
 
     def __init__(
         self, board: MetricsBoard, metrics: Metrics, *, wheel: Wheel, resident_bytes: Callable[[], int]
@@ -141,6 +141,7 @@ class WorkerMetrics:
         self.slot: int | None = None
         self.deadline_s = 0.0
         self._board = board
+        self._wheel = wheel
         self._metrics = metrics
         self._resident_bytes = resident_bytes
         self._full_said = False
@@ -159,6 +160,7 @@ class WorkerMetrics:
         """Let the others see what is counted by now, and that the loop turns."""
         self._board.beat()
         self._metrics.resident_bytes = self._resident_bytes()
+        self._metrics.timer_resolution_s = self._wheel.resolution_s
         if not self._board.publish(self._metrics.snapshot()) and not self._full_said:
             self._full_said = True
             _log.warning("worker %d: more is counted than its slot holds, so /metrics stands still", self._board.number)

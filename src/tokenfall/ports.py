@@ -34,6 +34,11 @@ class Timed(Protocol):
 class Wheel(Protocol):
     """One timer for everything that waits: the next token of each stream and each deadline of a connection."""
 
+    @property
+    def resolution_s(self) -> float:
+        """How late an entry may be called while the loop has time, seconds."""
+        ...
+
     def now(self) -> float:
         """Monotonic seconds, the scale of every deadline."""
         ...

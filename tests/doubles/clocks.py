@@ -24,6 +24,10 @@ class FakeWheel:
         self.joins = 0
         self.waiting: dict[Timed, float] = {}
 
+    @property
+    def resolution_s(self) -> float:
+        return 0.0
+
     def now(self) -> float:
         return self.now_s
 

@@ -32,6 +32,11 @@ class _Collector(Collector):
         yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
         yield GaugeMetricFamily("tokenfall_workers", "Worker processes alive.", metrics.workers)
         yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of all workers.", metrics.resident_bytes)
+        yield GaugeMetricFamily(
+            "tokenfall_timer_resolution_seconds",
+            "Width of the timer wheel's slots: finer while the loop has time.",
+            metrics.timer_resolution_s,
+        )
         for name, text, value in (
             (
                 "tokenfall_tokens",
@@ -65,7 +70,9 @@ class _Collector(Collector):
             "tokenfall_inter_token_seconds", "Token to token of a stream.", histogram=metrics.inter_token_s
         )
         yield _histogram(
-            "tokenfall_ticker_lateness_seconds", "Due time to play of the wheel.", histogram=metrics.ticker_late_s
+            "tokenfall_ticker_lateness_seconds",
+            "Deadline asked for to call, of the timer wheel.",
+            histogram=metrics.ticker_late_s,
         )
 
 

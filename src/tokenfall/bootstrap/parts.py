@@ -164,6 +164,7 @@ class Parts:
     def measured(self) -> Metrics:
         """What is counted by now in this process."""
         self.metrics.resident_bytes = resident_bytes()
+        self.metrics.timer_resolution_s = self.wheel.resolution_s
         return self.metrics
 
     def _default_model(self) -> str:

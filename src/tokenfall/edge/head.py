@@ -1,7 +1,7 @@
 """Bytes of a request's head -> `Request`. No I/O; strict where a mistake could smuggle a second request.
 
 A head is cut at its blank line by the connection and parsed whole. Source: RFC 9112, sections 2 to 6. It is our own
-because the libraries that parse heads cost more memory than the rest of the server (docs/decisions/0020).
+because the libraries that parse heads cost more memory than the rest of the server (docs/decisions/0021).
 """
 
 from tokenfall.edge.request import Refusal, Request

@@ -214,6 +214,8 @@ class StreamSocket(Deadlined):
 
     def _call(self, call: "Callable[[_socket.socket], object]") -> None:
         """A call that only a socket object has. A peer that has gone is told of by the next read."""
+        if self.fd < 0:
+            return
         try:
             sock = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM, 0, self.fd)
         except OSError:

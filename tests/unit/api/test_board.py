@@ -400,7 +400,7 @@ GOLDEN = (
     b'data: {"at":1795205398.9,"uptime_s":11.0,"version":"1.2.3","workers":2,"streams":3,"connections":4,'
     b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
     b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
-    b'"ticker_late":{"count":4,"p50_s":0.00025,"p90_s":0.00045,"p99_s":0.000495},"tokens":4811,'
+    b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},"tokens":4811,'
     b'"requests":[{"route":"/chat","status":200,"count":14},{"route":"","status":404,"count":14}],'
     b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
     b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s","draining":false}\n\n'

@@ -2,12 +2,14 @@ import asyncio
 import gc
 import logging
 import re
+import socket
+from itertools import repeat
 
 import pytest
 
 from tokenfall.edge.connection import FRESH_S, LINGER_BYTES, PIPELINED_A_TURN
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
+from tokenfall.edge.response import Answer, PacedStream, Response, StreamHead
 from tokenfall.edge.server import Edge
 
 from tests.doubles.clocks import FakeWheel
@@ -517,6 +519,20 @@ async def test_a_last_answer_that_nobody_takes_is_given_up(
     wheel.advance(BOUNDS.stall_timeout_s + 0.5)
 
     assert client.was_reset()
+
+
+async def test_a_large_body_gets_a_larger_buffer_until_a_stream_begins(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    application.handler = lambda _: Response(200, b"x" * 50_000)
+    client.send(ASK)
+    assert client.connection.unsent_bytes > 40_000
+    assert client.read().endswith(b"x" * 50_000)
+    application.handler = lambda _: PacedStream(StreamHead("text/plain"), lambda _: iter((b"1",)), gaps=repeat(1.0))
+    client.send(ASK)
+
+    sizes = [value for _, name, value in client.connection.options if name == socket.SO_SNDBUF]
+    assert sizes == [BOUNDS.whole_buffer_bytes, BOUNDS.send_buffer_bytes]
 
 
 # Draining

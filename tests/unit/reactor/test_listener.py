@@ -1,0 +1,125 @@
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tokenfall.reactor import listener as listeners
+from tokenfall.reactor.listener import Listener, bind
+from tokenfall.reactor.loop import Reactor
+
+from tests.unit.reactor.conftest import Until
+
+Listen = Callable[[], tuple[tuple[str, int], list[tuple[int, str]]]]
+
+
+@pytest.fixture
+def listen(reactor: Reactor) -> Iterator[Listen]:
+    """Listens on a free port; the address and what was accepted."""
+    made: list[Listener] = []
+    accepted: list[tuple[int, str]] = []
+
+    def listen_on() -> tuple[tuple[str, int], list[tuple[int, str]]]:
+        (bound,) = bind("127.0.0.1", 0)
+        address = bound.getsockname()
+        made.append(Listener(reactor, bound, accepted=lambda fd, peer: accepted.append((fd, peer))))
+        return address, accepted
+
+    yield listen_on
+    for each in made:
+        each.close()
+    for fd, _ in accepted:
+        os.close(fd)
+
+
+def test_an_accepted_socket_is_non_blocking_and_its_peer_is_told(listen: Listen, until: Until) -> None:
+    address, accepted = listen()
+    with socket.create_connection(address):
+        until(lambda: accepted)
+        ((fd, peer),) = accepted
+
+        assert (os.get_blocking(fd), peer) == (False, "127.0.0.1")
+
+
+def test_a_turn_accepts_a_bounded_number(
+    listen: Listen, until: Until, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "ACCEPTS_A_TURN", 2)
+    address, accepted = listen()
+    clients = [socket.create_connection(address) for _ in range(5)]
+    reactor.turn(1.0)
+    assert len(accepted) == 2
+    until(lambda: len(accepted) == 5)
+    for client in clients:
+        client.close()
+
+
+def test_without_descriptors_accepting_pauses_is_logged_once_and_goes_on(
+    listen: Listen, until: Until, reactor: Reactor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "RETRY_S", 0.01)
+    address, accepted = listen()
+    full = True
+    handled = Listener.ready
+
+    def ready(self: Listener, mask: int) -> None:
+        if full:
+            self._pause(OSError(errno.EMFILE, "Too many open files"))
+        else:
+            handled(self, mask)
+
+    monkeypatch.setattr(Listener, "ready", ready)
+    with socket.create_connection(address), caplog.at_level(logging.WARNING):
+        until(lambda: len(caplog.records) == 1)
+        for _ in range(5):
+            reactor.turn(0.02)
+        assert [record.getMessage() for record in caplog.records] == [
+            "connections cannot be accepted: [Errno 24] Too many open files"
+        ]
+        full = False
+        until(lambda: accepted)
+
+
+def test_close_while_accepting_pauses_leaves_no_timer(reactor: Reactor) -> None:
+    (bound,) = bind("127.0.0.1", 0)
+    listener = Listener(reactor, bound, accepted=lambda *_: None)
+    listener._pause(OSError(errno.EMFILE, "Too many open files"))
+    listener.close()
+
+    assert reactor.wheel.entries == 0
+
+
+def test_every_address_of_a_name_gets_the_same_free_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = bind("localhost", 0)
+    ports = {sock.getsockname()[1] for sock in bound}
+    for sock in bound:
+        sock.close()
+
+    assert len(ports) == 1
+    assert 0 not in ports
+
+
+def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="Address already in use"):
+        bind("127.0.0.1", taken.getsockname()[1])
+
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "h\xf6st.invalid"])
+def test_a_name_that_nobody_has_is_an_error(host: str) -> None:
+    with pytest.raises(OSError, match=r".+"):
+        bind(host, 0)
+
+
+def test_a_port_is_shared_by_those_who_ask_to() -> None:
+    (one,) = bind("127.0.0.1", 0, reuse_port=True)
+    (other,) = bind("127.0.0.1", one.getsockname()[1], reuse_port=True)
+    ports = {sock.getsockname()[1] for sock in (one, other)}
+    one.close()
+    other.close()
+
+    assert len(ports) == 1

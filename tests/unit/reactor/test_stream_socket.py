@@ -1,0 +1,265 @@
+"""Each state and transition of the table in `stream_socket.py`, on real sockets and on every poller."""
+
+import contextlib
+import gc
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.stream_socket import FLUSH_BYTES, StreamSocket
+
+from tests.unit.reactor.conftest import Until
+
+SMALL = 4_096
+
+
+class Recording(StreamSocket):
+    """Notes what the socket calls."""
+
+    __slots__ = ("calls", "keeps_open", "received")
+
+    def __init__(self, reactor: Reactor, fd: int, *, keeps_open: bool = True) -> None:
+        self.received = b""
+        self.calls: list[str] = []
+        self.keeps_open = keeps_open
+        super().__init__(reactor, fd)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+
+    def eof_received(self) -> bool:
+        self.calls.append("eof")
+        return self.keeps_open
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+
+    def connection_lost(self) -> None:
+        self.calls.append("lost")
+
+
+class Pair:
+    """A stream socket and its peer."""
+
+    def __init__(self, reactor: Reactor, *, keeps_open: bool = True) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
+            self.peer = socket.socket()
+            self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL)
+            self.peer.connect(listener.getsockname())
+            self.peer.settimeout(5)
+            accepted, _ = listener.accept()
+        accepted.setblocking(False)
+        self.ours = Recording(reactor, accepted.detach(), keeps_open=keeps_open)
+
+    def reset(self) -> None:
+        """The peer ends the connection with a RST."""
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+
+    def read(self, count: int, until: Until) -> bytes:
+        """So many bytes, as the peer gets them while the reactor turns."""
+        got = bytearray()
+        self.peer.setblocking(False)
+
+        def has_all() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                got.extend(self.peer.recv(65_536))
+            return len(got) >= count
+
+        until(has_all)
+        self.peer.settimeout(5)
+        return bytes(got)
+
+
+def read_to_the_end(peer: socket.socket) -> None:
+    while peer.recv(65_536):
+        pass
+
+
+Connect = Callable[..., Pair]
+
+
+@pytest.fixture
+def connect(reactor: Reactor) -> Iterator[Connect]:
+    """Makes pairs; afterwards no descriptor of them is left."""
+    before = len(os.listdir("/proc/self/fd"))
+    pairs: list[Pair] = []
+
+    def make(*, keeps_open: bool = True) -> Pair:
+        pairs.append(Pair(reactor, keeps_open=keeps_open))
+        return pairs[-1]
+
+    yield make
+    for pair in pairs:
+        pair.peer.close()
+        pair.ours.abort()
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_open_reads_and_writes(connect: Connect, until: Until) -> None:
+    pair = connect()
+    pair.peer.send(b"hello")
+    until(lambda: pair.ours.received)
+    pair.ours.write(b"hi")
+
+    assert pair.ours.received == b"hello"
+    assert pair.peer.recv(10) == b"hi"
+    assert pair.ours.calls == []
+
+
+def test_what_the_kernel_does_not_take_is_sent_later_and_in_order(connect: Connect, until: Until) -> None:
+    pair = connect()
+    large = os.urandom(3 * FLUSH_BYTES)
+    pair.ours.write(large)
+    assert (pair.ours.calls, pair.ours.paused) == (["pause"], True)
+    assert 0 < pair.ours.unsent_bytes < len(large)
+    pair.ours.write(b"and more")
+
+    assert pair.read(len(large) + 8, until) == large + b"and more"
+    until(lambda: pair.ours.calls == ["pause", "resume"])
+    assert (pair.ours.paused, pair.ours.unsent_bytes) == (False, 0)
+
+
+def test_paused_reading_leaves_bytes_in_the_kernel(connect: Connect, reactor: Reactor, until: Until) -> None:
+    pair = connect()
+    pair.ours.pause_reading()
+    pair.peer.send(b"later")
+    reactor.turn(0.01)
+    assert pair.ours.received == b""
+    pair.ours.resume_reading()
+    until(lambda: pair.ours.received)
+
+    assert pair.ours.received == b"later"
+
+
+def test_half_closed_still_writes(connect: Connect, until: Until) -> None:
+    pair = connect()
+    pair.peer.send(b"last")
+    pair.peer.shutdown(socket.SHUT_WR)
+    until(lambda: "eof" in pair.ours.calls)
+    pair.ours.write(b"answer")
+    pair.ours.resume_reading()
+    pair.ours.close()
+
+    assert pair.ours.received == b"last"
+    assert (pair.peer.recv(10), pair.peer.recv(10)) == (b"answer", b"")
+    assert pair.ours.calls == ["eof", "lost"]
+
+
+def test_an_end_that_nobody_wants_to_answer_closes(connect: Connect, until: Until) -> None:
+    pair = connect(keeps_open=False)
+    pair.peer.shutdown(socket.SHUT_WR)
+    until(lambda: "lost" in pair.ours.calls)
+
+    assert pair.ours.calls == ["eof", "lost"]
+    assert pair.peer.recv(10) == b""
+
+
+def test_shut_sends_a_fin_and_reads_on(connect: Connect, until: Until) -> None:
+    pair = connect(keeps_open=False)
+    pair.ours.write(b"refused")
+    pair.ours.shut_write()
+    pair.ours.write(b"never")
+    assert (pair.peer.recv(100), pair.peer.recv(100)) == (b"refused", b"")
+    pair.peer.send(b"still talking")
+    until(lambda: pair.ours.received)
+    pair.peer.close()
+    until(lambda: "lost" in pair.ours.calls)
+
+    assert pair.ours.calls == ["eof", "lost"]
+
+
+def test_a_fin_waits_for_what_is_unsent(connect: Connect, until: Until) -> None:
+    pair = connect()
+    large = b"x" * 300_000
+    pair.ours.write(large)
+    pair.ours.shut_write()
+
+    assert pair.read(len(large), until) == large
+    assert pair.peer.recv(10) == b""
+    assert "resume" not in pair.ours.calls
+
+
+def test_closing_sends_what_is_unsent_and_then_closes(connect: Connect, until: Until) -> None:
+    pair = connect()
+    large = b"x" * 300_000
+    pair.ours.write(large)
+    pair.ours.close()
+    pair.ours.write(b"never")
+
+    assert pair.read(len(large), until) == large
+    until(lambda: "lost" in pair.ours.calls)
+    assert pair.peer.recv(10) == b""
+    assert pair.ours.calls == ["pause", "lost"]
+
+
+@pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["nothing unsent", "much unsent"])
+def test_abort_resets_and_drops_what_is_unsent(connect: Connect, unsent: bytes) -> None:
+    pair = connect()
+    pair.ours.write(unsent)
+    pair.ours.abort()
+    pair.ours.abort()
+    pair.ours.close()
+
+    assert pair.ours.calls.count("lost") == 1
+    assert pair.ours.fd == -1
+    with pytest.raises(ConnectionResetError):
+        read_to_the_end(pair.peer)
+
+
+def test_a_reset_by_the_peer_is_a_loss(connect: Connect, until: Until) -> None:
+    pair = connect()
+    pair.reset()
+    until(lambda: "lost" in pair.ours.calls)
+
+    assert pair.ours.calls == ["lost"]
+
+
+def test_a_reset_while_something_is_unsent_is_a_loss(connect: Connect, until: Until) -> None:
+    pair = connect()
+    pair.ours.write(b"x" * 300_000)
+    pair.reset()
+    until(lambda: "lost" in pair.ours.calls)
+
+    assert pair.ours.calls == ["pause", "lost"]
+
+
+def test_a_write_after_the_peer_reset_is_a_loss_in_the_next_turn_and_no_exception(
+    connect: Connect, until: Until
+) -> None:
+    pair = connect()
+    pair.ours.pause_reading()
+    pair.reset()
+
+    def written() -> bool:
+        pair.ours.write(b"x")
+        return "lost" in pair.ours.calls
+
+    until(written)
+    assert pair.ours.calls == ["lost"]
+
+
+def test_a_call_without_a_cause_changes_nothing(connect: Connect) -> None:
+    pair = connect()
+    pair.ours.ready(29)
+
+    assert (pair.ours.calls, pair.ours.received) == ([], b"")
+
+
+def test_an_option_of_a_socket_that_is_gone_is_left_out(connect: Connect) -> None:
+    pair = connect()
+    pair.ours.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
+    pair.ours.abort()
+    pair.ours.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
+    pair.ours.shut_write()
+
+    assert pair.ours.fd == -1
