@@ -12,6 +12,7 @@ A turn: the wait, descriptors that are ready, the timer wheel, calls asked for b
 
 import os
 from _thread import allocate_lock
+from math import inf
 from time import monotonic
 
 from tokenfall import logs
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 ADAPT_EVERY_S = 0.1
 """The window in which the loop measures how busy it is, for the wheel's slots."""
+
+OVERSLEPT_S = 0.005
+"""A wait that ends so much too late means that the process has no more processor to get: its quota is used up, or
+others have it. The loop then counts as saturated, however much it seemed to sleep."""
 
 _log = logs.get(__name__)
 
@@ -176,8 +181,10 @@ class Reactor:
             events = self.poller.wait(timeout_s)
             now = monotonic()
             self._slept_s += now - before
+            if timeout_s is not None and now - before > timeout_s + OVERSLEPT_S:
+                self._slept_s = -inf
         if now - self._window_s >= ADAPT_EVERY_S:
-            self.wheel.adapt(1.0 - self._slept_s / (now - self._window_s))
+            self.wheel.adapt(min(1.0, 1.0 - self._slept_s / (now - self._window_s)))
             self._window_s = now
             self._slept_s = 0.0
         return events

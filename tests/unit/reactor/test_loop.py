@@ -1,17 +1,24 @@
+from __future__ import annotations
+
 import asyncio
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.loop import OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
 from tests.unit.reactor.conftest import Until
+
+if TYPE_CHECKING:
+    from tokenfall.reactor.poller import Events
 
 
 class Reader:
@@ -192,6 +199,27 @@ def test_the_loop_measures_how_busy_it_is_for_the_wheel(
     until(lambda: shares)
 
     assert shares[0] < 0.5, "it only waited"
+
+
+def test_a_loop_that_oversleeps_counts_as_saturated(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until
+) -> None:
+    shares: list[float] = []
+    wait = reactor.poller.wait
+
+    class Throttled:
+        """A poller whose waits last longer than they were asked to, as under a processor quota."""
+
+        def wait(self, timeout_s: float | None) -> Events:
+            time.sleep(2 * OVERSLEPT_S)
+            return wait(timeout_s)
+
+    monkeypatch.setattr(reactor, "poller", Throttled())
+    monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
+    until(lambda: shares)
+    monkeypatch.undo()
+
+    assert shares == [1.0]
 
 
 # Coroutines
