@@ -84,6 +84,11 @@ class Connection(StreamSocket):
         if self._state <= ANSWERING:
             reader = self._reader
             if reader is None:
+                if self._state == READING and self._unsent is None and not self._scheduled:
+                    known = self._edge.heads.known(data)
+                    if known is not None:  # a whole request, as this client or another has sent it before
+                        self._answer_known(known)
+                        return
                 reader = self._reader = RequestReader(self._edge.heads, self._edge.bounds)
             reader.feed(data)
             if self._state == READING and self._unsent is None and not self._scheduled:
@@ -130,11 +135,21 @@ class Connection(StreamSocket):
                 request = None if self._reader is None else self._reader.next()
                 if request is None:
                     self._await_more()
+                    if self._reader is not None and self._reader.phase == IDLE:
+                        self._reader = None
                     return
                 self._answer(request)
             self._go_on()
         except Refusal as refusal:
             self._refuse(refusal)
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a connection failed")
+            self.reset("failed")
+
+    def _answer_known(self, request: Request) -> None:
+        """`_advance` for one request without a body that came alone: needs no reader."""
+        try:
+            self._answer(request)
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("a connection failed")
             self.reset("failed")

@@ -53,11 +53,16 @@ class HeadParser:
         self._bounds = bounds
         self._known: dict[bytes, Request] = {}
 
+    def known(self, head: bytes) -> Request | None:
+        """A request that has been parsed before, None when `head` is not all of one. It has no body."""
+        known = self._known.get(head)
+        return None if known is None else known.again()
+
     def parse(self, head: bytes) -> Request:
         """`head` ends with its blank line. Raises `Refusal`."""
-        known = self._known.get(head)
+        known = self.known(head)
         if known is not None:
-            return known.again()
+            return known
         request = self._parse(head)
         if len(head) <= MAX_KNOWN_BYTES and _NEVER_KEPT.isdisjoint(request.headers):
             if len(self._known) >= MAX_KNOWN:
