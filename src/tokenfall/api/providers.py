@@ -20,6 +20,7 @@ from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Sever
+from tokenfall.slices import run_sliced
 from tokenfall.wire.dialect import Asked, Dialect, Fault, Identity
 
 _log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class Provider:
         self._head = StreamHead(dialect.stream_type)
         self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
 
-    def __call__(self, request: Request) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream | Sever]:
+    def __call__(
+        self, request: Request
+    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Sever]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay
@@ -85,7 +88,8 @@ class Provider:
     async def _relayed(self, request: Request, asked: Asked, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
-        identity = Identity(urandom(12).hex(), time(), asked.request.model, prompt_tokens(asked.request))
+        tokens = await run_sliced(prompt_tokens(asked.request))
+        identity = Identity(urandom(12).hex(), time(), asked.request.model, tokens)
         if not asked.stream:
             return document(await relay.whole(request, asked, identity=identity))
         return LiveStream(

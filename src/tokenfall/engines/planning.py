@@ -2,24 +2,25 @@
 
 The same request and the same plan of timing give the same answer, whatever the dialect.
 
-- With tools: where the caller wants one called, the tools whose names the last user message mentions are called, the
-  first of them alone where calls may not be parallel; where it mentions none, the first tool. Arguments satisfy the
-  tool's schema. Once the results are in the messages, the answer is text.
+- With tools: where the caller wants one called, the tools whose names the last user message mentions (in its first
+  `MAX_SEARCHED` characters) are called, the first of them alone where calls may not be parallel; where it mentions
+  none, the first tool. Arguments satisfy the tool's schema. Once the results are in the messages, the answer is text.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
 - Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
 - `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
+
+Planning is sliced (see `tokenfall.slices`): a caller may ask for a million tokens, or send a megabyte of words.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, cycle, islice
+from itertools import chain, cycle, islice, repeat
 from random import Random
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from tokenfall.engines.prose import WORDS, Prose
-from tokenfall.engines.tokens import count_tokens, tokens_of
+from tokenfall.engines.prose import AGAIN, WORDS, Prose
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
@@ -27,9 +28,19 @@ from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
 from tokenfall.pacing.values import Fault
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, counted, token_slices, tokens_of
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
+
+MOST_CHARACTERS = 2**23
+"""Characters of a question that is said again and again."""
+
+MAX_SEARCHED = 20_000
+"""Characters of a question in which names of tools are looked for."""
+
+TOOLS_A_SLICE = 64
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -84,18 +95,19 @@ class Told(Struct, frozen=True):
 NOTHING = Told()
 
 
-def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Plan:
+def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Sliced[Plan]:
     """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
     if told.parts is None:
-        one = _planned(request, _speech(request, simulation, random=random), call_ids=call_ids)
+        speech = yield from _speech(request, simulation, random=random)
+        one = yield from _planned(request, speech, call_ids=call_ids)
     else:
         one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
     choices = (one,) * request.n
     said = request.n * sum(len(part.tokens) for part in one.parts)
     if said > MOST_SAID:
         raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
-    usage = Usage(prompt_tokens(request), said)
+    usage = Usage((yield from prompt_tokens(request)), said)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
     if told.timing is not None:
         gaps = told.timing.schedule(random)
@@ -118,38 +130,70 @@ def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
     return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)
 
 
-def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sequence[str]:
+def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
     """What is said where the caller asked for nothing else, before `max_tokens`."""
-    echoed = tokens_of(_last_question(request)) if simulation.text == "echo" else []
-    ordinary = len(echoed) or len(WORDS)
+    question = _last_question(request) if simulation.text == "echo" else ""
+    echoed = yield from counted(iter((question,)))
+    ordinary = echoed or len(WORDS)
     wanted = max(answer_length(simulation.tokens or Length(ordinary, ordinary), random), request.min_tokens)
     if request.ignore_eos:
         wanted = min(request.max_tokens, MAX_TOKENS) + 1
     wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
     if simulation.text == "words":
-        return [("" if number == 0 else " ") + random.choice(WORDS) for number in range(wanted)]
+        return (yield from _random_words(wanted, random))
     if echoed:
-        again = [token if token[0].isspace() else f" {token}" for token in echoed]
-        return list(islice(chain(echoed, cycle(again)), wanted))
+        return (yield from _echo(question, wanted))
     return Prose(wanted)
 
 
-def prompt_tokens(request: ChatRequest) -> int:
+def _random_words(wanted: int, random: Random) -> Sliced[list[str]]:
+    said = [random.choice(WORDS)] if wanted else []
+    while len(said) < wanted:
+        said += map(random.choice, repeat(AGAIN, min(SLICE_TOKENS, wanted - len(said))))
+        if len(said) < wanted:
+            yield
+    return said
+
+
+def _echo(question: str, wanted: int) -> Sliced[list[str]]:
+    """The first `wanted` tokens of the question, said again and again."""
+    said: list[str] = []
+    for tokens in token_slices(question):
+        said += tokens[: wanted - len(said)]
+        if len(said) == wanted:
+            return said
+        if len(tokens) == SLICE_TOKENS:
+            yield
+    if wanted * len(question) > MOST_CHARACTERS * len(said):
+        raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
+    again: list[str] = []
+    for start in range(0, len(said), SLICE_TOKENS):
+        if start:
+            yield
+        again += (token if token[0].isspace() else f" {token}" for token in said[start : start + SLICE_TOKENS])
+    return list(islice(chain(said, cycle(again)), wanted))
+
+
+def prompt_tokens(request: ChatRequest) -> Sliced[int]:
     """How many tokens a request has: those of its messages' texts and of the calls in them."""
     texts = (message.content for message in request.messages)
     calls = (call.arguments for message in request.messages for call in message.tool_calls)
-    return sum(map(count_tokens, texts)) + sum(map(count_tokens, calls))
+    return counted(chain(texts, calls))
 
 
-def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Planned:
+def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[Planned]:
     thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
-    calls = [_call(tool, f"{call_ids}{number}") for number, tool in enumerate(_called(request))]
+    calls: list[Part] = []
+    for number, tool in enumerate((yield from _called(request))):
+        if number:
+            yield
+        calls.append(_call(tool, f"{call_ids}{number}"))
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = _stopped(text[:left], request.stop)
+    said, stop = yield from _stopped(text[:left], request.stop)
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
@@ -158,15 +202,20 @@ def _call(tool: Tool, call_id: str) -> Part:
     return Part(tokens_of(arguments), call=ToolCall(call_id, tool.name, ""))
 
 
-def _called(request: ChatRequest) -> Sequence[Tool]:
+def _called(request: ChatRequest) -> Sliced[Sequence[Tool]]:
     """The tools to call: none where the results are there, or none is wanted."""
     choice, tools = request.tool_choice, request.tools
     if not tools or choice == "none" or any(message.role == "tool" for message in request.messages[-1:]):
         return ()
     if choice not in ("auto", "required"):
         return [tool for tool in tools if tool.name == choice][:1]
-    question = _last_question(request)
-    mentioned = [tool for tool in tools if tool.name in question] or tools[:1]
+    question = _last_question(request)[:MAX_SEARCHED]
+    mentioned: list[Tool] = []
+    for start in range(0, len(tools), TOOLS_A_SLICE):
+        mentioned += (tool for tool in tools[start : start + TOOLS_A_SLICE] if tool.name in question)
+        if start + TOOLS_A_SLICE < len(tools):
+            yield
+    mentioned = mentioned or [*tools[:1]]
     return mentioned if request.parallel_tool_calls else mentioned[:1]
 
 
@@ -193,18 +242,77 @@ def _json(value: object) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
 
 
-def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], str]:
-    """`text` up to the first of `stops` in it, and which that is."""
+def _stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
+    """`text` up to the first of `stops` in it, and which that is. It is searched in windows that overlap."""
     if not stops:
         return text, ""
+    longest = max(map(len, stops))
     if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
-        text = text[: 2 * len(WORDS) + max(map(len, stops))]
-    joined = "".join(text)
-    found = [(joined.find(stop), stop) for stop in stops if stop in joined]
-    if not found:
-        return text, ""
-    at, stop = min(found)
-    return tokens_of(joined[:at]), stop
+        text = text[: 2 * len(WORDS) + longest]
+    window = ""
+    begin = 0  # where the window begins in the whole text
+    for piece in _pieces(text, at_least=max(SLICE_CHARACTERS, longest)):
+        window += piece
+        at, stop = yield from _first(window, stops)
+        if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
+            break
+        cut = max(0, len(window) - longest)
+        begin, window = begin + cut, window[cut:]
+    else:
+        at, stop = yield from _first(window, stops)
+    return ((yield from _up_to(text, begin + at)), stop) if stop else (text, "")
+
+
+def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
+    """Where the first of `stops` begins and which it is, "" for none."""
+    found: list[tuple[int, str]] = []
+    spent = 0
+    for stop in stops:
+        at = window.find(stop)
+        if at >= 0:
+            found.append((at, stop))
+        spent += len(window)
+        if spent >= SLICE_CHARACTERS:
+            spent = 0
+            yield
+    return min(found, default=(0, ""))
+
+
+def _pieces(text: Sequence[str], *, at_least: int) -> Iterator[str]:
+    """The text in pieces of at least so many characters, but the last."""
+    tokens = iter(text)
+    gathered: list[str] = []
+    size = 0
+    while some := list(islice(tokens, SLICE_TOKENS)):
+        gathered += some
+        size += sum(map(len, some))
+        if size >= at_least:
+            yield "".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield "".join(gathered)
+
+
+def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
+    """The tokens of the first `end` characters of `text`."""
+    said: list[str] = []
+    tokens = iter(text)
+    while end > 0 and (some := list(islice(tokens, SLICE_TOKENS))):
+        size = sum(map(len, some))
+        if size <= end:
+            said += some
+            end -= size
+            yield
+            continue
+        for token in some:
+            if not token[:end].strip():  # white space at the end belongs to the last token
+                said[-1:] = [last + token[:end] for last in said[-1:]]
+                return said
+            said.append(token[:end])
+            end -= len(said[-1])
+            if end <= 0:
+                return said
+    return said
 
 
 def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:

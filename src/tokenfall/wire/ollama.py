@@ -6,6 +6,7 @@ never left out and durations, in nanoseconds, never 0: clients divide by them. A
 ended has stopped, as this dialect has no other word for it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Fault, Identity, Section, Timing
+from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.lines import one_line
 from tokenfall.wire.ollama_messages import object_text
 from tokenfall.wire.ollama_request import Shape, decode_chat, decode_generate
@@ -132,7 +134,7 @@ def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
     }
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer: this dialect knows one choice."""
     choice = answer.choices[0]
     text = choice.text
@@ -147,7 +149,7 @@ def whole(asked: Asked, answer: Answer) -> bytes:
     if calls:
         said["tool_calls"] = calls
     document = _named(answer.identity) | _said(asked, text, **said)
-    return _encode(document | {"done": True} | _metrics(answer.finished, answer.timing))
+    return json_pieces(document | {"done": True} | _metrics(answer.finished, answer.timing))
 
 
 def loaded(asked: Asked, identity: Identity) -> bytes:

@@ -4,13 +4,16 @@ from typing import Any
 
 import jsonschema
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tokenfall.engines.planning import MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
+from tokenfall.engines.planning import MAX_SEARCHED, MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
 from tokenfall.engines.prose import PARAGRAPH, WORDS
-from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.pacing.grammar import MAX_TOKENS, parse
+from tokenfall.slices import at_once
+from tokenfall.tokens import SLICE_CHARACTERS, count_tokens, tokens_of
 from tokenfall.wire.dialect import UNBOUNDED
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -24,10 +27,10 @@ def asked(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
 
 
 def planned(request: ChatRequest, simulation: str = "") -> Plan:
-    made = plan(request, parse(simulation), call_ids="call_")
+    made = at_once(plan(request, parse(simulation), call_ids="call_"))
     said = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
     assert made.usage.completion_tokens == said
-    assert made.usage.prompt_tokens == prompt_tokens(request)
+    assert made.usage.prompt_tokens == at_once(prompt_tokens(request))
     return made
 
 
@@ -234,7 +237,7 @@ def test_a_prompt_is_counted_by_the_one_splitter() -> None:
     asking = Message("assistant", "So ", tool_calls=(ToolCall("c", "n", '{"a": 1}'),))
     messages = (Message("system", "Be  brief."), Message("user", "a b\nc"), asking, Message("tool", "x"))
 
-    assert prompt_tokens(asked(messages=messages)) == 2 + 3 + 1 + 2 + 1
+    assert at_once(prompt_tokens(asked(messages=messages))) == 2 + 3 + 1 + 2 + 1
 
 
 @pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
@@ -253,3 +256,59 @@ def test_other_seeds_give_other_answers() -> None:
 def test_times_are_those_of_the_grammar() -> None:
     assert list(islice(planned(asked(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
     assert list(islice(planned(asked()).gaps, 2)) == [0.1, 0.1]
+
+
+# Slices
+
+
+@pytest.mark.parametrize("simulation", ["tokens=100000,text=words", "text=echo", "tokens=100000,text=echo"])
+def test_a_long_response_is_planned_in_slices(simulation: str) -> None:
+    work = plan(asked("a b " * 20_000), parse(simulation), call_ids="")
+    slices = sum(1 for _ in work)
+
+    assert slices > 5
+
+
+def test_a_short_response_is_planned_in_one_slice() -> None:
+    for simulation in ("", "text=echo", "text=words", "tokens=100"):
+        with pytest.raises(StopIteration):
+            next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
+
+
+@pytest.mark.parametrize("offset", [-3, -2, -1, 0, 1])
+def test_a_stop_text_is_found_across_two_windows(offset: int) -> None:
+    words = SLICE_CHARACTERS // 2 + offset  # each is two characters
+    choice = one(asked("a " * words + "b c d", stop=("b c", "zzzzzz")), "text=echo")
+
+    assert (text(choice), choice.stop, choice.reason) == ("a " * words, "b c", "stop")
+
+
+def test_of_two_stop_texts_the_one_that_begins_first_ends_the_response_however_long_it_is() -> None:
+    before = "a " * (SLICE_CHARACTERS // 2)
+    long = "b " * 1000 + "c"
+    choice = one(asked(before + long + " d", stop=(long, "b b b c")), "text=echo")
+
+    assert (text(choice), choice.stop) == (before, long)
+
+
+@given(st.text(alphabet="ab ", max_size=60), st.lists(st.text(alphabet="ab ", min_size=1, max_size=5), max_size=4))
+def test_the_text_before_the_first_stop_is_said_in_its_tokens(question: str, stops: list[str]) -> None:
+    question = f"a{question}"
+    choice = one(asked(question, stop=tuple(stops)), "text=echo")
+    found = min(((question.find(stop), stop) for stop in stops if stop in question), default=None)
+    expected = question if found is None else question[: found[0]]
+
+    assert [token for part in choice.parts for token in part.tokens] == tokens_of(expected)
+    assert choice.stop == ("" if found is None else found[1])
+
+
+def test_an_echo_is_bounded_in_characters() -> None:
+    with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
+        one(asked("a" * 1_000_000), "text=echo,tokens=9")
+
+
+def test_tools_are_looked_for_in_the_beginning_of_the_question() -> None:
+    tools = tuple(Tool(f"tool{number:04}") for number in range(1_000))
+
+    assert calls(one(asked(" tool0999 tool0001", tools=tools))) == ["tool0001", "tool0999"]
+    assert calls(one(asked("-" * MAX_SEARCHED + " tool0999", tools=tools))) == ["tool0000"]

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.engines.prose import PARAGRAPH, WORDS, Prose
-from tokenfall.engines.tokens import count_tokens
+from tokenfall.tokens import count_tokens
 
 LONG = 3 * len(WORDS) + 2
 

@@ -152,6 +152,8 @@ def test_a_limits_second_half_is_a_key_only_behind_the_first() -> None:
 
 
 def test_what_is_no_pair_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 16384 characters"):
+        parse("," * 16_385)
     with pytest.raises(InvalidRequest, match="'fast' is not key=value"):
         parse("gap=20ms,fast")
 
