@@ -45,7 +45,10 @@ MODULES = [
     "ports",
     "redis_calls",
     "settings",
+    "slices",
     "testing.server",
+    "threads",
+    "tokens",
     "turns.redis",
     "wire.sse",
 ]
@@ -57,6 +60,8 @@ PURE = [
     "pacing.empirical",
     "pacing.grammar",
     "pacing.timing",
+    "slices",
+    "tokens",
     "wire.sse",
 ]
 IMPURE = ["asyncio", "logging", "os", "socket", "time"]

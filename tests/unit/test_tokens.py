@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.slices import at_once
-from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, token_slices, tokens_of
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, cut, token_slices, tokens_of
 
 from tests.doubles.growth import cpu_s
 
@@ -63,3 +63,23 @@ def test_a_megabyte_of_anything_takes_linear_time(text: str) -> None:
 
     assert cpu_s(lambda: tokens_of(megabyte)) < 2
     assert cpu_s(lambda: tokens_of(megabyte + "b")) < 2
+
+
+@given(st.text(alphabet="ab \n", min_size=1).filter(str.strip), st.integers(0, 40), st.integers(0, 40))
+def test_a_cut_text_is_the_tokens_said_again_and_again(text: str, count: int, at: int) -> None:
+    once = tokens_of(text)
+    again = [token if token[0].isspace() else f" {token}" for token in once]
+    expected = [*once, *again * 40][:count]
+    made = at_once(cut(text, count))
+
+    assert len(made) == count
+    assert [*made] == [made[place] for place in range(count)] == expected
+    assert [*made[:at]] == expected[:at]
+    assert [*made[at:]] == expected[at:]
+
+
+def test_a_long_text_is_cut_in_slices_and_no_further_than_it_is_said() -> None:
+    text = "a " * (3 * SLICE_TOKENS)
+
+    assert sum(1 for _ in cut(text, 3 * SLICE_TOKENS)) == 2
+    assert sum(1 for _ in cut(text, 1)) == 0

@@ -163,18 +163,22 @@ def choices_of(plan: Plan) -> Sliced[list[Choice]]:
 
 
 def _choice(choice: Planned) -> Sliced[Choice]:
-    texts: list[str] = []
     said: list[str] = []
-    for part in choice.parts:
-        if part.call is None and not part.thought:
-            tokens = iter(part.tokens)
-            while some := list(islice(tokens, SLICE_TOKENS)):
-                texts += some
-                said.append("".join(some))
-                if len(some) == SLICE_TOKENS:
-                    yield
+    parts = [part for part in choice.parts if part.call is None and not part.thought]
+    for part in parts:
+        tokens = iter(part.tokens)
+        while some := list(islice(tokens, SLICE_TOKENS)):
+            said.append("".join(some))
+            if len(some) == SLICE_TOKENS:
+                yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
     calls = tuple(
         ToolCall(part.call.id, part.call.name, "".join(part.tokens)) for part in choice.parts if part.call is not None
     )
-    return Choice(text="".join(said), reason=choice.reason, thought="".join(thoughts), calls=calls, tokens=texts)
+    return Choice(
+        text="".join(said),
+        reason=choice.reason,
+        thought="".join(thoughts),
+        calls=calls,
+        tokens=parts[0].tokens if len(parts) == 1 else [token for part in parts for token in part.tokens],
+    )

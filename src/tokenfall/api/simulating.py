@@ -31,6 +31,8 @@ from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Fault, Identity, Timing
 
+LARGE_BODY_BYTES = 32_768
+
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
 
@@ -119,6 +121,8 @@ class Simulating:
         self, request: Request, asked: Asked, *, chat: ChatRequest, said: Simulation
     ) -> Sliced[_Said | Simulation]:
         """What is decided of the answer; the grammar alone where a recording is replayed."""
+        if len(request.body) > LARGE_BODY_BYTES:
+            yield  # it took a slice to decode
         decided = yield from self._engine.decide(chat, said)
         simulation = decided.simulation
         if simulation.status or simulation.limit:

@@ -13,7 +13,7 @@ Planning is sliced (see `tokenfall.slices`): a caller may ask for a million toke
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, cycle, islice, repeat
+from itertools import chain, islice, repeat
 from random import Random
 from typing import Any, Protocol
 
@@ -29,7 +29,7 @@ from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
 from tokenfall.pacing.values import Fault
 from tokenfall.slices import Sliced
-from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, counted, token_slices, tokens_of
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, counted, cut, tokens_of
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
@@ -142,7 +142,9 @@ def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     if simulation.text == "words":
         return (yield from _random_words(wanted, random))
     if echoed:
-        return (yield from _echo(question, wanted))
+        if wanted * len(question) > MOST_CHARACTERS * echoed:
+            raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
+        return (yield from cut(question, wanted))
     return Prose(wanted)
 
 
@@ -153,25 +155,6 @@ def _random_words(wanted: int, random: Random) -> Sliced[list[str]]:
         if len(said) < wanted:
             yield
     return said
-
-
-def _echo(question: str, wanted: int) -> Sliced[list[str]]:
-    """The first `wanted` tokens of the question, said again and again."""
-    said: list[str] = []
-    for tokens in token_slices(question):
-        said += tokens[: wanted - len(said)]
-        if len(said) == wanted:
-            return said
-        if len(tokens) == SLICE_TOKENS:
-            yield
-    if wanted * len(question) > MOST_CHARACTERS * len(said):
-        raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
-    again: list[str] = []
-    for start in range(0, len(said), SLICE_TOKENS):
-        if start:
-            yield
-        again += (token if token[0].isspace() else f" {token}" for token in said[start : start + SLICE_TOKENS])
-    return list(islice(chain(said, cycle(again)), wanted))
 
 
 def prompt_tokens(request: ChatRequest) -> Sliced[int]:

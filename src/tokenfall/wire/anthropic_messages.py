@@ -26,7 +26,7 @@ from tokenfall.wire.anthropic_blocks import (
 )
 from tokenfall.wire.anthropic_errors import invalid
 
-MAX_BLOCKS = 2_048
+MAX_BLOCKS = 1_536
 MAX_OTHERS = 1_200
 MAX_IMAGES = 600
 """Of all messages together, those within results among them; the API itself takes no more images."""

@@ -211,7 +211,7 @@ def test_calls_and_results_have_their_places(raw: list[RawMessage], place: str, 
 @pytest.mark.parametrize(
     ("block", "most", "what"),
     [
-        ({"type": "text", "text": "a"}, MAX_BLOCKS, "2048 content blocks"),
+        ({"type": "text", "text": "a"}, MAX_BLOCKS, "1536 content blocks"),
         ({"type": "other"}, MAX_OTHERS, "1200 content blocks other than texts"),
         ({"type": "image", "source": {"type": "url", "url": "https://a"}}, MAX_IMAGES, "600 images"),
     ],
@@ -226,10 +226,10 @@ def test_blocks_and_images_of_all_messages_are_bounded(block: dict[str, Any], mo
 def test_blocks_within_a_result_are_counted_too() -> None:
     result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}] * MAX_BLOCKS}
 
-    with pytest.raises(InvalidRequest, match="at most 2048 content blocks"):
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
         messages(None, [RawMessage("user", [result])])
 
 
 def test_the_blocks_of_a_system_prompt_are_bounded() -> None:
-    with pytest.raises(InvalidRequest, match="at most 2048 content blocks"):
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
         messages([{"type": "text", "text": "a"}] * (MAX_BLOCKS + 1), [RawMessage("user", "a")])
