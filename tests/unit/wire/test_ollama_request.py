@@ -225,7 +225,7 @@ def test_a_body_is_needed(body: bytes) -> None:
         decode_generate(body)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 10_000])
 def test_a_body_is_an_object(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_chat(body)
