@@ -13,7 +13,7 @@ Planning is sliced (see `tokenfall.slices`): a caller may ask for a million toke
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from random import Random
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.engines.prose import AGAIN, WORDS, Prose
+from tokenfall.engines.stops import stopped
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
@@ -29,7 +30,7 @@ from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
 from tokenfall.pacing.values import Fault
 from tokenfall.slices import Sliced
-from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, counted, cut, tokens_of
+from tokenfall.tokens import SLICE_TOKENS, counted, cut, tokens_of
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
@@ -176,7 +177,7 @@ def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> S
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = yield from _stopped(text[:left], request.stop)
+    said, stop = yield from stopped(text[:left], request.stop)
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
@@ -223,79 +224,6 @@ def _satisfying(schema: dict[str, Any]) -> str:
 def _json(value: object) -> str:
     """As people write it, with white space: that is where tokens part."""
     return msgspec.json.format(msgspec.json.encode(value), indent=0).decode()
-
-
-def _stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
-    """`text` up to the first of `stops` in it, and which that is. It is searched in windows that overlap."""
-    if not stops:
-        return text, ""
-    longest = max(map(len, stops))
-    if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
-        text = text[: 2 * len(WORDS) + longest]
-    window = ""
-    begin = 0  # where the window begins in the whole text
-    for piece in _pieces(text, at_least=max(SLICE_CHARACTERS, longest)):
-        window += piece
-        at, stop = yield from _first(window, stops)
-        if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
-            break
-        cut = max(0, len(window) - longest)
-        begin, window = begin + cut, window[cut:]
-    else:
-        at, stop = yield from _first(window, stops)
-    return ((yield from _up_to(text, begin + at)), stop) if stop else (text, "")
-
-
-def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
-    """Where the first of `stops` begins and which it is, "" for none."""
-    found: list[tuple[int, str]] = []
-    spent = 0
-    for stop in stops:
-        at = window.find(stop)
-        if at >= 0:
-            found.append((at, stop))
-        spent += len(window)
-        if spent >= SLICE_CHARACTERS:
-            spent = 0
-            yield
-    return min(found, default=(0, ""))
-
-
-def _pieces(text: Sequence[str], *, at_least: int) -> Iterator[str]:
-    """The text in pieces of at least so many characters, but the last."""
-    tokens = iter(text)
-    gathered: list[str] = []
-    size = 0
-    while some := list(islice(tokens, SLICE_TOKENS)):
-        gathered += some
-        size += sum(map(len, some))
-        if size >= at_least:
-            yield "".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield "".join(gathered)
-
-
-def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
-    """The tokens of the first `end` characters of `text`."""
-    said: list[str] = []
-    tokens = iter(text)
-    while end > 0 and (some := list(islice(tokens, SLICE_TOKENS))):
-        size = sum(map(len, some))
-        if size <= end:
-            said += some
-            end -= size
-            yield
-            continue
-        for token in some:
-            if not token[:end].strip():  # white space at the end belongs to the last token
-                said[-1:] = [last + token[:end] for last in said[-1:]]
-                return said
-            said.append(token[:end])
-            end -= len(said[-1])
-            if end <= 0:
-                return said
-    return said
 
 
 def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:

@@ -4,8 +4,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tokenfall.engines.planning import MAX_SEARCHED, MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
 from tokenfall.engines.prose import PARAGRAPH, WORDS
@@ -13,7 +11,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.pacing.grammar import MAX_TOKENS, parse
 from tokenfall.slices import at_once
-from tokenfall.tokens import SLICE_CHARACTERS, count_tokens, tokens_of
+from tokenfall.tokens import count_tokens, tokens_of
 from tokenfall.wire.dialect import UNBOUNDED
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -273,33 +271,6 @@ def test_a_short_response_is_planned_in_one_slice() -> None:
     for simulation in ("", "text=echo", "text=words", "tokens=100"):
         with pytest.raises(StopIteration):
             next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
-
-
-@pytest.mark.parametrize("offset", [-3, -2, -1, 0, 1])
-def test_a_stop_text_is_found_across_two_windows(offset: int) -> None:
-    words = SLICE_CHARACTERS // 2 + offset  # each is two characters
-    choice = one(asked("a " * words + "b c d", stop=("b c", "zzzzzz")), "text=echo")
-
-    assert (text(choice), choice.stop, choice.reason) == ("a " * words, "b c", "stop")
-
-
-def test_of_two_stop_texts_the_one_that_begins_first_ends_the_response_however_long_it_is() -> None:
-    before = "a " * (SLICE_CHARACTERS // 2)
-    long = "b " * 1000 + "c"
-    choice = one(asked(before + long + " d", stop=(long, "b b b c")), "text=echo")
-
-    assert (text(choice), choice.stop) == (before, long)
-
-
-@given(st.text(alphabet="ab ", max_size=60), st.lists(st.text(alphabet="ab ", min_size=1, max_size=5), max_size=4))
-def test_the_text_before_the_first_stop_is_said_in_its_tokens(question: str, stops: list[str]) -> None:
-    question = f"a{question}"
-    choice = one(asked(question, stop=tuple(stops)), "text=echo")
-    found = min(((question.find(stop), stop) for stop in stops if stop in question), default=None)
-    expected = question if found is None else question[: found[0]]
-
-    assert [token for part in choice.parts for token in part.tokens] == tokens_of(expected)
-    assert choice.stop == ("" if found is None else found[1])
 
 
 def test_an_echo_is_bounded_in_characters() -> None:
