@@ -63,7 +63,10 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Return at `deadline_s`, at once when it has passed. Cancelling frees everything."""
+        """Return at `deadline_s`, at once or after a turn of the other tasks when it has passed.
+
+        Cancelling frees everything.
+        """
         ...
 
 

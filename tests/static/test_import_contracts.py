@@ -60,7 +60,10 @@ MODULES = [
     "reactor.wheel",
     "redis_calls",
     "settings",
+    "slices",
     "testing.server",
+    "threads",
+    "tokens",
     "turns.redis",
     "wire.sse",
 ]
@@ -75,6 +78,8 @@ PURE = [
     "pacing.empirical",
     "pacing.grammar",
     "pacing.timing",
+    "slices",
+    "tokens",
     "wire.sse",
 ]
 IMPURE = ["asyncio", "logging", "os", "socket", "time"]

@@ -1,10 +1,20 @@
 import json
+import runpy
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenfall import json_text
 from tokenfall.json_text import flat_object, quoted
+
+
+def test_quoted_text_is_the_same_in_an_interpreter_without_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "_json", None)
+    without = runpy.run_path(json_text.__file__)
+
+    assert without["quoted"]('a"\n\x00é') == quoted('a"\n\x00é')
 
 
 @given(st.text())

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
 from tokenfall.edge.response import chunk
-from tokenfall.engines.planning import Part, Plan, Planned
+from tokenfall.engines.planning import MOST_CHARACTERS, Part, Plan, Planned
+from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
 from tokenfall.messages import ToolCall
 from tokenfall.pacing.course import Course
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
 from tokenfall.wire.lines import one_line
 
@@ -153,15 +158,35 @@ def _sections(choice: Planned, number: int) -> Iterator[tuple[Section, Part]]:
             yield Section("thought" if part.thought else "text", choice=number), part
 
 
-def choices_of(plan: Plan) -> list[Choice]:
-    """The planned answers as wholes."""
-    return [_choice(choice) for choice in plan.choices]
+def choices_of(plan: Plan) -> Sliced[list[Choice]]:
+    """The planned answers as wholes. Raises `InvalidRequest` where they are too long to be held in memory."""
+    made: dict[int, Choice] = {}  # the choices of one request are one object
+    for planned in plan.choices:
+        if id(planned) not in made:
+            made[id(planned)] = yield from _choice(planned)
+    choices = [made[id(planned)] for planned in plan.choices]
+    if sum(len(choice.text) for choice in choices) > MOST_CHARACTERS:
+        raise InvalidRequest(f"a whole response has at most {MOST_CHARACTERS} characters here: ask for fewer tokens")
+    return choices
 
 
-def _choice(choice: Planned) -> Choice:
-    texts = [token for part in choice.parts if part.call is None and not part.thought for token in part.tokens]
+def _choice(choice: Planned) -> Sliced[Choice]:
+    said: list[str] = []
+    parts = [part for part in choice.parts if part.call is None and not part.thought]
+    for part in parts:
+        tokens = iter(part.tokens)
+        while some := list(islice(tokens, SLICE_TOKENS)):
+            said.append("".join(some))
+            if len(some) == SLICE_TOKENS:
+                yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
     calls = tuple(
         ToolCall(part.call.id, part.call.name, "".join(part.tokens)) for part in choice.parts if part.call is not None
     )
-    return Choice(text="".join(texts), reason=choice.reason, thought="".join(thoughts), calls=calls, tokens=texts)
+    return Choice(
+        text="".join(said),
+        reason=choice.reason,
+        thought="".join(thoughts),
+        calls=calls,
+        tokens=parts[0].tokens if len(parts) == 1 else [token for part in parts for token in part.tokens],
+    )

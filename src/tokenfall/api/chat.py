@@ -6,7 +6,7 @@ from functools import partial
 from hashlib import sha256
 
 from tokenfall.api import problems
-from tokenfall.api.documents import document
+from tokenfall.api.documents import documented
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.answering import Answering
@@ -17,6 +17,7 @@ from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import Delta
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
+from tokenfall.slices import run_sliced
 from tokenfall.wire import plain, plain_stream, sse
 
 TYPE_CHECKING = False
@@ -67,8 +68,7 @@ class ChatRoutes:
         if body.stream:
             return self._live(answer, announced=body.announce)
         text, finished = await self._chat.whole(answer)
-        whole = plain.whole_answer(text, finished, conversation=conversation.id)
-        return document(whole)
+        return await run_sliced(documented(plain.whole_answer(text, finished, conversation=conversation.id)))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
@@ -87,7 +87,7 @@ class ChatRoutes:
         """`GET /history`."""
         conversation, may_be_new = self._asked_conversation(request)
         turns = await self._chat.history(conversation, may_be_new=may_be_new)
-        return document(plain.history(list(turns)))
+        return await run_sliced(documented(plain.history(turns)))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
@@ -98,7 +98,7 @@ class ChatRoutes:
     async def conversations(self, request: Request) -> Response:
         """`GET /conversations`."""
         found = await self._chat.conversations(self._keys.owner(request))
-        return document(plain.conversation_list(list(found)))
+        return await run_sliced(documented(plain.conversation_list(found)))
 
     async def rename(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""

@@ -1,11 +1,12 @@
 """`/sim`: the simulator's default, its journal and its gates, while it runs."""
 
-from typing import Annotated, TypeVar
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenfall.api.documents import document
+from tokenfall.api.documents import document, documented
 from tokenfall.api.journal import Journal
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.routing import parameter
@@ -17,6 +18,8 @@ from tokenfall.pacing.gates import TestGate
 from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.pacing.values import name_of
+from tokenfall.slices import begun
+from tokenfall.wire.json_pieces import json_pieces
 
 
 class SimBody(Struct, forbid_unknown_fields=True):
@@ -90,10 +93,11 @@ class ControlRoutes:
         self._journal.clear()
         return Response(204)
 
-    def requests(self, request: Request) -> Response:
-        """`GET /sim/requests`."""
+    def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+        """`GET /sim/requests`: up to some megabytes."""
         self._check_alone()
-        return _document({"journal": self._journal.is_on, "requests": self._journal.kept()})
+        told = {"journal": self._journal.is_on, "requests": iter(self._journal.kept())}
+        return begun(documented(json_pieces(told)))
 
     def forget_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""

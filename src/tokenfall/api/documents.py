@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterable
 from tokenfall.api import problems
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response, header_lines
+from tokenfall.errors import InvalidRequest
+from tokenfall.slices import Sliced
 from tokenfall.wire.faults import Fault
 
 JSON = "application/json"
+MAX_BYTES = 2**24
+"""Of a whole response, which is held in memory and handed to the transport as one."""
+
 UNCACHED = (("cache-control", "no-store"),)
 
 
@@ -29,12 +34,20 @@ def name_twice(request: Request) -> None:
         request.reply_headers += header_lines((("request-id", request.id),))
 
 
-async def joined(pieces: Iterable[bytes]) -> bytes:
-    """All pieces; between two of them others come in, for thousands of vectors take a second."""
-    import asyncio  # noqa: PLC0415 - whoever awaits has it
-
-    made = []
+def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
+    """All pieces, a slice each: thousands of vectors take a second. Raises `InvalidRequest` for too many of them."""
+    made: list[bytes] = []
+    size = 0
     for piece in pieces:
+        if made:
+            yield
         made.append(piece)
-        await asyncio.sleep(0)
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise InvalidRequest(f"a whole response has at most {MAX_BYTES} bytes: ask for less, or for a stream")
     return b"".join(made)
+
+
+def documented(pieces: Iterable[bytes]) -> Sliced[Response]:
+    """All pieces as a JSON document."""
+    return document((yield from joined(pieces)))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tokenfall.engines.redaction import Redactor
 
 MAX_REQUESTS = 1_000
+MAX_KEPT_BYTES = 2_500_000
+"""Of all requests together: as JSON, they are a whole response of up to six times as much."""
+
 MAX_BODY_BYTES = 16_384
 _SECRET = (
     b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-auth-token", b"cookie",
@@ -26,6 +29,8 @@ class Journal:
     def __init__(self) -> None:
         self.is_on = False
         self._kept: list[dict[str, Any]] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
 
     def note(self, request: Request) -> None:
         """Keep a request, if the journal is on."""
@@ -34,7 +39,7 @@ class Journal:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
         redactor = _redactor(headers)
         path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
-        body = redactor.masked(request.body)[:MAX_BODY_BYTES]  # first masked: the cut might leave half a secret
+        body = redactor.beginning(request.body, MAX_BODY_BYTES)
         self._kept.append(
             {
                 "time": time(),
@@ -50,7 +55,12 @@ class Journal:
                 "truncated": len(request.body) > MAX_BODY_BYTES,
             }
         )
-        del self._kept[:-MAX_REQUESTS]
+        size = len(body) + len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.items())
+        self._sizes.append(size)
+        self._bytes += size
+        while self._bytes > MAX_KEPT_BYTES or len(self._kept) > MAX_REQUESTS:
+            del self._kept[0]
+            self._bytes -= self._sizes.pop(0)
 
     def kept(self) -> list[dict[str, Any]]:
         """Oldest first."""
@@ -59,9 +69,13 @@ class Journal:
     def clear(self) -> None:
         """Forget all."""
         self._kept.clear()
+        self._sizes.clear()
+        self._bytes = 0
 
 
 def _redactor(headers: dict[str, str]) -> Redactor:
     from tokenfall.engines.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
 
-    return Redactor(keys_in(headers))
+    redactor = Redactor()
+    redactor.learn(keys_in(headers))
+    return redactor

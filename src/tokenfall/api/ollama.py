@@ -6,14 +6,15 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, joined, name_twice, refusal
+from tokenfall.api.documents import document, documented, name_twice, refusal
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.engines.simulated import is_simulated
-from tokenfall.engines.tokens import count_tokens
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.ports import Fetch
+from tokenfall.slices import run_sliced
+from tokenfall.tokens import counted
 from tokenfall.wire import ollama_embed, ollama_models
 from tokenfall.wire.dialect import Timing
 from tokenfall.wire.faults import Fault
@@ -51,12 +52,12 @@ class OllamaRoutes:
         """`POST /api/embed`."""
         name_twice(request)
         embed = ollama_embed.decode_embed(request.body)
-        tokens = sum(map(count_tokens, embed.inputs))
+        tokens = await run_sliced(counted(iter(embed.inputs)))
         timing = Timing(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
             return document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
-        return document(await joined(ollama_embed.embed_pieces(embed, tokens, timing=timing)))
+        return await run_sliced(documented(ollama_embed.embed_pieces(embed, tokens, timing=timing)))
 
     async def embeddings(self, request: Request) -> Response:
         """`POST /api/embeddings`, the older form."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any, Protocol
 
@@ -33,6 +34,37 @@ class Worded:
 
     def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
         return self._handle(request)
+
+
+class Once:
+    """A response that is made at the first request for it, and then kept."""
+
+    def __init__(self, make: Callable[[], Response]) -> None:
+        self._make = make
+        self._made: Response | None = None
+        self._making: Future[Response] | None = None
+
+    def known(self) -> Response | None:
+        """The response, None before it is made."""
+        return self._made
+
+    async def get(self) -> Response:
+        """The response, made in a thread: the loop has its turn every few milliseconds meanwhile."""
+        from asyncio import shield  # noqa: PLC0415 - whoever awaits has it
+
+        if self._made is not None:
+            return self._made
+        if self._making is None:
+            from tokenfall.threads import in_thread  # noqa: PLC0415 - few responses need a thread
+
+            self._making = in_thread(self._make)
+        making = self._making
+        try:
+            self._made = await shield(making)
+        finally:
+            if making.done():
+                self._making = None
+        return self._made
 
 
 class OnDemand:

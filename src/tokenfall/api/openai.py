@@ -3,14 +3,15 @@
 from time import time
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, joined, name_twice, refusal
+from tokenfall.api.documents import document, documented, name_twice, refusal
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.engines.simulated import is_simulated
-from tokenfall.engines.tokens import count_tokens
 from tokenfall.ports import Fetch
+from tokenfall.slices import run_sliced
+from tokenfall.tokens import counted
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
 from tokenfall.wire.anthropic_errors import error as anthropic_error
 from tokenfall.wire.faults import Fault
@@ -34,8 +35,8 @@ class OpenAIRoutes:
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
             return document(await self._fetch("/embeddings", body))
-        tokens = sum(map(count_tokens, embed.inputs))
-        return document(await joined(openai_embeddings.pieces(embed, tokens)))
+        tokens = await run_sliced(counted(iter(embed.inputs)))
+        return await run_sliced(documented(openai_embeddings.pieces(embed, tokens)))
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""

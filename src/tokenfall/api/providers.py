@@ -21,6 +21,7 @@ from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
+from tokenfall.slices import run_sliced
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.faults import Fault
 
@@ -73,7 +74,7 @@ class Provider:
 
     def __call__(
         self, request: Request
-    ) -> Response | PacedStream | Coroutine[Any, Any, Response | LiveStream | Disconnect]:
+    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay
@@ -97,7 +98,8 @@ class Provider:
     async def _relayed(self, request: Request, asked: Asked, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
-        identity = Identity(urandom(12).hex(), time(), asked.request.model, prompt_tokens(asked.request))
+        tokens = await run_sliced(prompt_tokens(asked.request))
+        identity = Identity(urandom(12).hex(), time(), asked.request.model, tokens)
         if not asked.stream:
             return document(await relay.whole(request, asked, identity=identity))
         return LiveStream(

@@ -9,10 +9,12 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from tokenfall.api.documents import joined
 from tokenfall.edge.request import Request
 from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.events import Passed
 from tokenfall.messages import ChatRequest
+from tokenfall.slices import run_sliced
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
 from tokenfall.wire.openai import DONE
@@ -39,7 +41,7 @@ class _Typed(Struct):
 
 _peek = msgspec.json.Decoder(_Peeked)
 _type = msgspec.json.Decoder(_Typed)
-_SAYS = re.compile(rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments)"\s*:\s*"[^"]')
+_SAYS = re.compile(rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments)"\s*+:\s*+"[^"]')
 """In a chunk: a piece that is not empty. A search, since a chunk that is passed on is not decoded."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
@@ -165,7 +167,7 @@ class TranslatingRelay:
         finished = await self._upstream.converse(asked.request, listener.hear)
         choices = (listener.choice(finished),)
         answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, 0.0))
-        return self._dialect.whole(asked, answer)
+        return await run_sliced(joined(self._dialect.whole(asked, answer)))
 
 
 def _timing(identity: Identity, began_s: float) -> Timing:

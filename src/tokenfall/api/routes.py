@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from tokenfall.api.ondemand import Once
 from tokenfall.api.routing import Route
 from tokenfall.edge.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from typing import Any
+
     from tokenfall.api.ondemand import OnDemand
     from tokenfall.api.probes import Probes
     from tokenfall.api.routing import Handler
@@ -115,15 +119,17 @@ def board_routes(watch: Handler) -> list[Route]:
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     """All of `routes`, and the one that describes them and itself: written at the first request, then kept."""
-    kept: list[Response] = []
 
-    def describe(_: Request) -> Response:
-        if not kept:
-            from tokenfall.api.openapi import encoded  # noqa: PLC0415 - few ask, and it is a megabyte
+    def make() -> Response:
+        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - few ask, and it is a megabyte
 
-            body = encoded(everything, keyed=keyed, relays=relays)
-            kept.append(Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),)))
-        return kept[0]
+        body = encoded(everything, keyed=keyed, relays=relays)
+        return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
+
+    once = Once(make)
+
+    def describe(_: Request) -> Response | Coroutine[Any, Any, Response]:
+        return once.known() or once.get()
 
     everything = [*routes, Route("GET", "/openapi.json", handler=describe, keyed=False)]
     return everything

@@ -2,7 +2,7 @@
 
 from collections.abc import Coroutine, Iterator
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from os import urandom
 from time import time
 from typing import Any
@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokenfall.api.answers import choices_of, frames
-from tokenfall.api.documents import document
+from tokenfall.api.documents import document, joined
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.disconnect import Disconnect
@@ -27,8 +27,13 @@ from tokenfall.pacing.course import Course, garbled
 from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock
+from tokenfall.slices import AT_ONCE, Sliced, begun, run_sliced
+from tokenfall.threads import in_thread
+from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Identity, Timing
 from tokenfall.wire.faults import Fault
+
+LARGE_BODY_BYTES = 16_384
 
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
@@ -44,6 +49,9 @@ class _Said(Struct, frozen=True):
     finished: Finished
     course: Course | None
     gaps: Iterator[float]
+
+
+Played = PacedStream | Coroutine[Any, Any, Response | Disconnect]
 
 
 class _Counted:
@@ -78,26 +86,59 @@ class Simulating:
         self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
         self._broken = dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=BROKE_OFF))
 
-    def answer(self, request: Request, asked: Asked) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
+    def answer(
+        self, request: Request, asked: Asked
+    ) -> PacedStream | Coroutine[Any, Any, PacedStream | Response | Disconnect]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
-        chat = asked.request
-        if header:
-            chat = replace(chat, simulation=header)
-        decided = self._engine.decide(chat)
+        chat = replace(asked.request, simulation=header) if header else asked.request
+        said = self._engine.said(chat)
+        if not self._engine.library.is_ready(said):
+            return self._answered(request, self._read_and_planned(request, asked, chat=chat, said=said))
+        planned = begun(self._planned(request, asked, chat=chat, said=said))
+        if isinstance(planned, Coroutine):
+            return self._answered(request, planned)
+        return self._played(request, planned)
+
+    async def _answered(
+        self, request: Request, planned: Coroutine[Any, Any, _Said | Simulation]
+    ) -> PacedStream | Response | Disconnect:
+        """The answer to a request whose planning takes more than `AT_ONCE` slices."""
+        answer = self._played(request, await planned)
+        return await answer if isinstance(answer, Coroutine) else answer
+
+    async def _read_and_planned(
+        self, request: Request, asked: Asked, *, chat: ChatRequest, said: Simulation
+    ) -> _Said | Simulation:
+        """The same with a file that has to be read first."""
+        await in_thread(lambda: self._engine.library.check(said))
+        return await run_sliced(self._planned(request, asked, chat=chat, said=said))
+
+    def _played(self, request: Request, said: _Said | Simulation) -> Played:
+        if isinstance(said, Simulation):
+            return self._replayed(request, said)
+        return self._stream(request, said) if said.asked.stream else self._later(request, said)
+
+    def _planned(
+        self, request: Request, asked: Asked, *, chat: ChatRequest, said: Simulation
+    ) -> Sliced[_Said | Simulation]:
+        """What is decided of the answer; the grammar alone where a recording is replayed."""
+        if len(request.body) > LARGE_BODY_BYTES:
+            yield from repeat(None, AT_ONCE)  # it took as long to decode
+        decided = yield from self._engine.decide(chat, said)
         simulation = decided.simulation
         if simulation.status or simulation.limit:
-            self._refuse(request, simulation, chat=chat)
+            yield from self._refuse(request, simulation, chat=chat)
         if simulation.script is not None and simulation.script.endswith(RECORDING):
-            return self._replayed(request, simulation)
+            return simulation
         identity = _identity(request, asked, seed=simulation.seed)
-        planned = self._engine.plan(chat, decided, call_ids=f"call_{identity.number}")
+        planned = yield from self._engine.plan(chat, decided, call_ids=f"call_{identity.number}")
         identity = replace(identity, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
         stage = self._engine.stage
         course = stage.course(simulation, planned.faults)
         gaps = stage.gaps(planned.gaps, simulation.load)
-        said = _Said(
+        return _Said(
             asked,
             simulation,
             identity,
@@ -106,17 +147,14 @@ class Simulating:
             course,
             gaps if course is None else course.gaps(gaps),
         )
-        return self._stream(request, said) if asked.stream else self._later(request, said)
 
-    def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> None:
+    def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> Sliced[None]:
         """Raises what the grammar asks for in place of an answer; says in the head what a limit leaves."""
-        wanted = prompt_tokens(chat) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
+        wanted = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
         owner = self._keys.owner(request)
         self._refusals.enforce(request, simulation, owner=owner, tokens=wanted, tell=self._dialect.limits)
 
-    def _replayed(
-        self, request: Request, simulation: Simulation
-    ) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
+    def _replayed(self, request: Request, simulation: Simulation) -> Played:
         from tokenfall.api.replaying import replayed  # noqa: PLC0415 - few replay
 
         recording = self._engine.library.recording(simulation.script or "")
@@ -177,15 +215,16 @@ class Simulating:
 
     async def _document(self, started_s: float, said: _Said) -> Response:
         tokens = said.planned.usage.completion_tokens
-        gaps = list(islice(said.gaps, tokens + 1))
-        timing = Timing(total_s=sum(gaps), first_token_s=gaps[0])
-        body = self._body(said, timing)
+        first_s = next(said.gaps)
+        timing = Timing(total_s=await run_sliced(_total(said.gaps, tokens, first_s=first_s)), first_token_s=first_s)
+        body = await self._body(said, timing)
         await self._clock.sleep_until(started_s + timing.total_s)
         return document(body)
 
-    def _body(self, said: _Said, timing: Timing) -> bytes:
-        answer = Answer(identity=said.identity, choices=choices_of(said.planned), finished=said.finished, timing=timing)
-        return self._dialect.whole(said.asked, answer)
+    async def _body(self, said: _Said, timing: Timing) -> bytes:
+        choices = await run_sliced(choices_of(said.planned))
+        answer = Answer(identity=said.identity, choices=choices, finished=said.finished, timing=timing)
+        return await run_sliced(joined(self._dialect.whole(said.asked, answer)))
 
     async def _enacted(self, said: _Said, course: Course) -> Response | Disconnect:
         """What happens to a stream happens to a document at the time of its token, before a byte is sent."""
@@ -210,8 +249,19 @@ class Simulating:
         if course.lacks_its_end:
             return Disconnect("close")
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
-        body = self._body(said, timing)
+        body = await self._body(said, timing)
         return document(garbled(body) if garbage else body)
+
+
+def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:
+    """The seconds that `first_s` and the next `count` gaps take."""
+    total_s = first_s
+    while count > 0:
+        total_s = sum(islice(gaps, min(count, SLICE_TOKENS)), total_s)
+        count -= SLICE_TOKENS
+        if count > 0:
+            yield
+    return total_s
 
 
 def _identity(request: Request, asked: Asked, *, seed: int | None) -> Identity:

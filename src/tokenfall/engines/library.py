@@ -44,6 +44,16 @@ class Library:
         if said.script is not None:
             (self.recording if said.script.endswith(RECORDING) else self.script)(said.script)
 
+    def is_ready(self, said: Simulation) -> bool:
+        """Whether the script or recording that is named, if one is, was read before: to read one may take a second.
+
+        If not, call `check` in a thread first.
+        """
+        if said.script is None:
+            return True
+        kept: dict[str, Any] = self._recordings if said.script.endswith(RECORDING) else self._scripts
+        return self._path(said.script, "script") in kept
+
     def script(self, name: str) -> Script:
         """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
         from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB

@@ -2,24 +2,26 @@
 
 The same request and the same plan of timing give the same answer, whatever the dialect.
 
-- With tools: where the caller wants one called, the tools whose names the last user message mentions are called, the
-  first of them alone where calls may not be parallel; where it mentions none, the first tool. Arguments satisfy the
-  tool's schema. Once the results are in the messages, the answer is text.
+- With tools: where the caller wants one called, the tools whose names the last user message mentions (see
+  `MENTIONS_SEARCHED`) are called, the first of them alone where calls may not be parallel; where it mentions none, the
+  first tool. Arguments satisfy the tool's schema. Once the results are in the messages, the answer is text.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
 - Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
 - `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
+
+Planning is sliced (see `tokenfall.slices`): a caller may ask for a million tokens, or send a megabyte of words.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, cycle, islice
+from itertools import chain, repeat
 from random import Random
 from typing import Protocol
 
 from msgspec import Struct
 
 from tokenfall.engines.paragraph import WORDS
-from tokenfall.engines.prose import Prose
-from tokenfall.engines.tokens import count_tokens, tokens_of
+from tokenfall.engines.prose import AGAIN, Prose
+from tokenfall.engines.stops import stopped
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Tool, ToolCall
@@ -28,9 +30,14 @@ from tokenfall.pacing.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.pacing.stage import GAP
 from tokenfall.pacing.timing import answer_length, schedule
 from tokenfall.pacing.values import Fault
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_TOKENS, counted, cut, tokens_of
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
+
+MOST_CHARACTERS = 2**23
+"""Characters of a question that is said again and again."""
 
 MENTIONS_SEARCHED = 1_000_000
 """Characters of the last question that are searched for names of tools, for all tools together: about 1 ms."""
@@ -88,18 +95,19 @@ class Told(Struct, frozen=True):
 NOTHING = Told()
 
 
-def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Plan:
+def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Sliced[Plan]:
     """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
     if told.parts is None:
-        one = _planned(request, _speech(request, simulation, random=random), call_ids=call_ids)
+        speech = yield from _speech(request, simulation, random=random)
+        one = yield from _planned(request, speech, call_ids=call_ids)
     else:
         one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
     choices = (one,) * request.n
     said = request.n * sum(len(part.tokens) for part in one.parts)
     if said > MOST_SAID:
         raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
-    usage = Usage(prompt_tokens(request), said)
+    usage = Usage((yield from prompt_tokens(request)), said)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
     if told.timing is not None:
         gaps = told.timing.schedule(random)
@@ -116,30 +124,41 @@ def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[fl
     return chain((next(gaps) + prefill_s,), gaps) if prefill_s else gaps
 
 
-def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sequence[str]:
+def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
     """What is said where the caller asked for nothing else, before `max_tokens`."""
-    echoed = tokens_of(_last_question(request)) if simulation.text == "echo" else []
-    ordinary = len(echoed) or len(WORDS)
+    question = _last_question(request) if simulation.text == "echo" else ""
+    echoed = yield from counted(iter((question,)))
+    ordinary = echoed or len(WORDS)
     wanted = max(answer_length(simulation.tokens or Length(ordinary, ordinary), random), request.min_tokens)
     if request.ignore_eos:
         wanted = min(request.max_tokens, MAX_TOKENS) + 1
     wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
     if simulation.text == "words":
-        return [("" if number == 0 else " ") + random.choice(WORDS) for number in range(wanted)]
+        return (yield from _random_words(wanted, random))
     if echoed:
-        again = [token if token[0].isspace() else f" {token}" for token in echoed]
-        return list(islice(chain(echoed, cycle(again)), wanted))
+        if wanted * len(question) > MOST_CHARACTERS * echoed:
+            raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
+        return (yield from cut(question, wanted))
     return Prose(wanted)
 
 
-def prompt_tokens(request: ChatRequest) -> int:
+def _random_words(wanted: int, random: Random) -> Sliced[list[str]]:
+    said = [random.choice(WORDS)] if wanted else []
+    while len(said) < wanted:
+        said += map(random.choice, repeat(AGAIN, min(SLICE_TOKENS, wanted - len(said))))
+        if len(said) < wanted:
+            yield
+    return said
+
+
+def prompt_tokens(request: ChatRequest) -> Sliced[int]:
     """How many tokens a request has: those of its messages' texts and of the calls in them."""
     texts = (message.content for message in request.messages)
     calls = (call.arguments for message in request.messages for call in message.tool_calls)
-    return sum(map(count_tokens, texts)) + sum(map(count_tokens, calls))
+    return counted(chain(texts, calls))
 
 
-def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Planned:
+def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[Planned]:
     thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
     calls = _calls(request, call_ids=call_ids)
     if calls:
@@ -147,7 +166,7 @@ def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> P
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = _stopped(text[:left], request.stop)
+    said, stop = yield from stopped(text[:left], request.stop)
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
@@ -190,20 +209,6 @@ def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False)
     from tokenfall.engines.structured_output import json_texts  # noqa: PLC0415 - few ask, and the simulator must be small
 
     return json_texts(schemas, copies=copies, objects=objects)
-
-
-def _stopped(text: Sequence[str], stops: Sequence[str]) -> tuple[Sequence[str], str]:
-    """`text` up to the first of `stops` in it, and which that is."""
-    if not stops:
-        return text, ""
-    if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
-        text = text[: 2 * len(WORDS) + max(map(len, stops))]
-    joined = "".join(text)
-    found = [(joined.find(stop), stop) for stop in stops if stop in joined]
-    if not found:
-        return text, ""
-    at, stop = min(found)
-    return tokens_of(joined[:at]), stop
 
 
 def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:

@@ -6,8 +6,8 @@ from typing import overload
 
 from tokenfall.engines.paragraph import WORDS
 
-_FIRST = (WORDS[0], *(f" {word}" for word in WORDS[1:]))
-_AGAIN = tuple(f" {word}" for word in WORDS)
+AGAIN = tuple(f" {word}" for word in WORDS)
+_FIRST = (WORDS[0], *AGAIN[1:])
 
 
 class Prose(Sequence[str]):
@@ -25,7 +25,7 @@ class Prose(Sequence[str]):
         return self._count
 
     def __iter__(self) -> Iterator[str]:
-        return islice(chain(_FIRST, chain.from_iterable(repeat(_AGAIN))), self._count)
+        return islice(chain(_FIRST, chain.from_iterable(repeat(AGAIN))), self._count)
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -37,4 +37,4 @@ class Prose(Sequence[str]):
         places = range(self._count)[index]
         if isinstance(places, range):
             return Prose(len(places)) if places == range(len(places)) else [self[place] for place in places]
-        return _FIRST[places] if places < len(_FIRST) else _AGAIN[places % len(_AGAIN)]
+        return _FIRST[places] if places < len(_FIRST) else AGAIN[places % len(AGAIN)]

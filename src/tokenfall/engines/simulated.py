@@ -23,6 +23,8 @@ from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import DEFAULTS, Stage
 from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock, Hear
+from tokenfall.slices import Sliced, run_sliced
+from tokenfall.threads import in_thread
 
 if TYPE_CHECKING:
     from tokenfall.engines.scripts.format import ScriptedTurn
@@ -67,9 +69,12 @@ class SimulatedEngine:
 
     async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
         """See `Engine`. Raises `InvalidRequest` on a mistake in the grammar, and what a fault asks for."""
-        decided = self.decide(request)
+        said = self.said(request)
+        if not self.library.is_ready(said):
+            await in_thread(lambda: self.library.check(said))
+        decided = await run_sliced(self.decide(request, said))
         simulation = decided.simulation
-        planned = self.plan(request, decided)
+        planned = await run_sliced(self.plan(request, decided))
         finished = Finished(planned.choices[0].reason, MODEL, planned.usage)
         stage = self.stage
         course = stage.course(simulation, planned.faults)
@@ -93,12 +98,14 @@ class SimulatedEngine:
         suffix = "" if suffix == LATEST else suffix
         return self.stage.said.overlay(parse(suffix)).overlay(parse(request.simulation))
 
-    def decide(self, request: ChatRequest) -> "Decided":
-        """What holds for `request`. Raises `InvalidRequest`, and `NotFound` where a script has no turn for it."""
-        said = self.said(request)
+    def decide(self, request: ChatRequest, said: Simulation) -> "Sliced[Decided]":
+        """What holds for `request`, of which `said` was said.
+
+        Raises `InvalidRequest`, and `NotFound` where a script has no turn for it.
+        """
         turn: ScriptedTurn | None = None
         if said.script is not None and not said.script.endswith(RECORDING):
-            turn = self.library.script(said.script).find(request)
+            turn = yield from self.library.script(said.script).find(request)
             said = said.overlay(turn.simulation)
         under = DEFAULTS
         timing: Timing | None = None
@@ -110,7 +117,7 @@ class SimulatedEngine:
                 timing = profile
         return Decided(under.overlay(said), turn, timing)
 
-    def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Plan:
+    def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
         """What is said to `request`, and when. Raises `InvalidRequest`."""
         told = Told(timing=decided.timing)
         if decided.turn is not None and decided.turn.steps:

@@ -57,8 +57,14 @@ class Simulation(Record):
         return self.replaced(**said) if said else self
 
 
+MAX_TEXT = 16_384
+"""Characters of a text in the grammar: as many as a head has bytes."""
+
+
 def parse(text: str) -> Simulation:
     """Read `key=value` pairs parted by commas; an empty text says nothing. Raises `InvalidRequest`."""
+    if len(text) > MAX_TEXT:
+        raise InvalidRequest(f"simulator: more than {MAX_TEXT} characters")
     pairs: list[tuple[str, str]] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = part.partition("=")

@@ -5,6 +5,7 @@ Source: the Claude API reference, "Create a message" and "Streaming messages". A
 """
 
 from base64 import b64encode
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from tokenfall.messages import ToolCall
 from tokenfall.wire import anthropic_errors, sse
 from tokenfall.wire.anthropic_request import Shape, decode
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.wire.json_pieces import json_pieces
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 _REASONS: dict[FinishReason, str] = {
@@ -160,7 +162,7 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer: its thoughts, its text, its calls."""
     shape: Shape = asked.input
     identity, choice = answer.identity, answer.choices[0]
@@ -172,7 +174,7 @@ def whole(asked: Asked, answer: Answer) -> bytes:
         content.append({"type": "text", "text": choice.text})
     content += [_tool_use(call, _arguments(call)) for call in choice.calls]
     usage = _usage(answer.finished.usage or Usage(identity.prompt_tokens, 0))
-    return _encode(_message(identity, content, stop=_stop(choice.reason, answer.finished.stop), usage=usage))
+    return json_pieces(_message(identity, content, stop=_stop(choice.reason, answer.finished.stop), usage=usage))
 
 
 def encoder(asked: Asked, identity: Identity) -> Encoder:

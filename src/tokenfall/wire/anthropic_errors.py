@@ -70,7 +70,8 @@ def rephrased(text: str, field: str) -> InvalidRequest:
         side = "least" if length[1] == ">=" else "most"
         return invalid(field, f"String should have at {side} {length[2]} characters")
     if pattern := _PATTERN.match(text):
-        written = re.sub(r"\\+Z'$", "$'", pattern[1])  # Python's \Z is what the API calls $
+        before = pattern[1].removesuffix("Z'")
+        written = before.rstrip("\\") + "$'" if before.endswith("\\") else pattern[1]  # \Z is what the API calls $
         return invalid(field, f"String should match pattern {written}")
     if kind := _KIND.match(text):
         words = [_WORDS.get(name, name) for name in kind[1].split(" | ") if name != "null"]

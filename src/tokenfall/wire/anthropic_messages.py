@@ -16,6 +16,7 @@ from tokenfall.messages import Message, ToolCall
 from tokenfall.wire.anthropic_blocks import (
     Block,
     Content,
+    Image,
     Text,
     ToolResult,
     ToolUse,
@@ -24,6 +25,11 @@ from tokenfall.wire.anthropic_blocks import (
     text_of,
 )
 from tokenfall.wire.anthropic_errors import invalid
+
+MAX_BLOCKS = 1_536
+MAX_OTHERS = 1_200
+MAX_IMAGES = 600
+"""Of all messages together, those within results among them; the API itself takes no more images."""
 
 
 class RawMessage(Struct):
@@ -42,12 +48,27 @@ def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message
     """The whole context, the system prompt first. Raises `InvalidRequest`."""
     if not raw:
         raise invalid("messages", "at least one message is required")
+    if sum(map(_size, raw)) > MAX_BLOCKS:
+        raise invalid("messages", f"at most {MAX_BLOCKS} content blocks are read")
     read = [_read(message, number) for number, message in enumerate(raw)]
+    others = [type(block) for message in read for block in message.blocks if not isinstance(block, Text)]
+    if others.count(Image) > MAX_IMAGES:
+        raise invalid("messages", f"at most {MAX_IMAGES} images are read")
+    if len(others) > MAX_OTHERS:
+        raise invalid("messages", f"at most {MAX_OTHERS} content blocks other than texts are read")
     for number, message in enumerate(read):
         _check_text(message, number, last=number == len(read) - 1)
     _check_tools(read)
     made = [part for message in read for part in _messages(message)]
     return (*_system(system), *made)
+
+
+def _size(message: RawMessage) -> int:
+    """How many blocks a message has, those within results among them."""
+    if isinstance(message.content, str):
+        return 1
+    within = (block["content"] for block in message.content if "content" in block)
+    return len(message.content) + sum(len(content) for content in within if isinstance(content, list))
 
 
 def _read(message: RawMessage, number: int) -> _Read:
@@ -65,6 +86,9 @@ def _read(message: RawMessage, number: int) -> _Read:
 
 
 def _check_text(message: _Read, number: int, *, last: bool) -> None:
+    match message.blocks:
+        case [Text(text)] if not last and text and not text.isspace():
+            return  # most messages by far, and all that is asked below takes five times as long
     final = last and message.role == "assistant"
     if not message.blocks and not final:
         raise invalid(
@@ -136,6 +160,8 @@ def _unanswered(calls: dict[str, int]) -> InvalidRequest:
 
 def _system(system: Content | None) -> list[Message]:
     """The system prompt; its blocks are paragraphs."""
+    if isinstance(system, list) and len(system) > MAX_BLOCKS:
+        raise invalid("system", f"at most {MAX_BLOCKS} content blocks are read")
     read = blocks(system or "", "system")
     _check_blocks(read, "system")
     return [Message("system", "\n\n".join(text_of([block]) for block in read))] if read else []
@@ -143,6 +169,9 @@ def _system(system: Content | None) -> list[Message]:
 
 def _messages(message: _Read) -> list[Message]:
     """A message for each tool's result, then one for all else, where there is anything."""
+    match message.blocks:
+        case [Text(text)]:
+            return [Message(message.role, text)]
     made = [_result(block) for block in message.blocks if isinstance(block, ToolResult)]
     rest = [block for block in message.blocks if not isinstance(block, ToolResult)]
     if rest or not made:

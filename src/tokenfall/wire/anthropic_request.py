@@ -14,7 +14,16 @@ from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.anthropic_blocks import Content, tagged
 from tokenfall.wire.anthropic_errors import invalid, rephrased
 from tokenfall.wire.anthropic_messages import RawMessage, messages
-from tokenfall.wire.dialect import UNBOUNDED, Asked, RawSchema, decoded, missing_field
+from tokenfall.wire.dialect import (
+    MAX_ITEMS,
+    MAX_STOPS,
+    MAX_TOOLS,
+    UNBOUNDED,
+    Asked,
+    RawSchema,
+    decoded,
+    missing_field,
+)
 
 MIN_THINKING_BUDGET = 1024
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -63,9 +72,9 @@ class Prompt(Struct, kw_only=True):
     """What both requests have in common: all that is counted as input."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    messages: list[RawMessage]
+    messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS)]
     system: Content | None = None
-    tools: list[_Tool] | None = None
+    tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: _ToolChoice | None = None
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
@@ -78,7 +87,7 @@ class Body(Prompt, kw_only=True):
 
     max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)]
     stream: bool | None = None
-    stop_sequences: list[str] | None = None
+    stop_sequences: Annotated[list[str], Meta(max_length=MAX_STOPS)] | None = None
     temperature: Fraction | None = None
     top_p: Fraction | None = None
     top_k: Annotated[int, Meta(ge=0)] | None = None

@@ -6,6 +6,7 @@ never left out and durations, in nanoseconds, never 0: clients divide by them. A
 ended has stopped, as this dialect has no other word for it.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing
 from tokenfall.wire.faults import Fault
+from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.lines import one_line
 from tokenfall.wire.ollama_messages import object_text
 from tokenfall.wire.ollama_request import Shape, decode_chat, decode_generate
@@ -133,7 +135,7 @@ def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
     }
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer: this dialect knows one choice."""
     choice = answer.choices[0]
     text = choice.text
@@ -148,7 +150,7 @@ def whole(asked: Asked, answer: Answer) -> bytes:
     if calls:
         said["tool_calls"] = calls
     document = _named(answer.identity) | _said(asked, text, **said)
-    return _encode(document | {"done": True} | _metrics(answer.finished, answer.timing))
+    return json_pieces(document | {"done": True} | _metrics(answer.finished, answer.timing))
 
 
 def loaded(asked: Asked, identity: Identity) -> bytes:

@@ -6,12 +6,14 @@ may come without an id there, and its answer may name the tool alone, or nothing
 
 import re
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.dialect import MAX_ITEMS
 
 _ROLES = ("system", "user", "assistant", "tool")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
@@ -32,12 +34,15 @@ class _Call(Struct):
     id: str | None = None
 
 
+Images = Annotated[list[str], Meta(max_length=MAX_ITEMS)] | None
+
+
 class RawMessage(Struct):
     """A message as it came. `thinking` of an earlier answer is accepted and not read."""
 
     role: str
     content: str | None = None
-    images: list[str] | None = None
+    images: Images = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
     tool_name: str | None = None
@@ -45,6 +50,9 @@ class RawMessage(Struct):
 
 def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
     """The whole context. Raises `InvalidRequest`."""
+    for name, items in (("images", _images_of), ("tool_calls", _calls_of)):
+        if sum(len(items(message)) for message in raw) > MAX_ITEMS:
+            raise InvalidRequest(f"messages: at most {MAX_ITEMS} {name} are read", param="messages")
     made = []
     waiting: dict[str, str] = {}  # ids of calls that no message has answered yet, each with its tool
     for number, message in enumerate(raw):
@@ -68,6 +76,14 @@ def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
             )
         )
     return tuple(made)
+
+
+def _images_of(message: RawMessage) -> Sequence[object]:
+    return message.images or ()
+
+
+def _calls_of(message: RawMessage) -> Sequence[object]:
+    return message.tool_calls or ()
 
 
 def _calls(message: RawMessage, number: int) -> tuple[ToolCall, ...]:

@@ -7,20 +7,35 @@ where `raw` does not forbid them `template` and `context`.
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
-from tokenfall.wire.ollama_messages import RawMessage, images, messages
+from tokenfall.wire.dialect import (
+    MAX_ITEMS,
+    MAX_STOPS,
+    MAX_TOOLS,
+    UNBOUNDED,
+    Asked,
+    NullableSchema,
+    decoded,
+    decoded_part,
+    no_schema,
+    schema_text,
+)
+from tokenfall.wire.ollama_messages import Images, RawMessage, images, messages
 
 MAX_NAME = 200
 _LEVELS = ("high", "medium", "low", "max")
 _INT64 = 2**63
-_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+MAX_DURATION = 200
+"""Characters of `keep_alive`."""
+
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:ns|us|µs|μs|ms|s|m|h))++)", re.ASCII)
+_NUMBER = re.compile(r"[-+]?\d++", re.ASCII)
 
 
 class _Body(Struct, kw_only=True):
@@ -46,14 +61,14 @@ class _Tool(Struct):
 
 
 class _ChatBody(_Body, kw_only=True):
-    messages: list[RawMessage] | None = None
-    tools: list[_Tool] | None = None
+    messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS)] | None = None
+    tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
 
 
 class _GenerateBody(_Body, kw_only=True):
     prompt: str | None = None
     system: str | None = None
-    images: list[str] | None = None
+    images: Images = None
     raw: bool | None = None
     template: str | None = None
     context: list[int] | None = None
@@ -156,7 +171,7 @@ def _form(read: _Body) -> tuple[bytes | None, bool]:
     text = bytes(read.format)
     if text.startswith(b"{"):
         return text, False
-    name = decoded(_text, text) if text.startswith(b'"') else None
+    name = decoded_part(_text, text) if text.startswith(b'"') else None
     if name in ("", "json") or text in (b"", b"null"):
         return None, name == "json"
     said = msgspec.json.encode("..." if name is None else f'"{name[:40]}"').decode()
@@ -186,6 +201,8 @@ def _stops(given: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever was sent
     texts = [given] if isinstance(given, str) else given or []
     if not isinstance(texts, list):
         raise _mistyped("stop", "of type array")
+    if len(texts) > MAX_STOPS:
+        raise _mistyped("stop", f"of at most {MAX_STOPS} strings")
     if not all(isinstance(text, str) for text in texts):
         raise _mistyped("stop", "of an array of strings")
     return tuple(text for text in texts if text)
@@ -199,8 +216,8 @@ def _is_zero(keep_alive: float | str | None) -> bool:
     """Whether the model is to be dropped at once: seconds, or a duration as Go writes it (`5m`, `1h30m`, `-1s`)."""
     if not isinstance(keep_alive, str):
         return keep_alive == 0
-    if _DURATION.fullmatch(keep_alive) is None:
+    if len(keep_alive) > MAX_DURATION or _DURATION.fullmatch(keep_alive) is None:
         shown = keep_alive[:40]
-        said = "missing unit in" if re.fullmatch(r"[-+]?\d+", shown, re.ASCII) else "invalid"
+        said = "missing unit in" if _NUMBER.fullmatch(shown) else "invalid"
         raise InvalidRequest(f'time: {said} duration "{shown}"', param="keep_alive")
-    return not re.search("[1-9]", keep_alive)
+    return not any(digit in keep_alive for digit in "123456789")

@@ -4,6 +4,7 @@ Source: the OpenAI API reference, "The chat completion object" and "The chat com
 and `reasoning`; `reasoning_content` as DeepSeek and vLLM say it. A frame is `data: {json}` and nothing else.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,8 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import openai_errors, sse
 from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Encoder, Identity, Section, Timing
-from tokenfall.wire.openai_logprobs import logprobs
+from tokenfall.wire.json_pieces import json_pieces
+from tokenfall.wire.openai_logprobs import check_size, logprobs, logprobs_lazily
 from tokenfall.wire.openai_request import Shape, decode
 
 FINGERPRINT = "fp_tokenfall"
@@ -129,9 +131,11 @@ def call_document(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer."""
     shape: Shape = asked.input
+    if shape.logprobs:
+        check_size(sum(len(choice.tokens) for choice in answer.choices), shape.top_logprobs)
     identity, usage = answer.identity, answer.finished.usage
     document: dict[str, Any] = {
         "id": f"chatcmpl-{identity.number}",
@@ -144,7 +148,7 @@ def whole(asked: Asked, answer: Answer) -> bytes:
     }
     if shape.groq:
         document["x_groq"] = {"id": f"req_{identity.number}"}
-    return _encode(document)
+    return json_pieces(document)
 
 
 def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
         message["reasoning" if shape.groq else "reasoning_content"] = choice.thought
     if choice.calls:
         message["tool_calls"] = [call_document(call) for call in choice.calls]
-    told = logprobs(choice.tokens, shape.top_logprobs) if shape.logprobs else None
+    told = logprobs_lazily(choice.tokens, shape.top_logprobs) if shape.logprobs else None
     return {"index": number, "message": message, "logprobs": told, "finish_reason": choice.reason}
 
 

@@ -5,8 +5,9 @@ vLLM's. Several prompts are one request whose messages they are: choice `c` answ
 listed are accepted and ignored, `suffix` too.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate, chain, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -15,18 +16,24 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.tokens import count_tokens, token_slices, tokens_of
 from tokenfall.wire import openai_errors, sse
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing, decoded
+from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Encoder, Identity, Section, Timing, decoded
+from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai_chat import FINGERPRINT, usage_document
 from tokenfall.wire.openai_embeddings import texts_of
-from tokenfall.wire.openai_logprobs import ALTERNATIVES, logprob_of
+from tokenfall.wire.openai_logprobs import ALTERNATIVES, check_size, logprob_of
 from tokenfall.wire.openai_request import Fraction, StreamOptions, stops
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
 MAX_CHOICES = 128
+MAX_ECHOED_CHARACTERS = 2**23
+"""Of all prompts that a whole response echoes."""
 
-_TOKEN = re.compile(r"\s*\S+(?:\s+\Z)?")  # of an echoed prompt: as `tokenfall.engines.tokens`, which is above this
+MAX_ECHOED = 2_048
+"""Log probabilities of echoed prompts in a stream: they are one frame."""
+
 _encode = msgspec.json.encode
 
 
@@ -130,8 +137,12 @@ class Logprobs:
         }
 
     def _alternatives(self, token: str) -> dict[str, float]:
-        likeliest = [token, *(other for other in ALTERNATIVES[: self._top] if other != token)][: self._top]
-        return {each: logprob_of(token) - 1.0 * place for place, each in enumerate(likeliest)}
+        return _alternatives(token, self._top)
+
+
+def _alternatives(token: str, top: int) -> dict[str, float]:
+    likeliest = [token, *(other for other in ALTERNATIVES[:top] if other != token)][:top]
+    return {each: logprob_of(token) - 1.0 * place for place, each in enumerate(likeliest)}
 
 
 class ChunkEncoder:
@@ -143,6 +154,13 @@ class ChunkEncoder:
         self._end = b'],"usage":null}\n\n' if self._shape.include_usage else b"]}\n\n"
         self._logprobs: dict[int, Logprobs] = {}
         self._section = Section("text")
+        top = self._shape.logprobs
+        if self._shape.echoed and top is not None and identity.prompt_tokens * (1 + top) > MAX_ECHOED:
+            raise InvalidRequest(
+                f"a stream tells of at most {MAX_ECHOED} log probabilities of echoed prompts, and "
+                f"{identity.prompt_tokens} tokens with {top} alternatives each have more",
+                param="logprobs",
+            )
 
     def open(self, section: Section) -> bytes:
         self._section = section
@@ -152,7 +170,7 @@ class ChunkEncoder:
         echo = self._shape.echo(section.choice)
         if not echo:
             return b""
-        told = None if self._shape.logprobs is None else logprobs.told(_TOKEN.findall(echo), first=True)
+        told = None if self._shape.logprobs is None else logprobs.told(tokens_of(echo), first=True)
         return self._chunk(echo, section.choice, logprobs=told)
 
     def affixes(self) -> tuple[bytes, bytes] | None:
@@ -187,36 +205,61 @@ class ChunkEncoder:
         return b'data: %b"choices":[%b%b' % (self._head, told, self._end)
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer."""
     shape: Shape = asked.input
-    choices = []
-    for number, choice in enumerate(answer.choices):
-        echo = shape.echo(number)
-        told = None
-        if shape.logprobs is not None:
-            logprobs = Logprobs(shape.logprobs)
-            before, after = logprobs.told(_TOKEN.findall(echo), first=True), logprobs.told(choice.tokens)
-            told = {name: (before[name] + after[name] if after[name] is not None else None) for name in after}
-        text = echo + choice.text
-        choices.append({"index": number, "text": text, "logprobs": told, "finish_reason": _reason(choice.reason)})
     usage = answer.finished.usage
-    told_usage = usage and usage_document(usage)
-    return b'%b"choices":%b,"usage":%b}' % (_head(answer.identity), _encode(choices), _encode(told_usage))
+    if shape.logprobs is not None and usage is not None:
+        echoed = shape.each * usage.prompt_tokens if shape.echoed else 0
+        check_size(echoed + usage.completion_tokens, shape.logprobs)
+    if sum(map(len, shape.echoed)) * shape.each > MAX_ECHOED_CHARACTERS:
+        raise InvalidRequest(f"a whole response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
+    document = {
+        **_named(answer.identity),
+        "choices": [_choice(number, choice, shape=shape) for number, choice in enumerate(answer.choices)],
+        "usage": usage and usage_document(usage),
+    }
+    return json_pieces(document)
+
+
+def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
+    echo = shape.echo(number)
+    told = None if shape.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=shape.logprobs)
+    return {"index": number, "text": echo + choice.text, "logprobs": told, "finish_reason": _reason(choice.reason)}
+
+
+def _logprobs_lazily(echo: str, said: Sequence[str], *, top: int) -> dict[str, Any]:
+    """As `Logprobs.told` of the prompt and then of the answer, with iterators in place of lists, for `json_pieces`."""
+
+    def tokens() -> Iterator[str]:
+        return chain(chain.from_iterable(token_slices(echo)), said)
+
+    def each(read: Callable[[str], Any]) -> Iterator[Any]:
+        likely = map(read, tokens())
+        return chain((None,), islice(likely, 1, None)) if echo.strip() else likely
+
+    return {
+        "tokens": tokens(),
+        "token_logprobs": each(logprob_of),
+        "top_logprobs": each(partial(_alternatives, top=top)) if top else None,
+        "text_offset": islice(accumulate(map(len, tokens()), initial=0), count_tokens(echo) + len(said)),
+    }
+
+
+def _named(identity: Identity) -> dict[str, Any]:
+    """What names the answer, in every document."""
+    return {
+        "id": f"cmpl-{identity.number}",
+        "object": "text_completion",
+        "created": int(identity.created_s),
+        "model": identity.model,
+        "system_fingerprint": FINGERPRINT,
+    }
 
 
 def _head(identity: Identity) -> bytes:
-    """The beginning of every document: what names the answer."""
-    named = _encode(
-        {
-            "id": f"cmpl-{identity.number}",
-            "object": "text_completion",
-            "created": int(identity.created_s),
-            "model": identity.model,
-            "system_fingerprint": FINGERPRINT,
-        }
-    )
-    return named[:-1] + b","
+    """The beginning of every frame."""
+    return _encode(_named(identity))[:-1] + b","
 
 
 def _reason(reason: FinishReason | None) -> str | None:

@@ -69,11 +69,11 @@ def texts_of(given: str | list[str | int | list[int]], param: str, *, most: int)
         return (given,)
     if not given:
         raise InvalidRequest(f"Invalid '{param}': empty array. Expected an array with minimum length 1.", param=param)
-    kinds = {type(each) for each in given}
+    kinds = set(map(type, given))
     if len(kinds) > 1:
         raise InvalidRequest(f"{param} takes texts, token ids or lists of token ids, and no mixture", param=param)
     if kinds == {int}:
-        return (" ".join(map(str, given)),)
+        return (_numbers(given),)
     if len(given) > most:
         raise InvalidRequest(
             f"Invalid '{param}': array too long. Expected an array with maximum length {most}, "
@@ -83,7 +83,12 @@ def texts_of(given: str | list[str | int | list[int]], param: str, *, most: int)
     if [] in given:
         place = f"{param}[{given.index([])}]"
         raise InvalidRequest(f"Invalid '{place}': empty array. Expected an array with minimum length 1.", param=place)
-    return tuple(each if isinstance(each, str) else " ".join(map(str, each)) for each in given)  # type: ignore[arg-type] # no int
+    return tuple(each if isinstance(each, str) else _numbers(each) for each in given)
+
+
+def _numbers(ids: Any) -> str:  # noqa: ANN401 - a list of integers, which the caller knows
+    """Integers with a space between, for a hundred thousand of them in a millisecond or two."""
+    return _encode(ids).decode()[1:-1].replace(",", " ")
 
 
 def pieces(embed: Embed, tokens: int) -> Iterator[bytes]:

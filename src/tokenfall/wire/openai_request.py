@@ -12,7 +12,16 @@ from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
-from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, RawSchema, decoded, no_schema, schema_text
+from tokenfall.wire.dialect import (
+    MAX_ITEMS,
+    UNBOUNDED,
+    Asked,
+    NullableSchema,
+    RawSchema,
+    decoded,
+    no_schema,
+    schema_text,
+)
 
 Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
@@ -87,7 +96,7 @@ class Body(Struct, kw_only=True):
     """What is read of a request."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    messages: Annotated[list[_Message], Meta(min_length=1)]
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: Tokens | None = None

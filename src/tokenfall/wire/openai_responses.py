@@ -3,6 +3,7 @@
 Source: the OpenAI API reference, "Create a model response".
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from tokenfall.messages import ToolCall
 from tokenfall.wire import openai_errors, sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity
 from tokenfall.wire.faults import Fault
+from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai_responses_document import Item, item_id, response_document
 from tokenfall.wire.openai_responses_request import decode
 from tokenfall.wire.openai_responses_stream import EventEncoder
@@ -18,7 +20,7 @@ from tokenfall.wire.openai_responses_stream import EventEncoder
 _encode = msgspec.json.encode
 
 
-def whole(asked: Asked, answer: Answer) -> bytes:
+def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     """The whole answer: thoughts, text and calls, in this order."""
     choice, identity = answer.choices[0], answer.identity
     said: list[tuple[Literal["text", "thought", "call"], str, ToolCall | None]] = []
@@ -32,7 +34,7 @@ def whole(asked: Asked, answer: Answer) -> bytes:
         for index, (kind, text, call) in enumerate(said)
     ]
     usage, total_s = answer.finished.usage, answer.timing.total_s
-    return _encode(
+    return json_pieces(
         response_document(asked.input, identity, items=items, reason=choice.reason, usage=usage, total_s=total_s)
     )
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
+from tokenfall.tokens import count_tokens
 from tokenfall.wire.dialect import Identity
 from tokenfall.wire.openai_responses_request import Shape
 
@@ -108,7 +109,7 @@ def response_document(
 
 def _usage(usage: Usage, items: list[Item]) -> dict[str, Any]:
     # Nobody tells apart what thoughts cost: their words are counted, as the simulator counts tokens.
-    thoughts = sum(len(item.text.split()) for item in items if item.kind == "thought")
+    thoughts = sum(count_tokens(item.text) for item in items if item.kind == "thought")
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0},

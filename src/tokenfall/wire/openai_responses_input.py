@@ -12,7 +12,7 @@ from msgspec import Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, Role, ToolCall
-from tokenfall.wire.dialect import decoded
+from tokenfall.wire.dialect import decoded_part
 
 _ANSWERS = ("output_text", "refusal")
 _PARTS = ("input_text", "input_image", "input_file", "input_audio", *_ANSWERS)
@@ -78,6 +78,7 @@ class _Conversation:
         self.messages: list[Message] = []
         self._called: set[str] = set()
         self._open: dict[str, None] = {}
+        self._calls: list[ToolCall] = []
         self._adders: dict[str, Callable[[Raw, str], None]] = {
             "message": self._add_message,
             "function_call": self._add_call,
@@ -85,7 +86,7 @@ class _Conversation:
         }
 
     def add(self, item: Raw, place: str) -> None:
-        kind = decoded(_kind_decoder, bytes(item))
+        kind = decoded_part(_kind_decoder, item)
         if kind.type == "item_reference":
             raise InvalidRequest(f"Item with id '{(kind.id or '')[:80]}' not found.", param="input")
         adder = self._adders.get(kind.type)
@@ -93,28 +94,36 @@ class _Conversation:
             adder(item, place)
 
     def check(self) -> None:
-        """Raises `InvalidRequest` where a call has no output."""
+        """The end of the items. Raises `InvalidRequest` where a call has no output."""
+        self._end_calls()
         for call_id in self._open:
             raise InvalidRequest(f"No tool output found for function call {call_id[:80]}.", param="input")
 
     def _add_message(self, item: Raw, place: str) -> None:
-        message = decoded(_message_decoder, bytes(item))
+        message = decoded_part(_message_decoder, item)
+        self._end_calls()
         role: Role = "system" if message.role == "developer" else message.role
         text, images = _said(message.content, f"{place}.content", allowed=_ANSWERS if role == "assistant" else _PARTS)
         self.messages.append(Message(role, text, images=images))
 
     def _add_call(self, item: Raw, place: str) -> None:
-        call = decoded(_call_decoder, bytes(item))
+        call = decoded_part(_call_decoder, item)
         self._called.add(call.call_id)
         self._open[call.call_id] = None
-        if not self.messages or self.messages[-1].role != "assistant":
+        if not self._calls and (not self.messages or self.messages[-1].role != "assistant"):
             self.messages.append(Message("assistant", ""))
-        before = self.messages[-1]
-        calls = (*before.tool_calls, ToolCall(call.call_id, call.name, call.arguments))
-        self.messages[-1] = Message("assistant", before.content, tool_calls=calls)
+        self._calls.append(ToolCall(call.call_id, call.name, call.arguments))
+
+    def _end_calls(self) -> None:
+        """Put the calls that followed each other into their message."""
+        if self._calls:
+            text = self.messages[-1].content
+            self.messages[-1] = Message("assistant", text, tool_calls=(*self.messages[-1].tool_calls, *self._calls))
+            self._calls = []
 
     def _add_output(self, item: Raw, place: str) -> None:
-        output = decoded(_output_decoder, bytes(item))
+        output = decoded_part(_output_decoder, item)
+        self._end_calls()
         if output.call_id not in self._called:
             message = f"No tool call found for function call output with call_id {output.call_id[:80]}."
             raise InvalidRequest(message, param="input")

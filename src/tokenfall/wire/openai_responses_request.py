@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
+from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
 from tokenfall.wire.openai_request import Fraction
 from tokenfall.wire.openai_responses_input import messages_of
 
@@ -63,7 +63,7 @@ class Body(Struct, kw_only=True):
     """What is read of a request."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    input: str | list[Raw] | None = None
+    input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
     instructions: str | None = None
     stream: bool | None = None
     max_output_tokens: Annotated[int, Meta(le=10_000_000)] | None = None

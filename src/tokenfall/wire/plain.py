@@ -1,6 +1,7 @@
 """Tokenfall's own dialect: `POST /chat`, turns, `/history` and `/conversations`. Pure."""
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,6 +11,8 @@ from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
 from tokenfall.ports import ConversationInfo, Turn
+from tokenfall.wire.dialect import MAX_ITEMS, check_json
+from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.lines import one_line
 
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
@@ -34,7 +37,7 @@ class _Message(Struct, frozen=True):
 class ChatBody(Struct, frozen=True):
     """The body of `POST /chat`. Fields that are not listed are accepted and ignored."""
 
-    messages: Annotated[list[_Message], Meta(min_length=1, max_length=10_000)]
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
     stream: bool = True
     conversation: ConversationId = DEFAULT_CONVERSATION
     model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
@@ -70,6 +73,7 @@ _chat_decoder = msgspec.json.Decoder(ChatBody)
 
 def decode_chat(body: bytes) -> ChatBody:
     """Read the body of `POST /chat`. Raises `InvalidRequest` naming the field and what it takes."""
+    check_json(body)
     try:
         chat = _chat_decoder.decode(body)
         _ = chat.question
@@ -125,9 +129,9 @@ def event_number(text: str) -> int:
     return int(text)
 
 
-def whole_answer(text: str, finished: Finished, *, conversation: str) -> bytes:
+def whole_answer(text: str, finished: Finished, *, conversation: str) -> Iterator[bytes]:
     """The answer to `POST /chat` with `"stream": false`."""
-    return _encode(
+    return json_pieces(
         {
             "content": text,
             "finish_reason": finished.reason,
@@ -138,14 +142,14 @@ def whole_answer(text: str, finished: Finished, *, conversation: str) -> bytes:
     )
 
 
-def history(turns: list[Turn]) -> bytes:
+def history(turns: Iterable[Turn]) -> Iterator[bytes]:
     """The answer to `GET /history`: messages, oldest first."""
-    return _encode([document for turn in turns for document in _messages(turn)])
+    return json_pieces([document for turn in turns for document in _messages(turn)])
 
 
-def conversation_list(conversations: list[ConversationInfo]) -> bytes:
+def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:
     """The answer to `GET /conversations`."""
-    return _encode(conversations)
+    return json_pieces(iter(conversations))
 
 
 def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:

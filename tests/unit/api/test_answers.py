@@ -9,6 +9,7 @@ from tokenfall.engines.planning import Part, Plan, Planned, plan
 from tokenfall.events import CallPart, Delta, Finished, Said, Thought, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.pacing.grammar import parse
+from tokenfall.slices import at_once
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing
 from tokenfall.wire.dialects import DIALECTS
@@ -42,7 +43,8 @@ def asked(dialect: Dialect, **fields: Any) -> Asked:
 def planned(*choices: tuple[Part, ...]) -> Plan:
     said = sum(len(part.tokens) for parts in choices for part in parts)
     made = tuple(Planned(parts, "tool_calls" if parts[-1].call else "stop") for parts in choices)
-    return Plan(made, Usage(3, said), plan(asked(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="").gaps)
+    gaps = at_once(plan(asked(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="")).gaps
+    return Plan(made, Usage(3, said), gaps)
 
 
 def events(parts: tuple[Part, ...]) -> list[Said]:
@@ -144,8 +146,8 @@ def test_the_end_is_told_when_it_comes() -> None:
 
 def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
     request = asked(dialect, stream=False, **fields)
-    answer = Answer(identity=IDENTITY, choices=choices_of(made), finished=finished(made), timing=TIMING)
-    told: dict[str, Any] = json.loads(dialect.whole(request, answer))
+    answer = Answer(identity=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
+    told: dict[str, Any] = json.loads(b"".join(dialect.whole(request, answer)))
     return told
 
 

@@ -3,8 +3,10 @@ import json
 import pytest
 
 from tokenfall.api.anthropic import count_tokens
+from tokenfall.edge.response import Response
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.errors import InvalidRequest
+from tokenfall.slices import at_once
 from tokenfall.wire import anthropic_request
 
 from tests.doubles.requests import lines_of, request
@@ -16,8 +18,9 @@ def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
     asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
     answer = count_tokens(asked)
 
+    assert isinstance(answer, Response)
     assert json.loads(answer.body) == {"input_tokens": 5}
-    assert prompt_tokens(anthropic_request.decode_count(BODY)) == 5
+    assert at_once(prompt_tokens(anthropic_request.decode_count(BODY))) == 5
     assert "cache-control: no-store" in lines_of(answer.head)
     assert b"request-id: " in asked.reply_headers
 

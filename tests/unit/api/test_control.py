@@ -1,13 +1,13 @@
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tokenfall.api.control import ControlRoutes
-from tokenfall.api.journal import Journal
+from tokenfall.api.journal import MAX_BODY_BYTES, MAX_KEPT_BYTES, MAX_REQUESTS, Journal
 from tokenfall.api.refusals import Refusals
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
@@ -36,7 +36,8 @@ class House:
         return told(self.control.move_gate(of_gate(name, json.dumps(body).encode())))
 
 
-def told(response: Response) -> dict[str, Any]:
+def told(response: object) -> dict[str, Any]:
+    assert isinstance(response, Response)
     document: dict[str, Any] = json.loads(response.body)
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(response.head)}
     return document
@@ -224,6 +225,17 @@ def test_requests_are_shown_and_forgotten() -> None:
     assert told(house.control.requests(asked())) == {"journal": True, "requests": []}
 
 
+async def test_a_full_journal_is_shown_in_slices() -> None:
+    house = House()
+    house.control.change(asked(b'{"journal":true}'))
+    for _ in range(MAX_REQUESTS):
+        house.journal.note(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
+    shown = house.control.requests(asked())
+    assert isinstance(shown, Coroutine)
+
+    assert len(told(await shown)["requests"]) == MAX_KEPT_BYTES // (MAX_BODY_BYTES + 20)
+
+
 # Gates
 
 
@@ -285,7 +297,7 @@ def test_too_many_gates_are_refused() -> None:
 
 def test_with_several_workers_only_the_default_is_shown() -> None:
     control = House(alone=False).control
-    calls: list[Callable[[Request], Response]] = [
+    calls: list[Callable[[Request], object]] = [
         control.change,
         control.replace,
         control.reset,

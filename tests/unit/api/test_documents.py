@@ -1,6 +1,11 @@
 import json
+from itertools import repeat
 
-from tokenfall.api.documents import document, joined, name_twice, refusal
+import pytest
+
+from tokenfall.api.documents import MAX_BYTES, document, documented, joined, name_twice, refusal
+from tokenfall.errors import InvalidRequest
+from tokenfall.slices import at_once
 from tokenfall.wire import ollama
 from tokenfall.wire.faults import Fault
 
@@ -35,5 +40,20 @@ def test_a_request_is_named_twice_and_no_more_often() -> None:
     assert asked.reply_headers == b"request-id: r-1\r\n"
 
 
-async def test_pieces_are_joined_in_their_order() -> None:
-    assert await joined(iter([b"a", b"b", b"c"])) == b"abc"
+def test_pieces_are_joined_in_their_order_and_each_is_a_slice() -> None:
+    work = joined(iter([b"a", b"b", b"c"]))
+
+    assert [next(work), next(work)] == [None, None]
+    assert at_once(work) == b"abc"
+
+
+def test_a_response_that_is_too_large_is_refused_and_no_more_of_it_is_made() -> None:
+    pieces = repeat(b" " * (MAX_BYTES // 4), 1_000)
+    with pytest.raises(InvalidRequest, match="at most 16777216 bytes"):
+        at_once(joined(pieces))
+
+    assert len(list(pieces)) == 995
+
+
+def test_pieces_become_a_document() -> None:
+    assert at_once(documented(iter([b"{", b"}"]))).body == b"{}"

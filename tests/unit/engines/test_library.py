@@ -8,6 +8,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.pacing.empirical import Empirical, encode, quantiles
 from tokenfall.pacing.grammar import Simulation, Spread
+from tokenfall.slices import at_once
 
 SCRIPT = "- when: {last: hi}\n  say: hello there\n"
 ASKED = ChatRequest(messages=(Message("user", "hi"),), model="m", max_tokens=10)
@@ -27,7 +28,7 @@ def library(tmp_path: Path) -> Library:
 def test_a_script_is_read_from_the_folder(library: Library, tmp_path: Path) -> None:
     (tmp_path / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
 
-    assert library.script("hi.yaml").find(ASKED).number == 1
+    assert at_once(library.script("hi.yaml").find(ASKED)).number == 1
     assert library.script("hi.yaml") is library.script("hi.yaml")
 
 
@@ -49,9 +50,19 @@ def test_what_the_operator_names_may_lie_anywhere(tmp_path: Path) -> None:
     script.write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "folder").mkdir()
 
-    assert (
-        Library(str(tmp_path / "folder"), trusted=frozenset({str(script)})).script(str(script)).find(ASKED).number == 1
-    )
+    library = Library(str(tmp_path / "folder"), trusted=frozenset({str(script)}))
+    assert at_once(library.script(str(script)).find(ASKED)).number == 1
+
+
+def test_a_file_is_ready_once_it_was_read(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
+    said = Simulation(script="hi.yaml")
+    assert library.is_ready(Simulation())
+    assert not library.is_ready(said)
+
+    library.check(said)
+
+    assert library.is_ready(said)
 
 
 def test_an_invalid_script_says_where_and_not_its_folder(library: Library, tmp_path: Path) -> None:

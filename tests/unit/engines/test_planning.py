@@ -7,10 +7,11 @@ import pytest
 
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.engines.planning import MENTIONS_SEARCHED, MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
-from tokenfall.engines.tokens import count_tokens, tokens_of
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.pacing.grammar import MAX_TOKENS, parse
+from tokenfall.slices import at_once
+from tokenfall.tokens import count_tokens, tokens_of
 from tokenfall.wire.dialect import UNBOUNDED
 
 PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -25,10 +26,10 @@ def asked(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
 
 
 def planned(request: ChatRequest, simulation: str = "") -> Plan:
-    made = plan(request, parse(simulation), call_ids="call_")
+    made = at_once(plan(request, parse(simulation), call_ids="call_"))
     said = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
     assert made.usage.completion_tokens == said
-    assert made.usage.prompt_tokens == prompt_tokens(request)
+    assert made.usage.prompt_tokens == at_once(prompt_tokens(request))
     return made
 
 
@@ -253,7 +254,7 @@ def test_a_prompt_is_counted_by_the_one_splitter() -> None:
     asking = Message("assistant", "So ", tool_calls=(ToolCall("c", "n", '{"a": 1}'),))
     messages = (Message("system", "Be  brief."), Message("user", "a b\nc"), asking, Message("tool", "x"))
 
-    assert prompt_tokens(asked(messages=messages)) == 2 + 3 + 1 + 2 + 1
+    assert at_once(prompt_tokens(asked(messages=messages))) == 2 + 3 + 1 + 2 + 1
 
 
 @pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
@@ -272,3 +273,25 @@ def test_other_seeds_give_other_answers() -> None:
 def test_times_are_those_of_the_grammar() -> None:
     assert list(islice(planned(asked(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
     assert list(islice(planned(asked()).gaps, 2)) == [0.1, 0.1]
+
+
+# Slices
+
+
+@pytest.mark.parametrize("simulation", ["tokens=100000,text=words", "text=echo", "tokens=100000,text=echo"])
+def test_a_long_response_is_planned_in_slices(simulation: str) -> None:
+    work = plan(asked("a b " * 20_000), parse(simulation), call_ids="")
+    slices = sum(1 for _ in work)
+
+    assert slices > 5
+
+
+def test_a_short_response_is_planned_in_one_slice() -> None:
+    for simulation in ("", "text=echo", "text=words", "tokens=100"):
+        with pytest.raises(StopIteration):
+            next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
+
+
+def test_an_echo_is_bounded_in_characters() -> None:
+    with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
+        one(asked("a" * 1_000_000), "text=echo,tokens=9")

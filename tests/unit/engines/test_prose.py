@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.engines.prose import Prose
-from tokenfall.engines.tokens import count_tokens
+from tokenfall.tokens import count_tokens
 
 LONG = 3 * len(WORDS) + 2
 

@@ -1,7 +1,16 @@
 import msgspec
 import pytest
 
-from tokenfall.engines.redaction import ANSWER_HEADERS, REMOVED, REQUEST_HEADERS, Redactor, cleaned, keys_in
+from tokenfall.engines.redaction import (
+    ANSWER_HEADERS,
+    MAX_LEARNED,
+    MAX_VALUES,
+    REMOVED,
+    REQUEST_HEADERS,
+    Redactor,
+    cleaned,
+    keys_in,
+)
 
 KEY = "tok/en-of-a-provider"
 
@@ -90,3 +99,51 @@ def test_a_query_keeps_its_names() -> None:
         f"/m?key={REMOVED}&api-key={REMOVED}&n=1&access_token={REMOVED}"
     )
     assert Redactor([KEY]).target(f"/{KEY}") == "/" + "*" * 20
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b'{"api_key":"cut off', b'{"api_key":"*******'),
+        (b'{"api_key":"cut off\\"', b'{"api_key":"*********'),
+        (b'{"api_key"   :   "a"}', b'{"api_key"   :   "*"}'),
+        (b'{"api_key":"","b":"c"}', b'{"api_key":"","b":"c"}'),
+        (b'{"n":"","password":"c"}', b'{"n":"","password":"*"}'),
+        (b'{"' + b"a" * 300 + b'_refresh_tokens":"c"}', b'{"' + b"a" * 300 + b'_refresh_tokens":"*"}'),
+        (
+            rb'{"a":"{\"b\":\"{\\\"api-key\\\":\\\"c\\\"}\"}"}',
+            rb'{"a":"{\"b\":\"{\\\"api-key\\\":\\\"*\\\"}\"}"}',
+        ),
+    ],
+)
+def test_fields_named_like_secrets_lose_their_values_wherever_they_end(content: bytes, expected: bytes) -> None:
+    assert Redactor().masked(content) == expected
+
+
+def test_the_newest_keys_are_looked_for_and_the_first_for_ever() -> None:
+    redactor = Redactor([KEY])
+    for number in range(MAX_LEARNED + 1):
+        redactor.learn([f"learned-{number:06}"])
+
+    assert redactor.text(f"{KEY} learned-000000 learned-000001") == f"{'*' * 20} learned-000000 {'*' * 14}"
+
+
+def test_of_one_message_the_longest_keys_are_looked_for() -> None:
+    redactor = Redactor()
+    redactor.learn([*(f"key-{number:04}" for number in range(MAX_VALUES)), "a-longer-one"])
+
+    assert redactor.text("key-0000 a-longer-one") == "key-0000 ************"
+    assert redactor.text("key-0001") == "********"
+
+
+@pytest.mark.parametrize("secret", [KEY, "k" * 5_000, "sk-abcdefghijklmnop_1", "x-password"])
+@pytest.mark.parametrize("before", [0, 1, 10, 5_100])
+def test_the_beginning_of_a_content_is_cut_after_secrets_were_taken_out(secret: str, before: int) -> None:
+    redactor = Redactor()
+    redactor.learn([KEY, "k" * 5_000])
+    content = b" " * before + (
+        b'{"x-password": "' + b"w" * 3_000 + b'"}' if secret == "x-password" else secret.encode()
+    )
+    content += b" " * 200_000
+
+    assert redactor.beginning(content, 5_110) == redactor.masked(content)[:5_110]

@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.engines.scripts.files import read_script
-from tokenfall.engines.scripts.matching import MAX_SEARCHED, Script
+from tokenfall.engines.scripts.matching import Script
+from tokenfall.engines.scripts.patterns import SEARCHED
 from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message, ToolCall
+from tokenfall.slices import at_once
 
 
 def script(text: str) -> Script:
@@ -23,12 +25,12 @@ def user(text: str) -> Message:
 
 
 def found(text: str, request: ChatRequest) -> int:
-    return script(text).find(request).number
+    return at_once(script(text).find(request)).number
 
 
 def missed(text: str, request: ChatRequest) -> str:
     with pytest.raises(NotFound) as raised:
-        script(text).find(request)
+        at_once(script(text).find(request))
     return raised.value.message
 
 
@@ -75,8 +77,17 @@ def test_a_matcher_holds_or_not(when: str, request_: ChatRequest, holds: bool) -
 def test_a_pattern_sees_so_much_and_no_more() -> None:
     text = "- {when: {last: {pattern: x}}, say: a}\n- say: b"
 
-    assert found(text, asked(last="-" * (MAX_SEARCHED - 1) + "x")) == 1
-    assert found(text, asked(last="-" * MAX_SEARCHED + "x")) == 2
+    assert found(text, asked(last="-" * (SEARCHED - 1) + "x")) == 1
+    assert found(text, asked(last="-" * SEARCHED + "x")) == 2
+
+
+def test_many_turns_are_looked_through_in_slices() -> None:
+    turns = "".join(f"- {{when: {{last: {{pattern: x{number}}}}}, say: a}}\n" for number in range(20))
+    looking = script(turns).find(asked(last="-"))
+
+    assert [next(looking) for _ in range(19)] == [None] * 19
+    with pytest.raises(NotFound):
+        at_once(looking)
 
 
 def test_exact_goes_before_pattern_and_pattern_before_none() -> None:
@@ -103,9 +114,9 @@ def test_after_a_tool_result_its_turn_goes_before_the_one_that_called() -> None:
 def test_a_turn_is_used_so_often() -> None:
     used = script("- {when: {last: hi}, say: a, times: 2}\n- {say: b, times: 1}")
 
-    assert [used.find(asked(last="hi")).number for _ in range(3)] == [1, 1, 2]
+    assert [at_once(used.find(asked(last="hi"))).number for _ in range(3)] == [1, 1, 2]
     with pytest.raises(NotFound, match=r"turn 1 \(line 1\): used 2 of 2 times; turn 2 \(line 2\): used 1 of 1 times"):
-        used.find(asked(last="hi"))
+        at_once(used.find(asked(last="hi")))
 
 
 def test_the_nearest_misses_are_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -156,7 +167,7 @@ def test_matching_is_deterministic_and_keeps_its_order(
     answers: set[int | str] = set()
     for _ in range(3):
         try:
-            answers.add(script(text).find(request).number)
+            answers.add(at_once(script(text).find(request)).number)
         except NotFound as error:
             answers.add(error.message)
     assert len(answers) == 1

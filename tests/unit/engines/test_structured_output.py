@@ -9,8 +9,8 @@ import pytest
 from tokenfall.engines.schema import instance
 from tokenfall.engines.schema_budget import MAX_STEPS, Budget
 from tokenfall.engines.structured_output import MAX_DIGITS, json_texts
-from tokenfall.engines.tokens import tokens_of
 from tokenfall.errors import InvalidRequest
+from tokenfall.tokens import tokens_of
 
 from tests.doubles.hostile_schemas import HOSTILE, doubled
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tokenfall.pacing.clock import WheelClock
+from tokenfall.pacing.clock import PASSED_AT_ONCE, WheelClock
 
 from tests.doubles.clocks import FakeWheel
 
@@ -30,6 +30,23 @@ async def test_a_deadline_that_has_passed_is_not_awaited(
     await clock.sleep_until(deadline_s)
 
     assert wheel.joins == 0
+
+
+async def test_after_many_deadlines_that_have_passed_the_other_tasks_have_a_turn(clock: WheelClock) -> None:
+    turns: list[str] = []
+
+    async def other() -> None:
+        turns.append("other")
+
+    waiting = asyncio.create_task(other())
+    for _ in range(PASSED_AT_ONCE - 1):
+        await clock.sleep_until(999.0)
+    assert turns == []
+
+    await clock.sleep_until(999.0)
+
+    assert turns == ["other"]
+    await waiting
 
 
 async def test_a_sleeper_wakes_at_its_deadline_and_not_before(wheel: FakeWheel, clock: WheelClock) -> None:

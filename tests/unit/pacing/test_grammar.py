@@ -151,7 +151,14 @@ def test_a_limits_second_half_is_a_key_only_behind_the_first() -> None:
             parse(text)
 
 
+def test_a_field_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match="there is no field 'speech'"):
+        Simulation(speech="echo")
+
+
 def test_what_is_no_pair_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 16384 characters"):
+        parse("," * 16_385)
     with pytest.raises(InvalidRequest, match="'fast' is not key=value"):
         parse("gap=20ms,fast")
 

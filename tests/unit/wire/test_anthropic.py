@@ -229,7 +229,9 @@ def test_an_error_after_the_first_token_is_an_event() -> None:
 
 def whole(choice: Choice, *, asked: Asked = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
-    return ANTHROPIC.whole(asked, Answer(identity=IDENTITY, choices=[choice], finished=finished, timing=Timing()))
+    return b"".join(
+        ANTHROPIC.whole(asked, Answer(identity=IDENTITY, choices=[choice], finished=finished, timing=Timing()))
+    )
 
 
 WHOLE = (

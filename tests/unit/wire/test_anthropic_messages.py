@@ -4,7 +4,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
-from tokenfall.wire.anthropic_messages import RawMessage, messages
+from tokenfall.wire.anthropic_messages import MAX_BLOCKS, MAX_IMAGES, MAX_OTHERS, RawMessage, messages
 
 
 def user(*content: Any) -> RawMessage:
@@ -206,3 +206,30 @@ def test_a_result_without_its_call_is_refused(raw: list[RawMessage], place: str)
 )
 def test_calls_and_results_have_their_places(raw: list[RawMessage], place: str, said: str) -> None:
     assert refusal(*raw) == (place, f"{place}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("block", "most", "what"),
+    [
+        ({"type": "text", "text": "a"}, MAX_BLOCKS, "1536 content blocks"),
+        ({"type": "other"}, MAX_OTHERS, "1200 content blocks other than texts"),
+        ({"type": "image", "source": {"type": "url", "url": "https://a"}}, MAX_IMAGES, "600 images"),
+    ],
+)
+def test_blocks_and_images_of_all_messages_are_bounded(block: dict[str, Any], most: int, what: str) -> None:
+    messages(None, [RawMessage("user", [block] * most)])
+
+    with pytest.raises(InvalidRequest, match=f"at most {what}"):
+        messages(None, [RawMessage("user", [block]), RawMessage("user", [block] * most)])
+
+
+def test_blocks_within_a_result_are_counted_too() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}] * MAX_BLOCKS}
+
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
+        messages(None, [RawMessage("user", [result])])
+
+
+def test_the_blocks_of_a_system_prompt_are_bounded() -> None:
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
+        messages([{"type": "text", "text": "a"}] * (MAX_BLOCKS + 1), [RawMessage("user", "a")])

@@ -4,7 +4,18 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest
-from tokenfall.wire.dialect import Asked, Identity, decoded, no_answer, no_schema, schema_text
+from tokenfall.wire.dialect import (
+    MAX_CONTAINERS,
+    MAX_STRINGS,
+    MAX_VALUES,
+    Asked,
+    Identity,
+    check_json,
+    decoded,
+    no_answer,
+    no_schema,
+    schema_text,
+)
 from tokenfall.wire.faults import Allowance, no_headers
 
 
@@ -34,7 +45,7 @@ def test_a_body_is_read() -> None:
         (b"[]", None, "the body: Expected `object`, got `array`"),
         (b"", None, "the body: Input data was truncated"),
         (b'{"number":1,"inner":[{"text":"\xff"}]}', None, "the body: "),
-        (b'{"more":' + b"[" * 100_000, None, "the body is nested too deeply"),
+        (b'{"more":' + b"[" * 10_000, None, "the body is nested too deeply"),
     ],
 )
 def test_a_body_that_is_none_names_the_field_at_fault(body: bytes, param: str | None, message: str) -> None:
@@ -70,6 +81,32 @@ def test_schema_of_another_type_is_refused_by_its_field(raw: bytes, kind: str) -
 def test_schema_that_is_null_is_refused_where_it_must_be_one() -> None:
     with pytest.raises(InvalidRequest, match="a: Expected `object`, got `null`"):
         schema_text(msgspec.Raw(b"null"), "a", nullable=False)
+
+
+BACKSLASH, QUOTE = rb"\\", rb"\""
+
+
+@pytest.mark.parametrize(
+    ("value", "most", "what"),
+    [
+        (b'"a"', MAX_STRINGS, "32768 strings"),
+        (b'"' + BACKSLASH + b'"', MAX_STRINGS, "32768 strings"),
+        (b'"' + BACKSLASH + QUOTE + b'"', MAX_STRINGS, "32768 strings"),
+        (b"{}", MAX_CONTAINERS - 1, "32768 objects and arrays"),
+        (b"[]", MAX_CONTAINERS - 1, "32768 objects and arrays"),
+        (b"1", MAX_VALUES, "100000 values"),
+    ],
+)
+def test_a_body_has_so_many_values_and_no_more(value: bytes, most: int, what: str) -> None:
+    check_json(b"[" + b",".join([value] * most) + b"]")
+
+    with pytest.raises(InvalidRequest, match=f"more than {what}"):
+        check_json(b"[" + b",".join([value] * (most + 1)) + b"]")
+
+
+@pytest.mark.parametrize("text", [b"{[,", QUOTE, BACKSLASH, BACKSLASH + QUOTE, b"{" + QUOTE + b",", b"]]"])
+def test_what_stands_in_a_text_is_no_value(text: bytes) -> None:
+    check_json(b'{"a":"' + text * 200_000 + b'"}')
 
 
 def test_a_dialect_without_headers_says_nothing_of_limits() -> None:

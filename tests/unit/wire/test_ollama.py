@@ -57,7 +57,9 @@ def stream(said: Said, reason: FinishReason = "stop", *, asked: Asked = CHAT, us
 
 def whole(*choices: Choice, asked: Asked = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
-    return OLLAMA_CHAT.whole(asked, Answer(identity=IDENTITY, choices=choices, finished=finished, timing=TIMING))
+    return b"".join(
+        OLLAMA_CHAT.whole(asked, Answer(identity=IDENTITY, choices=choices, finished=finished, timing=TIMING))
+    )
 
 
 # Streams, byte for byte

@@ -1,9 +1,11 @@
+from typing import Any
+
 import msgspec
 import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
-from tokenfall.wire.ollama_messages import RawMessage, images, messages, object_text
+from tokenfall.wire.ollama_messages import RawMessage, _Call, _CalledFunction, images, messages, object_text
 
 
 def read(*documents: dict[str, object]) -> tuple[Message, ...]:
@@ -125,3 +127,14 @@ def test_an_image_is_base64(data: str, place: int) -> None:
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}{}", b'{"a":"\xff"}', b"[" * 100_000])
 def test_what_is_no_object_has_no_text(document: bytes) -> None:
     assert object_text(document) is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [_Call(_CalledFunction(name="f"))] * 1_025}]
+)
+def test_images_and_calls_of_all_messages_are_bounded(fields: dict[str, Any]) -> None:
+    one = RawMessage("user", "a", **fields)
+    messages([one])
+
+    with pytest.raises(InvalidRequest, match="at most 2048"):
+        messages([one, one])

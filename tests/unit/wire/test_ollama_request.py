@@ -195,6 +195,8 @@ def test_an_empty_prompt_loads_the_model() -> None:
         ({"options": {"temperature": "1"}}, 'option "temperature" must be of type float32', "options.temperature"),
         ({"options": {"top_p": 10**400}}, 'option "top_p" must be of type float32', "options.top_p"),
         ({"options": {"stop": 1}}, 'option "stop" must be of type array', "options.stop"),
+        ({"options": {"stop": ["a"] * 65}}, 'option "stop" must be of at most 64 strings', "options.stop"),
+        ({"keep_alive": "1h" * 101}, f'time: invalid duration "{"1h" * 20}"', "keep_alive"),
         ({"options": {"stop": [1]}}, 'option "stop" must be of an array of strings', "options.stop"),
         ({"keep_alive": "soon"}, 'time: invalid duration "soon"', "keep_alive"),
         ({"keep_alive": ""}, 'time: invalid duration ""', "keep_alive"),
@@ -228,7 +230,7 @@ def test_a_body_is_needed(body: bytes) -> None:
         decode_generate(body)
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 10_000])
 def test_a_body_is_an_object(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_chat(body)

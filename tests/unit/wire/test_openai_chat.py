@@ -179,7 +179,7 @@ def test_any_text_survives_its_frame(text: str, logprobs: bool) -> None:
 
 
 def test_a_whole_answer() -> None:
-    told = OPENAI_CHAT.whole(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"])))
+    told = b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
 
     assert told == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
@@ -191,7 +191,9 @@ def test_a_whole_answer() -> None:
 
 def test_a_whole_answer_with_calls_has_no_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
-    told = json.loads(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None)))
+    told = json.loads(
+        b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None)))
+    )
 
     assert told["usage"] is None
     assert told["choices"] == [
@@ -210,7 +212,7 @@ def test_a_whole_answer_with_calls_has_no_content() -> None:
 
 
 def test_a_whole_empty_answer_is_an_empty_text() -> None:
-    told = json.loads(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="stop"))))
+    told = json.loads(b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="stop")))))
 
     assert told["choices"][0]["message"]["content"] == ""
 
@@ -218,7 +220,7 @@ def test_a_whole_empty_answer_is_an_empty_text() -> None:
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
 def test_whole_thoughts_and_logprobs(dialect: Dialect, name: str) -> None:
     choice = Choice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
-    told = json.loads(dialect.whole(chat(dialect, logprobs=True), answer(choice, choice)))
+    told = json.loads(b"".join(dialect.whole(chat(dialect, logprobs=True), answer(choice, choice))))
 
     assert [each["index"] for each in told["choices"]] == [0, 1]
     assert told["choices"][1]["message"][name] == "Hm"

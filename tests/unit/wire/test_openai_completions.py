@@ -4,12 +4,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.events import FinishReason
+from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.wire.dialect import Asked, Choice, Section
-from tokenfall.wire.openai_completions import OPENAI_COMPLETIONS, Shape
+from tokenfall.tokens import tokens_of
+from tokenfall.wire.dialect import Asked, Choice, Identity, Section
+from tokenfall.wire.openai_completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, Shape
 
 from tests.unit.wire.openai_streams import (
     BROKEN,
@@ -246,7 +248,7 @@ def test_any_text_survives_its_frame(text: str, logprobs: int | None, prompt: st
 
 
 def test_a_whole_answer() -> None:
-    told = OPENAI_COMPLETIONS.whole(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"])))
+    told = b"".join(OPENAI_COMPLETIONS.whole(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
 
     assert told == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"length"}],'
@@ -257,7 +259,9 @@ def test_a_whole_answer() -> None:
 @pytest.mark.parametrize(("logprobs", "tops"), [(0, None), (1, [None, {" b": -0.8169}, {"Hi": -0.6558}])])
 def test_a_whole_answer_with_its_prompt_and_logprobs(logprobs: int, tops: object) -> None:
     request = complete(prompt="a b", echo=True, logprobs=logprobs)
-    told = json.loads(OPENAI_COMPLETIONS.whole(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
+    told = json.loads(
+        b"".join(OPENAI_COMPLETIONS.whole(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
+    )
 
     assert told["choices"][0]["text"] == "a bHi"
     assert told["choices"][0]["logprobs"] == {
@@ -271,6 +275,37 @@ def test_a_whole_answer_with_its_prompt_and_logprobs(logprobs: int, tops: object
 def test_a_whole_answer_that_nobody_counted() -> None:
     calls = answer(Choice(text="", reason="tool_calls"), usage=None)
 
-    assert OPENAI_COMPLETIONS.whole(complete(), calls) == (
+    assert b"".join(OPENAI_COMPLETIONS.whole(complete(), calls)) == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
     )
+
+
+def test_a_stream_tells_of_so_many_echoed_log_probabilities_and_no_more() -> None:
+    identity = Identity("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
+    request = complete(prompt="a", echo=True, logprobs=5, stream=True)
+    OPENAI_COMPLETIONS.encoder(request, identity)
+
+    with pytest.raises(InvalidRequest, match="a stream tells of at most 2048"):
+        OPENAI_COMPLETIONS.encoder(request, replace(identity, prompt_tokens=MAX_ECHOED // 6 + 1))
+    OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(identity, prompt_tokens=9_000))
+
+
+@pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])
+def test_a_whole_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
+    request = complete(prompt="a" * 100_000, **fields)
+    choices = Choice(text="Hi", reason="stop", tokens=["Hi"])
+
+    with pytest.raises(InvalidRequest, match="a whole response"):
+        OPENAI_COMPLETIONS.whole(request, answer(choices, usage=Usage(1, 30_000)))
+
+
+@given(st.text(alphabet="ab \n"), st.integers(0, 3))
+def test_whole_log_probabilities_are_those_of_a_stream(prompt: str, top: int) -> None:
+    request = complete(prompt=prompt or "a", echo=True, logprobs=top)
+    choice = Choice(text="H i", reason="stop", tokens=["H", " i"])
+    told = json.loads(b"".join(OPENAI_COMPLETIONS.whole(request, answer(choice))))
+    streamed = Logprobs(top)
+    before, after = streamed.told(tokens_of(prompt or "a"), first=True), streamed.told(["H", " i"])
+    whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
+
+    assert told["choices"][0]["logprobs"] == whole

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.wire.openai_logprobs import ALTERNATIVES, logprob_of, logprobs
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.openai_logprobs import ALTERNATIVES, MAX_TOLD, check_size, logprob_of, logprobs, logprobs_lazily
 
 
 def test_a_token_is_told_with_its_bytes_and_its_likeliest_alternatives() -> None:
@@ -38,3 +40,16 @@ def test_no_alternative_comes_twice_and_the_token_itself_comes_first(token: str,
 def test_a_token_always_has_the_same_logprob(token: str) -> None:
     assert -1 < logprob_of(token) <= 0
     assert logprob_of(token) == logprob_of(token)
+
+
+def test_a_whole_response_tells_of_so_many_and_no_more() -> None:
+    check_size(MAX_TOLD // 21, 20)
+
+    with pytest.raises(InvalidRequest, match="at most 131072 log probabilities"):
+        check_size(MAX_TOLD // 21 + 1, 20)
+
+
+def test_lazily_told_is_what_is_told() -> None:
+    lazily = logprobs_lazily(("a", " b"), 2)
+
+    assert {**lazily, "content": list(lazily["content"])} == logprobs(("a", " b"), 2)

@@ -15,21 +15,21 @@ def test_its_names() -> None:
 
 
 def test_a_whole_answer() -> None:
-    told = OPENAI_RESPONSES.whole(respond(), answer(Choice(text="Hi", reason="stop")))
+    told = b"".join(OPENAI_RESPONSES.whole(respond(), answer(Choice(text="Hi", reason="stop"))))
 
     output = message(0, b"completed", part(b"Hi"))
     assert told == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
 
 
 def test_a_whole_answer_cut_short() -> None:
-    told = OPENAI_RESPONSES.whole(respond(), answer(Choice(text="Hi", reason="length"), usage=None))
+    told = b"".join(OPENAI_RESPONSES.whole(respond(), answer(Choice(text="Hi", reason="length"), usage=None)))
 
     output = message(0, b"incomplete", part(b"Hi"))
     assert told == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
 
 
 def test_a_whole_empty_answer_is_an_empty_message() -> None:
-    told = json.loads(OPENAI_RESPONSES.whole(respond(), answer(Choice(text="", reason="stop"))))
+    told = json.loads(b"".join(OPENAI_RESPONSES.whole(respond(), answer(Choice(text="", reason="stop")))))
 
     assert [item["content"][0]["text"] for item in told["output"]] == [""]
 
@@ -41,12 +41,12 @@ def test_a_whole_answer_is_what_the_stream_ends_with() -> None:
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
     *_, last = documents(frames(OPENAI_RESPONSES, respond(), script, reason="tool_calls"))
 
-    assert json.loads(OPENAI_RESPONSES.whole(respond(), answer(choice))) == last["response"]
+    assert json.loads(b"".join(OPENAI_RESPONSES.whole(respond(), answer(choice)))) == last["response"]
 
 
 def test_calls_alone_are_no_message() -> None:
     choice = Choice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
-    told = json.loads(OPENAI_RESPONSES.whole(respond(), answer(choice)))
+    told = json.loads(b"".join(OPENAI_RESPONSES.whole(respond(), answer(choice))))
 
     assert [item["type"] for item in told["output"]] == ["function_call"]
 

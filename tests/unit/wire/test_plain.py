@@ -42,7 +42,7 @@ def test_all_that_may_be_said_is_read() -> None:
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("messages", [ASKED] * 10_000, [ASKED] * 10_001),
+        ("messages", [ASKED] * 2_048, [ASKED] * 2_049),
         ("messages", [ASKED], []),
         ("messages", [ASKED], [{"role": "tool", "content": "x"}]),
         ("messages", [ASKED], [{"role": "user"}]),
@@ -87,8 +87,8 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> Non
         b'{"messages":[{"role":"user","content":"Hi"}],"temperature":NaN}',
         b'{"messages":[{"role":"user","content":"Hi"}],"temperature":1e999}',
         b'{"messages":[{"role":"user","content":"Hi"}],"max_tokens":' + b"9" * 5_000 + b"}",
-        b'{"messages":' + b"[" * 100_000,
-        b'{"x":' + b"[" * 100_000,
+        b'{"messages":' + b"[" * 10_000,
+        b'{"x":' + b"[" * 10_000,
         '{"messages":[]}'.encode("utf-16"),
     ],
     ids=lambda sent: repr(sent[:60]),
@@ -194,7 +194,7 @@ def test_a_word_of_the_plain_streams() -> None:
     [(None, b"null"), (Usage(3, 4), b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}')],
 )
 def test_a_whole_answer(usage: Usage | None, shown: bytes) -> None:
-    document = plain.whole_answer("Hi\n", Finished("stop", "m", usage), conversation="c")
+    document = b"".join(plain.whole_answer("Hi\n", Finished("stop", "m", usage), conversation="c"))
 
     expected = b'{"content":"Hi\\n","finish_reason":"stop","usage":%b,"model":"m","conversation":"c"}'
     assert document == expected % shown
@@ -212,7 +212,7 @@ TURN = Turn(
 
 
 def test_the_history_of_a_whole_turn() -> None:
-    document = plain.history([replace(TURN, finish_reason="length", usage=Usage(1, 2))])
+    document = b"".join(plain.history([replace(TURN, finish_reason="length", usage=Usage(1, 2))]))
 
     assert document == (
         b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
@@ -222,14 +222,14 @@ def test_the_history_of_a_whole_turn() -> None:
 
 
 def test_the_history_tells_how_fast_an_answer_came() -> None:
-    _, answer = json.loads(plain.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")]))
+    _, answer = json.loads(b"".join(plain.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")])))
 
     assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
     assert "replaces" not in answer
 
 
 def test_the_history_of_an_interrupted_turn() -> None:
-    document = plain.history([replace(TURN, status="interrupted")])
+    document = b"".join(plain.history([replace(TURN, status="interrupted")]))
 
     assert document == (
         b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
@@ -238,14 +238,14 @@ def test_the_history_of_an_interrupted_turn() -> None:
 
 
 def test_the_history_is_oldest_first_and_may_be_empty() -> None:
-    both = json.loads(plain.history([TURN, replace(TURN, id="t2")]))
+    both = json.loads(b"".join(plain.history([TURN, replace(TURN, id="t2")])))
 
     assert [message["turn"] for message in both] == ["t1", "t1", "t2", "t2"]
-    assert plain.history([]) == b"[]"
+    assert b"".join(plain.history([])) == b"[]"
 
 
 def test_the_list_of_conversations() -> None:
-    listed = plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?"), ConversationInfo("a", 1.0, 2)])
+    listed = b"".join(plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?"), ConversationInfo("a", 1.0, 2)]))
 
     assert listed == (
         b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?"},'

@@ -1,7 +1,5 @@
 """The format of a script: nodes in, turns out. Pure and strict; every mistake is an `InvalidScript` with its place."""
 
-import re
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args
 
@@ -9,12 +7,10 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.engines.scripts.nodes import InvalidScript, Node, shown
+from tokenfall.engines.scripts.patterns import Pattern, compiled
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason
 from tokenfall.pacing.grammar import Simulation, parse
-
-MAX_PATTERN = 500
-"""Characters of a regular expression."""
 
 Subject = Literal["last", "system", "model", "turn", "tool_result"]
 Kind = Literal["exact", "contains", "pattern"]
@@ -28,7 +24,7 @@ class Matcher(Struct, frozen=True):
     subject: Subject
     kind: Kind
     expected: str | int
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
 
 
 class TextStep(Struct, frozen=True):
@@ -156,17 +152,11 @@ def _matcher(node: Node, place: str, *, subject: Any) -> Matcher:  # noqa: ANN40
     return Matcher(subject, "pattern", expected, _compiled(within, f"{place}.pattern"))
 
 
-def _compiled(node: Node, place: str) -> re.Pattern[str]:
-    pattern: str = node.value
-    if len(pattern) > MAX_PATTERN:
-        raise InvalidScript(f"a pattern has at most {MAX_PATTERN} characters", line=node.line, field=place)
+def _compiled(node: Node, place: str) -> Pattern:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        what = f"{shown(pattern)} is no regular expression: {error}"
-        raise InvalidScript(what, line=node.line, field=place) from None
+        return compiled(node.value)
+    except ValueError as error:
+        raise InvalidScript(f"{shown(node.value)} {error}", line=node.line, field=place) from None
 
 
 # Steps

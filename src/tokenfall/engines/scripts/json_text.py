@@ -6,8 +6,8 @@ import msgspec
 
 from tokenfall.engines.scripts.nodes import Builder, InvalidScript, Node
 
-_PIECE = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"|[-+.\w]+|\n')
-_AT_BYTE = re.compile(r"\s*\(byte (\d+)\)")
+_PIECE = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?|[-+.\w]++|\n')
+_AT_BYTE = re.compile(r" \(byte (\d++)\)")
 
 
 def read(text: str) -> Node:

@@ -9,7 +9,6 @@ Among the turns that match:
 """
 
 import re
-from collections.abc import Iterator
 
 from msgspec import Struct
 
@@ -18,9 +17,11 @@ from tokenfall.engines.scripts.format import Matcher, ScriptedTurn
 from tokenfall.engines.scripts.nodes import shown
 from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.slices import Sliced
 
-MAX_SEARCHED = 20_000
-"""Characters of a text that a pattern sees; a pattern that backtracks takes long on fewer than these, too."""
+SLICE_CHARACTERS = 1_000_000
+COMPARED_COST = 100_000
+"""What comparing one turn's words costs, in characters that are looked for."""
 
 MAX_MISSES = 3
 MAX_COMPARED = 2_000
@@ -56,32 +57,56 @@ class Script:
         self._plainly = sorted(turns, key=_rank)
         self._after_tool = sorted(self._plainly, key=lambda turn: not _wants_result(turn))
 
-    def find(self, request: ChatRequest) -> ScriptedTurn:
+    def find(self, request: ChatRequest) -> Sliced[ScriptedTurn]:
         """The turn that answers `request`; this counts as one use of it. Raises `NotFound`, and logs it.
 
         Call it once a request.
         """
         seen = seen_of(request)
+        spent = 0
         for turn in self._after_tool if seen.texts["tool_result"] else self._plainly:
             if self._is_left(turn) and all(holds(matcher, seen) for matcher in turn.matchers):
                 self._used[turn.number - 1] += 1
                 return turn
-        message = self._missed(seen)
+            spent += _cost(turn, seen)
+            if spent >= SLICE_CHARACTERS:
+                spent = 0
+                yield
+        message = yield from self._missed(seen)
         _log.warning("%s", message)
         raise NotFound(message)
 
     def _is_left(self, turn: ScriptedTurn) -> bool:
         return turn.times is None or self._used[turn.number - 1] < turn.times
 
-    def _missed(self, seen: Seen) -> str:
-        misses = sorted(self._misses(seen), key=lambda miss: (len(miss.failed), -miss.likeness, miss.turn.number))
+    def _missed(self, seen: Seen) -> Sliced[str]:
+        found = yield from self._misses(seen)
+        misses = sorted(found, key=lambda miss: (len(miss.failed), -miss.likeness, miss.turn.number))
         nearest = "; ".join(_told(miss, seen) for miss in misses[:MAX_MISSES])
         return f"no turn of the script {self.name} answers this request; nearest: {nearest}"
 
-    def _misses(self, seen: Seen) -> Iterator[_Miss]:
+    def _misses(self, seen: Seen) -> Sliced[list[_Miss]]:
+        misses = []
+        spent = 0
         for turn in self.turns:
             failed = tuple(matcher for matcher in turn.matchers if not holds(matcher, seen))
-            yield _Miss(turn, failed, sum(_likeness(matcher, seen) for matcher in failed))
+            misses.append(_Miss(turn, failed, sum(_likeness(matcher, seen) for matcher in failed)))
+            spent += _cost(turn, seen) + COMPARED_COST
+            if spent >= SLICE_CHARACTERS:
+                spent = 0
+                yield
+        return misses
+
+
+def _cost(turn: ScriptedTurn, seen: Seen) -> int:
+    """How many characters matching `turn` goes through, at most; a pattern counts as a slice of its own."""
+    cost = 1
+    for matcher in turn.matchers:
+        if matcher.pattern is not None:
+            return SLICE_CHARACTERS
+        if matcher.subject != "turn":
+            cost += sum(map(len, seen.texts[matcher.subject]))
+    return cost
 
 
 def seen_of(request: ChatRequest) -> Seen:
@@ -119,7 +144,7 @@ def holds(matcher: Matcher, seen: Seen) -> bool:
 
 def _fits(matcher: Matcher, text: str) -> bool:
     if matcher.pattern is not None:
-        return matcher.pattern.search(text[:MAX_SEARCHED]) is not None
+        return matcher.pattern.found(text)
     return matcher.expected == text if matcher.kind == "exact" else str(matcher.expected) in text
 
 

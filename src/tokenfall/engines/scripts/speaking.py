@@ -6,9 +6,9 @@ from msgspec import Struct
 
 from tokenfall.engines.planning import Part
 from tokenfall.engines.scripts.format import CallStep, ErrorStep, ScriptedTurn, Step, TextStep
-from tokenfall.engines.tokens import tokens_of
 from tokenfall.events import FinishReason
 from tokenfall.messages import ToolCall
+from tokenfall.tokens import tokens_of
 
 
 class Spoken(Struct, frozen=True):

@@ -1,0 +1,154 @@
+"""Regular expressions of scripts, run in bounded time on whatever callers send. Pure.
+
+A backtracking search takes one attempt for each way in which repetitions can share out a text. So the tree of an
+expression is walked, and its ways are counted:
+
+- With few ways (`FEW_WAYS`), Python's `re` searches the first `SEARCHED` characters.
+- With more, RE2 searches the first `SEARCHED_BY_RE2`, where the package `google-re2` is installed and knows the syntax.
+- Else `re` searches the first `SEARCHED_WITH_A_REPEAT`, if there is one unbounded repetition, of a single character.
+- All others are refused.
+
+The lengths are such that the worst search takes about 10 ms. RE2 knows the letters, digits and white space of ASCII
+alone; `re` knows those of Unicode.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from functools import cache
+from re import _constants as tree
+from re import _parser as parser
+from types import ModuleType
+from typing import Any
+
+from msgspec import Struct
+
+MAX_PATTERN = 500
+"""Characters of an expression."""
+
+SEARCHED = 20_000
+SEARCHED_BY_RE2 = 4_000
+SEARCHED_WITH_A_REPEAT = 1_000
+MAX_INSTRUCTIONS = 200
+"""Of RE2's program: a text takes it at most its length times so many steps."""
+
+RE2_MEMORY = 1 << 20
+
+FEW_WAYS = 16
+OPEN = 64
+"""A repetition with more choices than these counts as unbounded."""
+
+ACCEPTED = (
+    "without google-re2 (pip install 'tokenfall[scripts]') a pattern takes at most one unbounded repetition, of a "
+    "single character or class and not within another repetition"
+)
+ACCEPTED_BY_RE2 = f"RE2 takes no look-around and no backreference, and programs of at most {MAX_INSTRUCTIONS} steps"
+
+
+class Pattern(Struct, frozen=True):
+    """An expression, looked for in the first `searched` characters of a text."""
+
+    search: Callable[[str], Any]
+    searched: int
+
+    def found(self, text: str) -> bool:
+        """Whether it is found in `text`."""
+        return self.search(text[: self.searched]) is not None
+
+
+class _Ways(Struct, frozen=True):
+    """How many ways there are to match: `count`, times the text's length for each of the unbounded `repeats`."""
+
+    count: int = 1
+    repeats: int = 0
+
+    def then(self, other: "_Ways") -> "_Ways":
+        """Those of this and then `other`."""
+        return _Ways(min(self.count * other.count, TOO_MANY), self.repeats + other.repeats)
+
+
+TOO_MANY = 1_000_000
+_ENDLESS = _Ways(TOO_MANY, 2)
+_ONE_CHARACTER = (tree.LITERAL, tree.NOT_LITERAL, tree.ANY, tree.IN)
+
+
+def compiled(pattern: str) -> Pattern:
+    """Make `pattern` ready. Raises ValueError with what is accepted."""
+    if len(pattern) > MAX_PATTERN:
+        raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            search = re.compile(pattern).search
+            ways = _of_all(parser.parse(pattern))
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    if not ways.repeats and ways.count <= FEW_WAYS:
+        return Pattern(search, SEARCHED)
+    linear = _by_re2(pattern)
+    if linear is not None:
+        return Pattern(linear, SEARCHED_BY_RE2)
+    if ways.repeats <= 1 and ways.count <= 2:
+        return Pattern(search, SEARCHED_WITH_A_REPEAT)
+    raise ValueError(f"might take too long: {ACCEPTED if _re2() is None else ACCEPTED_BY_RE2}")
+
+
+@cache
+def _re2() -> ModuleType | None:
+    """The package, None where it is not installed."""
+    try:
+        import re2  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - an extra
+    except ModuleNotFoundError:
+        return None
+    return re2  # type: ignore[no-any-return,unused-ignore] # see above
+
+
+def _by_re2(pattern: str) -> Callable[[str], Any] | None:
+    """The search of RE2, None where it cannot be had."""
+    re2 = _re2()
+    if re2 is None:
+        return None
+    options = re2.Options()
+    options.log_errors = False
+    options.max_mem = RE2_MEMORY
+    try:
+        made = re2.compile(pattern, options=options)
+    except re2.error:
+        return None
+    return made.search if made.programsize <= MAX_INSTRUCTIONS else None
+
+
+def _of_all(items: Iterable[Any]) -> _Ways:
+    ways = _Ways()
+    for operation, argument in items:
+        ways = ways.then(_of(operation, argument))
+    return ways
+
+
+def _of(operation: Any, argument: Any) -> _Ways:  # noqa: ANN401 - the parser has no types
+    """The ways of one operation of the tree."""
+    if operation in _ONE_CHARACTER or operation is tree.AT:
+        return _Ways()
+    if operation is tree.SUBPATTERN:
+        return _of_all(argument[-1])
+    if operation is tree.BRANCH:
+        branches = [_of_all(branch) for branch in argument[1]]
+        return _Ways(sum(branch.count for branch in branches), max(branch.repeats for branch in branches))
+    if operation in (tree.ASSERT, tree.ASSERT_NOT):
+        return _of_all(argument[1])
+    if operation is tree.ATOMIC_GROUP:
+        return _of_all(argument)
+    if operation in (tree.MAX_REPEAT, tree.MIN_REPEAT, tree.POSSESSIVE_REPEAT):
+        least, most, items = argument
+        return _of_repeat(items, least, most=most)
+    return _ENDLESS  # references to groups: how long these are is not known here
+
+
+def _of_repeat(items: Any, least: int, *, most: int) -> _Ways:  # noqa: ANN401 - see above
+    within = _of_all(items)
+    if within.repeats or (within.count > 1 and most > 1):
+        return _ENDLESS
+    choices = most - least + 1
+    if choices > OPEN:
+        return _Ways(1, 1) if len(items) == 1 and items[0][0] in _ONE_CHARACTER else _ENDLESS
+    return _Ways(choices * within.count)

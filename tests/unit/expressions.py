@@ -1,0 +1,142 @@
+"""Every regular expression of `src`, how it is used, and why it takes linear time.
+
+docs/decisions/0020-bounded-work.md has the same list. A module's expressions are in the order in which they stand.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tokenfall
+
+SOURCES = Path(tokenfall.__file__).parent
+CALLS = ("compile", "match", "fullmatch", "search", "split", "sub", "subn", "findall", "finditer")
+AnyText = Any
+Use = Callable[[re.Pattern[Any], AnyText], object]
+
+
+def search(pattern: re.Pattern[Any], text: AnyText) -> object:
+    return pattern.search(text)
+
+
+def all_found(pattern: re.Pattern[Any], text: AnyText) -> object:
+    return sum(1 for _ in pattern.finditer(text))
+
+
+def match(pattern: re.Pattern[Any], text: AnyText) -> object:
+    return pattern.match(text)
+
+
+def fullmatch(pattern: re.Pattern[Any], text: AnyText) -> object:
+    return pattern.fullmatch(text)
+
+
+def words(pattern: re.Pattern[Any], text: AnyText) -> object:
+    return all_found(pattern, text.rstrip())
+
+
+OURS = "meets only what this server says itself"
+RUN = "one run of a class, which is taken or not"
+SHORT = "a bounded number of characters at one place"
+NAME = "anchored at both ends, and its length is bounded"
+
+TABLE: dict[str, list[tuple[Use | None, str]]] = {
+    "api/openapi.py": [(None, "our own paths")],
+    "api/openapi_answers.py": [(None, OURS)] * 7,
+    "api/openapi_bodies.py": [(None, "our own schemas")],
+    "api/page.py": [(None, "our own files"), (fullmatch, "one run of zeros after a fixed text")],
+    "api/relays.py": [(all_found, "begins with a quote; possessive runs of white space between fixed texts")],
+    "engines/redaction.py": [
+        (all_found, "begins with a quote; possessive runs, of white space and of backslashes, that hold no quote"),
+        (match, "possessive; its alternatives begin with different characters"),
+        (match, RUN),
+        (all_found, "fixed texts, then one possessive run to whose end a match goes"),
+    ],
+    "engines/scripts/json_text.py": [
+        (all_found, "alternatives begin with different characters; a string is possessive, and needs no end"),
+        (search, "begins with a fixed text; one possessive run of digits"),
+    ],
+    "engines/scripts/matching.py": [(all_found, RUN)],
+    "engines/scripts/patterns.py": [(None, "a script's own: see `tests/unit/engines/test_scripts_patterns.py`")] * 2,
+    "engines/scripts/yaml_text.py": [
+        (fullmatch, "fixed texts"),
+        (fullmatch, "fixed texts"),
+        (fullmatch, "fixed texts"),
+        (fullmatch, SHORT),
+        (fullmatch, "runs of digits parted by a point and an e, each taken back once at most"),
+    ],
+    "tokens.py": [(words, "possessive, and on a text that ends with a word each run of white space leads to one")],
+    "wire/anthropic_errors.py": [
+        (fullmatch, "a fixed text, then all that follows"),
+        (match, "fixed texts around one run each"),
+        (match, "fixed texts around one run of digits"),
+        (match, "fixed texts around one run without its own end"),
+        (match, "a fixed text, then all that follows"),
+        (all_found, "begins with a bracket; one run of digits"),
+    ],
+    "wire/anthropic_request.py": [(search, NAME)],
+    "wire/ollama_messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
+    "wire/ollama_request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
+    "wire/openai_request.py": [(search, NAME)],
+    "wire/openai_responses_request.py": [(search, NAME)],
+    "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/sse_decoder.py": [(all_found, "one or two characters")],
+}
+
+
+@dataclass(frozen=True)
+class Expression:
+    """An expression where it stands, numbered within its module from 0; None where it is no literal."""
+
+    module: str
+    number: int
+    pattern: re.Pattern[Any] | None
+
+    def __str__(self) -> str:
+        return f"{self.module}[{self.number}]"
+
+
+def expressions() -> Iterator[Expression]:
+    """All of them, found in the syntax trees of the sources."""
+    for path in sorted(SOURCES.rglob("*.py")):
+        module = path.relative_to(SOURCES).as_posix()
+        found = sorted(_in(ast.parse(path.read_text(encoding="utf-8"))), key=_place)
+        for number, node in enumerate(found):
+            yield Expression(module, number, _compiled(node))
+
+
+def _place(node: ast.Call) -> tuple[int, int]:
+    return node.lineno, node.col_offset
+
+
+def _in(tree: ast.AST) -> Iterator[ast.Call]:
+    """Calls that make or use an expression: of `re` (or `re2`), and with `pattern=`."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        of_re = (
+            isinstance(called, ast.Attribute)
+            and isinstance(called.value, ast.Name)
+            and called.value.id in {"re", "re2"}
+            and called.attr in CALLS
+        )
+        if of_re or any(keyword.arg == "pattern" for keyword in node.keywords):
+            yield node
+
+
+def _compiled(call: ast.Call) -> re.Pattern[Any] | None:
+    given = next((keyword.value for keyword in call.keywords if keyword.arg == "pattern"), None) or call.args[0]
+    try:
+        text = ast.literal_eval(given)
+    except ValueError:
+        return None
+    flags = re.NOFLAG
+    for argument in call.args[1:]:
+        for name in ast.walk(argument):
+            if isinstance(name, ast.Attribute):
+                flags |= getattr(re, name.attr, re.NOFLAG)
+    return re.compile(text, flags)

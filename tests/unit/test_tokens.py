@@ -1,0 +1,85 @@
+from itertools import repeat
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.slices import at_once
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS, count_tokens, counted, cut, token_slices, tokens_of
+
+from tests.doubles.growth import cpu_s
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", []),
+        (" \n", []),
+        ("a", ["a"]),
+        (" a\n b\t", [" a", "\n b\t"]),
+        ('{"city": "Paris", "days": 2}', ['{"city":', ' "Paris",', ' "days":', " 2}"]),
+    ],
+)
+def test_a_token_is_a_word_with_the_space_before_it(text: str, tokens: list[str]) -> None:
+    assert tokens_of(text) == tokens
+    assert count_tokens(text) == len(tokens)
+
+
+@given(st.text(alphabet=st.sampled_from("ab \n\t\u2003\x1c\x85é")) | st.text())
+def test_the_tokens_are_the_text_and_are_counted(text: str) -> None:
+    tokens = tokens_of(text)
+
+    assert "".join(tokens) == (text if text.strip() else "")
+    assert len(tokens) == count_tokens(text) == at_once(counted(iter((text,))))
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1])
+def test_slices_of_tokens_are_bounded_and_the_last_has_the_space_at_the_end(beyond: int) -> None:
+    words = SLICE_TOKENS + beyond
+    slices = list(token_slices("a " * words))
+
+    assert [len(each) for each in slices] == ([SLICE_TOKENS, 1] if beyond == 1 else [words])
+    assert slices[-1][-1] == " a "
+
+
+@pytest.mark.parametrize("at", [-2, -1, 0, 1])
+@pytest.mark.parametrize("gap", ["", " ", "  "])
+def test_a_word_across_two_slices_is_counted_once(at: int, gap: str) -> None:
+    text = "a" * (SLICE_CHARACTERS + at) + gap + "b" * 5
+
+    assert at_once(counted(iter((text,)))) == len(text.split())
+
+
+def test_counting_has_as_many_slices_as_there_is_text() -> None:
+    work = counted(repeat("a" * (SLICE_CHARACTERS // 2), 6))
+
+    assert [next(work) for _ in range(3)] == [None] * 3
+    assert at_once(work) == 6
+
+
+@pytest.mark.parametrize("text", [" ", "a", "a ", "\n\ta", "  a"])
+def test_a_megabyte_of_anything_takes_linear_time(text: str) -> None:
+    megabyte = text * (1_000_000 // len(text))
+
+    assert cpu_s(lambda: tokens_of(megabyte)) < 2
+    assert cpu_s(lambda: tokens_of(megabyte + "b")) < 2
+
+
+@given(st.text(alphabet="ab \n", min_size=1).filter(str.strip), st.integers(0, 40), st.integers(0, 40))
+def test_a_cut_text_is_the_tokens_said_again_and_again(text: str, count: int, at: int) -> None:
+    once = tokens_of(text)
+    again = [token if token[0].isspace() else f" {token}" for token in once]
+    expected = [*once, *again * 40][:count]
+    made = at_once(cut(text, count))
+
+    assert len(made) == count
+    assert [*made] == [made[place] for place in range(count)] == expected
+    assert [*made[:at]] == expected[:at]
+    assert [*made[at:]] == expected[at:]
+
+
+def test_a_long_text_is_cut_in_slices_and_no_further_than_it_is_said() -> None:
+    text = "a " * (3 * SLICE_TOKENS)
+
+    assert sum(1 for _ in cut(text, 3 * SLICE_TOKENS)) == 2
+    assert sum(1 for _ in cut(text, 1)) == 0

@@ -1,0 +1,37 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.wire.json_pieces import PIECE_BYTES, SLICE_CHARACTERS, json_pieces
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+def test_the_pieces_are_what_msgspec_encodes(document: object) -> None:
+    assert b"".join(json_pieces(document)) == msgspec.json.encode(document)
+
+
+@pytest.mark.parametrize("items", [[], [1], [{"a": 1}, "b", None]])
+def test_an_iterator_is_an_array(items: list[object]) -> None:
+    assert b"".join(json_pieces({"a": iter(items)})) == msgspec.json.encode({"a": items})
+
+
+@pytest.mark.parametrize("character", ["a", "\x01", '"', "é", "\U0001f600"])
+def test_a_long_text_comes_in_pieces_that_are_bounded(character: str) -> None:
+    text = character * (3 * SLICE_CHARACTERS + 1)
+    pieces = list(json_pieces({"a": text, "b": 1}))
+
+    assert b"".join(pieces) == msgspec.json.encode({"a": text, "b": 1})
+    assert max(map(len, pieces)) <= 6 * SLICE_CHARACTERS + PIECE_BYTES
+
+
+def test_many_small_values_come_in_pieces() -> None:
+    pieces = list(json_pieces(list(range(PIECE_BYTES))))
+
+    assert max(map(len, pieces)) < PIECE_BYTES + 10
+    assert len(pieces) > 4
