@@ -119,6 +119,10 @@ TEXTS: dict[str, Make] = {
     "names of tools in a text": lambda: chat(
         tools=[function(f"f{number}") for number in range(128)], messages=user("f " * (MOST // 2))
     ),
+    "names of tools that nearly are in a text": lambda: anthropic(
+        tools=[{"name": f"{'a' * 118}b{'a' * 9}", "input_schema": {"type": "object"}}] * 1_024,
+        messages=user("a" * 700_000),
+    ),
     "stop texts of 250 kB": lambda: chat("tokens=1000000,text=words", stop=["a" * 250_000] * 3 + ["zz"], stream=True),
     "stop text in an echo": lambda: chat("text=echo", messages=user("a" * 600_000), stop=["a" * 300_000 + "b"]),
     "image of one megabyte": lambda: ollama(messages=[*user("a"), {"role": "user", "images": ["a" * 900_000]}]),

@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
-from tokenfall.api.simulating import Simulating
+from tokenfall.api.simulating import LARGE_BODY_BYTES, Simulating
 from tokenfall.disconnect import Disconnect
 from tokenfall.edge.response import PacedStream, Response
 from tokenfall.engines.simulated import SimulatedEngine
@@ -68,6 +68,38 @@ class House:
         begun_s = self.clock.now()
         await self.whole(sim)
         return self.clock.now() - begun_s
+
+
+TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type": "object"}}} for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("sim", "fields"),
+    [
+        ("", {}),
+        ("text=words,tokens=4000", {"stop": ["no", "such", "text", "here"]}),
+        ("text=echo,tokens=4000", {"stop": ["there Hi"]}),
+        ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
+        ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
+        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 5_000}]}),
+    ],
+)
+def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+    assert isinstance(House().ask(sim, **fields), PacedStream)
+
+
+@pytest.mark.parametrize(
+    ("sim", "fields"),
+    [
+        ("text=words,tokens=20000", {"max_tokens": 20_000}),
+        ("", {"messages": [{"role": "user", "content": "a" * LARGE_BODY_BYTES}]}),
+    ],
+)
+async def test_a_large_request_is_planned_in_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+    planning = House().ask(sim, **fields)
+
+    assert isinstance(planning, Coroutine)
+    assert isinstance(await planning, PacedStream)
 
 
 @all_dialects

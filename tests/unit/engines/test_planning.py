@@ -227,7 +227,8 @@ def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
 
 def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None:
     tools = (WEATHER, CLOCK)
-    near, far = MENTIONS_SEARCHED // 2 - 5, MENTIONS_SEARCHED // 2
+    far = MENTIONS_SEARCHED // len("weather clock")
+    near = far - len("clock")
 
     assert calls(one(asked(" " * near + "clock", tools=tools))) == ["clock"]
     assert calls(one(asked(" " * far + "clock", tools=tools))) == ["weather"]
