@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from tokenfall.ports import Conversation
+
 from tests.end_to_end.client import Answer, Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import running
@@ -192,8 +194,8 @@ async def test_what_was_said_is_saved_as_interrupted() -> None:
         _, answer = await asyncio.gather(here.server.stop(), client.answer())
         client.close()
         said = [json.loads(line[6:])["content"] for line in answer.body.split(b"\n") if line.startswith(b'data: {"con')]
-        routes = here.server.app._router.methods("/history")["GET"].handler.__self__  # type: ignore[attr-defined]
-        (turn,) = next(iter(routes._chat._history._conversations.values()))
+        assert here.server.parts.history is not None
+        (turn,) = await here.server.parts.history.turns(Conversation("", "default")) or ()
         assert turn.status == "interrupted"
         assert turn.answer.content == "".join(said)
         assert said
