@@ -10,7 +10,7 @@ from os import path
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.pacing import grammar
-from tokenfall.reactor.poller import NAMES
+from tokenfall.reactor.poller import NAMES, available
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -380,7 +380,11 @@ def _read(name: str, text: str, *, about: Setting) -> object:
 
 
 def _check(settings: Settings) -> None:
-    """What settings say together."""
+    """What settings say together, and of this platform."""
+    if settings.poller not in ("auto", *available()):
+        raise InvalidSetting(
+            f"POLLER: got {settings.poller!r}, which this platform does not have; takes auto, {', '.join(available())}"
+        )
     if settings.workers > 1 and settings.history == MEMORY:
         raise InvalidSetting(
             f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which each worker would keep for itself; "

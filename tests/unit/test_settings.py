@@ -298,3 +298,18 @@ def test_the_defaults_are_those_of_the_documented_table() -> None:
         }
         == defaults()
     )
+
+
+def test_a_poller_that_the_platform_lacks_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("select.epoll")
+
+    with pytest.raises(
+        InvalidSetting, match=r"^POLLER: got 'epoll', which this platform does not have; takes auto, .*selectors$"
+    ):
+        load({"POLLER": "epoll"})
+    assert load({"POLLER": "selectors"}).poller == "selectors"
+
+
+def test_an_unknown_poller_is_refused_in_one_line() -> None:
+    with pytest.raises(InvalidSetting, match=r"^POLLER: got 'uring', takes one of auto, epoll, kqueue, selectors$"):
+        load({"POLLER": "uring"})
