@@ -57,27 +57,17 @@ class PacedPlayer:
             self._edge.wheel.join(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
-        """Write the next frame; the wheel's call. What a token costs is spent here, so it makes few calls."""
+        """Write the next frame; the wheel's call."""
         try:
             frame = self._frame
             if frame.__class__ is bytes:
                 self._frame = following = next(self._frames, None)
+                if following is not None or self._ends_in_token:
+                    self._count(now_s)
                 if following is not None:
-                    metrics = self.metrics
-                    metrics.tokens += 1
-                    last_s, self._last_s = self._last_s, now_s
-                    if last_s:
-                        gap_s = now_s - last_s
-                        inter_token_s = metrics.inter_token_s
-                        inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, gap_s)] += 1
-                        inter_token_s.total += gap_s
-                    else:
-                        metrics.ttft_s.observe(now_s - self._started_s)
                     self.sent_bytes += len(frame)
                     self.deadline_s = deadline_s = self.deadline_s + next(self._gaps)
                     return deadline_s if self._connection.send(frame) else None  # parked until resume
-                if self._ends_in_token:
-                    self._count(now_s)
             elif frame is not None:
                 return self._act(frame)
             self._end(frame or b"", "complete")
