@@ -93,7 +93,10 @@ class Logger:
             line = Line(time(), level, logger=self.name, message=message % args if args else message)
             if error is not None:
                 line.trace = _traceback(error)
-            (_output.stream or sys.stderr).write(line.as_json() if _output.as_json else line.for_console())
+            try:
+                (_output.stream or sys.stderr).write(line.as_json() if _output.as_json else line.for_console())
+            except (OSError, ValueError):
+                return  # the disk is full, or nobody reads any more: no reason to stop serving
 
 
 def get(name: str) -> Logger:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.client import Client, request
-from tests.end_to_end.conftest import ended_well
+from tests.end_to_end.client import Client, fetch, request
+from tests.end_to_end.conftest import Serve, ended_well
 from tests.end_to_end.in_process import running
 from tests.end_to_end.process import ServerProcess
 
@@ -151,3 +151,11 @@ async def test_deadlines_leave_nothing() -> None:
             await client.gone()
             client.close()
         await here.rests()
+
+
+async def test_a_first_token_weeks_away_ends_no_process(serve: Serve) -> None:
+    server = serve()
+    async with await Client.connect(server.port) as client:
+        await client.send(request("/stream-sse?ttft=86400s~10&seed=275"))  # the draw is longer than 2**31 ms
+        assert (await client.head()).status == 200
+        assert (await fetch(server.port, request("/health"))).status == 200

@@ -138,6 +138,15 @@ async def test_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Sign
         assert time.monotonic() - begun_s < 3
 
 
+async def test_two_signals_at_once_end_it_with_the_status_of_a_signal(serve: Serve) -> None:
+    server = serve(HISTORY_URL="sqlite:///chat.db")
+    for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+        server.signal(number)
+    server.expected_status = server.wait()
+
+    assert server.expected_status == 128 + signal.SIGINT
+
+
 async def test_a_stalled_reader_does_not_hold_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="500ms")
     async with await Client.connect(server.port, receive_buffer=4_096) as client:

@@ -187,3 +187,17 @@ def test_console_lines_have_one_form_before_and_after_logging_is_imported() -> N
 
 def test_lone_surrogates_are_escaped_in_json() -> None:
     assert json.loads(JSONFormatter().format(record("%s", "a\ud800")))["message"] == "a\\ud800"
+
+
+UNWRITABLE = """
+from tokenfall import logs
+logs.set_up("info", "console", stream=open("/dev/full", "w", buffering=1))
+logs.get("tokenfall.x").warning("a full disk")
+print("served on")
+"""
+
+
+def test_a_line_that_cannot_be_written_stops_nobody() -> None:
+    run = subprocess.run([sys.executable, "-c", UNWRITABLE], capture_output=True, text=True, check=False)
+
+    assert run.stdout == "served on\n"

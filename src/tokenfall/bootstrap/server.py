@@ -110,11 +110,11 @@ class Server:
         """Drain, free everything, and then call `stopped` in a turn of the reactor."""
         if self.reactor.loop is not None or self.parts.holds_asyncio:
             self._stopping = self.reactor.spawn(self.stop())
-            self._stopping.add_done_callback(lambda _: stopped())
+            self._stopping.add_done_callback(lambda task: self._stopped(task, stopped))
             return
 
         def drained() -> None:
-            self._flush()
+            self.flush()
             stopped()
 
         self.app.draining = True
@@ -129,11 +129,20 @@ class Server:
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.edge.drain(drain_s, lambda: drained.set_result(None))
         chat = self.parts.chat
-        await asyncio.gather(drained, *(() if chat is None else (chat.drain(drain_s),)))
-        await self.parts.close()
-        self._flush()
+        try:
+            await asyncio.gather(drained, *(() if chat is None else (chat.drain(drain_s),)))
+            await self.parts.close()
+        finally:
+            self.flush()
 
-    def _flush(self) -> None:
+    @staticmethod
+    def _stopped(task: Task[None], stopped: Callable[[], None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            _log.error("the server did not stop as it should", exc_info=task.exception())
+        stopped()
+
+    def flush(self) -> None:
+        """Write what is kept of the access log, and let the other workers see what is counted."""
         if self._access is not None:
             self._access.flush()
         if self._all_metrics is not None:

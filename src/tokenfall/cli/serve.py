@@ -48,6 +48,7 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
         for number in STOP_SIGNALS:
             exit_on(number, ENDED_BY_SIGNAL)
     server.edge.close()
+    server.flush()
     reactor.close()
     return stopper.status
 

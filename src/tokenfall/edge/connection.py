@@ -72,7 +72,7 @@ class Connection(StreamSocket):
         self._linger_left = LINGER_BYTES
         self.peer = peer
         if edge.admit(self):
-            self.set_deadline(self._wheel.now() + edge.bounds.header_timeout_s)
+            self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
         else:
             self._request = request = unreadable(peer, self._wheel.now())
             self._answer_and_close(request, edge.application.refuse(request, 503, detail="too many connections"))

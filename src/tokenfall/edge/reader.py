@@ -86,6 +86,7 @@ class RequestReader:
         else:
             self._at = end
         self._body = body_reader(request, self._bounds.max_body_bytes)
+        self._promise = False
         expected = request.headers.get(b"expect")
         if expected is not None:
             if expected.lower() != b"100-continue":

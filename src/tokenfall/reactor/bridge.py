@@ -46,7 +46,7 @@ class ReactorSelector(selectors.BaseSelector):
         watched = self._watched.pop(_descriptor(fileobj), None)
         if watched is None:
             raise KeyError(f"{fileobj!r} is not registered")
-        self._reactor.remove(watched.key.fd)
+        self._remove(watched)
         return watched.key
 
     def modify(self, fileobj: "FileDescriptorLike", events: int, data: Any = None) -> selectors.SelectorKey:  # noqa: ANN401, PLR0917 - the library's
@@ -67,8 +67,15 @@ class ReactorSelector(selectors.BaseSelector):
     def close(self) -> None:
         """Forget asyncio's descriptors; the reactor stays."""
         for watched in self._watched.values():
-            self._reactor.remove(watched.key.fd)
+            self._remove(watched)
         self._watched.clear()
+
+    def _remove(self, watched: "_Watched") -> None:
+        """Forget a descriptor, also one that was closed before, as the standard library's selectors do."""
+        try:
+            self._reactor.remove(watched.key.fd)
+        except (OSError, KeyError, ValueError):
+            return
 
 
 class _Keys(Mapping["FileDescriptorLike", selectors.SelectorKey]):

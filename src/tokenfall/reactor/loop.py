@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 ADAPT_EVERY_S = 0.1
 """The window in which the loop measures how busy it is, for the wheel's slots."""
 
+MAX_WAIT_S = 3_600.0
+"""The longest wait: pollers count milliseconds in 32 bits, and a deadline may be weeks away."""
+
 OVERSLEPT_S = 0.005
 """A wait that ends so much too late means that the process has no more processor to get: its quota is used up, or
 others have it. The loop then counts as saturated, however much it seemed to sleep."""
@@ -132,7 +135,7 @@ class Reactor:
     def stop(self) -> None:
         """End `run` after this turn."""
         self._stopping = True
-        if self.loop is not None:
+        if self.loop is not None and self.loop.is_running():  # a loop that is not would remember it
             self.loop.stop()
 
     def turn(self, timeout_s: float | None = None) -> None:
@@ -144,6 +147,8 @@ class Reactor:
             due_s = wheel.wait_s()
             if due_s is not None and (timeout_s is None or due_s < timeout_s):
                 timeout_s = due_s
+            if timeout_s is not None and timeout_s > MAX_WAIT_S:
+                timeout_s = MAX_WAIT_S
         events = self._wait(timeout_s)
         handlers = self._handlers
         for fd, mask in events:
@@ -159,6 +164,7 @@ class Reactor:
 
     def close(self) -> None:
         """Let go of everything; of asyncio too, whose tasks are cancelled first."""
+        self._stopping = False  # while tasks end, turns wait as usual
         if self._wakeup is not None:  # first: what it brings may stop the loop in which tasks are ended
             self._wakeup.close()
             self._wakeup = None

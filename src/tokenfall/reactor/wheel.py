@@ -119,6 +119,8 @@ class TimerWheel:
         An entry that is always due is called once a turn, so it takes turns with everything else.
         """
         overdue, self._overdue = self._overdue, {}
+        for entry in overdue:  # at once: one that leaves while slots are played must not be called
+            entry.slot = PLAYED
         now = self.now()
         order = self._order
         if order and order[0] <= now * TICKS_PER_S:
@@ -135,8 +137,6 @@ class TimerWheel:
                     self._slots[tick] = together
                     heappush(order, tick)
         if overdue:
-            for entry in overdue:
-                entry.slot = PLAYED
             self._play(overdue, PLAYED, until_s=self.now() + TURN_S)
             rest = {entry: None for entry in overdue if entry.slot == PLAYED}
             if rest:  # before those that have been called

@@ -132,3 +132,13 @@ def test_what_cannot_become_a_head_is_refused_before_it_is_whole(feed: Cut, data
 
 def test_half_an_empty_line_is_no_mistake_yet() -> None:
     assert requests_of([b"\r", b"\n" + GET]) == [PIECES[GET]]
+
+
+def test_a_promise_that_was_not_needed_is_not_kept_for_the_next_request() -> None:
+    reading = reader()
+    reading.feed(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+    assert reading.next() is not None
+    reading.feed(b"POST /e HTTP/1.0\r\nContent-Length: 5\r\n\r\n")
+    assert reading.next() is None
+
+    assert not reading.promised()

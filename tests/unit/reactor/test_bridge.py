@@ -66,6 +66,17 @@ def test_an_unknown_descriptor_is_a_key_error(selector: ReactorSelector, pair: P
         selector.unregister(pair[0])
 
 
+def test_a_descriptor_that_was_closed_before_is_forgotten_without_an_error(
+    selector: ReactorSelector, pair: Pair
+) -> None:
+    selector.register(pair[0].fileno(), selectors.EVENT_READ)
+    fd = pair[0].fileno()
+    pair[0].close()
+    selector.unregister(fd)
+
+    assert dict(selector.get_map()) == {}
+
+
 def test_close_forgets_all_and_leaves_the_reactor(selector: ReactorSelector, pair: Pair, reactor: Reactor) -> None:
     selector.register(pair[0], selectors.EVENT_READ)
     selector.close()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokenfall.reactor.loop import OVERSLEPT_S, Reactor
+from tokenfall.reactor.loop import MAX_WAIT_S, OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
 from tests.unit.reactor.conftest import Until
@@ -138,6 +138,47 @@ def test_call_at_calls_once_not_before_its_deadline(reactor: Reactor, until: Unt
 
     assert len(called) == 1
     assert called[0] >= deadline_s
+
+
+def test_a_deadline_weeks_away_is_no_wait_that_a_poller_cannot_count(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+
+    class Noting:
+        def wait(self, timeout_s: float | None) -> Events:
+            waits.append(timeout_s)
+            return ()
+
+    reactor.call_at(reactor.wheel.now() + 1e9, lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(reactor, "poller", Noting())
+        reactor.turn()
+
+    assert waits == [MAX_WAIT_S]
+    reactor.poller.wait(0.0)
+
+
+def test_a_stop_before_asyncios_loop_runs_is_not_remembered_by_it(reactor: Reactor) -> None:
+    ended: list[str] = []
+
+    async def forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("ended")
+
+    async def one_pass() -> None:
+        await asyncio.sleep(0)
+        reactor.stop()
+
+    tasks = [reactor.spawn(forever()), reactor.spawn(one_pass())]
+    reactor.stop()
+    reactor.run()
+    reactor.close()
+
+    assert ended == ["ended"]
+    assert all(task.done() for task in tasks)
 
 
 def test_another_thread_ends_a_wait(reactor: Reactor) -> None:

@@ -190,6 +190,16 @@ def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None
     assert len(other.called) == 1
 
 
+def test_an_overdue_entry_that_leaves_while_slots_are_played_is_not_called(bench: Bench) -> None:
+    overdue = bench.join(-1.0)
+    bench.join(0.001, lambda _: bench.wheel.leave(overdue))
+    bench.clock.advance(0.1)
+    bench.wheel.turn()
+
+    assert overdue.called == []
+    assert bench.wheel.wait_s() is None
+
+
 def test_an_exception_ends_one_entry_and_is_logged(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     def fail(now_s: float) -> None:
         raise ZeroDivisionError
