@@ -726,19 +726,15 @@ def opener(page: Page) -> Locator:
 def is_closed(page: Page) -> None:
     expect(page.locator("#sidebar")).to_be_hidden()
     expect(opener(page)).to_have_attribute("aria-expanded", "false")
-    assert page.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
-        True,
-        False,
-    ]
+    expect(page.locator("#sidebar")).to_have_js_property("inert", True)
+    expect(page.locator("#page")).to_have_js_property("inert", False)
 
 
 def is_open(page: Page) -> None:
     expect(page.locator("#sidebar")).to_be_in_viewport()
     expect(opener(page)).to_have_attribute("aria-expanded", "true")
-    assert page.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
-        False,
-        True,
-    ]
+    expect(page.locator("#sidebar")).to_have_js_property("inert", False)
+    expect(page.locator("#page")).to_have_js_property("inert", True)
 
 
 def test_the_drawer_takes_the_focus_and_gives_it_back(narrow: Page, artefact: Artefact) -> None:
@@ -823,10 +819,8 @@ def test_the_drawer_is_beside_the_page_where_there_is_room(narrow: Page) -> None
     narrow.set_viewport_size({"width": 1280, "height": 800})
     expect(opener(narrow)).to_be_hidden()
     expect(narrow.locator("#sidebar")).to_be_in_viewport()
-    assert narrow.evaluate("[document.querySelector('#sidebar').inert, document.querySelector('#page').inert]") == [
-        False,
-        False,
-    ]
+    expect(narrow.locator("#sidebar")).to_have_js_property("inert", False)
+    expect(narrow.locator("#page")).to_have_js_property("inert", False)
     narrow.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
     is_closed(narrow)
     expect(answer(narrow)).to_be_visible()
