@@ -154,7 +154,6 @@ class SteadyPlayer(PacedPlayer):
         end = stream.end.coded(self._chunked)
         self._frame = None
         self._frames = _NO_FRAMES
-        self._gaps = iter((stream.first_s,))
         self._gap_s = stream.gap_s
         self._at = 0
         count = -1 if stream.count is None else stream.count

@@ -153,7 +153,7 @@ class SteadyStream(PacedStream):
     before the first, `gap_s` that before each other.
     """
 
-    __slots__ = ("count", "end", "first_s", "gap_s", "words")
+    __slots__ = ("count", "end", "gap_s", "words")
 
     def __init__(
         self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
@@ -162,7 +162,6 @@ class SteadyStream(PacedStream):
         self.words = words
         self.end = end
         self.count = count
-        self.first_s = first_s
         self.gap_s = gap_s
         self.endless = count is None
 
