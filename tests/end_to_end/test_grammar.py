@@ -31,9 +31,9 @@ async def test_times_are_kept_and_never_early(port: int, grammar: str, least_s: 
 
 
 async def test_api_data_waits_for_its_time_to_first_token(port: int) -> None:
-    assert await took_s(port, request("/api/data?ttft=200ms")) >= 0.2
+    assert await took_s(port, request("/api/data?ttft=2s")) >= 2.0
     assert await took_s(port, request("/api/data", X_Sim="ttft=200ms")) >= 0.2
-    assert await took_s(port, request("/api/data")) < 0.15
+    assert await took_s(port, request("/api/data")) < 1.0
 
 
 @pytest.mark.parametrize("path", STREAMS)
