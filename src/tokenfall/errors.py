@@ -143,6 +143,12 @@ class UpstreamUnreachable(UpstreamError):
     code = "upstream_unreachable"
 
 
+class UpstreamUntrusted(UpstreamError):
+    """The provider's TLS certificate was refused; nothing was sent, the key least of all."""
+
+    code = "upstream_untrusted"
+
+
 class UpstreamFailed(UpstreamError):
     """The provider answered that it failed (5xx)."""
 

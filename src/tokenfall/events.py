@@ -40,6 +40,7 @@ class Passed(Struct, frozen=True, gc=False):
     """An event of a provider's stream as it is, for who speaks the provider's own dialect: its data, one line."""
 
     data: bytes
+    is_token: bool = True
 
 
 class Usage(Struct, frozen=True, gc=False):

@@ -284,6 +284,7 @@ class Settings:
     upstream_next_token_timeout: float = setting(15.0, DURATION, "between two tokens of the upstream")
     upstream_total_timeout: float = setting(300.0, DURATION, "a whole answer of the upstream")
     upstream_retries: int = setting(2, _integer(0, 10), "tries after the first, while nothing of the answer has come")
+    upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream opened ahead of requests")
 
     def __init__(self, **values: object) -> None:
         """`values` by field in place of the defaults. Raises TypeError on an unknown field."""

@@ -7,14 +7,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tokenfall.engines.upstream import UpstreamEngine
-from tokenfall.engines.watch import UpstreamTimeouts
 from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.metrics import Metrics
+from tokenfall.upstream.engine import UpstreamEngine
 
 from tests.doubles.loops import running_reactor
+from tests.doubles.upstreams import engine_for
 from tests.end_to_end.chatting import DONE as CHAT_DONE
 from tests.end_to_end.chatting import chat, error_of, said
 from tests.end_to_end.client import fetch
@@ -116,9 +115,8 @@ async def cutting(recorded: Recorded) -> AsyncIterator[tuple[UpstreamEngine, Cut
     tasks = asyncio.all_tasks()
     async with scripted() as upstream:
         script = upstream.script = Cutting(recorded)
-        metrics = Metrics()
         wheel = running_reactor().wheel
-        engine = UpstreamEngine(upstream.url, None, timeouts=UpstreamTimeouts(), wheel=wheel, metrics=metrics)
+        engine = engine_for(upstream.url)
         before = descriptors()
         yield engine, script
         await rested(upstream, before)

@@ -88,6 +88,7 @@ class Server:
         self.app = self._app()
         self._guest = guest
         self._stopping: Task[None] | None = None
+        self._warming: Task[None] | None = None
         self.edge = Edge(
             self.app,
             reactor=reactor,
@@ -100,6 +101,8 @@ class Server:
         """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
         shares_port = self._all_metrics is not None
         addresses = self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
+        if self.parts.upstream is not None and self.settings.upstream_warm:
+            self._warming = self.reactor.spawn(self.parts.upstream.warm_up())
         if not self._guest:
             gc.collect()
             gc.freeze()

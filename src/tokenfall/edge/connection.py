@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.edge.application import Outcome
     from tokenfall.edge.player import Player
-    from tokenfall.edge.response import StreamHead
+    from tokenfall.edge.response import RelayedHead, StreamHead
     from tokenfall.edge.server import Edge
 
 READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
@@ -248,7 +248,7 @@ class Connection(StreamSocket):
             self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
         self._player.start(head)
 
-    def stream_head(self, request: Request, head: "StreamHead") -> bytes:
+    def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
         if self._is_large:
             self._is_large = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tokenfall import logs
+from tokenfall.disconnect import Disconnect
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.response import LAST_CHUNK, LiveStream, chunk
 
@@ -94,6 +95,7 @@ class LivePlayer:
         metrics = self.metrics
         metrics.streams += 1
         outcome: Outcome = "complete"
+        last: bytes | Disconnect
         try:
             last = await stream.run(self._send)
         except asyncio.CancelledError:
@@ -156,10 +158,13 @@ class LivePlayer:
     def _coded(self, frame: bytes) -> bytes:
         return chunk(frame) if self._chunked and frame else frame
 
-    def _end(self, frame: bytes, outcome: Outcome) -> None:
+    def _end(self, frame: bytes | Disconnect, outcome: Outcome) -> None:
         """Write the last frame, if there is one, and the end of the body."""
         connection = self._connection
         if connection.closed:
+            return
+        if isinstance(frame, Disconnect):
+            connection.reset(outcome)
             return
         if connection.paused and outcome != "complete":  # the client reads nothing: no room for another word
             connection.reset(outcome)

@@ -29,7 +29,11 @@ class Request:
     def __init__(self, method: str, target: bytes, *, headers: dict[bytes, bytes], http_minor: int) -> None:
         path, _, query = target.partition(b"?")
         self.method = method
-        self.path = path.decode("ascii") if b"%" not in path else _unquoted(path)
+        if b"%" in path:
+            self.path = _unquoted(path)
+            headers[_RAW_PATH] = path
+        else:
+            self.path = path.decode("ascii")
         self.query_string = query
         self.headers = headers
         self.http_minor = http_minor
@@ -54,6 +58,13 @@ class Request:
         twin.client = twin.id = twin.route = ""
         twin.started_s = 0.0
         return twin
+
+    @property
+    def target(self) -> str:
+        """Path and query as the client wrote them."""
+        path = self.headers.get(_RAW_PATH)
+        target = self.path if path is None else path.decode("ascii")
+        return f"{target}?{self.query_string.decode('ascii')}" if self.query_string else target
 
     def header(self, name: bytes) -> str | None:
         """A header's value by its lower-case name, None when it was not sent."""
@@ -92,4 +103,6 @@ def _unquoted(path: bytes) -> str:
     return unquote(path.decode("ascii"))
 
 
+_RAW_PATH = b":path"
+"""Where a path with percent signs is kept as it came, among the headers: no client can send one of this name."""
 _NOTHING: dict[bytes, bytes] = {}

@@ -113,6 +113,15 @@ class StreamHead:
         self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
 
 
+class RelayedHead:
+    """Status and headers of a stream as another server sent them; framing headers are the edge's."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.lines = status_line(status) + header_lines(headers)
+
+
 class PacedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
@@ -177,6 +186,7 @@ class LiveStream:
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
     `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
     before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    Where the format has no frame for it, `failure` and `farewell` are a `Disconnect`, at which the connection breaks.
     When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
     A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
     `counted`.
@@ -186,13 +196,13 @@ class LiveStream:
 
     def __init__(
         self,
-        head: StreamHead,
+        head: StreamHead | RelayedHead,
         run: Callable[[Send], Awaitable[bytes]],
         *,
-        failure: Callable[[Exception], bytes],
+        failure: Callable[[Exception], bytes | Disconnect],
         goes_on: Callable[[], bool] | None = None,
         comment: bytes = b"",
-        farewell: bytes = b"",
+        farewell: bytes | Disconnect = b"",
     ) -> None:
         self.head = head
         self.run = run

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.engines import answers
-from tokenfall.engines.answers import MAX_RETRY_AFTER_S, is_encoded, is_event_stream, no_stream, refusal, retry_after_s
+from tokenfall.upstream.refusals import MAX_RETRY_AFTER_S, is_encoded, is_event_stream, no_stream, refusal, retry_after_s
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,

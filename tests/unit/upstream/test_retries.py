@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from tokenfall.engines.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
+from tokenfall.upstream.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
 from tokenfall.errors import (
     TokenfallError,
     UpstreamConnectTimeout,

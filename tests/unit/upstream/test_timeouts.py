@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.engines.watch import UpstreamTimeouts, Watch
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.errors import UpstreamTimeout
 from tokenfall.reactor.deadlines import COARSE_A_SECOND
 

@@ -7,9 +7,9 @@ import pytest
 from aiohttp import web
 
 from tokenfall.engines import upstream as module
-from tokenfall.engines.retries import Retries
-from tokenfall.engines.upstream import Passing, UpstreamEngine
-from tokenfall.engines.watch import UpstreamTimeouts
+from tokenfall.upstream.retries import Retries
+from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.timeouts import UpstreamTimeouts
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,

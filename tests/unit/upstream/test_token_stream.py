@@ -8,7 +8,7 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 
 from tokenfall.engines.tap import MAX_ANSWER_BYTES, Tap
-from tokenfall.engines.watch import UpstreamTimeouts, Watch
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.errors import (
     UpstreamFirstTokenTimeout,
     UpstreamMalformed,

@@ -1,0 +1,156 @@
+"""Any OpenAI-compatible provider as an engine. The provider's key goes into one header and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from msgspec import Struct
+
+from tokenfall import __version__
+from tokenfall.errors import TokenfallError
+from tokenfall.events import Finished
+from tokenfall.messages import ChatRequest
+from tokenfall.metrics import Metrics, add
+from tokenfall.ports import Hear, Wheel
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.request import Request
+from tokenfall.upstream.response import Response, WholeResponse
+from tokenfall.upstream.retries import Retries
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
+from tokenfall.upstream.token_stream import OnEvent, TokenStream
+from tokenfall.wire import openai, sse
+
+CHAT = "/chat/completions"
+
+
+class Passing(Struct, frozen=True):
+    """A request that goes to the upstream as it came: `path` below the base address, and the body."""
+
+    path: str
+    body: bytes
+
+
+class UpstreamEngine:
+    """Relays by `client`, to the address that it is for.
+
+    Without `retries` every request is made once. Nothing is asked again once the event callback was given anything.
+    """
+
+    def __init__(
+        self,
+        client: HTTPClient,
+        *,
+        key: str | None,
+        timeouts: UpstreamTimeouts,
+        wheel: Wheel,
+        metrics: Metrics,
+        retries: Retries | None = None,
+    ) -> None:
+        self._client = client
+        self._headers = [("User-Agent", f"tokenfall/{__version__}"), ("Accept-Encoding", "identity")]
+        if key is not None:
+            self._headers.append(("Authorization", f"Bearer {key}"))
+        self._key = key
+        self._timeouts = timeouts
+        self._wheel = wheel
+        self._metrics = metrics
+        self.retries = retries
+
+    # These three give the coroutine of another: each stream under way would else hold one frame more.
+
+    def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
+        """See `Engine`. Raises an `UpstreamError`."""
+        passing = Passing(CHAT, openai.encode_request(request))
+        return self._stream(passing, lambda watch: TokenStream(openai.RichReader(), hear, watch=watch, text_only=True))
+
+    def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
+        """As `reply`, and tell each `Thought` and `CallPart` too."""
+        passing = Passing(CHAT, openai.encode_request(request))
+        return self._stream(passing, lambda watch: TokenStream(openai.RichReader(), on_event, watch=watch))
+
+    def pass_on(
+        self, passing: Passing, on_event: OnEvent, *, ends: Callable[[bytes], bool]
+    ) -> Coroutine[Any, Any, Finished]:
+        """Ask for a stream and tell each event as `Passed`, up to and with the one that `ends` knows for its end."""
+        return self._stream(passing, lambda watch: TokenStream(openai.PassingReader(ends), on_event, watch=watch))
+
+    def models(self) -> Coroutine[Any, Any, bytes]:
+        """The body of the response to `GET /models`, as it is. Raises an `UpstreamError`."""
+        return self.fetch(Passing("/models", b""), method="GET")
+
+    async def fetch(self, passing: Passing, *, method: str = "POST") -> bytes:
+        """The body of a whole response, as it is. Raises an `UpstreamError`."""
+        watch = self._watch(whole=True)
+        tries = 0
+        while True:
+            tries += 1
+            response = WholeResponse(watch)
+            error = await self._try(self._request(passing, method, accept="application/json"), response, watch=watch)
+            if error is None:
+                return response.body
+            await self._before_next(error, status=response.status, tries=tries, watch=watch)
+
+    async def warm_up(self) -> None:
+        """Begin to open connections ahead of requests."""
+        self._client.warm_up()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def _stream(self, passing: Passing, receiver: Callable[[Watch], TokenStream]) -> Finished:
+        watch = self._watch()
+        tries = 0
+        while True:
+            tries += 1
+            stream = receiver(watch)
+            error = await self._try(self._request(passing, "POST", accept=sse.CONTENT_TYPE), stream, watch=watch)
+            if error is None:
+                assert stream.finished is not None  # noqa: S101 - only so a stream finishes
+                return stream.finished
+            if stream.told:
+                raise self._counted(error)
+            await self._before_next(error, status=stream.status, tries=tries, watch=watch)
+
+    async def _try(self, request: Request, response: Response, *, watch: Watch) -> TokenfallError | None:
+        """Ask once: None when `response` has finished, else why not."""
+        try:
+            await self._client.run(request, response, within_s=watch.begins_in_s())
+        except TokenfallError as error:
+            return error
+        except TimeoutError:
+            return watch.error()
+        finally:
+            response.stop()
+        return None
+
+    async def _before_next(self, error: TokenfallError, *, status: int, tries: int, watch: Watch) -> None:
+        """Wait until it is time for the next try. Raises `error` when there is none."""
+        wait_s = None
+        if self.retries is not None:
+            wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.begins_in_s())
+        if self.retries is None or wait_s is None:
+            raise self._counted(error)
+        self._metrics.upstream_retries += 1
+        await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
+
+    def _counted(self, error: TokenfallError) -> TokenfallError:
+        add(self._metrics.upstream_errors, error.code)
+        return self._without_key(error)
+
+    def _without_key(self, error: TokenfallError) -> TokenfallError:
+        """Some providers repeat what they were sent: the key must not come back to a caller."""
+        if self._key and self._key in error.message:
+            message = error.message.replace(self._key, "[key]")
+            return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
+        return error
+
+    def _watch(self, *, whole: bool = False) -> Watch:
+        return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)
+
+    def _request(self, passing: Passing, method: str, *, accept: str) -> Request:
+        headers = [*self._headers, ("Accept", accept)]
+        if method != "POST":
+            return Request(method, passing.path, headers)
+        return Request(method, passing.path, [*headers, ("Content-Type", "application/json")], passing.body)
