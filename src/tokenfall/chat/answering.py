@@ -1,10 +1,10 @@
 """One turn's answer: asks the engine, tells who listens, keeps the turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import perf_counter, time
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenfall.chat.turn import TurnUnderWay, client_left
 from tokenfall.errors import TokenfallError, shutting_down
@@ -48,17 +48,16 @@ class Answering:
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
-        self._request = request
+        self._request: ChatRequest | None = request
+        """Until the engine is asked: the messages may be long, and a stream may last."""
+        self._question = request.messages[-1]
+        self.model = request.model
+        """The model that is asked."""
         self._engine = engine
         self._keeper = keeper
         self._replaces = replaces
         self._asked_at = time()
         self._asked_s = perf_counter()
-
-    @property
-    def model(self) -> str:
-        """The model that is asked."""
-        return self._request.model
 
     def goes_on(self) -> bool:
         """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
@@ -75,7 +74,7 @@ class Answering:
         end = FAILED
         try:
             turn.begin()
-            finished = await self._engine.reply(self._request, noting(turn.add, hear))
+            finished = await self._reply(hear)
             end = TurnEnd(finished)
         except TokenfallError as error:
             end = told(error)
@@ -91,6 +90,11 @@ class Answering:
             turn.answered()
             await self._conclude(finished, end)
         return finished
+
+    def _reply(self, hear: Hear) -> Coroutine[Any, Any, Finished]:
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101 - an answer runs once
+        return self._engine.reply(request, noting(self._turn.add, hear))
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
@@ -114,10 +118,10 @@ class Answering:
         first_s = self._turn.first_s
         return Turn(
             id=self.id,
-            question=self._request.messages[-1],
+            question=self._question,
             answer=Message("assistant", self._turn.said.text()),
             status="complete" if finished else "interrupted",
-            model=(finished.model if finished else "") or self._request.model,
+            model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
             answered_at=time(),
             finish_reason=finished.reason if finished else None,

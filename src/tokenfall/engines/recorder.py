@@ -54,7 +54,7 @@ class Recorder:
 
     async def _relay(self, request: Request) -> Response | LiveStream:
         target = below(self._base_path, request.target)
-        asked = upstream.Request(request.method, target, self._headers(request), request.body or None)
+        asked = upstream.Request(request.method, target, headers=self._headers(request), body=request.body or None)
 
         async def ask(exchange: Exchange) -> None:
             await self._client.run(asked, exchange, within_s=float("inf"))

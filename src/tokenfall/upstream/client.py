@@ -32,21 +32,26 @@ class HTTPClient:
     async def run(self, request: Request, exchange: Exchange, *, within_s: float) -> None:
         """Send a request, and return once `exchange` has finished; raises what it failed with.
 
-        `within_s` is left for a connection to be made. A request on a pooled connection that the server had closed,
-        without a byte of a response, is sent once more on a new one.
+        `within_s` is left for a connection to be made; TimeoutError when it is over. A request on a pooled connection
+        that the server had closed, without a byte of a response, is sent once more on a new one.
         """
-        pooled = self._pool.take()
-        if pooled is not None:
+        connection = self._pool.take()
+        if connection is None:
+            connection = await self._open(within_s)
+        else:
             self.warm_up()
+        while True:
+            done = exchange.begin()
+            connection.send(self._encoder.encode(request), exchange, is_head=request.method == "HEAD")
             try:
-                await self._send(pooled, request, exchange=exchange)
+                await done
             except StaleConnection:
-                pooled = None
-        if pooled is None:
-            connection = await self._dialer.dial(self._pool, within_s=within_s)
-            self._pool.add(connection)
-            await self._send(connection, request, exchange=exchange)
-            self._dialer.remember(connection)
+                connection = await self._open(within_s)
+            else:
+                self._dialer.remember(connection)
+                return
+            finally:
+                exchange.leave()
 
     def warm_up(self) -> None:
         """Open what is missing of the warm connections, without waiting for it."""
@@ -64,14 +69,13 @@ class HTTPClient:
 
     async def _open_one(self) -> None:
         try:
-            connection = await self._dialer.dial(self._pool, within_s=float("inf"))
+            connection = await self._open(float("inf"))
         except UpstreamError as error:
             _log.info("no connection was opened ahead: %s", error.message)
             return
-        self._pool.add(connection)
         self._pool.connection_idle(connection)
 
-    async def _send(self, connection: UpstreamConnection, request: Request, *, exchange: Exchange) -> None:
-        exchange.begin()
-        connection.send(self._encoder.encode(request), exchange, is_head=request.method == "HEAD")
-        await exchange.outcome()
+    async def _open(self, within_s: float) -> UpstreamConnection:
+        connection = await self._dialer.dial(self._pool, within_s=within_s)
+        self._pool.add(connection)
+        return connection

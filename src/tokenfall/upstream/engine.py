@@ -15,7 +15,7 @@ from tokenfall.metrics import Metrics, add
 from tokenfall.ports import Hear, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.request import Request
-from tokenfall.upstream.response import Response, WholeResponse
+from tokenfall.upstream.response import WholeResponse
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import OnEvent, TokenStream
@@ -61,19 +61,26 @@ class UpstreamEngine:
 
     def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
-        passing = Passing(CHAT, openai.encode_request(request))
-        return self._stream(passing, lambda watch: TokenStream(openai.RichReader(), hear, watch=watch, text_only=True))
+        asked = self._chat(request)
+        return self._stream(
+            asked, lambda watch: TokenStream(asked, openai.RichReader(), on_event=hear, watch=watch, text_only=True)
+        )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and tell each `Thought` and `CallPart` too."""
-        passing = Passing(CHAT, openai.encode_request(request))
-        return self._stream(passing, lambda watch: TokenStream(openai.RichReader(), on_event, watch=watch))
+        asked = self._chat(request)
+        return self._stream(
+            asked, lambda watch: TokenStream(asked, openai.RichReader(), on_event=on_event, watch=watch)
+        )
 
     def pass_on(
         self, passing: Passing, on_event: OnEvent, *, ends: Callable[[bytes], bool]
     ) -> Coroutine[Any, Any, Finished]:
         """Ask for a stream and tell each event as `Passed`, up to and with the one that `ends` knows for its end."""
-        return self._stream(passing, lambda watch: TokenStream(openai.PassingReader(ends), on_event, watch=watch))
+        asked = self._request(passing, "POST", accept=sse.CONTENT_TYPE)
+        return self._stream(
+            asked, lambda watch: TokenStream(asked, openai.PassingReader(ends), on_event=on_event, watch=watch)
+        )
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The body of the response to `GET /models`, as it is. Raises an `UpstreamError`."""
@@ -81,14 +88,20 @@ class UpstreamEngine:
 
     async def fetch(self, passing: Passing, *, method: str = "POST") -> bytes:
         """The body of a whole response, as it is. Raises an `UpstreamError`."""
+        request = self._request(passing, method, accept="application/json")
         watch = self._watch(whole=True)
         tries = 0
         while True:
             tries += 1
             response = WholeResponse(watch)
-            error = await self._try(self._request(passing, method, accept="application/json"), response, watch=watch)
-            if error is None:
+            try:
+                await self._client.run(request, response, within_s=watch.ends_in_s())
+            except (TokenfallError, TimeoutError) as failure:
+                error = watch.error() if isinstance(failure, TimeoutError) else failure
+            else:
                 return response.body
+            finally:
+                response.stop()
             await self._before_next(error, status=response.status, tries=tries, watch=watch)
 
     async def warm_up(self) -> None:
@@ -99,31 +112,24 @@ class UpstreamEngine:
         """Close all connections."""
         await self._client.close()
 
-    async def _stream(self, passing: Passing, receiver: Callable[[Watch], TokenStream]) -> Finished:
+    async def _stream(self, request: Request, receiver: Callable[[Watch], TokenStream]) -> Finished:
         watch = self._watch()
         tries = 0
         while True:
             tries += 1
             stream = receiver(watch)
-            error = await self._try(self._request(passing, "POST", accept=sse.CONTENT_TYPE), stream, watch=watch)
-            if error is None:
+            try:
+                await self._client.run(request, stream, within_s=watch.begins_in_s())
+            except (TokenfallError, TimeoutError) as failure:
+                error = watch.error() if isinstance(failure, TimeoutError) else failure
+            else:
                 assert stream.finished is not None  # noqa: S101 - only so a stream finishes
                 return stream.finished
+            finally:
+                stream.stop()
             if stream.told:
-                raise self._counted(error)
+                raise self._counted(error) from None
             await self._before_next(error, status=stream.status, tries=tries, watch=watch)
-
-    async def _try(self, request: Request, response: Response, *, watch: Watch) -> TokenfallError | None:
-        """Ask once: None when `response` has finished, else why not."""
-        try:
-            await self._client.run(request, response, within_s=watch.begins_in_s())
-        except TokenfallError as error:
-            return error
-        except TimeoutError:
-            return watch.error()
-        finally:
-            response.stop()
-        return None
 
     async def _before_next(self, error: TokenfallError, *, status: int, tries: int, watch: Watch) -> None:
         """Wait until it is time for the next try. Raises `error` when there is none."""
@@ -131,7 +137,7 @@ class UpstreamEngine:
         if self.retries is not None:
             wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.begins_in_s())
         if self.retries is None or wait_s is None:
-            raise self._counted(error)
+            raise self._counted(error) from None
         self._metrics.upstream_retries += 1
         await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
 
@@ -149,8 +155,12 @@ class UpstreamEngine:
     def _watch(self, *, whole: bool = False) -> Watch:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)
 
+    def _chat(self, request: ChatRequest) -> Request:
+        return self._request(Passing(CHAT, openai.encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+
     def _request(self, passing: Passing, method: str, *, accept: str) -> Request:
         headers = [*self._headers, ("Accept", accept)]
         if method != "POST":
-            return Request(method, passing.path, headers)
-        return Request(method, passing.path, [*headers, ("Content-Type", "application/json")], passing.body)
+            return Request(method, passing.path, headers=headers)
+        headers.append(("Content-Type", "application/json"))
+        return Request(method, passing.path, headers=headers, body=passing.body)

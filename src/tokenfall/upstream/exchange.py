@@ -22,8 +22,8 @@ class StaleConnection(Exception):
 class Exchange:
     """The base of what receives a response. The connection makes the calls, in the order in which they stand here.
 
-    `outcome` is awaited by who sent the request; a subclass ends it by `finish` or `fail`. Once it has ended, the
-    connection reports nothing more.
+    The future of `begin` is awaited by who sent the request; a subclass ends it by `finish` or `fail`. Once it has
+    ended, the connection reports nothing more.
     """
 
     __slots__ = ("_done", "_room", "connection")
@@ -50,18 +50,15 @@ class Exchange:
         """There will be no more. The connection is closed."""
         self.fail(error)
 
-    def begin(self) -> None:
-        """The request is about to be sent, for the first time or again."""
+    def begin(self) -> asyncio.Future[None]:
+        """The request is about to be sent, for the first time or again; what is returned is done at the end."""
         self._done = asyncio.get_running_loop().create_future()
+        return self._done
 
-    async def outcome(self) -> None:
-        """Return after `finish`; raises what `fail` was given. Cancelling closes the connection."""
-        assert self._done is not None  # noqa: S101 - `begin` came before
-        try:
-            await self._done
-        finally:
-            if self.connection is not None:
-                self.connection.abandon()
+    def leave(self) -> None:
+        """Nobody waits for the end any more: close the connection if it is still used."""
+        if self.connection is not None:
+            self.connection.abandon()
 
     def finish(self) -> None:
         """All that is wanted has come; the rest of the body, if any, is read away."""

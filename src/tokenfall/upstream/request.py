@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from tokenfall.edge.response import header_lines
 
@@ -12,13 +12,27 @@ if TYPE_CHECKING:
     from tokenfall.upstream.proxies import Proxy
 
 
-class Request(NamedTuple):
-    """`target` is a path, perhaps with a query, below the base address. `body` is None for a request without one."""
+class Request:
+    """A request to an upstream. `target` is a path, perhaps with a query, below the base address.
 
-    method: str
-    target: str
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes | None = None
+    `body` is None for a request without one. `sent_for_good` lets go of it, which may be large, once the request will
+    not be sent again.
+    """
+
+    __slots__ = ("body", "headers", "method", "target")
+
+    def __init__(
+        self, method: str, target: str, *, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+
+    def sent_for_good(self) -> None:
+        """It will not be sent again."""
+        self.headers = ()
+        self.body = None
 
 
 class RequestEncoder:

@@ -9,6 +9,7 @@ from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamTruncate
 from tokenfall.events import CallPart, Delta, Finished, Passed, Thought
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.refusals import is_event_stream, no_stream
+from tokenfall.upstream.request import Request
 from tokenfall.upstream.response import Response
 from tokenfall.upstream.timeouts import Watch
 
@@ -37,16 +38,19 @@ class TokenStream(Response):
     awaitable is pending, nothing more is read from the connection.
     """
 
-    __slots__ = ("_left_bytes", "_on_event", "_reader", "_text_only", "finished", "told")
+    __slots__ = ("_left_bytes", "_on_event", "_reader", "_request", "_text_only", "finished", "told")
 
-    def __init__(self, reader: Reader, on_event: OnEvent, *, watch: Watch, text_only: bool = False) -> None:
+    def __init__(
+        self, request: Request, reader: Reader, *, on_event: OnEvent, watch: Watch, text_only: bool = False
+    ) -> None:
         super().__init__(watch)
+        self._request = request
         self._reader = reader
         self._on_event = on_event
         self._text_only = text_only
         self._left_bytes = MAX_TEXT_BYTES
         self.told = False
-        """Whether the callback was given anything."""
+        """Whether the callback was given anything; then the request is not sent again."""
         self.finished: Finished | None = None
 
     def accepted(self, content_type: str | None) -> None:
@@ -83,7 +87,9 @@ class TokenStream(Response):
             self.fail(UpstreamTruncated("the upstream's response ended without its end"))
 
     def _tell(self, event: object) -> None:
-        self.told = True
+        if not self.told:
+            self.told = True
+            self._request.sent_for_good()
         full = self._on_event(event)
         if full is not None:
             self._watch.blocked = True
