@@ -18,11 +18,13 @@ from tokenfall.engines.retries import Retries
 from tokenfall.engines.tap import HearAny, Reader, Tap
 from tokenfall.engines.watch import UpstreamTimeouts, Watch
 from tokenfall.errors import TokenfallError, UpstreamMalformed
-from tokenfall.events import Finished
+from tokenfall.events import Delta, Finished, Said
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
 from tokenfall.ports import Hear, Wheel
-from tokenfall.wire import openai, sse
+from tokenfall.wire import sse
+from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
+from tokenfall.wire.upstream.request import encode_request
 
 CHAT = "/chat/completions"
 MAX_ERROR_BODY_BYTES = 65_536
@@ -87,17 +89,19 @@ class UpstreamEngine:
 
     def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
-        return self._ask(Passing(CHAT, openai.encode_request(request)), openai.AnswerReader, hear=hear)
+
+        def heard(said: Said) -> Any:  # noqa: ANN401 - as `hear`
+            return hear(said) if type(said) is Delta else None
+
+        return self._ask(Passing(CHAT, encode_request(request)), ResponseReader, hear=heard)
 
     def converse(self, request: ChatRequest, hear: HearAny) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and tell each `Thought` and `CallPart` too."""
-        return self._ask(Passing(CHAT, openai.encode_request(request)), openai.RichReader, hear=hear)
+        return self._ask(Passing(CHAT, encode_request(request)), ResponseReader, hear=hear)
 
-    def pass_on(
-        self, passing: Passing, hear: HearAny, *, ends: Callable[[bytes], bool]
-    ) -> Coroutine[Any, Any, Finished]:
-        """Ask for a stream and tell each event as `Passed`, up to and with the one that `ends` knows for its end."""
-        return self._ask(passing, lambda: openai.PassingReader(ends), hear=hear)
+    def pass_on(self, passing: Passing, hear: HearAny, *, ends: Callable[[str], bool]) -> Coroutine[Any, Any, Finished]:
+        """Ask for a stream and tell each event as `Passed`, its end too: `[DONE]`, or a type that `ends` accepts."""
+        return self._ask(passing, lambda: PassthroughReader(ends), hear=hear)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The answer to `GET /models`, as it is. Raises an `UpstreamError`."""
