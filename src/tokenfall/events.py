@@ -37,10 +37,16 @@ class CallPart(Struct, frozen=True, gc=False):
 
 
 class Passed(Struct, frozen=True, gc=False):
-    """An event of a provider's stream as it is, for who speaks the provider's own dialect: its data, one line."""
+    """An event of a provider's stream as it is, for a caller that speaks the provider's own dialect.
+
+    `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, `text_bytes` of them in
+    UTF-8. `type` is that of an event of a response, "" where there is none.
+    """
 
     data: bytes
-    is_token: bool = True
+    is_token: bool = False
+    type: str = ""
+    text_bytes: int = 0
 
 
 class Usage(Struct, frozen=True, gc=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from time import time
 from typing import Protocol
 
@@ -17,7 +16,6 @@ from tokenfall.slices import run_sliced
 from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
-from tokenfall.wire.openai import DONE
 from tokenfall.wire.speaking import Listener, Speaker
 
 TYPE_CHECKING = False
@@ -35,65 +33,40 @@ class _Peeked(Struct):
     stream: bool | None = None
 
 
-class _Typed(Struct):
-    type: str = ""
-
-
 _peek = msgspec.json.Decoder(_Peeked)
-_type = msgspec.json.Decoder(_Typed)
-_SAYS = re.compile(rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments)"\s*+:\s*+"[^"]')
-"""In a chunk: a piece that is not empty. A search, since a chunk that is passed on is not decoded."""
-
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
 class Form(Protocol):
-    """How a stream that is passed on is framed, and which event is its end."""
+    """How a stream that is passed on is framed, and which event besides `[DONE]` is its end."""
 
-    def ends(self, data: bytes) -> bool:
-        """Whether `data` is the genuine end."""
+    def ends(self, event_type: str) -> bool:
+        """Whether an event of this type is the genuine end."""
         ...
 
-    def frame(self, data: bytes) -> bytes:
+    def frame(self, passed: Passed) -> bytes:
         """The event as it goes to the client."""
-        ...
-
-    def is_token(self, data: bytes) -> bool:
-        """Whether `data` says a piece of the answer, and not that it begins, ends or what it cost."""
         ...
 
 
 class DoneForm:
     """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
 
-    def ends(self, data: bytes) -> bool:
-        return data == DONE
+    def ends(self, event_type: str) -> bool:
+        return False
 
-    def frame(self, data: bytes) -> bytes:
-        return sse.frame(data)
-
-    def is_token(self, data: bytes) -> bool:
-        return _SAYS.search(data) is not None
+    def frame(self, passed: Passed) -> bytes:
+        return sse.frame(passed.data)
 
 
 class ResponsesForm:
     """Responses: events are named by their type, and one of four types is the last."""
 
-    def ends(self, data: bytes) -> bool:
-        return data == DONE or _type_of(data) in _RESPONSE_ENDS
+    def ends(self, event_type: str) -> bool:
+        return event_type in _RESPONSE_ENDS
 
-    def frame(self, data: bytes) -> bytes:
-        return sse.frame(data, _type_of(data))
-
-    def is_token(self, data: bytes) -> bool:
-        return _type_of(data).endswith(".delta")
-
-
-def _type_of(data: bytes) -> str:
-    try:
-        return _type.decode(data).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+    def frame(self, passed: Passed) -> bytes:
+        return sse.frame(passed.data, passed.type if passed.type.isprintable() else "")
 
 
 class PassingRelay:
@@ -118,7 +91,7 @@ class PassingRelay:
 
         async def run(send: Send) -> bytes:
             def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
-                return send(form.frame(passed.data), is_token=form.is_token(passed.data))
+                return send(form.frame(passed), is_token=passed.is_token)
 
             await self._upstream.pass_on(passing, hear, ends=form.ends)
             return b""

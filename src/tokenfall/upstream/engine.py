@@ -19,7 +19,9 @@ from tokenfall.upstream.response import WholeResponse
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import OnEvent, TokenStream
-from tokenfall.wire import openai, sse
+from tokenfall.wire import sse
+from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
+from tokenfall.wire.upstream.request import encode_request
 
 CHAT = "/chat/completions"
 
@@ -63,23 +65,21 @@ class UpstreamEngine:
         """See `Engine`. Raises an `UpstreamError`."""
         asked = self._chat(request)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, openai.RichReader(), on_event=hear, watch=watch, text_only=True)
+            asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=hear, watch=watch, text_only=True)
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and tell each `Thought` and `CallPart` too."""
         asked = self._chat(request)
-        return self._stream(
-            asked, lambda watch: TokenStream(asked, openai.RichReader(), on_event=on_event, watch=watch)
-        )
+        return self._stream(asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch))
 
     def pass_on(
-        self, passing: Passing, on_event: OnEvent, *, ends: Callable[[bytes], bool]
+        self, passing: Passing, on_event: OnEvent, *, ends: Callable[[str], bool]
     ) -> Coroutine[Any, Any, Finished]:
-        """Ask for a stream and tell each event as `Passed`, up to and with the one that `ends` knows for its end."""
+        """Ask for a stream and tell each event as `Passed`, its end too: `[DONE]`, or a type that `ends` accepts."""
         asked = self._request(passing, "POST", accept=sse.CONTENT_TYPE)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, openai.PassingReader(ends), on_event=on_event, watch=watch)
+            asked, lambda watch: TokenStream(asked, PassthroughReader(ends), on_event=on_event, watch=watch)
         )
 
     def models(self) -> Coroutine[Any, Any, bytes]:
@@ -156,7 +156,7 @@ class UpstreamEngine:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)
 
     def _chat(self, request: ChatRequest) -> Request:
-        return self._request(Passing(CHAT, openai.encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        return self._request(Passing(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
 
     def _request(self, passing: Passing, method: str, *, accept: str) -> Request:
         headers = [*self._headers, ("Accept", accept)]

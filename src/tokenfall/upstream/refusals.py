@@ -12,7 +12,8 @@ from tokenfall.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
 )
-from tokenfall.wire import openai, sse
+from tokenfall.wire import sse
+from tokenfall.wire.upstream.errors import error_body_message, error_body_param, stream_error
 
 MAX_RETRY_AFTER_S = 86_400.0
 _CALLERS_MISTAKES = (400, 404, 413, 422)
@@ -26,8 +27,8 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
         wait_s = retry_after_s(retry_after)
         return UpstreamRateLimited("the upstream limits this server", retry_after_s=wait_s, status=status)
     if status in _CALLERS_MISTAKES:
-        message = openai.error_body_message(body) or str(status)
-        param = openai.error_body_param(body)
+        message = error_body_message(body) or str(status)
+        param = error_body_param(body)
         return UpstreamRefused(f"the upstream refused the request: {message}", status=status, param=param)
     if status >= 500:
         message = f"the upstream failed with status {status}"
@@ -42,8 +43,8 @@ def is_event_stream(content_type: str | None) -> bool:
 
 def no_stream(body: bytes) -> UpstreamBroken:
     """The error for a 200 that is something else: an error as a document, a whole answer, a page of a proxy's."""
-    message = openai.error_body_message(body)
-    return openai.stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
+    message = error_body_message(body)
+    return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
 
 
 def is_encoded(content_encoding: str | None) -> bool:

@@ -101,5 +101,5 @@ class TokenStream(Response):
 
 def _size_bytes(event: Thought | CallPart | Passed) -> int:
     if isinstance(event, Passed):
-        return len(event.data)
+        return event.text_bytes
     return len((event.arguments if isinstance(event, CallPart) else event.text).encode())

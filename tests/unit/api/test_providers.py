@@ -127,7 +127,7 @@ def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: A
 
 
 def documents(frames: list[bytes]) -> list[dict[str, Any]]:
-    return [json.loads(data) for data in SSEDecoder().feed(b"".join(frames)) if data != b"[DONE]"]
+    return [json.loads(event.data) for event in SSEDecoder().feed(b"".join(frames)) if event.data != b"[DONE]"]
 
 
 def frames_of(stream: PacedStream) -> list[bytes]:

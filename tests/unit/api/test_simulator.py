@@ -55,7 +55,7 @@ def test_a_word_of_stream_sse() -> None:
 
 def test_the_words_of_stream_sse_are_the_paragraph() -> None:
     stream = b"".join(frames(sse_stream(shared())(request("/stream-sse"))))
-    documents = [json.loads(data) for data in SSEDecoder().feed(stream)]
+    documents = [json.loads(event.data) for event in SSEDecoder().feed(stream)]
 
     assert "".join(document["content"] for document in documents) == PARAGRAPH + " "
     assert [document["finish"] for document in documents] == [False] * len(WORDS) + [True]

@@ -17,7 +17,7 @@ from tokenfall.errors import (
     UpstreamTruncated,
 )
 from tokenfall.events import Delta, Finished
-from tokenfall.wire.openai import AnswerReader
+from tokenfall.wire.upstream.reader import ResponseReader
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import settle
@@ -88,7 +88,7 @@ class Relay:
         self.full: asyncio.Future[None] | None = None
         self.wheel = FakeWheel()
         watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
-        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), AnswerReader(), hear=self._hear, watch=watch)
+        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), ResponseReader(), hear=self._hear, watch=watch)
         self.answer = asyncio.ensure_future(self.tap.answer())
 
     def _hear(self, delta: Delta) -> Awaitable[None] | None:

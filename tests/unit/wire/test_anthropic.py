@@ -199,7 +199,7 @@ def test_a_heartbeat_is_the_dialects_own() -> None:
 @given(st.lists(st.text()))
 def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
     for section, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
-        events = map(json.loads, SSEDecoder().feed(stream([(section, texts)])))
+        events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(section, texts)])))
         deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
 
         assert [delta[name] for delta in deltas if name in delta] == texts
