@@ -41,6 +41,7 @@ STATUSES = {
     "UpstreamNextTokenTimeout": 504,
     "UpstreamTotalTimeout": 504,
     "UpstreamKeyRefused": 502,
+    "UpstreamUntrusted": 502,
     "UpstreamRateLimited": 503,
     "UpstreamRefused": 400,
     "UpstreamBroken": 502,

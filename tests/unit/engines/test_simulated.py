@@ -155,7 +155,7 @@ async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "simulated"), [("sim", True), ("sim:seed=1", True), ("sim-x", True), ("xsim", False), ("", False)]
+    ("model", "simulated"), [("sim", True), ("sim:seed=1", True), ("sim-x", False), ("simple:seed=1", False), ("xsim", False), ("", False)]
 )
 def test_the_simulator_is_known_by_its_name(model: str, simulated: bool) -> None:
     assert is_simulated(model) is simulated

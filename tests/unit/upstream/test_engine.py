@@ -7,9 +7,6 @@ import pytest
 from aiohttp import web
 
 from tokenfall.engines import upstream as module
-from tokenfall.upstream.retries import Retries
-from tokenfall.upstream.engine import Passing, UpstreamEngine
-from tokenfall.upstream.timeouts import UpstreamTimeouts
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -25,6 +22,9 @@ from tokenfall.errors import (
 from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
+from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.retries import Retries
+from tokenfall.upstream.timeouts import UpstreamTimeouts
 
 from tests.doubles.clocks import FakeWheel, InstantClock
 

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.engines import answers
-from tokenfall.upstream.refusals import MAX_RETRY_AFTER_S, is_encoded, is_event_stream, no_stream, refusal, retry_after_s
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -13,6 +12,14 @@ from tokenfall.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamStreamError,
+)
+from tokenfall.upstream.refusals import (
+    MAX_RETRY_AFTER_S,
+    is_encoded,
+    is_event_stream,
+    no_stream,
+    refusal,
+    retry_after_s,
 )
 
 BODY = b'{"error":{"message":"their own words"}}'

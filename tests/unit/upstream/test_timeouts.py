@@ -1,8 +1,8 @@
 import pytest
 
-from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.errors import UpstreamTimeout
 from tokenfall.reactor.deadlines import COARSE_A_SECOND
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
 

@@ -8,7 +8,6 @@ import pytest
 from aiohttp.base_protocol import BaseProtocol
 
 from tokenfall.engines.tap import MAX_ANSWER_BYTES, Tap
-from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.errors import (
     UpstreamFirstTokenTimeout,
     UpstreamMalformed,
@@ -17,6 +16,7 @@ from tokenfall.errors import (
     UpstreamTruncated,
 )
 from tokenfall.events import Delta, Finished
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.wire.upstream.reader import ResponseReader
 
 from tests.doubles.clocks import FakeWheel
