@@ -23,7 +23,8 @@ class Route:
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `journaled`: kept by the simulator's journal, if that is on.
     `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
-    `private`: closed to pages of other sites where no API key protects it. `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
+    `private`: closed to pages of other sites where no API key protects it.
+    `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
     __slots__ = (
