@@ -41,10 +41,10 @@ class HTTPClient:
         else:
             self.warm_up()
         while True:
-            done = exchange.begin()
+            exchange.begin()
             connection.send(self._encoder.encode(request), exchange, is_head=request.method == "HEAD")
             try:
-                await done
+                await exchange.end
             except StaleConnection:
                 connection = await self._open(within_s)
             else:
