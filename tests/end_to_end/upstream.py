@@ -45,6 +45,7 @@ class Exchange:
         self.writer = writer
         self.head = b""
         self.headers: dict[str, str] = {}
+        self.raw = b""
         self.body: dict[str, Any] = {}
 
     async def read(self) -> bool:
@@ -55,7 +56,8 @@ class Exchange:
             return False
         lines = self.head.decode().split("\r\n")[1:-2]
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        self.body = json.loads(await self._reader.readexactly(int(self.headers["content-length"])))
+        self.raw = await self._reader.readexactly(int(self.headers.get("content-length", "0")))
+        self.body = json.loads(self.raw) if self.raw else {}
         return True
 
     async def write(self, data: bytes) -> None:

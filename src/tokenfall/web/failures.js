@@ -41,6 +41,7 @@ const WORDS_BY_CODE = {
   upstream_key_refused: 'The model does not accept the key of this server. Whoever runs it has to mend that.',
   upstream_rate_limited: 'The model has too much to do for this server. Try again in a moment.',
   upstream_unreachable: 'The model cannot be reached. Try again.',
+  upstream_untrusted: 'The model cannot be reached: its certificate is not trusted. Whoever runs this server has to mend that.',
   upstream_failed: 'The model failed. Try again.',
   upstream_error: 'The model behind this server gave no usable answer. Try again.',
   upstream_connect_timeout: 'The model cannot be reached. Try again.',

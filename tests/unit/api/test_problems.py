@@ -34,6 +34,7 @@ STATUSES = {
     "SimulatedFailure": 500,
     "UpstreamError": 502,
     "UpstreamUnreachable": 502,
+    "UpstreamUntrusted": 502,
     "UpstreamFailed": 502,
     "UpstreamTimeout": 504,
     "UpstreamConnectTimeout": 504,
