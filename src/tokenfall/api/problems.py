@@ -41,6 +41,7 @@ STATUS_OF_CODE = {
     "upstream_next_token_timeout": 504,
     "upstream_total_timeout": 504,
     "upstream_key_refused": 502,
+    "upstream_untrusted": 502,
     "upstream_rate_limited": 503,
     "upstream_refused": 400,
     "upstream_broken": 502,
