@@ -33,7 +33,6 @@ STATUS_OF_CODE = {
     "simulated_failure": 500,
     "upstream_error": 502,
     "upstream_unreachable": 502,
-    "upstream_untrusted": 502,
     "upstream_failed": 502,
     "upstream_timeout": 504,
     "upstream_connect_timeout": 504,
