@@ -126,6 +126,10 @@ class UpstreamConnection(StreamSocket):
         if self.fd >= 0:  # something is unsent, which nobody waits for
             self.abort()
 
+    def cut(self, error: TokenfallError) -> None:
+        """Close now, and let the exchange, if there is one, end with `error`."""
+        self._fail(error)
+
     def idle_until(self, deadline_s: float) -> None:
         """Close at `deadline_s` if no request was sent by then."""
         self.set_deadline(deadline_s)
