@@ -24,7 +24,7 @@ class Resolver:
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
 
     async def _getaddrinfo(self, host: str, port: int, **_: Any) -> list[AddressInfo]:
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[list[AddressInfo]] = asyncio.get_running_loop().create_future()
         self.asked.append(future)
         return await future
 

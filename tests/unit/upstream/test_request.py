@@ -15,7 +15,8 @@ def test_a_request_is_a_head_and_a_body() -> None:
     request = Request("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
 
     assert encoded("https://a.example/v1", request) == (
-        b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nX: 1\r\nContent-Length: 2\r\n\r\n{}"
+        b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nX: 1\r\n"
+        b"Content-Length: 2\r\n\r\n{}"
     )
 
 
