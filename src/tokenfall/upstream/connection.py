@@ -152,7 +152,7 @@ class UpstreamConnection(StreamSocket):
             if unsent := tls.unsent():
                 self.write(unsent)
         except ssl.SSLError:
-            self._fail(UpstreamReset("the TLS connection to the upstream broke"))
+            self._break_off()
 
     def eof_received(self) -> bool:
         if self._tls is None:  # else somebody else may have cut it: TLS has an end of its own
@@ -197,7 +197,7 @@ class UpstreamConnection(StreamSocket):
             self._break_off()
 
     def _break_off(self) -> None:
-        """There will be no response: close, also while the request is still being sent."""
+        """Nothing more can come: close, also while the request is still being sent."""
         if self._unsent is None:
             self.close()
         else:
