@@ -6,6 +6,7 @@ from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
 from tokenfall.upstream.engine import UpstreamEngine
+from tokenfall.upstream.proxies import Proxy
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts
 
@@ -19,10 +20,11 @@ def engine_for(
     wheel: Wheel | None = None,
     metrics: Metrics | None = None,
     retries: Retries | None = None,
+    proxy: Proxy | None = None,
 ) -> UpstreamEngine:
     """An engine on the running loop. `wheel` counts the deadlines of responses, those of connections are real."""
     reactor = running_reactor()
-    dialer = Dialer(parse_address(url), reactor=reactor, connect_s=5.0)
+    dialer = Dialer(parse_address(url), reactor=reactor, connect_s=5.0, proxy=proxy)
     return UpstreamEngine(
         HTTPClient(dialer, reactor),
         key=key,

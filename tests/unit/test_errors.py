@@ -22,6 +22,7 @@ CODES = {
     "SimulatedFailure": "simulated_failure",
     "UpstreamError": "upstream_error",
     "UpstreamUnreachable": "upstream_unreachable",
+    "UpstreamUntrusted": "upstream_untrusted",
     "UpstreamFailed": "upstream_failed",
     "UpstreamTimeout": "upstream_timeout",
     "UpstreamConnectTimeout": "upstream_connect_timeout",

@@ -38,10 +38,14 @@ class Address(NamedTuple):
 
 def parse_address(url: str) -> Address:
     """Raises ValueError for what is no http or https address; a user, a query or a fragment is not taken."""
-    parts = urlsplit(url)
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()  # also checks the lengths of labels
+    except ValueError:  # its text may hold a password
+        raise ValueError("not an http or https address") from None
+    if parts.scheme not in DEFAULT_PORTS or not host:
         raise ValueError("not an http or https address")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("an address without user, query and fragment is taken")
-    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
-    return Address(parts.scheme, host, parts.port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+    return Address(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))

@@ -35,6 +35,7 @@ class HTTPClient:
         `within_s` is left for a connection to be made; TimeoutError when it is over. A request on a pooled connection
         that the server had closed, without a byte of a response, is sent once more on a new one.
         """
+        data = self._encoder.encode(request)
         connection = self._pool.take()
         if connection is None:
             connection = await self._open(within_s)
@@ -42,10 +43,12 @@ class HTTPClient:
             self.warm_up()
         while True:
             exchange.begin()
-            connection.send(self._encoder.encode(request), exchange, is_head=request.method == "HEAD")
+            connection.send(data, exchange, is_head=request.method == "HEAD")
+            del data  # it may be large
             try:
                 await exchange.end
             except StaleConnection:
+                data = self._encoder.encode(request)
                 connection = await self._open(within_s)
             else:
                 self._dialer.remember(connection)

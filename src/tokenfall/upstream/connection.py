@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tokenfall.upstream.tls import TLSLayer
 
 MAX_HEAD_BYTES = 65_536
-"""Of the heads of one response, 1xx heads included; looked at after each read."""
+"""Of the heads of one response, 1xx heads included; looked at after each read. Of chunk extensions and trailers too."""
 SETTLE_S = 0.25
 """How long the rest of an unwanted body may take; a connection that is slower is closed."""
 SETTLE_BYTES = 65_536
@@ -64,8 +64,8 @@ class UpstreamConnection(StreamSocket):
     """Owns `fd`, a connected non-blocking socket, and with `tls` what is said on it after the handshake."""
 
     __slots__ = (
-        "_exchange", "_head_bytes", "_headers", "_is_head_request", "_keep_alive", "_owner", "_parser", "_settle_left",
-        "_state", "_tls", "_until_close", "was_idle",
+        "_exchange", "_framing_bytes", "_head_bytes", "_headers", "_is_head_request", "_keep_alive", "_owner",
+        "_parser", "_settle_left", "_state", "_tls", "_until_close", "was_idle",
     )  # fmt: skip
 
     def __init__(self, reactor: Reactor, fd: int, *, owner: Owner, tls: TLSLayer | None = None) -> None:
@@ -77,6 +77,7 @@ class UpstreamConnection(StreamSocket):
         self._exchange: Exchange | None = None
         self._headers: list[tuple[str, str]] = []
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._settle_left = 0
         self._keep_alive = False
         self._until_close = False
@@ -125,6 +126,10 @@ class UpstreamConnection(StreamSocket):
         if self.fd >= 0:  # something is unsent, which nobody waits for
             self.abort()
 
+    def cut(self, error: TokenfallError) -> None:
+        """Close now, and let the exchange, if there is one, end with `error`."""
+        self._fail(error)
+
     def idle_until(self, deadline_s: float) -> None:
         """Close at `deadline_s` if no request was sent by then."""
         self.set_deadline(deadline_s)
@@ -147,11 +152,13 @@ class UpstreamConnection(StreamSocket):
             if unsent := tls.unsent():
                 self.write(unsent)
         except ssl.SSLError:
-            self._fail(UpstreamReset("the TLS connection to the upstream broke"))
+            self._break_off()
 
     def eof_received(self) -> bool:
         if self._tls is None:  # else somebody else may have cut it: TLS has an end of its own
             self._server_ended()
+        else:
+            self._break_off()
         return False
 
     def pause_writing(self) -> None:
@@ -187,12 +194,22 @@ class UpstreamConnection(StreamSocket):
             self._keep_alive = False
             self._complete()
         else:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """Nothing more can come: close, also while the request is still being sent."""
+        if self._unsent is None:
             self.close()
+        else:
+            self.abort()
 
     def _feed(self, data: bytes) -> None:
         state = self._state
         if state == BODY:
+            self._framing_bytes += len(data)
             self._parse(data)
+            if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
+                self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
         elif state == AWAITING:
             self._head_bytes += len(data)
             self._parse(data)
@@ -221,9 +238,13 @@ class UpstreamConnection(StreamSocket):
 
     # What the parser calls
 
+    def on_message_begin(self) -> None:
+        if self._state != AWAITING:  # in the read that completed a response, there is more of something
+            self.abandon()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._state == AWAITING:  # else trailers, which nobody asked for
-            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
@@ -244,6 +265,7 @@ class UpstreamConnection(StreamSocket):
             self._complete()
 
     def on_body(self, data: bytes) -> None:
+        self._framing_bytes = 0
         if self._exchange is not None:
             self._exchange.body_received(data)
 

@@ -33,12 +33,17 @@ class Names:
         task = self._asked.get(key)
         if task is None:
             task = self._asked[key] = asyncio.ensure_future(self._ask(key))
-            task.add_done_callback(lambda _: self._asked.pop(key, None))
+            task.add_done_callback(lambda task: self._answered(key, task))
         return await asyncio.shield(task)  # others may wait for the same
 
     def forget(self, host: str, port: int) -> None:
         """None of its addresses could be reached."""
         self._kept.pop((host, port), None)
+
+    def _answered(self, key: tuple[str, int], task: asyncio.Task[list[AddressInfo]]) -> None:
+        del self._asked[key]
+        if not task.cancelled():
+            task.exception()  # who asked may have gone meanwhile: then nobody else looks at it
 
     async def _ask(self, key: tuple[str, int]) -> list[AddressInfo]:
         found = await asyncio.get_running_loop().getaddrinfo(*key, type=socket.SOCK_STREAM)

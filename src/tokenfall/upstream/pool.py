@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from tokenfall.errors import shutting_down
 from tokenfall.upstream.connection import Owner, UpstreamConnection
 
 MAX_IDLE = 512
@@ -33,10 +34,10 @@ class Pool(Owner):
         self._open.add(connection)
 
     def close(self) -> None:
-        """Close all connections, those with a request under way too, and keep none from now on."""
+        """Close all connections, and keep none from now on. Requests under way fail."""
         self._closed = True
         for connection in tuple(self._open):
-            connection.abandon()
+            connection.cut(shutting_down())
 
     def connection_idle(self, connection: UpstreamConnection) -> None:
         if self._closed or len(self._idle) >= MAX_IDLE:

@@ -42,13 +42,14 @@ def proxy_for(address: Address) -> Proxy | None:
 
 def parse_proxy(url: str, *, name: str) -> Proxy:
     """A proxy's address, with or without `http://`, user and password. Raises ValueError."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    mistake = f"{name.upper()}: takes the address of an HTTP proxy, such as http://proxy.example:3128"
     try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        host, port = None, 0
+    except ValueError:  # its text may hold the password
+        raise ValueError(mistake) from None
     if parts.scheme != "http" or not host:
-        raise ValueError(f"{name.upper()}: takes the address of an HTTP proxy, such as http://proxy.example:3128")
+        raise ValueError(mistake)
     if parts.username is None:
         return Proxy(host, port)
     credentials = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

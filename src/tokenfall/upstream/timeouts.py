@@ -76,8 +76,10 @@ class Watch(Deadlined):
 
     def expired(self) -> None:
         now = self._wheel.now()
-        if now < self._due_s() or (self.blocked and now < self._ends_s):
-            self.set_deadline(min(max(self._due_s(), now + self._next_token_s), self._ends_s))
+        if self.blocked and now < self._ends_s:
+            self.set_deadline(min(now + self._next_token_s, self._ends_s))
+        elif now < self._due_s():
+            self.set_deadline(self._due_s())
         elif self.late is not None:
             self.late(self.error())
 

@@ -29,9 +29,19 @@ def client_context() -> ssl.SSLContext:
         if path and not os.access(path, mode):
             raise ValueError(f"{name}: got {path!r}, which is no readable {kind}")
     context = ssl.create_default_context()
+    if file := os.environ.get("SSL_CERT_FILE"):
+        _check(file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _check(path: str) -> None:
+    """Raises ValueError for a file without a certificate, which OpenSSL ignores."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:
+        raise ValueError(f"SSL_CERT_FILE: got {path!r}, which holds no certificate") from None
 
 
 class TLSLayer:

@@ -71,7 +71,7 @@ class TokenStream(Response):
                 if isinstance(event, Passed) and not event.is_token:
                     self._tell(event)
                     continue
-                if self._text_only:
+                if self._text_only and self._left_bytes >= 0:
                     self._watch.token()
                     continue
             if self._left_bytes < 0:

@@ -483,6 +483,7 @@ async def test_what_fails_ends_the_stream_as_an_error_event(house: House, caplog
         await viewer.end
     frame = house.board.events(request("/board/events")).failure(house.defect)
 
+    assert isinstance(frame, bytes)
     assert frame.startswith(b'event: error\ndata: {"error":{"code":"internal_error",')
     assert b"s3cret" not in frame
     assert caplog.records[0].exc_info is not None

@@ -203,6 +203,7 @@ async def test_an_unknown_failure_is_logged_and_not_shown(caplog: pytest.LogCapt
     with caplog.at_level(logging.ERROR):
         frame = answer.failure(ZeroDivisionError("s3cret"))
 
+    assert isinstance(frame, bytes)
     assert b'"code":"internal_error"' in frame
     assert b"s3cret" not in frame
     assert caplog.records[0].exc_info is not None

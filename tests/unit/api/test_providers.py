@@ -233,6 +233,7 @@ async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialec
     asked = post("up-1" if relayed else "sim", stream=True, **fields)
     stream: PacedStream | LiveStream = await house.live(asked) if relayed else house.paced(asked)
 
+    assert isinstance(stream.farewell, bytes)
     assert b"shutting down" in stream.farewell
     assert b"[DONE]" not in stream.farewell
     assert stream.comment == dialect.comment
@@ -317,6 +318,7 @@ async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dial
         await stream.run(Sent())
     last = stream.failure(error)
 
+    assert isinstance(last, bytes)
     assert last == dialect.broken(of_error(request(), error))
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
@@ -328,6 +330,7 @@ async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.ERROR):
         last = stream.failure(ZeroDivisionError("s3cret"))
 
+    assert isinstance(last, bytes)
     assert b"s3cret" not in last
     assert b"internal_error" in last
     assert caplog.records[0].exc_info is not None

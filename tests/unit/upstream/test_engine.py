@@ -1,12 +1,12 @@
+"""The engine in front of a scripted upstream on a real socket."""
+
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from random import Random
 from typing import Any
 
 import pytest
-from aiohttp import web
 
-from tokenfall.engines import upstream as module
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -24,118 +24,105 @@ from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
 from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.upstream.retries import Retries
-from tokenfall.upstream.timeouts import UpstreamTimeouts
 
 from tests.doubles.clocks import FakeWheel, InstantClock
+from tests.doubles.upstreams import engine_for
+from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
 
 KEY = "sk-very-s3cret"
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="up-1", max_tokens=9)
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class House:
-    """An engine, and the provider that it asks: it answers as `answer` says, request for request."""
+class Relay:
+    """An engine and its upstream, which plays one script a request, the last one for ever."""
 
-    def __init__(self) -> None:
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
         self.metrics = Metrics()
         self.wheel = FakeWheel()
-        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answers: list[Handler] = []
         self.heard: list[Any] = []
-        self.url = ""
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        self.asked.append((request.method, request.path, headers, await request.read()))
-        return await self.answers[min(len(self.asked), len(self.answers)) - 1](request)
+    def engine(self, *scripts: Script, retries: bool = False) -> UpstreamEngine:
+        left = list(scripts)
 
-    def engine(self, *, retries: bool = False) -> UpstreamEngine:
+        async def play(exchange: Exchange) -> None:
+            await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+
+        self.upstream.script = play
         again = Retries(InstantClock(self.wheel.now_s), Random(1)) if retries else None
-        return UpstreamEngine(
-            self.url + "/v1/", KEY, timeouts=UpstreamTimeouts(), wheel=self.wheel, metrics=self.metrics, retries=again
-        )
+        return engine_for(self.upstream.url, key=KEY, wheel=self.wheel, metrics=self.metrics, retries=again)
 
-    def hear(self, event: Any) -> None:
+    def on_event(self, event: Any) -> None:
         self.heard.append(event)
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
-    house = House()
-    runner = web.ServerRunner(web.Server(house.serve))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    house.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield house
-    await runner.cleanup()
+async def relay() -> AsyncIterator[Relay]:
+    async with scripted() as upstream:
+        yield Relay(upstream)
 
 
-def whole(body: bytes, status: int = 200, **headers: str) -> Handler:
-    async def answer(_: web.BaseRequest) -> web.StreamResponse:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        return web.Response(body=body, status=status, headers=sent)
+def whole(body: bytes, status: int = 200, *, headers: bytes = b"") -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.refuse(status, body, headers=headers)
 
-    return answer
-
-
-def stream(*pieces: bytes) -> Handler:
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for piece in pieces:
-            await response.write(piece)
-        return response
-
-    return answer
+    return script
 
 
-async def fetch(house: House, *answers: Handler, retries: bool = False) -> bytes:
-    house.answers = list(answers)
-    engine = house.engine(retries=retries)
+def stream(*pieces: bytes) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(*pieces)
+        await exchange.end()
+
+    return script
+
+
+async def fetch(relay: Relay, *scripts: Script, retries: bool = False) -> bytes:
+    engine = relay.engine(*scripts, retries=retries)
     try:
         return await engine.fetch(Passing("/embeddings", b'{"a":1}'))
     finally:
         await engine.close()
 
 
-async def pass_on(house: House, *answers: Handler, retries: bool = False) -> Finished:
-    house.answers = list(answers)
-    engine = house.engine(retries=retries)
+async def pass_on(relay: Relay, *scripts: Script, retries: bool = False) -> Finished:
+    engine = relay.engine(*scripts, retries=retries)
     try:
-        return await engine.pass_on(Passing("/responses", b"{}"), house.hear, ends=lambda _: False)
+        return await engine.pass_on(Passing("/responses", b"{}"), relay.on_event, ends=lambda _: False)
     finally:
         await engine.close()
 
 
-async def converse(house: House, *answers: Handler) -> Finished:
-    house.answers = list(answers)
-    engine = house.engine()
+async def converse(relay: Relay, *scripts: Script) -> Finished:
+    engine = relay.engine(*scripts)
     try:
-        return await engine.converse(REQUEST, house.hear)
+        return await engine.converse(REQUEST, relay.on_event)
     finally:
         await engine.close()
 
 
-# Whole answers
+# Whole responses
 
 
-async def test_a_whole_answer_is_as_it_is(house: House) -> None:
-    assert await fetch(house, whole(b'{"b":  2}')) == b'{"b":  2}'
+async def test_fetch_returns_the_body_as_it_is(relay: Relay) -> None:
+    assert await fetch(relay, whole(b'{"b":  2}')) == b'{"b":  2}'
 
-    ((method, path, headers, body),) = house.asked
-    assert (method, path, body) == ("POST", "/v1/embeddings", b'{"a":1}')
-    assert headers["authorization"] == f"Bearer {KEY}"
-    assert (headers["accept"], headers["accept-encoding"]) == ("application/json", "identity")
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
+    assert exchange.raw == b'{"a":1}'
+    assert exchange.headers["authorization"] == f"Bearer {KEY}"
+    assert exchange.headers["content-type"] == "application/json"
+    assert (exchange.headers["accept"], exchange.headers["accept-encoding"]) == ("application/json", "identity")
 
 
-async def test_models_are_got(house: House) -> None:
-    house.answers = [whole(b'{"data":[]}')]
-    engine = house.engine()
+async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
+    engine = relay.engine(whole(b'{"data":[]}'))
 
     assert await engine.models() == b'{"data":[]}'
-    assert house.asked[0][:2] == ("GET", "/v1/models")
-    assert house.asked[0][3] == b""
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert {"content-length", "content-type"} & set(exchange.headers) == set()
     await engine.close()
 
 
@@ -150,76 +137,78 @@ async def test_models_are_got(house: House) -> None:
         (302, UpstreamError),
     ],
 )
-async def test_a_refusal_has_the_providers_status(house: House, status: int, error: type[UpstreamError]) -> None:
-    answer = whole(b'{"error":{"message":"no","param":"model"}}', status, Retry_After="7", Location="/elsewhere")
+async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
+    headers = b"Retry-After: 7\r\nLocation: /elsewhere\r\n"
+    refusing = whole(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
     for asking in (fetch, pass_on, converse):
         with pytest.raises(error) as caught:
-            await asking(house, answer)
+            await asking(relay, refusing)
         assert caught.value.status == status
         assert caught.value.retry_after_s == (7.0 if status in (429, 500) else None)
         assert caught.value.param == ("model" if error is UpstreamRefused else None)
 
-    assert house.metrics.upstream_errors == {error.code: 3}
+    assert relay.metrics.upstream_errors == {error.code: 3}
 
 
 @pytest.mark.parametrize("asking", [fetch, pass_on, converse])
-async def test_the_key_is_in_no_error(house: House, asking: Callable[..., Awaitable[Any]]) -> None:
+async def test_the_key_is_in_no_error(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
     words = b'{"error":{"message":"Incorrect key provided: %b."}}' % KEY.encode()
     with pytest.raises(UpstreamRefused) as caught:
-        await asking(house, whole(words, 400))
+        await asking(relay, whole(words, 400))
 
     assert caught.value.message == "the upstream refused the request: Incorrect key provided: [key]."
     assert caught.value.status == 400
     assert caught.value.__cause__ is None
 
 
-async def test_the_key_is_in_no_error_inside_a_stream(house: House) -> None:
+async def test_the_key_is_in_no_error_inside_a_stream(relay: Relay) -> None:
     with pytest.raises(UpstreamStreamError) as caught:
-        await converse(house, stream(b'data: {"error":"key %b"}\n\n' % KEY.encode()))
+        await converse(relay, stream(b'data: {"error":"key %b"}\n\n' % KEY.encode()))
 
     assert KEY not in caught.value.message
 
 
-async def test_a_compressed_answer_was_not_asked_for(house: House) -> None:
+async def test_a_compressed_response_is_malformed(relay: Relay) -> None:
     with pytest.raises(UpstreamMalformed, match="compressed"):
-        await fetch(house, whole(b"x", Content_Encoding="gzip"))
+        await fetch(relay, whole(b"x", headers=b"Content-Encoding: gzip\r\n"))
 
 
-async def test_a_whole_answer_has_its_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WHOLE_BYTES", 1_000)
-    assert len(await fetch(house, whole(b"x" * 1_000))) == 1_000
+async def test_a_whole_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.upstream.response.MAX_BODY_BYTES", 1_000)
+    assert len(await fetch(relay, whole(b"x" * 1_000))) == 1_000
     with pytest.raises(UpstreamMalformed, match="more than 1000 bytes"):
-        await fetch(house, whole(b"x" * 1_001))
+        await fetch(relay, whole(b"x" * 1_001))
 
 
-async def test_a_failure_that_passes_is_asked_again(house: House) -> None:
-    assert await fetch(house, whole(b"", 503), whole(b"", 429), whole(b"{}"), retries=True) == b"{}"
-    assert (len(house.asked), house.metrics.upstream_retries, house.metrics.upstream_errors) == (3, 2, {})
+async def test_a_passing_failure_is_retried(relay: Relay) -> None:
+    assert await fetch(relay, whole(b"", 503), whole(b"", 429), whole(b"{}"), retries=True) == b"{}"
+    assert len(relay.upstream.exchanges) == 3
+    assert (relay.metrics.upstream_retries, relay.metrics.upstream_errors) == (2, {})
 
 
-async def test_a_mistake_is_not_asked_again(house: House) -> None:
+async def test_the_callers_mistake_is_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
-        await fetch(house, whole(b"", 400), whole(b"{}"), retries=True)
+        await fetch(relay, whole(b"", 400), whole(b"{}"), retries=True)
 
-    assert len(house.asked) == 1
+    assert len(relay.upstream.exchanges) == 1
 
 
-async def test_who_does_not_listen_cannot_be_reached(house: House) -> None:
-    engine = UpstreamEngine(
-        "http://127.0.0.1:1", KEY, timeouts=UpstreamTimeouts(), wheel=house.wheel, metrics=house.metrics
-    )
+async def test_a_refused_connection_is_unreachable() -> None:
+    metrics = Metrics()
+    engine = engine_for("http://127.0.0.1:1", metrics=metrics)
     with pytest.raises(UpstreamUnreachable):
         await engine.fetch(Passing("/embeddings", b""))
+    assert metrics.upstream_errors == {"upstream_unreachable": 1}
     await engine.close()
 
 
 # Conversations
 
 
-async def test_thoughts_and_calls_are_heard(house: House) -> None:
+async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
     call = b'{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}'
     finished = await converse(
-        house,
+        relay,
         stream(
             b'data: {"choices":[{"delta":{"reasoning":"Hm"}}]}\n\n',
             b'data: {"choices":[{"delta":{"content":"So","tool_calls":[%b]}}]}\n\n' % call,
@@ -228,49 +217,44 @@ async def test_thoughts_and_calls_are_heard(house: House) -> None:
         ),
     )
 
-    assert house.heard == [Thought("Hm"), Delta("So"), CallPart(0, "c", "f", "{}")]
-    assert finished == Finished("tool_calls", "up-1", Usage(1, 2))
-    assert house.asked[0][:2] == ("POST", "/v1/chat/completions")
-    assert house.asked[0][2]["accept"] == "text/event-stream"
+    assert relay.heard == [Thought("Hm"), Delta("So"), CallPart(0, "c", "f", "{}")]
+    assert (finished.reason, finished.model, finished.usage) == ("tool_calls", "up-1", Usage(1, 2))
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    assert exchange.headers["accept"] == "text/event-stream"
 
 
 # Passed on
 
 
-async def test_events_are_passed_on_as_they_are(house: House) -> None:
-    finished = await pass_on(house, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
+async def test_events_are_passed_on_as_they_are(relay: Relay) -> None:
+    await pass_on(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
 
-    assert house.heard == [Passed(b"anything"), Passed(b"[DONE]")]
-    assert finished == Finished("stop", "")
-    assert house.asked[0][1::2] == ("/v1/responses", b"{}")
+    assert [event.data for event in relay.heard if isinstance(event, Passed)] == [b"anything", b"[DONE]"]
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/responses HTTP/1.1\r\n")
+    assert exchange.raw == b"{}"
 
 
-async def test_what_is_passed_on_without_an_end_is_truncated(house: House) -> None:
+async def test_a_passed_stream_without_an_end_is_truncated_and_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamTruncated):
-        await pass_on(house, stream(b"data: 1\n\n"), retries=True)
+        await pass_on(relay, stream(b"data: 1\n\n"), retries=True)
 
-    assert house.heard == [Passed(b"1")]
-    assert len(house.asked) == 1  # what was said is not asked for again
+    assert [event.data for event in relay.heard] == [b"1"]
+    assert len(relay.upstream.exchanges) == 1
 
 
-async def test_what_is_no_stream_is_not_passed_on(house: House) -> None:
+async def test_a_document_is_not_passed_on(relay: Relay) -> None:
     with pytest.raises(UpstreamBroken):
-        await pass_on(house, whole(b'{"error":"no"}', Content_Type="application/json"))
+        await pass_on(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
 
-    assert house.heard == []
-
-
-async def test_nothing_is_passed_on_without_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenfall.engines.tap.MAX_ANSWER_BYTES", 1_000)
-    with pytest.raises(UpstreamMalformed, match="more than"):
-        await pass_on(house, stream(*[b"data: %b\n\n" % (b"x" * 100)] * 11))
-
-    assert len(house.heard) == 10
+    assert relay.heard == []
 
 
-async def test_nothing_waits_on_the_wheel_afterwards(house: House) -> None:
-    await pass_on(house, stream(b"data: 1\n\ndata: [DONE]\n\n"))
-    await fetch(house, whole(b"{}"))
+async def test_nothing_waits_on_the_wheel_afterwards(relay: Relay) -> None:
+    await pass_on(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
+    await fetch(relay, whole(b"{}"))
     await asyncio.sleep(0)
 
-    assert house.wheel.waiting == {}
+    assert relay.wheel.joins > 0
+    assert relay.wheel.waiting == {}

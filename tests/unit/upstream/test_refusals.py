@@ -2,7 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.engines import answers
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -13,6 +12,7 @@ from tokenfall.errors import (
     UpstreamRefused,
     UpstreamStreamError,
 )
+from tokenfall.upstream import refusals
 from tokenfall.upstream.refusals import (
     MAX_RETRY_AFTER_S,
     is_encoded,
@@ -89,7 +89,7 @@ def test_a_refusal_without_words_says_its_status(body: bytes) -> None:
 def test_a_wait_is_read_from_a_number_or_a_date(
     text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
 
     assert retry_after_s(text) == seconds
 

@@ -1,279 +1,273 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
+from collections.abc import AsyncIterator, Awaitable
 
-import aiohttp
 import pytest
-from aiohttp.base_protocol import BaseProtocol
 
-from tokenfall.engines.tap import MAX_ANSWER_BYTES, Tap
 from tokenfall.errors import (
+    UpstreamBroken,
     UpstreamFirstTokenTimeout,
     UpstreamMalformed,
+    UpstreamNextTokenTimeout,
     UpstreamReset,
     UpstreamTotalTimeout,
     UpstreamTruncated,
 )
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta
+from tokenfall.upstream.request import Request
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
+from tokenfall.upstream.token_stream import MAX_TEXT_BYTES, TokenStream
 from tokenfall.wire.upstream.reader import ResponseReader
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import settle
+from tests.doubles.exchanges import FakeConnection
 
 DONE = b"data: [DONE]\n\n"
+SSE = [("content-type", "text/event-stream; charset=utf-8")]
+
+
+def chunk(**delta: str) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"choices": [{"delta": delta}]}).encode()
 
 
 def said(text: str) -> bytes:
-    return b"data: %b\n\n" % json.dumps({"choices": [{"delta": {"content": text}}]}).encode()
+    return chunk(content=text)
 
 
-class Inner(BaseProtocol):
-    """Stands for aiohttp's protocol: what it receives is the body, as it is."""
-
-    def __init__(self) -> None:
-        super().__init__(asyncio.get_running_loop())
-        self.content = aiohttp.StreamReader(self, 2**16, loop=asyncio.get_running_loop())
-        self.lost = False
-
-    def data_received(self, data: bytes) -> None:
-        if data:  # aiohttp hands itself nothing at all when it resumes
-            self.content.feed_data(data)
-
-    def eof_received(self) -> None:
-        self.content.feed_eof()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self.lost = True
-        super().connection_lost(exc)
-
-
-class FakeConnection:
-    """A response whose body has yet to come, with the transport that it comes from."""
-
-    def __init__(self, *, whole: bool = False) -> None:
-        self.inner = Inner()
-        self.content = self.inner.content
-        self.protocol: object = self.inner
-        self._reads = True
-        self.transport = self
-        self.connection = None if whole else self
-
-    def get_protocol(self) -> object:
-        return self.protocol
-
-    def set_protocol(self, protocol: object) -> None:
-        self.protocol = protocol
-
-    def is_closing(self) -> bool:
-        return False
-
-    def is_reading(self) -> bool:
-        return self._reads
-
-    def pause_reading(self) -> None:
-        self._reads = False
-
-    def resume_reading(self) -> None:
-        self._reads = True
+def reads(relay: "Relay") -> bool:
+    """Whether the connection is read."""
+    return relay.connection.reads
 
 
 class Relay:
-    """An answer on its way through a tap."""
+    """A stream on a connection that the test speaks for."""
 
-    def __init__(self, *, whole: bool = False) -> None:
-        self.connection = FakeConnection(whole=whole)
-        self.heard: list[str] = []
+    def __init__(self, *, text_only: bool = False) -> None:
+        self.connection = FakeConnection()
+        self.heard: list[object] = []
         self.full: asyncio.Future[None] | None = None
         self.wheel = FakeWheel()
+        self.request = Request("POST", "/chat/completions", body=b"{}")
         watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
-        self.tap = Tap(cast(aiohttp.ClientResponse, self.connection), ResponseReader(), hear=self._hear, watch=watch)
-        self.answer = asyncio.ensure_future(self.tap.answer())
+        self.stream = TokenStream(
+            self.request, ResponseReader(), on_event=self._on_event, watch=watch, text_only=text_only
+        )
+        self.done = self.stream.begin()
+        self.connection.attach(self.stream)
 
-    def _hear(self, delta: Delta) -> Awaitable[None] | None:
-        self.heard.append(delta.text)
+    def _on_event(self, event: object) -> Awaitable[None] | None:
+        self.heard.append(event.text if isinstance(event, Delta) else event)
         return self.full
 
-    async def comes(self, data: bytes) -> None:
-        self.tap.data_received(data)
-        await settle()
+    def head(self, headers: list[tuple[str, str]] = SSE) -> None:
+        self.stream.head_received(200, headers)
+
+    def body(self, data: bytes) -> None:
+        self.stream.body_received(data)
 
 
 @pytest.fixture
 async def relay() -> AsyncIterator[Relay]:
     made = Relay()
-    await settle()
     yield made
-    made.answer.cancel()
-    await settle()
+    made.stream.stop()
+    if made.done.done():
+        made.done.exception()
     assert made.wheel.waiting == {}
-    assert made.connection.protocol is made.connection.inner
 
 
-async def test_tokens_are_heard_where_they_come_in(relay: Relay) -> None:
-    relay.tap.data_received(said("Be"))
-    assert relay.heard == ["Be"]  # no task switch between
-    relay.tap.data_received(said("cause") + DONE)
-
+async def test_tokens_are_reported_in_the_call_that_brings_them(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    assert relay.heard == ["Be"]
+    relay.body(said("cause") + DONE)
     assert relay.heard == ["Be", "cause"]
-    assert await relay.answer == Finished("stop", "")
+    await relay.done
+
+    assert relay.stream.finished is not None
+    assert relay.connection.calls == ["settle"]
 
 
-async def test_an_answer_that_has_come_whole_already(relay: Relay) -> None:
-    whole = Relay(whole=True)
-    whole.connection.content.feed_data(said("Be") + said("cause") + DONE)
-    whole.connection.content.feed_eof()
-
-    assert await whole.answer == Finished("stop", "")
-    assert whole.heard == ["Be", "cause"]
-
-
-def ends_in_order(relay: Relay) -> None:
-    relay.tap.eof_received()
-
-
-def is_cut_in_order(relay: Relay) -> None:
-    relay.tap._half_closed = True
-    relay.tap.connection_lost(None)
-
-
-def is_reset(relay: Relay) -> None:
-    relay.connection.content.feed_eof()  # as aiohttp ends a body that only the connection ends
-    relay.tap.connection_lost(ConnectionResetError())
-
-
-def is_given_up_by_aiohttp(relay: Relay) -> None:
-    relay.tap.connection_lost(None)
-
-
-@pytest.mark.parametrize(
-    ("end", "kind"),
-    [
-        (ends_in_order, UpstreamTruncated),
-        (is_cut_in_order, UpstreamReset),
-        (is_reset, UpstreamReset),
-        (is_given_up_by_aiohttp, UpstreamMalformed),
-    ],
-)
-async def test_an_answer_without_its_end_is_broken(
-    relay: Relay, end: Callable[[Relay], None], kind: type[Exception]
-) -> None:
-    relay.tap.data_received(said("Be"))
-    end(relay)
-    with pytest.raises(kind):
-        await relay.answer
+async def test_events_after_the_end_are_not_reported(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be") + DONE + said("no"))
 
     assert relay.heard == ["Be"]
 
 
-async def test_what_is_no_stream_is_broken(relay: Relay) -> None:
-    relay.tap.data_received(b"data: junk\n\n")
-    with pytest.raises(UpstreamMalformed, match="no chunk of its format"):
-        await relay.answer
+async def test_the_request_is_let_go_with_the_first_token(relay: Relay) -> None:
+    relay.head()
+    relay.body(chunk(role="assistant"))
+    assert (relay.stream.told, relay.request.body) == (False, b"{}")
+    relay.body(said("Be"))
+
+    assert (relay.stream.told, relay.request.body) == (True, None)
 
 
-async def test_what_aiohttp_cannot_read_is_broken_and_not_shown(relay: Relay) -> None:
-    relay.connection.content.set_exception(aiohttp.ClientPayloadError("s3cret"))
-    relay.tap.data_received(b"")
-    with pytest.raises(UpstreamReset, match=r"^the connection to the upstream broke$"):
-        await relay.answer
+async def test_a_body_that_ends_without_done_is_truncated(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.body_ended()
+    with pytest.raises(UpstreamTruncated):
+        await relay.done
+
+    assert relay.heard == ["Be"]
+    assert relay.stream.finished is None
 
 
-async def test_what_was_said_before_a_break_in_the_same_read_is_heard(relay: Relay) -> None:
-    relay.tap.data_received(said("Be") + b"data: junk\n\n")
+async def test_a_break_of_the_connection_is_the_error(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.broken(UpstreamReset("it broke"))
+    with pytest.raises(UpstreamReset, match="it broke"):
+        await relay.done
+
+
+async def test_tokens_before_a_break_in_the_same_read_are_reported(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be") + b"data: junk\n\n")
     with pytest.raises(UpstreamMalformed):
-        await relay.answer
+        await relay.done
 
     assert relay.heard == ["Be"]
+    assert relay.connection.calls == ["abandon"]
 
 
-async def test_silence_is_too_late(relay: Relay) -> None:
-    relay.wheel.advance(31.0)
-    with pytest.raises(UpstreamFirstTokenTimeout, match="did not begin to answer"):
-        await relay.answer
+async def test_a_document_in_place_of_a_stream_is_broken_and_not_shown(relay: Relay) -> None:
+    relay.head([("content-type", "text/html")])
+    relay.body(b"<html>s3cret</html>")
+    relay.stream.body_ended()
+    with pytest.raises(UpstreamBroken) as caught:
+        await relay.done
+
+    assert "s3cret" not in caught.value.message
 
 
-async def test_while_the_listener_is_full_the_upstream_waits(relay: Relay) -> None:
+async def test_a_document_that_does_not_end_is_broken_after_a_second(relay: Relay) -> None:
+    relay.head([("content-type", "text/html")])
+    relay.body(b"<html>")
+    relay.wheel.advance(1.5)
+    with pytest.raises(UpstreamMalformed, match="did not answer with a stream"):
+        await relay.done
+
+
+async def test_a_missing_first_token_is_late_whatever_else_came(relay: Relay) -> None:
+    relay.head()
+    for _ in range(3):
+        relay.wheel.advance(9.0)
+        relay.body(chunk(role="assistant") + b": ping\n\n" + b'data: {"choices":[]}\n\n')
+    relay.wheel.advance(4.0)
+    with pytest.raises(UpstreamFirstTokenTimeout):
+        await relay.done
+
+    assert relay.connection.calls == ["abandon"]
+
+
+async def test_reasoning_is_progress_for_a_text_only_stream() -> None:
+    relay = Relay(text_only=True)
+    relay.head()
+    for _ in range(5):
+        relay.wheel.advance(12.0)
+        relay.body(chunk(reasoning="Hm"))
+        assert not relay.done.done()
+    relay.wheel.advance(16.0)
+    with pytest.raises(UpstreamNextTokenTimeout):
+        await relay.done
+
+    assert relay.heard == []
+    relay.stream.stop()
+
+
+# Flow control
+
+
+async def test_reading_stops_until_the_callbacks_awaitable_is_done(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
-    await relay.comes(said("Be"))
-    assert not relay.connection.is_reading()
+    relay.head()
+    relay.body(said("Be"))
+    assert not reads(relay)
     relay.full.set_result(None)
     relay.full = None
     await settle()
-    assert relay.connection.is_reading()
-    await relay.comes(said("cause") + DONE)
 
-    assert await relay.answer == Finished("stop", "")
+    assert reads(relay)
+    relay.body(said("cause") + DONE)
+    await relay.done
     assert relay.heard == ["Be", "cause"]
 
 
-async def test_who_is_cancelled_gives_the_transport_back(relay: Relay) -> None:
-    assert relay.connection.get_protocol() is relay.tap
-    relay.answer.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await relay.answer
-
-    assert relay.connection.get_protocol() is relay.connection.inner
-
-
-async def test_aiohttp_hears_all_that_happens_to_its_connection(relay: Relay) -> None:
-    inner = relay.connection.inner
-    relay.tap.pause_writing()
-    paused = inner._paused
-    relay.tap.resume_writing()
-    assert (paused, inner._paused) == (True, False)
-    relay.tap.connection_lost(ConnectionResetError())
-    assert inner.lost
-    with pytest.raises(UpstreamReset):
-        await relay.answer
-
-
-async def test_all_time_is_over_also_while_the_listener_is_full(relay: Relay) -> None:
-    relay.full = full = asyncio.get_running_loop().create_future()
-    await relay.comes(said("Be"))
-    relay.wheel.advance(299.0)
-    await settle()
-    assert not relay.answer.done()
-    relay.wheel.advance(1.5)
-    await settle()
-    assert relay.answer.done(), "nobody waits for a client that reads nothing any more"
-    with pytest.raises(UpstreamTotalTimeout):
-        await relay.answer
-    assert full.cancelled()
-
-
-async def test_the_genuine_end_still_waits_for_room(relay: Relay) -> None:
+async def test_an_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
-    await relay.comes(said("Be"))
-    await relay.comes(said("cause") + DONE)
-    assert not relay.answer.done()
+    relay.head()
+    relay.body(said("Be"))
+    relay.full.set_exception(UpstreamReset("the client has gone"))
+    with pytest.raises(UpstreamReset, match="the client has gone"):
+        await relay.done
+
+    assert relay.connection.calls == ["abandon"]
+
+
+async def test_time_in_which_the_client_is_slow_counts_for_the_total_alone(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.wheel.advance(299.0)
+    assert not relay.done.done()
+    relay.wheel.advance(1.5)
+    with pytest.raises(UpstreamTotalTimeout):
+        await relay.done
+
+
+async def test_the_next_tokens_time_begins_when_the_client_has_room(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.wheel.advance(100.0)
+    relay.full.set_result(None)
+    await settle()
+    relay.wheel.advance(14.0)
+    assert not relay.done.done()
+    relay.wheel.advance(2.0)
+    with pytest.raises(UpstreamNextTokenTimeout):
+        await relay.done
+
+
+async def test_a_stopped_stream_ignores_room_that_comes_later(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.stop()
     relay.full.set_result(None)
     await settle()
 
-    assert await relay.answer == Finished("stop", "")
-    assert relay.heard == ["Be", "cause"]
+    assert not relay.connection.reads
 
 
-async def test_who_is_cancelled_while_the_listener_is_full_waits_for_nothing(relay: Relay) -> None:
-    relay.full = full = asyncio.get_running_loop().create_future()
-    await relay.comes(said("Be"))
-    relay.answer.cancel()
-    await settle()
-
-    assert relay.answer.cancelled()
-    assert full.cancelled()
+# Bounds
 
 
 @pytest.mark.parametrize("text", ["x", "é", "🙂"])
-async def test_an_answer_may_not_be_larger_than_its_limit(relay: Relay, text: str) -> None:
-    piece = text * (MAX_ANSWER_BYTES // 1_024 // len(text.encode()))
-    for _ in range(1_024):
-        relay.tap.data_received(said(piece))
-    assert len("".join(relay.heard).encode()) == MAX_ANSWER_BYTES
-    assert not relay.answer.done()
-    relay.tap.data_received(said("x") + DONE)
+async def test_text_is_bounded_in_bytes(relay: Relay, text: str) -> None:
+    piece = text * (MAX_TEXT_BYTES // 256 // len(text.encode()))
+    relay.head()
+    for _ in range(256):
+        relay.body(said(piece))
+    assert len("".join(map(str, relay.heard)).encode()) == MAX_TEXT_BYTES
+    assert not relay.done.done()
+    relay.body(said("x") + DONE)
     with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
-        await relay.answer
+        await relay.done
 
-    assert len(relay.heard) == 1_024, "what is too much is not told"
+    assert len(relay.heard) == 256
+
+
+@pytest.mark.parametrize("field", ["reasoning", "content"])
+async def test_text_that_is_not_reported_is_bounded_too(field: str) -> None:
+    relay = Relay(text_only=True)
+    relay.head()
+    for _ in range(65):
+        relay.body(chunk(**{field: "x" * 65_536}))
+    with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
+        await relay.done
+    relay.stream.stop()
