@@ -54,9 +54,9 @@ async def _relay(arguments: Namespace, recorder: Recorder, *, keeper: Keeper) ->
     for number in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(recorder.application(), access_log=None, handler_cancellation=True, shutdown_timeout=DRAIN_S)
-    await runner.setup()
     status = 0
     try:
+        await runner.setup()
         await web.TCPSite(runner, arguments.host, arguments.port).start()
         host, port = runner.addresses[0][:2]
         shown = f"[{host}]" if ":" in host else host

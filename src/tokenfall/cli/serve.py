@@ -29,12 +29,23 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     as_json = logs.set_up(settings.log_level, settings.log_format)
     access = sys.stderr.write if _log.is_enabled_for("info") else None
     reactor = Reactor(make_poller(settings.poller))
-    server = Server(settings, access, reactor=reactor, json_logs=as_json, worker=worker)
+    try:
+        server = Server(settings, access, reactor=reactor, json_logs=as_json, worker=worker)
+        try:
+            return _run(server, settings, worker=worker)
+        finally:
+            server.edge.close()
+            server.flush()
+    finally:
+        reactor.close()
+
+
+def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> int:
+    """Serve until the end; the exit status."""
     try:
         addresses = server.start()
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
-        reactor.close()
         return FAILURE
     stopper = Stopper(server, settings)
     if worker is None:
@@ -43,13 +54,10 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     else:
         stopper.obey_supervisor(worker)
         worker.is_ready()
-    reactor.run()
+    server.reactor.run()
     if worker is None:
         for number in STOP_SIGNALS:
             exit_on(number, ENDED_BY_SIGNAL)
-    server.edge.close()
-    server.flush()
-    reactor.close()
     return stopper.status
 
 

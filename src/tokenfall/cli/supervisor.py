@@ -73,10 +73,10 @@ def supervise(settings: Settings, work: Work) -> int:
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
-    address: tuple[str, int] = held[0].getsockname()[:2]
-    settings = settings.replaced(port=address[1])
-    supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
     try:
+        address: tuple[str, int] = held[0].getsockname()[:2]
+        settings = settings.replaced(port=address[1])
+        supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
         return supervisor.run()
     finally:
         for each in held:
@@ -120,18 +120,38 @@ class Supervisor:
         self._stopping = False
         self._check_s = monotonic() + CHECK_EVERY_S
         self._status = 0
-        self._lifeline, self._life = os.pipe()
-        self._wakeup, wakeup_in = os.pipe()
-        self._own = (self._life, self._wakeup, wakeup_in)
+        self._lifeline = self._wakeup = -1
+        self._own: list[int] = []
         """Descriptors that no worker may keep; above all the lifeline's other end, which must end with this process."""
+
+    def run(self) -> int:
+        """Until a signal says to stop; the exit status. Raises OSError where there are no descriptors to begin with."""
+        try:
+            self._open()
+            return self._supervise()
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        self._lifeline, life = os.pipe()
+        self._own.append(life)
+        self._wakeup, wakeup_in = os.pipe()
+        self._own += (self._wakeup, wakeup_in)
         os.set_blocking(wakeup_in, False)
         os.set_blocking(self._wakeup, False)
         for number in SIGNALS:
             signal.signal(number, _nothing)
         signal.set_wakeup_fd(wakeup_in, warn_on_full_buffer=False)
 
-    def run(self) -> int:
-        """Until a signal says to stop; the exit status."""
+    def _close(self) -> None:
+        """Give back all descriptors. Workers that are still there see the end of their lifeline, and drain."""
+        signal.set_wakeup_fd(-1)
+        for fd in (self._lifeline, *self._own, *(place.ready_pipe for place in self._places)):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self._table.close()
+
+    def _supervise(self) -> int:
         while True:
             now = monotonic()
             for place in self._places:
@@ -166,6 +186,13 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         place.started_s = monotonic()
+        try:
+            self._fork(place)
+        except OSError as error:
+            _log.warning("worker %d could not be started: %s", place.number, error)
+            self._over(place)
+
+    def _fork(self, place: _Place) -> None:
         place.ready_pipe, ready = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
@@ -173,9 +200,6 @@ class Supervisor:
             if pid == 0:
                 self._become_worker(place.number, ready)
             place.pid = pid
-        except OSError as error:
-            _log.warning("worker %d could not be started: %s", place.number, error)
-            self._over(place)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.close(ready)

@@ -74,9 +74,18 @@ class Connection(StreamSocket):
         if edge.admit(self):
             self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
         else:
-            self._request = request = unreadable(peer, self._wheel.now())
-            self._answer_and_close(request, edge.application.refuse(request, 503, detail="too many connections"))
-            self._close()
+            self._refuse_admission()
+
+    def _refuse_admission(self) -> None:
+        self._request = request = unreadable(self.peer, self._wheel.now())
+        try:
+            answer = self._edge.application.refuse(request, 503, detail="too many connections")
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a refusal failed")
+            self.reset("failed")
+            return
+        self._answer_and_close(request, answer)
+        self._close()
 
     # What the socket calls
 

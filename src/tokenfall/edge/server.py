@@ -70,12 +70,21 @@ class Edge:
         `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
         """
         bound = bind(host, port, reuse_port=reuse_port)
-        addresses = [sock.getsockname()[:2] for sock in bound]
-        for sock in bound:
-            # Accepted sockets inherit these, so that a stream costs no system call for them.
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
-            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            self._listeners.append(Listener(self.reactor, sock, accepted=self._accepted))
+        listening: list[Listener] = []
+        try:
+            addresses = [sock.getsockname()[:2] for sock in bound]
+            for sock in bound:
+                # Accepted sockets inherit these, so that a stream costs no system call for them.
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
+                sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                listening.append(Listener(self.reactor, sock, accepted=self._accepted))
+        except BaseException:
+            for listener in listening:
+                listener.close()
+            for sock in bound[len(listening) :]:
+                sock.close()
+            raise
+        self._listeners += listening
         return addresses
 
     def _accepted(self, fd: int, peer: str) -> None:
