@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -11,16 +10,16 @@ from aiohttp import web
 
 from tokenfall.engines.recorder import NAMES_OF_LOOPBACK, Keeper, Recorder
 from tokenfall.engines.recordings import FILE_ENDING
+from tokenfall.reactor.signals import stop_signals
 
 FAILURE = 1
 USAGE_ERROR = 2
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_S = 1.0
 """How long streams under way may still take after the signal."""
 
 
 def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
-    """Relay until SIGTERM or SIGINT; the exit status."""
+    """Relay until a signal to stop; the exit status."""
     mistake = _mistake(arguments, environment)
     if mistake:
         print(f"tokenfall: {mistake}", file=sys.stderr)
@@ -51,7 +50,7 @@ def _mistake(arguments: Namespace, environment: Mapping[str, str | None]) -> str
 
 async def _relay(arguments: Namespace, recorder: Recorder, *, keeper: Keeper) -> int:
     stop = asyncio.Event()
-    for number in STOP_SIGNALS:
+    for number in stop_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(recorder.application(), access_log=None, handler_cancellation=True, shutdown_timeout=DRAIN_S)
     status = 0

@@ -6,11 +6,12 @@ import pytest
 
 from tokenfall.bootstrap import Server
 from tokenfall.cli import serve as serving
-from tokenfall.cli.serve import STOP_SIGNALS, Stopper
+from tokenfall.cli.serve import Stopper
 from tokenfall.cli.supervisor import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard
 from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.signals import stop_signals
 from tokenfall.settings import Settings
 
 from tests.doubles.descriptors import open_descriptors
@@ -44,25 +45,17 @@ def stopper(server: Stopping, monkeypatch: pytest.MonkeyPatch) -> Stopper:
     return Stopper(server, Settings())  # type: ignore[arg-type]
 
 
-def test_the_signals_that_stop() -> None:
-    assert set(STOP_SIGNALS) == {signal.SIGTERM, signal.SIGINT}
-    assert Server.stop_then is not None
-
-
-@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.mark.usefixtures("_own_signals")
+@pytest.mark.parametrize("number", stop_signals())
 def test_one_signal_drains_and_a_second_ends_at_once(
     number: int, server: Stopping, stopper: Stopper, reactor: Reactor
 ) -> None:
-    before = signal.getsignal(number)
-    try:
-        stopper.obey_signals()
-        os.kill(os.getpid(), number)
-        reactor.turn()
-        assert (len(server.stopped), stopper.status) == (1, 0)
-        os.kill(os.getpid(), number)
-        reactor.run()
-    finally:
-        signal.signal(number, before)
+    stopper.obey_signals()
+    os.kill(os.getpid(), number)
+    reactor.turn()
+    assert (len(server.stopped), stopper.status) == (1, 0)
+    os.kill(os.getpid(), number)
+    reactor.run()
 
     assert (len(server.stopped), stopper.status) == (1, 130)
 

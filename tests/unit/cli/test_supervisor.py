@@ -4,11 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tokenfall.cli.supervisor import FAILURE, SIGNALS, Worker, how, supervise
+from tokenfall.cli.supervisor import FAILURE, Worker, how, supervise
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard
 from tokenfall.settings import Settings
@@ -61,15 +60,6 @@ def test_a_worker_whose_supervisor_is_gone_starts_all_the_same() -> None:
     Worker(MetricsBoard(1), TABLE, lifeline=-1, ready=ready).is_ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.close(ready)
-
-
-@pytest.fixture
-def _own_signals() -> Iterator[None]:
-    """Puts the test's own handlers back."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def only_pipes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
