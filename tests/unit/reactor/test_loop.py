@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tokenfall.reactor import loop as loops
 from tokenfall.reactor.loop import MAX_WAIT_S, OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
@@ -238,6 +239,7 @@ def test_the_loop_measures_how_busy_it_is_for_the_wheel(
 ) -> None:
     shares: list[float] = []
     monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
+    monkeypatch.setattr(loops, "OVERSLEPT_S", 60.0)  # others may have the processor
     until(lambda: shares)
 
     assert shares[0] < 0.5, "it only waited"
