@@ -13,7 +13,7 @@ from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.paced import PacedPlayer, SteadyPlayer
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response, SteadyStream
+from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
 
@@ -198,8 +198,8 @@ class Connection(StreamSocket):
         answer = self._edge.application.answer(request)
         if isinstance(answer, Response):
             self.send_whole(request, answer)
-        elif isinstance(answer, PacedStream):
-            self.start_paced(request, answer)
+        elif isinstance(answer, TimedStream):
+            self.start_timed(request, answer)
         elif isinstance(answer, Disconnect):
             self._sever(answer)
         else:
@@ -238,8 +238,8 @@ class Connection(StreamSocket):
         else:
             self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
 
-    def start_paced(self, request: Request, answer: PacedStream) -> None:
-        """Write the head of a paced stream and let the wheel play it."""
+    def start_timed(self, request: Request, answer: TimedStream) -> None:
+        """Write the head of a stream and let the wheel play it."""
         self._player = None
         self.clear_deadline()
         request.drop_content()
@@ -251,11 +251,14 @@ class Connection(StreamSocket):
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
+        player: SteadyPlayer | PacedPlayer
         if isinstance(answer, SteadyStream):
-            self._player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+            player = SteadyPlayer(self, self._edge, request=request, stream=answer)
         else:
-            self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
-        self._player.start(head)
+            assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
+            player = PacedPlayer(self, self._edge, request=request, stream=answer)
+        self._player = player
+        player.start(head)
 
     def stream_head(self, request: Request, head: "StreamHead") -> bytes:
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
@@ -294,11 +297,11 @@ class Connection(StreamSocket):
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: Response | PacedStream | Disconnect) -> None:
+    def play_awaited(self, request: Request, answer: Response | TimedStream | Disconnect) -> None:
         """Play an answer that had to be awaited and is no live stream."""
         try:
-            if isinstance(answer, PacedStream):
-                self.start_paced(request, answer)
+            if isinstance(answer, TimedStream):
+                self.start_timed(request, answer)
             elif isinstance(answer, Disconnect):
                 self._sever(answer)
             else:

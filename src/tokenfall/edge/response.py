@@ -1,4 +1,4 @@
-"""The three kinds of answers, and the one place where header lines become bytes."""
+"""The kinds of answers, and the one place where header lines become bytes."""
 
 from __future__ import annotations
 
@@ -113,18 +113,34 @@ class StreamHead:
         self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
 
 
-class PacedStream:
+class TimedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
-    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
-    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
-    `ended` is called once when the stream has ended, however it did.
+    `ended` is called once for each time that it is played, when that has ended, however it did.
     `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
     the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
     Each frame is a token, but the last one, unless the stream `ends_in_token`.
     """
 
-    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "frames", "gaps", "head")
+    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "head")
+
+    def __init__(self, head: StreamHead, *, endless: bool, comment: bytes, farewell: bytes) -> None:
+        self.head = head
+        self.ended: Callable[[], None] | None = None
+        self.endless = endless
+        self.ends_in_token = False
+        self.comment = comment
+        self.farewell = farewell
+
+
+class PacedStream(TimedStream):
+    """Any frames at any times, to be played once.
+
+    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
+    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    """
+
+    __slots__ = ("frames", "gaps")
 
     def __init__(
         self,
@@ -136,39 +152,57 @@ class PacedStream:
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
-        self.head = head
+        super().__init__(head, endless=endless, comment=comment, farewell=farewell)
         self.frames = frames
         self.gaps = gaps
-        self.ended: Callable[[], None] | None = None
-        self.endless = endless
-        self.ends_in_token = False
-        self.comment = comment
-        self.farewell = farewell
 
 
-class SteadyStream(PacedStream):
-    """A paced stream of frames that repeat, with one gap between all of them: its player holds two numbers for them.
+class SteadyStream(TimedStream):
+    """Frames that repeat, with one gap between all of them. It may be played any number of times, also at once: what
+    plays it holds a number.
 
     `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame. `first_s` is the gap
     before the first, `gap_s` that before each other.
     """
 
-    __slots__ = ("count", "end", "gap_s", "words")
+    __slots__ = ("alone", "count", "end", "first_s", "gap_s", "words")
 
     def __init__(
-        self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
+        self,
+        head: StreamHead,
+        words: CutFrames,
+        *,
+        end: CutFrames,
+        count: int | None,
+        first_s: float,
+        gap_s: float,
     ) -> None:
-        super().__init__(head, self.repeated, gaps=chain((first_s,), repeat(gap_s)))
+        super().__init__(head, endless=count is None, comment=b"", farewell=b"")
         self.words = words
         self.end = end
         self.count = count
+        self.first_s = first_s
         self.gap_s = gap_s
-        self.endless = count is None
+        self.ends_in_token = bool(count) and not end.plain
+        self.alone = count - 1 if count and self.ends_in_token else count
+        """How many words are a frame of their own: the last may have to go out with the end of the body."""
 
-    def repeated(self, chunked: bool) -> Iterator[bytes]:
-        """What is played, as `PacedStream` gives it."""
+    @property
+    def gaps(self) -> Iterator[float]:
+        """What `PacedStream` has under that name, for one play."""
+        return chain((self.first_s,), repeat(self.gap_s))
+
+    def frames(self, chunked: bool) -> Iterator[bytes]:
+        """What `PacedStream` has under that name."""
         endless = chain.from_iterable(repeat(self.words.coded(chunked)))
         return endless if self.count is None else chain(islice(endless, self.count), self.end.coded(chunked))
+
+    def last_frame(self, chunked: bool) -> bytes:
+        """What goes out together with the end of the body."""
+        if self.ends_in_token and self.count:
+            words = self.words.coded(chunked)
+            return words[(self.count - 1) % len(words)]
+        return b"".join(self.end.coded(chunked))
 
 
 class LiveStream:
@@ -204,7 +238,7 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | PacedStream | LiveStream | Disconnect
+Answer = Response | TimedStream | LiveStream | Disconnect
 
 
 class CutFrames:

@@ -5,6 +5,7 @@ One `Edge` a process: what all connections share. It owns no signal handler and 
 
 import _socket  # the C module: `socket` imports enum and selectors
 import resource
+from sys import intern
 from time import gmtime, time
 
 from tokenfall import logs
@@ -88,7 +89,7 @@ class Edge:
         return addresses
 
     def _accepted(self, fd: int, peer: str) -> None:
-        Connection(self, fd, peer=peer)
+        Connection(self, fd, peer=intern(peer))  # one text for all connections of a client
 
     def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
         """Close idle connections, let answers finish for up to `drain_s` seconds, cut the rest, stop listening.
