@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import cycle, islice, repeat
 from sys import maxsize
 
-from tokenfall.edge.response import CutFrames, PacedStream, Response, SteadyStream, StreamHead, TimedStream, chunk
+from tokenfall.edge.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.json_text import flat_object
@@ -94,9 +94,9 @@ class Passage:
         self.has_end = end != b""
         self.length = len(WORDS)
 
-    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> SteadyStream:
+    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
         """The first `count` words and the end, or words without end for None."""
-        return SteadyStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
+        return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def enacted(self, words: Iterator[str], course: Course) -> Iterator[bytes]:
         """The frames of `words` as they are said on a course, and the end, b"" for none."""
@@ -129,7 +129,7 @@ class PlainStream:
         self._said: Simulation | None = None
         self._defaults = under
         self._words = words
-        self._known: dict[tuple[bytes, bytes], SteadyStream] = {}
+        self._known: dict[tuple[bytes, bytes], RepeatedStream] = {}
         """By query and X-Sim header, where nothing is left to chance: thousands of clients play one object."""
 
     def __call__(self, request: Request) -> TimedStream:
@@ -169,7 +169,7 @@ class PlainStream:
         stream.ended = self._shared.leave
         return stream
 
-    def _keep(self, request: Request, stream: SteadyStream) -> None:
+    def _keep(self, request: Request, stream: RepeatedStream) -> None:
         said = (request.query_string, request.headers.get(b"x-sim", b""))
         if sum(map(len, said)) <= LONGEST_KNOWN_BYTES:
             if len(self._known) >= MOST_KNOWN:

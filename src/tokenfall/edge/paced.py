@@ -163,13 +163,13 @@ class PacedPlayer(_TimedPlayer):
 class SteadyPlayer(_TimedPlayer):
     """Plays a `SteadyStream`: what a token of a load test costs is spent in `due`, which therefore makes few calls."""
 
-    __slots__ = ("_played", "_words")
+    __slots__ = ("_frames", "_played")
 
     _stream: "SteadyStream"
 
     def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "SteadyStream") -> None:
         super().__init__(connection, edge, request=request, stream=stream)
-        self._words = stream.words.coded(self._chunked)
+        self._frames = stream.numbered(self._chunked)
         self._played = 0
 
     def start(self, head: bytes) -> None:
@@ -179,13 +179,11 @@ class SteadyPlayer(_TimedPlayer):
     @property
     def sent_bytes(self) -> int:  # type: ignore[override]
         """See `Player`: worked out when it is asked for, which is once a stream."""
-        rounds, rest = divmod(self._played, len(self._words))
-        sizes = list(map(len, self._words))
-        return rounds * sum(sizes) + sum(sizes[:rest])
+        return self._stream.size_bytes(self._played, chunked=self._chunked)
 
     def due(self, now_s: float) -> float | None:
         try:
-            stream, words, played = self._stream, self._words, self._played
+            stream, played = self._stream, self._played
             if played == stream.alone:
                 if stream.ends_in_token:
                     self._count(now_s, is_first=not played)
@@ -203,7 +201,7 @@ class SteadyPlayer(_TimedPlayer):
             else:
                 metrics.ttft_s.observe(passed_s)
             self.deadline_s = deadline_s = self.deadline_s + stream.gap_s
-            sent = self._connection.send(words[played % len(words)])
+            sent = self._connection.send(self._frames[played % stream.lap])
             return deadline_s if sent else None  # parked until resume
         except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
             _log.exception("a paced stream failed")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import chain, islice, repeat
+from itertools import chain, count, repeat
 
 from tokenfall.disconnect import Disconnect
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     """What a paced stream plays: a frame; a place to wait; the connection's end."""
 
     Headers = Sequence[tuple[str, str]]
+
+    class Numbered(Protocol):
+        """Frames by their number."""
+
+        def __getitem__(self, number: int, /) -> bytes: ...
 
     class Send(Protocol):
         """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
@@ -158,51 +163,80 @@ class PacedStream(TimedStream):
 
 
 class SteadyStream(TimedStream):
-    """Frames that repeat, with one gap between all of them. It may be played any number of times, also at once: what
-    plays it holds a number.
+    """Frames that are found by their number, with one gap between all of them: what plays it holds a number.
 
-    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame. `first_s` is the gap
-    before the first, `gap_s` that before each other.
+    `first_s` is the gap before the first frame, `gap_s` that before each other. `alone` of them are sent each by
+    itself, without end for None; then comes the `last_frame`, together with the end of the body. After `lap` frames
+    they repeat.
     """
 
-    __slots__ = ("alone", "count", "end", "first_s", "gap_s", "words")
+    __slots__ = ("alone", "first_s", "gap_s", "lap")
 
-    def __init__(
-        self,
-        head: StreamHead,
-        words: CutFrames,
-        *,
-        end: CutFrames,
-        count: int | None,
-        first_s: float,
-        gap_s: float,
-    ) -> None:
-        super().__init__(head, endless=count is None, comment=b"", farewell=b"")
-        self.words = words
-        self.end = end
-        self.count = count
+    def __init__(self, head: StreamHead, *, lap: int, alone: int | None, first_s: float, gap_s: float) -> None:
+        super().__init__(head, endless=alone is None, comment=b"", farewell=b"")
+        self.lap = lap
+        self.alone = alone
         self.first_s = first_s
         self.gap_s = gap_s
-        self.ends_in_token = bool(count) and not end.plain
-        self.alone = count - 1 if count and self.ends_in_token else count
-        """How many words are a frame of their own: the last may have to go out with the end of the body."""
 
     @property
     def gaps(self) -> Iterator[float]:
-        """What `PacedStream` has under that name, for one play."""
+        """What `PacedStream` has under that name, anew each time."""
         return chain((self.first_s,), repeat(self.gap_s))
 
     def frames(self, chunked: bool) -> Iterator[bytes]:
         """What `PacedStream` has under that name."""
-        endless = chain.from_iterable(repeat(self.words.coded(chunked)))
-        return endless if self.count is None else chain(islice(endless, self.count), self.end.coded(chunked))
+        found = self.numbered(chunked)
+        for number in count() if self.alone is None else range(self.alone):
+            yield found[number % self.lap]
+        last = self.last_frame(chunked)
+        if last:
+            yield last
+
+    def numbered(self, chunked: bool) -> Numbered:
+        """The frames from 0 to `lap`, in chunked coding or plain."""
+        raise NotImplementedError
 
     def last_frame(self, chunked: bool) -> bytes:
-        """What goes out together with the end of the body."""
-        if self.ends_in_token and self.count:
-            words = self.words.coded(chunked)
-            return words[(self.count - 1) % len(words)]
-        return b"".join(self.end.coded(chunked))
+        """The last frame; b"" where there is none."""
+        raise NotImplementedError
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        """How long the first so many frames are together."""
+        raise NotImplementedError
+
+
+class RepeatedStream(SteadyStream):
+    """A steady stream that may be played any number of times, also at once.
+
+    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame.
+    """
+
+    __slots__ = ("_count", "_end", "_words")
+
+    def __init__(
+        self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
+    ) -> None:
+        in_token = bool(count) and not end.plain
+        alone = count - 1 if count and in_token else count  # the last word goes out with the end of the body
+        super().__init__(head, lap=len(words.plain), alone=alone, first_s=first_s, gap_s=gap_s)
+        self.ends_in_token = in_token
+        self._words = words
+        self._end = end
+        self._count = count
+
+    def numbered(self, chunked: bool) -> tuple[bytes, ...]:
+        return self._words.coded(chunked)
+
+    def last_frame(self, chunked: bool) -> bytes:
+        if self.ends_in_token and self._count:
+            return self._words.coded(chunked)[(self._count - 1) % self.lap]
+        return b"".join(self._end.coded(chunked))
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        sizes = list(map(len, self._words.coded(chunked)))
+        rounds, rest = divmod(frames, self.lap)
+        return rounds * sum(sizes) + sum(sizes[:rest])
 
 
 class LiveStream:

@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import CutFrames, SteadyStream, StreamHead
+from tokenfall.edge.response import CutFrames, RepeatedStream, StreamHead
 from tokenfall.edge.server import Edge
 
 from tests.doubles.clocks import FakeWheel
@@ -18,8 +18,8 @@ END = CutFrames([b"end\n"])
 NO_END = CutFrames([])
 
 
-def stream(count: int | None, *, end: CutFrames = END) -> SteadyStream:
-    return SteadyStream(StreamHead("text/plain"), AB, end=end, count=count, first_s=2.0, gap_s=1.0)
+def stream(count: int | None, *, end: CutFrames = END) -> RepeatedStream:
+    return RepeatedStream(StreamHead("text/plain"), AB, end=end, count=count, first_s=2.0, gap_s=1.0)
 
 
 def body(client: FakeClient) -> bytes:
@@ -100,7 +100,7 @@ async def test_a_client_that_leaves_got_what_was_sent(
 async def test_a_cut_stream_says_so(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
-    def handler(_: Request) -> SteadyStream:
+    def handler(_: Request) -> RepeatedStream:
         answer = stream(None)
         answer.farewell = b"bye\n"
         return answer
