@@ -44,16 +44,19 @@ class _TimedPlayer:
         """See `Player`."""
         return self._edge.metrics
 
-    def _begin(self, head: bytes, first_s: float) -> None:
-        """`start`, with the first frame due `first_s` seconds after the request."""
+    def start(self, head: bytes) -> None:
+        """Write the head and wait for the first frame's time, counted from the request."""
         self._edge.metrics.streams += 1
         self._connection.write(head)
-        self.deadline_s = self._last_s + first_s
+        self.deadline_s = self._last_s + self._first_gap_s()
         if not self._connection.paused:
             self._edge.wheel.join(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
         """Write the next frame; the wheel's call."""
+        raise NotImplementedError
+
+    def _first_gap_s(self) -> float:
         raise NotImplementedError
 
     def _count(self, now_s: float, *, is_first: bool) -> None:
@@ -108,9 +111,8 @@ class PacedPlayer(_TimedPlayer):
         self._gaps = stream.gaps
         self._frame = next(self._frames, None)
 
-    def start(self, head: bytes) -> None:
-        """Write the head and wait for the first frame's time."""
-        self._begin(head, next(self._gaps))
+    def _first_gap_s(self) -> float:
+        return next(self._gaps)
 
     def due(self, now_s: float) -> float | None:
         try:
@@ -172,9 +174,8 @@ class SteadyPlayer(_TimedPlayer):
         self._frames = stream.numbered(self._chunked)
         self._played = 0
 
-    def start(self, head: bytes) -> None:
-        """Write the head and wait for the first frame's time."""
-        self._begin(head, self._stream.first_s)
+    def _first_gap_s(self) -> float:
+        return self._stream.first_s
 
     @property
     def sent_bytes(self) -> int:  # type: ignore[override]
