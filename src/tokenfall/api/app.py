@@ -10,7 +10,7 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.response import LiveStream, PacedStream, Response
+from tokenfall.edge.response import LiveStream, Response, TimedStream
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ _ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _log = logs.get(__name__)
 
 
-_AT_ONCE = (Response, PacedStream, LiveStream, Disconnect)
+_AT_ONCE = (Response, TimedStream, LiveStream, Disconnect)
 """What an answer is that need not be awaited."""
 
 

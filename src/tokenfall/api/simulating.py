@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from tokenfall.api.answers import choices_of, frames
 from tokenfall.api.documents import document, joined
+from tokenfall.api.even_answers import EvenAnswer, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.disconnect import Disconnect
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, StreamHead
+from tokenfall.edge.response import PacedStream, Response, StreamHead, TimedStream
 from tokenfall.engines.library import RECORDING
 from tokenfall.engines.planning import Plan, prompt_tokens
 from tokenfall.engines.simulated import BROKE_OFF, SimulatedEngine
@@ -51,7 +52,7 @@ class _Said(Struct, frozen=True):
     gaps: Iterator[float]
 
 
-Played = PacedStream | Coroutine[Any, Any, Response | Disconnect]
+Played = TimedStream | Coroutine[Any, Any, Response | Disconnect]
 
 
 class _Counted:
@@ -79,6 +80,7 @@ class Simulating:
         self._dialect = dialect
         self._engine = engine
         self._clock = clock
+        self._now = clock.now
         self._refusals = refusals
         self._keys = keys
         self._leave = engine.stage.house.leave
@@ -88,7 +90,7 @@ class Simulating:
 
     def answer(
         self, request: Request, asked: Asked
-    ) -> PacedStream | Coroutine[Any, Any, PacedStream | Response | Disconnect]:
+    ) -> TimedStream | Coroutine[Any, Any, TimedStream | Response | Disconnect]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
         chat = replace(asked.request, simulation=header) if header else asked.request
@@ -102,7 +104,7 @@ class Simulating:
 
     async def _answered(
         self, request: Request, planned: Coroutine[Any, Any, _Said | Simulation]
-    ) -> PacedStream | Response | Disconnect:
+    ) -> TimedStream | Response | Disconnect:
         """The answer to a request whose planning takes more than `AT_ONCE` slices."""
         answer = self._played(request, await planned)
         return await answer if isinstance(answer, Coroutine) else answer
@@ -165,8 +167,37 @@ class Simulating:
             return self._broken
         return self._dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=planned.error))
 
-    def _stream(self, request: Request, said: _Said) -> PacedStream:
-        started_s, now = request.started_s, self._clock.now
+    def _stream(self, request: Request, said: _Said) -> TimedStream:
+        stream = self._even(request, said) or self._any(request, said)
+        stream.comment, stream.farewell = self._dialect.comment, self._farewell
+        if said.course is None:
+            self._engine.stage.house.enter()
+            stream.ended = self._leave
+        else:
+            stream.ended = said.course.ticket.leave
+            stream.ends_in_token = said.course.ends_in_token()
+        return stream
+
+    def _even(self, request: Request, said: _Said) -> EvenAnswer | None:
+        """The answer in the form that takes the least, None where it has none."""
+        if said.course is not None or not is_even(said.planned, said.simulation):
+            return None
+        encoder = self._dialect.encoder(said.asked, said.identity)
+        try:
+            return EvenAnswer(
+                self._head,
+                said.planned,
+                encoder=encoder,
+                finished=said.finished,
+                now=self._now,
+                started_s=request.started_s,
+            )
+        except ValueError:
+            return None
+
+    def _any(self, request: Request, said: _Said) -> PacedStream:
+        """Any answer, frame by frame."""
+        started_s, now = request.started_s, self._now
         course = said.course
         first_s = 0.0
         gaps = said.gaps
@@ -174,7 +205,7 @@ class Simulating:
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
         counted = None if said.simulation.seed is None else _Counted(gaps)
-        stream = PacedStream(
+        return PacedStream(
             self._head,
             frames(
                 said.planned,
@@ -185,16 +216,7 @@ class Simulating:
                 broken=self._broken_frame(said.planned),
             ),
             gaps=gaps if counted is None else counted,
-            comment=self._dialect.comment,
-            farewell=self._farewell,
         )
-        if course is None:
-            self._engine.stage.house.enter()
-            stream.ended = self._leave
-        else:
-            stream.ended = course.ticket.leave
-            stream.ends_in_token = course.ends_in_token()
-        return stream
 
     # Whole answers
 

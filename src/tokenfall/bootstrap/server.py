@@ -77,7 +77,7 @@ class Server:
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.metrics = Metrics()
-        self.wheel.late_s = self.metrics.ticker_late_s
+        self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
         self._board: Board | None = None
         self._started_s = self.wheel.now()

@@ -13,7 +13,7 @@ from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
 from tokenfall.edge.paced import PacedPlayer, SteadyPlayer
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response, SteadyStream
+from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
 
@@ -74,9 +74,18 @@ class Connection(StreamSocket):
         if edge.admit(self):
             self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
         else:
-            self._request = request = unreadable(peer, self._wheel.now())
-            self._answer_and_close(request, edge.application.refuse(request, 503, detail="too many connections"))
-            self._close()
+            self._refuse_admission()
+
+    def _refuse_admission(self) -> None:
+        self._request = request = unreadable(self.peer, self._wheel.now())
+        try:
+            answer = self._edge.application.refuse(request, 503, detail="too many connections")
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a refusal failed")
+            self.reset("failed")
+            return
+        self._answer_and_close(request, answer)
+        self._close()
 
     # What the socket calls
 
@@ -189,8 +198,8 @@ class Connection(StreamSocket):
         answer = self._edge.application.answer(request)
         if isinstance(answer, Response):
             self.send_whole(request, answer)
-        elif isinstance(answer, PacedStream):
-            self.start_paced(request, answer)
+        elif isinstance(answer, TimedStream):
+            self.start_timed(request, answer)
         elif isinstance(answer, Disconnect):
             self._sever(answer)
         else:
@@ -229,8 +238,8 @@ class Connection(StreamSocket):
         else:
             self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
 
-    def start_paced(self, request: Request, answer: PacedStream) -> None:
-        """Write the head of a paced stream and let the wheel play it."""
+    def start_timed(self, request: Request, answer: TimedStream) -> None:
+        """Write the head of a stream and let the wheel play it."""
         self._player = None
         self.clear_deadline()
         request.drop_content()
@@ -242,11 +251,14 @@ class Connection(StreamSocket):
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
+        player: SteadyPlayer | PacedPlayer
         if isinstance(answer, SteadyStream):
-            self._player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+            player = SteadyPlayer(self, self._edge, request=request, stream=answer)
         else:
-            self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
-        self._player.start(head)
+            assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
+            player = PacedPlayer(self, self._edge, request=request, stream=answer)
+        self._player = player
+        player.start(head)
 
     def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
@@ -285,11 +297,11 @@ class Connection(StreamSocket):
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: Response | PacedStream | Disconnect) -> None:
+    def play_awaited(self, request: Request, answer: Response | TimedStream | Disconnect) -> None:
         """Play an answer that had to be awaited and is no live stream."""
         try:
-            if isinstance(answer, PacedStream):
-                self.start_paced(request, answer)
+            if isinstance(answer, TimedStream):
+                self.start_timed(request, answer)
             elif isinstance(answer, Disconnect):
                 self._sever(answer)
             else:

@@ -8,7 +8,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import LARGE_BODY_BYTES, Simulating
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.response import PacedStream, Response
+from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
 from tokenfall.pacing.grammar import parse
@@ -50,8 +50,9 @@ class House:
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
         """The frames and the gap before each, as a player pulls them."""
         made = self.ask(sim, **fields)
-        assert isinstance(made, PacedStream)
-        played = [(item, next(made.gaps)) for item in made.frames(False)]
+        assert isinstance(made, PacedStream | SteadyStream)
+        gaps = made.gaps
+        played = [(item, next(gaps)) for item in made.frames(False)]
         assert made.ended is not None
         made.ended()
         frames = [item for item, _ in played if isinstance(item, bytes)]
@@ -85,7 +86,7 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type
     ],
 )
 def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
-    assert isinstance(House().ask(sim, **fields), PacedStream)
+    assert isinstance(House().ask(sim, **fields), TimedStream)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ async def test_a_large_request_is_planned_in_a_coroutine(sim: str, fields: dict[
     planning = House().ask(sim, **fields)
 
     assert isinstance(planning, Coroutine)
-    assert isinstance(await planning, PacedStream)
+    assert isinstance(await planning, TimedStream)
 
 
 @all_dialects

@@ -3,6 +3,7 @@ from itertools import islice
 
 import pytest
 
+from tokenfall.api import simulator
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulator import (
@@ -16,7 +17,7 @@ from tokenfall.api.simulator import (
     sse_stream,
 )
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response
+from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.engines.library import Library
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
@@ -34,11 +35,13 @@ def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
     return Shared(Stage(parse(sim)), Refusals(FakeClock()), keys=Keys(keys), library=Library())
 
 
-def frames(stream: PacedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+def frames(stream: TimedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+    assert isinstance(stream, PacedStream | SteadyStream)
     return [frame for frame in islice(stream.frames(chunked), most) if isinstance(frame, bytes)]
 
 
-def gaps(stream: PacedStream, most: int) -> list[float]:
+def gaps(stream: TimedStream, most: int) -> list[float]:
+    assert isinstance(stream, PacedStream | SteadyStream)
     return list(islice(stream.gaps, most))
 
 
@@ -220,3 +223,62 @@ async def test_a_seed_repeats_the_documents_time() -> None:
         await document(request(f"/api/data?ttft=3s~0.5&seed={seed}"))  # type: ignore[misc]
 
     assert clock.slept[0] == clock.slept[1] != clock.slept[2]
+
+
+# Streams that are played again
+
+
+def test_requests_for_the_same_stream_share_one_object() -> None:
+    handler = sse_stream(shared())
+    one, same = (handler(request("/stream-sse?gap=1s&tokens=3")) for _ in range(2))
+    other = handler(request("/stream-sse?gap=1s&tokens=3", headers={"x-sim": "tokens=2"}))
+
+    assert one is same
+    assert one is not other
+
+
+@pytest.mark.parametrize("said", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
+def test_what_may_change_from_one_play_to_the_next_is_made_anew(said: str) -> None:
+    handler = sse_stream(shared())
+    one, other = (handler(request(f"/stream-sse?{said}")) for _ in range(2))
+
+    assert one is not other
+
+
+def test_a_stream_of_long_grammar_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "LONGEST_KNOWN_BYTES", 7)
+    handler = sse_stream(shared())
+
+    assert handler(request("/stream-sse?tps=100")) is handler(request("/stream-sse?tps=100"))
+    assert handler(request("/stream-sse?tps=1000")) is not handler(request("/stream-sse?tps=1000"))
+
+
+def test_each_play_of_a_shared_stream_is_counted() -> None:
+    common = shared()
+    handler = sse_stream(common)
+    streams = [handler(request("/stream-sse")) for _ in range(3)]
+    assert common.stage.house.inside == 3
+    for stream in streams:
+        assert stream.ended is not None
+        stream.ended()
+
+    assert common.stage.house.inside == 0
+
+
+def test_another_default_makes_another_stream() -> None:
+    common = shared()
+    handler = sse_stream(common)
+    assert gaps(handler(request("/stream-sse")), 1) == [0.1]
+    common.stage.said = parse("gap=2s")
+
+    assert gaps(handler(request("/stream-sse")), 1) == [2.0]
+
+
+def test_a_bounded_number_of_streams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "MOST_KNOWN", 2)
+    handler = sse_stream(shared())
+    first = handler(request("/stream-sse?tokens=1"))
+    for tokens in (2, 3, 4):
+        handler(request(f"/stream-sse?tokens={tokens}"))
+
+    assert handler(request("/stream-sse?tokens=1")) is not first
