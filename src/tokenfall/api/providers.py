@@ -15,6 +15,7 @@ from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
 from tokenfall.engines.planning import prompt_tokens
@@ -74,7 +75,7 @@ class Provider:
 
     def __call__(
         self, request: Request
-    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
+    ) -> Response | PacedStream | Loadable | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay

@@ -14,7 +14,9 @@ from tokenfall.api.answers import choices_of, frames
 from tokenfall.api.documents import document, joined
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulator import PROFILES
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import THREADING, Loadable, Modules
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import PacedStream, Response, StreamHead
 from tokenfall.engines.library import RECORDING
@@ -34,6 +36,21 @@ from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Identity, 
 from tokenfall.wire.faults import Fault
 
 LARGE_BODY_BYTES = 16_384
+
+SCHEMAS = Modules("tokenfall.engines.structured_output")
+"""What the first tool or JSON schema needs."""
+
+SCRIPTS = Modules(
+    "concurrent.futures.thread",
+    "pathlib",
+    "tokenfall.engines.scripts.files",
+    "tokenfall.engines.scripts.speaking",
+    after=THREADING,
+)
+RECORDINGS = Modules(
+    "concurrent.futures.thread", "tokenfall.engines.recordings", "tokenfall.api.replaying", after=THREADING
+)
+"""What the first script or recording needs."""
 
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
@@ -88,11 +105,14 @@ class Simulating:
 
     def answer(
         self, request: Request, asked: Asked
-    ) -> PacedStream | Coroutine[Any, Any, PacedStream | Response | Disconnect]:
+    ) -> PacedStream | Loadable | Coroutine[Any, Any, PacedStream | Response | Disconnect]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
         chat = replace(asked.request, simulation=header) if header else asked.request
         said = self._engine.said(chat)
+        needed = _needed(chat, said)
+        if needed is not None:
+            return needed
         if not self._engine.library.is_ready(said):
             return self._answered(request, self._read_and_planned(request, asked, chat=chat, said=said))
         planned = begun(self._planned(request, asked, chat=chat, said=said))
@@ -251,6 +271,18 @@ class Simulating:
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
         body = await self._body(said, timing)
         return document(garbled(body) if garbage else body)
+
+
+def _needed(chat: ChatRequest, said: Simulation) -> Loadable | None:
+    """The first of what this request needs that is not loaded yet."""
+    needed: list[Loadable] = []
+    if chat.schema is not None or chat.tools:
+        needed.append(SCHEMAS)
+    if said.script is not None:
+        needed.append(RECORDINGS if said.script.endswith(RECORDING) else SCRIPTS)
+    if said.profile is not None:
+        needed.append(PROFILES)
+    return next((each for each in needed if not each.is_loaded), None)
 
 
 def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import cycle, islice, repeat
 from sys import maxsize
 
+from tokenfall.edge.loadable import Modules
 from tokenfall.edge.response import CutFrames, PacedStream, Response, SteadyStream, StreamHead, chunk
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
@@ -26,12 +27,16 @@ if TYPE_CHECKING:
 
     from tokenfall.api.guard import Keys
     from tokenfall.api.refusals import Refusals
+    from tokenfall.edge.loadable import Loadable
     from tokenfall.edge.request import Request
     from tokenfall.edge.response import Answer, Item
     from tokenfall.engines.library import Library
     from tokenfall.pacing.stage import Stage
     from tokenfall.ports import Clock
 
+
+PROFILES = Modules("tokenfall.pacing.profiles")
+"""What the first profile needs: it brings msgspec."""
 
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
 """`/stream-loop` without a word from anybody."""
@@ -126,13 +131,15 @@ class PlainStream:
         self._defaults = under
         self._words = words
 
-    def __call__(self, request: Request) -> PacedStream:
+    def __call__(self, request: Request) -> PacedStream | Loadable:
         """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
         stage = self._shared.stage
         if stage.said is not self._said:
             self._said = stage.said
             self._defaults = self._under.overlay(stage.said)
         of = asked(request, self._defaults)
+        if of.profile and not PROFILES.is_loaded:
+            return PROFILES
         if of.profile or of.script:
             of = self._shared.with_files(asked(request, stage.said), under=self._under)
         endless = self._endless and of.tokens is None

@@ -49,10 +49,13 @@ class PacedPlayer:
         self.deadline_s = 0.0
 
     def start(self, head: bytes) -> None:
-        """Write the head and wait for the first frame's time, counted from the request."""
+        """Write the head and wait for the first frame's time, counted from the request.
+
+        Where that has passed, because something was loaded or planned first, the others keep their distance from it.
+        """
         self.metrics.streams += 1
         self._connection.write(head)
-        self.deadline_s = self._started_s + next(self._gaps)
+        self.deadline_s = max(self._started_s + next(self._gaps), self._edge.wheel.now())
         if not self._connection.paused:
             self._edge.wheel.join(self, self.deadline_s)
 

@@ -1,10 +1,11 @@
-"""The three kinds of answers, and the one place where header lines become bytes."""
+"""The kinds of answers, and the one place where header lines become bytes."""
 
 from __future__ import annotations
 
 from itertools import chain, islice, repeat
 
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -225,7 +226,8 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | PacedStream | LiveStream | Disconnect
+Answer = Response | PacedStream | LiveStream | Disconnect | Loadable
+"""What the application says to a request; a `Loadable` that is not loaded yet means that it is to be asked again."""
 
 
 class CutFrames:

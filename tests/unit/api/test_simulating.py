@@ -17,6 +17,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 from tests.doubles.clocks import InstantClock
+from tests.doubles.loading import Slow
 from tests.doubles.requests import lines_of, request
 
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -71,6 +72,32 @@ class House:
 
 
 TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type": "object"}}} for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("name", "sim", "fields"),
+    [
+        ("SCHEMAS", "", {"tools": TOOLS}),
+        ("SCHEMAS", "", {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}),
+        ("SCRIPTS", "script=none.yaml", {}),
+        ("RECORDINGS", "script=none.jsonl", {}),
+        ("PROFILES", "profile=groq-70b", {}),
+    ],
+)
+async def test_what_a_request_needs_is_loaded_before_it_is_planned(
+    monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
+) -> None:
+    needed = Slow()
+    monkeypatch.setattr(f"tokenfall.api.simulating.{name}", needed)
+    house = House()
+
+    assert house.ask(sim, **fields) is needed
+    assert isinstance(house.ask(), PacedStream)
+    needed.finish()
+    answer = house.ask(sim, **fields)
+    assert answer is not needed
+    if isinstance(answer, Coroutine):
+        answer.close()
 
 
 @pytest.mark.parametrize(
