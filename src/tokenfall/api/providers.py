@@ -22,7 +22,7 @@ from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.faults import Fault
 

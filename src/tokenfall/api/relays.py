@@ -14,7 +14,7 @@ from tokenfall.edge.request import Request
 from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.events import Passed
 from tokenfall.messages import ChatRequest
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
 from tokenfall.wire.openai import DONE

@@ -104,11 +104,11 @@ async def test_what_a_request_needs_is_loaded_before_it_is_planned(
     ("sim", "fields"),
     [
         ("", {}),
-        ("text=words,tokens=4000", {"stop": ["no", "such", "text", "here"]}),
-        ("text=echo,tokens=4000", {"stop": ["there Hi"]}),
+        ("text=words,tokens=500", {"stop": ["no", "such", "text", "here"]}),
+        ("text=echo,tokens=500", {"stop": ["there Hi"]}),
         ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
         ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
-        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 5_000}]}),
+        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
     ],
 )
 def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
@@ -118,7 +118,7 @@ def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: di
 @pytest.mark.parametrize(
     ("sim", "fields"),
     [
-        ("text=words,tokens=20000", {"max_tokens": 20_000}),
+        ("text=words,tokens=1000000", {"max_tokens": 1_000_000}),
         ("", {"messages": [{"role": "user", "content": "a" * LARGE_BODY_BYTES}]}),
     ],
 )
