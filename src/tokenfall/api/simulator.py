@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import cycle, islice, repeat
 from sys import maxsize
 
+from tokenfall.edge.loadable import Loadable, Modules
 from tokenfall.edge.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from tokenfall.pacing.stage import Stage
     from tokenfall.ports import Clock
 
+
+PROFILES = Modules("tokenfall.pacing.profiles")
+"""What the first profile needs: it brings msgspec."""
 
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
 """`/stream-loop` without a word from anybody."""
@@ -132,7 +136,7 @@ class PlainStream:
         self._known: dict[tuple[bytes, bytes], RepeatedStream] = {}
         """By query and X-Sim header, where nothing is left to chance: thousands of clients play one object."""
 
-    def __call__(self, request: Request) -> TimedStream:
+    def __call__(self, request: Request) -> TimedStream | Loadable:
         """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
         stage = self._shared.stage
         if stage.said is not self._said:
@@ -145,9 +149,11 @@ class PlainStream:
         stage.house.enter()
         return known
 
-    def _made(self, request: Request) -> TimedStream:
+    def _made(self, request: Request) -> TimedStream | Loadable:
         stage = self._shared.stage
         of = asked(request, self._defaults)
+        if of.profile and not PROFILES.is_loaded:
+            return PROFILES
         if of.profile or of.script:
             of = self._shared.with_files(asked(request, stage.said), under=self._under)
         endless = self._endless and of.tokens is None

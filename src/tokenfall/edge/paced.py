@@ -45,10 +45,13 @@ class _TimedPlayer:
         return self._edge.metrics
 
     def start(self, head: bytes) -> None:
-        """Write the head and wait for the first frame's time, counted from the request."""
+        """Write the head and wait for the first frame's time, counted from the request.
+
+        Where that has passed, because something was loaded or planned first, the others keep their distance from it.
+        """
         self._edge.metrics.streams += 1
         self._connection.write(head)
-        self.deadline_s = self._last_s + self._first_gap_s()
+        self.deadline_s = max(self._last_s + self._first_gap_s(), self._edge.wheel.now())
         if not self._connection.paused:
             self._edge.wheel.join(self, self.deadline_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import chain, count, repeat
 
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,17 +51,8 @@ def status_line(status: int) -> bytes:
 
 
 def phrase(status: int) -> str:
-    """The reason phrase; one of our own for what no registry knows, such as Anthropic's 529."""
-    return _PHRASES.get(status) or _registered_phrase(status)
-
-
-def _registered_phrase(status: int) -> str:
-    from http import HTTPStatus  # noqa: PLC0415 - 0.8 MiB, and few statuses are rare
-
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
+    """The reason phrase; one of our own for a status that no registry has, such as Anthropic's 529."""
+    return _PHRASES.get(status, "Error")
 
 
 _PHRASES = {
@@ -70,15 +62,45 @@ _PHRASES = {
     307: "Temporary Redirect",
     400: "Bad Request",
     401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    423: "Locked",
+    424: "Failed Dependency",
+    425: "Too Early",
+    426: "Upgrade Required",
+    428: "Precondition Required",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    451: "Unavailable For Legal Reasons",
     500: "Internal Server Error",
+    501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+    506: "Variant Also Negotiates",
+    507: "Insufficient Storage",
+    508: "Loop Detected",
+    511: "Network Authentication Required",
 }
-"""Those that a server says every day; RFC 9110, section 15."""
+"""What this server sends, and every 4xx and 5xx in IANA's registry, which `status` may ask for. `http.HTTPStatus` has
+them too, and its first import holds the event loop for some milliseconds."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -283,7 +305,8 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | TimedStream | LiveStream | Disconnect
+Answer = Response | TimedStream | LiveStream | Disconnect | Loadable
+"""What the application says to a request; a `Loadable` that is not loaded yet means that it is to be asked again."""
 
 
 class CutFrames:

@@ -11,6 +11,7 @@ from time import gmtime, time
 from tokenfall import logs
 from tokenfall.edge.connection import Connection
 from tokenfall.edge.head import HeadParser
+from tokenfall.edge.loader import Loader
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.listener import Listener, bind
 
@@ -55,6 +56,7 @@ class Edge:
         self.uncounted = Metrics()
         """Where streams are counted that nobody counts."""
         self.heads = HeadParser(bounds)
+        self.loader = Loader(reactor)
         self.draining = False
         descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)

@@ -17,6 +17,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 from tests.doubles.clocks import InstantClock
+from tests.doubles.loading import Slow
 from tests.doubles.requests import lines_of, request
 
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -75,14 +76,40 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type
 
 
 @pytest.mark.parametrize(
+    ("name", "sim", "fields"),
+    [
+        ("SCHEMAS", "", {"tools": TOOLS}),
+        ("SCHEMAS", "", {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}),
+        ("SCRIPTS", "script=none.yaml", {}),
+        ("RECORDINGS", "script=none.jsonl", {}),
+        ("PROFILES", "profile=groq-70b", {}),
+    ],
+)
+async def test_what_a_request_needs_is_loaded_before_it_is_planned(
+    monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
+) -> None:
+    needed = Slow()
+    monkeypatch.setattr(f"tokenfall.api.simulating.{name}", needed)
+    house = House()
+
+    assert house.ask(sim, **fields) is needed
+    assert isinstance(house.ask(), PacedStream)
+    needed.finish()
+    answer = house.ask(sim, **fields)
+    assert answer is not needed
+    if isinstance(answer, Coroutine):
+        answer.close()
+
+
+@pytest.mark.parametrize(
     ("sim", "fields"),
     [
         ("", {}),
-        ("text=words,tokens=4000", {"stop": ["no", "such", "text", "here"]}),
-        ("text=echo,tokens=4000", {"stop": ["there Hi"]}),
+        ("text=words,tokens=500", {"stop": ["no", "such", "text", "here"]}),
+        ("text=echo,tokens=500", {"stop": ["there Hi"]}),
         ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
         ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
-        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 5_000}]}),
+        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
     ],
 )
 def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
@@ -92,7 +119,7 @@ def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: di
 @pytest.mark.parametrize(
     ("sim", "fields"),
     [
-        ("text=words,tokens=20000", {"max_tokens": 20_000}),
+        ("text=words,tokens=1000000", {"max_tokens": 1_000_000}),
         ("", {"messages": [{"role": "user", "content": "a" * LARGE_BODY_BYTES}]}),
     ],
 )

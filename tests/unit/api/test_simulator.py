@@ -17,7 +17,7 @@ from tokenfall.api.simulator import (
     sse_stream,
 )
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.edge.response import Answer, PacedStream, Response, SteadyStream
 from tokenfall.engines.library import Library
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
@@ -26,6 +26,7 @@ from tokenfall.pacing.stage import Stage
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.clocks import FakeClock, InstantClock
+from tests.doubles.loading import Slow
 from tests.doubles.requests import request
 
 SIM = {"x-sim": "gap=1s,seed=1"}
@@ -35,12 +36,12 @@ def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
     return Shared(Stage(parse(sim)), Refusals(FakeClock()), keys=Keys(keys), library=Library())
 
 
-def frames(stream: TimedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+def frames(stream: Answer, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
     assert isinstance(stream, PacedStream | SteadyStream)
     return [frame for frame in islice(stream.frames(chunked), most) if isinstance(frame, bytes)]
 
 
-def gaps(stream: TimedStream, most: int) -> list[float]:
+def gaps(stream: Answer, most: int) -> list[float]:
     assert isinstance(stream, PacedStream | SteadyStream)
     return list(islice(stream.gaps, most))
 
@@ -76,6 +77,7 @@ def test_the_words_of_stream_loop_come_without_end() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
     said = frames(stream, most=2 * len(WORDS))
 
+    assert isinstance(stream, PacedStream)
     assert stream.endless
     assert said[0] == b"data: Large\n\n"
     assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
@@ -101,11 +103,23 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
 ) -> None:
     answer = stream(request("/"))
 
+    assert isinstance(answer, PacedStream)
     assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
     assert answer.comment == comment
     assert answer.farewell.startswith(farewell)
     assert b"shutting_down" in answer.farewell
     assert answer.farewell.endswith(b"\n")
+
+
+async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles = Slow()
+    monkeypatch.setattr("tokenfall.api.simulator.PROFILES", profiles)
+    stream = sse_stream(shared())
+
+    assert stream(request("/?profile=groq-70b")) is profiles
+    assert isinstance(stream(request("/")), PacedStream)
+    profiles.finish()
+    assert isinstance(stream(request("/?profile=groq-70b")), PacedStream)
 
 
 # How long, and when
@@ -117,6 +131,7 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
 def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
     assert len(frames(sse_stream(shared())(request(target)))) == count + 1
     loop = loop_stream(shared())(request(target))
+    assert isinstance(loop, PacedStream)
     assert not loop.endless
     assert len(frames(loop)) == count
 
@@ -259,6 +274,7 @@ def test_each_play_of_a_shared_stream_is_counted() -> None:
     streams = [handler(request("/stream-sse")) for _ in range(3)]
     assert common.stage.house.inside == 3
     for stream in streams:
+        assert isinstance(stream, TimedStream)
         assert stream.ended is not None
         stream.ended()
 
