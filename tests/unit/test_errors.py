@@ -13,6 +13,7 @@ CODES = {
     "StoreUnavailable": "store_unavailable",
     "TurnStopped": "stopped",
     "TurnInterrupted": "interrupted",
+    "DetachedLimit": "detached_limit",
     "TurnLost": "turn_lost",
     "ResumeExpired": "resume_expired",
     "IdempotencyMismatch": "idempotency_mismatch",

@@ -93,7 +93,7 @@ async def test_what_a_request_needs_is_loaded_before_it_is_planned(
     house = House()
 
     assert house.ask(sim, **fields) is needed
-    assert isinstance(house.ask(), PacedStream)
+    assert isinstance(house.ask(), TimedStream)
     needed.finish()
     answer = house.ask(sim, **fields)
     assert answer is not needed

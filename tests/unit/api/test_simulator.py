@@ -17,7 +17,7 @@ from tokenfall.api.simulator import (
     sse_stream,
 )
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, PacedStream, Response, SteadyStream
+from tokenfall.edge.response import Answer, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.engines.library import Library
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
@@ -77,7 +77,7 @@ def test_the_words_of_stream_loop_come_without_end() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
     said = frames(stream, most=2 * len(WORDS))
 
-    assert isinstance(stream, PacedStream)
+    assert isinstance(stream, TimedStream)
     assert stream.endless
     assert said[0] == b"data: Large\n\n"
     assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
@@ -103,7 +103,7 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
 ) -> None:
     answer = stream(request("/"))
 
-    assert isinstance(answer, PacedStream)
+    assert isinstance(answer, TimedStream)
     assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
     assert answer.comment == comment
     assert answer.farewell.startswith(farewell)
@@ -117,9 +117,9 @@ async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyP
     stream = sse_stream(shared())
 
     assert stream(request("/?profile=groq-70b")) is profiles
-    assert isinstance(stream(request("/")), PacedStream)
+    assert isinstance(stream(request("/")), TimedStream)
     profiles.finish()
-    assert isinstance(stream(request("/?profile=groq-70b")), PacedStream)
+    assert isinstance(stream(request("/?profile=groq-70b")), TimedStream)
 
 
 # How long, and when
@@ -131,7 +131,7 @@ async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyP
 def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
     assert len(frames(sse_stream(shared())(request(target)))) == count + 1
     loop = loop_stream(shared())(request(target))
-    assert isinstance(loop, PacedStream)
+    assert isinstance(loop, PacedStream | SteadyStream)
     assert not loop.endless
     assert len(frames(loop)) == count
 
@@ -224,7 +224,7 @@ async def test_the_document_comes_after_the_time_that_was_asked_for(from_default
     clock = InstantClock(1000.0)
     document = DataDocument(shared("ttft=3s" if from_default else ""), clock)
     later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
-    assert not isinstance(later, Response | PacedStream)
+    assert not isinstance(later, Response | TimedStream)
     answer = await later  # type: ignore[misc]
 
     assert isinstance(answer, Response)
