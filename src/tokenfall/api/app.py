@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
-    from tokenfall.api.guard import Keys, LoopbackOnly
+    from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
     from tokenfall.api.journal import Journal
     from tokenfall.api.routing import Refuse, Route, Router
     from tokenfall.api.throttle import Throttle
@@ -50,6 +50,8 @@ class App:
         self.throttle: Callable[[], Throttle] | None = None
         """Gives the limiter of addresses; it is made at the first request that is limited."""
         self.loopback_only: LoopbackOnly | None = None
+        self.other_sites: OtherSites | None = None
+        """Guards private routes where no API key does."""
         self.journal: Journal | None = None
         self._router = router
         self._keys = keys
@@ -75,8 +77,7 @@ class App:
                 raise shutting_down()
             if route.limited and self.throttle is not None:
                 return self._answer_later(request, route=route, throttle=self.throttle())
-            if route.keyed:
-                self._check(request)
+            self._check(request, route)
             answer = route.handler(request)
         except TokenfallError as error:
             return self._failed(request, error)
@@ -119,14 +120,17 @@ class App:
 
     async def _answer_later(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
         await throttle.spend(request)
-        if route.keyed:
-            self._check(request)
+        self._check(request, route)
         answer = route.handler(request)
         return answer if isinstance(answer, _AT_ONCE) else await answer
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: Request, route: Route) -> None:
+        if not route.keyed:
+            return
         if self.loopback_only is not None:
             self.loopback_only.check(request)
+        elif route.private and self.other_sites is not None:
+            self.other_sites.check(request)
         self._keys.owner(request)
 
     def _add_cors(self, request: Request) -> None:
@@ -148,7 +152,7 @@ class App:
         allowed = ", ".join(sorted({*methods, "OPTIONS"}))
         if request.method == "OPTIONS" and (methods or request.path == "*"):
             if b"access-control-request-method" in request.headers:
-                request.reply_headers += self._cors.preflight(allowed)
+                request.reply_headers += self._cors.preflight(request, allowed)
             return Response(204, headers=(("allow", allowed),))
         if methods:
             detail = f"{request.path[:200]} takes {allowed}"

@@ -22,13 +22,13 @@ def chat_routes(chat: OnDemand) -> list[Route]:
     """What reaches a model or a conversation: keyed and limited."""
     return [
         Route("POST", "/chat", handler=chat.handler("chat"), limited=True, journaled=True),
-        Route("GET", "/history", handler=chat.handler("history"), limited=True),
-        Route("DELETE", "/history", handler=chat.handler("clear"), limited=True),
+        Route("GET", "/history", handler=chat.handler("history"), limited=True, private=True),
+        Route("DELETE", "/history", handler=chat.handler("clear"), limited=True, private=True),
         Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), limited=True),
         Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), limited=True),
-        Route("GET", "/conversations", handler=chat.handler("conversations"), limited=True),
-        Route("PATCH", "/conversations/{conversation}", handler=chat.handler("rename"), limited=True),
-        Route("DELETE", "/conversations/{conversation}", handler=chat.handler("delete"), limited=True),
+        Route("GET", "/conversations", handler=chat.handler("conversations"), limited=True, private=True),
+        Route("PATCH", "/conversations/{conversation}", handler=chat.handler("rename"), limited=True, private=True),
+        Route("DELETE", "/conversations/{conversation}", handler=chat.handler("delete"), limited=True, private=True),
     ]
 
 
@@ -45,16 +45,16 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
 def control_routes(control: OnDemand) -> list[Route]:
     """The simulator's controls: keyed."""
     return [
-        Route("GET", "/sim", handler=control.handler("show")),
-        Route("PATCH", "/sim", handler=control.handler("change")),
-        Route("PUT", "/sim", handler=control.handler("replace")),
-        Route("DELETE", "/sim", handler=control.handler("reset")),
-        Route("GET", "/sim/requests", handler=control.handler("requests")),
-        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests")),
-        Route("GET", "/sim/gates", handler=control.handler("gates")),
-        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate")),
-        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate")),
-        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate")),
+        Route("GET", "/sim", handler=control.handler("show"), private=True),
+        Route("PATCH", "/sim", handler=control.handler("change"), private=True),
+        Route("PUT", "/sim", handler=control.handler("replace"), private=True),
+        Route("DELETE", "/sim", handler=control.handler("reset"), private=True),
+        Route("GET", "/sim/requests", handler=control.handler("requests"), private=True),
+        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests"), private=True),
+        Route("GET", "/sim/gates", handler=control.handler("gates"), private=True),
+        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate"), private=True),
+        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate"), private=True),
+        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate"), private=True),
     ]
 
 

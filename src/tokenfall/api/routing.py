@@ -23,10 +23,14 @@ class Route:
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `journaled`: kept by the simulator's journal, if that is on.
     `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
+    `private`: closed to pages of other sites where no API key protects it.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
-    __slots__ = ("handler", "journaled", "keyed", "limited", "method", "open_while_draining", "path", "quiet", "refuse")
+    __slots__ = (
+        "handler", "journaled", "keyed", "limited", "method", "open_while_draining", "path", "private", "quiet",
+        "refuse",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Route:
         self.keyed = flags.pop("keyed", True)
         self.limited = flags.pop("limited", False)
         self.open_while_draining = flags.pop("open_while_draining", False)
+        self.private = flags.pop("private", False)
         self.quiet = flags.pop("quiet", False)
         self.journaled = flags.pop("journaled", False)
         if flags:

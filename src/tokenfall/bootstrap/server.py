@@ -8,7 +8,7 @@ from tokenfall import logs
 from tokenfall.api.access import AccessLog
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import LoopbackOnly
+from tokenfall.api.guard import LoopbackOnly, OtherSites
 from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
@@ -168,6 +168,8 @@ class Server:
         if unprotected:
             check_host = settings.host in LOOPBACK_HOSTS
             app.loopback_only = LoopbackOnly(settings.cors_origins, check_host=check_host)
+        elif not keys:
+            app.other_sites = OtherSites(settings.cors_origins)
         return app
 
     def routes(self) -> list[Route]:

@@ -166,9 +166,6 @@ class LivePlayer:
         if isinstance(frame, Disconnect):
             connection.reset(outcome)
             return
-        if connection.paused and outcome != "complete":  # the client reads nothing: no room for another word
-            connection.reset(outcome)
-            return
         self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
         if not connection.closed:
             connection.end_stream(outcome, self.sent_bytes)

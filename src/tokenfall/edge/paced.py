@@ -136,11 +136,8 @@ class PacedPlayer:
             self._ended()
 
     def cut(self) -> None:
-        if self._connection.paused:
-            self._connection.reset("cut")
-        else:
-            farewell = self._farewell
-            self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
+        farewell = self._farewell
+        self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
 
 
 class SteadyPlayer(PacedPlayer):

@@ -182,7 +182,7 @@ class Relaying:
                 await self._running
             status, headers = begun.result()
             if self._is_head or status in _BODILESS:
-                await self._running
+                await self._finished()
         except asyncio.CancelledError:
             await self._keep(self._who_left())
             raise
@@ -201,7 +201,7 @@ class Relaying:
         interrupted: Break | None = "upstream"
         try:
             self._exchange.pass_to(lambda data: send(data, is_token=False))
-            await self._running
+            await self._finished()
             interrupted = "size" if self._kept.full else None
         except asyncio.CancelledError:
             interrupted = self._who_left()
@@ -209,6 +209,11 @@ class Relaying:
         finally:
             await self._keep(interrupted)
         return b""
+
+    async def _finished(self) -> None:
+        """Return once the exchange has finished; raises what it failed with. Who is cancelled here ends it himself."""
+        await asyncio.wait((self._running,))
+        await self._running
 
     def _who_left(self) -> Break:
         return "relay" if self._is_stopping() else "client"

@@ -43,8 +43,8 @@ _END = b"\xfd"
 
 
 def is_simulated(model: str) -> bool:
-    """Whether `model` names the simulator: `sim`, and all names that begin so."""
-    return model.startswith(MODEL)
+    """Whether `model` names the simulator: `sim`, or `sim:` and a grammar."""
+    return model == MODEL or model.startswith(f"{MODEL}:")
 
 
 class Decided(Struct, frozen=True):
