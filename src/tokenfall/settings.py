@@ -250,6 +250,9 @@ class Settings:
     on_disconnect: str = setting(
         "cancel", _one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"
     )
+    detached_turns: int = setting(256, _integer(1, 1_000_000), "turns that go on without their clients, at a time")
+    detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of such turns")
+    detached_for: float = setting(600.0, DURATION, "how long such a turn goes on")
     history_limit: int = setting(1000, _integer(2, 1_000_000), "messages kept a conversation")
     history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations of memory://")
     context_messages: int = setting(

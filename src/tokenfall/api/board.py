@@ -62,8 +62,8 @@ class Requests(Struct, frozen=True):
 class Now(Struct, kw_only=True):
     """One event. Rates are of the last second, percentiles of the last `window_s`, and None where nothing was seen.
 
-    `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections and
-    workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
+    `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections, detached
+    turns and workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
     """
 
     at: float
@@ -72,6 +72,7 @@ class Now(Struct, kw_only=True):
     workers: int
     streams: int
     connections: int
+    detached_turns: int
     resident_bytes: int
     tokens_per_s: float
     requests_per_s: float
@@ -191,6 +192,7 @@ def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now
         workers=metrics.workers,
         streams=metrics.streams,
         connections=metrics.connections,
+        detached_turns=metrics.detached_turns,
         resident_bytes=metrics.resident_bytes,
         tokens_per_s=_rate(last.tokens - before.tokens, took_s),
         requests_per_s=_rate(last.requests - before.requests, took_s),

@@ -22,6 +22,7 @@ STATUS_OF_CODE = {
     "conversation_changed": 409,
     "resume_expired": 410,
     "stopped": 409,
+    "detached_limit": 409,
     "interrupted": 409,
     "idempotency_mismatch": 422,
     "idempotency_unavailable": 400,

@@ -26,6 +26,10 @@ class Keeper(Protocol):
         """Begin to write a turn; the writing goes on whatever becomes of who waits for it."""
         ...
 
+    def detached(self, turn: TurnUnderWay, *, question_bytes: int) -> None:
+        """The client has left, and the turn goes on."""
+        ...
+
     def ended(self, turn: TurnUnderWay) -> None:
         """The turn is over."""
         ...
@@ -61,7 +65,10 @@ class Answering:
 
     def goes_on(self) -> bool:
         """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
-        return self._turn.goes_on()
+        goes_on = self._turn.goes_on()
+        if goes_on:
+            self._keeper.detached(self._turn, question_bytes=len(self._question.content))
+        return goes_on
 
     async def run(self, hear: Hear) -> Finished:
         """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
@@ -85,7 +92,10 @@ class Answering:
                 end = told(shutting_down() if self._keeper.draining else client_left())
                 raise
             end = told(stopped)
-            raise stopped from None
+            try:
+                raise stopped from None
+            finally:
+                del stopped  # or this frame and the error would hold each other
         finally:
             turn.answered()
             await self._conclude(finished, end)

@@ -186,27 +186,28 @@ class LiveStream:
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
     `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
     before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
-    Where the format has no frame for it, `failure` and `farewell` are a `Disconnect`, at which the connection breaks.
+    A stream that `breaks` has no frames for either: its connection is reset instead.
     When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
     A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
     `counted`.
     """
 
-    __slots__ = ("announced", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
+    __slots__ = ("announced", "breaks", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
 
     def __init__(
         self,
         head: StreamHead | RelayedHead,
         run: Callable[[Send], Awaitable[bytes]],
         *,
-        failure: Callable[[Exception], bytes | Disconnect],
+        failure: Callable[[Exception], bytes],
         goes_on: Callable[[], bool] | None = None,
         comment: bytes = b"",
-        farewell: bytes | Disconnect = b"",
+        farewell: bytes = b"",
     ) -> None:
         self.head = head
         self.run = run
         self.announced = False
+        self.breaks = False
         self.counted = True
         self.failure = failure
         self.goes_on = goes_on

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from tokenfall.disconnect import Disconnect
 from tokenfall.edge.response import LiveStream, RelayedHead, Response, header_lines, status_line
 from tokenfall.engines.keeper import Keeper
 from tokenfall.engines.recordings import NO_BODY, Answer, Break, Chunk, Exchange, Request, chunk
@@ -193,8 +192,9 @@ class Relaying:
         if self._is_head or status in _BODILESS:
             await self._keep(None)
             return _bodiless(status, head)
-        reset = Disconnect("reset")  # the end of the body must not look like one
-        return LiveStream(RelayedHead(status, head), self._pass_body, failure=lambda _: reset, farewell=reset)
+        stream = LiveStream(RelayedHead(status, head), self._pass_body, failure=lambda _: b"")
+        stream.breaks = True  # the end of a broken body must not look like one
+        return stream
 
     async def _pass_body(self, send: Send) -> bytes:
         """Send the body as it comes. Returns once the exchange is kept: who has the end of the body knows it kept."""

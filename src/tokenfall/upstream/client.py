@@ -42,11 +42,11 @@ class HTTPClient:
         else:
             self.warm_up()
         while True:
-            done = exchange.begin()
+            exchange.begin()
             connection.send(data, exchange, is_head=request.method == "HEAD")
             del data  # it may be large
             try:
-                await done
+                await exchange.end
             except StaleConnection:
                 data = self._encoder.encode(request)
                 connection = await self._open(within_s)

@@ -96,13 +96,13 @@ class UpstreamEngine:
             response = WholeResponse(watch)
             try:
                 await self._client.run(request, response, within_s=watch.ends_in_s())
-            except (TokenfallError, TimeoutError) as failure:
-                error = watch.error() if isinstance(failure, TimeoutError) else failure
+            except (TokenfallError, TimeoutError) as error:
+                wait_s = self._wait_s(error, watch=watch, status=response.status, tries=tries)
             else:
                 return response.body
             finally:
                 response.stop()
-            await self._before_next(error, status=response.status, tries=tries, watch=watch)
+            await self._wait(wait_s)
 
     async def warm_up(self) -> None:
         """Begin to open connections ahead of requests."""
@@ -120,37 +120,38 @@ class UpstreamEngine:
             stream = receiver(watch)
             try:
                 await self._client.run(request, stream, within_s=watch.begins_in_s())
-            except (TokenfallError, TimeoutError) as failure:
-                error = watch.error() if isinstance(failure, TimeoutError) else failure
+            except (TokenfallError, TimeoutError) as error:
+                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.told else tries)
             else:
                 assert stream.finished is not None  # noqa: S101 - only so a stream finishes
                 return stream.finished
             finally:
                 stream.stop()
-            if stream.told:
-                raise self._counted(error) from None
-            await self._before_next(error, status=stream.status, tries=tries, watch=watch)
+            await self._wait(wait_s)
 
-    async def _before_next(self, error: TokenfallError, *, status: int, tries: int, watch: Watch) -> None:
-        """Wait until it is time for the next try. Raises `error` when there is none."""
-        wait_s = None
-        if self.retries is not None:
+    def _wait_s(self, failure: TokenfallError | TimeoutError, *, watch: Watch, status: int, tries: int) -> float:
+        """How long to wait before the next try. Raises what the caller is to be told when there is none.
+
+        `tries` is 0 when the callback was given something: what was said is not asked for again. The error raised is a
+        new one: one that is kept in a frame of its own traceback would wait for the garbage collector.
+        """
+        error = watch.error() if isinstance(failure, TimeoutError) else failure
+        if self.retries is not None and tries:
             wait_s = self.retries.wait_s(error, status=status, tries=tries, left_s=watch.begins_in_s())
-        if self.retries is None or wait_s is None:
-            raise self._counted(error) from None
+            if wait_s is not None:
+                return wait_s
+        add(self._metrics.upstream_errors, error.code)
+        raise self._without_key(error) from None
+
+    async def _wait(self, wait_s: float) -> None:
+        assert self.retries is not None  # noqa: S101 - who waits retries
         self._metrics.upstream_retries += 1
         await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
 
-    def _counted(self, error: TokenfallError) -> TokenfallError:
-        add(self._metrics.upstream_errors, error.code)
-        return self._without_key(error)
-
     def _without_key(self, error: TokenfallError) -> TokenfallError:
-        """Some providers repeat what they were sent: the key must not come back to a caller."""
-        if self._key and self._key in error.message:
-            message = error.message.replace(self._key, "[key]")
-            return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
-        return error
+        """A new error. Some providers repeat what they were sent: the key must not come back to a caller."""
+        message = error.message.replace(self._key, "[key]") if self._key else error.message
+        return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
 
     def _watch(self, *, whole: bool = False) -> Watch:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)

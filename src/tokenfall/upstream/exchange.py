@@ -22,7 +22,7 @@ class StaleConnection(Exception):
 class Exchange:
     """The base of what receives a response. The connection makes the calls, in the order in which they stand here.
 
-    The future of `begin` is awaited by who sent the request; a subclass ends it by `finish` or `fail`. Once it has
+    `end` is awaited by who sent the request; a subclass ends it by `finish` or `fail`. Once it has
     ended, the connection reports nothing more.
     """
 
@@ -50,13 +50,19 @@ class Exchange:
         """There will be no more. The connection is closed."""
         self.fail(error)
 
-    def begin(self) -> asyncio.Future[None]:
-        """The request is about to be sent, for the first time or again; what is returned is done at the end."""
+    def begin(self) -> None:
+        """The request is about to be sent, for the first time or again."""
         self._done = asyncio.get_running_loop().create_future()
+
+    @property
+    def end(self) -> asyncio.Future[None]:
+        """Done at the end of what was begun; raises what it failed with."""
+        assert self._done is not None  # noqa: S101 - `begin` came before
         return self._done
 
     def leave(self) -> None:
         """Nobody waits for the end any more: close the connection if it is still used."""
+        self._done = None  # it may hold an error, whose frames hold this
         if self.connection is not None:
             self.connection.abandon()
 

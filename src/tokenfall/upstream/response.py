@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tokenfall.errors import TokenfallError, UpstreamMalformed
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
@@ -25,9 +23,9 @@ class Response(Exchange):
         self.status = 0
         """What was answered, 0 while nothing was."""
 
-    def begin(self) -> asyncio.Future[None]:
+    def begin(self) -> None:
+        super().begin()
         self._watch.start(self.fail)
-        return super().begin()
 
     def stop(self) -> None:
         super().stop()

@@ -363,6 +363,7 @@ async def test_an_event_of_nothing_is_whole(house: House) -> None:
         workers=1,
         streams=0,
         connections=0,
+        detached_turns=0,
         resident_bytes=0,
         tokens_per_s=0.0,
         requests_per_s=0.0,
@@ -393,11 +394,13 @@ def measured() -> Metrics:
     metrics.upstream_errors = {"upstream_timeout": 12}
     metrics.requests = {("/chat", 200): 13, ("", 404): 14}
     metrics.tokens = 4_711
+    metrics.detached_turns = 15
     return metrics
 
 
 GOLDEN = (
     b'data: {"at":1795205398.9,"uptime_s":11.0,"version":"1.2.3","workers":2,"streams":3,"connections":4,'
+    b'"detached_turns":15,'
     b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
     b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
     b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},"tokens":4811,'

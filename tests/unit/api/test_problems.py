@@ -25,6 +25,7 @@ STATUSES = {
     "StoreUnavailable": 503,
     "TurnStopped": 409,
     "TurnInterrupted": 409,
+    "DetachedLimit": 409,
     "TurnLost": 503,
     "ResumeExpired": 410,
     "IdempotencyMismatch": 422,
