@@ -43,7 +43,8 @@ class Line:
     def ask(self, request: bytes = REQUEST, *, is_head: bool = False) -> RecordedExchange:
         """Send a request; its exchange."""
         exchange = RecordedExchange()
-        exchange.begin().add_done_callback(lambda done: done.cancelled() or done.exception())
+        exchange.begin()
+        exchange.end.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.connection.send(request, exchange, is_head=is_head)
         return exchange
 

@@ -275,7 +275,8 @@ async def test_an_error_in_a_report_is_logged_and_ends_the_exchange(
             raise ZeroDivisionError("s3cret")
 
     exchange = Defective()
-    done = exchange.begin()
+    exchange.begin()
+    done = exchange.end
     line.connection.send(REQUEST, exchange)
     with caplog.at_level(logging.ERROR):
         line.connection.data_received(COMPLETE["by length"].data)
@@ -425,7 +426,8 @@ class Satisfied(RecordedExchange):
 
 def satisfied(line: Line) -> Satisfied:
     exchange = Satisfied()
-    exchange.begin().add_done_callback(lambda done: done.exception())
+    exchange.begin()
+    exchange.end.add_done_callback(lambda done: done.exception())
     line.connection.send(REQUEST, exchange)
     return exchange
 

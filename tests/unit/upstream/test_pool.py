@@ -79,7 +79,8 @@ async def test_a_request_ends_the_idle_time(lines: Lines, monkeypatch: pytest.Mo
     waiting, busy = lines.open(), lines.open()
     assert lines.pool.take() is busy
     exchange = RecordedExchange()
-    done = exchange.begin()
+    exchange.begin()
+    done = exchange.end
     busy.send(REQUEST, exchange)
     await eventually(lambda: waiting.fd < 0, lambda: "it is open")
 
@@ -98,7 +99,8 @@ async def test_a_connection_that_the_server_closes_is_not_taken(lines: Lines) ->
 async def test_close_ends_requests_under_way_and_keeps_nothing_from_then_on(lines: Lines) -> None:
     idle, busy = lines.open(), lines.open(idle=False)
     exchange = RecordedExchange()
-    done = exchange.begin()
+    exchange.begin()
+    done = exchange.end
     busy.send(REQUEST, exchange)
     lines.pool.close()
     with pytest.raises(ShuttingDown):

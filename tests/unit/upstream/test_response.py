@@ -22,7 +22,8 @@ class Received:
         self.wheel = FakeWheel()
         self.connection = FakeConnection()
         self.response = WholeResponse(Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now(), whole=True))
-        self.done = self.response.begin()
+        self.response.begin()
+        self.done = self.response.end
         self.connection.attach(self.response)
 
 
@@ -72,7 +73,8 @@ async def test_a_stale_connection_is_told_to_who_sends(received: Received) -> No
     received.response.broken(StaleConnection())
     with pytest.raises(StaleConnection):
         await received.done
-    again = received.response.begin()
+    received.response.begin()
+    again = received.response.end
     received.response.head_received(200, [])
     received.response.body_ended()
     await again

@@ -53,7 +53,8 @@ class Relay:
         self.stream = TokenStream(
             self.request, ResponseReader(), on_event=self._on_event, watch=watch, text_only=text_only
         )
-        self.done = self.stream.begin()
+        self.stream.begin()
+        self.done = self.stream.end
         self.connection.attach(self.stream)
 
     def _on_event(self, event: object) -> Awaitable[None] | None:
