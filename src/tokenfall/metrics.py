@@ -102,7 +102,7 @@ class Metrics:
 
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
-        "rate_limited", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "ticker_late_s",
+        "rate_limited", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "timer_late_s",
         "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "workers",
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ class Metrics:
         self.upstream_retries = 0
         self.ttft_s = Histogram()
         self.inter_token_s = Histogram()
-        self.ticker_late_s = Histogram()
+        self.timer_late_s = Histogram()
 
     def snapshot(self) -> Snapshot:
         """What is counted by now; nothing of it changes later."""

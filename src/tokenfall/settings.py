@@ -276,7 +276,7 @@ class Settings:
     stall_timeout: float = setting(
         30.0, DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset"
     )
-    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after SIGTERM")
+    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after a signal to stop")
     max_body: int = setting(1024**2, SIZE, "largest request body")
     max_head: int = setting(16 * 1024, SIZE, "largest request head")
     max_connections: int = setting(

@@ -7,7 +7,8 @@ from tokenfall.api.documents import document, name_twice
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.engines.planning import prompt_tokens
-from tokenfall.slices import Sliced, begun
+from tokenfall.slices import Sliced
+from tokenfall.slicing import begun
 from tokenfall.wire import anthropic_models, anthropic_request
 
 

@@ -101,7 +101,7 @@ class _Sample(Struct, frozen=True):
     requests: int
     ttft: list[int]
     inter_token: list[int]
-    ticker_late: list[int]
+    timer_late: list[int]
 
 
 class Board:
@@ -178,7 +178,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
         sum(metrics.requests.values()),
         metrics.ttft_s.counts.copy(),
         metrics.inter_token_s.counts.copy(),
-        metrics.ticker_late_s.counts.copy(),
+        metrics.timer_late_s.counts.copy(),
     )
 
 
@@ -199,7 +199,7 @@ def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now
         window_s=round(last.at_s - first.at_s, 3),
         ttft=_percentiles(metrics.ttft_s, first.ttft),
         inter_token=_percentiles(metrics.inter_token_s, first.inter_token),
-        ticker_late=_percentiles(metrics.ticker_late_s, first.ticker_late),
+        ticker_late=_percentiles(metrics.timer_late_s, first.timer_late),
         tokens=metrics.tokens,
         requests=list(_requests(metrics)),
         streams_ended=metrics.streams_ended,

@@ -75,7 +75,7 @@ class _Collector(Collector):
         yield _histogram(
             "tokenfall_ticker_lateness_seconds",
             "Deadline asked for to call, of the timer wheel.",
-            histogram=metrics.ticker_late_s,
+            histogram=metrics.timer_late_s,
         )
 
 

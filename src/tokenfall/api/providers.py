@@ -15,13 +15,14 @@ from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
+from tokenfall.edge.response import LiveStream, Response, StreamHead, TimedStream
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.faults import Fault
 
@@ -74,7 +75,7 @@ class Provider:
 
     def __call__(
         self, request: Request
-    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
+    ) -> Response | TimedStream | Loadable | Coroutine[Any, Any, Response | TimedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay

@@ -12,7 +12,7 @@ from tokenfall.api.documents import joined
 from tokenfall.edge.request import Request
 from tokenfall.events import Passed
 from tokenfall.messages import ChatRequest
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded

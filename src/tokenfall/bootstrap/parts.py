@@ -97,6 +97,8 @@ class Parts:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it brings asyncio and msgspec
         from tokenfall.api.chat_refusals import ChatRefusals  # noqa: PLC0415
 
+        if self.settings.rate_limit_rps > 0:
+            self.throttle()
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
         refuse = ChatRefusals(self.shared, self.simulated(), default_model=model, relays=relays)
@@ -106,6 +108,8 @@ class Parts:
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it brings msgspec
+        from tokenfall.engines import redaction  # noqa: F401, PLC0415 - for the journal
+        from tokenfall.pacing import written  # noqa: F401, PLC0415 - for what is shown
 
         routes = ControlRoutes(
             self.stage, self.refusals, library=self.library, journal=self.journal, alone=self.settings.workers == 1

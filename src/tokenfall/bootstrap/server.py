@@ -25,6 +25,7 @@ from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
 from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.loadable import THREADING
 from tokenfall.edge.server import Edge, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.settings import LOOPBACK_HOSTS
@@ -77,7 +78,7 @@ class Server:
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.metrics = Metrics()
-        self.wheel.late_s = self.metrics.ticker_late_s
+        self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
         self._board: Board | None = None
         self._started_s = self.wheel.now()
@@ -178,7 +179,7 @@ class Server:
         needed, wanted = parts.checks()
         probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted)
         routes = [
-            *chat_routes(OnDemand(parts.chat_handlers)),
+            *chat_routes(OnDemand(parts.chat_handlers, after=THREADING)),
             *simulator_routes(
                 sse=sse_stream(shared),
                 ndjson=ndjson_stream(shared),

@@ -134,6 +134,8 @@ class Chat:
             if not (isinstance(answer, Answering) and answer.goes_on()):
                 running.cancel()
             raise
+        finally:
+            del running  # it may keep an error, whose frames would keep it
         return "".join(said), finished
 
     def _ran(self, running: "asyncio.Future[Finished]") -> None:

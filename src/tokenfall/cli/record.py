@@ -12,7 +12,7 @@ from tokenfall.engines.recorder import MAX_REQUEST_BYTES, NAMES_OF_LOOPBACK, Rec
 from tokenfall.engines.recordings import FILE_ENDING
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
-from tokenfall.reactor.signals import SIGINT, SIGTERM, watch
+from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.upstream.address import Address, parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -20,14 +20,13 @@ from tokenfall.upstream.proxies import proxy_for
 
 FAILURE = 1
 USAGE_ERROR = 2
-STOP_SIGNALS = (SIGTERM, SIGINT)
 CONNECT_S = 10.0
 DRAIN_S = 1.0
 """How long streams under way may still take after the signal."""
 
 
 def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
-    """Relay until SIGTERM or SIGINT; the exit status."""
+    """Relay until a signal to stop; the exit status."""
     mistake = _mistake(arguments, environment)
     if mistake:
         print(f"tokenfall: {mistake}", file=sys.stderr)
@@ -89,6 +88,7 @@ class Recording:
         self._recorder = recorder
         self._client = client
         self._reactor = reactor
+        self._stop_signals = stop_signals()
         bounds = Bounds(max_body_bytes=MAX_REQUEST_BYTES)
         self._edge = Edge(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
 
@@ -101,7 +101,7 @@ class Recording:
             self._reactor.close()
             return FAILURE
         self._reactor.enable_wakeups(self._received)
-        for number in STOP_SIGNALS:
+        for number in self._stop_signals:
             watch(number)
         shown = f"[{host}]" if ":" in host else host
         print(f"Tokenfall records on http://{shown}:{port} into {arguments.out}; Ctrl-C ends it", flush=True)
@@ -111,7 +111,7 @@ class Recording:
         return 0
 
     def _received(self, number: int) -> None:
-        if number in STOP_SIGNALS and not self._recorder.stopping:
+        if number in self._stop_signals and not self._recorder.stopping:
             self._recorder.stopping = True
             self._edge.drain(DRAIN_S, self._drained)
 

@@ -1,8 +1,6 @@
-"""A request as the application sees it, and what the edge refuses.
+"""A request as the application sees it, and what the edge refuses."""
 
-Percent signs are rare in what comes here, and the library that decodes them costs half a megabyte: it is imported when
-the first one comes.
-"""
+from tokenfall.edge.percent import unquoted
 
 
 class Refusal(Exception):
@@ -30,7 +28,7 @@ class Request:
         path, _, query = target.partition(b"?")
         self.method = method
         if b"%" in path:
-            self.path = _unquoted(path)
+            self.path = unquoted(path.decode("ascii"))
             headers[_RAW_PATH] = path
         else:
             self.path = path.decode("ascii")
@@ -74,11 +72,9 @@ class Request:
     def query(self) -> list[tuple[str, str]]:
         """The query's pairs in their order, decoded; blank values are kept."""
         text = self.query_string.decode("ascii")
-        if "%" in text or "+" in text:
-            from urllib.parse import parse_qsl  # noqa: PLC0415 - see the module's docstring
-
-            return parse_qsl(text, keep_blank_values=True)
         pairs = (part.partition("=") for part in text.split("&") if part)
+        if "%" in text or "+" in text:
+            return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
         return [(name, value) for name, _, value in pairs]
 
     def drop_content(self) -> None:
@@ -97,10 +93,9 @@ def unreadable(client: str, now_s: float) -> Request:
     return request
 
 
-def _unquoted(path: bytes) -> str:
-    from urllib.parse import unquote  # noqa: PLC0415 - see the module's docstring
-
-    return unquote(path.decode("ascii"))
+def _decoded(text: str) -> str:
+    """A name or value of a query, in which a space may be a plus sign."""
+    return unquoted(text.replace("+", " "))
 
 
 _RAW_PATH = b":path"

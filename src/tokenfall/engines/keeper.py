@@ -17,9 +17,13 @@ class Keeper:
         self.kept = 0
         self.lost = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.fchmod(self._file, 0o600)
-        self._size = _whole_lines(self._file)
-        os.ftruncate(self._file, self._size)
+        try:
+            os.fchmod(self._file, 0o600)
+            self._size = _whole_lines(self._file)
+            os.ftruncate(self._file, self._size)
+        except BaseException:
+            os.close(self._file)
+            raise
         self._thread = ThreadPoolExecutor(1, "recording")
 
     def keep(self, exchange: Exchange) -> "Future[None]":

@@ -75,6 +75,12 @@ class Recorder:
             return [*passed, ("x-api-key", self._key)]
         return [*passed, ("authorization", f"Bearer {self._key}")]
 
+    def proceed(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
+        return self.answer(request)
+
+    def refusal_needs(self, request: Request) -> None:
+        """Everything is loaded at the start."""
+
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return _told(status, detail)
 

@@ -172,6 +172,7 @@ class UpstreamConnection(StreamSocket):
         self.clear_deadline()
         exchange = self._exchange
         self._release()
+        del self._parser  # it holds methods of this
         self._owner.connection_closed(self)
         if exchange is None:
             return
@@ -247,9 +248,11 @@ class UpstreamConnection(StreamSocket):
             self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
-        if status < 200 or self._state != AWAITING:
+        if self._state != AWAITING:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]
         if codings not in ([], ["chunked"]):

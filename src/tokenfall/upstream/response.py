@@ -32,6 +32,7 @@ class Response(Exchange):
         self._watch.stop()
         if self._error_body is not None:
             self._error_body.clear_deadline()
+            self._error_body = None  # it holds this
 
     def head_received(self, status: int, headers: Headers) -> None:
         self.status = status

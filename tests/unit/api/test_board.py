@@ -321,7 +321,7 @@ async def test_each_histogram_is_its_own(house: House) -> None:
     viewer = await house.watch()
     house.metrics.ttft_s.observe(1.0, 2)
     house.metrics.inter_token_s.observe(1.0, 3)
-    house.metrics.ticker_late_s.observe(1.0, 4)
+    house.metrics.timer_late_s.observe(1.0, 4)
     await house.pass_s(1)
 
     event = viewer.last()
@@ -338,7 +338,7 @@ async def test_a_window_that_is_full_does_not_grow(house: House) -> None:
 async def test_counts_that_go_back_are_no_rates_and_no_percentiles(house: House) -> None:
     house.metrics.tokens = 100
     house.metrics.requests = {("/chat", 200): 10}
-    for histogram in (house.metrics.ttft_s, house.metrics.inter_token_s, house.metrics.ticker_late_s):
+    for histogram in (house.metrics.ttft_s, house.metrics.inter_token_s, house.metrics.timer_late_s):
         histogram.observe(0.1, 10)
     viewer = await house.watch()
     house.metrics = Metrics()
@@ -418,7 +418,7 @@ async def test_an_event_to_the_byte(house: House, monkeypatch: pytest.MonkeyPatc
     house.metrics.tokens += 100
     house.metrics.requests["/chat", 200] += 1
     house.metrics.ttft_s.observe(0.24, 10)
-    house.metrics.ticker_late_s.observe(0.0003, 4)
+    house.metrics.timer_late_s.observe(0.0003, 4)
     await house.pass_s(1)
 
     assert viewer.frames == [GOLDEN]

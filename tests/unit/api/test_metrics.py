@@ -94,7 +94,7 @@ def test_what_is_scraped_is_what_a_histogram_of_those_bounds_would_count(values:
 def test_each_histogram_is_its_own() -> None:
     metrics = Metrics()
     metrics.inter_token_s.observe(1.0)
-    metrics.ticker_late_s.observe(2.0, 3)
+    metrics.timer_late_s.observe(2.0, 3)
     samples = scraped(metrics)
 
     assert [value(samples, f"{name}_seconds_count") for name in ("ttft", "inter_token", "ticker_lateness")] == [0, 1, 3]

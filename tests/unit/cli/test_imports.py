@@ -34,13 +34,16 @@ from tokenfall.cli import main
 from tokenfall.reactor.loop import Reactor
 stop = Reactor.stop
 def report(reactor):
+    threading = sys.modules.get("threading")
+    astray = threading is not None and threading.main_thread() is not threading.current_thread()
     with open(os.environ["REPORT"], "w") as file:
-        file.write("\\n".join(sys.modules))
+        file.write("\\n".join([*sys.modules, *["ASTRAY"] * astray]))
     stop(reactor)
 Reactor.stop = report
 sys.exit(main(["serve"]))
 """
-"""The command, which lists what is loaded when it stops."""
+"""The command, which lists what is loaded when it stops; and `ASTRAY` where `threading` takes another thread for the
+main one."""
 
 
 @contextmanager
@@ -148,6 +151,25 @@ def test_a_chat_brings_asyncio_and_nothing_that_it_does_not_need(tmp_path: Path)
     assert {"asyncio", "msgspec"} <= loaded.modules
     others = {"sqlite3", "redis", "httptools", "aiohappyeyeballs", "prometheus_client", "argparse"}
     assert loaded.kept_out & others == set()
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/metrics", None),
+        ("/openapi.json", None),
+        ("/history", None),
+        ("/api/data?ttft=1us", None),
+        ("/v1/chat/completions", CHAT.replace(b"sim:", b"sim:script=none.yaml,")),
+        ("/v1/chat/completions", CHAT.replace(b"sim:", b"sim:script=none.jsonl,")),
+    ],
+)
+def test_the_main_thread_is_still_the_main_thread(tmp_path: Path, path: str, body: bytes | None) -> None:
+    with served(tmp_path) as (address, loaded):
+        assert get(address, path, body=body)
+
+    assert "threading" in loaded.modules
+    assert "ASTRAY" not in loaded.modules
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
