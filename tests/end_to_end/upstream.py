@@ -104,6 +104,8 @@ class Exchange:
     def reset(self) -> None:
         """RST, not FIN: what is under way to the server under test may be lost."""
         sock = self.writer.get_extra_info("socket")
+        if sock is None:
+            return  # the other side has left already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 

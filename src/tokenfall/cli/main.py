@@ -68,6 +68,9 @@ def _check_upstream(settings: Settings) -> None:
 
     try:
         address = parse_address(settings.upstream)
+    except ValueError as error:
+        raise InvalidSetting(f"UPSTREAM_URL: {error}") from None
+    try:
         proxy_for(address)
         if address.is_tls:
             from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without

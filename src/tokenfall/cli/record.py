@@ -31,19 +31,20 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
     if mistake:
         print(f"tokenfall: {mistake}", file=sys.stderr)
         return USAGE_ERROR
-    logs.set_up("error", "text")
     reactor = Reactor()
-    address = parse_address(arguments.upstream)
     try:
+        address = parse_address(arguments.upstream)
         client = _client(address, reactor)
+        keeper = Keeper(arguments.out)
     except ValueError as error:
+        reactor.close()
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
-    try:
-        keeper = Keeper(arguments.out)
     except OSError as error:
+        reactor.close()
         print(f"tokenfall: --out: cannot write {arguments.out}: {error.strerror}", file=sys.stderr)
         return FAILURE
+    logs.set_up("error", "text")
     key = environment.get(arguments.key_env) if arguments.key_env else None
     recording = Recording(Recorder(client, keeper, base_path=address.path, key=key), client, reactor=reactor)
     status = recording.run(arguments)
@@ -52,10 +53,18 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
     return status or (FAILURE if keeper.lost else 0)
 
 
+def _is_address(url: str) -> bool:
+    try:
+        parse_address(url)
+    except ValueError:
+        return False
+    return True
+
+
 def _mistake(arguments: Namespace, environment: Mapping[str, str | None]) -> str:
     """What is wrong with the command line, "" for nothing."""
     scheme, _, rest = arguments.upstream.partition("://")
-    if scheme not in ("http", "https") or not rest.partition("/")[0] or set(rest) & set("@?# "):
+    if scheme not in ("http", "https") or set(rest) & set("@?# ") or not _is_address(arguments.upstream):
         return "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query and spaces"
     if not arguments.out.endswith(FILE_ENDING):
         return f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}, as script= knows it by that"
