@@ -10,11 +10,13 @@ from msgspec import Struct
 
 from tokenfall.api.documents import joined
 from tokenfall.edge.request import Request
+from tokenfall.engines.rewording import Upstream
 from tokenfall.engines.upstream import Passing, UpstreamEngine
-from tokenfall.events import Passed
+from tokenfall.events import Passed, Said
 from tokenfall.messages import ChatRequest
 from tokenfall.slices import run_sliced
 from tokenfall.wire import sse
+from tokenfall.wire.composing import Composer
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
 from tokenfall.wire.speaking import Listener, Speaker
 
@@ -106,7 +108,7 @@ class PassingRelay:
 class TranslatingRelay:
     """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
 
-    def __init__(self, upstream: UpstreamEngine, dialect: Dialect) -> None:
+    def __init__(self, upstream: Upstream, dialect: Dialect) -> None:
         self._upstream = upstream
         self._dialect = dialect
 
@@ -119,6 +121,7 @@ class TranslatingRelay:
     ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
         """See `Relay`."""
         speaker = Speaker(self._dialect.encoder(asked, identity))
+        composer = Composer(asked.request, identity.number)
 
         async def run(send: Send) -> bytes:
             began_s = 0.0
@@ -126,18 +129,26 @@ class TranslatingRelay:
             def hear(said: Any) -> Any:  # noqa: ANN401 - any of `Said`; as `Send`
                 nonlocal began_s
                 began_s = began_s or time()
-                frames = speaker.frames(said)
+                frames = b"".join(map(speaker.frames, composer.add(said)))
                 return send(frames) if frames else None
 
-            finished = await self._upstream.converse(asked.request, hear)
-            return speaker.end(finished, _timing(identity, began_s))
+            told, finished = composer.end(await self._upstream.converse(asked.request, hear))
+            return b"".join(map(speaker.frames, told)) + speaker.end(finished, _timing(identity, began_s))
 
         return run
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
         """See `Relay`."""
         listener = Listener()
-        finished = await self._upstream.converse(asked.request, listener.hear)
+        composer = Composer(asked.request, identity.number)
+
+        def hear(said: Said) -> None:
+            for each in composer.add(said):
+                listener.hear(each)
+
+        told, finished = composer.end(await self._upstream.converse(asked.request, hear))
+        for each in told:
+            listener.hear(each)
         choices = (listener.choice(finished),)
         answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, 0.0))
         return await run_sliced(joined(self._dialect.whole(asked, answer)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.engines.choice import EngineByModel
+from tokenfall.engines.rewording import RewordingUpstream
 from tokenfall.messages import Message
 
 if TYPE_CHECKING:
@@ -34,5 +35,5 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
     )
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
-        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
+        engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
     return Chat(engine, history, defaults=defaults, turns=turns)

@@ -26,6 +26,9 @@ from tokenfall.wire.dialect import (
 )
 
 MIN_THINKING_BUDGET = 1024
+_BUDGETS = ((4_096, "low"), (16_384, "medium"))
+"""Tokens of thoughts up to which they are of this effort."""
+
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -48,6 +51,7 @@ class _Format(Struct):
 
 class _OutputConfig(Struct):
     format: _Format | None = None
+    effort: str | None = None
 
 
 class _Tool(Struct):
@@ -173,7 +177,22 @@ def _made(prompt: Prompt) -> ChatRequest:
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
         schema=_schema(prompt),
         reasoning=_wants_thoughts(prompt.thinking),
+        effort=_effort(prompt),
+        hides_thoughts=prompt.thinking is not None and prompt.thinking.type == "disabled",
     )
+
+
+def _effort(prompt: Prompt) -> str:
+    """How much to think, in the upstream's words: as the caller says it, else by the budget."""
+    thinking = prompt.thinking
+    if thinking is not None and thinking.type == "disabled":
+        return ""
+    effort = prompt.output_config.effort if prompt.output_config is not None else None
+    if effort is not None:
+        return effort if effort in ("low", "medium") else "high"
+    if thinking is None or thinking.budget_tokens is None:
+        return ""
+    return next((level for most, level in _BUDGETS if thinking.budget_tokens <= most), "high")
 
 
 def _schema(prompt: Prompt) -> bytes | None:

@@ -1,7 +1,7 @@
 """The bodies of `POST /api/chat` and `POST /api/generate`, as a server reads them. Pure.
 
 Source: Ollama's Go types (`api.ChatRequest`, `api.GenerateRequest`, `api.Options`) and the words of its handlers. null
-is a field's absence. Fields that are not listed are accepted and ignored; so are `suffix` and all options but five, and
+is a field's absence. Fields that are not listed are accepted and ignored; so are `suffix`, all options but seven, and
 where `raw` does not forbid them `template` and `context`.
 """
 
@@ -155,6 +155,10 @@ def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:
         schema=schema,
         json_object=json_object,
         reasoning=bool(read.think),
+        effort={"low": "low", "medium": "medium", "high": "high", "max": "high"}.get(str(read.think), ""),
+        hides_thoughts=read.think is False,
+        presence_penalty=_number(options, "presence_penalty"),
+        frequency_penalty=_number(options, "frequency_penalty"),
     )
 
 
