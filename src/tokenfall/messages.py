@@ -7,20 +7,28 @@ from msgspec import Struct
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class ToolCall(Struct, frozen=True):
-    """What a model wants done: `arguments` is the text of a JSON object, as the model said it."""
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """What a model wants done: `arguments` is the text of a JSON object, as the model said it.
+
+    Of a `custom` tool they are any text.
+    """
 
     id: str
     name: str
     arguments: str
+    custom: bool = False
 
 
 class Tool(Struct, frozen=True):
-    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none."""
+    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none.
+
+    A `custom` tool takes any text.
+    """
 
     name: str
     description: str = ""
     parameters: bytes = b""
+    custom: bool = False
 
 
 class Message(Struct, frozen=True, omit_defaults=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokenfall.api.anthropic import count_tokens
+from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
 from tokenfall.api.ollama import OllamaRoutes
@@ -67,7 +67,7 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
         "openai.embeddings": Worded(openai.embeddings, openai.refuse),
         "models": Worded(openai.models, openai.refuse),
         "model": Worded(openai.model, openai.refuse),
-        "anthropic.count": Worded(count_tokens, providers["anthropic"].refuse),
+        "anthropic.count": Worded(TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse),
         "ollama.embed": Worded(ollama.embed, ollama.refuse),
         "ollama.embeddings": Worded(ollama.embeddings, ollama.refuse),
         "ollama.show": Worded(ollama.show, ollama.refuse),

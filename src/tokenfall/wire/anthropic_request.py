@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.anthropic_blocks import Content, tagged
 from tokenfall.wire.anthropic_errors import invalid, rephrased
@@ -86,8 +86,14 @@ class Prompt(Struct, kw_only=True):
     """The older name of `output_config.format`."""
 
 
+class _Thread(Struct):
+    type: str = ""
+
+
 class Body(Prompt, kw_only=True):
     """What is read of a request for an answer."""
+
+    thread: _Thread | None = None
 
     max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)]
     stream: bool | None = None
@@ -145,6 +151,9 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "
 
 def _check(body: Body) -> None:
     """What the fields of a request for an answer say together."""
+    if body.thread is not None and body.thread.type == "continue":
+        # the SDK sends the whole conversation again, which is answered: no conversation is kept here
+        raise NotFound("The thread was not found: send the whole conversation again.", param="thread")
     if any(not text.strip() for text in body.stop_sequences or ()):
         raise invalid("stop_sequences", "each stop sequence must contain non-whitespace")
     thinking = body.thinking

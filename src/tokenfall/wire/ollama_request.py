@@ -47,6 +47,7 @@ class _Body(Struct, kw_only=True):
     options: dict[str, Any] | None = None
     think: bool | str | None = None
     keep_alive: float | str | None = None
+    logprobs: bool | None = None
     top_logprobs: int | None = None
 
 
@@ -84,6 +85,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     generate: bool
     load: bool = False
     unload: bool = False
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 _chat = msgspec.json.Decoder(_ChatBody)
@@ -136,7 +139,13 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
 
 def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> Asked:
     drop = _is_zero(read.keep_alive)
-    shape = Shape(generate=generate, load=load, unload=load and drop)
+    shape = Shape(
+        generate=generate,
+        load=load,
+        unload=load and drop,
+        logprobs=bool(read.logprobs),
+        top_logprobs=read.top_logprobs or 0,
+    )
     return Asked(request=request, stream=read.stream is not False, input=shape)
 
 

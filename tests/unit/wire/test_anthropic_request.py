@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire import anthropic_request
 from tokenfall.wire.anthropic_request import Shape, decode, decode_count
@@ -310,3 +310,11 @@ def test_a_request_to_count_needs_no_bound() -> None:
 def test_a_request_to_count_is_refused_like_others() -> None:
     with pytest.raises(InvalidRequest, match=r"^messages: Field required$"):
         decode_count(b'{"model":"m"}')
+
+
+def test_a_thread_cannot_be_continued_and_may_be_begun() -> None:
+    with pytest.raises(NotFound) as caught:
+        decode(body(thread={"type": "continue", "previous_message_id": "msg_1"}))
+
+    assert caught.value.param == "thread"
+    assert decode(body(thread={"type": "create"})) == decode(body())
