@@ -7,15 +7,14 @@ character of Chinese or Japanese are. The estimate is meant to be between a thir
 from tokenfall.messages import ChatRequest, Message
 
 BYTES_A_TOKEN = 4
-TOKENS_A_MESSAGE = 4
 TOKENS_AN_IMAGE = 800
 """Providers count between 85 and 1,600, by an image's size, which is not looked at."""
 
 
 def estimated_tokens(request: ChatRequest) -> int:
     """The whole prompt: messages, calls, images and tools."""
-    said = sum(map(_message_bytes, request.messages)) // BYTES_A_TOKEN
-    return said + TOKENS_A_MESSAGE * len(request.messages) + tokens_besides(request)
+    said = sum(1 + _message_bytes(message) // BYTES_A_TOKEN for message in request.messages)
+    return said + tokens_besides(request)
 
 
 def tokens_besides(request: ChatRequest) -> int:
