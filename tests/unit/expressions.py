@@ -80,7 +80,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/json_document.py": [(all_found, "one character")],
     "wire/ollama_messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
     "wire/ollama_request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
-    "wire/openai_request.py": [(search, NAME)],
+    "wire/openai_request.py": [(search, NAME), (search, NAME)],
     "wire/openai_responses_request.py": [(search, NAME)],
     "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [

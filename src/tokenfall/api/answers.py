@@ -5,16 +5,17 @@ from __future__ import annotations
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenfall.edge.response import chunk
 from tokenfall.engines.planning import MOST_CHARACTERS, Part, Plan, Planned
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
-from tokenfall.messages import ToolCall
 from tokenfall.pacing.course import Course
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
+from tokenfall.wire.dialect import Choice, Dialect, Encoder, Section, Timing
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.lines import one_line
 
 TYPE_CHECKING = False
@@ -34,11 +35,11 @@ def frames(
     finished: Finished,
     timing: Callable[[], Timing],
     course: Course | None = None,
-    broken: bytes = b"",
+    last_word: LastWord | None = None,
 ) -> Callable[[bool], Iterator[Item]]:
     """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end.
 
-    With a `course` what happens to the stream is put between them; `broken` is the dialect's last word on an error.
+    With a `course` what happens to the stream is put between them; `last_word` is then said of an error.
     """
 
     def coded(chunked: bool) -> Iterator[Item]:
@@ -46,9 +47,40 @@ def frames(
             return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
         plain = _enacted(plan, encoder, finished=finished, timing=timing, course=course)
         code = chunk if chunked else bytes
-        return course.items(plain, tokens=plan.usage.completion_tokens, broken=broken, coded=code)
+
+        def counted(frame: bytes) -> bytes:
+            if last_word is None:
+                return code(frame)
+            if frame is BROKEN:
+                return code(last_word.frame())
+            last_word.note_sent()
+            return code(frame)
+
+        return course.items(plain, tokens=plan.usage.completion_tokens, broken=BROKEN, coded=counted)
 
     return coded
+
+
+BROKEN = b"broken"
+"""Stands for the last word on an error, which is made when it is said."""
+
+
+class LastWord:
+    """The last frame of a stream that breaks: it may have to count the frames that were sent before."""
+
+    def __init__(self, dialect: Dialect, encoder: Encoder, *, fault: Fault) -> None:
+        self._dialect = dialect
+        self._encoder = encoder
+        self._fault = fault
+        self._frames = 0
+
+    def note_sent(self) -> None:
+        """All that the encoder has written until now was sent."""
+        self._frames = self._dialect.frames_of(self._encoder)
+
+    def frame(self) -> bytes:
+        """The frame."""
+        return self._dialect.broken(self._fault, self._frames)
 
 
 def _ready(
@@ -181,9 +213,7 @@ def _choice(choice: Planned) -> Sliced[Choice]:
             if len(some) == SLICE_TOKENS:
                 yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
-    calls = tuple(
-        ToolCall(part.call.id, part.call.name, "".join(part.tokens)) for part in choice.parts if part.call is not None
-    )
+    calls = tuple(replace(part.call, arguments="".join(part.tokens)) for part in choice.parts if part.call is not None)
     return Choice(
         text="".join(said),
         reason=choice.reason,

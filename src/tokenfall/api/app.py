@@ -175,5 +175,6 @@ class App:
             detail = f"{request.path[:200]} takes {allowed}"
             fault = problems.of_status(request, 405, detail=detail)
             return problems.problem(request, fault, headers=(("allow", allowed),))
-        missing = NotFound("there is no such path here; GET /web is the page")
-        return problems.problem(request, problems.of_error(request, missing))
+        missing = problems.of_error(request, NotFound("there is no such path here; GET /web is the page"))
+        refuse = self._router.refuse_below(request.path)
+        return problems.problem(request, missing) if refuse is None else refuse(request, missing)

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.api.ondemand import OnDemand
     from tokenfall.api.probes import Probes
-    from tokenfall.api.routing import Handler
+    from tokenfall.api.routing import Handler, Refuse
     from tokenfall.api.simulator import DataDocument, PlainStream
     from tokenfall.edge.loadable import Loadable
 
@@ -96,6 +96,15 @@ PROVIDERS = (
     ("GET", "/api/version", "ollama.version"),
 )
 """Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients look below `/openai`."""
+
+
+PREFIXES = (("/v1/messages", "anthropic"), ("/v1/", "models"), ("/openai/", "models"), ("/api/", "ollama.tags"))
+"""In whose words faults are told below a provider's prefix where there is no route."""
+
+
+def words_below(handlers: OnDemand) -> list[tuple[str, Refuse]]:
+    """The prefixes, each with how faults are told below it."""
+    return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
 
 
 def provider_routes(handlers: OnDemand) -> list[Route]:

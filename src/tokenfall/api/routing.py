@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
     from tokenfall.edge.loadable import Loadable
@@ -63,7 +63,9 @@ class Route:
 class Router:
     """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, routes: list[Route], *, words: Sequence[tuple[str, Refuse]] = ()) -> None:
+        """`words` are how faults are told below some prefixes where there is no route."""
+        self._words = words
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
             methods = self._paths.setdefault(route.path, {})
@@ -83,6 +85,10 @@ class Router:
     def methods(self, path: str) -> dict[str, Route]:
         """The routes of a path by method, empty when there is no such path."""
         return self._paths.get(path) or self._matching(path)
+
+    def refuse_below(self, path: str) -> Refuse | None:
+        """How faults are told at a path that has no route, None for a problem document."""
+        return next((refuse for prefix, refuse in self._words if path.startswith(prefix)), None)
 
     def _matching(self, path: str) -> dict[str, Route]:
         for prefix, suffix, slashes, methods in self._patterns:

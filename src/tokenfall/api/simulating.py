@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.answers import choices_of, frames
+from tokenfall.api.answers import LastWord, choices_of, frames
 from tokenfall.api.documents import document, joined
 from tokenfall.api.even_answers import EvenAnswer, is_even
 from tokenfall.api.guard import Keys
@@ -34,7 +34,7 @@ from tokenfall.slices import Sliced
 from tokenfall.slicing import begun, later, run_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Identity, Timing
+from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Encoder, Identity, Timing
 from tokenfall.wire.faults import Fault
 
 LARGE_BODY_BYTES = 16_384
@@ -104,8 +104,9 @@ class Simulating:
         self._keys = keys
         self._leave = engine.stage.house.leave
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
-        self._broken = dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=BROKE_OFF))
+        self._farewell = dialect.broken(
+            Fault(status=503, code=shutting_down().code, message=shutting_down().message), 0
+        )
 
     def answer(
         self, request: Request, asked: Asked
@@ -184,10 +185,9 @@ class Simulating:
         recording = self._engine.library.recording(simulation.script or "")
         return replayed(recording, request, clock=self._clock, speed=simulation.speed or 1.0)
 
-    def _broken_frame(self, planned: Plan) -> bytes:
-        if not planned.error:
-            return self._broken
-        return self._dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=planned.error))
+    def _last_word(self, planned: Plan, encoder: Encoder) -> LastWord:
+        fault = Fault(status=500, code=SimulatedFailure.code, message=planned.error or BROKE_OFF)
+        return LastWord(self._dialect, encoder, fault=fault)
 
     def _stream(self, request: Request, said: _Said) -> TimedStream:
         stream = self._even(request, said) or self._any(request, said)
@@ -227,15 +227,16 @@ class Simulating:
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
         counted = None if said.simulation.seed is None else _Counted(gaps)
+        encoder = self._dialect.encoder(said.asked, said.identity)
         return PacedStream(
             self._head,
             frames(
                 said.planned,
-                self._dialect.encoder(said.asked, said.identity),
+                encoder,
                 finished=said.finished,
                 timing=lambda: Timing(now() - started_s if counted is None else counted.total_s, first_s),
                 course=course,
-                broken=self._broken_frame(said.planned),
+                last_word=None if course is None else self._last_word(said.planned, encoder),
             ),
             gaps=gaps if counted is None else counted,
         )

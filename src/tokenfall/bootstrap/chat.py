@@ -8,6 +8,7 @@ from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.engines.choice import EngineByModel
+from tokenfall.engines.rewording import RewordingUpstream
 from tokenfall.messages import Message
 
 if TYPE_CHECKING:
@@ -42,6 +43,6 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
 
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
-        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
+        engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
     return Chat(engine, history, defaults=defaults, turns=turns, detached=detached)

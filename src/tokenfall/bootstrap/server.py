@@ -20,6 +20,7 @@ from tokenfall.api.routes import (
     probe_routes,
     provider_routes,
     simulator_routes,
+    words_below,
 )
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
@@ -156,7 +157,7 @@ class Server:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes()),
+            Router(self.routes(), words=words_below(OnDemand(self.parts.provider_handlers))),
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,

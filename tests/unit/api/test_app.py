@@ -69,6 +69,10 @@ ROUTES = [
 ]
 
 
+def in_own_words(request: Request, fault: Fault) -> Response:
+    return Response(fault.status, b"own words", content_type="text/plain")
+
+
 class House:
     """An application with everything that stands before its handlers."""
 
@@ -77,7 +81,7 @@ class House:
         self.written: list[str] = []
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
-            Router(ROUTES),
+            Router(ROUTES, words=[("/provider/", in_own_words)]),
             keys=Keys(keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
@@ -515,3 +519,10 @@ async def test_the_providers_status_is_told_where_its_dialect_is(house: House) -
 
     assert (own.status, words(own)["param"]) == (404, "model")
     assert (ours.status, code(ours)) == (400, "upstream_refused")
+
+
+async def test_an_unknown_path_below_a_providers_prefix_is_refused_in_its_words() -> None:
+    house = House()
+
+    assert (await house.answer(request("/provider/unknown"))).body == b"own words"
+    assert (await house.answer(request("/unknown"))).body != b"own words"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,21 @@ if TYPE_CHECKING:
     from tokenfall.edge.response import Send
 
 
+class FakeRun:
+    def __init__(self, frames: Sequence[bytes], *, last: bytes, failure: Exception | None) -> None:
+        self._frames = frames
+        self._last = last
+        self._failure = failure
+        self.frames = len(frames)
+
+    async def __call__(self, send: Send) -> bytes:
+        for frame in self._frames:
+            send(frame)
+        if self._failure is not None:
+            raise self._failure
+        return self._last
+
+
 class FakeRelay:
     """Says `frames`, then `failure` or `last`."""
 
@@ -57,19 +72,9 @@ class FakeRelay:
         read = json.loads(body)
         return Asked(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
 
-    def stream(
-        self, request: Request, asked: Asked, *, identity: Identity
-    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> FakeRun:
         self.asked.append(asked)
-
-        async def run(send: Send) -> bytes:
-            for frame in self._frames:
-                send(frame)
-            if self._failure is not None:
-                raise self._failure
-            return self._last
-
-        return run
+        return FakeRun(self._frames, last=self._last, failure=self._failure)
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
         self.asked.append(asked)
@@ -321,8 +326,7 @@ async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dial
         await stream.run(Sent())
     last = stream.failure(error)
 
-    assert isinstance(last, bytes)
-    assert last == dialect.broken(of_error(request(), error))
+    assert last == dialect.broken(of_error(request(), error), 1)
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
     assert last.strip().count(b"\n") <= 1  # at most its event's name

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from time import time
 from typing import Any, cast
 
 import pytest
@@ -11,6 +12,7 @@ from tokenfall.messages import ChatRequest
 from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Identity
+from tokenfall.wire.ollama import OLLAMA_CHAT
 from tokenfall.wire.openai_chat import OPENAI_CHAT
 from tokenfall.wire.speaking import Speaker
 
@@ -144,6 +146,16 @@ def test_data_with_a_line_end_is_refused(form: Form, data: bytes) -> None:
         form.frame(Passed(data))
 
 
+async def test_a_run_knows_the_number_after_the_last_that_was_sent() -> None:
+    events = [Passed(b"{}", type="response.created", number=0), Passed(b"{}", type="response.x", number=1)]
+    upstream = FakeUpstream(*events)
+    relay = passing(upstream, ResponsesForm())
+    run_once = relay.stream(request(body=body()), relay.decode(body()), identity=IDENTITY)
+    await run_once(Sent())
+
+    assert run_once.frames == 2
+
+
 # Translated
 
 
@@ -206,3 +218,33 @@ async def test_a_mistake_is_told_before_the_upstream_is_asked() -> None:
         translating(FakeUpstream()).decode(b"{}")
     with pytest.raises(InvalidRequest):
         TranslatingRelay(FakeUpstream().as_engine(), OPENAI_CHAT).decode(b"{}")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
+    events = (CallPart(0, "a", "f", ""), CallPart(1, "a", "g", "{}"), CallPart(0, "", "", "{}"))
+    relay = translating(FakeUpstream(*events))
+    if stream:
+        sent, last = await run(relay, body(stream=True))
+        told = b"".join(sent) + last
+    else:
+        told = await relay.whole(request(), relay.decode(body()), identity=IDENTITY)
+
+    assert told.index(b'"name":"f"') < told.index(b'"name":"g"')
+    assert told.count(b'"id":"a"') == 1  # ids are unique
+    assert b'"stop_reason":"tool_use"' in told
+
+
+async def test_what_came_at_once_took_the_whole_time() -> None:
+    relay = TranslatingRelay(FakeUpstream(Delta("a")).as_engine(), OLLAMA_CHAT)
+    told = json.loads(await relay.whole(request(), relay.decode(body()), identity=Identity("0", time(), "m")))
+
+    assert told["prompt_eval_duration"] == 1
+    assert told["eval_duration"] == told["total_duration"]
+
+
+async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
+    relay = TranslatingRelay(FakeUpstream(Delta("a")).as_engine(), OLLAMA_CHAT)
+    asked = relay.decode(body(logprobs=True, top_logprobs=2))
+
+    assert b"logprobs" not in await relay.whole(request(), asked, identity=IDENTITY)

@@ -284,3 +284,19 @@ def test_arguments_that_are_no_object_are_none(arguments: str) -> None:
 
 def test_an_empty_whole_answer_has_no_content() -> None:
     assert whole(Choice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
+
+
+def test_cached_tokens_are_no_input_tokens() -> None:
+    answer = Answer(
+        identity=IDENTITY,
+        choices=[Choice(text="Hi", reason="stop")],
+        finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
+        timing=Timing(),
+    )
+
+    assert json.loads(b"".join(ANTHROPIC.whole(ASKED, answer)))["usage"] == {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 100,
+        "cache_read_input_tokens": 800,
+        "output_tokens": 5,
+    }

@@ -9,9 +9,15 @@ from tokenfall.wire.json_document import JSONDocument
 
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 
+SMALL = st.none() | st.text(max_size=8) | st.integers()
 VALUES = st.recursive(
-    st.none() | st.text() | st.integers(), lambda each: st.lists(each) | st.dictionaries(st.text(), each)
+    SMALL,
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.text(max_size=4), each, max_size=3),
+    max_leaves=6,
 )
+
+
+PLACES = st.lists(st.integers(min_value=0), max_size=8)
 
 
 def found(pieces: list[bytes]) -> list[bytes]:
@@ -19,7 +25,9 @@ def found(pieces: list[bytes]) -> list[bytes]:
     return [text for piece in pieces if (text := document.feed(piece)) is not None]
 
 
-@given(st.lists(VALUES) | st.dictionaries(st.text(), VALUES), st.lists(st.integers(min_value=0)), st.integers(0, 1))
+@given(
+    st.lists(VALUES, max_size=3) | st.dictionaries(st.text(max_size=4), VALUES, max_size=3), PLACES, st.integers(0, 1)
+)
 def test_any_document_is_found_with_and_without_a_tail(value: Any, places: list[int], indent: int) -> None:
     text = json.dumps(value, indent=indent or None, ensure_ascii=False).encode()
     tail = b'\n{"another":"]}"}'

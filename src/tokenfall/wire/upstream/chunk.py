@@ -87,6 +87,7 @@ class PassedEvent(Struct, gc=False):
     type: str = ""
     choices: list[PassedChoice] | None = None
     delta: str | None = None
+    sequence_number: int = -1
     object: str = ""
     error: None = None
     error_message: None = None

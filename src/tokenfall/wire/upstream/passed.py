@@ -9,6 +9,7 @@ from tokenfall.wire.upstream.chunk import NOT_ORDINARY, CallPiece, ChunkChoice, 
 from tokenfall.wire.upstream.errors import document_error, error_words, stream_error
 from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
+from tokenfall.wire.upstream.usage import whole_number
 
 _DELTA = ".delta"
 
@@ -30,7 +31,7 @@ def read_passed(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed |
     else:
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
         says = size > 0
-    return Passed(_one_line(event.data), says, found.type, size)
+    return Passed(_one_line(event.data), says, found.type, size, found.sequence_number)
 
 
 def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | None:
@@ -51,8 +52,11 @@ def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | N
             raise stream_error(error_words(document) if words is None else words)
     if not event.framed:
         raise malformed()
-    size, says = _said_leniently(document, kind) if isinstance(document, dict) else (0, False)
-    return Passed(_one_line(event.data), is_token=says, type=kind, text_bytes=size)
+    if not isinstance(document, dict):
+        return Passed(_one_line(event.data))
+    size, says = _said_leniently(document, kind)
+    number = whole_number(document.get("sequence_number"))
+    return Passed(_one_line(event.data), says, kind, size, -1 if number is None else number)
 
 
 def _said_leniently(document: Document, kind: str) -> tuple[int, bool]:

@@ -212,3 +212,16 @@ def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
         reader = PassthroughReader(lambda _: False)
         passed([document], reader)
         assert isinstance(reader.broken, UpstreamMalformed)
+
+
+@pytest.mark.parametrize(
+    ("payload", "number"),
+    [
+        (b'{"type":"response.x","sequence_number":7}', 7),
+        (b'{"type":"response.x","sequence_number":"7","detail":[]}', 7),
+        (b'{"type":"response.x","sequence_number":null,"detail":[]}', -1),
+        (b'{"type":"response.x"}', -1),
+    ],
+)
+def test_the_number_of_an_event_is_read(payload: bytes, number: int) -> None:
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, type="response.x", number=number)]

@@ -5,7 +5,8 @@ import pytest
 
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.upstream.request import encode_request
+from tokenfall.wire.tool_names import client_id, upstream_name
+from tokenfall.wire.upstream.request import IMAGE_FOLLOWS, encode_request
 
 # The request, byte for byte
 
@@ -39,6 +40,7 @@ def sent(**fields: Any) -> dict[str, Any]:
     return body
 
 
+STRICT = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
 WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": "object", "properties": {}}}
 
 
@@ -51,13 +53,26 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             {"top_p": 0.0, "seed": 0, "stop": ("a", "b"), "reasoning": True},
             {"top_p": 0.0, "seed": 0, "stop": ["a", "b"], "reasoning_effort": "medium"},
         ),
+        ({"reasoning": True, "effort": "low"}, {"reasoning_effort": "low"}),
+        ({"reasoning": True, "refused": frozenset({"reasoning_effort"})}, {}),
+        ({"presence_penalty": 0.0, "frequency_penalty": 1.5}, {"presence_penalty": 0.0, "frequency_penalty": 1.5}),
+        ({"stop": ("a", "b", "c", "d", "e")}, {"stop": ["a", "b", "c", "d"]}),
         ({"json_object": True}, {"response_format": {"type": "json_object"}}),
+        (
+            {"schema": STRICT.encode()},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": json.loads(STRICT), "strict": True},
+                }
+            },
+        ),
         (
             {"schema": b"{}", "json_object": True},
             {
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "answer", "schema": {}, "strict": True},
+                    "json_schema": {"name": "answer", "schema": {}},
                 }
             },
         ),
@@ -66,7 +81,7 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
             {
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True},
+                    "json_schema": {"name": "n", "schema": {"a": 1}},
                 }
             },
         ),
@@ -121,3 +136,68 @@ IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
 )
 def test_messages_keep_their_calls_results_and_images(message: Message, told: dict[str, Any]) -> None:
     assert sent(messages=(message,)) == {"messages": [told]}
+
+
+def test_thoughts_go_back_to_the_model_unless_it_refuses_them() -> None:
+    message = Message("assistant", "So", thought="Hm")
+
+    assert sent(messages=(message,)) == {
+        "messages": [{"role": "assistant", "content": "So", "reasoning_content": "Hm"}]
+    }
+    assert sent(messages=(message,), refused=frozenset({"reasoning_content"})) == {
+        "messages": [{"role": "assistant", "content": "So"}]
+    }
+
+
+def test_images_of_results_follow_them_in_a_users_message() -> None:
+    results = (
+        Message("tool", "here", tool_call_id="a", images=("data:1", "data:2")),
+        Message("tool", "", tool_call_id="b", images=("data:3",)),
+        Message("tool", "none", tool_call_id="c"),
+    )
+    images = [{"type": "image_url", "image_url": {"url": f"data:{number}"}} for number in (1, 2, 3)]
+    told = [
+        {"role": "tool", "content": "here", "tool_call_id": "a"},
+        {"role": "tool", "content": IMAGE_FOLLOWS, "tool_call_id": "b"},
+        {"role": "tool", "content": "none", "tool_call_id": "c"},
+        {"role": "user", "content": images},
+    ]
+
+    assert sent(messages=results) == {"messages": told}
+    assert sent(messages=(*results, Message("user", "And?"))) == {
+        "messages": [*told, {"role": "user", "content": "And?"}]
+    }
+
+
+def test_names_and_ids_are_those_that_the_upstream_knows() -> None:
+    name = "x" * 100
+    call = Message("assistant", "", tool_calls=(ToolCall(client_id("functions.f:0"), name, "{}"),))
+    result = Message("tool", "ok", tool_call_id=client_id("functions.f:0"))
+    told = sent(messages=(call, result), tools=(Tool(name),), tool_choice=name)
+
+    assert told["messages"][0]["tool_calls"][0]["id"] == told["messages"][1]["tool_call_id"] == "functions.f:0"
+    assert told["messages"][0]["tool_calls"][0]["function"]["name"] == upstream_name(name)
+    assert told["tools"][0]["function"]["name"] == upstream_name(name)
+    assert told["tool_choice"]["function"]["name"] == upstream_name(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "refused", "member"),
+    [
+        ("gpt-4o", [], "max_tokens"),
+        ("gpt-5-mini", [], "max_completion_tokens"),
+        ("openai/o3-mini", [], "max_completion_tokens"),
+        ("my-deployment", ["max_tokens"], "max_completion_tokens"),
+        ("o3-local", ["max_completion_tokens"], "max_tokens"),
+    ],
+)
+def test_the_bound_of_the_answer_has_the_name_that_the_model_takes(model: str, refused: list[str], member: str) -> None:
+    body = json.loads(encode_request(ChatRequest(messages=(), model=model, max_tokens=9, refused=frozenset(refused))))
+
+    assert {name: body.get(name) for name in ("max_tokens", "max_completion_tokens") if name in body} == {member: 9}
+
+
+def test_usage_is_not_asked_for_where_that_is_refused() -> None:
+    request = ChatRequest(messages=(), model="m", max_tokens=9, refused=frozenset({"stream_options"}))
+
+    assert b"stream_options" not in encode_request(request)
