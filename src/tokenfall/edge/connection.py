@@ -42,10 +42,6 @@ FRESH_S = 0.25
 LINGER_BYTES = 1_048_576
 """How much of what a refused client still sends is read away."""
 
-PROBES_S = (0.05, 0.15)
-"""After its FIN, a client that is gone answers a write with a reset, and the next write sees that: so long after the
-first write come the others, for round trips of any sensible length."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 _KEEP_ALIVE = b"connection: keep-alive\r\n"
@@ -340,22 +336,6 @@ class Connection(StreamSocket):
         if self._half_closed and player is not None and not player.half_closed():
             self._close()
         self._go_on()
-
-    def probe(self, player: "Player", comment: bytes, *, again: tuple[float, ...] = PROBES_S) -> None:
-        """Write comments into the player's stream, to learn whether a client that closed its side is still there."""
-        if not self.plays(player):
-            return
-        if not self.paused:
-            self.send(comment)
-        if again:
-            self.reactor.call_at(self._wheel.now() + again[0], lambda: self.probe(player, comment, again=again[1:]))
-
-    def give_up_soon(self, player: "Player") -> None:
-        """The client closed its side and nothing can tell whether it left: end the answer after a grace."""
-        self.reactor.call_at(
-            self._wheel.now() + self._edge.bounds.half_close_grace_s,
-            lambda: self.reset("left") if self.plays(player) else None,
-        )
 
     def plays(self, player: "Player") -> bool:
         """Whether this player's turn is not over."""

@@ -6,6 +6,7 @@ import asyncio
 
 from tokenfall import logs
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
+from tokenfall.edge.half_closed import probe
 from tokenfall.edge.response import LAST_CHUNK, LiveStream, chunk
 
 TYPE_CHECKING = False
@@ -189,7 +190,7 @@ class LivePlayer:
     def _learn_whether_it_left(self, comment: bytes) -> None:
         if self.status != 200:
             self._write(b"")  # the head
-        self._connection.probe(self, self._coded(comment))
+        probe(self._connection, self, comment=self._coded(comment))
 
     def _give_up(self) -> None:
         """Nothing told whether the client left."""

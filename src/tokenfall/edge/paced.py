@@ -4,6 +4,7 @@ from bisect import bisect_left
 
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.half_closed import give_up_soon, probe
 from tokenfall.edge.response import LAST_CHUNK, chunk
 from tokenfall.metrics import LATENCY_BOUNDS_S
 
@@ -79,10 +80,10 @@ class _TimedPlayer:
 
     def half_closed(self) -> bool:
         if self._stream.endless:
-            self._connection.give_up_soon(self)
+            give_up_soon(self._connection, self, after_s=self._edge.bounds.half_close_grace_s)
         comment = self._stream.comment
         if comment:
-            self._connection.probe(self, chunk(comment) if self._chunked else comment)
+            probe(self._connection, self, comment=chunk(comment) if self._chunked else comment)
         return True
 
     def resume(self) -> None:

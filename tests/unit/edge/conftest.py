@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.half_closed import PROBES_S
 from tokenfall.edge.loadable import LIVE
 from tokenfall.edge.server import CUT_S, Edge
 from tokenfall.metrics import Metrics

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.half_closed import PROBES_S
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import CutFrames, PacedStream, StreamHead
 from tokenfall.edge.server import Edge
