@@ -1,8 +1,17 @@
-"""`python -m tokenfall` is the `tokenfall` command."""
+"""The `tokenfall` command, also as `python -m tokenfall`."""
 
 import sys
 
-from tokenfall.cli import main
+from tokenfall.reactor.signals import take_over
+
+
+def main() -> int:
+    """Run the command; its exit status. Signals are seen to before anything that takes time is imported."""
+    take_over()
+    from tokenfall.cli import main as run  # noqa: PLC0415 - see above
+
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -100,7 +100,7 @@ def _ready(
                     if frame:
                         yield code(frame)
                 continue
-            fragments = map(_fragment, part.tokens)
+            fragments = map(fragment, part.tokens)
             first = next(fragments, None)
             if first is not None:
                 yield code(b"%b%b%b%b" % (pending, affixes[0], first, affixes[1]))
@@ -115,13 +115,13 @@ def _framed(fragments: Iterator[bytes], affixes: tuple[bytes, bytes], *, chunked
     before, after = affixes
     join = b"".join
     if not chunked:
-        for fragment in fragments:
-            yield join((before, fragment, after))
+        for each in fragments:
+            yield join((before, each, after))
         return
     around, tail = len(before) + len(after), after + b"\r\n"
-    lines = _LINES
-    for fragment in fragments:
-        yield join((lines[around + len(fragment)], before, fragment, tail))
+    lines = LINES
+    for each in fragments:
+        yield join((lines[around + len(each)], before, each, tail))
 
 
 class _Lines(dict[int, bytes]):
@@ -138,18 +138,19 @@ class _Fragments(dict[str, bytes]):
     """Tokens as JSON strings: the simulator's words are few, and are encoded once."""
 
     def __missing__(self, token: str) -> bytes:
-        fragment = one_line(_encode(token))
+        encoded = one_line(_encode(token))
         if len(self) < MOST_KEPT and len(token) <= LONGEST_KEPT:
-            self[token] = fragment
-        return fragment
+            self[token] = encoded
+        return encoded
 
 
 MOST_KEPT = 4096
 LONGEST_KEPT = 32
 """Longer words are not the simulator's own: somebody sent them to be echoed."""
 
-_LINES = _Lines()
-_fragment = _Fragments().__getitem__
+LINES = _Lines()
+fragment = _Fragments().__getitem__
+"""A token as a JSON string."""
 
 
 def _enacted(
@@ -162,7 +163,7 @@ def _enacted(
             pending += encoder.open(section)
             affixes = encoder.affixes()
             for token in _spoken(course, part, first=said):
-                told = encoder.token(token) if affixes is None else affixes[0] + _fragment(token) + affixes[1]
+                told = encoder.token(token) if affixes is None else affixes[0] + fragment(token) + affixes[1]
                 yield pending + told
                 pending = b""
             said += len(part.tokens)

@@ -10,7 +10,8 @@ from tokenfall.engines.estimate import estimated_tokens
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.messages import ChatRequest
-from tokenfall.slices import Sliced, begun
+from tokenfall.slices import Sliced
+from tokenfall.slicing import begun
 from tokenfall.wire import anthropic_models, anthropic_request
 
 

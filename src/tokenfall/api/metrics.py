@@ -30,6 +30,9 @@ class _Collector(Collector):
         metrics = self._metrics
         yield GaugeMetricFamily("tokenfall_connections", "Open connections.", metrics.connections)
         yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
+        yield GaugeMetricFamily(
+            "tokenfall_detached_turns", "Turns that go on without their clients.", metrics.detached_turns
+        )
         yield GaugeMetricFamily("tokenfall_workers", "Worker processes alive.", metrics.workers)
         yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of all workers.", metrics.resident_bytes)
         yield GaugeMetricFamily(
@@ -72,7 +75,7 @@ class _Collector(Collector):
         yield _histogram(
             "tokenfall_ticker_lateness_seconds",
             "Deadline asked for to call, of the timer wheel.",
-            histogram=metrics.ticker_late_s,
+            histogram=metrics.timer_late_s,
         )
 
 

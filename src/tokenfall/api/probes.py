@@ -6,6 +6,7 @@ import os
 from time import monotonic
 
 from tokenfall import __version__
+from tokenfall.edge.loadable import THREADING, Modules
 from tokenfall.edge.response import Response
 from tokenfall.json_text import flat_object
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     Check = Callable[[], Awaitable[None]]
 
+
+METRICS = Modules("tokenfall.api.metrics", after=THREADING)
+"""What the first scrape needs: it loads prometheus-client."""
 
 _NOTHING: dict[str, Check] = {}
 JSON = "application/json"
@@ -76,7 +80,7 @@ class Probes:
 
     def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - loads prometheus-client
+        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - see `METRICS`
 
         return Response(200, exposition(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
 

@@ -15,8 +15,9 @@ from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
+from tokenfall.edge.response import LiveStream, Response, StreamHead, TimedStream
 from tokenfall.engines.estimate import estimated_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
@@ -83,7 +84,7 @@ class Provider:
 
     def __call__(
         self, request: Request
-    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
+    ) -> Response | TimedStream | Loadable | Coroutine[Any, Any, Response | TimedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay

@@ -11,10 +11,10 @@ from msgspec import Struct
 from tokenfall.api.documents import joined
 from tokenfall.edge.request import Request
 from tokenfall.engines.rewording import Upstream
-from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.events import Passed, Said
 from tokenfall.messages import ChatRequest
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
+from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.composing import Composer
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded

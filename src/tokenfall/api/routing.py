@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
+    from tokenfall.edge.loadable import Loadable
     from tokenfall.edge.request import Request
     from tokenfall.edge.response import Answer, Response
     from tokenfall.wire.faults import Fault
@@ -22,11 +23,16 @@ class Route:
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `journaled`: kept by the simulator's journal, if that is on.
-    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
+    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does. Neither it
+    nor `handler` is called before what the route `needs` is loaded.
+    `private`: closed to pages of other sites where no API key protects it.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
-    __slots__ = ("handler", "journaled", "keyed", "limited", "method", "open_while_draining", "path", "quiet", "refuse")
+    __slots__ = (
+        "handler", "journaled", "keyed", "limited", "method", "needs", "open_while_draining", "path", "private",
+        "quiet", "refuse",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -35,6 +41,7 @@ class Route:
         *,
         handler: Handler,
         refuse: Refuse | None = None,
+        needs: Loadable | None = None,
         **flags: bool,
     ) -> None:
         """`flags`: those above by their names; `keyed` where nothing is said, and nothing else."""
@@ -42,9 +49,11 @@ class Route:
         self.path = path
         self.handler = handler
         self.refuse = refuse
+        self.needs = needs
         self.keyed = flags.pop("keyed", True)
         self.limited = flags.pop("limited", False)
         self.open_while_draining = flags.pop("open_while_draining", False)
+        self.private = flags.pop("private", False)
         self.quiet = flags.pop("quiet", False)
         self.journaled = flags.pop("journaled", False)
         if flags:

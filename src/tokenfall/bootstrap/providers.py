@@ -23,7 +23,7 @@ from tokenfall.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from tokenfall.api.ondemand import Speaking
-    from tokenfall.engines.upstream import UpstreamEngine
+    from tokenfall.upstream.engine import UpstreamEngine
 
 PASSED_ON = {
     "openai.chat": "/chat/completions",
@@ -80,7 +80,7 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
 def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
     if upstream is None or reworded is None:
         return None
-    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - aiohttp
+    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - few have an upstream
 
     path = PASSED_ON.get(dialect.name)
     if path is None:
@@ -90,7 +90,7 @@ def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialec
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:
-    from tokenfall.engines.upstream import Passing  # noqa: PLC0415 - aiohttp
+    from tokenfall.upstream.engine import Passing  # noqa: PLC0415 - few have an upstream
 
     async def fetch(path: str, body: bytes) -> bytes:
         return await upstream.fetch(Passing(path, body))

@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from tokenfall.engines.estimate import tokens_besides
 from tokenfall.engines.paragraph import WORDS
-from tokenfall.engines.prose import AGAIN, Prose
+from tokenfall.engines.prose import PLACES, Prose, RandomWords
 from tokenfall.engines.stops import stopped
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
@@ -149,13 +149,13 @@ def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     return Prose(wanted)
 
 
-def _random_words(wanted: int, random: Random) -> Sliced[list[str]]:
-    said = [random.choice(WORDS)] if wanted else []
-    while len(said) < wanted:
-        said += map(random.choice, repeat(AGAIN, min(SLICE_TOKENS, wanted - len(said))))
-        if len(said) < wanted:
+def _random_words(wanted: int, random: Random) -> Sliced[RandomWords]:
+    places = bytearray()
+    while len(places) < wanted:
+        if places:
             yield
-    return said
+        places += bytes(map(random.choice, repeat(PLACES, min(SLICE_TOKENS, wanted - len(places)))))
+    return RandomWords(places)
 
 
 def prompt_tokens(request: ChatRequest) -> Sliced[int]:
@@ -173,7 +173,7 @@ def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> S
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = yield from stopped(text[:left], request.stop)
+    said, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 

@@ -39,6 +39,8 @@ class RewordingUpstream:
             return await self._upstream.reply(request, hear)
         except UpstreamRefused as error:
             again = self._reworded(request, error)
+            if again is None:
+                raise
         return await self._upstream.reply(again, hear)
 
     async def converse(self, request: ChatRequest, hear: Any) -> Finished:  # noqa: ANN401 - see `Upstream`
@@ -47,17 +49,19 @@ class RewordingUpstream:
             return await self._upstream.converse(request, hear)
         except UpstreamRefused as error:
             again = self._reworded(request, error)
+            if again is None:
+                raise
         return await self._upstream.converse(again, hear)
 
     def _worded(self, request: ChatRequest) -> ChatRequest:
         refused = self._refused.get(request.model)
         return request if refused is None else msgspec.structs.replace(request, refused=refused)
 
-    def _reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest:
-        """The request for the second try. Raises `error` where there is no other wording."""
+    def _reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
+        """The request for the second try, None where there is no other wording."""
         member = refused_member(error, request)
         if member is None:
-            raise error
+            return None
         refused = request.refused | {member}
         if len(self._refused) >= MOST_MODELS:
             self._refused.pop(next(iter(self._refused)))

@@ -25,14 +25,16 @@ _encode = msgspec.json.encode
 class ChunkEncoder:
     """Implements `Encoder`. What does not change from token to token is written once a section."""
 
+    __slots__ = ("_begun", "_head", "_last", "_request_id", "_section", "_shape", "_tier")
+
     def __init__(self, asked: Asked, identity: Identity) -> None:
         self._shape: Shape = asked.input
-        self._thought = "reasoning" if self._shape.groq else "reasoning_content"
         self._head = _head(identity, "chat.completion.chunk", extra=_NO_USAGE if self._shape.include_usage else b"")
-        self._request_id = f"req_{identity.number}"
+        self._request_id = f"req_{identity.number}" if self._shape.groq else ""
         tier = None if self._shape.groq else self._shape.service_tier
         self._tier = b"" if tier is None else b',"service_tier":%b' % _encode(tier)
-        self._begun: set[int] = set()
+        self._begun = -1
+        """The last choice that was begun: they come in their order."""
         self._section = Section("text")
         self._last: tuple[int, FinishReason] | None = None
         """Of Groq: the choice whose last chunk waits for the usage that it tells, and why it ended."""
@@ -40,9 +42,9 @@ class ChunkEncoder:
     def open(self, section: Section) -> bytes:
         self._section = section
         first = b""
-        if section.choice not in self._begun:
+        if section.choice > self._begun:
             first = self._chunk({"role": "assistant", "content": ""}, section.choice, groq={"id": self._request_id})
-            self._begun.add(section.choice)
+            self._begun = section.choice
         if section.call is None:
             return first
         call = {"index": section.index, **call_document(section.call)}
@@ -58,7 +60,8 @@ class ChunkEncoder:
             member = b'"custom":{"input":' if custom else b'"function":{"arguments":'
             call = b'"tool_calls":[{"index":%d,%b' % (section.index, member)
             return before + call, b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
-        name = self._thought if section.kind == "thought" else "content"
+        thought = "reasoning" if self._shape.groq else "reasoning_content"
+        name = thought if section.kind == "thought" else "content"
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def token(self, text: str) -> bytes:
@@ -69,7 +72,7 @@ class ChunkEncoder:
         return self._chunk({"content": text}, self._section.choice, logprobs=told)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice in self._begun else self.open(Section("text", choice))
+        first = b"" if choice <= self._begun else self.open(Section("text", choice))
         if not self._shape.groq:
             return first + self._chunk({}, choice, reason=reason)
         before, self._last = self._last, (choice, reason)

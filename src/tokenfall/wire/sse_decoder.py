@@ -17,6 +17,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DOCUMENT = re.compile(rb"\{|\[[ \t]*+\{")
 _DOCUMENT_LINE = re.compile(rb"\{|\[[ \t]*+(?:\{|\Z)")
+_LF = 0x0A
 _LONGEST_START = 64
 """A held line of more bytes that has not begun a document does not begin one."""
 
@@ -64,17 +65,28 @@ class SSEDecoder:
         self._name = b""
         self._document: JSONDocument | None = None
 
+    def sole_event(self, data: bytes) -> bytes | None:
+        """The data of the event that `data` is, if it is one whole event of one line; else it must be fed.
+
+        Most reads are: they need no splitting, and nothing is held of them.
+        """
+        size = len(data)
+        if (
+            self._between
+            and data.find(b"\n") == size - 2
+            and data[-1] == _LF
+            and data.startswith(b"data: ")
+            and b"\r" not in data
+            and size <= self._max_bytes
+        ):
+            return data[6:-2]
+        return None
+
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that `data` ends, in order."""
-        if (  # most reads are one whole event of one line, which needs no splitting
-            self._between
-            and data.startswith(b"data: ")
-            and data.endswith(b"\n\n")
-            and data.count(b"\n") == 2
-            and b"\r" not in data
-            and len(data) <= self._max_bytes
-        ):
-            return [ServerSentEvent(data[6:-2])]
+        sole = self.sole_event(data)
+        if sole is not None:
+            return [ServerSentEvent(sole)]
         if self._document is not None:
             return self._read_document(self._document, data)
         events = self._read_lines(data)

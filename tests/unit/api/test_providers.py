@@ -16,7 +16,7 @@ from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response
+from tokenfall.edge.response import LiveStream, PacedStream, Response, SteadyStream
 from tokenfall.engines.paragraph import PARAGRAPH
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
@@ -83,6 +83,9 @@ class FakeRelay:
         return b"".join(self._frames)
 
 
+Paced = PacedStream | SteadyStream
+
+
 class House:
     def __init__(
         self,
@@ -111,9 +114,9 @@ class House:
         assert isinstance(answer, Response)
         return answer
 
-    def paced(self, asked: Request) -> PacedStream:
+    def paced(self, asked: Request) -> Paced:
         answer = self.provider(asked)
-        assert isinstance(answer, PacedStream)
+        assert isinstance(answer, Paced)
         return answer
 
     async def live(self, asked: Request) -> LiveStream:
@@ -135,12 +138,12 @@ def documents(frames: list[bytes]) -> list[dict[str, Any]]:
     return [json.loads(event.data) for event in SSEDecoder().feed(b"".join(frames)) if event.data != b"[DONE]"]
 
 
-def frames_of(stream: PacedStream) -> list[bytes]:
+def frames_of(stream: Paced) -> list[bytes]:
     frames = list(stream.frames(False))
     return [frame for frame in frames if isinstance(frame, bytes)]
 
 
-def said(stream: PacedStream) -> str:
+def said(stream: Paced) -> str:
     told = documents(frames_of(stream))
     return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
 
@@ -236,8 +239,9 @@ async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialec
     house = House(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
     asked = post("up-1" if relayed else "sim", stream=True, **fields)
-    stream: PacedStream | LiveStream = await house.live(asked) if relayed else house.paced(asked)
+    stream: Paced | LiveStream = await house.live(asked) if relayed else house.paced(asked)
 
+    assert isinstance(stream.farewell, bytes)
     assert b"shutting down" in stream.farewell
     assert b"[DONE]" not in stream.farewell
     assert stream.comment == dialect.comment
@@ -333,6 +337,7 @@ async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.ERROR):
         last = stream.failure(ZeroDivisionError("s3cret"))
 
+    assert isinstance(last, bytes)
     assert b"s3cret" not in last
     assert b"internal_error" in last
     assert caplog.records[0].exc_info is not None

@@ -6,10 +6,10 @@ from typing import Any, cast
 import pytest
 
 from tokenfall.api.relays import DoneForm, Form, PassingRelay, ResponsesForm, TranslatingRelay
-from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.errors import InvalidRequest, UpstreamReset
 from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
 from tokenfall.messages import ChatRequest
+from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Identity
 from tokenfall.wire.ollama import OLLAMA_CHAT

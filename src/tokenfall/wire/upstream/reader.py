@@ -56,22 +56,33 @@ class ResponseReader:
         """The events that `data` ends. Those before a break are returned: look at `broken` afterwards."""
         events: list[Said | Finished] = []
         try:
-            for event in self._decoder.feed(data):
-                if event.data == DONE:
-                    self._end(events)
-                    break
-                try:
-                    chunk = decode_ordinary(event.data) if not event.name else self._odd_chunk(event)
-                except NOT_ORDINARY:
-                    if event.data.strip() == DONE:
-                        self._end(events)
-                        break
-                    chunk = self._odd_chunk(event)
-                if chunk is not None:
-                    self._read(chunk, events)
+            sole = self._decoder.sole_event(data)
+            if sole is None:
+                self._read_all(data, events)
+                return events
+            try:
+                chunk = decode_ordinary(sole)
+            except NOT_ORDINARY:
+                self._read_all(data, events)
+            else:
+                self._read(chunk, events)
         except UpstreamBroken as error:
             self.broken = error
         return events
+
+    def _read_all(self, data: bytes, events: list[Said | Finished]) -> None:
+        """Append the events of any number of chunks, ordinary or not."""
+        for event in self._decoder.feed(data):
+            if event.data.strip() == DONE:
+                self._end(events)
+                return
+            chunk: Chunk | None
+            try:
+                chunk = decode_ordinary(event.data) if not event.name else self._odd_chunk(event)
+            except NOT_ORDINARY:
+                chunk = self._odd_chunk(event)
+            if chunk is not None:
+                self._read(chunk, events)
 
     def _odd_chunk(self, event: ServerSentEvent) -> Chunk | None:
         """A chunk that is not ordinary, None for an event that says nothing."""

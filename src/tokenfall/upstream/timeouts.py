@@ -1,4 +1,4 @@
-"""The deadlines of an upstream's answer."""
+"""The deadlines of an upstream's response."""
 
 from collections.abc import Callable
 
@@ -24,26 +24,32 @@ class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
 
 
 class Watch(Deadlined):
-    """Watches an answer from its head to its end, and calls `late` once when a deadline passes.
+    """Watches a response until its end, and calls `late` once when a deadline passes.
 
-    Tries of one request share a watch, for they share its time.
+    The tries of one request share a watch, because they share its time.
 
-    Only a token is progress, a comment or an empty chunk is not. Time in which nobody reads, because the client is
-    slow, is not the upstream's. A token costs one attribute; the wheel looks at it when a deadline may have passed.
+    Only text, reasoning and tool calls are progress; comments, role chunks and empty chunks are not. Time in which
+    nothing is read, because the client is slow, does not count. A token costs one attribute; the wheel looks at it when
+    a deadline may have passed. A `whole` response, which is no stream, has only the total time.
     """
 
     __slots__ = ("_ends_s", "_first_s", "_next_token_s", "blocked", "last_token_s", "late")
 
-    def __init__(self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float) -> None:
+    def __init__(self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float, whole: bool = False) -> None:
         super().__init__(wheel)
         self._ends_s = started_s + timeouts.total_s
-        self._first_s = started_s + timeouts.first_token_s
+        self._first_s = self._ends_s if whole else started_s + timeouts.first_token_s
         self._next_token_s = timeouts.next_token_s
         self.last_token_s = 0.0
         """When the last token came; 0 before the first."""
         self.blocked = False
         """Whether the client makes the upstream wait."""
         self.late: Callable[[UpstreamTimeout], None] | None = None
+
+    @property
+    def wheel(self) -> Wheel:
+        """Where it waits."""
+        return self._wheel
 
     def start(self, late: Callable[[UpstreamTimeout], None]) -> None:
         """Begin to watch."""
@@ -70,8 +76,10 @@ class Watch(Deadlined):
 
     def expired(self) -> None:
         now = self._wheel.now()
-        if now < self._due_s() or (self.blocked and now < self._ends_s):
-            self.set_deadline(min(max(self._due_s(), now + self._next_token_s), self._ends_s))
+        if self.blocked and now < self._ends_s:
+            self.set_deadline(min(now + self._next_token_s, self._ends_s))
+        elif now < self._due_s():
+            self.set_deadline(self._due_s())
         elif self.late is not None:
             self.late(self.error())
 

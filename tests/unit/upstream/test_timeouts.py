@@ -1,8 +1,8 @@
 import pytest
 
-from tokenfall.engines.watch import UpstreamTimeouts, Watch
 from tokenfall.errors import UpstreamTimeout
 from tokenfall.reactor.deadlines import COARSE_A_SECOND
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
 
@@ -65,6 +65,15 @@ def test_a_next_token_that_does_not_come(watched: Watched, token_s: float) -> No
     assert silence_ends_at(watched, 200) == pytest.approx(token_s + 15.0, abs=2 * COARSE_S)
     assert watched.said == ["the upstream did not go on in time"]
     assert watched.codes == ["upstream_next_token_timeout"]
+
+
+@pytest.mark.parametrize("gap_s", [1.0, 7.0, 14.0])
+def test_a_later_token_that_does_not_come_is_as_late_as_the_second(watched: Watched, gap_s: float) -> None:
+    for _ in range(5):
+        watched.token()
+        watched.wheel.advance(gap_s)
+
+    assert silence_ends_at(watched, 200) == pytest.approx(4 * gap_s + 15.0, abs=2 * COARSE_S)
 
 
 def test_tokens_in_time_are_left_alone_until_all_time_is_over(watched: Watched) -> None:

@@ -2,7 +2,6 @@ from random import Random
 
 import pytest
 
-from tokenfall.engines.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
 from tokenfall.errors import (
     TokenfallError,
     UpstreamConnectTimeout,
@@ -20,6 +19,7 @@ from tokenfall.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from tokenfall.upstream.retries import FIRST_WAIT_S, LONGEST_WAIT_S, Retries
 
 from tests.doubles.clocks import InstantClock
 

@@ -2,8 +2,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.engines import answers
-from tokenfall.engines.answers import MAX_RETRY_AFTER_S, is_encoded, is_event_stream, no_stream, refusal, retry_after_s
 from tokenfall.errors import (
     UpstreamBroken,
     UpstreamError,
@@ -13,6 +11,15 @@ from tokenfall.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamStreamError,
+)
+from tokenfall.upstream import refusals
+from tokenfall.upstream.refusals import (
+    MAX_RETRY_AFTER_S,
+    is_encoded,
+    is_event_stream,
+    no_stream,
+    refusal,
+    retry_after_s,
 )
 
 BODY = b'{"error":{"message":"their own words"}}'
@@ -82,7 +89,7 @@ def test_a_refusal_without_words_says_its_status(body: bytes) -> None:
 def test_a_wait_is_read_from_a_number_or_a_date(
     text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
 
     assert retry_after_s(text) == seconds
 
