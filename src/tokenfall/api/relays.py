@@ -91,7 +91,9 @@ class PassingRun:
             self.frames = passed.number + 1
             return send(form.frame(passed), is_token=passed.is_token)
 
-        await self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        asking = self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        del self._passing  # the upstream lets go of the request's body when it is no longer needed
+        await asking
         return b""
 
 
