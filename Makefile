@@ -32,6 +32,15 @@ bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## measure, into benchmarks/re
 	@scripts/system-packages bench || echo "the rows that need them will say so"
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: image
+image: ## build the container images with docker, podman or buildah, into build/image
+	@$(shell scripts/find-python) -m scripts.build_image $(ARGS)
+
+.PHONY: base-images
+base-images: ## stand-ins for the images' bases from Debian's packages, where no image registry is reached
+	@scripts/system-packages image
+	@scripts/base-images $(ARGS)
+
 ##@ Check it
 
 .PHONY: test

@@ -76,9 +76,10 @@ class Probes:
 
     def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - loads prometheus-client
+        from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - a simulator may never be scraped
+        from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see above
 
-        return Response(200, exposition(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        return Response(200, scraped(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:

@@ -2,14 +2,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tokenfall.api.metrics import exposition
+from tokenfall.api.metrics import scraped as exposition_of
 from tokenfall.metrics import LATENCY_BOUNDS_S, TOLD_BOUNDS_S, Histogram, Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(metrics: Metrics) -> Samples:
-    families = text_string_to_metric_families(exposition(metrics).decode())
+    families = text_string_to_metric_families(exposition_of(metrics).decode())
     return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
 
 
@@ -65,7 +65,7 @@ def test_a_histogram_is_cumulative_with_its_sum() -> None:
 
 
 def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
-    lines = exposition(Metrics()).decode().splitlines()
+    lines = exposition_of(Metrics()).decode().splitlines()
     scraped_bounds = [
         line.partition('le="')[2].partition('"')[0] for line in lines if line.startswith("tokenfall_ttft_seconds_b")
     ]

@@ -1,0 +1,71 @@
+"""What is in an image, read from its archive (`docker save`): sizes, digest, files."""
+
+import gzip
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+MB = 1_000_000
+
+
+class ImageArchive:
+    """An archive of one image."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with tarfile.open(path) as archive:
+            (self._manifest,) = json.loads(_read(archive, "manifest.json"))
+            config = _read(archive, self._manifest["Config"])
+        self.digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+        """Of the configuration, which names the digest of each layer: the image's id."""
+        self.config: dict[str, Any] = json.loads(config)["config"]
+
+    def files(self) -> dict[str, tarfile.TarInfo]:
+        """All members of all layers by their paths, without a slash before them."""
+        found: dict[str, tarfile.TarInfo] = {}
+        for layer in self._layers():
+            with tarfile.open(fileobj=layer) as files:
+                found |= {member.name.removeprefix("./"): member for member in files.getmembers()}
+        return found
+
+    def text(self, name: str) -> bytes:
+        """One file's content. Raises KeyError."""
+        for layer in self._layers():
+            with tarfile.open(fileobj=layer) as files:
+                if name in files.getnames():
+                    return _read(files, name)
+        raise KeyError(name)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """The files' sizes together."""
+        return sum(member.size for member in self.files().values())
+
+    @property
+    def packed_bytes(self) -> int:
+        """The layers' sizes as a registry keeps them."""
+        return sum(len(gzip.compress(layer.read(), compresslevel=6, mtime=0)) for layer in self._layers())
+
+    def _layers(self) -> Iterator[IO[bytes]]:
+        with tarfile.open(self.path) as archive:
+            for name in self._manifest["Layers"]:
+                with _member(archive, name) as layer:
+                    yield layer
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    with _member(archive, name) as file:
+        return file.read()
+
+
+@contextmanager
+def _member(archive: tarfile.TarFile, name: str) -> Iterator[IO[bytes]]:
+    file = archive.extractfile(name)
+    if file is None:
+        raise KeyError(name)
+    with file:
+        yield file
