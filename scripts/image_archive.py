@@ -32,6 +32,16 @@ class ImageArchive:
                 found |= {member.name.removeprefix("./"): member for member in files.getmembers()}
         return found
 
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each regular file."""
+        found: dict[str, str] = {}
+        for layer in self._layers():
+            with tarfile.open(fileobj=layer) as files:
+                for member in files:
+                    if member.isfile():
+                        found[member.name.removeprefix("./")] = hashlib.sha256(_read(files, member.name)).hexdigest()
+        return found
+
     def text(self, name: str) -> bytes:
         """One file's content. Raises KeyError."""
         for layer in self._layers():

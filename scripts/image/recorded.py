@@ -32,7 +32,7 @@ class RecordingFinder:
         self, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
         """None for what is left out, as if it were not installed."""
-        if name in self._left_out or name.partition(".")[0] in self._left_out:
+        if any(name == other or name.startswith(f"{other}.") for other in self._left_out):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and spec.has_location and spec.origin is not None:

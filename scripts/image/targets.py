@@ -1,11 +1,10 @@
 """The two images: what they leave out, and how the server of each is used to learn what it needs."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 
 class Target(NamedTuple):
-    """An image. `left_out` are modules that it is made without; what cannot do without them is left out too."""
+    """An image. `left_out` are modules and packages that it is made without; what needs them is left out too."""
 
     name: str
     left_out: tuple[str, ...]
@@ -13,16 +12,17 @@ class Target(NamedTuple):
     """Whether it has every feature, and the certificates for TLS."""
 
 
-NEVER_USED = ("_bz2", "_lzma", "_uuid")
-"""`shutil` and `uuid` import them where they are there, and nothing here needs what they bring."""
+NEVER_USED = ("_bz2", "_lzma", "_uuid", "frozenlist._frozenlist")
+"""They are imported where they are there, and nothing here needs what they bring: `frozenlist` has the same in Python,
+and its C module takes a library of 2 MB along."""
 
 LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "re2", "typing_extensions")
 """OpenSSL and what needs it, SQLite, extras. `hashlib` then has its own algorithms; msgspec takes from
 typing_extensions only what older Pythons lack."""
 
 FEATURES = (
-    "tokenfall.bootstrap.upstream", "tokenfall.engines.upstream", "tokenfall.cli.record", "tokenfall.cli.fit",
-    "tokenfall.cli.supervisor",
+    "tokenfall.bootstrap.upstream", "tokenfall.engines.upstream", "tokenfall.upstream", "tokenfall.cli.record",
+    "tokenfall.cli.fit", "tokenfall.cli.supervisor",
 )  # fmt: skip
 """Where code begins that a simulator has no use for: settings and commands that lead there are refused. Several workers
 need a history that they share."""
@@ -31,8 +31,3 @@ SIMULATOR = Target("simulator", left_out=(*NEVER_USED, *LIBRARIES, *FEATURES), i
 FULL = Target("full", left_out=NEVER_USED, is_full=True)
 
 TARGETS = {target.name: target for target in (SIMULATOR, FULL)}
-
-
-def missing(site_packages: Path) -> list[str]:
-    """The names in `FEATURES` that are no modules any more."""
-    return [name for name in FEATURES if not site_packages.joinpath(*name.split(".")).with_suffix(".py").exists()]
