@@ -270,6 +270,7 @@ class Settings:
     )
     sim_files: str = setting(".", TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
     poller: str = setting("auto", _one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
+    metrics_vllm: bool = setting(False, BOOLEAN, "say vLLM's metrics of the simulator too; takes WORKERS=1")
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "least severe log line written")
     log_format: str = setting("auto", _one_of("auto", "json", "console"), "auto: console on a terminal, else json")
     header_timeout: float = setting(10.0, DURATION, "from accept to the end of a request's head")
@@ -394,6 +395,10 @@ def _check(settings: Settings) -> None:
         raise InvalidSetting(
             f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which each worker would keep for itself; "
             "takes 1, or set HISTORY_URL=sqlite:///chat.db, or REDIS_URL=redis://..."
+        )
+    if settings.metrics_vllm and settings.workers > 1:
+        raise InvalidSetting(
+            f"METRICS_VLLM: got true with WORKERS={settings.workers}, which count each for itself; takes WORKERS=1"
         )
     _check_stores(settings)
     _check_upstream(settings)

@@ -360,3 +360,9 @@ def test_a_history_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyP
     assert refused(history_url="sqlite:////chat.db").startswith(
         "HISTORY_URL: got 'sqlite:////chat.db', which cannot be written: a read-only file system"
     )
+
+
+def test_vllms_metrics_take_one_worker() -> None:
+    said = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
+
+    assert said == "METRICS_VLLM: got true with WORKERS=2, which count each for itself; takes WORKERS=1"

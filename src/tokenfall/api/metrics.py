@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from tokenfall.api.exposition import counter, counters, exposition, gauge, histogram
 
 TYPE_CHECKING = False
@@ -9,12 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tokenfall.api.exposition import Family
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.metrics import Metrics
 
 
-def scraped(metrics: Metrics) -> bytes:
-    """All counters as text."""
-    return exposition(families(metrics))
+def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
+    """All counters as text, vLLM's names last."""
+    return exposition(chain(families(metrics), () if vllm is None else vllm.families(metrics)))
 
 
 def families(metrics: Metrics) -> Iterator[Family]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any
 
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.edge.request import Request
     from tokenfall.metrics import Metrics
 
@@ -31,7 +32,7 @@ class Probes:
     """The handlers. `measured` gives the counters as they are now. `is_draining` and the checks are asked at each call.
 
     A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
-    with less than was set.
+    with less than was set. `vllm` counts what `/metrics` says besides.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Probes:
         *,
         needed: Mapping[str, Check] = _NOTHING,
         wanted: Mapping[str, Check] = _NOTHING,
+        vllm: VLLMMetrics | None = None,
     ) -> None:
         self._measured = measured
         self._is_draining = is_draining
         self._needed = needed
         self._wanted = wanted
+        self._vllm = vllm
         self._started_s = monotonic()
 
     def health(self, request: Request) -> Response:
@@ -79,7 +82,7 @@ class Probes:
         from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - a simulator may never be scraped
         from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see above
 
-        return Response(200, scraped(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        return Response(200, scraped(self._measured(), vllm=self._vllm), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:

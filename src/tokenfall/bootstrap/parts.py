@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
@@ -54,6 +55,7 @@ class Parts:
         self.shared = Shared(self.stage, self.refusals, keys=self.keys, library=self.library)
         self.chat: Chat | None = None
         """None until the first request to it."""
+        self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
         self._table = table
         self._simulated: SimulatedEngine | None = None
         self._throttle: Throttle | None = None
@@ -124,7 +126,9 @@ class Parts:
         from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return handlers(Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys))
+        return handlers(
+            Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys, vllm=self.vllm)
+        )
 
     # Parts
 
@@ -166,6 +170,11 @@ class Parts:
         self.metrics.resident_bytes = resident_bytes()
         self.metrics.timer_resolution_s = self.wheel.resolution_s
         return self.metrics
+
+    def _vllm(self) -> VLLMMetrics:
+        from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - few want them
+
+        return VLLMMetrics(self.stage, self.wheel.now, model=self._default_model())
 
     def _default_model(self) -> str:
         from tokenfall.engines.simulated import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
