@@ -52,6 +52,7 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: wha
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report
+	@scripts/helm > /dev/null || echo "the tests that need it say so"
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4
 	$(BROWSER_TESTS)
 	$(CONTAINER_TESTS)

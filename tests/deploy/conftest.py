@@ -7,7 +7,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "helm" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(BUILD_S))
-            item.add_marker(pytest.mark.xdist_group("helm"))
 
 
 @pytest.fixture(scope="session")

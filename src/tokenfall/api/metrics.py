@@ -54,6 +54,12 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield _by_label(
         "tokenfall_upstream_errors_total", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
     )
+    yield _by_label(
+        "tokenfall_redis_failures_total",
+        "Calls of Redis that failed or came too late.",
+        label="store",
+        counts=metrics.redis_failures,
+    )
     yield counters(
         "tokenfall_requests_total",
         "Answers.",

@@ -160,7 +160,7 @@ class Parts:
             settings, now = self.settings, self.wheel.now
             local = stores.local_limiter(settings, now, table=self._table)
             if settings.limits != MEMORY:
-                self.limiter = stores.redis_limiter(settings, local, now=now)
+                self.limiter = stores.redis_limiter(settings, local, now=now, metrics=self.metrics)
             proxies = TrustedProxies(settings.trusted_proxies)
             self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
         return self._throttle
@@ -185,12 +185,12 @@ class Parts:
     def _store(self) -> HistoryStore:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings msgspec, and what a URL names
 
-        return stores.history(self.settings)
+        return stores.history(self.settings, self.metrics)
 
     def _turns_everywhere(self) -> SharedTurns | None:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings redis
 
-        return stores.shared_turns(self.settings, self.clock)
+        return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
     def _relay(self) -> UpstreamEngine:
         from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - aiohttp is 10 MiB

@@ -25,6 +25,7 @@ def counted() -> Metrics:
     metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
     metrics.streams_ended = {"left": 9}
     metrics.upstream_errors = {"upstream_timeout": 10}
+    metrics.redis_failures = {"turns": 15}
     metrics.requests = {("/chat", 200): 11, ("", 404): 12}
     return metrics
 
@@ -42,6 +43,7 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "log_lines_lost_total") == 8
     assert value(samples, "streams_ended_total", outcome="left") == 9
     assert value(samples, "upstream_errors_total", code="upstream_timeout") == 10
+    assert value(samples, "redis_failures_total", store="turns") == 15
     assert value(samples, "requests_total", route="/chat", status="200") == 11
     assert value(samples, "requests_total", route="", status="404") == 12
     assert value(samples, "upstream_retries_total") == 13
