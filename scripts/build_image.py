@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from scripts import engine
-from scripts.image_archive import MB, ImageArchive
+from scripts.image_archive import MB, ImageArchive, normalize
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "build" / "image"
@@ -51,7 +51,10 @@ def _build(found: engine.Engine, target: str, *, no_cache: bool) -> None:
         )
     if done.returncode:
         raise SystemExit(f"{done.stdout}\n{found.name} could not build {target}")
-    found.save(NAMES[target], OUT / f"{target}.tar")
+    archive = OUT / f"{target}.tar"
+    found.save(NAMES[target], archive)
+    normalize(archive, name=f"{'docker.io/library' if found.name == 'docker' else 'localhost'}/{NAMES[target]}")
+    found.load(archive)
 
 
 def _described(target: str) -> str:

@@ -46,6 +46,13 @@ class Engine(NamedTuple):
         }[self.name]
         subprocess.run(command, check=True)
 
+    def load(self, archive: Path) -> None:
+        """Take the image from an archive, with its name."""
+        command = ["load", "--input", str(archive)]
+        if self.name == "buildah":
+            command = ["pull", "--quiet", f"docker-archive:{archive}"]
+        subprocess.run([self.name, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+
 
 def find() -> Engine:
     """The first of `ENGINES` that works, or that CONTAINER_ENGINE names. Raises SystemExit."""

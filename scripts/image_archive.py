@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -65,6 +66,31 @@ class ImageArchive:
             for name in self._manifest["Layers"]:
                 with _member(archive, name) as layer:
                     yield layer
+
+
+OF_ONE_BUILD = ("container", "container_config", "parent")
+"""What a configuration says of the build and not of the image: names of containers and images that were in between."""
+
+
+def normalize(path: Path, *, name: str) -> None:
+    """Rewrite an archive so that the same image is the same archive, with the same digest."""
+    with tarfile.open(path) as archive:
+        (manifest,) = json.loads(_read(archive, "manifest.json"))
+        config = json.loads(_read(archive, manifest["Config"]))
+        layers = {layer: _read(archive, layer) for layer in manifest["Layers"]}
+    for key in OF_ONE_BUILD:
+        config.pop(key, None)
+    config["config"].pop("Hostname", None)
+    for step in config.get("history", ()):
+        step.pop("comment", None)  # "FROM" and an image in between
+    text = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+    named = f"{hashlib.sha256(text).hexdigest()}.json"
+    manifest = {"Config": named, "Layers": list(layers), "RepoTags": [name]}
+    with tarfile.open(path, "w") as archive:
+        for member, content in {named: text, **layers, "manifest.json": json.dumps([manifest]).encode()}.items():
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
 
 
 def _read(archive: tarfile.TarFile, name: str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from scripts.image.named import named, named_in_functions
-from scripts.image_archive import ImageArchive
+from scripts.image_archive import ImageArchive, normalize
 
 ROOT = Path(__file__).parents[3]
 
@@ -102,3 +102,29 @@ def test_an_archive_says_sizes_digest_and_files(archive: Path) -> None:
     assert image.text("etc/passwd") == b"root"
     with pytest.raises(KeyError):
         image.text("etc/shadow")
+
+
+def test_two_builds_of_the_same_image_are_the_same_archive(tmp_path: Path, archive: Path) -> None:
+    original = archive.read_bytes()
+    digests = set()
+    built = tmp_path
+    for build in ("first", "second"):
+        built = tmp_path / f"{build}.tar"
+        built.write_bytes(original)
+        with tarfile.open(built) as whole:
+            members = {one.name: whole.extractfile(one).read() for one in whole.getmembers()}  # type: ignore[union-attr]
+        config = {"User": "10001", "Hostname": build}
+        history = [{"comment": f"FROM {build}", "created_by": "COPY"}]
+        document = {"config": config, "container": build, "parent": build, "history": history}
+        members["c.json"] = json.dumps(document).encode()
+        with tarfile.open(built, "w") as whole:
+            for name, content in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                whole.addfile(member, io.BytesIO(content))
+        normalize(built, name="localhost/x:y")
+        digests.add((ImageArchive(built).digest, hashlib.sha256(built.read_bytes()).hexdigest()))
+
+    assert len(digests) == 1
+    assert ImageArchive(built).config == {"User": "10001"}
+    assert set(ImageArchive(built).files()) == {"etc/passwd", "big", "data"}
