@@ -12,17 +12,15 @@ class Target(NamedTuple):
     """Whether it has every feature, and the certificates for TLS."""
 
 
-NEVER_USED = ("_bz2", "_lzma", "_uuid", "frozenlist._frozenlist")
-"""They are imported where they are there, and nothing here needs what they bring: `frozenlist` has the same in Python,
-and its C module takes a library of 2 MB along."""
+NEVER_USED = ("bz2", "_bz2", "lzma", "_lzma", "_uuid", "typing_extensions")
+"""`shutil`, `uuid` and msgspec import them where they are there, and nothing here needs what they bring."""
 
-LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "re2", "typing_extensions")
-"""OpenSSL and what needs it, SQLite, extras. `hashlib` then has its own algorithms; msgspec takes from
-typing_extensions only what older Pythons lack."""
+LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "re2")
+"""OpenSSL and what needs it, SQLite, extras. `hashlib` then has its own algorithms."""
 
 FEATURES = (
-    "tokenfall.bootstrap.upstream", "tokenfall.engines.upstream", "tokenfall.upstream", "tokenfall.cli.record",
-    "tokenfall.cli.fit", "tokenfall.cli.supervisor",
+    "tokenfall.bootstrap.upstream", "tokenfall.upstream", "tokenfall.cli.record", "tokenfall.cli.fit",
+    "tokenfall.cli.supervisor",
 )  # fmt: skip
 """Where code begins that a simulator has no use for: settings and commands that lead there are refused. Several workers
 need a history that they share."""

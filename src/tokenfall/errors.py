@@ -84,6 +84,12 @@ class TurnInterrupted(TokenfallError):
     code = "interrupted"
 
 
+class DetachedLimit(TokenfallError):
+    """The turn went on without its client until a bound for such turns ended it; what was said is kept."""
+
+    code = "detached_limit"
+
+
 class TurnLost(TokenfallError):
     """The process that answered the turn is gone, and with it the rest of the answer."""
 
@@ -141,6 +147,12 @@ class UpstreamUnreachable(UpstreamError):
     """No connection to the provider could be made, or it was cut before an answer came."""
 
     code = "upstream_unreachable"
+
+
+class UpstreamUntrusted(UpstreamError):
+    """The provider's TLS certificate was refused; nothing was sent, the key least of all."""
+
+    code = "upstream_untrusted"
 
 
 class UpstreamFailed(UpstreamError):
@@ -236,3 +248,8 @@ def error_of_code(code: str, message: str) -> TokenfallError:
             return kind(message)
         kinds += kind.__subclasses__()
     return TokenfallError(message)
+
+
+def again(error: TokenfallError) -> TokenfallError:
+    """A new error that says the same, to be raised: an error that is kept must not hold the frames it was raised in."""
+    return type(error)(error.message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)

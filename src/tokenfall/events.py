@@ -37,16 +37,31 @@ class CallPart(Struct, frozen=True, gc=False):
 
 
 class Passed(Struct, frozen=True, gc=False):
-    """An event of a provider's stream as it is, for who speaks the provider's own dialect: its data, one line."""
+    """An event of a provider's stream as it is, for a caller that speaks the provider's own dialect.
+
+    `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, `text_bytes` of them in
+    UTF-8. `type` and `number` are those of an event of a response, "" and -1 where there are none.
+    """
 
     data: bytes
+    is_token: bool = False
+    type: str = ""
+    text_bytes: int = 0
+    number: int = -1
 
 
-class Usage(Struct, frozen=True, gc=False):
-    """What the answer cost, in tokens."""
+class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What the answer cost, in tokens.
+
+    Of the prompt, `cached_tokens` were read from the provider's cache and `cache_write_tokens` written to it; of the
+    completion, `reasoning_tokens` are thoughts.
+    """
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:

@@ -8,6 +8,8 @@ string; control characters are escaped, so that nothing logged can begin a line 
 import sys
 from time import gmtime, strftime, time
 
+from tokenfall.imports import imported
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -116,7 +118,7 @@ def set_up(level: str, log_format: str, *, stream: "TextIO | None" = None) -> bo
 
 def install() -> None:
     """Give the standard library's logging, if it is there by now, the same form, level and stream."""
-    module = sys.modules.get("logging")
+    module = imported("logging")
     if module is None or _output.stream is None or _output.installed_in is module:
         return
     import logging  # noqa: PLC0415 - it is there
@@ -141,7 +143,7 @@ def escaped(text: str) -> str:
 
 def _standard_logging() -> "ModuleType | None":
     """The standard library's logging when it has been imported, with our form installed."""
-    logging = sys.modules.get("logging")
+    logging = imported("logging")
     if logging is not None and _output.stream is not None and _output.installed_in is not logging:
         install()
     return logging

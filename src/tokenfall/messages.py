@@ -7,27 +7,36 @@ from msgspec import Struct
 Role = Literal["system", "user", "assistant", "tool"]
 
 
-class ToolCall(Struct, frozen=True):
-    """What a model wants done: `arguments` is the text of a JSON object, as the model said it."""
+class ToolCall(Struct, frozen=True, omit_defaults=True):
+    """What a model wants done: `arguments` is the text of a JSON object, as the model said it.
+
+    Of a `custom` tool they are any text.
+    """
 
     id: str
     name: str
     arguments: str
+    custom: bool = False
 
 
 class Tool(Struct, frozen=True):
-    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none."""
+    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none.
+
+    A `custom` tool takes any text.
+    """
 
     name: str
     description: str = ""
     parameters: bytes = b""
+    custom: bool = False
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
     """One message of a conversation; `content` is text, never empty for a user's turn.
 
     `tool_calls` are an assistant's; a message of role `tool` answers the one that `tool_call_id` names. `images` are
-    addresses, `data:` or `https:`, in the order in which they came with the text.
+    addresses, `data:` or `https:`, in the order in which they came with the text. `thought` is what an assistant
+    thought before it said this: some models want it back.
     """
 
     role: Role
@@ -35,6 +44,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     images: tuple[str, ...] = ()
+    thought: str = ""
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
@@ -46,7 +56,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `tool_choice` is `auto`, `none`, `required` or the name of the one tool to call. `schema` is the JSON schema that
     the answer must satisfy, as a JSON text: decoding it takes time, and engines that pass it on need not. `json_object`
     asks for any JSON object. `stop` are texts before which the answer ends. `reasoning` asks for the model's thoughts
-    beside its answer, where it has any.
+    beside its answer, where it has any; `effort` says how much to think (`low`, `medium`, `high`), "" where the caller
+    did not. `hides_thoughts`: the caller switched them off. `refused` are members that the upstream is known to refuse.
     """
 
     messages: tuple[Message, ...]
@@ -64,6 +75,11 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     schema_name: str = ""
     json_object: bool = False
     reasoning: bool = False
+    effort: str = ""
+    hides_thoughts: bool = False
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    refused: frozenset[str] = frozenset()
     n: int = 1
     min_tokens: int = 0
     ignore_eos: bool = False

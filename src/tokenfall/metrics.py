@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     """A copy of all metrics by their names, in plain numbers, lists and dicts: it may go to another process."""
 
 
-GAUGES = frozenset({"connections", "resident_bytes", "streams", "timer_resolution_s", "workers"})
+GAUGES = frozenset({"connections", "detached_turns", "resident_bytes", "streams", "timer_resolution_s", "workers"})
 """What is true of now. Everything else is counted since the start and never goes down."""
 
 WORST = frozenset({"timer_resolution_s"})
@@ -101,8 +101,9 @@ class Metrics:
     """
 
     __slots__ = (
-        "bytes_sent", "connections", "connections_refused", "inter_token_s", "log_lines_lost", "rate_limited",
-        "redis_failures", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "ticker_late_s",
+        "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
+        "rate_limited", "redis_failures", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended",
+        "timer_late_s",
         "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "workers",
     )  # fmt: skip
 
@@ -112,6 +113,7 @@ class Metrics:
         self.timer_resolution_s = 0.0
         self.connections = 0
         self.connections_refused = 0
+        self.detached_turns = 0
         self.streams = 0
         self.streams_ended: dict[str, int] = {}
         self.tokens = 0
@@ -125,7 +127,7 @@ class Metrics:
         self.upstream_retries = 0
         self.ttft_s = Histogram()
         self.inter_token_s = Histogram()
-        self.ticker_late_s = Histogram()
+        self.timer_late_s = Histogram()
 
     def snapshot(self) -> Snapshot:
         """What is counted by now; nothing of it changes later."""

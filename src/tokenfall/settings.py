@@ -255,6 +255,9 @@ class Settings:
     on_disconnect: str = setting(
         "cancel", _one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"
     )
+    detached_turns: int = setting(256, _integer(1, 1_000_000), "turns that go on without their clients, at a time")
+    detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of such turns")
+    detached_for: float = setting(600.0, DURATION, "how long such a turn goes on")
     history_limit: int = setting(1000, _integer(2, 1_000_000), "messages kept a conversation")
     history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations of memory://")
     context_messages: int = setting(
@@ -279,7 +282,7 @@ class Settings:
     stall_timeout: float = setting(
         30.0, DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset"
     )
-    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after SIGTERM")
+    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after a signal to stop")
     max_body: int = setting(1024**2, SIZE, "largest request body")
     max_head: int = setting(16 * 1024, SIZE, "largest request head")
     max_connections: int = setting(
@@ -290,6 +293,7 @@ class Settings:
     upstream_next_token_timeout: float = setting(15.0, DURATION, "between two tokens of the upstream")
     upstream_total_timeout: float = setting(300.0, DURATION, "a whole answer of the upstream")
     upstream_retries: int = setting(2, _integer(0, 10), "tries after the first, while nothing of the answer has come")
+    upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream opened ahead of requests")
 
     def __init__(self, **values: object) -> None:
         """`values` by field in place of the defaults. Raises TypeError on an unknown field."""

@@ -12,8 +12,9 @@ from typing import overload
 
 from tokenfall.slices import Sliced
 
-SLICE_TOKENS = 4_096
-SLICE_CHARACTERS = 131_072
+SLICE_TOKENS = 1_024
+SLICE_CHARACTERS = 32_768
+"""Of one slice: a fraction of a millisecond, whose sum `tokenfall.slicing` bounds by the clock."""
 
 _TOKEN = re.compile(r"\s*+\S++")
 """Linear on a text that ends with a word: each run of white space is followed by one, so nothing is tried twice."""

@@ -148,7 +148,14 @@ def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None
     expect(page.locator("#counters div", has_text="Upstream asked again").locator("dd")).to_have_text("1")
 
 
-COUNTED = ["upstream_retries", "rate_limited", "stalled_readers", "connections_refused", "log_lines_lost"]
+COUNTED = [
+    "detached_turns",
+    "upstream_retries",
+    "rate_limited",
+    "stalled_readers",
+    "connections_refused",
+    "log_lines_lost",
+]
 
 
 def told(n: int) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tokenfall.edge.connection import Connection
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
 from tokenfall.edge.server import Edge
@@ -30,6 +31,7 @@ class FakeReactor:
 
     def __init__(self, wheel: FakeWheel) -> None:
         self.wheel = wheel
+        self._loop = asyncio.get_running_loop()
         self.masks: dict[int, int] = {}
         """Each watched descriptor, and what it is watched for."""
 
@@ -45,6 +47,9 @@ class FakeReactor:
 
     def call_soon(self, call: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_soon(call)
+
+    def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(call)
 
     def call_at(self, deadline_s: float, call: Callable[[], object]) -> Timer:
         timer = Timer(call)
@@ -161,14 +166,24 @@ class FakeApplication:
 
     def __init__(self) -> None:
         self.handler: Callable[[Request], Answer | Coroutine[Any, Any, Answer]] = lambda _: Response(200, b"ok")
+        self.words: Loadable | None = None
+        """What `refuse` needs."""
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
         self.ends: list[Ended] = []
+        self.reported = asyncio.Event()
+        """Set whenever an answer has ended."""
 
     def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
         self.requests.append(request)
         self.bodies.append(request.body)
         return self.handler(request)
+
+    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        return self.handler(request)
+
+    def refusal_needs(self, request: Request) -> Loadable | None:
+        return None if self.words is None or self.words.is_loaded else self.words
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return Response(status, detail.encode())
@@ -181,6 +196,7 @@ class FakeApplication:
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         self.ends.append(Ended(request.path, status, outcome, sent_bytes))
+        self.reported.set()
 
 
 async def settle() -> None:

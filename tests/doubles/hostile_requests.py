@@ -5,7 +5,6 @@ Each is the bytes of a request. They are made when they are sent, since together
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from tests.end_to_end.client import request
@@ -30,6 +29,11 @@ def chat(sim: str = "", /, *, path: str = "/v1/chat/completions", **fields: Any)
     return post(path, said | fields)
 
 
+def turn(**fields: Any) -> bytes:
+    """A turn of the chat page, whole and without pauses."""
+    return post("/chat", {"messages": user("hi"), "stream": False} | fields, X_Sim="gap=0us")
+
+
 def prompt(sim: str = "", /, **fields: Any) -> bytes:
     return post("/v1/completions", {"model": f"sim:gap=0us{sim and ','}{sim}", "prompt": "hi"} | fields)
 
@@ -52,7 +56,9 @@ def embed(**fields: Any) -> bytes:
 
 def in_chat(member: bytes) -> bytes:
     """A chat with one more member, as it is."""
-    return post("/v1/chat/completions", b'{"model":"sim","messages":[{"role":"user","content":"a"}],' + member + b"}")
+    return post(
+        "/v1/chat/completions", b'{"model":"sim:gap=0us","messages":[{"role":"user","content":"a"}],' + member + b"}"
+    )
 
 
 def in_tool(value: bytes) -> bytes:
@@ -88,19 +94,6 @@ def with_schema(schema: dict[str, Any]) -> bytes:
     return chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
 
 
-FIRST: dict[str, Make] = {
-    # What is imported or made when it is first asked for; so these come first.
-    "first chat": chat,
-    "first completion": prompt,
-    "first response": responses,
-    "first message": anthropic,
-    "first Ollama chat": ollama,
-    "first embedding": embed,
-    "first openapi.json": partial(request, "/openapi.json"),
-    "first script": partial(chat, "script=none.yaml"),
-    "first schema": partial(with_schema, {"type": "object", "properties": {"a": {"type": "string"}}}),
-}
-
 TEXTS: dict[str, Make] = {
     "echo of spaces": lambda: chat("text=echo", messages=user(" " * MOST)),
     "echo of words": lambda: chat("text=echo", messages=user("a " * (MOST // 2))),
@@ -115,7 +108,7 @@ TEXTS: dict[str, Make] = {
     "prompt of words": lambda: ollama(messages=user("a " * (MOST // 2))),
     "tokens counted": lambda: post("/v1/messages/count_tokens", {"model": "sim", "messages": user("a " * (MOST // 2))}),
     "text embedded": lambda: embed(input="a " * (MOST // 2)),
-    "message to /chat": lambda: chat(path="/chat", model=None, messages=user("a " * 25_000), stream=False),
+    "message to /chat": lambda: turn(messages=user("a " * 25_000)),
     "names of tools in a text": lambda: chat(
         tools=[function(f"f{number}") for number in range(128)], messages=user("f " * (MOST // 2))
     ),
@@ -140,6 +133,15 @@ NUMBERS: dict[str, Make] = {
     "1,000,000 random gaps": lambda: chat(model="sim:tokens=1000000,gap=1us~0.5"),
     "200,000 tokens under load": lambda: chat("tokens=200000,load=2@64"),
     "a fault after 200,000 tokens": lambda: chat("tokens=200000,fault=error@200000"),
+    "a fault after 200,000 tokens of a stream": lambda: chat("tokens=200000,fault=error@200000", stream=True),
+    "a fault within 1,000,000 random words": lambda: chat("tokens=1000000,text=words,fault=error@200000"),
+    "a fault within 1,000,000 random words of a stream": lambda: chat(
+        "tokens=1000000,text=words,fault=error@200000", stream=True
+    ),
+    "a fault within 1,000,000 words of a plain stream": lambda: request(
+        "/stream-sse?tokens=1000000&text=words&gap=0us&fault=error@200000"
+    ),
+    "fewer than 1,000,000 random words": lambda: chat("tokens=1000000,text=words", max_tokens=900_000, stream=True),
     "16 faults": lambda: chat(model="sim").replace(
         b"\r\n\r\n", b"\r\nX-Sim: tokens=20000,gap=0us,fault=" + b"+".join([b"drip@9:1us"] * 16) + b"\r\n\r\n", 1
     ),
@@ -179,7 +181,7 @@ LISTS: dict[str, Make] = {
     "2,048 calls of Ollama": lambda: ollama(
         messages=[{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}] * 2_048}, *user("a")]
     ),
-    "2,048 messages of /chat": lambda: chat(path="/chat", model=None, messages=user("a") * 2_048, stream=False),
+    "2,048 messages of /chat": lambda: turn(messages=user("a") * 2_048),
     "2,048 items": lambda: responses(input=user("a") * 2_048),
     "2,048 calls and outputs": lambda: responses(
         input=[*map(call, range(1_024)), *map(output, range(1_024))],
@@ -233,9 +235,7 @@ HEADS: dict[str, Make] = {
     "Accept-Encoding": lambda: request("/web", Accept_Encoding="gzip;q=0." + "0" * 15_000 + "x"),
     "If-None-Match": lambda: request("/web", If_None_Match='"a",' * 3_700),
     "X-Request-Id": lambda: request("/health", X_Request_Id="a" * 15_000),
-    "Idempotency-Key": lambda: chat(path="/chat", model=None, stream=False).replace(
-        b"\r\n\r\n", b"\r\nIdempotency-Key: " + b"a" * 15_000 + b"\r\n\r\n", 1
-    ),
+    "Idempotency-Key": lambda: turn().replace(b"\r\n\r\n", b"\r\nIdempotency-Key: " + b"a" * 15_000 + b"\r\n\r\n", 1),
     "gate": lambda: request("/sim/gates/" + "a" * 8_000),
     "profile": lambda: request("/stream-sse?profile=" + "../" * 2_000),
 }

@@ -14,6 +14,7 @@ class TestLoop(ReactorEventLoop):
 
     def __init__(self, poller: str = "auto") -> None:
         super().__init__(Reactor(make_poller(poller)))
+        self.reactor.enable_wakeups()
 
     def close(self) -> None:
         super().close()

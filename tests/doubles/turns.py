@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
+from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.turn import TurnUnderWay
 from tokenfall.chat.turns import Turns
 from tokenfall.events import Delta, Finished
@@ -24,6 +26,11 @@ def turns_of(
 ) -> Turns:
     """What a process remembers of its turns, on a clock that stands still."""
     return Turns(keep_s=keep_s, max_bytes=max_bytes, now=clock or FakeClock(), shared=shared, alone=alone)
+
+
+def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTurns:
+    """What bounds the turns that go on without their clients, on a clock that stands still."""
+    return DetachedTurns(DetachedBounds(**bounds), now=clock or FakeClock())
 
 
 def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> TurnUnderWay:

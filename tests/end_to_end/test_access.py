@@ -132,12 +132,45 @@ PAGE = "https://page.example"
 
 
 async def test_any_page_may_read_by_default(port: int) -> None:
-    for path in ("/stream-sse?gap=0ms&tokens=1", "/api/data", "/history", "/nowhere", "/chat"):
+    for path in ("/stream-sse?gap=0ms&tokens=1", "/api/data", "/nowhere", "/chat"):
         answer = await fetch(port, request(path, Origin=PAGE))
         assert answer.headers["access-control-allow-origin"] == "*", path
         assert "X-Request-Id" in answer.headers["access-control-expose-headers"]
         assert "access-control-allow-credentials" not in answer.headers
     assert "access-control-allow-origin" not in (await fetch(port, request("/api/data"))).headers
+
+
+PRIVATE = [
+    request("/history"),
+    request("/history", method="DELETE"),
+    request("/conversations"),
+    request("/conversations/a", method="DELETE"),
+    request("/sim"),
+    request("/sim", method="DELETE"),
+    request("/sim/requests"),
+    request("/sim/gates"),
+]
+
+
+@pytest.mark.parametrize("ask", PRIVATE, ids=lambda ask: ask.split(b" HTTP")[0].decode())
+async def test_pages_of_other_sites_may_not_use_private_routes_without_a_key(port: int, ask: bytes) -> None:
+    def of(origin: bytes) -> bytes:
+        return ask.replace(b"\r\n", b"\r\nOrigin: %b\r\n" % origin, 1)
+
+    for origin in (b"https://page.example", b"null", b"http://test.example"):
+        answer = await fetch(port, of(origin))
+        assert (answer.status, json.loads(answer.body)["code"]) == (403, "origin_not_allowed")
+    for origin in (b"http://test", b"http://localhost:5173"):  # its own page, and this machine's
+        assert (await fetch(port, of(origin))).status != 403
+    assert (await fetch(port, ask)).status != 403
+
+
+async def test_private_routes_are_open_to_named_origins_and_where_a_key_protects_them() -> None:
+    async with running(CORS_ORIGINS=PAGE) as here:
+        assert (await fetch(here.port, request("/history", Origin=PAGE))).status == 200
+    async with running(API_KEY="k") as here:
+        assert (await fetch(here.port, request("/history", Origin=PAGE, X_API_Key="k"))).status == 200
+        assert (await fetch(here.port, request("/history", Origin=PAGE))).status == 401
 
 
 async def test_a_preflight(port: int) -> None:
@@ -146,14 +179,14 @@ async def test_a_preflight(port: int) -> None:
         method="OPTIONS",
         Origin=PAGE,
         Access_Control_Request_Method="POST",
-        Access_Control_Request_Headers="authorization,content-type",
+        Access_Control_Request_Headers="authorization,content-type,x-stainless-lang",
     )
     answer = await fetch(port, ask)
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "*"
     assert "POST" in answer.headers["access-control-allow-methods"]
     allowed = {name.strip() for name in answer.headers["access-control-allow-headers"].lower().split(",")}
-    assert {"authorization", "x-api-key", "content-type", "x-sim"} <= allowed
+    assert {"authorization", "x-api-key", "content-type", "x-sim", "x-stainless-lang"} <= allowed
 
 
 async def test_only_named_origins_read_where_some_are_named() -> None:

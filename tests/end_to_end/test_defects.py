@@ -167,6 +167,12 @@ class Stub:
             return paced(lambda chunked: iter((b"3\r\none\r\n", b"3\r\ntwo\r\n")), repeat(0.005))
         return Response(200, b"fine")
 
+    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        return self.answer(request)
+
+    def refusal_needs(self, request: Request) -> None:
+        return None
+
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         if self.breaking == "refuse":
             breaks()

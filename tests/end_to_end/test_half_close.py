@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from tokenfall.edge.half_closed import PROBES_S
+
 from tests.end_to_end.client import Answer, Client, request
 from tests.end_to_end.in_process import running
 from tests.end_to_end.test_framing import frames
@@ -75,6 +77,19 @@ async def test_an_endless_stream_stops_after_its_grace(target: str) -> None:
                 await client.gone()
             assert 0.15 <= time.monotonic() - begun < 4
         await here.rests()
+
+
+async def test_a_reset_after_a_half_close_is_noticed_before_the_next_token() -> None:
+    async with running() as here, await Client.connect(here.port) as client:
+        await client.send(request("/stream-sse?ttft=1ms&gap=30s"))
+        await client.head()
+        await client.receive()
+        client.finish()
+        for _ in range(1 + len(PROBES_S)):
+            await client.until(PING)
+        assert here.held()["streams"] == 1
+        client.reset()
+        await here.rests(within_s=2.0)
 
 
 async def test_an_unfinished_request_is_let_go() -> None:

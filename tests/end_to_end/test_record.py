@@ -234,13 +234,13 @@ async def test_a_page_may_not_use_the_key(record: Record, strange: bytes) -> Non
         assert (await ask(recorder.port, asking(Origin="http://localhost:5173"))).status == 200
 
 
-async def test_a_target_that_is_no_path_is_refused(record: Record) -> None:
+async def test_an_absolute_target_goes_to_the_configured_upstream(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
-        answer = await ask(recorder.port, asking(path="http://evil.example/v1/models"))
+        answer = await ask(recorder.port, asking(path="http://elsewhere.example/v1/chat%2Fcompletions?a=%41"))
 
-    assert answer.status == 400
-    assert provider.exchanges == []
+    assert answer.status == 200
+    assert provider.exchanges[0].head.startswith(b"POST /v1/chat%2Fcompletions?a=%41 HTTP/1.1\r\n")
 
 
 async def test_an_upstream_that_breaks_off_breaks_off_here_and_is_marked(record: Record) -> None:

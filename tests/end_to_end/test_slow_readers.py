@@ -10,6 +10,7 @@ import pytest
 from tests.end_to_end.client import Client, metric, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import Running, eventually, held_bytes, running
+from tests.end_to_end.upstream import Exchange, delta, event, scripted
 
 KIB = 1_024
 CHAT = b'{"messages":[{"role":"user","content":"x"}],"model":"sim:gap=0ms,tokens=1000000","max_tokens":1000000}'
@@ -80,6 +81,35 @@ async def test_a_reader_that_comes_back_in_time_misses_nothing(kind: str) -> Non
             assert (await client.ask(request("/health"))).status == 200
             client.close()
         await here.rests()
+
+
+async def test_a_reader_that_is_behind_gets_what_was_said_and_then_the_error() -> None:
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(*(delta("a" * 900) for _ in range(200)), event(b'{"error":{"message":"overloaded"}}'))
+        await exchange.end()
+
+    async with scripted() as upstream, running(UPSTREAM_URL=upstream.url, UPSTREAM_RETRIES="0") as here:
+        here.server.app.loopback_only = None
+        upstream.script = script
+        ask = request("/chat", method="POST", body=CHAT.replace(b"sim:gap=0ms,tokens=1000000", b"up-1"))
+        async with stalled(here, ask) as client:
+            await client.head()
+            *texts, last = await client.chunks()
+        assert sum(text.count(b"a" * 900) for text in texts) == 200
+        assert b"upstream_stream_error" in last
+        assert b"[DONE]" not in last
+        await here.rests()
+
+
+@pytest.mark.parametrize("kind", ["paced", "live"])
+async def test_a_reader_that_is_behind_when_the_drain_ends_is_told_so(kind: str) -> None:
+    async with running() as here, stalled(here, STREAMS[kind]) as client:
+        stopping = asyncio.ensure_future(here.server.stop())
+        await client.head()
+        chunks = await client.chunks()
+        assert b"shutting_down" in chunks[-1]
+        await stopping
 
 
 async def test_a_reader_that_takes_a_sip_now_and_then_is_as_stalled(serve: Serve) -> None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from tokenfall.engines.upstream import UpstreamEngine
-from tokenfall.engines.watch import UpstreamTimeouts
 from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.metrics import Metrics
+from tokenfall.upstream.engine import UpstreamEngine
 
+from tests.doubles.certificates import server_context, trusted_file
 from tests.doubles.loops import running_reactor
+from tests.doubles.upstreams import engine_for
 from tests.end_to_end.chatting import DONE as CHAT_DONE
 from tests.end_to_end.chatting import chat, error_of, said
 from tests.end_to_end.client import fetch
@@ -85,7 +87,10 @@ FORMS = {"chunked": chunked(), "until closed": until_closed()}
 
 
 class Cutting:
-    """Plays what the model's name says: `fin:120` ends after 120 bytes, `packets:120` only pauses there."""
+    """Plays what the model's name says: `fin:120` ends after 120 bytes, `packets:120` only pauses there.
+
+    Over TLS `fin` ends in good order, by close_notify; `cut` is a bare FIN.
+    """
 
     def __init__(self, recorded: Recorded) -> None:
         self._data = recorded.data
@@ -107,18 +112,21 @@ class Cutting:
             await eventually(lambda: heard == expected, lambda: (name, heard, expected))
             await asyncio.sleep(0.001)
             exchange.reset()
+        elif how == "cut":
+            exchange.cut()
         exchange.writer.close()
 
 
 @asynccontextmanager
-async def cutting(recorded: Recorded) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
+async def cutting(
+    recorded: Recorded, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
     """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
     tasks = asyncio.all_tasks()
-    async with scripted() as upstream:
+    async with scripted(tls=tls) as upstream:
         script = upstream.script = Cutting(recorded)
-        metrics = Metrics()
         wheel = running_reactor().wheel
-        engine = UpstreamEngine(upstream.url, None, timeouts=UpstreamTimeouts(), wheel=wheel, metrics=metrics)
+        engine = engine_for(upstream.url)
         before = descriptors()
         yield engine, script
         await rested(upstream, before)
@@ -157,15 +165,34 @@ def expected_errors(recorded: Recorded, how: str, size: int) -> set[type[Tokenfa
     return {UpstreamTruncated} if in_order else {UpstreamReset}
 
 
+@pytest.fixture
+def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What an upstream with TLS shows, which is trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
+    return server_context()
+
+
 @pytest.mark.every_poller
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form: str, how: str) -> None:
-    recorded = FORMS[form]
+    await cut_at_any_byte(FORMS[form], how)
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_an_answer_over_tls_cut_at_any_byte_is_whole_only_with_its_genuine_end(
+    form: str, certified: ssl.SSLContext
+) -> None:
+    await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
+
+
+async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
+    """Cut at each byte once, in one way after the other."""
     outcomes = {True: 0, False: 0}
-    async with cutting(recorded) as (engine, script):
+    async with cutting(recorded, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
+            how = hows[size % len(hows)]
             name = f"{how}:{size}"
             heard = script.heard.setdefault(name, [])
             request = ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9)

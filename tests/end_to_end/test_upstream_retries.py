@@ -8,10 +8,6 @@ from random import Random
 
 import pytest
 
-from tokenfall.engines import answers
-from tokenfall.engines.retries import Retries
-from tokenfall.engines.upstream import UpstreamEngine
-from tokenfall.engines.watch import UpstreamTimeouts
 from tokenfall.errors import (
     TokenfallError,
     UpstreamFailed,
@@ -22,8 +18,11 @@ from tokenfall.errors import (
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
+from tokenfall.upstream import refusals
+from tokenfall.upstream.retries import Retries
 
 from tests.doubles.clocks import FakeWheel
+from tests.doubles.upstreams import engine_for
 from tests.end_to_end.chatting import chat, error_of, said
 from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import eventually, running
@@ -69,10 +68,9 @@ class Asker:
         self.clock = WheelTime(self.wheel)
         self.metrics = Metrics()
         self.heard: list[str] = []
-        self.engine = UpstreamEngine(
+        self.engine = engine_for(
             upstream.url,
-            "key-canary",
-            timeouts=UpstreamTimeouts(),
+            key="key-canary",
             wheel=self.wheel,
             metrics=self.metrics,
             retries=Retries(self.clock, random, most=most),
@@ -192,7 +190,7 @@ async def test_a_token_of_a_second_try_ends_the_tries() -> None:
 async def test_a_wait_is_never_shorter_than_the_provider_asks(
     retry_after: bytes | None, wait_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "time", lambda: 1_700_000_000.0)
+    monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
     headers = b"" if retry_after is None else b"Retry-After: %b\r\n" % retry_after
     async with asking(refusing(429, headers), answer_with(b"fine")) as asker:
         await asker.ask()

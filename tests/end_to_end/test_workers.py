@@ -287,14 +287,27 @@ async def test_streams_are_told_and_it_ends_within_the_drain_time(started: Start
         assert time.monotonic() - begun_s < 0.7 + 1.5
 
 
-async def test_ctrl_c_reaches_the_whole_group_and_still_drains(started: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
+async def test_what_a_terminal_sends_to_the_whole_group_still_drains(started: Start, number: signal.Signals) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
         for pid in (server.process.pid, *server.workers()):
-            os.kill(pid, signal.SIGINT)
+            os.kill(pid, number)
         for client in begun:
             assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
     assert server.wait() == 0
+
+
+async def test_signals_without_a_meaning_end_no_process(started: Start) -> None:
+    server = started()
+    workers = server.workers()
+    async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
+        for pid in (server.process.pid, *workers):
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                os.kill(pid, number)
+        for client in begun:
+            assert (await client.answer()).body == b"".join(frames("/stream-sse", 20))
+    assert server.workers() == workers
 
 
 async def test_a_second_signal_ends_all_at_once(started: Start) -> None:

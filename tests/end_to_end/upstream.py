@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -43,8 +44,12 @@ class Exchange:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self.writer = writer
+        tls = writer.get_extra_info("ssl_object")
+        self.is_resumed = tls is not None and bool(tls.session_reused)
+        """Whether the TLS session of an earlier connection goes on in this one."""
         self.head = b""
         self.headers: dict[str, str] = {}
+        self.raw = b""
         self.body: dict[str, Any] = {}
 
     async def read(self) -> bool:
@@ -55,7 +60,8 @@ class Exchange:
             return False
         lines = self.head.decode().split("\r\n")[1:-2]
         self.headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
-        self.body = json.loads(await self._reader.readexactly(int(self.headers["content-length"])))
+        self.raw = await self._reader.readexactly(int(self.headers.get("content-length", "0")))
+        self.body = json.loads(self.raw) if self.raw else {}
         return True
 
     async def write(self, data: bytes) -> None:
@@ -77,6 +83,11 @@ class Exchange:
         length = b"Content-Length: %d\r\n" % len(body)
         await self.write(b"HTTP/1.1 %d Status\r\n" % status + headers + length + b"\r\n" + body)
 
+    async def read_more(self) -> bytes:
+        """What comes after the request, until its sender ends in good order. Raises ConnectionError."""
+        async with asyncio.timeout(PATIENCE_S):
+            return await self._reader.read()
+
     async def left(self) -> None:
         """Return once the server under test has closed its side of the connection."""
         async with asyncio.timeout(PATIENCE_S):
@@ -86,9 +97,15 @@ class Exchange:
             except ConnectionError:
                 pass
 
+    def cut(self) -> None:
+        """A bare FIN: without close_notify where there is TLS."""
+        self.writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """RST, not FIN: what is under way to the server under test may be lost."""
         sock = self.writer.get_extra_info("socket")
+        if sock is None:
+            return  # the other side has left already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
 
@@ -113,7 +130,7 @@ class Upstream:
                 await self.script(exchange)
                 if writer.is_closing():
                     break
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):  # also what comes after a close_notify
             pass
         except Exception as error:  # noqa: BLE001 - told to the test, which would else wait in vain
             self.complaints.append(error)
@@ -134,12 +151,12 @@ def answer_with(*tokens: bytes) -> Script:
 
 
 @asynccontextmanager
-async def scripted() -> AsyncIterator[Upstream]:
+async def scripted(*, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     """An upstream that listens; what it complains of fails the test."""
     upstream = Upstream()
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
-    upstream.url = f"http://127.0.0.1:{port}/v1"
+    upstream.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{port}/v1"
     try:
         yield upstream
     finally:

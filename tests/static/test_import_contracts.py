@@ -54,6 +54,7 @@ MODULES = [
     "pacing.grammar",
     "pacing.timing",
     "disconnect",
+    "imports",
     "json_text",
     "records",
     "logs_formatters",
@@ -63,10 +64,12 @@ MODULES = [
     "redis_calls",
     "settings",
     "slices",
+    "slicing",
     "testing.server",
     "threads",
     "tokens",
     "turns.redis",
+    "upstream.engine",
     "wire.sse",
 ]
 PURE = [

@@ -48,7 +48,6 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "api/openapi_answers.py": [(None, OURS)] * 7,
     "api/openapi_bodies.py": [(None, "our own schemas")],
     "api/page.py": [(None, "our own files"), (fullmatch, "one run of zeros after a fixed text")],
-    "api/relays.py": [(all_found, "begins with a quote; possessive runs of white space between fixed texts")],
     "engines/redaction.py": [
         (all_found, "begins with a quote; possessive runs, of white space and of backslashes, that hold no quote"),
         (match, "possessive; its alternatives begin with different characters"),
@@ -78,12 +77,18 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (all_found, "begins with a bracket; one run of digits"),
     ],
     "wire/anthropic_request.py": [(search, NAME)],
+    "wire/json_document.py": [(all_found, "one character")],
     "wire/ollama_messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
     "wire/ollama_request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
-    "wire/openai_request.py": [(search, NAME)],
+    "wire/openai_request.py": [(search, NAME), (search, NAME)],
     "wire/openai_responses_request.py": [(search, NAME)],
     "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
-    "wire/sse_decoder.py": [(all_found, "one or two characters")],
+    "wire/sse_decoder.py": [
+        (all_found, "one or two characters"),
+        (match, "one possessive run between fixed texts, at one place"),
+        (match, "one possessive run between fixed texts, at one place"),
+    ],
+    "wire/upstream/surrogates.py": [(all_found, "one character"), (search, "four characters")],
 }
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from tokenfall.api.simulator import PlainStream
 from tokenfall.bootstrap import Server
-from tokenfall.edge.response import PacedStream
+from tokenfall.edge.response import SteadyStream
 from tokenfall.engines.choice import EngineByModel
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.settings import Settings, load
@@ -37,8 +37,8 @@ def first_gap_s(server: Server, path: str, query: str = "") -> float:
     stream = server.app._router.methods(path)["GET"].handler
     assert isinstance(stream, PlainStream)
     answer = stream(request(f"{path}{query}"))
-    assert isinstance(answer, PacedStream)
-    return next(answer.gaps)
+    assert isinstance(answer, SteadyStream)
+    return answer.first_s
 
 
 async def test_without_an_upstream_the_simulator_answers(made: Made) -> None:

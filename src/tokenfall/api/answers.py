@@ -5,16 +5,17 @@ from __future__ import annotations
 from itertools import islice
 
 import msgspec
+from msgspec.structs import replace
 
 from tokenfall.edge.response import chunk
 from tokenfall.engines.planning import MOST_CHARACTERS, Part, Plan, Planned
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
-from tokenfall.messages import ToolCall
 from tokenfall.pacing.course import Course
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
+from tokenfall.wire.dialect import Choice, Dialect, Encoder, Section, Timing
+from tokenfall.wire.faults import Fault
 from tokenfall.wire.lines import one_line
 
 TYPE_CHECKING = False
@@ -34,11 +35,11 @@ def frames(
     finished: Finished,
     timing: Callable[[], Timing],
     course: Course | None = None,
-    broken: bytes = b"",
+    last_word: LastWord | None = None,
 ) -> Callable[[bool], Iterator[Item]]:
     """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end.
 
-    With a `course` what happens to the stream is put between them; `broken` is the dialect's last word on an error.
+    With a `course` what happens to the stream is put between them; `last_word` is then said of an error.
     """
 
     def coded(chunked: bool) -> Iterator[Item]:
@@ -46,9 +47,40 @@ def frames(
             return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
         plain = _enacted(plan, encoder, finished=finished, timing=timing, course=course)
         code = chunk if chunked else bytes
-        return course.items(plain, tokens=plan.usage.completion_tokens, broken=broken, coded=code)
+
+        def counted(frame: bytes) -> bytes:
+            if last_word is None:
+                return code(frame)
+            if frame is BROKEN:
+                return code(last_word.frame())
+            last_word.note_sent()
+            return code(frame)
+
+        return course.items(plain, tokens=plan.usage.completion_tokens, broken=BROKEN, coded=counted)
 
     return coded
+
+
+BROKEN = b"broken"
+"""Stands for the last word on an error, which is made when it is said."""
+
+
+class LastWord:
+    """The last frame of a stream that breaks: it may have to count the frames that were sent before."""
+
+    def __init__(self, dialect: Dialect, encoder: Encoder, *, fault: Fault) -> None:
+        self._dialect = dialect
+        self._encoder = encoder
+        self._fault = fault
+        self._frames = 0
+
+    def note_sent(self) -> None:
+        """All that the encoder has written until now was sent."""
+        self._frames = self._dialect.frames_of(self._encoder)
+
+    def frame(self) -> bytes:
+        """The frame."""
+        return self._dialect.broken(self._fault, self._frames)
 
 
 def _ready(
@@ -68,7 +100,7 @@ def _ready(
                     if frame:
                         yield code(frame)
                 continue
-            fragments = map(_fragment, part.tokens)
+            fragments = map(fragment, part.tokens)
             first = next(fragments, None)
             if first is not None:
                 yield code(b"%b%b%b%b" % (pending, affixes[0], first, affixes[1]))
@@ -83,13 +115,13 @@ def _framed(fragments: Iterator[bytes], affixes: tuple[bytes, bytes], *, chunked
     before, after = affixes
     join = b"".join
     if not chunked:
-        for fragment in fragments:
-            yield join((before, fragment, after))
+        for each in fragments:
+            yield join((before, each, after))
         return
     around, tail = len(before) + len(after), after + b"\r\n"
-    lines = _LINES
-    for fragment in fragments:
-        yield join((lines[around + len(fragment)], before, fragment, tail))
+    lines = LINES
+    for each in fragments:
+        yield join((lines[around + len(each)], before, each, tail))
 
 
 class _Lines(dict[int, bytes]):
@@ -106,18 +138,19 @@ class _Fragments(dict[str, bytes]):
     """Tokens as JSON strings: the simulator's words are few, and are encoded once."""
 
     def __missing__(self, token: str) -> bytes:
-        fragment = one_line(_encode(token))
+        encoded = one_line(_encode(token))
         if len(self) < MOST_KEPT and len(token) <= LONGEST_KEPT:
-            self[token] = fragment
-        return fragment
+            self[token] = encoded
+        return encoded
 
 
 MOST_KEPT = 4096
 LONGEST_KEPT = 32
 """Longer words are not the simulator's own: somebody sent them to be echoed."""
 
-_LINES = _Lines()
-_fragment = _Fragments().__getitem__
+LINES = _Lines()
+fragment = _Fragments().__getitem__
+"""A token as a JSON string."""
 
 
 def _enacted(
@@ -130,7 +163,7 @@ def _enacted(
             pending += encoder.open(section)
             affixes = encoder.affixes()
             for token in _spoken(course, part, first=said):
-                told = encoder.token(token) if affixes is None else affixes[0] + _fragment(token) + affixes[1]
+                told = encoder.token(token) if affixes is None else affixes[0] + fragment(token) + affixes[1]
                 yield pending + told
                 pending = b""
             said += len(part.tokens)
@@ -180,9 +213,7 @@ def _choice(choice: Planned) -> Sliced[Choice]:
             if len(some) == SLICE_TOKENS:
                 yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
-    calls = tuple(
-        ToolCall(part.call.id, part.call.name, "".join(part.tokens)) for part in choice.parts if part.call is not None
-    )
+    calls = tuple(replace(part.call, arguments="".join(part.tokens)) for part in choice.parts if part.call is not None)
     return Choice(
         text="".join(said),
         reason=choice.reason,

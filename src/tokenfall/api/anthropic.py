@@ -1,4 +1,4 @@
-"""Anthropic's route beside its messages: counting tokens, by the simulator's own splitter."""
+"""Anthropic's route beside its messages: counting tokens."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -6,17 +6,27 @@ from typing import Any
 from tokenfall.api.documents import document, name_twice
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
+from tokenfall.engines.estimate import estimated_tokens
 from tokenfall.engines.planning import prompt_tokens
-from tokenfall.slices import Sliced, begun
+from tokenfall.engines.simulated import is_simulated
+from tokenfall.messages import ChatRequest
+from tokenfall.slices import Sliced
+from tokenfall.slicing import begun
 from tokenfall.wire import anthropic_models, anthropic_request
 
 
-def count_tokens(request: Request) -> Response | Coroutine[Any, Any, Response]:
-    """`POST /v1/messages/count_tokens`. No OpenAI-compatible upstream counts, so ours is the only count there is."""
-    name_twice(request)
-    return begun(_counted(request.body))
+class TokenCounting:
+    """`POST /v1/messages/count_tokens`. No OpenAI-compatible upstream counts: for its models there is an estimate."""
 
+    def __init__(self, *, relays: bool) -> None:
+        self._relays = relays
 
-def _counted(body: bytes) -> Sliced[Response]:
-    tokens = yield from prompt_tokens(anthropic_request.decode_count(body))
-    return document(anthropic_models.count(tokens))
+    def count(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+        """The handler."""
+        name_twice(request)
+        return begun(self._counted(anthropic_request.decode_count(request.body)))
+
+    def _counted(self, asked: ChatRequest) -> Sliced[Response]:
+        if self._relays and not is_simulated(asked.model):
+            return document(anthropic_models.count(estimated_tokens(asked)))
+        return document(anthropic_models.count((yield from prompt_tokens(asked))))

@@ -10,7 +10,8 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.response import LiveStream, PacedStream, Response
+from tokenfall.edge.loadable import Loadable
+from tokenfall.edge.response import LiveStream, Response, TimedStream
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
 
 TYPE_CHECKING = False
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
-    from tokenfall.api.guard import Keys, LoopbackOnly
+    from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
     from tokenfall.api.journal import Journal
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.routing import Refuse, Route, Router
@@ -37,7 +38,7 @@ _ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 _log = logs.get(__name__)
 
 
-_AT_ONCE = (Response, PacedStream, LiveStream, Disconnect)
+_AT_ONCE = (Response, TimedStream, LiveStream, Disconnect, Loadable)
 """What an answer is that need not be awaited."""
 
 
@@ -51,6 +52,8 @@ class App:
         self.throttle: Callable[[], Throttle] | None = None
         """Gives the limiter of addresses; it is made at the first request that is limited."""
         self.loopback_only: LoopbackOnly | None = None
+        self.other_sites: OtherSites | None = None
+        """Guards private routes where no API key does."""
         self.journal: Journal | None = None
         self.vllm: VLLMMetrics | None = None
         self._router = router
@@ -72,19 +75,31 @@ class App:
         request.route = route.path
         if route.journaled and self.journal is not None and self.journal.is_on:
             self.journal.note(request)
+        return self._answered(request, route)
+
+    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        return self._answered(request, self._router.methods(request.path)[request.method])
+
+    def _answered(self, request: Request, route: Route) -> Answer | Coroutine[Any, Any, Answer]:
+        if route.needs is not None and not route.needs.is_loaded:
+            return route.needs
         try:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()
             if route.limited and self.throttle is not None:
                 return self._answer_later(request, route=route, throttle=self.throttle())
-            if route.keyed:
-                self._check(request)
-            answer = route.handler(request)
+            self._check(request, route)
+            return route.handler(request)
         except TokenfallError as error:
             return self._failed(request, error)
         except Exception as error:  # noqa: BLE001 - a defect answers 500 and is logged; the process lives
             return self.crashed(request, error)
-        return answer
+
+    def refusal_needs(self, request: Request) -> Loadable | None:
+        route = self._route_of(request)
+        if route is None or route.refuse is None or route.needs is None or route.needs.is_loaded:
+            return None
+        return route.needs
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         if not request.id:
@@ -107,9 +122,12 @@ class App:
         return problems.problem(request, fault) if refuse is None else refuse(request, fault)
 
     def _words_of(self, request: Request) -> Refuse | None:
-        """How faults are told at this path."""
-        route = self._router.methods(request.route or request.path).get(request.method)
-        return None if route is None else route.refuse
+        """How faults are told at this path; as anywhere where that is not loaded and could not be."""
+        route = self._route_of(request)
+        return None if route is None or self.refusal_needs(request) is not None else route.refuse
+
+    def _route_of(self, request: Request) -> Route | None:
+        return self._router.methods(request.route or request.path).get(request.method)
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
         metrics = self._metrics
@@ -123,14 +141,17 @@ class App:
 
     async def _answer_later(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
         await throttle.spend(request)
-        if route.keyed:
-            self._check(request)
+        self._check(request, route)
         answer = route.handler(request)
         return answer if isinstance(answer, _AT_ONCE) else await answer
 
-    def _check(self, request: Request) -> None:
+    def _check(self, request: Request, route: Route) -> None:
+        if not route.keyed:
+            return
         if self.loopback_only is not None:
             self.loopback_only.check(request)
+        elif route.private and self.other_sites is not None:
+            self.other_sites.check(request)
         self._keys.owner(request)
 
     def _add_cors(self, request: Request) -> None:
@@ -152,11 +173,12 @@ class App:
         allowed = ", ".join(sorted({*methods, "OPTIONS"}))
         if request.method == "OPTIONS" and (methods or request.path == "*"):
             if b"access-control-request-method" in request.headers:
-                request.reply_headers += self._cors.preflight(allowed)
+                request.reply_headers += self._cors.preflight(request, allowed)
             return Response(204, headers=(("allow", allowed),))
         if methods:
             detail = f"{request.path[:200]} takes {allowed}"
             fault = problems.of_status(request, 405, detail=detail)
             return problems.problem(request, fault, headers=(("allow", allowed),))
-        missing = NotFound("there is no such path here; GET /web is the page")
-        return problems.problem(request, problems.of_error(request, missing))
+        missing = problems.of_error(request, NotFound("there is no such path here; GET /web is the page"))
+        refuse = self._router.refuse_below(request.path)
+        return problems.problem(request, missing) if refuse is None else refuse(request, missing)

@@ -62,8 +62,8 @@ class Requests(Struct, frozen=True):
 class Now(Struct, kw_only=True):
     """One event. Rates are of the last second, percentiles of the last `window_s`, and None where nothing was seen.
 
-    `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections and
-    workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
+    `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections, detached
+    turns and workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
     """
 
     at: float
@@ -72,6 +72,7 @@ class Now(Struct, kw_only=True):
     workers: int
     streams: int
     connections: int
+    detached_turns: int
     resident_bytes: int
     tokens_per_s: float
     requests_per_s: float
@@ -100,7 +101,7 @@ class _Sample(Struct, frozen=True):
     requests: int
     ttft: list[int]
     inter_token: list[int]
-    ticker_late: list[int]
+    timer_late: list[int]
 
 
 class Board:
@@ -177,7 +178,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
         sum(metrics.requests.values()),
         metrics.ttft_s.counts.copy(),
         metrics.inter_token_s.counts.copy(),
-        metrics.ticker_late_s.counts.copy(),
+        metrics.timer_late_s.counts.copy(),
     )
 
 
@@ -191,13 +192,14 @@ def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now
         workers=metrics.workers,
         streams=metrics.streams,
         connections=metrics.connections,
+        detached_turns=metrics.detached_turns,
         resident_bytes=metrics.resident_bytes,
         tokens_per_s=_rate(last.tokens - before.tokens, took_s),
         requests_per_s=_rate(last.requests - before.requests, took_s),
         window_s=round(last.at_s - first.at_s, 3),
         ttft=_percentiles(metrics.ttft_s, first.ttft),
         inter_token=_percentiles(metrics.inter_token_s, first.inter_token),
-        ticker_late=_percentiles(metrics.ticker_late_s, first.ticker_late),
+        ticker_late=_percentiles(metrics.timer_late_s, first.timer_late),
         tokens=metrics.tokens,
         requests=list(_requests(metrics)),
         streams_ended=metrics.streams_ended,

@@ -44,8 +44,11 @@ class Catalogue:
         return [MODEL, *await self._upstreams()]
 
     async def has(self, name: str) -> bool:
-        """Whether there is such a model. Raises an `UpstreamError`."""
-        return is_simulated(name) or name in await self._upstreams()
+        """Whether there is such a model. Without an upstream the simulator answers to every name.
+
+        Raises an `UpstreamError`.
+        """
+        return self._fetch is None or is_simulated(name) or name in await self._upstreams()
 
     async def _upstreams(self) -> list[str]:
         if self._fetch is None:

@@ -17,7 +17,7 @@ from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import Delta
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.wire import plain, plain_stream, sse
 
 TYPE_CHECKING = False

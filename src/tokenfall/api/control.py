@@ -18,7 +18,7 @@ from tokenfall.pacing.gates import TestGate
 from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import Stage
 from tokenfall.pacing.values import name_of
-from tokenfall.slices import begun
+from tokenfall.slicing import begun
 from tokenfall.wire.json_pieces import json_pieces
 
 

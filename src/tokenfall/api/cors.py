@@ -13,10 +13,8 @@ if TYPE_CHECKING:
 _EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"
 _ANY = header_lines((("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED)))
 _VARY = header_lines((("vary", "Origin"),))
-_PREFLIGHT = (
-    ("access-control-allow-headers", "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"),
-    ("access-control-max-age", "86400"),
-)
+_ALLOWED = "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"
+_MAX_AGE = ("access-control-max-age", "86400")
 
 
 class CORS:
@@ -37,9 +35,16 @@ class CORS:
             (("access-control-allow-origin", origin), ("access-control-expose-headers", _EXPOSED))
         )
 
-    def preflight(self, methods: str) -> bytes:
-        """Further lines for the answer to a preflight, where `methods` are allowed."""
-        return header_lines((("access-control-allow-methods", methods), *_PREFLIGHT))
+    def preflight(self, request: Request, methods: str) -> bytes:
+        """Further lines for the response to a preflight, where `methods` are allowed.
+
+        All headers that a page asks for are allowed: the providers' SDKs send many of their own, and no header here
+        does what the page could not do without it.
+        """
+        asked = request.header(b"access-control-request-headers")
+        allowed = f"{_ALLOWED}, {asked}" if asked else _ALLOWED
+        lines = (("access-control-allow-methods", methods), ("access-control-allow-headers", allowed), _MAX_AGE)
+        return header_lines(lines) + header_lines((("vary", "Access-Control-Request-Headers"),))
 
     def _allows(self, origin: str) -> bool:
         return origin in self._origins if self._origins else is_loopback_origin(origin)

@@ -82,6 +82,24 @@ class LoopbackOnly:
         return is_loopback_origin(origin) or origin in self._origins or "*" in self._origins
 
 
+class OtherSites:
+    """Keeps pages of other sites out of what a person has said and set, where no key protects it.
+
+    Pages of this server, of this machine and of `origins` may ask.
+    """
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        self._origins = frozenset(origins)
+
+    def check(self, request: Request) -> None:
+        """Raises `OriginNotAllowed`."""
+        origin = request.header(b"origin")
+        if origin is None or is_loopback_origin(origin) or origin in self._origins or "*" in self._origins:
+            return
+        if origin.partition("://")[2] != request.header(b"host"):
+            raise OriginNotAllowed("a page of another site asks, which neither an API key nor CORS_ORIGINS allows")
+
+
 def is_loopback_origin(origin: str) -> bool:
     """Whether `origin` is a page served by this machine."""
     scheme, _, host = origin.partition("://")

@@ -36,7 +36,11 @@ class Journal:
         """Keep a request, if the journal is on."""
         if not self.is_on:
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.headers.items()}
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.headers.items()
+            if not name.startswith(b":")  # the edge's own
+        }
         redactor = _redactor(headers)
         path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
         body = redactor.beginning(request.body, MAX_BODY_BYTES)

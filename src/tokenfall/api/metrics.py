@@ -24,6 +24,7 @@ def families(metrics: Metrics) -> Iterator[Family]:
     """Everything that is counted."""
     yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
     yield gauge("tokenfall_streams_in_flight", "Streams being played.", value=metrics.streams)
+    yield gauge("tokenfall_detached_turns", "Turns that go on without their clients.", value=metrics.detached_turns)
     yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
     yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
     yield gauge(
@@ -72,7 +73,7 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield histogram(
         "tokenfall_ticker_lateness_seconds",
         "Deadline asked for to call, of the timer wheel.",
-        counted=metrics.ticker_late_s,
+        counted=metrics.timer_late_s,
     )
 
 

@@ -13,7 +13,7 @@ from tokenfall.edge.response import Response
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.ports import Fetch
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire import ollama_embed, ollama_models
 from tokenfall.wire.dialect import Timing

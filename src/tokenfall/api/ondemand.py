@@ -1,10 +1,14 @@
-"""Handlers that are made when first asked for: most need libraries that the plain simulator never uses."""
+"""Handlers that are made when first asked for: most need libraries that the plain simulator never uses.
+
+A route `needs` what makes its handler; who calls a handler before that is loaded gets it made at once.
+"""
 
 from __future__ import annotations
 
+from tokenfall.edge.loadable import THREADING, Loadable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import Future
     from collections.abc import Callable, Coroutine, Mapping
     from typing import Any, Protocol
 
@@ -36,43 +40,33 @@ class Worded:
         return self._handle(request)
 
 
-class Once:
-    """A response that is made at the first request for it, and then kept."""
+class Once(Loadable):
+    """The handler of a response that is made once, and then kept."""
 
     def __init__(self, make: Callable[[], Response]) -> None:
+        super().__init__(after=THREADING)
         self._make = make
         self._made: Response | None = None
-        self._making: Future[Response] | None = None
 
-    def known(self) -> Response | None:
-        """The response, None before it is made."""
-        return self._made
+    def load(self) -> None:
+        self._made = self._make()
 
-    async def get(self) -> Response:
-        """The response, made in a thread: the loop has its turn every few milliseconds meanwhile."""
-        from asyncio import shield  # noqa: PLC0415 - whoever awaits has it
-
-        if self._made is not None:
-            return self._made
-        if self._making is None:
-            from tokenfall.threads import in_thread  # noqa: PLC0415 - few responses need a thread
-
-            self._making = in_thread(self._make)
-        making = self._making
-        try:
-            self._made = await shield(making)
-        finally:
-            if making.done():
-                self._making = None
+    def __call__(self, request: Request) -> Response:
+        if self._made is None:
+            self._made = self._make()
         return self._made
 
 
-class OnDemand:
-    """`make` gives all handlers by name, once. It is called at the first request to any of them."""
+class OnDemand(Loadable):
+    """`make` gives all handlers by name, once. It is called in a thread at the first request to any of them."""
 
-    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, make: Callable[[], Mapping[str, Any]], *, after: Loadable | None = None) -> None:
+        super().__init__(after=after)
         self._make = make
         self._made: Mapping[str, Any] | None = None
+
+    def load(self) -> None:
+        self._made = self._make()
 
     def handler(self, name: str) -> Handler:
         """What stands for the handler called `name`."""

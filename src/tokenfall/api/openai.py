@@ -10,7 +10,7 @@ from tokenfall.edge.request import Request
 from tokenfall.edge.response import Response
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.ports import Fetch
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import later, run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
 from tokenfall.wire.anthropic_errors import error as anthropic_error
@@ -35,7 +35,7 @@ class OpenAIRoutes:
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
             return document(await self._fetch("/embeddings", body))
-        tokens = await run_sliced(counted(iter(embed.inputs)))
+        tokens = await later(counted(iter(embed.inputs)))  # to decode may have taken all that a turn has
         return await run_sliced(documented(openai_embeddings.pieces(embed, tokens)))
 
     async def models(self, request: Request) -> Response:

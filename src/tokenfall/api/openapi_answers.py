@@ -150,8 +150,9 @@ class CalledFunction(Struct):
 
 class Call(Struct):
     id: str
-    type: Literal["function"]
-    function: CalledFunction
+    type: Literal["function", "custom"]
+    function: CalledFunction | UnsetType = UNSET
+    custom: dict[str, str] | UnsetType = UNSET
 
 
 class CompletionMessage(Struct):
@@ -245,6 +246,14 @@ class OutputCall(Struct, tag_field="type", tag="function_call"):
     arguments: str
 
 
+class OutputCustomCall(Struct, tag_field="type", tag="custom_tool_call"):
+    id: str
+    status: Status
+    call_id: str
+    name: str
+    input: str
+
+
 class InputDetails(Struct):
     cached_tokens: Count
     cache_write_tokens: Count
@@ -279,7 +288,7 @@ class Response(Struct):
     max_output_tokens: int | None
     max_tool_calls: int | None
     model: str
-    output: list[OutputMessage | OutputReasoning | OutputCall]
+    output: list[OutputMessage | OutputReasoning | OutputCall | OutputCustomCall]
     parallel_tool_calls: bool
     previous_response_id: None
     reasoning: dict[str, Any]

@@ -6,6 +6,7 @@ import os
 from time import monotonic
 
 from tokenfall import __version__
+from tokenfall.edge.loadable import THREADING, Modules
 from tokenfall.edge.response import Response
 from tokenfall.json_text import flat_object
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     Check = Callable[[], Awaitable[None]]
 
+
+METRICS = Modules("tokenfall.api.metrics", after=THREADING)
+"""What the first scrape needs."""
 
 _NOTHING: dict[str, Check] = {}
 JSON = "application/json"
@@ -79,8 +83,8 @@ class Probes:
 
     def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - a simulator may never be scraped
-        from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see above
+        from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - see `METRICS`
+        from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see `METRICS`
 
         return Response(200, scraped(self._measured(), vllm=self._vllm), content_type=CONTENT_TYPE, headers=_UNCACHED)
 

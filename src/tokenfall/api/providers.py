@@ -15,25 +15,35 @@ from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
-from tokenfall.engines.planning import prompt_tokens
+from tokenfall.edge.response import LiveStream, Response, StreamHead, TimedStream
+from tokenfall.engines.estimate import estimated_tokens
 from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.pacing.grammar import parse
-from tokenfall.slices import run_sliced
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.faults import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Coroutine
     from typing import Any
 
     from tokenfall.edge.response import Send
 
 
 _log = logs.get(__name__)
+
+
+class Run(Protocol):
+    """Sends each frame of one answer and returns the last. `frames` says how many numbered ones were sent."""
+
+    frames: int
+
+    def __call__(self, send: Send) -> Coroutine[Any, Any, bytes]:
+        """What it does."""
+        ...
 
 
 class Relay(Protocol):
@@ -43,10 +53,8 @@ class Relay(Protocol):
         """As much of a request as the relay itself must know. Raises `InvalidRequest`."""
         ...
 
-    def stream(
-        self, request: Request, asked: Asked, *, identity: Identity
-    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
-        """What sends each frame of the answer and returns the last."""
+    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> Run:
+        """What sends the answer."""
         ...
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
@@ -70,11 +78,13 @@ class Provider:
         self._relay = relay
         self._throttle = throttle
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
+        self._farewell = dialect.broken(
+            Fault(status=503, code=shutting_down().code, message=shutting_down().message), 0
+        )
 
     def __call__(
         self, request: Request
-    ) -> Response | PacedStream | Coroutine[Any, Any, Response | PacedStream | LiveStream | Disconnect]:
+    ) -> Response | TimedStream | Loadable | Coroutine[Any, Any, Response | TimedStream | LiveStream | Disconnect]:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay
@@ -98,23 +108,24 @@ class Provider:
     async def _relayed(self, request: Request, asked: Asked, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
-        tokens = await run_sliced(prompt_tokens(asked.request))
+        tokens = estimated_tokens(asked.request)
         identity = Identity(urandom(12).hex(), time(), asked.request.model, tokens)
         if not asked.stream:
             return document(await relay.whole(request, asked, identity=identity))
+        run = relay.stream(request, asked, identity=identity)
         return LiveStream(
             self._head,
-            relay.stream(request, asked, identity=identity),
-            failure=self._failure,
+            run,
+            failure=lambda error: self._failure(error, frames=run.frames),
             comment=self._dialect.comment,
             farewell=self._farewell,
         )
 
-    def _failure(self, error: Exception) -> bytes:
+    def _failure(self, error: Exception, *, frames: int) -> bytes:
         """The last frame of a stream that broke. Unknown errors are logged, never shown."""
         if not isinstance(error, TokenfallError):
             _log.error("a relayed stream failed", exc_info=error)
-        return self._dialect.broken(problems.of_error(_NOBODY, error))
+        return self._dialect.broken(problems.of_error(_NOBODY, error), frames)
 
 
 _NOBODY = Request("-", b"-", headers={}, http_minor=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from time import time
 from typing import Protocol
 
@@ -11,18 +10,18 @@ from msgspec import Struct
 
 from tokenfall.api.documents import joined
 from tokenfall.edge.request import Request
-from tokenfall.engines.upstream import Passing, UpstreamEngine
-from tokenfall.events import Passed
+from tokenfall.engines.rewording import Upstream
+from tokenfall.events import Passed, Said
 from tokenfall.messages import ChatRequest
-from tokenfall.slices import run_sliced
+from tokenfall.slicing import run_sliced
+from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire import sse
+from tokenfall.wire.composing import Composer
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
-from tokenfall.wire.openai import DONE
 from tokenfall.wire.speaking import Listener, Speaker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from typing import Any
 
     from tokenfall.edge.response import Send
@@ -35,65 +34,65 @@ class _Peeked(Struct):
     stream: bool | None = None
 
 
-class _Typed(Struct):
-    type: str = ""
-
-
 _peek = msgspec.json.Decoder(_Peeked)
-_type = msgspec.json.Decoder(_Typed)
-_SAYS = re.compile(rb'"(?:content|text|reasoning|reasoning_content|refusal|arguments)"\s*+:\s*+"[^"]')
-"""In a chunk: a piece that is not empty. A search, since a chunk that is passed on is not decoded."""
+AT_ONCE_S = 0.001
+"""An answer that took less from its first token on came at once: when its first token was made is not known."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
 class Form(Protocol):
-    """How a stream that is passed on is framed, and which event is its end."""
+    """How a stream that is passed on is framed, and which event besides `[DONE]` is its end."""
 
-    def ends(self, data: bytes) -> bool:
-        """Whether `data` is the genuine end."""
+    def ends(self, event_type: str) -> bool:
+        """Whether an event of this type is the genuine end."""
         ...
 
-    def frame(self, data: bytes) -> bytes:
+    def frame(self, passed: Passed) -> bytes:
         """The event as it goes to the client."""
-        ...
-
-    def is_token(self, data: bytes) -> bool:
-        """Whether `data` says a piece of the answer, and not that it begins, ends or what it cost."""
         ...
 
 
 class DoneForm:
     """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
 
-    def ends(self, data: bytes) -> bool:
-        return data == DONE
+    def ends(self, event_type: str) -> bool:
+        return False
 
-    def frame(self, data: bytes) -> bytes:
-        return sse.frame(data)
-
-    def is_token(self, data: bytes) -> bool:
-        return _SAYS.search(data) is not None
+    def frame(self, passed: Passed) -> bytes:
+        return sse.frame(passed.data)
 
 
 class ResponsesForm:
     """Responses: events are named by their type, and one of four types is the last."""
 
-    def ends(self, data: bytes) -> bool:
-        return data == DONE or _type_of(data) in _RESPONSE_ENDS
+    def ends(self, event_type: str) -> bool:
+        return event_type in _RESPONSE_ENDS
 
-    def frame(self, data: bytes) -> bytes:
-        return sse.frame(data, _type_of(data))
-
-    def is_token(self, data: bytes) -> bool:
-        return _type_of(data).endswith(".delta")
+    def frame(self, passed: Passed) -> bytes:
+        return sse.frame(passed.data, passed.type if passed.type.isprintable() else "")
 
 
-def _type_of(data: bytes) -> str:
-    try:
-        return _type.decode(data).type
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+class PassingRun:
+    """One stream that is passed on. Implements `Run`."""
+
+    __slots__ = ("_form", "_passing", "_upstream", "frames")
+
+    def __init__(self, upstream: UpstreamEngine, passing: Passing, *, form: Form) -> None:
+        self._upstream = upstream
+        self._passing = passing
+        self._form = form
+        self.frames = 0
+
+    async def __call__(self, send: Send) -> bytes:
+        form = self._form
+
+        def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
+            self.frames = passed.number + 1
+            return send(form.frame(passed), is_token=passed.is_token)
+
+        await self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        return b""
 
 
 class PassingRelay:
@@ -110,66 +109,82 @@ class PassingRelay:
         request = ChatRequest(messages=(), model=peeked.model, max_tokens=0)
         return Asked(request=request, stream=bool(peeked.stream))
 
-    def stream(
-        self, request: Request, asked: Asked, *, identity: Identity
-    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> PassingRun:
         """See `Relay`."""
-        passing, form = Passing(self._path, request.body), self._form
-
-        async def run(send: Send) -> bytes:
-            def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
-                return send(form.frame(passed.data), is_token=form.is_token(passed.data))
-
-            await self._upstream.pass_on(passing, hear, ends=form.ends)
-            return b""
-
-        return run
+        return PassingRun(self._upstream, Passing(self._path, request.body), form=self._form)
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
         """See `Relay`."""
         return await self._upstream.fetch(Passing(self._path, request.body))
 
 
+class TranslatingRun:
+    """One stream that is translated. Implements `Run`."""
+
+    __slots__ = ("_asked", "_dialect", "_identity", "_upstream", "frames")
+
+    def __init__(self, upstream: Upstream, dialect: Dialect, *, asked: Asked, identity: Identity) -> None:
+        self._upstream = upstream
+        self._dialect = dialect
+        self._asked = asked
+        self._identity = identity
+        self.frames = 0
+
+    async def __call__(self, send: Send) -> bytes:
+        identity, request = self._identity, self._asked.request
+        speaker = Speaker(self._dialect.encoder(self._asked, identity))
+        composer = Composer(request, identity.number)
+        began_s = 0.0
+
+        def hear(said: Said) -> Any:  # noqa: ANN401 - as `Send`
+            nonlocal began_s
+            began_s = began_s or time()
+            frames = b"".join(map(speaker.frames, composer.add(said)))
+            return send(frames) if frames else None
+
+        told, finished = composer.end(await self._upstream.converse(request, hear))
+        return b"".join(map(speaker.frames, told)) + speaker.end(finished, _timing(identity, began_s))
+
+
 class TranslatingRelay:
     """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
 
-    def __init__(self, upstream: UpstreamEngine, dialect: Dialect) -> None:
+    def __init__(self, upstream: Upstream, dialect: Dialect) -> None:
         self._upstream = upstream
         self._dialect = dialect
 
     def decode(self, body: bytes) -> Asked:
         """See `Relay`."""
-        return self._dialect.decode(body)
+        return self._dialect.relayed(self._dialect.decode(body))
 
-    def stream(
-        self, request: Request, asked: Asked, *, identity: Identity
-    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> TranslatingRun:
         """See `Relay`."""
-        speaker = Speaker(self._dialect.encoder(asked, identity))
-
-        async def run(send: Send) -> bytes:
-            began_s = 0.0
-
-            def hear(said: Any) -> Any:  # noqa: ANN401 - any of `Said`; as `Send`
-                nonlocal began_s
-                began_s = began_s or time()
-                frames = speaker.frames(said)
-                return send(frames) if frames else None
-
-            finished = await self._upstream.converse(asked.request, hear)
-            return speaker.end(finished, _timing(identity, began_s))
-
-        return run
+        return TranslatingRun(self._upstream, self._dialect, asked=asked, identity=identity)
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
         """See `Relay`."""
         listener = Listener()
-        finished = await self._upstream.converse(asked.request, listener.hear)
+        composer = Composer(asked.request, identity.number)
+
+        began_s = 0.0
+
+        def hear(said: Said) -> None:
+            nonlocal began_s
+            began_s = began_s or time()
+            for each in composer.add(said):
+                listener.hear(each)
+
+        told, finished = composer.end(await self._upstream.converse(asked.request, hear))
+        for each in told:
+            listener.hear(each)
         choices = (listener.choice(finished),)
-        answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, 0.0))
+        answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, began_s))
         return await run_sliced(joined(self._dialect.whole(asked, answer)))
 
 
 def _timing(identity: Identity, began_s: float) -> Timing:
-    now_s = time()
-    return Timing(now_s - identity.created_s, max(0.0, (began_s or now_s) - identity.created_s))
+    total_s = time() - identity.created_s
+    first_s = max(0.0, began_s - identity.created_s)
+    if total_s - first_s < AT_ONCE_S:
+        first_s = 0.0
+    return Timing(total_s, first_s)

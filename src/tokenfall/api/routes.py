@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 from tokenfall.api.ondemand import Once
+from tokenfall.api.probes import METRICS
 from tokenfall.api.routing import Route
+from tokenfall.edge.loadable import THREADING, Modules
 from tokenfall.edge.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from typing import Any
-
     from tokenfall.api.ondemand import OnDemand
     from tokenfall.api.probes import Probes
-    from tokenfall.api.routing import Handler
+    from tokenfall.api.routing import Handler, Refuse
     from tokenfall.api.simulator import DataDocument, PlainStream
-    from tokenfall.edge.request import Request
+    from tokenfall.edge.loadable import Loadable
 
 
 def chat_routes(chat: OnDemand) -> list[Route]:
     """What reaches a model or a conversation: keyed and limited."""
     return [
-        Route("POST", "/chat", handler=chat.handler("chat"), limited=True, journaled=True),
-        Route("GET", "/history", handler=chat.handler("history"), limited=True),
-        Route("DELETE", "/history", handler=chat.handler("clear"), limited=True),
-        Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), limited=True),
-        Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), limited=True),
-        Route("GET", "/conversations", handler=chat.handler("conversations"), limited=True),
-        Route("PATCH", "/conversations/{conversation}", handler=chat.handler("rename"), limited=True),
-        Route("DELETE", "/conversations/{conversation}", handler=chat.handler("delete"), limited=True),
+        Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, journaled=True),
+        Route("GET", "/history", handler=chat.handler("history"), needs=chat, limited=True, private=True),
+        Route("DELETE", "/history", handler=chat.handler("clear"), needs=chat, limited=True, private=True),
+        Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), needs=chat, limited=True),
+        Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), needs=chat, limited=True),
+        Route("GET", "/conversations", handler=chat.handler("conversations"), needs=chat, limited=True, private=True),
+        Route(
+            "PATCH",
+            "/conversations/{conversation}",
+            handler=chat.handler("rename"),
+            needs=chat,
+            limited=True,
+            private=True,
+        ),
+        Route(
+            "DELETE",
+            "/conversations/{conversation}",
+            handler=chat.handler("delete"),
+            needs=chat,
+            limited=True,
+            private=True,
+        ),
     ]
 
 
@@ -45,16 +58,16 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
 def control_routes(control: OnDemand) -> list[Route]:
     """The simulator's controls: keyed."""
     return [
-        Route("GET", "/sim", handler=control.handler("show")),
-        Route("PATCH", "/sim", handler=control.handler("change")),
-        Route("PUT", "/sim", handler=control.handler("replace")),
-        Route("DELETE", "/sim", handler=control.handler("reset")),
-        Route("GET", "/sim/requests", handler=control.handler("requests")),
-        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests")),
-        Route("GET", "/sim/gates", handler=control.handler("gates")),
-        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate")),
-        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate")),
-        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate")),
+        Route("GET", "/sim", handler=control.handler("show"), needs=control, private=True),
+        Route("PATCH", "/sim", handler=control.handler("change"), needs=control, private=True),
+        Route("PUT", "/sim", handler=control.handler("replace"), needs=control, private=True),
+        Route("DELETE", "/sim", handler=control.handler("reset"), needs=control, private=True),
+        Route("GET", "/sim/requests", handler=control.handler("requests"), needs=control, private=True),
+        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests"), needs=control, private=True),
+        Route("GET", "/sim/gates", handler=control.handler("gates"), needs=control, private=True),
+        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate"), needs=control, private=True),
+        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate"), needs=control, private=True),
+        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate"), needs=control, private=True),
     ]
 
 
@@ -85,10 +98,21 @@ PROVIDERS = (
 """Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients look below `/openai`."""
 
 
+PREFIXES = (("/v1/messages", "anthropic"), ("/v1/", "models"), ("/openai/", "models"), ("/api/", "ollama.tags"))
+"""In whose words faults are told below a provider's prefix where there is no route."""
+
+
+def words_below(handlers: OnDemand) -> list[tuple[str, Refuse]]:
+    """The prefixes, each with how faults are told below it."""
+    return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
+
+
 def provider_routes(handlers: OnDemand) -> list[Route]:
     """The providers' own paths: keyed; what is relayed is limited by its handler."""
     return [
-        Route(method, path, handler=handlers.handler(name), refuse=handlers.refuse(name), journaled=True)
+        Route(
+            method, path, handler=handlers.handler(name), refuse=handlers.refuse(name), needs=handlers, journaled=True
+        )
         for method, path, name in PROVIDERS
     ]
 
@@ -99,7 +123,7 @@ def probe_routes(probes: Probes) -> list[Route]:
         _open("/health", probes.health),
         _open("/livez", probes.live),
         _open("/readyz", probes.ready),
-        _open("/metrics", probes.metrics),
+        _open("/metrics", probes.metrics, needs=METRICS),
         _open("/version", probes.version),
     ]
 
@@ -107,14 +131,18 @@ def probe_routes(probes: Probes) -> list[Route]:
 def page_routes(page: OnDemand) -> list[Route]:
     """The pages and what they consist of."""
     files = [
-        Route("GET", path, handler=page.handler("serve"), keyed=False) for path in ("/web", "/board", "/web/{file}")
+        Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
+        for path in ("/web", "/board", "/web/{file}")
     ]
-    return [Route("GET", "/", handler=page.handler("lead"), keyed=False), *files]
+    return [Route("GET", "/", handler=page.handler("lead"), needs=page, keyed=False), *files]
+
+
+BOARD = Modules("tokenfall.api.board", "tokenfall.pacing.written", after=THREADING)
 
 
 def board_routes(watch: Handler) -> list[Route]:
     """What the server is doing: keyed. Its page is one of the page's."""
-    return [Route("GET", "/board/events", handler=watch)]
+    return [Route("GET", "/board/events", handler=watch, needs=BOARD)]
 
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
@@ -126,14 +154,10 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
         body = encoded(everything, keyed=keyed, relays=relays)
         return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
 
-    once = Once(make)
-
-    def describe(_: Request) -> Response | Coroutine[Any, Any, Response]:
-        return once.known() or once.get()
-
-    everything = [*routes, Route("GET", "/openapi.json", handler=describe, keyed=False)]
+    description = Once(make)
+    everything = [*routes, Route("GET", "/openapi.json", handler=description, needs=description, keyed=False)]
     return everything
 
 
-def _open(path: str, handler: Handler) -> Route:
-    return Route("GET", path, handler=handler, keyed=False, open_while_draining=True, quiet=True)
+def _open(path: str, handler: Handler, *, needs: Loadable | None = None) -> Route:
+    return Route("GET", path, handler=handler, needs=needs, keyed=False, open_while_draining=True, quiet=True)

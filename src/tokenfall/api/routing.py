@@ -4,9 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
+    from tokenfall.edge.loadable import Loadable
     from tokenfall.edge.request import Request
     from tokenfall.edge.response import Answer, Response
     from tokenfall.wire.faults import Fault
@@ -22,11 +23,16 @@ class Route:
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
     `journaled`: kept by the simulator's journal, if that is on.
-    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does.
+    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does. Neither it
+    nor `handler` is called before what the route `needs` is loaded.
+    `private`: closed to pages of other sites where no API key protects it.
     `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
     """
 
-    __slots__ = ("handler", "journaled", "keyed", "limited", "method", "open_while_draining", "path", "quiet", "refuse")
+    __slots__ = (
+        "handler", "journaled", "keyed", "limited", "method", "needs", "open_while_draining", "path", "private",
+        "quiet", "refuse",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -35,6 +41,7 @@ class Route:
         *,
         handler: Handler,
         refuse: Refuse | None = None,
+        needs: Loadable | None = None,
         **flags: bool,
     ) -> None:
         """`flags`: those above by their names; `keyed` where nothing is said, and nothing else."""
@@ -42,9 +49,11 @@ class Route:
         self.path = path
         self.handler = handler
         self.refuse = refuse
+        self.needs = needs
         self.keyed = flags.pop("keyed", True)
         self.limited = flags.pop("limited", False)
         self.open_while_draining = flags.pop("open_while_draining", False)
+        self.private = flags.pop("private", False)
         self.quiet = flags.pop("quiet", False)
         self.journaled = flags.pop("journaled", False)
         if flags:
@@ -54,7 +63,9 @@ class Route:
 class Router:
     """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, routes: list[Route], *, words: Sequence[tuple[str, Refuse]] = ()) -> None:
+        """`words` are how faults are told below some prefixes where there is no route."""
+        self._words = words
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
             methods = self._paths.setdefault(route.path, {})
@@ -74,6 +85,10 @@ class Router:
     def methods(self, path: str) -> dict[str, Route]:
         """The routes of a path by method, empty when there is no such path."""
         return self._paths.get(path) or self._matching(path)
+
+    def refuse_below(self, path: str) -> Refuse | None:
+        """How faults are told at a path that has no route, None for a problem document."""
+        return next((refuse for prefix, refuse in self._words if path.startswith(prefix)), None)
 
     def _matching(self, path: str) -> dict[str, Route]:
         for prefix, suffix, slashes, methods in self._patterns:

@@ -10,13 +10,16 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tokenfall.api.answers import choices_of, frames
+from tokenfall.api.answers import LastWord, choices_of, frames
 from tokenfall.api.documents import document, joined
+from tokenfall.api.even_answers import EvenAnswer, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
+from tokenfall.api.simulator import PROFILES
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import THREADING, Loadable, Modules
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, StreamHead
+from tokenfall.edge.response import PacedStream, Response, StreamHead, TimedStream
 from tokenfall.engines.library import RECORDING
 from tokenfall.engines.planning import Plan, prompt_tokens
 from tokenfall.engines.simulated import BROKE_OFF, SimulatedEngine
@@ -27,13 +30,30 @@ from tokenfall.pacing.course import Course, garbled
 from tokenfall.pacing.grammar import Simulation
 from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock
-from tokenfall.slices import AT_ONCE, Sliced, begun, run_sliced
+from tokenfall.slices import Sliced
+from tokenfall.slicing import begun, later, run_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Identity, Timing
+from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Encoder, Identity, Timing
 from tokenfall.wire.faults import Fault
 
 LARGE_BODY_BYTES = 16_384
+"""To decode a larger body takes as long as planning may take at once."""
+
+SCHEMAS = Modules("tokenfall.engines.structured_output")
+"""What the first tool or JSON schema needs."""
+
+SCRIPTS = Modules(
+    "concurrent.futures.thread",
+    "pathlib",
+    "tokenfall.engines.scripts.files",
+    "tokenfall.engines.scripts.speaking",
+    after=THREADING,
+)
+RECORDINGS = Modules(
+    "concurrent.futures.thread", "tokenfall.engines.recordings", "tokenfall.api.replaying", after=THREADING
+)
+"""What the first script or recording needs."""
 
 SEEDED_S = 1_700_000_000.0
 """When a seeded answer was made: the same seed and request give the same bytes."""
@@ -51,7 +71,7 @@ class _Said(Struct, frozen=True):
     gaps: Iterator[float]
 
 
-Played = PacedStream | Coroutine[Any, Any, Response | Disconnect]
+Played = TimedStream | Coroutine[Any, Any, Response | Disconnect]
 
 
 class _Counted:
@@ -79,40 +99,47 @@ class Simulating:
         self._dialect = dialect
         self._engine = engine
         self._clock = clock
+        self._now = clock.now
         self._refusals = refusals
         self._keys = keys
         self._leave = engine.stage.house.leave
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.broken(Fault(status=503, code=shutting_down().code, message=shutting_down().message))
-        self._broken = dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=BROKE_OFF))
+        self._farewell = dialect.broken(
+            Fault(status=503, code=shutting_down().code, message=shutting_down().message), 0
+        )
 
     def answer(
         self, request: Request, asked: Asked
-    ) -> PacedStream | Coroutine[Any, Any, PacedStream | Response | Disconnect]:
+    ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Response | Disconnect]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
         chat = replace(asked.request, simulation=header) if header else asked.request
         said = self._engine.said(chat)
+        needed = _needed(chat, said)
+        if needed is not None:
+            return needed
+        work = self._planned(request, asked, chat=chat, said=said)
         if not self._engine.library.is_ready(said):
-            return self._answered(request, self._read_and_planned(request, asked, chat=chat, said=said))
-        planned = begun(self._planned(request, asked, chat=chat, said=said))
+            return self._answered(request, work, unread=said)
+        if len(request.body) > LARGE_BODY_BYTES:
+            return self._answered(request, work)
+        planned = begun(work)
         if isinstance(planned, Coroutine):
-            return self._answered(request, planned)
+            planned.close()  # a coroutine around it goes on, which may be closed before it begins
+            return self._answered(request, work)
         return self._played(request, planned)
 
     async def _answered(
-        self, request: Request, planned: Coroutine[Any, Any, _Said | Simulation]
-    ) -> PacedStream | Response | Disconnect:
-        """The answer to a request whose planning takes more than `AT_ONCE` slices."""
-        answer = self._played(request, await planned)
-        return await answer if isinstance(answer, Coroutine) else answer
+        self, request: Request, work: Sliced[_Said | Simulation], *, unread: Simulation | None = None
+    ) -> TimedStream | Response | Disconnect:
+        """The answer to a request that takes longer to plan than it may take at once.
 
-    async def _read_and_planned(
-        self, request: Request, asked: Asked, *, chat: ChatRequest, said: Simulation
-    ) -> _Said | Simulation:
-        """The same with a file that has to be read first."""
-        await in_thread(lambda: self._engine.library.check(said))
-        return await run_sliced(self._planned(request, asked, chat=chat, said=said))
+        `unread` names a file that has to be read first.
+        """
+        if unread is not None:
+            await in_thread(lambda: self._engine.library.check(unread))
+        answer = self._played(request, await later(work))
+        return await answer if isinstance(answer, Coroutine) else answer
 
     def _played(self, request: Request, said: _Said | Simulation) -> Played:
         if isinstance(said, Simulation):
@@ -123,8 +150,6 @@ class Simulating:
         self, request: Request, asked: Asked, *, chat: ChatRequest, said: Simulation
     ) -> Sliced[_Said | Simulation]:
         """What is decided of the answer; the grammar alone where a recording is replayed."""
-        if len(request.body) > LARGE_BODY_BYTES:
-            yield from repeat(None, AT_ONCE)  # it took as long to decode
         decided = yield from self._engine.decide(chat, said)
         simulation = decided.simulation
         if simulation.status or simulation.limit:
@@ -160,13 +185,41 @@ class Simulating:
         recording = self._engine.library.recording(simulation.script or "")
         return replayed(recording, request, clock=self._clock, speed=simulation.speed or 1.0)
 
-    def _broken_frame(self, planned: Plan) -> bytes:
-        if not planned.error:
-            return self._broken
-        return self._dialect.broken(Fault(status=500, code=SimulatedFailure.code, message=planned.error))
+    def _last_word(self, planned: Plan, encoder: Encoder) -> LastWord:
+        fault = Fault(status=500, code=SimulatedFailure.code, message=planned.error or BROKE_OFF)
+        return LastWord(self._dialect, encoder, fault=fault)
 
-    def _stream(self, request: Request, said: _Said) -> PacedStream:
-        started_s, now = request.started_s, self._clock.now
+    def _stream(self, request: Request, said: _Said) -> TimedStream:
+        stream = self._even(request, said) or self._any(request, said)
+        stream.comment, stream.farewell = self._dialect.comment, self._farewell
+        if said.course is None:
+            self._engine.stage.house.enter()
+            stream.ended = self._leave
+        else:
+            stream.ended = said.course.ticket.leave
+            stream.ends_in_token = said.course.ends_in_token()
+        return stream
+
+    def _even(self, request: Request, said: _Said) -> EvenAnswer | None:
+        """The answer in the form that takes the least, None where it has none."""
+        if said.course is not None or not is_even(said.planned, said.simulation):
+            return None
+        encoder = self._dialect.encoder(said.asked, said.identity)
+        try:
+            return EvenAnswer(
+                self._head,
+                said.planned,
+                encoder=encoder,
+                finished=said.finished,
+                now=self._now,
+                started_s=request.started_s,
+            )
+        except ValueError:
+            return None
+
+    def _any(self, request: Request, said: _Said) -> PacedStream:
+        """Any answer, frame by frame."""
+        started_s, now = request.started_s, self._now
         course = said.course
         first_s = 0.0
         gaps = said.gaps
@@ -174,27 +227,19 @@ class Simulating:
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
         counted = None if said.simulation.seed is None else _Counted(gaps)
-        stream = PacedStream(
+        encoder = self._dialect.encoder(said.asked, said.identity)
+        return PacedStream(
             self._head,
             frames(
                 said.planned,
-                self._dialect.encoder(said.asked, said.identity),
+                encoder,
                 finished=said.finished,
                 timing=lambda: Timing(now() - started_s if counted is None else counted.total_s, first_s),
                 course=course,
-                broken=self._broken_frame(said.planned),
+                last_word=None if course is None else self._last_word(said.planned, encoder),
             ),
             gaps=gaps if counted is None else counted,
-            comment=self._dialect.comment,
-            farewell=self._farewell,
         )
-        if course is None:
-            self._engine.stage.house.enter()
-            stream.ended = self._leave
-        else:
-            stream.ended = course.ticket.leave
-            stream.ends_in_token = course.ends_in_token()
-        return stream
 
     # Whole answers
 
@@ -231,7 +276,7 @@ class Simulating:
         clock = self._clock
         now_s = due_s = clock.now()
         tokens = said.planned.usage.completion_tokens
-        items = course.items(iter([b"{}"] * (tokens + 1)), tokens=tokens, broken=b"broken", coded=bytes)
+        items = course.items(repeat(b"{}", tokens + 1), tokens=tokens, broken=b"broken", coded=bytes)
         garbage = False
         gaps = _Counted(said.gaps)
         next(items), next(gaps)  # the ticket has been shown
@@ -251,6 +296,18 @@ class Simulating:
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
         body = await self._body(said, timing)
         return document(garbled(body) if garbage else body)
+
+
+def _needed(chat: ChatRequest, said: Simulation) -> Loadable | None:
+    """The first of what this request needs that is not loaded yet."""
+    needed: list[Loadable] = []
+    if chat.schema is not None or chat.tools:
+        needed.append(SCHEMAS)
+    if said.script is not None:
+        needed.append(RECORDINGS if said.script.endswith(RECORDING) else SCRIPTS)
+    if said.profile is not None:
+        needed.append(PROFILES)
+    return next((each for each in needed if not each.is_loaded), None)
 
 
 def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:

@@ -1,6 +1,6 @@
 """The simulator's plain routes: `/stream-sse`, `/stream-ndjson`, `/stream-loop` and `/api/data`.
 
-Their frames are cut once, when the server starts; a request costs two iterators.
+Their frames are cut once, when the server starts, and a stream is made once for all who ask for the same.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from itertools import cycle, islice, repeat
 from sys import maxsize
 
-from tokenfall.edge.response import CutFrames, PacedStream, Response, SteadyStream, StreamHead, chunk
+from tokenfall.edge.loadable import Loadable, Modules
+from tokenfall.edge.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.json_text import flat_object
@@ -33,8 +34,15 @@ if TYPE_CHECKING:
     from tokenfall.ports import Clock
 
 
+PROFILES = Modules("tokenfall.pacing.profiles")
+"""What the first profile needs: it brings msgspec."""
+
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
 """`/stream-loop` without a word from anybody."""
+
+MOST_KNOWN = 64
+LONGEST_KNOWN_BYTES = 256
+"""Streams that are kept to be played again, and how long their grammar may be."""
 
 _END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
@@ -90,9 +98,9 @@ class Passage:
         self.has_end = end != b""
         self.length = len(WORDS)
 
-    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> SteadyStream:
+    def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
         """The first `count` words and the end, or words without end for None."""
-        return SteadyStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
+        return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def enacted(self, words: Iterator[str], course: Course) -> Iterator[bytes]:
         """The frames of `words` as they are said on a course, and the end, b"" for none."""
@@ -125,14 +133,27 @@ class PlainStream:
         self._said: Simulation | None = None
         self._defaults = under
         self._words = words
+        self._known: dict[tuple[bytes, bytes], RepeatedStream] = {}
+        """By query and X-Sim header, where nothing is left to chance: thousands of clients play one object."""
 
-    def __call__(self, request: Request) -> PacedStream:
+    def __call__(self, request: Request) -> TimedStream | Loadable:
         """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
         stage = self._shared.stage
         if stage.said is not self._said:
             self._said = stage.said
             self._defaults = self._under.overlay(stage.said)
+            self._known.clear()
+        known = self._known.get((request.query_string, request.headers.get(b"x-sim", b"")))
+        if known is None:
+            return self._made(request)
+        stage.house.enter()
+        return known
+
+    def _made(self, request: Request) -> TimedStream | Loadable:
+        stage = self._shared.stage
         of = asked(request, self._defaults)
+        if of.profile and not PROFILES.is_loaded:
+            return PROFILES
         if of.profile or of.script:
             of = self._shared.with_files(asked(request, stage.said), under=self._under)
         endless = self._endless and of.tokens is None
@@ -141,26 +162,34 @@ class PlainStream:
         random = dice(of)
         count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
         gap = of.gap or GAP
-        stream: PacedStream = self._passage.steady(
-            self._head, count=count, first_s=(of.ttft or gap).mean_s, gap_s=gap.mean_s
-        )
+        steady = self._passage.steady(self._head, count=count, first_s=(of.ttft or gap).mean_s, gap_s=gap.mean_s)
+        stream: TimedStream = steady
         if random is not None and (gap.cv or (of.ttft and of.ttft.cv)):
             gaps = schedule(of.ttft, gap, random=random)
-            stream = PacedStream(self._head, stream.frames, gaps=gaps, endless=endless)
+            stream = PacedStream(self._head, steady.frames, gaps=gaps, endless=endless)
+            stream.ends_in_token = steady.ends_in_token
+        elif random is None and not of.profile:
+            self._keep(request, steady)
         self._word(stream)
         stage.house.enter()
         stream.ended = self._shared.leave
         return stream
+
+    def _keep(self, request: Request, stream: RepeatedStream) -> None:
+        said = (request.query_string, request.headers.get(b"x-sim", b""))
+        if sum(map(len, said)) <= LONGEST_KNOWN_BYTES:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[said] = stream
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
         stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
         self._word(stream)
         return stream
 
-    def _word(self, stream: PacedStream) -> None:
+    def _word(self, stream: TimedStream) -> None:
         """Give a stream what its format says between and after its frames."""
         stream.comment, stream.farewell = self._words.comment, self._words.farewell
-        stream.ends_in_token = not self._passage.has_end
 
     def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
         """A stream to which something may happen."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.engines.choice import EngineByModel
+from tokenfall.engines.rewording import RewordingUpstream
 from tokenfall.messages import Message
 
 if TYPE_CHECKING:
@@ -32,7 +34,15 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
         shared=parts.shared_turns,
         alone=settings.workers == 1,
     )
+    bounds = DetachedBounds(
+        max_turns=settings.detached_turns, max_bytes=settings.detached_memory, max_s=settings.detached_for
+    )
+
+    def count(turns: int) -> None:
+        parts.metrics.detached_turns = turns
+
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
-        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
-    return Chat(engine, history, defaults=defaults, turns=turns)
+        engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
+    detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
+    return Chat(engine, history, defaults=defaults, turns=turns, detached=detached)

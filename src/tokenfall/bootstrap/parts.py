@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
     from tokenfall.engines.simulated import SimulatedEngine
-    from tokenfall.engines.upstream import UpstreamEngine
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics import Metrics
     from tokenfall.ports import HistoryStore, SharedTurns
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
+    from tokenfall.upstream.engine import UpstreamEngine
 
 
 class Parts:
@@ -64,7 +64,7 @@ class Parts:
         self.shared_turns: SharedTurns | None = self._turns_everywhere() if settings.turns != MEMORY else None
         self.limiter: FallbackLimiter | None = None
         """Where addresses are limited in Redis."""
-        self.upstream: UpstreamEngine | None = self._relay() if settings.upstream is not None else None
+        self.upstream: UpstreamEngine | None = self._relay(reactor) if settings.upstream is not None else None
         if settings.rate_limit_rps > 0 and settings.limits != MEMORY:
             self.throttle()
 
@@ -99,6 +99,8 @@ class Parts:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it brings asyncio and msgspec
         from tokenfall.api.chat_refusals import ChatRefusals  # noqa: PLC0415
 
+        if self.settings.rate_limit_rps > 0:
+            self.throttle()
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
         refuse = ChatRefusals(self.shared, self.simulated(), default_model=model, relays=relays)
@@ -108,6 +110,8 @@ class Parts:
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it brings msgspec
+        from tokenfall.engines import redaction  # noqa: F401, PLC0415 - for the journal
+        from tokenfall.pacing import written  # noqa: F401, PLC0415 - for what is shown
 
         routes = ControlRoutes(
             self.stage, self.refusals, library=self.library, journal=self.journal, alone=self.settings.workers == 1
@@ -192,7 +196,7 @@ class Parts:
 
         return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
-    def _relay(self) -> UpstreamEngine:
-        from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - aiohttp is 10 MiB
+    def _relay(self, reactor: Reactor) -> UpstreamEngine:
+        from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it brings asyncio and msgspec
 
-        return upstream_of(self)
+        return upstream_of(self, reactor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokenfall.api.anthropic import count_tokens
+from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
 from tokenfall.api.ollama import OllamaRoutes
@@ -15,6 +15,7 @@ from tokenfall.api.providers import Provider, Relay
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
+from tokenfall.engines.rewording import RewordingUpstream, Upstream
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.ports import Clock, Fetch
 from tokenfall.wire.dialect import Dialect
@@ -23,7 +24,7 @@ from tokenfall.wire.dialects import DIALECTS
 if TYPE_CHECKING:
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
-    from tokenfall.engines.upstream import UpstreamEngine
+    from tokenfall.upstream.engine import UpstreamEngine
 
 PASSED_ON = {
     "openai.chat": "/chat/completions",
@@ -49,11 +50,12 @@ class Providing(NamedTuple):
 def handlers(of: Providing) -> Mapping[str, Speaking]:
     """All of them by the names that `tokenfall.api.routes` uses."""
     upstream, throttle = of.upstream, of.throttle
+    reworded = None if upstream is None else RewordingUpstream(upstream)
     providers = {
         name: Provider(
             dialect,
             _simulating(of, dialect),
-            relay=_relay(upstream, dialect),
+            relay=_relay(upstream, reworded, dialect=dialect),
             throttle=throttle,
         )
         for name, dialect in DIALECTS.items()
@@ -67,7 +69,7 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
         "openai.embeddings": Worded(openai.embeddings, openai.refuse),
         "models": Worded(openai.models, openai.refuse),
         "model": Worded(openai.model, openai.refuse),
-        "anthropic.count": Worded(count_tokens, providers["anthropic"].refuse),
+        "anthropic.count": Worded(TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse),
         "ollama.embed": Worded(ollama.embed, ollama.refuse),
         "ollama.embeddings": Worded(ollama.embeddings, ollama.refuse),
         "ollama.show": Worded(ollama.show, ollama.refuse),
@@ -85,20 +87,20 @@ def _simulating(of: Providing, dialect: Dialect) -> Simulating:
     return CountedSimulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys, counts=of.vllm)
 
 
-def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
-    if upstream is None:
+def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
+    if upstream is None or reworded is None:
         return None
-    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - aiohttp
+    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - few have an upstream
 
     path = PASSED_ON.get(dialect.name)
     if path is None:
-        return TranslatingRelay(upstream, dialect)
+        return TranslatingRelay(reworded, dialect)
     form = ResponsesForm() if dialect.name == "openai.responses" else DoneForm()
     return PassingRelay(upstream, path, form=form)
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:
-    from tokenfall.engines.upstream import Passing  # noqa: PLC0415 - aiohttp
+    from tokenfall.upstream.engine import Passing  # noqa: PLC0415 - few have an upstream
 
     async def fetch(path: str, body: bytes) -> bytes:
         return await upstream.fetch(Passing(path, body))

@@ -8,7 +8,7 @@ from tokenfall import logs
 from tokenfall.api.access import AccessLog
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
-from tokenfall.api.guard import LoopbackOnly
+from tokenfall.api.guard import LoopbackOnly, OtherSites
 from tokenfall.api.ondemand import OnDemand
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
@@ -20,11 +20,13 @@ from tokenfall.api.routes import (
     probe_routes,
     provider_routes,
     simulator_routes,
+    words_below,
 )
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
 from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.loadable import THREADING
 from tokenfall.edge.server import Edge, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.settings import LOOPBACK_HOSTS
@@ -77,7 +79,7 @@ class Server:
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.metrics = Metrics()
-        self.wheel.late_s = self.metrics.ticker_late_s
+        self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
         self._board: Board | None = None
         self._started_s = self.wheel.now()
@@ -88,6 +90,7 @@ class Server:
         self.app = self._app()
         self._guest = guest
         self._stopping: Task[None] | None = None
+        self._warming: Task[None] | None = None
         self.edge = Edge(
             self.app,
             reactor=reactor,
@@ -100,6 +103,8 @@ class Server:
         """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
         shares_port = self._all_metrics is not None
         addresses = self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
+        if self.parts.upstream is not None and self.settings.upstream_warm:
+            self._warming = self.reactor.spawn(self.parts.upstream.warm_up())
         if not self._guest:
             gc.collect()
             gc.freeze()
@@ -152,7 +157,7 @@ class Server:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes()),
+            Router(self.routes(), words=words_below(OnDemand(self.parts.provider_handlers))),
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
@@ -166,6 +171,8 @@ class Server:
         if unprotected:
             check_host = settings.host in LOOPBACK_HOSTS
             app.loopback_only = LoopbackOnly(settings.cors_origins, check_host=check_host)
+        elif not keys:
+            app.other_sites = OtherSites(settings.cors_origins)
         return app
 
     def routes(self) -> list[Route]:
@@ -174,7 +181,7 @@ class Server:
         needed, wanted = parts.checks()
         probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
         routes = [
-            *chat_routes(OnDemand(parts.chat_handlers)),
+            *chat_routes(OnDemand(parts.chat_handlers, after=THREADING)),
             *simulator_routes(
                 sse=sse_stream(shared),
                 ndjson=ndjson_stream(shared),

@@ -5,27 +5,38 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tokenfall.engines.retries import Retries
-from tokenfall.engines.upstream import UpstreamEngine
-from tokenfall.engines.watch import UpstreamTimeouts
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.dialer import Dialer
+from tokenfall.upstream.engine import UpstreamEngine
+from tokenfall.upstream.proxies import proxy_for
+from tokenfall.upstream.retries import Retries
+from tokenfall.upstream.timeouts import UpstreamTimeouts
 
 if TYPE_CHECKING:
     from tokenfall.bootstrap.parts import Parts
+    from tokenfall.reactor.loop import Reactor
 
 
-def upstream_of(parts: Parts) -> UpstreamEngine:
-    """The client of the upstream that the settings name."""
+def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
+    """The engine for the upstream that the settings name.
+
+    Raises ValueError for a proxy or certificate authorities in the environment that are of no use.
+    """
     settings = parts.settings
     assert settings.upstream is not None  # noqa: S101 - the caller has looked
+    address = parse_address(settings.upstream)
+    proxy = proxy_for(address)
     timeouts = UpstreamTimeouts(
         connect_s=settings.upstream_connect_timeout,
         first_token_s=settings.upstream_first_token_timeout,
         next_token_s=settings.upstream_next_token_timeout,
         total_s=settings.upstream_total_timeout,
     )
+    dialer = Dialer(address, reactor=reactor, connect_s=timeouts.connect_s, proxy=proxy)
     return UpstreamEngine(
-        settings.upstream,
-        settings.upstream_key,
+        HTTPClient(dialer, reactor, warm=settings.upstream_warm),
+        key=settings.upstream_key,
         timeouts=timeouts,
         wheel=parts.wheel,
         metrics=parts.metrics,

@@ -1,10 +1,10 @@
 """One turn's answer: asks the engine, tells who listens, keeps the turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from time import perf_counter, time
-from typing import Protocol
+from typing import Any, Protocol
 
 from tokenfall.chat.turn import TurnUnderWay, client_left
 from tokenfall.errors import TokenfallError, shutting_down
@@ -24,6 +24,10 @@ class Keeper(Protocol):
 
     def keep(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
         """Begin to write a turn; the writing goes on whatever becomes of who waits for it."""
+        ...
+
+    def detached(self, turn: TurnUnderWay, *, question_bytes: int) -> None:
+        """The client has left, and the turn goes on."""
         ...
 
     def ended(self, turn: TurnUnderWay) -> None:
@@ -48,21 +52,23 @@ class Answering:
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
-        self._request = request
+        self._request: ChatRequest | None = request
+        """Until the engine is asked: the messages may be long, and a stream may last."""
+        self._question = request.messages[-1]
+        self.model = request.model
+        """The model that is asked."""
         self._engine = engine
         self._keeper = keeper
         self._replaces = replaces
         self._asked_at = time()
         self._asked_s = perf_counter()
 
-    @property
-    def model(self) -> str:
-        """The model that is asked."""
-        return self._request.model
-
     def goes_on(self) -> bool:
         """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
-        return self._turn.goes_on()
+        goes_on = self._turn.goes_on()
+        if goes_on:
+            self._keeper.detached(self._turn, question_bytes=len(self._question.content))
+        return goes_on
 
     async def run(self, hear: Hear) -> Finished:
         """Ask the engine, tell `hear` its deltas, and return the end once the turn is kept.
@@ -75,7 +81,7 @@ class Answering:
         end = FAILED
         try:
             turn.begin()
-            finished = await self._engine.reply(self._request, noting(turn.add, hear))
+            finished = await self._reply(hear)
             end = TurnEnd(finished)
         except TokenfallError as error:
             end = told(error)
@@ -86,11 +92,19 @@ class Answering:
                 end = told(shutting_down() if self._keeper.draining else client_left())
                 raise
             end = told(stopped)
-            raise stopped from None
+            try:
+                raise stopped from None
+            finally:
+                del stopped  # or this frame and the error would hold each other
         finally:
             turn.answered()
             await self._conclude(finished, end)
         return finished
+
+    def _reply(self, hear: Hear) -> Coroutine[Any, Any, Finished]:
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101 - an answer runs once
+        return self._engine.reply(request, noting(self._turn.add, hear))
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
@@ -114,10 +128,10 @@ class Answering:
         first_s = self._turn.first_s
         return Turn(
             id=self.id,
-            question=self._request.messages[-1],
+            question=self._question,
             answer=Message("assistant", self._turn.said.text()),
             status="complete" if finished else "interrupted",
-            model=(finished.model if finished else "") or self._request.model,
+            model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
             answered_at=time(),
             finish_reason=finished.reason if finished else None,

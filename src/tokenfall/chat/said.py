@@ -61,6 +61,11 @@ class Said:
             number += JOINED
         return cut[position - first * JOINED :] + self._pieces
 
+    @property
+    def characters(self) -> int:
+        """How many characters there are."""
+        return sum(map(len, self._joined)) + sum(map(len, self._pieces))
+
     def size_bytes(self) -> int:
         """About how much memory it holds."""
         return len(self.text().encode("utf-8", "surrogatepass")) + self._lengths.itemsize * len(self._lengths)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from tokenfall.chat.answering import Answering, told
 from tokenfall.chat.context import context, turns_within
+from tokenfall.chat.detached import DetachedTurns
 from tokenfall.chat.turn import OnDisconnect, TurnUnderWay, client_left
 from tokenfall.chat.turns import Turns, ended
 from tokenfall.errors import ConversationChanged, NotFound, shutting_down
@@ -56,12 +57,21 @@ class Question(Struct, frozen=True, kw_only=True):
 class Chat:
     """Answers questions within conversations."""
 
-    def __init__(self, engine: Engine, history: HistoryStore, *, defaults: Defaults, turns: Turns) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        history: HistoryStore,
+        *,
+        defaults: Defaults,
+        turns: Turns,
+        detached: DetachedTurns,
+    ) -> None:
         self.draining = False
         self._engine = engine
         self._history = history
         self._defaults = defaults
         self._turns = turns
+        self._detached_turns = detached
         self._running: set[asyncio.Future[Finished]] = set()
         self._writings: set[asyncio.Future[None]] = set()
 
@@ -124,6 +134,8 @@ class Chat:
             if not (isinstance(answer, Answering) and answer.goes_on()):
                 running.cancel()
             raise
+        finally:
+            del running  # it may keep an error, whose frames would keep it
         return "".join(said), finished
 
     def _ran(self, running: "asyncio.Future[Finished]") -> None:
@@ -152,7 +164,11 @@ class Chat:
         writing.add_done_callback(self._writings.discard)
         return writing
 
+    def detached(self, turn: TurnUnderWay, *, question_bytes: int) -> None:
+        self._detached_turns.add(turn, question_bytes=question_bytes)
+
     def ended(self, turn: TurnUnderWay) -> None:
+        self._detached_turns.remove(turn)
         self._turns.ended(turn)
 
     # The end
@@ -180,6 +196,7 @@ class Chat:
             if turn.detached:
                 await ended(turn)
         await asyncio.gather(*self._writings, return_exceptions=True)
+        self._detached_turns.close()
         await self._turns.close()
 
     def _detached(self) -> list[TurnUnderWay]:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Literal
 
 from tokenfall.chat.said import Said
-from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped
+from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped, again
 from tokenfall.events import Delta, Finished
 from tokenfall.ports import Conversation, Hear, TurnEnd
 
@@ -51,7 +51,7 @@ class TurnUnderWay:
     def begin(self) -> None:
         """The engine is asked now, by the task that calls this. Raises what the turn was stopped with before."""
         if self._stopped_by is not None:
-            raise self._stopped_by
+            raise again(self._stopped_by)
         self._task = asyncio.current_task()
         self._answering = True
 
@@ -68,7 +68,7 @@ class TurnUnderWay:
         task, error = self._task, self._stopped_by
         if error is None or task is None or task.uncancel() > 0:
             return None
-        return error
+        return again(error)
 
     def answered(self) -> None:
         """The engine is done: what follows is not to be interrupted any more."""

@@ -32,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "serve",
         help="start the server",
-        description="Start the server. A flag may also be set in the environment or in .env, by its name in brackets.",
+        description="Start the server. A flag may also be set in the environment or in .env, by its name in brackets. "
+        "SIGTERM, SIGINT, SIGHUP and SIGQUIT drain it; a second one ends it at once.",
         allow_abbrev=False,
     )
     values = defaults()

@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load(flags, os.environ, env_file())
         _check_files(settings)
+        _check_upstream(settings)
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
@@ -60,6 +61,27 @@ def _check_files(settings: Settings) -> None:
         Library(settings.sim_files, trusted=trusted).check(said)
     except InvalidRequest as error:
         raise InvalidSetting(f"SIM: got {settings.sim!r}: {error.message}") from None
+
+
+def _check_upstream(settings: Settings) -> None:
+    """Raises `InvalidSetting` where the environment names a proxy or certificate authorities of no use."""
+    if settings.upstream is None:
+        return
+    from tokenfall.upstream.address import parse_address  # noqa: PLC0415 - few have an upstream
+    from tokenfall.upstream.proxies import proxy_for  # noqa: PLC0415
+
+    try:
+        address = parse_address(settings.upstream)
+    except ValueError as error:
+        raise InvalidSetting(f"UPSTREAM_URL: {error}") from None
+    try:
+        proxy_for(address)
+        if address.is_tls:
+            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without
+
+            client_context()
+    except ValueError as error:
+        raise InvalidSetting(str(error)) from None
 
 
 def _tool(arguments: Namespace) -> int:

@@ -44,7 +44,11 @@ def _addresses(host: str, port: int) -> Iterator[_Address]:
 def _socket(family: int, kind: int, *, protocol: int) -> socket.socket:
     """With the options that an event loop gives its listeners, so that the same addresses are free for both."""
     made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    except OSError:
+        made.close()
+        raise
     return made

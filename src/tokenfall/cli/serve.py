@@ -7,7 +7,7 @@ from tokenfall.bootstrap import Server
 from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.poller import make_poller
-from tokenfall.reactor.signals import SIGINT, SIGTERM, exit_on, watch
+from tokenfall.reactor.signals import ENDED_BY_SIGNAL, SIGINT, SIGTERM, exit_on, stop_signals, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,26 +15,36 @@ if TYPE_CHECKING:
     from tokenfall.settings import Settings
 
 FAILURE = 1
-STOP_SIGNALS = (SIGTERM, SIGINT)
-ENDED_BY_SIGNAL = 128 + SIGINT
+ENDED_BY_SECOND_SIGNAL = ENDED_BY_SIGNAL + SIGINT
 
 _log = logs.get("tokenfall")
 
 
 def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal ends at once. The exit status.
+    """Serve until a signal to stop, then drain; a second signal ends at once. The exit status.
 
     As a `worker` it greets nobody, and drains on SIGTERM, however many come, and when its supervisor is gone.
     """
     as_json = logs.set_up(settings.log_level, settings.log_format)
     access = sys.stderr.write if _log.is_enabled_for("info") else None
     reactor = Reactor(make_poller(settings.poller))
-    server = Server(settings, access, reactor=reactor, json_logs=as_json, worker=worker)
+    try:
+        server = Server(settings, access, reactor=reactor, json_logs=as_json, worker=worker)
+        try:
+            return _run(server, settings, worker=worker)
+        finally:
+            server.edge.close()
+            server.flush()
+    finally:
+        reactor.close()
+
+
+def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> int:
+    """Serve until the end; the exit status."""
     try:
         addresses = server.start()
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
-        reactor.close()
         return FAILURE
     stopper = Stopper(server, settings)
     if worker is None:
@@ -43,13 +53,10 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
     else:
         stopper.obey_supervisor(worker)
         worker.is_ready()
-    reactor.run()
+    server.reactor.run()
     if worker is None:
-        for number in STOP_SIGNALS:
-            exit_on(number, ENDED_BY_SIGNAL)
-    server.edge.close()
-    server.flush()
-    reactor.close()
+        for number in stop_signals():
+            exit_on(number, ENDED_BY_SECOND_SIGNAL)
     return stopper.status
 
 
@@ -64,8 +71,8 @@ class Stopper:
         self._stopping = False
 
     def obey_signals(self) -> None:
-        """Stop on SIGTERM or SIGINT; end at once on a second one."""
-        self._watch(STOP_SIGNALS)
+        """Stop on a signal; end at once on a second one."""
+        self._watch(stop_signals())
 
     def obey_supervisor(self, worker: "Worker") -> None:
         """Stop on SIGTERM and at the end of the lifeline, which comes when the supervisor is gone.
@@ -98,7 +105,7 @@ class Stopper:
             if number not in numbers:
                 return
             if self._stopping and not once:
-                self.status = ENDED_BY_SIGNAL
+                self.status = ENDED_BY_SECOND_SIGNAL
                 self._server.reactor.stop()
             self.stop()
 

@@ -19,11 +19,13 @@ from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.cli.port import hold
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard
+from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.settings import Settings
 
 FAILURE = 1
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-SIGNALS = (*STOP_SIGNALS, signal.SIGCHLD)
+FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+"""What reaches the whole group of processes: the supervisor passes it on, and workers ignore their own."""
+SIGNALS = (signal.SIGTERM, *FROM_THE_TERMINAL, signal.SIGCHLD)
 
 CHECK_EVERY_S = 1.0
 HANGS_AFTER_CHECKS = 10
@@ -63,7 +65,7 @@ Work = Callable[[Settings, Worker], int]
 
 
 def supervise(settings: Settings, work: Work) -> int:
-    """Run `settings.workers` processes until SIGTERM or SIGINT, then drain them; a second signal ends them at once.
+    """Run `settings.workers` processes until a signal to stop, then drain them; a second one ends them at once.
 
     The exit status: 0 when all ended well, 1 when one did not or none could start.
     """
@@ -73,10 +75,10 @@ def supervise(settings: Settings, work: Work) -> int:
     except OSError as error:
         say_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
-    address: tuple[str, int] = held[0].getsockname()[:2]
-    settings = settings.replaced(port=address[1])
-    supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
     try:
+        address: tuple[str, int] = held[0].getsockname()[:2]
+        settings = settings.replaced(port=address[1])
+        supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
         return supervisor.run()
     finally:
         for each in held:
@@ -114,24 +116,45 @@ class Supervisor:
         self._board = MetricsBoard(settings.workers)
         self._table = SharedTable()
         self._places = [_Place(number) for number in range(settings.workers)]
+        self._stop_signals = stop_signals()
         self._was_ready = False
         """Whether any worker ever was."""
         self._greeted = False
         self._stopping = False
         self._check_s = monotonic() + CHECK_EVERY_S
         self._status = 0
-        self._lifeline, self._life = os.pipe()
-        self._wakeup, wakeup_in = os.pipe()
-        self._own = (self._life, self._wakeup, wakeup_in)
+        self._lifeline = self._wakeup = -1
+        self._own: list[int] = []
         """Descriptors that no worker may keep; above all the lifeline's other end, which must end with this process."""
-        os.set_blocking(wakeup_in, False)
-        os.set_blocking(self._wakeup, False)
-        for number in SIGNALS:
-            signal.signal(number, _nothing)
-        signal.set_wakeup_fd(wakeup_in, warn_on_full_buffer=False)
 
     def run(self) -> int:
-        """Until a signal says to stop; the exit status."""
+        """Until a signal says to stop; the exit status. Raises OSError where there are no descriptors to begin with."""
+        try:
+            self._open()
+            return self._supervise()
+        finally:
+            self._close()
+
+    def _open(self) -> None:
+        self._lifeline, life = os.pipe()
+        self._own.append(life)
+        self._wakeup, wakeup_in = os.pipe()
+        self._own += (self._wakeup, wakeup_in)
+        os.set_blocking(wakeup_in, False)
+        os.set_blocking(self._wakeup, False)
+        for number in (*self._stop_signals, signal.SIGCHLD):
+            watch(number)
+        signal.set_wakeup_fd(wakeup_in, warn_on_full_buffer=False)
+
+    def _close(self) -> None:
+        """Give back all descriptors. Workers that are still there see the end of their lifeline, and drain."""
+        signal.set_wakeup_fd(-1)
+        for fd in (self._lifeline, *self._own, *(place.ready_pipe for place in self._places)):
+            if fd is not None and fd >= 0:
+                os.close(fd)
+        self._table.close()
+
+    def _supervise(self) -> int:
         while True:
             now = monotonic()
             for place in self._places:
@@ -166,6 +189,13 @@ class Supervisor:
 
     def _start(self, place: _Place) -> None:
         place.started_s = monotonic()
+        try:
+            self._fork(place)
+        except OSError as error:
+            _log.warning("worker %d could not be started: %s", place.number, error)
+            self._over(place)
+
+    def _fork(self, place: _Place) -> None:
         place.ready_pipe, ready = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
@@ -173,9 +203,6 @@ class Supervisor:
             if pid == 0:
                 self._become_worker(place.number, ready)
             place.pid = pid
-        except OSError as error:
-            _log.warning("worker %d could not be started: %s", place.number, error)
-            self._over(place)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             os.close(ready)
@@ -186,7 +213,8 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor passes it on
+            for ignored in FROM_THE_TERMINAL:
+                signal.signal(ignored, signal.SIG_IGN)
             for each in (*self._own, *(place.ready_pipe for place in self._places)):
                 if each is not None:
                     os.close(each)
@@ -263,7 +291,7 @@ class Supervisor:
         for place in self._places:
             self._hear(place)
         self._reap()
-        return any(number in STOP_SIGNALS for number in numbers)
+        return any(number in self._stop_signals for number in numbers)
 
     def _hear(self, place: _Place) -> None:
         if place.ready_pipe is None or not select([place.ready_pipe], [], [], 0)[0]:
@@ -282,7 +310,3 @@ def how(code: int) -> str:
         return signal.Signals(-code).name
     except ValueError:
         return f"signal {-code}"
-
-
-def _nothing(number: int, frame: object) -> None:
-    """A handler that is there so that the wakeup pipe gets its byte."""

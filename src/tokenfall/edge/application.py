@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any, Literal, Protocol
 
+    from tokenfall.edge.loadable import Loadable
     from tokenfall.edge.request import Request
     from tokenfall.edge.response import Answer, Response
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
 
             Lines to add to the answer's head, ready to send, go to `request.reply_headers`.
             """
+            ...
+
+        def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+            """The answer to a request whose answer was a `Loadable`, once that is loaded; it may be another one."""
+            ...
+
+        def refusal_needs(self, request: Request) -> Loadable | None:
+            """What has to be loaded before `refuse`; None for nothing."""
             ...
 
         def refuse(self, request: Request, status: int, *, detail: str) -> Response:

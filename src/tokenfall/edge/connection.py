@@ -10,18 +10,23 @@ import os
 from tokenfall import logs
 from tokenfall.disconnect import Disconnect
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
+from tokenfall.edge.loadable import LIVE, Loadable
+from tokenfall.edge.loader import LoadingPlayer
 from tokenfall.edge.paced import PacedPlayer, SteadyPlayer
 from tokenfall.edge.reader import BODY, HEAD, IDLE, RequestReader
 from tokenfall.edge.request import Refusal, Request, unreadable
-from tokenfall.edge.response import PacedStream, Response, SteadyStream
+from tokenfall.edge.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
     from tokenfall.edge.application import Outcome
     from tokenfall.edge.player import Player
-    from tokenfall.edge.response import StreamHead
+    from tokenfall.edge.response import Answer, RelayedHead, StreamHead
     from tokenfall.edge.server import Edge
 
 READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
@@ -36,10 +41,6 @@ FRESH_S = 0.25
 
 LINGER_BYTES = 1_048_576
 """How much of what a refused client still sends is read away."""
-
-PROBES_S = (0.05, 0.15)
-"""After its FIN, a client that is gone answers a write with a reset, and the next write sees that: so long after the
-first write come the others, for round trips of any sensible length."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
@@ -74,9 +75,18 @@ class Connection(StreamSocket):
         if edge.admit(self):
             self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
         else:
-            self._request = request = unreadable(peer, self._wheel.now())
-            self._answer_and_close(request, edge.application.refuse(request, 503, detail="too many connections"))
-            self._close()
+            self._refuse_admission()
+
+    def _refuse_admission(self) -> None:
+        self._request = request = unreadable(self.peer, self._wheel.now())
+        try:
+            answer = self._edge.application.refuse(request, 503, detail="too many connections")
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a refusal failed")
+            self.reset("failed")
+            return
+        self._answer_and_close(request, answer)
+        self._close()
 
     # What the socket calls
 
@@ -148,8 +158,11 @@ class Connection(StreamSocket):
 
     def _answer_known(self, request: Request) -> None:
         """`_advance` for one request without a body that came alone: needs no reader."""
+        self._guarded(lambda: self._answer(request))
+
+    def _guarded(self, call: "Callable[[], None]") -> None:
         try:
-            self._answer(request)
+            call()
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("a connection failed")
             self.reset("failed")
@@ -186,19 +199,42 @@ class Connection(StreamSocket):
         self._request = request
         request.client = self.peer
         request.started_s = self._wheel.now()
-        answer = self._edge.application.answer(request)
+        self._play(request, self._edge.application.answer(request))
+
+    def _play(self, request: Request, answer: "Answer | Coroutine[Any, Any, Answer]") -> None:
         if isinstance(answer, Response):
             self.send_whole(request, answer)
-        elif isinstance(answer, PacedStream):
-            self.start_paced(request, answer)
+        elif isinstance(answer, TimedStream):
+            self.start_timed(request, answer)
         elif isinstance(answer, Disconnect):
             self._sever(answer)
+        elif isinstance(answer, Loadable):
+            application = self._edge.application
+            self._load(request, answer, go_on=lambda: self._play(request, application.proceed(request)))
+        elif LIVE.is_loaded:
+            self._play_live(request, answer)
         else:
-            self.clear_deadline()
-            self._drop_reader()
-            from tokenfall.edge.live import LivePlayer  # noqa: PLC0415 - it brings asyncio
+            withdraw = None if isinstance(answer, LiveStream) else answer.close
+            self._load(request, LIVE, go_on=lambda: self._play_live(request, answer), withdraw=withdraw)
 
-            self._player = LivePlayer(self, self._edge, request=request, answer=answer)
+    def _play_live(self, request: Request, answer: "LiveStream | Coroutine[Any, Any, Answer]") -> None:
+        from tokenfall.edge.live import LivePlayer  # noqa: PLC0415 - it brings asyncio
+
+        self.clear_deadline()
+        self._drop_reader()
+        self._player = LivePlayer(self, self._edge, request=request, answer=answer)
+
+    def _load(
+        self,
+        request: Request,
+        needed: Loadable,
+        *,
+        go_on: "Callable[[], None]",
+        withdraw: "Callable[[], None] | None" = None,
+    ) -> None:
+        self.clear_deadline()
+        self._drop_reader()
+        self._player = LoadingPlayer(self, self._edge, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
 
     def send_whole(self, request: Request, answer: Response) -> None:
         """Write a whole answer."""
@@ -229,8 +265,8 @@ class Connection(StreamSocket):
         else:
             self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
 
-    def start_paced(self, request: Request, answer: PacedStream) -> None:
-        """Write the head of a paced stream and let the wheel play it."""
+    def start_timed(self, request: Request, answer: TimedStream) -> None:
+        """Write the head of a stream and let the wheel play it."""
         self._player = None
         self.clear_deadline()
         request.drop_content()
@@ -242,13 +278,16 @@ class Connection(StreamSocket):
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
+        player: SteadyPlayer | PacedPlayer
         if isinstance(answer, SteadyStream):
-            self._player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+            player = SteadyPlayer(self, self._edge, request=request, stream=answer)
         else:
-            self._player = PacedPlayer(self, self._edge, request=request, stream=answer)
-        self._player.start(head)
+            assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
+            player = PacedPlayer(self, self._edge, request=request, stream=answer)
+        self._player = player
+        player.start(head)
 
-    def stream_head(self, request: Request, head: "StreamHead") -> bytes:
+    def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
         if self._is_large:
             self._is_large = False
@@ -285,35 +324,18 @@ class Connection(StreamSocket):
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: Response | PacedStream | Disconnect) -> None:
+    def play_awaited(self, request: Request, answer: "Answer") -> None:
         """Play an answer that had to be awaited and is no live stream."""
-        try:
-            if isinstance(answer, PacedStream):
-                self.start_paced(request, answer)
-            elif isinstance(answer, Disconnect):
-                self._sever(answer)
-            else:
-                self.send_whole(request, answer)
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
-            _log.exception("an answer failed")
-            self.reset("failed")
+        self.go_on(lambda: self._play(request, answer))
+
+    def go_on(self, play: "Callable[[], None]") -> None:
+        """Let what was awaited be played in place of what waited for it."""
+        self._player = None
+        self._guarded(play)
+        player: Player | None = self._player
+        if self._half_closed and player is not None and not player.half_closed():
+            self._close()
         self._go_on()
-
-    def probe(self, player: "Player", comment: bytes, *, again: tuple[float, ...] = PROBES_S) -> None:
-        """Write comments into the player's stream, to learn whether a client that closed its side is still there."""
-        if not self.plays(player):
-            return
-        if not self.paused:
-            self.send(comment)
-        if again:
-            self.reactor.call_at(self._wheel.now() + again[0], lambda: self.probe(player, comment, again=again[1:]))
-
-    def give_up_soon(self, player: "Player") -> None:
-        """The client closed its side and nothing can tell whether it left: end the answer after a grace."""
-        self.reactor.call_at(
-            self._wheel.now() + self._edge.bounds.half_close_grace_s,
-            lambda: self.reset("left") if self.plays(player) else None,
-        )
 
     def plays(self, player: "Player") -> bool:
         """Whether this player's turn is not over."""
@@ -410,19 +432,26 @@ class Connection(StreamSocket):
         request = None if self._reader is None else self._reader.request
         if request is None:
             request = unreadable(self.peer, self._wheel.now())
+        request.keep_alive = False
         self._request = request
-        try:
-            answer = self._edge.application.refuse(request, refusal.status, detail=refusal.detail)
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
-            _log.exception("a refusal failed")
-            self.reset("failed")
+        self._guarded(lambda: self._play_refusal(request, refusal))
+
+    def _play_refusal(self, request: Request, refusal: Refusal) -> None:
+        application = self._edge.application
+        needed = application.refusal_needs(request)
+        if needed is not None:
+            self._state = ANSWERING
+            self._load(request, needed, go_on=lambda: self._play_refusal(request, refusal))
             return
-        self._answer_and_close(request, answer)
+        self._answer_and_close(request, application.refuse(request, refusal.status, detail=refusal.detail))
         self._state = LINGERING
         self._reader = None
         if self._half_closed:
             self._close()
             return
+        if not self._reading:
+            self._reading = True
+            self.resume_reading()
         self.shut_write()
         self.set_deadline(self._wheel.now() + self._edge.bounds.linger_timeout_s)
 

@@ -6,6 +6,7 @@ import asyncio
 
 from tokenfall import logs
 from tokenfall.edge.application import CLIENT_CLOSED_REQUEST
+from tokenfall.edge.half_closed import probe
 from tokenfall.edge.response import LAST_CHUNK, LiveStream, chunk
 
 TYPE_CHECKING = False
@@ -54,34 +55,37 @@ class LivePlayer:
         self._alone = False  # the client left, and the stream goes on without it
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
-        self._task = edge.reactor.spawn(self._run())
+        self._task: asyncio.Task[None] | None = edge.reactor.spawn(self._run())
 
     async def _run(self) -> None:
-        connection, request = self._connection, self._request
-        application = self._edge.application
-        awaited, self._awaited = self._awaited, None
-        if awaited is None:  # the application gave no answer
-            _log.error("request %s got no answer", request.id)
-            connection.reset("failed")
-            return
         try:
-            answer = awaited if isinstance(awaited, LiveStream) else await awaited
-            if isinstance(answer, LiveStream):
-                self._stream = answer
-                await self._play(answer)
-                return
-        except asyncio.CancelledError:
-            if not self._cut or self.status == 200:
-                raise
-            answer = application.cut(request)
-        except Exception as error:  # noqa: BLE001 - the application says what becomes of it
-            if self.status == 200:
-                _log.exception("a stream failed, and could not say so")
+            connection, request = self._connection, self._request
+            application = self._edge.application
+            awaited, self._awaited = self._awaited, None
+            if awaited is None:  # the application gave no answer
+                _log.error("request %s got no answer", request.id)
                 connection.reset("failed")
                 return
-            answer = application.crashed(request, error)
-        if not connection.closed:
-            connection.play_awaited(request, answer)
+            try:
+                answer = awaited if isinstance(awaited, LiveStream) else await awaited
+                if isinstance(answer, LiveStream):
+                    self._stream = answer
+                    await self._play(answer)
+                    return
+            except asyncio.CancelledError:
+                if not self._cut or self.status == 200:
+                    raise
+                answer = application.cut(request)
+            except Exception as error:  # noqa: BLE001 - the application says what becomes of it
+                if self.status == 200:
+                    _log.exception("a stream failed, and could not say so")
+                    connection.reset("failed")
+                    return
+                answer = application.crashed(request, error)
+            if not connection.closed:
+                connection.play_awaited(request, answer)
+        finally:
+            self._task = None  # it may keep an error and all its frames, which only the collector would free then
 
     async def _play(self, stream: LiveStream) -> None:
         connection, edge, request = self._connection, self._edge, self._request
@@ -161,7 +165,7 @@ class LivePlayer:
         connection = self._connection
         if connection.closed:
             return
-        if connection.paused and outcome != "complete":  # the client reads nothing: no room for another word
+        if outcome != "complete" and self._stream is not None and self._stream.breaks:
             connection.reset(outcome)
             return
         self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
@@ -186,7 +190,7 @@ class LivePlayer:
     def _learn_whether_it_left(self, comment: bytes) -> None:
         if self.status != 200:
             self._write(b"")  # the head
-        self._connection.probe(self, self._coded(comment))
+        probe(self._connection, self, comment=self._coded(comment))
 
     def _give_up(self) -> None:
         """Nothing told whether the client left."""
@@ -207,13 +211,17 @@ class LivePlayer:
             self.resume()
             return
         self._withdraw()
-        self._task.cancel()
+        self._cancel()
 
     def cut(self) -> None:
         self._cut = True
-        self._task.cancel()
+        self._cancel()
         if self._withdraw():
             self._connection.play_awaited(self._request, self._edge.application.cut(self._request))
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def _withdraw(self) -> bool:
         """Take back what the task was to await; False when it has begun."""

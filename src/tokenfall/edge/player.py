@@ -9,12 +9,20 @@ if TYPE_CHECKING:
     class Player(Protocol):
         """Plays one answer on one connection."""
 
-        status: int
-        """The status sent, 499 while none was."""
-        sent_bytes: int
-        """Bytes of the body handed on, chunk coding included."""
-        metrics: Metrics
-        """Where its stream is counted."""
+        @property
+        def status(self) -> int:
+            """The status sent, 499 while none was."""
+            ...
+
+        @property
+        def sent_bytes(self) -> int:
+            """Bytes of the body handed on, chunk coding included."""
+            ...
+
+        @property
+        def metrics(self) -> Metrics:
+            """Where its stream is counted."""
+            ...
 
         def half_closed(self) -> bool:
             """The client closed its side: True to go on."""

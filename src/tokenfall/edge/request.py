@@ -1,8 +1,6 @@
-"""A request as the application sees it, and what the edge refuses.
+"""A request as the application sees it, and what the edge refuses."""
 
-Percent signs are rare in what comes here, and the library that decodes them costs half a megabyte: it is imported when
-the first one comes.
-"""
+from tokenfall.edge.percent import unquoted
 
 
 class Refusal(Exception):
@@ -29,7 +27,11 @@ class Request:
     def __init__(self, method: str, target: bytes, *, headers: dict[bytes, bytes], http_minor: int) -> None:
         path, _, query = target.partition(b"?")
         self.method = method
-        self.path = path.decode("ascii") if b"%" not in path else _unquoted(path)
+        if b"%" in path:
+            self.path = unquoted(path.decode("ascii"))
+            headers[_RAW_PATH] = path
+        else:
+            self.path = path.decode("ascii")
         self.query_string = query
         self.headers = headers
         self.http_minor = http_minor
@@ -55,6 +57,13 @@ class Request:
         twin.started_s = 0.0
         return twin
 
+    @property
+    def target(self) -> str:
+        """Path and query as the client wrote them."""
+        path = self.headers.get(_RAW_PATH)
+        target = self.path if path is None else path.decode("ascii")
+        return f"{target}?{self.query_string.decode('ascii')}" if self.query_string else target
+
     def header(self, name: bytes) -> str | None:
         """A header's value by its lower-case name, None when it was not sent."""
         value = self.headers.get(name)
@@ -63,11 +72,9 @@ class Request:
     def query(self) -> list[tuple[str, str]]:
         """The query's pairs in their order, decoded; blank values are kept."""
         text = self.query_string.decode("ascii")
-        if "%" in text or "+" in text:
-            from urllib.parse import parse_qsl  # noqa: PLC0415 - see the module's docstring
-
-            return parse_qsl(text, keep_blank_values=True)
         pairs = (part.partition("=") for part in text.split("&") if part)
+        if "%" in text or "+" in text:
+            return [(_decoded(name), _decoded(value)) for name, _, value in pairs]
         return [(name, value) for name, _, value in pairs]
 
     def drop_content(self) -> None:
@@ -86,10 +93,11 @@ def unreadable(client: str, now_s: float) -> Request:
     return request
 
 
-def _unquoted(path: bytes) -> str:
-    from urllib.parse import unquote  # noqa: PLC0415 - see the module's docstring
+def _decoded(text: str) -> str:
+    """A name or value of a query, in which a space may be a plus sign."""
+    return unquoted(text.replace("+", " "))
 
-    return unquote(path.decode("ascii"))
 
-
+_RAW_PATH = b":path"
+"""Where a path with percent signs is kept as it came, among the headers: no client can send one of this name."""
 _NOTHING: dict[bytes, bytes] = {}

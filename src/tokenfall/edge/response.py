@@ -1,10 +1,11 @@
-"""The three kinds of answers, and the one place where header lines become bytes."""
+"""The kinds of answers, and the one place where header lines become bytes."""
 
 from __future__ import annotations
 
-from itertools import chain, islice, repeat
+from itertools import chain, count, repeat
 
 from tokenfall.disconnect import Disconnect
+from tokenfall.edge.loadable import Loadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,11 @@ if TYPE_CHECKING:
     """What a paced stream plays: a frame; a place to wait; the connection's end."""
 
     Headers = Sequence[tuple[str, str]]
+
+    class Numbered(Protocol):
+        """Frames by their number."""
+
+        def __getitem__(self, number: int, /) -> bytes: ...
 
     class Send(Protocol):
         """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
@@ -45,17 +51,8 @@ def status_line(status: int) -> bytes:
 
 
 def phrase(status: int) -> str:
-    """The reason phrase; one of our own for what no registry knows, such as Anthropic's 529."""
-    return _PHRASES.get(status) or _registered_phrase(status)
-
-
-def _registered_phrase(status: int) -> str:
-    from http import HTTPStatus  # noqa: PLC0415 - 0.8 MiB, and few statuses are rare
-
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"
+    """The reason phrase; one of our own for a status that no registry has, such as Anthropic's 529."""
+    return _PHRASES.get(status, "Error")
 
 
 _PHRASES = {
@@ -65,15 +62,45 @@ _PHRASES = {
     307: "Temporary Redirect",
     400: "Bad Request",
     401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    423: "Locked",
+    424: "Failed Dependency",
+    425: "Too Early",
+    426: "Upgrade Required",
+    428: "Precondition Required",
     429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    451: "Unavailable For Legal Reasons",
     500: "Internal Server Error",
+    501: "Not Implemented",
     502: "Bad Gateway",
     503: "Service Unavailable",
     504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+    506: "Variant Also Negotiates",
+    507: "Insufficient Storage",
+    508: "Loop Detected",
+    511: "Network Authentication Required",
 }
-"""Those that a server says every day; RFC 9110, section 15."""
+"""What this server sends, and every 4xx and 5xx in IANA's registry, which `status` may ask for. `http.HTTPStatus` has
+them too, and its first import holds the event loop for some milliseconds."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -113,18 +140,43 @@ class StreamHead:
         self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
 
 
-class PacedStream:
+class RelayedHead:
+    """Status and headers of a stream as another server sent them; framing headers are the edge's."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.lines = status_line(status) + header_lines(headers)
+
+
+class TimedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
-    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
-    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
-    `ended` is called once when the stream has ended, however it did.
+    `ended` is called once for each time that it is played, when that has ended, however it did.
     `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
     the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
     Each frame is a token, but the last one, unless the stream `ends_in_token`.
     """
 
-    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "frames", "gaps", "head")
+    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "head")
+
+    def __init__(self, head: StreamHead, *, endless: bool, comment: bytes, farewell: bytes) -> None:
+        self.head = head
+        self.ended: Callable[[], None] | None = None
+        self.endless = endless
+        self.ends_in_token = False
+        self.comment = comment
+        self.farewell = farewell
+
+
+class PacedStream(TimedStream):
+    """Any frames at any times, to be played once.
+
+    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
+    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    """
+
+    __slots__ = ("frames", "gaps")
 
     def __init__(
         self,
@@ -136,39 +188,86 @@ class PacedStream:
         comment: bytes = b"",
         farewell: bytes = b"",
     ) -> None:
-        self.head = head
+        super().__init__(head, endless=endless, comment=comment, farewell=farewell)
         self.frames = frames
         self.gaps = gaps
-        self.ended: Callable[[], None] | None = None
-        self.endless = endless
-        self.ends_in_token = False
-        self.comment = comment
-        self.farewell = farewell
 
 
-class SteadyStream(PacedStream):
-    """A paced stream of frames that repeat, with one gap between all of them: its player holds two numbers for them.
+class SteadyStream(TimedStream):
+    """Frames that are found by their number, with one gap between all of them: what plays it holds a number.
 
-    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame. `first_s` is the gap
-    before the first, `gap_s` that before each other.
+    `first_s` is the gap before the first frame, `gap_s` that before each other. `alone` of them are sent each by
+    itself, without end for None; then comes the `last_frame`, together with the end of the body. After `lap` frames
+    they repeat.
     """
 
-    __slots__ = ("count", "end", "gap_s", "words")
+    __slots__ = ("alone", "first_s", "gap_s", "lap")
+
+    def __init__(self, head: StreamHead, *, lap: int, alone: int | None, first_s: float, gap_s: float) -> None:
+        super().__init__(head, endless=alone is None, comment=b"", farewell=b"")
+        self.lap = lap
+        self.alone = alone
+        self.first_s = first_s
+        self.gap_s = gap_s
+
+    @property
+    def gaps(self) -> Iterator[float]:
+        """What `PacedStream` has under that name, anew each time."""
+        return chain((self.first_s,), repeat(self.gap_s))
+
+    def frames(self, chunked: bool) -> Iterator[bytes]:
+        """What `PacedStream` has under that name."""
+        found = self.numbered(chunked)
+        for number in count() if self.alone is None else range(self.alone):
+            yield found[number % self.lap]
+        last = self.last_frame(chunked)
+        if last:
+            yield last
+
+    def numbered(self, chunked: bool) -> Numbered:
+        """The frames from 0 to `lap`, in chunked coding or plain."""
+        raise NotImplementedError
+
+    def last_frame(self, chunked: bool) -> bytes:
+        """The last frame; b"" where there is none."""
+        raise NotImplementedError
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        """How long the first so many frames are together."""
+        raise NotImplementedError
+
+
+class RepeatedStream(SteadyStream):
+    """A steady stream that may be played any number of times, also at once.
+
+    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame.
+    """
+
+    __slots__ = ("_count", "_end", "_words")
 
     def __init__(
         self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
     ) -> None:
-        super().__init__(head, self.repeated, gaps=chain((first_s,), repeat(gap_s)))
-        self.words = words
-        self.end = end
-        self.count = count
-        self.gap_s = gap_s
-        self.endless = count is None
+        in_token = bool(count) and not end.plain
+        alone = count - 1 if count and in_token else count  # the last word goes out with the end of the body
+        super().__init__(head, lap=len(words.plain), alone=alone, first_s=first_s, gap_s=gap_s)
+        self.ends_in_token = in_token
+        self._words = words
+        self._end = end
+        self._count = count
 
-    def repeated(self, chunked: bool) -> Iterator[bytes]:
-        """What is played, as `PacedStream` gives it."""
-        endless = chain.from_iterable(repeat(self.words.coded(chunked)))
-        return endless if self.count is None else chain(islice(endless, self.count), self.end.coded(chunked))
+    def numbered(self, chunked: bool) -> tuple[bytes, ...]:
+        return self._words.coded(chunked)
+
+    def last_frame(self, chunked: bool) -> bytes:
+        if self.ends_in_token and self._count:
+            return self._words.coded(chunked)[(self._count - 1) % self.lap]
+        return b"".join(self._end.coded(chunked))
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        sizes = list(map(len, self._words.coded(chunked)))
+        rounds, rest = divmod(frames, self.lap)
+        return rounds * sum(sizes) + sum(sizes[:rest])
 
 
 class LiveStream:
@@ -177,16 +276,17 @@ class LiveStream:
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
     `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
     before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    A stream that `breaks` has no frames for either: its connection is reset instead.
     When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
     A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
     `counted`.
     """
 
-    __slots__ = ("announced", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
+    __slots__ = ("announced", "breaks", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
 
     def __init__(
         self,
-        head: StreamHead,
+        head: StreamHead | RelayedHead,
         run: Callable[[Send], Awaitable[bytes]],
         *,
         failure: Callable[[Exception], bytes],
@@ -197,6 +297,7 @@ class LiveStream:
         self.head = head
         self.run = run
         self.announced = False
+        self.breaks = False
         self.counted = True
         self.failure = failure
         self.goes_on = goes_on
@@ -204,7 +305,8 @@ class LiveStream:
         self.farewell = farewell
 
 
-Answer = Response | PacedStream | LiveStream | Disconnect
+Answer = Response | TimedStream | LiveStream | Disconnect | Loadable
+"""What the application says to a request; a `Loadable` that is not loaded yet means that it is to be asked again."""
 
 
 class CutFrames:

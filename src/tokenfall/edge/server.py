@@ -5,11 +5,13 @@ One `Edge` a process: what all connections share. It owns no signal handler and 
 
 import _socket  # the C module: `socket` imports enum and selectors
 import resource
+from sys import intern
 from time import gmtime, time
 
 from tokenfall import logs
 from tokenfall.edge.connection import Connection
 from tokenfall.edge.head import HeadParser
+from tokenfall.edge.loader import Loader
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.listener import Listener, bind
 
@@ -54,6 +56,7 @@ class Edge:
         self.uncounted = Metrics()
         """Where streams are counted that nobody counts."""
         self.heads = HeadParser(bounds)
+        self.loader = Loader(reactor)
         self.draining = False
         descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
@@ -70,16 +73,25 @@ class Edge:
         `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
         """
         bound = bind(host, port, reuse_port=reuse_port)
-        addresses = [sock.getsockname()[:2] for sock in bound]
-        for sock in bound:
-            # Accepted sockets inherit these, so that a stream costs no system call for them.
-            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
-            sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-            self._listeners.append(Listener(self.reactor, sock, accepted=self._accepted))
+        listening: list[Listener] = []
+        try:
+            addresses = [sock.getsockname()[:2] for sock in bound]
+            for sock in bound:
+                # Accepted sockets inherit these, so that a stream costs no system call for them.
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
+                sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                listening.append(Listener(self.reactor, sock, accepted=self._accepted))
+        except BaseException:
+            for listener in listening:
+                listener.close()
+            for sock in bound[len(listening) :]:
+                sock.close()
+            raise
+        self._listeners += listening
         return addresses
 
     def _accepted(self, fd: int, peer: str) -> None:
-        Connection(self, fd, peer=peer)
+        Connection(self, fd, peer=intern(peer))  # one text for all connections of a client
 
     def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
         """Close idle connections, let answers finish for up to `drain_s` seconds, cut the rest, stop listening.

@@ -53,7 +53,7 @@ def _token_times(answer: Answer) -> Iterator[float]:
         except UpstreamMalformed:
             return
         for event in events:
-            if says_something(event):
+            if says_something(event.data):
                 yield chunk.at_s
 
 

@@ -2,9 +2,10 @@
 
 The same request and the same plan of timing give the same answer, whatever the dialect.
 
-- With tools: where the caller wants one called, the tools whose names the last user message mentions (see
-  `MENTIONS_SEARCHED`) are called, the first of them alone where calls may not be parallel; where it mentions none, the
-  first tool. Arguments satisfy the tool's schema. Once the results are in the messages, the answer is text.
+- With tools: those whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called, the first of them
+  alone where calls may not be parallel. Once the results are in the messages, or where no tool is mentioned, the answer
+  is text, unless `tool_choice` demands a call: then a tool is called that was not called yet, or else the first.
+  Arguments satisfy the tool's schema.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
 - Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
 - `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
@@ -19,8 +20,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from tokenfall.engines.estimate import tokens_besides
 from tokenfall.engines.paragraph import WORDS
-from tokenfall.engines.prose import AGAIN, Prose
+from tokenfall.engines.prose import PLACES, Prose, RandomWords
 from tokenfall.engines.stops import stopped
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
@@ -44,6 +46,9 @@ MENTIONS_SEARCHED = 10_000_000
 each name nearly matches at every place."""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
+
+
+CUSTOM_INPUT = "Tokenfall says this to a custom tool."
 
 
 class Part(Struct, frozen=True):
@@ -108,7 +113,8 @@ def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: T
     said = request.n * sum(len(part.tokens) for part in one.parts)
     if said > MOST_SAID:
         raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
-    usage = Usage((yield from prompt_tokens(request)), said)
+    thought = request.n * sum(len(part.tokens) for part in one.parts if part.thought)
+    usage = Usage((yield from prompt_tokens(request)), said, reasoning_tokens=thought)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
     if told.timing is not None:
         gaps = told.timing.schedule(random)
@@ -143,20 +149,20 @@ def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
     return Prose(wanted)
 
 
-def _random_words(wanted: int, random: Random) -> Sliced[list[str]]:
-    said = [random.choice(WORDS)] if wanted else []
-    while len(said) < wanted:
-        said += map(random.choice, repeat(AGAIN, min(SLICE_TOKENS, wanted - len(said))))
-        if len(said) < wanted:
+def _random_words(wanted: int, random: Random) -> Sliced[RandomWords]:
+    places = bytearray()
+    while len(places) < wanted:
+        if places:
             yield
-    return said
+        places += bytes(map(random.choice, repeat(PLACES, min(SLICE_TOKENS, wanted - len(places)))))
+    return RandomWords(places)
 
 
 def prompt_tokens(request: ChatRequest) -> Sliced[int]:
-    """How many tokens a request has: those of its messages' texts and of the calls in them."""
+    """How many tokens a request has: those of its messages' texts and of the calls in them, of images and of tools."""
     texts = (message.content for message in request.messages)
     calls = (call.arguments for message in request.messages for call in message.tool_calls)
-    return counted(chain(texts, calls))
+    return (yield from counted(chain(texts, calls))) + tokens_besides(request)
 
 
 def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[Planned]:
@@ -167,7 +173,7 @@ def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> S
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = yield from stopped(text[:left], request.stop)
+    said, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
     return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
 
 
@@ -175,23 +181,48 @@ def _calls(request: ChatRequest, *, call_ids: str) -> list[Part]:
     tools = _called(request)
     if not tools:
         return []
-    texts = _json_texts([tool.parameters or b"{}" for tool in tools], copies=request.n, objects=True)
+    schemas = [tool.parameters or b"{}" for tool in tools if not tool.custom]
+    texts = iter(_json_texts(schemas, copies=request.n, objects=True) if schemas else ())
     return [
-        Part(tokens_of(text), call=ToolCall(f"{call_ids}{number}", tool.name, ""))
-        for number, (tool, text) in enumerate(zip(tools, texts, strict=True))
+        Part(
+            tokens_of(CUSTOM_INPUT if tool.custom else next(texts)),
+            call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom),
+        )
+        for number, tool in enumerate(tools)
     ]
 
 
 def _called(request: ChatRequest) -> Sequence[Tool]:
-    """The tools to call: none where the results are there, or none is wanted."""
+    """The tools to call: none where the results are there, or none is wanted, unless a call is demanded."""
     choice, tools = request.tool_choice, request.tools
-    if not tools or choice == "none" or any(message.role == "tool" for message in request.messages[-1:]):
+    has_results = any(message.role == "tool" for message in request.messages[-1:])
+    if not tools or choice == "none" or (choice == "auto" and has_results):
         return ()
     if choice not in ("auto", "required"):
         return [tool for tool in tools if tool.name == choice][:1]
     question = _last_question(request)[: MENTIONS_SEARCHED // (1 + sum(len(tool.name) for tool in tools))]
-    mentioned = [tool for tool in tools if tool.name in question] or tools[:1]
-    return mentioned if request.parallel_tool_calls else mentioned[:1]
+    chosen: Sequence[Tool] = [tool for tool in tools if _mentions(question, tool.name)]
+    if choice == "required":
+        chosen = _demanded(request, chosen) if has_results else chosen or tools[:1]
+    return chosen if request.parallel_tool_calls else chosen[:1]
+
+
+def _mentions(question: str, name: str) -> bool:
+    """Whether a question has the name of a tool as a word of its own."""
+    at = question.find(name)
+    while at >= 0:
+        around = question[max(0, at - 1) : at] + question[at + len(name) : at + len(name) + 1]
+        if not any(character.isalnum() or character == "_" for character in around):
+            return True
+        at = question.find(name, at + len(name))
+    return False
+
+
+def _demanded(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence[Tool]:
+    """The tools to call where a call is demanded although there are results: one that was not called yet, if any."""
+    called = {call.name for message in request.messages for call in message.tool_calls}
+    candidates = (*mentioned, *request.tools)
+    return [next((tool for tool in candidates if tool.name not in called), candidates[0])]
 
 
 def _text(request: ChatRequest, speech: Sequence[str]) -> Sequence[str]:

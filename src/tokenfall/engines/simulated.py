@@ -2,6 +2,7 @@
 
 from codecs import getincrementaldecoder
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -23,7 +24,8 @@ from tokenfall.pacing.grammar import Simulation, parse
 from tokenfall.pacing.stage import DEFAULTS, Stage
 from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock, Hear
-from tokenfall.slices import Sliced, run_sliced
+from tokenfall.slices import Sliced
+from tokenfall.slicing import run_sliced
 from tokenfall.threads import in_thread
 
 if TYPE_CHECKING:
@@ -43,8 +45,8 @@ _END = b"\xfd"
 
 
 def is_simulated(model: str) -> bool:
-    """Whether `model` names the simulator: `sim`, and all names that begin so."""
-    return model.startswith(MODEL)
+    """Whether `model` names the simulator: `sim`, or `sim:` and a grammar."""
+    return model == MODEL or model.startswith(f"{MODEL}:")
 
 
 class Decided(Struct, frozen=True):
@@ -142,9 +144,11 @@ class SimulatedEngine:
     async def _enact(self, planned: Plan, course: Course, *, gaps: Iterator[float], hear: Hear) -> None:
         """Say it with what happens on the way. Raises the error that a fault is to who listens."""
         clock, decoder = self._clock, getincrementaldecoder("utf-8")()
-        said = [text for part in planned.choices[0].parts for text in part.tokens]
-        frames = [course.spoken(number, text).encode() for number, text in enumerate(said)]
-        items = course.items(iter([*frames, _END]), tokens=len(said), broken=_BROKEN, coded=bytes)
+        parts = planned.choices[0].parts
+        said = enumerate(chain.from_iterable(part.tokens for part in parts))
+        frames = chain((course.spoken(number, text).encode() for number, text in said), (_END,))
+        tokens = sum(len(part.tokens) for part in parts)
+        items = course.items(frames, tokens=tokens, broken=_BROKEN, coded=bytes)
         due_s = clock.now()
         for item in items:
             due_s += next(gaps)

@@ -12,8 +12,16 @@ TURN_OVERHEAD_BYTES = 600
 
 
 def size_bytes(turn: Turn) -> int:
-    """About how much memory `turn` holds."""
-    return TURN_OVERHEAD_BYTES + len(turn.question.content.encode()) + len(turn.answer.content.encode())
+    """How much memory `turn` holds, at most."""
+    return TURN_OVERHEAD_BYTES + _text_bytes(turn.question.content) + _text_bytes(turn.answer.content)
+
+
+def _text_bytes(text: str) -> int:
+    """CPython holds 1, 2 or 4 bytes a character and, once a text that is not ASCII was encoded, its UTF-8 beside it."""
+    if text.isascii():
+        return len(text)
+    beyond_16_bits = len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
+    return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
 
 
 class MemoryHistory:

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
 
     Accepted = Callable[[int, str], object]
-    """Takes a connected non-blocking descriptor, which it then owns, and the peer's address without its port."""
+    """Takes a connected non-blocking descriptor and the peer's address without its port.
+
+    It owns the descriptor once it has returned; when it raises, the listener closes it.
+    """
 
 BACKLOG = 1_024
 """Connections that may wait to be accepted."""
@@ -74,8 +77,12 @@ class Listener:
             except OSError as error:
                 self._pause(error)
                 return
-            os.set_blocking(fd, False)
-            self._accepted(fd, address[0] if address else "")
+            try:
+                os.set_blocking(fd, False)
+                self._accepted(fd, address[0] if address else "")
+            except BaseException:
+                os.close(fd)
+                raise
 
     def close(self) -> None:
         """Stop listening."""

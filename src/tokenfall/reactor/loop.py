@@ -67,12 +67,12 @@ class Reactor:
     # Descriptors
 
     def add(self, fd: int, handler: "Handler", *, mask: int = READ) -> None:
-        """Call `handler.ready` when `fd` is ready."""
+        """Call `handler.ready` when `fd` is ready. Raises OSError, and then has not taken it."""
+        self.poller.register(fd, mask)
         handlers = self._handlers
         if fd >= len(handlers):
             handlers += [None] * (fd + 1 - len(handlers))
         handlers[fd] = handler
-        self.poller.register(fd, mask)
 
     def change(self, fd: int, mask: int) -> None:
         """Watch a descriptor for something else; 0 for a hang-up alone."""
@@ -229,13 +229,15 @@ class _Wakeup:
         self._on_signal = on_signal
         self._lock = allocate_lock()  # a wake-up must not meet a closed pipe
         self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
+        try:
+            os.set_blocking(self._reader, False)
+            os.set_blocking(self._writer, False)
+            reactor.add(self._reader, self)
+        except BaseException:
+            self._close_pipe()
+            raise
         if on_signal is not None:
-            from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - few watch for signals
-
-            set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        reactor.add(self._reader, self)
+            self._take_signals()
 
     def wake(self) -> None:
         with self._lock:
@@ -262,6 +264,19 @@ class _Wakeup:
             set_wakeup_fd(-1)
         self._reactor.remove(self._reader)
         with self._lock:
-            os.close(self._reader)
-            os.close(self._writer)
-            self._writer = -1
+            self._close_pipe()
+
+    def _take_signals(self) -> None:
+        from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - few watch for signals
+
+        try:
+            set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        except ValueError:  # only the main thread may
+            self._reactor.remove(self._reader)
+            self._close_pipe()
+            raise
+
+    def _close_pipe(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+        self._writer = -1

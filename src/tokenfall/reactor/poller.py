@@ -1,11 +1,11 @@
-"""Waiting for descriptors: epoll on Linux, kqueue on macOS, the `selectors` module elsewhere.
+"""Waiting for descriptors: epoll on Linux, kqueue on macOS, elsewhere what the standard library has everywhere: poll(2)
+or, without that, select(2).
 
-All three are level-triggered and wait as exactly as the platform allows: `epoll_wait` counts whole milliseconds, so the
+All are level-triggered and wait as exactly as the platform allows: `epoll_wait` counts whole milliseconds, so the
 last part of a wait goes to `select(2)` on the epoll's own descriptor, which counts microseconds.
 """
 
 import select
-import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         """Which descriptors are ready. Not safe to share between threads."""
 
         def register(self, fd: int, mask: int) -> None:
-            """Watch `fd` for `READ`, `WRITE`, both or, with 0, for a hang-up alone, where the platform tells of it."""
+            """Watch `fd` for `READ`, `WRITE`, both or, with 0, for a hang-up alone, where the platform reports it."""
             ...
 
         def modify(self, fd: int, mask: int) -> None:
@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 
 READ, WRITE, HANGUP = 1, 4, 24
-"""The numbers of EPOLLIN and EPOLLOUT, and of EPOLLERR and EPOLLHUP together: either of them is a hang-up."""
+"""The numbers of EPOLLIN and EPOLLOUT, and of EPOLLERR and EPOLLHUP together: either of them is a hang-up.
+
+poll(2) has the same numbers."""
 
 MAX_EVENTS = 256
 """Events handled in one turn of the loop, so that timers get their say."""
@@ -59,7 +61,7 @@ class PollerUnavailable(ValueError):
 
 
 class EpollPoller:
-    """Linux. A hang-up is always told."""
+    """Linux. A hang-up is always reported."""
 
     __slots__ = ("_epoll", "_fds", "modify", "register", "unregister")
 
@@ -89,7 +91,7 @@ class EpollPoller:
 
 
 class KqueuePoller:
-    """macOS and BSD. A hang-up is told as the end of a stream, to those who read or write."""
+    """macOS and BSD. A hang-up is reported as the end of a stream, to those who read or write."""
 
     __slots__ = ("_kqueue", "_masks")
 
@@ -126,15 +128,39 @@ class KqueuePoller:
         self._kqueue.close()
 
 
-class SelectorsPoller:
-    """Any platform, by the standard library. A hang-up is told as the end of a stream, to those who read or write."""
+class PollPoller:
+    """Any platform with poll(2). A hang-up is always reported."""
+
+    __slots__ = ("_poll", "_skipped", "modify", "register", "unregister")
+
+    def __init__(self) -> None:
+        self._poll = select.poll()
+        self._skipped = 0
+        self.register = self._poll.register
+        self.modify = self._poll.modify
+        self.unregister = self._poll.unregister
+
+    def wait(self, timeout_s: "float | None") -> "Events":
+        ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1_000)  # it rounds up
+        if len(ready) <= MAX_EVENTS:
+            return ready
+        # poll(2) reports in the order of registration: the first must not be all that is ever handled.
+        self._skipped = start = (self._skipped + MAX_EVENTS) % len(ready)
+        return (ready[start:] + ready[:start])[:MAX_EVENTS]
+
+    def close(self) -> None:
+        """It holds no descriptor."""
+
+
+class SelectPoller:
+    """Platforms without poll(2). A hang-up is reported as the end of a stream, to those who read or write."""
 
     __slots__ = ("_idle", "_selector")
 
     def __init__(self) -> None:
         import selectors  # noqa: PLC0415 - 0.2 MiB that the other pollers do without
 
-        self._selector = selectors.SelectSelector() if sys.platform == "win32" else selectors.PollSelector()
+        self._selector = selectors.SelectSelector()
         self._idle: set[int] = set()
         """Registered descriptors that are watched for nothing, which a selector cannot hold."""
 
@@ -155,7 +181,7 @@ class SelectorsPoller:
             self._selector.unregister(fd)
 
     def wait(self, timeout_s: "float | None") -> "Events":
-        ready = self._selector.select(timeout_s)[:MAX_EVENTS]
+        ready = self._selector.select(timeout_s)[:MAX_EVENTS]  # in the order of a set: no descriptor is always last
         return [(key.fd, (READ if events & 1 else 0) | (WRITE if events & 2 else 0)) for key, events in ready]
 
     def close(self) -> None:
@@ -180,7 +206,9 @@ def make_poller(name: str = "auto") -> "Poller":
         raise PollerUnavailable(f"there is no poller {name!r} on this platform; it has {', '.join(there)}")
     if name == "epoll":
         return EpollPoller()
-    return KqueuePoller() if name == "kqueue" else SelectorsPoller()
+    if name == "kqueue":
+        return KqueuePoller()
+    return PollPoller() if hasattr(select, "poll") else SelectPoller()
 
 
 def available() -> tuple[str, ...]:

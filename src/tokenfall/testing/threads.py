@@ -58,14 +58,20 @@ class ThreadHost:
 
     def _serve(self) -> None:
         reactor = self.reactor
-        server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
         try:
-            reactor.enable_wakeups()
-            addresses = server.start()
-            self._stop = lambda: reactor.call_soon_threadsafe(lambda: server.stop_then(reactor.stop))
-            self._listening.set_result(addresses[0][1])
-            reactor.run()
+            server = Server(self._settings, None, reactor=reactor, json_logs=False, guest=True)
+            try:
+                self._run_server(server)
+            finally:
+                self._stop = None
+                server.edge.close()
         finally:
-            self._stop = None
-            server.edge.close()
             reactor.close()
+
+    def _run_server(self, server: Server) -> None:
+        reactor = self.reactor
+        reactor.enable_wakeups()
+        addresses = server.start()
+        self._stop = lambda: reactor.call_soon_threadsafe(lambda: server.stop_then(reactor.stop))
+        self._listening.set_result(addresses[0][1])
+        reactor.run()

@@ -42,6 +42,7 @@ const PLOTS = [
 
 const COUNTERS = [
   ['tokens', 'Tokens streamed'],
+  ['detached_turns', 'Turns going on without a client'],
   ['upstream_retries', 'Upstream asked again'],
   ['rate_limited', 'Refused by a rate limit', true],
   ['connections_refused', 'Connections refused', true],

@@ -114,10 +114,11 @@ def _stop(reason: FinishReason, stop: str) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, int]:
+    """`input_tokens` are those that the cache had no part in."""
     return {
-        "input_tokens": usage.prompt_tokens,
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
+        "input_tokens": usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.completion_tokens,
     }
 

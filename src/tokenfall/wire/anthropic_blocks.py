@@ -1,7 +1,7 @@
 """The content of a message in the Anthropic dialect: blocks, read one by one by their `type`. Pure.
 
 Source: the Claude API reference, "Create a message", `messages[].content`. Blocks that only a provider can read
-(thoughts, results of its own tools, PDFs) are accepted and not read.
+(encrypted thoughts, results of its own tools, PDFs) are accepted and not read.
 """
 
 from collections.abc import Callable, Iterable
@@ -48,11 +48,17 @@ class ToolResult(Struct):
     blocks: "list[Block]"
 
 
+class Thinking(Struct):
+    """What the model thought. That which a provider encrypted is accepted and not read."""
+
+    thinking: str
+
+
 class Other(Struct):
     """A block that is accepted and not read."""
 
 
-Block = Text | Image | Document | ToolUse | ToolResult | Other
+Block = Text | Image | Document | ToolUse | ToolResult | Thinking | Other
 T = TypeVar("T")
 
 
@@ -156,12 +162,18 @@ def _image(block: dict[str, Any], field: str) -> Block:
     return Image(_address(converted(block, _Image, field=field).source, f"{field}.source"))
 
 
+def _thinking(block: dict[str, Any], _field: str) -> Block:
+    thinking = block.get("thinking")
+    return Thinking(thinking if isinstance(thinking, str) else "")
+
+
 _READERS: dict[str, Callable[[dict[str, Any], str], Block]] = {
     "text": _text_block,
     "image": _image,
     "document": _document,
     "tool_use": _tool_use,
     "tool_result": _tool_result,
+    "thinking": _thinking,
 }
 
 

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.wire import sse
 from tokenfall.wire.faults import Fault
 
@@ -43,11 +43,13 @@ _encode = msgspec.json.encode
 def error(fault: Fault) -> bytes:
     """The body of an answer that is none."""
     kind = _TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
-    told = {"type": kind, "message": fault.message}
+    told: dict[str, object] = {"type": kind, "message": fault.message}
+    if fault.code == NotFound.code and fault.param == "thread":
+        told["details"] = {"error_code": "thread_not_found"}
     return _encode({"type": "error", "error": told, "request_id": fault.request_id or None})
 
 
-def broken(fault: Fault) -> bytes:
+def broken(fault: Fault, _frames: int = 0) -> bytes:
     """The last frame of a stream that breaks: no `message_stop` follows."""
     return sse.frame(error(fault), "error")
 

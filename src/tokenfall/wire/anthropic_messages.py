@@ -18,6 +18,7 @@ from tokenfall.wire.anthropic_blocks import (
     Content,
     Image,
     Text,
+    Thinking,
     ToolResult,
     ToolUse,
     blocks,
@@ -180,7 +181,8 @@ def _messages(message: _Read) -> list[Message]:
             for block in rest
             if isinstance(block, ToolUse)
         )
-        made.append(Message(message.role, text_of(rest), tool_calls=calls, images=images_of(rest)))
+        thought = "".join(block.thinking for block in rest if isinstance(block, Thinking))
+        made.append(Message(message.role, text_of(rest), tool_calls=calls, images=images_of(rest), thought=thought))
     return made
 
 

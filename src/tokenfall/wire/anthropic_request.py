@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Tool
 from tokenfall.wire.anthropic_blocks import Content, tagged
 from tokenfall.wire.anthropic_errors import invalid, rephrased
@@ -26,6 +26,9 @@ from tokenfall.wire.dialect import (
 )
 
 MIN_THINKING_BUDGET = 1024
+_BUDGETS = ((4_096, "low"), (16_384, "medium"))
+"""Tokens of thoughts up to which they are of this effort."""
+
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -48,6 +51,7 @@ class _Format(Struct):
 
 class _OutputConfig(Struct):
     format: _Format | None = None
+    effort: str | None = None
 
 
 class _Tool(Struct):
@@ -82,8 +86,14 @@ class Prompt(Struct, kw_only=True):
     """The older name of `output_config.format`."""
 
 
+class _Thread(Struct):
+    type: str = ""
+
+
 class Body(Prompt, kw_only=True):
     """What is read of a request for an answer."""
+
+    thread: _Thread | None = None
 
     max_tokens: Annotated[int, Meta(ge=1, le=10_000_000)]
     stream: bool | None = None
@@ -141,6 +151,9 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "
 
 def _check(body: Body) -> None:
     """What the fields of a request for an answer say together."""
+    if body.thread is not None and body.thread.type == "continue":
+        # the SDK sends the whole conversation again, which is answered: no conversation is kept here
+        raise NotFound("The thread was not found: send the whole conversation again.", param="thread")
     if any(not text.strip() for text in body.stop_sequences or ()):
         raise invalid("stop_sequences", "each stop sequence must contain non-whitespace")
     thinking = body.thinking
@@ -173,7 +186,22 @@ def _made(prompt: Prompt) -> ChatRequest:
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
         schema=_schema(prompt),
         reasoning=_wants_thoughts(prompt.thinking),
+        effort=_effort(prompt),
+        hides_thoughts=prompt.thinking is not None and prompt.thinking.type == "disabled",
     )
+
+
+def _effort(prompt: Prompt) -> str:
+    """How much to think, in the upstream's words: as the caller says it, else by the budget."""
+    thinking = prompt.thinking
+    if thinking is not None and thinking.type == "disabled":
+        return ""
+    effort = prompt.output_config.effort if prompt.output_config is not None else None
+    if effort is not None:
+        return effort if effort in ("low", "medium") else "high"
+    if thinking is None or thinking.budget_tokens is None:
+        return ""
+    return next((level for most, level in _BUDGETS if thinking.budget_tokens <= most), "high")
 
 
 def _schema(prompt: Prompt) -> bytes | None:

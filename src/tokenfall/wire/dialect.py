@@ -117,12 +117,32 @@ def no_answer(_asked: Asked, _identity: Identity) -> bytes | None:
     return None
 
 
+class Broken(Protocol):
+    """Writes the last frame of a stream that breaks."""
+
+    def __call__(self, fault: Fault, frames: int = 0, /) -> bytes:
+        """The frame; `frames` are the numbered ones before it."""
+        ...
+
+
+def as_asked(asked: Asked) -> Asked:
+    """Of a dialect in which an upstream can answer all that the simulator can."""
+    return asked
+
+
+def no_numbers(_encoder: Encoder) -> int:
+    """Of a dialect whose frames have no numbers."""
+    return 0
+
+
 class Dialect(Struct, frozen=True, kw_only=True):
     """One dialect's functions. `decode` raises `InvalidRequest` with the field at fault as its `param`.
 
     `comment` is the stream's heartbeat, b"" where the format has none. `instant` answers what needs no model to be
     asked, None for what does. `whole` gives the whole response in pieces, and raises `InvalidRequest` where it would be
-    too large. `error` is the body of an answer that is none, `broken` the last frame of a stream that breaks.
+    too large. `error` is the body of an answer that is none, `broken` the last frame of a stream that breaks, after so
+    many numbered frames; `frames_of` says how many an encoder has written. `relayed` leaves out of a request what only
+    the simulator answers.
     """
 
     name: str
@@ -132,9 +152,11 @@ class Dialect(Struct, frozen=True, kw_only=True):
     encoder: Callable[[Asked, Identity], Encoder]
     whole: Callable[[Asked, Answer], Iterator[bytes]]
     error: Callable[[Fault], bytes]
-    broken: Callable[[Fault], bytes]
+    broken: Broken
     limits: Callable[[Allowance], tuple[tuple[str, str], ...]] = no_headers
     instant: Callable[[Asked, Identity], bytes | None] = no_answer
+    relayed: Callable[[Asked], Asked] = as_asked
+    frames_of: Callable[[Encoder], int] = no_numbers
 
 
 T = TypeVar("T")

@@ -21,6 +21,7 @@ from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.lines import one_line
 from tokenfall.wire.ollama_messages import object_text
 from tokenfall.wire.ollama_request import Shape, decode_chat, decode_generate
+from tokenfall.wire.openai_logprobs import check_size, logprobs, logprobs_lazily
 from tokenfall.wire.times import rfc3339
 
 _encode = msgspec.json.encode
@@ -49,6 +50,7 @@ class LineEncoder:
 
     def __init__(self, asked: Asked, identity: Identity) -> None:
         self._form = _form(asked)
+        self._shape: Shape = asked.input
         self._head = _head(identity)
         self._section = Section("text")
         self._arguments: list[str] = []
@@ -59,16 +61,20 @@ class LineEncoder:
         return line
 
     def affixes(self) -> tuple[bytes, bytes] | None:
-        if self._section.kind == "call":
+        if self._section.kind == "call" or (self._shape.logprobs and self._section.kind == "text"):
             return None
         before = self._form.text if self._section.kind == "text" else self._form.thought
         return self._head + before, self._form.close + _MORE
 
     def token(self, text: str) -> bytes:
-        affixes = self.affixes()
-        if affixes is None:
+        if self._section.kind == "call":
             self._arguments.append(text)
             return b""
+        affixes = self.affixes()
+        if affixes is None:
+            told = _encode(logprobs((text,), self._shape.top_logprobs)["content"])
+            line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
+            return line + b',"logprobs":%b' % one_line(told) + _MORE
         return affixes[0] + one_line(_encode(text)) + affixes[1]
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
@@ -150,7 +156,17 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     if calls:
         said["tool_calls"] = calls
     document = _named(answer.identity) | _said(asked, text, **said)
-    return json_pieces(document | {"done": True} | _metrics(answer.finished, answer.timing))
+    document |= {"done": True} | _metrics(answer.finished, answer.timing)
+    shape: Shape = asked.input
+    if shape.logprobs:
+        check_size(len(choice.tokens), shape.top_logprobs)
+        document["logprobs"] = logprobs_lazily(choice.tokens, shape.top_logprobs)["content"]
+    return json_pieces(document)
+
+
+def relayed(asked: Asked) -> Asked:
+    """A request that an upstream answers: it is not asked for log probabilities, and none are made up."""
+    return msgspec.structs.replace(asked, input=msgspec.structs.replace(asked.input, logprobs=False))
 
 
 def loaded(asked: Asked, identity: Identity) -> bytes:
@@ -172,7 +188,7 @@ def error(fault: Fault) -> bytes:
     return _encode({"error": fault.message})
 
 
-def broken(fault: Fault) -> bytes:
+def broken(fault: Fault, _frames: int = 0) -> bytes:
     """The last line of a stream that breaks: none with `done` follows."""
     return ndjson.frame(one_line(error(fault)))
 
@@ -191,5 +207,6 @@ OLLAMA_CHAT = Dialect(
     whole=whole,
     error=error,
     broken=broken,
+    relayed=relayed,
 )
 OLLAMA_GENERATE = msgspec.structs.replace(OLLAMA_CHAT, name="ollama.generate", decode=decode_generate)

@@ -38,10 +38,11 @@ Images = Annotated[list[str], Meta(max_length=MAX_ITEMS)] | None
 
 
 class RawMessage(Struct):
-    """A message as it came. `thinking` of an earlier answer is accepted and not read."""
+    """A message as it came."""
 
     role: str
     content: str | None = None
+    thinking: str | None = None
     images: Images = None
     tool_calls: list[_Call] | None = None
     tool_call_id: str | None = None
@@ -73,6 +74,7 @@ def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
                 tool_calls=calls,
                 tool_call_id=_answered(message, waiting, number=number) if role == "tool" else "",
                 images=images(message.images, f"{field}.images"),
+                thought=(message.thinking or "") if role == "assistant" else "",
             )
         )
     return tuple(made)

@@ -1,7 +1,7 @@
 """The bodies of `POST /api/chat` and `POST /api/generate`, as a server reads them. Pure.
 
 Source: Ollama's Go types (`api.ChatRequest`, `api.GenerateRequest`, `api.Options`) and the words of its handlers. null
-is a field's absence. Fields that are not listed are accepted and ignored; so are `suffix` and all options but five, and
+is a field's absence. Fields that are not listed are accepted and ignored; so are `suffix`, all options but seven, and
 where `raw` does not forbid them `template` and `context`.
 """
 
@@ -47,6 +47,7 @@ class _Body(Struct, kw_only=True):
     options: dict[str, Any] | None = None
     think: bool | str | None = None
     keep_alive: float | str | None = None
+    logprobs: bool | None = None
     top_logprobs: int | None = None
 
 
@@ -84,6 +85,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     generate: bool
     load: bool = False
     unload: bool = False
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 _chat = msgspec.json.Decoder(_ChatBody)
@@ -136,7 +139,13 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
 
 def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> Asked:
     drop = _is_zero(read.keep_alive)
-    shape = Shape(generate=generate, load=load, unload=load and drop)
+    shape = Shape(
+        generate=generate,
+        load=load,
+        unload=load and drop,
+        logprobs=bool(read.logprobs),
+        top_logprobs=read.top_logprobs or 0,
+    )
     return Asked(request=request, stream=read.stream is not False, input=shape)
 
 
@@ -155,6 +164,10 @@ def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:
         schema=schema,
         json_object=json_object,
         reasoning=bool(read.think),
+        effort={"low": "low", "medium": "medium", "high": "high", "max": "high"}.get(str(read.think), ""),
+        hides_thoughts=read.think is False,
+        presence_penalty=_number(options, "presence_penalty"),
+        frequency_penalty=_number(options, "frequency_penalty"),
     )
 
 

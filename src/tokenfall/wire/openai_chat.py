@@ -25,24 +25,29 @@ _encode = msgspec.json.encode
 class ChunkEncoder:
     """Implements `Encoder`. What does not change from token to token is written once a section."""
 
+    __slots__ = ("_begun", "_head", "_last", "_request_id", "_section", "_shape", "_tier")
+
     def __init__(self, asked: Asked, identity: Identity) -> None:
         self._shape: Shape = asked.input
-        self._thought = "reasoning" if self._shape.groq else "reasoning_content"
         self._head = _head(identity, "chat.completion.chunk", extra=_NO_USAGE if self._shape.include_usage else b"")
-        self._request_id = f"req_{identity.number}"
-        self._begun: set[int] = set()
+        self._request_id = f"req_{identity.number}" if self._shape.groq else ""
+        tier = None if self._shape.groq else self._shape.service_tier
+        self._tier = b"" if tier is None else b',"service_tier":%b' % _encode(tier)
+        self._begun = -1
+        """The last choice that was begun: they come in their order."""
         self._section = Section("text")
+        self._last: tuple[int, FinishReason] | None = None
+        """Of Groq: the choice whose last chunk waits for the usage that it tells, and why it ended."""
 
     def open(self, section: Section) -> bytes:
         self._section = section
         first = b""
-        if section.choice not in self._begun:
+        if section.choice > self._begun:
             first = self._chunk({"role": "assistant", "content": ""}, section.choice, groq={"id": self._request_id})
-            self._begun.add(section.choice)
+            self._begun = section.choice
         if section.call is None:
             return first
-        function = {"name": section.call.name, "arguments": ""}
-        call = {"index": section.index, "id": section.call.id, "type": "function", "function": function}
+        call = {"index": section.index, **call_document(section.call)}
         return first + self._chunk({"tool_calls": [call]}, section.choice)
 
     def affixes(self) -> tuple[bytes, bytes] | None:
@@ -51,9 +56,12 @@ class ChunkEncoder:
             return None
         before = b'data: %b"choices":[{"index":%d,"delta":{' % (self._head, section.choice)
         if section.kind == "call":
-            call = b'"tool_calls":[{"index":%d,"function":{"arguments":' % section.index
+            custom = section.call is not None and section.call.custom
+            member = b'"custom":{"input":' if custom else b'"function":{"arguments":'
+            call = b'"tool_calls":[{"index":%d,%b' % (section.index, member)
             return before + call, b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
-        name = self._thought if section.kind == "thought" else "content"
+        thought = "reasoning" if self._shape.groq else "reasoning_content"
+        name = thought if section.kind == "thought" else "content"
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def token(self, text: str) -> bytes:
@@ -64,15 +72,19 @@ class ChunkEncoder:
         return self._chunk({"content": text}, self._section.choice, logprobs=told)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice in self._begun else self.open(Section("text", choice))
-        return first + self._chunk({}, choice, reason=reason)
+        first = b"" if choice <= self._begun else self.open(Section("text", choice))
+        if not self._shape.groq:
+            return first + self._chunk({}, choice, reason=reason)
+        before, self._last = self._last, (choice, reason)
+        return (b"" if before is None else self._chunk({}, before[0], reason=before[1])) + first
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
         frames = b""
         usage = finished.usage and usage_document(finished.usage, timing if self._shape.groq else None)
-        if usage and self._shape.groq:
-            told = _encode({"id": self._request_id, "usage": usage})
-            frames = b'data: %b"choices":[],"x_groq":%b}\n\n' % (self._head, told)
+        if self._last is not None:
+            choice, reason = self._last
+            groq = {"id": self._request_id, **({"usage": usage} if usage else {})}
+            frames = self._chunk({}, choice, reason=reason, groq=groq)
         if usage and self._shape.include_usage:
             head = self._head.replace(_NO_USAGE, b"")
             frames += b'data: %b"choices":[],"usage":%b}\n\n' % (head, _encode(usage))
@@ -88,7 +100,7 @@ class ChunkEncoder:
         groq: dict[str, Any] | None = None,
     ) -> bytes:
         told = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
-        extra = b',"x_groq":%b' % _encode(groq) if groq and self._shape.groq else b""
+        extra = self._tier + (b',"x_groq":%b' % _encode(groq) if groq and self._shape.groq else b"")
         return b'data: %b"choices":[%b]%b}\n\n' % (self._head, told, extra)
 
 
@@ -123,11 +135,17 @@ def usage_document(usage: Usage, timing: Timing | None = None) -> dict[str, Any]
             "completion_time": timing.total_s - timing.first_token_s,
             "total_time": timing.total_s,
         }
+    if usage.cached_tokens:
+        told["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    if usage.reasoning_tokens:
+        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
     return told
 
 
 def call_document(call: ToolCall) -> dict[str, Any]:
     """A whole tool call."""
+    if call.custom:
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
@@ -147,7 +165,9 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
         "usage": usage and usage_document(usage, answer.timing if shape.groq else None),
     }
     if shape.groq:
-        document["x_groq"] = {"id": f"req_{identity.number}"}
+        document |= {"usage_breakdown": None, "x_groq": {"id": f"req_{identity.number}"}}
+    if shape.service_tier is not None:
+        document["service_tier"] = shape.service_tier
     return json_pieces(document)
 
 

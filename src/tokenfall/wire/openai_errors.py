@@ -42,6 +42,6 @@ def _code(fault: Fault) -> str:
     return _CODES.get(fault.code, fault.code)
 
 
-def broken(fault: Fault) -> bytes:
+def broken(fault: Fault, _frames: int = 0) -> bytes:
     """The last frame of a stream that breaks: no `[DONE]` follows."""
     return sse.frame(error(fault))

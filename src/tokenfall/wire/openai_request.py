@@ -44,9 +44,16 @@ class _CalledFunction(Struct):
     arguments: str = ""
 
 
+class _CalledCustom(Struct):
+    name: str
+    input: str = ""
+
+
 class _Call(Struct):
     id: str
-    function: _CalledFunction
+    type: str = "function"
+    function: _CalledFunction | None = None
+    custom: _CalledCustom | None = None
 
 
 class _Message(Struct):
@@ -62,18 +69,39 @@ class _Function(Struct):
     parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
+class _Custom(Struct):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+    description: str | None = None
+
+
 class _Tool(Struct):
     type: str
     function: _Function | None = None
+    custom: _Custom | None = None
 
 
-class _NamedFunction(Struct):
+class _Named(Struct):
     name: str
 
 
-class _NamedTool(Struct):
-    type: Literal["function"]
-    function: _NamedFunction
+class _AllowedTool(Struct):
+    type: str
+    function: _Named | None = None
+    custom: _Named | None = None
+
+
+class _AllowedTools(Struct):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[_AllowedTool], Meta(max_length=128)]
+
+
+class _ToolChoice(Struct):
+    """One tool, or those that may be called."""
+
+    type: Literal["function", "custom", "allowed_tools"]
+    function: _Named | None = None
+    custom: _Named | None = None
+    allowed_tools: _AllowedTools | None = None
 
 
 class _JSONSchema(Struct):
@@ -109,7 +137,7 @@ class Body(Struct, kw_only=True):
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     seed: int | None = None
     tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | _NamedTool | None = None
+    tool_choice: Literal["none", "auto", "required"] | _ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     response_format: _ResponseFormat | None = None
     logprobs: bool | None = None
@@ -117,6 +145,7 @@ class Body(Struct, kw_only=True):
     reasoning_effort: str | None = None
     reasoning_format: Literal["parsed", "raw", "hidden"] | None = None
     include_reasoning: bool | None = None
+    service_tier: str | None = None
 
 
 class Shape(Struct, frozen=True):
@@ -126,6 +155,8 @@ class Shape(Struct, frozen=True):
     logprobs: bool = False
     top_logprobs: int = 0
     groq: bool = False
+    service_tier: str | None = None
+    """The tier that the answer says it was served in, None where it says nothing."""
 
 
 _decoder = msgspec.json.Decoder(Body)
@@ -146,8 +177,8 @@ def decode(body: bytes, *, groq: bool = False) -> Asked:
         top_p=read.top_p,
         seed=read.seed,
         stop=stops(read.stop),
-        tools=tuple(_functions(read.tools or ())),
-        tool_choice=choice if isinstance(choice, str) else choice.function.name,
+        tools=tuple(_callable(read)),
+        tool_choice=choice if isinstance(choice, str) else _chosen(choice),
         parallel_tool_calls=read.parallel_tool_calls is not False,
         schema=None if schema is None else _schema(schema),
         schema_name="" if schema is None else schema.name,
@@ -158,16 +189,47 @@ def decode(body: bytes, *, groq: bool = False) -> Asked:
         ignore_eos=bool(read.ignore_eos),
     )
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
-    shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq)
+    shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
     return Asked(request=request, stream=bool(read.stream), input=shape)
 
 
-def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
+def _tier(body: Body, *, groq: bool) -> str | None:
+    """Groq says it always, OpenAI where it was asked for; `auto` is served as the default."""
+    given = body.service_tier
+    usual = "on_demand" if groq else "default"
+    if given in (None, "auto"):
+        return usual if groq or given else None
+    return given
+
+
+def _callable(body: Body) -> Iterator[Tool]:
+    """The tools that may be called: all, or those that `allowed_tools` lists."""
+    choice = body.tool_choice
+    allowed = None
+    if isinstance(choice, _ToolChoice) and choice.allowed_tools is not None:
+        allowed = {_name_of(tool) for tool in choice.allowed_tools.tools}
+    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+
+
+def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
     for number, tool in enumerate(tools):
         function = tool.function
         if function is not None:
             parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
             yield Tool(function.name, function.description or "", parameters or b"")
+        elif tool.custom is not None:
+            yield Tool(tool.custom.name, tool.custom.description or "", custom=True)
+
+
+def _chosen(choice: _ToolChoice) -> str:
+    """The choice in `ChatRequest`'s words."""
+    return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
+
+
+def _name_of(tool: _Tool | _AllowedTool | _ToolChoice) -> str:
+    """The name of the function or custom tool, "" where there is none."""
+    named = tool.function or tool.custom
+    return "" if named is None else named.name
 
 
 def _schema(named: _JSONSchema) -> bytes:
@@ -190,20 +252,29 @@ def _check(body: Body) -> None:
     if form is not None and form.type == "json_schema" and form.json_schema is None:
         raise InvalidRequest("response_format.json_schema is missing", param="response_format.json_schema")
     for number, tool in enumerate(body.tools or ()):
-        if tool.type == "function" and tool.function is None:
-            param = f"tools[{number}].function"
-            raise InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+        if (tool.type == "function" and tool.function is None) or (tool.type == "custom" and tool.custom is None):
+            raise _missing(f"tools[{number}].{tool.type}")
     _check_tool_choice(body)
     _check_tool_messages(body.messages)
 
 
 def _check_tool_choice(body: Body) -> None:
-    names = [tool.function.name for tool in body.tools or () if tool.function is not None]
+    names = [_name_of(tool) for tool in body.tools or ()]
     choice = body.tool_choice
     if choice is not None and choice != "none" and not body.tools:
         raise InvalidRequest("tool_choice is only allowed when tools are given", param="tool_choice")
-    if isinstance(choice, _NamedTool) and choice.function.name not in names:
-        raise InvalidRequest(f"tool_choice names {choice.function.name[:80]!r}, which is no tool", param="tool_choice")
+    if not isinstance(choice, _ToolChoice):
+        return
+    if getattr(choice, choice.type) is None:
+        raise _missing(f"tool_choice.{choice.type}")
+    chosen = [choice] if choice.allowed_tools is None else choice.allowed_tools.tools
+    for name in map(_name_of, chosen):
+        if name not in names:
+            raise InvalidRequest(f"tool_choice names {name[:80]!r}, which is no tool", param="tool_choice")
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
 
 
 def _check_tool_messages(messages: list[_Message]) -> None:
@@ -231,6 +302,15 @@ def _check_tool_messages(messages: list[_Message]) -> None:
         )
 
 
+def _call(call: _Call, param: str) -> ToolCall:
+    """A call of a function, or of a custom tool. Raises `InvalidRequest` for one of neither."""
+    if call.function is not None:
+        return ToolCall(call.id, call.function.name, call.function.arguments)
+    if call.custom is not None:
+        return ToolCall(call.id, call.custom.name, call.custom.input, custom=True)
+    raise _missing(f"{param}.{call.type if call.type == 'custom' else 'function'}")
+
+
 def _listed(calls: set[str]) -> str:
     return ", ".join(sorted(calls))[:300]
 
@@ -239,13 +319,12 @@ def _message(message: _Message, number: int) -> Message:
     if message.content is None and not message.tool_calls and message.role != "assistant":
         raise InvalidRequest(f"messages[{number}].content is missing", param=f"messages[{number}].content")
     text, images = text_and_images(message.content)
+    calls = message.tool_calls or ()
     role = {"developer": "system", "function": "user"}.get(message.role, message.role)
     return Message(
         role,  # type: ignore[arg-type] # one of Role, by the table above
         text,
-        tool_calls=tuple(
-            ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ()
-        ),
+        tool_calls=tuple(_call(call, f"messages[{number}].tool_calls[{n}]") for n, call in enumerate(calls)),
         tool_call_id=message.tool_call_id or "",
         images=images,
     )

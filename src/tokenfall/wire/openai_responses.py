@@ -15,7 +15,7 @@ from tokenfall.wire.faults import Fault
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai_responses_document import Item, item_id, response_document
 from tokenfall.wire.openai_responses_request import decode
-from tokenfall.wire.openai_responses_stream import EventEncoder
+from tokenfall.wire.openai_responses_stream import EventEncoder, numbered
 
 _encode = msgspec.json.encode
 
@@ -30,7 +30,13 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
         said.append(("text", choice.text, None))
     said += [("call", call.arguments, call) for call in choice.calls]
     items = [
-        Item(kind=kind, id=item_id(kind, identity.number, index=index), text=text, call=call)
+        Item(
+            kind=kind,
+            id=item_id(kind, identity.number, index=index, call=call),
+            text=text,
+            call=call,
+            encrypted=asked.input.encrypted,
+        )
         for index, (kind, text, call) in enumerate(said)
     ]
     usage, total_s = answer.finished.usage, answer.timing.total_s
@@ -44,15 +50,15 @@ def error(fault: Fault) -> bytes:
     return openai_errors.error(_named(fault))
 
 
-def broken(fault: Fault) -> bytes:
+def broken(fault: Fault, frames: int = 0) -> bytes:
     """The last frame of a stream that breaks.
 
     The reference has the error's members in the event itself; api.openai.com sends them within `error`, and there the
-    SDKs look: both are told. Its number is 0, as nobody here knows how many events there were.
+    SDKs look: both are told. Its number is the one after those of the `frames` before it.
     """
     envelope = msgspec.json.decode(error(fault))
     told = {"code": envelope["error"]["code"], "message": fault.message, "param": fault.param}
-    return sse.frame(_encode({"type": "error", "sequence_number": 0, **told, **envelope}), "error")
+    return sse.frame(_encode({"type": "error", "sequence_number": frames, **told, **envelope}), "error")
 
 
 def _named(fault: Fault) -> Fault:
@@ -76,4 +82,5 @@ OPENAI_RESPONSES = Dialect(
     whole=whole,
     error=error,
     broken=broken,
+    frames_of=numbered,
 )

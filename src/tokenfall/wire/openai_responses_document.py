@@ -3,6 +3,7 @@
 Source: the OpenAI API reference, "The response object". Wherever thoughts were asked for, they are told as a summary.
 """
 
+from base64 import b64encode
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -25,11 +26,23 @@ class Item(Struct, frozen=True, kw_only=True):
     id: str
     text: str
     call: ToolCall | None = None
+    encrypted: bool = False
+    """Of thoughts: the caller wants them back in a form that only a provider reads, too."""
 
 
-def item_id(kind: str, number: str, *, index: int) -> str:
-    """The id of the output's item `index`, within the answer of this `number`."""
-    prefix = {"text": "msg", "thought": "rs"}.get(kind, "fc")
+def _encrypted(item: Item) -> str:
+    """Opaque to callers, who send it back, and not read then."""
+    return b64encode(f"tokenfall {item.id} {item.text}".encode()).decode()
+
+
+def item_id(kind: str, number: str, *, index: int, call: ToolCall | None = None) -> str:
+    """The id of the output's item `index`, within the answer of this `number`.
+
+    That of a call that was named after the answer names the call: who refers to the item refers to the call.
+    """
+    prefix = {"text": "msg", "thought": "rs"}.get(kind, "ctc" if call is not None and call.custom else "fc")
+    if call is not None and call.id.startswith(f"call_{number}"):
+        return prefix + call.id.removeprefix("call")
     return f"{prefix}_{number}{index}"
 
 
@@ -53,9 +66,12 @@ def item_document(item: Item, status: Status) -> dict[str, Any]:
     begun = status == "in_progress"
     if item.kind == "thought":
         summary = [] if begun else [summary_part(item.text)]
-        return {"id": item.id, "type": "reasoning", "status": status, "summary": summary}
+        encrypted = {"encrypted_content": _encrypted(item)} if item.encrypted else {}
+        return {"id": item.id, "type": "reasoning", "status": status, "summary": summary, **encrypted}
     if item.call is not None:
         named = {"call_id": item.call.id, "name": item.call.name}
+        if item.call.custom:
+            return {"id": item.id, "type": "custom_tool_call", "status": status, "input": item.text, **named}
         return {"id": item.id, "type": "function_call", "status": status, "arguments": item.text, **named}
     content = [] if begun else [text_part(item.text)]
     return {"id": item.id, "type": "message", "status": status, "content": content, "role": "assistant"}
@@ -112,7 +128,10 @@ def _usage(usage: Usage, items: list[Item]) -> dict[str, Any]:
     thoughts = sum(count_tokens(item.text) for item in items if item.kind == "thought")
     return {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cache_write_tokens": 0, "cached_tokens": 0},
+        "input_tokens_details": {
+            "cache_write_tokens": usage.cache_write_tokens,
+            "cached_tokens": usage.cached_tokens,
+        },
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": min(thoughts, usage.completion_tokens)},
         "total_tokens": usage.total_tokens,

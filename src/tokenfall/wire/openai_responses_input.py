@@ -14,6 +14,10 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, Role, ToolCall
 from tokenfall.wire.dialect import decoded_part
 
+_CALL_KINDS = ("fc", "ctc")
+_ITEM_KINDS = ("msg", "rs", *_CALL_KINDS)
+_NUMBER_DIGITS = 24
+_HEXADECIMAL = frozenset("0123456789abcdef")
 _ANSWERS = ("output_text", "refusal")
 _PARTS = ("input_text", "input_image", "input_file", "input_audio", *_ANSWERS)
 
@@ -41,6 +45,12 @@ class _Call(Struct):
     arguments: str
 
 
+class _CustomCall(Struct):
+    call_id: str
+    name: str
+    input: str
+
+
 class _CallOutput(Struct):
     call_id: str
     output: str | list[_Part]
@@ -49,6 +59,7 @@ class _CallOutput(Struct):
 _kind_decoder = msgspec.json.Decoder(_Kind)
 _message_decoder = msgspec.json.Decoder(_MessageItem)
 _call_decoder = msgspec.json.Decoder(_Call)
+_custom_decoder = msgspec.json.Decoder(_CustomCall)
 _output_decoder = msgspec.json.Decoder(_CallOutput)
 
 
@@ -83,12 +94,15 @@ class _Conversation:
             "message": self._add_message,
             "function_call": self._add_call,
             "function_call_output": self._add_output,
+            "custom_tool_call": self._add_custom_call,
+            "custom_tool_call_output": self._add_output,
         }
 
     def add(self, item: Raw, place: str) -> None:
         kind = decoded_part(_kind_decoder, item)
         if kind.type == "item_reference":
-            raise InvalidRequest(f"Item with id '{(kind.id or '')[:80]}' not found.", param="input")
+            self._add_referenced(kind.id or "")
+            return
         adder = self._adders.get(kind.type)
         if adder is not None:
             adder(item, place)
@@ -108,11 +122,26 @@ class _Conversation:
 
     def _add_call(self, item: Raw, place: str) -> None:
         call = decoded_part(_call_decoder, item)
-        self._called.add(call.call_id)
-        self._open[call.call_id] = None
+        self._begin_call(ToolCall(call.call_id, call.name, call.arguments))
+
+    def _add_referenced(self, item: str) -> None:
+        """An item that was handed out here, as far as its id tells: its content is not kept."""
+        kind, _, rest = item.partition("_")
+        if kind not in _ITEM_KINDS or len(rest) <= _NUMBER_DIGITS or not _HEXADECIMAL.issuperset(rest):
+            raise InvalidRequest(f"Item with id '{item[:80]}' not found.", param="input")
+        if kind in _CALL_KINDS:
+            self._begin_call(ToolCall(f"call_{rest}", "", "", custom=kind == "ctc"))
+
+    def _add_custom_call(self, item: Raw, place: str) -> None:
+        call = decoded_part(_custom_decoder, item)
+        self._begin_call(ToolCall(call.call_id, call.name, call.input, custom=True))
+
+    def _begin_call(self, call: ToolCall) -> None:
+        self._called.add(call.id)
+        self._open[call.id] = None
         if not self._calls and (not self.messages or self.messages[-1].role != "assistant"):
             self.messages.append(Message("assistant", ""))
-        self._calls.append(ToolCall(call.call_id, call.name, call.arguments))
+        self._calls.append(call)
 
     def _end_calls(self) -> None:
         """Put the calls that followed each other into their message."""

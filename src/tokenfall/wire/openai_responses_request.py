@@ -1,9 +1,9 @@
 """The body of `POST /v1/responses`, as a server reads it. Pure.
 
 Source: the OpenAI API reference, "Create a model response". This server keeps no responses: what refers to a kept one
-(`previous_response_id`, `conversation`, `prompt`, an `item_reference`) is refused as one that is not found, and so is
-`background`; `store` is accepted. Tools of other types than `function`, and fields that are not listed, are accepted
-and ignored.
+(`previous_response_id`, `conversation`, `prompt`) is refused as one that is not found, and so is `background`; `store`
+is accepted, and an `item_reference` is read as far as its id tells. Tools of other types than `function` and `custom`,
+and fields that are not listed, are accepted and ignored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,9 @@ from tokenfall.wire.openai_request import Fraction
 from tokenfall.wire.openai_responses_input import messages_of
 
 MIN_OUTPUT_TOKENS = 16
+_ENCRYPTED = "reasoning.encrypted_content"
 
+_OWN = ("function", "custom")
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
 _Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
 
@@ -35,10 +37,16 @@ class _Tool(Struct):
     parameters: NullableSchema = msgspec.field(default_factory=no_schema)
 
 
+class _AllowedTool(Struct):
+    type: str
+    name: str | None = None
+
+
 class _ToolChoice(Struct):
     type: str
     name: str | None = None
     mode: Literal["auto", "required"] = "auto"
+    tools: Annotated[list[_AllowedTool], Meta(max_length=128)] | None = None
 
 
 class _Format(Struct):
@@ -83,6 +91,7 @@ class Body(Struct, kw_only=True):
     prompt: _Reference | None = None
     metadata: Annotated[_Metadata, Meta(max_length=16)] | None = None
     truncation: Literal["auto", "disabled"] | None = None
+    include: Annotated[list[str], Meta(max_length=64)] | None = None
 
 
 class Shape(Struct, frozen=True):
@@ -102,6 +111,8 @@ class Shape(Struct, frozen=True):
     top_logprobs: int
     top_p: float
     truncation: str
+    encrypted: bool = False
+    """Whether thoughts are told as `encrypted_content` too."""
 
 
 class _RepeatedText(Struct):
@@ -136,7 +147,7 @@ def decode(body: bytes) -> Asked:
         max_tokens=read.max_output_tokens or UNBOUNDED,
         temperature=read.temperature,
         top_p=read.top_p,
-        tools=tuple(_functions(read.tools or ())),
+        tools=tuple(_callable(read)),
         tool_choice=_choice(read),
         parallel_tool_calls=read.parallel_tool_calls is not False,
         schema=_schema(form) if form is not None and form.type == "json_schema" else None,
@@ -147,11 +158,21 @@ def decode(body: bytes) -> Asked:
     return Asked(request=request, stream=bool(read.stream), input=_shape(read, repeated))
 
 
-def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
+def _callable(body: Body) -> Iterator[Tool]:
+    """The tools that may be called: all that are the caller's own, or those that `allowed_tools` lists."""
+    choice = body.tool_choice
+    allowed = None
+    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
+        allowed = {tool.name for tool in choice.tools or ()}
+    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+
+
+def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
     for number, tool in enumerate(tools):
         parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
-        if tool.type == "function" and tool.name is not None:
-            yield Tool(tool.name, tool.description or "", parameters or b"")
+        if tool.type in _OWN and tool.name is not None:
+            custom = tool.type == "custom"
+            yield Tool(tool.name, tool.description or "", b"" if custom else parameters or b"", custom=custom)
 
 
 def _schema(form: _Format) -> bytes | None:
@@ -195,18 +216,30 @@ def _check_output(body: Body) -> None:
 def _check_tools(body: Body) -> None:
     tools = body.tools or []
     for number, tool in enumerate(tools):
-        if tool.type == "function" and tool.name is None:
+        if tool.type in _OWN and tool.name is None:
             raise _missing(f"tools[{number}].name")
     choice = body.tool_choice
     if choice == "required" and not tools:
         raise InvalidRequest("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
-    if not isinstance(choice, _ToolChoice) or choice.type != "function":
+    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
+        _check_allowed(choice, tools)
+    if not isinstance(choice, _ToolChoice) or choice.type not in _OWN:
         return
     if choice.name is None:
         raise _missing("tool_choice.name")
-    if choice.name not in [tool.name for tool in tools if tool.type == "function"]:
+    if choice.name not in [tool.name for tool in tools if tool.type == choice.type]:
         message = f"Tool choice '{choice.name[:80]}' not found in 'tools' parameter."
         raise InvalidRequest(message, param="tool_choice")
+
+
+def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
+    if choice.tools is None:
+        raise _missing("tool_choice.tools")
+    names = {tool.name for tool in tools}
+    for allowed in choice.tools:
+        if allowed.type in _OWN and allowed.name not in names:
+            message = f"Tool choice '{(allowed.name or '')[:80]}' not found in 'tools' parameter."
+            raise InvalidRequest(message, param="tool_choice")
 
 
 def _missing(param: str) -> InvalidRequest:
@@ -217,7 +250,9 @@ def _choice(body: Body) -> str:
     """`auto`, `none`, `required` or the function's name; a choice of a tool that is none here is `auto`."""
     choice = body.tool_choice
     if isinstance(choice, _ToolChoice):
-        return {"function": choice.name or "", "allowed_tools": choice.mode}.get(choice.type, "auto")
+        return {"function": choice.name or "", "custom": choice.name or "", "allowed_tools": choice.mode}.get(
+            choice.type, "auto"
+        )
     return choice or "auto"
 
 
@@ -244,6 +279,7 @@ def _shape(body: Body, repeated: _Repeated) -> Shape:
         top_logprobs=body.top_logprobs or 0,
         top_p=1.0 if body.top_p is None else body.top_p,
         truncation=body.truncation or "disabled",
+        encrypted=_ENCRYPTED in (body.include or ()),
     )
 
 

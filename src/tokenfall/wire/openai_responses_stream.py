@@ -10,7 +10,7 @@ import msgspec
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Asked, Identity, Section, Timing
+from tokenfall.wire.dialect import Asked, Encoder, Identity, Section, Timing
 from tokenfall.wire.openai_responses_document import (
     Item,
     Status,
@@ -27,6 +27,7 @@ _DELTAS = {
     "text": "response.output_text.delta",
     "thought": "response.reasoning_summary_text.delta",
     "call": "response.function_call_arguments.delta",
+    "custom": "response.custom_tool_call_input.delta",
 }
 _encode = msgspec.json.encode
 
@@ -37,7 +38,8 @@ class EventEncoder:
     def __init__(self, asked: Asked, identity: Identity) -> None:
         self._shape: Shape = asked.input
         self._identity = identity
-        self._number = 0
+        self.events = 0
+        """How many were written, which is the number of the next."""
         self._items: list[Item] = []
         self._item: Item | None = None
         self._said: list[str] = []
@@ -47,8 +49,9 @@ class EventEncoder:
     def open(self, section: Section) -> bytes:
         frames = self._begin() if self._item is None else self._close(self._item, "completed")
         index = len(self._items)
-        name = item_id(section.kind, self._identity.number, index=index)
-        item = self._item = Item(kind=section.kind, id=name, text="", call=section.call)
+        name = item_id(section.kind, self._identity.number, index=index, call=section.call)
+        encrypted = self._shape.encrypted and section.kind == "thought"
+        item = self._item = Item(kind=section.kind, id=name, text="", call=section.call, encrypted=encrypted)
         self._said = []
         self._affixes = _affixes(item, index)
         added = {"output_index": index, "item": item_document(item, "in_progress")}
@@ -66,8 +69,8 @@ class EventEncoder:
     def token(self, text: str) -> bytes:
         self._said.append(text)
         before, between, after = self._affixes
-        number = self._number
-        self._number = number + 1
+        number = self.events
+        self.events = number + 1
         return b"%b%d%b%b%b" % (before, number, between, _encode(text), after)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
@@ -104,14 +107,27 @@ class EventEncoder:
             frames = self._event("response.reasoning_summary_text.done", {**place, "text": text})
             frames += self._event("response.reasoning_summary_part.done", {**place, "part": summary_part(text)})
         else:
-            frames = self._event("response.function_call_arguments.done", {**place, "arguments": text})
+            frames = self._event(*_call_done(item, place))
         done = {"output_index": index, "item": item_document(item, status)}
         return frames + self._event("response.output_item.done", done)
 
     def _event(self, kind: str, members: dict[str, Any]) -> bytes:
-        number = self._number
-        self._number = number + 1
+        number = self.events
+        self.events = number + 1
         return sse.frame(_encode({"type": kind, "sequence_number": number, **members}), kind)
+
+
+def numbered(encoder: Encoder) -> int:
+    """How many events the encoder of a response has written."""
+    return encoder.events if isinstance(encoder, EventEncoder) else 0
+
+
+def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The event that repeats a call's arguments, and what it says."""
+    if item.call is not None and item.call.custom:
+        return "response.custom_tool_call_input.done", {**place, "input": item.text}
+    name = {} if item.call is None else {"name": item.call.name}
+    return "response.function_call_arguments.done", {**place, **name, "arguments": item.text}
 
 
 def _place(item: Item, index: int) -> dict[str, Any]:
@@ -122,7 +138,8 @@ def _place(item: Item, index: int) -> dict[str, Any]:
 
 def _affixes(item: Item, index: int) -> tuple[bytes, bytes, bytes]:
     """What stands before an event's number, between it and the token, and after the token."""
-    kind = _DELTAS[item.kind].encode()
+    custom = item.call is not None and item.call.custom
+    kind = _DELTAS["custom" if custom else item.kind].encode()
     before = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
     between = b',%b,"delta":' % _encode(_place(item, index))[1:-1]
     return before, between, b',"logprobs":[]}\n\n' if item.kind == "text" else b"}\n\n"

@@ -1,4 +1,4 @@
-"""An answer as an upstream tells it, piece by piece, in any dialect. Pure."""
+"""An answer as `tokenfall.wire.composing` puts it, piece by piece, in any dialect. Pure."""
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Speaker:
 
 def _section(said: Said) -> Section:
     if isinstance(said, CallPart):
-        return Section("call", call=ToolCall(said.id or f"call_{said.index}", said.name, ""), index=said.index)
+        return Section("call", call=ToolCall(said.id, said.name, ""), index=said.index)
     return Section("text" if isinstance(said, Delta) else "thought")
 
 
@@ -67,7 +67,7 @@ class Listener:
     def choice(self, finished: Finished) -> Choice:
         """All of it."""
         calls = tuple(
-            ToolCall(parts[0].id or f"call_{index}", parts[0].name, "".join(part.arguments for part in parts))
+            ToolCall(parts[0].id, parts[0].name, "".join(part.arguments for part in parts))
             for index, parts in sorted(self._calls.items())
         )
         text = "".join(self._texts)

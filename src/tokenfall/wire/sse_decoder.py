@@ -1,97 +1,167 @@
-"""Server-sent events in: bytes as they come -> the data of events. Pure.
+"""Server-sent events in: bytes as they come -> events. Pure.
 
-Source: WHATWG HTML, section 9.2.
+Source: WHATWG HTML, section 9.2. One addition: some providers report an error as a JSON document without `data:`, in
+place of the stream or in the middle of it. Such a document is an event that is not `framed`, and the last one.
 """
 
 import re
 
+from msgspec import Struct
+
 from tokenfall.errors import UpstreamMalformed
+from tokenfall.wire.json_document import JSONDocument
 
 MAX_EVENT_BYTES = 1_048_576
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
+_DOCUMENT = re.compile(rb"\{|\[[ \t]*+\{")
+_DOCUMENT_LINE = re.compile(rb"\{|\[[ \t]*+(?:\{|\Z)")
+_LF = 0x0A
+_LONGEST_START = 64
+"""A held line of more bytes that has not begun a document does not begin one."""
+
+
+class ServerSentEvent(Struct, frozen=True, gc=False):
+    """`name` is the `event:` field, b"" where there is none."""
+
+    data: bytes
+    name: bytes = b""
+    framed: bool = True
+    """False for a JSON document that stood in the stream without `data:`."""
 
 
 class SSEDecoder:
-    """Cuts a byte stream into events and yields their data, however the reads cut it.
+    """Cuts a byte stream into events, however the reads cut it.
 
-    Event names, ids and comments are dropped: no provider says anything in them that its data does not say. A line, or
-    an event's lines together, of more than `max_bytes` raises `UpstreamMalformed`; an unfinished event at the end is
-    dropped, as the standard says.
+    Ids and comments are dropped. A line, an event's lines together, or a document of more than `max_bytes` raises
+    `UpstreamMalformed`; an unfinished event at the end is dropped, as the standard says.
     """
 
-    __slots__ = ("_begun", "_data", "_data_bytes", "_held", "_held_bytes", "_max_bytes")
+    __slots__ = (
+        "_after_cr",
+        "_between",
+        "_data",
+        "_document",
+        "_event_bytes",
+        "_held",
+        "_held_bytes",
+        "_max_bytes",
+        "_name",
+        "_started",
+    )
 
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._begun = False
+        self._between = False
+        """Whether the next byte begins an event that is not the first: nothing is held."""
+        self._started = False
+        self._after_cr = False
+        """Whether the last byte was a CR: an LF that follows belongs to it."""
         self._held: list[bytes] = []  # pieces of a line that has not ended
         self._held_bytes = 0
         self._data: list[bytes] = []  # data of an event that has not ended
-        self._data_bytes = 0
+        self._event_bytes = 0
+        self._name = b""
+        self._document: JSONDocument | None = None
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The data of each event that `data` ends, in order."""
-        if self._is_one_event(data):
-            return [data[6:-2]]
+    def sole_event(self, data: bytes) -> bytes | None:
+        """The data of the event that `data` is, if it is one whole event of one line; else it must be fed.
+
+        Most reads are: they need no splitting, and nothing is held of them.
+        """
+        size = len(data)
+        if (
+            self._between
+            and data.find(b"\n") == size - 2
+            and data[-1] == _LF
+            and data.startswith(b"data: ")
+            and b"\r" not in data
+            and size <= self._max_bytes
+        ):
+            return data[6:-2]
+        return None
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that `data` ends, in order."""
+        sole = self.sole_event(data)
+        if sole is not None:
+            return [ServerSentEvent(sole)]
+        if self._document is not None:
+            return self._read_document(self._document, data)
+        events = self._read_lines(data)
+        self._between = self._started and not (
+            self._held or self._data or self._name or self._after_cr or self._document
+        )
+        return events
+
+    def _read_lines(self, data: bytes) -> list[ServerSentEvent]:
+        if self._after_cr:
+            self._after_cr = not data  # an empty read says nothing
+            data = data.removeprefix(b"\n")
         if not (b"\n" in data or b"\r" in data):
-            self._hold(data)
-            return []
-        text = b"".join((*self._held, data)) if self._held else data
+            return self._hold(data) if data else []
+        self._after_cr = data.endswith(b"\r")
+        text = b"".join((*self._held, data))
         self._held.clear()
         self._held_bytes = 0
-        lines = _split(text)
-        rest = lines.pop()
-        if rest:
-            self._hold(rest)
-        if lines and not self._begun:
-            self._begun = True
+        lines = _LINE_END.split(text) if b"\r" in text else text.split(b"\n")
+        if not self._started:
+            self._started = True
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
         return self._events(lines)
 
-    def _is_one_event(self, data: bytes) -> bool:
-        """Whether `data` is one whole event of one line, as providers send them: most are, and need no cutting."""
-        return (
-            data.endswith(b"\n\n")
-            and data.startswith(b"data: ")
-            and data.count(b"\n") == 2
-            and b"\r" not in data
-            and not self._held
-            and not self._data
-            and len(data) <= self._max_bytes
-        )
+    def _events(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        """The events of whole lines and the beginning of another."""
+        events: list[ServerSentEvent] = []
+        for number, line in enumerate(lines[:-1]):
+            if _DOCUMENT_LINE.match(line):
+                return events + self._begin_document(b"\n".join(lines[number:]))
+            if line:
+                self._read_field(line)
+                continue
+            if self._data:
+                events.append(ServerSentEvent(b"\n".join(self._data), self._name))
+                self._data.clear()
+            self._name = b""
+            self._event_bytes = 0
+        return events + self._hold(lines[-1]) if lines[-1] else events
 
-    def _hold(self, data: bytes) -> None:
+    def _read_field(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        if name not in (b"data", b"event"):
+            return
+        self._event_bytes += len(line)
+        if self._event_bytes > self._max_bytes:
+            raise self._too_long()
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        else:
+            self._name = value
+
+    def _hold(self, data: bytes) -> list[ServerSentEvent]:
+        """Keep the beginning of a line; the document that it begins, if any."""
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > self._max_bytes:
             raise self._too_long()
+        if self._held[0][0] in b"{[" and (self._held_bytes <= _LONGEST_START or len(self._held) == 1):
+            text = b"".join(self._held)
+            if _DOCUMENT.match(text):
+                return self._begin_document(text)
+        return []
 
-    def _events(self, lines: list[bytes]) -> list[bytes]:
-        events = []
-        for line in lines:
-            if line.startswith(b"data:") or line == b"data":
-                self._data_bytes += len(line)
-                if self._data_bytes > self._max_bytes:
-                    raise self._too_long()
-                self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
-            elif not line and self._data:
-                events.append(b"\n".join(self._data))
-                self._data.clear()
-                self._data_bytes = 0
-        return events
+    def _begin_document(self, text: bytes) -> list[ServerSentEvent]:
+        self._held.clear()
+        self._document = JSONDocument()
+        return self._read_document(self._document, text)
+
+    def _read_document(self, document: JSONDocument, data: bytes) -> list[ServerSentEvent]:
+        found = document.feed(data)
+        if document.size_bytes > self._max_bytes:
+            raise self._too_long()
+        return [] if found is None else [ServerSentEvent(found, framed=False)]
 
     def _too_long(self) -> UpstreamMalformed:
         return UpstreamMalformed(f"an event of the upstream has more than {self._max_bytes} bytes")
-
-
-def _split(text: bytes) -> list[bytes]:
-    """Lines, the last one unfinished. A CR at the very end may be half of a CRLF and stays in it."""
-    if b"\r" not in text:
-        return text.split(b"\n")
-    if not text.endswith(b"\r"):
-        return _LINE_END.split(text)
-    lines = _LINE_END.split(text[:-1])
-    lines[-1] += b"\r"
-    return lines

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tokenfall.api.anthropic import count_tokens
+from tokenfall.api.anthropic import TokenCounting
 from tokenfall.edge.response import Response
 from tokenfall.engines.planning import prompt_tokens
 from tokenfall.errors import InvalidRequest
@@ -16,7 +16,7 @@ BODY = b'{"model":"any","system":"Be brief.","messages":[{"role":"user","content
 
 def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
     asked = request("/v1/messages/count_tokens", method="POST", body=BODY)
-    answer = count_tokens(asked)
+    answer = TokenCounting(relays=False).count(asked)
 
     assert isinstance(answer, Response)
     assert json.loads(answer.body) == {"input_tokens": 5}
@@ -28,4 +28,13 @@ def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])
 def test_what_is_no_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        count_tokens(request("/v1/messages/count_tokens", method="POST", body=body))
+        TokenCounting(relays=False).count(request("/v1/messages/count_tokens", method="POST", body=body))
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("any", 7), ("sim", 5), ("sim:gap=1s", 5)])
+def test_an_upstreams_tokens_are_estimated(model: str, tokens: int) -> None:
+    body = BODY.replace(b"any", model.encode())
+    answer = TokenCounting(relays=True).count(request("/v1/messages/count_tokens", method="POST", body=body))
+
+    assert isinstance(answer, Response)
+    assert json.loads(answer.body) == {"input_tokens": tokens}

@@ -10,8 +10,11 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
+from tokenfall.api.journal import Journal
+from tokenfall.api.ondemand import Worded
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
+from tokenfall.edge.loadable import Loadable
 from tokenfall.edge.request import Request, unreadable
 from tokenfall.edge.response import Answer, Response
 from tokenfall.errors import InvalidRequest, UpstreamRefused
@@ -66,6 +69,10 @@ ROUTES = [
 ]
 
 
+def in_own_words(request: Request, fault: Fault) -> Response:
+    return Response(fault.status, b"own words", content_type="text/plain")
+
+
 class House:
     """An application with everything that stands before its handlers."""
 
@@ -74,7 +81,7 @@ class House:
         self.written: list[str] = []
         self.access = AccessLog(self.written.append, FakeWheel(), metrics=self.metrics, as_json=False)
         self.app = App(
-            Router(ROUTES),
+            Router(ROUTES, words=[("/provider/", in_own_words)]),
             keys=Keys(keys),
             cors=CORS((), loopback_only=False),
             metrics=self.metrics,
@@ -112,6 +119,65 @@ def house() -> House:
 def code(response: Response) -> str:
     found: str = json.loads(response.body)["code"]
     return found
+
+
+# What is loaded first
+
+
+class Needing:
+    """An application whose one route needs something that is not loaded."""
+
+    def __init__(self) -> None:
+        self.needed = Loadable()
+        handlers = Worded(lambda request: Response(200, b"loaded"), worded)
+        route = Route("POST", "/v1/a", handler=handlers, refuse=handlers.refuse, needs=self.needed, journaled=True)
+        self.app = App(
+            Router([route]),
+            keys=Keys(("secret",)),
+            cors=CORS((), loopback_only=False),
+            metrics=Metrics(),
+            access=None,
+            log_quiet=False,
+        )
+        self.app.journal = self.journal = Journal()
+        self.journal.is_on = True
+
+    def asked(self) -> Request:
+        return request("/v1/a", method="POST", headers={"x-api-key": "secret"})
+
+
+def test_a_route_that_needs_something_is_answered_once_that_is_loaded() -> None:
+    needing = Needing()
+    asked = needing.asked()
+    assert needing.app.answer(asked) is needing.needed
+    name = asked.id
+    needing.needed.finish()
+    answer = needing.app.proceed(asked)
+
+    assert isinstance(answer, Response)
+    assert (answer.body, asked.id, len(needing.journal.kept())) == (b"loaded", name, 1)
+
+
+def test_a_refusal_in_words_of_its_own_needs_them_loaded() -> None:
+    needing = Needing()
+    asked = needing.asked()
+    assert needing.app.refusal_needs(asked) is needing.needed
+    assert needing.app.refusal_needs(request("/nowhere")) is None
+    needing.needed.finish()
+
+    assert needing.app.refusal_needs(asked) is None
+    assert json.loads(needing.app.refuse(asked, 413, detail="too large").body)["words"] == "body_too_large"
+
+
+def test_where_the_words_cannot_be_loaded_a_problem_document_says_it(caplog: pytest.LogCaptureFixture) -> None:
+    needing = Needing()
+    asked = needing.asked()
+    assert needing.app.answer(asked) is needing.needed
+    with caplog.at_level(logging.ERROR):
+        answer = needing.app.crashed(asked, ImportError("no such library"))
+
+    assert (answer.status, code(answer)) == (500, "internal_error")
+    assert asked.id in caplog.text
 
 
 # Routes
@@ -453,3 +519,10 @@ async def test_the_providers_status_is_told_where_its_dialect_is(house: House) -
 
     assert (own.status, words(own)["param"]) == (404, "model")
     assert (ours.status, code(ours)) == (400, "upstream_refused")
+
+
+async def test_an_unknown_path_below_a_providers_prefix_is_refused_in_its_words() -> None:
+    house = House()
+
+    assert (await house.answer(request("/provider/unknown"))).body == b"own words"
+    assert (await house.answer(request("/unknown"))).body != b"own words"

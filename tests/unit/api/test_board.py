@@ -321,7 +321,7 @@ async def test_each_histogram_is_its_own(house: House) -> None:
     viewer = await house.watch()
     house.metrics.ttft_s.observe(1.0, 2)
     house.metrics.inter_token_s.observe(1.0, 3)
-    house.metrics.ticker_late_s.observe(1.0, 4)
+    house.metrics.timer_late_s.observe(1.0, 4)
     await house.pass_s(1)
 
     event = viewer.last()
@@ -338,7 +338,7 @@ async def test_a_window_that_is_full_does_not_grow(house: House) -> None:
 async def test_counts_that_go_back_are_no_rates_and_no_percentiles(house: House) -> None:
     house.metrics.tokens = 100
     house.metrics.requests = {("/chat", 200): 10}
-    for histogram in (house.metrics.ttft_s, house.metrics.inter_token_s, house.metrics.ticker_late_s):
+    for histogram in (house.metrics.ttft_s, house.metrics.inter_token_s, house.metrics.timer_late_s):
         histogram.observe(0.1, 10)
     viewer = await house.watch()
     house.metrics = Metrics()
@@ -363,6 +363,7 @@ async def test_an_event_of_nothing_is_whole(house: House) -> None:
         workers=1,
         streams=0,
         connections=0,
+        detached_turns=0,
         resident_bytes=0,
         tokens_per_s=0.0,
         requests_per_s=0.0,
@@ -393,11 +394,13 @@ def measured() -> Metrics:
     metrics.upstream_errors = {"upstream_timeout": 12}
     metrics.requests = {("/chat", 200): 13, ("", 404): 14}
     metrics.tokens = 4_711
+    metrics.detached_turns = 15
     return metrics
 
 
 GOLDEN = (
     b'data: {"at":1795205398.9,"uptime_s":11.0,"version":"1.2.3","workers":2,"streams":3,"connections":4,'
+    b'"detached_turns":15,'
     b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
     b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
     b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},"tokens":4811,'
@@ -415,7 +418,7 @@ async def test_an_event_to_the_byte(house: House, monkeypatch: pytest.MonkeyPatc
     house.metrics.tokens += 100
     house.metrics.requests["/chat", 200] += 1
     house.metrics.ttft_s.observe(0.24, 10)
-    house.metrics.ticker_late_s.observe(0.0003, 4)
+    house.metrics.timer_late_s.observe(0.0003, 4)
     await house.pass_s(1)
 
     assert viewer.frames == [GOLDEN]
@@ -480,6 +483,7 @@ async def test_what_fails_ends_the_stream_as_an_error_event(house: House, caplog
         await viewer.end
     frame = house.board.events(request("/board/events")).failure(house.defect)
 
+    assert isinstance(frame, bytes)
     assert frame.startswith(b'event: error\ndata: {"error":{"code":"internal_error",')
     assert b"s3cret" not in frame
     assert caplog.records[0].exc_info is not None

@@ -27,14 +27,14 @@ class Lists:
 ONE, TWO = b'{"object":"list","data":[{"id":"up-1"},{"id":"sim"}]}', b'{"data":[{"id":"up-2","object":"model"}]}'
 
 
-async def test_without_an_upstream_there_is_the_simulator_alone() -> None:
+async def test_without_an_upstream_the_simulator_answers_to_every_name() -> None:
     catalogue = Catalogue(None, FakeClock())
 
     assert await catalogue.names() == ["sim"]
     assert (await catalogue.has("sim"), await catalogue.has("sim:gap=1s"), await catalogue.has("up-1")) == (
         True,
         True,
-        False,
+        True,
     )
 
 

@@ -31,7 +31,7 @@ from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.turns import Speaker, turns_of
+from tests.doubles.turns import Speaker, detached_turns, turns_of
 
 Messages = list[dict[str, Any]]
 
@@ -40,7 +40,9 @@ DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be
 
 def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    return ChatRoutes(Chat(engine, history, defaults=DEFAULTS, turns=turns_of(shared=shared)), Keys(keys))
+    return ChatRoutes(
+        Chat(engine, history, defaults=DEFAULTS, turns=turns_of(shared=shared), detached=detached_turns()), Keys(keys)
+    )
 
 
 def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
@@ -201,6 +203,7 @@ async def test_an_unknown_failure_is_logged_and_not_shown(caplog: pytest.LogCapt
     with caplog.at_level(logging.ERROR):
         frame = answer.failure(ZeroDivisionError("s3cret"))
 
+    assert isinstance(frame, bytes)
     assert b'"code":"internal_error"' in frame
     assert b"s3cret" not in frame
     assert caplog.records[0].exc_info is not None

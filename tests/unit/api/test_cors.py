@@ -43,14 +43,22 @@ def test_named_origins_take_the_place_of_this_machines() -> None:
     assert lines(CORS(("https://a.example",), loopback_only=True), "http://localhost") == ["vary: Origin"]
 
 
-def test_a_preflight_is_told_what_may_be_sent() -> None:
-    assert lines_of(CORS((), loopback_only=False).preflight("OPTIONS, POST")) == [
+OURS = "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID"
+
+
+@pytest.mark.parametrize(("asked", "allowed"), [("", OURS), ("x-stainless-lang,a-b", f"{OURS}, x-stainless-lang,a-b")])
+def test_a_preflight_allows_the_headers_that_it_asks_for(asked: str, allowed: str) -> None:
+    preflight = request(headers={"access-control-request-headers": asked} if asked else {})
+
+    assert lines_of(CORS((), loopback_only=False).preflight(preflight, "OPTIONS, POST")) == [
         "access-control-allow-methods: OPTIONS, POST",
-        "access-control-allow-headers: Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Event-ID",
+        f"access-control-allow-headers: {allowed}",
         "access-control-max-age: 86400",
+        "vary: Access-Control-Request-Headers",
     ]
 
 
 def test_credentials_are_never_allowed() -> None:
     for cors in (CORS((), loopback_only=False), CORS(("https://a.example",), loopback_only=False)):
-        assert "credentials" not in " ".join([*lines(cors, "https://a.example"), *lines_of(cors.preflight("GET"))])
+        sent = [*lines(cors, "https://a.example"), *lines_of(cors.preflight(request(), "GET"))]
+        assert "credentials" not in " ".join(sent)

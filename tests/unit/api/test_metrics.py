@@ -21,7 +21,7 @@ def counted() -> Metrics:
     metrics = Metrics()
     metrics.connections, metrics.connections_refused, metrics.streams = 1, 2, 3
     metrics.tokens, metrics.bytes_sent, metrics.stalled_readers, metrics.rate_limited = 4, 5, 6, 7
-    metrics.log_lines_lost = 8
+    metrics.log_lines_lost, metrics.detached_turns = 8, 15
     metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
     metrics.streams_ended = {"left": 9}
     metrics.upstream_errors = {"upstream_timeout": 10}
@@ -48,6 +48,7 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "requests_total", route="", status="404") == 12
     assert value(samples, "upstream_retries_total") == 13
     assert value(samples, "workers") == 14
+    assert value(samples, "detached_turns") == 15
     assert value(samples, "resident_bytes") == 1_000
 
 
@@ -95,7 +96,7 @@ def test_what_is_scraped_is_what_a_histogram_of_those_bounds_would_count(values:
 def test_each_histogram_is_its_own() -> None:
     metrics = Metrics()
     metrics.inter_token_s.observe(1.0)
-    metrics.ticker_late_s.observe(2.0, 3)
+    metrics.timer_late_s.observe(2.0, 3)
     samples = scraped(metrics)
 
     assert [value(samples, f"{name}_seconds_count") for name in ("ttft", "inter_token", "ticker_lateness")] == [0, 1, 3]

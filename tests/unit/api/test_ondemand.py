@@ -1,5 +1,3 @@
-import asyncio
-import threading
 from collections.abc import Mapping
 
 import pytest
@@ -56,56 +54,45 @@ def test_all_are_made_once() -> None:
     assert workshop.made == 1
 
 
+def test_what_is_made_in_a_thread_is_not_made_again() -> None:
+    workshop = Workshop()
+    ondemand = OnDemand(workshop)
+    a = ondemand.handler("a")
+    ondemand.load()
+    answer = a(request("/1"))
+
+    assert isinstance(answer, Response)
+    assert (answer.body, workshop.made) == (b"a /1", 1)
+
+
 class Writing:
-    """Makes a response where and when it may."""
+    """Makes a response, and counts how often."""
 
     def __init__(self, *, fails: int = 0) -> None:
-        self.allowed = threading.Event()
-        self.made: list[threading.Thread] = []
+        self.made = 0
         self._fails = fails
 
     def __call__(self) -> Response:
-        self.allowed.wait()
-        self.made.append(threading.current_thread())
-        if len(self.made) <= self._fails:
+        self.made += 1
+        if self.made <= self._fails:
             raise OSError("no room")
         return Response(200, b"written")
 
 
-async def test_a_response_is_made_once_in_a_thread_for_all_that_wait() -> None:
+@pytest.mark.parametrize("loads", [0, 1])
+def test_a_response_is_made_once(loads: int) -> None:
     writing = Writing()
     once = Once(writing)
-    waiting = [asyncio.create_task(once.get()) for _ in range(2)]
-    late = once.get()
-    assert once.known() is None
-    writing.allowed.set()
-    made = await asyncio.gather(*waiting)
+    for _ in range(loads):
+        once.load()
 
-    assert made == [once.known(), await late]
-    assert len(writing.made) == 1
-    assert writing.made[0] is not threading.current_thread()
+    assert once(request()) is once(request())
+    assert writing.made == 1
 
 
-async def test_a_response_that_failed_is_made_again_at_the_next_request() -> None:
-    writing = Writing(fails=1)
-    writing.allowed.set()
-    once = Once(writing)
+def test_a_response_that_failed_is_made_again() -> None:
+    once = Once(Writing(fails=1))
     with pytest.raises(OSError, match="no room"):
-        await once.get()
+        once.load()
 
-    assert once.known() is None
-    assert (await once.get()).body == b"written"
-
-
-async def test_a_cancelled_request_does_not_cancel_the_response_of_the_others() -> None:
-    writing = Writing()
-    once = Once(writing)
-    leaving, staying = (asyncio.create_task(once.get()) for _ in range(2))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    await asyncio.wait([leaving])
-    writing.allowed.set()
-
-    assert leaving.cancelled()
-    assert (await staying).body == b"written"
-    assert len(writing.made) == 1
+    assert once(request()).body == b"written"

@@ -75,7 +75,7 @@ async def test_an_upstreams_vectors_are_its_own() -> None:
 
 async def test_the_simulators_are_not_relayed() -> None:
     house = House(upstream=True)
-    await house.routes.embeddings(embed("sim-embed"))
+    await house.routes.embeddings(embed("sim:embed"))
 
     assert house.fetched == []
 

@@ -1,7 +1,6 @@
 import json
 import logging
 import re
-from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from tokenfall import edge
 from tokenfall.api import problems
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
+from tokenfall.edge.response import Response, phrase
 from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized, UpstreamRefused
 
 from tests.doubles.requests import lines_of, request
@@ -25,6 +24,7 @@ STATUSES = {
     "StoreUnavailable": 503,
     "TurnStopped": 409,
     "TurnInterrupted": 409,
+    "DetachedLimit": 409,
     "TurnLost": 503,
     "ResumeExpired": 410,
     "IdempotencyMismatch": 422,
@@ -41,6 +41,7 @@ STATUSES = {
     "UpstreamNextTokenTimeout": 504,
     "UpstreamTotalTimeout": 504,
     "UpstreamKeyRefused": 502,
+    "UpstreamUntrusted": 502,
     "UpstreamRateLimited": 503,
     "UpstreamRefused": 400,
     "UpstreamBroken": 502,
@@ -66,7 +67,7 @@ def test_every_error_has_its_status(error: type[TokenfallError]) -> None:
     assert response.status == STATUSES[error.__name__]
     assert json.loads(response.body) == {
         "type": "about:blank",
-        "title": HTTPStatus(response.status).phrase,
+        "title": phrase(response.status),
         "status": response.status,
         "detail": "why",
         "code": error.code,

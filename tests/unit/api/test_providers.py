@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response
+from tokenfall.edge.response import LiveStream, PacedStream, Response, SteadyStream
 from tokenfall.engines.paragraph import PARAGRAPH
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
@@ -41,6 +41,21 @@ if TYPE_CHECKING:
     from tokenfall.edge.response import Send
 
 
+class FakeRun:
+    def __init__(self, frames: Sequence[bytes], *, last: bytes, failure: Exception | None) -> None:
+        self._frames = frames
+        self._last = last
+        self._failure = failure
+        self.frames = len(frames)
+
+    async def __call__(self, send: Send) -> bytes:
+        for frame in self._frames:
+            send(frame)
+        if self._failure is not None:
+            raise self._failure
+        return self._last
+
+
 class FakeRelay:
     """Says `frames`, then `failure` or `last`."""
 
@@ -57,25 +72,18 @@ class FakeRelay:
         read = json.loads(body)
         return Asked(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
 
-    def stream(
-        self, request: Request, asked: Asked, *, identity: Identity
-    ) -> Callable[[Send], Coroutine[Any, Any, bytes]]:
+    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> FakeRun:
         self.asked.append(asked)
-
-        async def run(send: Send) -> bytes:
-            for frame in self._frames:
-                send(frame)
-            if self._failure is not None:
-                raise self._failure
-            return self._last
-
-        return run
+        return FakeRun(self._frames, last=self._last, failure=self._failure)
 
     async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
         self.asked.append(asked)
         if self._failure is not None:
             raise self._failure
         return b"".join(self._frames)
+
+
+Paced = PacedStream | SteadyStream
 
 
 class House:
@@ -106,9 +114,9 @@ class House:
         assert isinstance(answer, Response)
         return answer
 
-    def paced(self, asked: Request) -> PacedStream:
+    def paced(self, asked: Request) -> Paced:
         answer = self.provider(asked)
-        assert isinstance(answer, PacedStream)
+        assert isinstance(answer, Paced)
         return answer
 
     async def live(self, asked: Request) -> LiveStream:
@@ -127,15 +135,15 @@ def post(model: str = "sim", *, stream: bool = False, sim: str = "", **fields: A
 
 
 def documents(frames: list[bytes]) -> list[dict[str, Any]]:
-    return [json.loads(data) for data in SSEDecoder().feed(b"".join(frames)) if data != b"[DONE]"]
+    return [json.loads(event.data) for event in SSEDecoder().feed(b"".join(frames)) if event.data != b"[DONE]"]
 
 
-def frames_of(stream: PacedStream) -> list[bytes]:
+def frames_of(stream: Paced) -> list[bytes]:
     frames = list(stream.frames(False))
     return [frame for frame in frames if isinstance(frame, bytes)]
 
 
-def said(stream: PacedStream) -> str:
+def said(stream: Paced) -> str:
     told = documents(frames_of(stream))
     return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
 
@@ -231,8 +239,9 @@ async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialec
     house = House(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
     asked = post("up-1" if relayed else "sim", stream=True, **fields)
-    stream: PacedStream | LiveStream = await house.live(asked) if relayed else house.paced(asked)
+    stream: Paced | LiveStream = await house.live(asked) if relayed else house.paced(asked)
 
+    assert isinstance(stream.farewell, bytes)
     assert b"shutting down" in stream.farewell
     assert b"[DONE]" not in stream.farewell
     assert stream.comment == dialect.comment
@@ -317,7 +326,7 @@ async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dial
         await stream.run(Sent())
     last = stream.failure(error)
 
-    assert last == dialect.broken(of_error(request(), error))
+    assert last == dialect.broken(of_error(request(), error), 1)
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
     assert last.strip().count(b"\n") <= 1  # at most its event's name
@@ -328,6 +337,7 @@ async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.ERROR):
         last = stream.failure(ZeroDivisionError("s3cret"))
 
+    assert isinstance(last, bytes)
     assert b"s3cret" not in last
     assert b"internal_error" in last
     assert caplog.records[0].exc_info is not None

@@ -1,16 +1,18 @@
 import json
 from collections.abc import Callable
+from time import time
 from typing import Any, cast
 
 import pytest
 
 from tokenfall.api.relays import DoneForm, Form, PassingRelay, ResponsesForm, TranslatingRelay
-from tokenfall.engines.upstream import Passing, UpstreamEngine
 from tokenfall.errors import InvalidRequest, UpstreamReset
 from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
 from tokenfall.messages import ChatRequest
+from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Identity
+from tokenfall.wire.ollama import OLLAMA_CHAT
 from tokenfall.wire.openai_chat import OPENAI_CHAT
 from tokenfall.wire.speaking import Speaker
 
@@ -29,7 +31,7 @@ class FakeUpstream:
         self._failure = failure
         self.passed: list[Passing] = []
         self.asked: list[ChatRequest] = []
-        self.ends: Callable[[bytes], bool] | None = None
+        self.ends: Callable[[str], bool] | None = None
 
     def as_engine(self) -> UpstreamEngine:
         return cast(UpstreamEngine, self)
@@ -43,7 +45,7 @@ class FakeUpstream:
             raise self._failure
         return FINISHED
 
-    async def pass_on(self, passing: Passing, hear: Callable[[Any], Any], *, ends: Callable[[bytes], bool]) -> Finished:
+    async def pass_on(self, passing: Passing, hear: Callable[[Any], Any], *, ends: Callable[[str], bool]) -> Finished:
         self.passed.append(passing)
         self.ends = ends
         for event in self._events:
@@ -104,77 +106,54 @@ async def test_a_whole_answer_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "done", "responses"),
+    ("event_type", "is_end"),
     [
-        (b"[DONE]", True, True),
-        (b'{"type":"response.completed"}', False, True),
-        (b'{"type":"response.incomplete"}', False, True),
-        (b'{"type":"response.failed"}', False, True),
-        (b'{"type":"error"}', False, True),
-        (b'{"type":"response.created"}', False, False),
-        (b'{"delta":"response.completed"}', False, False),
-        (b'{"type":7}', False, False),
-        (b"junk", False, False),
-        (b"\xff", False, False),
-        (b"[" * 100_000, False, False),
-    ],
-    ids=lambda value: repr(value)[:40],
-)
-def test_which_event_is_the_end(data: bytes, done: bool, responses: bool) -> None:
-    assert (DoneForm().ends(data), ResponsesForm().ends(data)) == (done, responses)
-
-
-@pytest.mark.parametrize(
-    ("choice", "is_token"),
-    [
-        (b'{"delta":{"role":"assistant","content":""}}', False),
-        (b'{"delta":{"content":"a"},"finish_reason":null}', True),
-        (b'{"delta": {"content": "\\n"}}', True),
-        (b'{"delta":{"content":null,"reasoning":"hm"}}', True),
-        (b'{"delta":{"reasoning_content":"hm"}}', True),
-        (b'{"delta":{"refusal":"no"}}', True),
-        (b'{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}', False),
-        (b'{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}', True),
-        (b'{"text":"a"}', True),
-        (b'{"text":""}', False),
-        (b'{"delta":{},"finish_reason":"stop"}', False),
+        ("response.completed", True),
+        ("response.incomplete", True),
+        ("response.failed", True),
+        ("error", True),
+        ("response.created", False),
+        ("", False),
     ],
 )
-async def test_what_says_something_is_a_token(choice: bytes, is_token: bool) -> None:
-    chunk = b'{"id":"a","choices":[%b],"usage":null}' % choice
-    sent, _ = await run(passing(FakeUpstream(Passed(chunk))), body())
-
-    assert sent.tokens == ([*sent] if is_token else [])
+def test_which_event_ends_a_response(event_type: str, is_end: bool) -> None:
+    assert ResponsesForm().ends(event_type) == is_end
+    assert not DoneForm().ends(event_type)
 
 
-async def test_neither_usage_nor_the_end_is_a_token() -> None:
-    usage = Passed(b'{"choices":[],"usage":{"completion_tokens":5}}')
-    sent, _ = await run(passing(FakeUpstream(usage, Passed(b"[DONE]"))), body())
+async def test_only_tokens_are_counted_and_timed() -> None:
+    token, usage = Passed(b'{"a":1}', is_token=True), Passed(b'{"b":1}')
+    sent, _ = await run(passing(FakeUpstream(token, usage)), body())
 
-    assert (len(sent), sent.tokens) == (2, [])
-
-
-async def test_of_responses_the_deltas_are_tokens() -> None:
-    types = ["created", "output_text.delta", "function_call_arguments.delta", "output_text.done", "completed"]
-    events = [Passed(b'{"type":"response.%b","text":"a"}' % each.encode()) for each in types]
-    sent, _ = await run(passing(FakeUpstream(*events), ResponsesForm()), body())
-
-    assert sent.tokens == sent[1:3]
+    assert (len(sent), sent.tokens) == (2, sent[:1])
 
 
 def test_events_of_responses_are_named() -> None:
-    assert ResponsesForm().frame(b'{"type":"x.y"}') == b'event: x.y\ndata: {"type":"x.y"}\n\n'
-    assert ResponsesForm().frame(b"[DONE]") == b"data: [DONE]\n\n"
+    assert ResponsesForm().frame(Passed(b'{"type":"x.y"}', type="x.y")) == b'event: x.y\ndata: {"type":"x.y"}\n\n'
+    assert ResponsesForm().frame(Passed(b"[DONE]")) == b"data: [DONE]\n\n"
+    assert DoneForm().frame(Passed(b"1", type="x.y")) == b"data: 1\n\n"
 
 
 @pytest.mark.parametrize("form", [DoneForm(), ResponsesForm()])
-@pytest.mark.parametrize("data", [b"a\n\ndata: [DONE]", b"a\rb", b'{"type":"a\\nb"}'])
-def test_no_event_breaks_out_of_its_frame(form: Form, data: bytes) -> None:
-    try:
-        frame = form.frame(data)
-    except ValueError:
-        return  # refused is as well
-    assert len(frame.splitlines()) == 2  # the event and a blank line
+def test_a_type_with_a_line_end_names_no_event(form: Form) -> None:
+    assert form.frame(Passed(b"1", type="a\nb")) == b"data: 1\n\n"
+
+
+@pytest.mark.parametrize("form", [DoneForm(), ResponsesForm()])
+@pytest.mark.parametrize("data", [b"a\n\ndata: [DONE]", b"a\rb"])
+def test_data_with_a_line_end_is_refused(form: Form, data: bytes) -> None:
+    with pytest.raises(ValueError, match="one line"):
+        form.frame(Passed(data))
+
+
+async def test_a_run_knows_the_number_after_the_last_that_was_sent() -> None:
+    events = [Passed(b"{}", type="response.created", number=0), Passed(b"{}", type="response.x", number=1)]
+    upstream = FakeUpstream(*events)
+    relay = passing(upstream, ResponsesForm())
+    run_once = relay.stream(request(body=body()), relay.decode(body()), identity=IDENTITY)
+    await run_once(Sent())
+
+    assert run_once.frames == 2
 
 
 # Translated
@@ -239,3 +218,33 @@ async def test_a_mistake_is_told_before_the_upstream_is_asked() -> None:
         translating(FakeUpstream()).decode(b"{}")
     with pytest.raises(InvalidRequest):
         TranslatingRelay(FakeUpstream().as_engine(), OPENAI_CHAT).decode(b"{}")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
+    events = (CallPart(0, "a", "f", ""), CallPart(1, "a", "g", "{}"), CallPart(0, "", "", "{}"))
+    relay = translating(FakeUpstream(*events))
+    if stream:
+        sent, last = await run(relay, body(stream=True))
+        told = b"".join(sent) + last
+    else:
+        told = await relay.whole(request(), relay.decode(body()), identity=IDENTITY)
+
+    assert told.index(b'"name":"f"') < told.index(b'"name":"g"')
+    assert told.count(b'"id":"a"') == 1  # ids are unique
+    assert b'"stop_reason":"tool_use"' in told
+
+
+async def test_what_came_at_once_took_the_whole_time() -> None:
+    relay = TranslatingRelay(FakeUpstream(Delta("a")).as_engine(), OLLAMA_CHAT)
+    told = json.loads(await relay.whole(request(), relay.decode(body()), identity=Identity("0", time(), "m")))
+
+    assert told["prompt_eval_duration"] == 1
+    assert told["eval_duration"] == told["total_duration"]
+
+
+async def test_log_probabilities_are_not_made_up_for_an_upstream() -> None:
+    relay = TranslatingRelay(FakeUpstream(Delta("a")).as_engine(), OLLAMA_CHAT)
+    asked = relay.decode(body(logprobs=True, top_logprobs=2))
+
+    assert b"logprobs" not in await relay.whole(request(), asked, identity=IDENTITY)

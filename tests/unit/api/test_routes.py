@@ -17,7 +17,7 @@ from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import InstantClock
 from tests.doubles.engines import told
-from tests.doubles.turns import turns_of
+from tests.doubles.turns import detached_turns, turns_of
 from tests.unit.api.test_control import House
 from tests.unit.api.test_simulator import shared
 
@@ -45,7 +45,9 @@ def ready(handlers: object) -> OnDemand:
 
 def all_routes() -> list[Route]:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
-    chat = Chat(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults, turns=turns_of())
+    chat = Chat(
+        told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults, turns=turns_of(), detached=detached_turns()
+    )
     return [
         *chat_routes(ready(ChatRoutes(chat, Keys(())))),
         *simulator_routes(

@@ -3,6 +3,7 @@ import pytest
 from tokenfall.api.routing import Route, Router, parameter
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import Answer, Response
+from tokenfall.wire.faults import Fault
 
 from tests.doubles.requests import request
 
@@ -131,3 +132,18 @@ def test_its_value_has_its_slashes(path: str) -> None:
     asked.route = MODEL.path
 
     assert parameter(asked) == "org/a:1b"
+
+
+def test_the_words_below_a_prefix_are_those_of_the_first_that_fits() -> None:
+    def messages(request: Request, fault: Fault) -> Response:
+        return Response(404)
+
+    def models(request: Request, fault: Fault) -> Response:
+        return Response(404)
+
+    router = Router([], words=[("/v1/messages", messages), ("/v1/", models)])
+
+    assert router.refuse_below("/v1/messages/batches") is messages
+    assert router.refuse_below("/v1/files") is models
+    assert router.refuse_below("/v2/files") is None
+    assert Router([]).refuse_below("/v1/files") is None

@@ -8,7 +8,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import LARGE_BODY_BYTES, Simulating
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.response import PacedStream, Response
+from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
 from tokenfall.pacing.grammar import parse
@@ -17,6 +17,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 from tests.doubles.clocks import InstantClock
+from tests.doubles.loading import Slow
 from tests.doubles.requests import lines_of, request
 
 all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
@@ -50,8 +51,9 @@ class House:
     def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
         """The frames and the gap before each, as a player pulls them."""
         made = self.ask(sim, **fields)
-        assert isinstance(made, PacedStream)
-        played = [(item, next(made.gaps)) for item in made.frames(False)]
+        assert isinstance(made, PacedStream | SteadyStream)
+        gaps = made.gaps
+        played = [(item, next(gaps)) for item in made.frames(False)]
         assert made.ended is not None
         made.ended()
         frames = [item for item, _ in played if isinstance(item, bytes)]
@@ -74,24 +76,50 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type
 
 
 @pytest.mark.parametrize(
-    ("sim", "fields"),
+    ("name", "sim", "fields"),
     [
-        ("", {}),
-        ("text=words,tokens=4000", {"stop": ["no", "such", "text", "here"]}),
-        ("text=echo,tokens=4000", {"stop": ["there Hi"]}),
-        ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
-        ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
-        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 5_000}]}),
+        ("SCHEMAS", "", {"tools": TOOLS}),
+        ("SCHEMAS", "", {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}),
+        ("SCRIPTS", "script=none.yaml", {}),
+        ("RECORDINGS", "script=none.jsonl", {}),
+        ("PROFILES", "profile=groq-70b", {}),
     ],
 )
-def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
-    assert isinstance(House().ask(sim, **fields), PacedStream)
+async def test_what_a_request_needs_is_loaded_before_it_is_planned(
+    monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
+) -> None:
+    needed = Slow()
+    monkeypatch.setattr(f"tokenfall.api.simulating.{name}", needed)
+    house = House()
+
+    assert house.ask(sim, **fields) is needed
+    assert isinstance(house.ask(), TimedStream)
+    needed.finish()
+    answer = house.ask(sim, **fields)
+    assert answer is not needed
+    if isinstance(answer, Coroutine):
+        answer.close()
 
 
 @pytest.mark.parametrize(
     ("sim", "fields"),
     [
-        ("text=words,tokens=20000", {"max_tokens": 20_000}),
+        ("", {}),
+        ("text=words,tokens=500", {"stop": ["no", "such", "text", "here"]}),
+        ("text=echo,tokens=500", {"stop": ["there Hi"]}),
+        ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
+        ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
+        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
+    ],
+)
+def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+    assert isinstance(House().ask(sim, **fields), TimedStream)
+
+
+@pytest.mark.parametrize(
+    ("sim", "fields"),
+    [
+        ("text=words,tokens=1000000", {"max_tokens": 1_000_000}),
         ("", {"messages": [{"role": "user", "content": "a" * LARGE_BODY_BYTES}]}),
     ],
 )
@@ -99,7 +127,7 @@ async def test_a_large_request_is_planned_in_a_coroutine(sim: str, fields: dict[
     planning = House().ask(sim, **fields)
 
     assert isinstance(planning, Coroutine)
-    assert isinstance(await planning, PacedStream)
+    assert isinstance(await planning, TimedStream)
 
 
 @all_dialects

@@ -3,6 +3,7 @@ from itertools import islice
 
 import pytest
 
+from tokenfall.api import simulator
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulator import (
@@ -16,7 +17,7 @@ from tokenfall.api.simulator import (
     sse_stream,
 )
 from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response
+from tokenfall.edge.response import Answer, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.engines.library import Library
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
@@ -25,6 +26,7 @@ from tokenfall.pacing.stage import Stage
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.clocks import FakeClock, InstantClock
+from tests.doubles.loading import Slow
 from tests.doubles.requests import request
 
 SIM = {"x-sim": "gap=1s,seed=1"}
@@ -34,11 +36,13 @@ def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
     return Shared(Stage(parse(sim)), Refusals(FakeClock()), keys=Keys(keys), library=Library())
 
 
-def frames(stream: PacedStream, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+def frames(stream: Answer, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+    assert isinstance(stream, PacedStream | SteadyStream)
     return [frame for frame in islice(stream.frames(chunked), most) if isinstance(frame, bytes)]
 
 
-def gaps(stream: PacedStream, most: int) -> list[float]:
+def gaps(stream: Answer, most: int) -> list[float]:
+    assert isinstance(stream, PacedStream | SteadyStream)
     return list(islice(stream.gaps, most))
 
 
@@ -55,7 +59,7 @@ def test_a_word_of_stream_sse() -> None:
 
 def test_the_words_of_stream_sse_are_the_paragraph() -> None:
     stream = b"".join(frames(sse_stream(shared())(request("/stream-sse"))))
-    documents = [json.loads(data) for data in SSEDecoder().feed(stream)]
+    documents = [json.loads(event.data) for event in SSEDecoder().feed(stream)]
 
     assert "".join(document["content"] for document in documents) == PARAGRAPH + " "
     assert [document["finish"] for document in documents] == [False] * len(WORDS) + [True]
@@ -73,6 +77,7 @@ def test_the_words_of_stream_loop_come_without_end() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
     said = frames(stream, most=2 * len(WORDS))
 
+    assert isinstance(stream, TimedStream)
     assert stream.endless
     assert said[0] == b"data: Large\n\n"
     assert said == [b"data: %b\n\n" % word.encode() for word in WORDS] * 2
@@ -98,11 +103,23 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
 ) -> None:
     answer = stream(request("/"))
 
+    assert isinstance(answer, TimedStream)
     assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
     assert answer.comment == comment
     assert answer.farewell.startswith(farewell)
     assert b"shutting_down" in answer.farewell
     assert answer.farewell.endswith(b"\n")
+
+
+async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiles = Slow()
+    monkeypatch.setattr("tokenfall.api.simulator.PROFILES", profiles)
+    stream = sse_stream(shared())
+
+    assert stream(request("/?profile=groq-70b")) is profiles
+    assert isinstance(stream(request("/")), TimedStream)
+    profiles.finish()
+    assert isinstance(stream(request("/?profile=groq-70b")), TimedStream)
 
 
 # How long, and when
@@ -114,6 +131,7 @@ def test_a_stream_says_what_it_is_and_how_it_is_cut(
 def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
     assert len(frames(sse_stream(shared())(request(target)))) == count + 1
     loop = loop_stream(shared())(request(target))
+    assert isinstance(loop, PacedStream | SteadyStream)
     assert not loop.endless
     assert len(frames(loop)) == count
 
@@ -206,7 +224,7 @@ async def test_the_document_comes_after_the_time_that_was_asked_for(from_default
     clock = InstantClock(1000.0)
     document = DataDocument(shared("ttft=3s" if from_default else ""), clock)
     later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
-    assert not isinstance(later, Response | PacedStream)
+    assert not isinstance(later, Response | TimedStream)
     answer = await later  # type: ignore[misc]
 
     assert isinstance(answer, Response)
@@ -220,3 +238,63 @@ async def test_a_seed_repeats_the_documents_time() -> None:
         await document(request(f"/api/data?ttft=3s~0.5&seed={seed}"))  # type: ignore[misc]
 
     assert clock.slept[0] == clock.slept[1] != clock.slept[2]
+
+
+# Streams that are played again
+
+
+def test_requests_for_the_same_stream_share_one_object() -> None:
+    handler = sse_stream(shared())
+    one, same = (handler(request("/stream-sse?gap=1s&tokens=3")) for _ in range(2))
+    other = handler(request("/stream-sse?gap=1s&tokens=3", headers={"x-sim": "tokens=2"}))
+
+    assert one is same
+    assert one is not other
+
+
+@pytest.mark.parametrize("said", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
+def test_what_may_change_from_one_play_to_the_next_is_made_anew(said: str) -> None:
+    handler = sse_stream(shared())
+    one, other = (handler(request(f"/stream-sse?{said}")) for _ in range(2))
+
+    assert one is not other
+
+
+def test_a_stream_of_long_grammar_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "LONGEST_KNOWN_BYTES", 7)
+    handler = sse_stream(shared())
+
+    assert handler(request("/stream-sse?tps=100")) is handler(request("/stream-sse?tps=100"))
+    assert handler(request("/stream-sse?tps=1000")) is not handler(request("/stream-sse?tps=1000"))
+
+
+def test_each_play_of_a_shared_stream_is_counted() -> None:
+    common = shared()
+    handler = sse_stream(common)
+    streams = [handler(request("/stream-sse")) for _ in range(3)]
+    assert common.stage.house.inside == 3
+    for stream in streams:
+        assert isinstance(stream, TimedStream)
+        assert stream.ended is not None
+        stream.ended()
+
+    assert common.stage.house.inside == 0
+
+
+def test_another_default_makes_another_stream() -> None:
+    common = shared()
+    handler = sse_stream(common)
+    assert gaps(handler(request("/stream-sse")), 1) == [0.1]
+    common.stage.said = parse("gap=2s")
+
+    assert gaps(handler(request("/stream-sse")), 1) == [2.0]
+
+
+def test_a_bounded_number_of_streams_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator, "MOST_KNOWN", 2)
+    handler = sse_stream(shared())
+    first = handler(request("/stream-sse?tokens=1"))
+    for tokens in (2, 3, 4):
+        handler(request(f"/stream-sse?tokens={tokens}"))
+
+    assert handler(request("/stream-sse?tokens=1")) is not first

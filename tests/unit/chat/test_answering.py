@@ -35,11 +35,15 @@ class House:
         self.draining = False
         self.history = SlowHistory()
         self.over: list[TurnUnderWay] = []
+        self.detached_bytes: list[int] = []
         if may_write:
             self.history.may_end.set()
 
     def keep(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
         return asyncio.ensure_future(self.history.append(conversation, turn))
+
+    def detached(self, turn: TurnUnderWay, *, question_bytes: int) -> None:
+        self.detached_bytes.append(question_bytes)
 
     def ended(self, turn: TurnUnderWay) -> None:
         assert turn.end is not None
@@ -318,6 +322,7 @@ async def test_a_turn_that_finishes_does_so_without_its_client() -> None:
     engine.say("a")
     await settle()
     assert asked.answering.goes_on()
+    assert asked.house.detached_bytes == [len("Why?")]
     engine.say("b")
     engine.end()
 

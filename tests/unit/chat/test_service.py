@@ -23,7 +23,7 @@ from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Tur
 from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.stores import FakeSharedTurns, SlowHistory
-from tests.doubles.turns import HERE, Listener, Speaker, turns_of
+from tests.doubles.turns import HERE, Listener, Speaker, detached_turns, turns_of
 
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=None, context_messages=4)
 END = Finished("stop", "model-1")
@@ -37,7 +37,7 @@ def history() -> MemoryHistory:
 def chat_on(
     engine: Engine, history: HistoryStore, *, defaults: Defaults = DEFAULTS, shared: SharedTurns | None = None
 ) -> Chat:
-    return Chat(engine, history, defaults=defaults, turns=turns_of(shared=shared))
+    return Chat(engine, history, defaults=defaults, turns=turns_of(shared=shared), detached=detached_turns())
 
 
 def question(

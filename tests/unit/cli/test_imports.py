@@ -24,7 +24,7 @@ STANDARD = {"__future__", "bisect", "gc", "heapq", "itertools", "math", "resourc
 KEPT_OUT = {
     "argparse", "asyncio", "collections", "contextlib", "datetime", "decimal", "enum", "functools", "hashlib", "http",
     "httptools", "inspect", "json", "logging", "msgspec", "prometheus_client", "random", "re", "redis", "socket",
-    "sqlite3", "ssl", "threading", "traceback", "types", "typing", "uuid", "aiohttp",
+    "sqlite3", "ssl", "threading", "traceback", "types", "typing", "urllib", "uuid", "aiohappyeyeballs",
 }  # fmt: skip
 """What a server without a request to one of their users must not load: each is 0.1 to 10 MiB."""
 
@@ -34,13 +34,16 @@ from tokenfall.cli import main
 from tokenfall.reactor.loop import Reactor
 stop = Reactor.stop
 def report(reactor):
+    threading = sys.modules.get("threading")
+    astray = threading is not None and threading.main_thread() is not threading.current_thread()
     with open(os.environ["REPORT"], "w") as file:
-        file.write("\\n".join(sys.modules))
+        file.write("\\n".join([*sys.modules, *["ASTRAY"] * astray]))
     stop(reactor)
 Reactor.stop = report
 sys.exit(main(["serve"]))
 """
-"""The command, which lists what is loaded when it stops."""
+"""The command, which lists what is loaded when it stops; and `ASTRAY` where `threading` takes another thread for the
+main one."""
 
 
 @contextmanager
@@ -130,7 +133,7 @@ def test_a_providers_stream_loads_no_asyncio(tmp_path: Path, path: str) -> None:
     with served(tmp_path) as (address, loaded):
         assert get(address, path, body=CHAT)
 
-    assert loaded.kept_out & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "aiohttp"} == set()
+    assert loaded.kept_out & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "httptools"} == set()
 
 
 def test_the_pages_load_no_asyncio(tmp_path: Path) -> None:
@@ -146,12 +149,43 @@ def test_a_chat_brings_asyncio_and_nothing_that_it_does_not_need(tmp_path: Path)
         get(address, "/chat", body=CHAT.replace(b'"model"', b'"unused"'))
 
     assert {"asyncio", "msgspec"} <= loaded.modules
-    assert loaded.kept_out & {"sqlite3", "redis", "aiohttp", "prometheus_client", "argparse"} == set()
+    others = {"sqlite3", "redis", "httptools", "aiohappyeyeballs", "prometheus_client", "argparse"}
+    assert loaded.kept_out & others == set()
 
 
-def test_an_upstream_loads_its_client_at_the_start(tmp_path: Path) -> None:
-    with served(tmp_path, UPSTREAM_URL="https://192.0.2.1/v1", API_KEY="k") as (_, loaded):
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/metrics", None),
+        ("/openapi.json", None),
+        ("/history", None),
+        ("/api/data?ttft=1us", None),
+        ("/v1/chat/completions", CHAT.replace(b"sim:", b"sim:script=none.yaml,")),
+        ("/v1/chat/completions", CHAT.replace(b"sim:", b"sim:script=none.jsonl,")),
+    ],
+)
+def test_the_main_thread_is_still_the_main_thread(tmp_path: Path, path: str, body: bytes | None) -> None:
+    with served(tmp_path) as (address, loaded):
+        assert get(address, path, body=body)
+
+    assert "threading" in loaded.modules
+    assert "ASTRAY" not in loaded.modules
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_upstream_loads_its_client_at_the_start(tmp_path: Path, scheme: str) -> None:
+    with served(tmp_path, UPSTREAM_URL=f"{scheme}://127.0.0.1:1/v1", API_KEY="k") as (_, loaded):
         pass
 
-    assert {"aiohttp", "ssl"} <= loaded.modules
+    assert {"asyncio", "httptools", "aiohappyeyeballs"} <= loaded.modules
+    assert ("tokenfall.upstream.tls" in loaded.modules) == (scheme == "https")
     assert loaded.kept_out & {"redis", "sqlite3", "prometheus_client", "argparse"} == set()
+    assert "urllib.request" not in loaded.modules
+
+
+def test_a_proxy_variable_loads_what_reads_it(tmp_path: Path) -> None:
+    environment = {"UPSTREAM_URL": "http://127.0.0.1:1/v1", "API_KEY": "k", "HTTP_PROXY": "http://127.0.0.1:2"}
+    with served(tmp_path, **environment) as (_, loaded):
+        pass
+
+    assert "urllib.request" in loaded.modules

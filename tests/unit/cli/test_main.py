@@ -37,6 +37,16 @@ def test_a_bad_flag_stops_the_start_though_the_environment_is_good(
     assert "PORT: got 'x'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["http://a..example/v1", "http://a.example:99999", "https://[nonsense]"])
+def test_an_upstream_that_is_no_address_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    monkeypatch.setenv("UPSTREAM_URL", url)
+
+    assert main(["serve"]) == USAGE_ERROR
+    assert capsys.readouterr().err == "tokenfall: UPSTREAM_URL: not an http or https address\n"
+
+
 @pytest.mark.parametrize(
     ("sim", "why"), [("profile=nope", "nope"), ("script=nope.yml", "nope.yml"), ("script=nope.jsonl", "nope.jsonl")]
 )

@@ -20,6 +20,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"--upstream": "api.groq.com"}, "--upstream: takes a base address"),
         ({"--upstream": "https://key@api.groq.com/v1"}, "--upstream: takes a base address"),
         ({"--upstream": "https://api.groq.com/v1?key=x"}, "--upstream: takes a base address"),
+        ({"--upstream": "http://a..example/v1"}, "--upstream: takes a base address"),
         ({"--out": "r.txt"}, "ends in .jsonl"),
         ({"--key-env": "NO_KEY"}, "NO_KEY is not set"),
         ({"--key-env": "A_KEY", "--host": "0.0.0.0"}, "asks with your key"),

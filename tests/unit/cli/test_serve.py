@@ -1,16 +1,20 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tokenfall.bootstrap import Server
-from tokenfall.cli.serve import STOP_SIGNALS, Stopper
+from tokenfall.cli import serve as serving
+from tokenfall.cli.serve import Stopper
 from tokenfall.cli.supervisor import Worker
 from tokenfall.limits.shared import SharedTable
 from tokenfall.metrics_board import MetricsBoard
 from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.signals import stop_signals
 from tokenfall.settings import Settings
+
+from tests.doubles.descriptors import open_descriptors
 
 
 class Stopping:
@@ -25,8 +29,10 @@ class Stopping:
 
 
 @pytest.fixture
-def reactor() -> Reactor:
-    return Reactor()
+def reactor() -> Iterator[Reactor]:
+    made = Reactor()
+    yield made
+    made.close()
 
 
 @pytest.fixture
@@ -39,26 +45,17 @@ def stopper(server: Stopping, monkeypatch: pytest.MonkeyPatch) -> Stopper:
     return Stopper(server, Settings())  # type: ignore[arg-type]
 
 
-def test_the_signals_that_stop() -> None:
-    assert set(STOP_SIGNALS) == {signal.SIGTERM, signal.SIGINT}
-    assert Server.stop_then is not None
-
-
-@pytest.mark.parametrize("number", STOP_SIGNALS)
+@pytest.mark.usefixtures("_own_signals")
+@pytest.mark.parametrize("number", stop_signals())
 def test_one_signal_drains_and_a_second_ends_at_once(
     number: int, server: Stopping, stopper: Stopper, reactor: Reactor
 ) -> None:
-    before = signal.getsignal(number)
-    try:
-        stopper.obey_signals()
-        os.kill(os.getpid(), number)
-        reactor.turn()
-        assert (len(server.stopped), stopper.status) == (1, 0)
-        os.kill(os.getpid(), number)
-        reactor.run()
-    finally:
-        reactor.close()
-        signal.signal(number, before)
+    stopper.obey_signals()
+    os.kill(os.getpid(), number)
+    reactor.turn()
+    assert (len(server.stopped), stopper.status) == (1, 0)
+    os.kill(os.getpid(), number)
+    reactor.run()
 
     assert (len(server.stopped), stopper.status) == (1, 130)
 
@@ -68,7 +65,6 @@ def test_the_end_of_the_drain_ends_the_run(server: Stopping, stopper: Stopper, r
     stopper.stop()
     reactor.call_soon(server.stopped[0])
     reactor.run()
-    reactor.close()
 
     assert (len(server.stopped), stopper.status) == (1, 0)
 
@@ -84,8 +80,35 @@ def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer(
         reactor.turn()
         reactor.turn(0.0)
     finally:
-        reactor.close()
         signal.signal(signal.SIGTERM, before)
         os.close(lifeline)
 
     assert len(server.stopped) == 1
+
+
+def test_a_server_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(serving, "Server", fail)
+    before = open_descriptors()
+    with pytest.raises(RuntimeError, match="a defect") as failed:
+        serving.serve(Settings())
+
+    assert open_descriptors() <= before
+    assert failed.traceback, "its frames are still there, with all that they hold"
+
+
+def test_a_server_that_cannot_listen_leaves_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(server: Server) -> None:
+        server.edge.listen("127.0.0.1", 0)
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(Server, "start", refuse)
+    before = open_descriptors()
+
+    assert serving.serve(Settings().replaced(log_level="error")) == serving.FAILURE
+    assert "cannot listen" in capsys.readouterr().err
+    assert open_descriptors() <= before

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.half_closed import PROBES_S
+from tokenfall.edge.loadable import LIVE
 from tokenfall.edge.server import CUT_S, Edge
 from tokenfall.metrics import Metrics
 
@@ -14,6 +15,8 @@ from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, FakeReactor, settle
 
 Connect = Callable[[], FakeClient]
+
+LIVE.load()
 
 BOUNDS = Bounds(max_connections=8, max_body_bytes=1_000, pipeline_bytes=500, send_buffer_bytes=4_096)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.half_closed import PROBES_S
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, PacedStream, Response, StreamHead
 from tokenfall.edge.server import Edge

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from itertools import cycle, repeat
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.connection import PROBES_S
+from tokenfall.edge.half_closed import PROBES_S
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import CutFrames, PacedStream, StreamHead
 from tokenfall.edge.server import Edge
@@ -186,6 +187,29 @@ async def test_a_stream_may_be_awaited(client: FakeClient, application: FakeAppl
     wheel.advance(3.0)
 
     assert body(client).endswith(b"0\r\n\r\n")
+
+
+async def test_frames_keep_their_distance_where_the_stream_begins_late(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    planned = asyncio.Event()
+
+    async def later() -> PacedStream:
+        await planned.wait()
+        return stream()
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    wheel.advance(5.5)
+    planned.set()
+    await settle()
+    wheel.advance(0.0)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(0.9)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(0.2)
+
+    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n"
 
 
 async def test_a_slow_reader_parks_its_stream_and_others_go_on(

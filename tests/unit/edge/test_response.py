@@ -1,8 +1,19 @@
+from http import HTTPStatus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.edge.response import LAST_CHUNK, CutFrames, Response, StreamHead, chunk, header_lines, status_line
+from tokenfall.edge.response import (
+    LAST_CHUNK,
+    CutFrames,
+    Response,
+    StreamHead,
+    chunk,
+    header_lines,
+    phrase,
+    status_line,
+)
 
 
 def test_header_lines_end_with_cr_lf() -> None:
@@ -45,6 +56,23 @@ def test_a_refused_header_is_refused_by_every_answer() -> None:
 )
 def test_a_status_line(status: int, line: bytes) -> None:
     assert status_line(status) == line
+
+
+RENAMED = {413, 414, 416, 422}
+"""By RFC 9110; the standard library has their new phrases since Python 3.13."""
+
+NOT_SERVED = {418, 510}
+"""A joke and an extension that is obsolete."""
+
+
+@pytest.mark.parametrize("status", sorted({int(each) for each in HTTPStatus if each >= 400} - RENAMED - NOT_SERVED))
+def test_every_error_has_its_registered_phrase(status: int) -> None:
+    assert phrase(status) == HTTPStatus(status).phrase
+
+
+@pytest.mark.parametrize("status", [299, 418, 529, 599])
+def test_a_status_that_is_not_known_has_a_phrase_all_the_same(status: int) -> None:
+    assert phrase(status) == "Error"
 
 
 def test_a_whole_answer_says_its_length() -> None:

@@ -1,9 +1,12 @@
 import pytest
 
 from tokenfall.edge import server
+from tokenfall.edge.request import Request
+from tokenfall.edge.response import Response
 from tokenfall.edge.server import Edge, http_date, raise_descriptor_limit
 
-from tests.doubles.connections import FakeClient
+from tests.doubles.connections import FakeApplication, FakeClient
+from tests.doubles.descriptors import open_descriptors
 from tests.unit.edge.conftest import BOUNDS, Connect, Drain
 
 
@@ -45,3 +48,30 @@ async def test_a_drain_without_connections_ends_at_once(edge: Edge, drain: Drain
     assert (await drain(3_600.0)).is_set()
 
     assert edge.draining
+
+
+async def test_a_listener_that_the_poller_refuses_is_closed(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, handler: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(edge.reactor, "add", refuse)
+    before = open_descriptors()
+    with pytest.raises(OSError, match="No space"):
+        edge.listen("127.0.0.1", 0)
+    edge.close()
+
+    assert open_descriptors() <= before
+
+
+async def test_a_refusal_that_fails_at_the_cap_resets_the_connection(
+    edge: Edge, connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(request: Request, status: int, *, detail: str) -> Response:
+        raise RuntimeError("a defect")
+
+    edge.max_connections = 0
+    application.refuse = fail  # type: ignore[method-assign]
+    client = connect()
+
+    assert client.was_reset()
+    assert [record.getMessage() for record in caplog.records][-1] == "a refusal failed"

@@ -6,7 +6,16 @@ import jsonschema
 import pytest
 
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
-from tokenfall.engines.planning import MENTIONS_SEARCHED, MOST_SAID, THOUGHTS, Plan, Planned, plan, prompt_tokens
+from tokenfall.engines.planning import (
+    CUSTOM_INPUT,
+    MENTIONS_SEARCHED,
+    MOST_SAID,
+    THOUGHTS,
+    Plan,
+    Planned,
+    plan,
+    prompt_tokens,
+)
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.pacing.grammar import MAX_TOKENS, parse
@@ -154,7 +163,9 @@ def test_any_json_object_is_one() -> None:
     assert one(asked(json_object=True, max_tokens=2)).reason == "length"
 
 
-@pytest.mark.parametrize("fields", [{"schema": NOTHING_TEXT}, {"tools": (Tool("t", "", NOTHING_TEXT),)}])
+@pytest.mark.parametrize(
+    "fields", [{"schema": NOTHING_TEXT}, {"tools": (Tool("t", "", NOTHING_TEXT),), "tool_choice": "t"}]
+)
 def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         planned(asked(**fields))
@@ -169,7 +180,10 @@ def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
         ("What weather?", {}, ["weather"]),
         ("The clock and the weather?", {}, ["weather", "clock"]),
         ("The clock and the weather?", {"parallel_tool_calls": False}, ["weather"]),
-        ("Hello", {}, ["weather"]),
+        ("Hello", {}, []),
+        ("a clockwork, a weather_map", {}, []),
+        ("clockwork clock", {}, ["clock"]),
+        ("The clock?", {"tool_choice": "required"}, ["clock"]),
         ("Hello", {"tool_choice": "required"}, ["weather"]),
         ("The weather?", {"tool_choice": "clock"}, ["clock"]),
         ("The weather?", {"tool_choice": "none"}, []),
@@ -188,9 +202,9 @@ def test_which_tools_are_called(question: str, fields: dict[str, Any], called: l
 def test_the_last_question_counts() -> None:
     messages = (Message("user", "clock"), Message("assistant", "weather"), Message("user", "hm"))
 
-    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == ["weather"]
+    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
     assert calls(one(asked(messages=messages[:2], tools=(WEATHER, CLOCK)))) == ["clock"]
-    assert calls(one(asked(messages=(), tools=(WEATHER,)))) == ["weather"]
+    assert calls(one(asked(messages=(), tools=(WEATHER,)))) == []
 
 
 def test_results_are_answered_with_text() -> None:
@@ -199,6 +213,31 @@ def test_results_are_answered_with_text() -> None:
 
     assert text(one(asked(messages=messages, tools=(WEATHER,)))) == PARAGRAPH
     assert calls(one(asked(messages=(*messages, Message("user", "weather")), tools=(WEATHER,)))) == ["weather"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"), [("required", ["clock"]), ("weather", ["weather"]), ("clock", ["clock"]), ("none", [])]
+)
+def test_a_demanded_call_is_made_after_results_too(choice: str, called: list[str]) -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
+    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
+
+
+def test_a_demanded_call_is_repeated_where_all_tools_were_called() -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", "{}"),))
+    messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
+
+
+def test_a_custom_tool_is_called_with_text() -> None:
+    part = one(asked("run weather", tools=(Tool("run", custom=True), WEATHER))).parts[0]
+
+    assert part.call == ToolCall("call_0", "run", "", custom=True)
+    assert "".join(part.tokens) == CUSTOM_INPUT
+    assert calls(one(asked("run", tools=(Tool("run", custom=True),)))) == ["run"]
 
 
 def test_a_call_has_an_id_and_arguments_that_its_schema_takes() -> None:
@@ -231,7 +270,7 @@ def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None
     near = far - len("clock")
 
     assert calls(one(asked(" " * near + "clock", tools=tools))) == ["clock"]
-    assert calls(one(asked(" " * far + "clock", tools=tools))) == ["weather"]
+    assert calls(one(asked(" " * far + "clock", tools=tools))) == []
 
 
 # All together

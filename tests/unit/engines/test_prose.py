@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.engines.paragraph import PARAGRAPH, WORDS
-from tokenfall.engines.prose import Prose
+from tokenfall.engines.prose import PLACES, Prose, RandomWords
 from tokenfall.tokens import count_tokens
 
 LONG = 3 * len(WORDS) + 2
@@ -33,3 +33,23 @@ def test_it_can_be_read_anywhere() -> None:
         assert list(Prose(LONG)[cut]) == said[cut]
     with pytest.raises(IndexError):
         Prose(3)[3]
+
+
+def test_random_words_are_named_by_their_places() -> None:
+    words = RandomWords(bytes((3, 0, PLACES[-1])))
+
+    assert list(words) == [WORDS[3], f" {WORDS[0]}", f" {WORDS[-1]}"]
+    assert list(RandomWords(b"")) == []
+    assert max(PLACES) < 256
+
+
+def test_random_words_can_be_read_anywhere() -> None:
+    words = RandomWords(bytes(PLACES))
+    said = list(words)
+
+    assert len(words) == len(said)
+    assert [words[place] for place in range(len(said))] == said
+    for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
+        assert list(words[cut]) == said[cut]
+    with pytest.raises(IndexError):
+        words[len(said)]

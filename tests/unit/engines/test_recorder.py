@@ -1,127 +1,38 @@
 import asyncio
-import errno
-import os
-import stat
 from concurrent.futures import Future
-from pathlib import Path
 
 import pytest
-from aiohttp import web
-from yarl import URL
 
-from tokenfall.engines.recorder import Keeper, Recorder, _Kept, address
-from tokenfall.engines.recordings import Exchange, Recording, Request
-from tokenfall.engines.redaction import Redactor
+from tokenfall.edge.bounds import Bounds
+from tokenfall.edge.server import Edge, descriptor_limit
+from tokenfall.engines.keeper import Keeper
+from tokenfall.engines.recorder import Recorder, below
+from tokenfall.engines.recordings import Exchange
+from tokenfall.metrics import Metrics
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.dialer import Dialer
 
+from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.upstream import scripted
 
 
-def exchange(path: str) -> Exchange:
-    return Exchange(time="", request=Request(method="GET", path=path, headers={}))
-
-
-def paths(file: Path) -> list[str]:
-    return [each.request.path for each in Recording.load(str(file)).exchanges]
-
-
 @pytest.mark.parametrize(
-    ("base", "target", "url"),
+    ("base", "target", "asked"),
     [
-        ("https://a.example/v1", "/v1/chat/completions", "https://a.example/v1/chat/completions"),
-        ("https://a.example/v1/", "/chat/completions?a=%2F", "https://a.example/v1/chat/completions?a=%2F"),
-        ("https://a.example/openai/v1", "/v1/models", "https://a.example/openai/v1/models"),
-        ("https://a.example/openai/v1", "/openai/v1/models", "https://a.example/openai/v1/models"),
-        ("https://a.example/v1", "/openai/v1/models", "https://a.example/v1/models"),
-        ("https://a.example/v1", "/v1/messages", "https://a.example/v1/messages"),
-        ("https://a.example", "/v1/messages", "https://a.example/v1/messages"),
-        ("http://127.0.0.1:1/x", "//b.example/", "http://127.0.0.1:1/x//b.example/"),
+        ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1", "/chat/completions?a=%2F", "/v1/chat/completions?a=%2F"),
+        ("/openai/v1", "/v1/models", "/openai/v1/models"),
+        ("/openai/v1", "/openai/v1/models", "/openai/v1/models"),
+        ("/v1", "/openai/v1/models", "/v1/models"),
+        ("/v1", "/v1/messages", "/v1/messages"),
+        ("", "/v1/messages", "/v1/messages"),
+        ("/x", "//b.example/", "/x//b.example/"),
     ],
 )
-def test_a_request_goes_below_the_base_address(base: str, target: str, url: str) -> None:
-    assert str(address(URL(base), target)) == url
-
-
-def test_exchanges_are_appended_and_only_the_owner_may_read(tmp_path: Path) -> None:
-    file = tmp_path / "r.jsonl"
-    for path in ("/1", "/2"):
-        keeper = Keeper(str(file))
-        keeper.keep(exchange(path))
-        keeper.close()
-        assert (keeper.kept, keeper.lost) == (1, 0)
-
-    assert paths(file) == ["/1", "/2"]
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-
-
-@pytest.mark.parametrize("unfinished", [b'{"v":1', b"x" * 200_000])
-def test_what_a_crash_left_unfinished_is_cut_off(tmp_path: Path, unfinished: bytes) -> None:
-    file = tmp_path / "r.jsonl"
-    file.write_bytes(exchange("/1").line() + unfinished)
-
-    keeper = Keeper(str(file))
-    keeper.keep(exchange("/2"))
-    keeper.close()
-
-    assert paths(file) == ["/1", "/2"]
-
-
-def test_a_file_of_nothing_but_an_unfinished_line_becomes_empty(tmp_path: Path) -> None:
-    file = tmp_path / "r.jsonl"
-    file.write_bytes(b'{"v"')
-
-    Keeper(str(file)).close()
-
-    assert file.read_bytes() == b""
-
-
-def test_a_full_disk_leaves_whole_lines_and_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "r.jsonl"
-    keeper = Keeper(str(file))
-    keeper.keep(exchange("/1"))
-    keeper._thread.submit(int).result()
-    write, tries = os.write, iter((5, 0))
-
-    def fails_twice(descriptor: int, data: bytes) -> int:
-        takes = next(tries, None)
-        if takes == 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return write(descriptor, data[:takes])
-
-    monkeypatch.setattr(os, "write", fails_twice)
-    for path in ("/2", "/3", "/4"):
-        keeper.keep(exchange(path))
-    keeper.close()
-
-    assert (keeper.kept, keeper.lost) == (2, 2)
-    assert paths(file) == ["/1", "/4"]
-    assert "No space left" in caplog.text
-
-
-def test_a_secret_that_reads_cut_in_pieces_is_found_and_the_cuts_stay() -> None:
-    kept = _Kept(Redactor(["secret-of-ours"]))
-    kept.status, kept.streamed = 200, True
-    for at_s, piece in ((0.5, b"a sec"), (1.0, b"ret-of"), (1.0, b"-ours b")):
-        kept.take(at_s, piece)
-    answer = kept.answer()
-
-    assert answer is not None
-    assert [(each.at_s, each.data) for each in answer.chunks] == [(0.5, "a ***"), (1.0, "******"), (1.0, "***** b")]
-
-
-def test_of_an_endless_answer_only_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenfall.engines.recorder.MAX_KEPT_BYTES", 8)
-    kept = _Kept(Redactor())
-    kept.status = 200
-    for piece in (b"12345", b"6789", b"0"):
-        kept.take(1.0, piece)
-    answer = kept.answer()
-
-    assert kept.full
-    assert answer is not None
-    assert [each.data for each in answer.chunks] == ["12345"]
+def test_a_request_goes_below_the_base_path(base: str, target: str, asked: str) -> None:
+    assert below(base, target) == asked
 
 
 class SlowKeeper(Keeper):
@@ -136,14 +47,16 @@ class SlowKeeper(Keeper):
         return self.written
 
 
-async def test_the_end_of_an_answer_waits_for_the_disk() -> None:
-    keeper = SlowKeeper()
+async def test_the_end_of_a_response_waits_for_the_disk() -> None:
+    keeper, reactor = SlowKeeper(), running_reactor()
     async with scripted() as provider:
-        runner = web.AppRunner(Recorder(provider.url, keeper, key=None).application(), access_log=None)
-        await runner.setup()
+        address = parse_address(provider.url)
+        upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
+        recorder = Recorder(upstream, keeper, base_path=address.path, key=None)
+        edge = Edge(recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), most_descriptors=descriptor_limit())
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            async with await Client.connect(runner.addresses[0][1]) as client:
+            (_, port), *_ = edge.listen("127.0.0.1", 0)
+            async with await Client.connect(port) as client:
                 await client.send(request("/v1/chat/completions", method="POST", body="{}"))
                 await client.until(b"[DONE]\n\n\r\n")
                 await keeper.asked.wait()
@@ -155,4 +68,5 @@ async def test_the_end_of_an_answer_waits_for_the_disk() -> None:
                 keeper.written.set_result(None)
                 assert await client.chunks() == []
         finally:
-            await runner.cleanup()
+            await upstream.close()
+            edge.close()

@@ -1,3 +1,6 @@
+from sys import getsizeof
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,8 +29,13 @@ def small(turns: int) -> MemoryHistory:
     return MemoryHistory(limit=100, max_bytes=turns * (TURN_OVERHEAD_BYTES + 4))
 
 
-def test_a_turn_is_counted_in_bytes_of_its_text() -> None:
-    assert size_bytes(turn(1, text="é")) == TURN_OVERHEAD_BYTES + 4
+@pytest.mark.parametrize("text", ["a" * 9_000, "é" * 9_000, "ж" * 9_000, "ж" * 9_000 + "🙂"])
+def test_a_turn_is_counted_with_what_its_texts_hold_once_they_were_encoded(text: str) -> None:
+    kept = turn(1, text=text)
+    msgspec.json.encode(kept)
+    held = getsizeof(kept.question.content) + getsizeof(kept.answer.content)
+
+    assert held <= size_bytes(kept) < 1.5 * held
 
 
 @pytest.mark.parametrize(("limit", "turns"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])

@@ -123,3 +123,28 @@ def test_a_port_is_shared_by_those_who_ask_to() -> None:
     other.close()
 
     assert len(ports) == 1
+
+
+def test_a_descriptor_that_cannot_be_taken_is_closed_and_accepting_goes_on(
+    reactor: Reactor, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[int] = []
+
+    def accepted(fd: int, peer: str) -> None:
+        taken.append(fd)
+        if len(taken) == 1:
+            raise RuntimeError("a defect")
+
+    (bound,) = bind("127.0.0.1", 0)
+    address = bound.getsockname()
+    listener = Listener(reactor, bound, accepted=accepted)
+    with socket.create_connection(address) as client, caplog.at_level(logging.ERROR):
+        until(lambda: taken)
+        client.settimeout(5)
+        assert client.recv(1) == b"", "it was closed"
+    with socket.create_connection(address):
+        until(lambda: len(taken) == 2)
+        os.close(taken[1])
+    listener.close()
+
+    assert [record.getMessage() for record in caplog.records] == ["a handler of a descriptor failed"]

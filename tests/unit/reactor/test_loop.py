@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tokenfall.reactor import loop as loops
 from tokenfall.reactor.loop import MAX_WAIT_S, OVERSLEPT_S, Reactor
 from tokenfall.reactor.poller import WRITE
 
+from tests.doubles.descriptors import open_descriptors
 from tests.unit.reactor.conftest import Until
 
 if TYPE_CHECKING:
@@ -237,6 +239,7 @@ def test_the_loop_measures_how_busy_it_is_for_the_wheel(
 ) -> None:
     shares: list[float] = []
     monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
+    monkeypatch.setattr(loops, "OVERSLEPT_S", 60.0)  # others may have the processor
     until(lambda: shares)
 
     assert shares[0] < 0.5, "it only waited"
@@ -370,3 +373,60 @@ def test_a_run_after_a_stop_goes_on_with_the_same_tasks(reactor: Reactor) -> Non
 
     assert steps == [1, 2]
     assert task.done()
+
+
+def test_a_descriptor_that_the_poller_refuses_has_no_handler(
+    reactor: Reactor, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full:
+        def register(self, fd: int, mask: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        def wait(self, timeout_s: float | None) -> Events:
+            return [(pipe[0], 1)]
+
+    called: list[int] = []
+
+    class Handler:
+        def ready(self, mask: int) -> None:
+            called.append(mask)
+
+    reactor.add(pipe[1], Handler(), mask=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(reactor, "poller", Full())
+        with pytest.raises(OSError, match="No space"):
+            reactor.add(pipe[0], Handler())
+        reactor.turn()
+    reactor.remove(pipe[1])
+
+    assert called == []
+
+
+def test_wake_ups_that_cannot_be_had_leave_no_descriptor(reactor: Reactor) -> None:
+    before = open_descriptors()
+    raised: list[BaseException] = []
+
+    def enable() -> None:
+        try:
+            reactor.enable_wakeups(lambda number: None)
+        except ValueError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=enable)
+    thread.start()
+    thread.join()
+
+    assert len(raised) == 1, "signals are the main thread's"
+    assert open_descriptors() <= before
+
+
+def test_a_pipe_that_the_poller_refuses_is_closed(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, handler: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reactor, "add", refuse)
+    before = open_descriptors()
+    with pytest.raises(OSError, match="No space"):
+        reactor.enable_wakeups()
+
+    assert open_descriptors() <= before

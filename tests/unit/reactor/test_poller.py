@@ -14,8 +14,21 @@ if TYPE_CHECKING:
     from tokenfall.reactor.poller import Poller
 
 
-@pytest.fixture(params=available())
-def poller(request: pytest.FixtureRequest) -> Iterator["Poller"]:
+WITHOUT_POLL = "selectors without poll(2)"
+
+
+@pytest.fixture(params=(*available(), WITHOUT_POLL))
+def poller(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator["Poller"]:
+    if request.param == WITHOUT_POLL:
+        monkeypatch.delattr(select, "poll")
+    made = make_poller("selectors" if request.param == WITHOUT_POLL else request.param)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=[name for name in available() if name != "kqueue"])
+def watchful(request: pytest.FixtureRequest) -> Iterator["Poller"]:
+    """The pollers that report a hang-up to those who watch for nothing else."""
     made = make_poller(request.param)
     yield made
     made.close()
@@ -92,22 +105,33 @@ def test_wait_hands_out_a_bounded_number(poller: "Poller", monkeypatch: pytest.M
     assert len(poller.wait(5.0)) == 1
 
 
-def test_epoll_reports_a_reset_to_who_watches_for_nothing() -> None:
-    if "epoll" not in available():
-        pytest.skip("the platform has no epoll")
+def test_more_ready_descriptors_than_are_handed_out_take_turns(
+    watchful: "Poller", monkeypatch: pytest.MonkeyPatch, pair: Pair
+) -> None:
+    monkeypatch.setattr(pollers, "MAX_EVENTS", 1)
+    for end in pair:
+        watchful.register(end.fileno(), WRITE)
+
+    assert {fd for _ in range(4) for fd, _ in watchful.wait(5.0)} == {end.fileno() for end in pair}
+
+
+def test_a_reset_is_reported_to_who_watches_for_nothing(watchful: "Poller") -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
-    poller = make_poller("epoll")
     with server:
-        poller.register(server.fileno(), 0)
+        watchful.register(server.fileno(), READ)
+        client.shutdown(socket.SHUT_WR)
+        assert list(watchful.wait(5.0)) == [(server.fileno(), READ)]
+        watchful.modify(server.fileno(), 0)
+        assert list(watchful.wait(0.0)) == [], "a client that has closed its side is no hang-up"
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        ((fd, mask),) = poller.wait(5.0)
-        poller.close()
+        ((fd, mask),) = watchful.wait(5.0)
 
         assert fd == server.fileno()
         assert mask & HANGUP
+        watchful.unregister(fd)
 
 
 def test_epoll_with_a_descriptor_beyond_select_still_waits(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:

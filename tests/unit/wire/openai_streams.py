@@ -62,7 +62,7 @@ def cut(stream: bytes) -> list[bytes]:
 
 def documents(stream: Sequence[bytes]) -> list[dict[str, Any]]:
     """The data of the events, without `[DONE]`."""
-    data = SSEDecoder().feed(b"".join(stream))
+    data = [event.data for event in SSEDecoder().feed(b"".join(stream))]
     return [json.loads(each) for each in data if each != b"[DONE]"]
 
 

@@ -199,7 +199,7 @@ def test_a_heartbeat_is_the_dialects_own() -> None:
 @given(st.lists(st.text()))
 def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
     for section, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
-        events = map(json.loads, SSEDecoder().feed(stream([(section, texts)])))
+        events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(section, texts)])))
         deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
 
         assert [delta[name] for delta in deltas if name in delta] == texts
@@ -284,3 +284,19 @@ def test_arguments_that_are_no_object_are_none(arguments: str) -> None:
 
 def test_an_empty_whole_answer_has_no_content() -> None:
     assert whole(Choice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
+
+
+def test_cached_tokens_are_no_input_tokens() -> None:
+    answer = Answer(
+        identity=IDENTITY,
+        choices=[Choice(text="Hi", reason="stop")],
+        finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
+        timing=Timing(),
+    )
+
+    assert json.loads(b"".join(ANTHROPIC.whole(ASKED, answer)))["usage"] == {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 100,
+        "cache_read_input_tokens": 800,
+        "output_tokens": 5,
+    }

@@ -36,7 +36,7 @@ def test_the_text_of_a_document(source: dict[str, Any], text: str) -> None:
     assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")) == text
 
 
-@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking", "server_tool_use", "search_result", "new_tomorrow"])
+@pytest.mark.parametrize("kind", ["redacted_thinking", "server_tool_use", "search_result", "new_tomorrow"])
 def test_other_blocks_are_accepted(kind: str) -> None:
     assert blocks([{"type": kind, "text": "a", "content": 7}], "f") == [Other()]
 

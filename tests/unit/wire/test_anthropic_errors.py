@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from tokenfall.wire.anthropic_errors import error, rephrased
@@ -50,3 +52,10 @@ def test_a_refusal_is_in_the_apis_words(text: str, field: str, param: str, said:
     refused = rephrased(text, field)
 
     assert (refused.param, refused.message) == (param, f"{param}: {said}")
+
+
+def test_the_sdk_is_told_that_a_thread_is_lost() -> None:
+    told = json.loads(error(Fault(status=404, code="not_found", message="x", param="thread")))
+
+    assert told["error"]["details"] == {"error_code": "thread_not_found"}
+    assert "details" not in json.loads(error(Fault(status=404, code="not_found", message="x")))["error"]

@@ -95,11 +95,16 @@ def test_images_go_with_their_text() -> None:
     ]
 
 
-def test_thoughts_are_dropped() -> None:
+def test_thoughts_are_kept_unless_they_are_encrypted() -> None:
     thoughts = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}]
 
-    assert read(HI, assistant(*thoughts, text("So"))) == [Message("user", "Hi"), Message("assistant", "So")]
-    assert read(HI, assistant(*thoughts), HI)[1] == Message("assistant", "")
+    assert read(HI, assistant(*thoughts, text("So")))[1] == Message("assistant", "So", thought="Hm")
+    assert read(HI, assistant(*thoughts), HI)[1] == Message("assistant", "", thought="Hm")
+
+
+@pytest.mark.parametrize("thinking", [{}, {"thinking": None}, {"thinking": ""}])
+def test_a_thought_without_text_is_none(thinking: dict[str, Any]) -> None:
+    assert read(HI, assistant({"type": "thinking", **thinking}, text("So")))[1] == Message("assistant", "So")
 
 
 @pytest.mark.parametrize("last", [assistant(""), assistant()])

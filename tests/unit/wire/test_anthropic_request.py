@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.errors import InvalidRequest
+from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire import anthropic_request
 from tokenfall.wire.anthropic_request import Shape, decode, decode_count
@@ -71,8 +71,34 @@ def test_every_field() -> None:
         parallel_tool_calls=False,
         schema=SCHEMA_TEXT,
         reasoning=True,
+        effort="low",
     )
     assert (asked.stream, asked.input) == (True, Shape(omit_thoughts=True))
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({}, ""),
+        ({"thinking": {"type": "adaptive"}}, ""),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 4097}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 32_000}}, "high"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 32_000}, "output_config": {"effort": "low"}}, "low"),
+        ({"output_config": {"effort": "medium"}}, "medium"),
+        ({"output_config": {"effort": "max"}}, "high"),
+        ({"output_config": {}}, ""),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, ""),
+    ],
+)
+def test_how_much_to_think(fields: dict[str, Any], effort: str) -> None:
+    assert decode(body(max_tokens=40_000, **fields)).request.effort == effort
+
+
+@pytest.mark.parametrize(("kind", "hides"), [("disabled", True), ("adaptive", False)])
+def test_thoughts_can_be_switched_off(kind: str, hides: bool) -> None:
+    assert decode(body(thinking={"type": kind})).request.hides_thoughts == hides
+    assert not decode(body()).request.hides_thoughts
 
 
 @pytest.mark.parametrize(
@@ -284,3 +310,11 @@ def test_a_request_to_count_needs_no_bound() -> None:
 def test_a_request_to_count_is_refused_like_others() -> None:
     with pytest.raises(InvalidRequest, match=r"^messages: Field required$"):
         decode_count(b'{"model":"m"}')
+
+
+def test_a_thread_cannot_be_continued_and_may_be_begun() -> None:
+    with pytest.raises(NotFound) as caught:
+        decode(body(thread={"type": "continue", "previous_message_id": "msg_1"}))
+
+    assert caught.value.param == "thread"
+    assert decode(body(thread={"type": "create"})) == decode(body())

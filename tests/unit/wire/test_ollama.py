@@ -269,3 +269,21 @@ def test_what_the_dialects_are() -> None:
     assert [OLLAMA_CHAT.name, OLLAMA_GENERATE.name] == ["ollama.chat", "ollama.generate"]
     for dialect in (OLLAMA_CHAT, OLLAMA_GENERATE):
         assert (dialect.stream_type, dialect.comment) == ("application/x-ndjson", b"")
+
+
+@pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
+def test_log_probabilities_are_told_where_they_were_asked_for(dialect: Dialect) -> None:
+    said = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
+    asked = dialect.decode(json.dumps({"model": "sim", **said, "logprobs": True, "top_logprobs": 2}).encode())
+    encoder = dialect.encoder(asked, IDENTITY)
+    encoder.open(Section("text"))
+    [line] = encoder.token("Hi").splitlines()
+    choice = Choice(text="Hi", reason="stop", tokens=["Hi"])
+    answer = Answer(identity=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
+
+    [told] = json.loads(line)["logprobs"]
+    assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
+    assert json.loads(b"".join(dialect.whole(asked, answer)))["logprobs"] == [told]
+    assert not dialect.relayed(asked).input.logprobs
+    assert encoder.open(Section("thought")) == b""
+    assert b"logprobs" not in encoder.token("Hm")

@@ -27,12 +27,12 @@ def test_roles_and_contents() -> None:
         {"role": "system", "content": "Be brief."},
         {"role": "USER", "content": "Hi"},
         {"role": "assistant", "content": "Hello", "thinking": "Hm"},
-        {"role": "user"},
+        {"role": "user", "thinking": "Hm"},
         {"role": "user", "content": None},
     ) == (
         Message("system", "Be brief."),
         Message("user", "Hi"),
-        Message("assistant", "Hello"),
+        Message("assistant", "Hello", thought="Hm"),
         Message("user", ""),
         Message("user", ""),
     )

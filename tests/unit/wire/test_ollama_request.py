@@ -107,10 +107,36 @@ def test_every_field_of_a_generated_answer() -> None:
             stop=("x",),
             json_object=True,
             reasoning=True,
+            effort="high",
         ),
         stream=False,
         input=Shape(generate=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("think", "effort", "hides"),
+    [
+        ("low", "low", False),
+        ("medium", "medium", False),
+        ("max", "high", False),
+        (True, "", False),
+        (False, "", True),
+        (None, "", False),
+    ],
+)
+def test_how_much_to_think(think: object, effort: str, hides: bool) -> None:
+    request = chat(think=think).request
+
+    assert (request.effort, request.hides_thoughts, request.reasoning) == (effort, hides, bool(think))
+
+
+def test_penalties_are_read() -> None:
+    request = chat(options={"presence_penalty": 1.5, "frequency_penalty": 0}).request
+
+    assert (request.presence_penalty, request.frequency_penalty) == (1.5, 0.0)
+    with pytest.raises(InvalidRequest, match="presence_penalty"):
+        chat(options={"presence_penalty": "x"})
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.events import FinishReason
+from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire.dialect import Asked, Choice, Dialect, Section
-from tokenfall.wire.openai_chat import GROQ_CHAT, OPENAI_CHAT
+from tokenfall.wire.openai_chat import GROQ_CHAT, OPENAI_CHAT, usage_document
 
 from tests.unit.wire.openai_streams import (
     BROKEN,
@@ -147,18 +147,17 @@ def test_groq_names_its_request_and_tells_usage_always() -> None:
     )
     request_id = b'{"id":"req_0123456789abcdef01234567"}'
     first = delta(ROLE).replace(b"]}\n\n", b'],"x_groq":%b}\n\n' % request_id)
-    last = b'"choices":[],"x_groq":{"id":"req_0123456789abcdef01234567","usage":%b}' % usage
+    groq = b'],"x_groq":{"id":"req_0123456789abcdef01234567","usage":%b}}\n\n' % usage
 
     assert frames(GROQ_CHAT, chat(GROQ_CHAT), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
         first,
         delta(b'"reasoning":"Hm"'),
         delta(b'"content":"Hi"'),
-        delta(b"", reason=b'"stop"'),
-        chunk(last),
+        delta(b"", reason=b'"stop"').replace(b"]}\n\n", groq),
         DONE,
     ]
     asks_too = chat(GROQ_CHAT, stream=True, stream_options={"include_usage": True})
-    assert [each["usage"] is None for each in documents(frames(GROQ_CHAT, asks_too, []))] == [True] * 3 + [False]
+    assert [each["usage"] is None for each in documents(frames(GROQ_CHAT, asks_too, []))] == [True] * 2 + [False]
 
 
 def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
@@ -228,3 +227,38 @@ def test_whole_thoughts_and_logprobs(dialect: Dialect, name: str) -> None:
     assert ("x_groq" in told, "total_time" in told["usage"]) == (
         (True, True) if dialect is GROQ_CHAT else (False, False)
     )
+
+
+def test_a_custom_call_has_an_input() -> None:
+    call = ToolCall("c", "run", "", custom=True)
+    told = documents(frames(OPENAI_CHAT, chat(), [(Section("call", call=call), ["a", "b"])]))
+    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
+
+    assert deltas[1:-1] == [
+        [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run", "input": ""}}],
+        [{"index": 0, "custom": {"input": "a"}}],
+        [{"index": 0, "custom": {"input": "b"}}],
+    ]
+
+
+def test_a_service_tier_is_in_each_chunk() -> None:
+    told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
+
+    assert {each.get("service_tier") for each in (told[0], told[-1])} == {"flex"}
+
+
+def test_usage_tells_cached_and_reasoning_tokens_where_there_are_any() -> None:
+    assert usage_document(Usage(9, 8, 5, 0, 3)) == {
+        "prompt_tokens": 9,
+        "completion_tokens": 8,
+        "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+
+
+def test_each_of_groqs_choices_ends_and_the_last_tells_usage() -> None:
+    told = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
+    ends = [each for each in told if each["choices"][0]["finish_reason"]]
+
+    assert [("usage" in each.get("x_groq", {})) for each in ends] == [False, True]

@@ -64,7 +64,7 @@ def test_all_that_may_be_said_is_read() -> None:
         top_p=0.5,
         seed=-1,
         stop=("a", "b"),
-        tools=(Tool("look", "d", b'{"type": "object"}'), Tool("buy")),
+        tools=(Tool("look", "d", b'{"type": "object"}'), Tool("buy"), Tool("x", custom=True)),
         tool_choice="required",
         parallel_tool_calls=False,
         schema=b'{"type": "array"}',
@@ -74,7 +74,10 @@ def test_all_that_may_be_said_is_read() -> None:
         min_tokens=3,
         ignore_eos=True,
     )
-    assert (asked.stream, asked.input) == (True, Shape(include_usage=True, logprobs=True, top_logprobs=20, groq=True))
+    assert (asked.stream, asked.input) == (
+        True,
+        Shape(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
+    )
 
 
 def test_the_newer_name_of_max_tokens_wins() -> None:
@@ -219,3 +222,76 @@ def test_calls_and_their_answers_must_match(messages: list[dict[str, Any]], para
         decode(body(messages=messages))
 
     assert caught.value.param == param
+
+
+RUN = {"type": "custom", "custom": {"name": "run", "description": "d", "format": {"type": "text"}}}
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_allowed_tools_may_be_called(mode: str) -> None:
+    read = request(tools=[LOOK, BUY], tool_choice=allowed(mode, "buy"))
+
+    assert ([tool.name for tool in read.tools], read.tool_choice) == (["buy"], mode)
+
+
+def test_custom_tools_are_read_and_may_be_demanded() -> None:
+    read = request(tools=[LOOK, RUN], tool_choice={"type": "custom", "custom": {"name": "run"}})
+
+    assert read.tools[1] == Tool("run", "d", custom=True)
+    assert read.tool_choice == "run"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "custom"}]}, "tools[0].custom"),
+        ({"tools": [LOOK], "tool_choice": {"type": "custom"}}, "tool_choice.custom"),
+        ({"tools": [LOOK], "tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
+        ({"tools": [LOOK], "tool_choice": allowed("auto", "sell")}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": {"type": "custom", "custom": {"name": "run"}}}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": allowed("auto", "look") | {"type": "function"}}, "tool_choice.function"),
+    ],
+)
+def test_a_choice_of_what_is_no_tool_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        request(**fields)
+
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("call", "param"),
+    [({"id": "c"}, "function"), ({"id": "c", "type": "custom"}, "custom"), ({"id": "c", "type": "x"}, "function")],
+)
+def test_a_call_of_nothing_is_refused(call: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        request(messages=[{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c"}])
+
+    assert caught.value.param == f"messages[0].tool_calls[0].{param}"
+
+
+def test_tools_of_other_kinds_are_not_called() -> None:
+    assert request(tools=[LOOK, {"type": "web_search"}]).tools == request(tools=[LOOK]).tools
+
+
+def test_a_custom_call_in_the_history_is_read() -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "x"}}
+    result = {"role": "tool", "tool_call_id": "c", "content": "y"}
+    read = request(messages=[{"role": "assistant", "tool_calls": [call]}, result])
+
+    assert read.messages[0].tool_calls == (ToolCall("c", "run", "x", custom=True),)
+
+
+@pytest.mark.parametrize(
+    ("given", "tier"), [(None, None), ("auto", "default"), ("default", "default"), ("flex", "flex")]
+)
+def test_the_service_tier_is_told_where_it_was_asked_for(given: str | None, tier: str | None) -> None:
+    body = {"model": "m", "messages": [ASKED], "service_tier": given}
+
+    assert decode(json.dumps(body).encode()).input.service_tier == tier

@@ -136,3 +136,41 @@ def test_an_item_nested_too_deeply_is_named() -> None:
         messages_of([Raw(b'{"type":"message","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")])
 
     assert (caught.value.param, caught.value.message) == ("input[0]", "input[0]: the body is nested too deeply")
+
+
+def read(*given: dict[str, Any]) -> list[Message]:
+    return messages_of(items(*given))
+
+
+def test_custom_calls_and_their_outputs_are_read() -> None:
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "run", "input": "x"}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "output": "y"}
+
+    assert read(call, output) == [
+        Message("assistant", "", tool_calls=(ToolCall("c", "run", "x", custom=True),)),
+        Message("tool", "y", tool_call_id="c"),
+    ]
+
+
+NUMBER = "0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(("kind", "custom"), [("fc", False), ("ctc", True)])
+def test_a_reference_to_a_call_that_was_made_here_is_the_call(kind: str, custom: bool) -> None:
+    reference = {"type": "item_reference", "id": f"{kind}_{NUMBER}1"}
+    output = {"type": "function_call_output", "call_id": f"call_{NUMBER}1", "output": "y"}
+
+    assert read(reference, output)[0].tool_calls == (ToolCall(f"call_{NUMBER}1", "", "", custom=custom),)
+
+
+@pytest.mark.parametrize("kind", ["msg", "rs"])
+def test_a_reference_to_what_was_said_here_says_nothing(kind: str) -> None:
+    assert read({"type": "item_reference", "id": f"{kind}_{NUMBER}0"}, {"role": "user", "content": "Hi"}) == [
+        Message("user", "Hi")
+    ]
+
+
+@pytest.mark.parametrize("item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", "", None])
+def test_a_reference_to_what_never_was_is_refused(item: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="not found"):
+        read({"type": "item_reference", "id": item})

@@ -27,7 +27,7 @@ def respond(**fields: Any) -> Asked:
 
 
 def test_only_a_model_and_an_input_are_needed() -> None:
-    read = respond(user="u", include=["reasoning.encrypted_content"])
+    read = respond(user="u", include=["message.output_text.logprobs"])
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
@@ -223,3 +223,43 @@ def test_something_must_be_asked(given: object) -> None:
         respond(input=given)
 
     assert caught.value.param == "input"
+
+
+FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}}
+RUN = {"type": "custom", "name": "run", "description": "d", "format": {"type": "text"}}
+
+
+def test_custom_tools_are_read_and_may_be_demanded() -> None:
+    read = respond(tools=[FUNCTION, RUN], tool_choice={"type": "custom", "name": "run"}).request
+
+    assert read.tools[1] == Tool("run", "d", custom=True)
+    assert read.tool_choice == "run"
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_allowed_tools_may_be_called(mode: str) -> None:
+    tools = [{"type": "custom", "name": "run"}, {"type": "web_search"}]
+    read = respond(tools=[FUNCTION, RUN], tool_choice={"type": "allowed_tools", "mode": mode, "tools": tools}).request
+
+    assert ([tool.name for tool in read.tools], read.tool_choice) == (["run"], mode)
+
+
+@pytest.mark.parametrize(
+    ("choice", "param"),
+    [
+        ({"type": "allowed_tools", "mode": "auto"}, "tool_choice.tools"),
+        ({"type": "allowed_tools", "tools": [{"type": "function", "name": "sell"}]}, "tool_choice"),
+        ({"type": "allowed_tools", "tools": [{"type": "function"}]}, "tool_choice"),
+        ({"type": "custom", "name": "look"}, "tool_choice"),
+    ],
+)
+def test_a_choice_of_what_is_no_tool_is_refused(choice: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        respond(tools=[FUNCTION, RUN], tool_choice=choice)
+
+    assert caught.value.param == param
+
+
+def test_encrypted_thoughts_are_asked_for() -> None:
+    assert respond(include=["reasoning.encrypted_content"]).input.encrypted
+    assert not respond(include=["x"]).input.encrypted

@@ -5,10 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.events import FinishReason
-from tokenfall.wire.dialect import Asked
+from tokenfall.messages import ToolCall
+from tokenfall.wire.dialect import Asked, Section
+from tokenfall.wire.openai_chat import OPENAI_CHAT
 from tokenfall.wire.openai_responses import OPENAI_RESPONSES
 
 from tests.unit.wire.openai_streams import (
+    BROKEN,
     FIRST_CALL,
     IDENTITY,
     SECOND_CALL,
@@ -95,12 +98,12 @@ def call(index: int, status: bytes, arguments: bytes, *, named: bytes) -> bytes:
 
 def call_events(number: int, tokens: list[bytes], *, index: int, named: bytes) -> list[bytes]:
     place = b'"item_id":"fc_%b%d","output_index":%d,' % (ID, index, index)
-    arguments = b"".join(tokens)
+    arguments, name = b"".join(tokens), named.partition(b'"name":"')[2].rstrip(b'"')
     begun, done = (call(index, b"in_progress", b"", named=named), call(index, b"completed", arguments, named=named))
     told = [
         (b"response.output_item.added", b'"output_index":%d,"item":%b' % (index, begun)),
         *((b"response.function_call_arguments.delta", place + b'"delta":"%b"' % token) for token in tokens),
-        (b"response.function_call_arguments.done", place + b'"arguments":"%b"' % arguments),
+        (b"response.function_call_arguments.done", place + b'"name":"%b","arguments":"%b"' % (name, arguments)),
         (b"response.output_item.done", b'"output_index":%d,"item":%b' % (index, done)),
     ]
     return [event(kind, number + step, rest) for step, (kind, rest) in enumerate(told)]
@@ -194,3 +197,23 @@ def test_any_text_survives_its_frame(text: str, section: Any) -> None:
     assert [each["sequence_number"] for each in told] == list(range(len(told)))
     assert [each["delta"] for each in told if "delta" in each] == [text]
     assert text in [each.get("text", each.get("arguments")) for each in told]
+
+
+def test_a_custom_call_has_an_input() -> None:
+    call = ToolCall("c", "run", "", custom=True)
+    told = b"".join(frames(OPENAI_RESPONSES, respond(), [(Section("call", call=call), ["a", "b"])]))
+
+    assert told.count(b"event: response.custom_tool_call_input.delta\n") == 2
+    assert b'"input":"ab"' in told
+    assert b"function_call" not in told
+
+
+def test_the_last_word_of_a_stream_that_breaks_has_the_next_number() -> None:
+    encoder = OPENAI_RESPONSES.encoder(respond(), IDENTITY)
+    encoder.open(TEXT)
+    encoder.token("a")
+
+    assert OPENAI_RESPONSES.frames_of(encoder) == 5
+    assert b'"sequence_number":5,' in OPENAI_RESPONSES.broken(BROKEN, 5)
+    of_chat = OPENAI_CHAT.encoder(asked(OPENAI_CHAT, messages=[{"role": "user", "content": "x"}]), IDENTITY)
+    assert OPENAI_RESPONSES.frames_of(of_chat) == OPENAI_CHAT.frames_of(of_chat) == 0

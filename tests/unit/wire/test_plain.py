@@ -168,7 +168,7 @@ def test_a_token_of_the_chat(text: str, frame: bytes) -> None:
 def test_any_token_comes_back_from_its_frame(texts: list[str]) -> None:
     stream = b"".join(plain.content_frame(number, text) for number, text in enumerate(texts, 1))
 
-    assert [json.loads(data)["content"] for data in SSEDecoder().feed(stream)] == texts
+    assert [json.loads(event.data)["content"] for event in SSEDecoder().feed(stream)] == texts
 
 
 def test_a_broken_stream_says_so() -> None:

@@ -51,9 +51,9 @@ def test_a_section_is_opened_whenever_something_else_is_said() -> None:
 
 
 def test_each_call_is_a_section_of_its_own() -> None:
-    events = (CallPart(0, "c0", "f", ""), CallPart(0, "", "", "{"), CallPart(1, "", "g", "1"), Delta("x"))
+    events = (CallPart(0, "c0", "f", ""), CallPart(0, "", "", "{"), CallPart(1, "c1", "g", "1"), Delta("x"))
 
-    assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:call_1:g:>("1")', b'<text0>("x")']
+    assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
 
 
 def test_what_cannot_be_framed_ahead_is_written_token_by_token() -> None:
@@ -96,9 +96,14 @@ def test_all_that_is_heard_is_one_choice() -> None:
 
 
 def test_parts_of_calls_find_each_other() -> None:
-    parts = (CallPart(1, "", "g", "1"), CallPart(0, "c0", "f", "{"), CallPart(1, "", "", "2"), CallPart(0, "", "", "}"))
+    parts = (
+        CallPart(1, "c1", "g", "1"),
+        CallPart(0, "c0", "f", "{"),
+        CallPart(1, "", "", "2"),
+        CallPart(0, "", "", "}"),
+    )
 
-    assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("call_1", "g", "12"))
+    assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
 
 
 def test_nothing_heard_is_an_empty_choice() -> None:

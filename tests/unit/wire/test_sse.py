@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire import sse
-from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES, SSEDecoder
+from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 
 
 def decoded(pieces: Iterable[bytes], max_bytes: int = MAX_EVENT_BYTES) -> list[bytes]:
     decoder = SSEDecoder(max_bytes)
-    return [data for piece in pieces for data in decoder.feed(piece)]
+    return [event.data for piece in pieces for event in decoder.feed(piece)]
 
 
 # Frames
@@ -152,3 +152,82 @@ def test_events_are_counted_each_for_itself() -> None:
 def test_a_comment_that_never_ends_is_refused() -> None:
     with pytest.raises(UpstreamMalformed):
         decoded([b":" * 60, b":" * 60], 100)
+
+
+# Names
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_a_name_belongs_to_its_event_alone(feed: Cut) -> None:
+    stream = b"event: error\ndata: a\n\ndata: b\n\nevent: lost\n\ndata: c\n\ndata: d\nevent:x\n\n"
+    decoder = SSEDecoder()
+
+    assert [event for piece in feed(stream) for event in decoder.feed(piece)] == [
+        ServerSentEvent(b"a", b"error"),
+        ServerSentEvent(b"b"),
+        ServerSentEvent(b"c"),
+        ServerSentEvent(b"d", b"x"),
+    ]
+
+
+def test_a_name_that_came_alone_belongs_to_the_event_that_follows() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b"data: a\n\n")
+    decoder.feed(b"event: error\n")
+
+    assert decoder.feed(b"data: b\n\n") == [ServerSentEvent(b"b", b"error")]
+
+
+def test_names_without_end_are_refused() -> None:
+    with pytest.raises(UpstreamMalformed):
+        decoded([b"event: x\n" * 20], 100)
+
+
+# Line ends of CR alone
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_an_event_that_ends_with_cr_is_not_held_back(feed: Cut) -> None:
+    decoder = SSEDecoder()
+    events = [event for piece in feed(b"data: a\r\r") for event in decoder.feed(piece)]
+
+    assert events == [ServerSentEvent(b"a")]
+
+
+def test_an_lf_after_a_cr_is_one_line_end_however_late_it_comes() -> None:
+    assert decoded([b"data: a\r", b"", b"\n", b"data: b\n\n"]) == [b"a\nb"]
+    assert decoded([b"data: a\r", b"\ndata: b\n\n"]) == [b"a\nb"]
+
+
+# JSON in place of an event
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("before", [b"", b"data: a\n\n", b": ping\n\n", b"data: a\r\n\r\n"])
+@pytest.mark.parametrize("after", [b"", b"\n", b"\n\ndata: b\n\n"])
+@pytest.mark.parametrize("document", [b'{"a":1}', b'{\n "a": 1\n}', b'[{"a":1}]', b'[\n{"a":1}\n]', b'[ {"a":1} ]'])
+def test_a_bare_document_is_the_last_event(feed: Cut, before: bytes, after: bytes, document: bytes) -> None:
+    decoder = SSEDecoder()
+    events = [event for piece in feed(before + document + after) for event in decoder.feed(piece)]
+
+    assert [json.loads(event.data) for event in events if not event.framed] == [json.loads(document)]
+    assert [event.data for event in events if event.framed] == ([b"a"] if b"data" in before else [])
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("line", [b"[DONE]", b"[1]", b"[", b"[" + b" " * 100 + b"x", b'"a"', b"x{"])
+def test_other_lines_are_no_documents(feed: Cut, line: bytes) -> None:
+    stream = line + (b"x\n" if line == b"[" else b"\n") + b"data: a\n\n"
+
+    assert decoded(feed(stream)) == [b"a"]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_a_document_over_the_limit_is_refused(feed: Cut) -> None:
+    with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
+        decoded(feed(b'{"a":"' + b"x" * 200), 100)
+
+
+def test_the_first_event_may_have_a_byte_order_mark_and_no_other() -> None:
+    assert decoded([b"\xef\xbb\xbfdata: a\n\n", b"\xef\xbb\xbfdata: b\n\n"]) == [b"a"]
+    assert decoded([b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n"]) == [b"a", b"c"]

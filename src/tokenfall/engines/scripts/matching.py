@@ -73,7 +73,7 @@ class Script:
                 spent = 0
                 yield
         message = yield from self._missed(seen)
-        _log.warning("%s", message)
+        _log.warning("no turn of the script %s answers a request; the error names the nearest", self.name)  # no prompt
         raise NotFound(message)
 
     def _is_left(self, turn: ScriptedTurn) -> bool:

@@ -1,0 +1,69 @@
+"""Asks the upstream once more, in other words, where it refuses a member that Tokenfall chose itself."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from tokenfall.errors import UpstreamRefused
+from tokenfall.events import Finished
+from tokenfall.messages import ChatRequest
+from tokenfall.ports import Hear
+from tokenfall.wire.upstream.refused import refused_member
+
+MOST_MODELS = 256
+"""Models of which it is known what they refuse."""
+
+
+class Upstream(Protocol):
+    """What is asked."""
+
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+        """See `Engine`."""
+        ...
+
+    async def converse(self, request: ChatRequest, hear: Any) -> Finished:  # noqa: ANN401 - `Hear` for all of `Said`
+        """As `reply`, and tell each `Thought` and `CallPart` too."""
+        ...
+
+
+class RewordingUpstream:
+    """An `Upstream` that remembers what each model refuses. Nothing was told when a request is refused."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        self._refused: dict[str, frozenset[str]] = {}
+
+    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+        request = self._worded(request)
+        try:
+            return await self._upstream.reply(request, hear)
+        except UpstreamRefused as error:
+            again = self._reworded(request, error)
+            if again is None:
+                raise
+        return await self._upstream.reply(again, hear)
+
+    async def converse(self, request: ChatRequest, hear: Any) -> Finished:  # noqa: ANN401 - see `Upstream`
+        request = self._worded(request)
+        try:
+            return await self._upstream.converse(request, hear)
+        except UpstreamRefused as error:
+            again = self._reworded(request, error)
+            if again is None:
+                raise
+        return await self._upstream.converse(again, hear)
+
+    def _worded(self, request: ChatRequest) -> ChatRequest:
+        refused = self._refused.get(request.model)
+        return request if refused is None else msgspec.structs.replace(request, refused=refused)
+
+    def _reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
+        """The request for the second try, None where there is no other wording."""
+        member = refused_member(error, request)
+        if member is None:
+            return None
+        refused = request.refused | {member}
+        if len(self._refused) >= MOST_MODELS:
+            self._refused.pop(next(iter(self._refused)))
+        self._refused[request.model] = refused
+        return msgspec.structs.replace(request, refused=refused)

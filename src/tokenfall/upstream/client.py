@@ -1,0 +1,84 @@
+"""Sends requests to one address: over a pooled connection, a warm one, or a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tokenfall import logs
+from tokenfall.errors import UpstreamError
+from tokenfall.upstream.exchange import Exchange, StaleConnection
+from tokenfall.upstream.pool import Pool
+from tokenfall.upstream.request import Request, RequestEncoder
+
+if TYPE_CHECKING:
+    from tokenfall.reactor.loop import Reactor
+    from tokenfall.upstream.connection import UpstreamConnection
+    from tokenfall.upstream.dialer import Dialer
+
+_log = logs.get(__name__)
+
+
+class HTTPClient:
+    """`warm` connections are held open ahead of requests, and opened anew as they are taken."""
+
+    def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
+        self._dialer = dialer
+        self._encoder = RequestEncoder(dialer.address, proxy=dialer.proxy)
+        self._pool = Pool(reactor.wheel.now)
+        self._warm = warm
+        self._warming: set[asyncio.Task[None]] = set()
+
+    async def run(self, request: Request, exchange: Exchange, *, within_s: float) -> None:
+        """Send a request, and return once `exchange` has finished; raises what it failed with.
+
+        `within_s` is left for a connection to be made; TimeoutError when it is over. A request on a pooled connection
+        that the server had closed, without a byte of a response, is sent once more on a new one.
+        """
+        data = self._encoder.encode(request)
+        connection = self._pool.take()
+        if connection is None:
+            connection = await self._open(within_s)
+        else:
+            self.warm_up()
+        while True:
+            exchange.begin()
+            connection.send(data, exchange, is_head=request.method == "HEAD")
+            del data  # it may be large
+            try:
+                await exchange.end
+            except StaleConnection:
+                data = self._encoder.encode(request)
+                connection = await self._open(within_s)
+            else:
+                self._dialer.remember(connection)
+                return
+            finally:
+                exchange.leave()
+
+    def warm_up(self) -> None:
+        """Open what is missing of the warm connections, without waiting for it."""
+        for _ in range(self._warm - len(self._pool) - len(self._warming)):
+            task = asyncio.ensure_future(self._open_one())
+            self._warming.add(task)
+            task.add_done_callback(self._warming.discard)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for task in self._warming:
+            task.cancel()
+        await asyncio.gather(*self._warming, return_exceptions=True)
+        self._pool.close()
+
+    async def _open_one(self) -> None:
+        try:
+            connection = await self._open(float("inf"))
+        except UpstreamError as error:
+            _log.info("no connection was opened ahead: %s", error.message)
+            return
+        self._pool.connection_idle(connection)
+
+    async def _open(self, within_s: float) -> UpstreamConnection:
+        connection = await self._dialer.dial(self._pool, within_s=within_s)
+        self._pool.add(connection)
+        return connection

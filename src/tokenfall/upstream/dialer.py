@@ -1,0 +1,144 @@
+"""Opens connections: a name, an address, perhaps a proxy and TLS. Raises our errors, whose texts name no host.
+
+Source: RFC 8305 for the order of addresses (by aiohappyeyeballs), RFC 9110, section 9.3.6, for CONNECT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+import aiohappyeyeballs
+
+from tokenfall import logs
+from tokenfall.edge.response import header_lines
+from tokenfall.errors import UpstreamConnectTimeout, UpstreamError, UpstreamUnreachable, UpstreamUntrusted
+from tokenfall.upstream.connection import Owner, UpstreamConnection
+from tokenfall.upstream.names import Names
+
+if TYPE_CHECKING:
+    import ssl
+
+    from tokenfall.reactor.loop import Reactor
+    from tokenfall.upstream.address import Address
+    from tokenfall.upstream.proxies import Proxy
+    from tokenfall.upstream.tls import TLSLayer
+
+NEXT_ADDRESS_S = 0.25
+"""How long an address is tried alone before the next is tried beside it; RFC 8305, section 5."""
+MAX_PROXY_HEAD_BYTES = 16_384
+READ_BYTES = 65_536
+
+_log = logs.get(__name__)
+
+
+class Dialer:
+    """Connects to `address`, through `proxy` if there is one."""
+
+    def __init__(self, address: Address, *, reactor: Reactor, connect_s: float, proxy: Proxy | None = None) -> None:
+        """Raises ValueError when the authorities that the environment names for TLS cannot be read."""
+        self.address = address
+        self._reactor = reactor
+        self._connect_s = connect_s
+        self.proxy = proxy
+        self._names = Names(reactor.wheel.now)
+        self._context: ssl.SSLContext | None = None
+        self._session: ssl.SSLSession | None = None
+        if address.is_tls:
+            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without
+
+            self._context = client_context()
+
+    async def dial(self, owner: Owner, *, within_s: float) -> UpstreamConnection:
+        """A connection that is ready for a request.
+
+        Raises an `UpstreamError`, and TimeoutError when the caller's own time is over. Cancelling leaves nothing open.
+        """
+        try:
+            async with asyncio.timeout(min(self._connect_s, within_s)):
+                sock = await self._connect()
+                try:
+                    tls = await self._prepare(sock)
+                except BaseException:
+                    sock.close()
+                    raise
+        except TimeoutError:
+            if within_s < self._connect_s:
+                raise
+            raise UpstreamConnectTimeout("the upstream did not accept a connection in time") from None
+        return UpstreamConnection(self._reactor, sock.detach(), owner=owner, tls=tls)
+
+    def remember(self, connection: UpstreamConnection) -> None:
+        """Keep the TLS session of a connection that was used, for the next ones to resume."""
+        if self._context is not None:
+            self._session = connection.tls_session
+
+    async def _connect(self) -> socket.socket:
+        host, port = (self.address.host, self.address.port) if self.proxy is None else self.proxy[:2]
+        whose = "the upstream" if self.proxy is None else "the proxy of the upstream"
+        try:
+            infos = await self._names.look_up(host, port)
+        except socket.gaierror:
+            raise UpstreamUnreachable(f"the name of {whose} is not known") from None
+        try:
+            sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
+        except OSError:
+            self._names.forget(host, port)
+            raise UpstreamUnreachable(f"{whose} cannot be reached") from None
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    async def _prepare(self, sock: socket.socket) -> TLSLayer | None:
+        """CONNECT and the TLS handshake, where they are needed."""
+        try:
+            if self.proxy is not None and self._context is not None:
+                await self._tunnel(sock, self.proxy)
+            return None if self._context is None else await self._handshake(sock, self._context)
+        except OSError:  # ssl.SSLError is one
+            raise UpstreamUnreachable("the upstream broke off while a connection was made") from None
+
+    async def _tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
+        """Have the proxy connect `sock` with the upstream. Raises `UpstreamUnreachable` and OSError."""
+        loop, address = asyncio.get_running_loop(), self.address
+        target = f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
+        lines = [("Host", target), *([("Proxy-Authorization", proxy.authorization)] if proxy.authorization else [])]
+        await loop.sock_sendall(sock, f"CONNECT {target} HTTP/1.1\r\n".encode() + header_lines(lines) + b"\r\n")
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = await loop.sock_recv(sock, 4_096)
+            head += data
+            if not data or len(head) > MAX_PROXY_HEAD_BYTES:
+                raise _refused("without a status")
+        _check_tunnel(head)
+
+    async def _handshake(self, sock: socket.socket, context: ssl.SSLContext) -> TLSLayer:
+        from tokenfall.upstream.tls import TLSLayer, UntrustedCertificate  # noqa: PLC0415 - loaded with the context
+
+        loop = asyncio.get_running_loop()
+        tls = TLSLayer(context, self.address.host, session=self._session)
+        try:
+            while not tls.handshake():
+                if unsent := tls.unsent():
+                    await loop.sock_sendall(sock, unsent)
+                tls.receive(await loop.sock_recv(sock, READ_BYTES))
+        except UntrustedCertificate as error:
+            _log.warning("the upstream's certificate is not trusted: %s", error)
+            raise UpstreamUntrusted(f"the upstream's certificate is not trusted: {error}") from None
+        if unsent := tls.unsent():
+            await loop.sock_sendall(sock, unsent)
+        return tls
+
+
+def _check_tunnel(head: bytes) -> None:
+    """Return when a proxy has connected. Raises `UpstreamUnreachable`."""
+    version, _, rest = head.partition(b" ")
+    status = rest[:3]
+    if not version.startswith(b"HTTP/1.") or not status.isdigit():
+        raise _refused("without a status")
+    if not status.startswith(b"2"):
+        raise _refused(f"with status {status.decode()}")
+
+
+def _refused(how: str) -> UpstreamError:
+    return UpstreamUnreachable(f"the proxy of the upstream refused to connect, {how}")

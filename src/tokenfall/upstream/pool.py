@@ -1,0 +1,52 @@
+"""Connections of one address that wait for a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokenfall.errors import shutting_down
+from tokenfall.upstream.connection import Owner, UpstreamConnection
+
+MAX_IDLE = 512
+"""So many connections are kept; one more is closed instead."""
+IDLE_S = 30.0
+"""How long a connection waits for a request. Most servers close theirs after 60 s or more: ours must be first."""
+
+
+class Pool(Owner):
+    """The connection used last is taken first, so that those that are not needed grow old."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._idle: dict[UpstreamConnection, None] = {}
+        self._open: set[UpstreamConnection] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._idle)
+
+    def take(self) -> UpstreamConnection | None:
+        """A connection that was open when last heard of, None when there is none."""
+        return self._idle.popitem()[0] if self._idle else None
+
+    def add(self, connection: UpstreamConnection) -> None:
+        """Own a connection that was just opened."""
+        self._open.add(connection)
+
+    def close(self) -> None:
+        """Close all connections, and keep none from now on. Requests under way fail."""
+        self._closed = True
+        for connection in tuple(self._open):
+            connection.cut(shutting_down())
+
+    def connection_idle(self, connection: UpstreamConnection) -> None:
+        if self._closed or len(self._idle) >= MAX_IDLE:
+            connection.abandon()
+            return
+        connection.was_idle = True
+        connection.idle_until(self._now() + IDLE_S)
+        self._idle[connection] = None
+
+    def connection_closed(self, connection: UpstreamConnection) -> None:
+        self._idle.pop(connection, None)
+        self._open.discard(connection)

@@ -1,0 +1,66 @@
+"""What the head of a provider's answer means: a stream, or whose fault it is and when to come back. Pure."""
+
+from email.utils import parsedate_to_datetime
+from time import time
+
+from tokenfall.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamKeyRefused,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
+from tokenfall.wire import sse
+from tokenfall.wire.upstream.errors import error_body_message, error_body_param, stream_error
+
+MAX_RETRY_AFTER_S = 86_400.0
+_CALLERS_MISTAKES = (400, 404, 413, 422)
+
+
+def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamError:
+    """The error for an answer other than 200. The provider's words reach the caller only where the caller erred."""
+    if status in (401, 403):
+        return UpstreamKeyRefused("the upstream refused the server's key", status=status)
+    if status == 429:
+        wait_s = retry_after_s(retry_after)
+        return UpstreamRateLimited("the upstream limits this server", retry_after_s=wait_s, status=status)
+    if status in _CALLERS_MISTAKES:
+        message = error_body_message(body) or str(status)
+        param = error_body_param(body)
+        return UpstreamRefused(f"the upstream refused the request: {message}", status=status, param=param)
+    if status >= 500:
+        message = f"the upstream failed with status {status}"
+        return UpstreamFailed(message, retry_after_s=retry_after_s(retry_after), status=status)
+    return UpstreamError(f"the upstream answered with status {status}", status=status)
+
+
+def is_event_stream(content_type: str | None) -> bool:
+    """Whether a 200 can be read. Who names no type is believed to stream: the first event will tell."""
+    return content_type is None or content_type.partition(";")[0].strip().lower() == sse.CONTENT_TYPE
+
+
+def no_stream(body: bytes) -> UpstreamBroken:
+    """The error for a 200 that is something else: an error as a document, a whole answer, a page of a proxy's."""
+    message = error_body_message(body)
+    return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
+
+
+def is_encoded(content_encoding: str | None) -> bool:
+    """Whether the body is compressed, although we asked for it as it is."""
+    return content_encoding is not None and content_encoding.strip().lower() not in ("", "identity")
+
+
+def retry_after_s(text: str | None) -> float | None:
+    """A Retry-After header in seconds, None when there is none or it is junk; RFC 9110, section 10.2.3."""
+    if text is None:
+        return None
+    text = text.strip()
+    if text.isascii() and text.replace(".", "", 1).isdigit():
+        return min(float(text), MAX_RETRY_AFTER_S)
+    try:
+        seconds = parsedate_to_datetime(text).timestamp() - time()
+    except (ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)

@@ -1,0 +1,52 @@
+"""Requests as bytes. Source: RFC 9112, section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tokenfall.edge.response import header_lines
+
+if TYPE_CHECKING:
+    from tokenfall.upstream.address import Address
+    from tokenfall.upstream.proxies import Proxy
+
+
+class Request:
+    """A request to an upstream. `target` is a path, perhaps with a query, below the base address.
+
+    `body` is None for a request without one. `sent_for_good` lets go of it, which may be large, once the request will
+    not be sent again.
+    """
+
+    __slots__ = ("body", "headers", "method", "target")
+
+    def __init__(
+        self, method: str, target: str, *, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+
+    def sent_for_good(self) -> None:
+        """It will not be sent again."""
+        self.headers = ()
+        self.body = None
+
+
+class RequestEncoder:
+    """For one address. A plain request through a proxy names the whole address; RFC 9112, section 3.2.2."""
+
+    def __init__(self, address: Address, *, proxy: Proxy | None = None) -> None:
+        by_proxy = proxy is not None and not address.is_tls
+        self._prefix = (address.origin if by_proxy else "") + address.path
+        self._fixed = header_lines([("Host", address.authority)])
+        if by_proxy and proxy is not None and proxy.authorization:
+            self._fixed += header_lines([("Proxy-Authorization", proxy.authorization)])
+
+    def encode(self, request: Request) -> bytes:
+        """Head and body. Raises ValueError for a header with a line break."""
+        length = [] if request.body is None else [("Content-Length", str(len(request.body)))]
+        line = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n".encode()
+        return b"".join((line, self._fixed, header_lines([*request.headers, *length]), b"\r\n", request.body or b""))

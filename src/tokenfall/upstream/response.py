@@ -1,0 +1,101 @@
+"""Receives a response to a request of ours: a 200 as a subclass wants it, anything else as an error."""
+
+from __future__ import annotations
+
+from tokenfall.errors import TokenfallError, UpstreamMalformed
+from tokenfall.upstream.error_body import ErrorBody
+from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
+from tokenfall.upstream.refusals import is_encoded, refusal
+from tokenfall.upstream.timeouts import Watch
+
+MAX_BODY_BYTES = 16_777_216
+
+
+class Response(Exchange):
+    """The base: fails with an `UpstreamError` for a status other than 200 and for what was not asked for."""
+
+    __slots__ = ("_error_body", "_watch", "status")
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+        self._error_body: ErrorBody | None = None
+        self.status = 0
+        """What was answered, 0 while nothing was."""
+
+    def begin(self) -> None:
+        super().begin()
+        self._watch.start(self.fail)
+
+    def stop(self) -> None:
+        super().stop()
+        self._watch.stop()
+        if self._error_body is not None:
+            self._error_body.clear_deadline()
+            self._error_body = None  # it holds this
+
+    def head_received(self, status: int, headers: Headers) -> None:
+        self.status = status
+        named = dict(headers)
+        if status != 200:
+            retry_after = named.get("retry-after")
+            explain = lambda body: refusal(status, body, retry_after=retry_after)  # noqa: E731 - bound to this response
+            self._error_body = ErrorBody(self, explain, wheel=self._watch.wheel)
+        elif is_encoded(named.get("content-encoding")):
+            self.fail(UpstreamMalformed("the upstream's response is compressed, which was not asked for"))
+        else:
+            self.accepted(named.get("content-type"))
+
+    def accepted(self, content_type: str | None) -> None:
+        """It is a 200, and the body follows."""
+
+    def body_received(self, data: bytes) -> None:
+        if self._error_body is not None:
+            self._error_body.add(data)
+        else:
+            self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """The next part of the body of a 200."""
+        raise NotImplementedError
+
+    def body_ended(self) -> None:
+        if self._error_body is not None:
+            self._error_body.end()
+        else:
+            self.taken()
+
+    def taken(self) -> None:
+        """The body of a 200 is complete."""
+        raise NotImplementedError
+
+    def broken(self, error: TokenfallError | StaleConnection) -> None:
+        if self._error_body is not None:
+            self._error_body.end()
+        else:
+            self.fail(error)
+
+
+class WholeResponse(Response):
+    """`body` is the whole body once the exchange has finished."""
+
+    __slots__ = ("_pieces", "_size_bytes")
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__(watch)
+        self._pieces: list[bytes] = []
+        self._size_bytes = 0
+
+    @property
+    def body(self) -> bytes:
+        """What has come."""
+        return b"".join(self._pieces)
+
+    def take(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._size_bytes += len(data)
+        if self._size_bytes > MAX_BODY_BYTES:
+            self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
+
+    def taken(self) -> None:
+        self.finish()

@@ -1,0 +1,178 @@
+"""Chunks that are not ordinary: every known deviation is read into the same `Chunk`. Pure.
+
+Null is absence at every level. Numbers may be floats or strings, text may be a list of parts, `message` or `text` may
+stand in place of `delta`, arguments may be an object, usage may be in a choice or in `x_groq`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tokenfall.errors import UpstreamMalformed
+from tokenfall.wire.sse_decoder import ServerSentEvent
+from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece, Chunk, ChunkChoice, ChunkDelta
+from tokenfall.wire.upstream.errors import document_error, error_words, stream_error
+from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
+from tokenfall.wire.upstream.surrogates import without_halves
+from tokenfall.wire.upstream.usage import whole_number
+
+Document = dict[str, Any]
+ERROR = b"error"
+"""The name of an event that reports an error, whatever its data."""
+
+
+def read_document(event: ServerSentEvent) -> Document | None:
+    """The JSON object of an event, None for an event that says nothing.
+
+    Raises `UpstreamStreamError` for an error in any form, `UpstreamMalformed` for what is no JSON object.
+    """
+    is_error = event.name == ERROR
+    try:
+        document = decode_leniently(event.data) if event.data.strip() else None
+    except NotJSON:
+        if is_error:
+            raise stream_error(error_words(event.data.decode(errors="replace"))) from None
+        raise malformed() from None
+    words = document_error(document)
+    if words is None and is_error:
+        words = error_words(document)
+    if words is not None:
+        raise stream_error(words)
+    if document is None:
+        return None
+    if not isinstance(document, dict) or not event.framed:
+        raise malformed()
+    return document
+
+
+def malformed() -> UpstreamMalformed:
+    return UpstreamMalformed("the upstream sent an event that is no chunk of its format")
+
+
+def lenient_chunk(document: Document) -> Chunk:
+    """Raises `UpstreamMalformed` and, for an error in a choice, `UpstreamStreamError`."""
+    choices = document.get("choices")
+    if isinstance(choices, dict):
+        choices = [choices]
+    if not isinstance(choices, list | None):
+        raise malformed()
+    found = [lenient_choice(choice) for choice in choices or () if isinstance(choice, dict)]
+    usage = next(_usages(document, choices or []), None)
+    return Chunk(found, _name(document.get("model")), usage)
+
+
+def _usages(document: Document, choices: list[Any]) -> Iterator[Document]:
+    for holder in (document, document.get("x_groq"), *choices, document.get("message")):
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        if isinstance(usage, dict) and usage:
+            yield usage
+
+
+def lenient_choice(choice: Document) -> ChunkChoice:
+    if (error := choice.get("error")) is not None:
+        raise stream_error(error_words(error))
+    delta = choice.get("delta")
+    if delta is None:
+        delta = choice.get("message")
+    if delta is None:
+        delta = {"content": choice.get("text")}
+    return ChunkChoice(
+        lenient_delta(delta if isinstance(delta, dict) else {"content": delta}),
+        lenient_text(choice.get("finish_reason")) or None,
+        _stop(choice.get("stop_reason")),
+        _stop(choice.get("matched_stop")),
+    )
+
+
+def lenient_delta(delta: Document) -> ChunkDelta:
+    said = dict(_parts(delta.get("content"), "text"))
+    thoughts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
+    thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in thoughts)), "")
+    calls = [_call(each) for each in _listed(delta.get("tool_calls")) if isinstance(each, dict)]
+    called = delta.get("function_call")
+    if isinstance(called, dict):
+        calls.append(_call({"function": called}))
+    refusal = "".join(text for _, text in _parts(delta.get("refusal"), "refusal"))
+    return ChunkDelta(
+        content=said.get("text"),
+        reasoning_content=thought + said.get("thought", ""),
+        refusal=refusal + said.get("refusal", ""),
+        tool_calls=calls or None,
+    )
+
+
+_PART_KINDS = {
+    "thinking": "thought",
+    "reasoning": "thought",
+    "reasoning.text": "thought",
+    "reasoning.summary": "thought",
+    "summary_text": "thought",
+    "refusal": "refusal",
+}
+_PART_TEXTS = ("text", "thinking", "reasoning", "refusal", "content", "summary")
+
+
+def _parts(content: object, kind: str) -> Iterator[tuple[str, str]]:
+    """The texts of a string, a part or a list of parts, joined by their kind."""
+    gathered: dict[str, list[str]] = {}
+    for part in _listed(content):
+        if isinstance(part, dict):
+            type_ = part.get("type")
+            found = _PART_KINDS.get(type_, kind) if isinstance(type_, str) else kind
+            gathered.setdefault(found, []).append(_part_text(part, 0))
+        else:
+            gathered.setdefault(kind, []).append(lenient_text(part))
+    return ((each, "".join(texts)) for each, texts in gathered.items())
+
+
+def _part_text(part: object, depth: int) -> str:
+    """The text of one part; in Mistral's thinking parts it is a list of text parts."""
+    if not isinstance(part, dict):
+        return lenient_text(part)
+    text = next((part[name] for name in _PART_TEXTS if part.get(name) is not None), None)
+    if depth == 2:
+        return lenient_text(text)
+    return "".join(_part_text(each, depth + 1) for each in _listed(text))
+
+
+def _listed(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _call(piece: Document) -> CallPiece:
+    function = piece.get("function")
+    if not isinstance(function, dict):
+        function = piece.get("custom")
+    if not isinstance(function, dict):
+        function = piece
+    arguments = function.get("arguments")
+    if arguments is None:
+        arguments = function.get("input")
+    called = CalledFunction(_name(function.get("name")), _arguments(arguments))
+    return CallPiece(whole_number(piece.get("index")), _name(piece.get("id")), called)
+
+
+def _arguments(arguments: object) -> str:
+    if isinstance(arguments, dict | list):
+        try:
+            return compact_json(arguments)
+        except NotJSON:
+            raise malformed() from None
+    return lenient_text(arguments)
+
+
+def lenient_text(value: object) -> str:
+    """A string, or a number as one; "" for everything else."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _stop(value: object) -> str | None:
+    return without_halves(value) if isinstance(value, str) else None
+
+
+def _name(value: object) -> str:
+    """A name that need not be joined from pieces."""
+    return without_halves(lenient_text(value))

@@ -1,0 +1,195 @@
+"""Bytes of a provider's stream to events. Pure.
+
+Only `[DONE]`, or an event that the caller names, is a stream's end.
+"""
+
+from collections.abc import Callable
+
+from tokenfall.errors import UpstreamBroken
+from tokenfall.events import CallPart, Delta, Finished, FinishReason, Passed, Said, Thought, Usage
+from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
+from tokenfall.wire.upstream.chunk import NOT_ORDINARY, Chunk, ChunkChoice, ChunkDelta, decode_ordinary
+from tokenfall.wire.upstream.errors import stream_error
+from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
+from tokenfall.wire.upstream.passed import read_passed
+from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, may_hold_halves
+from tokenfall.wire.upstream.tool_calls import ToolCallReader
+from tokenfall.wire.upstream.usage import usage_of
+
+DONE = b"[DONE]"
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def finish_reason(text: str) -> FinishReason:
+    """A provider's reason in our words; an unknown one counts as an ordinary stop."""
+    return _REASONS.get(text, "stop")
+
+
+class ResponseReader:
+    """A chat completion: text, thoughts and tool calls, then `Finished`."""
+
+    __slots__ = ("_calls", "_decoder", "_joiners", "_model", "_reason", "_refused", "_stop", "_usage", "broken")
+
+    def __init__(self) -> None:
+        self._decoder = SSEDecoder()
+        self._calls: ToolCallReader | None = None
+        self._joiners: SurrogateJoiner | None = None
+        """From the first half of a surrogate pair on."""
+        self._model = ""
+        self._reason: FinishReason = "stop"
+        self._refused = False
+        self._stop = ""
+        self._usage: Usage | None = None
+        self.broken: UpstreamBroken | None = None
+        """Why nothing more can be read, if so."""
+
+    def feed(self, data: bytes) -> list[Said | Finished]:
+        """The events that `data` ends. Those before a break are returned: look at `broken` afterwards."""
+        events: list[Said | Finished] = []
+        try:
+            sole = self._decoder.sole_event(data)
+            if sole is None:
+                self._read_all(data, events)
+                return events
+            try:
+                chunk = decode_ordinary(sole)
+            except NOT_ORDINARY:
+                self._read_all(data, events)
+            else:
+                self._read(chunk, events)
+        except UpstreamBroken as error:
+            self.broken = error
+        return events
+
+    def _read_all(self, data: bytes, events: list[Said | Finished]) -> None:
+        """Append the events of any number of chunks, ordinary or not."""
+        for event in self._decoder.feed(data):
+            if event.data.strip() == DONE:
+                self._end(events)
+                return
+            chunk: Chunk | None
+            try:
+                chunk = decode_ordinary(event.data) if not event.name else self._odd_chunk(event)
+            except NOT_ORDINARY:
+                chunk = self._odd_chunk(event)
+            if chunk is not None:
+                self._read(chunk, events)
+
+    def _odd_chunk(self, event: ServerSentEvent) -> Chunk | None:
+        """A chunk that is not ordinary, None for an event that says nothing."""
+        document = read_document(event)
+        if document is None:
+            return None
+        if self._joiners is None and may_hold_halves(event.data):
+            self._joiners = SurrogateJoiner()
+        return lenient_chunk(document)
+
+    def _read(self, chunk: Chunk, events: list[Said | Finished]) -> None:
+        if chunk.choices:
+            choice = chunk.choices[0]
+            delta = choice.delta
+            if delta is not None:
+                if (
+                    delta.reasoning_content
+                    or delta.reasoning
+                    or delta.tool_calls
+                    or delta.refusal
+                    or delta.reasoning_details
+                    or self._joiners is not None
+                ):
+                    events += self._said(delta)
+                elif delta.content:
+                    events.append(Delta(delta.content))
+            if choice.finish_reason is not None:
+                self._finish(choice)
+        if chunk.model:
+            self._model = chunk.model
+        if chunk.usage:
+            self._usage = usage_of(chunk.usage)
+
+    def _said(self, delta: ChunkDelta) -> list[Said]:
+        said: list[Said] = []
+        thought = self._joined("thought", delta.thought())
+        if thought:
+            said.append(Thought(thought))
+        text = self._joined("text", (delta.content or "") + (delta.refusal or ""))
+        self._refused = self._refused or bool(delta.refusal)
+        if text:
+            said.append(Delta(text))
+        if delta.tool_calls:
+            self._calls = self._calls or ToolCallReader()
+            said += map(self._joined_part, self._calls.read(delta.tool_calls))
+        return said
+
+    def _joined(self, key: Place, text: str) -> str:
+        return text if self._joiners is None else self._joiners.join(key, text)
+
+    def _joined_part(self, part: CallPart) -> CallPart:
+        if self._joiners is None:
+            return part
+        return CallPart(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
+
+    def _finish(self, choice: ChunkChoice) -> None:
+        if choice.finish_reason == "error":
+            raise stream_error("")
+        self._reason = finish_reason(choice.finish_reason or "")
+        stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
+        self._stop = stop if isinstance(stop, str) else ""
+
+    def _end(self, events: list[Said | Finished]) -> None:
+        if self._joiners is not None:
+            events += map(_half, self._joiners.halves())
+        if self._calls is not None:
+            self._calls.end()
+        reason: FinishReason = "content_filter" if self._refused and self._reason == "stop" else self._reason
+        events.append(Finished(reason, self._model, self._usage, self._stop if reason == "stop" else ""))
+
+
+def _half(place: Place) -> Said:
+    """What stands for the half of a surrogate pair at the end of a text."""
+    if isinstance(place, int):
+        return CallPart(place, "", "", REPLACEMENT)
+    return Thought(REPLACEMENT) if place == "thought" else Delta(REPLACEMENT)
+
+
+class PassthroughReader:
+    """Events as they are, for a caller that speaks the provider's own dialect.
+
+    `[DONE]` ends the stream, and so does an event whose `type` is one that `ends` accepts. The end is told too, and
+    then `Finished`; what follows it is dropped. An error that is no end breaks the stream, also when `[DONE]` follows.
+    """
+
+    __slots__ = ("_decoder", "_ends", "broken")
+
+    def __init__(self, ends: Callable[[str], bool]) -> None:
+        self._decoder = SSEDecoder()
+        self._ends = ends
+        self.broken: UpstreamBroken | None = None
+
+    def feed(self, data: bytes) -> list[Passed | Finished]:
+        """The events that `data` ends."""
+        events: list[Passed | Finished] = []
+        try:
+            for event in self._decoder.feed(data):
+                if event.data == DONE:
+                    events += (Passed(DONE, is_token=False), Finished("stop", ""))
+                    break
+                passed = read_passed(event, self._ends)
+                if passed is None:
+                    continue
+                events.append(passed)
+                if passed.type and self._ends(passed.type):
+                    events.append(Finished("stop", ""))
+                    break
+        except UpstreamBroken as error:
+            self.broken = error
+        return events

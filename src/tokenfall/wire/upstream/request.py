@@ -1,0 +1,121 @@
+"""A request as an OpenAI-compatible upstream takes it. Pure.
+
+Source: the OpenAI API reference, "Create chat completion"; `reasoning_content` of an assistant's message as DeepSeek
+and Moonshot want it back.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.dialect import UNBOUNDED
+from tokenfall.wire.tool_names import upstream_id, upstream_name
+from tokenfall.wire.upstream.refused import REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
+from tokenfall.wire.upstream.strict_schema import fits_strict
+
+MAX_STOPS = 4
+"""Stop texts that an upstream takes; where there are more, `tokenfall.wire.composing` ends the text."""
+
+IMAGE_FOLLOWS = "The result is an image, in the user message that follows."
+
+
+def encode_request(request: ChatRequest) -> bytes:
+    """The body of a streaming chat completion that asks for usage too."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": list(_messages(request)),
+        "stream": True,
+    }
+    optional = {
+        "stream_options": None if STREAM_OPTIONS in request.refused else {"include_usage": True},
+        max_tokens_name(request): request.max_tokens if request.max_tokens < UNBOUNDED else None,
+        "temperature": request.temperature,
+        "top_p": request.top_p,
+        "seed": request.seed,
+        "stop": request.stop[:MAX_STOPS] or None,
+        "presence_penalty": request.presence_penalty,
+        "frequency_penalty": request.frequency_penalty,
+        "response_format": _response_format(request),
+        "reasoning_effort": _effort(request),
+    }
+    body |= {name: value for name, value in optional.items() if value is not None}
+    if request.tools:
+        body |= _tools(request)
+    return msgspec.json.encode(body)
+
+
+def _effort(request: ChatRequest) -> str | None:
+    if REASONING_EFFORT in request.refused:
+        return None
+    return request.effort or ("medium" if request.reasoning else None)
+
+
+def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
+    """All messages. Images of tools' results follow the results in a user's message: a tool's message takes text."""
+    images: list[str] = []
+    for message in request.messages:
+        if images and message.role != "tool":
+            yield {"role": "user", "content": _parts("", images)}
+            images = []
+        if message.role == "tool" and message.images:
+            images += message.images
+            yield _message(msgspec.structs.replace(message, content=message.content or IMAGE_FOLLOWS, images=()))
+        elif REASONING_CONTENT in request.refused:
+            yield _message(msgspec.structs.replace(message, thought=""))
+        else:
+            yield _message(message)
+    if images:
+        yield {"role": "user", "content": _parts("", images)}
+
+
+def _message(message: Message) -> Message | dict[str, Any]:
+    if not (message.tool_calls or message.tool_call_id or message.images or message.thought):
+        return message
+    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.images:
+        told["content"] = _parts(message.content, message.images)
+    if message.thought:
+        told["reasoning_content"] = message.thought
+    if message.tool_calls:
+        told["content"] = told["content"] or None
+        told["tool_calls"] = [_call(call) for call in message.tool_calls]
+    if message.tool_call_id:
+        told["tool_call_id"] = upstream_id(message.tool_call_id)
+    return told
+
+
+def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
+    parts: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+    return parts + [{"type": "image_url", "image_url": {"url": url}} for url in images]
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {"name": upstream_name(call.name), "arguments": call.arguments}
+    return {"id": upstream_id(call.id), "type": "function", "function": function}
+
+
+def _response_format(request: ChatRequest) -> dict[str, Any] | None:
+    if request.schema is not None:
+        named: dict[str, Any] = {"name": request.schema_name or "answer", "schema": msgspec.Raw(request.schema)}
+        if fits_strict(request.schema):
+            named["strict"] = True
+        return {"type": "json_schema", "json_schema": named}
+    return {"type": "json_object"} if request.json_object else None
+
+
+def _tools(request: ChatRequest) -> dict[str, Any]:
+    choice: Any = request.tool_choice
+    if choice not in ("auto", "none", "required"):
+        choice = {"type": "function", "function": {"name": upstream_name(choice)}}
+    told: dict[str, Any] = {"tools": [{"type": "function", "function": _function(tool)} for tool in request.tools]}
+    told["tool_choice"] = choice
+    if not request.parallel_tool_calls:
+        told["parallel_tool_calls"] = False
+    return told
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    parameters = msgspec.Raw(tool.parameters or b'{"type":"object"}')
+    return {"name": upstream_name(tool.name), "description": tool.description, "parameters": parameters}

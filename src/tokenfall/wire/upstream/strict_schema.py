@@ -1,0 +1,60 @@
+"""Whether a JSON schema is in the subset that OpenAI's `strict` takes. Pure.
+
+Source: the OpenAI documentation, "Structured Outputs", "Supported schemas": the root is an object, every object lists
+all its properties as required and allows no others, and composition other than `anyOf` is not supported.
+"""
+
+from typing import Any
+
+import msgspec
+
+_UNSUPPORTED = frozenset(
+    {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties",
+     "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties", "prefixItems", "contains", "default"}
+)  # fmt: skip
+_MOST_SCHEMAS = 5_000
+_WITHIN = ("properties", "$defs", "definitions")
+
+
+def fits_strict(schema: bytes) -> bool:
+    """Whether `strict` can be asked for; False for what is no JSON schema. At most 5,000 schemas are looked at."""
+    if b"additionalProperties" not in schema:
+        return False
+    try:
+        root = msgspec.json.decode(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    if not isinstance(root, dict) or root.get("type") != "object" or "anyOf" in root:
+        return False
+    pending: list[Any] = [root]
+    for _ in range(_MOST_SCHEMAS):
+        if not pending:
+            return True
+        each = pending.pop()
+        if not isinstance(each, dict) or not _fits(each):
+            return False
+        pending += _within(each)
+    return False
+
+
+def _fits(schema: dict[str, Any]) -> bool:
+    if not _UNSUPPORTED.isdisjoint(schema):
+        return False
+    kind = schema.get("type")
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind) and "properties" not in schema:
+        return True
+    properties, required = schema.get("properties", {}), schema.get("required", [])
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return False
+    return schema.get("additionalProperties") is False and sorted(map(str, required)) == sorted(properties)
+
+
+def _within(schema: dict[str, Any]) -> list[Any]:
+    """The schemas that a schema has."""
+    found: list[Any] = []
+    for name in _WITHIN:
+        named = schema.get(name)
+        found += named.values() if isinstance(named, dict) else []
+    choices = schema.get("anyOf")
+    found += choices if isinstance(choices, list) else []
+    return found + ([schema["items"]] if "items" in schema else [])

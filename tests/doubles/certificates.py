@@ -1,0 +1,48 @@
+"""Certificates of a test's own authority, and servers that show them."""
+
+import ssl
+import warnings
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import trustme
+
+NAMES = ("localhost", "127.0.0.1")
+DAY = timedelta(days=1)
+
+
+@cache
+def authority() -> trustme.CA:
+    """The one that tests trust."""
+    return trustme.CA()
+
+
+def trusted_file(folder: Path) -> str:
+    """A file for `SSL_CERT_FILE`."""
+    path = folder / "authority.pem"
+    authority().cert_pem.write_to_path(path)
+    return str(path)
+
+
+@cache
+def server_context(*names: str, from_days: int = -1, to_days: int = 30, is_known: bool = True) -> ssl.SSLContext:
+    """A server's context. Its certificate is for `names` and valid between the days from now."""
+    issuer = authority() if is_known else trustme.CA()
+    now = datetime.now(UTC)
+    certificate = issuer.issue_cert(*(names or NAMES), not_before=now + from_days * DAY, not_after=now + to_days * DAY)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def context_of_version(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A server's context that speaks one version of TLS, however old."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert(*NAMES).configure_cert(context)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        context.minimum_version = version
+        context.maximum_version = version
+    return context

@@ -1,0 +1,62 @@
+"""Exchanges that record what a connection reports, and a connection that records what an exchange asks of it."""
+
+from typing import Any
+
+from tokenfall.errors import TokenfallError
+from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
+
+
+class RecordedExchange(Exchange):
+    """`calls` holds the reports in their order: names, and the body's parts joined in `body`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+        self.status = 0
+        self.headers: Headers = ()
+        self.body = b""
+        self.error: Exception | None = None
+
+    def head_received(self, status: int, headers: Headers) -> None:
+        self.calls.append("head")
+        self.status = status
+        self.headers = headers
+
+    def body_received(self, data: bytes) -> None:
+        if self.calls[-1] != "body":
+            self.calls.append("body")
+        self.body += data
+
+    def body_ended(self) -> None:
+        self.calls.append("end")
+        self.finish()
+
+    def broken(self, error: TokenfallError | StaleConnection) -> None:
+        self.calls.append("broken")
+        self.error = error
+        super().broken(error)
+
+
+class FakeConnection:
+    """Stands where an exchange sees its `UpstreamConnection`."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.reads = True
+
+    def attach(self, exchange: Exchange) -> None:
+        """As `UpstreamConnection.send`."""
+        connection: Any = self
+        exchange.connection = connection
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def settle(self) -> None:
+        self.calls.append("settle")
+
+    def abandon(self) -> None:
+        self.calls.append("abandon")

@@ -1,0 +1,35 @@
+"""Something to be loaded when and how the test says."""
+
+import asyncio
+import threading
+
+from tokenfall.edge.loadable import Loadable
+
+
+class Slow(Loadable):
+    """Loaded once `allowed` is set; its first loads fail with the errors in `failures`."""
+
+    def __init__(self, *failures: Exception, after: Loadable | None = None) -> None:
+        super().__init__(after=after)
+        self.allowed = threading.Event()
+        self.threads: list[int] = []
+        self._failures = list(failures)
+        self._ended = asyncio.Event()
+
+    def load(self) -> None:
+        self.allowed.wait()
+        self.threads.append(threading.get_ident())
+        if self._failures:
+            raise self._failures.pop(0)
+
+    def finish(self) -> None:
+        super().finish()
+        self._ended.set()
+
+    async def ended(self) -> None:
+        """Let it be loaded, which must not fail, and wait until it was and all that waited were told."""
+        self.allowed.set()
+        await self._ended.wait()
+        self._ended.clear()
+        for _ in range(20):
+            await asyncio.sleep(0)

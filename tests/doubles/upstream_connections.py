@@ -1,0 +1,79 @@
+"""A connection to an upstream whose other end the test holds."""
+
+import asyncio
+import socket
+import struct
+from contextlib import suppress
+
+from tokenfall.upstream.connection import Owner, UpstreamConnection
+
+from tests.doubles.exchanges import RecordedExchange
+from tests.doubles.loops import running_reactor
+from tests.end_to_end.client import PATIENCE_S
+from tests.end_to_end.in_process import eventually
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: upstream\r\n\r\n"
+
+
+class RecordedOwner(Owner):
+    """Keeps what becomes idle, as a pool does, and counts."""
+
+    def __init__(self) -> None:
+        self.idle = 0
+        self.closed = 0
+
+    def connection_idle(self, connection: UpstreamConnection) -> None:
+        self.idle += 1
+        connection.was_idle = True
+
+    def connection_closed(self, connection: UpstreamConnection) -> None:
+        self.closed += 1
+
+
+class Line:
+    """`connection` and its peer, which is a plain socket."""
+
+    def __init__(self, *, kind: socket.AddressFamily = socket.AF_UNIX) -> None:
+        ours, self.peer = socket.socketpair() if kind is socket.AF_UNIX else tcp_pair()
+        ours.setblocking(False)
+        self.peer.setblocking(False)
+        self.owner = RecordedOwner()
+        self.connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.owner)
+
+    def ask(self, request: bytes = REQUEST, *, is_head: bool = False) -> RecordedExchange:
+        """Send a request; its exchange."""
+        exchange = RecordedExchange()
+        exchange.begin()
+        exchange.end.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.connection.send(request, exchange, is_head=is_head)
+        return exchange
+
+    async def closes(self) -> None:
+        """Return once the connection is closed."""
+        await eventually(lambda: self.connection.fd < 0, lambda: "it is open")
+
+    async def received(self, size_bytes: int) -> bytes:
+        """What the peer was sent."""
+        data = b""
+        async with asyncio.timeout(PATIENCE_S):
+            while len(data) < size_bytes:
+                data += await asyncio.get_running_loop().sock_recv(self.peer, 65_536)
+        return data
+
+    def reset(self) -> None:
+        """The peer breaks a TCP connection by RST."""
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+
+    def close(self) -> None:
+        self.connection.abandon()
+        with suppress(OSError):
+            self.peer.close()
+
+
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        ours = socket.create_connection(server.getsockname())
+        theirs, _ = server.accept()
+    return ours, theirs

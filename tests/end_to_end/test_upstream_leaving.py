@@ -1,0 +1,82 @@
+"""A client that leaves at each byte of its response, over plain HTTP and TLS: nothing is left of it upstream. (U4)"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.certificates import server_context, trusted_file
+from tests.end_to_end.chatting import chat
+from tests.end_to_end.client import Client
+from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.upstream import Exchange, Upstream, delta, scripted
+
+TOKENS = ("Hé", "llo", "🙂")
+ASK = chat("Hello", model=None)
+
+
+async def speak_and_wait(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(*map(delta, TOKENS))
+    await exchange.left()
+    exchange.writer.close()
+
+
+@asynccontextmanager
+async def relaying(tls: ssl.SSLContext | None) -> AsyncIterator[tuple[Running, Upstream]]:
+    async with scripted(tls=tls) as upstream:
+        upstream.script = speak_and_wait
+        async with running(UPSTREAM_URL=upstream.url) as here:
+            here.server.app.loopback_only = None
+            yield here, upstream
+            await here.rests()
+
+
+@pytest.fixture(params=["plain", "TLS"])
+def tls(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext | None:
+    monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
+    return server_context() if request.param == "TLS" else None
+
+
+async def response_bytes(here: Running) -> int:
+    """How many bytes come before the upstream waits."""
+    async with await Client.connect(here.port) as client:
+        await client.send(ASK)
+        return len(await client.until(TOKENS[-1].encode())) + len(client.kept)
+
+
+async def test_a_client_may_leave_at_any_byte_of_the_response(tls: ssl.SSLContext | None) -> None:
+    async with relaying(tls) as (here, upstream):
+        size = await response_bytes(here)
+        await eventually(lambda: upstream.open == 0, lambda: "the first connection is open")
+        took_s: list[float] = []
+        for at in range(0, size, 1 if tls is None else 3):
+            client = await Client.connect(here.port)
+            await client.send(ASK)
+            came = 0
+            while came < at:
+                came += len(await asyncio.get_running_loop().sock_recv(client.sock, at - came))
+            if not at:
+                await eventually(lambda: upstream.open == 1, lambda: "nothing was asked")
+            left_s = time.monotonic()
+            client.close() if at % 2 else client.reset()
+            await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
+            took_s.append(time.monotonic() - left_s)
+        assert size > 200
+        assert sorted(took_s)[len(took_s) * 9 // 10] <= 0.25, took_s  # the others may meet a busy machine
+        assert max(took_s) < 2
+
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+async def test_a_client_may_leave_at_any_byte_of_the_request(tls: ssl.SSLContext | None, leave: str) -> None:
+    async with relaying(tls) as (here, upstream):
+        for at in range(len(ASK) + 1):
+            client = await Client.connect(here.port)
+            await client.send(ASK[:at])
+            client.close() if leave == "close" else client.reset()
+        await here.rests()
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")

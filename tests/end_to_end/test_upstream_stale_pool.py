@@ -1,0 +1,114 @@
+"""A pool under load whose connections the upstream closes at random: no error that a retry could have avoided. (U2)"""
+
+import asyncio
+import json
+import ssl
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tokenfall.errors import TokenfallError
+from tokenfall.events import Delta
+from tokenfall.messages import ChatRequest, Message
+
+from tests.doubles.certificates import server_context, trusted_file
+from tests.doubles.upstreams import engine_for
+from tests.end_to_end.in_process import descriptors, eventually
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
+
+REQUESTS = 500
+AT_ONCE = 20
+ENDS = ("keep", "after the end", "later", "instead of a response", "within the head", "within the body")
+WEIGHTS = (50, 20, 20, 6, 2, 2)
+
+
+class Closing:
+    """Closes its connections at random; `begun` counts, for each request, the responses of which a byte was sent."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self.received: Counter[str] = Counter()
+        self.begun: Counter[str] = Counter()
+        self.broken: set[str] = set()
+        self.ends: Counter[str] = Counter()
+        self._served: set[int] = set()
+
+    async def __call__(self, exchange: Exchange) -> None:
+        name = exchange.body["model"]
+        self.received[name] += 1
+        if exchange.writer.is_closing():
+            return  # by "later", while this request was on its way
+        end = self._random.choices(ENDS, WEIGHTS)[0]
+        if end == "instead of a response" and id(exchange.writer) not in self._served:
+            end = "keep"  # on a new connection that is a failure of its own, with nothing to retry it
+        self._served.add(id(exchange.writer))
+        self.ends[end] += 1
+        if end == "instead of a response":
+            exchange.writer.close()
+            return
+        self.begun[name] += 1
+        if end.startswith("within"):
+            self.broken.add(name)
+            await self._break(exchange, end)
+            return
+        await exchange.begin()
+        await exchange.say(delta("Hel"), delta("lo"), FINISH, DONE)
+        await exchange.end()
+        if end == "after the end":
+            exchange.writer.close()
+        elif end == "later":
+            asyncio.get_running_loop().call_later(self._random.uniform(0.0, 0.005), exchange.writer.close)
+
+    async def _break(self, exchange: Exchange, end: str) -> None:
+        if end == "within the head":
+            await exchange.write(b"HTTP/1.1 200 ")
+        else:
+            await exchange.begin()
+            await exchange.say(delta("Hel"))
+        exchange.writer.close()
+
+
+@pytest.mark.parametrize("kind", ["plain", "TLS"])
+async def test_a_stale_pool_costs_no_request_and_repeats_none_that_was_answered(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))
+    tls: ssl.SSLContext | None = server_context() if kind == "TLS" else None
+    before = descriptors()
+    outcomes: dict[str, str | TokenfallError] = {}
+    async with scripted(tls=tls) as upstream:
+        upstream.script = script = Closing(1)
+        engine = engine_for(upstream.url)
+        left = [f"m{number}" for number in range(REQUESTS)]
+
+        async def ask(name: str) -> str | TokenfallError:
+            heard: list[str] = []
+
+            def on_event(event: Delta) -> None:
+                heard.append(event.text)
+
+            try:
+                await engine.reply(ChatRequest(messages=(Message("user", "Hi"),), model=name, max_tokens=9), on_event)
+            except TokenfallError as error:
+                return error
+            return "".join(heard)
+
+        async def work() -> None:
+            while left:
+                name = left.pop()
+                outcomes[name] = await ask(name)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+        await engine.close()
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+    failed = {name for name, outcome in outcomes.items() if outcome != "Hello"}
+    assert len(outcomes) == REQUESTS
+    assert failed == script.broken, json.dumps({name: repr(outcomes[name]) for name in failed ^ script.broken})
+    assert {name: count for name, count in script.begun.items() if count > 1} == {}
+    assert set(script.ends) == set(ENDS), "each kind of end was met"
+    assert max(script.received.values()) == 2, "a request that met a closed connection was sent again, once"
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")

@@ -1,0 +1,7 @@
+"""What handlers would ask to have loaded first is loaded, so that each call of a handler gives the answer itself."""
+
+from tokenfall.api.simulating import RECORDINGS, SCHEMAS, SCRIPTS
+from tokenfall.api.simulator import PROFILES
+
+for needed in (PROFILES, RECORDINGS, SCHEMAS, SCRIPTS):
+    needed.load()

@@ -1,0 +1,152 @@
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tokenfall import slicing
+from tokenfall.slices import Sliced
+from tokenfall.slicing import AT_ONCE_S, SLICE_S, begun, later, run_sliced
+
+AT_ONCE = 3
+"""So many slices are as long as a request is computed at once, on the clock of these tests."""
+
+
+class Clock:
+    """Processor time that only slices use."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(slicing, "thread_time", clock)
+    return clock
+
+
+class Work:
+    """Makes sliced computations whose slices each take `slice_s`."""
+
+    def __init__(self, clock: Clock, slice_s: float = AT_ONCE_S / AT_ONCE * 1.01) -> None:
+        self.log: list[str] = []
+        self._clock = clock
+        self._slice_s = slice_s
+
+    def of(self, slices: int, name: str = "") -> Sliced[str]:
+        for number in range(slices):
+            if number:
+                yield
+            self._clock.now_s += self._slice_s
+            self.log.append(f"{name}{number}")
+        return f"{name} done"
+
+    def failing(self, slices: int) -> Sliced[str]:
+        yield from self.of(slices)
+        raise ValueError("no")
+
+
+@pytest.fixture
+def work(clock: Clock) -> Work:
+    return Work(clock)
+
+
+@pytest.mark.parametrize("slices", range(1, AT_ONCE + 1))
+def test_short_work_gives_its_result_and_no_coroutine(work: Work, slices: int) -> None:
+    assert begun(work.of(slices)) == " done"
+
+
+def test_slices_are_counted_by_their_time_and_not_by_their_number(clock: Clock) -> None:
+    assert begun(Work(clock, slice_s=0.0).of(1_000)) == " done"
+
+
+async def test_of_longer_work_only_the_first_slices_run_at_once(work: Work) -> None:
+    rest = begun(work.of(AT_ONCE + 2))
+
+    assert len(work.log) == AT_ONCE
+    assert not isinstance(rest, str)
+    assert await rest == " done"
+    assert work.log == [str(number) for number in range(AT_ONCE + 2)]
+
+
+async def test_a_turn_has_as_many_slices_as_its_time_allows(clock: Clock) -> None:
+    work = Work(clock, slice_s=SLICE_S / 4)
+
+    async def beside() -> None:
+        while len(work.log) < 12:
+            work.log.append("-")
+            await asyncio.sleep(0)
+
+    await asyncio.gather(later(work.of(12)), beside())
+
+    runs = [run for run in "".join(work.log).split("-") if run]
+    assert runs[0] == "0123"
+
+
+async def test_work_that_is_begun_later_has_no_slice_at_once(work: Work) -> None:
+    rest: Coroutine[Any, Any, str] = later(work.of(2))
+
+    assert work.log == []
+    assert await rest == " done"
+
+
+@pytest.mark.parametrize("slices", [1, AT_ONCE, AT_ONCE + 2])
+async def test_a_failure_is_raised_wherever_it_happens(work: Work, slices: int) -> None:
+    with pytest.raises(ValueError, match="no"):
+        await run_sliced(work.failing(slices))
+    assert await run_sliced(work.of(2, "next")) == "next done"
+
+
+async def test_other_tasks_have_a_turn_between_two_slices(clock: Clock) -> None:
+    work = Work(clock, slice_s=SLICE_S)
+
+    async def beside() -> None:
+        for _ in range(12):
+            work.log.append("-")
+            await asyncio.sleep(0)
+
+    await asyncio.gather(run_sliced(work.of(4)), beside())
+
+    assert "".join(work.log).strip("-").count("-") >= 3
+    assert not any(f"{number}{number + 1}" in "".join(work.log) for number in range(3))
+
+
+async def test_several_works_run_one_slice_a_turn_together(clock: Clock) -> None:
+    work = Work(clock, slice_s=SLICE_S)
+
+    async def turns() -> None:
+        while len([each for each in work.log if each != "|"]) < 9:
+            work.log.append("|")
+            await asyncio.sleep(0)
+
+    ends = await asyncio.gather(*(run_sliced(work.of(3, name)) for name in "abc"), turns())
+
+    assert ends[:3] == ["a done", "b done", "c done"]
+    in_turns = "".join(work.log).split("|")[1:]  # the first slices run where the works begin
+    assert max(len(turn) // 2 for turn in in_turns) == 1, in_turns
+
+
+async def test_cancelled_work_is_closed_and_holds_up_no_other(work: Work, clock: Clock) -> None:
+    closed = []
+
+    def endless() -> Sliced[str]:
+        try:
+            while True:
+                clock.now_s += SLICE_S
+                yield
+        finally:
+            closed.append(True)
+
+    leaving = asyncio.create_task(run_sliced(endless()))
+    staying = asyncio.create_task(run_sliced(work.of(5)))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    leaving.cancel()
+
+    assert await staying == " done"
+    assert leaving.cancelled()
+    assert closed == [True]

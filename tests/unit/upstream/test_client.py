@@ -1,0 +1,197 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tokenfall.errors import ShuttingDown, UpstreamUnreachable
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.dialer import Dialer
+from tokenfall.upstream.request import Request
+
+from tests.doubles.exchanges import RecordedExchange
+from tests.doubles.loops import running_reactor
+from tests.end_to_end.in_process import eventually
+from tests.end_to_end.upstream import Exchange, Upstream, scripted
+
+GET = Request("GET", "/")
+
+
+async def hello(exchange: Exchange) -> None:
+    await exchange.refuse(200, b"Hello")
+
+
+async def hello_then_close(exchange: Exchange) -> None:
+    await hello(exchange)
+    exchange.writer.close()
+
+
+@asynccontextmanager
+async def client_of(upstream: Upstream, *, warm: int = 0) -> AsyncIterator[HTTPClient]:
+    reactor = running_reactor()
+    client = HTTPClient(Dialer(parse_address(upstream.url), reactor=reactor, connect_s=5.0), reactor, warm=warm)
+    yield client
+    await client.close()
+    await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    async with scripted() as made:
+        made.script = hello
+        yield made
+
+
+async def ask(client: HTTPClient, request: Request = GET) -> RecordedExchange:
+    exchange = RecordedExchange()
+    await client.run(request, exchange, within_s=5.0)
+    return exchange
+
+
+def connected(upstream: Upstream, times: int) -> Callable[[], bool]:
+    return lambda: upstream.connections == times
+
+
+async def test_a_connection_serves_one_request_after_another(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        for _ in range(3):
+            assert (await ask(client)).body == b"Hello"
+
+        assert upstream.connections == 1
+
+
+async def test_requests_at_once_have_a_connection_each(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await asyncio.gather(*(ask(client) for _ in range(3)))
+
+        assert upstream.connections == 3
+
+
+async def test_warm_connections_are_open_before_requests_and_opened_anew_as_they_are_taken(upstream: Upstream) -> None:
+    async with client_of(upstream, warm=2) as client:
+        client.warm_up()
+        client.warm_up()
+        await eventually(connected(upstream, 2), lambda: upstream.connections)
+        left = asyncio.Event()
+
+        async def slow(exchange: Exchange) -> None:
+            await left.wait()
+            await hello(exchange)
+
+        upstream.script = slow
+        asked = [asyncio.ensure_future(ask(client)) for _ in range(2)]
+        await eventually(connected(upstream, 4), lambda: upstream.connections)
+        left.set()
+        await asyncio.gather(*asked)
+
+        assert upstream.connections == 4
+
+
+async def test_warm_connections_that_cannot_be_opened_are_no_error(upstream: Upstream) -> None:
+    upstream.url = "http://127.0.0.1:1"
+    async with client_of(upstream, warm=2) as client:
+        client.warm_up()
+        with pytest.raises(UpstreamUnreachable):
+            await ask(client)
+
+
+async def test_a_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await ask(client)
+
+        async def close_the_first(exchange: Exchange) -> None:
+            if len(upstream.exchanges) == 2:
+                exchange.writer.close()
+            else:
+                await hello(exchange)
+
+        upstream.script = close_the_first
+        assert (await ask(client, Request("POST", "/", body=b'{"a":1}'))).body == b"Hello"
+
+        assert [exchange.raw for exchange in upstream.exchanges[1:]] == [b'{"a":1}'] * 2
+        assert upstream.connections == 2
+
+
+async def test_a_request_is_not_sent_a_third_time(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await ask(client)
+
+        async def close(exchange: Exchange) -> None:
+            exchange.writer.close()
+
+        upstream.script = close
+        with pytest.raises(UpstreamUnreachable):
+            await ask(client)
+
+        assert len(upstream.exchanges) == 3
+
+
+async def test_a_request_on_a_new_connection_that_breaks_is_not_sent_again(upstream: Upstream) -> None:
+    async def close(exchange: Exchange) -> None:
+        exchange.writer.close()
+
+    upstream.script = close
+    async with client_of(upstream) as client:
+        with pytest.raises(UpstreamUnreachable):
+            await ask(client)
+
+        assert len(upstream.exchanges) == 1
+
+
+async def test_a_request_whose_response_has_begun_is_not_sent_again(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await ask(client)
+
+        async def one_byte(exchange: Exchange) -> None:
+            await exchange.write(b"H")
+            exchange.writer.close()
+
+        upstream.script = one_byte
+        with pytest.raises(UpstreamUnreachable):
+            await ask(client)
+
+        assert len(upstream.exchanges) == 2
+
+
+async def test_a_header_that_cannot_be_sent_costs_no_connection(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await ask(client)
+        with pytest.raises(ValueError, match="line break"):
+            await ask(client, Request("GET", "/", headers=[("X", "a\r\nb")]))
+        await ask(client)
+
+        assert upstream.connections == 1
+
+
+async def test_who_is_cancelled_closes_the_connection(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+
+        async def silent(exchange: Exchange) -> None:
+            await exchange.left()
+            exchange.writer.close()
+
+        upstream.script = silent
+        asking = asyncio.ensure_future(ask(client))
+        await eventually(lambda: bool(upstream.exchanges), lambda: "nothing was asked")
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await eventually(lambda: upstream.open == 0, lambda: "the connection is open")
+
+
+async def test_close_ends_requests_under_way(upstream: Upstream) -> None:
+    async with client_of(upstream) as client:
+        await ask(client)
+
+        async def silent(exchange: Exchange) -> None:
+            await exchange.left()
+            exchange.writer.close()
+
+        upstream.script = silent
+        asking = [asyncio.ensure_future(ask(client)) for _ in range(2)]  # one of them on a pooled connection
+        await eventually(lambda: len(upstream.exchanges) == 3, lambda: "they were not asked")
+        await client.close()
+        for task in asking:
+            with pytest.raises(ShuttingDown):
+                await task

@@ -1,0 +1,546 @@
+"""Each row of the table in `connection.py`: responses whole, byte by byte and with a tail, and every way to end."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+import pytest
+
+from tokenfall.errors import TokenfallError, UpstreamError, UpstreamMalformed, UpstreamReset, UpstreamUnreachable
+from tokenfall.upstream.connection import MAX_HEAD_BYTES, SETTLE_BYTES, UpstreamConnection
+from tokenfall.upstream.exchange import StaleConnection
+
+from tests.doubles.exchanges import RecordedExchange
+from tests.doubles.upstream_connections import REQUEST, Line
+from tests.end_to_end.in_process import eventually
+
+MIB = 1_048_576
+
+
+@pytest.fixture
+async def line() -> AsyncIterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+    assert made.owner.closed == 1
+
+
+class Case(NamedTuple):
+    """A whole response, its body, and whether the connection serves again."""
+
+    data: bytes
+    body: bytes = b""
+    status: int = 200
+    keeps: bool = True
+    is_head: bool = False
+
+
+COMPLETE = {
+    "by length": Case(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHello", b"Hello"),
+    "empty": Case(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+    "no reason": Case(b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", b"x"),
+    "odd reason": Case(b"HTTP/1.1 404 N\xc3\xb6t (found)\r\nContent-Length: 1\r\n\r\nx", b"x", 404),
+    "chunked": Case(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nHel\r\n2\r\nlo\r\n0\r\n\r\n", b"Hello"),
+    "Chunked": Case(b"HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n", b"Hello"),
+    "extensions": Case(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;a="b"\r\nx\r\n0\r\n\r\n', b"x"),
+    "trailers": Case(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nETag: 1\r\nX: 2\r\n\r\n", b"x"
+    ),
+    "204": Case(b"HTTP/1.1 204 No Content\r\n\r\n", b"", 204),
+    "304": Case(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 10\r\n\r\n", b"", 304),
+    "100": Case(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x"),
+    "103 and 102": Case(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+        b"HTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx",
+        b"x",
+        201,
+    ),
+    "an upgrade that is offered": Case(
+        b"HTTP/1.1 200 OK\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 1\r\n\r\nx", b"x"
+    ),
+    "close": Case(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx", b"x", keeps=False),
+    "chunked and close": Case(
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"x",
+        keeps=False,
+    ),
+    "1.0": Case(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", b"x", keeps=False),
+    "1.0 kept": Case(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx", b"x"),
+    "HEAD": Case(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", keeps=False, is_head=True),
+    "HEAD, chunked": Case(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", keeps=False, is_head=True),
+    "HEAD, 404": Case(b"HTTP/1.1 404 No\r\n\r\n", status=404, keeps=False, is_head=True),
+}
+
+
+def feed_whole(connection: UpstreamConnection, data: bytes) -> None:
+    connection.data_received(data)
+
+
+def feed_bytes(connection: UpstreamConnection, data: bytes) -> None:
+    for at in range(len(data)):
+        connection.data_received(data[at : at + 1])
+
+
+Feed = Callable[[UpstreamConnection, bytes], None]
+feeds = pytest.mark.parametrize("feed", [feed_whole, feed_bytes])
+
+
+def by_name(cases: dict[str, Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", cases.values(), ids=cases.keys())
+
+
+@feeds
+@by_name(COMPLETE)
+async def test_a_complete_response_is_reported_once(line: Line, case: Case, feed: Feed) -> None:
+    exchange = line.ask(is_head=case.is_head)
+    feed(line.connection, case.data)
+
+    assert exchange.calls == ["head", *(["body"] if case.body else []), "end"]
+    assert (exchange.status, exchange.body) == (case.status, case.body)
+    assert line.owner.idle == case.keeps
+    assert line.connection.is_idle == case.keeps
+    assert exchange.connection is None
+
+
+@by_name({name: case for name, case in COMPLETE.items() if case.keeps})
+async def test_a_connection_that_is_kept_serves_again(line: Line, case: Case) -> None:
+    line.ask()
+    line.connection.data_received(case.data)
+    exchange = line.ask()
+    line.connection.data_received(COMPLETE["by length"].data)
+
+    assert (exchange.status, exchange.body) == (200, b"Hello")
+    assert line.owner.idle == 2
+    assert await line.received(2 * len(REQUEST)) == 2 * REQUEST
+
+
+TAILS = {
+    "a response": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged",
+    "half a response": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "one byte": b"H",
+    "junk": b"\0\xff",
+}
+
+
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS.keys())
+@by_name({name: case for name, case in COMPLETE.items() if not case.is_head})
+async def test_what_follows_a_response_closes_the_connection(line: Line, case: Case, tail: bytes) -> None:
+    exchange = line.ask()
+    line.connection.data_received(case.data + tail)
+
+    assert exchange.calls[-1] == "end"
+    assert (exchange.status, exchange.body) == (case.status, case.body)
+    assert not line.connection.is_idle, "the next request would be given a response that is not its own"
+    assert line.connection.fd == -1
+
+
+@pytest.mark.parametrize("data", [b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"H"])
+async def test_data_without_a_request_closes_the_connection(line: Line, data: bytes) -> None:
+    line.peer.send(data)
+    await line.closes()
+
+
+async def test_headers_are_reported_in_lower_case_and_in_order(line: Line) -> None:
+    exchange = line.ask()
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a:2 \r\nContent-Length: 0\r\nX-B: \xe9\r\n\r\n")
+
+    assert list(exchange.headers) == [("x-a", "1"), ("x-a", "2"), ("content-length", "0"), ("x-b", "é")]
+
+
+async def test_neither_1xx_headers_nor_trailers_are_reported(line: Line) -> None:
+    exchange = line.ask()
+    line.connection.data_received(
+        b"HTTP/1.1 103 Hints\r\nLink: a\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\nETag: 1\r\n\r\n"
+    )
+
+    assert list(exchange.headers) == [("transfer-encoding", "chunked")]
+
+
+# Until close
+
+
+UNTIL_CLOSE = {
+    "1.1": b"HTTP/1.1 200 OK\r\n\r\nHello",
+    "1.0": b"HTTP/1.0 200 OK\r\n\r\nHello",
+    "close": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nHello",
+}
+
+
+@feeds
+@pytest.mark.parametrize("data", UNTIL_CLOSE.values(), ids=UNTIL_CLOSE.keys())
+async def test_a_body_without_framing_ends_with_the_connection(line: Line, data: bytes, feed: Feed) -> None:
+    exchange = line.ask()
+    await line.received(len(REQUEST))
+    feed(line.connection, data)
+    assert exchange.calls == ["head", "body"]
+    line.peer.close()
+    await line.closes()
+
+    assert (exchange.calls, exchange.body) == (["head", "body", "end"], b"Hello")
+    assert line.owner.idle == 0
+
+
+# What is not taken
+
+
+MALFORMED = {
+    "junk": b"HELLO\r\n\r\n",
+    "HTTP/0.9": b"<html>",
+    "HTTP/2": b"\0\0\x12\4\0\0\0\0\0",
+    "a TLS record": b"\x15\3\1\0\2\2\x50",
+    "bad status": b"HTTP/1.1 2000 OK\r\n\r\n",
+    "unknown coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+    "two codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    "coded twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "length and chunked": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunked and length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nHello",
+    "bad length": b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nHello",
+    "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nHello",
+    "huge length": b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nHello",
+    "folded": b"HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    "NUL": b"HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+    "space before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\nHello",
+    "bad chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "chunk without its end": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nxy\r\n",
+}
+
+
+@feeds
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
+async def test_what_is_not_http_is_malformed(line: Line, data: bytes, feed: Feed) -> None:
+    exchange = line.ask()
+    feed(line.connection, data)
+
+    assert exchange.calls[-1] == "broken"
+    assert isinstance(exchange.error, UpstreamMalformed)
+    assert line.connection.fd == -1
+
+
+@feeds
+async def test_switched_protocols_are_an_error_with_their_status(line: Line, feed: Feed) -> None:
+    exchange = line.ask()
+    feed(line.connection, b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05Hello")
+
+    assert exchange.calls == ["broken"]
+    assert isinstance(exchange.error, UpstreamError)
+    assert exchange.error.status == 101
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 ", b"HTTP/1.1 100 Continue\r\n\r\n"],
+    ids=["header", "reason", "1xx"],
+)
+async def test_a_head_is_bounded(line: Line, start: bytes) -> None:
+    exchange = line.ask()
+    line.connection.data_received(start)
+    piece = start if b"100" in start else b"a" * 1_024
+    for _ in range(MAX_HEAD_BYTES // len(piece) + 1):
+        line.connection.data_received(piece)
+
+    assert exchange.calls == ["broken"]
+    assert isinstance(exchange.error, UpstreamMalformed)
+    assert f"over {MAX_HEAD_BYTES} bytes" in exchange.error.message
+
+
+async def test_trailers_are_bounded(line: Line) -> None:
+    exchange = line.ask()
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nX: ")
+    for _ in range(MAX_HEAD_BYTES // 1_024 + 1):
+        line.connection.data_received(b"a" * 1_024)
+
+    assert exchange.calls == ["head", "body", "broken"]
+    assert isinstance(exchange.error, UpstreamMalformed)
+
+
+async def test_small_chunks_have_no_bound_together(line: Line) -> None:
+    exchange = line.ask()
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(MAX_HEAD_BYTES // 5):
+        for part in (b"1;xx\r\n", b"x", b"\r\n"):
+            line.connection.data_received(part)
+
+    assert exchange.calls == ["head", "body"]
+
+
+async def test_an_error_in_a_report_is_logged_and_ends_the_exchange(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Defective(RecordedExchange):
+        def body_received(self, data: bytes) -> None:
+            raise ZeroDivisionError("s3cret")
+
+    exchange = Defective()
+    exchange.begin()
+    done = exchange.end
+    line.connection.send(REQUEST, exchange)
+    with caplog.at_level(logging.ERROR):
+        line.connection.data_received(COMPLETE["by length"].data)
+    with pytest.raises(TokenfallError) as caught:
+        await done
+
+    assert "s3cret" not in caught.value.message
+    assert "ZeroDivisionError" in caplog.text
+    assert line.connection.fd == -1
+
+
+# Every way to end, in every state
+
+
+def fin(line: Line) -> None:
+    line.peer.close()
+
+
+def rst(line: Line) -> None:
+    line.reset()
+
+
+@pytest.fixture
+async def tcp_line() -> AsyncIterator[Line]:
+    made = Line(kind=socket.AF_INET)
+    yield made
+    made.close()
+    assert made.owner.closed == 1
+
+
+ends = pytest.mark.parametrize("end", [fin, rst])
+HALF_HEAD = b"HTTP/1.1 200 OK\r\nContent-Le"
+HALF_BODIES = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n",
+]
+
+
+@ends
+async def test_an_idle_connection_that_ends_is_closed(tcp_line: Line, end: Callable[[Line], None]) -> None:
+    end(tcp_line)
+    await tcp_line.closes()
+
+
+@ends
+async def test_a_new_connection_that_ends_without_a_head_is_unreachable(
+    tcp_line: Line, end: Callable[[Line], None]
+) -> None:
+    exchange = tcp_line.ask()
+    await tcp_line.received(len(REQUEST))
+    end(tcp_line)
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, UpstreamUnreachable)
+
+
+@ends
+async def test_a_pooled_connection_that_ends_without_a_byte_is_stale(
+    tcp_line: Line, end: Callable[[Line], None]
+) -> None:
+    tcp_line.ask()
+    tcp_line.connection.data_received(COMPLETE["empty"].data)
+    exchange = tcp_line.ask()
+    await tcp_line.received(2 * len(REQUEST))
+    end(tcp_line)
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, StaleConnection)
+
+
+async def test_a_pooled_connection_that_was_reset_before_the_request_is_stale(tcp_line: Line) -> None:
+    tcp_line.ask()
+    tcp_line.connection.data_received(COMPLETE["empty"].data)
+    await tcp_line.received(len(REQUEST))
+    tcp_line.reset()
+    exchange = tcp_line.ask()  # the write fails: nothing was read in between
+    assert exchange.calls == [], "who sends a request is told in a later turn"
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, StaleConnection)
+
+
+@pytest.mark.parametrize("head", [HALF_HEAD, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
+async def test_a_pooled_connection_that_ends_within_the_head_is_not_stale(tcp_line: Line, head: bytes) -> None:
+    tcp_line.ask()
+    tcp_line.connection.data_received(COMPLETE["empty"].data)
+    exchange = tcp_line.ask()
+    tcp_line.peer.send(head)
+    tcp_line.peer.close()
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, UpstreamUnreachable)
+
+
+@ends
+@pytest.mark.parametrize("data", HALF_BODIES)
+async def test_a_connection_that_ends_within_the_body_is_reset(
+    tcp_line: Line, end: Callable[[Line], None], data: bytes
+) -> None:
+    exchange = tcp_line.ask()
+    await tcp_line.received(len(REQUEST))
+    tcp_line.connection.data_received(data)
+    end(tcp_line)
+    await tcp_line.closes()
+
+    assert exchange.calls[-1] == "broken"
+    assert isinstance(exchange.error, UpstreamReset)
+
+
+async def test_a_reset_is_no_end_of_a_body_without_framing(tcp_line: Line) -> None:
+    exchange = tcp_line.ask()
+    await tcp_line.received(len(REQUEST))
+    tcp_line.connection.data_received(UNTIL_CLOSE["1.1"])
+    tcp_line.reset()
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, UpstreamReset)
+
+
+@pytest.mark.parametrize("data", [b"", HALF_HEAD, *HALF_BODIES])
+async def test_an_abandoned_exchange_is_told_nothing(line: Line, data: bytes) -> None:
+    exchange = line.ask()
+    if data:
+        line.connection.data_received(data)
+    calls = list(exchange.calls)
+    line.connection.abandon()
+    line.connection.abandon()
+
+    assert exchange.calls == calls
+    assert line.connection.fd == -1
+    assert exchange.connection is None
+
+
+# Settling
+
+
+class Satisfied(RecordedExchange):
+    """Has enough with the first part of the body."""
+
+    def body_received(self, data: bytes) -> None:
+        super().body_received(data)
+        self.finish()
+
+
+def satisfied(line: Line) -> Satisfied:
+    exchange = Satisfied()
+    exchange.begin()
+    exchange.end.add_done_callback(lambda done: done.exception())
+    line.connection.send(REQUEST, exchange)
+    return exchange
+
+
+async def test_an_unwanted_rest_in_the_same_read_keeps_the_connection(line: Line) -> None:
+    exchange = satisfied(line)
+    line.connection.data_received(COMPLETE["chunked"].data)
+
+    assert (exchange.calls, exchange.body) == (["head", "body"], b"Hel")
+    assert line.connection.is_idle
+    assert line.owner.idle == 1
+
+
+async def test_an_unwanted_rest_within_its_bounds_keeps_the_connection(line: Line) -> None:
+    exchange = satisfied(line)
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 1))
+    assert not line.connection.is_idle
+    line.connection.data_received(b"x" * SETTLE_BYTES)
+
+    assert exchange.body == b"x"
+    assert line.connection.is_idle
+
+
+async def test_an_unwanted_rest_that_is_too_large_closes_the_connection(line: Line) -> None:
+    exchange = satisfied(line)
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 2))
+    line.connection.data_received(b"x" * (SETTLE_BYTES + 1))
+
+    assert exchange.body == b"x"
+    assert line.connection.fd == -1
+
+
+async def test_an_unwanted_rest_that_is_too_slow_closes_the_connection(line: Line) -> None:
+    satisfied(line)
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
+    await line.closes()
+
+    assert line.owner.idle == 0
+
+
+async def test_an_unwanted_rest_without_framing_ends_with_the_connection(line: Line) -> None:
+    satisfied(line)
+    line.connection.data_received(UNTIL_CLOSE["1.1"])
+    line.peer.close()
+    await line.closes()
+
+    assert line.owner.idle == 0
+
+
+async def test_an_unwanted_rest_is_read_although_reading_was_paused(line: Line) -> None:
+    exchange = satisfied(line)
+    line.connection.pause_reading()
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
+    line.peer.send(b"o")
+    await eventually(lambda: line.connection.is_idle, lambda: "it is not idle")
+
+    assert exchange.body == b"Hell"
+
+
+async def test_a_connection_that_was_paused_at_the_end_is_read_again(line: Line) -> None:
+    line.ask()
+    line.connection.pause_reading()
+    line.connection.data_received(COMPLETE["by length"].data)
+    line.peer.close()
+    await line.closes()
+
+
+# Requests that are larger than the kernel's buffer
+
+
+async def test_a_large_request_is_sent_as_it_is_taken(tcp_line: Line) -> None:
+    exchange = tcp_line.ask(b"x" * (8 * MIB))
+    assert await tcp_line.received(8 * MIB) == b"x" * (8 * MIB)
+    tcp_line.connection.data_received(COMPLETE["by length"].data)
+
+    assert exchange.calls == ["head", "body", "end"]
+    assert tcp_line.connection.is_idle
+
+
+async def test_an_early_response_to_a_large_request_is_reported_and_closes(tcp_line: Line) -> None:
+    exchange = tcp_line.ask(b"x" * (8 * MIB))
+    tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
+    await tcp_line.closes()
+
+    assert (exchange.calls, exchange.status, exchange.body) == (["head", "body", "end"], 413, b"Hello")
+    assert tcp_line.owner.idle == 0
+
+
+async def test_an_early_response_is_reported_although_the_server_resets_afterwards(tcp_line: Line) -> None:
+    exchange = tcp_line.ask(b"x" * (8 * MIB))
+    tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
+    tcp_line.peer.close()  # with unread data: the kernel sends RST after the response
+    await tcp_line.closes()
+
+    assert (exchange.calls, exchange.status) == (["head", "body", "end"], 413)
+
+
+async def test_a_server_that_ends_while_a_large_request_is_sent_is_unreachable_at_once(tcp_line: Line) -> None:
+    exchange = tcp_line.ask(b"x" * (8 * MIB))
+    tcp_line.peer.shutdown(socket.SHUT_WR)  # and reads nothing
+    await tcp_line.closes()
+
+    assert isinstance(exchange.error, UpstreamUnreachable)
+
+
+async def test_flow_control_stops_reading(line: Line) -> None:
+    exchange = line.ask()
+    line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+    room = asyncio.get_running_loop().create_future()
+    exchange.wait_for(room)
+    line.peer.send(b"Hello")
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert exchange.body == b""
+    room.set_result(None)
+    await eventually(lambda: exchange.body == b"Hello", lambda: exchange.body)

@@ -1,0 +1,260 @@
+"""The engine in front of a scripted upstream on a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamKeyRefused,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamStreamError,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics import Metrics
+from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.retries import Retries
+
+from tests.doubles.clocks import FakeWheel, InstantClock
+from tests.doubles.upstreams import engine_for
+from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
+
+KEY = "sk-very-s3cret"
+REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="up-1", max_tokens=9)
+
+
+class Relay:
+    """An engine and its upstream, which plays one script a request, the last one for ever."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.metrics = Metrics()
+        self.wheel = FakeWheel()
+        self.heard: list[Any] = []
+
+    def engine(self, *scripts: Script, retries: bool = False) -> UpstreamEngine:
+        left = list(scripts)
+
+        async def play(exchange: Exchange) -> None:
+            await (left.pop(0) if len(left) > 1 else left[0])(exchange)
+
+        self.upstream.script = play
+        again = Retries(InstantClock(self.wheel.now_s), Random(1)) if retries else None
+        return engine_for(self.upstream.url, key=KEY, wheel=self.wheel, metrics=self.metrics, retries=again)
+
+    def on_event(self, event: Any) -> None:
+        self.heard.append(event)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    async with scripted() as upstream:
+        yield Relay(upstream)
+
+
+def whole(body: bytes, status: int = 200, *, headers: bytes = b"") -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.refuse(status, body, headers=headers)
+
+    return script
+
+
+def stream(*pieces: bytes) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(*pieces)
+        await exchange.end()
+
+    return script
+
+
+async def fetch(relay: Relay, *scripts: Script, retries: bool = False) -> bytes:
+    engine = relay.engine(*scripts, retries=retries)
+    try:
+        return await engine.fetch(Passing("/embeddings", b'{"a":1}'))
+    finally:
+        await engine.close()
+
+
+async def pass_on(relay: Relay, *scripts: Script, retries: bool = False) -> Finished:
+    engine = relay.engine(*scripts, retries=retries)
+    try:
+        return await engine.pass_on(Passing("/responses", b"{}"), relay.on_event, ends=lambda _: False)
+    finally:
+        await engine.close()
+
+
+async def converse(relay: Relay, *scripts: Script) -> Finished:
+    engine = relay.engine(*scripts)
+    try:
+        return await engine.converse(REQUEST, relay.on_event)
+    finally:
+        await engine.close()
+
+
+# Whole responses
+
+
+async def test_fetch_returns_the_body_as_it_is(relay: Relay) -> None:
+    assert await fetch(relay, whole(b'{"b":  2}')) == b'{"b":  2}'
+
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/embeddings HTTP/1.1\r\n")
+    assert exchange.raw == b'{"a":1}'
+    assert exchange.headers["authorization"] == f"Bearer {KEY}"
+    assert exchange.headers["content-type"] == "application/json"
+    assert (exchange.headers["accept"], exchange.headers["accept-encoding"]) == ("application/json", "identity")
+
+
+async def test_models_are_fetched_by_get_without_a_body(relay: Relay) -> None:
+    engine = relay.engine(whole(b'{"data":[]}'))
+
+    assert await engine.models() == b'{"data":[]}'
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert {"content-length", "content-type"} & set(exchange.headers) == set()
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, UpstreamRefused),
+        (401, UpstreamKeyRefused),
+        (404, UpstreamRefused),
+        (429, UpstreamRateLimited),
+        (500, UpstreamFailed),
+        (302, UpstreamError),
+    ],
+)
+async def test_a_refusal_has_the_upstreams_status(relay: Relay, status: int, error: type[UpstreamError]) -> None:
+    headers = b"Retry-After: 7\r\nLocation: /elsewhere\r\n"
+    refusing = whole(b'{"error":{"message":"no","param":"model"}}', status, headers=headers)
+    for asking in (fetch, pass_on, converse):
+        with pytest.raises(error) as caught:
+            await asking(relay, refusing)
+        assert caught.value.status == status
+        assert caught.value.retry_after_s == (7.0 if status in (429, 500) else None)
+        assert caught.value.param == ("model" if error is UpstreamRefused else None)
+
+    assert relay.metrics.upstream_errors == {error.code: 3}
+
+
+@pytest.mark.parametrize("asking", [fetch, pass_on, converse])
+async def test_the_key_is_in_no_error(relay: Relay, asking: Callable[..., Awaitable[Any]]) -> None:
+    words = b'{"error":{"message":"Incorrect key provided: %b."}}' % KEY.encode()
+    with pytest.raises(UpstreamRefused) as caught:
+        await asking(relay, whole(words, 400))
+
+    assert caught.value.message == "the upstream refused the request: Incorrect key provided: [key]."
+    assert caught.value.status == 400
+    assert caught.value.__cause__ is None
+
+
+async def test_the_key_is_in_no_error_inside_a_stream(relay: Relay) -> None:
+    with pytest.raises(UpstreamStreamError) as caught:
+        await converse(relay, stream(b'data: {"error":"key %b"}\n\n' % KEY.encode()))
+
+    assert KEY not in caught.value.message
+
+
+async def test_a_compressed_response_is_malformed(relay: Relay) -> None:
+    with pytest.raises(UpstreamMalformed, match="compressed"):
+        await fetch(relay, whole(b"x", headers=b"Content-Encoding: gzip\r\n"))
+
+
+async def test_a_whole_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.upstream.response.MAX_BODY_BYTES", 1_000)
+    assert len(await fetch(relay, whole(b"x" * 1_000))) == 1_000
+    with pytest.raises(UpstreamMalformed, match="more than 1000 bytes"):
+        await fetch(relay, whole(b"x" * 1_001))
+
+
+async def test_a_passing_failure_is_retried(relay: Relay) -> None:
+    assert await fetch(relay, whole(b"", 503), whole(b"", 429), whole(b"{}"), retries=True) == b"{}"
+    assert len(relay.upstream.exchanges) == 3
+    assert (relay.metrics.upstream_retries, relay.metrics.upstream_errors) == (2, {})
+
+
+async def test_the_callers_mistake_is_not_retried(relay: Relay) -> None:
+    with pytest.raises(UpstreamRefused):
+        await fetch(relay, whole(b"", 400), whole(b"{}"), retries=True)
+
+    assert len(relay.upstream.exchanges) == 1
+
+
+async def test_a_refused_connection_is_unreachable() -> None:
+    metrics = Metrics()
+    engine = engine_for("http://127.0.0.1:1", metrics=metrics)
+    with pytest.raises(UpstreamUnreachable):
+        await engine.fetch(Passing("/embeddings", b""))
+    assert metrics.upstream_errors == {"upstream_unreachable": 1}
+    await engine.close()
+
+
+# Conversations
+
+
+async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
+    call = b'{"index":0,"id":"c","function":{"name":"f","arguments":"{}"}}'
+    finished = await converse(
+        relay,
+        stream(
+            b'data: {"choices":[{"delta":{"reasoning":"Hm"}}]}\n\n',
+            b'data: {"choices":[{"delta":{"content":"So","tool_calls":[%b]}}]}\n\n' % call,
+            b'data: {"model":"up-1","choices":[{"delta":{},"finish_reason":"tool_calls"}]}\n\n',
+            b'data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\ndata: [DONE]\n\n',
+        ),
+    )
+
+    assert relay.heard == [Thought("Hm"), Delta("So"), CallPart(0, "c", "f", "{}")]
+    assert (finished.reason, finished.model, finished.usage) == ("tool_calls", "up-1", Usage(1, 2))
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
+    assert exchange.headers["accept"] == "text/event-stream"
+
+
+# Passed on
+
+
+async def test_events_are_passed_on_as_they_are(relay: Relay) -> None:
+    await pass_on(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
+
+    assert [event.data for event in relay.heard if isinstance(event, Passed)] == [b"anything", b"[DONE]"]
+    (exchange,) = relay.upstream.exchanges
+    assert exchange.head.startswith(b"POST /v1/responses HTTP/1.1\r\n")
+    assert exchange.raw == b"{}"
+
+
+async def test_a_passed_stream_without_an_end_is_truncated_and_not_retried(relay: Relay) -> None:
+    with pytest.raises(UpstreamTruncated):
+        await pass_on(relay, stream(b"data: 1\n\n"), retries=True)
+
+    assert [event.data for event in relay.heard] == [b"1"]
+    assert len(relay.upstream.exchanges) == 1
+
+
+async def test_a_document_is_not_passed_on(relay: Relay) -> None:
+    with pytest.raises(UpstreamBroken):
+        await pass_on(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
+
+    assert relay.heard == []
+
+
+async def test_nothing_waits_on_the_wheel_afterwards(relay: Relay) -> None:
+    await pass_on(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
+    await fetch(relay, whole(b"{}"))
+    await asyncio.sleep(0)
+
+    assert relay.wheel.joins > 0
+    assert relay.wheel.waiting == {}

@@ -1,0 +1,118 @@
+import asyncio
+
+import pytest
+
+from tokenfall.errors import UpstreamReset
+
+from tests.doubles.connections import settle
+from tests.doubles.exchanges import FakeConnection, RecordedExchange
+
+
+class Served:
+    """An exchange on a connection."""
+
+    def __init__(self) -> None:
+        self.connection = FakeConnection()
+        self.exchange = RecordedExchange()
+        self.exchange.begin()
+        self.done = self.exchange.end
+        self.connection.attach(self.exchange)
+
+
+async def test_finish_settles_the_connection_and_ends_once() -> None:
+    served = Served()
+    served.exchange.finish()
+    served.exchange.finish()
+    served.exchange.fail(UpstreamReset("late"))
+    await served.done
+
+    assert served.connection.calls[:1] == ["settle"]
+
+
+async def test_fail_closes_the_connection_and_ends_once() -> None:
+    served = Served()
+    served.exchange.fail(UpstreamReset("first"))
+    served.exchange.fail(UpstreamReset("second"))
+    served.exchange.finish()
+    with pytest.raises(UpstreamReset, match="first"):
+        await served.done
+
+    assert served.connection.calls[0] == "abandon"
+
+
+async def test_an_exchange_can_begin_again() -> None:
+    served = Served()
+    served.exchange.fail(UpstreamReset("stale"))
+    with pytest.raises(UpstreamReset):
+        await served.done
+    served.exchange.begin()
+    again = served.exchange.end
+    assert not again.done()
+    served.exchange.finish()
+
+    await again
+
+
+async def test_who_leaves_closes_the_connection() -> None:
+    served = Served()
+    served.exchange.leave()
+    served.exchange.connection = None
+    served.exchange.leave()
+
+    assert served.connection.calls == ["abandon"]
+
+
+async def test_room_is_waited_for_once() -> None:
+    served = Served()
+    first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
+    served.exchange.wait_for(first)
+    served.exchange.wait_for(second)
+    second.set_result(None)
+    await settle()
+    assert not served.connection.reads
+    first.set_result(None)
+    await settle()
+
+    assert served.connection.calls == []
+    assert served.connection.reads
+
+
+async def test_room_may_be_a_coroutine_which_stop_cancels() -> None:
+    served = Served()
+    event = asyncio.Event()
+    cancelled: list[bool] = []
+
+    async def room() -> None:
+        try:
+            await event.wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    served.exchange.wait_for(room())
+    await settle()
+    served.exchange.stop()
+    await settle()
+
+    assert cancelled == [True]
+
+
+async def test_room_that_comes_after_the_end_changes_nothing() -> None:
+    served = Served()
+    room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    served.exchange.wait_for(room)
+    served.exchange.connection = None
+    room.set_result(None)
+    await settle()
+
+    assert not served.connection.reads
+
+
+async def test_room_that_is_cancelled_lets_reading_go_on() -> None:
+    served = Served()
+    room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    served.exchange.wait_for(room)
+    room.cancel()
+    await settle()
+
+    assert served.connection.reads

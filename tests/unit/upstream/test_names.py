@@ -1,0 +1,118 @@
+import asyncio
+import socket
+from typing import Any
+
+import pytest
+
+from tokenfall.upstream.names import KEPT_S, AddressInfo, Names
+
+from tests.doubles.clocks import FakeClock
+from tests.doubles.connections import settle
+
+
+def info(host: str, port: int = 80) -> AddressInfo:
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
+
+
+class Resolver:
+    """Stands for the system's: each look-up waits until the test answers it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[asyncio.Future[list[AddressInfo]]] = []
+        self.clock = FakeClock()
+        self.names = Names(self.clock)
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self._getaddrinfo)
+
+    async def _getaddrinfo(self, host: str, port: int, **_: Any) -> list[AddressInfo]:
+        future: asyncio.Future[list[AddressInfo]] = asyncio.get_running_loop().create_future()
+        self.asked.append(future)
+        return await future
+
+    async def look_up(self) -> "asyncio.Task[list[AddressInfo]]":
+        task = asyncio.ensure_future(self.names.look_up("a.example", 80))
+        await settle()
+        return task
+
+    async def answered(self, *found: AddressInfo) -> list[AddressInfo]:
+        task = await self.look_up()
+        self.asked[-1].set_result(list(found))
+        return await task
+
+
+@pytest.fixture
+async def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    return Resolver(monkeypatch)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_address_is_not_looked_up(resolver: Resolver, host: str) -> None:
+    found = await resolver.names.look_up(host, 80)
+
+    assert [each[4][:2] for each in found] == [(host, 80)]
+    assert resolver.asked == []
+
+
+async def test_what_was_found_is_kept_for_a_short_time(resolver: Resolver) -> None:
+    found = await resolver.answered(info("192.0.2.1"), info("192.0.2.2"))
+    assert found == [info("192.0.2.1"), info("192.0.2.2")]
+    resolver.clock.advance(KEPT_S - 0.1)
+    assert await resolver.names.look_up("a.example", 80) == found
+    assert len(resolver.asked) == 1
+    resolver.clock.advance(0.1)
+
+    assert await resolver.answered(info("192.0.2.3")) == [info("192.0.2.3")]
+    assert len(resolver.asked) == 2
+
+
+async def test_look_ups_at_once_are_one(resolver: Resolver) -> None:
+    first, second = await resolver.look_up(), await resolver.look_up()
+    assert len(resolver.asked) == 1
+    resolver.asked[0].set_result([info("192.0.2.1")])
+
+    assert await first == await second == [info("192.0.2.1")]
+
+
+async def test_a_look_up_goes_on_for_others_when_one_leaves(resolver: Resolver) -> None:
+    first, second = await resolver.look_up(), await resolver.look_up()
+    first.cancel()
+    await settle()
+    resolver.asked[0].set_result([info("192.0.2.1")])
+
+    assert first.cancelled()
+    assert await second == [info("192.0.2.1")]
+
+
+async def test_a_failure_is_reported_and_not_kept(resolver: Resolver) -> None:
+    first, second = await resolver.look_up(), await resolver.look_up()
+    resolver.asked[0].set_exception(socket.gaierror(socket.EAI_AGAIN, "again"))
+    for task in (first, second):
+        with pytest.raises(socket.gaierror):
+            await task
+
+    assert await resolver.answered(info("192.0.2.1")) == [info("192.0.2.1")]
+
+
+async def test_a_failure_that_nobody_waits_for_is_no_complaint(resolver: Resolver) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    task = await resolver.look_up()
+    task.cancel()
+    await settle()
+    resolver.asked.pop().set_exception(socket.gaierror(socket.EAI_AGAIN, "again"))
+    await settle()
+    del task
+
+    assert complaints == []
+
+
+async def test_no_address_is_a_failure(resolver: Resolver) -> None:
+    with pytest.raises(socket.gaierror):
+        await resolver.answered()
+
+
+async def test_what_could_not_be_reached_is_looked_up_again(resolver: Resolver) -> None:
+    await resolver.answered(info("192.0.2.1"))
+    resolver.names.forget("a.example", 80)
+    resolver.names.forget("b.example", 80)
+
+    assert await resolver.answered(info("192.0.2.2")) == [info("192.0.2.2")]

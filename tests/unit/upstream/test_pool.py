@@ -1,0 +1,111 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tokenfall.errors import ShuttingDown
+from tokenfall.upstream import pool as module
+from tokenfall.upstream.connection import UpstreamConnection
+from tokenfall.upstream.pool import Pool
+
+from tests.doubles.exchanges import RecordedExchange
+from tests.doubles.loops import running_reactor
+from tests.doubles.upstream_connections import REQUEST, tcp_pair
+from tests.end_to_end.in_process import eventually
+
+
+class Lines:
+    """A pool, and the other ends of its connections."""
+
+    def __init__(self) -> None:
+        self.pool = Pool(running_reactor().wheel.now)
+        self.made: list[UpstreamConnection] = []
+        self.peers: dict[UpstreamConnection, object] = {}
+
+    def open(self, *, idle: bool = True) -> UpstreamConnection:
+        ours, peer = tcp_pair()
+        ours.setblocking(False)
+        connection = UpstreamConnection(running_reactor(), ours.detach(), owner=self.pool)
+        self.peers[connection] = peer
+        self.pool.add(connection)
+        if idle:
+            self.pool.connection_idle(connection)
+        self.made.append(connection)
+        return connection
+
+
+@pytest.fixture
+async def lines() -> AsyncIterator[Lines]:
+    made = Lines()
+    yield made
+    made.pool.close()
+    for connection, peer in made.peers.items():
+        peer.close()  # type: ignore[attr-defined]
+        assert connection.fd == -1
+
+
+async def test_the_connection_used_last_is_taken_first(lines: Lines) -> None:
+    first, second, third = lines.open(), lines.open(), lines.open()
+    assert len(lines.pool) == 3
+    assert lines.pool.take() is third
+    lines.pool.connection_idle(third)
+    lines.pool.connection_idle(third)
+
+    assert [lines.pool.take() for _ in range(4)] == [third, second, first, None]
+
+
+async def test_a_connection_that_is_idle_is_marked_as_one_that_may_be_stale(lines: Lines) -> None:
+    assert not lines.open(idle=False).was_idle
+    assert lines.open().was_idle
+
+
+async def test_no_more_than_the_limit_are_kept(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_IDLE", 2)
+    opened = [lines.open() for _ in range(3)]
+
+    assert [connection.fd >= 0 for connection in opened] == [True, True, False]
+    assert len(lines.pool) == 2
+
+
+async def test_a_connection_that_waits_too_long_is_closed(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 0.05)
+    connection = lines.open()
+    await eventually(lambda: connection.fd < 0, lambda: "it is open")
+
+    assert lines.pool.take() is None
+
+
+async def test_a_request_ends_the_idle_time(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_S", 0.05)
+    waiting, busy = lines.open(), lines.open()
+    assert lines.pool.take() is busy
+    exchange = RecordedExchange()
+    exchange.begin()
+    done = exchange.end
+    busy.send(REQUEST, exchange)
+    await eventually(lambda: waiting.fd < 0, lambda: "it is open")
+
+    assert (busy.fd >= 0, done.done()) == (True, False)
+    exchange.finish()
+
+
+async def test_a_connection_that_the_server_closes_is_not_taken(lines: Lines) -> None:
+    kept, closed = lines.open(), lines.open()
+    lines.peers[closed].close()  # type: ignore[attr-defined]
+    await eventually(lambda: closed.fd < 0, lambda: "it is open")
+
+    assert [lines.pool.take(), lines.pool.take()] == [kept, None]
+
+
+async def test_close_ends_requests_under_way_and_keeps_nothing_from_then_on(lines: Lines) -> None:
+    idle, busy = lines.open(), lines.open(idle=False)
+    exchange = RecordedExchange()
+    exchange.begin()
+    done = exchange.end
+    busy.send(REQUEST, exchange)
+    lines.pool.close()
+    with pytest.raises(ShuttingDown):
+        await done
+    late = lines.open()
+
+    assert (idle.fd, busy.fd, late.fd) == (-1, -1, -1)
+    assert lines.pool.take() is None

@@ -1,0 +1,140 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import (
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamKeyRefused,
+    UpstreamMalformed,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamStreamError,
+)
+from tokenfall.upstream import refusals
+from tokenfall.upstream.refusals import (
+    MAX_RETRY_AFTER_S,
+    is_encoded,
+    is_event_stream,
+    no_stream,
+    refusal,
+    retry_after_s,
+)
+
+BODY = b'{"error":{"message":"their own words"}}'
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (401, UpstreamKeyRefused),
+        (403, UpstreamKeyRefused),
+        (429, UpstreamRateLimited),
+        (400, UpstreamRefused),
+        (404, UpstreamRefused),
+        (413, UpstreamRefused),
+        (422, UpstreamRefused),
+        (500, UpstreamFailed),
+        (501, UpstreamFailed),
+        (503, UpstreamFailed),
+        (529, UpstreamFailed),
+        (302, UpstreamError),
+        (418, UpstreamError),
+    ],
+)
+def test_a_refusal_says_whose_fault_it_is(status: int, kind: type[UpstreamError]) -> None:
+    error = refusal(status, BODY, retry_after="7")
+
+    assert type(error) is kind
+    assert ("their own words" in error.message) is (kind is UpstreamRefused)
+    assert (str(status) in error.message) is (kind in {UpstreamFailed, UpstreamError})
+
+
+@pytest.mark.parametrize(("status", "wait_s"), [(429, 7.0), (503, 7.0), (400, None), (401, None), (418, None)])
+def test_when_to_come_back_is_passed_on_where_it_helps(status: int, wait_s: float | None) -> None:
+    assert refusal(status, BODY, retry_after="7").retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error":null}'])
+def test_a_refusal_without_words_says_its_status(body: bytes) -> None:
+    assert refusal(422, body, retry_after=None).message == "the upstream refused the request: 422"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("0", 0.0),
+        ("100000000", MAX_RETRY_AFTER_S),
+        ("9" * 400, MAX_RETRY_AFTER_S),
+        ("-1", None),
+        ("1e3", None),
+        ("٣", None),
+        (".", None),
+        ("soon", None),
+        ("Tue, 14 Nov 2023 22:14:20 GMT", 60.0),
+        ("Tuesday, 14-Nov-23 22:14:20 GMT", 60.0),
+        ("Tue, 14 Nov 2023 22:12:20 GMT", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER_S),
+        ("Mon, 32 Jan 2020 00:00:00 GMT", None),
+        ("Mon, 01 Jan 99999 00:00:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +9999999999999999", None),
+    ],
+)
+def test_a_wait_is_read_from_a_number_or_a_date(
+    text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
+
+    assert retry_after_s(text) == seconds
+
+
+@given(st.one_of(st.text(), st.text(st.sampled_from("0123456789:,+-. MonJanGMT"))))
+def test_junk_is_no_wait(text: str) -> None:
+    seconds = retry_after_s(text)
+
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
+
+
+@pytest.mark.parametrize(
+    ("content_type", "streams"),
+    [
+        (None, True),
+        ("text/event-stream", True),
+        ("Text/Event-Stream ; charset=utf-8", True),
+        ("text/event-streams", False),
+        ("text/html; charset=utf-8", False),
+        ("application/json", False),
+        ("text/plain", False),
+        ("", False),
+    ],
+)
+def test_what_can_be_a_stream(content_type: str | None, streams: bool) -> None:
+    assert is_event_stream(content_type) is streams
+
+
+@pytest.mark.parametrize(
+    ("content_encoding", "encoded"), [(None, False), ("", False), (" Identity", False), ("gzip", True), ("br", True)]
+)
+def test_what_is_compressed(content_encoding: str | None, encoded: bool) -> None:
+    assert is_encoded(content_encoding) is encoded
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (BODY, UpstreamStreamError, "the upstream broke off: their own words"),
+        (b'{"choices":[]}', UpstreamMalformed, "the upstream did not answer with a stream"),
+        (b"<html>secret", UpstreamMalformed, "the upstream did not answer with a stream"),
+        (b"", UpstreamMalformed, "the upstream did not answer with a stream"),
+    ],
+)
+def test_a_200_that_is_no_stream(body: bytes, kind: type[UpstreamBroken], message: str) -> None:
+    error = no_stream(body)
+
+    assert (type(error), error.message) == (kind, message)

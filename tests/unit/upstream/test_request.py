@@ -1,0 +1,63 @@
+import pytest
+
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.proxies import Proxy
+from tokenfall.upstream.request import Request, RequestEncoder
+
+PROXY = Proxy("proxy.example", 3128, "Basic bWU6czNjcmV0")
+
+
+def encoded(url: str, request: Request, *, proxy: Proxy | None = None) -> bytes:
+    return RequestEncoder(parse_address(url), proxy=proxy).encode(request)
+
+
+def test_a_request_is_a_head_and_a_body() -> None:
+    request = Request("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
+
+    assert encoded("https://a.example/v1", request) == (
+        b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nX: 1\r\n"
+        b"Content-Length: 2\r\n\r\n{}"
+    )
+
+
+def test_a_request_without_a_body_has_no_length() -> None:
+    assert (
+        encoded("http://[::1]:8000", Request("GET", "/models")) == b"GET /models HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n"
+    )
+
+
+def test_an_empty_body_has_a_length() -> None:
+    assert b"\r\nContent-Length: 0\r\n" in encoded("http://a.example", Request("POST", "/", body=b""))
+
+
+@pytest.mark.parametrize("name", ["X\r\nY", "X\n"])
+def test_a_line_break_in_a_header_is_refused(name: str) -> None:
+    for header in ((name, "1"), ("X", name)):
+        with pytest.raises(ValueError, match="line break"):
+            encoded("http://a.example", Request("GET", "/", headers=[header]))
+
+
+def test_a_plain_request_through_a_proxy_names_the_whole_address() -> None:
+    data = encoded("http://a.example:8000/v1", Request("GET", "/models"), proxy=PROXY)
+
+    assert data == (
+        b"GET http://a.example:8000/v1/models HTTP/1.1\r\n"
+        b"Host: a.example:8000\r\nProxy-Authorization: Basic bWU6czNjcmV0\r\n\r\n"
+    )
+
+
+def test_a_request_through_a_tunnel_has_nothing_of_the_proxy() -> None:
+    request = Request("GET", "/models")
+
+    assert encoded("https://a.example/v1", request, proxy=PROXY) == encoded("https://a.example/v1", request)
+
+
+def test_a_proxy_without_credentials_is_sent_none() -> None:
+    assert b"Proxy-Authorization" not in encoded("http://a.example", Request("GET", "/"), proxy=Proxy("p", 1))
+
+
+def test_a_request_that_is_sent_for_good_lets_go_of_its_body() -> None:
+    request = Request("POST", "/", headers=[("X", "1")], body=b"{}")
+    request.sent_for_good()
+
+    assert (request.body, list(request.headers)) == (None, [])

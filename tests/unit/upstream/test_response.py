@@ -1,0 +1,122 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tokenfall.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamMalformed, UpstreamRefused, UpstreamReset
+from tokenfall.upstream import response as module
+from tokenfall.upstream.error_body import BODY_S, MAX_ERROR_BODY_BYTES
+from tokenfall.upstream.exchange import StaleConnection
+from tokenfall.upstream.response import WholeResponse
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.exchanges import FakeConnection
+
+REFUSAL = b'{"error":{"message":"no such model"}}'
+
+
+class Received:
+    """A whole response on a connection that the test speaks for."""
+
+    def __init__(self) -> None:
+        self.wheel = FakeWheel()
+        self.connection = FakeConnection()
+        self.response = WholeResponse(Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now(), whole=True))
+        self.response.begin()
+        self.done = self.response.end
+        self.connection.attach(self.response)
+
+
+@pytest.fixture
+async def received() -> AsyncIterator[Received]:
+    made = Received()
+    yield made
+    made.response.stop()
+    assert made.wheel.waiting == {}
+
+
+async def test_a_200_is_the_body(received: Received) -> None:
+    received.response.head_received(200, [("content-encoding", "identity")])
+    received.response.body_received(b"He")
+    received.response.body_received(b"llo")
+    received.response.body_ended()
+    await received.done
+
+    assert (received.response.status, received.response.body) == (200, b"Hello")
+
+
+async def test_a_200_that_is_too_large_is_malformed(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BODY_BYTES", 4)
+    received.response.head_received(200, [])
+    received.response.body_received(b"1234")
+    assert not received.done.done()
+    received.response.body_received(b"5")
+    with pytest.raises(UpstreamMalformed, match="more than 4 bytes"):
+        await received.done
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+async def test_a_coded_200_is_malformed(received: Received, coding: str) -> None:
+    received.response.head_received(200, [("content-encoding", coding)])
+    with pytest.raises(UpstreamMalformed, match="compressed"):
+        await received.done
+
+
+async def test_a_200_that_breaks_off_is_the_break(received: Received) -> None:
+    received.response.head_received(200, [])
+    received.response.broken(UpstreamReset("it broke"))
+    with pytest.raises(UpstreamReset):
+        await received.done
+
+
+async def test_a_stale_connection_is_told_to_who_sends(received: Received) -> None:
+    received.response.broken(StaleConnection())
+    with pytest.raises(StaleConnection):
+        await received.done
+    received.response.begin()
+    again = received.response.end
+    received.response.head_received(200, [])
+    received.response.body_ended()
+    await again
+
+
+async def test_a_refusal_has_the_words_of_its_body(received: Received) -> None:
+    received.response.head_received(404, [("retry-after", "7")])
+    for at in range(len(REFUSAL)):
+        received.response.body_received(REFUSAL[at : at + 1])
+    assert not received.done.done()
+    received.response.body_ended()
+    with pytest.raises(UpstreamRefused, match="no such model"):
+        await received.done
+
+
+async def test_a_refusal_whose_body_breaks_off_is_the_refusal(received: Received) -> None:
+    received.response.head_received(401, [])
+    received.response.broken(UpstreamReset("it broke"))
+    with pytest.raises(UpstreamKeyRefused):
+        await received.done
+
+
+async def test_a_refusal_whose_body_is_slow_is_told_after_a_second(received: Received) -> None:
+    received.response.head_received(503, [("retry-after", "7")])
+    received.response.body_received(b"{")
+    received.wheel.advance(BODY_S - 0.1)
+    assert not received.done.done()
+    received.wheel.advance(0.6)
+    with pytest.raises(UpstreamFailed) as caught:
+        await received.done
+
+    assert caught.value.retry_after_s == 7.0
+    assert received.connection.calls == ["abandon"]
+
+
+async def test_a_refusal_whose_body_is_endless_is_told_at_its_limit(received: Received) -> None:
+    received.response.head_received(500, [])
+    for _ in range(MAX_ERROR_BODY_BYTES // 1_024 - 1):
+        received.response.body_received(b"x" * 1_024)
+    assert not received.done.done()
+    received.response.body_received(b"x" * 1_024)
+    with pytest.raises(UpstreamFailed):
+        await received.done
+
+    assert received.connection.calls == ["abandon"]

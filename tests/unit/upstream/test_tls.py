@@ -1,0 +1,418 @@
+"""TLS with real certificates, between the client and a server of the test's own."""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tokenfall.cli.main import USAGE_ERROR, main
+from tokenfall.errors import UpstreamConnectTimeout, UpstreamReset, UpstreamUnreachable, UpstreamUntrusted
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.dialer import Dialer
+from tokenfall.upstream.request import Request
+from tokenfall.upstream.tls import TLSLayer, client_context
+
+from tests.doubles.certificates import context_of_version, server_context, trusted_file
+from tests.doubles.exchanges import RecordedExchange
+from tests.doubles.loops import running_reactor
+from tests.end_to_end.in_process import descriptors, eventually
+from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
+
+GET = Request("GET", "/", headers=[("Authorization", "Bearer s3cret")])
+MIB = 1_048_576
+
+
+@pytest.fixture(autouse=True)
+def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test's authority is the only one that is trusted."""
+    path = trusted_file(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    return path
+
+
+@asynccontextmanager
+async def secured(
+    tls: ssl.SSLContext, *, warm: int = 0, host: str = "127.0.0.1"
+) -> AsyncIterator[tuple[HTTPClient, Upstream]]:
+    """A client, and the upstream that it asks. Afterwards nothing of either is left."""
+    before = descriptors()
+    async with scripted(tls=tls) as upstream:
+        upstream.script = hello
+        client = client_for(upstream.url.replace("127.0.0.1", host), warm=warm)
+        yield client, upstream
+        await client.close()
+        await eventually(lambda: upstream.open == 0, lambda: f"{upstream.open} connections are open")
+    await eventually(lambda: descriptors() <= before, lambda: f"{descriptors() - before} descriptors are left")
+
+
+def client_for(url: str, *, warm: int = 0, connect_s: float = 5.0) -> HTTPClient:
+    reactor = running_reactor()
+    return HTTPClient(Dialer(parse_address(url), reactor=reactor, connect_s=connect_s), reactor, warm=warm)
+
+
+async def hello(exchange: Exchange) -> None:
+    await exchange.refuse(200, b"Hello")
+
+
+async def hello_and_close(exchange: Exchange) -> None:
+    await exchange.refuse(200, b"Hello", headers=b"Connection: close\r\n")
+    exchange.writer.close()
+
+
+async def ask(client: HTTPClient, request: Request = GET) -> RecordedExchange:
+    exchange = RecordedExchange()
+    await client.run(request, exchange, within_s=9.0)
+    return exchange
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_connection_serves_one_request_after_another(version: ssl.TLSVersion) -> None:
+    async with secured(context_of_version(version)) as (client, upstream):
+        for _ in range(3):
+            assert (await ask(client)).body == b"Hello"
+
+        assert upstream.connections == 1
+        assert upstream.exchanges[0].headers["authorization"] == "Bearer s3cret"
+
+
+async def test_the_server_is_told_the_name() -> None:
+    names: list[str | None] = []
+    context = context_of_version(ssl.TLSVersion.TLSv1_3)
+    context.sni_callback = lambda _sock, name, _context: names.append(name)
+    async with secured(context, host="localhost") as (client, _):
+        assert (await ask(client)).body == b"Hello"
+
+    assert names == ["localhost"]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_second_connection_resumes_the_session_of_the_first(version: ssl.TLSVersion) -> None:
+    async with secured(context_of_version(version)) as (client, upstream):
+        upstream.script = hello_and_close
+        for _ in range(3):
+            await ask(client)
+
+        assert upstream.connections == 3
+        assert [exchange.is_resumed for exchange in upstream.exchanges] == [False, True, True]
+
+
+async def test_connections_opened_ahead_resume_the_session_of_one_that_was_opened_ahead() -> None:
+    async with secured(server_context(), warm=1) as (client, upstream):
+        client.warm_up()
+        await eventually(lambda: upstream.connections == 1, lambda: upstream.connections)
+        upstream.script = hello_and_close
+        for number in range(4):
+            await ask(client)
+            await eventually(lambda: upstream.connections > number + 1, lambda: upstream.connections)  # noqa: B023
+
+        assert [exchange.is_resumed for exchange in upstream.exchanges][2:] == [True, True]
+
+
+async def test_a_large_request_and_response_are_whole() -> None:
+    async with secured(server_context()) as (client, upstream):
+
+        async def echo(exchange: Exchange) -> None:
+            await exchange.refuse(200, exchange.raw)
+
+        upstream.script = echo
+        body = b'"' + os.urandom(4 * MIB).hex().encode() + b'"'
+
+        assert (await ask(client, Request("POST", "/", body=body))).body == body
+
+
+# Whom it trusts
+
+
+UNTRUSTED: dict[str, tuple[Callable[[], ssl.SSLContext], str]] = {
+    "another name": (lambda: server_context("other.example"), "it is for another"),
+    "expired": (lambda: server_context(from_days=-30, to_days=-1), "it has expired"),
+    "not yet valid": (lambda: server_context(from_days=1), "it is not valid yet"),
+    "unknown": (lambda: server_context(is_known=False), "an authority that is not trusted"),
+}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize(("context", "why"), UNTRUSTED.values(), ids=UNTRUSTED.keys())
+async def test_a_certificate_that_is_not_trusted_is_one_line_and_nothing_is_sent(
+    context: Callable[[], ssl.SSLContext], why: str, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with secured(context(), host=host) as (client, upstream):
+        with caplog.at_level(logging.INFO), pytest.raises(UpstreamUntrusted, match=why) as caught:
+            await ask(client)
+
+        assert upstream.exchanges == []
+    assert caught.value.code == "upstream_untrusted"
+    assert caught.value.__suppress_context__
+    (record,) = [record for record in caplog.records if record.name.startswith("tokenfall")]
+    assert why in record.getMessage()
+    assert (host in record.getMessage(), host in caught.value.message) == (False, False)
+
+
+@pytest.mark.parametrize("other", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+async def test_the_systems_authorities_do_not_know_the_tests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: str
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    if other == "SSL_CERT_DIR":
+        monkeypatch.setenv(other, str(tmp_path))
+    async with secured(server_context()) as (client, _):
+        with pytest.raises(UpstreamUntrusted):
+            await ask(client)
+
+
+def file_that_is_missing(folder: Path) -> tuple[str, str]:
+    return "SSL_CERT_FILE", str(folder / "missing.pem")
+
+
+def file_that_is_a_folder(folder: Path) -> tuple[str, str]:
+    return "SSL_CERT_FILE", str(folder)
+
+
+def file_without_a_certificate(folder: Path) -> tuple[str, str]:
+    (folder / "notes.pem").write_text("no certificate\n", encoding="utf-8")
+    return "SSL_CERT_FILE", str(folder / "notes.pem")
+
+
+def folder_that_is_missing(folder: Path) -> tuple[str, str]:
+    return "SSL_CERT_DIR", str(folder / "missing")
+
+
+@pytest.mark.parametrize(
+    "mistake", [file_that_is_missing, file_that_is_a_folder, file_without_a_certificate, folder_that_is_missing]
+)
+def test_authorities_that_cannot_be_read_stop_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    mistake: Callable[[Path], tuple[str, str]],
+) -> None:
+    name, path = mistake(tmp_path)
+    monkeypatch.setenv(name, path)
+    monkeypatch.setenv("UPSTREAM_URL", "https://a.example/v1")
+
+    assert main(["serve"]) == USAGE_ERROR
+    said = capsys.readouterr().err
+    assert said.startswith(f"tokenfall: {name}: got {path!r}, which ")
+    assert said.count("\n") == 1
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_old_versions_are_refused(version: ssl.TLSVersion) -> None:
+    async with secured(context_of_version(version)) as (client, upstream):
+        with pytest.raises(UpstreamUnreachable, match="broke off"):
+            await ask(client)
+
+        assert upstream.exchanges == []
+
+
+async def test_a_server_without_tls_is_unreachable() -> None:
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    with pytest.raises(UpstreamUnreachable, match="broke off"):
+        await ask(client)
+    server.close()
+
+
+async def test_a_handshake_that_hangs_is_late() -> None:
+    left = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65_536):
+            pass
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", connect_s=0.1)
+    with pytest.raises(UpstreamConnectTimeout):
+        await ask(client)
+    async with asyncio.timeout(5):
+        await left.wait()
+    server.close()
+
+
+# How it ends
+
+
+def garble(exchange: Exchange) -> None:
+    """Send what is no TLS record."""
+    os.write(exchange.writer.get_extra_info("socket").fileno(), b"\x17\x03\x03\x00\x05Hello")
+
+
+async def test_a_broken_record_within_a_body_is_a_reset() -> None:
+    async with secured(server_context()) as (client, upstream):
+
+        async def broken(exchange: Exchange) -> None:
+            await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHell")
+            garble(exchange)
+
+        upstream.script = broken
+        with pytest.raises(UpstreamReset):
+            await ask(client)
+
+
+async def test_a_broken_record_in_place_of_a_response_is_unreachable_on_a_new_connection() -> None:
+    async with secured(server_context()) as (client, upstream):
+
+        async def broken(exchange: Exchange) -> None:
+            garble(exchange)
+
+        upstream.script = broken
+        with pytest.raises(UpstreamUnreachable):
+            await ask(client)
+
+
+def until_close(end: Callable[[Exchange], None]) -> Script:
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(b"HTTP/1.1 200 OK\r\n\r\nHello")
+        end(exchange)
+        exchange.writer.close()
+
+    return script
+
+
+async def test_close_notify_ends_a_body_without_framing() -> None:
+    async with secured(server_context()) as (client, upstream):
+        upstream.script = until_close(lambda exchange: exchange.writer.close())
+
+        assert (await ask(client)).body == b"Hello"
+
+
+async def test_a_bare_fin_is_no_end_of_a_body_without_framing() -> None:
+    async with secured(server_context()) as (client, upstream):
+        upstream.script = until_close(Exchange.cut)
+        with pytest.raises(UpstreamReset):
+            await ask(client)
+
+
+@pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset])
+async def test_a_connection_that_ended_while_idle_costs_nothing(end: Callable[[Exchange], None]) -> None:
+    async with secured(server_context()) as (client, upstream):
+        await ask(client)
+        end(upstream.exchanges[0])
+
+        assert (await ask(client)).body == b"Hello"
+
+
+@pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset, garble])
+async def test_a_request_on_a_connection_that_then_ends_is_sent_again(end: Callable[[Exchange], None]) -> None:
+    async with secured(server_context()) as (client, upstream):
+        await ask(client)
+
+        async def end_the_first(exchange: Exchange) -> None:
+            if len(upstream.exchanges) == 2:
+                end(exchange)
+                exchange.writer.close()
+            else:
+                await hello(exchange)
+
+        upstream.script = end_the_first
+        assert (await ask(client)).body == b"Hello"
+        assert len(upstream.exchanges) == 3
+
+
+async def test_the_client_says_close_notify() -> None:
+    ended: list[bytes] = []
+    async with secured(server_context()) as (client, upstream):
+        await ask(client)
+
+        async def wait(exchange: Exchange) -> None:
+            ended.append(await exchange.read_more())
+
+        upstream.script = wait
+        asking = asyncio.ensure_future(ask(client))
+        await eventually(lambda: len(upstream.exchanges) == 2, lambda: "nothing was asked")
+        asking.cancel()
+        await eventually(lambda: bool(ended), lambda: "it did not end")
+
+    assert ended == [b""]
+
+
+# The layer by itself
+
+
+class Pair:
+    """A client's layer and OpenSSL's server, joined by the test."""
+
+    def __init__(self) -> None:
+        self.layer = TLSLayer(client_context(), "localhost")
+        self._to_server, self._from_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.server = server_context().wrap_bio(self._to_server, self._from_server, server_side=True)
+
+    def shake(self) -> None:
+        server_done = client_done = False
+        while not (client_done and server_done):
+            client_done = client_done or self.layer.handshake()
+            self._to_server.write(self.layer.unsent())
+            if not server_done:
+                try:
+                    self.server.do_handshake()
+                    server_done = True
+                except ssl.SSLWantReadError:
+                    pass
+            if not client_done:
+                self.layer.receive(self._from_server.read())
+
+    def say(self, *plaintexts: bytes) -> bytes:
+        for plaintext in plaintexts:
+            self.server.write(plaintext)
+        return self._from_server.read()
+
+    def end(self) -> bytes:
+        with pytest.raises(ssl.SSLWantReadError):
+            self.server.unwrap()
+        return self._from_server.read()
+
+    def hear(self, data: bytes) -> bytes:
+        self._to_server.write(data)
+        return self.server.read(MIB)
+
+
+@pytest.fixture
+def pair() -> Pair:
+    made = Pair()
+    made.shake()
+    return made
+
+
+def test_records_are_decrypted_however_the_reads_cut_them(pair: Pair) -> None:
+    data = pair.say(b"one", b"two" * 10_000, b"three")
+    whole = b"".join(plaintext for at in range(0, len(data), 7) for plaintext in pair.layer.decrypt(data[at : at + 7]))
+
+    assert whole == b"one" + b"two" * 10_000 + b"three"
+
+
+def test_an_end_is_an_empty_plaintext_after_all_others(pair: Pair) -> None:
+    assert list(pair.layer.decrypt(pair.say(b"one", b"two") + pair.end())) == [b"one", b"two", b""]
+
+
+def test_a_record_that_was_changed_is_an_error(pair: Pair) -> None:
+    data = bytearray(pair.say(b"one"))
+    data[-1] ^= 1
+    with pytest.raises(ssl.SSLError):
+        list(pair.layer.decrypt(bytes(data)))
+
+
+def test_what_is_encrypted_arrives(pair: Pair) -> None:
+    assert pair.hear(pair.layer.encrypt(b"Hello")) == b"Hello"
+
+
+def test_close_is_close_notify(pair: Pair) -> None:
+    data = pair.layer.close()
+
+    assert data
+    assert pair.hear(data) == b""

@@ -1,0 +1,274 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+
+from tokenfall.errors import (
+    UpstreamBroken,
+    UpstreamFirstTokenTimeout,
+    UpstreamMalformed,
+    UpstreamNextTokenTimeout,
+    UpstreamReset,
+    UpstreamTotalTimeout,
+    UpstreamTruncated,
+)
+from tokenfall.events import Delta
+from tokenfall.upstream.request import Request
+from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
+from tokenfall.upstream.token_stream import MAX_TEXT_BYTES, TokenStream
+from tokenfall.wire.upstream.reader import ResponseReader
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import settle
+from tests.doubles.exchanges import FakeConnection
+
+DONE = b"data: [DONE]\n\n"
+SSE = [("content-type", "text/event-stream; charset=utf-8")]
+
+
+def chunk(**delta: str) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"choices": [{"delta": delta}]}).encode()
+
+
+def said(text: str) -> bytes:
+    return chunk(content=text)
+
+
+def reads(relay: "Relay") -> bool:
+    """Whether the connection is read."""
+    return relay.connection.reads
+
+
+class Relay:
+    """A stream on a connection that the test speaks for."""
+
+    def __init__(self, *, text_only: bool = False) -> None:
+        self.connection = FakeConnection()
+        self.heard: list[object] = []
+        self.full: asyncio.Future[None] | None = None
+        self.wheel = FakeWheel()
+        self.request = Request("POST", "/chat/completions", body=b"{}")
+        watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
+        self.stream = TokenStream(
+            self.request, ResponseReader(), on_event=self._on_event, watch=watch, text_only=text_only
+        )
+        self.stream.begin()
+        self.done = self.stream.end
+        self.connection.attach(self.stream)
+
+    def _on_event(self, event: object) -> Awaitable[None] | None:
+        self.heard.append(event.text if isinstance(event, Delta) else event)
+        return self.full
+
+    def head(self, headers: list[tuple[str, str]] = SSE) -> None:
+        self.stream.head_received(200, headers)
+
+    def body(self, data: bytes) -> None:
+        self.stream.body_received(data)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Relay]:
+    made = Relay()
+    yield made
+    made.stream.stop()
+    if made.done.done():
+        made.done.exception()
+    assert made.wheel.waiting == {}
+
+
+async def test_tokens_are_reported_in_the_call_that_brings_them(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    assert relay.heard == ["Be"]
+    relay.body(said("cause") + DONE)
+    assert relay.heard == ["Be", "cause"]
+    await relay.done
+
+    assert relay.stream.finished is not None
+    assert relay.connection.calls == ["settle"]
+
+
+async def test_events_after_the_end_are_not_reported(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be") + DONE + said("no"))
+
+    assert relay.heard == ["Be"]
+
+
+async def test_the_request_is_let_go_with_the_first_token(relay: Relay) -> None:
+    relay.head()
+    relay.body(chunk(role="assistant"))
+    assert (relay.stream.told, relay.request.body) == (False, b"{}")
+    relay.body(said("Be"))
+
+    assert (relay.stream.told, relay.request.body) == (True, None)
+
+
+async def test_a_body_that_ends_without_done_is_truncated(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.body_ended()
+    with pytest.raises(UpstreamTruncated):
+        await relay.done
+
+    assert relay.heard == ["Be"]
+    assert relay.stream.finished is None
+
+
+async def test_a_break_of_the_connection_is_the_error(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.broken(UpstreamReset("it broke"))
+    with pytest.raises(UpstreamReset, match="it broke"):
+        await relay.done
+
+
+async def test_tokens_before_a_break_in_the_same_read_are_reported(relay: Relay) -> None:
+    relay.head()
+    relay.body(said("Be") + b"data: junk\n\n")
+    with pytest.raises(UpstreamMalformed):
+        await relay.done
+
+    assert relay.heard == ["Be"]
+    assert relay.connection.calls == ["abandon"]
+
+
+async def test_a_document_in_place_of_a_stream_is_broken_and_not_shown(relay: Relay) -> None:
+    relay.head([("content-type", "text/html")])
+    relay.body(b"<html>s3cret</html>")
+    relay.stream.body_ended()
+    with pytest.raises(UpstreamBroken) as caught:
+        await relay.done
+
+    assert "s3cret" not in caught.value.message
+
+
+async def test_a_document_that_does_not_end_is_broken_after_a_second(relay: Relay) -> None:
+    relay.head([("content-type", "text/html")])
+    relay.body(b"<html>")
+    relay.wheel.advance(1.5)
+    with pytest.raises(UpstreamMalformed, match="did not answer with a stream"):
+        await relay.done
+
+
+async def test_a_missing_first_token_is_late_whatever_else_came(relay: Relay) -> None:
+    relay.head()
+    for _ in range(3):
+        relay.wheel.advance(9.0)
+        relay.body(chunk(role="assistant") + b": ping\n\n" + b'data: {"choices":[]}\n\n')
+    relay.wheel.advance(4.0)
+    with pytest.raises(UpstreamFirstTokenTimeout):
+        await relay.done
+
+    assert relay.connection.calls == ["abandon"]
+
+
+async def test_reasoning_is_progress_for_a_text_only_stream() -> None:
+    relay = Relay(text_only=True)
+    relay.head()
+    for _ in range(5):
+        relay.wheel.advance(12.0)
+        relay.body(chunk(reasoning="Hm"))
+        assert not relay.done.done()
+    relay.wheel.advance(16.0)
+    with pytest.raises(UpstreamNextTokenTimeout):
+        await relay.done
+
+    assert relay.heard == []
+    relay.stream.stop()
+
+
+# Flow control
+
+
+async def test_reading_stops_until_the_callbacks_awaitable_is_done(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    assert not reads(relay)
+    relay.full.set_result(None)
+    relay.full = None
+    await settle()
+
+    assert reads(relay)
+    relay.body(said("cause") + DONE)
+    await relay.done
+    assert relay.heard == ["Be", "cause"]
+
+
+async def test_an_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.full.set_exception(UpstreamReset("the client has gone"))
+    with pytest.raises(UpstreamReset, match="the client has gone"):
+        await relay.done
+
+    assert relay.connection.calls == ["abandon"]
+
+
+async def test_time_in_which_the_client_is_slow_counts_for_the_total_alone(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.wheel.advance(299.0)
+    assert not relay.done.done()
+    relay.wheel.advance(1.5)
+    with pytest.raises(UpstreamTotalTimeout):
+        await relay.done
+
+
+async def test_the_next_tokens_time_begins_when_the_client_has_room(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.wheel.advance(100.0)
+    relay.full.set_result(None)
+    await settle()
+    relay.wheel.advance(14.0)
+    assert not relay.done.done()
+    relay.wheel.advance(2.0)
+    with pytest.raises(UpstreamNextTokenTimeout):
+        await relay.done
+
+
+async def test_a_stopped_stream_ignores_room_that_comes_later(relay: Relay) -> None:
+    relay.full = asyncio.get_running_loop().create_future()
+    relay.head()
+    relay.body(said("Be"))
+    relay.stream.stop()
+    relay.full.set_result(None)
+    await settle()
+
+    assert not relay.connection.reads
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("text", ["x", "é", "🙂"])
+async def test_text_is_bounded_in_bytes(relay: Relay, text: str) -> None:
+    piece = text * (MAX_TEXT_BYTES // 256 // len(text.encode()))
+    relay.head()
+    for _ in range(256):
+        relay.body(said(piece))
+    assert len("".join(map(str, relay.heard)).encode()) == MAX_TEXT_BYTES
+    assert not relay.done.done()
+    relay.body(said("x") + DONE)
+    with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
+        await relay.done
+
+    assert len(relay.heard) == 256
+
+
+@pytest.mark.parametrize("field", ["reasoning", "content"])
+async def test_text_that_is_not_reported_is_bounded_too(field: str) -> None:
+    relay = Relay(text_only=True)
+    relay.head()
+    for _ in range(65):
+        relay.body(chunk(**{field: "x" * 65_536}))
+    with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
+        await relay.done
+    relay.stream.stop()

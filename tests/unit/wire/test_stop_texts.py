@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.wire.stop_texts import StopTexts
+
+from tests.doubles.pieces import one_by_one, whole
+
+LETTERS = st.text("ab", max_size=12)
+
+
+def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
+    """The text, and the stop text that ended it."""
+    texts = StopTexts(stops)
+    text = "".join(map(texts.add, pieces))
+    return text + texts.end(), texts.found
+
+
+@pytest.mark.parametrize(
+    ("stops", "text", "expected"),
+    [
+        (["END"], "one END two", ("one ", "END")),
+        (["END"], "one EN", ("one EN", "")),
+        (["END", "o"], "no END", ("n", "o")),
+        (["aab"], "aaab", ("a", "aab")),
+        (["xx", "x"], "axxb", ("a", "x")),
+        (["a"], "", ("", "")),
+    ],
+)
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_a_text_ends_before_the_first_stop_text(
+    feed: object, stops: list[str], text: str, expected: tuple[str, str]
+) -> None:
+    pieces = [text] if feed is whole else list(text)
+
+    assert told(stops, pieces)[0] == expected[0]
+    assert bool(told(stops, pieces)[1]) == bool(expected[1])
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4), st.lists(LETTERS))
+def test_the_end_does_not_depend_on_how_the_text_is_cut(stops: list[str], pieces: list[str]) -> None:
+    text = "".join(pieces)
+    cut, found = told(stops, pieces)
+
+    assert text.startswith(cut)
+    assert not any(stop in cut for stop in stops)
+    assert (found != "") == any(stop in text for stop in stops)
+
+
+def test_nothing_is_told_after_the_end() -> None:
+    texts = StopTexts(["x"])
+
+    assert (texts.add("ax"), texts.add("b"), texts.end()) == ("a", "", "")

@@ -1,0 +1,127 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.wire.upstream.errors import document_error, error_body_message, error_body_param, error_words
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error":{"message":"no such model","code":"x"}}', "no such model"),
+        (b'{"error":"no such model"}', "no such model"),
+        (b'{"error":true,"message":"no such model"}', "no such model"),
+        (b'{"error":{"error":{"message":"no such model"}}}', "no such model"),
+        (b'{"error":{"code":404,"message":null}}', "404"),
+        (b'{"error":{"message":7}}', "7"),
+        (b'{"message":"no such model"}', "no such model"),
+        (b'{"message":"no such model","code":"x"}', "no such model"),
+        (b'{"error_message":"no such model"}', "no such model"),
+        (b'{"object":"error","message":"no such model","code":404}', "no such model"),
+        (b'{"type":"error","message":"no such model"}', "no such model"),
+        (b'{"detail":"no such model"}', "no such model"),
+        (b'{"detail":["too long","too deep"]}', "too long; too deep"),
+        (b'{"detail":[{"loc":["body","tools",0],"msg":"too long"}]}', "body.tools.0: too long"),
+        (b'{"detail":[{"loc":[],"msg":"too long"},{"loc":"body","msg":"too deep"}]}', "too long; too deep"),
+        (b'{"detail":{"error":"no such model"}}', "no such model"),
+        (b'[{"error":{"code":400,"message":"a role"}},{"error":"a part"}]', "a role; a part"),
+        (b'"no such model"', "no such model"),
+        (b"404 page not found\n", "404 page not found"),
+        (b'{"error":{"message":"half \\ud83d"}}', "half \ufffd"),
+        (b'\xef\xbb\xbf{"error":"no such model"}', "no such model"),
+        (b"", ""),
+        (b"<html>", ""),
+        (b"\xff", ""),
+        (b'"\xff"', ""),
+        (b"a\0b", ""),
+        (b"[]", ""),
+        (b"[1]", ""),
+        (b"[" * 100_000, ""),
+        (b"7", ""),
+        (b'{"error":{"message":"%b"}}' % (b"x" * 400), "x" * 300),
+        (b'{"detail":["%b","y"]}' % (b"x" * 300), "x" * 300),
+        (b'{"error":' * 20 + b'"x"' + b"}" * 20, ""),
+        (b'{"error":' + b"[" * 20 + b'"x"' + b"]" * 20 + b"}", ""),
+        (b"x" * 400, "x" * 300),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_the_message_of_a_refusal(body: bytes, message: str) -> None:
+    assert error_body_message(body) == message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"detail":[]}',
+        b'{"error":null}',
+        b'{"error":{"message":[]}}',
+        b'{"error":{"message":true}}',
+        b'{"choices":[{}],"message":"x"}',
+        b'{"error":false}',
+        b'{"error":""}',
+        b'{"error":0}',
+        b'{"error":[]}',
+    ],
+)
+def test_a_refusal_without_a_message_has_none(body: bytes) -> None:
+    assert error_body_message(body) == ""
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"error": {}}, ""),
+        ({"error": {"type": "overloaded_error"}}, "overloaded_error"),
+        ({"error": 503}, "503"),
+        ({"message": "busy", "code": 0}, None),
+        ({"message": "busy", "code": 1305}, "busy"),
+        ({"message": "busy"}, None),
+        ({"object": "chat.completion.chunk", "detail": "x"}, None),
+        ({"choices": [{}], "message": "x", "code": 1}, None),
+        ({"choices": [{}], "error": "x"}, "x"),
+        ([{"a": 1}], None),
+        ("error", None),
+        (None, None),
+    ],
+)
+def test_which_documents_report_an_error(document: Any, words: str | None) -> None:
+    assert document_error(document) == words
+
+
+def test_many_reasons_are_cut() -> None:
+    assert error_words([str(number) for number in range(100)]) == "0; 1; 2; 3; 4; 5; 6; 7"
+    assert document_error([{"error": str(number)} for number in range(100)]) == "0; 1; 2; 3; 4; 5; 6; 7"
+
+
+def test_a_place_of_other_types_is_left_out() -> None:
+    assert error_words({"loc": ["body", {}, 1], "msg": "x"}) == "body.1: x"
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"error":{"message":"x","param":"messages[0]"}}', "messages[0]"),
+        (b'[{"error":{"message":"x","param":"messages[0]"}}]', "messages[0]"),
+        (b'{"error":{"param":"%b"}}' % (b"x" * 200), "x" * 100),
+        (b'{"error":{"param":null}}', None),
+        (b'{"error":{"param":7}}', None),
+        (b'{"error":"param"}', None),
+        (b'{"param":"x"}', None),
+        (b"[]", None),
+        (b"", None),
+        (b'"\xff"', None),
+        (b"[" * 100_000, None),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_the_field_at_fault_of_a_refusal(body: bytes, param: str | None) -> None:
+    assert error_body_param(body) == param
+
+
+def test_a_body_of_many_items_is_read_in_time_that_is_linear() -> None:
+    many = json.dumps([{"error": {"message": "x" * 10}}] * 5_000).encode()
+
+    assert error_body_message(many) == "; ".join(["x" * 10] * 8)

@@ -1,0 +1,227 @@
+from collections.abc import Iterable
+
+import pytest
+
+from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
+from tokenfall.events import Finished, Passed
+from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES
+from tokenfall.wire.upstream.reader import PassthroughReader
+
+from tests.doubles.pieces import Cut, one_by_one, whole
+
+DONE = b"data: [DONE]\n\n"
+
+# Events as they are
+
+
+def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[Passed | Finished]:
+    reader = reader or PassthroughReader(lambda _: False)
+    events: list[Passed | Finished] = []
+    for each in pieces:
+        events += reader.feed(each)
+        if reader.broken is not None:
+            break
+    return events
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_events_are_passed_on_up_to_their_end(feed: Cut) -> None:
+    stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
+
+    assert passed(feed(stream)) == [Passed(b"junk"), Passed(b"[DONE]"), Finished("stop", "")]
+
+
+def test_nothing_is_passed_on_after_the_end() -> None:
+    assert passed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
+
+
+def test_an_event_of_many_lines_is_passed_on_as_one() -> None:
+    assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [Passed(b'{"a": 1}')]
+
+
+def test_an_event_without_an_end_is_not_passed_on() -> None:
+    reader = PassthroughReader(lambda _: False)
+
+    assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [Passed(b"1")])
+    assert isinstance(reader.broken, UpstreamMalformed)
+
+
+@pytest.mark.parametrize("error", ['{"message":"out of memory"}', '"out of memory"'])
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str) -> None:
+    reader = PassthroughReader(lambda _: False)
+    stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
+
+    assert passed(feed(stream), reader)[:1] == [Passed(b"1")]
+    assert isinstance(reader.broken, UpstreamStreamError)
+    assert reader.broken.message == "the upstream broke off: out of memory"
+
+
+@pytest.mark.parametrize(
+    "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
+)
+def test_what_only_names_an_error_is_passed_on(payload: bytes) -> None:
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload)]
+
+
+def test_an_error_that_is_an_end_is_passed_on() -> None:
+    reader = PassthroughReader(lambda _: True)
+
+    assert passed([b'data: {"type":"error","error":1}\n\n'], reader) == [
+        Passed(b'{"type":"error","error":1}', type="error"),
+        Finished("stop", ""),
+    ]
+    assert passed([b"data: [DONE]\n\n"], PassthroughReader(lambda _: True))[1:] == [Finished("stop", "")]
+
+
+def is_token(payload: bytes) -> bool:
+    """Whether the one event of `payload` is a token; it says so of both fast and odd chunks."""
+    event = passed([b"data: %b\n\n" % payload])[0]
+    assert isinstance(event, Passed)
+    assert event.data == payload
+    return event.is_token
+
+
+CHOICES = [
+    ('{"delta":{"role":"assistant","content":""}}', 0),
+    ('{"delta":{"content":"a"},"finish_reason":null}', 1),
+    ('{"delta": {"content": "\\n"}}', 1),
+    ('{"delta": {"content": "é"}}', 2),
+    ('{"delta":{"content":null,"reasoning":"hm"}}', 2),
+    ('{"delta":{"reasoning_content":"hm"}}', 2),
+    ('{"delta":{"reasoning_details":[{"text":"hm"}]}}', 2),
+    ('{"delta":{"thinking":"hm"}}', 2),
+    ('{"delta":{"refusal":"no"}}', 2),
+    ('{"delta":{"tool_calls":[{"function":{"arguments":"{"}}]}}', 1),
+    ('{"delta":{"tool_calls":[{"function":{"arguments":{}}}]}}', 2),
+    ('{"delta":{"tool_calls":[{"function":{"name":"","arguments":""}}]}}', 0),
+    ('{"delta":{"tool_calls":[{"index":0}]}}', 0),
+    ('{"delta":{"content":[{"type":"text","text":"a"}]}}', 1),
+    ('{"delta":{"content":[]}}', 0),
+    ('{"delta":{"content":"\\ud83d"}}', 1),
+    ('{"message":{"content":"a"}}', 1),
+    ('{"text":"a"}', 1),
+    ('{"text":""}', 0),
+    ('{"delta":{},"finish_reason":"stop"}', 0),
+    ('{"delta":null}', 0),
+    ('{"delta":{"tool_calls":[{"function":{"arguments":{"a":NaN}}}]}}', 0),
+    ("7", 0),
+]
+
+
+@pytest.mark.parametrize(("choice", "text_bytes"), CHOICES, ids=lambda value: repr(value)[:60])
+def test_a_chunk_is_a_token_when_it_says_something(choice: str, text_bytes: int) -> None:
+    payload = f'{{"id":"a","choices":[{choice}],"usage":null}}'.encode()
+
+    assert is_token(payload) == (text_bytes > 0)
+    assert passed([b"data: %b\n\n" % payload])[0] == Passed(payload, text_bytes > 0, "", text_bytes)
+
+
+def test_the_name_of_a_tool_is_a_token_and_no_text() -> None:
+    payload = b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}'
+
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, is_token=True)]
+
+
+def test_every_choice_counts() -> None:
+    payload = b'{"choices":[{"delta":{"content":""}},{"index":1,"delta":{"content":"abc"}}]}'
+
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, is_token=True, text_bytes=3)]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"choices":[],"usage":{"completion_tokens":5}}',
+        b"{}",
+        b"[1]",
+        b"7",
+        b"junk",
+        b'{"choices":7}',
+        b'{"type":7}',
+        b'{"type":"response.created","response":{"error":null}}',
+        b'{"type":"response.output_text.done","text":"a"}',
+        b'{"type":"response.output_text.delta","delta":""}',
+        b'{"type":"a.delta"}',
+        b'{"delta":"a"}',
+        b"[" * 10000,
+        b'{"type":"response.x.delta","delta":{}}',
+        b'{"type":"\xc3\xa9.delta","delta":null,"detail":[]}',
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_other_events_are_no_tokens(payload: bytes) -> None:
+    assert not is_token(payload)
+
+
+@pytest.mark.parametrize("kind", ["output_text", "refusal", "reasoning_text", "function_call_arguments"])
+@pytest.mark.parametrize(("delta", "text_bytes"), [('"ab"', 2), ("7", 1), ('"\\ud83d"', 1)])
+def test_deltas_of_responses_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
+    payload = f'{{"type":"response.{kind}.delta","delta":{delta}}}'.encode()
+
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, True, f"response.{kind}.delta", text_bytes)]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("kind", ["response.completed", "response.failed"])
+@pytest.mark.parametrize("more", ["", ',"detail":"x"'])
+def test_a_type_that_is_an_end_ends_the_stream(feed: Cut, kind: str, more: str) -> None:
+    payload = f'{{"type":"{kind}"{more}}}'.encode()
+    reader = PassthroughReader(lambda event_type: event_type == kind)
+
+    assert passed(feed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload), reader)[:3] == [
+        Passed(b"1"),
+        Passed(payload, type=kind),
+        Finished("stop", ""),
+    ]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_events_without_data_are_not_passed_on(feed: Cut) -> None:
+    assert passed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [Passed(b"1")]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        (b"event: error\ndata: busy\n\n", ": busy"),
+        (b"event: error\ndata:\n\n", ""),
+        (b'event: error\ndata: {"message":"busy"}\n\n', ": busy"),
+        (b'event: error\ndata: {"choices":[]}\n\n', ""),
+        (b'data: {"object":"error","message":"busy"}\n\n', ": busy"),
+        (b'data: {"type":"error","message":"busy"}\n\n', ": busy"),
+        (b'data: {"error_message":"busy"}\n\n', ": busy"),
+        (b'data: {"detail":"busy"}\n\n', ": busy"),
+        (b'data: {"message":"busy","code":1}\n\n', ": busy"),
+        (b'data: {"choices":[{"error":"busy"}]}\n\n', ": busy"),
+        (b'{"error":{"message":"busy"}}', ": busy"),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_an_error_in_any_form_breaks_what_is_passed_on(feed: Cut, stream: bytes, words: str) -> None:
+    reader = PassthroughReader(lambda _: False)
+
+    assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [Passed(b"1")]
+    assert isinstance(reader.broken, UpstreamStreamError)
+    assert reader.broken.message == f"the upstream broke off{words}"
+
+
+def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
+    for document in (b'{"choices":[{"message":{"content":"Hi"}}]}', b'{"a":"\xff"}'):
+        reader = PassthroughReader(lambda _: False)
+        passed([document], reader)
+        assert isinstance(reader.broken, UpstreamMalformed)
+
+
+@pytest.mark.parametrize(
+    ("payload", "number"),
+    [
+        (b'{"type":"response.x","sequence_number":7}', 7),
+        (b'{"type":"response.x","sequence_number":"7","detail":[]}', 7),
+        (b'{"type":"response.x","sequence_number":null,"detail":[]}', -1),
+        (b'{"type":"response.x"}', -1),
+    ],
+)
+def test_the_number_of_an_event_is_read(payload: bytes, number: int) -> None:
+    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, type="response.x", number=number)]

@@ -1,0 +1,469 @@
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
+from tokenfall.events import CallPart, Delta, Finished, Thought, Usage
+from tokenfall.wire.upstream.reader import ResponseReader
+
+from tests.doubles.pieces import Cut, one_by_one, whole
+
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(**fields: object) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"id": "x", "object": "chat.completion.chunk", "created": 1, **fields}).encode()
+
+
+def said(text: str, **fields: object) -> bytes:
+    return chunk(
+        choices=[{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}], **fields
+    )
+
+
+def ended(reason: str, **fields: object) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": {}, "finish_reason": reason}], **fields)
+
+
+def fed(pieces: Iterable[bytes], reader: ResponseReader) -> list[Any]:
+    """The events up to a break."""
+    events: list[Any] = []
+    for each in pieces:
+        events += reader.feed(each)
+        if reader.broken is not None:
+            break
+    return events
+
+
+def read(pieces: Iterable[bytes]) -> list[Any]:
+    reader = ResponseReader()
+    events = fed(pieces, reader)
+    if reader.broken is not None:
+        raise reader.broken
+    return events
+
+
+def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
+    """The events that were handed on before the stream broke."""
+    reader = ResponseReader()
+    events = fed(pieces, reader)
+    assert reader.broken is not None
+    return events
+
+
+# Chunks to events
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_an_answer_is_its_tokens_and_its_end(feed: Cut) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    stream = said("Hel", model="m-1") + said("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
+
+    assert read(feed(stream)) == [Delta("Hel"), Delta("lo"), Finished("stop", "m-1", Usage(3, 2))]
+
+
+@given(st.lists(st.text(min_size=1)))
+def test_any_text_comes_through(texts: list[str]) -> None:
+    stream = b"".join(map(said, texts)) + DONE
+    expected = [*map(Delta, texts), Finished("stop", "")]
+
+    assert read([stream]) == expected
+    assert read(one_by_one(stream)) == expected
+
+
+def test_what_groq_counts_is_taken() -> None:
+    counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
+
+    assert read([ended("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
+    assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [Delta("Hi"), Finished("stop", "")]
+
+
+def test_a_chunk_without_text_is_no_event() -> None:
+    stream = said("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
+
+    assert read([stream]) == []
+
+
+def test_only_the_first_choice_is_heard() -> None:
+    choices = [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]
+
+    assert read([chunk(choices=choices)]) == [Delta("a")]
+
+
+def test_the_last_model_and_usage_that_were_named_count() -> None:
+    first, last = {"prompt_tokens": 1, "completion_tokens": 1}, {"prompt_tokens": 1, "completion_tokens": 9}
+    stream = said("a", model="m-1", usage=first) + said("b", model="m-2", usage=last) + ended("stop", model="") + DONE
+
+    assert read([stream])[-1] == Finished("stop", "m-2", Usage(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("function_call", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("eos", "stop"),
+    ],
+)
+def test_reasons_to_finish(theirs: str, ours: str) -> None:
+    event = read([ended(theirs) + DONE])[-1]
+
+    assert isinstance(event, Finished)
+    assert event.reason == ours
+
+
+def test_only_done_is_the_end() -> None:
+    assert read([said("Hi") + ended("stop")]) == [Delta("Hi")]
+    assert read([said("Hi") + ended("stop") + DONE]) == [Delta("Hi"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("data", [b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: 7\n\n"])
+def test_what_only_looks_like_the_end_breaks_the_answer(data: bytes) -> None:
+    assert read_until_broken([said("Hi") + data]) == [Delta("Hi")]
+
+
+def test_nothing_is_heard_after_the_end() -> None:
+    assert read([DONE + said("more")]) == [Finished("stop", "")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"junk",
+        b"[]",
+        b"{",
+        b'{"choices":7}',
+        b'"\xff"',
+        b"[" * 100_000,
+        b'{"choices":"a"}',
+        b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":{"a":NaN}}}]}}]}',
+    ],
+    ids=lambda data: repr(data[:40]),
+)
+def test_what_is_no_chunk_breaks_the_answer_without_repeating_it(data: bytes) -> None:
+    with pytest.raises(UpstreamMalformed, match=r"^the upstream sent an event that is no chunk of its format$"):
+        read([b"data: %b\n\n" % data])
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [({"message": "overloaded", "type": "x"}, ": overloaded"), ("overloaded", ": overloaded"), ({}, ""), (7, ": 7")],
+)
+def test_an_error_inside_the_stream_breaks_the_answer(error: object, shown: str) -> None:
+    with pytest.raises(UpstreamStreamError, match=f"^the upstream broke off{shown}$"):
+        read([chunk(error=error)])
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n"], ids=["error", "junk"])
+def test_what_was_said_before_a_break_is_handed_on(feed: Cut, broken: bytes) -> None:
+    assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [Delta("Hel"), Delta("lo")]
+
+
+# All that is said, not text alone
+
+
+def heard(pieces: Iterable[bytes], reader: ResponseReader | None = None) -> list[Any]:
+    return fed(pieces, reader or ResponseReader())
+
+
+NAN = b'data: {"choices":[{"delta":{"tool_calls":[{"function":{"arguments":{"a":NaN}}}]}}]}\n\n'
+
+
+def piece(**delta: object) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": delta, "finish_reason": None}], model="m-1")
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
+    named = {"index": 0, "id": "c0", "type": "function", "function": {"name": "f", "arguments": ""}}
+    stream = (
+        piece(reasoning_content="a")
+        + piece(reasoning="b", content="c")
+        + piece(content=None, tool_calls=None)
+        + piece(tool_calls=[named, {"index": 0, "id": None, "function": {"name": None, "arguments": "x"}}, {}])
+        + ended("tool_calls", usage={"prompt_tokens": 3, "completion_tokens": 2})
+        + chunk(choices=[])
+        + DONE
+    )
+
+    assert heard(feed(stream)) == [
+        Thought("a"),
+        Thought("b"),
+        Delta("c"),
+        CallPart(0, "c0", "f", ""),
+        CallPart(0, "", "", "x"),
+        Finished("tool_calls", "m-1", Usage(3, 2)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        chunk(error="overloaded"),
+        b"data: junk\n\n",
+        NAN,
+    ],
+)
+def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
+    reader = ResponseReader()
+
+    assert heard([said("Hi") + broken + DONE], reader) == [Delta("Hi")]
+    assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
+
+
+# Events that are no chunk
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        b"data:\n\n",
+        b"data: \n\n",
+        b"data: null\n\n",
+        b"event: x\ndata:\n\n",
+        b"data: {}\n\n",
+        b'data: {"choices":null}\n\n',
+        b'data: {"choices":[null]}\n\n',
+        b'data: {"choices":[{"delta":null}]}\n\n',
+        b'data: {"choices":[{}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":[]}}]}\n\n',
+    ],
+)
+def test_what_says_nothing_is_no_event(feed: Cut, odd: bytes) -> None:
+    assert read(feed(said("a") + odd + said("b") + DONE)) == [Delta("a"), Delta("b"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_the_end_may_have_a_name_and_spaces(feed: Cut) -> None:
+    assert read(feed(said("a") + b"data: [DONE] \n\n")) == [Delta("a"), Finished("stop", "")]
+    assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [Delta("a"), Finished("stop", "")]
+
+
+def test_the_name_of_an_event_makes_no_difference_to_its_chunk() -> None:
+    assert read([b"event: message\n" + said("a") + DONE]) == [Delta("a"), Finished("stop", "")]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
+def test_an_answer_is_the_same_with_every_line_end_and_a_byte_order_mark(feed: Cut, end: bytes) -> None:
+    stream = b"\xef\xbb\xbf" + (said("Hel") + said("lo") + DONE).replace(b"\n", end)
+
+    assert read(feed(stream)) == [Delta("Hel"), Delta("lo"), Finished("stop", "")]
+
+
+# Errors inside the stream
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("stream", "words"),
+    [
+        (b'event: error\ndata: {"message":"busy"}\n\n', ": busy"),
+        (b'event: error\ndata: {"choices":[{"delta":{"content":"x"}}]}\n\n', ""),
+        (b"event: error\ndata: busy\n\n", ": busy"),
+        (b'event: error\ndata: "busy"\n\n', ": busy"),
+        (b"event: error\ndata:\n\n", ""),
+        (b"event: error\ndata: null\n\n", ""),
+        (b'data: {"object":"error","message":"busy","code":50000}\n\n', ": busy"),
+        (b'data: {"error_message":"busy"}\n\n', ": busy"),
+        (b'data: {"choices":[{"delta":{"content":"x"}}],"error_message":"busy"}\n\n', ": busy"),
+        (b'data: {"detail":"busy"}\n\n', ": busy"),
+        (b'data: {"detail":[{"loc":["body"],"msg":"busy"}]}\n\n', ": body: busy"),
+        (b'data: {"message":"busy","code":"overloaded"}\n\n', ": busy"),
+        (b'data: [{"error":{"message":"busy"}}]\n\n', ": busy"),
+        (b'data: {"choices":[{"error":{"message":"busy"},"finish_reason":"error"}]}\n\n', ": busy"),
+        (
+            b'data: {"choices":[{"delta":{"content":""},"finish_reason":"error"}],"error":{"message":"busy"}}\n\n',
+            ": busy",
+        ),
+        (b'data: {"choices":[{"delta":{},"finish_reason":"error"}]}\n\n', ""),
+        (b'{"error":{"message":"busy"}}', ": busy"),
+        (b'{"detail":"busy"}', ": busy"),
+        (b'data: {"error":"%b"}\n\n' % (b"x" * 400), ": " + "x" * 300),
+    ],
+    ids=lambda value: repr(value)[:70],
+)
+def test_an_error_in_any_form_breaks_the_answer_with_its_words(feed: Cut, stream: bytes, words: str) -> None:
+    with pytest.raises(UpstreamStreamError) as caught:
+        read(feed(said("Hi") + stream + DONE))
+
+    assert caught.value.message == f"the upstream broke off{words}"
+    assert read_until_broken(feed(said("Hi") + stream + DONE)) == [Delta("Hi")]
+
+
+def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
+    with pytest.raises(UpstreamMalformed):
+        read([b'{"choices":[{"message":{"content":"Hi"}}]}'])
+
+
+# Odd chunks
+
+
+def odd(delta: object, **fields: object) -> bytes:
+    return chunk(choices=[{"index": 0, "delta": delta}], **fields)
+
+
+THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"type": "text", "text": "m"}]}
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("delta", "events"),
+    [
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, [Delta("ab")]),
+        ({"content": ["a", None, {"type": "text"}, {"type": "image_url", "image_url": {}}]}, [Delta("a")]),
+        ({"content": {"type": "output_text", "text": "a"}}, [Delta("a")]),
+        ({"content": [THINKING, {"type": "text", "text": "a"}]}, [Thought("hm"), Delta("a")]),
+        ({"content": [{"type": "thinking", "thinking": "hm"}]}, [Thought("hm")]),
+        ({"content": [{"type": "refusal", "refusal": "no"}]}, [Delta("no")]),
+        ({"content": [{"type": 7, "text": "a"}]}, [Delta("a")]),
+        ({"content": [{"text": {"text": {"text": {"text": "a"}}}}]}, []),
+        ({"content": 7}, [Delta("7")]),
+        ({"content": True}, []),
+        ("a", [Delta("a")]),
+        ({"reasoning": {"text": "hm"}}, [Thought("hm")]),
+        ({"thinking": "hm"}, [Thought("hm")]),
+        ({"thinking": "hm", "content": "a"}, [Thought("hm"), Delta("a")]),
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, [Thought("hm")]),
+        ({"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}, {}]}, [Thought("hm")]),
+        ({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, [Thought("hm")]),
+        ({"reasoning_content": "hm", "reasoning": "hm"}, [Thought("hm")]),
+        ({"reasoning_content": "", "reasoning": None, "content": "a"}, [Delta("a")]),
+        ({"refusal": "no"}, [Delta("no")]),
+        ({"refusal": ["no", "!"]}, [Delta("no!")]),
+    ],
+    ids=lambda value: repr(value)[:60],
+)
+def test_what_a_delta_says_in_any_form(feed: Cut, delta: object, events: list[Any]) -> None:
+    assert heard(feed(odd(delta))) == events
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"message": {"content": "a"}},
+        {"delta": None, "message": {"content": "a"}},
+        {"text": "a"},
+        {"delta": {"content": "a"}, "message": {"content": "the whole"}},
+    ],
+)
+def test_text_in_other_places(choice: object) -> None:
+    assert heard([chunk(choices=[choice])]) == [Delta("a")]
+    assert heard([chunk(choices=choice)]) == [Delta("a")]
+
+
+def test_a_refusal_is_shown_and_gives_the_reason() -> None:
+    stream = odd({"content": None, "refusal": ""}) + odd({"refusal": "I can't"}) + odd({"refusal": "."})
+
+    assert read([stream + ended("stop") + DONE]) == [Delta("I can't"), Delta("."), Finished("content_filter", "")]
+    assert read([stream + ended("length") + DONE])[-1] == Finished("length", "")
+
+
+@pytest.mark.parametrize("field", ["stop_reason", "matched_stop"])
+@pytest.mark.parametrize(
+    ("value", "stop"), [("END", "END"), (7, ""), (None, ""), (1.5, ""), ("END\ud83d", "END\ufffd")]
+)
+def test_the_stop_that_matched_is_told(field: str, value: object, stop: str) -> None:
+    stream = chunk(choices=[{"delta": {}, "finish_reason": "stop", field: value}]) + DONE
+
+    assert read([stream]) == [Finished("stop", "", stop=stop)]
+
+
+@pytest.mark.parametrize("number", [3, 3.0, "3", "3.0"])
+def test_numbers_may_be_floats_or_strings(number: object) -> None:
+    usage = {"prompt_tokens": number, "completion_tokens": number}
+
+    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(3, 3))
+
+
+@pytest.mark.parametrize("number", [None, "x", [], {}, -1, "inf", "nan"])
+def test_what_is_no_number_counts_nothing(number: object) -> None:
+    usage = {"prompt_tokens": number, "completion_tokens": 2}
+
+    assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
+
+
+COUNTED = {"prompt_tokens": 3, "completion_tokens": 2}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"choices": [], "usage": COUNTED},
+        {"usage": COUNTED},
+        {"choices": None, "usage": {"input_tokens": 3, "output_tokens": 2}},
+        {"choices": [{"delta": {}, "usage": COUNTED}]},
+        {"choices": [{"delta": {}}], "x_groq": {"usage": COUNTED}},
+        {"choices": [], "x_groq": {"usage": COUNTED}, "usage": {}},
+        {"message": {"usage": COUNTED}},
+    ],
+)
+def test_usage_is_found_in_any_place(fields: dict[str, Any]) -> None:
+    assert read([said("a") + chunk(**fields) + DONE])[-1] == Finished("stop", "", Usage(3, 2))
+
+
+def test_a_model_may_be_null() -> None:
+    assert read([said("a", model="m-1") + ended("stop", model=None) + DONE])[-1] == Finished("stop", "m-1")
+    assert read([odd({"content": ["a"]}, model="m\ud800") + DONE])[-1] == Finished("stop", "m\ufffd")
+
+
+# Halves of surrogate pairs
+
+
+HIGH, LOW = "\ud83d", "\ude00"
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("texts", "whole_text"),
+    [
+        ([HIGH, LOW], "\U0001f600"),
+        (["a" + HIGH, LOW + "b"], "a\U0001f600b"),
+        (["a" + HIGH, "", LOW], "a\U0001f600"),
+        (["a" + HIGH + LOW + HIGH, LOW], "a\U0001f600\U0001f600"),
+        ([HIGH, "b"], "\ufffdb"),
+        ([HIGH, "é"], "\ufffdé"),
+        ([HIGH, HIGH, LOW], "\ufffd\U0001f600"),
+        ([LOW, "b"], "\ufffdb"),
+        (["a", HIGH], "a\ufffd"),
+    ],
+)
+def test_halves_are_joined_across_chunks_and_else_replaced(feed: Cut, texts: list[str], whole_text: str) -> None:
+    def told(name: str) -> list[Any]:
+        return read(feed(b"".join(piece(**{name: text}) for text in texts) + DONE))[:-1]
+
+    assert "".join(event.text for event in told("content")) == whole_text
+    assert "".join(event.text for event in told("reasoning")) == whole_text
+    assert {type(event) for event in told("content")} == {Delta}
+    assert {type(event) for event in told("reasoning")} == {Thought}
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_halves_of_arguments_are_joined_within_their_call(feed: Cut) -> None:
+    pieces = [(0, "f", HIGH), (1, "g", HIGH), (0, "", LOW), (1, "", "x"), (1, "", HIGH)]
+    stream = b"".join(
+        piece(tool_calls=[{"index": index, "function": {"name": name, "arguments": arguments}}])
+        for index, name, arguments in pieces
+    )
+    told = read(feed(stream + DONE))[:-1]
+
+    assert [part.arguments for part in told] == ["", "", "\U0001f600", "\ufffdx", "", "\ufffd"]
+    assert [part.index for part in told] == [0, 1, 0, 1, 1, 1]
+
+
+@given(st.lists(st.text(st.characters(), min_size=1), max_size=8))
+def test_any_text_cut_between_utf16_units_comes_through(texts: list[str]) -> None:
+    units = "".join(texts).encode("utf-16-le")
+    halves = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
+    events = read([b"".join(piece(content=half) for half in halves) + DONE])
+
+    assert "".join(event.text for event in events[:-1]) == "".join(texts)

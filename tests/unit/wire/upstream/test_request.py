@@ -1,0 +1,203 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.dialect import UNBOUNDED
+from tokenfall.wire.tool_names import client_id, upstream_name
+from tokenfall.wire.upstream.request import IMAGE_FOLLOWS, encode_request
+
+# The request, byte for byte
+
+
+def test_a_request_streams_and_asks_for_usage() -> None:
+    messages = (Message("system", "Be brief."), Message("user", "Hi\n"))
+
+    assert encode_request(ChatRequest(messages=messages, model="m", max_tokens=9)) == (
+        b'{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi\\n"}],'
+        b'"stream":true,"stream_options":{"include_usage":true},"max_tokens":9}'
+    )
+
+
+def test_a_request_names_a_temperature_that_was_asked_for() -> None:
+    request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9, temperature=0.0)
+
+    assert encode_request(request).endswith(b'"max_tokens":9,"temperature":0.0}')
+
+
+# The request in all its parts
+
+
+def sent(**fields: Any) -> dict[str, Any]:
+    """What a request says besides what all of them do."""
+    request = ChatRequest(**{"messages": (Message("user", "Hi"),), "model": "m", "max_tokens": UNBOUNDED, **fields})
+    body: dict[str, Any] = json.loads(encode_request(request))
+    common = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+    if "messages" not in fields:
+        common["messages"] = [{"role": "user", "content": "Hi"}]
+    assert all(body.pop(name) == value for name, value in common.items())
+    return body
+
+
+STRICT = '{"type":"object","properties":{},"required":[],"additionalProperties":false}'
+WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({}, {}),
+        ({"max_tokens": UNBOUNDED - 1}, {"max_tokens": UNBOUNDED - 1}),
+        (
+            {"top_p": 0.0, "seed": 0, "stop": ("a", "b"), "reasoning": True},
+            {"top_p": 0.0, "seed": 0, "stop": ["a", "b"], "reasoning_effort": "medium"},
+        ),
+        ({"reasoning": True, "effort": "low"}, {"reasoning_effort": "low"}),
+        ({"reasoning": True, "refused": frozenset({"reasoning_effort"})}, {}),
+        ({"presence_penalty": 0.0, "frequency_penalty": 1.5}, {"presence_penalty": 0.0, "frequency_penalty": 1.5}),
+        ({"stop": ("a", "b", "c", "d", "e")}, {"stop": ["a", "b", "c", "d"]}),
+        ({"json_object": True}, {"response_format": {"type": "json_object"}}),
+        (
+            {"schema": STRICT.encode()},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": json.loads(STRICT), "strict": True},
+                }
+            },
+        ),
+        (
+            {"schema": b"{}", "json_object": True},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": {}},
+                }
+            },
+        ),
+        (
+            {"schema": b'{"a": 1}', "schema_name": "n"},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"a": 1}},
+                }
+            },
+        ),
+        (
+            {"tools": (Tool("weather", "It rains", json.dumps(WEATHER["parameters"]).encode()),)},
+            {"tools": [{"type": "function", "function": WEATHER}], "tool_choice": "auto"},
+        ),
+        (
+            {"tools": (Tool("t"),), "tool_choice": "t", "parallel_tool_calls": False},
+            {
+                "tools": [
+                    {"type": "function", "function": {"name": "t", "description": "", "parameters": {"type": "object"}}}
+                ],
+                "tool_choice": {"type": "function", "function": {"name": "t"}},
+                "parallel_tool_calls": False,
+            },
+        ),
+        ({"parallel_tool_calls": False, "tool_choice": "none"}, {}),
+    ],
+)
+def test_what_is_asked_for_is_said_in_openais_words(fields: dict[str, Any], told: dict[str, Any]) -> None:
+    assert sent(**fields) == told
+
+
+@pytest.mark.parametrize("choice", ["none", "required"])
+def test_how_tools_are_chosen(choice: str) -> None:
+    assert sent(tools=(Tool("t"),), tool_choice=choice)["tool_choice"] == choice
+
+
+CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:x"}}
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (
+            Message("assistant", "", tool_calls=(ToolCall("c", "f", "{}"),)),
+            {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+        ),
+        (
+            Message("assistant", "So", tool_calls=(ToolCall("c", "f", "{}"),)),
+            {"role": "assistant", "content": "So", "tool_calls": [CALLED]},
+        ),
+        (Message("tool", "rain", tool_call_id="c"), {"role": "tool", "content": "rain", "tool_call_id": "c"}),
+        (
+            Message("user", "What?", images=("data:x",)),
+            {"role": "user", "content": [{"type": "text", "text": "What?"}, IMAGE]},
+        ),
+        (Message("user", "", images=("data:x", "data:x")), {"role": "user", "content": [IMAGE, IMAGE]}),
+    ],
+)
+def test_messages_keep_their_calls_results_and_images(message: Message, told: dict[str, Any]) -> None:
+    assert sent(messages=(message,)) == {"messages": [told]}
+
+
+def test_thoughts_go_back_to_the_model_unless_it_refuses_them() -> None:
+    message = Message("assistant", "So", thought="Hm")
+
+    assert sent(messages=(message,)) == {
+        "messages": [{"role": "assistant", "content": "So", "reasoning_content": "Hm"}]
+    }
+    assert sent(messages=(message,), refused=frozenset({"reasoning_content"})) == {
+        "messages": [{"role": "assistant", "content": "So"}]
+    }
+
+
+def test_images_of_results_follow_them_in_a_users_message() -> None:
+    results = (
+        Message("tool", "here", tool_call_id="a", images=("data:1", "data:2")),
+        Message("tool", "", tool_call_id="b", images=("data:3",)),
+        Message("tool", "none", tool_call_id="c"),
+    )
+    images = [{"type": "image_url", "image_url": {"url": f"data:{number}"}} for number in (1, 2, 3)]
+    told = [
+        {"role": "tool", "content": "here", "tool_call_id": "a"},
+        {"role": "tool", "content": IMAGE_FOLLOWS, "tool_call_id": "b"},
+        {"role": "tool", "content": "none", "tool_call_id": "c"},
+        {"role": "user", "content": images},
+    ]
+
+    assert sent(messages=results) == {"messages": told}
+    assert sent(messages=(*results, Message("user", "And?"))) == {
+        "messages": [*told, {"role": "user", "content": "And?"}]
+    }
+
+
+def test_names_and_ids_are_those_that_the_upstream_knows() -> None:
+    name = "x" * 100
+    call = Message("assistant", "", tool_calls=(ToolCall(client_id("functions.f:0"), name, "{}"),))
+    result = Message("tool", "ok", tool_call_id=client_id("functions.f:0"))
+    told = sent(messages=(call, result), tools=(Tool(name),), tool_choice=name)
+
+    assert told["messages"][0]["tool_calls"][0]["id"] == told["messages"][1]["tool_call_id"] == "functions.f:0"
+    assert told["messages"][0]["tool_calls"][0]["function"]["name"] == upstream_name(name)
+    assert told["tools"][0]["function"]["name"] == upstream_name(name)
+    assert told["tool_choice"]["function"]["name"] == upstream_name(name)
+
+
+@pytest.mark.parametrize(
+    ("model", "refused", "member"),
+    [
+        ("gpt-4o", [], "max_tokens"),
+        ("gpt-5-mini", [], "max_completion_tokens"),
+        ("openai/o3-mini", [], "max_completion_tokens"),
+        ("my-deployment", ["max_tokens"], "max_completion_tokens"),
+        ("o3-local", ["max_completion_tokens"], "max_tokens"),
+    ],
+)
+def test_the_bound_of_the_answer_has_the_name_that_the_model_takes(model: str, refused: list[str], member: str) -> None:
+    body = json.loads(encode_request(ChatRequest(messages=(), model=model, max_tokens=9, refused=frozenset(refused))))
+
+    assert {name: body.get(name) for name in ("max_tokens", "max_completion_tokens") if name in body} == {member: 9}
+
+
+def test_usage_is_not_asked_for_where_that_is_refused() -> None:
+    request = ChatRequest(messages=(), model="m", max_tokens=9, refused=frozenset({"stream_options"}))
+
+    assert b"stream_options" not in encode_request(request)

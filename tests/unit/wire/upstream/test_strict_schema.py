@@ -1,0 +1,78 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.wire.upstream.strict_schema import fits_strict
+
+
+def closed(**properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+STRING = {"type": "string"}
+OPEN = {"type": "object", "properties": {"a": STRING}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        closed(),
+        closed(a=STRING, b={"type": ["integer", "null"]}),
+        closed(a=closed(b=STRING)),
+        closed(a={"type": "array", "items": closed(b=STRING)}),
+        closed(a={"anyOf": [closed(), {"type": "null"}]}),
+        {**closed(a={"$ref": "#/$defs/x"}), "$defs": {"x": closed()}},
+        closed(default=STRING),
+    ],
+)
+def test_a_schema_that_fits(schema: dict[str, Any]) -> None:
+    assert fits_strict(json.dumps(schema).encode())
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        OPEN,
+        {**closed(a=STRING), "required": []},
+        {**closed(a=STRING), "additionalProperties": True},
+        {**closed(), "anyOf": [closed()]},
+        {"type": "array", "items": closed()},
+        closed(a=OPEN),
+        closed(a={"type": "array", "items": OPEN}),
+        closed(a={"type": "array", "items": True}),
+        closed(a={"anyOf": [OPEN]}),
+        closed(a={"type": ["object", "null"]}),
+        closed(a={"properties": {}}),
+        closed(a={"allOf": [closed()]}),
+        closed(a={"type": "string", "default": "x"}),
+        {**closed(), "$defs": {"x": OPEN}},
+        {**closed(), "properties": []},
+        {**closed(), "required": "a"},
+        [closed()],
+    ],
+)
+def test_a_schema_that_does_not_fit(schema: Any) -> None:
+    assert not fits_strict(json.dumps(schema).encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'"additionalProperties',
+        b'"additionalProperties"',
+        b'["additionalProperties"' * 10_000,
+        b'{"additionalProperties":"\xff"}',
+    ],
+)
+def test_what_is_no_schema_does_not_fit(text: bytes) -> None:
+    assert not fits_strict(text)
+
+
+def test_a_schema_of_too_many_schemas_is_not_looked_at_to_its_end() -> None:
+    assert not fits_strict(json.dumps(closed(**{f"p{number}": STRING for number in range(6_000)})).encode())

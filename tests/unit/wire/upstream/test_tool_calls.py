@@ -1,0 +1,201 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import UpstreamMalformed
+from tokenfall.events import CallPart
+from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece
+from tokenfall.wire.upstream.reader import ResponseReader
+from tokenfall.wire.upstream.tool_calls import ToolCallReader
+
+from tests.doubles.pieces import Cut, one_by_one, whole
+
+
+def piece(index: int | None, call_id: str | None, name: str | None, arguments: str | None) -> CallPiece:
+    return CallPiece(index, call_id, CalledFunction(name, arguments))
+
+
+def calls(*pieces: CallPiece, at_once: bool = False) -> list[tuple[str, str, str]]:
+    """Id, name and arguments of each call; every call's first part has its name."""
+    reader = ToolCallReader()
+    parts = reader.read(pieces) if at_once else [part for each in pieces for part in reader.read([each])]
+    reader.end()
+    made: dict[int, tuple[str, str, str]] = {}
+    for part in parts:
+        if part.index in made:
+            assert (part.id, part.name) == ("", "")
+            call_id, name, arguments = made[part.index]
+            made[part.index] = (call_id, name, arguments + part.arguments)
+        else:
+            assert part.name
+            assert part.index == len(made)
+            made[part.index] = (part.id, part.name, part.arguments)
+    return list(made.values())
+
+
+TWO = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [piece(0, "a", "f", '{"x":1}'), piece(1, "b", "g", '{"y":2}')],
+        [piece(0, "a", "f", '{"x":1}'), piece(0, "b", "g", '{"y":2}')],
+        [piece(None, "a", "f", '{"x":1}'), piece(None, "b", "g", '{"y":2}')],
+        [piece(7, "a", "f", '{"x":1}'), piece(3, "b", "g", '{"y":2}')],
+        [
+            piece(0, "a", "f", ""),
+            piece(1, "b", "g", ""),
+            piece(0, None, None, '{"x":'),
+            piece(1, None, None, '{"y":'),
+            piece(0, None, None, "1}"),
+            piece(1, None, None, "2}"),
+        ],
+        [
+            piece(0, "a", "f", '{"x":'),
+            piece(None, None, None, "1}"),
+            piece(0, "b", "g", '{"y":'),
+            piece(0, "", "", "2}"),
+        ],
+        [
+            piece(None, "a", "f", ""),
+            piece(None, "b", "g", '{"y":'),
+            piece(None, "a", "", '{"x":1}'),
+            piece(None, "b", "", "2}"),
+        ],
+        [piece(None, "a", "f", '{"x":'), piece(0, None, None, "1}"), piece(1, "b", "g", '{"y":2}')],
+        [
+            piece(0, "a", None, '{"x":'),
+            piece(0, None, "f", "1}"),
+            piece(1, "b", None, '{"y":2}'),
+            piece(1, None, "g", None),
+        ],
+        [piece(0, "a", "f", '{"x":'), piece(0, "a", "f", "1}"), piece(1, "b", "g", '{"y":'), piece(1, "b", "g", "2}")],
+        [
+            piece(0, "a", "f", '{"x":'),
+            piece(0, "r1", None, "1}"),
+            piece(1, "b", "g", '{"y":'),
+            piece(1, "r2", "", "2}"),
+        ],
+        [
+            piece(0, "a", "f", '{"x":'),
+            piece(1, "a", None, "1}"),
+            piece(2, "b", "g", '{"y":'),
+            piece(3, "b", None, "2}"),
+        ],
+        [piece(0, "a", "f", '{"x":1}'), piece(0, "b", None, '{"y":'), piece(0, None, "g", "2}")],
+    ],
+    ids=[
+        "by index",
+        "one index",
+        "by id",
+        "odd indices",
+        "interleaved",
+        "one index in pieces",
+        "by id in pieces",
+        "index later",
+        "named late",
+        "names repeated",
+        "an id a piece",
+        "an index a piece",
+        "another id, named late",
+    ],
+)
+def test_two_calls_are_two_however_they_are_numbered(pieces: list[CallPiece], at_once: bool) -> None:
+    assert calls(*pieces, at_once=at_once) == TWO
+
+
+@pytest.mark.parametrize("index", [None, 0])
+@pytest.mark.parametrize("call_id", [None, ""])
+def test_calls_without_ids_are_told_apart_by_name_and_completeness(index: int | None, call_id: str | None) -> None:
+    whole_calls = [piece(index, call_id, "f", '{"x":1}'), piece(index, call_id, "f", '{"x":2}')]
+    named = [piece(index, call_id, "f", ""), piece(index, call_id, "g", '{"y":'), piece(index, call_id, None, "2}")]
+    repeated = [piece(index, call_id, "f", '{"x":'), piece(index, call_id, "f", '"}"}')]
+
+    assert calls(*whole_calls) == [("", "f", '{"x":1}'), ("", "f", '{"x":2}')]
+    assert calls(*named) == [("", "f", ""), ("", "g", '{"y":2}')]
+    assert calls(*repeated) == [("", "f", '{"x":"}"}')]
+
+
+def test_calls_of_one_id_are_told_apart_by_completeness() -> None:
+    same = [piece(None, "a", "f", '{"x":1}'), piece(None, "a", "f", '{"x":'), piece(None, "a", None, "2}")]
+
+    assert calls(*same) == [("a", "f", '{"x":1}'), ("a", "f", '{"x":2}')]
+
+
+def test_a_piece_of_a_new_index_is_not_of_the_call_before() -> None:
+    assert calls(piece(0, "a", "f", "{"), piece(1, None, None, "{}"), piece(1, None, "g", "")) == [
+        ("a", "f", "{"),
+        ("", "g", "{}"),
+    ]
+    assert calls(piece(0, "a", "f", "{"), piece(1, "b", None, "{}"), piece(1, None, "g", "")) == [
+        ("a", "f", "{"),
+        ("b", "g", "{}"),
+    ]
+
+
+def test_a_piece_without_anything_is_none() -> None:
+    assert calls(CallPiece(), piece(0, None, None, None), piece(1, "", "", "")) == []
+    assert calls(piece(0, "a", None, None)) == []
+
+
+def test_arguments_without_a_name_break_the_answer() -> None:
+    with pytest.raises(UpstreamMalformed, match="a tool call without a name"):
+        calls(piece(0, "a", None, "{}"))
+
+
+# As they come in chunks
+
+
+def chunk(**delta: Any) -> bytes:
+    return b"data: %b\n\n" % json.dumps({"choices": [{"index": 0, "delta": delta}]}).encode()
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("delta", "part"),
+    [
+        ({"tool_calls": [{"index": 0.0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]}, ("a", "f", "{}")),
+        ({"tool_calls": [{"index": "0", "id": 7, "function": {"name": "f", "arguments": "{}"}}]}, ("7", "f", "{}")),
+        ({"tool_calls": [{"index": None, "id": None, "function": {"name": "f"}}]}, ("", "f", "")),
+        ({"tool_calls": [{"index": [], "function": {"name": "f", "arguments": None}}]}, ("", "f", "")),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": ["é"]}}}]}, ("", "f", '{"x":["é"]}')),
+        ({"tool_calls": [{"function": {"name": "f", "arguments": {"x": "\ud83d"}}}]}, ("", "f", '{"x":"\ufffd"}')),
+        ({"tool_calls": {"id": "a", "function": {"name": "f", "arguments": "{}"}}}, ("a", "f", "{}")),
+        ({"tool_calls": [{"id": "a", "name": "f", "arguments": "{}"}, None]}, ("a", "f", "{}")),
+        ({"tool_calls": [{"id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}}]}, ("a", "f", "x")),
+        ({"tool_calls": [{"id": "a\udc00", "function": {"name": "f\udc00"}}]}, ("a\ufffd", "f\ufffd", "")),
+        ({"function_call": {"name": "f", "arguments": "{}"}}, ("", "f", "{}")),
+        ({"function_call": {"name": "f", "arguments": None}, "tool_calls": None}, ("", "f", "")),
+    ],
+    ids=lambda value: repr(value)[:70],
+)
+def test_a_call_in_any_form(feed: Cut, delta: dict[str, Any], part: tuple[str, str, str]) -> None:
+    reader = ResponseReader()
+    events = [event for each in feed(chunk(**delta)) for event in reader.feed(each)]
+
+    assert events == [CallPart(0, *part)]
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+def test_a_function_call_of_old_in_pieces_is_one_call(feed: Cut) -> None:
+    stream = chunk(function_call={"name": "f", "arguments": ""}) + chunk(function_call={"arguments": "{}"})
+    reader = ResponseReader()
+    events = [event for each in feed(stream) for event in reader.feed(each)]
+
+    assert events == [CallPart(0, "", "f", ""), CallPart(0, "", "", "{}")]
+
+
+def test_a_call_without_a_name_breaks_the_answer_at_its_end() -> None:
+    reader = ResponseReader()
+    reader.feed(chunk(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}]) + b"data: [DONE]\n\n")
+
+    assert isinstance(reader.broken, UpstreamMalformed)
+
+
+def test_completeness_is_found_in_time_that_is_linear() -> None:
+    reader = ToolCallReader()
+    pieces = [piece(0, None, "f", '["x",')] + [piece(0, None, "f", '"y",')] * 20_000
+    assert len(reader.read(pieces)) == 20_001
