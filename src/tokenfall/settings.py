@@ -10,8 +10,8 @@ from os import path
 
 from tokenfall import installation
 from tokenfall.errors import InvalidRequest
-from tokenfall.pacing import grammar
 from tokenfall.reactor.poller import NAMES, available
+from tokenfall.simulator import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tokenfall.api.exposition import Family
-    from tokenfall.edge.application import Outcome
-    from tokenfall.edge.request import Request
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
-    from tokenfall.pacing.stage import Stage
+    from tokenfall.simulator.state import Stage
 
 STREAMS_THAT_FILL_THE_CACHE = 256
 """Where the grammar's `load` does not say how many: vLLM's own default of sequences in a batch."""

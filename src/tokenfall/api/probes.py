@@ -6,8 +6,8 @@ import os
 from time import monotonic
 
 from tokenfall import __version__
-from tokenfall.edge.loadable import THREADING, Modules
-from tokenfall.edge.response import Response
+from tokenfall.http.loadable import THREADING, Modules
+from tokenfall.http.response import Response
 from tokenfall.json_text import flat_object
 
 TYPE_CHECKING = False
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.api.metrics_vllm import VLLMMetrics
-    from tokenfall.edge.request import Request
+    from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
 
     Check = Callable[[], Awaitable[None]]

@@ -4,8 +4,8 @@ from typing import Any
 
 from tokenfall.api.metrics_vllm import VLLMMetrics
 from tokenfall.api.simulating import Played, Simulating
-from tokenfall.edge.request import Request
-from tokenfall.pacing.grammar import Simulation
+from tokenfall.http.request import Request
+from tokenfall.simulator.grammar import Simulation
 
 
 class CountedSimulating(Simulating):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import aiohappyeyeballs
 
 from tokenfall import logs
-from tokenfall.edge.response import header_lines
 from tokenfall.errors import UpstreamConnectTimeout, UpstreamError, UpstreamUnreachable, UpstreamUntrusted
+from tokenfall.http.response import header_lines
 from tokenfall.upstream.connection import Owner, UpstreamConnection
 from tokenfall.upstream.names import Names
 

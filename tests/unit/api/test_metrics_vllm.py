@@ -4,8 +4,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tokenfall.api.metrics import scraped
 from tokenfall.api.metrics_vllm import VLLMMetrics
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import Stage
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.state import Stage
 
 from tests.doubles.requests import request
 
