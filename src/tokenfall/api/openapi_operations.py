@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall.api import openapi_answers as answers
-from tokenfall.api.metrics import CONTENT_TYPE as METRICS
+from tokenfall.api.exposition import CONTENT_TYPE as METRICS
 from tokenfall.api.openapi_bodies import Schema
 from tokenfall.api.page import ASSETS, TYPES
 from tokenfall.ports import ConversationInfo
