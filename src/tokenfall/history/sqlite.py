@@ -31,6 +31,9 @@ BUSY_TIMEOUT_S = 2.0
 CHECK_S = 1.0
 """How long a probe may take."""
 
+CHECK_BYTES = 16_384
+"""What a probe writes; more after a larger turn could not be kept, and then as much as that."""
+
 SCHEMA_VERSION = 1
 """In `PRAGMA user_version`; 0 is an empty file."""
 
@@ -83,10 +86,19 @@ class SQLiteHistory:
             last_words="PRAGMA wal_checkpoint(PASSIVE)",  # waits for nobody
         )
         self._reader = SQLiteThread("history-reader", path, connect=connect, begin="BEGIN")
+        self._unkept_bytes = 0
+        """The largest turn that could not be kept since one as large could."""
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         kept = _Kept(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
-        await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
+        size_bytes = len(kept.document)
+        try:
+            await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
+        except StoreUnavailable:
+            self._unkept_bytes = max(self._unkept_bytes, size_bytes)
+            raise
+        if size_bytes >= self._unkept_bytes:
+            self._unkept_bytes = 0
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
         newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
@@ -102,8 +114,10 @@ class SQLiteHistory:
         return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
 
     async def check(self) -> None:
+        size_bytes = max(CHECK_BYTES, self._unkept_bytes)
         await asyncio.gather(
-            self._writer.do(_write_something, within_s=CHECK_S), self._reader.do(_read_something, within_s=CHECK_S)
+            self._writer.do(lambda connection: _write_something(connection, size_bytes), within_s=CHECK_S),
+            self._reader.do(_read_something, within_s=CHECK_S),
         )
 
     async def close(self) -> None:
@@ -160,9 +174,12 @@ def _become_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _write_something(connection: sqlite3.Connection) -> None:
-    """One page, as it was: a transaction that writes nothing succeeds on a full disk."""
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def _write_something(connection: sqlite3.Connection, size_bytes: int) -> None:
+    """As much as a turn: a disk that has room for a page may have none for a turn. Random, since SQLite leaves alone a
+    page that stays the same, and in one row, whose pages are written again each time.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS probes (key INTEGER PRIMARY KEY, filler BLOB NOT NULL)")
+    connection.execute("INSERT OR REPLACE INTO probes (key, filler) VALUES (1, randomblob(?))", (size_bytes,))
 
 
 def _read_something(connection: sqlite3.Connection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.pacing.course import Course
 from tokenfall.pacing.gates import Gates, House
 from tokenfall.pacing.grammar import Simulation, Spread
@@ -43,14 +42,11 @@ class Stage:
         return (gap_s * house.factor(load) for gap_s in gaps)
 
     def course(self, simulation: Simulation, faults: tuple[Fault, ...]) -> Course | None:
-        """What happens to one stream, None for nothing. Raises `InvalidRequest` where there are too many gates."""
+        """What happens to one stream, None for nothing."""
         if not faults and simulation.gate is None and simulation.load is None:
             return None
         ticket = self.house.ticket(simulation.load)
         if simulation.gate is None:
             return Course(faults, ticket=ticket)
-        try:
-            gate = self.gates.get(simulation.gate.name)
-        except ValueError as error:
-            raise InvalidRequest(f"simulator: {error}", param="gate") from None
+        gate = self.gates.get(simulation.gate.name)
         return Course(faults, ticket=ticket, gate=gate, gate_at=simulation.gate.at)
