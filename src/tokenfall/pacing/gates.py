@@ -138,8 +138,8 @@ class Gates:
 
     def drop(self, name: str) -> bool:
         """Forget a gate; who waited there goes on. False when there was none."""
-        self._kept.pop(name, None)
         found = None if self._gates is None else self._gates.pop(name, None)
+        self._kept.pop(name, None)
         if found is not None:
             found.open()
         return found is not None
