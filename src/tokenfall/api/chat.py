@@ -96,7 +96,8 @@ class ChatRoutes:
 
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
-        found = await self._chat.conversations(self._keys.owner(request))
+        limit, after = plain.page(request.query())
+        found = await self._chat.conversations(self._keys.owner(request), limit=limit, after=after)
         return await sliced(plain.conversation_list(found))
 
     async def rename(self, request: Request) -> Response:

@@ -41,7 +41,7 @@ MOST_SAID = 2**20
 MOST_CHARACTERS = 2**23
 """Characters of a question that is said again and again."""
 
-MAX_ECHOED_BYTES = 65_536
+MAX_ECHOED_BYTES = 32_768
 """Of a question that is said again: a stream of it holds it, with four bytes for each token."""
 
 MENTIONS_SEARCHED = 10_000_000

@@ -20,10 +20,10 @@ from typing import NamedTuple
 import msgspec
 
 from tokenfall import logs
-from tokenfall.errors import StoreUnavailable
+from tokenfall.errors import StoreUnavailable, no_such_place
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
-from tokenfall.ports import Conversation, ConversationInfo, Turn
+from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 
 BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for another process's transaction."""
@@ -33,6 +33,9 @@ CHECK_S = 1.0
 
 CHECK_BYTES = 16_384
 """What a probe writes; more after a larger turn could not be kept, and then as much as that."""
+
+MAX_INTEGER = 2**63 - 1
+"""The largest that SQLite has."""
 
 SCHEMA_VERSION = 1
 """In `PRAGMA user_version`; 0 is an empty file."""
@@ -107,8 +110,10 @@ class SQLiteHistory:
     async def clear(self, conversation: Conversation) -> bool:
         return await self._writer.do(lambda connection: _clear(connection, conversation))
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
-        return await self._reader.do(lambda connection: _conversations(connection, owner))
+    async def conversations(
+        self, owner: str, *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        return await self._reader.do(lambda connection: _conversations(connection, owner, limit=limit, after=after))
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
@@ -242,11 +247,21 @@ def _clear(connection: sqlite3.Connection, conversation: Conversation) -> bool:
     return connection.execute("DELETE FROM conversations WHERE key = ?", (key,)).rowcount > 0
 
 
-def _conversations(connection: sqlite3.Connection, owner: str) -> list[ConversationInfo]:
+def _conversations(
+    connection: sqlite3.Connection, owner: str, *, limit: int, after: str | None
+) -> list[ConversationInfo]:
+    before = MAX_INTEGER
+    if after is not None:
+        found = connection.execute(
+            "SELECT touched FROM conversations WHERE owner = ? AND id = ?", (owner, after)
+        ).fetchone()
+        if found is None:
+            raise no_such_place()
+        before = found[0]
     listed = connection.execute(
         "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title"
-        " FROM conversations WHERE owner = ? ORDER BY touched DESC",
-        (owner,),
+        " FROM conversations WHERE owner = ? AND touched < ? ORDER BY touched DESC LIMIT ?",
+        (owner, before, limit),
     )
     return [ConversationInfo(*row) for row in listed]
 

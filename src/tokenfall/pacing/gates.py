@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from sys import maxsize
-from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,10 +100,10 @@ class Gates:
 
     A gate that nobody has opened, closed or allowed tokens lasts as long as a stream holds it: a new one would be the
     same. So no number of gates that callers name takes room from others. One that was moved is kept for `IDLE_S` after
-    it was last used.
+    it was last used by the clock `now`; for ever without one.
     """
 
-    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
         self._now = now
         self._gates: WeakValueDictionary[str, TestGate] | None = None
         self._kept: dict[str, tuple[float, TestGate]] = {}  # used last, and the gate; the oldest use first

@@ -9,7 +9,7 @@ from tokenfall.pacing.values import Fault, Load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 GAP = Spread(0.1)
@@ -22,11 +22,14 @@ NOTHING = Simulation()
 
 
 class Stage:
-    """`said` is what the operator wants where nobody says otherwise; it may be changed while the server runs."""
+    """`said` is what the operator wants where nobody says otherwise; it may be changed while the server runs.
 
-    def __init__(self, said: Simulation = NOTHING) -> None:
+    Gates expire by the clock `now`.
+    """
+
+    def __init__(self, said: Simulation = NOTHING, *, now: Callable[[], float] | None = None) -> None:
         self.said = said
-        self.gates = Gates()
+        self.gates = Gates() if now is None else Gates(now)
         self.house = House()
 
     @property
