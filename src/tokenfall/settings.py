@@ -9,8 +9,8 @@ from __future__ import annotations
 from os import path
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.pacing import grammar
 from tokenfall.reactor.poller import NAMES, available
+from tokenfall.simulator import grammar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.loadable import Loadable
-from tokenfall.edge.response import LiveStream, Response, TimedStream
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
+from tokenfall.http.loadable import Loadable
+from tokenfall.http.response import LiveStream, Response, TimedStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from tokenfall.api.journal import Journal
     from tokenfall.api.routing import Refuse, Route, Router
     from tokenfall.api.throttle import Throttle
-    from tokenfall.edge.application import Outcome
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Answer
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer
     from tokenfall.metrics import Metrics
 
 
@@ -42,7 +42,7 @@ _AT_ONCE = (Response, TimedStream, LiveStream, Disconnect, Loadable)
 
 
 class App:
-    """Implements `tokenfall.edge.application.Application`."""
+    """Implements `tokenfall.http.application.Application`."""
 
     def __init__(
         self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from tokenfall.api import problems
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, RelayedHead, Response, header_lines
 from tokenfall.errors import InvalidRequest
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines
 from tokenfall.slices import Sliced
 from tokenfall.slicing import later, run_sliced
 from tokenfall.wire.faults import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 JSON = "application/json"
 MAX_BYTES = 2**24

@@ -6,8 +6,8 @@ import os
 from time import monotonic
 
 from tokenfall import __version__
-from tokenfall.edge.loadable import THREADING, Modules
-from tokenfall.edge.response import Response
+from tokenfall.http.loadable import THREADING, Modules
+from tokenfall.http.response import Response
 from tokenfall.json_text import flat_object
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any
 
-    from tokenfall.edge.request import Request
+    from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
 
     Check = Callable[[], Awaitable[None]]

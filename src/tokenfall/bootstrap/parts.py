@@ -10,11 +10,11 @@ from tokenfall.api.journal import Journal
 from tokenfall.api.probes import resident_bytes
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulator import Shared
-from tokenfall.engines.library import Library
-from tokenfall.pacing.clock import WheelClock
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import NOTHING, Stage
+from tokenfall.reactor.clock import WheelClock
 from tokenfall.settings import DEFAULT_SIM, MEMORY
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.library import Library
+from tokenfall.simulator.state import NOTHING, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
-    from tokenfall.engines.simulated import SimulatedEngine
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics import Metrics
     from tokenfall.ports import HistoryStore, SharedTurns
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
+    from tokenfall.simulator.engine import SimulatedEngine
     from tokenfall.upstream.engine import UpstreamEngine
 
 
@@ -109,8 +109,8 @@ class Parts:
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it brings msgspec
-        from tokenfall.engines import redaction  # noqa: F401, PLC0415 - for the journal
-        from tokenfall.pacing import written  # noqa: F401, PLC0415 - for what is shown
+        from tokenfall.recording import redaction  # noqa: F401, PLC0415 - for the journal
+        from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for what is shown
 
         routes = ControlRoutes(
             self.stage, self.refusals, library=self.library, journal=self.journal, alone=self.settings.workers == 1
@@ -146,7 +146,7 @@ class Parts:
     def simulated(self) -> SimulatedEngine:
         """The simulator behind the chat and the providers' formats."""
         if self._simulated is None:
-            from tokenfall.engines.simulated import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
+            from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
 
             self._simulated = SimulatedEngine(self.clock, self.stage, library=self.library)
         return self._simulated
@@ -173,7 +173,7 @@ class Parts:
         return self.metrics
 
     def _default_model(self) -> str:
-        from tokenfall.engines.simulated import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
+        from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
 
         settings = self.settings
         return settings.model if settings.upstream or is_simulated(settings.model) else MODEL

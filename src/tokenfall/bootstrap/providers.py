@@ -15,9 +15,9 @@ from tokenfall.api.providers import Provider, Relay
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
-from tokenfall.engines.rewording import RewordingUpstream, Upstream
-from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.ports import Clock, Fetch
+from tokenfall.simulator.engine import SimulatedEngine
+from tokenfall.upstream.rewording import RewordingUpstream, Upstream
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 

@@ -47,9 +47,9 @@ def _check_files(settings: Settings) -> None:
     """Raises `InvalidSetting` where `SIM` names a file or a profile that is not there or not valid."""
     if "profile" not in settings.sim and "script" not in settings.sim:
         return
-    from tokenfall.engines.library import Library  # noqa: PLC0415 - few name one
     from tokenfall.errors import InvalidRequest  # noqa: PLC0415
-    from tokenfall.pacing.grammar import parse  # noqa: PLC0415
+    from tokenfall.simulator.grammar import parse  # noqa: PLC0415
+    from tokenfall.simulator.library import Library  # noqa: PLC0415 - few name one
 
     said = parse(settings.sim)
     trusted = frozenset(name for name in (said.script, said.profile) if name)

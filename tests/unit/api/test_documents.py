@@ -15,8 +15,8 @@ from tokenfall.api.documents import (
     refusal,
     sliced,
 )
-from tokenfall.edge.response import LiveStream, Response
 from tokenfall.errors import InvalidRequest
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.slices import at_once
 from tokenfall.wire import ollama
 from tokenfall.wire.faults import Fault

@@ -1,0 +1,78 @@
+"""What the simulator says, cut into words once."""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice, repeat
+from typing import overload
+
+from tokenfall.simulator.paragraph import WORDS
+
+AGAIN = tuple(f" {word}" for word in WORDS)
+_FIRST = (WORDS[0], *AGAIN[1:])
+_64_BITS = 2**64 - 1
+
+
+class Prose(Sequence[str]):
+    """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it.
+
+    It holds a number, however long it is.
+    """
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return islice(chain(_FIRST, chain.from_iterable(repeat(AGAIN))), self._count)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        places = range(self._count)[index]
+        if isinstance(places, range):
+            return Prose(len(places)) if places == range(len(places)) else [self[place] for place in places]
+        return _FIRST[places] if places < len(_FIRST) else AGAIN[places % len(AGAIN)]
+
+
+class RandomWords(Sequence[str]):
+    """The first `count` of endless words by chance, all but the first with the space before it.
+
+    Each word is found from `seed` and its number, so that it holds two numbers, however long it is.
+    """
+
+    __slots__ = ("_count", "_seed")
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._seed = seed
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._word, range(self._count))
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        places = range(self._count)[index]
+        if isinstance(places, range):
+            begins = places == range(len(places))
+            return RandomWords(self._seed, len(places)) if begins else [self._word(place) for place in places]
+        return self._word(places)
+
+    def _word(self, number: int) -> str:
+        mixed = (number * 0x9E3779B97F4A7C15 ^ self._seed) & _64_BITS
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS  # splitmix64, but for its last step
+        return (AGAIN if number else WORDS)[(mixed >> 32) % len(WORDS)]
