@@ -126,6 +126,11 @@ class ShuttingDown(TokenfallError):
     code = "shutting_down"
 
 
+def no_such_place() -> NotFound:
+    """A page is asked for behind a conversation that is not there."""
+    return NotFound("the conversation that after names is not there, or not any more; begin at the first page")
+
+
 def shutting_down() -> ShuttingDown:
     """What everybody is told while the server drains."""
     return ShuttingDown("the server is shutting down", retry_after_s=5.0)

@@ -130,6 +130,10 @@ class Turn(Struct, frozen=True, kw_only=True):
     replaces: str | None = None
 
 
+LISTED = 100
+"""Conversations in a list where nobody says how many."""
+
+
 class ConversationInfo(Struct, frozen=True):
     """One line of a list of conversations. `last_activity` is in Unix seconds.
 
@@ -167,8 +171,14 @@ class HistoryStore(Protocol):
         """Forget the conversation; False when there was none."""
         ...
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
-        """All conversations of `owner`, the most recently active first."""
+    async def conversations(
+        self, owner: str, *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        """At most `limit` conversations of `owner`, the most recently active first, behind the one with the id `after`.
+
+        A page may be shorter where conversations have just expired; after the last one it is empty. Raises `NotFound`
+        when `after` is not there.
+        """
         ...
 
     async def rename(self, conversation: Conversation, title: str) -> bool:

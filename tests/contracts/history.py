@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tokenfall.errors import NotFound
 from tokenfall.events import Usage
 from tokenfall.messages import Message
 from tokenfall.ports import Conversation, HistoryStore, Turn
@@ -280,3 +281,22 @@ class HistoryContract:
 
     async def test_a_store_that_works_says_so(self, history: HistoryStore) -> None:
         await history.check()
+
+    async def test_conversations_are_listed_in_pages(self, history: HistoryStore) -> None:
+        for number in range(7):
+            await history.append(Conversation("alice", f"c{number}"), turn(number))
+        await history.append(BOB, turn(8))
+        await history.append(Conversation("alice", "c2"), turn(9))
+        ids: list[str] = []
+        while page := await history.conversations("alice", limit=3, after=ids[-1] if ids else None):
+            ids += [each.id for each in page]
+
+        assert ids == ["c2", "c6", "c5", "c4", "c3", "c1", "c0"]
+
+    async def test_a_page_behind_what_is_not_there_is_not_found(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+        await history.append(BOB, turn(2))
+        await history.clear(BOB)
+        for owner in ("alice", "bob", "carol"):
+            with pytest.raises(NotFound, match="after"):
+                await history.conversations(owner, after="gone")

@@ -35,6 +35,41 @@ async def main():
 asyncio.run(main())
 """
 
+LARGE_TURN = """
+import asyncio, os, resource, sys
+from tokenfall.errors import StoreUnavailable
+from tokenfall.history.sqlite import CHECK_BYTES, SQLiteHistory
+from tests.contracts.history import ALICE, turn
+
+async def ready(history):
+    try:
+        await history.check()
+    except StoreUnavailable:
+        return False
+    return True
+
+async def main():
+    history = SQLiteHistory(sys.argv[1], limit=100)
+    await history.append(ALICE, turn(1))
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    room = os.path.getsize(sys.argv[1] + "-wal") + 4 * CHECK_BYTES
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    print(await ready(history))
+    try:
+        await history.append(ALICE, turn(2, text="x" * 8 * CHECK_BYTES))
+    except StoreUnavailable:
+        print(await ready(history), await ready(history))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    print(await ready(history))
+    await history.append(ALICE, turn(3, text="x" * 8 * CHECK_BYTES))
+    await ready(history)  # lets go of what the larger probe wrote
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.path.getsize(sys.argv[1] + "-wal") + 4 * CHECK_BYTES, hard))
+    print(await ready(history))
+    await history.close()
+
+asyncio.run(main())
+"""
+
 WRITER = """
 import asyncio, sys
 from tokenfall.history.sqlite import SQLiteHistory
@@ -117,3 +152,10 @@ async def test_what_was_acknowledged_outlives_kill_9(tmp_path: Path) -> None:
         # At most the one whose acknowledgement did not get out any more comes in addition.
         assert numbers[: len(acknowledged)] == acknowledged
         assert len(numbers) - len(acknowledged) in {0, 1}
+
+
+def test_a_probe_fails_as_long_as_a_turn_of_the_size_that_was_refused_has_no_room(tmp_path: Path) -> None:
+    with start(LARGE_TURN, tmp_path / "history.db") as process:
+        told, _ = process.communicate(timeout=30)
+
+    assert told.split() == ["True", "False", "False", "True", "True"]

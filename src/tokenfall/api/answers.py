@@ -11,12 +11,15 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
 from tokenfall.http.response import chunk
 from tokenfall.simulator.fault_plan import Course
-from tokenfall.simulator.planning import MOST_CHARACTERS, Part, Plan, Planned
+from tokenfall.simulator.planning import Part, Plan, Planned
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import Choice, Dialect, Encoder, Section, Timing
 from tokenfall.wire.faults import Fault
 from tokenfall.wire.lines import one_line
+
+MOST_WHOLE = 131_072
+"""Characters of a whole response, which are held until its reader has taken them."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,18 +201,22 @@ def choices_of(plan: Plan) -> Sliced[list[Choice]]:
         if id(planned) not in made:
             made[id(planned)] = yield from _choice(planned)
     choices = [made[id(planned)] for planned in plan.choices]
-    if sum(len(choice.text) for choice in choices) > MOST_CHARACTERS:
-        raise InvalidRequest(f"a whole response has at most {MOST_CHARACTERS} characters here: ask for fewer tokens")
     return choices
 
 
 def _choice(choice: Planned) -> Sliced[Choice]:
     said: list[str] = []
+    characters = 0
     parts = [part for part in choice.parts if part.call is None and not part.thought]
     for part in parts:
         tokens = iter(part.tokens)
         while some := list(islice(tokens, SLICE_TOKENS)):
             said.append("".join(some))
+            characters += len(said[-1])
+            if characters > MOST_WHOLE:
+                raise InvalidRequest(
+                    f"a whole response has at most {MOST_WHOLE} characters here: ask for fewer tokens, or for a stream"
+                )
             if len(some) == SLICE_TOKENS:
                 yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]

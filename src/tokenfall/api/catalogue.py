@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from tokenfall.errors import UpstreamMalformed
+from tokenfall.errors import UpstreamMalformed, UpstreamTotalTimeout
 from tokenfall.simulator.engine import MODEL, is_simulated
 
 if TYPE_CHECKING:
-    from asyncio import Lock
+    from asyncio import Future
     from collections.abc import Awaitable, Callable
 
 KEPT_S = 60.0
 """How long the upstream's list is believed."""
+
+WAIT_S = 5.0
+"""How long anybody waits for it: less than a client of a list has patience."""
 
 
 class _Model(Struct):
@@ -30,13 +33,21 @@ _decode = msgspec.json.Decoder(_Models).decode
 
 
 class Catalogue:
-    """`fetch` gives the upstream's own answer to `GET /models`, None where there is no upstream."""
+    """`fetch` gives the upstream's own answer to `GET /models`, None where there is no upstream.
 
-    def __init__(self, fetch: Callable[[], Awaitable[bytes]] | None, now: Callable[[], float]) -> None:
+    One request to the upstream serves all who ask meanwhile. Where a list is known, even an old one, only the one who
+    asked first waits for it; nobody waits longer than `within_s`.
+    """
+
+    def __init__(
+        self, fetch: Callable[[], Awaitable[bytes]] | None, now: Callable[[], float], *, within_s: float = WAIT_S
+    ) -> None:
         self._fetch = fetch
         self._now = now
-        self._lock: Lock | None = None
-        self._fetched: list[str] = []
+        self._within_s = within_s
+        self._fetching: Future[list[str]] | None = None
+        self._waiting = 0
+        self._fetched: list[str] | None = None
         self._until_s = float("-inf")
 
     async def names(self) -> list[str]:
@@ -53,14 +64,36 @@ class Catalogue:
     async def _upstreams(self) -> list[str]:
         if self._fetch is None:
             return []
-        if self._lock is None:
-            from asyncio import Lock  # noqa: PLC0415 - a server without an upstream holds no asyncio
+        if self._fetched is not None and (self._fetching is not None or self._now() < self._until_s):
+            return self._fetched
+        return await self._asked(self._fetch)
 
-            self._lock = Lock()
-        async with self._lock:  # of many who ask at once, one asks the upstream
-            if self._now() >= self._until_s:
-                self._fetched = _names(await self._fetch())
-                self._until_s = self._now() + KEPT_S
+    async def _asked(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
+        """What the upstream says, to all who wait for it; it is given up when nobody does any more."""
+        import asyncio  # noqa: PLC0415 - a server without an upstream holds no asyncio
+
+        if self._fetching is None:
+            self._fetching = asyncio.ensure_future(self._ask(fetch))
+        fetching = self._fetching
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._within_s):
+                return await asyncio.shield(fetching)
+        except TimeoutError:
+            if self._fetched is None:
+                raise UpstreamTotalTimeout("the upstream did not list its models in time") from None
+            self._until_s = self._now() + KEPT_S
+            return self._fetched
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                fetching.cancel()
+                if self._fetching is fetching:
+                    self._fetching = None
+
+    async def _ask(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
+        self._fetched = _names(await fetch())
+        self._until_s = self._now() + KEPT_S
         return self._fetched
 
 

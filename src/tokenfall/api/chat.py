@@ -6,7 +6,7 @@ from functools import partial
 from hashlib import sha256
 
 from tokenfall.api import problems
-from tokenfall.api.documents import documented
+from tokenfall.api.documents import sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.answering import Answering
@@ -17,7 +17,6 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Conversation, Followed
 from tokenfall.simulator.grammar import parse
-from tokenfall.slicing import run_sliced
 from tokenfall.wire import plain, plain_stream, sse
 
 TYPE_CHECKING = False
@@ -68,7 +67,7 @@ class ChatRoutes:
         if body.stream:
             return self._live(answer, announced=body.announce)
         text, finished = await self._chat.whole(answer)
-        return await run_sliced(documented(plain.whole_answer(text, finished, conversation=conversation.id)))
+        return await sliced(plain.whole_answer(text, finished, conversation=conversation.id))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
@@ -83,11 +82,11 @@ class ChatRoutes:
         await self._chat.stop(*self._asked_turn(request))
         return Response(204)
 
-    async def history(self, request: Request) -> Response:
+    async def history(self, request: Request) -> Response | LiveStream:
         """`GET /history`."""
         conversation, may_be_new = self._asked_conversation(request)
         turns = await self._chat.history(conversation, may_be_new=may_be_new)
-        return await run_sliced(documented(plain.history(turns)))
+        return await sliced(plain.history(turns))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
@@ -95,10 +94,11 @@ class ChatRoutes:
         await self._chat.clear(conversation, may_be_new=may_be_new)
         return Response(204)
 
-    async def conversations(self, request: Request) -> Response:
+    async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
-        found = await self._chat.conversations(self._keys.owner(request))
-        return await run_sliced(documented(plain.conversation_list(found)))
+        limit, after = plain.page(request.query())
+        found = await self._chat.conversations(self._keys.owner(request), limit=limit, after=after)
+        return await sliced(plain.conversation_list(found))
 
     async def rename(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""

@@ -125,7 +125,7 @@ class ControlRoutes:
         name = _gate_name(request)
         body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
         try:
-            found = self._stage.gates.get(name)
+            found = self._stage.gates.kept(name)
         except ValueError as error:
             raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME forgets one") from None
         if body.open is not None:

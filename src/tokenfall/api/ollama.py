@@ -6,11 +6,11 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, documented, name_twice, refusal
+from tokenfall.api.documents import document, name_twice, refusal, sliced
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
@@ -48,7 +48,7 @@ class OllamaRoutes:
         self._throttle = throttle
         self._started_s = time()
 
-    async def embed(self, request: Request) -> Response:
+    async def embed(self, request: Request) -> Response | LiveStream:
         """`POST /api/embed`."""
         name_twice(request)
         embed = ollama_embed.decode_embed(request.body)
@@ -57,7 +57,7 @@ class OllamaRoutes:
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
             return document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
-        return await run_sliced(documented(ollama_embed.embed_pieces(embed, tokens, timing=timing)))
+        return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response:
         """`POST /api/embeddings`, the older form."""

@@ -3,14 +3,14 @@
 from time import time
 
 from tokenfall.api.catalogue import Catalogue
-from tokenfall.api.documents import document, documented, name_twice, refusal
+from tokenfall.api.documents import document, name_twice, refusal, sliced
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
-from tokenfall.slicing import later, run_sliced
+from tokenfall.slicing import later
 from tokenfall.tokens import counted
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
 from tokenfall.wire.anthropic_errors import error as anthropic_error
@@ -26,7 +26,7 @@ class OpenAIRoutes:
         self._throttle = throttle
         self._started_s = time()
 
-    async def embeddings(self, request: Request) -> Response:
+    async def embeddings(self, request: Request) -> Response | LiveStream:
         """`POST /v1/embeddings`."""
         name_twice(request)
         body = request.body
@@ -36,7 +36,7 @@ class OpenAIRoutes:
                 await self._throttle.spend(request, ratelimits.openai)
             return document(await self._fetch("/embeddings", body))
         tokens = await later(counted(iter(embed.inputs)))  # to decode may have taken all that a turn has
-        return await run_sliced(documented(openai_embeddings.pieces(embed, tokens)))
+        return await sliced(openai_embeddings.pieces(embed, tokens))
 
     async def models(self, request: Request) -> Response:
         """`GET /v1/models`."""

@@ -88,7 +88,11 @@ OURS = {
         summary="End a turn, keeping what was said", tag="chat", status=204, parameters=("turn",), failures=(404, 503)
     ),
     "GET /conversations": Operation(
-        summary="The caller's conversations", tag="chat", answers=(list[ConversationInfo],), failures=(503,)
+        summary="The caller's conversations, in pages",
+        tag="chat",
+        answers=(list[ConversationInfo],),
+        parameters=("limit", "after"),
+        failures=(400, 404, 503),
     ),
     "PATCH /conversations/{conversation}": Operation(
         summary="Name a conversation",
@@ -217,6 +221,8 @@ PARAMETERS: dict[str, Schema] = {
     "Last-Event-ID": _parameter("Last-Event-ID", "header", schema={"pattern": r"^\d{1,12}$"}),
     "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
     "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
+    "limit": _parameter("limit", "query", schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+    "after": _parameter("after", "query", schema={"pattern": _ID_PATTERN}, told="The last id of the page before."),
     "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
     "file": _parameter("file", "path", schema={"pattern": r"^[a-z_]+\.(css|js|svg)$"}),

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tokenfall.api.answers import LastWord, choices_of, frames
-from tokenfall.api.documents import document, joined
+from tokenfall.api.documents import continued, document, gathered, joined
 from tokenfall.api.even_answers import EvenAnswer, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
@@ -21,7 +21,7 @@ from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
 from tokenfall.http.loadable import THREADING, Loadable, Modules
 from tokenfall.http.request import Request
-from tokenfall.http.response import PacedStream, Response, StreamHead, TimedStream
+from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
 from tokenfall.simulator.engine import BROKE_OFF, SimulatedEngine
@@ -71,7 +71,8 @@ class _Said(Struct, frozen=True):
     gaps: Iterator[float]
 
 
-Played = TimedStream | Coroutine[Any, Any, Response | Disconnect]
+Whole = Response | LiveStream | Disconnect
+Played = TimedStream | Coroutine[Any, Any, Whole]
 
 
 class _Counted:
@@ -110,7 +111,7 @@ class Simulating:
 
     def answer(
         self, request: Request, asked: Asked
-    ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Response | Disconnect]:
+    ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
         """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
         header = request.header(b"x-sim")
         chat = replace(asked.request, simulation=header) if header else asked.request
@@ -131,7 +132,7 @@ class Simulating:
 
     async def _answered(
         self, request: Request, work: Sliced[_Said | Simulation], *, unread: Simulation | None = None
-    ) -> TimedStream | Response | Disconnect:
+    ) -> TimedStream | Whole:
         """The answer to a request that takes longer to plan than it may take at once.
 
         `unread` names a file that has to be read first.
@@ -243,7 +244,7 @@ class Simulating:
 
     # Whole answers
 
-    async def _later(self, request: Request, said: _Said) -> Response | Disconnect:
+    async def _later(self, request: Request, said: _Said) -> Whole:
         """The whole answer, when its last token is due."""
         house, course = self._engine.stage.house, said.course
         if course is None:
@@ -258,20 +259,21 @@ class Simulating:
         finally:
             course.ticket.leave()
 
-    async def _document(self, started_s: float, said: _Said) -> Response:
+    async def _document(self, started_s: float, said: _Said) -> Response | LiveStream:
         tokens = said.planned.usage.completion_tokens
         first_s = next(said.gaps)
         timing = Timing(total_s=await run_sliced(_total(said.gaps, tokens, first_s=first_s)), first_token_s=first_s)
-        body = await self._body(said, timing)
+        pieces = await self._pieces(said, timing)
+        begun = await run_sliced(gathered(pieces))
         await self._clock.sleep_until(started_s + timing.total_s)
-        return document(body)
+        return continued(begun, pieces)
 
-    async def _body(self, said: _Said, timing: Timing) -> bytes:
+    async def _pieces(self, said: _Said, timing: Timing) -> Iterator[bytes]:
         choices = await run_sliced(choices_of(said.planned))
         answer = Answer(identity=said.identity, choices=choices, finished=said.finished, timing=timing)
-        return await run_sliced(joined(self._dialect.whole(said.asked, answer)))
+        return iter(self._dialect.whole(said.asked, answer))
 
-    async def _enacted(self, said: _Said, course: Course) -> Response | Disconnect:
+    async def _enacted(self, said: _Said, course: Course) -> Whole:
         """What happens to a stream happens to a document at the time of its token, before a byte is sent."""
         clock = self._clock
         now_s = due_s = clock.now()
@@ -294,8 +296,10 @@ class Simulating:
         if course.lacks_its_end:
             return Disconnect("close")
         timing = Timing(total_s=clock.now() - now_s if said.simulation.seed is None else gaps.total_s)
-        body = await self._body(said, timing)
-        return document(garbled(body) if garbage else body)
+        pieces = await self._pieces(said, timing)
+        if garbage:
+            return document(garbled(await run_sliced(joined(pieces))))
+        return continued(await run_sliced(gathered(pieces)), pieces)
 
 
 def _needed(chat: ChatRequest, said: Simulation) -> Loadable | None:

@@ -47,7 +47,8 @@ class Parts:
         self.metrics = metrics
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
-        self.stage = Stage(NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim))
+        said = NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim)
+        self.stage = Stage(said, now=self.wheel.now)
         trusted = frozenset(name for name in (self.stage.said.script, self.stage.said.profile) if name)
         self.library = Library(settings.sim_files, trusted=trusted)
         self.refusals = Refusals(self.wheel.now)

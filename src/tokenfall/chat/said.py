@@ -5,6 +5,7 @@ text is there once, and the same pieces can be cut from it again.
 """
 
 from array import array
+from sys import maxsize
 
 JOINED = 16
 """So many pieces are joined into one string."""
@@ -45,21 +46,22 @@ class Said:
         """All of it."""
         return "".join((*self._joined, *self._pieces))
 
-    def since(self, position: int) -> list[str]:
-        """The pieces after the first `position`, as they came."""
+    def since(self, position: int, most: int = maxsize) -> list[str]:
+        """The pieces after the first `position`, as they came, and no more than `most` of them."""
         joined = len(self._lengths)
         if position >= joined:
-            return self._pieces[position - joined :]
+            return self._pieces[position - joined :][:most]
         cut: list[str] = []
         first = position // JOINED
-        number = first * JOINED
-        for text in self._joined[first:]:
-            start = 0
-            for length in self._lengths[number : number + JOINED]:
+        skipped = position - first * JOINED
+        for number in range(first, len(self._joined)):
+            if len(cut) - skipped >= most:
+                return cut[skipped : skipped + most]
+            text, start = self._joined[number], 0
+            for length in self._lengths[number * JOINED : (number + 1) * JOINED]:
                 cut.append(text[start : start + length])
                 start += length
-            number += JOINED
-        return cut[position - first * JOINED :] + self._pieces
+        return (cut[skipped:] + self._pieces)[:most]
 
     @property
     def characters(self) -> int:

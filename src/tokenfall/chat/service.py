@@ -221,6 +221,6 @@ class Chat:
         if not await self._history.rename(conversation, title):
             raise NotFound("there is no such conversation")
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
+    async def conversations(self, owner: str, *, limit: int, after: str | None) -> Sequence[ConversationInfo]:
         """Those of `owner`, the most recently active first."""
-        return await self._history.conversations(owner)
+        return await self._history.conversations(owner, limit=limit, after=after)

@@ -6,6 +6,7 @@ may come late. It knows no store and no engine.
 
 import asyncio
 from os import urandom
+from sys import maxsize
 from time import perf_counter
 from typing import Literal
 
@@ -16,6 +17,9 @@ from tokenfall.ports import Conversation, Hear, TurnEnd
 
 OnDisconnect = Literal["cancel", "finish"]
 """What becomes of a turn when its client leaves: it ends, or it is answered to its end for whoever comes back."""
+
+AT_ONCE = 256
+"""Pieces that a follower holds of a turn: it may be slow, and the turn long."""
 
 
 class TurnUnderWay:
@@ -43,8 +47,8 @@ class TurnUnderWay:
         self._task: asyncio.Task[object] | None = None
         self._changed: asyncio.Future[None] | None = None
 
-    def since(self, position: int) -> list[str]:
-        return self.said.since(position)
+    def since(self, position: int, most: int = maxsize) -> list[str]:
+        return self.said.since(position, most)
 
     # What the one who answers calls
 
@@ -143,7 +147,7 @@ class Following:
         turn.followed()
         try:
             while True:
-                for text in turn.since(position):
+                for text in turn.since(position, AT_ONCE):
                     position += 1
                     full = hear(Delta(text))
                     if full is not None:

@@ -4,8 +4,10 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
+from tokenfall.errors import no_such_place
+from tokenfall.history.recency import Recency
 from tokenfall.history.titles import title_of
-from tokenfall.ports import Conversation, ConversationInfo, Turn
+from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 
 TURN_OVERHEAD_BYTES = 600
 """What a turn's objects cost besides its text, so that a million empty turns are bounded too."""
@@ -36,12 +38,14 @@ class MemoryHistory:
         self._bytes = 0
         self._conversations: OrderedDict[Conversation, deque[Turn]] = OrderedDict()
         self._titles: dict[Conversation, str] = {}
+        self._owners: dict[str, Recency] = {}
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         turns = self._conversations.setdefault(conversation, deque())
         if any(kept.id == turn.id for kept in turns):
             return
         self._conversations.move_to_end(conversation)
+        self._owners.setdefault(conversation.owner, Recency()).use(conversation.id)
         if any(kept.id == turn.replaces for kept in turns):
             self._drop_from(turns, turn.replaces)
         self._titles.setdefault(conversation, title_of(turn))
@@ -62,15 +66,19 @@ class MemoryHistory:
     async def clear(self, conversation: Conversation) -> bool:
         turns = self._conversations.pop(conversation, None)
         self._titles.pop(conversation, None)
+        if turns is not None:
+            self._unlist(conversation)
         self._bytes -= sum(size_bytes(turn) for turn in turns or ())
         return turns is not None
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
-        return [
-            ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), self._titles[conversation])
-            for conversation, turns in reversed(self._conversations.items())
-            if conversation.owner == owner
-        ]
+    async def conversations(
+        self, owner: str, *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        try:
+            names = self._owners.get(owner, Recency()).page(limit, after)
+        except KeyError:
+            raise no_such_place() from None
+        return [self._described(Conversation(owner, name)) for name in names]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         if conversation not in self._conversations:
@@ -83,6 +91,16 @@ class MemoryHistory:
 
     async def close(self) -> None:
         return
+
+    def _described(self, conversation: Conversation) -> ConversationInfo:
+        turns = self._conversations[conversation]
+        return ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), self._titles[conversation])
+
+    def _unlist(self, conversation: Conversation) -> None:
+        listed = self._owners[conversation.owner]
+        listed.drop(conversation.id)
+        if not len(listed):
+            del self._owners[conversation.owner]
 
     def _holds_only(self, turn: Turn) -> bool:
         return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
@@ -101,3 +119,4 @@ class MemoryHistory:
         if not turns:
             del self._conversations[conversation]
             del self._titles[conversation]
+            self._unlist(conversation)

@@ -29,9 +29,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from tokenfall import logs
+from tokenfall.errors import no_such_place
 from tokenfall.history import redis_scripts
 from tokenfall.history.titles import title_of
-from tokenfall.ports import Conversation, ConversationInfo, Turn
+from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
 
 CHECK_S = 1.0
@@ -91,8 +92,17 @@ class RedisHistory:
         keys = [_key(conversation), _index(conversation.owner)]
         return bool(await self._calls.done(self._clear(keys, [conversation.id])))
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
-        found = await self._calls.done(self._described(owner))
+    async def conversations(
+        self, owner: str, *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        first = 0
+        if after is not None:
+            ranked: Any = self._client.zrevrank(_index(owner), after)
+            place = await self._calls.done(ranked)
+            if place is None:
+                raise no_such_place()
+            first = place + 1
+        found = await self._calls.done(self._described(owner, first=first, limit=limit))
         with _readable():
             return [
                 ConversationInfo(name.decode(), float(described[0]), described[1], described[2].decode())
@@ -113,10 +123,10 @@ class RedisHistory:
     async def _write_something(self) -> None:
         await self._client.set(CHECK_KEY, b"", px=10_000)
 
-    async def _described(self, owner: str) -> list[tuple[bytes, list[Any]]]:
+    async def _described(self, owner: str, *, first: int, limit: int) -> list[tuple[bytes, list[Any]]]:
         # Two steps, because a script may only touch keys that it is given. What is begun in between is missing once;
         # what has expired in between is left out.
-        names: list[Any] = await self._client.zrevrange(_index(owner), 0, -1)
+        names: list[Any] = await self._client.zrevrange(_index(owner), first, first + limit - 1)
         if not names:
             return []
         prefix = f"{tag(owner)}:conversation:".encode()

@@ -20,16 +20,22 @@ from typing import NamedTuple
 import msgspec
 
 from tokenfall import logs
-from tokenfall.errors import StoreUnavailable
+from tokenfall.errors import StoreUnavailable, no_such_place
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
-from tokenfall.ports import Conversation, ConversationInfo, Turn
+from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 
 BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for another process's transaction."""
 
 CHECK_S = 1.0
 """How long a probe may take."""
+
+CHECK_BYTES = 16_384
+"""What a probe writes; more after a larger turn could not be kept, and then as much as that."""
+
+MAX_INTEGER = 2**63 - 1
+"""The largest that SQLite has."""
 
 SCHEMA_VERSION = 1
 """In `PRAGMA user_version`; 0 is an empty file."""
@@ -83,10 +89,19 @@ class SQLiteHistory:
             last_words="PRAGMA wal_checkpoint(PASSIVE)",  # waits for nobody
         )
         self._reader = SQLiteThread("history-reader", path, connect=connect, begin="BEGIN")
+        self._unkept_bytes = 0
+        """The largest turn that could not be kept since one as large could."""
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         kept = _Kept(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
-        await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
+        size_bytes = len(kept.document)
+        try:
+            await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
+        except StoreUnavailable:
+            self._unkept_bytes = max(self._unkept_bytes, size_bytes)
+            raise
+        if size_bytes >= self._unkept_bytes:
+            self._unkept_bytes = 0
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
         newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
@@ -95,15 +110,19 @@ class SQLiteHistory:
     async def clear(self, conversation: Conversation) -> bool:
         return await self._writer.do(lambda connection: _clear(connection, conversation))
 
-    async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
-        return await self._reader.do(lambda connection: _conversations(connection, owner))
+    async def conversations(
+        self, owner: str, *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        return await self._reader.do(lambda connection: _conversations(connection, owner, limit=limit, after=after))
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
 
     async def check(self) -> None:
+        size_bytes = max(CHECK_BYTES, self._unkept_bytes)
         await asyncio.gather(
-            self._writer.do(_write_something, within_s=CHECK_S), self._reader.do(_read_something, within_s=CHECK_S)
+            self._writer.do(lambda connection: _write_something(connection, size_bytes), within_s=CHECK_S),
+            self._reader.do(_read_something, within_s=CHECK_S),
         )
 
     async def close(self) -> None:
@@ -160,9 +179,12 @@ def _become_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _write_something(connection: sqlite3.Connection) -> None:
-    """One page, as it was: a transaction that writes nothing succeeds on a full disk."""
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+def _write_something(connection: sqlite3.Connection, size_bytes: int) -> None:
+    """As much as a turn: a disk that has room for a page may have none for a turn. Random, since SQLite leaves alone a
+    page that stays the same, and in one row, whose pages are written again each time.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS probes (key INTEGER PRIMARY KEY, filler BLOB NOT NULL)")
+    connection.execute("INSERT OR REPLACE INTO probes (key, filler) VALUES (1, randomblob(?))", (size_bytes,))
 
 
 def _read_something(connection: sqlite3.Connection) -> None:
@@ -225,11 +247,21 @@ def _clear(connection: sqlite3.Connection, conversation: Conversation) -> bool:
     return connection.execute("DELETE FROM conversations WHERE key = ?", (key,)).rowcount > 0
 
 
-def _conversations(connection: sqlite3.Connection, owner: str) -> list[ConversationInfo]:
+def _conversations(
+    connection: sqlite3.Connection, owner: str, *, limit: int, after: str | None
+) -> list[ConversationInfo]:
+    before = MAX_INTEGER
+    if after is not None:
+        found = connection.execute(
+            "SELECT touched FROM conversations WHERE owner = ? AND id = ?", (owner, after)
+        ).fetchone()
+        if found is None:
+            raise no_such_place()
+        before = found[0]
     listed = connection.execute(
         "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title"
-        " FROM conversations WHERE owner = ? ORDER BY touched DESC",
-        (owner,),
+        " FROM conversations WHERE owner = ? AND touched < ? ORDER BY touched DESC LIMIT ?",
+        (owner, before, limit),
     )
     return [ConversationInfo(*row) for row in listed]
 

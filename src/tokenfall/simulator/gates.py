@@ -5,9 +5,13 @@ No loop and no clock: who must wait leaves a callback, and whoever makes room ca
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
+from sys import maxsize
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from weakref import WeakValueDictionary
 
     from tokenfall.simulator.values import Load
 
@@ -15,6 +19,13 @@ if TYPE_CHECKING:
 
 
 MAX_GATES = 1_000
+"""Gates that are kept although no stream holds them."""
+
+IDLE_S = 3_600.0
+"""How long such a gate is kept after it was last used."""
+
+SPARE = 64
+"""Entries of the queue whose streams have left and that are not worth a look."""
 
 
 class TestGate:
@@ -85,46 +96,85 @@ class TestGate:
 
 
 class Gates:
-    """The gates of a server by name; the first who names one makes it."""
+    """The gates of a server by name; the first who names one makes it.
 
-    def __init__(self) -> None:
-        self._gates: dict[str, TestGate] = {}
+    A gate that nobody has opened, closed or allowed tokens lasts as long as a stream holds it: a new one would be the
+    same. So no number of gates that callers name takes room from others. One that was moved is kept for `IDLE_S` after
+    it was last used by the clock `now`; for ever without one.
+    """
+
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        self._now = now
+        self._gates: WeakValueDictionary[str, TestGate] | None = None
+        self._kept: dict[str, tuple[float, TestGate]] = {}  # used last, and the gate; the oldest use first
 
     def get(self, name: str) -> TestGate:
-        """The gate called `name`. Raises ValueError when there are too many."""
+        """The gate called `name`."""
+        self._expire()
+        if self._gates is None:
+            from weakref import WeakValueDictionary  # noqa: PLC0415 - few servers have a gate
+
+            self._gates = WeakValueDictionary()
         found = self._gates.get(name)
         if found is None:
-            if len(self._gates) >= MAX_GATES:
-                raise ValueError(f"more than {MAX_GATES} gates")
             found = self._gates[name] = TestGate()
+        elif name in self._kept:
+            self._keep(name, found)
+        return found
+
+    def kept(self, name: str) -> TestGate:
+        """The gate called `name`, kept also while no stream holds it. Raises ValueError when there are too many."""
+        found = self.get(name)
+        if name not in self._kept and len(self._kept) >= MAX_GATES:
+            raise ValueError(f"more than {MAX_GATES} gates")
+        self._keep(name, found)
         return found
 
     def known(self) -> dict[str, TestGate]:
         """All of them."""
-        return dict(self._gates)
+        self._expire()
+        return dict(self._gates or {})
 
     def drop(self, name: str) -> bool:
         """Forget a gate; who waited there goes on. False when there was none."""
-        found = self._gates.pop(name, None)
+        found = None if self._gates is None else self._gates.pop(name, None)
+        self._kept.pop(name, None)
         if found is not None:
             found.open()
         return found is not None
 
     def clear(self) -> None:
         """Forget all of them."""
-        for name in list(self._gates):
+        for name in list(self._gates or ()):
             self.drop(name)
+
+    def _keep(self, name: str, gate: TestGate) -> None:
+        self._kept.pop(name, None)
+        self._kept[name] = (self._now(), gate)
+
+    def _expire(self) -> None:
+        """Let go of what was used too long ago; a gate that a stream still holds stays known."""
+        before_s = self._now() - IDLE_S
+        while self._kept:
+            name, (used_s, _) = next(iter(self._kept.items()))
+            if used_s > before_s:
+                return
+            del self._kept[name]
 
 
 class House:
     """Counts the simulated answers under way, and makes latecomers wait where the grammar's `load` says so.
 
-    They come in in the order in which they came: a place is given to the first of them as soon as it is free.
+    A place is given as soon as it is free to who has room in it: of those who wait, first to who allows for the most
+    inside, and of equals to the first. So who waits for an emptier house holds up nobody else.
     """
 
     def __init__(self) -> None:
         self.inside = 0
         self._waiting: dict[Ticket, Resume] = {}
+        self._order: list[tuple[int, int, Ticket]] = []
+        """A heap of who waits, with the largest capacity first; also of who has left since, until it is met."""
+        self._arrivals = 0
 
     @property
     def waiting(self) -> int:
@@ -142,7 +192,8 @@ class House:
     def leave(self) -> None:
         """An answer has ended, however it did."""
         self.inside -= 1
-        self.admit()
+        if self._order:
+            self._admit()
 
     def ticket(self, load: Load | None) -> Ticket:
         """For one answer, to be let in when there is room; at once where there is no `load`."""
@@ -150,21 +201,28 @@ class House:
 
     def queue(self, ticket: Ticket, resume: Resume) -> None:
         """Wait behind those who wait already."""
+        if ticket not in self._waiting:
+            self._arrivals += 1
+            heappush(self._order, (-ticket.capacity, self._arrivals, ticket))
         self._waiting[ticket] = resume
 
     def forget(self, ticket: Ticket) -> None:
         """Who waited waits no more."""
-        self._waiting.pop(ticket, None)
+        if self._waiting.pop(ticket, None) is not None and len(self._order) > 2 * len(self._waiting) + SPARE:
+            self._order = [entry for entry in self._order if entry[2] in self._waiting]
+            heapify(self._order)
 
-    def admit(self) -> None:
-        """Let in who may come in, until the first has to wait on."""
-        while self._waiting:
-            ticket = next(iter(self._waiting))
-            if not ticket.fits():
+    def _admit(self) -> None:
+        """Let in who has room: where the one with the largest capacity has none, nobody else has."""
+        while self._order:
+            ticket = self._order[0][2]
+            if ticket in self._waiting and not ticket.fits():
                 return
-            resume = self._waiting.pop(ticket)
-            ticket.enter()
-            resume()
+            heappop(self._order)
+            resume = self._waiting.pop(ticket, None)
+            if resume is not None:
+                ticket.enter()
+                resume()
 
 
 class Ticket:
@@ -172,13 +230,14 @@ class Ticket:
 
     def __init__(self, house: House, load: Load | None) -> None:
         self._house = house
-        self._capacity = None if load is None else load.capacity
+        self.capacity = maxsize if load is None else load.capacity
+        """How many may be inside, itself among them."""
         self._inside = False
 
     def passes(self, resume: Resume) -> bool:
         """See `tokenfall.ports.Hold`."""
         if not self._inside:
-            if not self.fits() or (self._capacity is not None and self._house.waiting):
+            if not self.fits():
                 self._house.queue(self, resume)
                 return False
             self.enter()
@@ -186,7 +245,7 @@ class Ticket:
 
     def fits(self) -> bool:
         """Whether there is room."""
-        return self._capacity is None or self._house.inside < self._capacity
+        return self._house.inside < self.capacity
 
     def enter(self) -> None:
         """Come in."""
@@ -204,4 +263,3 @@ class Ticket:
             self._house.leave()
         else:
             self._house.forget(self)
-            self._house.admit()

@@ -14,7 +14,7 @@ Planning is sliced (see `tokenfall.slices`): a caller may ask for a million toke
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from random import Random
 from typing import Protocol
 
@@ -27,19 +27,22 @@ from tokenfall.simulator.estimate import tokens_besides
 from tokenfall.simulator.fault_plan import happening
 from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
 from tokenfall.simulator.paragraph import WORDS
-from tokenfall.simulator.prose import PLACES, Prose, RandomWords
+from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.simulator.state import GAP
 from tokenfall.simulator.stops import stopped
 from tokenfall.simulator.timing import answer_length, schedule
 from tokenfall.simulator.values import Fault
 from tokenfall.slices import Sliced
-from tokenfall.tokens import SLICE_TOKENS, counted, cut, tokens_of
+from tokenfall.tokens import counted, cut, tokens_of
 
 MOST_SAID = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
 
 MOST_CHARACTERS = 2**23
 """Characters of a question that is said again and again."""
+
+MAX_ECHOED_BYTES = 32_768
+"""Of a question that is said again: a stream of it holds it, with four bytes for each token."""
 
 MENTIONS_SEARCHED = 10_000_000
 """Characters of the last question that are searched for names of tools, times those of all names: about 5 ms where
@@ -141,21 +144,14 @@ def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
         wanted = min(request.max_tokens, MAX_TOKENS) + 1
     wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
     if simulation.text == "words":
-        return (yield from _random_words(wanted, random))
+        return RandomWords(random.getrandbits(64), wanted)
     if echoed:
+        if len(question.encode("utf-8", "surrogatepass")) > MAX_ECHOED_BYTES:
+            raise InvalidRequest(f"the simulator echoes a text of at most {MAX_ECHOED_BYTES} bytes")
         if wanted * len(question) > MOST_CHARACTERS * echoed:
             raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
         return (yield from cut(question, wanted))
     return Prose(wanted)
-
-
-def _random_words(wanted: int, random: Random) -> Sliced[RandomWords]:
-    places = bytearray()
-    while len(places) < wanted:
-        if places:
-            yield
-        places += bytes(map(random.choice, repeat(PLACES, min(SLICE_TOKENS, wanted - len(places)))))
-    return RandomWords(places)
 
 
 def prompt_tokens(request: ChatRequest) -> Sliced[int]:

@@ -8,6 +8,7 @@ from tokenfall.simulator.paragraph import WORDS
 
 AGAIN = tuple(f" {word}" for word in WORDS)
 _FIRST = (WORDS[0], *AGAIN[1:])
+_64_BITS = 2**64 - 1
 
 
 class Prose(Sequence[str]):
@@ -40,28 +41,23 @@ class Prose(Sequence[str]):
         return _FIRST[places] if places < len(_FIRST) else AGAIN[places % len(AGAIN)]
 
 
-PLACES = bytes(range(len(WORDS)))
-"""Of all words."""
-
-
 class RandomWords(Sequence[str]):
-    """Words by their `places` in `WORDS`, all but the first with a space before it.
+    """The first `count` of endless words by chance, all but the first with the space before it.
 
-    A million are a megabyte, and to cut or to forget them takes no time.
+    Each word is found from `seed` and its number, so that it holds two numbers, however long it is.
     """
 
-    __slots__ = ("_places",)
+    __slots__ = ("_count", "_seed")
 
-    def __init__(self, places: bytes | bytearray) -> None:
-        self._places = places
+    def __init__(self, seed: int, count: int) -> None:
+        self._seed = seed
+        self._count = count
 
     def __len__(self) -> int:
-        return len(self._places)
+        return self._count
 
     def __iter__(self) -> Iterator[str]:
-        return chain(
-            (WORDS[place] for place in self._places[:1]), map(AGAIN.__getitem__, islice(self._places, 1, None))
-        )
+        return map(self._word, range(self._count))
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -70,8 +66,13 @@ class RandomWords(Sequence[str]):
     def __getitem__(self, index: slice) -> Sequence[str]: ...
 
     def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        places = range(len(self._places))[index]
+        places = range(self._count)[index]
         if isinstance(places, range):
             begins = places == range(len(places))
-            return RandomWords(self._places[: len(places)]) if begins else [self[place] for place in places]
-        return (AGAIN if places else WORDS)[self._places[places]]
+            return RandomWords(self._seed, len(places)) if begins else [self._word(place) for place in places]
+        return self._word(places)
+
+    def _word(self, number: int) -> str:
+        mixed = (number * 0x9E3779B97F4A7C15 ^ self._seed) & _64_BITS
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS  # splitmix64, but for its last step
+        return (AGAIN if number else WORDS)[(mixed >> 32) % len(WORDS)]

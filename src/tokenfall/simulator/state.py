@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.fault_plan import Course
 from tokenfall.simulator.gates import Gates, House
 from tokenfall.simulator.grammar import Simulation, Spread
@@ -10,7 +9,7 @@ from tokenfall.simulator.values import Fault, Load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 GAP = Spread(0.1)
@@ -23,11 +22,14 @@ NOTHING = Simulation()
 
 
 class Stage:
-    """`said` is what the operator wants where nobody says otherwise; it may be changed while the server runs."""
+    """`said` is what the operator wants where nobody says otherwise; it may be changed while the server runs.
 
-    def __init__(self, said: Simulation = NOTHING) -> None:
+    Gates expire by the clock `now`.
+    """
+
+    def __init__(self, said: Simulation = NOTHING, *, now: Callable[[], float] | None = None) -> None:
         self.said = said
-        self.gates = Gates()
+        self.gates = Gates() if now is None else Gates(now)
         self.house = House()
 
     @property
@@ -43,14 +45,11 @@ class Stage:
         return (gap_s * house.factor(load) for gap_s in gaps)
 
     def course(self, simulation: Simulation, faults: tuple[Fault, ...]) -> Course | None:
-        """What happens to one stream, None for nothing. Raises `InvalidRequest` where there are too many gates."""
+        """What happens to one stream, None for nothing."""
         if not faults and simulation.gate is None and simulation.load is None:
             return None
         ticket = self.house.ticket(simulation.load)
         if simulation.gate is None:
             return Course(faults, ticket=ticket)
-        try:
-            gate = self.gates.get(simulation.gate.name)
-        except ValueError as error:
-            raise InvalidRequest(f"simulator: {error}", param="gate") from None
+        gate = self.gates.get(simulation.gate.name)
         return Course(faults, ticket=ticket, gate=gate, gate_at=simulation.gate.at)

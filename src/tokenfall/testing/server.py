@@ -99,8 +99,9 @@ class TokenfallServer:
         """
         control = self._control
         control.document("DELETE", "/sim")
-        for conversation in control.document("GET", "/conversations"):
-            control.content("DELETE", f"/conversations/{quote(conversation['id'], safe='')}")
+        while page := control.document("GET", "/conversations?limit=1000"):
+            for conversation in page:
+                control.content("DELETE", f"/conversations/{quote(conversation['id'], safe='')}")
         if self._sim:
             self.set(self._sim)
         self._counted = self._samples()

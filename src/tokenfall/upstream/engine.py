@@ -14,6 +14,7 @@ from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
 from tokenfall.ports import Hear, Wheel
 from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.request import Request
 from tokenfall.upstream.response import WholeResponse
 from tokenfall.upstream.retries import Retries
@@ -150,7 +151,7 @@ class UpstreamEngine:
 
     def _without_key(self, error: TokenfallError) -> TokenfallError:
         """A new error. Some providers repeat what they were sent: the key must not come back to a caller."""
-        message = error.message.replace(self._key, "[key]") if self._key else error.message
+        message = without_key(error.message, self._key)
         return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
 
     def _watch(self, *, whole: bool = False) -> Watch:

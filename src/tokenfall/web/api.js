@@ -19,11 +19,11 @@ export class Api {
   }
 
   /**
-   * All conversations, the most recently active first: [{ id, title, last_activity, messages }]. The page asks for them
+   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page asks for them
    * by itself, so its reader is not asked for a key.
    */
   async conversations() {
-    return arrayOf(await this.#request('conversations', { asksForKey: false }));
+    return arrayOf(await this.#request('conversations?limit=1000', { asksForKey: false }));
   }
 
   /** A conversation's messages, oldest first; none of one that has not begun. */

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 PIECE_BYTES = 32_768
-SLICE_CHARACTERS = 65_536
+SLICE_CHARACTERS = 16_384
 """Of a long text: each becomes up to six bytes."""
 
 _encode = msgspec.json.encode
@@ -20,8 +20,8 @@ def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON
         gathered.append(part)
         size += len(part)
         if size >= PIECE_BYTES:
-            yield b"".join(gathered)
-            gathered, size = [], 0
+            gathered, size = [b"".join(gathered)], 0
+            yield gathered.pop()  # held by nobody here while its reader takes it
     yield b"".join(gathered)
 
 

@@ -4,6 +4,7 @@ Source: Ollama's Go types (`api.EmbedRequest`, `api.EmbeddingRequest`) and handl
 no vectors. The vectors are those of `tokenfall.wire.openai_embeddings`.
 """
 
+from array import array
 from collections.abc import Iterator
 
 import msgspec
@@ -13,7 +14,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import Timing, decoded
 from tokenfall.wire.ollama import nanoseconds
 from tokenfall.wire.ollama_request import named
-from tokenfall.wire.openai_embeddings import DIMENSIONS, MAX_INPUTS, vector
+from tokenfall.wire.openai_embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
 
 _encode = msgspec.json.encode
 
@@ -67,15 +68,20 @@ def decode_embeddings(body: bytes) -> Embed:
 
 def embed_pieces(embed: Embed, tokens: int, *, timing: Timing) -> Iterator[bytes]:
     """The answer of `/api/embed`, an input at a time: many are tens of megabytes. `tokens` is what the inputs count."""
-    yield b'{"model":%b,"embeddings":[' % _encode(embed.model)
-    for number, text in enumerate(embed.inputs):
-        yield (b"," if number else b"") + _encode(vector(text, embed.dimensions))
     metrics = {
         "total_duration": nanoseconds(timing.total_s),
         "load_duration": nanoseconds(0.0),
         "prompt_eval_count": tokens,
     }
-    yield b"]," + _encode(metrics)[1:]
+    begin = b'{"model":%b,"embeddings":[' % _encode(embed.model)
+    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]," + _encode(metrics)[1:])
+
+
+def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
+    yield begin
+    for number, seed in enumerate(seeds):
+        yield (b"," if number else b"") + _encode(vector_of(seed, dimensions))
+    yield end
 
 
 def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: Timing) -> bytes:

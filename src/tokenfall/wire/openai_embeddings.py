@@ -4,8 +4,9 @@ Source: the OpenAI API reference, "Create embeddings". A vector is made from the
 vector in every process, and two texts have next to nothing in common.
 """
 
+from array import array
 from binascii import b2a_base64
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import sqrt
 from struct import pack, unpack
 from typing import Annotated, Any, Literal
@@ -92,15 +93,27 @@ def _numbers(ids: Any) -> str:  # noqa: ANN401 - a list of integers, which the c
 
 
 def pieces(embed: Embed, tokens: int) -> Iterator[bytes]:
-    """The whole answer, an input at a time: 2,048 of them are tens of megabytes. `tokens` is what the inputs count."""
-    yield b'{"object":"list","data":['
-    for number, text in enumerate(embed.inputs):
-        numbers = vector(text, embed.dimensions)
-        told: Any = base64_of(numbers) if embed.base64 else numbers
-        comma = b"," if number else b""
-        yield comma + _encode({"object": "embedding", "index": number, "embedding": told})
+    """The whole answer, an input at a time: 2,048 of them are 180 megabytes. `tokens` is what the inputs count.
+
+    The inputs themselves are let go of: the answer may wait long for its reader.
+    """
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    yield b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(usage))
+    end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(usage))
+    return _pieces(seeds_of(embed.inputs), embed.dimensions, base64=embed.base64, end=end)
+
+
+def _pieces(seeds: "array[int]", dimensions: int, *, base64: bool, end: bytes) -> Iterator[bytes]:
+    yield b'{"object":"list","data":['
+    for number, seed in enumerate(seeds):
+        yield _embedding(number, seed, dimensions=dimensions, base64=base64)
+    yield end
+
+
+def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> bytes:
+    numbers = vector_of(seed, dimensions)
+    told: Any = base64_of(numbers) if base64 else numbers
+    comma = b"," if number else b""
+    return comma + _encode({"object": "embedding", "index": number, "embedding": told})
 
 
 def whole(embed: Embed, tokens: int) -> bytes:
@@ -110,8 +123,23 @@ def whole(embed: Embed, tokens: int) -> bytes:
 
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
     """The vector of `text`, of length 1. A shorter one is the longer one's beginning, made as long as 1 again."""
+    return vector_of(seed_of(text), dimensions)
+
+
+def seeds_of(texts: Iterable[str]) -> "array[int]":
+    """What the vectors of `texts` are made from."""
+    return array("Q", map(seed_of, texts))
+
+
+def seed_of(text: str) -> int:
+    """What the vector of `text` is made from, 64 bits."""
     data = text.encode("utf-8", "surrogatepass")
-    numbers = _integers(crc32(data) << 32 | adler32(data), dimensions)
+    return crc32(data) << 32 | adler32(data)
+
+
+def vector_of(seed: int, dimensions: int) -> list[float]:
+    """The vector of a text by its seed."""
+    numbers = _integers(seed, dimensions)
     scale = 1 / sqrt(sum(number * number for number in numbers) or 1)
     return [number * scale for number in numbers]
 

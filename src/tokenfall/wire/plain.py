@@ -1,7 +1,7 @@
 """Tokenfall's own dialect: `POST /chat`, turns, `/history` and `/conversations`. Pure."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
-from tokenfall.ports import ConversationInfo, Turn
+from tokenfall.ports import LISTED, ConversationInfo, Turn
 from tokenfall.wire.dialect import MAX_ITEMS, check_json
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.lines import one_line
@@ -24,6 +24,9 @@ TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
 DEFAULT_CONVERSATION = "default"
 
 MAX_NUMBER_DIGITS = 12
+MAX_LISTED = 1_000
+"""Conversations in one list."""
+
 _TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
 _encode = msgspec.json.encode
@@ -145,6 +148,17 @@ def whole_answer(text: str, finished: Finished, *, conversation: str) -> Iterato
 def history(turns: Iterable[Turn]) -> Iterator[bytes]:
     """The answer to `GET /history`: messages, oldest first."""
     return json_pieces([document for turn in turns for document in _messages(turn)])
+
+
+def page(query: Sequence[tuple[str, str]]) -> tuple[int, str | None]:
+    """How many conversations a query asks for, and behind which. Raises `InvalidRequest`."""
+    asked = dict(query)
+    if len(asked) < len(query) or asked.keys() - {"limit", "after"}:
+        raise InvalidRequest("the query takes limit and after, each once, and nothing else")
+    limit = asked.get("limit", str(LISTED))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
+        raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
+    return int(limit), conversation_id(asked["after"]) if "after" in asked else None
 
 
 def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:

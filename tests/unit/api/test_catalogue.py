@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from tokenfall.api.catalogue import KEPT_S, Catalogue
-from tokenfall.errors import UpstreamFailed, UpstreamMalformed
+from tokenfall.errors import UpstreamFailed, UpstreamMalformed, UpstreamTotalTimeout
 
 from tests.doubles.clocks import FakeClock
 
@@ -81,3 +81,74 @@ async def test_the_simulator_is_known_while_the_upstream_is_down() -> None:
 async def test_what_is_no_list_is_the_upstreams_fault(body: bytes) -> None:
     with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is not one$"):
         await Catalogue(Lists(body), FakeClock()).names()
+
+
+class Hanging(Lists):
+    """An upstream that hangs where its answer would be empty."""
+
+    def __init__(self, *answers: bytes | Exception) -> None:
+        super().__init__(*answers)
+        self.hangs = asyncio.Event()
+        self.given_up = 0
+
+    async def __call__(self) -> bytes:
+        answer = await super().__call__()
+        if answer:
+            return answer
+        self.hangs.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        raise AssertionError
+
+
+async def test_while_the_upstream_hangs_all_but_the_first_get_the_list_before() -> None:
+    clock, lists = FakeClock(0.0), Hanging(ONE, b"")
+    catalogue = Catalogue(lists, clock)
+    await catalogue.names()
+    clock.advance(KEPT_S + 1)
+    first = asyncio.ensure_future(catalogue.names())
+    await lists.hangs.wait()
+
+    assert [await catalogue.names() for _ in range(3)] == [["sim", "up-1"]] * 3
+    assert lists.asked == 2
+    first.cancel()
+    await asyncio.wait([first])
+
+
+async def test_an_upstream_that_hangs_is_given_up_for_the_list_before() -> None:
+    clock, lists = FakeClock(0.0), Hanging(ONE, b"", TWO)
+    catalogue = Catalogue(lists, clock, within_s=0.01)
+    await catalogue.names()
+    clock.advance(KEPT_S + 1)
+
+    assert await catalogue.names() == ["sim", "up-1"]
+    assert await catalogue.names() == ["sim", "up-1"], "believed for another while"
+    await asyncio.sleep(0)
+    assert (lists.asked, lists.given_up) == (2, 1)
+    clock.advance(KEPT_S + 1)
+    assert await catalogue.names() == ["sim", "up-2"]
+
+
+async def test_an_upstream_that_hangs_from_the_first_is_told_so_to_all_who_wait() -> None:
+    lists = Hanging(b"", ONE)
+    catalogue = Catalogue(lists, FakeClock(), within_s=0.01)
+    told = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
+
+    assert [type(each) for each in told] == [UpstreamTotalTimeout] * 9
+    await asyncio.sleep(0)
+    assert (lists.asked, lists.given_up) == (1, 1)
+    assert await catalogue.names() == ["sim", "up-1"]
+
+
+async def test_who_leaves_takes_the_list_from_nobody() -> None:
+    lists = Lists(ONE)
+    catalogue = Catalogue(lists, FakeClock())
+    first, second = asyncio.ensure_future(catalogue.names()), asyncio.ensure_future(catalogue.names())
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert await second == ["sim", "up-1"]
+    assert lists.asked == 1

@@ -84,8 +84,14 @@ async def said(chat: ChatRoutes, asked: Request) -> list[bytes]:
     return await Reader().play(await chat.chat(asked))
 
 
+def whole(answer: Response | LiveStream) -> Response:
+    """A response that is short enough to be made as one."""
+    assert isinstance(answer, Response)
+    return answer
+
+
 async def kept(chat: ChatRoutes, target: str = "/history", headers: dict[str, str] | None = None) -> Messages:
-    found: Messages = json.loads((await chat.history(request(target, headers=headers))).body)
+    found: Messages = json.loads(whole(await chat.history(request(target, headers=headers))).body)
     return found
 
 
@@ -380,7 +386,7 @@ async def test_conversations_are_listed() -> None:
     chat = routes(told("Hi"))
     for name in ("a", "b", "a"):
         await said(chat, ask(conversation=name))
-    listed = json.loads((await chat.conversations(request("/conversations"))).body)
+    listed = json.loads(whole(await chat.conversations(request("/conversations"))).body)
 
     assert [(each["id"], each["messages"]) for each in listed] == [("a", 4), ("b", 2)]
 
@@ -388,7 +394,7 @@ async def test_conversations_are_listed() -> None:
 async def test_what_is_private_is_not_kept_by_caches() -> None:
     chat = routes(told("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
-        assert "cache-control: no-store" in lines_of(response.head)
+        assert "cache-control: no-store" in lines_of(whole(response).head)
 
 
 async def test_another_keys_conversations_are_not_found() -> None:
@@ -401,7 +407,7 @@ async def test_another_keys_conversations_are_not_found() -> None:
         await chat.history(request("/history?conversation=c-1", headers=bob))
     with pytest.raises(NotFound):
         await chat.clear(request("/history?conversation=c-1", headers=bob))
-    assert json.loads((await chat.conversations(request("/conversations", headers=bob))).body) == []
+    assert json.loads(whole(await chat.conversations(request("/conversations", headers=bob))).body) == []
 
 
 async def test_without_its_key_nothing_is_shown() -> None:
@@ -571,7 +577,7 @@ async def test_a_conversation_is_named_and_deleted() -> None:
     chat = routes(told("Hi"))
     await said(chat, ask(conversation="a:1"))
     named = await chat.rename(conversation_request("a:1", body=b'{"title":"Reasons"}'))
-    (listed,) = json.loads((await chat.conversations(request("/conversations"))).body)
+    (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
     deleted = await chat.delete(conversation_request("a%3A1"))
 
     assert (named.status, deleted.status) == (204, 204)

@@ -154,7 +154,7 @@ def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> No
     house = House("status=429x1")
     house.control.change(asked(b'{"journal":true}'))
     house.journal.note(request("/a"))
-    house.stage.gates.get("a")
+    house.stage.gates.kept("a")
     with pytest.raises(RateLimited):
         house.refusals.check(house.stage.said, "")
     house.control.replace(asked(b'{"sim":"status=429x1"}'))
@@ -199,7 +199,7 @@ def test_a_reset_leaves_everything_as_it_was_at_the_start() -> None:
     house = House("ttft=1s")
     house.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
     house.journal.note(request("/"))
-    house.stage.gates.get("a")
+    house.stage.gates.kept("a")
     with pytest.raises(RateLimited):
         house.refusals.check(house.stage.said, "")
     assert house.control.reset(asked()).status == 204
@@ -253,7 +253,7 @@ def test_a_gate_is_opened_closed_and_told_how_many_may_pass() -> None:
 
 def test_it_is_seen_how_many_wait_and_how_many_passed() -> None:
     house = House()
-    gate = house.stage.gates.get("a")
+    gate = house.stage.gates.kept("a")
     gate.passes(lambda: None)
     assert house.gate("a")["waiting"] == 1
     gate.open()
@@ -290,7 +290,7 @@ def test_a_name_that_is_none_is_refused(name: str) -> None:
 def test_too_many_gates_are_refused() -> None:
     house = House()
     for number in range(MAX_GATES):
-        house.stage.gates.get(str(number))
+        house.stage.gates.kept(str(number))
     with pytest.raises(InvalidRequest, match="DELETE /sim/gates"):
         house.gate("a", {})
 

@@ -1,10 +1,22 @@
+import asyncio
 import json
+from collections.abc import Awaitable, Iterator
 from itertools import repeat
 
 import pytest
 
-from tokenfall.api.documents import MAX_BYTES, document, documented, joined, name_twice, refusal
+from tokenfall.api.documents import (
+    MAX_BYTES,
+    WHOLE_BYTES,
+    document,
+    documented,
+    joined,
+    name_twice,
+    refusal,
+    sliced,
+)
 from tokenfall.errors import InvalidRequest
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.slices import at_once
 from tokenfall.wire import ollama
 from tokenfall.wire.faults import Fault
@@ -57,3 +69,90 @@ def test_a_response_that_is_too_large_is_refused_and_no_more_of_it_is_made() -> 
 
 def test_pieces_become_a_document() -> None:
     assert at_once(documented(iter([b"{", b"}"]))).body == b"{}"
+
+
+PIECE = b"x" * (WHOLE_BYTES // 4)
+
+
+class Pieces:
+    """So many pieces, counted as they are made."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.made = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _ in range(self._count):
+            self.made += 1
+            yield PIECE
+
+
+class Reader:
+    """Takes nothing of what it is sent until it is told to."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.room: asyncio.Future[None] | None = None
+        self.full = asyncio.Event()
+
+    def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None]:
+        assert not is_token
+        self.sent += frame
+        self.room = asyncio.get_running_loop().create_future()
+        self.full.set()
+        return self.room
+
+    async def take(self) -> None:
+        await self.full.wait()
+        self.full.clear()
+        assert self.room is not None
+        self.room.set_result(None)
+
+
+async def test_a_short_document_is_sent_as_one() -> None:
+    answer = await sliced(iter(Pieces(3)))
+
+    assert isinstance(answer, Response)
+    assert answer.body == 3 * PIECE
+
+
+async def test_a_long_document_is_made_as_its_reader_takes_it() -> None:
+    pieces, reader = Pieces(10), Reader()
+    answer = await sliced(iter(pieces))
+    assert isinstance(answer, LiveStream)
+    assert lines_of(answer.head.lines)[1:3] == ["content-type: application/json", "cache-control: no-store"]
+    running = asyncio.ensure_future(answer.run(reader))
+    for slices in (1, 2):
+        await reader.full.wait()
+        assert (len(reader.sent), pieces.made) == (4 * slices * len(PIECE), 4 * slices)
+        await reader.take()
+    await reader.take()
+
+    assert await running == b""
+    assert reader.sent == 10 * PIECE
+
+
+async def test_a_long_document_that_ends_with_a_slice_is_sent_whole() -> None:
+    answer = await sliced(iter(Pieces(4)))
+    assert isinstance(answer, LiveStream)
+    sent: list[bytes] = []
+
+    assert await answer.run(lambda frame, /, *, is_token=True: sent.append(frame)) == b""
+    assert sent == [4 * PIECE]
+
+
+async def test_what_breaks_off_a_long_document_does_not_look_like_its_end() -> None:
+    answer = await sliced(iter(Pieces(9)))
+
+    assert isinstance(answer, LiveStream)
+    assert answer.breaks
+    assert answer.failure(ValueError()) == b""
+
+
+async def test_what_fails_before_a_document_is_sent_can_be_refused() -> None:
+    def failing() -> Iterator[bytes]:
+        yield PIECE
+        raise InvalidRequest("too much")
+
+    with pytest.raises(InvalidRequest):
+        await sliced(failing())

@@ -9,7 +9,7 @@ from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, RateLimited
 from tokenfall.http.request import Request
-from tokenfall.http.response import Response
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
 from tokenfall.wire.faults import Fault
@@ -50,7 +50,8 @@ def model(name: str, **headers: str) -> Request:
     return asked
 
 
-def told(answer: Response) -> Any:
+def told(answer: Response | LiveStream) -> Any:
+    assert isinstance(answer, Response)
     return json.loads(answer.body)
 
 
@@ -60,6 +61,7 @@ def told(answer: Response) -> Any:
 async def test_vectors_are_made_here() -> None:
     answer = await House().routes.embeddings(embed(dimensions=8))
 
+    assert isinstance(answer, Response)
     assert [len(each["embedding"]) for each in told(answer)["data"]] == [8, 8]
     assert told(answer)["usage"] == {"prompt_tokens": 4, "total_tokens": 4}
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}

@@ -58,3 +58,11 @@ def test_long_pieces_are_remembered_too(pieces: list[str]) -> None:
 
     assert made.since(0) == pieces
     assert made.text() == "".join(pieces)
+
+
+@pytest.mark.parametrize("position", [0, 1, JOINED - 1, JOINED, 3 * JOINED + 2, 5 * JOINED + 1])
+@pytest.mark.parametrize("most", [1, 3, JOINED, 2 * JOINED + 1, 1_000])
+def test_no_more_pieces_than_wanted_are_cut(position: int, most: int) -> None:
+    pieces = [f"{number} " for number in range(5 * JOINED + 3)]
+
+    assert said(pieces).since(position, most) == pieces[position : position + most]

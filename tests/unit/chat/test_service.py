@@ -545,10 +545,10 @@ async def test_a_conversation_that_has(history: MemoryHistory) -> None:
     await ask(told("Hi"), history)
 
     assert len(await chat.history(HERE, may_be_new=False)) == 1
-    assert [each.id for each in await chat.conversations("alice")] == ["default"]
-    assert await chat.conversations("bob") == []
+    assert [each.id for each in await chat.conversations("alice", limit=9, after=None)] == ["default"]
+    assert await chat.conversations("bob", limit=9, after=None) == []
     await chat.clear(HERE, may_be_new=False)
-    assert await chat.conversations("alice") == []
+    assert await chat.conversations("alice", limit=9, after=None) == []
 
 
 async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> None:
@@ -558,7 +558,7 @@ async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> N
     with pytest.raises(NotFound):
         await chat.rename(Conversation("bob", HERE.id), "Mine")
 
-    assert [each.title for each in await chat.conversations("alice")] == ["Reasons"]
+    assert [each.title for each in await chat.conversations("alice", limit=9, after=None)] == ["Reasons"]
 
 
 async def test_the_context_keeps_to_its_budget(history: MemoryHistory) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import tracemalloc
 from collections.abc import Awaitable
 
 import pytest
@@ -277,3 +278,22 @@ async def test_a_followed_turn_is_named() -> None:
     followed = Following(said, after=1)
 
     assert (followed.id, followed.conversation, followed.after) == (said.id, HERE, 1)
+
+
+async def test_a_follower_that_is_slow_holds_little_of_a_long_turn() -> None:
+    turn = TurnUnderWay(HERE, on_disconnect="finish")
+    for number in range(100_000):
+        turn.add(f"{number} ")
+    turn.finish(END)
+    never = asyncio.get_running_loop().create_future()
+    tracemalloc.start()
+    try:
+        running = asyncio.ensure_future(Following(turn, after=0).run(lambda _: never))
+        await settle()
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert held_bytes < 65_536

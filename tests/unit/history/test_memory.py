@@ -1,4 +1,6 @@
+from collections.abc import Sequence
 from sys import getsizeof
+from time import thread_time
 
 import msgspec
 import pytest
@@ -7,11 +9,12 @@ from hypothesis import strategies as st
 
 from tokenfall.history.memory import TURN_OVERHEAD_BYTES, MemoryHistory, size_bytes
 from tokenfall.messages import Message
-from tokenfall.ports import Conversation, Turn
+from tokenfall.ports import Conversation, ConversationInfo, Turn
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 
 ROOMY = 1_000_000
+MANY = 100_000
 
 
 class TestMemoryHistory(HistoryContract):
@@ -123,3 +126,21 @@ async def test_the_bytes_that_are_counted_are_those_that_are_held(steps: list[tu
         else:
             await history.clear(conversation)
         assert history._bytes == held_bytes(history) <= 8_000
+
+
+async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few() -> None:
+    history = MemoryHistory(limit=LIMIT, max_bytes=2**30)
+    for number in range(MANY):
+        await history.append(Conversation("alice", f"c{number}"), turn(number))
+        if number % 2:
+            await history.append(Conversation("bob", f"c{number}"), turn(number))
+    took: list[float] = []
+    page: Sequence[ConversationInfo] = ()
+    for _ in range(5):
+        began_s = thread_time()
+        page = await history.conversations("bob", limit=100, after=f"c{MANY // 2 + 1}")
+        took.append(thread_time() - began_s)
+
+    assert page[0].id == f"c{MANY // 2 - 1}"
+    assert len(page) == 100
+    assert min(took) < 0.01

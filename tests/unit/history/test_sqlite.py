@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,11 @@ import pytest
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.sqlite import CHECK_S, SQLiteHistory
 from tokenfall.history.sqlite_thread import BATCH_JOBS, CALL_S, MAX_WAITING
-from tokenfall.ports import Conversation
+from tokenfall.ports import Conversation, ConversationInfo
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
+
+MANY = 100_000
 
 
 @pytest.fixture
@@ -367,3 +369,23 @@ async def test_failing_is_logged_without_a_text(
 
     assert "SQLite failed" in caplog.text
     assert "s3cret" not in caplog.text
+
+
+async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few(
+    store: SQLiteHistory, path: Path
+) -> None:
+    await store.append(ALICE, turn(1))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO conversations (owner, id, title, last_activity, touched) VALUES ('alice', ?, 'x', 1.0, ?)",
+            ((f"c{number}", number + 2) for number in range(MANY)),
+        )
+    took: list[float] = []
+    page: Sequence[ConversationInfo] = ()
+    for _ in range(5):
+        began_s = time.process_time()
+        page = await store.conversations("alice", limit=100, after=f"c{MANY // 2}")
+        took.append(time.process_time() - began_s)
+
+    assert [page[0].id, page[-1].id] == [f"c{MANY // 2 - 1}", f"c{MANY // 2 - 100}"]
+    assert min(took) < 0.01

@@ -1,7 +1,9 @@
 import pytest
 
-from tokenfall.simulator.gates import MAX_GATES, Gates, House, TestGate, Ticket
+from tokenfall.simulator.gates import IDLE_S, MAX_GATES, SPARE, Gates, House, TestGate, Ticket
 from tokenfall.simulator.values import Load
+
+from tests.doubles.clocks import FakeClock
 
 
 class Stream:
@@ -134,7 +136,7 @@ def test_who_leaves_while_it_waits_is_forgotten() -> None:
 
 def test_gates_are_made_by_whoever_names_them_first_and_dropping_one_opens_it() -> None:
     gates = Gates()
-    gate = gates.get("a")
+    gate = gates.kept("a")
     _, passed = waiting_at(gate, "x")
 
     assert gates.get("a") is gate
@@ -153,14 +155,49 @@ def test_all_gates_can_be_dropped_at_once() -> None:
     assert gates.known() == {}
 
 
-def test_gates_are_bounded() -> None:
+def test_gates_that_are_kept_are_bounded_and_those_of_streams_are_not_counted() -> None:
     gates = Gates()
     for number in range(MAX_GATES):
-        gates.get(f"g{number}")
+        gates.kept(f"g{number}")
 
-    assert gates.get("g0") is gates.known()["g0"]
+    assert gates.kept("g0") is gates.known()["g0"]
+    assert not gates.get("one more").passes(lambda: None)
     with pytest.raises(ValueError, match=f"more than {MAX_GATES}"):
-        gates.get("one more")
+        gates.kept("one more")
+
+
+def test_a_gate_that_nobody_moved_is_gone_with_the_last_stream_that_holds_it() -> None:
+    gates = Gates()
+    held = [gates.get(f"g{number}") for number in range(2 * MAX_GATES)]
+    assert len(gates.known()) == 2 * MAX_GATES
+    held.clear()
+
+    assert gates.known() == {}
+    assert not gates.drop("g0")
+
+
+def test_a_gate_that_was_moved_expires_after_its_last_use() -> None:
+    clock = FakeClock(0.0)
+    gates = Gates(clock)
+    for name in ("used", "left"):
+        gates.kept(name).open()
+    clock.advance(IDLE_S - 1)
+    assert gates.get("used").is_open
+    clock.advance(2)
+
+    assert list(gates.known()) == ["used"]
+    assert not gates.get("left").is_open
+
+
+def test_a_gate_that_a_stream_holds_is_known_however_long_it_waits() -> None:
+    clock = FakeClock(0.0)
+    gates = Gates(clock)
+    gate = gates.kept("a")
+    _, passed = waiting_at(gate, "x")
+    clock.advance(2 * IDLE_S)
+    gates.kept("a").open()
+
+    assert passed == ["x"]
 
 
 # A full house
@@ -247,12 +284,44 @@ def test_nobody_comes_in_between_a_place_and_who_was_called_to_it() -> None:
     assert passed == ["a", "b"]
 
 
-def test_who_waits_for_more_room_holds_up_those_behind_until_it_leaves() -> None:
+def test_who_waits_for_more_room_holds_up_nobody() -> None:
     house = House()
     queued(house, "a", Load(1.0, 9))
-    (narrow,), _ = queued(house, "b", Load(1.0, 1))
+    _, narrow = queued(house, "b", Load(1.0, 1))
     _, wide = queued(house, "c", Load(1.0, 9))
-    assert wide == []
-    narrow.leave()
 
-    assert (wide, house.inside) == (["c"], 2)
+    assert (narrow, wide, house.inside, house.waiting) == ([], ["c"], 2, 1)
+
+
+def test_a_place_goes_past_who_needs_more_room_to_who_has_enough() -> None:
+    house = House()
+    streams, _ = queued(house, "ab", Load(1.0, 2))
+    _, narrow = queued(house, "c", Load(1.0, 1))
+    _, wide = queued(house, "d", Load(1.0, 2))
+    streams[0].leave()
+    assert (narrow, wide) == ([], ["d"])
+    streams[1].leave()
+
+    assert narrow == []
+    assert house.inside == 1
+
+
+def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
+    house = House()
+    (inside,), _ = queued(house, "a", Load(1.0, 1))
+    waiting, passed = queued(house, "b" * 3 * SPARE, Load(1.0, 1))
+    for stream in waiting[1:]:
+        stream.leave()
+    inside.leave()
+
+    assert (passed, house.inside, house.waiting) == (["b"], 1, 0)
+
+
+def test_who_asks_again_while_queued_keeps_its_place() -> None:
+    house = House()
+    (inside,), _ = queued(house, "a", Load(1.0, 1))
+    (first, second), passed = queued(house, "bc", Load(1.0, 1))
+    assert not first.ask()
+    inside.leave()
+
+    assert (passed, second.woken) == (["b"], 0)

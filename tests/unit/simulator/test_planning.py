@@ -11,6 +11,7 @@ from tokenfall.simulator.grammar import MAX_TOKENS, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import (
     CUSTOM_INPUT,
+    MAX_ECHOED_BYTES,
     MENTIONS_SEARCHED,
     MOST_SAID,
     THOUGHTS,
@@ -318,9 +319,9 @@ def test_times_are_those_of_the_grammar() -> None:
 # Slices
 
 
-@pytest.mark.parametrize("simulation", ["tokens=100000,text=words", "text=echo", "tokens=100000,text=echo"])
+@pytest.mark.parametrize("simulation", ["text=echo", "tokens=100000,text=echo"])
 def test_a_long_response_is_planned_in_slices(simulation: str) -> None:
-    work = plan(asked("a b " * 20_000), parse(simulation), call_ids="")
+    work = plan(asked("a b " * 7_500), parse(simulation), call_ids="")
     slices = sum(1 for _ in work)
 
     assert slices > 5
@@ -334,4 +335,13 @@ def test_a_short_response_is_planned_in_one_slice() -> None:
 
 def test_an_echo_is_bounded_in_characters() -> None:
     with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
-        one(asked("a" * 1_000_000), "text=echo,tokens=9")
+        one(asked("a" * 30_000), "text=echo,tokens=300")
+
+
+@pytest.mark.parametrize("text", ["a", "é", "😀", "\ud800"])
+def test_a_text_to_echo_is_bounded_in_bytes(text: str) -> None:
+    size_bytes = len(text.encode("utf-8", "surrogatepass"))
+    most = MAX_ECHOED_BYTES // size_bytes
+    one(asked(text * most), "text=echo")
+    with pytest.raises(InvalidRequest, match="echoes a text of at most 32768 bytes"):
+        one(asked(text * (most + 1)), "text=echo")

@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
-from tokenfall.simulator.prose import PLACES, Prose, RandomWords
+from tokenfall.simulator.prose import Prose, RandomWords
 from tokenfall.tokens import count_tokens
 
 LONG = 3 * len(WORDS) + 2
@@ -35,16 +35,17 @@ def test_it_can_be_read_anywhere() -> None:
         Prose(3)[3]
 
 
-def test_random_words_are_named_by_their_places() -> None:
-    words = RandomWords(bytes((3, 0, PLACES[-1])))
+def test_random_words_are_the_same_for_a_seed_and_all_of_them_come() -> None:
+    words = list(RandomWords(7, LONG))
 
-    assert list(words) == [WORDS[3], f" {WORDS[0]}", f" {WORDS[-1]}"]
-    assert list(RandomWords(b"")) == []
-    assert max(PLACES) < 256
+    assert words == list(RandomWords(7, LONG)) != list(RandomWords(8, LONG))
+    assert words[0] in WORDS
+    assert set(RandomWords(7, 20_000)[1:]) == {f" {word}" for word in WORDS}
+    assert list(RandomWords(7, 0)) == []
 
 
 def test_random_words_can_be_read_anywhere() -> None:
-    words = RandomWords(bytes(PLACES))
+    words = RandomWords(7, LONG)
     said = list(words)
 
     assert len(words) == len(said)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -313,3 +314,35 @@ def test_the_number_of_an_event(text: str, number: int) -> None:
 def test_what_is_no_number_of_an_event(text: str) -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID takes"):
         plain.event_number(text)
+
+
+@pytest.mark.parametrize(
+    ("query", "asked"),
+    [
+        ((), (100, None)),
+        ((("limit", "1"),), (1, None)),
+        ((("limit", "1000"), ("after", "a:1")), (1_000, "a:1")),
+    ],
+)
+def test_a_page_of_conversations_is_asked_for(query: Sequence[tuple[str, str]], asked: tuple[int, str | None]) -> None:
+    assert plain.page(query) == asked
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        (("limit", "0"),),
+        (("limit", "1001"),),
+        (("limit", "99999"),),
+        (("limit", "-1"),),
+        (("limit", "٣"),),
+        (("limit", ""),),
+        (("after", ""),),
+        (("after", "a b"),),
+        (("limit", "1"), ("limit", "2")),
+        (("before", "a"),),
+    ],
+)
+def test_a_page_that_is_none_is_refused(query: Sequence[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidRequest):
+        plain.page(query)

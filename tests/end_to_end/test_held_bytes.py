@@ -1,0 +1,82 @@
+"""What a caller can make the server hold is bounded in bytes: each request is sent by clients that read nothing."""
+
+import asyncio
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.hostile_requests import MOST, Make, chat, embed, post, user
+from tests.end_to_end.client import Client
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+CLIENTS = 16
+HELD_BYTES = 262_144
+"""For a connection, beyond what the kernel holds."""
+
+GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""Lets the allocator give back what is freed: what sixteen requests needed while they were read is not held."""
+
+LOOKS, PAUSE_S = 120, 0.25
+STILL = 8
+"""Memory that has not grown for so many looks grows no more."""
+
+REQUESTS: dict[str, Make] = {
+    "embeddings": lambda: embed(input=["hi"] * 2_048, dimensions=4_096),
+    "embeddings in base64": lambda: embed(input=["hi"] * 2_048, dimensions=4_096, encoding_format="base64"),
+    "embeddings of long texts": lambda: embed(input=["a" * 100_000] * 9, dimensions=4_096),
+    "Ollama embeddings": lambda: post("/api/embed", {"model": "sim", "input": ["hi"] * 2_048}),
+    "log probabilities": lambda: chat("tokens=6000", logprobs=True, top_logprobs=20, max_tokens=6_000),
+    "log probabilities as a stream": lambda: chat(
+        "tokens=100000", logprobs=True, top_logprobs=20, max_tokens=100_000, stream=True
+    ),
+    "words": lambda: chat("text=words,tokens=20000", max_tokens=20_000),
+    "a million words": lambda: chat("text=words,tokens=1000000", max_tokens=1_000_000),
+    "a million words as a stream": lambda: chat("text=words,tokens=1000000", stream=True, max_tokens=1_000_000),
+    "echo of a megabyte": lambda: chat("text=echo", messages=user("a " * (MOST // 2))),
+    "echo of a megabyte as a stream": lambda: chat("text=echo", messages=user("a " * (MOST // 2)), stream=True),
+    "echo of 32 KiB as a stream": lambda: chat("text=echo", messages=user("a " * 16_000), stream=True),
+    "a prompt of a megabyte": lambda: chat("tokens=1000", messages=user("a " * (MOST // 2)), stream=True),
+}
+
+
+def resident_bytes(server: ServerProcess) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1]) * 1_024
+
+
+async def at_rest(server: ServerProcess) -> int:
+    """The memory of the server once it has stopped to grow."""
+    most = still = 0
+    for _ in range(LOOKS):
+        await asyncio.sleep(PAUSE_S)
+        now = resident_bytes(server)
+        still, most = (still + 1, most) if now <= most + 65_536 else (0, now)
+        if still == STILL:
+            return now
+    return most
+
+
+async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> None:
+    """A client that sends a request and reads nothing of the response."""
+    client = await clients.enter_async_context(await Client.connect(server.port, receive_buffer=4_096))
+    await client.send(data)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_what_is_held_for_a_reader_that_stops_is_bounded(serve: Serve, name: str) -> None:
+    server = serve(STALL_TIMEOUT="300s", **GIVES_BACK)
+    data = REQUESTS[name]()
+    async with AsyncExitStack() as clients:
+        for _ in range(2):  # what a first request loads, and what the allocator keeps
+            await stuck(server, clients, data)
+        before = await at_rest(server)
+        for _ in range(CLIENTS):
+            await stuck(server, clients, data)
+        held = (await at_rest(server) - before) / CLIENTS
+
+        assert held < HELD_BYTES, f"{held / 1024:.0f} KiB a connection"

@@ -1,0 +1,47 @@
+from itertools import chain
+
+import pytest
+
+from tokenfall.history.recency import SPARE, Recency
+
+
+def used(*names: str) -> Recency:
+    recency = Recency()
+    for name in names:
+        recency.use(name)
+    return recency
+
+
+def test_names_come_by_their_last_use() -> None:
+    recency = used("a", "b", "c", "a")
+
+    assert len(recency) == 3
+    assert recency.page(9, None) == ["a", "c", "b"]
+    assert recency.page(2, None) == ["a", "c"]
+
+
+def test_a_page_begins_after_any_name() -> None:
+    recency = used("a", "b", "c", "a")
+
+    assert [recency.page(1, after) for after in ("a", "c", "b")] == [["c"], ["b"], []]
+    with pytest.raises(KeyError):
+        recency.page(1, "d")
+
+
+def test_a_name_that_was_dropped_is_gone_and_may_come_again() -> None:
+    recency = used("a", "b", "c")
+    recency.drop("b")
+    assert recency.page(9, None) == ["c", "a"]
+    recency.use("b")
+
+    assert recency.page(9, None) == ["b", "c", "a"]
+
+
+def test_pages_stay_right_however_often_names_are_used() -> None:
+    recency = used(*(str(number % 7) for number in range(10 * SPARE)), "0", "1")
+    pages = [recency.page(3, None)]
+    while pages[-1]:
+        pages.append(recency.page(3, pages[-1][-1]))
+
+    newest = [str(number % 7) for number in reversed(range(10 * SPARE - 7, 10 * SPARE))]
+    assert list(chain(*pages)) == ["1", "0", *(name for name in newest if name not in "01")]
