@@ -279,7 +279,7 @@ def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Se
     assert not [each for each in heard if each.startswith(("POST", "GET /chat"))]
 
 
-def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -288,7 +288,7 @@ def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages
     page.get_by_role("button", name="Stop").click()
     ended(page, "stopped")
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == contents(server) == [QUESTION, BEGUN]
     assert streams(server) == 0
 

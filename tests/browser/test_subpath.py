@@ -103,7 +103,7 @@ def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: 
     page.keyboard.press("Escape")
     ended(page, "stopped")
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == contents(server) == ["one two three four", "one two"]
     assert outside == []
 

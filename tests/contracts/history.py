@@ -60,6 +60,7 @@ class HistoryContract:
             model="llama",
             asked_at=1.5,
             answered_at=2.5,
+            end_code="stopped",
         )
         await history.append(ALICE, cut)
 

@@ -18,6 +18,7 @@ const TRIES = 11; // the first, and ten to come back
 
 const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
+const cut = 'event: end\ndata: {"finish_reason":"length","usage":{"completion_tokens":2}}\n\n';
 const whole = (text) => () => new Response(text, { headers: HEAD });
 
 /** A response that goes on after `text` until its request is aborted, or a test ends it with `end(text)`. */
@@ -104,9 +105,9 @@ class Answer {
     this.text = text;
   }
 
-  end(state, { model, pace }) {
+  end(state, { model, pace, reason, tokens }) {
     this.ends += 1;
-    Object.assign(this, { state, model, pace });
+    Object.assign(this, { state, model, pace, reason, tokens });
   }
 }
 
@@ -143,8 +144,9 @@ class View {
     this.busy = busy;
   }
 
-  beginTurn(question, { turn, replaces }) {
-    const shown = { question, turn, replaces, answer: new Answer(), settled: false, withdrawn: false };
+  beginTurn(question, { turn, replaces, isContinued = false }) {
+    const shown = { question, turn, replaces, before: '', answer: new Answer(), settled: false, withdrawn: false };
+    if (isContinued) shown.answer.text = shown.before = 'Rome';
     shown.name = (id) => (shown.turn = id);
     shown.settle = () => (shown.settled = true);
     shown.withdraw = () => (shown.withdrawn = true);
@@ -350,6 +352,29 @@ describe('a question', () => {
     assert.match(shown.answer.pace, /^First token after \d+ ms/);
     assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 2, []]);
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
+  });
+
+  test('whose answer was cut at a limit is told as cut', async () => {
+    const { view } = await asked(answering(whole(said('Rome', 1) + said(',', 2) + cut + DONE)));
+    const { answer } = view.turns[0];
+    assert.deepEqual([answer.state, answer.reason, answer.tokens], ['complete', 'length', 2]);
+    assert.equal(status.textContent, 'Stopped at the limit');
+  });
+
+  test('that goes on with an answer names its turn, and adds to it', async () => {
+    const api = answering(whole(said(' it is', 1) + DONE));
+    const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
+    assert.equal(view.turns[0].answer.text, 'Rome it is');
+  });
+
+  test('that goes on with an answer and brings nothing leaves it as it was, and the draft too', async () => {
+    const api = answering(new Failure('upstream_failed', { status: 502 }));
+    const { view, composer, notice } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    assert.deepEqual([view.turns[0].withdrawn, composer.given, notice.again.label], [true, [], 'Try again']);
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked[1], api.asked[0]);
   });
 
   test('is under way until then, and known to the tab', async () => {

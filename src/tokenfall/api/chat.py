@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 
 MAX_IDEMPOTENCY_KEY = 255
+SWITCHES = {"announce", "details"}
+"""What the query of a resumption takes."""
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 
 
@@ -61,22 +63,23 @@ class ChatRoutes:
                 simulation=simulation,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
+                continues=body.continues,
                 idempotency=_idempotency(request),
             )
         )
         _name(request, answer)
         if body.stream:
-            return self._live(answer, announced=body.announce)
+            return self._live(answer, announced=body.announce, details=body.details)
         text, finished = await self._chat.whole(answer)
         return await run_sliced(documented(plain.whole_answer(text, finished, conversation=conversation.id)))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
         after = plain.event_number(request.header(b"last-event-id") or "0")
-        announced = _announced(request)
+        switches = _switches(request)
         followed = await self._chat.resume(*self._asked_turn(request), after=after)
         _name(request, followed)
-        return self._live(followed, announced=announced)
+        return self._live(followed, announced="announce" in switches, details="details" in switches)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 once the turn has ended and is kept."""
@@ -111,11 +114,11 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_new=False)
         return Response(204)
 
-    def _live(self, answer: Answering | Followed, *, announced: bool = False) -> LiveStream:
+    def _live(self, answer: Answering | Followed, *, announced: bool, details: bool) -> LiveStream:
         told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
-            partial(_stream, answer),
+            partial(_stream, answer, details=details),
             failure=problems.error_event,
             goes_on=answer.goes_on if isinstance(answer, Answering) else None,
             comment=sse.PING,
@@ -148,14 +151,13 @@ def _name(request: Request, answer: Answering | Followed) -> None:
     request.reply_headers += header_lines(named)
 
 
-def _announced(request: Request) -> bool:
-    """What the query asks for: that the head comes before there is anything to tell."""
-    match request.query():
-        case []:
-            return False
-        case [("announce", "true" | "false" as value)]:
-            return value == "true"
-    raise InvalidRequest("the query takes announce, once, which is true or false, and nothing else")
+def _switches(request: Request) -> set[str]:
+    """The switches that the query turns on. Raises `InvalidRequest`."""
+    query = request.query()
+    given = dict(query)
+    if len(given) < len(query) or not given.keys() <= SWITCHES or not set(given.values()) <= {"true", "false"}:
+        raise InvalidRequest("the query takes announce and details, each once and true or false, and nothing else")
+    return {name for name, value in query if value == "true"}
 
 
 def _idempotency(request: Request) -> tuple[str, str] | None:
@@ -169,8 +171,8 @@ def _idempotency(request: Request) -> tuple[str, str] | None:
     return key, sha256(asked).hexdigest()
 
 
-async def _stream(answer: Answering | Followed, send: Send) -> bytes:
-    """Send each token's frame; the last frame."""
+async def _stream(answer: Answering | Followed, send: Send, *, details: bool) -> bytes:
+    """Send each token's frame; return the last frames."""
     number = answer.after
     frame = plain.content_frame
 
@@ -179,5 +181,5 @@ async def _stream(answer: Answering | Followed, send: Send) -> bytes:
         number += 1
         return send(frame(number, delta.text))
 
-    await answer.run(hear)
-    return sse.DONE
+    finished = await answer.run(hear)
+    return plain.end_frame(finished) + sse.DONE if details else sse.DONE

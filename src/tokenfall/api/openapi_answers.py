@@ -38,6 +38,7 @@ class HistoryMessage(Struct):
     created: float
     model: str | UnsetType = UNSET
     status: Literal["interrupted"] | UnsetType = UNSET
+    end_code: str | UnsetType = UNSET
     finish_reason: FinishReason | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
 

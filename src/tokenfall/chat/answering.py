@@ -48,18 +48,21 @@ class Answering:
         engine: Engine,
         keeper: Keeper,
         replaces: str | None = None,
+        continued: Turn | None = None,
     ) -> None:
+        """`continued` is the turn whose answer goes on: what is kept is its question, and its answer with the rest."""
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
         self._request: ChatRequest | None = request
         """Until the engine is asked: the messages may be long, and a stream may last."""
-        self._question = request.messages[-1]
+        self._continued = continued
+        self._question = continued.question if continued else request.messages[-1]
         self.model = request.model
         """The model that is asked."""
         self._engine = engine
         self._keeper = keeper
-        self._replaces = replaces
+        self._replaces = continued.id if continued else replaces
         self._asked_at = time()
         self._asked_s = perf_counter()
 
@@ -111,7 +114,7 @@ class Answering:
         if finished is None and not self._turn.said:
             self._over(end)
             return
-        writing = self._keeper.keep(self._kept(finished), self.conversation)
+        writing = self._keeper.keep(self._kept(finished, end), self.conversation)
         writing.add_done_callback(partial(self._written, end))
         await asyncio.shield(writing)
 
@@ -123,13 +126,14 @@ class Answering:
         self._turn.finish(end)
         self._keeper.ended(self._turn)
 
-    def _kept(self, finished: Finished | None) -> Turn:
+    def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""
         first_s = self._turn.first_s
+        before = self._continued.answer.content if self._continued else ""
         return Turn(
             id=self.id,
             question=self._question,
-            answer=Message("assistant", self._turn.said.text()),
+            answer=Message("assistant", before + self._turn.said.text()),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
@@ -139,6 +143,7 @@ class Answering:
             ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
             tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
             replaces=self._replaces,
+            end_code=end.code,
         )
 
 

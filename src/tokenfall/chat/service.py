@@ -39,7 +39,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     `idempotency` is the caller's key for this request, and a digest of the request it stands for. `replaces` names the
     turn of the conversation in whose place this one is asked: it and all after it are not shown to the model, and go
-    when this one is kept.
+    when this one is kept. `continues` names the turn whose answer goes on, in its place: `message` tells the model
+    to go on, and is not kept.
     """
 
     conversation: Conversation
@@ -52,6 +53,7 @@ class Question(Struct, frozen=True, kw_only=True):
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
     replaces: str | None = None
+    continues: str | None = None
 
 
 class Chat:
@@ -88,21 +90,29 @@ class Chat:
                 if running is not None:
                     return running
             self._turns.add(turn)
-            request = await self._request(question)
+            before = await self._before(question)
+            request = self._request(question, before)
         except BaseException as error:
             turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
             self._turns.ended(turn)
             raise
-        return Answering(turn, request, engine=self._engine, keeper=self, replaces=question.replaces)
+        return Answering(
+            turn,
+            request,
+            engine=self._engine,
+            keeper=self,
+            replaces=question.replaces,
+            continued=before[-1] if question.continues else None,
+        )
 
-    async def _request(self, question: Question) -> ChatRequest:
+    def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
         defaults = self._defaults
         return ChatRequest(
             messages=context(
-                await self._before(question),
+                before,
                 question.message,
                 system=question.system or defaults.system,
-                limit=defaults.context_messages,
+                limit=max(defaults.context_messages, 2) if question.continues else defaults.context_messages,
                 max_tokens=defaults.context_tokens,
             ),
             model=question.model or defaults.model,
@@ -114,13 +124,16 @@ class Chat:
     async def _before(self, question: Question) -> Sequence[Turn]:
         """The turns that the model is shown. Raises `ConversationChanged`."""
         most = turns_within(self._defaults.context_messages)
-        if question.replaces is None:
+        named = question.continues or question.replaces
+        if named is None:
             return await self._history.turns(question.conversation, last=most) or ()
         turns = await self._history.turns(question.conversation) or ()
-        place = next((place for place, turn in enumerate(turns) if turn.id == question.replaces), None)
+        place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
-            raise ConversationChanged("the turn that replaces names is not in the conversation, or not any more")
-        return turns[max(0, place - most) : place]
+            member = "continues" if question.continues else "replaces"
+            raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
+        past = place + 1 if question.continues else place
+        return turns[max(0, past - max(most, 1)) : past]
 
     async def whole(self, answer: Answering | Followed) -> tuple[str, Finished]:
         """The whole answer. Cancelling is the caller's leaving: what that means to the turn, it says itself."""

@@ -7,6 +7,7 @@
 import { Failure } from './failures.js';
 import { request } from './request.js';
 
+const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
@@ -50,24 +51,26 @@ export class Api {
   /**
    * Asks; the response comes with the turn's id in `X-Turn-Id`, before the first token. The turn is answered to its end
    * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
-   * the server can tell. `replaces` is the turn in whose place it is asked; `onSend` is called as each attempt leaves.
+   * the server can tell. `replaces` is the turn in whose place it is asked, or whose answer goes on if `isContinued`;
+   * `onSend` is called as each attempt leaves.
    */
-  async ask({ conversation, text, replaces, key, signal, onSend }) {
-    const body = { messages: [{ role: 'user', content: text }], conversation, announce: true, on_disconnect: 'finish' };
-    if (replaces) body.replaces = replaces;
+  async ask(asked) {
+    const { conversation, text, replaces, isContinued, key, signal, onSend } = asked;
+    const body = { messages: [{ role: 'user', content: text }], conversation, ...STREAM };
+    if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
     const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
     try {
       return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
     } catch (error) {
       if (error.code !== 'idempotency_unavailable' || !this.#takesQuestionKeys) throw error;
       this.#takesQuestionKeys = false;
-      return this.ask({ conversation, text, replaces, key, signal, onSend });
+      return this.ask(asked);
     }
   }
 
   /** The rest of a turn after the event `after`, and what still comes; the response comes before any of it. */
   follow({ turn, after, signal }) {
-    return this.#request(`chat/turns/${turn}?announce=true`, { headers: { 'Last-Event-ID': after }, signal });
+    return this.#request(`chat/turns/${turn}?announce=true&details=true`, { headers: { 'Last-Event-ID': after }, signal });
   }
 
   /** Returns once the turn has ended and is kept; also when it had ended, or was never known. */

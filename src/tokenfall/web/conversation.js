@@ -6,6 +6,7 @@
  * turns at once.
  */
 
+import { endOf, stateOf, statusOfEnd } from './endings.js';
 import { asFailure, gone } from './failures.js';
 import { Loading } from './loading.js';
 import { showStatus } from './notice.js';
@@ -86,14 +87,16 @@ export class Conversation {
 
   /**
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
-   * is not given back when nothing comes of it.
+   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer.
    */
-  ask({ text: question, replaces = null, isShown = false }) {
+  ask({ text: question, replaces = null, isShown = false, isContinued = false }) {
     if (this.isBusy || this.#isToComeBack()) return false;
     const { id: conversation } = this;
     const key = this.#unanswered.keyFor(conversation, { question, replaces });
     const instead = this.#broken.get(replaces);
-    this.#play({ conversation, question, replaces, isShown, mayBeGone: instead !== undefined, instead, key });
+    const mayBeGone = instead !== undefined && !isContinued;
+    const more = isContinued ? { isContinued } : {};
+    this.#play({ conversation, question, replaces, isShown, mayBeGone, instead, key, ...more });
     return true;
   }
 
@@ -165,9 +168,9 @@ export class Conversation {
   }
 
   async #play(asked) {
-    const { conversation, question, replaces, isShown, key } = asked;
+    const { conversation, question, replaces, isShown, isContinued, key } = asked;
     const pace = new Pace();
-    const about = { model: asked.model ?? '' };
+    const about = { model: asked.model ?? '', reason: '', tokens: 0 };
     let shown = null;
     const turn = new Turn(this.#api, asked, {
       onSend: () => pace.start(),
@@ -181,17 +184,19 @@ export class Conversation {
         shown.settle();
         shown.answer.append(text);
       },
+      onFinish: (end) => Object.assign(about, endOf(end)),
       onLost: () => showStatus('Connection lost. Reconnecting…'),
       onBack: () => showStatus('Generating…'),
     });
     this.#begin(turn);
-    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false });
+    const more = isContinued ? { isContinued } : {};
+    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false, ...more });
     let state = 'complete';
     let failure = null;
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
-      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces) });
+      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces), isContinued });
       await turn.run();
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
@@ -209,7 +214,7 @@ export class Conversation {
     if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
     const end = kept ?? { content: answer.text, state, ...told };
     if (end.content !== answer.text) answer.replace(end.content);
-    if (end.state !== 'complete' && !answer.text) {
+    if (end.state !== 'complete' && answer.text === shown.before) {
       shown.withdraw();
       this.#giveUp({ turn, asked, state, failure: gone(failure) });
       return;
@@ -218,8 +223,8 @@ export class Conversation {
     answer.end(end.state, end);
     this.#finish();
     if (state === 'failed') this.#broken.set(turn.id, asked.replaces);
-    if (end.state === 'complete') this.#tell('Complete', null);
-    else this.#tell(statusOf(state), gone(failure), { ...asked, replaces: turn.id });
+    if (end.state === 'complete') this.#tell(statusOfEnd(end.state, end), null);
+    else this.#tell(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
   }
 
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
@@ -229,7 +234,7 @@ export class Conversation {
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#broken.set(turn.id, asked.replaces);
     this.#finish();
-    this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
+    this.#tell(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
   /** The turn whose place that of `turn` is, where that was lost and is not shown. */
@@ -238,14 +243,14 @@ export class Conversation {
     return isLostHere ? this.#placeOf(this.#broken.get(turn)) : turn;
   }
 
-  #tell(status, failure, { question, replaces, isShown } = {}) {
+  #tell(status, failure, { question, replaces, isShown, isContinued } = {}) {
     showStatus(status);
     this.#onTurn();
     if (!failure) return;
     const run = () => {
       this.#composer.takeBack(question);
       if (this.#broken.has(replaces)) this.#stopping = this.#api.stop(replaces).catch(() => {}); // it may still go on
-      this.ask({ text: question, replaces, isShown });
+      this.ask({ text: question, replaces, isShown, isContinued });
     };
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
     if (failure.code !== 'conversation_changed') return;
@@ -260,8 +265,8 @@ export class Conversation {
     const messages = await unlessAborted(this.messages(), turn.signal).catch(() => []);
     const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
     if (!answer) return null;
-    const { content, status: state = 'complete', model, ttft_s: ttft, tokens_per_s: rate } = answer;
-    return { content, state, model, pace: measured(ttft, rate) };
+    const { content, model, ttft_s: ttft, tokens_per_s: rate } = answer;
+    return { content, state: stateOf(answer), model, pace: measured(ttft, rate), ...endOf(answer) };
   }
 
   /** What the server did not take is the draft of its conversation again. */
@@ -292,8 +297,4 @@ export class Conversation {
     this.#composer.setBusy(busy);
     this.#view.setBusy(busy);
   }
-}
-
-function statusOf(state) {
-  return state === 'stopped' ? 'Stopped' : '';
 }

@@ -5,20 +5,14 @@
  * once an animation frame, or decide how an answer ended.
  */
 
+import { wordsOfEnd } from './endings.js';
 import { GrowingMarkdown } from './growing.js';
 
 const NAMES = { user: 'You', assistant: 'Answer' };
 
-const NOTES = {
-  complete: '',
-  stopped: 'Stopped: this answer is not complete',
-  interrupted: 'Interrupted: this answer is not complete',
-  failed: 'Broken off: this answer is not complete',
-};
-
 const ACTIONS = {
   user: [['copy', 'Copy'], ['edit', 'Edit']],
-  assistant: [['copy', 'Copy'], ['again', 'Regenerate']],
+  assistant: [['copy', 'Copy'], ['again', 'Regenerate'], ['continue', 'Continue']],
 };
 
 export function element(tag, className, ...content) {
@@ -84,17 +78,18 @@ export class Answer {
   }
 
   /**
-   * How it ended, a key of NOTES, and what is known of it: { model, pace }, both optional.
+   * How it ended, and what is known of it: { model, pace, reason, tokens }, all optional; see endings.js.
    * Draws what is left at once: in a hidden tab no animation frame comes.
    */
-  end(state, { model = '', pace = '' } = {}) {
+  end(state, { model = '', pace = '', reason = '', tokens = 0 } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
-    this.element.dataset.state = state;
+    Object.assign(this.element.dataset, { state, reason });
+    const words = wordsOfEnd(state, { reason, tokens });
     const parts = [
       state === 'complete' && !this.text && element('span', 'ended', 'The model said nothing'),
-      NOTES[state] && element('span', 'ended', NOTES[state]),
+      words && element('span', 'ended', words),
       model && element('span', 'model', model),
       pace && element('span', 'pace', pace),
     ];

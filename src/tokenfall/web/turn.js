@@ -39,8 +39,9 @@ export class Turn {
 
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
-   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question
-   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onLost(), onBack()
+   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
+   *   `isContinued`: the answer of the turn `replaces` goes on
+   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onFinish(end), onLost(), onBack()
    */
   constructor(api, asked, tell) {
     this.#api = api;
@@ -67,9 +68,10 @@ export class Turn {
     let response = this.id ? await this.#comeBack() : await this.#ask();
     for (;;) {
       try {
-        for await (const { text, id } of tokensOf(response, this.signal)) {
+        for await (const { text, id, end } of tokensOf(response, this.signal)) {
           if (id) this.#last = id;
           this.#tries = 0;
+          if (end) this.#tell.onFinish?.(end);
           if (text) this.#tell.onToken(text);
         }
         return;
@@ -111,9 +113,9 @@ export class Turn {
   }
 
   #askOnce(replaces, key) {
-    const { conversation, question: text } = this.#asked;
+    const { conversation, question: text, isContinued } = this.#asked;
     const { signal } = this.#connection;
-    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend });
+    return this.#api.ask({ conversation, text, replaces, key, signal, ...(isContinued && { isContinued }), onSend: this.#tell.onSend });
   }
 
   /** What is left of the turn, from another connection. `lost` says why the last one ended. */

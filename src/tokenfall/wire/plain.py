@@ -45,7 +45,9 @@ class ChatBody(Struct, frozen=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     on_disconnect: Literal["cancel", "finish"] | None = None
     replaces: TurnId | None = None
+    continues: TurnId | None = None
     announce: bool = False
+    details: bool = False
 
     @property
     def question(self) -> Message:
@@ -77,6 +79,8 @@ def decode_chat(body: bytes) -> ChatBody:
     try:
         chat = _chat_decoder.decode(body)
         _ = chat.question
+        if chat.replaces is not None and chat.continues is not None:
+            raise InvalidRequest("a turn takes replaces or continues, not both")
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -96,6 +100,12 @@ def conversation_id(text: str) -> str:
 def content_frame(number: int, text: str) -> bytes:
     """A token of a turn, the `number`th from 1: what Last-Event-ID names when the stream is resumed."""
     return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
+
+
+def end_frame(finished: Finished) -> bytes:
+    """How a turn ended, before its `[DONE]`, for a client that asked for `details`."""
+    ended = {"finish_reason": finished.reason, "usage": _usage(finished.usage), "model": finished.model}
+    return b"event: end\ndata: %b\n\n" % one_line(_encode(ended))
 
 
 class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +169,8 @@ def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
     answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
     if turn.status != "complete":
         answer["status"] = turn.status
+    if turn.end_code:
+        answer["end_code"] = turn.end_code
     if turn.finish_reason is not None:
         answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:

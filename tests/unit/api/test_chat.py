@@ -121,6 +121,18 @@ async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() ->
     assert "set-cookie" not in asked.reply_headers.decode()
 
 
+@pytest.mark.parametrize("details", [True, False])
+async def test_the_stream_says_how_the_turn_ended_to_a_client_that_asks_for_details(details: bool) -> None:
+    engine = told("Hi", end=Finished("length", "model-1", Usage(3, 1)))
+    *_, last = await said(routes(engine), ask(details=details))
+
+    end = (
+        b'event: end\ndata: {"finish_reason":"length",'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"model":"model-1"}\n\n'
+    )
+    assert last == (end if details else b"") + b"data: [DONE]\n\n"
+
+
 @pytest.mark.parametrize("announce", [True, False])
 async def test_a_stream_is_announced_to_who_asks_for_it(announce: bool) -> None:
     answer = await routes(told("Hi")).chat(ask(announce=announce))
@@ -444,7 +456,7 @@ async def test_the_rest_of_a_turn_is_announced_to_who_asks_for_it() -> None:
         assert answer.announced is announced
         assert await Reader().play(answer) == frames
     for junk in ("?announce=1", "?announce", "?announce=true&announce=true", "?later=true"):
-        with pytest.raises(InvalidRequest, match="takes announce, once, which is true or false"):
+        with pytest.raises(InvalidRequest, match="takes announce and details, each once"):
             await chat.resume(turn_request(turn_of(asked), query=junk))
 
 

@@ -47,6 +47,7 @@ def question(
     on_disconnect: OnDisconnect | None = None,
     owner: str = "alice",
     replaces: str | None = None,
+    continues: str | None = None,
 ) -> Question:
     return Question(
         conversation=Conversation(owner, HERE.id),
@@ -54,6 +55,7 @@ def question(
         on_disconnect=on_disconnect,
         idempotency=None if key is None else (key, text),
         replaces=replaces,
+        continues=continues,
     )
 
 
@@ -210,6 +212,40 @@ async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
         await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
 
     assert [turn.id for turn in await kept(history)] == ids
+
+
+# A turn whose answer goes on
+
+
+@pytest.mark.parametrize("context_messages", [1, 4])
+async def test_a_continued_turn_shows_the_model_its_answer_and_keeps_question_and_whole_answer(
+    history: MemoryHistory, context_messages: int
+) -> None:
+    await ask(told("One, two,", end=Finished("length", "m")), history, "Count.")
+    (cut,) = await kept(history)
+    engine = told(" three.")
+    defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
+    await (await chat_on(engine, history, defaults=defaults).begin(question("Go on.", continues=cut.id))).run(deaf)
+
+    assert [message.content for message in engine.requests[0].messages] == ["Count.", "One, two,", "Go on."]
+    (whole,) = await kept(history)
+    assert (whole.question.content, whole.answer.content) == ("Count.", "One, two, three.")
+    assert (cut.finish_reason, whole.finish_reason) == ("length", "stop")
+
+
+async def test_a_continuation_that_comes_to_nothing_leaves_the_turn_as_it_was(history: MemoryHistory) -> None:
+    await ask(told("One,", end=Finished("length", "m")), history)
+    before = await kept(history)
+    chat = chat_on(told(end=UpstreamBroken("500")), history)
+    with pytest.raises(UpstreamBroken):
+        await (await chat.begin(question("Go on.", continues=before[0].id))).run(deaf)
+
+    assert await kept(history) == before
+
+
+async def test_a_turn_that_is_not_there_cannot_be_continued(history: MemoryHistory) -> None:
+    with pytest.raises(ConversationChanged, match="continues"):
+        await chat_on(told("never"), history).begin(question(continues="turn_0"))
 
 
 @pytest.mark.parametrize("owner", ["alice", "bob"])
