@@ -156,7 +156,7 @@ def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, ser
     is_whole(page, server)
     expect(status(page)).to_have_text("Complete")
     assert answer(page).get_attribute("data-turn") == turn
-    assert heard.count(f"GET /chat/turns/{turn}?announce=true") == 1
+    assert heard.count(f"GET /chat/turns/{turn}?announce=true&details=true") == 1
     assert "POST /chat" not in heard
 
 

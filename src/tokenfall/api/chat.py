@@ -64,7 +64,8 @@ class ChatRoutes:
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
                 continues=body.continues,
-                idempotency=_idempotency(request),
+                after=body.after,
+                idempotency=_idempotency(request, body),
             )
         )
         _name(request, answer)
@@ -160,14 +161,14 @@ def _switches(request: Request) -> set[str]:
     return {name for name, value in query if value == "true"}
 
 
-def _idempotency(request: Request) -> tuple[str, str] | None:
+def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | None:
     """The request's Idempotency-Key and what it stands for; draft-ietf-httpapi-idempotency-key-header-06."""
     key = request.header(b"idempotency-key")
     if key is None:
         return None
     if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
-    asked = b"\0".join((request.headers.get(b"x-sim", b""), request.body))
+    asked = b"\0".join((request.headers.get(b"x-sim", b""), body.digest_bytes()))
     return key, sha256(asked).hexdigest()
 
 

@@ -139,6 +139,8 @@ OURS = {
         **_FILE | {"failures": (304, 404)},
     ),
     "GET /": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
+    "GET /web/": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
+    "GET /board/": Operation(summary="Leads to the dashboard", tag="page", status=307, headers=("Location",)),
     "GET /openapi.json": Operation(summary="This description", tag="page", answers=(answers.Description,)),
 }
 """Tokenfall's own routes."""

@@ -40,7 +40,8 @@ class Question(Struct, frozen=True, kw_only=True):
     `idempotency` is the caller's key for this request, and a digest of the request it stands for. `replaces` names the
     turn of the conversation in whose place this one is asked: it and all after it are not shown to the model, and go
     when this one is kept. `continues` names the turn whose answer goes on, in its place: `message` tells the model
-    to go on, and is not kept.
+    to go on, and is not kept. `after` is the newest turn that the caller knows, "" for none: when the conversation has
+    another, nothing is asked. None for no such check.
     """
 
     conversation: Conversation
@@ -54,6 +55,7 @@ class Question(Struct, frozen=True, kw_only=True):
     idempotency: tuple[str, str] | None = None
     replaces: str | None = None
     continues: str | None = None
+    after: str | None = None
 
 
 class Chat:
@@ -126,8 +128,11 @@ class Chat:
         most = turns_within(self._defaults.context_messages)
         named = question.continues or question.replaces
         if named is None:
-            return await self._history.turns(question.conversation, last=most) or ()
+            turns = await self._history.turns(question.conversation, last=max(most, 1)) or ()
+            _check_newest(turns, question.after)
+            return turns[max(0, len(turns) - most) :]
         turns = await self._history.turns(question.conversation) or ()
+        _check_newest(turns, question.after)
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
@@ -237,3 +242,11 @@ class Chat:
     async def conversations(self, owner: str) -> Sequence[ConversationInfo]:
         """Those of `owner`, the most recently active first."""
         return await self._history.conversations(owner)
+
+
+def _check_newest(turns: Sequence[Turn], after: str | None) -> None:
+    """Raise `ConversationChanged` when the newest turn is not the one that the caller knows."""
+    newest = turns[-1].id if turns else ""
+    if after is not None and after != newest:
+        now = f"its newest turn is {newest}" if newest else "it has no turns now"
+        raise ConversationChanged(f"the conversation has changed since the turn that after names: {now}")

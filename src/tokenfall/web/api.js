@@ -27,12 +27,12 @@ export class Api {
     return arrayOf(await this.#request('conversations', { asksForKey: false }));
   }
 
-  /** A conversation's messages, oldest first; none of one that has not begun. */
+  /** A conversation's messages, oldest first; null for one that the server does not have. */
   async history(conversation) {
     try {
       return arrayOf(await this.#request(`history?conversation=${encodeURIComponent(conversation)}`));
     } catch (error) {
-      if (error.status === 404) return [];
+      if (error.status === 404) return null;
       throw error;
     }
   }
@@ -52,12 +52,14 @@ export class Api {
    * Asks; the response comes with the turn's id in `X-Turn-Id`, before the first token. The turn is answered to its end
    * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
    * the server can tell. `replaces` is the turn in whose place it is asked, or whose answer goes on if `isContinued`;
+   * `follows` is the newest turn that the page knows, '' for none: if the server has another, it answers 409.
    * `onSend` is called as each attempt leaves.
    */
   async ask(asked) {
-    const { conversation, text, replaces, isContinued, key, signal, onSend } = asked;
+    const { conversation, text, replaces, isContinued, follows, key, signal, onSend } = asked;
     const body = { messages: [{ role: 'user', content: text }], conversation, ...STREAM };
     if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
+    if (typeof follows === 'string') body.after = follows;
     const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
     try {
       return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });

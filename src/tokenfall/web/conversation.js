@@ -6,21 +6,18 @@
  * turns at once.
  */
 
-import { endOf, stateOf, statusOfEnd } from './endings.js';
+import { answerKept, endOf, statusOfEnd } from './endings.js';
 import { asFailure, gone } from './failures.js';
 import { Loading } from './loading.js';
 import { showStatus } from './notice.js';
-import { measured, Pace } from './pace.js';
+import { Pace } from './pace.js';
 import { isLost, isUnheard, Turn } from './turn.js';
 import { Unanswered } from './unanswered.js';
 import { forgetTurn, isKept, keepTurn, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
-/** What asking the same once more cannot mend. */
-const FINAL = new Set(['body_too_large', 'conversation_changed']);
-
-/** The next question waits so long for the server to end what was stopped. */
-const STOPPED_MS = 4000;
+const FINAL = new Set(['body_too_large', 'conversation_changed']); // asking the same once more cannot mend it
+const STOPPED_MS = 4000; // the next question waits so long for the server to end what was stopped
 
 export class Conversation {
   #api;
@@ -95,8 +92,7 @@ export class Conversation {
     const key = this.#unanswered.keyFor(conversation, { question, replaces });
     const instead = this.#broken.get(replaces);
     const mayBeGone = instead !== undefined && !isContinued;
-    const more = isContinued ? { isContinued } : {};
-    this.#play({ conversation, question, replaces, isShown, mayBeGone, instead, key, ...more });
+    this.#play({ conversation, question, replaces, isShown, mayBeGone, instead, key, ...(isContinued && { isContinued }) });
     return true;
   }
 
@@ -138,9 +134,15 @@ export class Conversation {
     await this.#stopping;
   }
 
-  /** The messages, from the server. */
-  messages() {
-    return this.#api.history(this.id);
+  async messages() {
+    return (await this.#api.history(this.id)) ?? [];
+  }
+
+  /** The page is looked at again: shows what came meanwhile. Without the server the page goes on as it is. */
+  async look() {
+    if (this.isBusy || this.#view.isEditing) return;
+    const hasChanged = await this.#loading.look().catch(asFailure);
+    if (hasChanged === true) this.#tell('This conversation was changed elsewhere. It is shown as it is now.', null);
   }
 
   /** To the turn that a reload, or a look at another conversation, left. */
@@ -148,15 +150,12 @@ export class Conversation {
     const left = turnUnderWay(this.id);
     if (left === null) return;
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
-    if (isKept(left, messages)) this.#forget();
-    else if (left.id) await this.#play({ conversation: this.id, ...left });
+    if (isKept(left, messages)) {
+      forgetTurn(this.id);
+      showStatus(''); // that it was waited for
+    } else if (left.id) await this.#play({ conversation: this.id, ...left });
     else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
-  }
-
-  #forget() {
-    forgetTurn(this.id);
-    showStatus(''); // that it was waited for
   }
 
   #tellNotLoaded(failure) {
@@ -189,15 +188,17 @@ export class Conversation {
       onBack: () => showStatus('Generating…'),
     });
     this.#begin(turn);
-    const more = isContinued ? { isContinued } : {};
-    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false, ...more });
+    const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
+    keepTurn(conversation, { ...left, after: null, id: turn.id, isGivenUp: false });
     let state = 'complete';
     let failure = null;
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
       shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces), isContinued });
-      await turn.run();
+      const follows = this.#loading.newest;
+      this.#loading.newest = null; // until it is known how this one ends
+      await turn.run(follows);
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
@@ -209,10 +210,10 @@ export class Conversation {
 
   async #end({ turn, asked, shown, state, failure, told }) {
     const { answer } = shown;
-    const kept = turn.cameBack && state !== 'stopped' ? await this.#kept(turn) : null;
+    const kept = await this.#kept(turn);
     if (this.#turn !== turn) return;
     if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const end = kept ?? { content: answer.text, state, ...told };
+    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...told };
     if (end.content !== answer.text) answer.replace(end.content);
     if (end.state !== 'complete' && answer.text === shown.before) {
       shown.withdraw();
@@ -221,6 +222,7 @@ export class Conversation {
     }
     shown.settle();
     answer.end(end.state, end);
+    if (end.isKept) this.#loading.newest = turn.id;
     this.#finish();
     if (state === 'failed') this.#broken.set(turn.id, asked.replaces);
     if (end.state === 'complete') this.#tell(statusOfEnd(end.state, end), null);
@@ -230,6 +232,7 @@ export class Conversation {
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
   #giveUp({ turn, asked, state, failure }) {
     const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
+    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server took nothing
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#broken.set(turn.id, asked.replaces);
@@ -260,13 +263,10 @@ export class Conversation {
     });
   }
 
-  /** What the server kept of a turn: what ended while nobody listened is told there. */
+  /** What ended while nobody listened is told by the history. */
   async #kept(turn) {
-    const messages = await unlessAborted(this.messages(), turn.signal).catch(() => []);
-    const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
-    if (!answer) return null;
-    const { content, model, ttft_s: ttft, tokens_per_s: rate } = answer;
-    return { content, state: stateOf(answer), model, pace: measured(ttft, rate), ...endOf(answer) };
+    if (!turn.cameBack || turn.isOver) return null;
+    return answerKept(await unlessAborted(this.messages(), turn.signal).catch(() => []), turn.id);
   }
 
   /** What the server did not take is the draft of its conversation again. */

@@ -4,6 +4,8 @@
  * Pure: it must never touch the DOM, nor call complete what was cut.
  */
 
+import { measured } from './pace.js';
+
 const BY_STATE = {
   stopped: 'Stopped: this answer is not complete',
   interrupted: 'Interrupted: this answer is not complete',
@@ -22,6 +24,14 @@ export function stateOf({ status = 'complete', end_code: code = '' }) {
 /** What is known of an end that the server told: `{ reason, tokens }`. */
 export function endOf(told) {
   return { reason: told?.finish_reason ?? '', tokens: told?.usage?.completion_tokens ?? 0 };
+}
+
+/** The answer of a turn as the history's `messages` have it, with all that is known of its end; null where they have none. */
+export function answerKept(messages, turn) {
+  const answer = messages.find((message) => message.turn === turn && message.role === 'assistant');
+  if (!answer) return null;
+  const { content, model, ttft_s: ttft, tokens_per_s: rate } = answer;
+  return { content, state: stateOf(answer), isKept: true, model, pace: measured(ttft, rate), ...endOf(answer) };
 }
 
 /** Words for the reader; empty for an answer that ended by itself. */

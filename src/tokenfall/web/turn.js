@@ -33,6 +33,7 @@ export class Turn {
   #tell;
   #stopper = new AbortController(); // nobody wants to hear more
   #connection = new AbortController();
+  follows = null; // the newest turn that the page knew when this was asked
   #head = null; // the answer's head, awaited
   #last = '0'; // the newest event that was told
   #tries = 0; // to come back, since then
@@ -63,22 +64,30 @@ export class Turn {
     return this.signal.aborted;
   }
 
-  /** Plays the turn to its genuine end. Throws a Failure, or an AbortError once it was stopped or left. */
-  async run() {
+  /**
+   * Plays the turn to its genuine end; `follows` is the newest turn that the page knows, null where it is not sure.
+   * Throws a Failure, or an AbortError once it was stopped or left.
+   */
+  async run(follows = null) {
+    this.follows = follows;
     let response = this.id ? await this.#comeBack() : await this.#ask();
     for (;;) {
       try {
-        for await (const { text, id, end } of tokensOf(response, this.signal)) {
-          if (id) this.#last = id;
-          this.#tries = 0;
-          if (end) this.#tell.onFinish?.(end);
-          if (text) this.#tell.onToken(text);
-        }
+        await this.#tellAll(response);
         return;
       } catch (error) {
         if (this.isOver || !isLost(error) || !this.id) throw error;
         response = await this.#comeBack(error);
       }
+    }
+  }
+
+  async #tellAll(response) {
+    for await (const { text, id, end } of tokensOf(response, this.signal)) {
+      if (id) this.#last = id;
+      this.#tries = 0;
+      if (end) this.#tell.onFinish?.(end);
+      if (text) this.#tell.onToken(text);
     }
   }
 
@@ -115,7 +124,8 @@ export class Turn {
   #askOnce(replaces, key) {
     const { conversation, question: text, isContinued } = this.#asked;
     const { signal } = this.#connection;
-    return this.#api.ask({ conversation, text, replaces, key, signal, ...(isContinued && { isContinued }), onSend: this.#tell.onSend });
+    const more = { ...(isContinued && { isContinued }), ...(this.follows !== null && { follows: this.follows }) };
+    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend, ...more });
   }
 
   /** What is left of the turn, from another connection. `lost` says why the last one ended. */

@@ -8,8 +8,12 @@ import { copy } from './clipboard.js';
 import { EditForm } from './edit.js';
 import { endOf, stateOf } from './endings.js';
 import { Follow } from './follow.js';
-import { Answer, bodyOf, questionElement } from './message.js';
+import { Answer, bodyOf, element, questionElement } from './message.js';
 import { measured } from './pace.js';
+
+const NOTHING = 'Nothing said yet. Ask something below.';
+const UNKNOWN = 'The server does not have this conversation: it was deleted, or lost in a restart. A new message begins it again.';
+const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost in a restart. The model will not see them.';
 
 /** What the model is told, where its answer is to go on. */
 const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';
@@ -51,8 +55,23 @@ export class ConversationView {
     return this.#messages.lastElementChild?.dataset.turn ?? '';
   }
 
-  /** Shows the server's messages in place of all others. */
-  showHistory(messages) {
+  /** Whether the reader is changing a message that is shown. */
+  get isEditing() {
+    return this.#messages.querySelector('.edit') !== null;
+  }
+
+  /** The server does not have any more what is shown: it stays to be read, and the model is not sent it. */
+  markForgotten() {
+    const known = [...this.#messages.querySelectorAll('.message:not([data-forgotten])')];
+    if (known.length === 0) return;
+    for (const message of known) message.toggleAttribute('data-forgotten', true);
+    this.#messages.append(element('p', 'forgotten', FORGOTTEN));
+    this.#follow.keep();
+  }
+
+  /** Shows the server's messages in place of all others; `isUnknown`: the server has no such conversation. */
+  showHistory(messages, { isUnknown = false } = {}) {
+    this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
     this.#changed();
     this.#follow.toEnd();

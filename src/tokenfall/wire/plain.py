@@ -21,6 +21,9 @@ ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
 """As `X-Turn-Id` and the history name a turn."""
 
+NewestTurn = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
+"""The id of a conversation's newest turn, "" where it has none."""
+
 DEFAULT_CONVERSATION = "default"
 
 MAX_NUMBER_DIGITS = 12
@@ -46,6 +49,7 @@ class ChatBody(Struct, frozen=True):
     on_disconnect: Literal["cancel", "finish"] | None = None
     replaces: TurnId | None = None
     continues: TurnId | None = None
+    after: NewestTurn | None = None
     announce: bool = False
     details: bool = False
 
@@ -56,6 +60,10 @@ class ChatBody(Struct, frozen=True):
         if message is None or not message.content.strip():
             raise InvalidRequest("the last user's message of messages is the new turn, and must say something")
         return Message("user", message.content)
+
+    def digest_bytes(self) -> bytes:
+        """What an idempotency key stands for: the request, whatever turn it was to follow when it was repeated."""
+        return _encode(msgspec.structs.replace(self, after=None))
 
     @property
     def system(self) -> Message | None:

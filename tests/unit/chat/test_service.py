@@ -48,6 +48,7 @@ def question(
     owner: str = "alice",
     replaces: str | None = None,
     continues: str | None = None,
+    after: str | None = None,
 ) -> Question:
     return Question(
         conversation=Conversation(owner, HERE.id),
@@ -56,6 +57,7 @@ def question(
         idempotency=None if key is None else (key, text),
         replaces=replaces,
         continues=continues,
+        after=after,
     )
 
 
@@ -212,6 +214,48 @@ async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
         await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
 
     assert [turn.id for turn in await kept(history)] == ids
+
+
+# A turn that says which it follows
+
+
+@pytest.mark.parametrize("context_messages", [1, 4])
+async def test_a_turn_that_follows_the_newest_is_asked(history: MemoryHistory, context_messages: int) -> None:
+    ids = await asked_thrice(history)
+    engine = told("to four")
+    defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
+    chat = chat_on(engine, history, defaults=defaults)
+    await (await chat.begin(question("four", after=ids[2]))).run(deaf)
+    await (await chat.begin(question("first", after="", owner="bob"))).run(deaf)
+
+    shown = ["two", "to two", "three", "to three"] if context_messages == 4 else []
+    assert [message.content for message in engine.requests[0].messages] == [*shown, "four"]
+    assert len(engine.requests) == 2
+
+
+@pytest.mark.parametrize("place", [None, 1])
+@pytest.mark.parametrize("how", ["follows", "replaces", "continues"])
+async def test_a_turn_that_follows_another_than_the_newest_is_not_asked(
+    history: MemoryHistory, place: int | None, how: str
+) -> None:
+    ids = await asked_thrice(history)
+    engine = told("never")
+    after = "" if place is None else ids[place]
+    asked = question(
+        after=after,
+        replaces=ids[1] if how == "replaces" else None,
+        continues=ids[1] if how == "continues" else None,
+    )
+    with pytest.raises(ConversationChanged, match=ids[2]):
+        await chat_on(engine, history).begin(asked)
+
+    assert engine.requests == []
+    assert [turn.id for turn in await kept(history)] == ids
+
+
+async def test_a_turn_in_a_conversation_that_is_gone_is_not_asked(history: MemoryHistory) -> None:
+    with pytest.raises(ConversationChanged, match="no turns now"):
+        await chat_on(told("never"), history).begin(question(after="turn_0"))
 
 
 # A turn whose answer goes on

@@ -65,6 +65,8 @@ def test_all_that_may_be_said_is_read() -> None:
         ("replaces", "turn_" + "0a" * 12, "turn_" + "0A" * 12),
         ("replaces", None, "turn_1"),
         ("continues", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "", "t"),
         ("announce", True, 1),
         ("details", True, "true"),
     ],
