@@ -14,7 +14,7 @@ from tokenfall.chat.service import Chat, Question
 from tokenfall.edge.request import Request
 from tokenfall.edge.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.errors import InvalidRequest, shutting_down
-from tokenfall.events import Delta
+from tokenfall.events import Delta, Thought
 from tokenfall.pacing.grammar import parse
 from tokenfall.ports import Conversation, Followed
 from tokenfall.slicing import run_sliced
@@ -61,6 +61,7 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
+                shows_thoughts=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
                 continues=body.continues,
@@ -177,10 +178,12 @@ async def _stream(answer: Answering | Followed, send: Send, *, details: bool) ->
     number = answer.after
     frame = plain.content_frame
 
-    def hear(delta: Delta) -> Awaitable[None] | None:
+    def hear(piece: Delta | Thought) -> Awaitable[None] | None:
         nonlocal number
+        if type(piece) is not Delta:
+            return send(plain.reasoning_frame(piece.text)) if details else None
         number += 1
-        return send(frame(number, delta.text))
+        return send(frame(number, piece.text))
 
     finished = await answer.run(hear)
     return plain.end_frame(finished) + sse.DONE if details else sse.DONE

@@ -1,14 +1,14 @@
 """One turn's answer: asks the engine, tells who listens, keeps the turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from time import perf_counter, time
 from typing import Any, Protocol
 
 from tokenfall.chat.turn import TurnUnderWay, client_left
 from tokenfall.errors import TokenfallError, shutting_down
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, Engine, Hear, Turn, TurnEnd
 
@@ -107,7 +107,7 @@ class Answering:
     def _reply(self, hear: Hear) -> Coroutine[Any, Any, Finished]:
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - an answer runs once
-        return self._engine.reply(request, noting(self._turn.add, hear))
+        return self._engine.reply(request, noting(self._turn, hear))
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
@@ -129,11 +129,14 @@ class Answering:
     def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""
         first_s = self._turn.first_s
-        before = self._continued.answer.content if self._continued else ""
+        before = self._continued.answer if self._continued else Message("assistant", "")
+        thought_s = self._turn.thought_s
         return Turn(
             id=self.id,
             question=self._question,
-            answer=Message("assistant", before + self._turn.said.text()),
+            answer=Message(
+                "assistant", before.content + self._turn.said.text(), thought=self._turn.thought or before.thought
+            ),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
@@ -144,6 +147,7 @@ class Answering:
             tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
             replaces=self._replaces,
             end_code=end.code,
+            thought_s=None if thought_s is None else round(thought_s, 2),
         )
 
 
@@ -152,12 +156,13 @@ def rate(tokens: int, took_s: float) -> float | None:
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
-def noting(add: Callable[[str], None], hear: Hear) -> Hear:
+def noting(turn: TurnUnderWay, hear: Hear) -> Hear:
     """Hears each piece twice: once for the turn, once for the client."""
+    add, add_thought = turn.add, turn.add_thought
 
-    def note(delta: Delta) -> Awaitable[None] | None:
-        add(delta.text)
-        return hear(delta)
+    def note(piece: Delta | Thought) -> Awaitable[None] | None:
+        (add if type(piece) is Delta else add_thought)(piece.text)
+        return hear(piece)
 
     return note
 

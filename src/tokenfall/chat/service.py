@@ -15,7 +15,7 @@ from tokenfall.chat.detached import DetachedTurns
 from tokenfall.chat.turn import OnDisconnect, TurnUnderWay, client_left
 from tokenfall.chat.turns import Turns, ended
 from tokenfall.errors import ConversationChanged, NotFound, shutting_down
-from tokenfall.events import Finished
+from tokenfall.events import Delta, Finished
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, ConversationInfo, Engine, Followed, HistoryStore, Turn
 
@@ -51,6 +51,7 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
+    shows_thoughts: bool = False
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
     replaces: str | None = None
@@ -121,6 +122,7 @@ class Chat:
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
+            shows_thoughts=question.shows_thoughts,
         )
 
     async def _before(self, question: Question) -> Sequence[Turn]:
@@ -143,7 +145,9 @@ class Chat:
     async def whole(self, answer: Answering | Followed) -> tuple[str, Finished]:
         """The whole answer. Cancelling is the caller's leaving: what that means to the turn, it says itself."""
         said: list[str] = []
-        running = asyncio.ensure_future(answer.run(lambda delta: said.append(delta.text)))
+        running = asyncio.ensure_future(
+            answer.run(lambda piece: said.append(piece.text) if type(piece) is Delta else None)
+        )
         self._running.add(running)
         running.add_done_callback(self._ran)
         try:

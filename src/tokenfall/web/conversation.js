@@ -183,6 +183,7 @@ export class Conversation {
         shown.settle();
         shown.answer.append(text);
       },
+      onThought: (text, isAgain) => shown.answer.think(text, isAgain),
       onFinish: (end) => Object.assign(about, endOf(end)),
       onLost: () => showStatus('Connection lost. Reconnecting…'),
       onBack: () => showStatus('Generating…'),
@@ -190,8 +191,7 @@ export class Conversation {
     this.#begin(turn);
     const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
     keepTurn(conversation, { ...left, after: null, id: turn.id, isGivenUp: false });
-    let state = 'complete';
-    let failure = null;
+    let [state, failure] = ['complete', null];
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });

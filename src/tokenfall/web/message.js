@@ -7,6 +7,7 @@
 
 import { wordsOfEnd } from './endings.js';
 import { GrowingMarkdown } from './growing.js';
+import { Reasoning } from './reasoning.js';
 
 const NAMES = { user: 'You', assistant: 'Answer' };
 
@@ -53,6 +54,17 @@ export function questionElement(text, turn = '') {
   return message;
 }
 
+/** What stands below an answer that has ended. */
+function noteOf(isSilent, words, { model, pace }) {
+  const parts = [
+    isSilent && element('span', 'ended', 'The model said nothing'),
+    words && element('span', 'ended', words),
+    model && element('span', 'model', model),
+    pace && element('span', 'pace', pace),
+  ];
+  return parts.filter(Boolean);
+}
+
 /**
  * An answer that is waited for or growing, later ended; `text` is what it says.
  * `onDraw` is called whenever it may have changed its height.
@@ -62,6 +74,7 @@ export class Answer {
   #waiting = ''; // arrived, not drawn yet
   #frame = 0;
   #onDraw;
+  #reasoning = null;
 
   constructor(turn = '', onDraw = () => {}) {
     this.element = frame('assistant', turn);
@@ -71,29 +84,35 @@ export class Answer {
     this.#growing = new GrowingMarkdown(bodyOf(this.element));
   }
 
+  /** A piece of what the model thinks before it answers. */
+  think(text, isAgain = false) {
+    if (this.#reasoning === null) {
+      this.#reasoning = new Reasoning();
+      bodyOf(this.element).before(this.#reasoning.element);
+    }
+    this.#reasoning.append(text, isAgain);
+    this.#onDraw();
+  }
+
   append(token) {
+    if (this.text === '') this.#reasoning?.end();
     this.text += token;
     this.#waiting += token;
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   /**
-   * How it ended, and what is known of it: { model, pace, reason, tokens }, all optional; see endings.js.
+   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS }, all optional; see endings.js.
    * Draws what is left at once: in a hidden tab no animation frame comes.
    */
-  end(state, { model = '', pace = '', reason = '', tokens = 0 } = {}) {
+  end(state, { thoughtS = null, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
-    Object.assign(this.element.dataset, { state, reason });
-    const words = wordsOfEnd(state, { reason, tokens });
-    const parts = [
-      state === 'complete' && !this.text && element('span', 'ended', 'The model said nothing'),
-      words && element('span', 'ended', words),
-      model && element('span', 'model', model),
-      pace && element('span', 'pace', pace),
-    ];
-    this.element.querySelector('.note').replaceChildren(...parts.filter(Boolean));
+    if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
+    Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
+    const isSilent = state === 'complete' && !this.text;
+    this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
     this.#onDraw();
   }
 

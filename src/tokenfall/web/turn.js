@@ -36,13 +36,15 @@ export class Turn {
   follows = null; // the newest turn that the page knew when this was asked
   #head = null; // the answer's head, awaited
   #last = '0'; // the newest event that was told
+  #thinksAgain = false; // the next thought is the first once more
   #tries = 0; // to come back, since then
 
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
    *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
    *   `isContinued`: the answer of the turn `replaces` goes on
-   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onFinish(end), onLost(), onBack()
+   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
+   *   onFinish(end), onLost(), onBack()
    */
   constructor(api, asked, tell) {
     this.#api = api;
@@ -83,12 +85,19 @@ export class Turn {
   }
 
   async #tellAll(response) {
-    for await (const { text, id, end } of tokensOf(response, this.signal)) {
+    for await (const { text, id, thought, end } of tokensOf(response, this.signal)) {
       if (id) this.#last = id;
       this.#tries = 0;
+      if (thought) this.#tellThought(thought);
       if (end) this.#tell.onFinish?.(end);
       if (text) this.#tell.onToken(text);
     }
+  }
+
+  /** Thoughts have no number: who comes back is told them from the beginning. */
+  #tellThought(text) {
+    this.#tell.onThought?.(text, this.#thinksAgain);
+    this.#thinksAgain = false;
   }
 
   /** Nothing more is told from now on. Returns once the server has ended the turn too. */
@@ -141,6 +150,7 @@ export class Turn {
       try {
         const { signal } = this.#connection;
         const response = await this.#api.follow({ turn: this.id, after: this.#last, signal });
+        this.#thinksAgain = true;
         this.#tell.onBack();
         return response;
       } catch (error) {

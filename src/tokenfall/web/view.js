@@ -119,8 +119,9 @@ export class ConversationView {
       return question;
     }
     const answer = new Answer(turn);
+    if (message.reasoning) answer.think(message.reasoning);
     answer.append(content);
-    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message) });
+    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null });
     this.#said.set(answer.element, content);
     return answer.element;
   }

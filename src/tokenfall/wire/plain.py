@@ -110,6 +110,11 @@ def content_frame(number: int, text: str) -> bytes:
     return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
 
 
+def reasoning_frame(text: str) -> bytes:
+    """A piece of what the model thinks, for a client that asked for `details`. It has no number."""
+    return b'event: reasoning\ndata: {"content":%b}\n\n' % one_line(_encode(text))
+
+
 def end_frame(finished: Finished) -> bytes:
     """How a turn ended, before its `[DONE]`, for a client that asked for `details`."""
     ended = {"finish_reason": finished.reason, "usage": _usage(finished.usage), "model": finished.model}
@@ -179,6 +184,10 @@ def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
         answer["status"] = turn.status
     if turn.end_code:
         answer["end_code"] = turn.end_code
+    if turn.answer.thought:
+        answer["reasoning"] = turn.answer.thought
+    if turn.thought_s is not None:
+        answer["thought_s"] = turn.thought_s
     if turn.finish_reason is not None:
         answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:

@@ -21,7 +21,7 @@ from tokenfall.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.events import Delta, Finished, Thought, Usage
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, SharedTurns
@@ -119,6 +119,28 @@ async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() ->
 
     assert "x-model" not in asked.reply_headers.decode()
     assert "set-cookie" not in asked.reply_headers.decode()
+
+
+@pytest.mark.parametrize("details", [True, False])
+async def test_reasoning_is_told_to_a_client_that_asks_for_details_and_kept(details: bool) -> None:
+    engine = ScriptedEngine(Thought("Hm,"), Thought(" so"), Delta("Hi"), Finished("stop", "model-1"))
+    chat = routes(engine)
+    told_frames = await said(chat, ask(details=details))
+
+    frames = [b'event: reasoning\ndata: {"content":"Hm,"}\n\n', b'event: reasoning\ndata: {"content":" so"}\n\n']
+    assert told_frames[:-1] == [*(frames if details else []), b'id: 1\ndata: {"content":"Hi"}\n\n']
+    assert [request.shows_thoughts for request in engine.requests] == [details]
+    _, answer = await kept(chat)
+    assert (answer["content"], answer["reasoning"]) == ("Hi", "Hm, so")
+    assert answer["thought_s"] >= 0
+
+
+async def test_reasoning_is_no_part_of_a_whole_answer() -> None:
+    engine = ScriptedEngine(Thought("Hm"), Delta("Hi"), Finished("stop", "model-1"))
+    answer = await routes(engine).chat(ask(stream=False))
+
+    assert isinstance(answer, Response)
+    assert json.loads(answer.body)["content"] == "Hi"
 
 
 @pytest.mark.parametrize("details", [True, False])

@@ -15,7 +15,7 @@ from tokenfall.errors import (
     TurnStopped,
     UpstreamBroken,
 )
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Turn
@@ -61,7 +61,7 @@ def question(
     )
 
 
-def deaf(delta: Delta) -> Awaitable[None] | None:
+def deaf(delta: Delta | Thought) -> Awaitable[None] | None:
     return None
 
 
