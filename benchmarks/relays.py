@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from benchmarks.bench import Bench, Launch, Server
+from benchmarks.processes import free_port
 from benchmarks.streams import Streams
+from benchmarks.toolchain import BUILD
 
 GAP_MS = 20
+ASKED = '{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}'
 QUESTION = '{"messages":[{"role":"user","content":"hi"}]}'
 CHAT = "/chat"
 COMPLETIONS = "/v1/chat/completions"
@@ -20,17 +23,39 @@ def upstream(bench: Bench) -> Iterator[Server]:
 
 
 @contextmanager
+def tls_upstream(bench: Bench) -> Iterator[tuple[Server, str]]:
+    """`tlsfloor`, on the core of the load, and the file with the certificate to trust."""
+    port, ca_file = free_port(), BUILD / "tlsfloor.pem"
+    launch = Launch("tlsfloor", port, [bench.tools.program("tlsfloor"), str(port), str(GAP_MS), str(ca_file)], {})
+    with bench.running(launch, core=bench.load_core) as server:
+        yield server, str(ca_file)
+
+
+@contextmanager
+def tls_relay(bench: Bench, launch: Callable[..., Launch]) -> Iterator[Server]:
+    """`relay` with an upstream behind TLS."""
+    with tls_upstream(bench) as (behind, ca_file):
+        url = f"https://127.0.0.1:{behind.port}/v1"
+        with bench.running(launch(bench, url, SSL_CERT_FILE=ca_file)) as server:
+            _warm(bench, server)
+            yield server
+
+
+def _warm(bench: Bench, server: Server) -> None:
+    Streams(4, seconds=0.5, warmup=0, gap_ms=GAP_MS, path=CHAT, body=QUESTION).read_all(bench, server)
+
+
+@contextmanager
 def relay(bench: Bench, launch: Callable[[Bench, str], Launch]) -> Iterator[Server]:
     """A relay whose upstream client has been loaded and used, so that no stream pays for that."""
     with upstream(bench) as behind, bench.running(launch(bench, f"{behind.url}/v1")) as server:
-        first = Streams(4, seconds=0.5, warmup=0, gap_ms=GAP_MS, path=CHAT, body=QUESTION)
-        first.read_all(bench, server)
+        _warm(bench, server)
         yield server
 
 
-def tokenfall(bench: Bench, upstream_url: str) -> Launch:
-    return bench.tokenfall(UPSTREAM_URL=upstream_url)
+def tokenfall(bench: Bench, upstream_url: str, **environment: str) -> Launch:
+    return bench.tokenfall(UPSTREAM_URL=upstream_url, **environment)
 
 
-def gorelay(bench: Bench, upstream_url: str) -> Launch:
-    return bench.go_peer("gorelay", UPSTREAM_URL=upstream_url)
+def gorelay(bench: Bench, upstream_url: str, **environment: str) -> Launch:
+    return bench.go_peer("gorelay", UPSTREAM_URL=upstream_url, **environment)

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 BUILD = HERE / ".build"
 GO_DIRECTORIES = ("/usr/local/go/bin", "/usr/lib/go/bin")
 C_PROGRAMS = {"streamload": ["streamload.c", "response.c"], "floor": ["floor.c"]}
-GO_PROGRAMS = ("gosim", "gorelay")
+GO_PROGRAMS = ("gosim", "gorelay", "tlsfloor")
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from benchmarks.rows import (
     first_byte,
     idle,
     page_frames,
+    passthrough_relay,
     provider_frames,
     rest,
     start,
     timing,
+    tls_relay,
 )
 
 MEASUREMENTS: tuple[Measurement, ...] = (
@@ -24,6 +26,8 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     *provider_frames.MEASUREMENTS,
     api_data.MEASUREMENT,
     chat_relay.MEASUREMENT,
+    passthrough_relay.MEASUREMENT,
+    tls_relay.MEASUREMENT,
     first_byte.MEASUREMENT,
     start.MEASUREMENT,
     idle.MEASUREMENT,

@@ -8,8 +8,8 @@ from itertools import accumulate, islice
 from pathlib import Path
 from random import Random
 
-from tokenfall.pacing.timing import schedule
-from tokenfall.pacing.values import Spread
+from tokenfall.simulator.timing import schedule
+from tokenfall.simulator.values import Spread
 
 from benchmarks.bench import Bench, Measurement
 from benchmarks.exported import ExportedLateness

@@ -6,10 +6,10 @@ from urllib.parse import unquote
 
 import h11
 
-from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.head import HeadParser
-from tokenfall.edge.reader import RequestReader
-from tokenfall.edge.request import Refusal
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.head import HeadParser
+from tokenfall.http.reader import RequestReader
+from tokenfall.http.request import Refusal
 
 BOUNDS = Bounds()
 

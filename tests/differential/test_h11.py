@@ -10,8 +10,8 @@ from random import Random
 
 import pytest
 
-from tokenfall.edge.head import HeadParser
-from tokenfall.edge.request import Request
+from tokenfall.http.head import HeadParser
+from tokenfall.http.request import Request
 
 from tests.differential.mutations import BLANK_LINES, SEEDS, mutated
 from tests.differential.parsers import BOUNDS, Reading, h11_reads, tokenfall_reads

@@ -9,18 +9,18 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from tokenfall.edge.connection import Connection
-from tokenfall.edge.loadable import Loadable
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
-from tokenfall.edge.server import Edge
+from tokenfall.http.connection import Connection
+from tokenfall.http.loadable import Loadable
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, Response
+from tokenfall.http.server import Edge
 from tokenfall.reactor.loop import Reactor, Timer
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
 
 from tests.doubles.clocks import FakeWheel
 
 if TYPE_CHECKING:
-    from tokenfall.edge.application import Outcome
+    from tokenfall.http.application import Outcome
 
 PIPE_BYTES = 4_096
 """How much is taken before the client has to read: one page, the least that a pipe holds."""

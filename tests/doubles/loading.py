@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from tokenfall.edge.loadable import Loadable
+from tokenfall.http.loadable import Loadable
 
 
 class Slow(Loadable):

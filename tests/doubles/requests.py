@@ -1,6 +1,6 @@
 """Requests as the edge hands them to the application."""
 
-from tokenfall.edge.request import Request
+from tokenfall.http.request import Request
 
 
 def request(

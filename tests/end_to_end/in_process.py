@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from tokenfall.bootstrap import Server
-from tokenfall.edge.connection import Connection
+from tokenfall.http.connection import Connection
 from tokenfall.settings import load
 
 from tests.doubles.loops import running_reactor

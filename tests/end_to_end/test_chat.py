@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tokenfall.engines.paragraph import WORDS
+from tokenfall.simulator.paragraph import WORDS
 
 from tests.end_to_end.chatting import DONE, chat, error_of, history, said
 from tests.end_to_end.client import Client, fetch, request

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokenfall.api.routing import Route
-from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, LiveStream, PacedStream, Response, StreamHead
-from tokenfall.edge.server import Edge
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, LiveStream, PacedStream, Response, StreamHead
+from tokenfall.http.server import Edge
 from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
@@ -22,8 +22,8 @@ from tests.end_to_end.client import Client, request
 from tests.end_to_end.in_process import Running, eventually, running
 
 if TYPE_CHECKING:
-    from tokenfall.edge.application import Outcome
-    from tokenfall.edge.response import Send
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.response import Send
 
 pytestmark = pytest.mark.every_poller
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.engines.paragraph import WORDS
+from tokenfall.simulator.paragraph import WORDS
 
 from tests.end_to_end.client import Answer, Client, fetch, request
 from tests.end_to_end.in_process import Running, eventually, running

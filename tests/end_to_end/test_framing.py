@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from tokenfall.engines.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 
 from tests.end_to_end.client import Client, fetch, request
 

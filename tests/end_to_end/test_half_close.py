@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tokenfall.edge.half_closed import PROBES_S
+from tokenfall.http.half_closed import PROBES_S
 
 from tests.end_to_end.client import Answer, Client, request
 from tests.end_to_end.in_process import running

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.engines.recordings import Exchange, Recording
+from tokenfall.recording.recordings import Exchange, Recording
 
 from tests.end_to_end import upstream
 from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request

@@ -9,7 +9,7 @@ from schemathesis.checks import CheckFunction
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.pacing.grammar import from_pairs, parse
+from tokenfall.simulator.grammar import from_pairs, parse
 
 from tests.openapi.conftest import KEY
 from tests.openapi.described import SIMS, schema

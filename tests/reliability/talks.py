@@ -10,7 +10,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any
 
-from tokenfall.engines.paragraph import WORDS
+from tokenfall.simulator.paragraph import WORDS
 
 from tests.end_to_end.chatting import DONE, chat, error_of, said
 from tests.end_to_end.client import Client, fetch, request

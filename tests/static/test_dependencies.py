@@ -64,4 +64,4 @@ def test_everything_that_is_installed_is_pinned() -> None:
 
 
 def test_the_closure_reaches_what_only_another_package_asks_for() -> None:
-    assert {"multidict", "markdown-it-py", "grimp"} <= closure(declared())
+    assert {"cffi", "markdown-it-py", "grimp"} <= closure(declared())

@@ -22,35 +22,37 @@ MODULES = [
     "bootstrap",
     "chat.turn",
     "cli.serve",
-    "edge.connection",
-    "engines.pattern_chars",
-    "engines.pattern_lengths",
-    "engines.pattern_match",
-    "engines.pattern_text",
-    "engines.patterns",
-    "engines.schema",
-    "engines.schema_budget",
-    "engines.schema_keywords",
-    "engines.schema_references",
-    "engines.schema_scalars",
-    "engines.simulated",
-    "engines.structured_output",
+    "http.connection",
+    "simulator.schema.pattern_chars",
+    "simulator.schema.pattern_lengths",
+    "simulator.schema.pattern_match",
+    "simulator.schema.pattern_text",
+    "simulator.schema.patterns",
+    "simulator.schema.sampler",
+    "simulator.schema.budget",
+    "simulator.schema.keywords",
+    "simulator.schema.references",
+    "simulator.schema.scalars",
+    "simulator.engine",
+    "simulator.structured_output",
     "errors",
     "events",
+    "health_check",
     "history.memory",
+    "installation",
     "limits.bucket",
     "limits.memory",
     "logs",
     "messages",
     "metrics",
     "metrics_board",
-    "pacing.empirical",
-    "pacing.course",
-    "pacing.gates",
-    "pacing.values",
-    "pacing.written",
-    "pacing.grammar",
-    "pacing.timing",
+    "recording.empirical",
+    "simulator.fault_plan",
+    "simulator.gates",
+    "simulator.values",
+    "simulator.format_grammar",
+    "simulator.grammar",
+    "simulator.timing",
     "disconnect",
     "imports",
     "json_text",
@@ -67,19 +69,20 @@ MODULES = [
     "threads",
     "tokens",
     "turns.redis",
+    "upstream.connection",
     "wire.sse",
 ]
 PURE = [
-    "engines.patterns",
-    "engines.schema",
-    "engines.structured_output",
+    "simulator.schema.patterns",
+    "simulator.schema.sampler",
+    "simulator.structured_output",
     "errors",
     "events",
     "limits.bucket",
     "messages",
-    "pacing.empirical",
-    "pacing.grammar",
-    "pacing.timing",
+    "recording.empirical",
+    "simulator.grammar",
+    "simulator.timing",
     "slices",
     "tokens",
     "wire.sse",
@@ -122,14 +125,14 @@ def test_the_arrows_of_the_design_are_free(house: Path) -> None:
     plant(house, "__main__", "import tokenfall.cli.serve")
     plant(house, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
     plant(house, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
-    plant(house, "api.routes", "import tokenfall.chat.turn", "import tokenfall.edge.connection")
+    plant(house, "api.routes", "import tokenfall.chat.turn", "import tokenfall.http.connection")
     plant(house, "chat.turn", "import tokenfall.history.memory", "import tokenfall.ports")
-    plant(house, "engines.simulated", "import tokenfall.pacing.timing", "import tokenfall.wire.sse")
-    plant(house, "edge.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
+    plant(house, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
+    plant(house, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
     plant(house, "messages", "import tokenfall.errors")
     plant(house, "events", "import tokenfall.messages")
     plant(house, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
-    plant(house, "edge.connection", "import tokenfall.reactor.loop")
+    plant(house, "http.connection", "import tokenfall.reactor.loop")
 
     assert broken_contracts(house) == set()
 
@@ -143,18 +146,20 @@ def test_the_arrows_of_the_design_are_free(house: Path) -> None:
         ("settings", "bootstrap"),
         ("api.routes", "settings"),
         ("chat.turn", "settings"),
-        ("engines.simulated", "settings"),
-        ("engines.simulated", "history.memory"),
+        ("simulator.engine", "settings"),
+        ("simulator.engine", "history.memory"),
         ("history.memory", "limits.memory"),
         ("limits.memory", "chat.turn"),
-        ("wire.sse", "pacing.timing"),
-        ("reactor.loop", "edge.connection"),
-        ("pacing.timing", "edge.connection"),
-        ("edge.connection", "wire.sse"),
-        ("edge.connection", "api.routes"),
+        ("wire.sse", "simulator.timing"),
+        ("wire.sse", "upstream.connection"),
+        ("upstream.connection", "simulator.engine"),
+        ("reactor.loop", "http.connection"),
+        ("http.connection", "simulator.timing"),
+        ("http.connection", "wire.sse"),
+        ("http.connection", "api.routes"),
         ("metrics", "reactor.wheel"),
         ("logs", "metrics"),
-        ("metrics", "edge.connection"),
+        ("metrics", "http.connection"),
         ("ports", "metrics"),
         ("errors", "ports"),
     ],
@@ -166,7 +171,7 @@ def test_an_import_up_or_sideways_is_refused(house: Path, module: str, imported:
 
 
 def test_an_import_inside_a_function_counts(house: Path) -> None:
-    plant(house, "edge.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
+    plant(house, "http.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
 
     assert broken_contracts(house) == {LAYERS}
 

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
 from tokenfall.events import Delta, Finished, Thought
-from tokenfall.pacing.clock import WheelClock
 from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
+from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
 from tokenfall.turns import redis as turns_redis
 from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns

@@ -48,19 +48,19 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "api/openapi_answers.py": [(None, OURS)] * 7,
     "api/openapi_bodies.py": [(None, "our own schemas")],
     "api/page.py": [(None, "our own files"), (fullmatch, "one run of zeros after a fixed text")],
-    "engines/redaction.py": [
+    "recording/redaction.py": [
         (all_found, "begins with a quote; possessive runs, of white space and of backslashes, that hold no quote"),
         (match, "possessive; its alternatives begin with different characters"),
         (match, RUN),
         (all_found, "fixed texts, then one possessive run to whose end a match goes"),
     ],
-    "engines/scripts/json_text.py": [
+    "simulator/scenarios/json_text.py": [
         (all_found, "alternatives begin with different characters; a string is possessive, and needs no end"),
         (search, "begins with a fixed text; one possessive run of digits"),
     ],
-    "engines/scripts/matching.py": [(all_found, RUN)],
-    "engines/scripts/patterns.py": [(None, "a script's own: see `tests/unit/engines/test_scripts_patterns.py`")] * 2,
-    "engines/scripts/yaml_text.py": [
+    "simulator/scenarios/matching.py": [(all_found, RUN)],
+    "simulator/scenarios/patterns.py": [(None, "a script's own: see `scenarios/test_patterns.py`")] * 2,
+    "simulator/scenarios/yaml_text.py": [
         (fullmatch, "fixed texts"),
         (fullmatch, "fixed texts"),
         (fullmatch, "fixed texts"),

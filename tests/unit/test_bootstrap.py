@@ -4,10 +4,10 @@ import pytest
 
 from tokenfall.api.simulator import PlainStream
 from tokenfall.bootstrap import Server
-from tokenfall.edge.response import SteadyStream
-from tokenfall.engines.choice import EngineByModel
-from tokenfall.engines.simulated import SimulatedEngine
+from tokenfall.http.response import SteadyStream
 from tokenfall.settings import Settings, load
+from tokenfall.simulator.choice import EngineByModel
+from tokenfall.simulator.engine import SimulatedEngine
 
 from tests.doubles.loops import running_reactor
 from tests.doubles.requests import request

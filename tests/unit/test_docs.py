@@ -10,9 +10,9 @@ from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.cli.arguments import flag
-from tokenfall.pacing.grammar import KEYS
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings, described
+from tokenfall.simulator.grammar import KEYS
 
 from scripts.settings_docs import PAGE, with_table
 

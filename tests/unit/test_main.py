@@ -40,7 +40,7 @@ def run(folder: Path, number: signal.Signals, *, at: str, words: tuple[str, ...]
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("at", ["tokenfall.cli", "tokenfall.settings", "tokenfall.edge.connection"])
+@pytest.mark.parametrize("at", ["tokenfall.cli", "tokenfall.settings", "tokenfall.http.connection"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_a_signal_at_the_start_ends_it_silently(tmp_path: Path, number: signal.Signals, at: str) -> None:
     assert run(tmp_path, number, at=at) == (128 + number, "")

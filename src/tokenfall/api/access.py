@@ -15,8 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenfall.edge.application import Outcome
-    from tokenfall.edge.request import Request
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
     from tokenfall.ports import Wheel
 

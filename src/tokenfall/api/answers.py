@@ -7,11 +7,11 @@ from itertools import islice
 import msgspec
 from msgspec.structs import replace
 
-from tokenfall.edge.response import chunk
-from tokenfall.engines.planning import MOST_CHARACTERS, Part, Plan, Planned
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished
-from tokenfall.pacing.course import Course
+from tokenfall.http.response import chunk
+from tokenfall.simulator.fault_plan import Course
+from tokenfall.simulator.planning import MOST_CHARACTERS, Part, Plan, Planned
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.dialect import Choice, Dialect, Encoder, Section, Timing
@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tokenfall.edge.response import Item
+    from tokenfall.http.response import Item
 
 
 _encode = msgspec.json.encode

@@ -4,12 +4,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tokenfall.api.documents import document, name_twice
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.engines.estimate import estimated_tokens
-from tokenfall.engines.planning import prompt_tokens
-from tokenfall.engines.simulated import is_simulated
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
 from tokenfall.messages import ChatRequest
+from tokenfall.simulator.engine import is_simulated
+from tokenfall.simulator.estimate import estimated_tokens
+from tokenfall.simulator.planning import prompt_tokens
 from tokenfall.slices import Sliced
 from tokenfall.slicing import begun
 from tokenfall.wire import anthropic_models, anthropic_request

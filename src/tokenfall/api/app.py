@@ -10,9 +10,9 @@ from os import urandom
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.loadable import Loadable
-from tokenfall.edge.response import LiveStream, Response, TimedStream
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
+from tokenfall.http.loadable import Loadable
+from tokenfall.http.response import LiveStream, Response, TimedStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from tokenfall.api.cors import CORS
     from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
     from tokenfall.api.journal import Journal
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.routing import Refuse, Route, Router
     from tokenfall.api.throttle import Throttle
-    from tokenfall.edge.application import Outcome
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Answer
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer
     from tokenfall.metrics import Metrics
 
 
@@ -42,7 +43,7 @@ _AT_ONCE = (Response, TimedStream, LiveStream, Disconnect, Loadable)
 
 
 class App:
-    """Implements `tokenfall.edge.application.Application`."""
+    """Implements `tokenfall.http.application.Application`."""
 
     def __init__(
         self, router: Router, *, keys: Keys, cors: CORS, metrics: Metrics, access: AccessLog | None, log_quiet: bool
@@ -54,6 +55,7 @@ class App:
         self.other_sites: OtherSites | None = None
         """Guards private routes where no API key does."""
         self.journal: Journal | None = None
+        self.vllm: VLLMMetrics | None = None
         self._router = router
         self._keys = keys
         self._cors = cors
@@ -132,6 +134,8 @@ class App:
         key = (request.route, status)
         metrics.requests[key] = metrics.requests.get(key, 0) + 1
         metrics.bytes_sent += sent_bytes
+        if self.vllm is not None:
+            self.vllm.ended(request, outcome)
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from tokenfall import __version__
 from tokenfall.api import problems
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, StreamHead
 from tokenfall.errors import shutting_down
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, StreamHead
 from tokenfall.metrics import Histogram, Metrics
 from tokenfall.ports import Clock
 from tokenfall.wire import sse
@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 
 EVERY_S = 1.0

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from tokenfall.engines.simulated import MODEL, is_simulated
 from tokenfall.errors import UpstreamMalformed
+from tokenfall.simulator.engine import MODEL, is_simulated
 
 if TYPE_CHECKING:
     from asyncio import Lock

@@ -11,12 +11,12 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Question
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import Delta, Thought
-from tokenfall.pacing.grammar import parse
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Conversation, Followed
+from tokenfall.simulator.grammar import parse
 from tokenfall.slicing import run_sliced
 from tokenfall.wire import plain, plain_stream, sse
 
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 
 MAX_IDEMPOTENCY_KEY = 255

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tokenfall.engines.simulated import is_simulated
 from tokenfall.messages import ChatRequest
+from tokenfall.simulator.engine import is_simulated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.api.simulator import Shared
-    from tokenfall.edge.request import Request
-    from tokenfall.engines.simulated import SimulatedEngine
+    from tokenfall.http.request import Request
+    from tokenfall.simulator.engine import SimulatedEngine
 
 
 class ChatRefusals:

@@ -10,14 +10,14 @@ from tokenfall.api.documents import document, documented
 from tokenfall.api.journal import Journal
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.routing import parameter
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.engines.library import Library
 from tokenfall.errors import InvalidRequest, NotFound
-from tokenfall.pacing.gates import TestGate
-from tokenfall.pacing.grammar import Simulation, parse
-from tokenfall.pacing.stage import Stage
-from tokenfall.pacing.values import name_of
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
+from tokenfall.simulator.gates import TestGate
+from tokenfall.simulator.grammar import Simulation, parse
+from tokenfall.simulator.library import Library
+from tokenfall.simulator.state import Stage
+from tokenfall.simulator.values import name_of
 from tokenfall.slicing import begun
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -60,7 +60,7 @@ class ControlRoutes:
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
-        from tokenfall.pacing.written import written  # noqa: PLC0415 - only tests ask
+        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - only tests ask
 
         stage = self._stage
         return _document(

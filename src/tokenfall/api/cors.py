@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tokenfall.api.guard import is_loopback_origin
-from tokenfall.edge.response import header_lines
+from tokenfall.http.response import header_lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.edge.request import Request
+    from tokenfall.http.request import Request
 
 
 _EXPOSED = "X-Conversation-Id, X-Turn-Id, X-Model, X-Request-Id, Retry-After, RateLimit, RateLimit-Policy"

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from tokenfall.api import problems
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response, header_lines
 from tokenfall.errors import InvalidRequest
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response, header_lines
 from tokenfall.slices import Sliced
 from tokenfall.wire.faults import Fault
 

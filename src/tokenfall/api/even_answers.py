@@ -7,19 +7,19 @@ All other answers are made frame by frame (`tokenfall.api.answers`), which takes
 from __future__ import annotations
 
 from tokenfall.api.answers import LINES, MOST_KEPT, fragment
-from tokenfall.edge.response import SteadyStream, chunk
-from tokenfall.engines.paragraph import WORDS
-from tokenfall.engines.prose import AGAIN, Prose
+from tokenfall.http.response import SteadyStream, chunk
+from tokenfall.simulator.paragraph import WORDS
+from tokenfall.simulator.prose import AGAIN, Prose
 from tokenfall.wire.dialect import Section, Timing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tokenfall.edge.response import StreamHead
-    from tokenfall.engines.planning import Plan
     from tokenfall.events import Finished
-    from tokenfall.pacing.grammar import Simulation
+    from tokenfall.http.response import StreamHead
+    from tokenfall.simulator.grammar import Simulation
+    from tokenfall.simulator.planning import Plan
     from tokenfall.wire.dialect import Encoder
 
 _TEXT = Section("text")

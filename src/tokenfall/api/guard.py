@@ -6,7 +6,7 @@ from tokenfall.errors import OriginNotAllowed, Unauthorized
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.edge.request import Request
+    from tokenfall.http.request import Request
 
 
 ANONYMOUS = ""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from time import time
 
-from tokenfall.edge.request import Request
+from tokenfall.http.request import Request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from tokenfall.engines.redaction import Redactor
+    from tokenfall.recording.redaction import Redactor
 
 MAX_REQUESTS = 1_000
 MAX_KEPT_BYTES = 2_500_000
@@ -78,7 +78,7 @@ class Journal:
 
 
 def _redactor(headers: dict[str, str]) -> Redactor:
-    from tokenfall.engines.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
+    from tokenfall.recording.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
 
     redactor = Redactor()
     redactor.learn(keys_in(headers))

@@ -8,11 +8,11 @@ from msgspec import Struct
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import document, documented, name_twice, refusal
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import UpstreamMalformed
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
 from tokenfall.ports import Fetch
+from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire import ollama_embed, ollama_models

@@ -5,7 +5,7 @@ A route `needs` what makes its handler; who calls a handler before that is loade
 
 from __future__ import annotations
 
-from tokenfall.edge.loadable import THREADING, Loadable
+from tokenfall.http.loadable import THREADING, Loadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from tokenfall.api.routing import Handler, Refuse
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Answer, Response
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer, Response
     from tokenfall.wire.faults import Fault
 
     class Speaking(Protocol):

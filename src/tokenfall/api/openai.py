@@ -6,10 +6,10 @@ from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.documents import document, documented, name_twice, refusal
 from tokenfall.api.routing import parameter
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.engines.simulated import is_simulated
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
 from tokenfall.ports import Fetch
+from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import later, run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits

@@ -125,6 +125,8 @@ class Problem(Struct):
 
 
 class OpenAIUsage(Usage):
+    prompt_tokens_details: dict[str, Count] | UnsetType = UNSET
+    completion_tokens_details: dict[str, Count] | UnsetType = UNSET
     queue_time: float | UnsetType = UNSET
     prompt_time: float | UnsetType = UNSET
     completion_time: float | UnsetType = UNSET
@@ -171,10 +173,6 @@ class ChatChoice(Struct):
     finish_reason: FinishReason
 
 
-class GroqName(Struct):
-    id: str
-
-
 class ChatCompletion(Struct):
     id: Annotated[str, Meta(pattern="^chatcmpl-")]
     object: Literal["chat.completion"]
@@ -183,7 +181,9 @@ class ChatCompletion(Struct):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: OpenAIUsage
-    x_groq: GroqName | UnsetType = UNSET
+    x_groq: dict[str, str] | UnsetType = UNSET
+    usage_breakdown: UnsetType | None = UNSET
+    service_tier: str | UnsetType = UNSET
 
 
 class TextLogprobs(Struct):
@@ -236,6 +236,7 @@ class OutputReasoning(Struct, tag_field="type", tag="reasoning"):
     id: str
     status: Status
     summary: list[SummaryText]
+    encrypted_content: str | UnsetType = UNSET
 
 
 class OutputCall(Struct, tag_field="type", tag="function_call"):
@@ -259,15 +260,11 @@ class InputDetails(Struct):
     cache_write_tokens: Count
 
 
-class OutputDetails(Struct):
-    reasoning_tokens: Count
-
-
 class ResponseUsage(Struct):
     input_tokens: Count
     input_tokens_details: InputDetails
     output_tokens: Count
-    output_tokens_details: OutputDetails
+    output_tokens_details: dict[str, Count]
     total_tokens: Count
 
 
@@ -424,6 +421,7 @@ class OllamaDone(Struct, kw_only=True):
     prompt_eval_duration: Nanoseconds | UnsetType = UNSET
     eval_count: Count | UnsetType = UNSET
     eval_duration: Nanoseconds | UnsetType = UNSET
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
 
 
 class OllamaChat(OllamaDone, kw_only=True):

@@ -5,11 +5,11 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall.api import openapi_answers as answers
-from tokenfall.api.metrics import CONTENT_TYPE as METRICS
+from tokenfall.api.exposition import CONTENT_TYPE as METRICS
 from tokenfall.api.openapi_bodies import Schema
 from tokenfall.api.page import ASSETS, TYPES
-from tokenfall.pacing.grammar import KEYS
 from tokenfall.ports import ConversationInfo
+from tokenfall.simulator.grammar import KEYS
 from tokenfall.wire import ndjson, sse
 
 JSON = "application/json"

@@ -10,12 +10,12 @@ from hashlib import sha256
 from os import listdir, path
 from zlib import compressobj
 
-from tokenfall.edge.response import Response
 from tokenfall.errors import NotFound
+from tokenfall.http.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.edge.request import Request
+    from tokenfall.http.request import Request
 
 
 WEB = path.join(path.dirname(path.dirname(__file__)), "web")

@@ -6,8 +6,8 @@ import os
 from time import monotonic
 
 from tokenfall import __version__
-from tokenfall.edge.loadable import THREADING, Modules
-from tokenfall.edge.response import Response
+from tokenfall.http.loadable import THREADING, Modules
+from tokenfall.http.response import Response
 from tokenfall.json_text import flat_object
 
 TYPE_CHECKING = False
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any
 
-    from tokenfall.edge.request import Request
+    from tokenfall.api.metrics_vllm import VLLMMetrics
+    from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
 
     Check = Callable[[], Awaitable[None]]
 
 
 METRICS = Modules("tokenfall.api.metrics", after=THREADING)
-"""What the first scrape needs: it loads prometheus-client."""
+"""What the first scrape needs."""
 
 _NOTHING: dict[str, Check] = {}
 JSON = "application/json"
@@ -35,7 +36,7 @@ class Probes:
     """The handlers. `measured` gives the counters as they are now. `is_draining` and the checks are asked at each call.
 
     A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
-    with less than was set.
+    with less than was set. `vllm` counts what `/metrics` says besides.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Probes:
         *,
         needed: Mapping[str, Check] = _NOTHING,
         wanted: Mapping[str, Check] = _NOTHING,
+        vllm: VLLMMetrics | None = None,
     ) -> None:
         self._measured = measured
         self._is_draining = is_draining
         self._needed = needed
         self._wanted = wanted
+        self._vllm = vllm
         self._started_s = monotonic()
 
     def health(self, request: Request) -> Response:
@@ -80,9 +83,10 @@ class Probes:
 
     def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - see `METRICS`
+        from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - see `METRICS`
+        from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see `METRICS`
 
-        return Response(200, exposition(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        return Response(200, scraped(self._measured(), vllm=self._vllm), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:

@@ -3,9 +3,9 @@
 from math import ceil
 
 from tokenfall import logs
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response, phrase
 from tokenfall.errors import SimulatedFailure, TokenfallError
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response, phrase
 from tokenfall.json_text import flat_object
 from tokenfall.wire import plain_stream
 from tokenfall.wire.faults import Fault

@@ -15,13 +15,13 @@ from tokenfall.api.documents import document, name_twice, refusal
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.loadable import Loadable
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Response, StreamHead, TimedStream
-from tokenfall.engines.estimate import estimated_tokens
-from tokenfall.engines.simulated import is_simulated
 from tokenfall.errors import TokenfallError, shutting_down
-from tokenfall.pacing.grammar import parse
+from tokenfall.http.loadable import Loadable
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, Response, StreamHead, TimedStream
+from tokenfall.simulator.engine import is_simulated
+from tokenfall.simulator.estimate import estimated_tokens
+from tokenfall.simulator.grammar import parse
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.faults import Fault
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 
 _log = logs.get(__name__)

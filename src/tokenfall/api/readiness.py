@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 
 from tokenfall.api.documents import document
-from tokenfall.edge.response import Response
 from tokenfall.errors import StoreUnavailable
+from tokenfall.http.response import Response
 
 Check = Callable[[], Awaitable[None]]
 

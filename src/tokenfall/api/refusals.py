@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from time import time
 
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import header_lines
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
-from tokenfall.pacing.grammar import Simulation
-from tokenfall.pacing.values import Limit, Status
+from tokenfall.http.request import Request
+from tokenfall.http.response import header_lines
+from tokenfall.simulator.grammar import Simulation
+from tokenfall.simulator.values import Limit, Status
 from tokenfall.wire.faults import Allowance, Headers, TokenAllowance, no_headers
 
 TYPE_CHECKING = False

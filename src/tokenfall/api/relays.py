@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import joined
-from tokenfall.edge.request import Request
-from tokenfall.engines.rewording import Upstream
 from tokenfall.events import Passed, Said
+from tokenfall.http.request import Request
 from tokenfall.messages import ChatRequest
 from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.rewording import Upstream
 from tokenfall.wire import sse
 from tokenfall.wire.composing import Composer
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 
 class _Peeked(Struct):
@@ -91,7 +91,9 @@ class PassingRun:
             self.frames = passed.number + 1
             return send(form.frame(passed), is_token=passed.is_token)
 
-        await self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        asking = self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        del self._passing  # the upstream lets go of the request's body when it is no longer needed
+        await asking
         return b""
 
 

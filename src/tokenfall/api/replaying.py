@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, StreamHead, chunk
-from tokenfall.engines.recordings import Exchange, Recording
 from tokenfall.errors import NotFound
+from tokenfall.http.request import Request
+from tokenfall.http.response import PacedStream, Response, StreamHead, chunk
 from tokenfall.ports import Clock
+from tokenfall.recording.recordings import Exchange, Recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from typing import Any
 
-    from tokenfall.edge.response import Item
+    from tokenfall.http.response import Item
 
 
 def replayed(

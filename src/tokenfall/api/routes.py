@@ -5,8 +5,8 @@ from __future__ import annotations
 from tokenfall.api.ondemand import Once
 from tokenfall.api.probes import METRICS
 from tokenfall.api.routing import Route
-from tokenfall.edge.loadable import THREADING, Modules
-from tokenfall.edge.response import Response
+from tokenfall.http.loadable import THREADING, Modules
+from tokenfall.http.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokenfall.api.probes import Probes
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.api.simulator import DataDocument, PlainStream
-    from tokenfall.edge.loadable import Loadable
+    from tokenfall.http.loadable import Loadable
 
 
 def chat_routes(chat: OnDemand) -> list[Route]:
@@ -140,7 +140,7 @@ def page_routes(page: OnDemand) -> list[Route]:
     return [*leads, *files]
 
 
-BOARD = Modules("tokenfall.api.board", "tokenfall.pacing.written", after=THREADING)
+BOARD = Modules("tokenfall.api.board", "tokenfall.simulator.format_grammar", after=THREADING)
 
 
 def board_routes(watch: Handler) -> list[Route]:

@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
-    from tokenfall.edge.loadable import Loadable
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Answer, Response
+    from tokenfall.http.loadable import Loadable
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer, Response
     from tokenfall.wire.faults import Fault
 
     Refuse = Callable[[Request, Fault], Response]

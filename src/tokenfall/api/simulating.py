@@ -17,19 +17,19 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulator import PROFILES
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.loadable import THREADING, Loadable, Modules
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import PacedStream, Response, StreamHead, TimedStream
-from tokenfall.engines.library import RECORDING
-from tokenfall.engines.planning import Plan, prompt_tokens
-from tokenfall.engines.simulated import BROKE_OFF, SimulatedEngine
 from tokenfall.errors import SimulatedFailure, shutting_down
 from tokenfall.events import Finished
+from tokenfall.http.loadable import THREADING, Loadable, Modules
+from tokenfall.http.request import Request
+from tokenfall.http.response import PacedStream, Response, StreamHead, TimedStream
 from tokenfall.messages import ChatRequest
-from tokenfall.pacing.course import Course, garbled
-from tokenfall.pacing.grammar import Simulation
-from tokenfall.pacing.waiting import passed
 from tokenfall.ports import Clock
+from tokenfall.simulator.engine import BROKE_OFF, SimulatedEngine
+from tokenfall.simulator.fault_plan import Course, garbled
+from tokenfall.simulator.grammar import Simulation
+from tokenfall.simulator.library import RECORDING
+from tokenfall.simulator.planning import Plan, prompt_tokens
+from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
 from tokenfall.slicing import begun, later, run_sliced
 from tokenfall.threads import in_thread
@@ -40,18 +40,18 @@ from tokenfall.wire.faults import Fault
 LARGE_BODY_BYTES = 16_384
 """To decode a larger body takes as long as planning may take at once."""
 
-SCHEMAS = Modules("tokenfall.engines.structured_output")
+SCHEMAS = Modules("tokenfall.simulator.structured_output")
 """What the first tool or JSON schema needs."""
 
 SCRIPTS = Modules(
     "concurrent.futures.thread",
     "pathlib",
-    "tokenfall.engines.scripts.files",
-    "tokenfall.engines.scripts.speaking",
+    "tokenfall.simulator.scenarios.files",
+    "tokenfall.simulator.scenarios.speaking",
     after=THREADING,
 )
 RECORDINGS = Modules(
-    "concurrent.futures.thread", "tokenfall.engines.recordings", "tokenfall.api.replaying", after=THREADING
+    "concurrent.futures.thread", "tokenfall.recording.recordings", "tokenfall.api.replaying", after=THREADING
 )
 """What the first script or recording needs."""
 

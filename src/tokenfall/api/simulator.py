@@ -8,15 +8,15 @@ from __future__ import annotations
 from itertools import cycle, islice, repeat
 from sys import maxsize
 
-from tokenfall.edge.loadable import Loadable, Modules
-from tokenfall.edge.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
-from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
+from tokenfall.http.loadable import Loadable, Modules
+from tokenfall.http.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.json_text import flat_object
-from tokenfall.pacing.course import Course, happening
-from tokenfall.pacing.grammar import Simulation, Spread, from_pairs, parse
-from tokenfall.pacing.stage import DEFAULTS, GAP
-from tokenfall.pacing.timing import answer_length, draw, schedule
+from tokenfall.simulator.fault_plan import Course, happening
+from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.state import DEFAULTS, GAP
+from tokenfall.simulator.timing import answer_length, draw, schedule
 from tokenfall.wire import ndjson, plain_stream, sse
 
 TYPE_CHECKING = False
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from tokenfall.api.guard import Keys
     from tokenfall.api.refusals import Refusals
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import Answer, Item
-    from tokenfall.engines.library import Library
-    from tokenfall.pacing.stage import Stage
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer, Item
     from tokenfall.ports import Clock
+    from tokenfall.simulator.library import Library
+    from tokenfall.simulator.state import Stage
 
 
-PROFILES = Modules("tokenfall.pacing.profiles")
+PROFILES = Modules("tokenfall.simulator.profiles")
 """What the first profile needs: it brings msgspec."""
 
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))

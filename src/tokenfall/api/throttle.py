@@ -9,9 +9,9 @@ from math import ceil
 from time import time
 
 from tokenfall.api.addresses import TrustedProxies, bucket_of
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import header_lines
 from tokenfall.errors import RateLimited
+from tokenfall.http.request import Request
+from tokenfall.http.response import header_lines
 from tokenfall.metrics import Metrics
 from tokenfall.ports import RateLimiter
 from tokenfall.wire.faults import Allowance, Headers, no_headers

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
-from tokenfall.engines.choice import EngineByModel
-from tokenfall.engines.rewording import RewordingUpstream
 from tokenfall.messages import Message
+from tokenfall.simulator.choice import EngineByModel
+from tokenfall.upstream.rewording import RewordingUpstream
 
 if TYPE_CHECKING:
     from tokenfall.bootstrap.parts import Parts

@@ -10,28 +10,29 @@ from tokenfall.api.journal import Journal
 from tokenfall.api.probes import resident_bytes
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulator import Shared
-from tokenfall.engines.library import Library
-from tokenfall.pacing.clock import WheelClock
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import NOTHING, Stage
+from tokenfall.reactor.clock import WheelClock
 from tokenfall.settings import DEFAULT_SIM, MEMORY
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.library import Library
+from tokenfall.simulator.state import NOTHING, Stage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
-    from tokenfall.engines.simulated import SimulatedEngine
     from tokenfall.limits.fallback import FallbackLimiter
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics import Metrics
     from tokenfall.ports import HistoryStore, SharedTurns
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
+    from tokenfall.simulator.engine import SimulatedEngine
     from tokenfall.upstream.engine import UpstreamEngine
 
 
@@ -54,6 +55,7 @@ class Parts:
         self.shared = Shared(self.stage, self.refusals, keys=self.keys, library=self.library)
         self.chat: Chat | None = None
         """None until the first request to it."""
+        self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
         self._table = table
         self._simulated: SimulatedEngine | None = None
         self._throttle: Throttle | None = None
@@ -108,8 +110,8 @@ class Parts:
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it brings msgspec
-        from tokenfall.engines import redaction  # noqa: F401, PLC0415 - for the journal
-        from tokenfall.pacing import written  # noqa: F401, PLC0415 - for what is shown
+        from tokenfall.recording import redaction  # noqa: F401, PLC0415 - for the journal
+        from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for what is shown
 
         routes = ControlRoutes(
             self.stage, self.refusals, library=self.library, journal=self.journal, alone=self.settings.workers == 1
@@ -128,7 +130,9 @@ class Parts:
         from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return handlers(Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys))
+        return handlers(
+            Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys, vllm=self.vllm)
+        )
 
     # Parts
 
@@ -145,7 +149,7 @@ class Parts:
     def simulated(self) -> SimulatedEngine:
         """The simulator behind the chat and the providers' formats."""
         if self._simulated is None:
-            from tokenfall.engines.simulated import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
+            from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
 
             self._simulated = SimulatedEngine(self.clock, self.stage, library=self.library)
         return self._simulated
@@ -160,7 +164,7 @@ class Parts:
             settings, now = self.settings, self.wheel.now
             local = stores.local_limiter(settings, now, table=self._table)
             if settings.limits != MEMORY:
-                self.limiter = stores.redis_limiter(settings, local, now=now)
+                self.limiter = stores.redis_limiter(settings, local, now=now, metrics=self.metrics)
             proxies = TrustedProxies(settings.trusted_proxies)
             self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
         return self._throttle
@@ -171,8 +175,13 @@ class Parts:
         self.metrics.timer_resolution_s = self.wheel.resolution_s
         return self.metrics
 
+    def _vllm(self) -> VLLMMetrics:
+        from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - few want them
+
+        return VLLMMetrics(self.stage, self.wheel.now, model=self._default_model())
+
     def _default_model(self) -> str:
-        from tokenfall.engines.simulated import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
+        from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
 
         settings = self.settings
         return settings.model if settings.upstream or is_simulated(settings.model) else MODEL
@@ -180,12 +189,12 @@ class Parts:
     def _store(self) -> HistoryStore:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings msgspec, and what a URL names
 
-        return stores.history(self.settings)
+        return stores.history(self.settings, self.metrics)
 
     def _turns_everywhere(self) -> SharedTurns | None:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings redis
 
-        return stores.shared_turns(self.settings, self.clock)
+        return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
     def _relay(self, reactor: Reactor) -> UpstreamEngine:
         from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it brings asyncio and msgspec

@@ -25,9 +25,9 @@ from tokenfall.api.routes import (
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
-from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.loadable import THREADING
-from tokenfall.edge.server import Edge, descriptor_limit
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.loadable import THREADING
+from tokenfall.http.server import Edge, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.settings import LOOPBACK_HOSTS
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from tokenfall.api.board import Board
     from tokenfall.api.routing import Route
-    from tokenfall.edge.request import Request
-    from tokenfall.edge.response import LiveStream
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import LiveStream
     from tokenfall.limits.shared import SharedTable
     from tokenfall.metrics_board import MetricsBoard, WorkerMetrics
     from tokenfall.reactor.loop import Reactor
@@ -165,6 +165,7 @@ class Server:
             log_quiet=settings.log_level == "debug",
         )
         app.journal = self.parts.journal
+        app.vllm = self.parts.vllm
         if settings.rate_limit_rps > 0:
             app.throttle = self.parts.throttle
         if unprotected:
@@ -178,7 +179,7 @@ class Server:
         """Every route, with its handlers."""
         parts, shared = self.parts, self.parts.shared
         needed, wanted = parts.checks()
-        probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted)
+        probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
         routes = [
             *chat_routes(OnDemand(parts.chat_handlers, after=THREADING)),
             *simulator_routes(
@@ -198,7 +199,7 @@ class Server:
     def _watch(self, request: Request) -> LiveStream:
         if self._board is None:
             from tokenfall.api.board import Board  # noqa: PLC0415 - few watch
-            from tokenfall.pacing.written import written  # noqa: PLC0415
+            from tokenfall.simulator.format_grammar import written  # noqa: PLC0415
 
             self._board = Board(
                 self._measured,

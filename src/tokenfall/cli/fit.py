@@ -3,11 +3,11 @@
 import sys
 from argparse import Namespace
 
-from tokenfall.engines.fitting import NothingToFit
-from tokenfall.engines.fitting import fit as fitted
-from tokenfall.engines.recordings import InvalidRecording, Recording
-from tokenfall.pacing.empirical import Empirical, encode
-from tokenfall.pacing.profiles import FILE_ENDING
+from tokenfall.recording.empirical import Empirical, encode
+from tokenfall.recording.fitting import NothingToFit
+from tokenfall.recording.fitting import fit as fitted
+from tokenfall.recording.recordings import InvalidRecording, Recording
+from tokenfall.simulator.profiles import FILE_ENDING
 
 FAILURE = 1
 USAGE_ERROR = 2

@@ -5,14 +5,14 @@ from argparse import Namespace
 from collections.abc import Mapping
 
 from tokenfall import logs
-from tokenfall.edge.bounds import Bounds
-from tokenfall.edge.server import Edge
-from tokenfall.engines.keeper import Keeper
-from tokenfall.engines.recorder import MAX_REQUEST_BYTES, NAMES_OF_LOOPBACK, Recorder
-from tokenfall.engines.recordings import FILE_ENDING
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.server import Edge
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals, watch
+from tokenfall.recording.keeper import Keeper
+from tokenfall.recording.recorder import MAX_REQUEST_BYTES, NAMES_OF_LOOPBACK, Recorder
+from tokenfall.recording.recordings import FILE_ENDING
 from tokenfall.upstream.address import Address, parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer

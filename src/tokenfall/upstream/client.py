@@ -25,7 +25,7 @@ class HTTPClient:
     def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
         self._dialer = dialer
         self._encoder = RequestEncoder(dialer.address, proxy=dialer.proxy)
-        self._pool = Pool(reactor.wheel.now)
+        self._pool = Pool(reactor.wheel.now, on_answered=dialer.remember)
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
 
@@ -51,7 +51,6 @@ class HTTPClient:
                 data = self._encoder.encode(request)
                 connection = await self._open(within_s)
             else:
-                self._dialer.remember(connection)
                 return
             finally:
                 exchange.leave()

@@ -56,6 +56,9 @@ class Owner:
         """A response is complete and the connection can serve another request."""
         connection.abandon()
 
+    def connection_answered(self, connection: UpstreamConnection) -> None:
+        """The head of a response has come over TLS: there may be a session to resume."""
+
     def connection_closed(self, connection: UpstreamConnection) -> None:
         """It is closed, whoever closed it."""
 
@@ -261,6 +264,8 @@ class UpstreamConnection(StreamSocket):
         has_length = any(name == "content-length" for name, _ in headers)
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
         self._state = BODY
+        if self._tls is not None:
+            self._owner.connection_answered(self)
         assert self._exchange is not None  # noqa: S101 - there is one until the head has come
         self._exchange.head_received(status, headers)
         if self._is_head_request and self._state in (BODY, SETTLING):

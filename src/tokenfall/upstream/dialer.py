@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import aiohappyeyeballs
 
 from tokenfall import logs
-from tokenfall.edge.response import header_lines
 from tokenfall.errors import UpstreamConnectTimeout, UpstreamError, UpstreamUnreachable, UpstreamUntrusted
+from tokenfall.http.response import header_lines
 from tokenfall.upstream.connection import Owner, UpstreamConnection
 from tokenfall.upstream.names import Names
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NEXT_ADDRESS_S = 0.25
 """How long an address is tried alone before the next is tried beside it; RFC 8305, section 5."""
+MAX_HANDSHAKES = 16
+"""TLS handshakes at a time: one takes a millisecond of processor, and memory that it gives back."""
 MAX_PROXY_HEAD_BYTES = 16_384
 READ_BYTES = 65_536
 
@@ -45,6 +47,7 @@ class Dialer:
         self._names = Names(reactor.wheel.now)
         self._context: ssl.SSLContext | None = None
         self._session: ssl.SSLSession | None = None
+        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         if address.is_tls:
             from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without
 
@@ -70,8 +73,8 @@ class Dialer:
         return UpstreamConnection(self._reactor, sock.detach(), owner=owner, tls=tls)
 
     def remember(self, connection: UpstreamConnection) -> None:
-        """Keep the TLS session of a connection that was used, for the next ones to resume."""
-        if self._context is not None:
+        """Keep the TLS session of a new connection that was answered, for the next ones to resume."""
+        if self._session is None or not connection.was_idle:
             self._session = connection.tls_session
 
     async def _connect(self) -> socket.socket:
@@ -94,7 +97,10 @@ class Dialer:
         try:
             if self.proxy is not None and self._context is not None:
                 await self._tunnel(sock, self.proxy)
-            return None if self._context is None else await self._handshake(sock, self._context)
+            if self._context is None:
+                return None
+            async with self._handshakes:
+                return await self._handshake(sock, self._context)
         except OSError:  # ssl.SSLError is one
             raise UpstreamUnreachable("the upstream broke off while a connection was made") from None
 

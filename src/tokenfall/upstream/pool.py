@@ -16,8 +16,11 @@ IDLE_S = 30.0
 class Pool(Owner):
     """The connection used last is taken first, so that those that are not needed grow old."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(
+        self, now: Callable[[], float], *, on_answered: Callable[[UpstreamConnection], None] = lambda _: None
+    ) -> None:
         self._now = now
+        self._on_answered = on_answered
         self._idle: dict[UpstreamConnection, None] = {}
         self._open: set[UpstreamConnection] = set()
         self._closed = False
@@ -46,6 +49,9 @@ class Pool(Owner):
         connection.was_idle = True
         connection.idle_until(self._now() + IDLE_S)
         self._idle[connection] = None
+
+    def connection_answered(self, connection: UpstreamConnection) -> None:
+        self._on_answered(connection)
 
     def connection_closed(self, connection: UpstreamConnection) -> None:
         self._idle.pop(connection, None)

@@ -13,6 +13,9 @@ from contextlib import suppress
 RECORD_BYTES = 16_384
 """The most that one TLS record holds; RFC 8446, section 5.1."""
 
+FED_BYTES = 4_096
+"""How much ciphertext is handed over at a time: what a `MemoryBIO` once held, it keeps."""
+
 
 class UntrustedCertificate(Exception):
     """The server's certificate was refused. The text says why and names no host."""
@@ -76,16 +79,17 @@ class TLSLayer:
 
     def decrypt(self, data: bytes) -> Iterator[bytes]:
         """The plaintext that `data` completes, record by record; b"" when the server has ended. Raises ssl.SSLError."""
-        self._incoming.write(data)
         read, incoming = self._ssl.read, self._incoming
-        while incoming.pending or self._ssl.pending():
-            try:
-                plaintext = read(RECORD_BYTES)
-            except ssl.SSLWantReadError:
-                return
-            yield plaintext
-            if not plaintext:
-                return
+        for start in range(0, len(data), FED_BYTES):
+            incoming.write(data[start : start + FED_BYTES])
+            while incoming.pending or self._ssl.pending():
+                try:
+                    plaintext = read(RECORD_BYTES)
+                except ssl.SSLWantReadError:
+                    break
+                yield plaintext
+                if not plaintext:
+                    return
 
     def encrypt(self, data: bytes) -> bytes:
         """`data` as ciphertext, with whatever TLS itself has to say."""

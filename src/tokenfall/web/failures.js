@@ -29,7 +29,7 @@ const WORDS_BY_CODE = {
   lost: 'The connection broke, and the server no longer has the answer.',
   unreadable: 'The answer became unreadable and is not complete.',
   page: 'This page made a mistake. Reload it, then try again.',
-  conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now; look at it, then send again.',
+  conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now.',
   stopped: 'The answer was stopped elsewhere.',
   interrupted: 'The answer was interrupted and is not complete.',
   invalid_request: 'The server could not do this.',

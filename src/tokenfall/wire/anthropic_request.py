@@ -244,7 +244,7 @@ def _string(raw: Raw) -> str | None:
 
 
 def _object(raw: Raw, field: str) -> bytes:
-    """The JSON text of an object. It is not decoded: see `tokenfall.engines.structured_output`."""
+    """The JSON text of an object. It is not decoded: see `tokenfall.simulator.structured_output`."""
     text = bytes(raw)
     if not text.startswith(b"{"):
         raise invalid(field, "Input should be a valid dictionary" if text else "Field required")

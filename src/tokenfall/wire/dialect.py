@@ -235,7 +235,7 @@ def decoded_part(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) 
 def schema_text(raw: msgspec.Raw, param: str, *, nullable: bool = True) -> bytes | None:
     """The JSON text of a schema as it came, None for null and for none. Raises `InvalidRequest` for another type.
 
-    Schemas are not decoded with their request: see `tokenfall.engines.structured_output`.
+    Schemas are not decoded with their request: see `tokenfall.simulator.structured_output`.
     """
     text = bytes(raw)
     if text.startswith(b"{"):

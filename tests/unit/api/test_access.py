@@ -7,14 +7,14 @@ import pytest
 
 from tokenfall.api import access
 from tokenfall.api.access import FLUSH_AFTER_S, FLUSH_AT_LINES, AccessLog
-from tokenfall.edge.request import Request
+from tokenfall.http.request import Request
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.requests import request
 
 if TYPE_CHECKING:
-    from tokenfall.edge.application import Outcome
+    from tokenfall.http.application import Outcome
 
 HOSTILE = "/%0d%0a12:00:00%20access%20forged%1b[2J%00%7f"
 

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 
 from tokenfall.api.answers import choices_of, frames
-from tokenfall.edge.response import chunk
-from tokenfall.engines.planning import Part, Plan, Planned, plan
 from tokenfall.events import CallPart, Delta, Finished, Said, Thought, Usage
+from tokenfall.http.response import chunk
 from tokenfall.messages import ToolCall
-from tokenfall.pacing.grammar import parse
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.planning import Part, Plan, Planned, plan
 from tokenfall.slices import at_once
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing

@@ -3,9 +3,9 @@ import json
 import pytest
 
 from tokenfall.api.anthropic import TokenCounting
-from tokenfall.edge.response import Response
-from tokenfall.engines.planning import prompt_tokens
 from tokenfall.errors import InvalidRequest
+from tokenfall.http.response import Response
+from tokenfall.simulator.planning import prompt_tokens
 from tokenfall.slices import at_once
 from tokenfall.wire import anthropic_request
 

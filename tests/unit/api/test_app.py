@@ -14,10 +14,10 @@ from tokenfall.api.journal import Journal
 from tokenfall.api.ondemand import Worded
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.loadable import Loadable
-from tokenfall.edge.request import Request, unreadable
-from tokenfall.edge.response import Answer, Response
 from tokenfall.errors import InvalidRequest, UpstreamRefused
+from tokenfall.http.loadable import Loadable
+from tokenfall.http.request import Request, unreadable
+from tokenfall.http.response import Answer, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
 from tokenfall.wire.faults import Fault

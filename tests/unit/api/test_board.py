@@ -13,9 +13,9 @@ import pytest
 from tokenfall import __version__
 from tokenfall.api import board
 from tokenfall.api.board import Board, Now, Percentiles, Requests
-from tokenfall.edge.response import LiveStream
+from tokenfall.http.response import LiveStream
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.clock import WheelClock
+from tokenfall.reactor.clock import WheelClock
 
 from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.connections import settle

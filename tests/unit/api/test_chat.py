@@ -9,8 +9,6 @@ import pytest
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.guard import Keys
 from tokenfall.chat.service import Chat, Defaults
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, Response
 from tokenfall.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -23,6 +21,8 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Delta, Finished, Thought, Usage
 from tokenfall.history.memory import MemoryHistory
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, Response
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, SharedTurns
 

@@ -9,13 +9,13 @@ import pytest
 from tokenfall.api.control import ControlRoutes
 from tokenfall.api.journal import MAX_BODY_BYTES, MAX_KEPT_BYTES, MAX_REQUESTS, Journal
 from tokenfall.api.refusals import Refusals
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
-from tokenfall.engines.library import Library
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
-from tokenfall.pacing.gates import MAX_GATES
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import Stage
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
+from tokenfall.simulator.gates import MAX_GATES
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.library import Library
+from tokenfall.simulator.state import Stage
 
 from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request

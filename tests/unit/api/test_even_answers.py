@@ -8,11 +8,11 @@ import pytest
 
 from tokenfall.api.answers import frames
 from tokenfall.api.even_answers import EvenAnswer, is_even
-from tokenfall.edge.response import StreamHead
-from tokenfall.engines.planning import Plan, plan
-from tokenfall.engines.prose import AGAIN
 from tokenfall.events import Finished
-from tokenfall.pacing.grammar import parse
+from tokenfall.http.response import StreamHead
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.planning import Plan, plan
+from tokenfall.simulator.prose import AGAIN
 from tokenfall.slices import at_once
 from tokenfall.wire.dialect import Asked, Dialect, Identity, Timing
 from tokenfall.wire.dialects import DIALECTS

@@ -3,8 +3,8 @@ from collections.abc import Mapping
 import pytest
 
 from tokenfall.api.ondemand import Once, OnDemand, Worded
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
 from tokenfall.wire.faults import Fault
 
 from tests.doubles.requests import request

@@ -7,9 +7,9 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response
 from tokenfall.errors import InvalidRequest, RateLimited
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
 from tokenfall.wire.faults import Fault

@@ -18,9 +18,9 @@ from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routes import PROVIDERS, described
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
-from tokenfall.pacing.grammar import KEYS, from_pairs
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
+from tokenfall.simulator.grammar import KEYS, from_pairs
 from tokenfall.wire import openai_request, plain
 
 from tests.doubles.requests import request

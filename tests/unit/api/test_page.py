@@ -7,8 +7,8 @@ from urllib.parse import urljoin
 import pytest
 
 from tokenfall.api.page import PAGES, WEB, Page, takes_gzip
-from tokenfall.edge.response import Response
 from tokenfall.errors import NotFound
+from tokenfall.http.response import Response
 
 from tests.doubles.requests import lines_of, request
 

@@ -6,8 +6,8 @@ from tokenfall import __version__
 from tokenfall.api import probes
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.readiness import Check
-from tokenfall.edge.response import Response
 from tokenfall.errors import StoreUnavailable
+from tokenfall.http.response import Response
 from tokenfall.metrics import Metrics
 
 from tests.doubles.requests import lines_of, request

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall import edge
+from tokenfall import http
 from tokenfall.api import problems
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Response, phrase
 from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized, UpstreamRefused
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response, phrase
 
 from tests.doubles.requests import lines_of, request
 from tests.unit.test_errors import error_classes
@@ -112,7 +112,7 @@ def test_a_message_is_text_whatever_it_holds() -> None:
 
 def refused_statuses() -> set[int]:
     """The statuses that the edge refuses with, from its own source: a new one without a code would be a defect."""
-    sources = Path(str(edge.__file__)).parent.glob("*.py")
+    sources = Path(str(http.__file__)).parent.glob("*.py")
     return {
         int(status)
         for source in sources

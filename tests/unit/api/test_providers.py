@@ -15,16 +15,16 @@ from tokenfall.api.providers import Provider
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import LiveStream, PacedStream, Response, SteadyStream
-from tokenfall.engines.paragraph import PARAGRAPH
-from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import Stage
+from tokenfall.simulator.engine import SimulatedEngine
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.paragraph import PARAGRAPH
+from tokenfall.simulator.state import Stage
 from tokenfall.wire.anthropic import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.dialects import DIALECTS
@@ -38,7 +38,7 @@ from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 
 if TYPE_CHECKING:
-    from tokenfall.edge.response import Send
+    from tokenfall.http.response import Send
 
 
 class FakeRun:

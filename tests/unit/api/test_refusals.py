@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from tokenfall.api.refusals import MAX_RULES, Refusals
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.values import Limit
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.values import Limit
 from tokenfall.wire import ratelimits
 
 from tests.doubles.clocks import FakeClock

@@ -11,8 +11,8 @@ from tokenfall.api.routes import board_routes, chat_routes, control_routes, page
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.chat.service import Chat, Defaults
-from tokenfall.edge.response import Response
 from tokenfall.history.memory import MemoryHistory
+from tokenfall.http.response import Response
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import InstantClock

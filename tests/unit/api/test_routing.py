@@ -1,8 +1,8 @@
 import pytest
 
 from tokenfall.api.routing import Route, Router, parameter
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, Response
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, Response
 from tokenfall.wire.faults import Fault
 
 from tests.doubles.requests import request

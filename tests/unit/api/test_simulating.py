@@ -8,11 +8,11 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.refusals import Refusals
 from tokenfall.api.simulating import LARGE_BODY_BYTES, Simulating
 from tokenfall.disconnect import Disconnect
-from tokenfall.edge.response import PacedStream, Response, SteadyStream, TimedStream
-from tokenfall.engines.simulated import SimulatedEngine
 from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
-from tokenfall.pacing.grammar import parse
-from tokenfall.pacing.stage import Stage
+from tokenfall.http.response import PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.simulator.engine import SimulatedEngine
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.state import Stage
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 

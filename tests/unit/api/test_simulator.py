@@ -16,13 +16,13 @@ from tokenfall.api.simulator import (
     ndjson_stream,
     sse_stream,
 )
-from tokenfall.edge.request import Request
-from tokenfall.edge.response import Answer, PacedStream, Response, SteadyStream, TimedStream
-from tokenfall.engines.library import Library
-from tokenfall.engines.paragraph import PARAGRAPH, WORDS
 from tokenfall.errors import InvalidRequest
-from tokenfall.pacing.grammar import Length, Simulation, Spread, parse
-from tokenfall.pacing.stage import Stage
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.simulator.grammar import Length, Simulation, Spread, parse
+from tokenfall.simulator.library import Library
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.state import Stage
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.clocks import FakeClock, InstantClock

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli.main import main
-from tokenfall.engines.recordings import Answer, Chunk, Exchange, Request
-from tokenfall.pacing import profiles
+from tokenfall.recording.recordings import Answer, Chunk, Exchange, Request
+from tokenfall.simulator import profiles
 
 TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 

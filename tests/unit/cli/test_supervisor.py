@@ -19,7 +19,7 @@ TABLE = SharedTable(8)
 LOADED = """
 import sys
 import tokenfall.cli.main, tokenfall.cli.supervisor
-watched = {"asyncio", "threading", "ssl", "tokenfall.bootstrap", "tokenfall.edge", "tokenfall.cli.serve"}
+watched = {"asyncio", "threading", "ssl", "tokenfall.bootstrap", "tokenfall.http", "tokenfall.cli.serve"}
 print(*sorted(watched & {*sys.modules}))
 """
 

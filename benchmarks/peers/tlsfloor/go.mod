@@ -1,0 +1,3 @@
+module tlsfloor
+
+go 1.21

@@ -1,0 +1,33 @@
+"""`/v1/chat/completions` passed on to an OpenAI upstream: processor time a token, beside gorelay's chat."""
+
+from benchmarks import relays
+from benchmarks.bench import Bench, Measurement
+from benchmarks.measurement import OURS, Goal, Row, Sample
+from benchmarks.streams import Streams
+
+COST = Row(
+    "passthrough_cpu",
+    "passthrough relay: processor time a token, 500 streams, a token every 20 ms",
+    "µs",
+    target=Goal(0.65, against="gorelay"),
+    beyond=Goal(0.55, against="gorelay"),
+)
+
+
+def _streams(bench: Bench, *, path: str, body: str) -> Streams:
+    return Streams(500, seconds=bench.seconds(6), warmup=bench.seconds(3), gap_ms=relays.GAP_MS, path=path, body=body)
+
+
+def _tokenfall(bench: Bench) -> Sample:
+    with relays.relay(bench, relays.tokenfall) as server:
+        read = _streams(bench, path=relays.COMPLETIONS, body=relays.ASKED).read_all(bench, server)
+    return Sample({COST.name: read["cpu_us_per_token"]}, read)
+
+
+def _gorelay(bench: Bench) -> Sample:
+    with relays.relay(bench, relays.gorelay) as server:
+        read = _streams(bench, path=relays.CHAT, body=relays.QUESTION).read_all(bench, server)
+    return Sample({COST.name: read["cpu_us_per_token"]}, read)
+
+
+MEASUREMENT = Measurement((COST,), {OURS: _tokenfall, "gorelay": _gorelay})

@@ -1,0 +1,48 @@
+"""`/chat` in front of an upstream behind TLS: processor time a token and memory a stream."""
+
+from collections.abc import Callable
+
+from benchmarks import relays
+from benchmarks.bench import Bench, Launch, Measurement
+from benchmarks.measurement import OURS, Goal, Row, Sample
+from benchmarks.streams import Streams
+
+COST = Row(
+    "tls_relay_cpu",
+    "chat relay, TLS upstream: processor time a token, 300 streams, a token every 20 ms",
+    "µs",
+    target=Goal(0.9, against="gorelay"),
+    beyond=Goal(0.8, against="gorelay"),
+)
+MEMORY = Row(
+    "tls_relay_memory",
+    "chat relay, TLS upstream: memory a stream, 300 streams, a token every 20 ms",
+    "KiB",
+    target=Goal(0.4, against="gorelay"),
+    beyond=Goal(0.33, against="gorelay"),
+)
+
+
+def _read(bench: Bench, launch: Callable[..., Launch]) -> Sample:
+    streams = Streams(
+        300,
+        seconds=bench.seconds(6),
+        warmup=bench.seconds(3),
+        gap_ms=relays.GAP_MS,
+        path=relays.CHAT,
+        body=relays.QUESTION,
+    )
+    with relays.tls_relay(bench, launch) as server:
+        read = streams.read_all(bench, server)
+    return Sample({COST.name: read["cpu_us_per_token"], MEMORY.name: read["kib_per_stream"]}, read)
+
+
+def _tokenfall(bench: Bench) -> Sample:
+    return _read(bench, relays.tokenfall)
+
+
+def _gorelay(bench: Bench) -> Sample:
+    return _read(bench, relays.gorelay)
+
+
+MEASUREMENT = Measurement((COST, MEMORY), {OURS: _tokenfall, "gorelay": _gorelay})

@@ -1,0 +1,488 @@
+"""One connection: requests in, answers out, in order, one at a time.
+
+The server makes it; it asks the application and hands what takes time to a player (`paced.py`, `live.py`). It knows
+deadlines and flow control, and must never know what an answer means.
+"""
+
+import _socket  # the C module: `socket` imports enum and selectors
+import os
+
+from tokenfall import logs
+from tokenfall.disconnect import Disconnect
+from tokenfall.http.application import CLIENT_CLOSED_REQUEST
+from tokenfall.http.loadable import LIVE, Loadable
+from tokenfall.http.loader import LoadingPlayer
+from tokenfall.http.paced import PacedPlayer, SteadyPlayer
+from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
+from tokenfall.http.request import Refusal, Request, unreadable
+from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.metrics import add
+from tokenfall.reactor.stream_socket import StreamSocket
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any
+
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.player import Player
+    from tokenfall.http.response import Answer, RelayedHead, StreamHead
+    from tokenfall.http.server import Edge
+
+READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
+"""What a connection is doing: awaiting a request; the end of its answer; reading a refused client away; waiting
+until its last bytes are taken; gone."""
+
+PIPELINED_A_TURN = 32
+"""How many pipelined requests are answered before other connections get their say."""
+
+FRESH_S = 0.25
+"""How long a drain waits for the first request of a connection."""
+
+LINGER_BYTES = 1_048_576
+"""How much of what a refused client still sends is read away."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+_KEEP_ALIVE = b"connection: keep-alive\r\n"
+
+_log = logs.get(__name__)
+
+
+class Connection(StreamSocket):
+    """A client's connection. Between requests it holds little, during a stream less."""
+
+    __slots__ = (
+        "_edge", "_half_closed", "_is_large", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
+        "_scheduled", "_stalled_at_bytes", "_state", "peer",
+    )  # fmt: skip
+
+    def __init__(self, edge: "Edge", fd: int, *, peer: str) -> None:
+        super().__init__(edge.reactor, fd)
+        self._edge = edge
+        self._state = READING
+        self._phase = HEAD  # the first head's deadline runs from accept
+        self._reader: RequestReader | None = None
+        self._request: Request | None = None
+        self._player: Player | None = None
+        self._reading = True
+        self._scheduled = False
+        self._half_closed = False
+        self._is_large = False  # whether the kernel's buffer is that for a large body
+        self._stalled_at_bytes = 0
+        self._linger_left = LINGER_BYTES
+        self.peer = peer
+        if edge.admit(self):
+            self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
+        else:
+            self._refuse_admission()
+
+    def _refuse_admission(self) -> None:
+        self._request = request = unreadable(self.peer, self._wheel.now())
+        try:
+            answer = self._edge.application.refuse(request, 503, detail="too many connections")
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a refusal failed")
+            self.reset("failed")
+            return
+        self._answer_and_close(request, answer)
+        self._close()
+
+    # What the socket calls
+
+    def data_received(self, data: bytes) -> None:
+        if self._state <= ANSWERING:
+            reader = self._reader
+            if reader is None:
+                if self._state == READING and self._unsent is None and not self._scheduled:
+                    known = self._edge.heads.known(data)
+                    if known is not None:  # a whole request, as this client or another has sent it before
+                        self._answer_known(known)
+                        return
+                reader = self._reader = RequestReader(self._edge.heads, self._edge.bounds)
+            reader.feed(data)
+            if self._state == READING and self._unsent is None and not self._scheduled:
+                self._advance()
+            elif reader.waiting > self._edge.bounds.pipeline_bytes:
+                self._reading = False
+                self.pause_reading()
+        else:
+            self._linger_left -= len(data)
+            if self._linger_left < 0:
+                self.reset("failed")
+
+    def eof_received(self) -> bool:
+        """The client closed its side. What it asked for before is still answered; see docs/api.md for streams."""
+        self._half_closed = True
+        if self._player is not None:
+            return self._player.half_closed()
+        return self._state == CLOSING or self.paused or self._scheduled
+
+    def pause_writing(self) -> None:
+        self._stalled_at_bytes = self.unsent_bytes
+        self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+
+    def resume_writing(self) -> None:
+        if self._player is not None:
+            self.clear_deadline()
+            self._player.resume()
+        elif self._state == READING:
+            self._await_request()
+            self._advance()
+
+    def connection_lost(self) -> None:
+        self._leave("left")
+
+    # Requests
+
+    def _advance(self) -> None:
+        """Read and answer what has come, until something must be awaited."""
+        self._scheduled = False
+        try:
+            for _ in range(PIPELINED_A_TURN):
+                if self._state != READING or self._unsent is not None:
+                    return
+                request = None if self._reader is None else self._reader.next()
+                if request is None:
+                    self._await_more()
+                    if self._reader is not None and self._reader.phase == IDLE:
+                        self._reader = None
+                    return
+                self._answer(request)
+            self._go_on()
+        except Refusal as refusal:
+            self._refuse(refusal)
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a connection failed")
+            self.reset("failed")
+
+    def _answer_known(self, request: Request) -> None:
+        """`_advance` for one request without a body that came alone: needs no reader."""
+        self._guarded(lambda: self._answer(request))
+
+    def _guarded(self, call: "Callable[[], None]") -> None:
+        try:
+            call()
+        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+            _log.exception("a connection failed")
+            self.reset("failed")
+
+    def _await_more(self) -> None:
+        """No whole request is there: see to what is awaited, and until when."""
+        reader = self._reader
+        if self._half_closed or (self._edge.draining and (reader is None or reader.phase == IDLE)):
+            self._close()
+            return
+        phase = IDLE if reader is None else reader.phase
+        if phase > self._phase:
+            self._phase = phase
+            bounds = self._edge.bounds
+            seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
+            self.set_deadline(self._wheel.now() + seconds)
+        if phase == BODY and reader is not None and reader.promised():
+            self.write(_CONTINUE)
+        if not self._reading:
+            self._reading = True
+            self.resume_reading()
+
+    def _go_on(self) -> None:
+        """See to what was pipelined, once others had their say."""
+        if not self._scheduled and self._state == READING:
+            self._scheduled = True
+            self.reactor.call_soon(self._advance)
+
+    # Answers
+
+    def _answer(self, request: Request) -> None:
+        self._state = ANSWERING
+        self._phase = IDLE
+        self._request = request
+        request.client = self.peer
+        request.started_s = self._wheel.now()
+        self._play(request, self._edge.application.answer(request))
+
+    def _play(self, request: Request, answer: "Answer | Coroutine[Any, Any, Answer]") -> None:
+        if isinstance(answer, Response):
+            self.send_whole(request, answer)
+        elif isinstance(answer, TimedStream):
+            self.start_timed(request, answer)
+        elif isinstance(answer, Disconnect):
+            self._sever(answer)
+        elif isinstance(answer, Loadable):
+            application = self._edge.application
+            self._load(request, answer, go_on=lambda: self._play(request, application.proceed(request)))
+        elif LIVE.is_loaded:
+            self._play_live(request, answer)
+        else:
+            withdraw = None if isinstance(answer, LiveStream) else answer.close
+            self._load(request, LIVE, go_on=lambda: self._play_live(request, answer), withdraw=withdraw)
+
+    def _play_live(self, request: Request, answer: "LiveStream | Coroutine[Any, Any, Answer]") -> None:
+        from tokenfall.http.live import LivePlayer  # noqa: PLC0415 - it brings asyncio
+
+        self.clear_deadline()
+        self._drop_reader()
+        self._player = LivePlayer(self, self._edge, request=request, answer=answer)
+
+    def _load(
+        self,
+        request: Request,
+        needed: Loadable,
+        *,
+        go_on: "Callable[[], None]",
+        withdraw: "Callable[[], None] | None" = None,
+    ) -> None:
+        self.clear_deadline()
+        self._drop_reader()
+        self._player = LoadingPlayer(self, self._edge, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
+
+    def send_whole(self, request: Request, answer: Response) -> None:
+        """Write a whole answer."""
+        self._player = None
+        keep = self._keeps(request)
+        line = b"" if request.http_minor else _KEEP_ALIVE
+        head = (answer.head, self._edge.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
+        body = b"" if request.method == "HEAD" or answer.status in (204, 304) else answer.body
+        self._write_whole(b"".join(head), body)
+        self._finish(answer.status, "complete", sent_bytes=len(body), keep=keep)
+
+    def _write_whole(self, head: bytes, body: bytes) -> None:
+        """Write a head and a body. A large body gets a larger kernel buffer, and is neither joined nor copied."""
+        bounds = self._edge.bounds
+        if len(body) <= bounds.send_buffer_bytes:
+            self.write(head + body)
+            return
+        self._is_large = True
+        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=bounds.whole_buffer_bytes)
+        self.write(head)
+        self.write(body)
+
+    def _sever(self, answer: Disconnect) -> None:
+        """Break the connection in place of an answer."""
+        self._player = None
+        if answer.how == "reset":
+            self.reset("failed")
+        else:
+            self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
+
+    def start_timed(self, request: Request, answer: TimedStream) -> None:
+        """Write the head of a stream and let the wheel play it."""
+        self._player = None
+        self.clear_deadline()
+        request.drop_content()
+        head = self.stream_head(request, answer.head)
+        if request.method == "HEAD":
+            if answer.ended is not None:
+                answer.ended()
+            self.write(head)
+            self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
+            return
+        self._drop_reader()
+        player: SteadyPlayer | PacedPlayer
+        if isinstance(answer, SteadyStream):
+            player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+        else:
+            assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
+            player = PacedPlayer(self, self._edge, request=request, stream=answer)
+        self._player = player
+        player.start(head)
+
+    def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
+        """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
+        if self._is_large:
+            self._is_large = False
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._edge.bounds.send_buffer_bytes)
+        request.keep_alive = request.http_minor == 1 and self._keeps(request)
+        framing = b"transfer-encoding: chunked\r\n" if request.http_minor else b""
+        close = b"" if request.keep_alive else _CLOSE
+        added, request.reply_headers = request.reply_headers, b""
+        return b"".join((head.lines, self._edge.date_line(), added, framing, close, b"\r\n"))
+
+    def send(self, data: bytes) -> bool:
+        """Write a piece of a stream; whether more may follow at once. If not, the connection is paused or closed."""
+        if self._unsent is not None:
+            self._unsent.append(data)
+            return False
+        try:
+            sent = os.write(self.fd, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.reset("left")
+            return False
+        if sent == len(data):
+            return True
+        self.keep_unsent(data[sent:])
+        return False
+
+    def end_stream(self, outcome: "Outcome", sent_bytes: int, *, keep: bool = True) -> None:
+        """A player wrote its last byte. Without `keep` the connection is closed whatever was agreed."""
+        player, self._player = self._player, None
+        if player is not None:
+            add(player.metrics.streams_ended, outcome)
+        keep = keep and self._request is not None and self._keeps(self._request)
+        self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
+        self._go_on()
+
+    def play_awaited(self, request: Request, answer: "Answer") -> None:
+        """Play an answer that had to be awaited and is no live stream."""
+        self.go_on(lambda: self._play(request, answer))
+
+    def go_on(self, play: "Callable[[], None]") -> None:
+        """Let what was awaited be played in place of what waited for it."""
+        self._player = None
+        self._guarded(play)
+        player: Player | None = self._player
+        if self._half_closed and player is not None and not player.half_closed():
+            self._close()
+        self._go_on()
+
+    def plays(self, player: "Player") -> bool:
+        """Whether this player's turn is not over."""
+        return self._player is player
+
+    def _keeps(self, request: Request) -> bool:
+        if self._half_closed and (self._reader is None or not self._reader.waiting):
+            return False
+        return request.keep_alive and not self._edge.draining
+
+    def _drop_reader(self) -> None:
+        if self._reader is not None and not self._reader.waiting:
+            self._reader = None
+
+    # Ends
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody listens any more."""
+        return self._state == CLOSED
+
+    def reset(self, outcome: "Outcome") -> None:
+        """Reset the connection and free at once all that it holds."""
+        if self._state != CLOSED:
+            self._leave(outcome)
+            self.abort()
+
+    def drain(self) -> None:
+        """No further request: close now if none is under way, else after its answer.
+
+        A client that has just connected may have sent its request already: a close would reset it.
+        """
+        if self._state == READING and not self._scheduled and not self.paused:
+            if self._reader is None and self._phase == HEAD:
+                self.set_deadline(self._wheel.now() + FRESH_S)
+            else:
+                self._await_more()
+
+    def cut(self) -> None:
+        """The drain time is over: end what is under way."""
+        if self._player is not None:
+            self._player.cut()
+        elif self._state == READING:
+            self._close()
+
+    def expired(self) -> None:
+        """The deadline has passed, whichever it was."""
+        if self.paused:
+            self._check_stalled()
+        elif self._state > ANSWERING:
+            self.reset("stalled")
+        elif self._reader is not None and self._reader.phase != IDLE:
+            what = "body" if self._reader.phase == BODY else "head"
+            self._refuse(Refusal(408, f"the request's {what} did not come in time"))
+        else:
+            self._close()
+
+    def _check_stalled(self) -> None:
+        """A reader that takes a little now and then is as stalled as one that takes nothing."""
+        unsent = self.unsent_bytes
+        if unsent <= self._stalled_at_bytes - self._edge.bounds.send_buffer_bytes:
+            self._stalled_at_bytes = unsent
+            self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+        else:
+            self._edge.metrics.stalled_readers += 1
+            self.reset("stalled")
+
+    def _finish(self, status: int, outcome: "Outcome", *, sent_bytes: int, keep: bool) -> None:
+        """An answer is written: report it, then await the next request or close."""
+        self._report(status, outcome, sent_bytes=sent_bytes)
+        if self._state == CLOSED:
+            return
+        if not keep:
+            self._close()
+            return
+        self._state = READING
+        if not self.paused:
+            self._await_request()
+
+    def _await_request(self) -> None:
+        self.set_deadline(self._wheel.now() + self._edge.bounds.idle_timeout_s)
+
+    def _close(self) -> None:
+        """Close when all written bytes are taken, at the latest after the stall deadline."""
+        self._state = CLOSING
+        self._reader = None
+        self.close()
+        if self.paused:
+            self._stalled_at_bytes = self.unsent_bytes
+            self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what was not understood, then read the rest away so that the client sees the answer and no reset."""
+        request = None if self._reader is None else self._reader.request
+        if request is None:
+            request = unreadable(self.peer, self._wheel.now())
+        request.keep_alive = False
+        self._request = request
+        self._guarded(lambda: self._play_refusal(request, refusal))
+
+    def _play_refusal(self, request: Request, refusal: Refusal) -> None:
+        application = self._edge.application
+        needed = application.refusal_needs(request)
+        if needed is not None:
+            self._state = ANSWERING
+            self._load(request, needed, go_on=lambda: self._play_refusal(request, refusal))
+            return
+        self._answer_and_close(request, application.refuse(request, refusal.status, detail=refusal.detail))
+        self._state = LINGERING
+        self._reader = None
+        if self._half_closed:
+            self._close()
+            return
+        if not self._reading:
+            self._reading = True
+            self.resume_reading()
+        self.shut_write()
+        self.set_deadline(self._wheel.now() + self._edge.bounds.linger_timeout_s)
+
+    def _answer_and_close(self, request: Request, answer: Response) -> None:
+        body = b"" if request.method == "HEAD" else answer.body
+        self.write(b"".join((answer.head, self._edge.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
+        self._report(answer.status, "complete", sent_bytes=len(body))
+
+    def _leave(self, outcome: "Outcome") -> None:
+        """Let go of everything; the socket is closed or about to be."""
+        if self._state == CLOSED:
+            return
+        self._state = CLOSED
+        self.clear_deadline()
+        self._edge.forget(self)
+        self._reader = None
+        player, self._player = self._player, None
+        if player is None:
+            self._report(CLIENT_CLOSED_REQUEST, outcome, sent_bytes=0)
+            return
+        player.stop()
+        if player.status == 200:
+            add(player.metrics.streams_ended, outcome)
+        self._report(player.status, outcome, sent_bytes=player.sent_bytes)
+
+    def _report(self, status: int, outcome: "Outcome", *, sent_bytes: int) -> None:
+        request, self._request = self._request, None
+        if request is None:
+            return
+        request.drop_content()
+        try:
+            self._edge.application.ended(request, status, outcome=outcome, sent_bytes=sent_bytes)
+        except Exception:  # noqa: BLE001 - what cannot be logged must not leave a connection half finished
+            _log.exception("an answer could not be reported")

@@ -1,0 +1,160 @@
+"""Bytes of a request's head -> `Request`. No I/O; strict where a mistake could smuggle a second request.
+
+A head is cut at its blank line by the connection and parsed whole. Source: RFC 9112, sections 2 to 6. It is our own
+because the libraries that parse heads cost more memory than the rest of the server (docs/decisions/0021).
+"""
+
+from tokenfall.http.request import Refusal, Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.http.bounds import Bounds
+
+_ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+TOKEN = b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC
+"""The bytes of a method or a field's name; RFC 9110, section 5.6.2."""
+
+_HOST = b"-._~%!$&'()*+,;=:[]" + _ALPHANUMERIC
+_VISIBLE = bytes(range(0x21, 0x7F))
+CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
+"""What no field's value may hold; RFC 9110, section 5.5."""
+
+METHODS = {
+    name.encode(): name
+    for name in (
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY", "ACL",
+        "BASELINE-CONTROL", "BIND", "CHECKIN", "CHECKOUT", "COPY", "LABEL", "LINK", "LOCK", "MERGE", "MKACTIVITY",
+        "MKCALENDAR", "MKCOL", "MKREDIRECTREF", "MKWORKSPACE", "MOVE", "ORDERPATCH", "PROPFIND", "PROPPATCH", "REBIND",
+        "REPORT", "SEARCH", "UNBIND", "UNCHECKOUT", "UNLINK", "UNLOCK", "UPDATE", "UPDATEREDIRECTREF",
+        "VERSION-CONTROL",
+    )
+}  # fmt: skip
+"""The registered methods (IANA, HTTP Method Registry). Anything else is more likely no HTTP at all."""
+
+MAX_KNOWN = 128
+MAX_KNOWN_BYTES = 1_024
+"""A client that repeats itself sends the same head to the byte: so many heads of at most so many bytes are kept parsed.
+It spares a load test a third of what a short answer costs."""
+
+_VERSIONS = "HTTP/1.1 and HTTP/1.0 are spoken here"
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
+_NEVER_KEPT = frozenset(
+    (
+        b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie", b"content-length",
+        b"transfer-encoding", b"upgrade", b"expect",
+    )
+)  # fmt: skip
+"""Heads with secrets, and heads whose requests are rarely the same."""
+
+_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
+
+
+class HeadParser:
+    """Parses one head at a time, and keeps those that come again."""
+
+    def __init__(self, bounds: "Bounds") -> None:
+        self._bounds = bounds
+        self._known: dict[bytes, Request] = {}
+
+    def known(self, head: bytes) -> Request | None:
+        """A request that has been parsed before, None when `head` is not all of one. It has no body."""
+        known = self._known.get(head)
+        return None if known is None else known.again()
+
+    def parse(self, head: bytes) -> Request:
+        """`head` ends with its blank line. Raises `Refusal`."""
+        known = self.known(head)
+        if known is not None:
+            return known
+        request = self._parse(head)
+        if len(head) <= MAX_KNOWN_BYTES and _NEVER_KEPT.isdisjoint(request.headers):
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            self._known[head] = request.again()
+        return request
+
+    def _parse(self, head: bytes) -> Request:
+        if head.startswith(_HTTP2_PREFACE):
+            raise Refusal(505, _VERSIONS)
+        line, *lines = head[:-4].split(b"\r\n")
+        method, target, minor = self._request_line(line)
+        headers = self._fields(lines)
+        request = Request(METHODS[method], _origin_form(method, target), headers=headers, http_minor=minor)
+        _check_host(headers, minor)
+        connection = headers.get(b"connection")
+        if connection is None:
+            request.keep_alive = minor == 1
+        else:
+            tokens = [token.strip() for token in connection.lower().split(b",")]
+            request.keep_alive = b"close" not in tokens and (minor == 1 or b"keep-alive" in tokens)
+        return request
+
+    def _request_line(self, line: bytes) -> tuple[bytes, bytes, int]:
+        """Method, target and minor version; RFC 9112, section 3. One space parts them."""
+        parts = line.split(b" ")
+        if len(parts) == 2 and parts[0] in METHODS:  # HTTP/0.9
+            raise Refusal(505, _VERSIONS)
+        if len(parts) != 3 or not parts[1]:
+            raise Refusal(400, "malformed request line")
+        method, target, version = parts
+        if method not in METHODS:
+            raise Refusal(400, "malformed request: unknown method")
+        if len(target) > self._bounds.max_target_bytes:
+            raise Refusal(414, f"the request target may have at most {self._bounds.max_target_bytes} bytes")
+        if version == b"HTTP/1.1":
+            return method, target, 1
+        if version == b"HTTP/1.0":
+            return method, target, 0
+        major, _, minor = version[5:].partition(b".")
+        if version.startswith(b"HTTP/") and len(version) == 8 and major.isdigit() and minor.isdigit():
+            raise Refusal(505, _VERSIONS)
+        raise Refusal(400, "malformed request line")
+
+    def _fields(self, lines: list[bytes]) -> dict[bytes, bytes]:
+        """Lower-case names and values; RFC 9112, section 5."""
+        if len(lines) > self._bounds.max_headers:
+            raise Refusal(431, f"more than {self._bounds.max_headers} header fields")
+        headers: dict[bytes, bytes] = {}
+        for line in lines:
+            name, colon, value = line.partition(b":")
+            if not colon or not name or name.translate(None, TOKEN):
+                raise Refusal(400, "malformed request: a header field must be a name, a colon and a value")
+            name, value = name.lower(), value.strip(b" \t")
+            if len(value.translate(None, CONTROLS)) != len(value):
+                raise Refusal(400, "malformed request: a header value must hold no control character")
+            before = headers.get(name)
+            if before is not None:
+                if name in _ONCE:
+                    raise Refusal(400, f"more than one {name.decode('ascii')} header")
+                value = before + b", " + value
+            headers[name] = value
+        return headers
+
+
+def _origin_form(method: bytes, target: bytes) -> bytes:
+    """The target as path and query; RFC 9112, section 3.2."""
+    if target.startswith(b"/"):
+        if b"#" in target or target.translate(None, _VISIBLE):
+            raise Refusal(400, "malformed request target")
+        return target
+    if method == b"CONNECT":
+        raise Refusal(405, "CONNECT is not served here")
+    if target == b"*" and method == b"OPTIONS":
+        return target
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https") or b"#" in target or target.translate(None, _VISIBLE):
+        raise Refusal(400, "the request target must begin with /")
+    authority = rest[: min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))]
+    if not authority:
+        raise Refusal(400, "the request target must begin with /")
+    rest = rest[len(authority) :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _check_host(headers: dict[bytes, bytes], minor: int) -> None:
+    host = headers.get(b"host")
+    if host is None:
+        if minor == 1:
+            raise Refusal(400, "a Host header is needed")
+    elif host.translate(None, _HOST):
+        raise Refusal(400, "malformed Host header")

@@ -1,0 +1,231 @@
+"""Plays an answer that must be awaited, and, if it is a live stream, its frames: the one task of a connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tokenfall import logs
+from tokenfall.http.application import CLIENT_CLOSED_REQUEST
+from tokenfall.http.half_closed import probe
+from tokenfall.http.response import LAST_CHUNK, LiveStream, chunk
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
+    from typing import Any
+
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.connection import Connection
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Answer
+    from tokenfall.http.server import Edge
+
+_log = logs.get(__name__)
+
+
+class LivePlayer:
+    """A `Player`. While the first frame is awaited, it says now and then that the stream lives."""
+
+    __slots__ = (
+        "_alone", "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request",
+        "_stream", "_task", "_wakeup", "deadline_s", "metrics", "sent_bytes", "slot", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        edge: Edge,
+        *,
+        request: Request,
+        answer: LiveStream | Coroutine[Any, Any, Answer],
+    ) -> None:
+        self.status = CLIENT_CLOSED_REQUEST
+        self.sent_bytes = 0
+        self.slot: int | None = None
+        self.deadline_s = 0.0
+        self.metrics = edge.metrics
+        self._connection = connection
+        self._edge = edge
+        self._request = request
+        self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = answer
+        self._stream: LiveStream | None = None
+        self._chunked = request.http_minor == 1
+        self._last_s = 0.0
+        self._half_closed = False
+        self._alone = False  # the client left, and the stream goes on without it
+        self._cut = False
+        self._wakeup: asyncio.Future[None] | None = None
+        self._task: asyncio.Task[None] | None = edge.reactor.spawn(self._run())
+
+    async def _run(self) -> None:
+        try:
+            connection, request = self._connection, self._request
+            application = self._edge.application
+            awaited, self._awaited = self._awaited, None
+            if awaited is None:  # the application gave no answer
+                _log.error("request %s got no answer", request.id)
+                connection.reset("failed")
+                return
+            try:
+                answer = awaited if isinstance(awaited, LiveStream) else await awaited
+                if isinstance(answer, LiveStream):
+                    self._stream = answer
+                    await self._play(answer)
+                    return
+            except asyncio.CancelledError:
+                if not self._cut or self.status == 200:
+                    raise
+                answer = application.cut(request)
+            except Exception as error:  # noqa: BLE001 - the application says what becomes of it
+                if self.status == 200:
+                    _log.exception("a stream failed, and could not say so")
+                    connection.reset("failed")
+                    return
+                answer = application.crashed(request, error)
+            if not connection.closed:
+                connection.play_awaited(request, answer)
+        finally:
+            self._task = None  # it may keep an error and all its frames, which only the collector would free then
+
+    async def _play(self, stream: LiveStream) -> None:
+        connection, edge, request = self._connection, self._edge, self._request
+        request.drop_content()
+        if request.method == "HEAD":
+            self._write(b"")
+            connection.end_stream("complete", 0)
+            return
+        self._open(stream)
+        metrics = self.metrics
+        metrics.streams += 1
+        outcome: Outcome = "complete"
+        try:
+            last = await stream.run(self._send)
+        except asyncio.CancelledError:
+            if not self._cut or self.status != 200:
+                raise
+            outcome, last = "cut", stream.farewell
+        except Exception as error:
+            if self.status != 200 and not self._alone:
+                raise
+            outcome, last = "failed", stream.failure(error)
+        finally:
+            if not self._alone:
+                metrics.streams -= 1
+            edge.wheel.leave(self)
+        self._end(last, outcome)
+
+    def _open(self, stream: LiveStream) -> None:
+        """What comes before the first frame."""
+        if stream.comment:
+            self._edge.wheel.join(self, self._request.started_s + self._edge.bounds.heartbeat_s)
+            if self._half_closed:
+                self._learn_whether_it_left(stream.comment)
+        if stream.announced:
+            self._write(self._coded(stream.comment))
+        if not stream.counted:
+            self.metrics = self._edge.uncounted
+
+    def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
+        """Send one frame of the stream; see `Send`."""
+        if self._alone:
+            return None
+        self._write(chunk(frame) if self._chunked else frame)
+        if is_token:
+            self._count()
+        return self._room() if self._connection.paused else None
+
+    def _count(self) -> None:
+        metrics, now_s = self.metrics, self._edge.wheel.now()
+        if self._last_s:
+            metrics.inter_token_s.observe(now_s - self._last_s)
+        else:
+            self._edge.wheel.leave(self)  # no more heartbeats
+            metrics.ttft_s.observe(now_s - self._request.started_s)
+        self._last_s = now_s
+        metrics.tokens += 1
+
+    def _room(self) -> Awaitable[None]:
+        """Until the client has taken all."""
+        if self._wakeup is None:
+            self._wakeup = asyncio.get_running_loop().create_future()
+        return self._wakeup
+
+    def _write(self, data: bytes) -> None:
+        self.sent_bytes += len(data)
+        if self.status != 200 and self._stream is not None:
+            self.status = 200
+            data = self._connection.stream_head(self._request, self._stream.head) + data
+        self._connection.send(data)
+
+    def _coded(self, frame: bytes) -> bytes:
+        return chunk(frame) if self._chunked and frame else frame
+
+    def _end(self, frame: bytes, outcome: Outcome) -> None:
+        """Write the last frame, if there is one, and the end of the body."""
+        connection = self._connection
+        if connection.closed:
+            return
+        if outcome != "complete" and self._stream is not None and self._stream.breaks:
+            connection.reset(outcome)
+            return
+        self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
+        if not connection.closed:
+            connection.end_stream(outcome, self.sent_bytes)
+
+    def due(self, now_s: float) -> float | None:
+        """The wheel's call: say that the stream lives."""
+        if self._stream is not None and not self._connection.paused:
+            self._write(self._coded(self._stream.comment))
+        return None if self._connection.closed else now_s + self._edge.bounds.heartbeat_s
+
+    def half_closed(self) -> bool:
+        self._half_closed = True
+        if self._stream is not None and self._stream.comment:
+            self._learn_whether_it_left(self._stream.comment)
+        else:
+            edge = self._edge
+            edge.reactor.call_at(edge.wheel.now() + edge.bounds.half_close_grace_s, self._give_up)
+        return not self._connection.closed
+
+    def _learn_whether_it_left(self, comment: bytes) -> None:
+        if self.status != 200:
+            self._write(b"")  # the head
+        probe(self._connection, self, comment=self._coded(comment))
+
+    def _give_up(self) -> None:
+        """Nothing told whether the client left."""
+        probed = self._stream is not None and self._stream.comment
+        if self._connection.plays(self) and not probed:
+            self._connection.reset("left")
+
+    def resume(self) -> None:
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is not None and not wakeup.done():
+            wakeup.set_result(None)
+
+    def stop(self) -> None:
+        self._edge.wheel.leave(self)
+        if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
+            self._alone = True
+            self.metrics.streams -= 1
+            self.resume()
+            return
+        self._withdraw()
+        self._cancel()
+
+    def cut(self) -> None:
+        self._cut = True
+        self._cancel()
+        if self._withdraw():
+            self._connection.play_awaited(self._request, self._edge.application.cut(self._request))
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _withdraw(self) -> bool:
+        """Take back what the task was to await; False when it has begun."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None and not isinstance(awaited, LiveStream):
+            awaited.close()
+        return awaited is not None

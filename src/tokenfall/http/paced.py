@@ -1,0 +1,211 @@
+"""Plays an answer whose frames and times are known ahead: an entry of the wheel, no task and no timer."""
+
+from bisect import bisect_left
+
+from tokenfall import logs
+from tokenfall.disconnect import Disconnect
+from tokenfall.http.half_closed import give_up_soon, probe
+from tokenfall.http.response import LAST_CHUNK, chunk
+from tokenfall.metrics import LATENCY_BOUNDS_S
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.connection import Connection
+    from tokenfall.http.request import Request
+    from tokenfall.http.response import Item, PacedStream, SteadyStream, TimedStream
+    from tokenfall.http.server import Edge
+    from tokenfall.metrics import Metrics
+
+_log = logs.get(__name__)
+
+
+class _TimedPlayer:
+    """What all that play a `TimedStream` have in common. Deadlines are absolute: a late frame does not make the next
+    one late.
+    """
+
+    __slots__ = ("_chunked", "_connection", "_edge", "_last_s", "_stream", "deadline_s", "slot")
+
+    status = 200
+    sent_bytes: int
+
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "TimedStream") -> None:
+        self.slot: int | None = None
+        self.deadline_s = 0.0
+        self._connection = connection
+        self._edge = edge
+        self._stream = stream
+        self._chunked = request.http_minor == 1
+        self._last_s = request.started_s
+        """When the last token came, and before the first one, the request."""
+
+    @property
+    def metrics(self) -> "Metrics":
+        """See `Player`."""
+        return self._edge.metrics
+
+    def start(self, head: bytes) -> None:
+        """Write the head and wait for the first frame's time, counted from the request.
+
+        Where that has passed, because something was loaded or planned first, the others keep their distance from it.
+        """
+        self._edge.metrics.streams += 1
+        self._connection.write(head)
+        self.deadline_s = max(self._last_s + self._first_gap_s(), self._edge.wheel.now())
+        if not self._connection.paused:
+            self._edge.wheel.join(self, self.deadline_s)
+
+    def due(self, now_s: float) -> float | None:
+        """Write the next frame; the wheel's call."""
+        raise NotImplementedError
+
+    def _first_gap_s(self) -> float:
+        raise NotImplementedError
+
+    def _count(self, now_s: float, *, is_first: bool) -> None:
+        """Count a token."""
+        metrics = self._edge.metrics
+        metrics.tokens += 1
+        (metrics.ttft_s if is_first else metrics.inter_token_s).observe(now_s - self._last_s)
+        self._last_s = now_s
+
+    def _end(self, frame: bytes, outcome: "Outcome") -> None:
+        """Write the last frame and the end of the body as one."""
+        self.stop()
+        if self._chunked:
+            frame += LAST_CHUNK
+        self._connection.write(frame)
+        self._connection.end_stream(outcome, self.sent_bytes + len(frame))
+
+    def half_closed(self) -> bool:
+        if self._stream.endless:
+            give_up_soon(self._connection, self, after_s=self._edge.bounds.half_close_grace_s)
+        comment = self._stream.comment
+        if comment:
+            probe(self._connection, self, comment=chunk(comment) if self._chunked else comment)
+        return True
+
+    def resume(self) -> None:
+        self._edge.wheel.join(self, self.deadline_s)
+
+    def stop(self) -> None:
+        self._edge.wheel.leave(self)
+        self._edge.metrics.streams -= 1
+        if self._stream.ended is not None:
+            self._stream.ended()
+
+    def cut(self) -> None:
+        farewell = self._stream.farewell
+        self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
+
+
+class PacedPlayer(_TimedPlayer):
+    """Plays a `PacedStream`."""
+
+    __slots__ = ("_frame", "_frames", "_gaps", "sent_bytes")
+
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "PacedStream") -> None:
+        super().__init__(connection, edge, request=request, stream=stream)
+        self.sent_bytes = 0
+        self._frames = stream.frames(self._chunked)
+        self._gaps = stream.gaps
+        self._frame = next(self._frames, None)
+
+    def _first_gap_s(self) -> float:
+        return next(self._gaps)
+
+    def due(self, now_s: float) -> float | None:
+        try:
+            frame = self._frame
+            if frame.__class__ is bytes:
+                self._frame = following = next(self._frames, None)
+                if following is not None or self._stream.ends_in_token:
+                    self._count(now_s, is_first=not self.sent_bytes)
+                if following is not None:
+                    self.sent_bytes += len(frame)
+                    self.deadline_s = deadline_s = self.deadline_s + next(self._gaps)
+                    return deadline_s if self._connection.send(frame) else None  # parked until resume
+            elif frame is not None:
+                return self._act(frame)
+            self._end(frame or b"", "complete")
+        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+            _log.exception("a paced stream failed")
+            self._connection.reset("failed")
+        return None
+
+    def _act(self, item: "Item") -> float | None:
+        """Wait, or break off."""
+        connection = self._connection
+        if isinstance(item, Disconnect):
+            if item.how == "reset":
+                connection.reset("failed")
+            else:
+                self.stop()
+                connection.end_stream("failed", self.sent_bytes, keep=False)
+            return None
+        if isinstance(item, bytes) or not item.passes(self._released):
+            return None
+        self._frame = next(self._frames, None)
+        self.deadline_s = self._edge.wheel.now() + next(self._gaps)
+        return self.deadline_s
+
+    def _released(self) -> None:
+        """What was waited for may be there: ask again, in the wheel's own time."""
+        self.deadline_s = self._edge.wheel.now()
+        if not self._connection.paused:
+            self._edge.wheel.join(self, self.deadline_s)
+
+    def stop(self) -> None:
+        super().stop()
+        frame = self._frame
+        if frame is not None and not isinstance(frame, (bytes, Disconnect)):
+            frame.forget(self._released)
+
+
+class SteadyPlayer(_TimedPlayer):
+    """Plays a `SteadyStream`: what a token of a load test costs is spent in `due`, which therefore makes few calls."""
+
+    __slots__ = ("_frames", "_played")
+
+    _stream: "SteadyStream"
+
+    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "SteadyStream") -> None:
+        super().__init__(connection, edge, request=request, stream=stream)
+        self._frames = stream.numbered(self._chunked)
+        self._played = 0
+
+    def _first_gap_s(self) -> float:
+        return self._stream.first_s
+
+    @property
+    def sent_bytes(self) -> int:  # type: ignore[override]
+        """See `Player`: worked out when it is asked for, which is once a stream."""
+        return self._stream.size_bytes(self._played, chunked=self._chunked)
+
+    def due(self, now_s: float) -> float | None:
+        try:
+            stream, played = self._stream, self._played
+            if played == stream.alone:
+                if stream.ends_in_token:
+                    self._count(now_s, is_first=not played)
+                self._end(stream.last_frame(self._chunked), "complete")
+                return None
+            self._played = played + 1
+            metrics = self._edge.metrics
+            metrics.tokens += 1
+            passed_s = now_s - self._last_s
+            self._last_s = now_s
+            if played:
+                inter_token_s = metrics.inter_token_s
+                inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, passed_s)] += 1
+                inter_token_s.total += passed_s
+            else:
+                metrics.ttft_s.observe(passed_s)
+            self.deadline_s = deadline_s = self.deadline_s + stream.gap_s
+            sent = self._connection.send(self._frames[played % stream.lap])
+            return deadline_s if sent else None  # parked until resume
+        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+            _log.exception("a paced stream failed")
+            self._connection.reset("failed")
+        return None

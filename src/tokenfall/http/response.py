@@ -1,0 +1,323 @@
+"""The kinds of answers, and the one place where header lines become bytes."""
+
+from __future__ import annotations
+
+from itertools import chain, count, repeat
+
+from tokenfall.disconnect import Disconnect
+from tokenfall.http.loadable import Loadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from typing import Protocol
+
+    from tokenfall.ports import Hold
+
+    Item = bytes | Hold | Disconnect
+    """What a paced stream plays: a frame; a place to wait; the connection's end."""
+
+    Headers = Sequence[tuple[str, str]]
+
+    class Numbered(Protocol):
+        """Frames by their number."""
+
+        def __getitem__(self, number: int, /) -> bytes: ...
+
+    class Send(Protocol):
+        """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
+
+        def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
+            """`is_token`: it is one of those that are counted and timed."""
+
+
+_FORBIDDEN = str.maketrans("", "", "\r\n\0")
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Header lines, each with its end. Raises ValueError on CR, LF or NUL: nothing may add a header by its value."""
+    lines = []
+    for name, value in headers:
+        line = f"{name}: {value}"
+        if line.translate(_FORBIDDEN) != line:
+            raise ValueError(f"the header {name!r} holds a line break or NUL")
+        lines.append(line.encode("latin-1", "replace") + b"\r\n")
+    return b"".join(lines)
+
+
+def status_line(status: int) -> bytes:
+    """`HTTP/1.1 200 OK` with its end."""
+    return f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
+
+
+def phrase(status: int) -> str:
+    """The reason phrase; one of our own for a status that no registry has, such as Anthropic's 529."""
+    return _PHRASES.get(status, "Error")
+
+
+_PHRASES = {
+    200: "OK",
+    204: "No Content",
+    304: "Not Modified",
+    307: "Temporary Redirect",
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    406: "Not Acceptable",
+    407: "Proxy Authentication Required",
+    408: "Request Timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length Required",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    415: "Unsupported Media Type",
+    416: "Range Not Satisfiable",
+    417: "Expectation Failed",
+    421: "Misdirected Request",
+    422: "Unprocessable Content",
+    423: "Locked",
+    424: "Failed Dependency",
+    425: "Too Early",
+    426: "Upgrade Required",
+    428: "Precondition Required",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    451: "Unavailable For Legal Reasons",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+    506: "Variant Also Negotiates",
+    507: "Insufficient Storage",
+    508: "Loop Detected",
+    511: "Network Authentication Required",
+}
+"""What this server sends, and every 4xx and 5xx in IANA's registry, which `status` may ask for. `http.HTTPStatus` has
+them too, and its first import holds the event loop for some milliseconds."""
+
+
+def chunk(data: bytes) -> bytes:
+    """`data` as one chunk of the chunked coding; RFC 9112, section 7.1."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Response:
+    """A whole answer. One object may answer many requests: its head is rendered once.
+
+    204 and 304 have no body; a HEAD request gets the head alone.
+    """
+
+    __slots__ = ("body", "head", "status")
+
+    def __init__(self, status: int, body: bytes = b"", *, content_type: str = "", headers: Headers = ()) -> None:
+        lines = [*headers]
+        if content_type:
+            lines.insert(0, ("content-type", content_type))
+        if status not in (204, 304):
+            lines.append(("content-length", str(len(body))))
+        self.status = status
+        self.body = body
+        self.head = status_line(status) + header_lines(lines)
+
+
+class StreamHead:
+    """Status and headers of a stream, rendered once and shared by all streams of a route."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, content_type: str, headers: Headers = ()) -> None:
+        anti_buffering = (("cache-control", "no-cache, no-transform"), ("x-accel-buffering", "no"))
+        self.lines = status_line(200) + header_lines((("content-type", content_type), *anti_buffering, *headers))
+
+
+class RelayedHead:
+    """Status and headers of a stream as another server sent them; framing headers are the edge's."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self, status: int, headers: Headers) -> None:
+        self.lines = status_line(status) + header_lines(headers)
+
+
+class TimedStream:
+    """An answer whose frames and times are known ahead: no task, no timer of its own.
+
+    `ended` is called once for each time that it is played, when that has ended, however it did.
+    `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
+    the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
+    Each frame is a token, but the last one, unless the stream `ends_in_token`.
+    """
+
+    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "head")
+
+    def __init__(self, head: StreamHead, *, endless: bool, comment: bytes, farewell: bytes) -> None:
+        self.head = head
+        self.ended: Callable[[], None] | None = None
+        self.endless = endless
+        self.ends_in_token = False
+        self.comment = comment
+        self.farewell = farewell
+
+
+class PacedStream(TimedStream):
+    """Any frames at any times, to be played once.
+
+    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
+    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    """
+
+    __slots__ = ("frames", "gaps")
+
+    def __init__(
+        self,
+        head: StreamHead,
+        frames: Callable[[bool], Iterator[Item]],
+        *,
+        gaps: Iterator[float],
+        endless: bool = False,
+        comment: bytes = b"",
+        farewell: bytes = b"",
+    ) -> None:
+        super().__init__(head, endless=endless, comment=comment, farewell=farewell)
+        self.frames = frames
+        self.gaps = gaps
+
+
+class SteadyStream(TimedStream):
+    """Frames that are found by their number, with one gap between all of them: what plays it holds a number.
+
+    `first_s` is the gap before the first frame, `gap_s` that before each other. `alone` of them are sent each by
+    itself, without end for None; then comes the `last_frame`, together with the end of the body. After `lap` frames
+    they repeat.
+    """
+
+    __slots__ = ("alone", "first_s", "gap_s", "lap")
+
+    def __init__(self, head: StreamHead, *, lap: int, alone: int | None, first_s: float, gap_s: float) -> None:
+        super().__init__(head, endless=alone is None, comment=b"", farewell=b"")
+        self.lap = lap
+        self.alone = alone
+        self.first_s = first_s
+        self.gap_s = gap_s
+
+    @property
+    def gaps(self) -> Iterator[float]:
+        """What `PacedStream` has under that name, anew each time."""
+        return chain((self.first_s,), repeat(self.gap_s))
+
+    def frames(self, chunked: bool) -> Iterator[bytes]:
+        """What `PacedStream` has under that name."""
+        found = self.numbered(chunked)
+        for number in count() if self.alone is None else range(self.alone):
+            yield found[number % self.lap]
+        last = self.last_frame(chunked)
+        if last:
+            yield last
+
+    def numbered(self, chunked: bool) -> Numbered:
+        """The frames from 0 to `lap`, in chunked coding or plain."""
+        raise NotImplementedError
+
+    def last_frame(self, chunked: bool) -> bytes:
+        """The last frame; b"" where there is none."""
+        raise NotImplementedError
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        """How long the first so many frames are together."""
+        raise NotImplementedError
+
+
+class RepeatedStream(SteadyStream):
+    """A steady stream that may be played any number of times, also at once.
+
+    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame.
+    """
+
+    __slots__ = ("_count", "_end", "_words")
+
+    def __init__(
+        self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
+    ) -> None:
+        in_token = bool(count) and not end.plain
+        alone = count - 1 if count and in_token else count  # the last word goes out with the end of the body
+        super().__init__(head, lap=len(words.plain), alone=alone, first_s=first_s, gap_s=gap_s)
+        self.ends_in_token = in_token
+        self._words = words
+        self._end = end
+        self._count = count
+
+    def numbered(self, chunked: bool) -> tuple[bytes, ...]:
+        return self._words.coded(chunked)
+
+    def last_frame(self, chunked: bool) -> bytes:
+        if self.ends_in_token and self._count:
+            return self._words.coded(chunked)[(self._count - 1) % self.lap]
+        return b"".join(self._end.coded(chunked))
+
+    def size_bytes(self, frames: int, *, chunked: bool) -> int:
+        sizes = list(map(len, self._words.coded(chunked)))
+        rounds, rest = divmod(frames, self.lap)
+        return rounds * sum(sizes) + sum(sizes[:rest])
+
+
+class LiveStream:
+    """An answer that comes when it comes: the edge runs it in a task, and cancels that when the client leaves.
+
+    `run` sends frame after frame and returns the last one, which is written together with the end of the body.
+    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
+    before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
+    A stream that `breaks` has no frames for either: its connection is reset instead.
+    When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
+    A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
+    `counted`.
+    """
+
+    __slots__ = ("announced", "breaks", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
+
+    def __init__(
+        self,
+        head: StreamHead | RelayedHead,
+        run: Callable[[Send], Awaitable[bytes]],
+        *,
+        failure: Callable[[Exception], bytes],
+        goes_on: Callable[[], bool] | None = None,
+        comment: bytes = b"",
+        farewell: bytes = b"",
+    ) -> None:
+        self.head = head
+        self.run = run
+        self.announced = False
+        self.breaks = False
+        self.counted = True
+        self.failure = failure
+        self.goes_on = goes_on
+        self.comment = comment
+        self.farewell = farewell
+
+
+Answer = Response | TimedStream | LiveStream | Disconnect | Loadable
+"""What the application says to a request; a `Loadable` that is not loaded yet means that it is to be asked again."""
+
+
+class CutFrames:
+    """Frames cut once and kept in both codings, to be played by any number of streams."""
+
+    __slots__ = ("chunked", "plain")
+
+    def __init__(self, frames: Iterable[bytes]) -> None:
+        self.plain = tuple(frames)
+        self.chunked = tuple(map(chunk, self.plain))
+
+    def coded(self, chunked: bool) -> tuple[bytes, ...]:
+        """All frames, in chunked coding or plain."""
+        return self.chunked if chunked else self.plain

@@ -1,0 +1,202 @@
+"""Listens, admits connections up to a cap, and drains them.
+
+One `Edge` a process: what all connections share. It owns no signal handler and reads no setting.
+"""
+
+import _socket  # the C module: `socket` imports enum and selectors
+import resource
+from sys import intern
+from time import gmtime, time
+
+from tokenfall import logs
+from tokenfall.http.connection import Connection
+from tokenfall.http.head import HeadParser
+from tokenfall.http.loader import Loader
+from tokenfall.metrics import Metrics
+from tokenfall.reactor.listener import Listener, bind
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.http.application import Application
+    from tokenfall.http.bounds import Bounds
+    from tokenfall.reactor.loop import Reactor
+
+SPARE_DESCRIPTORS = 64
+"""Descriptors kept for what is not a client: the log, the stores, upstream connections' sockets while they open."""
+
+MOST_DESCRIPTORS = 1_048_576
+"""The kernel's own limit (fs.nr_open) where none is set for the process."""
+
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_log = logs.get(__name__)
+
+
+class Edge:
+    """The HTTP server of one reactor."""
+
+    def __init__(
+        self,
+        application: "Application",
+        *,
+        reactor: "Reactor",
+        bounds: "Bounds",
+        metrics: Metrics,
+        most_descriptors: int | None = None,
+    ) -> None:
+        """`most_descriptors`: how many the process may have; None raises its limit as far as it goes."""
+        self.application = application
+        self.reactor = reactor
+        self.wheel = reactor.wheel
+        self.bounds = bounds
+        self.metrics = metrics
+        self.uncounted = Metrics()
+        """Where streams are counted that nobody counts."""
+        self.heads = HeadParser(bounds)
+        self.loader = Loader(reactor)
+        self.draining = False
+        descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
+        self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
+        self._connections: set[Connection] = set()
+        self._listeners: list[Listener] = []
+        self._on_empty: Callable[[], None] | None = None
+        self._date_second = 0
+        self._date_line = b""
+        self._full_said_s = -1.0
+
+    def listen(self, host: str, port: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:
+        """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError.
+
+        `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
+        """
+        bound = bind(host, port, reuse_port=reuse_port)
+        listening: list[Listener] = []
+        try:
+            addresses = [sock.getsockname()[:2] for sock in bound]
+            for sock in bound:
+                # Accepted sockets inherit these, so that a stream costs no system call for them.
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
+                sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+                listening.append(Listener(self.reactor, sock, accepted=self._accepted))
+        except BaseException:
+            for listener in listening:
+                listener.close()
+            for sock in bound[len(listening) :]:
+                sock.close()
+            raise
+        self._listeners += listening
+        return addresses
+
+    def _accepted(self, fd: int, peer: str) -> None:
+        Connection(self, fd, peer=intern(peer))  # one text for all connections of a client
+
+    def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
+        """Close idle connections, let answers finish for up to `drain_s` seconds, cut the rest, stop listening.
+
+        `drained` is called in a turn of the reactor once nothing is left. Meanwhile new requests still reach the
+        application, which refuses them.
+        """
+        self.draining = True
+        for connection in list(self._connections):
+            connection.drain()
+        self._empty_within(drain_s, lambda is_empty: self._after_drain(drained, is_empty=is_empty))
+
+    def _after_drain(self, drained: "Callable[[], None]", *, is_empty: bool) -> None:
+        if is_empty:
+            self._close(drained)
+            return
+        _log.warning("drain time is over: %d connections are cut", len(self._connections))
+        for connection in list(self._connections):
+            connection.cut()
+        self._empty_within(CUT_S, lambda _: self._close(drained))
+
+    def close(self) -> None:
+        """Stop listening, and reset what is open."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        for connection in list(self._connections):
+            connection.reset("cut")
+
+    def _close(self, drained: "Callable[[], None]") -> None:
+        self.close()
+        drained()
+
+    def _empty_within(self, seconds: float, then: "Callable[[bool], None]") -> None:
+        """Call `then` once there is no connection left, with False when that took longer than `seconds`."""
+        waits = True
+
+        def end(is_empty: bool) -> None:
+            nonlocal waits
+            if waits:  # the time may pass in the turn in which the last connection goes
+                waits = False
+                self._on_empty = None
+                self.wheel.leave(timer)
+                then(is_empty)
+
+        timer = self.reactor.call_at(self.wheel.now() + seconds, lambda: end(False))
+        if self._connections:
+            self._on_empty = lambda: end(True)
+        else:
+            self.reactor.call_soon(lambda: end(True))
+
+    # What connections call
+
+    def admit(self, connection: Connection) -> bool:
+        """Count the connection in; False when there are too many."""
+        if len(self._connections) >= self.max_connections:
+            self.metrics.connections_refused += 1
+            now = self.wheel.now()
+            if now - self._full_said_s >= 1:
+                self._full_said_s = now
+                _log.warning("connections are refused: %d are open, the most allowed", self.max_connections)
+            return False
+        self._connections.add(connection)
+        self.metrics.connections = len(self._connections)
+        return True
+
+    def forget(self, connection: Connection) -> None:
+        """The connection is gone."""
+        self._connections.discard(connection)
+        self.metrics.connections = len(self._connections)
+        if not self._connections and self._on_empty is not None:
+            self.reactor.call_soon(self._on_empty)
+            self._on_empty = None
+
+    def date_line(self) -> bytes:
+        """The Date header of this second; RFC 9110, section 6.6.1."""
+        second = int(time())
+        if second != self._date_second:
+            self._date_second = second
+            self._date_line = f"date: {http_date(second)}\r\n".encode()
+        return self._date_line
+
+
+CUT_S = 0.5
+"""How long cut streams may take to say so and to be saved."""
+
+
+def http_date(unix_s: float) -> str:
+    """An IMF-fixdate, in English whatever the locale; RFC 9110, section 5.6.7."""
+    t = gmtime(unix_s)
+    clock = f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
+    return f"{_WEEKDAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} {clock} GMT"
+
+
+def descriptor_limit() -> int:
+    """How many descriptors the process may have as it is."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+
+
+def raise_descriptor_limit() -> int:
+    """Ask for as many descriptors as are allowed; how many there are now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = MOST_DESCRIPTORS
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard

@@ -1,1 +1,0 @@
-"""When the next token is due."""

@@ -1,0 +1,1 @@
+"""Exchanges with a provider: recorded, redacted, found again, replayed, measured."""

@@ -1,0 +1,1 @@
+"""A model that is simulated: its grammar, timing, faults, texts, schemas and scenarios."""

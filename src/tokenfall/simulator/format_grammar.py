@@ -1,0 +1,64 @@
+"""The simulator's grammar written back: what `grammar.parse` reads again as the same. Pure.
+
+A file's name with a comma in it cannot be written in the grammar: it can come from a query alone.
+"""
+
+from decimal import Decimal
+
+from tokenfall.simulator.grammar import Simulation
+from tokenfall.simulator.values import Fault, Spread, Status
+
+
+def written(simulation: Simulation) -> str:
+    """`gap=0.1s,ttft=0.3s~0.4`; empty for nothing."""
+    of = simulation
+    parts = {
+        "gap": of.gap and _spread(of.gap),
+        "ttft": of.ttft and _spread(of.ttft),
+        "prefill": None if of.prefill_s is None else _seconds(of.prefill_s),
+        "load": of.load and f"{_number(of.load.factor)}@{of.load.capacity}",
+        "tokens": of.tokens and f"{of.tokens.least}..{of.tokens.most}",
+        "text": of.text,
+        "seed": None if of.seed is None else str(of.seed),
+        "fault": of.fault and "+".join(map(_fault, of.fault)),
+        "status": of.status and "+".join(map(_status, of.status)),
+        "limit": of.limit and _limit(of.limit.requests, of.limit.tokens),
+        "profile": of.profile,
+        "gate": of.gate and f"{of.gate.name}@{of.gate.at}",
+        "script": of.script,
+        "speed": None if of.speed is None else _number(of.speed),
+    }
+    return ",".join(f"{key}={text}" for key, text in parts.items() if text)
+
+
+def _number(value: float) -> str:
+    """A plain decimal number, with no exponent: what the grammar takes, and reads again as the same."""
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def _seconds(value: float) -> str:
+    return f"{_number(value)}s"
+
+
+def _spread(spread: Spread) -> str:
+    return _seconds(spread.mean_s) + (f"~{_number(spread.cv)}" if spread.cv else "")
+
+
+def _chance(probability: float) -> str:
+    return "" if probability == 1 else f"%{_number(probability)}"
+
+
+def _fault(fault: Fault) -> str:
+    timed = f":{_seconds(fault.time_s)}" if fault.kind in ("stall", "drip") else ""
+    return f"{fault.kind}@{fault.at}{timed}{_chance(fault.probability)}"
+
+
+def _status(status: Status) -> str:
+    times = "" if status.times is None else f"x{status.times}"
+    retry = "" if status.retry_after_s is None else f":retry={_number(status.retry_after_s)}"
+    return f"{status.code}{times}{_chance(status.probability)}{retry}"
+
+
+def _limit(requests: int | None, tokens: int | None) -> str:
+    said = {"rpm": requests, "tpm": tokens}
+    return ",".join(f"{key}={value}" for key, value in said.items() if value is not None)

@@ -1,0 +1,137 @@
+"""The simulator's grammar: `ttft=300ms~0.4,gap=20ms,tokens=80..200,seed=7`. Pure.
+
+The same keys are read from the SIM setting, a model name's suffix, the header X-Sim and a query string;
+`overlay` puts the nearer over the farther. A mistake names the key, what it got and what it takes.
+"""
+
+from __future__ import annotations
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.records import Record
+from tokenfall.simulator import values
+from tokenfall.simulator.values import MAX_TOKENS, Fault, Gate, Length, Limit, Load, Spread, Status, seconds
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+
+__all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs", "parse", "seconds"]
+
+
+class Simulation(Record):
+    """What was asked of the simulator, by the fields that `KEYS` names; None where nothing was said."""
+
+    __slots__ = (
+        "fault", "gap", "gate", "limit", "load", "prefill_s", "profile", "script", "seed", "speed", "status", "text",
+        "tokens", "ttft",
+    )  # fmt: skip
+
+    gap: Spread | None
+    ttft: Spread | None
+    tokens: Length | None
+    seed: int | None
+    prefill_s: float | None
+    load: Load | None
+    text: str | None
+    fault: tuple[Fault, ...] | None
+    status: tuple[Status, ...] | None
+    limit: Limit | None
+    profile: str | None
+    gate: Gate | None
+    script: str | None
+    speed: float | None
+
+    def __init__(self, **said: Any) -> None:  # noqa: ANN401 - each field has a type of its own, above
+        for name in self.__slots__:
+            setattr(self, name, said.pop(name, None))
+        if said:
+            raise TypeError(f"there is no field {next(iter(said))!r}")
+
+    def overlay(self, nearer: Simulation) -> Simulation:
+        """`nearer` where it says something, this one elsewhere. A nearer profile takes the place of farther times."""
+        said = {name: value for name, value in nearer.as_dict().items() if value is not None}
+        if nearer.profile is not None:
+            said = {"gap": None, "ttft": None, "prefill_s": None} | said
+        return self.replaced(**said) if said else self
+
+
+MAX_TEXT = 16_384
+"""Characters of a text in the grammar: as many as a head has bytes."""
+
+
+def parse(text: str) -> Simulation:
+    """Read `key=value` pairs parted by commas; an empty text says nothing. Raises `InvalidRequest`."""
+    if len(text) > MAX_TEXT:
+        raise InvalidRequest(f"simulator: more than {MAX_TEXT} characters")
+    pairs: list[tuple[str, str]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.partition("=")
+        key = key.strip()
+        if not equals:
+            raise InvalidRequest(f"simulator: {part[:40]!r} is not key=value; keys: {', '.join(KEYS)}")
+        if key in LIMIT_KEYS and pairs and pairs[-1][0] == "limit":  # limit=rpm=60,tpm=6000
+            pairs[-1] = ("limit", f"{pairs[-1][1]},{part}")
+        else:
+            pairs.append((key, value.strip()))
+    return from_pairs(pairs)
+
+
+def from_pairs(pairs: Iterable[tuple[str, str]]) -> Simulation:
+    """Read pairs such as a query string's. Raises `InvalidRequest` on unknown or repeated keys and on bad values."""
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        if key not in KEYS:
+            raise InvalidRequest(f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}", param=key[:40])
+        field, read, takes = KEYS[key]
+        if field in fields:
+            raise InvalidRequest(f"simulator: {key} is said twice (gap and tps are one)", param=key)
+        try:
+            fields[field] = read(value)
+        except ValueError:
+            raise InvalidRequest(f"simulator: {key} got {value[:40]!r}, takes {takes}", param=key) from None
+    return Simulation(**fields)
+
+
+def _text(value: str) -> str:
+    if value not in TEXTS:
+        raise ValueError(value)
+    return value
+
+
+TEXTS = ("prose", "echo", "words")
+LIMIT_KEYS = ("rpm", "tpm")
+_DURATION = "a duration with its unit such as 20ms, 0.3s or 2m, and after ~ a coefficient of variation up to 10"
+_FAULT = (
+    "KIND@N with N a token from 0, such as reset@5; stall@N:5s and drip@N:1s have a time, %0.1 behind it is a "
+    f"probability, + parts several; kinds: {', '.join(values.FAULT_KINDS)}"
+)
+_STATUS = "an HTTP error such as 500, 429x2 (the first two), 500%0.1 (one in ten) or 503:retry=3, several parted by +"
+
+KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
+    "gap": ("gap", values.spread, _DURATION),
+    "tps": (
+        "gap",
+        values.gap_of_rate,
+        "tokens a second above 0 such as 50, and after ~ a coefficient of variation up to 10",
+    ),
+    "ttft": ("ttft", values.spread, _DURATION),
+    "prefill": ("prefill_s", seconds, "a duration for each 1,000 tokens of the prompt, such as 40ms"),
+    "load": ("load", values.load, "FACTOR@STREAMS such as 2@64: gaps twice as long at 64 streams, later ones queue"),
+    "tokens": ("tokens", values.length, f"a number from 0 to {MAX_TOKENS}, or two such as 80..200"),
+    "text": ("text", _text, ", ".join(TEXTS)),
+    "seed": ("seed", values.integer, "an integer from 0"),
+    "fault": ("fault", values.faults, _FAULT),
+    "status": ("status", values.statuses, _STATUS),
+    "limit": ("limit", values.limit, "requests and tokens a minute: rpm=60, tpm=6000 or rpm=60,tpm=6000"),
+    "profile": (
+        "profile",
+        values.file_name,
+        "a named timing profile such as groq-70b, or a file made by tokenfall fit",
+    ),
+    "gate": ("gate", values.gate, "a gate's name, and after @ the token at which to wait, such as ready@5"),
+    "script": ("script", values.file_name, "a script file, or a recording made by tokenfall record"),
+    "speed": ("speed", values.speed, "how many times faster a recording is replayed, above 0 up to 1000"),
+}
+"""Each key: the field it fills, its reader (ValueError on a bad value) and what it takes, for the error."""

@@ -1,0 +1,118 @@
+"""The files that the grammar names: scripts, recordings and timing profiles. Each is read when it is first named.
+
+Whoever may ask the simulator may name a file, so a name leads nowhere but into one folder. What the operator names
+himself, in the settings, may lie anywhere.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.simulator.grammar import Simulation, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tokenfall.recording.empirical import Empirical
+    from tokenfall.recording.recordings import Recording
+    from tokenfall.simulator.scenarios.files import ScriptFile
+    from tokenfall.simulator.scenarios.matching import Script
+
+    Stamp = tuple[int, int]
+
+
+RECORDING = ".jsonl"
+MAX_KEPT = 64
+"""So many files of each kind are held; the one that was asked for longest ago goes."""
+
+
+class Library:
+    """`folder` is where names lead; `trusted` are names that are taken as they are."""
+
+    def __init__(self, folder: str = ".", *, trusted: frozenset[str] = frozenset()) -> None:
+        self._folder = os.path.realpath(folder)
+        self._trusted = trusted
+        self._scripts: dict[str, ScriptFile] = {}
+        self._recordings: dict[str, tuple[Stamp, Recording]] = {}
+
+    def check(self, said: Simulation) -> None:
+        """Raises `InvalidRequest` where a file or profile that is named is not there or not valid."""
+        if said.profile is not None:
+            self.profile(said.profile)
+        if said.script is not None:
+            (self.recording if said.script.endswith(RECORDING) else self.script)(said.script)
+
+    def is_ready(self, said: Simulation) -> bool:
+        """Whether the script or recording that is named, if one is, was read before: to read one may take a second.
+
+        If not, call `check` in a thread first.
+        """
+        if said.script is None:
+            return True
+        kept: dict[str, Any] = self._recordings if said.script.endswith(RECORDING) else self._scripts
+        return self._path(said.script, "script") in kept
+
+    def script(self, name: str) -> Script:
+        """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
+        from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB
+
+        from tokenfall.simulator.scenarios.files import ScriptFile  # noqa: PLC0415 - see the package
+        from tokenfall.simulator.scenarios.nodes import InvalidScript  # noqa: PLC0415
+
+        path = self._path(name, "script")
+        found = self._scripts.get(path)
+        if found is None:
+            try:
+                found = ScriptFile(Path(path))
+            except InvalidScript as error:
+                raise InvalidRequest(f"simulator: script {error}", param="script") from None
+            _keep(self._scripts, path, value=found)
+        return found.current()
+
+    def recording(self, name: str) -> Recording:
+        """The recording as its file is now. Raises `InvalidRequest`."""
+        from tokenfall.recording.recordings import InvalidRecording, Recording  # noqa: PLC0415 - few replay
+
+        path = self._path(name, "script")
+        try:
+            status = os.stat(path)
+            stamp = (status.st_mtime_ns, status.st_size)
+            kept = self._recordings.get(path)
+            if kept is None or kept[0] != stamp:
+                kept = (stamp, Recording.load(path))
+                _keep(self._recordings, path, value=kept)
+        except OSError as error:
+            raise InvalidRequest(f"simulator: script {name[:80]!r}: {error.strerror}", param="script") from None
+        except InvalidRecording as error:
+            raise InvalidRequest(f"simulator: script {str(error).removeprefix(path + ': ')}", param="script") from None
+        return kept[1]
+
+    def profile(self, name: str) -> Simulation | Empirical:
+        """A named profile in the grammar's terms, or the measured one in a file. Raises `InvalidRequest`."""
+        from tokenfall.simulator import profiles  # noqa: PLC0415 - few ask for one
+
+        try:
+            if profiles.is_file(name):
+                return profiles.read(self._path(name, "profile"))
+            return parse(profiles.text_of(name))
+        except ValueError as error:
+            raise InvalidRequest(
+                f"simulator: {str(error).replace(self._folder + os.sep, '')}", param="profile"
+            ) from None
+
+    def _path(self, name: str, key: str) -> str:
+        if name in self._trusted:
+            return os.path.realpath(name)
+        path = os.path.realpath(os.path.join(self._folder, name))
+        if os.path.commonpath((path, self._folder)) != self._folder or path == self._folder:
+            raise InvalidRequest(f"simulator: {key} names a file outside of SIM_FILES", param=key)
+        return path
+
+
+def _keep(kept: dict[str, Any], name: str, *, value: object) -> None:
+    kept.pop(name, None)
+    kept[name] = value  # the newest is the last
+    while len(kept) > MAX_KEPT:
+        del kept[next(iter(kept))]

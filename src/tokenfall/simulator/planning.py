@@ -1,0 +1,257 @@
+"""What the simulator answers: decided before the first token, so that it can be counted, paced and framed. Pure.
+
+The same request and the same plan of timing give the same answer, whatever the dialect.
+
+- With tools: those whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called, the first of them
+  alone where calls may not be parallel. Once the results are in the messages, or where no tool is mentioned, the answer
+  is text, unless `tool_choice` demands a call: then a tool is called that was not called yet, or else the first.
+  Arguments satisfy the tool's schema.
+- With a JSON schema or `json_object`: a JSON text that satisfies it.
+- Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
+- `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
+
+Planning is sliced (see `tokenfall.slices`): a caller may ask for a million tokens, or send a megabyte of words.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from random import Random
+from typing import Protocol
+
+from msgspec import Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import FinishReason, Usage
+from tokenfall.messages import ChatRequest, Tool, ToolCall
+from tokenfall.simulator.estimate import tokens_besides
+from tokenfall.simulator.fault_plan import happening
+from tokenfall.simulator.grammar import MAX_TOKENS, Length, Simulation
+from tokenfall.simulator.paragraph import WORDS
+from tokenfall.simulator.prose import PLACES, Prose, RandomWords
+from tokenfall.simulator.state import GAP
+from tokenfall.simulator.stops import stopped
+from tokenfall.simulator.timing import answer_length, schedule
+from tokenfall.simulator.values import Fault
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_TOKENS, counted, cut, tokens_of
+
+MOST_SAID = 2**20
+"""Tokens of all answers to one request: a whole answer is held in memory."""
+
+MOST_CHARACTERS = 2**23
+"""Characters of a question that is said again and again."""
+
+MENTIONS_SEARCHED = 10_000_000
+"""Characters of the last question that are searched for names of tools, times those of all names: about 5 ms where
+each name nearly matches at every place."""
+
+THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
+
+
+CUSTOM_INPUT = "Tokenfall says this to a custom tool."
+
+
+class Part(Struct, frozen=True):
+    """A stretch of an answer: thoughts, text, or the arguments of `call`, which is then given without them."""
+
+    tokens: Sequence[str]
+    thought: bool = False
+    call: ToolCall | None = None
+
+
+class Planned(Struct, frozen=True):
+    """One answer. `stop` is the text of `stop` that ended it."""
+
+    parts: tuple[Part, ...]
+    reason: FinishReason
+    stop: str = ""
+
+
+class Plan(Struct, frozen=True):
+    """All answers to one request, and their times: `gaps` are the seconds before each token and before the end.
+
+    `faults` are those that happen to this one; `error` is what a script's own failure says.
+    """
+
+    choices: tuple[Planned, ...]
+    usage: Usage
+    gaps: Iterator[float]
+    faults: tuple[Fault, ...] = ()
+    error: str = ""
+
+
+class Timing(Protocol):
+    """Times of streams."""
+
+    def schedule(self, random: Random) -> Iterator[float]:
+        """The gaps of one stream without end, the first of them the time to the first token."""
+
+
+class Told(Struct, frozen=True):
+    """What was decided elsewhere: the `parts` and `reason` of a script's turn, which fails with `error` at its end, and
+    measured times in place of the grammar's.
+    """
+
+    parts: tuple[Part, ...] | None = None
+    reason: FinishReason = "stop"
+    error: str = ""
+    timing: Timing | None = None
+
+
+NOTHING = Told()
+
+
+def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Sliced[Plan]:
+    """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
+    random = Random(simulation.seed if simulation.seed is not None else request.seed)
+    if told.parts is None:
+        speech = yield from _speech(request, simulation, random=random)
+        one = yield from _planned(request, speech, call_ids=call_ids)
+    else:
+        one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
+    choices = (one,) * request.n
+    said = request.n * sum(len(part.tokens) for part in one.parts)
+    if said > MOST_SAID:
+        raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
+    thought = request.n * sum(len(part.tokens) for part in one.parts if part.thought)
+    usage = Usage((yield from prompt_tokens(request)), said, reasoning_tokens=thought)
+    gaps = timed(simulation, random, prompt=usage.prompt_tokens)
+    if told.timing is not None:
+        gaps = told.timing.schedule(random)
+    faults = happening(simulation, random)
+    if told.error and one.reason != "length":
+        faults += (Fault("error", at=said),)
+    return Plan(choices, usage, gaps, faults, told.error)
+
+
+def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
+    """The gaps of one answer to a prompt of so many tokens."""
+    gaps = schedule(simulation.ttft, simulation.gap or GAP, random=random)
+    prefill_s = (simulation.prefill_s or 0.0) * prompt / 1000
+    return chain((next(gaps) + prefill_s,), gaps) if prefill_s else gaps
+
+
+def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
+    """What is said where the caller asked for nothing else, before `max_tokens`."""
+    question = _last_question(request) if simulation.text == "echo" else ""
+    echoed = yield from counted(iter((question,)))
+    ordinary = echoed or len(WORDS)
+    wanted = max(answer_length(simulation.tokens or Length(ordinary, ordinary), random), request.min_tokens)
+    if request.ignore_eos:
+        wanted = min(request.max_tokens, MAX_TOKENS) + 1
+    wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
+    if simulation.text == "words":
+        return (yield from _random_words(wanted, random))
+    if echoed:
+        if wanted * len(question) > MOST_CHARACTERS * echoed:
+            raise InvalidRequest(f"the simulator echoes no more than {MOST_CHARACTERS} characters at once")
+        return (yield from cut(question, wanted))
+    return Prose(wanted)
+
+
+def _random_words(wanted: int, random: Random) -> Sliced[RandomWords]:
+    places = bytearray()
+    while len(places) < wanted:
+        if places:
+            yield
+        places += bytes(map(random.choice, repeat(PLACES, min(SLICE_TOKENS, wanted - len(places)))))
+    return RandomWords(places)
+
+
+def prompt_tokens(request: ChatRequest) -> Sliced[int]:
+    """How many tokens a request has: those of its messages' texts and of the calls in them, of images and of tools."""
+    texts = (message.content for message in request.messages)
+    calls = (call.arguments for message in request.messages for call in message.tool_calls)
+    return (yield from counted(chain(texts, calls))) + tokens_besides(request)
+
+
+def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[Planned]:
+    thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
+    calls = _calls(request, call_ids=call_ids)
+    if calls:
+        return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
+    most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
+    text = _text(request, speech)
+    left = max(0, most - sum(len(part.tokens) for part in thoughts))
+    said, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
+    return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
+
+
+def _calls(request: ChatRequest, *, call_ids: str) -> list[Part]:
+    tools = _called(request)
+    if not tools:
+        return []
+    schemas = [tool.parameters or b"{}" for tool in tools if not tool.custom]
+    texts = iter(_json_texts(schemas, copies=request.n, objects=True) if schemas else ())
+    return [
+        Part(
+            tokens_of(CUSTOM_INPUT if tool.custom else next(texts)),
+            call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom),
+        )
+        for number, tool in enumerate(tools)
+    ]
+
+
+def _called(request: ChatRequest) -> Sequence[Tool]:
+    """The tools to call: none where the results are there, or none is wanted, unless a call is demanded."""
+    choice, tools = request.tool_choice, request.tools
+    has_results = any(message.role == "tool" for message in request.messages[-1:])
+    if not tools or choice == "none" or (choice == "auto" and has_results):
+        return ()
+    if choice not in ("auto", "required"):
+        return [tool for tool in tools if tool.name == choice][:1]
+    question = _last_question(request)[: MENTIONS_SEARCHED // (1 + sum(len(tool.name) for tool in tools))]
+    chosen: Sequence[Tool] = [tool for tool in tools if _mentions(question, tool.name)]
+    if choice == "required":
+        chosen = _demanded(request, chosen) if has_results else chosen or tools[:1]
+    return chosen if request.parallel_tool_calls else chosen[:1]
+
+
+def _mentions(question: str, name: str) -> bool:
+    """Whether a question has the name of a tool as a word of its own."""
+    at = question.find(name)
+    while at >= 0:
+        around = question[max(0, at - 1) : at] + question[at + len(name) : at + len(name) + 1]
+        if not any(character.isalnum() or character == "_" for character in around):
+            return True
+        at = question.find(name, at + len(name))
+    return False
+
+
+def _demanded(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence[Tool]:
+    """The tools to call where a call is demanded although there are results: one that was not called yet, if any."""
+    called = {call.name for message in request.messages for call in message.tool_calls}
+    candidates = (*mentioned, *request.tools)
+    return [next((tool for tool in candidates if tool.name not in called), candidates[0])]
+
+
+def _text(request: ChatRequest, speech: Sequence[str]) -> Sequence[str]:
+    if request.schema is not None:
+        return tokens_of(_json_texts([request.schema], copies=request.n)[0])
+    if request.json_object:
+        return tokens_of('{"answer": "Large language models let their answer fall."}')
+    return speech
+
+
+def _last_question(request: ChatRequest) -> str:
+    return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
+
+
+def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> list[str]:
+    from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - few ask, and the simulator must be small
+
+    return json_texts(schemas, copies=copies, objects=objects)
+
+
+def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:
+    """`parts` with at most so many tokens together."""
+    kept: list[Part] = []
+    left = most
+    for part in parts:
+        if len(part.tokens) > left:
+            if left:
+                kept.append(Part(part.tokens[:left], part.thought, part.call))
+            return Planned(tuple(kept), "length")
+        kept.append(part)
+        left -= len(part.tokens)
+    return Planned(tuple(kept), reason, stop)

@@ -1,0 +1,46 @@
+"""A JSON text as nodes. msgspec says whether it is JSON; the walk after it only finds the lines."""
+
+import re
+
+import msgspec
+
+from tokenfall.simulator.scenarios.nodes import Builder, InvalidScript, Node
+
+_PIECE = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?|[-+.\w]++|\n')
+_AT_BYTE = re.compile(r" \(byte (\d++)\)")
+
+
+def read(text: str) -> Node:
+    """The one value in `text`. Raises `InvalidScript`."""
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise _malformed(text, str(error)) from None
+    except RecursionError:
+        raise InvalidScript("nested too deep") from None
+    return _walked(text)
+
+
+def _malformed(text: str, said: str) -> InvalidScript:
+    at = _AT_BYTE.search(said)
+    before = text.encode()[: int(at[1])] if at else text.encode()
+    return InvalidScript(_AT_BYTE.sub("", said), line=before.count(b"\n") + 1)
+
+
+def _walked(text: str) -> Node:
+    builder, line = Builder(), 1
+    for piece in _PIECE.findall(text):
+        if piece == "\n":
+            line += 1
+        elif piece == "{":
+            builder.begin({}, line)
+        elif piece == "[":
+            builder.begin([], line)
+        elif piece in "]}":
+            builder.end()
+        else:
+            value = msgspec.json.decode(piece)
+            builder.key_or(value, Node(value, line))
+    if builder.root is None:
+        raise InvalidScript("nothing in it", line=1)
+    return builder.root

@@ -1,0 +1,99 @@
+"""A YAML text as nodes. The one module that knows PyYAML, and of it only the events of the safe loader's parser.
+
+Nothing is constructed: plain scalars are read as YAML 1.2's core schema has them (section 10.3), so that `yes`, `no`
+and `12:30` are texts; explicit tags are refused, and so is a second document.
+"""
+
+import re
+from typing import Any
+
+import yaml  # type: ignore[import-untyped,unused-ignore] # its stubs are a package that nobody else here needs
+from msgspec.structs import replace
+
+from tokenfall.simulator.scenarios.nodes import Builder, InvalidScript, Node
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where the wheel has it
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,20}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+
+def read(text: str) -> Node:
+    """The one document in `text`. Raises `InvalidScript`."""
+    reader = _Reader()
+    try:
+        for event in yaml.parse(text, Loader=_LOADER):
+            reader.hear(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise InvalidScript(f"no YAML: {error.problem}", line=mark.line + 1 if mark else 0) from None
+    except yaml.YAMLError as error:
+        raise InvalidScript(f"no YAML: {str(error)[:200]}") from None
+    except InvalidScript:
+        raise
+    except (ValueError, OverflowError):
+        # An escape above U+10FFFF; PyYAML's scanner leaves that to chr().
+        raise InvalidScript("no YAML: an escape that is no character") from None
+    if reader.builder.root is None:
+        raise InvalidScript("nothing in it", line=1)
+    return reader.builder.root
+
+
+class _Reader:
+    """What is known of a document so far; an anchor is known once its node has ended."""
+
+    def __init__(self) -> None:
+        self.builder = Builder()
+        self._anchors: dict[str, Node] = {}
+        self._opened: list[str | None] = []
+        self._documents = 0
+
+    def hear(self, event: Any) -> None:  # noqa: ANN401 - PyYAML has no types
+        line = event.start_mark.line + 1
+        if getattr(event, "tag", None) not in (None, "!"):
+            raise InvalidScript(f"the tag {event.tag[:80]!r}: none is known here", line=line)
+        if isinstance(event, yaml.ScalarEvent):
+            self._scalar(event, line)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            self._opened.append(event.anchor)
+            self.builder.begin({} if isinstance(event, yaml.MappingStartEvent) else [], line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            self._anchor(self._opened.pop(), self.builder.end())
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event.anchor, line)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self._documents += 1
+            if self._documents > 1:
+                raise InvalidScript("a second document", line=line)
+
+    def _scalar(self, event: Any, line: int) -> None:  # noqa: ANN401 - PyYAML has no types
+        text = event.value
+        if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidScript("an escape that is half a character", line=line)
+        node = Node(_plain(text) if event.implicit[0] else text, line)
+        self._anchor(event.anchor, node)
+        self.builder.key_or(text, node)
+
+    def _anchor(self, name: str | None, node: Node) -> None:
+        if name is not None:
+            self._anchors[name] = node
+
+    def _alias(self, name: str, line: int) -> None:
+        if name not in self._anchors:
+            raise InvalidScript(f"the alias {name[:80]!r} leads nowhere, or into itself", line=line)
+        self.builder.put(replace(self._anchors[name], line=line))  # a fault in it is told where it is used
+
+
+def _plain(text: str) -> str | float | bool | None:
+    """What a scalar without quotes and tag is. Integers beyond 20 digits are left to the check of numbers."""
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text):
+        return True
+    if _FALSE.fullmatch(text):
+        return False
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if _FLOAT.fullmatch(text) else text

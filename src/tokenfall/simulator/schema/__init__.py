@@ -1,0 +1,1 @@
+"""Values for JSON schemas and texts for their patterns, within a budget."""

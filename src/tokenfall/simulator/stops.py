@@ -1,0 +1,82 @@
+"""Where the texts of `stop` end a simulated response. Pure, and sliced: both may have a megabyte."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from tokenfall.simulator.paragraph import WORDS
+from tokenfall.simulator.prose import Prose
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS
+
+
+def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
+    """`text` up to the first of `stops` in it, and which that is. It is searched in windows that overlap."""
+    if not stops:
+        return text, ""
+    longest = max(map(len, stops))
+    if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
+        text = text[: 2 * len(WORDS) + longest]
+    window = ""
+    begin = 0  # where the window begins in the whole text
+    for piece in _pieces(text, at_least=max(SLICE_CHARACTERS, longest)):
+        window += piece
+        at, stop = yield from _first(window, stops)
+        if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
+            break
+        cut = max(0, len(window) - longest)
+        begin, window = begin + cut, window[cut:]
+    else:
+        at, stop = yield from _first(window, stops)
+    return ((yield from _up_to(text, begin + at)), stop) if stop else (text, "")
+
+
+def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
+    """Where the first of `stops` begins and which it is, "" for none."""
+    found: list[tuple[int, str]] = []
+    spent = 0
+    for stop in stops:
+        at = window.find(stop)
+        if at >= 0:
+            found.append((at, stop))
+        spent += len(window)
+        if spent >= SLICE_CHARACTERS:
+            spent = 0
+            yield
+    return min(found, default=(0, ""))
+
+
+def _pieces(text: Sequence[str], *, at_least: int) -> Iterator[str]:
+    """The text in pieces of at least so many characters, but the last."""
+    tokens = iter(text)
+    gathered: list[str] = []
+    size = 0
+    while some := list(islice(tokens, SLICE_TOKENS)):
+        gathered += some
+        size += sum(map(len, some))
+        if size >= at_least:
+            yield "".join(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield "".join(gathered)
+
+
+def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
+    """The tokens of the first `end` characters of `text`."""
+    said: list[str] = []
+    tokens = iter(text)
+    while end > 0 and (some := list(islice(tokens, SLICE_TOKENS))):
+        size = sum(map(len, some))
+        if size <= end:
+            said += some
+            end -= size
+            yield
+            continue
+        for token in some:
+            if not token[:end].strip():  # white space at the end belongs to the last token
+                said[-1:] = [last + token[:end] for last in said[-1:]]
+                return said
+            said.append(token[:end])
+            end -= len(said[-1])
+            if end <= 0:
+                return said
+    return said

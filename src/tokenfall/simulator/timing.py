@@ -1,0 +1,51 @@
+"""When tokens come, as numbers: pure and, with a seed, repeatable.
+
+A schedule is an endless iterator of gaps in seconds: the first is the time to the first token, each other the time
+since the token before it.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from math import log, sqrt
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from random import Random
+
+    from tokenfall.simulator.grammar import Length, Spread
+
+
+def schedule(ttft: Spread | None, gap: Spread, *, random: Random | None) -> Iterator[float]:
+    """The gaps of one stream. Without `ttft` the first token comes after one gap.
+
+    `random` may be None when neither has a coefficient of variation.
+    """
+    first = ttft or gap
+    if random is None or not (first.cv or gap.cv):
+        constant = repeat(gap.mean_s)
+        return constant if first is gap else chain((first.mean_s,), constant)
+    return chain((draw(first, random),), draws(gap, random))
+
+
+def draw(spread: Spread, random: Random) -> float:
+    """One time, seconds: lognormal with that mean and coefficient of variation."""
+    return next(draws(spread, random))
+
+
+def draws(spread: Spread, random: Random) -> Iterator[float]:
+    """Times without end: a lognormal of mean m and variation c has sigma^2 = ln(1 + c^2), mu = ln(m) - sigma^2 / 2."""
+    if spread.cv == 0 or spread.mean_s == 0:
+        return repeat(spread.mean_s)
+    variance = log(1 + spread.cv**2)
+    mu, sigma = log(spread.mean_s) - variance / 2, sqrt(variance)
+    lognormal = random.lognormvariate
+    return (lognormal(mu, sigma) for _ in repeat(None))
+
+
+def answer_length(length: Length, random: Random | None) -> int:
+    """How many tokens this answer has. `random` may be None when there is nothing to choose."""
+    if random is None or length.least == length.most:
+        return length.least
+    return random.randint(length.least, length.most)

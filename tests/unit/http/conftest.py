@@ -1,0 +1,79 @@
+"""An edge without a network, on a wheel that the test turns."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.half_closed import PROBES_S
+from tokenfall.http.loadable import LIVE
+from tokenfall.http.server import CUT_S, Edge
+from tokenfall.metrics import Metrics
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, FakeReactor, settle
+
+Connect = Callable[[], FakeClient]
+
+LIVE.load()
+
+BOUNDS = Bounds(max_connections=8, max_body_bytes=1_000, pipeline_bytes=500, send_buffer_bytes=4_096)
+
+
+@pytest.fixture
+def application() -> FakeApplication:
+    return FakeApplication()
+
+
+@pytest.fixture
+def wheel() -> FakeWheel:
+    return FakeWheel()
+
+
+@pytest.fixture
+async def edge(application: FakeApplication, wheel: FakeWheel) -> Edge:
+    return Edge(application, reactor=FakeReactor(wheel).as_reactor(), bounds=BOUNDS, metrics=Metrics())
+
+
+@pytest.fixture
+async def connect(edge: Edge, wheel: FakeWheel) -> AsyncIterator[Connect]:
+    """Makes clients; when they have all left, nothing of them may remain."""
+    clients: list[FakeClient] = []
+
+    def connect_one() -> FakeClient:
+        clients.append(FakeClient(edge))
+        return clients[-1]
+
+    yield connect_one
+    for client in clients:
+        client.free()
+    await settle()
+    wheel.advance(max(PROBES_S) + BOUNDS.half_close_grace_s)
+    assert (edge.metrics.connections, edge.metrics.streams, wheel.waiting) == (0, 0, {})
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+Drain = Callable[[float], Awaitable[asyncio.Event]]
+
+
+@pytest.fixture
+async def drain(edge: Edge, wheel: FakeWheel) -> Drain:
+    """Drains the edge; returns, once the drain time and that of cutting have passed, what is set when it has ended."""
+
+    async def drain_for(seconds: float) -> asyncio.Event:
+        drained = asyncio.Event()
+        edge.drain(seconds, drained.set)
+        for passes_s in (seconds, CUT_S):
+            await settle()
+            if not drained.is_set():
+                wheel.advance(passes_s)
+        await settle()
+        return drained
+
+    return drain_for
+
+
+@pytest.fixture
+async def client(connect: Connect) -> FakeClient:
+    return connect()

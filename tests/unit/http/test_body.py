@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.http.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, ChunkedBody, FixedBody, body_reader
+from tokenfall.http.request import Refusal
+
+from tests.doubles.pieces import Cut, cut, one_by_one, whole
+from tests.doubles.requests import request
+
+if TYPE_CHECKING:
+    from tokenfall.http.body import BodyReader
+
+TAIL = b"GET /next HTTP/1.1\r\n\r\n"
+
+
+def fed(reader: BodyReader, pieces: Iterable[bytes]) -> tuple[bytes, bytes] | None:
+    """The body and what follows it, None when it is not whole. Raises `Refusal`."""
+    rest: bytes | None = None
+    for piece in pieces:
+        rest = reader.feed(piece) if rest is None else rest + piece
+    return None if rest is None else (reader.body(), rest)
+
+
+def refused(reader: BodyReader, pieces: Iterable[bytes]) -> int:
+    with pytest.raises(Refusal) as caught:
+        fed(reader, pieces)
+    return caught.value.status
+
+
+def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in chunks)
+    return coded + b"0\r\n" + trailers + b"\r\n"
+
+
+# Which reader
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}, {"content-length": "000"}])
+def test_a_request_without_a_body_needs_no_reader(headers: dict[str, str]) -> None:
+    assert body_reader(request(headers=headers), 10) is None
+
+
+@pytest.mark.parametrize("length", ["+5", "-1", "0x5", "1_0", "5.0", "", " ", "5, 5", "٣", "5 5", "1" * 19])
+def test_an_odd_length_is_refused(length: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        body_reader(request(headers={"content-length": length}), 10)
+
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(("length", "passes"), [(9, True), (10, True), (11, False), (100, False)])
+def test_a_length_over_the_limit_is_refused_before_a_byte_is_read(length: int, passes: bool) -> None:
+    asked = request(headers={"content-length": str(length)})
+    if passes:
+        assert isinstance(body_reader(asked, 10), FixedBody)
+        return
+    with pytest.raises(Refusal) as caught:
+        body_reader(asked, 10)
+
+    assert caught.value.status == 413
+
+
+@pytest.mark.parametrize("coding", ["chunked", "Chunked", " CHUNKED "])
+def test_chunked_is_the_coding_that_is_served(coding: str) -> None:
+    assert isinstance(body_reader(request(headers={"transfer-encoding": coding}), 10), ChunkedBody)
+
+
+@pytest.mark.parametrize(
+    ("coding", "status"),
+    [
+        ("gzip, chunked", 501),
+        ("chunked, chunked", 501),
+        ("chunked, gzip", 400),
+        ("gzip", 400),
+        ("", 400),
+        ("identity", 400),
+        ("xchunked", 400),
+    ],
+)
+def test_a_coding_besides_chunked_is_refused(coding: str, status: int) -> None:
+    with pytest.raises(Refusal) as caught:
+        body_reader(request(headers={"transfer-encoding": coding}), 10)
+
+    assert caught.value.status == status
+
+
+def test_two_ways_to_end_a_body_are_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        body_reader(request(headers={"transfer-encoding": "chunked", "content-length": "5"}), 10)
+
+    assert caught.value.status == 400
+
+
+def test_http_1_0_knows_no_transfer_coding() -> None:
+    asked = request(headers={"transfer-encoding": "chunked"})
+    asked.http_minor = 0
+    with pytest.raises(Refusal) as caught:
+        body_reader(asked, 10)
+
+    assert caught.value.status == 400
+
+
+# A body of known length
+
+
+@given(st.binary(min_size=1, max_size=60), st.lists(st.integers(min_value=0)))
+def test_a_fixed_body_comes_whole_byte_by_byte_and_with_a_tail(body: bytes, places: list[int]) -> None:
+    for pieces in ([body], one_by_one(body), cut(body, places)):
+        assert fed(FixedBody(len(body)), pieces) == (body, b"")
+    for pieces in ([body + TAIL], one_by_one(body + TAIL), cut(body + TAIL, places)):
+        assert fed(FixedBody(len(body)), pieces) == (body, TAIL)
+    assert fed(FixedBody(len(body) + 1), [body]) is None
+
+
+# A chunked body
+
+
+CHUNKS = st.lists(st.binary(min_size=1, max_size=30), max_size=6)
+EXTENSIONS = st.sampled_from([b"", b"; ", b";a", b" ;a=b", b'\t; a="b c"', b";" + b"x" * 200])
+TRAILERS = st.sampled_from([b"", b"Digest: x\r\n", b"a:\r\nb:\t c \r\n"])
+
+
+@given(CHUNKS, EXTENSIONS, TRAILERS, st.lists(st.integers(min_value=0)))
+def test_a_chunked_body_comes_whole_byte_by_byte_and_with_a_tail(
+    chunks: list[bytes], extension: bytes, trailers: bytes, places: list[int]
+) -> None:
+    sized = [(b"%X" % len(each)).rjust(4, b"0") + extension + b"\r\n" + each + b"\r\n" for each in chunks]
+    coded = b"".join(sized) + b"00" + extension + b"\r\n" + trailers + b"\r\n"
+    body = b"".join(chunks)
+    for pieces in ([coded], one_by_one(coded), cut(coded, places)):
+        assert fed(ChunkedBody(1_000), pieces) == (body, b"")
+    for pieces in ([coded + TAIL], one_by_one(coded + TAIL), cut(coded + TAIL, places)):
+        assert fed(ChunkedBody(1_000), pieces) == (body, TAIL)
+    assert fed(ChunkedBody(1_000), [coded[:-1]]) is None
+
+
+def outcome(pieces: Iterable[bytes]) -> object:
+    try:
+        return fed(ChunkedBody(100), pieces)
+    except Refusal:
+        return "refused"
+
+
+@given(
+    CHUNKS,
+    TRAILERS,
+    st.lists(st.tuples(st.integers(min_value=0), st.sampled_from([b"", b"\r", b"\n", b"\0", b"0", b"g", b";", b":"]))),
+    st.lists(st.integers(min_value=0)),
+)
+def test_a_mutated_body_means_the_same_wherever_it_is_cut(
+    chunks: list[bytes], trailers: bytes, mutations: list[tuple[int, bytes]], places: list[int]
+) -> None:
+    data = chunked(*chunks, trailers=trailers) + TAIL
+    for place, byte in mutations:
+        at = place % len(data)
+        data = data[:at] + byte + data[at + 1 :]
+    expected = outcome([data])
+
+    assert outcome(one_by_one(data)) == expected
+    assert outcome(cut(data, places)) == expected
+
+
+WAYS = [whole, one_by_one]
+
+
+@pytest.mark.parametrize("feed", WAYS)
+@pytest.mark.parametrize("size", [99, 100])
+def test_a_chunked_body_up_to_the_limit_passes(feed: Cut, size: int) -> None:
+    assert fed(ChunkedBody(100), feed(chunked(b"x" * size))) == (b"x" * size, b"")
+    assert fed(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == (b"x" * size, b"")
+
+
+@pytest.mark.parametrize("feed", WAYS)
+@pytest.mark.parametrize("size", [101, 1_000])
+def test_a_chunked_body_over_the_limit_is_refused(feed: Cut, size: int) -> None:
+    assert refused(ChunkedBody(100), feed(chunked(b"x" * size))) == 413
+    assert refused(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == 413
+
+
+@pytest.mark.parametrize("size", [b"65", b"ffffffff", b"f" * 16])
+def test_a_chunk_over_the_limit_is_refused_at_its_size(size: bytes) -> None:
+    assert refused(ChunkedBody(100), [size + b"\r\n"]) == 413
+
+
+@pytest.mark.parametrize("feed", WAYS)
+@pytest.mark.parametrize(
+    "coded",
+    [
+        b"+5\r\nhello\r\n",
+        b"-5\r\nhello\r\n",
+        b"0x5\r\nhello\r\n",
+        b"0_5\r\nhello\r\n",
+        b" 5\r\nhello\r\n",
+        b"5 \r\nhello\r\n",
+        b"g\r\nhello\r\n",
+        b"\r\nhello\r\n",
+        b";a\r\nhello\r\n",
+        b"5\nhello\r\n",
+        b"5\r\r\nhello\r\n",
+        b"5;\0\r\nhello\r\n",
+        b"5;a\rb\r\nhello\r\n",
+        b"5;\x7f\r\nhello\r\n",
+        b"0" * 17 + b"\r\n\r\n",
+        b"5\r\nhelloworld\r\n",
+        b"5\r\nhello\n0\r\n\r\n",
+        b"5\r\nhell\r\n0\r\n\r\n",
+        b"0\r\nno colon\r\n\r\n",
+        b"0\r\n: no name\r\n\r\n",
+        b"0\r\nspace : x\r\n\r\n",
+        b"0\r\n folded: x\r\n\r\n",
+        b"0\r\na\tb: x\r\n\r\n",
+        b"0\r\na\0: x\r\n\r\n",
+        b"0\r\na: \0\r\n\r\n",
+        b"0\r\na: b\n\r\n",
+        b"0\r\n\n",
+    ],
+)
+def test_malformed_coding_is_refused(feed: Cut, coded: bytes) -> None:
+    assert refused(ChunkedBody(1_000), feed(coded)) == 400
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_a_size_line_has_a_limit(feed: Cut) -> None:
+    extension = b";" + b"x" * (MAX_CHUNK_LINE_BYTES - 2)
+    assert fed(ChunkedBody(100), feed(b"1%b\r\nx\r\n0\r\n\r\n" % extension)) == (b"x", b"")
+
+    assert refused(ChunkedBody(100), feed(b"1%bx\r\nx\r\n0\r\n\r\n" % extension)) == 413
+
+
+@pytest.mark.parametrize("line", [b"5;" + b"x" * 400, b"5" * 400])
+def test_a_size_line_that_never_ends_is_refused_before_it_is_kept(line: bytes) -> None:
+    assert refused(ChunkedBody(1_000_000), [line]) == 413
+    assert refused(ChunkedBody(1_000_000), one_by_one(line)) == 413
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_trailers_have_a_limit(feed: Cut) -> None:
+    most = b"a: " + b"x" * (MAX_TRAILER_BYTES - 7) + b"\r\n"  # and two for the blank line
+    assert fed(ChunkedBody(100), feed(chunked(b"x", trailers=most))) == (b"x", b"")
+
+    assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"b" + most))) == 431
+    assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"a: b\r\n" * 2_000))) == 431
+
+
+def test_a_trailer_that_never_ends_is_refused_before_it_is_kept() -> None:
+    reader = ChunkedBody(100)
+    reader.feed(b"0\r\na: ")
+
+    assert refused(reader, [b"x" * 1_000] * 9) == 431
+
+
+@pytest.mark.parametrize("feed", WAYS)
+def test_huge_extensions_of_tiny_chunks_are_refused(feed: Cut) -> None:
+    tiny = b"1;" + b"x" * 250 + b"\r\nx\r\n"
+
+    assert fed(ChunkedBody(100), feed(tiny * 6 + b"0\r\n\r\n")) == (b"x" * 6, b"")
+    assert refused(ChunkedBody(100), feed(tiny * 7)) == 413
+
+
+def test_a_large_body_of_one_byte_chunks_passes() -> None:
+    coded = chunked(*[b"x"] * 10_000)
+
+    assert fed(ChunkedBody(1_048_576), cut(coded, range(0, len(coded), 1_400))) == (b"x" * 10_000, b"")

@@ -1,0 +1,596 @@
+import asyncio
+import gc
+import logging
+import re
+import socket
+from itertools import repeat
+
+import pytest
+
+from tokenfall.http.connection import FRESH_S, LINGER_BYTES, PIPELINED_A_TURN
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, PacedStream, Response, StreamHead
+from tokenfall.http.server import Edge
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.doubles.pieces import one_by_one
+from tests.unit.http.conftest import BOUNDS, Connect, Drain
+
+ASK = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+
+def statuses(received: bytes) -> list[bytes]:
+    return re.findall(rb"HTTP/1\.1 (\d+) ", received)
+
+
+# Requests
+
+
+async def test_a_request_is_answered_and_the_connection_kept(client: FakeClient, application: FakeApplication) -> None:
+    client.send(ASK)
+    client.send(ASK)
+
+    assert client.read() == OK + OK
+    assert [(end.path, end.status, end.outcome) for end in application.ends] == [("/a", 200, "complete")] * 2
+    assert not client.is_closed()
+
+
+async def test_the_bytes_of_a_body_are_counted(client: FakeClient, application: FakeApplication) -> None:
+    client.send(ASK)
+    client.read()
+
+    assert application.ends[0].sent_bytes == len(b"ok")
+
+
+async def test_a_request_knows_its_client_and_when_it_came(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    wheel.advance(3.0)
+    client.send(ASK)
+
+    assert (application.requests[0].client, application.requests[0].started_s) == ("127.0.0.1", 1003.0)
+
+
+REQUESTS = [
+    pytest.param(ASK, id="GET"),
+    pytest.param(b"\r\n" + ASK, id="an empty line before"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + ASK, id="a body"),
+    pytest.param(
+        b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + ASK, id="chunks"
+    ),
+    pytest.param(b"GET /" + b"a" * 8_191 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="the longest target"),
+    pytest.param(b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="too long a target"),
+    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 20_000 + b"\r\n\r\n", id="too long a head"),
+    pytest.param(b"GET /a HTTP/1.1\nHost: a\n\n", id="bare LF"),
+    pytest.param(b"GET /a HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", id="bare LF within"),
+    pytest.param(b"get /a HTTP/1.1\r\nHost: a\r\n\r\n", id="lower case"),
+    pytest.param(b"\x16\x03\x01\x00\xa5\x01\x00", id="TLS"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n", id="too large a body"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: x\r\n\r\n", id="an odd expectation"),
+    pytest.param(b"POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", id="malformed chunks"),
+]
+
+
+@pytest.mark.parametrize("data", REQUESTS)
+async def test_however_a_request_is_cut_its_answer_has_the_same_status(connect: Connect, data: bytes) -> None:
+    whole, halves, bytewise = connect(), connect(), connect()
+    whole.send(data)
+    halves.send(data[: len(data) // 2])
+    halves.send(data[len(data) // 2 :])
+    for piece in one_by_one(data):
+        bytewise.send(piece)
+
+    assert statuses(whole.read()) != []
+    assert statuses(halves.read()) == statuses(whole.read())
+    assert statuses(bytewise.read()) == statuses(whole.read())
+
+
+@pytest.mark.parametrize(("size", "status"), [(8_191, 200), (8_192, 200), (8_193, 414), (14_000, 414), (60_000, 414)])
+async def test_a_target_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+    client.send(b"GET /" + b"a" * (size - 1) + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert client.read().startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(("size", "status"), [(16_383, 200), (16_384, 200), (16_385, 431), (160_000, 431)])
+async def test_a_head_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+    head = b"GET /a HTTP/1.1\r\nHost: a\r\nX: "
+    client.send(head + b"x" * (size - len(head) - 4) + b"\r\n\r\n")
+
+    assert client.read().startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(("size", "status"), [(999, 200), (1_000, 200), (1_001, 413), (10_000, 413)])
+async def test_a_body_has_a_limit(client: FakeClient, size: int, status: int) -> None:
+    client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+
+    assert client.read().startswith(b"HTTP/1.1 %d " % status)
+
+
+async def test_a_head_that_never_ends_is_refused_before_it_is_kept(client: FakeClient) -> None:
+    client.send(b"GET /a HTTP/1.1\r\n")
+    for _ in range(40):
+        client.send(b"X: " + b"x" * 500 + b"\r\n")
+
+        if client.read():
+            break
+
+    assert client.read().startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_body_is_handed_on_and_what_follows_is_the_next_request(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + ASK)
+
+    assert application.bodies == [b"hello", b""]
+    assert client.read() == OK + OK
+
+
+async def test_a_client_that_asks_is_told_to_send_its_body(client: FakeClient, application: FakeApplication) -> None:
+    client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n")
+    assert client.read() == b"HTTP/1.1 100 Continue\r\n\r\n"
+    client.send(b"hello")
+
+    assert client.read().endswith(OK)
+    assert application.bodies == [b"hello"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        b"POST /a HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
+    ],
+    ids=["the body is there", "HTTP/1.0", "no body"],
+)
+async def test_who_need_not_wait_is_not_told(client: FakeClient, data: bytes) -> None:
+    client.send(data)
+
+    assert b"100 Continue" not in client.read()
+
+
+# Whole answers
+
+
+@pytest.mark.parametrize(
+    ("ask", "answer", "sent"),
+    [
+        (b"HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n", Response(200, b"ok"), b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"),
+        (ASK, Response(204, b"ok"), b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (ASK, Response(304, b"ok"), b"HTTP/1.1 304 Not Modified\r\n\r\n"),
+        (
+            b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            Response(200),
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ),
+        (
+            b"GET /a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+            Response(200),
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: keep-alive\r\n\r\n",
+        ),
+        (
+            b"GET /a HTTP/1.0\r\n\r\n",
+            Response(200),
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        ),
+    ],
+    ids=["HEAD", "204", "304", "close", "1.0 kept", "1.0"],
+)
+async def test_an_answer_is_framed_as_its_request_needs(
+    client: FakeClient, application: FakeApplication, ask: bytes, answer: Response, sent: bytes
+) -> None:
+    application.handler = lambda _: answer
+    client.send(ask)
+
+    assert client.read() == sent
+    assert client.is_closed() is (b"connection: close" in sent)
+
+
+async def test_what_the_application_adds_is_in_the_head(client: FakeClient, application: FakeApplication) -> None:
+    def handler(request: Request) -> Response:
+        request.reply_headers += b"x-request-id: 7\r\n"
+        return Response(200)
+
+    application.handler = handler
+    client.send(ASK)
+
+    assert b"\r\nx-request-id: 7\r\n\r\n" in client.read()
+
+
+async def test_a_date_is_sent(client: FakeClient) -> None:
+    client.send(ASK)
+    client.read()
+
+    assert b"\r\ndate: " in client._received
+
+
+async def test_a_defect_ends_its_connection_and_no_other(
+    connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    def handler(request: Request) -> Answer:
+        raise ZeroDivisionError
+
+    broken, other = connect(), connect()
+    application.handler = handler
+    with caplog.at_level(logging.ERROR):
+        broken.send(ASK)
+    application.handler = lambda _: Response(200, b"ok")
+    other.send(ASK)
+
+    assert broken.was_reset()
+    assert other.read() == OK
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+    assert application.ends[0] == ("/a", 499, "failed", 0)
+
+
+@pytest.mark.parametrize("name", ["ended", "refuse"])
+async def test_a_defect_of_the_application_ends_its_connection_and_no_other(
+    connect: Connect,
+    application: FakeApplication,
+    name: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def defective(*_: object, **__: object) -> Response:
+        raise ZeroDivisionError
+
+    broken, other = connect(), connect()
+    with caplog.at_level(logging.ERROR), monkeypatch.context() as patch:
+        patch.setattr(application, name, defective)
+        broken.send(ASK if name == "ended" else b"nonsense\r\n\r\n")
+    other.send(ASK)
+
+    assert broken.was_reset() is (name == "refuse")
+    assert other.read() == OK
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+# Refusals
+
+
+async def test_a_refused_client_is_told_why_and_read_away(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+
+    assert client.read().startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"\r\nconnection: close\r\n" in client.read()
+    assert client.connection.eof_written
+    assert not client.is_closed()
+    client.send(ASK * 10)
+    assert application.requests == []
+    assert client.read().count(b"HTTP/1.1") == 1
+    wheel.advance(BOUNDS.linger_timeout_s + 0.5)
+    await settle()
+    assert client.is_closed()
+
+
+async def test_a_refused_client_may_not_send_for_ever(client: FakeClient) -> None:
+    client.send(b"nonsense\r\n\r\n")
+    for _ in range(LINGER_BYTES // 100_000 + 1):
+        client.send(b"x" * 100_000)
+
+    assert client.was_reset()
+
+
+async def test_a_refusal_is_reported(client: FakeClient, application: FakeApplication) -> None:
+    client.send(b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n")
+
+    assert [(end.status, end.outcome) for end in application.ends] == [(417, "complete")]
+
+
+async def test_connections_beyond_the_cap_are_refused(
+    connect: Connect, edge: Edge, caplog: pytest.LogCaptureFixture
+) -> None:
+    clients = [connect() for _ in range(BOUNDS.max_connections)]
+    with caplog.at_level(logging.WARNING):
+        refused = [connect() for _ in range(3)]
+
+    for client in refused:
+        assert client.read().startswith(b"HTTP/1.1 503 ")
+        assert client.is_closed()
+    assert edge.metrics.connections_refused == 3
+    assert len(caplog.records) == 1  # not one a connection
+    clients[0].send(ASK)
+    assert clients[0].read() == OK
+
+
+async def test_room_is_made_when_a_connection_ends(connect: Connect) -> None:
+    clients = [connect() for _ in range(BOUNDS.max_connections)]
+    clients[0].leave()
+    newcomer = connect()
+    newcomer.send(ASK)
+
+    assert newcomer.read() == OK
+
+
+# Deadlines: absolute from where they begin
+
+
+async def test_a_silent_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
+    wheel.advance(BOUNDS.header_timeout_s - 0.1)
+    assert not client.is_closed()
+    wheel.advance(0.5)
+
+    assert client.is_closed()
+    assert client.read() == b""
+
+
+async def test_bytes_do_not_move_the_deadline_of_a_head(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(b"GET /a HTTP/1.1\r\n")
+    for _ in range(int(BOUNDS.header_timeout_s)):
+        client.send(b"X: a\r\n")
+        wheel.advance(1.0)
+    wheel.advance(0.5)
+
+    assert client.read().startswith(b"HTTP/1.1 408 ")
+
+
+async def test_bytes_do_not_move_the_deadline_of_a_body(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(int(BOUNDS.body_timeout_s)):
+        assert client.read() == b""
+        client.send(b"x")
+        wheel.advance(1.0)
+    wheel.advance(0.5)
+
+    assert client.read().startswith(b"HTTP/1.1 408 ")
+
+
+async def test_an_idle_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    wheel.advance(BOUNDS.idle_timeout_s - 0.1)
+    assert not client.is_closed()
+    wheel.advance(0.5)
+
+    assert client.is_closed()
+    assert client.read() == OK
+
+
+async def test_a_later_head_has_its_own_deadline(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    wheel.advance(60.0)
+    client.send(b"GET /b")
+    wheel.advance(BOUNDS.header_timeout_s - 0.1)
+    assert client.read() == OK
+    wheel.advance(0.5)
+
+    assert client.read().startswith(OK + b"HTTP/1.1 408 ")
+
+
+async def test_each_request_of_a_busy_connection_is_given_its_idle_time_anew(
+    client: FakeClient, wheel: FakeWheel
+) -> None:
+    for _ in range(5):
+        wheel.advance(5.0)
+        client.send(ASK)
+    wheel.advance(BOUNDS.idle_timeout_s - 1)
+
+    assert not client.is_closed()
+
+
+# Flow
+
+
+async def large(request: Request) -> Response:
+    return Response(200, b"x" * 10_000)
+
+
+async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
+    application.handler = lambda asked: Response(200, asked.path.encode())
+    asked = [b"/%d" % number for number in range(3 * PIPELINED_A_TURN)]
+    client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in asked))
+    assert len(application.requests) == PIPELINED_A_TURN  # then the others get their say
+    for _ in range(20):
+        client.read()
+        await settle()
+
+    assert [end.path.encode() for end in application.ends] == asked
+
+
+async def test_while_an_answer_is_awaited_little_is_read_ahead(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    ready = asyncio.Event()
+
+    async def later() -> Response:
+        await ready.wait()
+        return Response(200, b"ok")
+
+    application.handler = lambda _: later()
+    client.send(ASK * 2)
+    assert client.is_read()
+    client.send(ASK * 20)
+    assert not client.is_read()
+    assert len(application.requests) == 1
+    ready.set()
+    for _ in range(10):
+        await settle()
+
+    assert client.is_read()
+    assert client.read() == OK * 22
+
+
+async def test_who_does_not_read_is_not_read_from_without_end(client: FakeClient, application: FakeApplication) -> None:
+    application.handler = lambda _: Response(200, b"x" * 10_000)
+    client.send(ASK)
+    assert client.connection.paused
+    sent_bytes = 0
+    while client.is_read() and sent_bytes < 1_000_000:
+        client.send(ASK)
+        sent_bytes += len(ASK)
+
+    assert sent_bytes <= BOUNDS.pipeline_bytes + len(ASK)
+    for _ in range(100):
+        client.read()
+        await settle()
+    assert client.is_read()
+    assert client.read().count(b"x") == 10_000 * (1 + sent_bytes // len(ASK))
+
+
+async def test_an_answer_waits_until_the_one_before_is_taken(client: FakeClient, application: FakeApplication) -> None:
+    application.handler = lambda _: Response(200, b"x" * 10_000)
+    client.send(ASK + ASK)
+    assert len(application.requests) == 1
+    client.read()
+    await settle()
+
+    assert len(application.requests) == 2
+    assert client.read().count(b"x") == 20_000
+
+
+async def test_a_reader_that_stops_is_reset_after_a_while(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    application.handler = lambda _: Response(200, b"x" * 100_000)
+    client.send(ASK)
+    wheel.advance(BOUNDS.stall_timeout_s - 0.1)
+    assert not client.was_reset()
+    wheel.advance(0.5)
+
+    assert client.was_reset()
+    assert edge.metrics.stalled_readers == 1
+
+
+async def test_a_reader_that_goes_on_is_waited_for(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: Response(200, b"x" * 40_000)
+    client.send(ASK)
+    wheel.advance(BOUNDS.stall_timeout_s - 1)
+    client.read()
+    wheel.advance(BOUNDS.stall_timeout_s)
+
+    assert not client.was_reset()
+    assert client.read().count(b"x") == 40_000
+
+
+async def test_who_leaves_while_his_answer_is_made_is_forgotten(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    cancelled: list[bool] = []
+
+    async def forever() -> Response:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(True)
+        return Response(200)
+
+    application.handler = lambda _: forever()
+    client.send(ASK)
+    await settle()
+    client.leave()
+    await settle()
+
+    assert cancelled == [True]
+    assert application.ends == [("/a", 499, "left", 0)]
+
+
+async def test_who_leaves_at_once_is_forgotten_without_a_warning(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    application.handler = large
+    client.send(ASK)
+    client.leave()  # in the same turn of the loop: the answer's coroutine has not begun
+    await settle()
+    gc.collect()  # a coroutine that nobody awaited warns when it is collected
+
+    assert application.ends == [("/a", 499, "left", 0)]
+
+
+async def test_after_a_half_close_an_answer_that_is_ready_is_sent(client: FakeClient) -> None:
+    client.send(ASK)
+    assert not client.half_close()
+
+    assert client.read() == OK
+
+
+async def test_a_last_answer_that_nobody_takes_is_given_up(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: Response(200, b"x" * 10_000)
+    client.send(ASK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    assert client.is_closed()
+    wheel.advance(BOUNDS.stall_timeout_s + 0.5)
+
+    assert client.was_reset()
+
+
+async def test_a_large_body_gets_a_larger_buffer_until_a_stream_begins(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    application.handler = lambda _: Response(200, b"x" * 50_000)
+    client.send(ASK)
+    assert client.connection.unsent_bytes > 40_000
+    assert client.read().endswith(b"x" * 50_000)
+    application.handler = lambda _: PacedStream(StreamHead("text/plain"), lambda _: iter((b"1",)), gaps=repeat(1.0))
+    client.send(ASK)
+
+    sizes = [value for _, name, value in client.connection.options if name == socket.SO_SNDBUF]
+    assert sizes == [BOUNDS.whole_buffer_bytes, BOUNDS.send_buffer_bytes]
+
+
+# Draining
+
+
+async def test_an_idle_connection_is_closed_by_a_drain(client: FakeClient, drain: Drain) -> None:
+    client.send(ASK)
+    assert (await drain(10.0)).is_set()
+
+    assert client.is_closed()
+
+
+async def test_a_drain_waits_a_moment_for_a_connections_first_request(
+    connect: Connect, edge: Edge, wheel: FakeWheel
+) -> None:
+    asks, silent = connect(), connect()
+    edge.drain(10.0, lambda: None)
+    assert not asks.is_closed()
+    asks.send(ASK)
+    wheel.advance(2 * FRESH_S)
+
+    assert asks.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert silent.is_closed()
+
+
+async def test_an_answer_under_way_is_the_last_of_its_connection(
+    client: FakeClient, application: FakeApplication, edge: Edge
+) -> None:
+    ready = asyncio.Event()
+
+    async def later() -> Response:
+        await ready.wait()
+        return Response(200, b"ok")
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    drained = asyncio.Event()
+    edge.drain(60.0, drained.set)
+    await settle()
+    assert not drained.is_set()
+    ready.set()
+    await settle()
+    assert drained.is_set()
+
+    assert client.read() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+
+
+async def test_what_is_not_done_in_time_is_cut(
+    client: FakeClient, application: FakeApplication, edge: Edge, drain: Drain
+) -> None:
+    async def forever() -> Response:
+        await asyncio.Event().wait()
+        return Response(200)
+
+    application.handler = lambda _: forever()
+    client.send(ASK)
+    await settle()
+    assert (await drain(0.0)).is_set()
+
+    assert client.read().startswith(b"HTTP/1.1 503 ")
+    assert edge.metrics.connections == 0

@@ -1,0 +1,324 @@
+import pytest
+
+from tokenfall.http.body import body_reader
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.head import MAX_KNOWN, MAX_KNOWN_BYTES, HeadParser
+from tokenfall.http.request import Refusal
+
+NEXT = b"GET /next?a=b HTTP/1.1\r\nHost: next\r\n\r\n"
+"""An innocent request of somebody else: one parser serves all connections."""
+
+
+def head(line: str = "GET / HTTP/1.1", *fields: str, host: str | None = "a") -> bytes:
+    lines = [line, *([] if host is None else [f"Host: {host}"]), *fields]
+    return "".join(f"{each}\r\n" for each in lines).encode("latin-1") + b"\r\n"
+
+
+@pytest.fixture
+def parser() -> HeadParser:
+    return HeadParser(Bounds())
+
+
+def refused(parser: HeadParser, data: bytes) -> int:
+    """The status of the refusal of a head, or of the body that it announces."""
+    with pytest.raises(Refusal) as caught:
+        body_reader(parser.parse(data), 1_000_000)
+    return caught.value.status
+
+
+def serves_the_next(parser: HeadParser) -> bool:
+    """Whether the next requests are understood, whatever came before."""
+    for number in range(3):
+        request = parser.parse(NEXT.replace(b"Host: next", b"Host: next%d" % number))
+        if (request.method, request.path, request.query_string) != ("GET", "/next", b"a=b"):
+            return False
+    return True
+
+
+# What is understood
+
+
+def test_a_request_is_read(parser: HeadParser) -> None:
+    request = parser.parse(head("POST /chat?a=b&c HTTP/1.1", "X-Api-Key: k", "Content-Length: 5"))
+
+    assert (request.method, request.path, request.query_string) == ("POST", "/chat", b"a=b&c")
+    assert request.headers == {b"host": b"a", b"x-api-key": b"k", b"content-length": b"5"}
+    assert (request.http_minor, request.keep_alive) == (1, True)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH", "TRACE"])
+def test_a_method_is_passed_on(parser: HeadParser, method: str) -> None:
+    assert parser.parse(head(f"{method} / HTTP/1.1")).method == method
+
+
+def test_names_are_lower_case_and_repeated_fields_are_joined(parser: HeadParser) -> None:
+    request = parser.parse(head("GET / HTTP/1.1", "ACCEPT: a", "accept: b", "Empty:", "High: \xff"))
+
+    assert request.headers == {b"host": b"a", b"accept": b"a, b", b"empty": b"", b"high": b"\xff"}
+
+
+@pytest.mark.parametrize("space", [" ", "\t", "  \t "])
+def test_white_space_around_a_value_is_no_part_of_it(parser: HeadParser, space: str) -> None:
+    fields = f"X-Api-Key:{space}k{space}", f"Content-Length:{space}5{space}"
+    request = parser.parse(head("POST / HTTP/1.1", f"Host:{space}a{space}", *fields, host=None))
+
+    assert request.headers == {b"host": b"a", b"x-api-key": b"k", b"content-length": b"5"}
+
+
+@pytest.mark.parametrize(
+    ("line", "fields", "keeps"),
+    [
+        ("GET / HTTP/1.1", (), True),
+        ("GET / HTTP/1.1", ("Connection: close",), False),
+        ("GET / HTTP/1.1", ("Connection: keep-alive, Close",), False),
+        ("GET / HTTP/1.1", ("Connection: keep-alive", "Connection: close"), False),
+        ("GET / HTTP/1.1", ("Connection: te",), True),
+        ("GET / HTTP/1.0", (), False),
+        ("GET / HTTP/1.0", ("Connection: Keep-Alive",), True),
+        ("GET / HTTP/1.0", ("Connection: keep-alive, close",), False),
+    ],
+)
+def test_whether_a_connection_is_kept(parser: HeadParser, line: str, fields: tuple[str, ...], keeps: bool) -> None:
+    assert parser.parse(head(line, *fields)).keep_alive is keeps
+
+
+def test_http_1_0_needs_no_host(parser: HeadParser) -> None:
+    request = parser.parse(head("GET /x HTTP/1.0", host=None))
+
+    assert (request.path, request.http_minor) == ("/x", 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://a/b?c=d", "/b", b"c=d"),
+        ("HTTPS://a:80/b", "/b", b""),
+        ("http://a", "/", b""),
+        ("http://a?c", "/", b"c"),
+        ("http://evil/a/http://b", "/a/http://b", b""),
+    ],
+)
+def test_the_absolute_form_is_read_by_its_path(parser: HeadParser, target: str, path: str, query: bytes) -> None:
+    request = parser.parse(head(f"GET {target} HTTP/1.1"))
+
+    assert (request.path, request.query_string) == (path, query)
+
+
+def test_options_may_ask_for_the_server_as_a_whole(parser: HeadParser) -> None:
+    assert parser.parse(head("OPTIONS * HTTP/1.1")).path == "*"
+
+
+@pytest.mark.parametrize("host", ["a", "a.b:80", "[::1]:8080", "xn--a", "", "a_b"])
+def test_a_host_may_be_any_authority(parser: HeadParser, host: str) -> None:
+    assert parser.parse(head(host=host)).headers[b"host"] == host.encode()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [("Connection: Upgrade", "Upgrade: websocket"), ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c")],
+)
+def test_an_upgrade_is_ignored(parser: HeadParser, fields: tuple[str, ...]) -> None:
+    request = parser.parse(head("GET /x HTTP/1.1", *fields))
+
+    assert (request.path, request.keep_alive) == ("/x", True)
+    assert serves_the_next(parser)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("GET / HTTP/1.1", host=None),
+        head("GET / HTTP/1.1", "Host: a"),
+        head("GET / HTTP/1.1", "Host: b"),
+        head(host="a b"),
+        head(host="a/b"),
+        head(host="a@b"),
+        head(host="\xe9"),
+        b"GET / HTTP/1.1\nHost: a\n\n\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX: b\rc\r\n\r\n",
+        b"GET / HTTP/1.1\rHost: a\r\n\r\n",
+        head("GET / HTTP/1.1", "X: a", " folded"),
+        head("GET / HTTP/1.1", "X: a", "\tfolded"),
+        b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+        head("GET / HTTP/1.1", "X : a"),
+        head("GET / HTTP/1.1", "X\t: a"),
+        head("GET / HTTP/1.1", "no colon"),
+        head("GET / HTTP/1.1", ": no name"),
+        head("GET / HTTP/1.1", "X@Y: a"),
+        head("GET / HTTP/1.1", "X\xff: a"),
+        head("GET / HTTP/1.1", "X: a\0b"),
+        head("GET / HTTP/1.1", "X\0: a"),
+        head("GET / HTTP/1.1", "X: \x01"),
+        head("GET / HTTP/1.1", "X: \x7f"),
+        head("POST / HTTP/1.1", "Content-Length: 5", "Transfer-Encoding: chunked"),
+        head("POST / HTTP/1.1", "Transfer-Encoding: chunked", "Content-Length: 5"),
+        head("POST / HTTP/1.1", "Content-Length: 5", "Content-Length: 5"),
+        head("POST / HTTP/1.1", "Content-Length: 5", "Content-Length: 6"),
+        head("POST / HTTP/1.1", "Content-Length: 5, 5"),
+        head("POST / HTTP/1.1", "Content-Length: +5"),
+        head("POST / HTTP/1.1", "Content-Length: -5"),
+        head("POST / HTTP/1.1", "Content-Length: 0x5"),
+        head("POST / HTTP/1.1", "Content-Length: 1_0"),
+        head("POST / HTTP/1.1", "Content-Length: 5.0"),
+        head("POST / HTTP/1.1", "Content-Length:"),
+        head("POST / HTTP/1.1", "Content-Length: " + "9" * 40),
+        head("POST / HTTP/1.1", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+        head("POST / HTTP/1.1", "Transfer-Encoding: chunked, identity"),
+        head("POST / HTTP/1.1", "Transfer-Encoding: \x0bchunked"),
+        head("GET / HTTP/1.1", "Authorization: a", "Authorization: b"),
+        head("GET / HTTP/1.1", "Content-Type: a", "Content-Type: b"),
+        head("GET  / HTTP/1.1"),
+        head("GET /  HTTP/1.1"),
+        head("GET / HTTP/1.1 "),
+        head("GET\t/ HTTP/1.1"),
+        head("GET / x HTTP/1.1"),
+        head(" GET / HTTP/1.1"),
+        head("GET / http/1.1"),
+        head("GET / HTTP/1.10"),
+        head("GET / HTTP/1"),
+        head("GET / ICE/1.0"),
+        head("get / HTTP/1.1"),
+        head("NONSENSE / HTTP/1.1"),
+        head("GET x HTTP/1.1"),
+        head("GET * HTTP/1.1"),
+        head("GET //a\\b#c HTTP/1.1"),
+        head("GET /a#b HTTP/1.1"),
+        head("GET http://a/b#c HTTP/1.1"),
+        head("GET ftp://a/ HTTP/1.1"),
+        head("GET http:///x HTTP/1.1"),
+        head("GET http://a/\xff HTTP/1.1"),
+        head("GET /\xff HTTP/1.1"),
+        head("GET /\x01 HTTP/1.1"),
+        head("GET /\0 HTTP/1.1"),
+        head("GET /\x7f HTTP/1.1"),
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n",
+    ],
+    ids=repr,
+)
+def test_what_is_malformed_is_refused(parser: HeadParser, data: bytes) -> None:
+    assert refused(parser, data) == 400
+    assert serves_the_next(parser)
+
+
+def test_connect_is_not_served(parser: HeadParser) -> None:
+    assert refused(parser, head("CONNECT a:80 HTTP/1.1")) == 405
+    assert serves_the_next(parser)
+
+
+@pytest.mark.parametrize("line", ["GET / HTTP/0.9", "GET /", "GET / HTTP/2.0"])
+def test_other_versions_are_not_spoken(parser: HeadParser, line: str) -> None:
+    assert refused(parser, head(line)) == 505
+    assert serves_the_next(parser)
+
+
+@pytest.mark.parametrize("host", [None, "a"])
+def test_the_preface_of_http_2_is_refused(parser: HeadParser, host: str | None) -> None:
+    assert refused(parser, head("PRI * HTTP/2.0", host=host)) == 505
+    assert serves_the_next(parser)
+
+
+def test_blank_lines_alone_are_no_request(parser: HeadParser) -> None:
+    parser.parse(head())
+
+    assert refused(parser, b"\r\n\r\n") in {400, 505}
+    assert serves_the_next(parser)
+
+
+def test_fields_are_counted(parser: HeadParser) -> None:
+    most = [f"X-{number}: a" for number in range(Bounds().max_headers - 1)]
+    assert len(parser.parse(head("GET / HTTP/1.1", *most)).headers) == Bounds().max_headers
+
+    assert refused(parser, head("GET / HTTP/1.1", *most, "Y: a")) == 431
+    assert serves_the_next(parser)
+
+
+def test_fields_that_repeat_are_counted_too(parser: HeadParser) -> None:
+    assert refused(parser, head("GET / HTTP/1.1", *["X: a"] * Bounds().max_headers)) == 431
+
+
+# One parser for all
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("GET / HTTP/1.1", "Connection: close"),
+        head("GET / HTTP/1.0"),
+        head("POST / HTTP/1.1", "Content-Length: 1000"),
+        head("POST / HTTP/1.1", "Content-Length: 1000", "Connection: close"),
+        head("POST / HTTP/1.1", "Transfer-Encoding: chunked"),
+        head("GET / HTTP/1.1", "Expect: 100-continue"),
+    ],
+    ids=repr,
+)
+def test_a_request_leaves_nothing_behind_for_the_next(parser: HeadParser, data: bytes) -> None:
+    parser.parse(data)
+
+    assert serves_the_next(parser)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        head("POST / HTTP/1.1", "Content-Length: 1000", host=None),
+        head("POST / HTTP/1.1", "Transfer-Encoding: chunked", host=None),
+        head("POST / HTTP/1.1", "Content-Length: 1000", host="a b"),
+        head("POST  / HTTP/1.1", "Content-Length: 1000"),
+        head("POST / HTTP/0.9", "Content-Length: 1000"),
+        head("POST /a#b HTTP/1.1", "Content-Length: 1000"),
+        head("CONNECT a:80 HTTP/1.1", "Content-Length: 1000"),
+    ],
+    ids=repr,
+)
+def test_a_refusal_leaves_nothing_behind_for_the_next(parser: HeadParser, data: bytes) -> None:
+    refused(parser, data)
+
+    assert serves_the_next(parser)
+
+
+# Heads that are kept parsed
+
+
+def test_a_repeated_head_makes_a_request_of_its_own(parser: HeadParser) -> None:
+    data = head("GET /x?a=b HTTP/1.1", "Connection: close", "Accept: a")
+    first = parser.parse(data)
+    first.id, first.route, first.client, first.body = "1", "/x", "10.0.0.1", b"body"
+    first.reply_headers += b"x: y\r\n"
+    first.keep_alive = True
+    first.drop_content()
+    again = parser.parse(data)
+
+    assert (again.method, again.path, again.query_string, again.http_minor) == ("GET", "/x", b"a=b", 1)
+    assert again.headers == {b"host": b"a", b"connection": b"close", b"accept": b"a"}
+    assert (again.keep_alive, again.body, again.reply_headers) == (False, b"", b"")
+    assert (again.id, again.route, again.client, again.started_s) == ("", "", "", 0.0)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "Authorization: Bearer s3cret",
+        "X-API-Key: s3cret",
+        "Cookie: s3cret",
+        "Content-Length: 3",
+        "Expect: 100-continue",
+    ],
+)
+def test_heads_with_secrets_or_bodies_are_not_kept(parser: HeadParser, field: str) -> None:
+    parser.parse(head("POST / HTTP/1.1", field))
+
+    assert len(parser._known) == 0
+
+
+def test_only_so_many_heads_of_a_certain_size_are_kept(parser: HeadParser) -> None:
+    for number in range(3 * MAX_KNOWN):
+        parser.parse(head(f"GET /{number} HTTP/1.1"))
+        assert len(parser._known) <= MAX_KNOWN
+    before = len(parser._known)
+    parser.parse(head("GET / HTTP/1.1", "X: " + "x" * MAX_KNOWN_BYTES))
+
+    assert len(parser._known) == before

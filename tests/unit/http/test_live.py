@@ -1,0 +1,684 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokenfall.http.half_closed import PROBES_S
+from tokenfall.http.request import Request
+from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead
+from tokenfall.http.server import Edge
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.unit.http.conftest import BOUNDS, Drain
+
+if TYPE_CHECKING:
+    from tokenfall.http.response import Send
+
+ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncache-control: no-cache, no-transform\r\n"
+    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+PING = b"3\r\n:\n\n\r\n"
+BIG = b"x" * 1_000
+
+
+class Script:
+    """What a live stream does, one step at a time, as the test lets it."""
+
+    def __init__(self) -> None:
+        self.steps: asyncio.Queue[bytes | Exception] = asyncio.Queue()
+        self.waits: list[Awaitable[None] | None] = []
+        self.left = False
+
+    def say(self, *steps: bytes | Exception) -> None:
+        for step in steps:
+            self.steps.put_nowait(step)
+
+    async def run(self, send: Send) -> bytes:
+        """Send each step until one is `b""`, whose successor is the last frame."""
+        try:
+            while frame := await self._next():
+                full = send(frame)
+                self.waits.append(full)
+                if full is not None:
+                    await full
+            return await self._next()
+        except asyncio.CancelledError:
+            self.left = True
+            raise
+
+    async def _next(self) -> bytes:
+        step = await self.steps.get()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+def failure(error: Exception) -> bytes:
+    return b"failed: " + type(error).__name__.encode()
+
+
+def stream(
+    run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b":\n\n", goes_on: Callable[[], bool] | None = None
+) -> LiveStream:
+    return LiveStream(StreamHead("text/plain"), run, failure=failure, goes_on=goes_on, comment=comment, farewell=b"bye")
+
+
+@pytest.fixture
+async def script(application: FakeApplication) -> Script:
+    made = Script()
+    application.handler = lambda _: stream(made.run)
+    return made
+
+
+def body(client: FakeClient) -> bytes:
+    return client.read().partition(b"\r\n\r\n")[2]
+
+
+# Whole answers that must be awaited
+
+
+async def test_an_awaited_answer_is_sent_when_it_is_there(client: FakeClient, application: FakeApplication) -> None:
+    async def later() -> Response:
+        return Response(200, b"ok")
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    assert client.read() == b""
+    await settle()
+
+    assert body(client) == b"ok"
+
+
+async def test_an_exception_is_answered_by_the_application(client: FakeClient, application: FakeApplication) -> None:
+    async def later() -> Response:
+        raise ZeroDivisionError("secret")
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    await settle()
+
+    assert client.read().startswith(b"HTTP/1.1 500 ")
+    assert body(client) == b"crashed: ZeroDivisionError"
+
+
+async def test_a_live_stream_may_be_awaited_too(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    async def later() -> LiveStream:
+        return stream(script.run)
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    script.say(b"a", b"", b"end")
+    await settle()
+
+    assert body(client) == b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n"
+
+
+async def test_an_answer_that_cannot_be_played_ends_its_connection(
+    client: FakeClient, application: FakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def later() -> Response:
+        return PacedStream(StreamHead("text/plain"), defective, gaps=iter(()))  # type: ignore[return-value]
+
+    def defective(chunked: bool) -> Iterator[bytes]:
+        raise ZeroDivisionError
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    with caplog.at_level(logging.ERROR):
+        await settle()
+
+    assert client.was_reset()
+    assert len(caplog.records) == 1
+
+
+# Streams
+
+
+async def test_the_head_goes_with_the_first_frame_and_the_end_with_the_last(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    client.send(ASK)
+    await settle()
+    assert client.read() == b""
+    script.say(b"a")
+    await settle()
+    assert client.read() == HEAD + b"1\r\na\r\n"
+    script.say(b"b", b"", b"end")
+    await settle()
+
+    assert client.read() == HEAD + b"1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n"
+    assert application.ends == [("/s", 200, "complete", len(b"1\r\na\r\n1\r\nb\r\n3\r\nend\r\n0\r\n\r\n"))]
+    assert not client.is_closed()
+
+
+async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
+    client.send(b"GET /s HTTP/1.0\r\n\r\n")
+    script.say(b"a", b"", b"end")
+    await settle()
+
+    assert body(client) == b"aend"
+    assert client.is_closed()
+
+
+async def test_a_head_request_runs_nothing(client: FakeClient, application: FakeApplication, script: Script) -> None:
+    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
+    await settle()
+
+    assert client.read() == HEAD
+    assert application.ends == [("/s", 200, "complete", 0)]
+
+
+async def test_it_counts_tokens_and_their_times(
+    client: FakeClient, script: Script, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    for step in (b"a", b"b", b"c"):
+        wheel.advance(2.0)
+        script.say(step)
+        await settle()
+
+    assert (edge.metrics.tokens, edge.metrics.streams) == (3, 1)
+    assert edge.metrics.ttft_s.total == pytest.approx(2.0)
+    assert sum(edge.metrics.inter_token_s.counts) == 2
+    assert edge.metrics.inter_token_s.total == pytest.approx(4.0)
+
+
+async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    step = asyncio.Event()
+
+    async def run(send: Send) -> bytes:
+        send(b"role", is_token=False)
+        await step.wait()
+        send(b"a")
+        send(b"usage", is_token=False)
+        return b"end"
+
+    application.handler = lambda _: stream(run)
+    client.send(ASK)
+    await settle()
+    assert body(client) == b"4\r\nrole\r\n"
+    wheel.advance(2.0)
+    step.set()
+    await settle()
+
+    assert body(client).endswith(b"1\r\na\r\n5\r\nusage\r\n3\r\nend\r\n0\r\n\r\n")
+    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (1, 0)
+    assert edge.metrics.ttft_s.total == pytest.approx(2.0)
+
+
+async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    answer = stream(script.run)
+    answer.counted = False
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(b"a", b"b", b"", b"c")
+    await settle()
+
+    metrics = edge.metrics
+    assert body(client).endswith(b"1\r\nc\r\n0\r\n\r\n")
+    assert (metrics.tokens, metrics.streams, metrics.streams_ended) == (0, 0, {})
+    assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
+
+
+async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    answer = stream(script.run)
+    answer.counted = False
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.leave()
+    await settle()
+
+    assert script.left
+    assert (edge.metrics.streams, edge.metrics.streams_ended) == (0, {})
+
+
+# Announced: the head comes before the first token
+
+
+async def test_a_stream_that_is_announced_begins_at_once_and_goes_on_as_any_other(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
+) -> None:
+    answer = stream(script.run)
+    answer.announced = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    await settle()
+
+    assert client.read() == HEAD + PING
+    wheel.advance(BOUNDS.heartbeat_s)
+    script.say(b"a", b"", b"b")
+    await settle()
+    assert body(client) == PING + PING + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
+
+
+async def test_what_fails_after_it_was_announced_is_the_last_frame(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    answer = stream(script.run)
+    answer.announced = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    script.say(ZeroDivisionError())
+    await settle()
+
+    assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+
+
+# Failures: before the first byte a status, after it an error frame
+
+
+async def test_a_failure_before_the_first_byte_is_a_status(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    client.send(ASK)
+    script.say(ZeroDivisionError())
+    await settle()
+
+    assert client.read().startswith(b"HTTP/1.1 500 ")
+    assert body(client) == b"crashed: ZeroDivisionError"
+    assert [(end.status, end.outcome) for end in application.ends] == [(500, "complete")]
+
+
+async def test_a_failure_before_the_first_byte_keeps_what_the_application_added(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    def handler(request: Request) -> LiveStream:
+        request.reply_headers += b"x-request-id: 7\r\n"
+        return stream(script.run)
+
+    application.handler = handler
+    client.send(ASK)
+    script.say(ZeroDivisionError())
+    await settle()
+
+    assert b"\r\nx-request-id: 7\r\n" in client.read()
+
+
+async def test_a_failure_after_the_first_byte_is_the_last_frame(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    client.send(ASK)
+    script.say(b"a", ZeroDivisionError())
+    await settle()
+
+    assert body(client) == b"1\r\na\r\n19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+    assert [(end.status, end.outcome) for end in application.ends] == [(200, "failed")]
+
+
+async def test_a_failure_after_a_heartbeat_is_the_last_frame(
+    client: FakeClient, script: Script, wheel: FakeWheel
+) -> None:
+    client.send(ASK)
+    await settle()
+    wheel.advance(BOUNDS.heartbeat_s)
+    script.say(ZeroDivisionError())
+    await settle()
+
+    assert body(client) == PING + b"19\r\nfailed: ZeroDivisionError\r\n0\r\n\r\n"
+
+
+# Heartbeats
+
+
+async def test_while_the_first_frame_is_awaited_a_heartbeat_says_that_the_stream_lives(
+    client: FakeClient, script: Script, wheel: FakeWheel
+) -> None:
+    client.send(ASK)
+    await settle()
+    wheel.advance(BOUNDS.heartbeat_s - 0.1)
+    assert client.read() == b""
+    wheel.advance(0.2)
+    assert client.read() == HEAD + PING
+    wheel.advance(2 * BOUNDS.heartbeat_s)
+    assert body(client) == PING * 3
+    script.say(b"a")
+    await settle()
+    wheel.advance(10 * BOUNDS.heartbeat_s)
+
+    assert body(client) == PING * 3 + b"1\r\na\r\n"
+
+
+async def test_a_format_without_comments_has_no_heartbeat(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(script.run, comment=b"")
+    client.send(ASK)
+    await settle()
+    wheel.advance(10 * BOUNDS.heartbeat_s)
+
+    assert client.read() == b""
+
+
+# Clients that leave or are slow
+
+
+async def test_who_leaves_ends_the_work_at_once(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.leave()
+    await settle()
+
+    assert script.left
+    assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
+    assert (edge.metrics.streams, wheel.waiting) == (0, {})
+
+
+async def test_who_leaves_before_the_first_frame_ends_the_work_too(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    client.send(ASK)
+    await settle()
+    client.leave()
+    await settle()
+
+    assert script.left
+    assert application.ends == [("/s", 499, "left", 0)]
+
+
+async def test_who_is_gone_is_noticed_at_the_next_frame(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.break_off()
+    script.say(b"b")
+    await settle()
+
+    assert client.was_reset()
+    assert script.left
+    assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
+    assert edge.metrics.streams == 0
+
+
+async def test_a_slow_reader_makes_the_stream_wait(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    client.send(ASK)
+    script.say(*[BIG] * 12, b"", b"end")
+    await settle()
+    assert client.connection.paused
+    said_by_then = len(script.waits)
+    assert said_by_then < 12
+    assert [wait is not None for wait in script.waits] == [False] * (said_by_then - 1) + [True]
+    for _ in range(12):
+        client.read()
+        await settle()
+
+    assert body(client).count(b"x") == 12_000
+    assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
+
+
+async def test_a_whole_answer_reaches_a_reader_that_is_slow_at_its_end(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    async def hasty(send: Send) -> bytes:
+        for _ in range(12):
+            send(BIG)  # an upstream may say its last words in one read, while the client takes none
+        return b"end"
+
+    application.handler = lambda _: stream(hasty)
+    client.send(ASK)
+    await settle()
+    assert not client.was_reset()
+    for _ in range(12):
+        client.read()
+        await settle()
+
+    assert body(client).count(b"x") == 12_000
+    assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
+    assert application.ends[0].outcome == "complete"
+
+
+async def test_a_reader_that_stops_is_reset_and_its_stream_ended(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    script.say(*[BIG] * 12)
+    await settle()
+    wheel.advance(BOUNDS.stall_timeout_s + 0.5)
+    await settle()
+
+    assert client.was_reset()
+    assert script.left
+    assert application.ends[0].outcome == "stalled"
+    assert edge.metrics.stalled_readers == 1
+
+
+async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
+    client: FakeClient, script: Script, wheel: FakeWheel
+) -> None:
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    assert client.half_close()
+    wheel.advance(max(PROBES_S) + 0.1)
+    assert body(client) == b"1\r\na\r\n" + PING * (1 + len(PROBES_S))
+    script.say(b"", b"end")
+    await settle()
+
+    assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
+    assert client.is_closed()
+
+
+async def test_after_a_half_close_a_first_frame_is_still_awaited_where_comments_can_be_sent(
+    client: FakeClient, script: Script
+) -> None:
+    client.send(ASK)
+    await settle()
+    assert client.half_close()
+    assert client.read().startswith(b"HTTP/1.1 200 OK")
+    assert body(client) == PING
+    script.say(b"a", b"", b"end")
+    await settle()
+
+    assert body(client).endswith(b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n")
+
+
+async def test_a_half_close_before_the_stream_is_known_is_remembered(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
+    ready = asyncio.Event()
+
+    async def later() -> LiveStream:
+        await ready.wait()
+        return stream(script.run)
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    await settle()
+    assert client.half_close()
+    ready.set()
+    await settle()
+
+    assert body(client) == PING
+
+
+async def test_after_a_half_close_a_stream_without_comments_stops_soon(
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(script.run, comment=b"")
+    client.send(ASK)
+    await settle()
+    client.half_close()
+    wheel.advance(BOUNDS.half_close_grace_s + 0.1)
+    await settle()
+
+    assert script.left
+
+
+# The drain
+
+
+async def test_a_stream_that_is_cut_says_so(
+    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
+) -> None:
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    assert (await drain(0.0)).is_set()
+
+    assert body(client) == b"1\r\na\r\n3\r\nbye\r\n0\r\n\r\n"
+    assert script.left
+    assert application.ends[0].outcome == "cut"
+    assert client.is_closed()
+
+
+async def test_what_has_not_begun_when_it_is_cut_is_a_status(
+    client: FakeClient, application: FakeApplication, script: Script, drain: Drain
+) -> None:
+    client.send(ASK)
+    await settle()
+    assert (await drain(0.0)).is_set()
+
+    assert client.read().startswith(b"HTTP/1.1 503 ")
+    assert script.left
+    assert application.ends[0].status == 503
+
+
+async def test_what_is_cut_before_its_task_has_begun_is_a_status(
+    client: FakeClient, application: FakeApplication, edge: Edge
+) -> None:
+    async def later() -> Response:
+        return Response(200)
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    client.connection.cut()
+    await settle()
+
+    assert client.read().startswith(b"HTTP/1.1 503 ")
+    assert client.read().count(b"HTTP/1.1") == 1
+
+
+# Streams that go on without their client
+
+
+@pytest.fixture
+async def lasting(application: FakeApplication) -> Script:
+    """What a stream does that is run to its end whoever hears it."""
+    made = Script()
+    application.handler = lambda _: stream(made.run, goes_on=lambda: True)
+    return made
+
+
+async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
+    client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.leave()
+    await settle()
+    assert not lasting.left
+    assert (edge.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
+    lasting.say(b"b", b"", b"end")
+    await settle()
+
+    assert lasting.waits == [None, None]
+    assert lasting.steps.empty()
+    assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
+    assert edge.metrics.tokens == 1, "what nobody hears is not counted"
+    assert edge.metrics.streams == 0
+
+
+async def test_it_goes_on_before_its_first_frame_too(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    await settle()
+    client.leave()
+    lasting.say(b"a", ZeroDivisionError())
+    await settle()
+
+    assert lasting.steps.empty()
+    assert application.ends == [("/s", 499, "left", 0)]
+    assert edge.metrics.streams == 0
+
+
+async def test_what_fails_alone_is_told_to_nobody_but_the_log(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.leave()
+    lasting.say(ZeroDivisionError())
+    await settle()
+
+    assert [end.outcome for end in application.ends] == ["left"]
+    assert edge.metrics.streams == 0
+
+
+async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
+    client: FakeClient, application: FakeApplication, lasting: Script
+) -> None:
+    client.send(ASK)
+    lasting.say(*[BIG] * 12, b"", b"end")
+    await settle()
+    assert client.connection.paused
+    client.leave()
+    await settle()
+
+    assert len(lasting.waits) == 12
+    assert lasting.steps.empty()
+
+
+async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
+    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.break_off()
+    lasting.say(b"b", b"c", b"", b"end")
+    await settle()
+
+    assert lasting.waits == [None, None, None]
+    assert [end.outcome for end in application.ends] == ["left"]
+    assert edge.metrics.streams == 0
+
+
+async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
+    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+) -> None:
+    application.handler = lambda _: stream(script.run, goes_on=lambda: False)
+    client.send(ASK)
+    script.say(b"a")
+    await settle()
+    client.leave()
+    await settle()
+
+    assert script.left
+    assert edge.metrics.streams == 0
+
+
+async def test_a_drain_cuts_what_would_go_on(client: FakeClient, lasting: Script) -> None:
+    client.send(ASK)
+    lasting.say(b"a")
+    await settle()
+    client.connection.cut()
+    await settle()
+
+    assert lasting.left
+    assert body(client).endswith(b"3\r\nbye\r\n0\r\n\r\n")

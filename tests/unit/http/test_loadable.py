@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokenfall.http.loadable import LIVE, Loadable, Modules
+from tokenfall.imports import imported
+
+
+def run(program: str) -> str:
+    """What a process without any module of ours says at its end."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=True)
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def is_loaded(loadable: Loadable) -> bool:
+    return loadable.is_loaded
+
+
+def test_modules_are_loaded_when_all_of_them_are() -> None:
+    modules = Modules("json", "tests.unit.http.no_such_module")
+    assert not is_loaded(modules)
+    with pytest.raises(ImportError):
+        modules.load()
+
+    assert not is_loaded(modules)
+    assert is_loaded(Modules("json"))
+
+
+def test_a_loadable_is_loaded_when_it_is_finished() -> None:
+    loadable = Loadable()
+    assert not is_loaded(loadable)
+    loadable.finish()
+
+    assert is_loaded(loadable)
+    with pytest.raises(NotImplementedError):
+        loadable.load()
+
+
+def test_a_module_that_is_being_imported_is_not_imported_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = tmp_path / "half_a_module.py"
+    module.write_text("from tokenfall.imports import imported\nseen = imported(__name__)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert imported("half_a_module") is None
+    import half_a_module  # type: ignore[import-not-found] # noqa: PLC0415 - it was written just now
+
+    assert half_a_module.seen is None
+    assert imported("half_a_module") is half_a_module
+
+
+IN_A_THREAD = """
+import _thread
+from tokenfall.http.loadable import {names}
+for loadable in ({names},):
+    done = _thread.allocate_lock()
+    done.acquire()
+    _thread.start_new_thread(lambda: (loadable.load(), done.release()), ())
+    done.acquire()
+    loadable.finish()
+import threading
+print(threading.main_thread().ident == threading.get_ident(), LIVE.is_loaded)
+"""
+
+
+def test_the_main_thread_stays_the_main_thread_whichever_thread_imports() -> None:
+    assert LIVE.after is not None
+    assert run(IN_A_THREAD.format(names="THREADING, LIVE")) == "True True"

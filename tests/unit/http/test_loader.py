@@ -1,0 +1,314 @@
+"""Answers that need something that is not loaded yet."""
+
+import asyncio
+import logging
+import sys
+import threading
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tokenfall.http.application import CLIENT_CLOSED_REQUEST
+from tokenfall.http.loader import SWITCH_S, WAITERS_A_TURN
+from tokenfall.http.request import Request
+from tokenfall.http.response import Answer, LiveStream, Response, StreamHead
+from tokenfall.http.server import Edge
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.doubles.loading import Slow
+from tests.unit.http.conftest import BOUNDS, Connect, Drain
+
+ASK = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+TOO_LARGE = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"
+
+
+def needing(needed: Slow, request: Request) -> Answer:
+    return Response(200, b"ok") if needed.is_loaded else needed
+
+
+@pytest.fixture
+async def slow(application: FakeApplication) -> Slow:
+    """What every answer of the application needs."""
+    slow = Slow()
+    application.handler = partial(needing, slow)
+    return slow
+
+
+async def test_only_the_connection_that_needs_it_waits(connect: Connect, slow: Slow) -> None:
+    waiting, other = connect(), connect()
+    waiting.send(ASK)
+    slow_handler = waiting.read()
+    other.send(b"nonsense\r\n\r\n")
+
+    assert slow_handler == b""
+    assert b" 400 " in other.read()
+    await slow.ended()
+    assert waiting.read() == OK
+
+
+async def test_it_is_loaded_once_in_another_thread_for_all_that_wait(connect: Connect, slow: Slow) -> None:
+    clients = [connect() for _ in range(3)]
+    for client in clients:
+        client.send(ASK)
+    await slow.ended()
+
+    assert [client.read() for client in clients] == [OK] * 3
+    assert len(slow.threads) == 1
+    assert slow.threads[0] != threading.get_ident()
+
+
+async def test_many_that_wait_are_answered_some_in_each_turn(edge: Edge) -> None:
+    slow = Slow()
+    told: list[Exception | None] = []
+    at_first: list[int] = []
+
+    class Waiting:
+        def loaded(self, error: Exception | None) -> None:
+            if not told:
+                asyncio.get_running_loop().call_soon(lambda: at_first.append(len(told)))
+            told.append(error)
+
+    for _ in range(WAITERS_A_TURN + 1):
+        edge.loader.wait_for(slow, Waiting())
+    await slow.ended()
+
+    assert (at_first, told) == ([WAITERS_A_TURN], [None] * (WAITERS_A_TURN + 1))
+
+
+async def test_what_it_needs_itself_is_loaded_before_it(client: FakeClient, application: FakeApplication) -> None:
+    before = Slow()
+    slow = Slow(after=before)
+    slow.allowed.set()
+    application.handler = partial(needing, slow)
+    client.send(ASK)
+    await settle()
+    assert slow.threads == []
+    before.allowed.set()
+    await slow.ended()
+
+    assert before.is_loaded
+    assert client.read() == OK
+
+
+async def test_pipelined_requests_are_answered_in_their_order(client: FakeClient, slow: Slow) -> None:
+    client.send(ASK + ASK)
+    client.send(ASK)
+    await slow.ended()
+
+    assert client.read() == OK * 3
+
+
+async def test_head_gets_the_head_alone(client: FakeClient, slow: Slow) -> None:
+    client.send(ASK.replace(b"GET", b"HEAD"))
+    await slow.ended()
+
+    assert client.read() == OK.removesuffix(b"ok")
+
+
+async def test_a_client_that_leaves_is_let_go_of(
+    client: FakeClient, slow: Slow, application: FakeApplication, edge: Edge
+) -> None:
+    client.send(ASK)
+    client.leave()
+
+    assert [(end.status, end.outcome) for end in application.ends] == [(CLIENT_CLOSED_REQUEST, "left")]
+    assert edge.metrics.connections == 0
+    await slow.ended()
+    assert len(application.ends) == 1
+
+
+async def test_a_client_that_leaves_does_not_take_it_from_the_others(connect: Connect, slow: Slow) -> None:
+    leaving, staying = connect(), connect()
+    leaving.send(ASK)
+    staying.send(ASK)
+    leaving.leave()
+    await slow.ended()
+
+    assert staying.read() == OK
+
+
+async def test_a_client_that_closed_its_side_is_answered(client: FakeClient, slow: Slow) -> None:
+    client.send(ASK)
+    assert client.half_close()
+    await slow.ended()
+
+    assert client.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert client.is_closed()
+
+
+async def test_what_cannot_be_loaded_is_tried_again_at_the_next_request(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    slow = Slow(ImportError("no such library"))
+    application.handler = partial(needing, slow)
+    client.send(ASK)
+    slow.allowed.set()
+    await application.reported.wait()
+    assert client.read() == b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 20\r\n\r\ncrashed: ImportError"
+    client.send(ASK)
+    await slow.ended()
+
+    assert client.read().endswith(OK)
+
+
+async def test_without_a_thread_the_request_fails_and_the_next_is_answered(
+    client: FakeClient, slow: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tokenfall.http.loader.start_new_thread", refuse)
+        client.send(ASK)
+        await settle()
+    assert client.read().endswith(b"crashed: RuntimeError")
+    client.send(ASK)
+    await slow.ended()
+
+    assert client.read().endswith(OK)
+
+
+async def test_a_drain_waits_for_it(client: FakeClient, slow: Slow, edge: Edge) -> None:
+    client.send(ASK)
+    drained = asyncio.Event()
+    edge.drain(5.0, drained.set)
+    await settle()
+    assert not drained.is_set()
+    await slow.ended()
+
+    assert client.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    assert drained.is_set()
+
+
+async def test_when_the_drain_time_is_over_it_is_waited_for_no_longer(
+    client: FakeClient, slow: Slow, drain: Drain
+) -> None:
+    client.send(ASK)
+    drained = await drain(5.0)
+
+    assert client.read() == b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 3\r\nconnection: close\r\n\r\ncut"
+    assert drained.is_set()
+    await slow.ended()
+
+
+async def test_no_deadline_passes_meanwhile(client: FakeClient, slow: Slow, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    wheel.advance(BOUNDS.idle_timeout_s + BOUNDS.header_timeout_s)
+    await slow.ended()
+
+    assert client.read() == OK
+
+
+# What is awaited needs asyncio and the player of live streams
+
+
+async def later(request: Request) -> Answer:
+    return Response(200, b"ok")
+
+
+async def played(send: object) -> bytes:
+    return b"end"
+
+
+def live(request: Request) -> LiveStream:
+    return LiveStream(StreamHead("text/plain"), played, failure=lambda error: b"failed")
+
+
+@pytest.fixture
+async def no_live(monkeypatch: pytest.MonkeyPatch) -> Slow:
+    """The player of live streams as something that is not loaded."""
+    slow = Slow()
+    monkeypatch.setattr("tokenfall.http.connection.LIVE", slow)
+    return slow
+
+
+@pytest.mark.parametrize(("handler", "body"), [(later, b"ok"), (live, b"3\r\nend\r\n0\r\n\r\n")])
+async def test_what_is_awaited_waits_for_its_player(
+    client: FakeClient,
+    application: FakeApplication,
+    no_live: Slow,
+    *,
+    handler: Any,
+    body: bytes,
+) -> None:
+    application.handler = handler
+    client.send(ASK)
+    assert client.read() == b""
+    await no_live.ended()
+
+    assert client.read().endswith(b"\r\n\r\n" + body)
+
+
+async def test_an_answer_that_nobody_waits_for_is_not_begun(
+    client: FakeClient, application: FakeApplication, no_live: Slow
+) -> None:
+    begun: list[Coroutine[Any, Any, Answer]] = []
+
+    def handler(request: Request) -> Coroutine[Any, Any, Answer]:
+        begun.append(later(request))
+        return begun[0]
+
+    application.handler = handler
+    client.send(ASK)
+    client.leave()
+    await no_live.ended()
+
+    assert begun[0].cr_frame is None  # type: ignore[attr-defined] # closed, so that nothing warns of it
+
+
+# Refusals of the edge may need words that are not loaded
+
+
+async def test_a_refusal_waits_for_its_words(client: FakeClient, application: FakeApplication) -> None:
+    application.words = words = Slow()
+    client.send(TOO_LARGE)
+    client.send(b"x" * 600)
+    assert (client.read(), client.is_read()) == (b"", False)
+    await words.ended()
+
+    assert client.read().startswith(b"HTTP/1.1 413 Content Too Large\r\n")
+    assert client.connection.eof_written
+    assert client.is_read(), "what the client still sends is read away"
+
+
+async def test_words_that_cannot_be_loaded_close_the_connection(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    application.words = words = Slow(ImportError("no such library"))
+    client.send(TOO_LARGE + ASK)
+    words.allowed.set()
+    await application.reported.wait()
+
+    assert client.read().endswith(b"connection: close\r\n\r\ncrashed: ImportError")
+    assert client.is_closed()
+
+
+async def test_threads_take_turns_more_often_while_one_loads(client: FakeClient, slow: Slow) -> None:
+    before_s = sys.getswitchinterval()
+    client.send(ASK)
+    assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
+    await slow.ended()
+
+    assert sys.getswitchinterval() == before_s
+
+
+async def test_a_failure_to_finish_is_a_failure_to_load(
+    client: FakeClient, application: FakeApplication, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unfinished(Slow):
+        def finish(self) -> None:
+            super().finish()
+            self._is_loaded = False
+            raise ImportError("not to its end")
+
+    slow = Unfinished()
+    application.handler = partial(needing, slow)
+    with caplog.at_level(logging.ERROR):
+        client.send(ASK)
+        await slow.ended()
+
+    assert client.read().endswith(b"crashed: ImportError")

@@ -1,0 +1,481 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from itertools import cycle, repeat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokenfall.disconnect import Disconnect
+from tokenfall.http.half_closed import PROBES_S
+from tokenfall.http.request import Request
+from tokenfall.http.response import CutFrames, PacedStream, StreamHead
+from tokenfall.http.server import Edge
+from tokenfall.simulator.gates import TestGate
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient, settle
+from tests.unit.http.conftest import BOUNDS, Connect, Drain
+
+if TYPE_CHECKING:
+    from tokenfall.http.response import Item
+
+ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncache-control: no-cache, no-transform\r\n"
+    b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
+)
+ABC = CutFrames([b"a\n", b"b\n", b"c\n"])
+BIG = b"x" * 1_000
+
+
+def stream(frames: CutFrames = ABC, *, gap_s: float = 1.0, endless: bool = False, comment: bytes = b"") -> PacedStream:
+    def coded(chunked: bool) -> Iterator[bytes]:
+        return cycle(frames.coded(chunked)) if endless else iter(frames.coded(chunked))
+
+    return PacedStream(
+        StreamHead("text/plain"), coded, gaps=repeat(gap_s), endless=endless, comment=comment, farewell=b"bye\n"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _three_letters(application: FakeApplication) -> None:
+    application.handler = lambda _: stream()
+
+
+def body(client: FakeClient) -> bytes:
+    return client.read().partition(b"\r\n\r\n")[2]
+
+
+async def test_the_head_is_sent_at_once_and_each_frame_at_its_time(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    assert client.read() == HEAD
+    wheel.advance(0.9)
+    assert body(client) == b""
+    wheel.advance(0.2)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(1.0)
+    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n"
+    wheel.advance(1.0)
+    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n2\r\nc\n\r\n0\r\n\r\n"
+
+
+async def test_the_connection_is_kept_after_the_end(
+    client: FakeClient, wheel: FakeWheel, application: FakeApplication
+) -> None:
+    for _ in range(2):
+        client.send(ASK)
+        await settle()
+        wheel.advance(3.0)
+
+    assert client.read().count(b"0\r\n\r\n") == 2
+    assert [(end.status, end.outcome) for end in application.ends] == [(200, "complete")] * 2
+    assert application.ends[0].sent_bytes == len(b"2\r\na\n\r\n" * 3 + b"0\r\n\r\n")
+
+
+async def test_http_1_0_gets_no_chunks_and_its_body_ends_with_the_connection(
+    client: FakeClient, wheel: FakeWheel
+) -> None:
+    client.send(b"GET /s HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    wheel.advance(3.0)
+
+    assert b"transfer-encoding" not in client.read()
+    assert b"\r\nconnection: close\r\n" in client.read()
+    assert body(client) == b"a\nb\nc\n"
+    assert client.is_closed()
+
+
+async def test_a_head_request_gets_the_head_alone(client: FakeClient, application: FakeApplication) -> None:
+    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert client.read() == HEAD
+    assert application.ends == [("/s", 200, "complete", 0)]
+
+
+async def test_a_stream_without_frames_ends_at_its_time(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(CutFrames([]))
+    client.send(ASK)
+    assert client.read() == HEAD
+    wheel.advance(1.0)
+
+    assert body(client) == b"0\r\n\r\n"
+
+
+async def test_it_counts_tokens_and_their_times(client: FakeClient, wheel: FakeWheel, edge: Edge) -> None:
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert edge.metrics.streams == 1
+    wheel.advance(2.0)
+
+    assert (edge.metrics.tokens, edge.metrics.streams) == (2, 0)  # the last frame is the end's
+    assert sum(edge.metrics.ttft_s.counts) == 1
+    assert edge.metrics.ttft_s.total == pytest.approx(1.0)
+    assert sum(edge.metrics.inter_token_s.counts) == 1
+    assert edge.metrics.inter_token_s.total == pytest.approx(1.0)
+
+
+async def test_a_last_frame_that_is_a_token_is_counted(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    answer = stream()
+    answer.ends_in_token = True
+    application.handler = lambda _: answer
+    client.send(ASK)
+    wheel.advance(3.0)
+
+    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (3, 2)
+    assert edge.metrics.inter_token_s.total == pytest.approx(2.0)
+
+
+async def test_a_late_frame_does_not_make_the_next_one_late(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    wheel.now_s += 1.7  # the loop was busy: the first frame is 0.7 s late
+    wheel.advance(0.0)
+    assert body(client).count(b"\n\r") == 1
+    wheel.advance(0.3)
+
+    assert body(client).count(b"\n\r") == 2
+
+
+async def test_a_stream_holds_nothing_of_its_request(client: FakeClient, application: FakeApplication) -> None:
+    def handler(request: Request) -> PacedStream:
+        request.reply_headers += b"x-request-id: 7\r\n"
+        return stream()
+
+    application.handler = handler
+    client.send(ASK.replace(b"/s", b"/s?secret"))
+    (request,) = application.requests
+
+    assert b"\r\nx-request-id: 7\r\n" in client.read()
+    assert (request.headers, request.query_string, request.body, request.reply_headers) == ({}, b"", b"", b"")
+
+
+async def test_who_leaves_leaves_nothing_behind(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    wheel.advance(1.0)
+    client.leave()
+
+    assert (wheel.waiting, edge.metrics.streams) == ({}, 0)
+    assert application.ends == [("/s", 200, "left", len(b"2\r\na\n\r\n"))]
+
+
+async def test_who_is_gone_is_noticed_at_the_next_frame(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    client.send(ASK)
+    client.break_off()
+    wheel.advance(1.0)
+
+    assert client.was_reset()
+    assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
+    assert (wheel.waiting, edge.metrics.streams) == ({}, 0)
+
+
+async def test_a_stream_may_be_awaited(client: FakeClient, application: FakeApplication, wheel: FakeWheel) -> None:
+    async def later() -> PacedStream:
+        return stream()
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    await settle()
+    wheel.advance(3.0)
+
+    assert body(client).endswith(b"0\r\n\r\n")
+
+
+async def test_frames_keep_their_distance_where_the_stream_begins_late(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    planned = asyncio.Event()
+
+    async def later() -> PacedStream:
+        await planned.wait()
+        return stream()
+
+    application.handler = lambda _: later()
+    client.send(ASK)
+    wheel.advance(5.5)
+    planned.set()
+    await settle()
+    wheel.advance(0.0)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(0.9)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(0.2)
+
+    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n"
+
+
+async def test_a_slow_reader_parks_its_stream_and_others_go_on(
+    connect: Connect, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(CutFrames([BIG] * 12))
+    slow, other = connect(), connect()
+    slow.send(ASK)
+    other.send(ASK)
+    for _ in range(12):
+        wheel.advance(1.0)
+        other.read()
+
+    assert body(other).endswith(b"0\r\n\r\n")
+    assert slow.connection.paused
+    assert slow.connection.unsent_bytes < 2 * len(BIG)  # one frame at most is held for him
+    for _ in range(30):
+        slow.read()
+        wheel.advance(1.0)
+    assert body(slow) == body(other)
+
+
+async def test_a_reader_that_stops_is_reset(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
+    client.send(ASK)
+    wheel.advance(60.0)
+
+    assert client.was_reset()
+    assert application.ends[0].outcome == "stalled"
+    assert (edge.metrics.stalled_readers, edge.metrics.streams, wheel.waiting) == (1, 0, {})
+
+
+async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: FakeClient, wheel: FakeWheel) -> None:
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert client.half_close()
+    wheel.advance(2.0)
+
+    assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n2\r\nc\n\r\n0\r\n\r\n"
+    assert client.is_closed()
+
+
+async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(gap_s=10.0, comment=b": ping\n\n")
+    client.send(ASK)
+    client.half_close()
+    assert body(client) == b"8\r\n: ping\n\n\r\n"
+    wheel.advance(max(PROBES_S) + 0.1)
+
+    assert body(client) == b"8\r\n: ping\n\n\r\n" * (1 + len(PROBES_S))
+    wheel.advance(9.0)
+    assert b": ping" not in body(client).removeprefix(b"8\r\n: ping\n\n\r\n" * (1 + len(PROBES_S)))
+
+
+async def test_after_a_half_close_an_endless_stream_stops_soon(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(endless=True, gap_s=0.01)
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert client.half_close()
+    wheel.advance(BOUNDS.half_close_grace_s + 0.3)
+
+    assert client.was_reset()
+    assert application.ends[0].outcome == "left"
+
+
+async def test_a_stream_that_is_cut_says_so(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
+) -> None:
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert (await drain(0.0)).is_set()
+
+    assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
+    assert client.is_closed()
+    assert application.ends[0].outcome == "cut"
+
+
+async def test_a_stream_that_cannot_be_told_is_reset_when_it_is_cut(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
+) -> None:
+    application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
+    client.send(ASK)
+    wheel.advance(8.0)
+    assert client.connection.paused
+    assert (await drain(0.0)).is_set()
+
+    assert client.was_reset()
+    assert application.ends[0].outcome == "cut"
+
+
+async def test_what_was_pipelined_is_answered_after_the_stream(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    client.send(ASK + ASK)
+    wheel.advance(3.0)
+    assert len(application.requests) == 1
+    await settle()
+    wheel.advance(3.0)
+
+    assert client.read().count(b"0\r\n\r\n") == 2
+
+
+async def test_a_defect_in_the_frames_ends_the_stream_with_a_reset(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(chunked: bool) -> Iterator[bytes]:
+        yield b"a"
+        yield b"b"
+        raise ZeroDivisionError
+
+    application.handler = lambda _: PacedStream(StreamHead("text/plain"), broken, gaps=repeat(1.0))
+    client.send(ASK)
+    with caplog.at_level(logging.ERROR):
+        wheel.advance(5.0)
+
+    assert client.was_reset()
+    assert application.ends[0].outcome == "failed"
+    assert len(caplog.records) == 1
+
+
+# Waiting for something other than time, and breaking off
+
+
+class Held:
+    """A stream of these items, a second apart; counts how often it was told that it has ended."""
+
+    def __init__(self, application: FakeApplication, *items: Item) -> None:
+        self.ended = 0
+        application.handler = lambda _: self._stream(items)
+
+    def _stream(self, items: tuple[Item, ...]) -> PacedStream:
+        made = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), farewell=b"bye\n")
+        made.ended = self._end
+        return made
+
+    def _end(self) -> None:
+        self.ended += 1
+
+
+async def test_a_stream_waits_until_it_is_let_through_and_goes_on_from_there(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    gate = TestGate()
+    held = Held(application, b"1", gate, b"2")
+    client.send(ASK)
+    wheel.advance(60.0)
+    assert (body(client), gate.waiting, wheel.waiting) == (b"1", 1, {})
+    gate.open()
+    wheel.advance(0.9)
+    assert body(client) == b"1"  # its gap is counted from here
+    wheel.advance(0.2)
+
+    assert body(client) == b"120\r\n\r\n"
+    assert held.ended == 1
+
+
+async def test_who_is_woken_for_nothing_waits_on(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    gate = TestGate()
+    Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    gate.open()
+    gate.close()
+    wheel.advance(5.0)
+
+    assert (body(client), gate.waiting) == (b"", 1)
+
+
+@pytest.mark.parametrize("woken", [False, True])
+async def test_a_client_that_leaves_while_held_gives_its_place_up(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, woken: bool
+) -> None:
+    gate = TestGate()
+    held = Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert gate.waiting == 1
+    if woken:
+        gate.allow(1)
+    client.leave()
+
+    assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
+
+
+async def test_a_drain_cuts_who_is_held(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
+) -> None:
+    gate = TestGate()
+    held = Held(application, gate, b"1")
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert (await drain(0.0)).is_set()
+
+    assert body(client) == b"4\r\nbye\n\r\n0\r\n\r\n"
+    assert (gate.waiting, held.ended) == (0, 1)
+
+
+@pytest.mark.parametrize("opened_first", [True, False])
+async def test_a_slow_reader_that_is_held_needs_both(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, opened_first: bool
+) -> None:
+    gate = TestGate()
+    Held(application, BIG * 6, gate, b"2")
+    client.send(ASK)
+    wheel.advance(1.0)
+    assert client.connection.paused
+    if opened_first:
+        gate.open()
+        wheel.advance(3.0)
+    client.read()
+    wheel.advance(3.0)
+    if not opened_first:
+        assert gate.waiting == 1
+        gate.open()
+    wheel.advance(3.0)
+
+    assert body(client) == BIG * 6 + b"20\r\n\r\n"
+
+
+async def test_a_reset_is_an_rst_after_what_was_said(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    held = Held(application, b"1", Disconnect("reset"), b"2")
+    client.send(ASK)
+    wheel.advance(5.0)
+
+    assert body(client) == b"1"
+    assert client.was_reset()
+    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+
+
+async def test_a_close_is_a_fin_without_the_end_of_the_body(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    held = Held(application, b"1", Disconnect("close"), b"2")
+    client.send(ASK)
+    wheel.advance(5.0)
+
+    assert body(client) == b"1"
+    assert client.is_closed()
+    assert not client.was_reset()
+    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_connection_may_break_in_place_of_an_answer(
+    client: FakeClient, application: FakeApplication, how: str
+) -> None:
+    application.handler = lambda _: Disconnect(how)  # type: ignore[arg-type]
+    client.send(ASK)
+
+    assert client.read() == b""
+    assert client.is_closed()
+    assert client.was_reset() is (how == "reset")
+
+
+async def test_a_head_request_ends_its_stream_at_once(client: FakeClient, application: FakeApplication) -> None:
+    held = Held(application, b"1")
+    client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    assert held.ended == 1

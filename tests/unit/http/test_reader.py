@@ -1,0 +1,144 @@
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.head import HeadParser
+from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
+from tokenfall.http.request import Refusal, Request
+
+from tests.doubles.pieces import Cut, cut, one_by_one, whole
+
+BOUNDS = Bounds(max_body_bytes=100)
+GET = b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n"
+POST = b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = b"POST /d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx: y\r\n\r\n"
+
+
+def reader() -> RequestReader:
+    return RequestReader(HeadParser(BOUNDS), BOUNDS)
+
+
+def said(request: Request) -> tuple[str, str, bytes, bytes]:
+    return request.method, request.path, request.query_string, request.body
+
+
+def requests_of(pieces: Iterable[bytes]) -> list[tuple[str, str, bytes, bytes]]:
+    reading = reader()
+    found = []
+    for piece in pieces:
+        reading.feed(piece)
+        while (request := reading.next()) is not None:
+            found.append(said(request))
+    return found
+
+
+def refused(pieces: Iterable[bytes]) -> int:
+    with pytest.raises(Refusal) as caught:
+        requests_of(pieces)
+    return caught.value.status
+
+
+PIECES = {
+    GET: ("GET", "/a", b"b", b""),
+    b"\r\n" + GET: ("GET", "/a", b"b", b""),
+    POST: ("POST", "/c", b"", b"hello"),
+    CHUNKED: ("POST", "/d", b"", b"hi"),
+}
+
+
+@given(st.lists(st.sampled_from(list(PIECES)), max_size=5), st.lists(st.integers(min_value=0)))
+def test_requests_come_whole_byte_by_byte_and_cut_anywhere(asked: list[bytes], places: list[int]) -> None:
+    data = b"".join(asked)
+    expected = [PIECES[each] for each in asked]
+
+    assert requests_of([data]) == expected
+    assert requests_of(one_by_one(data)) == expected
+    assert requests_of(cut(data, places)) == expected
+
+
+def test_it_says_what_it_awaits() -> None:
+    reading = reader()
+    phases = [reading.phase]
+    for piece in (b"POST /c HTTP/1.1\r\n", b"Host: a\r\nContent-Length: 2\r\n\r\n", b"h", b"i"):
+        reading.feed(piece)
+        reading.next()
+        phases.append(reading.phase)
+
+    assert phases == [IDLE, HEAD, BODY, BODY, IDLE]
+
+
+def test_what_was_sent_ahead_waits() -> None:
+    reading = reader()
+    reading.feed(GET + GET + b"GET")
+    reading.next()
+    assert reading.waiting == len(GET) + 3
+    reading.next()
+    assert reading.waiting == 3
+    assert reading.next() is None
+
+
+def test_a_promise_is_due_once_and_only_while_a_body_is_awaited() -> None:
+    head = b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    reading = reader()
+    reading.feed(head)
+    assert reading.next() is None
+    assert (reading.promised(), reading.promised()) == (True, False)
+    reading = reader()
+    reading.feed(head + b"hi")
+    assert reading.next() is not None
+    assert not reading.promised()
+
+
+def test_a_refusal_of_a_body_knows_its_request() -> None:
+    reading = reader()
+    reading.feed(b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n")
+    with pytest.raises(Refusal):
+        reading.next()
+
+    assert reading.request is not None
+    assert reading.request.path == "/c"
+
+
+def test_a_refusal_of_a_head_knows_none() -> None:
+    reading = reader()
+    reading.feed(b"nonsense\r\n\r\n")
+    with pytest.raises(Refusal):
+        reading.next()
+
+    assert reading.request is None
+
+
+@pytest.mark.parametrize("feed", [whole, one_by_one])
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET /" + b"a" * 60_000, 414),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nX: " + b"x" * 60_000, 431),
+        (b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 5_000, 431),
+        (b"\x16\x03\x01", 400),
+        (b"get", 400),
+        (b"GET / HTTP/1.1\n", 400),
+        (b"GET / HTTP/1.1\r\nX: a\n", 400),
+    ],
+    ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else None,
+)
+def test_what_cannot_become_a_head_is_refused_before_it_is_whole(feed: Cut, data: bytes, status: int) -> None:
+    assert refused(feed(data)) == status
+
+
+def test_half_an_empty_line_is_no_mistake_yet() -> None:
+    assert requests_of([b"\r", b"\n" + GET]) == [PIECES[GET]]
+
+
+def test_a_promise_that_was_not_needed_is_not_kept_for_the_next_request() -> None:
+    reading = reader()
+    reading.feed(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+    assert reading.next() is not None
+    reading.feed(b"POST /e HTTP/1.0\r\nContent-Length: 5\r\n\r\n")
+    assert reading.next() is None
+
+    assert not reading.promised()

@@ -1,0 +1,89 @@
+from urllib.parse import parse_qsl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.http.request import Refusal
+
+from tests.doubles.requests import request
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/", "/", b""),
+        ("/a/b?c=d?e", "/a/b", b"c=d?e"),
+        ("/a?", "/a", b""),
+        ("/a%20b%2Fc", "/a b/c", b""),
+        ("/%C3%A9", "/é", b""),
+        ("/%ff", "/\ufffd", b""),
+        ("/%zz", "/%zz", b""),
+        ("/a?b=%20", "/a", b"b=%20"),
+    ],
+)
+def test_a_target_is_a_path_and_a_query(target: str, path: str, query: bytes) -> None:
+    asked = request(target)
+
+    assert (asked.path, asked.query_string) == (path, query)
+
+
+@pytest.mark.parametrize(
+    ("query", "pairs"),
+    [
+        ("", []),
+        ("a=b", [("a", "b")]),
+        ("a=b&a=c", [("a", "b"), ("a", "c")]),
+        ("a&b=&=c", [("a", ""), ("b", ""), ("", "c")]),
+        ("&&a=b&", [("a", "b")]),
+        ("a=b=c", [("a", "b=c")]),
+        ("a=1+2%2B%C3%A9", [("a", "1 2+é")]),
+        ("a=%ff&%61=x", [("a", "\ufffd"), ("a", "x")]),
+    ],
+)
+def test_a_query_is_read_in_its_order(query: str, pairs: list[tuple[str, str]]) -> None:
+    assert request(f"/?{query}").query() == pairs
+
+
+@given(st.text(st.sampled_from("ab=&%+2;"), max_size=20))
+def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
+    assert request(f"/?{query}").query() == parse_qsl(query, keep_blank_values=True)
+
+
+def test_a_header_is_found_by_its_name() -> None:
+    asked = request(headers={"X-Sim": "gap=1s"})
+    asked.headers[b"high"] = b"\xff"
+
+    assert asked.header(b"x-sim") == "gap=1s"
+    assert asked.header(b"high") == "\xff"
+    assert asked.header(b"x-none") is None
+
+
+def test_what_a_log_may_not_see_is_dropped() -> None:
+    asked = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
+    asked.route, asked.id = "/chat", "r1"
+    asked.drop_content()
+
+    assert (asked.headers, asked.body, asked.query_string) == ({}, b"", b"")
+    assert (asked.path, asked.id, asked.method) == ("/chat", "r1", "GET")
+
+
+def test_a_path_without_a_route_is_kept() -> None:
+    asked = request("/nowhere?x")
+    asked.drop_content()
+
+    assert asked.path == "/nowhere"
+
+
+def test_dropping_does_not_empty_what_another_request_shares() -> None:
+    asked = request(headers={"accept": "a"})
+    twin = asked.again()
+    asked.drop_content()
+
+    assert twin.headers == {b"accept": b"a"}
+
+
+def test_a_refusal_says_its_status_and_why() -> None:
+    refusal = Refusal(413, "too large")
+
+    assert (refusal.status, refusal.detail, str(refusal)) == (413, "too large", "too large")

@@ -1,0 +1,117 @@
+from http import HTTPStatus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.http.response import (
+    LAST_CHUNK,
+    CutFrames,
+    Response,
+    StreamHead,
+    chunk,
+    header_lines,
+    phrase,
+    status_line,
+)
+
+
+def test_header_lines_end_with_cr_lf() -> None:
+    assert header_lines((("a", "b"), ("C", "d e"))) == b"a: b\r\nC: d e\r\n"
+    assert header_lines(()) == b""
+
+
+@pytest.mark.parametrize("bad", ["\r", "\n", "\0", "\r\n", "b\r\nset-cookie: c", "b\nc"])
+@pytest.mark.parametrize("place", ["name", "value"])
+def test_a_line_break_or_nul_is_refused_wherever_it_stands(bad: str, place: str) -> None:
+    header = (f"x{bad}", "y") if place == "name" else ("x", f"y{bad}")
+    with pytest.raises(ValueError, match="line break or NUL"):
+        header_lines((("a", "b"), header))
+
+
+@given(st.text(), st.text())
+def test_no_header_makes_a_second_line(name: str, value: str) -> None:
+    try:
+        lines = header_lines(((name, value),))
+    except ValueError:
+        assert set(name + value) & set("\r\n\0")
+    else:
+        assert lines.endswith(b"\r\n")
+        assert not set(lines[:-2]) & set(b"\r\n\0")
+
+
+def test_what_latin_1_does_not_know_is_replaced() -> None:
+    assert header_lines((("a", "é→"),)) == b"a: \xe9?\r\n"
+
+
+def test_a_refused_header_is_refused_by_every_answer() -> None:
+    with pytest.raises(ValueError, match="line break"):
+        Response(200, headers=(("a", "b\r\nc: d"),))
+    with pytest.raises(ValueError, match="line break"):
+        StreamHead("text/plain\r\nc: d")
+
+
+@pytest.mark.parametrize(
+    ("status", "line"), [(200, b"HTTP/1.1 200 OK\r\n"), (431, b"HTTP/1.1 431 Request Header Fields Too Large\r\n")]
+)
+def test_a_status_line(status: int, line: bytes) -> None:
+    assert status_line(status) == line
+
+
+RENAMED = {413, 414, 416, 422}
+"""By RFC 9110; the standard library has their new phrases since Python 3.13."""
+
+NOT_SERVED = {418, 510}
+"""A joke and an extension that is obsolete."""
+
+
+@pytest.mark.parametrize("status", sorted({int(each) for each in HTTPStatus if each >= 400} - RENAMED - NOT_SERVED))
+def test_every_error_has_its_registered_phrase(status: int) -> None:
+    assert phrase(status) == HTTPStatus(status).phrase
+
+
+@pytest.mark.parametrize("status", [299, 418, 529, 599])
+def test_a_status_that_is_not_known_has_a_phrase_all_the_same(status: int) -> None:
+    assert phrase(status) == "Error"
+
+
+def test_a_whole_answer_says_its_length() -> None:
+    response = Response(404, b"gone", content_type="text/plain", headers=(("a", "b"),))
+
+    assert response.head == (b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\na: b\r\ncontent-length: 4\r\n")
+    assert response.body == b"gone"
+
+
+def test_an_empty_answer_says_so() -> None:
+    assert Response(200).head == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_an_answer_that_has_no_body_has_no_length(status: int) -> None:
+    assert b"content-length" not in Response(status).head
+
+
+def test_a_stream_is_neither_cached_nor_buffered() -> None:
+    assert StreamHead("text/event-stream", (("a", "b"),)).lines == (
+        b"HTTP/1.1 200 OK\r\n"
+        b"content-type: text/event-stream\r\n"
+        b"cache-control: no-cache, no-transform\r\n"
+        b"x-accel-buffering: no\r\n"
+        b"a: b\r\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "coded"),
+    [(b"x", b"1\r\nx\r\n"), (b"x" * 26, b"1a\r\n" + b"x" * 26 + b"\r\n"), (b"\r\n", b"2\r\n\r\n\r\n")],
+)
+def test_a_chunk(data: bytes, coded: bytes) -> None:
+    assert chunk(data) == coded
+    assert LAST_CHUNK == b"0\r\n\r\n"
+
+
+def test_frames_are_kept_in_both_codings() -> None:
+    frames = CutFrames(iter([b"a", b"bc"]))
+
+    assert frames.coded(chunked=False) == (b"a", b"bc")
+    assert frames.coded(chunked=True) == (b"1\r\na\r\n", b"2\r\nbc\r\n")

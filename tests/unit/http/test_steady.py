@@ -1,0 +1,114 @@
+"""Streams of frames that repeat: one object, played by any number of connections."""
+
+from itertools import islice
+
+import pytest
+
+from tokenfall.http.request import Request
+from tokenfall.http.response import CutFrames, RepeatedStream, StreamHead
+from tokenfall.http.server import Edge
+
+from tests.doubles.clocks import FakeWheel
+from tests.doubles.connections import FakeApplication, FakeClient
+from tests.unit.http.conftest import Connect, Drain
+
+ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
+AB = CutFrames([b"a\n", b"bc\n"])
+END = CutFrames([b"end\n"])
+NO_END = CutFrames([])
+
+
+def stream(count: int | None, *, end: CutFrames = END) -> RepeatedStream:
+    return RepeatedStream(StreamHead("text/plain"), AB, end=end, count=count, first_s=2.0, gap_s=1.0)
+
+
+def body(client: FakeClient) -> bytes:
+    return client.read().partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("end", [END, NO_END])
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+async def test_what_is_sent_is_what_the_stream_says_of_itself(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, count: int, end: CutFrames, chunked: bool
+) -> None:
+    answer = stream(count, end=end)
+    application.handler = lambda _: answer
+    client.send(ASK if chunked else b"GET /s HTTP/1.0\r\n\r\n")
+    wheel.advance(2.0 + count)
+    expected = b"".join(answer.frames(chunked)) + (b"0\r\n\r\n" if chunked else b"")
+
+    assert body(client) == expected
+    assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("complete", len(expected))]
+
+
+async def test_each_frame_comes_at_its_time(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+) -> None:
+    application.handler = lambda _: stream(None)
+    client.send(ASK)
+    wheel.advance(1.9)
+    assert body(client) == b""
+    wheel.advance(0.2)
+    assert body(client) == b"2\r\na\n\r\n"
+    wheel.advance(2.0)
+    assert body(client) == b"2\r\na\n\r\n3\r\nbc\n\r\n2\r\na\n\r\n"
+    assert edge.metrics.tokens == 3
+    assert (sum(edge.metrics.ttft_s.counts), sum(edge.metrics.inter_token_s.counts)) == (1, 2)
+    assert edge.metrics.inter_token_s.total == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
+async def test_words_are_counted_and_the_end_is_not(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge, end: CutFrames, tokens: int
+) -> None:
+    application.handler = lambda _: stream(3, end=end)
+    client.send(ASK)
+    wheel.advance(10.0)
+
+    assert edge.metrics.tokens == tokens
+    assert (sum(edge.metrics.ttft_s.counts), sum(edge.metrics.inter_token_s.counts)) == (1, 2)
+
+
+async def test_connections_play_one_object_each_from_its_beginning(
+    connect: Connect, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    answer = stream(2)
+    application.handler = lambda _: answer
+    one, other = connect(), connect()
+    one.send(ASK)
+    wheel.advance(2.5)
+    other.send(ASK)
+    wheel.advance(10.0)
+
+    assert body(one) == body(other) == b"".join(answer.frames(True)) + b"0\r\n\r\n"
+    assert list(islice(answer.gaps, 3)) == list(islice(answer.gaps, 3)) == [2.0, 1.0, 1.0]
+
+
+async def test_a_client_that_leaves_got_what_was_sent(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
+    application.handler = lambda _: stream(None)
+    client.send(ASK)
+    wheel.advance(4.5)
+    sent = body(client)
+    client.leave()
+
+    assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("left", len(sent))]
+
+
+async def test_a_cut_stream_says_so(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
+) -> None:
+    def handler(_: Request) -> RepeatedStream:
+        answer = stream(None)
+        answer.farewell = b"bye\n"
+        return answer
+
+    application.handler = handler
+    client.send(ASK)
+    wheel.advance(2.5)
+    await drain(0.1)
+
+    assert body(client) == b"2\r\na\n\r\n4\r\nbye\n\r\n0\r\n\r\n"
+    assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("cut", len(body(client)))]

@@ -1,0 +1,96 @@
+import asyncio
+
+import pytest
+
+from tokenfall.reactor.clock import PASSED_AT_ONCE, WheelClock
+
+from tests.doubles.clocks import FakeWheel
+
+
+@pytest.fixture
+def wheel() -> FakeWheel:
+    return FakeWheel(1000.0)
+
+
+@pytest.fixture
+async def clock(wheel: FakeWheel) -> WheelClock:
+    return WheelClock(wheel)
+
+
+async def test_its_time_is_the_wheels(wheel: FakeWheel, clock: WheelClock) -> None:
+    wheel.now_s = 7.5
+
+    assert clock.now() == 7.5
+
+
+@pytest.mark.parametrize("deadline_s", [999.0, 1000.0])
+async def test_a_deadline_that_has_passed_is_not_awaited(
+    wheel: FakeWheel, clock: WheelClock, deadline_s: float
+) -> None:
+    await clock.sleep_until(deadline_s)
+
+    assert wheel.joins == 0
+
+
+async def test_after_many_deadlines_that_have_passed_the_other_tasks_have_a_turn(clock: WheelClock) -> None:
+    turns: list[str] = []
+
+    async def other() -> None:
+        turns.append("other")
+
+    waiting = asyncio.create_task(other())
+    for _ in range(PASSED_AT_ONCE - 1):
+        await clock.sleep_until(999.0)
+    assert turns == []
+
+    await clock.sleep_until(999.0)
+
+    assert turns == ["other"]
+    await waiting
+
+
+async def test_a_sleeper_wakes_at_its_deadline_and_not_before(wheel: FakeWheel, clock: WheelClock) -> None:
+    sleeper = asyncio.create_task(clock.sleep_until(1000.5))
+    await asyncio.sleep(0)
+    wheel.advance(0.4)
+    await asyncio.sleep(0)
+    assert not sleeper.done()
+    wheel.advance(0.2)
+    await sleeper
+
+    assert wheel.waiting == {}
+
+
+async def test_a_cancelled_sleeper_leaves_nothing_behind(wheel: FakeWheel, clock: WheelClock) -> None:
+    sleeper = asyncio.create_task(clock.sleep_until(1000.5))
+    await asyncio.sleep(0)
+    assert len(wheel.waiting) == 1
+    sleeper.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
+
+    assert wheel.waiting == {}
+
+
+async def test_a_sleeper_cancelled_as_it_is_woken_ends_once(wheel: FakeWheel, clock: WheelClock) -> None:
+    sleeper = asyncio.create_task(clock.sleep_until(1000.5))
+    await asyncio.sleep(0)
+    sleeper.cancel()
+    wheel.advance(1.0)  # the wheel finds the future already cancelled
+    with pytest.raises(asyncio.CancelledError):
+        await sleeper
+
+
+async def test_sleepers_wake_in_the_order_of_their_deadlines(wheel: FakeWheel, clock: WheelClock) -> None:
+    woken: list[float] = []
+
+    async def sleep(deadline_s: float) -> None:
+        await clock.sleep_until(deadline_s)
+        woken.append(deadline_s)
+
+    sleepers = [asyncio.create_task(sleep(1000 + late_s)) for late_s in (0.3, 0.1, 0.2)]
+    await asyncio.sleep(0)
+    wheel.advance(1.0)
+    await asyncio.gather(*sleepers)
+
+    assert woken == [1000.1, 1000.2, 1000.3]

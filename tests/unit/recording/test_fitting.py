@@ -1,0 +1,78 @@
+import pytest
+
+from tokenfall.recording.fitting import NothingToFit, fit, says_something
+from tokenfall.recording.recordings import Answer, Chunk, Exchange, Recording, Request
+
+SSE = {"content-type": "text/event-stream; charset=utf-8"}
+ROLE = 'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
+TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
+END = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def stream(*chunks: tuple[float, str], status: int = 200, headers: dict[str, str] = SSE) -> Exchange:
+    return Exchange(
+        time="",
+        request=Request(method="POST", path="/chat/completions", headers={}),
+        answer=Answer(status=status, headers=headers, streamed=True, chunks=tuple(Chunk(*each) for each in chunks)),
+    )
+
+
+def test_times_are_those_of_tokens_and_not_of_reads() -> None:
+    half, rest = TOKEN[:20], TOKEN[20:]
+    profile = fit(Recording([stream((0.1, ROLE), (0.3, TOKEN), (0.35, half), (0.4, rest + TOKEN), (0.9, END))]))
+
+    assert (profile.ttft.count, profile.gap.count) == (1, 2)
+    assert (profile.ttft.at(0), profile.ttft.at(1)) == (0.3, 0.3)
+    assert (profile.gap.at(0), profile.gap.at(1)) == pytest.approx((0.0, 0.1))
+
+
+def test_all_streams_count_and_gaps_do_not_reach_from_one_to_the_next() -> None:
+    profile = fit(Recording([stream((1, TOKEN), (2, TOKEN)), stream((3, TOKEN), (7, TOKEN)), stream((1, ROLE))]))
+
+    assert (profile.ttft.count, profile.ttft.at(0), profile.ttft.at(1)) == (2, 1, 3)
+    assert (profile.gap.count, profile.gap.at(0), profile.gap.at(1)) == (2, 1, 4)
+
+
+def test_a_stream_counts_up_to_where_it_cannot_be_read() -> None:
+    profile = fit(Recording([stream((1, TOKEN), (2, TOKEN), (3, "data: " + "x" * 1_100_000), (4, TOKEN))]))
+
+    assert profile.gap.count == 1
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "what"),
+    [
+        ([], "no answered stream"),
+        ([stream((1, TOKEN), status=429)], "no answered stream"),
+        ([stream((1, TOKEN), headers={"content-type": "application/x-ndjson"})], "no answered stream"),
+        ([Exchange(time="", request=Request(method="GET", path="/", headers={}))], "no answered stream"),
+        ([stream((1, ROLE), (2, END))], "none of its 1 streams has a token"),
+        ([stream((1, TOKEN), (2, END))], "none of its 1 streams has two tokens"),
+    ],
+)
+def test_too_little_is_refused_with_what_is_missing(exchanges: list[Exchange], what: str) -> None:
+    with pytest.raises(NothingToFit, match=what):
+        fit(Recording(exchanges))
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    [
+        (b'{"choices":[{"delta":{"content":"a"}}]}', True),
+        (b'{"choices":[{"delta":{"reasoning_content":"a"}}]}', True),
+        (b'{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}', True),
+        (b'{"choices":[{"text":"a"}]}', True),
+        (b'{"type":"content_block_delta"}', True),
+        (b'{"type":"response.output_text.delta"}', True),
+        (b'{"type":"message_start"}', False),
+        (b'{"type":"response.created"}', False),
+        (b'{"choices":[]}', False),
+        (b'{"choices":null}', False),
+        (b'{"choices":[1]}', False),
+        (b"[DONE]", False),
+        (b"[1]", False),
+        (b"\xff", False),
+    ],
+)
+def test_which_events_are_tokens(event: bytes, says: bool) -> None:
+    assert says_something(event) == says

@@ -1,0 +1,75 @@
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tokenfall.recording.keeper import Keeper
+from tokenfall.recording.recordings import Exchange, Recording, Request
+
+
+def exchange(path: str) -> Exchange:
+    return Exchange(time="", request=Request(method="GET", path=path, headers={}))
+
+
+def paths(file: Path) -> list[str]:
+    return [each.request.path for each in Recording.load(str(file)).exchanges]
+
+
+def test_exchanges_are_appended_and_only_the_owner_may_read(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    for path in ("/1", "/2"):
+        keeper = Keeper(str(file))
+        keeper.keep(exchange(path))
+        keeper.close()
+        assert (keeper.kept, keeper.lost) == (1, 0)
+
+    assert paths(file) == ["/1", "/2"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("unfinished", [b'{"v":1', b"x" * 200_000])
+def test_what_a_crash_left_unfinished_is_cut_off(tmp_path: Path, unfinished: bytes) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(exchange("/1").line() + unfinished)
+
+    keeper = Keeper(str(file))
+    keeper.keep(exchange("/2"))
+    keeper.close()
+
+    assert paths(file) == ["/1", "/2"]
+
+
+def test_a_file_of_nothing_but_an_unfinished_line_becomes_empty(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_bytes(b'{"v"')
+
+    Keeper(str(file)).close()
+
+    assert file.read_bytes() == b""
+
+
+def test_a_full_disk_leaves_whole_lines_and_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "r.jsonl"
+    keeper = Keeper(str(file))
+    keeper.keep(exchange("/1"))
+    keeper._thread.submit(int).result()
+    write, tries = os.write, iter((5, 0))
+
+    def fails_twice(descriptor: int, data: bytes) -> int:
+        takes = next(tries, None)
+        if takes == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[:takes])
+
+    monkeypatch.setattr(os, "write", fails_twice)
+    for path in ("/2", "/3", "/4"):
+        keeper.keep(exchange(path))
+    keeper.close()
+
+    assert (keeper.kept, keeper.lost) == (2, 2)
+    assert paths(file) == ["/1", "/4"]
+    assert "No space left" in caplog.text

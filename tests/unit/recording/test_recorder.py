@@ -1,0 +1,72 @@
+import asyncio
+from concurrent.futures import Future
+
+import pytest
+
+from tokenfall.http.bounds import Bounds
+from tokenfall.http.server import Edge, descriptor_limit
+from tokenfall.metrics import Metrics
+from tokenfall.recording.keeper import Keeper
+from tokenfall.recording.recorder import Recorder, below
+from tokenfall.recording.recordings import Exchange
+from tokenfall.upstream.address import parse_address
+from tokenfall.upstream.client import HTTPClient
+from tokenfall.upstream.dialer import Dialer
+
+from tests.doubles.loops import running_reactor
+from tests.end_to_end.client import Client, request
+from tests.end_to_end.upstream import scripted
+
+
+@pytest.mark.parametrize(
+    ("base", "target", "asked"),
+    [
+        ("/v1", "/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1", "/chat/completions?a=%2F", "/v1/chat/completions?a=%2F"),
+        ("/openai/v1", "/v1/models", "/openai/v1/models"),
+        ("/openai/v1", "/openai/v1/models", "/openai/v1/models"),
+        ("/v1", "/openai/v1/models", "/v1/models"),
+        ("/v1", "/v1/messages", "/v1/messages"),
+        ("", "/v1/messages", "/v1/messages"),
+        ("/x", "//b.example/", "/x//b.example/"),
+    ],
+)
+def test_a_request_goes_below_the_base_path(base: str, target: str, asked: str) -> None:
+    assert below(base, target) == asked
+
+
+class SlowKeeper(Keeper):
+    """A disk that is done when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.written: Future[None] = Future()
+
+    def keep(self, exchange: Exchange) -> "Future[None]":
+        self.asked.set()
+        return self.written
+
+
+async def test_the_end_of_a_response_waits_for_the_disk() -> None:
+    keeper, reactor = SlowKeeper(), running_reactor()
+    async with scripted() as provider:
+        address = parse_address(provider.url)
+        upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
+        recorder = Recorder(upstream, keeper, base_path=address.path, key=None)
+        edge = Edge(recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), most_descriptors=descriptor_limit())
+        try:
+            (_, port), *_ = edge.listen("127.0.0.1", 0)
+            async with await Client.connect(port) as client:
+                await client.send(request("/v1/chat/completions", method="POST", body="{}"))
+                await client.until(b"[DONE]\n\n\r\n")
+                await keeper.asked.wait()
+                for _ in range(100):
+                    await asyncio.sleep(0)
+                assert client.kept == b""
+                with pytest.raises(BlockingIOError):
+                    client.sock.recv(1)
+                keeper.written.set_result(None)
+                assert await client.chunks() == []
+        finally:
+            await upstream.close()
+            edge.close()

@@ -1,0 +1,228 @@
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.recording.recordings import (
+    NO_BODY,
+    Answer,
+    Break,
+    Chunk,
+    Exchange,
+    InvalidRecording,
+    Recording,
+    Request,
+    chunk,
+)
+from tokenfall.recording.signatures import bare_path, last_words
+
+from tests.doubles.clocks import FakeClock
+
+PATH = "/v1/chat/completions"
+
+
+def body(*said: str, **more: Any) -> bytes:
+    messages = [{"role": "user", "content": text} for text in said]
+    return msgspec.json.encode({"model": "m", "stream": True, "messages": messages, **more})
+
+
+def exchange(asked: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH) -> Exchange:
+    chunks = (Chunk(0.5, answer), Chunk(0.75, "é"), chunk(1.75, b"\xff"))
+    return Exchange(
+        time="2026-11-20T00:00:00Z",
+        request=Request(method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)),
+        answer=Answer(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks),
+        interrupted=interrupted,
+    )
+
+
+def saved(tmp_path: Path, *exchanges: Exchange) -> str:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"".join(each.line() for each in exchanges))
+    return str(path)
+
+
+def found(recording: Recording, asked: bytes, path: str = PATH) -> str | None:
+    exchange = recording.find(asked, path)
+    return None if exchange is None else next(exchange.frames())[1].decode()
+
+
+def test_a_file_gives_back_bytes_and_times(tmp_path: Path) -> None:
+    exchange_ = exchange(body("a"), "hello")
+    recording = Recording.load(saved(tmp_path, exchange_))
+    replayed = recording.find(body("a"), PATH)
+
+    assert replayed is not None
+    assert list(replayed.frames()) == [(0.5, b"hello"), (0.25, "é".encode()), (1.0, b"\xff")]
+    assert list(replayed.frames(speed=2)) == [(0.25, b"hello"), (0.125, "é".encode()), (0.5, b"\xff")]
+    assert (replayed.status, replayed.streamed, replayed.broken) == (200, True, False)
+    assert replayed.headers == {"content-type": "text/event-stream"}
+    assert replayed.body == b"hello\xc3\xa9\xff"
+    assert (replayed.took_s(), replayed.took_s(speed=2)) == (1.75, 0.875)
+
+
+@given(st.binary())
+def test_any_bytes_survive_the_file(payload: bytes) -> None:
+    line = Exchange(
+        time="",
+        request=Request(method="POST", path=PATH, headers={}),
+        answer=Answer(status=200, headers={}, streamed=False, chunks=(chunk(1, payload),)),
+    ).line()
+
+    assert line.count(b"\n") == 1
+    assert msgspec.json.decode(line, type=Exchange).body == payload
+
+
+@given(st.lists(st.floats(0, 300), max_size=30).map(sorted), st.sampled_from([0.5, 1.0, 2.0, 10.0]))
+def test_a_replay_keeps_the_recorded_times(times_s: list[float], speed: float) -> None:
+    """To half a microsecond a chunk, however many came before: a clock is moved by the gaps alone."""
+    chunks = tuple(chunk(at_s, b"x") for at_s in times_s)
+    answer = Answer(status=200, headers={}, streamed=True, chunks=chunks)
+    line = Exchange(time="", request=Request(method="POST", path=PATH, headers={}), answer=answer).line()
+    clock = FakeClock(0.0)
+    played_s = []
+    for gap_s, _ in msgspec.json.decode(line, type=Exchange).frames(speed):
+        clock.advance(gap_s)
+        played_s.append(clock())
+
+    assert played_s == pytest.approx([at_s / speed for at_s in times_s], abs=1e-6 / min(speed, 1))
+
+
+def test_the_same_request_wins_over_another_model_and_that_over_the_same_words() -> None:
+    same = exchange(body("a", seed=1), "same")
+    words = exchange(body("before", "a", seed=2), "words")
+    recording = Recording([words, same])
+
+    assert found(recording, body("a", seed=1)) == "same"
+    assert found(recording, body("a", seed=1, user="u", stream_options={})) == "same"
+    assert found(recording, body("a", seed=1, model="sim:speed=2")) == "same"
+    assert found(recording, body("before", "a", seed=2)) == "words"
+    assert found(recording, body("a", seed=3)) == "words", "the first of those that match equally well"
+
+
+def test_the_order_of_fields_is_nothing() -> None:
+    recording = Recording([exchange(b'{"stream":true,"model":"m","prompt":"x"}', "found")])
+
+    assert found(recording, b'{ "prompt": "x", "model": "m", "stream": true }') == "found"
+
+
+def test_equal_matches_are_used_in_turn_and_then_again() -> None:
+    recording = Recording([exchange(body("a"), "1"), exchange(body("a"), "2"), exchange(body("b"), "3")])
+
+    assert [found(recording, body("a")) for _ in range(4)] == ["1", "2", "1", "2"]
+    assert found(recording, body("b")) == "3"
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [
+        (body("b"), PATH),
+        (body("a", stream=False), PATH),
+        (body("a"), "/v1/responses"),
+        (b"{", PATH),
+        (b"[]", PATH),
+        (b"", PATH),
+    ],
+)
+def test_another_request_is_not_found(asked: bytes, path: str) -> None:
+    assert found(Recording([exchange(body("a"), "x")]), asked, path) is None
+
+
+def test_a_request_without_a_body_is_known_by_its_path() -> None:
+    assert found(Recording([exchange(None, "models", path="/v1/models")]), b"", "/openai/v1/models?x=1") == "models"
+
+
+@pytest.mark.parametrize(("interrupted", "there"), [("client", False), ("relay", False), ("size", False)])
+def test_what_was_cut_short_here_is_not_replayed(interrupted: Break, there: bool) -> None:
+    assert (found(Recording([exchange(body("a"), "x", interrupted=interrupted)]), body("a")) is not None) == there
+
+
+def test_what_the_upstream_broke_off_is_replayed_as_broken() -> None:
+    replayed = Recording([exchange(body("a"), "x", interrupted="upstream")]).find(body("a"), PATH)
+
+    assert replayed is not None
+    assert replayed.broken
+
+
+def test_an_exchange_without_an_answer_is_not_replayed() -> None:
+    nothing = Exchange(time="", request=Request(method="POST", path=PATH, headers={}, body=msgspec.Raw(body("a"))))
+
+    assert Recording([nothing]).find(body("a"), PATH) is None
+    with pytest.raises(ValueError, match="no answer"):
+        assert nothing.status
+
+
+def test_an_answer_without_a_body_took_no_time() -> None:
+    answer = Answer(status=204, headers={}, streamed=False, chunks=())
+
+    assert Exchange(time="", request=Request(method="GET", path="/", headers={}), answer=answer).took_s() == 0
+
+
+GOOD = exchange(body("a"), "x").line()
+
+
+@pytest.mark.parametrize(
+    ("bad", "what"),
+    [
+        (b"\n", "line 2: "),
+        (b"{}\n", "line 2: .*missing required field `time`"),
+        (GOOD[:50], "line 2: the line was not finished"),
+        (GOOD.replace(b'"v":1', b'"v":2'), "line 2: Invalid enum value 2"),
+        (GOOD.replace(b'"time"', b'"tmie"'), "line 2: .*tmie"),
+        (GOOD.replace(b"[0.75", b"[0.25"), "line 2: .*must not fall.*answer"),
+        (GOOD.replace(b"/w==", b"?"), "line 2: .*base64|Incorrect padding|Only base64"),
+        (GOOD.replace(b'"status":200', b'"status":99'), "line 2: the status 99"),
+        (b"\xff\n", "line 2: "),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, bad: bytes, what: str) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(GOOD + bad)
+
+    with pytest.raises(InvalidRecording, match=what) as caught:
+        Recording.load(str(path))
+    assert str(caught.value).startswith(f"{path}: line 2: ")
+
+
+def test_a_last_line_without_its_end_is_good_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(GOOD + GOOD[:-1])
+
+    assert len(Recording.load(str(path)).exchanges) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "bare"),
+    [
+        ("/v1/chat/completions", "/chat/completions"),
+        ("/openai/v1/models?x", "/models"),
+        ("/chat/completions", "/chat/completions"),
+        ("/api/chat", "/api/chat"),
+    ],
+)
+def test_the_path_that_clients_agree_on(target: str, bare: str) -> None:
+    assert bare_path(target) == bare
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "a"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "x"}, 1]}]}, "a"),
+        (
+            {"messages": [{"role": "user", "content": "a"}, {"role": "user", "content": [{"type": "tool_result"}]}]},
+            "a",
+        ),
+        ({"input": [{"role": "user", "content": "a"}]}, "a"),
+        ({"input": "a"}, "a"),
+        ({"prompt": "a"}, "a"),
+        ({"input": ["a", "b"]}, ""),
+        ({"messages": [{"role": "user", "content": None}, 3]}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_last_words_of_the_user(document: dict[str, Any], words: str) -> None:
+    assert last_words(document) == words

@@ -1,0 +1,135 @@
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from tokenfall.simulator.scenarios.files import LOOK_S, ScriptFile
+from tokenfall.simulator.scenarios.format import TextStep
+from tokenfall.simulator.scenarios.nodes import InvalidScript
+
+
+class Watch:
+    """A clock that a test winds."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.yaml"
+    path.write_text("- say: one")
+    return path
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def file(path: Path, watch: Watch) -> ScriptFile:
+    return ScriptFile(path, now=watch)
+
+
+def said(file: ScriptFile) -> str:
+    (step,) = file.current().turns[0].steps
+    assert isinstance(step, TextStep)
+    return step.text
+
+
+def test_a_changed_file_is_read_again_at_most_once_a_second(path: Path, watch: Watch, file: ScriptFile) -> None:
+    path.write_text("- say: three")
+    watch.now_s += LOOK_S - 0.01
+    assert said(file) == "one"
+    watch.now_s += 0.01
+    assert said(file) == "three"
+    path.write_text("- say: fours")
+    os.utime(path, ns=(1, 1))
+    assert said(file) == "three"
+    watch.now_s += LOOK_S
+    assert said(file) == "fours"
+
+
+def test_a_file_that_did_not_change_keeps_its_script(watch: Watch, file: ScriptFile) -> None:
+    before = file.current()
+    watch.now_s += 5
+    assert file.current() is before
+
+
+def test_a_changed_file_is_read_again_once(path: Path, watch: Watch, file: ScriptFile) -> None:
+    path.write_text("- say: three")
+    watch.now_s += LOOK_S
+    before = file.current()
+    watch.now_s += LOOK_S
+
+    assert file.current() is before
+
+
+def test_what_cannot_be_read_any_more_is_told_once(
+    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.unlink()
+    path.mkdir()
+    for _ in range(3):
+        watch.now_s += LOOK_S
+        assert said(file) == "one"
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "script refused, the one before stays in use: talk.yaml: not a file"
+    ]
+
+
+def test_an_invalid_version_is_refused_once_and_the_old_one_stays(
+    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text("- say: two\n- sai: three")
+    for _ in range(3):
+        watch.now_s += LOOK_S
+        assert said(file) == "one"
+
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "talk.yaml:2: turn 2: unknown key 'sai'" in record.getMessage()
+    path.write_text("- say: mended")
+    watch.now_s += LOOK_S
+    assert said(file) == "mended"
+
+
+def test_a_file_that_goes_is_told_once_and_its_script_stays(
+    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.unlink()
+    for _ in range(3):
+        watch.now_s += LOOK_S
+        assert said(file) == "one"
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "script talk.yaml is gone, it stays in use: No such file or directory"
+    ]
+    path.write_text("- say: back")
+    watch.now_s += LOOK_S
+    assert said(file) == "back"
+
+
+def test_a_file_must_be_there_at_first(tmp_path: Path) -> None:
+    with pytest.raises(InvalidScript, match=r"^none\.yaml: cannot be read: No such file or directory$"):
+        ScriptFile(tmp_path / "none.yaml")
+
+
+def test_a_pipe_is_no_script_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+
+    with pytest.raises(InvalidScript, match="not a file"):
+        ScriptFile(tmp_path / "pipe.yaml")
+
+
+def test_an_invalid_file_at_first_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "bad.json").write_text("[{}]")
+
+    with pytest.raises(InvalidScript, match=r"^bad\.json:1: turn 1: has neither say nor sim$"):
+        ScriptFile(tmp_path / "bad.json")

@@ -1,0 +1,177 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import NotFound
+from tokenfall.messages import ChatRequest, Message, ToolCall
+from tokenfall.simulator.scenarios.files import read_script
+from tokenfall.simulator.scenarios.matching import Script
+from tokenfall.simulator.scenarios.patterns import SEARCHED
+from tokenfall.slices import at_once
+
+
+def script(text: str) -> Script:
+    return read_script(text.encode(), name="s.yaml")
+
+
+def asked(*messages: Message, last: str = "", model: str = "sim") -> ChatRequest:
+    return ChatRequest(messages=(*messages, *([user(last)] if last else [])), model=model, max_tokens=9)
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
+
+
+def found(text: str, request: ChatRequest) -> int:
+    return at_once(script(text).find(request)).number
+
+
+def missed(text: str, request: ChatRequest) -> str:
+    with pytest.raises(NotFound) as raised:
+        at_once(script(text).find(request))
+    return raised.value.message
+
+
+TOOL_LOOP = (
+    user("weather?"),
+    Message("assistant", "", (ToolCall("call_1", "get_weather", "{}"),)),
+    Message("tool", "it rains", tool_call_id="call_1"),
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "request_", "holds"),
+    [
+        ("last: hi", asked(last="hi"), True),
+        ("last: hi", asked(last="hi "), False),
+        ("last: hi", asked(user("hi"), last="ho"), False),
+        ("last: hi", asked(user("hi"), Message("assistant", "ho")), True),
+        ("last: {contains: i}", asked(last="hi"), True),
+        ("last: {pattern: '^h.$'}", asked(last="hi"), True),
+        ("last: {pattern: '^i'}", asked(last="hi"), False),
+        ("last: hi", asked(), False),
+        ("system: be brief", asked(Message("system", "be brief"), last="hi"), True),
+        ('system: "a\\nb"', asked(Message("system", "a"), Message("system", "b"), last="hi"), True),
+        ("system: {contains: ''}", asked(last="hi"), False),
+        ("model: sim", asked(last="hi", model="sim:gap=1s"), True),
+        ("model: sim:gap=1s", asked(last="hi", model="sim:gap=1s"), True),
+        ("model: gap=1s", asked(last="hi", model="sim:gap=1s"), False),
+        ("turn: 2", asked(user("a"), Message("assistant", "b"), last="hi"), True),
+        ("turn: 1", asked(user("a"), Message("assistant", "b"), last="hi"), False),
+        ("tool_result: get_weather", asked(*TOOL_LOOP), True),
+        ("tool_result: call_1", asked(*TOOL_LOOP), True),
+        ("tool_result: it rains", asked(*TOOL_LOOP), True),
+        ("tool_result: {contains: rain}", asked(*TOOL_LOOP), True),
+        ("tool_result: other", asked(*TOOL_LOOP), False),
+        ("tool_result: get_weather", asked(*TOOL_LOOP, last="thanks"), False),
+        ("last: hi, turn: 1", asked(last="hi"), True),
+        ("last: hi, turn: 2", asked(last="hi"), False),
+    ],
+)
+def test_a_matcher_holds_or_not(when: str, request_: ChatRequest, holds: bool) -> None:
+    assert found(f"- when: {{{when}}}\n  say: a\n- say: b", request_) == (1 if holds else 2)
+
+
+def test_a_pattern_sees_so_much_and_no_more() -> None:
+    text = "- {when: {last: {pattern: x}}, say: a}\n- say: b"
+
+    assert found(text, asked(last="-" * (SEARCHED - 1) + "x")) == 1
+    assert found(text, asked(last="-" * SEARCHED + "x")) == 2
+
+
+def test_many_turns_are_looked_through_in_slices() -> None:
+    turns = "".join(f"- {{when: {{last: {{pattern: x{number}}}}}, say: a}}\n" for number in range(20))
+    looking = script(turns).find(asked(last="-"))
+
+    assert [next(looking) for _ in range(19)] == [None] * 19
+    with pytest.raises(NotFound):
+        at_once(looking)
+
+
+def test_exact_goes_before_pattern_and_pattern_before_none() -> None:
+    text = """
+- say: any
+- {when: {last: {pattern: h}}, say: pattern}
+- {when: {last: {contains: h}}, say: contains}
+- {when: {last: hi}, say: exact}
+- {when: {last: hi}, say: too late}
+"""
+    assert [found(text, asked(last=last)) for last in ("hi", "ho", "a")] == [4, 2, 1]
+
+
+def test_after_a_tool_result_its_turn_goes_before_the_one_that_called() -> None:
+    text = """
+- {when: {last: "weather?"}, say: [{call: {name: get_weather}}]}
+- {when: {tool_result: {contains: snow}}, say: snow}
+- {when: {tool_result: {contains: rain}}, say: rain}
+"""
+    assert found(text, asked(TOOL_LOOP[0])) == 1
+    assert found(text, asked(*TOOL_LOOP)) == 3
+
+
+def test_a_turn_is_used_so_often() -> None:
+    used = script("- {when: {last: hi}, say: a, times: 2}\n- {say: b, times: 1}")
+
+    assert [at_once(used.find(asked(last="hi"))).number for _ in range(3)] == [1, 1, 2]
+    with pytest.raises(NotFound, match=r"turn 1 \(line 1\): used 2 of 2 times; turn 2 \(line 2\): used 1 of 1 times"):
+        at_once(used.find(asked(last="hi")))
+
+
+def test_the_nearest_misses_are_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    text = """
+- {when: {last: good bye, system: x}, say: a}
+- {when: {last: good evening}, say: b}
+- {when: {last: {pattern: z+}}, say: c}
+- {when: {last: the weather in Paris}, say: d}
+- {when: {turn: 2}, say: e}
+"""
+    with caplog.at_level(logging.WARNING):
+        message = missed(text, asked(last="the weather in Rome\n" + "x" * 100))
+
+    told = "'the weather in Rome\\n" + "x" * 39 + "…'"
+    assert message == (
+        "no turn of the script s.yaml answers this request; nearest: "
+        f"turn 4 (line 5): last expected 'the weather in Paris', got {told}; "
+        f"turn 2 (line 3): last expected 'good evening', got {told}; "
+        f"turn 3 (line 4): last expected pattern 'z+', got {told}"
+    )
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "no turn of the script s.yaml answers a request; the error names the nearest")
+    ]
+
+
+def test_a_miss_tells_each_matcher_that_failed() -> None:
+    text = "- {when: {last: hi, turn: 2, system: x, model: {contains: gpt}}, say: a}"
+
+    assert missed(text, asked(last="hi", model="sim:a")).endswith(
+        "turn 1 (line 1): turn expected 2, got 1, system expected 'x', got none, "
+        "model expected contains 'gpt', got 'sim:a' or 'sim'"
+    )
+
+
+words = st.sampled_from(["a", "b", "ab", "sim"])
+whens = st.dictionaries(
+    st.sampled_from(["last", "system", "model", "tool_result"]),
+    words | words.map(lambda word: {"contains": word}) | words.map(lambda word: {"pattern": word}),
+    max_size=2,
+)
+messages = st.lists(st.builds(Message, st.sampled_from(["user", "system", "assistant", "tool"]), words), max_size=4)
+
+
+@given(st.lists(whens, min_size=1, max_size=6), messages, words)
+def test_matching_is_deterministic_and_keeps_its_order(
+    whens: list[dict[str, object]], messages: list[Message], model: str
+) -> None:
+    text = repr([{"when": when, "say": "x"} for when in whens])
+    request = ChatRequest(messages=tuple(messages), model=model, max_tokens=1)
+    answers: set[int | str] = set()
+    for _ in range(3):
+        try:
+            answers.add(at_once(script(text).find(request)).number)
+        except NotFound as error:
+            answers.add(error.message)
+    assert len(answers) == 1
+    if {} in whens:
+        assert all(isinstance(answer, int) for answer in answers)

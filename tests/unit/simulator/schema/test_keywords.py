@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.simulator.schema.budget import Budget, Unsatisfiable
+from tokenfall.simulator.schema.keywords import checked, count_of, merged, number_of, types_of
+
+WRONG: list[tuple[str, list[Any]]] = [
+    ("allOf anyOf oneOf prefixItems enum required", [{}, "a", 1, True]),
+    ("additionalProperties contains else if items not propertyNames then", [[], "a", 1]),
+    ("unevaluatedItems unevaluatedProperties", [[], "a", 1]),
+    ("$defs dependentRequired dependentSchemas patternProperties properties", [[], "a", True]),
+    ("exclusiveMaximum exclusiveMinimum maximum minimum multipleOf", ["1e30000000", True, [], "NaN"]),
+    ("maxContains maxItems maxLength maxProperties", ["1", False, []]),
+    ("minContains minItems minLength minProperties", ["1", False, []]),
+    ("$ref format pattern", [1, {}, ["a"]]),
+    ("type", [1, {}, "strnig", [], ["string", 1], [["string"]], ["string", "strnig"], ["null"] * 8]),
+    ("uniqueItems", [0, "true"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"), [(keyword, value) for group, values in WRONG for keyword in group.split() for value in values]
+)
+def test_keyword_with_a_value_of_a_wrong_type_is_refused_by_name(keyword: str, value: object) -> None:
+    with pytest.raises(InvalidRequest, match="must be") as caught:
+        checked({"title": "t", keyword: value}, Budget())
+
+    assert f"`{keyword}`" in caught.value.message
+
+
+def test_null_is_an_absent_keyword_but_a_constant() -> None:
+    assert checked({"required": None, "type": "string"}, Budget()) == {"type": "string"}
+    assert checked({"required": None, "const": None}, Budget()) == {"const": None, "enum": [None]}
+
+
+@pytest.mark.parametrize("value", [-1, 2.5, -0.5, float("inf"), float("nan")])
+def test_count_that_is_no_whole_number_is_refused(value: float) -> None:
+    with pytest.raises(InvalidRequest, match="`minItems` must be a whole number, 0 or more"):
+        count_of({"minItems": value}, "minItems", default=0)
+
+
+def test_count_is_read_as_a_whole_number() -> None:
+    assert (count_of({"minItems": 3.0}, "minItems", default=0), count_of({}, "minItems", default=7)) == (3, 7)
+
+
+@pytest.mark.parametrize("value", [10**308, -(10**400), float("inf"), float("-inf"), float("nan")])
+def test_number_beyond_a_double_is_refused(value: float) -> None:
+    with pytest.raises(InvalidRequest, match="`maximum` must be a number"):
+        number_of({"maximum": value}, "maximum")
+
+
+def test_number_within_a_double_is_read() -> None:
+    assert [number_of({"maximum": value}, "maximum") for value in (10**307, 1e308, -5)] == [10**307, 1e308, -5]
+    assert number_of({}, "maximum") is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "types"),
+    [
+        ({"type": "null"}, ["null"]),
+        ({"type": ["null", "integer", "string"]}, ["integer", "string", "null"]),
+        ({"required": []}, ["object"]),
+        ({"minItems": 1}, ["array"]),
+        ({"multipleOf": 1}, ["number"]),
+        ({"title": "t"}, ["string"]),
+    ],
+)
+def test_types_are_told_by_type_or_by_other_keywords(schema: dict[str, Any], types: list[str]) -> None:
+    assert types_of(schema) == types
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ({"minimum": 1, "maximum": 5}, {"minimum": 2, "maximum": 9}, {"minimum": 2, "maximum": 5}),
+        ({"minLength": 1}, {"maxLength": 3}, {"minLength": 1, "maxLength": 3}),
+        ({"required": ["a"]}, {"required": ["b"]}, {"required": ["a", "b"]}),
+        ({"type": "number"}, {"type": ["integer", "null"]}, {"type": ["integer"]}),
+        ({"type": "integer"}, {"type": "number"}, {"type": ["integer"]}),
+        ({"type": ["integer", "number"]}, {"type": ["integer", "number"]}, {"type": ["integer", "number"]}),
+        ({"enum": [1, 2, {"a": 1, "b": 2}]}, {"enum": [{"b": 2, "a": 1}, 2]}, {"enum": [2, {"a": 1, "b": 2}]}),
+        ({"items": {}}, {"items": False}, {"items": {"allOf": [{}, False]}}),
+        (
+            {"properties": {"a": True, "b": {}}},
+            {"properties": {"b": False, "c": {}}},
+            {"properties": {"a": True, "b": {"allOf": [{}, False]}, "c": {}}},
+        ),
+        ({"prefixItems": [1, 2]}, {"prefixItems": [3]}, {"prefixItems": [{"allOf": [1, 3]}, 2]}),
+        ({"prefixItems": [1]}, {"prefixItems": [2, 3]}, {"prefixItems": [{"allOf": [1, 2]}, 3]}),
+        ({"pattern": "a"}, {"pattern": "a"}, {"pattern": "a"}),
+        ({"uniqueItems": True}, {"uniqueItems": False}, {"uniqueItems": True}),
+        ({"title": "one"}, {"title": "other"}, {"title": "other"}),
+    ],
+)
+def test_two_schemas_at_once_say_what_both_say(
+    one: dict[str, Any], other: dict[str, Any], both: dict[str, Any]
+) -> None:
+    assert merged(one, other, budget=Budget()) == both
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "keyword"),
+    [({"type": "string"}, {"type": ["null"]}, "type"), ({"pattern": "a"}, {"pattern": "b"}, "pattern")],
+)
+def test_two_schemas_that_exclude_each_other_are_unsatisfiable(one: Any, other: Any, keyword: str) -> None:
+    with pytest.raises(Unsatisfiable, match=f"`{keyword}`"):
+        merged(one, other, budget=Budget())

@@ -1,0 +1,182 @@
+import asyncio
+from collections.abc import Awaitable
+
+import msgspec
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Delta, Finished, Thought, Usage
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.reactor.clock import WheelClock
+from tokenfall.simulator.engine import SimulatedEngine, is_simulated
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.planning import THOUGHTS
+from tokenfall.simulator.state import Stage
+
+from tests.doubles.clocks import FakeWheel, InstantClock
+from tests.doubles.connections import settle
+
+
+def asked(*, model: str = "sim", max_tokens: int = 1_000, simulation: str = "") -> ChatRequest:
+    messages = (Message("system", "Be brief."), Message("user", "Why so slow?"))
+    return ChatRequest(messages=messages, model=model, max_tokens=max_tokens, simulation=simulation)
+
+
+class Answer:
+    """What an engine said, and when."""
+
+    def __init__(self) -> None:
+        self.clock = InstantClock(0.0)
+        self.texts: list[str] = []
+        self.times: list[float] = []
+
+    def hear(self, delta: Delta | Thought) -> None:
+        self.texts.append(delta.text)
+        self.times.append(self.clock.now())
+
+    async def of(self, request: ChatRequest, defaults: str = "") -> Finished:
+        return await SimulatedEngine(self.clock, Stage(parse(defaults))).reply(request, self.hear)
+
+
+async def test_it_says_prose_and_counts_exactly() -> None:
+    answer = Answer()
+    finished = await answer.of(asked())
+
+    assert "".join(answer.texts) == PARAGRAPH
+    assert finished == Finished("stop", "sim", Usage(5, len(WORDS)))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "max_tokens", "said", "reason"),
+    [(5, 10, 5, "stop"), (5, 5, 5, "stop"), (5, 4, 4, "length"), (0, 5, 0, "stop"), (500, 300, 300, "length")],
+)
+async def test_no_more_is_said_than_may_be(tokens: int, max_tokens: int, said: int, reason: str) -> None:
+    answer = Answer()
+    finished = await answer.of(asked(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
+
+    assert len(answer.texts) == said
+    assert finished == Finished(reason, "sim", Usage(5, said))  # type: ignore[arg-type]
+
+
+async def test_tokens_come_at_their_times() -> None:
+    answer = Answer()
+    await answer.of(asked(simulation="ttft=1s,gap=20ms,tokens=3"))
+
+    assert answer.times == pytest.approx([1.0, 1.02, 1.04])
+    assert answer.clock.now() == pytest.approx(1.06)  # the end takes a gap too
+
+
+async def test_without_a_word_a_token_comes_every_tenth_of_a_second() -> None:
+    answer = Answer()
+    await answer.of(asked(simulation="tokens=3"))
+
+    assert answer.times == pytest.approx([0.1, 0.2, 0.3])
+
+
+async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
+    answer = Answer()
+
+    def late(delta: Delta | Thought) -> None:
+        answer.hear(delta)
+        answer.clock.now_s += 0.005
+
+    await SimulatedEngine(answer.clock, Stage(parse("gap=20ms,tokens=50"))).reply(asked(), late)
+
+    assert answer.times[-1] == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "model", "simulation", "gap_s"),
+    [
+        ("gap=5s", "sim", "", 5.0),
+        ("gap=5s", "sim:gap=4s", "", 4.0),
+        ("gap=5s", "sim:gap=4s", "gap=3s", 3.0),
+        ("gap=5s", "sim:ttft=4s", "", 4.0),
+        ("gap=5s", "llama:gap=4s", "", 5.0),
+    ],
+)
+async def test_the_nearer_wins(defaults: str, model: str, simulation: str, gap_s: float) -> None:
+    answer = Answer()
+    await answer.of(asked(model=model, simulation=simulation, max_tokens=1), defaults)
+
+    assert answer.times == [pytest.approx(gap_s)]
+
+
+async def test_a_seed_repeats_words_and_times() -> None:
+    answers = []
+    for seed in (7, 7, 8):
+        answer = Answer()
+        await answer.of(asked(simulation=f"gap=20ms~0.5,ttft=1s~0.5,tokens=5..500,seed={seed}"))
+        answers.append((answer.texts, answer.times))
+
+    assert answers[0] == answers[1]
+    assert answers[0] != answers[2]
+
+
+@pytest.mark.parametrize("request_", [asked(model="sim:gap=fast"), asked(simulation="spede=3")])
+async def test_a_mistake_is_refused_before_a_word_is_said(request_: ChatRequest) -> None:
+    answer = Answer()
+    with pytest.raises(InvalidRequest):
+        await answer.of(request_)
+
+    assert answer.texts == []
+
+
+async def test_a_full_listener_is_waited_for() -> None:
+    room = asyncio.Event()
+    heard: list[str] = []
+
+    def hear(delta: Delta | Thought) -> Awaitable[None] | None:
+        heard.append(delta.text)
+        return None if room.is_set() else asyncio.ensure_future(wait())
+
+    async def wait() -> None:
+        await room.wait()
+
+    replying = asyncio.create_task(SimulatedEngine(InstantClock(), Stage()).reply(asked(simulation="tokens=3"), hear))
+    await settle()
+    assert len(heard) == 1
+    room.set()
+    await replying
+
+    assert len(heard) == 3
+
+
+async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
+    wheel = FakeWheel()
+    clock = WheelClock(wheel)
+    replying = asyncio.create_task(SimulatedEngine(clock, Stage()).reply(asked(), lambda _: None))
+    await settle()
+    assert len(wheel.waiting) == 1
+    replying.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await replying
+
+    assert wheel.waiting == {}
+
+
+@pytest.mark.parametrize("model", ["sim", "sim:seed=1"])
+def test_sim_alone_or_with_a_grammar_is_the_simulator(model: str) -> None:
+    assert is_simulated(model)
+
+
+@pytest.mark.parametrize("model", ["sim-x", "simple", "simple:seed=1", "xsim", ""])
+def test_other_names_are_not_the_simulator(model: str) -> None:
+    assert not is_simulated(model)
+
+
+@pytest.mark.parametrize("simulation", ["text=echo", "text=echo,fault=split@1", "text=echo,fault=split@99"])
+async def test_thoughts_are_told_as_thoughts_also_on_a_way_with_faults(simulation: str) -> None:
+    told: dict[type, str] = {Thought: "", Delta: ""}
+
+    def hear(piece: Delta | Thought) -> Awaitable[None] | None:
+        told[type(piece)] += piece.text
+        return None
+
+    request = msgspec.structs.replace(asked(simulation=simulation), reasoning=True)
+    await SimulatedEngine(InstantClock(0.0), Stage(parse(""))).reply(request, hear)
+
+    assert told[Thought].replace("é", "").strip() == THOUGHTS
+    assert told[Delta]
+    assert THOUGHTS not in told[Delta]

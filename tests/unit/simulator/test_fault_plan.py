@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokenfall.disconnect import Disconnect
+from tokenfall.simulator.fault_plan import ODD, SPLIT_S, Course, garbled
+from tokenfall.simulator.gates import House, TestGate
+from tokenfall.simulator.values import faults
+
+if TYPE_CHECKING:
+    from tokenfall.simulator.fault_plan import Item
+
+TOKENS = 5
+END = b"<end>\n"
+
+
+def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, end: bytes = END) -> list[object]:
+    """What goes out with the gap before it, as a player pulls them; gaps are numbered from 1."""
+    ticket, gate = House().ticket(None), TestGate()
+    course = Course(
+        faults(text) if text else (), ticket=ticket, gate=None if gate_at is None else gate, gate_at=gate_at or 0
+    )
+    frames = [course.spoken(number, f"t{number}").encode() + b"\n" for number in range(tokens)]
+    items = course.items(iter([*frames, end]), tokens=tokens, broken=b"<broken>", coded=bytes)
+    gaps = course.gaps(map(float, count(1)))
+    return [(_name(item, ticket, gate), round(next(gaps), 3)) for item in items]
+
+
+def _name(item: Item, ticket: object, gate: object) -> object:
+    return "ticket" if item is ticket else "gate" if item is gate else item
+
+
+def token(number: int, gap_s: float | None = None) -> tuple[bytes, float]:
+    return b"t%d\n" % number, number + 1.0 if gap_s is None else gap_s
+
+
+TICKET = ("ticket", 0.0)
+ALL = [TICKET, *map(token, range(TOKENS))]
+AT = [0, 2, TOKENS - 1]
+
+
+def test_nothing_happens_where_nothing_is_to() -> None:
+    assert played() == [*ALL, (END, 6.0)]
+
+
+@pytest.mark.parametrize("kind", ["reset", "close"])
+@pytest.mark.parametrize("at", [*AT, TOKENS, 99])
+def test_a_connection_is_broken_before_its_token(kind: str, at: int) -> None:
+    assert played(f"{kind}@{at}") == [*ALL[: 1 + at], (Disconnect(kind), 0.0)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("at", [*AT, TOKENS, 99])
+def test_an_error_comes_in_place_of_its_token_and_is_the_last(at: int) -> None:
+    at_gap = min(at, TOKENS) + 1.0
+    assert played(f"error@{at}") == [*ALL[: 1 + at], (b"<broken>", at_gap)]
+
+
+@pytest.mark.parametrize("at", [*AT, TOKENS, 99])
+def test_garbage_comes_before_its_token(at: int) -> None:
+    frame = b"t%d\n" % at if at < TOKENS else END
+    assert played(f"garbage@{at}") == [
+        *ALL[: 1 + at],
+        (garbled(frame), 0.0),
+        *ALL[1 + at :],
+        (END, 6.0),
+    ]
+
+
+@pytest.mark.parametrize("at", AT)
+def test_a_split_token_goes_out_in_two_and_is_cut_in_a_character(at: int) -> None:
+    before, after = f"t{at}{ODD}\n".encode()[:3], f"t{at}{ODD}\n".encode()[3:]
+    assert played(f"split@{at}") == [
+        *ALL[: 1 + at],
+        (before, at + 1.0),
+        (after, SPLIT_S),
+        *ALL[2 + at :],
+        (END, 6.0),
+    ]
+    with pytest.raises(UnicodeDecodeError):
+        before.decode()
+
+
+@pytest.mark.parametrize("at", [TOKENS, 99])
+def test_what_is_split_beyond_the_last_token_is_the_end(at: int) -> None:
+    assert played(f"split@{at}") == [*ALL, (END[:3], 6.0), (END[3:], SPLIT_S)]
+
+
+@pytest.mark.parametrize("at", [0, 2, 99])
+def test_without_its_end_a_stream_says_all_its_tokens(at: int) -> None:
+    assert played(f"nodone@{at}") == ALL
+
+
+@pytest.mark.parametrize("at", [*AT, TOKENS])
+def test_a_stall_is_one_longer_gap(at: int) -> None:
+    wanted: list[tuple[object, float]] = [*ALL, (END, 6.0)]
+    item, gap_s = wanted[1 + at]
+    wanted[1 + at] = (item, gap_s + 30.0)
+
+    assert played(f"stall@{at}:30s") == wanted
+
+
+@pytest.mark.parametrize("at", [*AT, TOKENS])
+def test_from_a_drip_on_all_gaps_are_its_own(at: int) -> None:
+    wanted = [*ALL, (END, 6.0)]
+
+    assert played(f"drip@{at}:500ms") == [*wanted[: 1 + at], *((item, 0.5) for item, _ in wanted[1 + at :])]
+
+
+def test_several_happen_each_at_its_token() -> None:
+    assert played("drip@1:1s+stall@3:30s+garbage@2+split@0+reset@4") == [
+        TICKET,
+        (f"t0{ODD}".encode()[:3], 1.0),
+        (f"t0{ODD}\n".encode()[3:], SPLIT_S),
+        (b"t1\n", 1.0),
+        (garbled(b"t2\n"), 0.0),
+        (b"t2\n", 1.0),
+        (b"t3\n", 31.0),  # a stall in a drip
+        (Disconnect("reset"), 0.0),
+    ]
+
+
+def test_the_worst_of_several_at_one_token_is_the_last() -> None:
+    assert played("close@1+reset@1+error@1") == [*ALL[:2], (Disconnect("reset"), 0.0)]
+    assert played("stall@1:30s+stall@1:10s", tokens=2)[2] == (b"t1\n", 42.0)
+
+
+def test_a_gate_is_passed_at_each_token_from_its_place_on() -> None:
+    assert played(gate_at=3) == [
+        *ALL[:4],
+        ("gate", 0.0),
+        token(3),
+        ("gate", 0.0),
+        token(4),
+        (END, 6.0),
+    ]
+
+
+def test_a_connection_breaks_before_its_gate() -> None:
+    assert played("reset@0", gate_at=0) == [TICKET, (Disconnect("reset"), 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ALL),
+        ("split@5", ALL),
+        ("nodone@5", ALL),
+        ("reset@5", [*ALL, (Disconnect("reset"), 0.0)]),
+        ("error@9", [*ALL, (b"<broken>", 6.0)]),
+    ],
+)
+def test_a_format_without_an_end_can_break_there_all_the_same(text: str, expected: list[object]) -> None:
+    assert played(text, end=b"") == expected
+
+
+def test_an_answer_without_tokens_has_an_end() -> None:
+    assert played("reset@7", tokens=0) == [TICKET, (Disconnect("reset"), 0.0)]
+    assert played(tokens=0) == [TICKET, (END, 1.0)]
+    assert played("nodone@0", tokens=0) == [TICKET]
+
+
+def test_only_who_is_split_speaks_oddly() -> None:
+    course = Course(faults("split@1+reset@2"), ticket=House().ticket(None))
+
+    assert [course.spoken(number, "a") for number in range(3)] == ["a", "a" + ODD, "a"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [b"data: [DONE]\n\n", b'{"a":1}\n', b'event: x\ndata: {"a":1}\n\n', b'data: {"a":1}\n\ndata: {"b":2}\n\n', b""],
+)
+def test_garbage_is_no_text_and_ends_as_its_frame_does(frame: bytes) -> None:
+    garbage = garbled(frame)
+
+    assert garbage.endswith(b"\0" + frame[len(frame.rstrip(b"\n")) :])
+    *_, last = garbage.rstrip(b"\n").split(b"\n")
+    assert last.startswith((b"data: ", b"{")) or not frame
+    with pytest.raises(UnicodeDecodeError):
+        last.decode()
+
+
+def test_frames_are_coded_as_they_go_out() -> None:
+    def coded(frame: bytes) -> bytes:
+        return b"<%b>" % frame
+
+    def items(text: str) -> Iterator[Item]:
+        return Course(faults(text), ticket=House().ticket(None)).items(
+            iter([b"a", b"z"]), tokens=1, broken=b"!", coded=coded
+        )
+
+    assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]
+    assert list(items("error@1"))[1:] == [b"<a>", b"<!>"]
+    assert b"".join(item for item in items("split@0") if isinstance(item, bytes)) == b"<a><z>"

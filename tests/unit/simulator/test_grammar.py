@@ -1,0 +1,198 @@
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.simulator.grammar import KEYS, Length, Simulation, Spread, from_pairs, parse, seconds
+from tokenfall.simulator.values import Fault, Gate, Limit, Load, Status
+
+
+@pytest.mark.parametrize(
+    ("text", "simulation"),
+    [
+        ("", Simulation()),
+        (" , ,", Simulation()),
+        ("gap=20ms", Simulation(gap=Spread(0.02))),
+        ("gap=20ms~0.3", Simulation(gap=Spread(0.02, 0.3))),
+        ("gap=0ms", Simulation(gap=Spread(0.0))),
+        ("tps=50", Simulation(gap=Spread(0.02))),
+        ("tps=50~0.3", Simulation(gap=Spread(0.02, 0.3))),
+        ("tps=0.5", Simulation(gap=Spread(2.0))),
+        ("tps=1000000", Simulation(gap=Spread(1e-6))),
+        ("ttft=300ms~10", Simulation(ttft=Spread(0.3, 10.0))),
+        ("tokens=0", Simulation(tokens=Length(0, 0))),
+        ("tokens=120", Simulation(tokens=Length(120, 120))),
+        ("tokens=80..200", Simulation(tokens=Length(80, 200))),
+        ("tokens=5..5", Simulation(tokens=Length(5, 5))),
+        ("tokens=1000000", Simulation(tokens=Length(1_000_000, 1_000_000))),
+        ("seed=7", Simulation(seed=7)),
+        ("seed=0", Simulation(seed=0)),
+        ("limit=rpm=60,tpm=6000", Simulation(limit=Limit(60, 6000))),
+        ("limit=tpm=6000 , rpm=60,seed=1", Simulation(limit=Limit(60, 6000), seed=1)),
+        ("limit=rpm=60", Simulation(limit=Limit(60))),
+        ("text=echo", Simulation(text="echo")),
+        ("prefill=40ms", Simulation(prefill_s=0.04)),
+        (
+            "fault=reset@5+stall@1:5s%0.5",
+            Simulation(fault=(Fault("reset", 5), Fault("stall", 1, time_s=5.0, probability=0.5))),
+        ),
+        ("status=503:retry=3", Simulation(status=(Status(503, retry_after_s=3.0),))),
+        ("gate=a@2,load=2@64", Simulation(gate=Gate("a", 2), load=Load(2.0, 64))),
+        ("profile=groq-70b,script=a.yaml,speed=2.5", Simulation(profile="groq-70b", script="a.yaml", speed=2.5)),
+        (" ttft = 1s , seed = 7 ", Simulation(ttft=Spread(1.0), seed=7)),
+    ],
+)
+def test_what_the_grammar_says(text: str, simulation: Simulation) -> None:
+    assert parse(text) == simulation
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("20ms", 0.02), ("250us", 0.00025), ("1.5s", 1.5), (".5s", 0.5), ("2m", 120.0), ("1440m", 86_400.0), ("0s", 0.0)],
+)
+def test_durations(text: str, expected: float) -> None:
+    assert seconds(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("number", range(1, 1001))
+def test_a_duration_is_the_float_that_is_written_like_it(number: int) -> None:
+    assert seconds(f"{number}ms") == float(f"{number}e-3")
+    assert seconds(f"{number}us") == float(f"{number}e-6")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "20",
+        "ms",
+        ".s",
+        "-1s",
+        "+1s",
+        "1e3s",
+        "1_0s",
+        "1,5s",
+        "nans",
+        "infs",
+        "1.2.3s",
+        " 1s",
+        "1 s",
+        "1h",
+        "٣s",
+        "²s",
+        "86401s",
+        "1440.1m",
+        "1" * 21 + "us",
+    ],
+)
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match=r".*"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gap=20",
+        "gap=",
+        "gap=20ms~",
+        "gap=20ms~-1",
+        "gap=20ms~10.1",
+        "gap=86401s",
+        "ttft=fast",
+        "tps=0",
+        "tps=0.00001",
+        "tps=1000001",
+        "tps=50ms",
+        "tps=50~11",
+        "tokens=-1",
+        "tokens=1.5",
+        "tokens=9..8",
+        "tokens=5..",
+        "tokens=..5",
+        "tokens=1000001",
+        "tokens=" + "9" * 19,
+        "tokens=٣",
+        "text=",
+        "text=Echo",
+        "fault=melt@1",
+        "status=200",
+        "limit=rpm=0",
+        "limit=rpm=1,rpm=2",
+        "gate=a b",
+        "load=2",
+        "profile=",
+        "speed=0",
+        "prefill=1",
+        "seed=-1",
+        "seed=x",
+        "seed=1_0",
+        "seed=" + "9" * 19,
+    ],
+)
+def test_a_bad_value_names_its_key_what_it_got_and_what_the_key_takes(text: str) -> None:
+    key, _, value = text.partition("=")
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+
+    assert caught.value.message == f"simulator: {key} got {value[:40]!r}, takes {KEYS[key][2]}"
+
+
+@pytest.mark.parametrize("text", ["spede=3", "GAP=20ms", "=20ms", "x" * 50 + "=1"])
+def test_an_unknown_key_is_answered_with_those_that_are_known(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+
+    key = text.partition("=")[0]
+    assert caught.value.message == f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}"
+
+
+def test_a_limits_second_half_is_a_key_only_behind_the_first() -> None:
+    for text in ("rpm=60", "limit=rpm=60,seed=1,tpm=6000"):
+        with pytest.raises(InvalidRequest, match=r"unknown key '[rt]pm'"):
+            parse(text)
+
+
+def test_a_field_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(TypeError, match="there is no field 'speech'"):
+        Simulation(speech="echo")
+
+
+def test_what_is_no_pair_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 16384 characters"):
+        parse("," * 16_385)
+    with pytest.raises(InvalidRequest, match="'fast' is not key=value"):
+        parse("gap=20ms,fast")
+
+
+@pytest.mark.parametrize("text", ["gap=1s,gap=2s", "gap=1s,tps=5", "seed=1,seed=1"])
+def test_a_key_that_is_said_twice_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="said twice"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["gap=\r\nx", "\x1b[31m", "a\0b=1"])
+def test_a_mistake_is_quoted_without_control_characters(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse(text)
+
+    assert caught.value.message.isprintable()
+
+
+def test_pairs_are_read_as_a_query_brings_them() -> None:
+    assert from_pairs([("gap", "20ms"), ("seed", "7")]) == Simulation(gap=Spread(0.02), seed=7)
+
+
+def test_the_nearer_wins_where_it_says_something() -> None:
+    farther = Simulation(gap=Spread(1.0), seed=1)
+
+    assert farther.overlay(Simulation(gap=Spread(2.0))) == Simulation(gap=Spread(2.0), seed=1)
+    assert farther.overlay(Simulation(seed=0, tokens=Length(1, 2))) == Simulation(
+        gap=Spread(1.0), seed=0, tokens=Length(1, 2)
+    )
+    assert farther.overlay(Simulation()) == farther
+
+
+def test_a_nearer_profile_takes_the_place_of_farther_times() -> None:
+    farther = parse("gap=1ms,ttft=2ms,prefill=3ms,tokens=4")
+
+    assert farther.overlay(parse("profile=groq-70b")) == parse("profile=groq-70b,tokens=4")
+    assert farther.overlay(parse("profile=groq-70b,gap=5ms")) == parse("profile=groq-70b,gap=5ms,tokens=4")

@@ -1,0 +1,337 @@
+import json
+from itertools import islice
+from typing import Any
+
+import jsonschema
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.simulator.grammar import MAX_TOKENS, parse
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.planning import (
+    CUSTOM_INPUT,
+    MENTIONS_SEARCHED,
+    MOST_SAID,
+    THOUGHTS,
+    Plan,
+    Planned,
+    plan,
+    prompt_tokens,
+)
+from tokenfall.slices import at_once
+from tokenfall.tokens import count_tokens, tokens_of
+from tokenfall.wire.dialect import UNBOUNDED
+
+PLACE = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+PLACE_TEXT, NOTHING_TEXT = json.dumps(PLACE).encode(), b'{"type": "nothing"}'
+WEATHER, CLOCK = Tool("weather", "", PLACE_TEXT), Tool("clock")
+THOUGHT_TOKENS = count_tokens(THOUGHTS)
+
+
+def asked(question: str = "Why so slow?", **fields: Any) -> ChatRequest:
+    given = {"messages": (Message("user", question),), "model": "sim", "max_tokens": UNBOUNDED, **fields}
+    return ChatRequest(**given)
+
+
+def planned(request: ChatRequest, simulation: str = "") -> Plan:
+    made = at_once(plan(request, parse(simulation), call_ids="call_"))
+    said = sum(len(part.tokens) for choice in made.choices for part in choice.parts)
+    assert made.usage.completion_tokens == said
+    assert made.usage.prompt_tokens == at_once(prompt_tokens(request))
+    return made
+
+
+def one(request: ChatRequest, simulation: str = "") -> Planned:
+    (choice,) = planned(request, simulation).choices
+    return choice
+
+
+def text(choice: Planned) -> str:
+    return "".join(token for part in choice.parts if not part.thought for token in part.tokens)
+
+
+def calls(choice: Planned) -> list[str]:
+    return [part.call.name for part in choice.parts if part.call is not None]
+
+
+# Prose
+
+
+def test_prose_as_long_as_it_is() -> None:
+    choice = one(asked())
+
+    assert (text(choice), choice.reason, choice.stop) == (PARAGRAPH, "stop", "")
+    assert len(choice.parts[0].tokens) == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "simulation", "length", "reason"),
+    [
+        ({}, "tokens=7", 7, "stop"),
+        ({}, "tokens=0", 0, "stop"),
+        ({}, "tokens=500", 500, "stop"),
+        ({"max_tokens": 7}, "tokens=7", 7, "stop"),
+        ({"max_tokens": 6}, "tokens=7", 6, "length"),
+        ({"max_tokens": 1}, "", 1, "length"),
+        ({"min_tokens": 9}, "tokens=7", 9, "stop"),
+        ({"min_tokens": 5}, "tokens=7", 7, "stop"),
+        ({"min_tokens": 9, "max_tokens": 8}, "tokens=7", 8, "length"),
+        ({"ignore_eos": True, "max_tokens": 300}, "tokens=7", 300, "length"),
+        ({"ignore_eos": True}, "tokens=7", MAX_TOKENS, "length"),
+        ({"max_tokens": 20, "reasoning": True}, "tokens=7", 20 - THOUGHT_TOKENS, "length"),
+        ({"max_tokens": THOUGHT_TOKENS + 7, "reasoning": True}, "tokens=7", 7, "stop"),
+        ({"max_tokens": 99, "reasoning": True, "ignore_eos": True}, "", 99 - THOUGHT_TOKENS, "length"),
+    ],
+)
+def test_how_long_prose_is(fields: dict[str, Any], simulation: str, length: int, reason: str) -> None:
+    choice = one(asked(**fields), simulation)
+
+    assert (sum(len(part.tokens) for part in choice.parts if not part.thought), choice.reason) == (length, reason)
+
+
+def test_thoughts_come_first_and_only_to_who_wants_them() -> None:
+    thought, said = one(asked(reasoning=True), "tokens=3").parts
+
+    assert ("".join(thought.tokens), thought.thought, said.thought) == (THOUGHTS, True, False)
+    assert not any(part.thought for part in one(asked()).parts)
+
+
+@pytest.mark.parametrize("most", [1, THOUGHT_TOKENS - 1, THOUGHT_TOKENS])
+def test_thoughts_count_too(most: int) -> None:
+    choice = one(asked(reasoning=True, max_tokens=most))
+
+    assert [len(part.tokens) for part in choice.parts] == [most]
+    assert choice.reason == "length"
+
+
+# Where it stops
+
+
+@pytest.mark.parametrize(
+    ("stops", "said", "stop"),
+    [
+        (("models",), "Large language ", "models"),
+        (("guage mod",), "Large lan", "guage mod"),
+        (("Large",), "", "Large"),
+        (("nowhere", "models", "language"), "Large ", "language"),
+        (("fall. A",), None, ""),
+        (("nowhere",), None, ""),
+        ((), None, ""),
+    ],
+)
+def test_it_stops_before_a_text_wherever_tokens_part(stops: tuple[str, ...], said: str | None, stop: str) -> None:
+    choice = one(asked(stop=stops))
+
+    assert (text(choice), choice.stop, choice.reason) == (PARAGRAPH if said is None else said, stop, "stop")
+    assert list(choice.parts[-1].tokens) == tokens_of(text(choice))
+
+
+def test_what_is_not_said_any_more_stops_nothing() -> None:
+    stop = f"{WORDS[2]} {WORDS[3]}"
+
+    assert one(asked(stop=(stop,), max_tokens=4)).stop == stop
+    assert one(asked(stop=(stop,), max_tokens=3)).reason == "length"
+    assert one(asked(stop=(WORDS[3],), max_tokens=3)).reason == "length"
+
+
+def test_a_text_over_the_seam_of_two_paragraphs_stops_too() -> None:
+    seam = f"{WORDS[-1]} {WORDS[0]}"
+    long = "".join(f" {word}" for word in WORDS)
+
+    assert text(one(asked(stop=(seam,)), "tokens=500")) == PARAGRAPH.removesuffix(WORDS[-1])
+    assert one(asked(stop=(3 * long,)), "tokens=1000").stop == 3 * long
+    assert one(asked(stop=(long,), ignore_eos=True)).stop == long  # however much there would be to say
+
+
+def test_structured_output_stops_too() -> None:
+    assert "fall" not in text(one(asked(json_object=True, stop=("fall",))))
+
+
+# Structured output
+
+
+def test_a_schema_is_satisfied() -> None:
+    choice = one(asked(schema=PLACE_TEXT))
+    jsonschema.validate(json.loads(text(choice)), PLACE)
+
+    assert (choice.reason, list(choice.parts[0].tokens)) == ("stop", tokens_of(text(choice)))
+
+
+def test_any_json_object_is_one() -> None:
+    assert isinstance(json.loads(text(one(asked(json_object=True)))), dict)
+    assert one(asked(json_object=True, max_tokens=2)).reason == "length"
+
+
+@pytest.mark.parametrize(
+    "fields", [{"schema": NOTHING_TEXT}, {"tools": (Tool("t", "", NOTHING_TEXT),), "tool_choice": "t"}]
+)
+def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        planned(asked(**fields))
+
+
+# Tools
+
+
+@pytest.mark.parametrize(
+    ("question", "fields", "called"),
+    [
+        ("What weather?", {}, ["weather"]),
+        ("The clock and the weather?", {}, ["weather", "clock"]),
+        ("The clock and the weather?", {"parallel_tool_calls": False}, ["weather"]),
+        ("Hello", {}, []),
+        ("a clockwork, a weather_map", {}, []),
+        ("clockwork clock", {}, ["clock"]),
+        ("The clock?", {"tool_choice": "required"}, ["clock"]),
+        ("Hello", {"tool_choice": "required"}, ["weather"]),
+        ("The weather?", {"tool_choice": "clock"}, ["clock"]),
+        ("The weather?", {"tool_choice": "none"}, []),
+        ("The weather?", {"tool_choice": "unknown"}, []),
+        ("The weather?", {"tools": ()}, []),
+        ("The weather?", {"schema": PLACE_TEXT}, ["weather"]),
+    ],
+)
+def test_which_tools_are_called(question: str, fields: dict[str, Any], called: list[str]) -> None:
+    choice = one(asked(question, **{"tools": (WEATHER, CLOCK), **fields}))
+
+    assert calls(choice) == called
+    assert choice.reason == ("tool_calls" if called else "stop")
+
+
+def test_the_last_question_counts() -> None:
+    messages = (Message("user", "clock"), Message("assistant", "weather"), Message("user", "hm"))
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK)))) == []
+    assert calls(one(asked(messages=messages[:2], tools=(WEATHER, CLOCK)))) == ["clock"]
+    assert calls(one(asked(messages=(), tools=(WEATHER,)))) == []
+
+
+def test_results_are_answered_with_text() -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
+    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
+
+    assert text(one(asked(messages=messages, tools=(WEATHER,)))) == PARAGRAPH
+    assert calls(one(asked(messages=(*messages, Message("user", "weather")), tools=(WEATHER,)))) == ["weather"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "called"), [("required", ["clock"]), ("weather", ["weather"]), ("clock", ["clock"]), ("none", [])]
+)
+def test_a_demanded_call_is_made_after_results_too(choice: str, called: list[str]) -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
+    messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER, CLOCK), tool_choice=choice))) == called
+
+
+def test_a_demanded_call_is_repeated_where_all_tools_were_called() -> None:
+    asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", "{}"),))
+    messages = (Message("user", "hm"), asking, Message("tool", "rain", tool_call_id="call_0"))
+
+    assert calls(one(asked(messages=messages, tools=(WEATHER,), tool_choice="required"))) == ["weather"]
+
+
+def test_a_custom_tool_is_called_with_text() -> None:
+    part = one(asked("run weather", tools=(Tool("run", custom=True), WEATHER))).parts[0]
+
+    assert part.call == ToolCall("call_0", "run", "", custom=True)
+    assert "".join(part.tokens) == CUSTOM_INPUT
+    assert calls(one(asked("run", tools=(Tool("run", custom=True),)))) == ["run"]
+
+
+def test_a_call_has_an_id_and_arguments_that_its_schema_takes() -> None:
+    first, second = one(asked("weather clock", tools=(WEATHER, CLOCK), reasoning=True)).parts[1:]
+
+    assert (first.call, second.call) == (ToolCall("call_0", "weather", ""), ToolCall("call_1", "clock", ""))
+    jsonschema.validate(json.loads("".join(first.tokens)), PLACE)
+    assert json.loads("".join(second.tokens)) == {}
+
+
+def test_a_call_may_be_cut_short() -> None:
+    choice = one(asked("weather", tools=(WEATHER,), max_tokens=1))
+
+    assert ([len(part.tokens) for part in choice.parts], choice.reason) == ([1], "length")
+
+
+def test_calls_of_one_request_share_the_budget_of_their_schemas() -> None:
+    wide = json.dumps({"required": [f"p{number}" for number in range(300)]}).encode()
+    tools = tuple(Tool(f"tool_{number}", "", wide) for number in range(8))
+    every = " ".join(tool.name for tool in tools)
+
+    assert len(calls(one(asked("tool_0", tools=tools)))) == 1
+    with pytest.raises(InvalidRequest, match="steps of one request"):
+        planned(asked(every, tools=tools))
+
+
+def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None:
+    tools = (WEATHER, CLOCK)
+    far = MENTIONS_SEARCHED // len("weather clock")
+    near = far - len("clock")
+
+    assert calls(one(asked(" " * near + "clock", tools=tools))) == ["clock"]
+    assert calls(one(asked(" " * far + "clock", tools=tools))) == []
+
+
+# All together
+
+
+def test_each_of_n_is_said_and_counted() -> None:
+    made = planned(asked(n=3), "tokens=5")
+
+    assert (len(made.choices), made.usage.completion_tokens) == (3, 15)
+
+
+def test_no_more_is_planned_than_can_be_held() -> None:
+    planned(asked(n=2), f"tokens={MOST_SAID // 2}")
+    with pytest.raises(InvalidRequest, match="no more than 1048576 tokens"):
+        planned(asked(n=2), f"tokens={MOST_SAID // 2 + 1}")
+    with pytest.raises(InvalidRequest):
+        planned(asked(min_tokens=10_000_000))
+
+
+def test_a_prompt_is_counted_by_the_one_splitter() -> None:
+    asking = Message("assistant", "So ", tool_calls=(ToolCall("c", "n", '{"a": 1}'),))
+    messages = (Message("system", "Be  brief."), Message("user", "a b\nc"), asking, Message("tool", "x"))
+
+    assert at_once(prompt_tokens(asked(messages=messages))) == 2 + 3 + 1 + 2 + 1
+
+
+@pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
+def test_a_seed_gives_the_same_answer_at_the_same_times(seed: int | None, simulation: str) -> None:
+    chance = f"tokens=5..5000,gap=1s~0.5,{simulation}"
+    made = [planned(asked(seed=seed), chance) for _ in range(2)]
+
+    assert made[0].usage == made[1].usage == planned(asked(seed=7), "tokens=5..5000,gap=1s~0.5").usage
+    assert list(islice(made[0].gaps, 9)) == list(islice(made[1].gaps, 9))
+
+
+def test_other_seeds_give_other_answers() -> None:
+    assert len({planned(asked(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
+
+
+def test_times_are_those_of_the_grammar() -> None:
+    assert list(islice(planned(asked(), "ttft=1s,gap=20ms").gaps, 3)) == [1.0, 0.02, 0.02]
+    assert list(islice(planned(asked()).gaps, 2)) == [0.1, 0.1]
+
+
+# Slices
+
+
+@pytest.mark.parametrize("simulation", ["tokens=100000,text=words", "text=echo", "tokens=100000,text=echo"])
+def test_a_long_response_is_planned_in_slices(simulation: str) -> None:
+    work = plan(asked("a b " * 20_000), parse(simulation), call_ids="")
+    slices = sum(1 for _ in work)
+
+    assert slices > 5
+
+
+def test_a_short_response_is_planned_in_one_slice() -> None:
+    for simulation in ("", "text=echo", "text=words", "tokens=100"):
+        with pytest.raises(StopIteration):
+            next(plan(asked(stop=("zz",)), parse(simulation), call_ids=""))
+
+
+def test_an_echo_is_bounded_in_characters() -> None:
+    with pytest.raises(InvalidRequest, match="echoes no more than 8388608 characters"):
+        one(asked("a" * 1_000_000), "text=echo,tokens=9")

@@ -1,0 +1,72 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from tokenfall.recording.empirical import Empirical, encode, quantiles
+from tokenfall.simulator import profiles
+from tokenfall.simulator.grammar import parse
+
+NAMES = sorted(profiles.every())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_is_the_grammars(name: str) -> None:
+    simulation = parse(profiles.text_of(name))
+
+    assert simulation.ttft is not None
+    assert simulation.gap is not None
+    assert simulation.prefill_s is not None
+    assert 0.01 <= simulation.ttft.mean_s <= 2
+    assert 0.002 <= simulation.gap.mean_s <= 0.1
+    assert simulation.prefill_s > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_says_where_it_comes_from_and_of_when(name: str) -> None:
+    profile = profiles.named(name)
+
+    assert re.search(r"\b20\d\d\b", profile.source)
+    assert re.search(r"[a-z]\.(com|ai|lk|net)\b|documentation", profile.source)
+    assert profile.estimated
+
+
+def test_the_profiles_that_users_are_told_of() -> None:
+    assert {"groq-70b", "gpt-4o", "gpt-4o-mini", "claude-sonnet", "claude-haiku", "llama-8b-local"} <= {*NAMES}
+
+
+def test_another_name_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"no profile 'gpt-9'.*groq-70b"):
+        profiles.text_of("gpt-9")
+
+
+def test_a_file_is_known_by_its_ending_and_read(tmp_path: Path) -> None:
+    profile = Empirical(quantiles([0.1, 0.2]), quantiles([0.01]))
+    file = tmp_path / "mine.json"
+    file.write_bytes(encode(profile))
+
+    assert profiles.is_file(str(file))
+    assert not profiles.is_file("groq-70b")
+    assert profiles.read(str(file)) == profile
+
+
+def test_a_file_that_cannot_be_read_or_is_none_is_refused_by_its_name(tmp_path: Path) -> None:
+    missing, bad = tmp_path / "missing.json", tmp_path / "bad.json"
+    bad.write_text("{}", encoding="utf-8")
+
+    with pytest.raises(ValueError, match=r"missing\.json cannot be read: No such file"):
+        profiles.read(str(missing))
+    with pytest.raises(ValueError, match=r"bad\.json is none: .*missing required field"):
+        profiles.read(str(bad))
+
+
+def test_the_page_shows_every_profile() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "recording.md").read_text(encoding="utf-8")
+
+    for name, profile in profiles.every().items():
+        simulation = parse(profiles.text_of(name))
+        assert simulation.gap is not None
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        rate, ttft, prefill = (cell.strip().replace(",", "") for cell in row.strip("|").split("|")[1:])
+        assert (int(rate), ttft.replace(" ", "")) == (round(1 / simulation.gap.mean_s), profile.ttft.partition("~")[0])
+        assert prefill.replace(" ", "") == profile.prefill

@@ -1,0 +1,55 @@
+import pytest
+
+from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.prose import PLACES, Prose, RandomWords
+from tokenfall.tokens import count_tokens
+
+LONG = 3 * len(WORDS) + 2
+
+
+def test_the_tokens_of_the_paragraph_are_the_paragraph() -> None:
+    assert "".join(Prose(len(WORDS))) == PARAGRAPH
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, LONG])
+def test_as_many_tokens_as_were_asked_for(count: int) -> None:
+    said = Prose(count)
+
+    assert len(said) == len(list(said)) == count
+    assert count_tokens("".join(said)) == count
+
+
+def test_the_paragraph_repeats() -> None:
+    said = Prose(len(WORDS) + 1)
+
+    assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")
+
+
+def test_it_can_be_read_anywhere() -> None:
+    said = list(Prose(LONG))
+
+    assert [Prose(LONG)[place] for place in range(LONG)] == said
+    for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
+        assert list(Prose(LONG)[cut]) == said[cut]
+    with pytest.raises(IndexError):
+        Prose(3)[3]
+
+
+def test_random_words_are_named_by_their_places() -> None:
+    words = RandomWords(bytes((3, 0, PLACES[-1])))
+
+    assert list(words) == [WORDS[3], f" {WORDS[0]}", f" {WORDS[-1]}"]
+    assert list(RandomWords(b"")) == []
+    assert max(PLACES) < 256
+
+
+def test_random_words_can_be_read_anywhere() -> None:
+    words = RandomWords(bytes(PLACES))
+    said = list(words)
+
+    assert len(words) == len(said)
+    assert [words[place] for place in range(len(said))] == said
+    for cut in (slice(0, 5), slice(2, 9), slice(None, None, 40), slice(-3, None), slice(5, 5)):
+        assert list(words[cut]) == said[cut]
+    with pytest.raises(IndexError):
+        words[len(said)]

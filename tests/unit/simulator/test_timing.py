@@ -1,0 +1,137 @@
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from math import erf, log, sqrt
+from random import Random
+from statistics import fmean, pstdev
+
+import pytest
+
+from tokenfall.simulator.grammar import Length, Spread
+from tokenfall.simulator.timing import answer_length, draw, draws, schedule
+
+
+def first(count: int, ttft: Spread | None, gap: Spread, *, random: Random | None = None) -> list[float]:
+    return list(islice(schedule(ttft, gap, random=random), count))
+
+
+def test_without_a_ttft_the_first_token_comes_after_one_gap() -> None:
+    assert first(3, None, Spread(0.02)) == [0.02, 0.02, 0.02]
+
+
+def test_a_ttft_is_the_first_gap_alone() -> None:
+    assert first(3, Spread(0.3), Spread(0.02)) == [0.3, 0.02, 0.02]
+
+
+def test_without_variation_dice_change_nothing() -> None:
+    assert first(3, Spread(0.3), Spread(0.02), random=Random(7)) == [0.3, 0.02, 0.02]
+
+
+def test_variation_without_dice_is_the_mean() -> None:
+    assert first(2, None, Spread(0.02, 0.5)) == [0.02, 0.02]
+
+
+def test_a_seed_repeats_a_schedule() -> None:
+    spreads = Spread(0.3, 0.4), Spread(0.02, 0.4)
+    one, two, other = (first(20, *spreads, random=Random(seed)) for seed in (7, 7, 8))
+
+    assert one == two
+    assert one != other
+    assert len(set(one)) == 20
+
+
+def test_the_gaps_may_vary_while_the_ttft_does_not() -> None:
+    gaps = first(3, Spread(0.3), Spread(0.02, 0.4), random=Random(7))
+
+    assert gaps[0] == 0.3
+    assert gaps[1] != gaps[2]
+
+
+def test_the_ttft_may_vary_while_the_gaps_do_not() -> None:
+    gaps = first(3, Spread(0.3, 0.4), Spread(0.02), random=Random(7))
+
+    assert gaps[0] != 0.3
+    assert gaps[1:] == [0.02, 0.02]
+
+
+@pytest.mark.parametrize(("mean_s", "cv"), [(0.02, 0.3), (1.0, 1.0), (300.0, 0.1)])
+def test_a_lognormal_has_the_mean_and_the_variation_that_were_asked_for(mean_s: float, cv: float) -> None:
+    times = list(islice(draws(Spread(mean_s, cv), Random(7)), 20_000))
+
+    assert fmean(times) == pytest.approx(mean_s, rel=4 * cv / sqrt(len(times)))
+    assert pstdev(times) / fmean(times) == pytest.approx(cv, rel=0.1)
+    assert min(times) > 0
+
+
+def test_no_time_at_all_does_not_vary() -> None:
+    assert draw(Spread(0.0, 0.5), Random(7)) == 0.0
+    assert draw(Spread(0.3, 0.5), Random(7)) != 0.3
+
+
+def test_a_length_is_drawn_from_both_ends() -> None:
+    lengths = {answer_length(Length(3, 5), Random(seed)) for seed in range(50)}
+
+    assert lengths == {3, 4, 5}
+    assert answer_length(Length(3, 500), Random(7)) == answer_length(Length(3, 500), Random(7))
+
+
+def test_a_length_without_choice_needs_no_dice() -> None:
+    assert answer_length(Length(4, 4), None) == 4
+    assert answer_length(Length(4, 4), Random(7)) == 4
+    assert answer_length(Length(3, 5), None) == 3
+
+
+# Distributions: Kolmogorov and Smirnov's distance between what was drawn and what was asked for. With n draws it
+# exceeds 1.95 / sqrt(n) once in a thousand samples; the seeds are fixed, so it never flickers.
+
+DRAWS = 20_000
+CRITICAL = 1.95 / sqrt(DRAWS)
+
+
+def distance(sample: list[float], below: Callable[[float], float]) -> float:
+    """The Kolmogorov-Smirnov distance of `sample` from the distribution function `below`."""
+    ordered, size = sorted(sample), len(sample)
+    return max(
+        max((number + 1) / size - below(value), below(value) - number / size) for number, value in enumerate(ordered)
+    )
+
+
+def lognormal(mean_s: float, cv: float) -> Callable[[float], float]:
+    """The distribution function of a lognormal, from its textbook: not from what is tested."""
+    sigma = sqrt(log(1 + cv * cv))
+    mu = log(mean_s / sqrt(1 + cv * cv))
+    return lambda value: 0.5 * (1 + erf((log(value) - mu) / (sigma * sqrt(2))))
+
+
+@pytest.mark.parametrize(("mean_s", "cv"), [(0.02, 0.3), (0.3, 0.4), (1.0, 1.0), (5.0, 10.0)])
+def test_gaps_are_lognormal(mean_s: float, cv: float) -> None:
+    times = first(DRAWS + 1, Spread(0.5), Spread(mean_s, cv), random=Random(7))[1:]
+
+    assert distance(times, lognormal(mean_s, cv)) < CRITICAL
+
+
+@pytest.mark.parametrize(("mean_s", "cv"), [(0.3, 0.4), (1.0, 2.0)])
+def test_times_to_first_token_are_lognormal(mean_s: float, cv: float) -> None:
+    dice = Random(7)
+    times = [first(1, Spread(mean_s, cv), Spread(0.02, 0.3), random=dice)[0] for _ in range(DRAWS)]
+
+    assert distance(times, lognormal(mean_s, cv)) < CRITICAL
+
+
+@pytest.mark.parametrize(("mean_s", "cv"), [(0.021, 0.3), (0.02, 0.32), (0.02, 0.28)])
+def test_a_distribution_that_is_a_little_off_would_be_seen(mean_s: float, cv: float) -> None:
+    times = list(islice(draws(Spread(0.02, 0.3), Random(7)), DRAWS))
+
+    assert distance(times, lognormal(mean_s, cv)) > CRITICAL
+
+
+def test_a_length_is_uniform() -> None:
+    dice = Random(7)
+    lengths = [answer_length(Length(80, 200), dice) for _ in range(DRAWS)]
+    expected = DRAWS / 121
+    chi2 = sum((seen - expected) ** 2 / expected for seen in Counter(lengths).values())
+
+    assert (min(lengths), max(lengths), len(set(lengths))) == (80, 200, 121)
+    assert chi2 < 174  # 120 degrees of freedom: exceeded once in a thousand samples
+    # between two whole numbers the distribution is a stair; a length spread over its stair is uniform
+    assert distance([each + dice.random() for each in lengths], lambda value: (value - 80) / 121) < CRITICAL
