@@ -127,6 +127,14 @@ def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pa
     assert contents(server) == []
 
 
+def test_a_key_is_asked_for_where_a_conversation_begins(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="secret"), "/web")
+    page.get_by_label("Key", exact=True).fill("secret")
+    page.get_by_role("button", name="Use this key").click()
+    asked_and_answered(page, "first")
+
+
 def test_a_link_to_a_conversation_that_is_not_there_says_so(open_page: Pages, serve: Serve) -> None:
     open_page.expect("404")
     page = open_page(serve(SIM=ECHO), "/web?conversation=never-begun")

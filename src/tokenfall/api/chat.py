@@ -186,4 +186,7 @@ async def _stream(answer: Answering | Followed, send: Send, *, details: bool) ->
         return send(frame(number, piece.text))
 
     finished = await answer.run(hear)
-    return plain.end_frame(finished) + sse.DONE if details else sse.DONE
+    full = send(plain.end_frame(finished)) if details else None
+    if full is not None:
+        await full
+    return sse.DONE

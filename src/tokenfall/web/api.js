@@ -21,10 +21,10 @@ export class Api {
 
   /**
    * All conversations, the most recently active first: [{ id, title, last_activity, messages }]. The page asks for them
-   * by itself, so its reader is not asked for a key.
+   * by itself, so its reader is not asked for a key unless `asksForKey`.
    */
-  async conversations() {
-    return arrayOf(await this.#request('conversations', { asksForKey: false }));
+  async conversations({ asksForKey = false } = {}) {
+    return arrayOf(await this.#request('conversations', { asksForKey }));
   }
 
   /** A conversation's messages, oldest first; null for one that the server does not have. */

@@ -31,6 +31,7 @@ const conversation = new Conversation({ api, view, composer, notice, onBegin: no
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
 const begun = new Map(); // those that it does not list yet
+let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
 
 function addressOf(id) {
@@ -42,6 +43,7 @@ function openAddress() {
   const named = new URLSearchParams(location.search).get('conversation');
   const id = named || newId();
   if (!named) history.replaceState({ isNew: true }, '', addressOf(id));
+  asksForKey = history.state?.isNew === true;
   open(id, { isNew: history.state?.isNew === true });
 }
 
@@ -90,8 +92,10 @@ function showTitle() {
 
 /** The list is a help: without it the conversation goes on, so its failure says nothing that the page does not. */
 async function list() {
+  const asks = { asksForKey };
+  asksForKey = false;
   try {
-    listed = await api.conversations();
+    listed = await api.conversations(asks);
     for (const { id } of listed) begun.delete(id);
     if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
