@@ -24,7 +24,7 @@ _MESSAGES = """() => [...document.querySelectorAll('#messages > .message:not([hi
 # The page
 
 _LOADED = """() => performance.getEntriesByType('resource').some(({ name, responseEnd }) =>
-  name.endsWith('/conversations') && responseEnd > 0)"""
+  name.includes('/conversations?') && responseEnd > 0)"""
 
 
 def loaded(page: Page) -> Page:

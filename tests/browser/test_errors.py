@@ -394,7 +394,7 @@ def test_a_page_of_a_proxys_in_place_of_an_answer(open_page: Pages, serve: Serve
     assert "nginx" not in page.inner_text("body")
     page.unroute("**/chat")
     asked = asked_of(page)
-    with page.expect_response("**/conversations"):
+    with page.expect_response("**/conversations?*"):
         page.reload()
     expect(draft(page)).to_have_value(COUNTING)
     idle(page)
@@ -455,7 +455,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
             break
     came_to_nothing(page, "The connection broke before the answer was complete.")
     serve(SIM=ECHO, PORT=str(server.port))
-    with page.expect_response("**/conversations"):
+    with page.expect_response("**/conversations?*"):
         page.reload()
     idle(page)
     expect(draft(page)).to_have_value(COUNTING)
@@ -677,7 +677,7 @@ def test_a_message_that_fails_after_its_writer_left_waits_for_him_once(
     expect(draft(page)).to_have_value("")
     idle(page)
     if fails == "after he is back":
-        with page.expect_response("**/conversations"):
+        with page.expect_response("**/conversations?*"):
             page.go_back()
     with page.expect_response("**/chat"):
         withheld.release()

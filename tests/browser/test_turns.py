@@ -237,7 +237,7 @@ def test_what_was_stopped_before_its_head_stays_stopped_after_a_reload(open_page
     stop(page, "Esc")
     with ended_by_the_server(page):
         withheld.release()
-    with page.expect_response("**/conversations"):
+    with page.expect_response("**/conversations?*"):
         page.reload()
     expect(draft(page)).to_have_value(COUNTING)
     expect(alert(page)).to_be_empty()
