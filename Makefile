@@ -18,6 +18,9 @@ NPM_READY := tests/npm/node_modules/.ready
 ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mjs
 # By themselves: a browser leaves the others no processor to be in time with, and has to draw in time itself.
 BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2
+# By themselves too, and in one process: they share the images that the first of them builds.
+CONTAINER_TESTS = scripts/system-packages containers || echo "the tests that need them say so"; \
+  $(BIN)/python -m pytest tests/containers
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -32,6 +35,15 @@ bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## measure, into benchmarks/re
 	@scripts/system-packages bench || echo "the rows that need them will say so"
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: image
+image: ## build the container images with docker, podman or buildah, into build/image
+	@$(shell scripts/find-python) -m scripts.build_image $(ARGS)
+
+.PHONY: base-images
+base-images: ## stand-ins for the images' bases from Debian's packages, where no image registry is reached
+	@scripts/system-packages image
+	@scripts/base-images $(ARGS)
+
 ##@ Check it
 
 .PHONY: test
@@ -40,13 +52,19 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: wha
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report
-	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --numprocesses 4
+	@scripts/helm > /dev/null || echo "the tests that need it say so"
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4
 	$(BROWSER_TESTS)
+	$(CONTAINER_TESTS)
 
 .PHONY: browser
 browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## the browser tests alone
 	@scripts/system-packages test
 	$(BROWSER_TESTS)
+
+.PHONY: containers
+containers: $(VENV)/.ready-dev ## build the images and run them for real, a part of `make test`
+	@$(CONTAINER_TESTS)
 
 .PHONY: reliability
 reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up hundreds of times, into docs/reliability.md

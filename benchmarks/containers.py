@@ -102,7 +102,7 @@ def running(name: str, image: str, *, core: int, env: Mapping[str, str]) -> Iter
         podman("start", identifier)
         pid = int(podman("inspect", "--format", "{{.State.Pid}}", identifier))
         with _handle(pid) as ended:
-            yield Container(name, pid, ended, _memory_group(pid))
+            yield Container(name, pid, ended, memory_group(pid))
     finally:
         podman("rm", "--force", "--time", "0", identifier)
 
@@ -121,7 +121,7 @@ def _handle(pid: int) -> Iterator[int]:
         os.close(ended)
 
 
-def _memory_group(pid: int) -> Path:
+def memory_group(pid: int) -> Path:
     """Version 1's group for memory, where it is in use, or the one group of version 2."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text()

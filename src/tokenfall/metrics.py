@@ -102,7 +102,8 @@ class Metrics:
 
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
-        "rate_limited", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended", "timer_late_s",
+        "rate_limited", "redis_failures", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended",
+        "timer_late_s",
         "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "workers",
     )  # fmt: skip
 
@@ -121,6 +122,7 @@ class Metrics:
         self.stalled_readers = 0
         self.rate_limited = 0
         self.log_lines_lost = 0
+        self.redis_failures: dict[str, int] = {}
         self.upstream_errors: dict[str, int] = {}
         self.upstream_retries = 0
         self.ttft_s = Histogram()

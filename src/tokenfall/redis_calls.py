@@ -5,7 +5,7 @@ of its own that nobody cancels, so that this is never put to the test, and no re
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -65,11 +65,19 @@ def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> "Redis":
     return Redis(connection_pool=pool)
 
 
-class Calls:
-    """All calls of one store. `close` waits for those under way and closes the client's pool."""
+def uncounted() -> None:
+    """A failure that nobody counts."""
 
-    def __init__(self, client: "Redis") -> None:
+
+class Calls:
+    """All calls of one store. `close` waits for those under way and closes the client's pool.
+
+    `failed` is called for each that fails, so that somebody can count them.
+    """
+
+    def __init__(self, client: "Redis", *, failed: Callable[[], None] = uncounted) -> None:
         self._client = client
+        self._failed = failed
         self._under_way: set[asyncio.Future[Any]] = set()
 
     async def done(self, call: Awaitable[Reply], *, within_s: float = CALL_S) -> Reply:
@@ -79,11 +87,13 @@ class Calls:
         task.add_done_callback(self._ended)
         await asyncio.wait((task,), timeout=within_s)  # cancels nothing
         if not task.done():
+            self._failed()
             _log.warning("Redis did not answer in %.1f s", within_s)
             raise unavailable()
         try:
             return task.result()
         except (RedisError, OSError) as error:
+            self._failed()
             _log.warning("Redis failed: %s: %s", type(error).__name__, _text(error))
             raise unavailable() from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from os import path
 
+from tokenfall import installation
 from tokenfall.errors import InvalidRequest
 from tokenfall.reactor.poller import NAMES, available
 from tokenfall.simulator import grammar
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
 MEMORY = "memory://"
+TAKE_FULL = "; the image with everything has it (target full)"
+NO_CERTIFICATES = (
+    ", and there is no certificate of an authority to check it by; mount a file of them and name it in SSL_CERT_FILE"
+)
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -226,7 +231,7 @@ class Settings:
         None, KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
     )
     model: str = setting("llama-3.3-70b-versatile", TEXT, "model asked of the upstream")
-    max_tokens: int = setting(1024, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
+    max_tokens: int = setting(4096, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
     system_prompt: str | None = setting(None, TEXT, "system message of every chat that brings none")
     rate_limit_rps: float = setting(10.0, NUMBER, "requests a second for each client address; 0 turns the limit off")
     rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "requests that may come at once")
@@ -268,6 +273,7 @@ class Settings:
     )
     sim_files: str = setting(".", TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
     poller: str = setting("auto", _one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
+    metrics_vllm: bool = setting(False, BOOLEAN, "say vLLM's metrics of the simulator too; takes WORKERS=1")
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "least severe log line written")
     log_format: str = setting("auto", _one_of("auto", "json", "console"), "auto: console on a terminal, else json")
     header_timeout: float = setting(10.0, DURATION, "from accept to the end of a request's head")
@@ -394,11 +400,12 @@ def _check(settings: Settings) -> None:
             f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which each worker would keep for itself; "
             "takes 1, or set HISTORY_URL=sqlite:///chat.db, or REDIS_URL=redis://..."
         )
-    for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
-        if url.startswith("redis") and not _has_redis():
-            raise InvalidSetting(
-                f"{name}_URL: got redis://, which takes the extra redis: pip install 'tokenfall[redis]'"
-            )
+    if settings.metrics_vllm and settings.workers > 1:
+        raise InvalidSetting(
+            f"METRICS_VLLM: got true with WORKERS={settings.workers}, which count each for itself; takes WORKERS=1"
+        )
+    _check_stores(settings)
+    _check_upstream(settings)
     if (
         settings.upstream
         and not settings.api_key
@@ -411,7 +418,31 @@ def _check(settings: Settings) -> None:
         )
 
 
-def _has_redis() -> bool:
-    from importlib.util import find_spec  # noqa: PLC0415 - only who names a Redis needs it
+def _check_stores(settings: Settings) -> None:
+    for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
+        if url.startswith("redis") and not installation.has_module("redis"):
+            raise InvalidSetting(
+                f"{name}_URL: got redis://, which takes the extra redis: pip install 'tokenfall[redis]', "
+                "or the image with everything"
+            )
+        if url.startswith("rediss:") and not installation.has_certificates():
+            raise InvalidSetting(f"{name}_URL: got rediss://{NO_CERTIFICATES}")
+    if not settings.history.startswith("sqlite:"):
+        return
+    if not installation.has_module("_sqlite3"):
+        raise InvalidSetting(f"HISTORY_URL: got {settings.history!r}, and this Python has no SQLite{TAKE_FULL}")
+    if not installation.can_write(sqlite_path(settings.history)):
+        raise InvalidSetting(
+            f"HISTORY_URL: got {settings.history!r}, which cannot be written: a read-only file system, or another "
+            "user's folder; takes a file in a folder of this user, in a container on a volume"
+        )
 
-    return find_spec("redis") is not None
+
+def _check_upstream(settings: Settings) -> None:
+    if settings.upstream is None:
+        return
+    name = "UPSTREAM_URL" if settings.upstream_url else "GROQ_API_KEY"
+    if not installation.has_module("_ssl"):
+        raise InvalidSetting(f"{name}: an upstream needs TLS, and this Python has none{TAKE_FULL}")
+    if settings.upstream.startswith("https:") and not installation.has_certificates():
+        raise InvalidSetting(f"{name}: got {settings.upstream!r}{NO_CERTIFICATES}")

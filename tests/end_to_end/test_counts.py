@@ -59,6 +59,38 @@ async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: s
         assert await counted(server.port) == tuple(times * each for each in ALL), fault
 
 
+@pytest.mark.parametrize("path", DIALECTS)
+async def test_vllms_metrics_count_responses_of_every_dialect(serve: Serve, path: str) -> None:
+    server = serve(RATE_LIMIT_RPS="0", METRICS_VLLM="true")
+    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms"))
+    fields = {name: value for name, value in DIALECTS[path].items() if name != "stream_options"}
+    body = json.dumps({"model": "sim", **fields, "stream": False}).encode()
+    whole = request(path, method="POST", X_API_Key=KEY, X_Sim=f"tokens={TOKENS},gap=1ms", body=body)
+    assert (await fetch(server.port, whole)).status == 200
+    await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault=reset@2"))
+
+    labels = 'engine="0",model_name="sim"'
+    values = {
+        name: await metric(server.port, f"vllm:{name}{{{labels}{more}}}")
+        for name, more in (
+            ("num_requests_running", ""),
+            ("generation_tokens_total", ""),
+            ("prompt_tokens_total", ""),
+            ("request_success_total", ',finished_reason="stop"'),
+            ("e2e_request_latency_seconds_count", ""),
+        )
+    }
+    aborted = await metric(server.port, f'vllm:request_success_total{{{labels},finished_reason="abort"}}')
+    assert values == {
+        "num_requests_running": 0,
+        "generation_tokens_total": 2 * TOKENS + 2,
+        "prompt_tokens_total": 3,
+        "request_success_total": 2,
+        "e2e_request_latency_seconds_count": 3,
+    }
+    assert aborted == 1
+
+
 @pytest.mark.parametrize("path", ["/chat", *DIALECTS])
 async def test_each_token_of_an_upstream_is_counted_once(serve: Serve, path: str) -> None:
     upstream = serve(SIM=f"tokens={TOKENS},gap=20ms")

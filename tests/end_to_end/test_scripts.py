@@ -102,7 +102,7 @@ async def test_a_script_that_is_changed_is_read_again_and_an_invalid_one_is_not(
     scripted.may_complain = True
     while "script refused" not in scripted.log():
         assert (await asked(scripted.port, user("new"))).status == 200
-    assert "line 2" in scripted.log()
+    assert "s.yaml:2: turn 1" in scripted.log()
 
 
 @pytest.mark.parametrize("name", ["../s.yaml", "/etc/passwd", "none.yaml"])

@@ -15,6 +15,8 @@ __all__ = ["pytest_asyncio_loop_factories", "redis", "redis_server", "serve"]
 
 HERE = Path(__file__).parent
 TEST_S = 60
+LONG_S = 240
+"""Hundreds of requests, one after the other, on a machine that may be busy."""
 DRAINS_S = 900
 """A hundred times 500 streams."""
 
@@ -28,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.parent == HERE:
             marker = item.get_closest_marker("row")
             drains = FULL and marker is not None and marker.args == ("drain",)
-            item.add_marker(pytest.mark.timeout(DRAINS_S if drains else TEST_S))
+            is_long = marker is not None and marker.args == ("stalls",)
+            item.add_marker(pytest.mark.timeout(DRAINS_S if drains else LONG_S if is_long else TEST_S))
 
 
 @pytest.fixture

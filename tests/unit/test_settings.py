@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall import settings
+from tokenfall import installation, settings
 from tokenfall.settings import InvalidSetting, Settings, defaults, described, load, shown
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -277,7 +277,7 @@ def test_the_defaults_are_those_of_the_documented_table() -> None:
             "workers": 1,
             "api_key": (),
             "model": "llama-3.3-70b-versatile",
-            "max_tokens": 1024,
+            "max_tokens": 4096,
             "rate_limit_rps": 10.0,
             "rate_limit_burst": 20,
             "history_limit": 1000,
@@ -313,3 +313,56 @@ def test_a_poller_that_the_platform_lacks_is_refused_in_one_line(monkeypatch: py
 def test_an_unknown_poller_is_refused_in_one_line() -> None:
     with pytest.raises(InvalidSetting, match=r"^POLLER: got 'uring', takes one of auto, epoll, kqueue, selectors$"):
         load({"POLLER": "uring"})
+
+
+@pytest.mark.parametrize(
+    ("missing", "environment", "said"),
+    [
+        ("_sqlite3", {"HISTORY_URL": "sqlite:///chat.db"}, "HISTORY_URL: got 'sqlite:///chat.db', and this Python"),
+        ("_ssl", {"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: an upstream needs TLS"),
+        ("_ssl", {"GROQ_API_KEY": "k"}, "GROQ_API_KEY: an upstream needs TLS"),
+        ("redis", {"LIMITS_URL": "redis://localhost"}, "LIMITS_URL: got redis://, which takes the extra redis"),
+    ],
+)
+def test_what_an_image_leaves_out_is_refused_by_the_settings_name(
+    monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr(installation, "has_module", lambda name: name != missing)
+
+    with pytest.raises(InvalidSetting) as caught:
+        load(environment)
+    assert str(caught.value).startswith(said)
+    assert "the image with everything" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: got 'https://example.com', and there is no"),
+        ({"REDIS_URL": "rediss://user:secret@localhost"}, "HISTORY_URL: got rediss://, and there is no certificate"),
+    ],
+)
+def test_tls_without_any_certificate_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], said: str
+) -> None:
+    monkeypatch.setattr(installation, "has_certificates", lambda: False)
+
+    with pytest.raises(InvalidSetting) as caught:
+        load(environment)
+    assert str(caught.value).startswith(said)
+    assert "SSL_CERT_FILE" in str(caught.value)
+    assert load({"UPSTREAM_URL": "http://localhost"}).upstream == "http://localhost"
+
+
+def test_a_history_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installation, "can_write", lambda path: path != "/chat.db")
+
+    assert refused(history_url="sqlite:////chat.db").startswith(
+        "HISTORY_URL: got 'sqlite:////chat.db', which cannot be written: a read-only file system"
+    )
+
+
+def test_vllms_metrics_take_one_worker() -> None:
+    said = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
+
+    assert said == "METRICS_VLLM: got true with WORKERS=2, which count each for itself; takes WORKERS=1"

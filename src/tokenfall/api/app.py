@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tokenfall.api.cors import CORS
     from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
     from tokenfall.api.journal import Journal
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.routing import Refuse, Route, Router
     from tokenfall.api.throttle import Throttle
     from tokenfall.http.application import Outcome
@@ -54,6 +55,7 @@ class App:
         self.other_sites: OtherSites | None = None
         """Guards private routes where no API key does."""
         self.journal: Journal | None = None
+        self.vllm: VLLMMetrics | None = None
         self._router = router
         self._keys = keys
         self._cors = cors
@@ -132,6 +134,8 @@ class App:
         key = (request.route, status)
         metrics.requests[key] = metrics.requests.get(key, 0) + 1
         metrics.bytes_sent += sent_bytes
+        if self.vllm is not None:
+            self.vllm.ended(request, outcome)
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 

@@ -1,93 +1,81 @@
-"""Our counters as Prometheus text. Imports prometheus-client, so it is imported at the first scrape only.
+"""Our counters as metric families; names follow Prometheus' naming practice."""
 
-Source: the Prometheus text format 0.0.4; names follow its naming practice.
-"""
+from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from tokenfall.api.exposition import counter, counters, exposition, gauge, histogram
 
-from tokenfall.metrics import STEPS, TOLD_BOUNDS_S, Histogram, Metrics
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-def exposition(metrics: Metrics) -> bytes:
-    """All counters as text."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(metrics))
-    return generate_latest(registry)
+    from tokenfall.api.exposition import Family
+    from tokenfall.api.metrics_vllm import VLLMMetrics
+    from tokenfall.metrics import Metrics
 
 
-class _Collector(Collector):
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        metrics = self._metrics
-        yield GaugeMetricFamily("tokenfall_connections", "Open connections.", metrics.connections)
-        yield GaugeMetricFamily("tokenfall_streams_in_flight", "Streams being played.", metrics.streams)
-        yield GaugeMetricFamily(
-            "tokenfall_detached_turns", "Turns that go on without their clients.", metrics.detached_turns
-        )
-        yield GaugeMetricFamily("tokenfall_workers", "Worker processes alive.", metrics.workers)
-        yield GaugeMetricFamily("tokenfall_resident_bytes", "Resident memory of all workers.", metrics.resident_bytes)
-        yield GaugeMetricFamily(
-            "tokenfall_timer_resolution_seconds",
-            "Width of the timer wheel's slots: finer while the loop has time.",
-            metrics.timer_resolution_s,
-        )
-        for name, text, value in (
-            (
-                "tokenfall_tokens",
-                "Tokens written to streams.",
-                metrics.tokens,
-            ),
-            ("tokenfall_sent_bytes", "Bytes of answers' bodies.", metrics.bytes_sent),
-            ("tokenfall_connections_refused", "Connections beyond the cap.", metrics.connections_refused),
-            (
-                "tokenfall_stalled_readers",
-                "Connections reset because their reader stalled.",
-                metrics.stalled_readers,
-            ),
-            ("tokenfall_log_lines_lost", "Access log lines that could not be written.", metrics.log_lines_lost),
-            ("tokenfall_rate_limited", "Requests refused by the rate limit.", metrics.rate_limited),
-            ("tokenfall_upstream_retries", "Requests asked of the upstream again.", metrics.upstream_retries),
-        ):
-            yield CounterMetricFamily(name, text, value)
-        yield _labelled(
-            "tokenfall_streams_ended", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
-        )
-        yield _labelled(
-            "tokenfall_upstream_errors", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
-        )
-        requests = CounterMetricFamily("tokenfall_requests", "Answers.", labels=("route", "status"))
-        for (route, status), count in metrics.requests.items():
-            requests.add_metric((route, str(status)), count)
-        yield requests
-        yield _histogram("tokenfall_ttft_seconds", "Request to first token.", histogram=metrics.ttft_s)
-        yield _histogram(
-            "tokenfall_inter_token_seconds", "Token to token of a stream.", histogram=metrics.inter_token_s
-        )
-        yield _histogram(
-            "tokenfall_ticker_lateness_seconds",
-            "Deadline asked for to call, of the timer wheel.",
-            histogram=metrics.timer_late_s,
-        )
+def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
+    """All counters as text, vLLM's names last."""
+    return exposition(chain(families(metrics), () if vllm is None else vllm.families(metrics)))
 
 
-def _labelled(name: str, text: str, *, label: str, counts: dict[str, int]) -> CounterMetricFamily:
-    family = CounterMetricFamily(name, text, labels=(label,))
-    for value, count in counts.items():
-        family.add_metric((value,), count)
-    return family
+def families(metrics: Metrics) -> Iterator[Family]:
+    """Everything that is counted."""
+    yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
+    yield gauge("tokenfall_streams_in_flight", "Streams being played.", value=metrics.streams)
+    yield gauge("tokenfall_detached_turns", "Turns that go on without their clients.", value=metrics.detached_turns)
+    yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
+    yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
+    yield gauge(
+        "tokenfall_timer_resolution_seconds",
+        "Width of the timer wheel's slots: finer while the loop has time.",
+        value=metrics.timer_resolution_s,
+    )
+    yield counter("tokenfall_tokens_total", "Tokens written to streams.", value=metrics.tokens)
+    yield counter("tokenfall_sent_bytes_total", "Bytes of answers' bodies.", value=metrics.bytes_sent)
+    yield counter(
+        "tokenfall_connections_refused_total", "Connections beyond the cap.", value=metrics.connections_refused
+    )
+    yield counter(
+        "tokenfall_stalled_readers_total",
+        "Connections reset because their reader stalled.",
+        value=metrics.stalled_readers,
+    )
+    yield counter(
+        "tokenfall_log_lines_lost_total", "Access log lines that could not be written.", value=metrics.log_lines_lost
+    )
+    yield counter("tokenfall_rate_limited_total", "Requests refused by the rate limit.", value=metrics.rate_limited)
+    yield counter(
+        "tokenfall_upstream_retries_total", "Requests asked of the upstream again.", value=metrics.upstream_retries
+    )
+    yield _by_label(
+        "tokenfall_streams_ended_total", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
+    )
+    yield _by_label(
+        "tokenfall_upstream_errors_total", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
+    )
+    yield _by_label(
+        "tokenfall_redis_failures_total",
+        "Calls of Redis that failed or came too late.",
+        label="store",
+        counts=metrics.redis_failures,
+    )
+    yield counters(
+        "tokenfall_requests_total",
+        "Answers.",
+        counts=[
+            ({"route": route, "status": str(status)}, count) for (route, status), count in metrics.requests.items()
+        ],
+    )
+    yield histogram("tokenfall_ttft_seconds", "Request to first token.", counted=metrics.ttft_s)
+    yield histogram("tokenfall_inter_token_seconds", "Token to token of a stream.", counted=metrics.inter_token_s)
+    yield histogram(
+        "tokenfall_ticker_lateness_seconds",
+        "Deadline asked for to call, of the timer wheel.",
+        counted=metrics.timer_late_s,
+    )
 
 
-def _histogram(name: str, text: str, *, histogram: Histogram) -> HistogramMetricFamily:
-    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
-    cumulative = histogram.cumulative()
-    buckets = list(zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True))
-    return HistogramMetricFamily(name, text, buckets=buckets, sum_value=histogram.total)
+def _by_label(name: str, text: str, *, label: str, counts: dict[str, int]) -> Family:
+    return counters(name, text, counts=[({label: value}, count) for value, count in counts.items()])

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
     from typing import Any
 
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 METRICS = Modules("tokenfall.api.metrics", after=THREADING)
-"""What the first scrape needs: it loads prometheus-client."""
+"""What the first scrape needs."""
 
 _NOTHING: dict[str, Check] = {}
 JSON = "application/json"
@@ -35,7 +36,7 @@ class Probes:
     """The handlers. `measured` gives the counters as they are now. `is_draining` and the checks are asked at each call.
 
     A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
-    with less than was set.
+    with less than was set. `vllm` counts what `/metrics` says besides.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Probes:
         *,
         needed: Mapping[str, Check] = _NOTHING,
         wanted: Mapping[str, Check] = _NOTHING,
+        vllm: VLLMMetrics | None = None,
     ) -> None:
         self._measured = measured
         self._is_draining = is_draining
         self._needed = needed
         self._wanted = wanted
+        self._vllm = vllm
         self._started_s = monotonic()
 
     def health(self, request: Request) -> Response:
@@ -80,9 +83,10 @@ class Probes:
 
     def metrics(self, request: Request) -> Response:
         """Prometheus text."""
-        from tokenfall.api.metrics import CONTENT_TYPE, exposition  # noqa: PLC0415 - see `METRICS`
+        from tokenfall.api.exposition import CONTENT_TYPE  # noqa: PLC0415 - see `METRICS`
+        from tokenfall.api.metrics import scraped  # noqa: PLC0415 - see `METRICS`
 
-        return Response(200, exposition(self._measured()), content_type=CONTENT_TYPE, headers=_UNCACHED)
+        return Response(200, scraped(self._measured(), vllm=self._vllm), content_type=CONTENT_TYPE, headers=_UNCACHED)
 
 
 def resident_bytes() -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
@@ -55,6 +56,7 @@ class Parts:
         self.shared = Shared(self.stage, self.refusals, keys=self.keys, library=self.library)
         self.chat: Chat | None = None
         """None until the first request to it."""
+        self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
         self._table = table
         self._simulated: SimulatedEngine | None = None
         self._throttle: Throttle | None = None
@@ -129,7 +131,9 @@ class Parts:
         from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
-        return handlers(Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys))
+        return handlers(
+            Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys, vllm=self.vllm)
+        )
 
     # Parts
 
@@ -161,7 +165,7 @@ class Parts:
             settings, now = self.settings, self.wheel.now
             local = stores.local_limiter(settings, now, table=self._table)
             if settings.limits != MEMORY:
-                self.limiter = stores.redis_limiter(settings, local, now=now)
+                self.limiter = stores.redis_limiter(settings, local, now=now, metrics=self.metrics)
             proxies = TrustedProxies(settings.trusted_proxies)
             self._throttle = Throttle(self.limiter or local, proxies=proxies, metrics=self.metrics)
         return self._throttle
@@ -172,6 +176,11 @@ class Parts:
         self.metrics.timer_resolution_s = self.wheel.resolution_s
         return self.metrics
 
+    def _vllm(self) -> VLLMMetrics:
+        from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - few want them
+
+        return VLLMMetrics(self.stage, self.wheel.now, model=self._default_model())
+
     def _default_model(self) -> str:
         from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
 
@@ -181,12 +190,12 @@ class Parts:
     def _store(self) -> HistoryStore:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings msgspec, and what a URL names
 
-        return stores.history(self.settings)
+        return stores.history(self.settings, self.metrics)
 
     def _turns_everywhere(self) -> SharedTurns | None:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings redis
 
-        return stores.shared_turns(self.settings, self.clock)
+        return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
     def _relay(self, reactor: Reactor) -> UpstreamEngine:
         from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it brings asyncio and msgspec

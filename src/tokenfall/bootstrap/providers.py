@@ -22,6 +22,7 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
+    from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
     from tokenfall.upstream.engine import UpstreamEngine
 
@@ -43,6 +44,7 @@ class Providing(NamedTuple):
     throttle: Throttle | None
     refusals: Refusals
     keys: Keys
+    vllm: VLLMMetrics | None = None
 
 
 def handlers(of: Providing) -> Mapping[str, Speaking]:
@@ -52,7 +54,7 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
     providers = {
         name: Provider(
             dialect,
-            Simulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys),
+            _simulating(of, dialect),
             relay=_relay(upstream, reworded, dialect=dialect),
             throttle=throttle,
         )
@@ -75,6 +77,14 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
         "ollama.ps": Worded(ollama.ps, ollama.refuse),
         "ollama.version": Worded(ollama.version, ollama.refuse),
     }
+
+
+def _simulating(of: Providing, dialect: Dialect) -> Simulating:
+    if of.vllm is None:
+        return Simulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys)
+    from tokenfall.api.simulating_vllm import CountedSimulating  # noqa: PLC0415 - few count so
+
+    return CountedSimulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys, counts=of.vllm)
 
 
 def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:

@@ -165,6 +165,7 @@ class Server:
             log_quiet=settings.log_level == "debug",
         )
         app.journal = self.parts.journal
+        app.vllm = self.parts.vllm
         if settings.rate_limit_rps > 0:
             app.throttle = self.parts.throttle
         if unprotected:
@@ -178,7 +179,7 @@ class Server:
         """Every route, with its handlers."""
         parts, shared = self.parts, self.parts.shared
         needed, wanted = parts.checks()
-        probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted)
+        probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
         routes = [
             *chat_routes(OnDemand(parts.chat_handlers, after=THREADING)),
             *simulator_routes(

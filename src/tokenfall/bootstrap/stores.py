@@ -1,10 +1,12 @@
 """Which store a URL means. Redis and SQLite are imported only where one is asked for: each costs megabytes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.limits.memory import MemoryLimiter
+from tokenfall.metrics import Metrics, add
 from tokenfall.ports import Clock, HistoryStore, RateLimiter, SharedTurns
 from tokenfall.settings import MEMORY, Settings, sqlite_path
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from tokenfall.limits.shared import SharedTable
 
 
-def history(settings: Settings) -> HistoryStore:
+def history(settings: Settings, metrics: Metrics) -> HistoryStore:
     """Where conversations live."""
     url = settings.history
     if url == MEMORY:
@@ -24,16 +26,18 @@ def history(settings: Settings) -> HistoryStore:
         return SQLiteHistory(sqlite_path(url), limit=settings.history_limit)
     from tokenfall.history.redis import RedisHistory  # noqa: PLC0415
 
-    return RedisHistory.connect(url, limit=settings.history_limit, expire_s=settings.history_expiry)
+    failed = partial(add, metrics.redis_failures, "history")
+    return RedisHistory.connect(url, limit=settings.history_limit, expire_s=settings.history_expiry, failed=failed)
 
 
-def shared_turns(settings: Settings, clock: Clock) -> SharedTurns | None:
+def shared_turns(settings: Settings, clock: Clock, *, metrics: Metrics) -> SharedTurns | None:
     """Where turns under way are seen by other processes, None where there are none."""
     if settings.turns == MEMORY:
         return None
     from tokenfall.turns.redis import RedisTurns  # noqa: PLC0415
 
-    return RedisTurns(settings.turns, keep_s=settings.resume_for, clock=clock)
+    failed = partial(add, metrics.redis_failures, "turns")
+    return RedisTurns(settings.turns, keep_s=settings.resume_for, clock=clock, failed=failed)
 
 
 def local_limiter(settings: Settings, now: Callable[[], float], *, table: "SharedTable | None") -> RateLimiter:
@@ -46,10 +50,13 @@ def local_limiter(settings: Settings, now: Callable[[], float], *, table: "Share
     return SharedLimiter(rate, burst, table=table, now=now)
 
 
-def redis_limiter(settings: Settings, local: RateLimiter, *, now: Callable[[], float]) -> "FallbackLimiter":
+def redis_limiter(
+    settings: Settings, local: RateLimiter, *, now: Callable[[], float], metrics: Metrics
+) -> "FallbackLimiter":
     """Who may go on all machines; `local` says so while Redis fails."""
     from tokenfall.limits.fallback import FallbackLimiter  # noqa: PLC0415
     from tokenfall.limits.redis import RedisLimiter  # noqa: PLC0415
 
     rate, burst = settings.rate_limit_rps, settings.rate_limit_burst
-    return FallbackLimiter(RedisLimiter.from_url(rate, burst, url=settings.limits), local, now=now)
+    primary = RedisLimiter.from_url(rate, burst, url=settings.limits)
+    return FallbackLimiter(primary, local, now=now, failed=partial(add, metrics.redis_failures, "limits"))

@@ -43,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(flag(field), metavar="VALUE", help=text.replace("%", "%%"))
     for add in (add_record, add_fit):
         add(commands)
+    commands.add_parser("health", help="ask the server at HOST and PORT of the environment whether it answers")
     return root
 
 

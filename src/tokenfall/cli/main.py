@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.settings import InvalidSetting, Settings, load
+from tokenfall.settings import TAKE_FULL, InvalidSetting, Settings, load
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
     flags: dict[str, str | None] = {}
+    if words[:1] == ["health"]:
+        from tokenfall.health_check import health  # noqa: PLC0415 - no server needs it
+
+        return health(words[1:])
     if words != ["serve"]:  # argparse and its parser cost 0.8 MiB for good, which a container's command line spares
         from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415
 
@@ -81,13 +85,16 @@ def _check_upstream(settings: Settings) -> None:
 
 
 def _tool(arguments: Namespace) -> int:
-    """A command that is no server of ours, with what it alone needs."""
-    if arguments.command == "record":
-        from tokenfall.cli.record import record  # noqa: PLC0415
+    """A command that is no server of ours, with what it alone needs; an image may be without it."""
+    try:
+        if arguments.command == "record":
+            from tokenfall.cli.record import record  # noqa: PLC0415
 
-        return record(arguments, {**env_file(), **os.environ})
-    from tokenfall.cli.fit import fit  # noqa: PLC0415
-
+            return record(arguments, {**env_file(), **os.environ})
+        from tokenfall.cli.fit import fit  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f"tokenfall: {arguments.command}: {error.name} is missing{TAKE_FULL}", file=sys.stderr)
+        return USAGE_ERROR
     return fit(arguments)
 
 

@@ -21,7 +21,7 @@ Every write may be repeated: a turn's id is looked for in the same step. A write
 `StoreUnavailable` may still have happened, or happen yet. Imported only where it is used.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ from tokenfall.errors import no_such_place
 from tokenfall.history import redis_scripts
 from tokenfall.history.titles import title_of
 from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.redis_calls import Calls, connect, tag, unavailable
+from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
 
 CHECK_S = 1.0
 """How long a probe may take."""
@@ -48,11 +48,11 @@ _decode = msgspec.json.Decoder(Turn).decode
 class RedisHistory:
     """Keeps at most `limit` messages a conversation, for `expire_s` after its last turn. Owns `client`."""
 
-    def __init__(self, client: Redis, *, limit: int, expire_s: float) -> None:
+    def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted) -> None:
         self._max_turns = max(1, limit // 2)
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
-        self._calls = Calls(client)
+        self._calls = Calls(client, failed=failed)
         # A script is sent by its hash, and whole once more after a restart has made Redis forget it (NOSCRIPT).
         self._append = client.register_script(redis_scripts.APPEND)
         self._turns = client.register_script(redis_scripts.TURNS)
@@ -61,9 +61,11 @@ class RedisHistory:
         self._describe = client.register_script(redis_scripts.DESCRIBE)
 
     @classmethod
-    def connect(cls, url: str, *, limit: int, expire_s: float) -> "RedisHistory":
+    def connect(
+        cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted
+    ) -> "RedisHistory":
         """On the Redis at `url`, connected at the first use. Raises `ValueError` for a URL that is none."""
-        return cls(connect(url), limit=limit, expire_s=expire_s)
+        return cls(connect(url), limit=limit, expire_s=expire_s, failed=failed)
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
         arguments: list[str | bytes | int] = [

@@ -16,6 +16,10 @@ RETRY_S = 1.0
 log = logs.get(__name__)
 
 
+def uncounted() -> None:
+    """A failure that nobody counts."""
+
+
 class RemoteLimiter(RateLimiter, Protocol):
     """A limiter that can fail: `take` raises `StoreUnavailable`."""
 
@@ -33,11 +37,17 @@ class FallbackLimiter:
 
     After a failure `primary` is left alone for `retry_s`, then checked in the background at the next take, and so on
     until a check succeeds. The two do not know each other's debts: a change of limiters may give a client one burst
-    more.
+    more. `failed` is called for each take and check that fails.
     """
 
     def __init__(
-        self, primary: RemoteLimiter, local: RateLimiter, *, now: Callable[[], float], retry_s: float = RETRY_S
+        self,
+        primary: RemoteLimiter,
+        local: RateLimiter,
+        *,
+        now: Callable[[], float],
+        failed: Callable[[], None] = uncounted,
+        retry_s: float = RETRY_S,
     ) -> None:
         self.rate = primary.rate
         self.burst = primary.burst
@@ -45,6 +55,7 @@ class FallbackLimiter:
         self._local = local
         self._now = now
         self._retry_s = retry_s
+        self._failed = failed
         self._degraded = False
         self._probe: asyncio.Task[None] | None = None
         self._probe_at = 0.0
@@ -61,6 +72,7 @@ class FallbackLimiter:
         try:
             return await self._primary.take(client)
         except StoreUnavailable:
+            self._failed()
             self._degrade()
             return await self._local.take(client)
 
@@ -96,6 +108,7 @@ class FallbackLimiter:
         try:
             await self._primary.check()
         except StoreUnavailable:
+            self._failed()
             return
         self._degraded = False
         log.info("the rate limits' Redis answers again, all processes limit together")

@@ -22,6 +22,7 @@ figure was 230 ms, and with `register_script` every batch would ask first whethe
 """
 
 import asyncio
+from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
@@ -31,7 +32,7 @@ from redis.exceptions import NoScriptError
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable, TurnLost
 from tokenfall.ports import Claim, Clock, Conversation, LiveTurn
-from tokenfall.redis_calls import Calls, connect
+from tokenfall.redis_calls import Calls, connect, uncounted
 from tokenfall.turns import scripts
 from tokenfall.turns.copying import Copies, Copy
 from tokenfall.turns.following import FollowedInRedis
@@ -67,15 +68,15 @@ _decode_claim = msgspec.json.Decoder(Claim).decode
 class RedisTurns:
     """Implements `SharedTurns`. `keep_s`: how long what is not written to any more can be read."""
 
-    def __init__(self, url: str, *, keep_s: float, clock: Clock) -> None:
+    def __init__(self, url: str, *, keep_s: float, clock: Clock, failed: Callable[[], None] = uncounted) -> None:
         client = connect(url)
         # Whoever follows waits for entries, and must not take the connections of those who write them.
         self._reader = connect(url, max_connections=FOLLOWERS)
-        self._reads = Calls(self._reader)
+        self._reads = Calls(self._reader, failed=failed)
         self._keep_ms = max(round(keep_s * 1000), LEASE_MS)
         self._clock = clock
         self._client = client
-        self._calls = Calls(client)
+        self._calls = Calls(client, failed=failed)
         self._claim = client.register_script(scripts.CLAIM)
         self._copies = Copies()
         self._copying: asyncio.Task[None] | None = None

@@ -2,14 +2,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from tokenfall.api.metrics import exposition
+from tokenfall.api.metrics import scraped as exposition_of
 from tokenfall.metrics import LATENCY_BOUNDS_S, TOLD_BOUNDS_S, Histogram, Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def scraped(metrics: Metrics) -> Samples:
-    families = text_string_to_metric_families(exposition(metrics).decode())
+    families = text_string_to_metric_families(exposition_of(metrics).decode())
     return {(each.name, frozenset(each.labels.items())): each.value for family in families for each in family.samples}
 
 
@@ -25,6 +25,7 @@ def counted() -> Metrics:
     metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
     metrics.streams_ended = {"left": 9}
     metrics.upstream_errors = {"upstream_timeout": 10}
+    metrics.redis_failures = {"turns": 15}
     metrics.requests = {("/chat", 200): 11, ("", 404): 12}
     return metrics
 
@@ -42,6 +43,7 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "log_lines_lost_total") == 8
     assert value(samples, "streams_ended_total", outcome="left") == 9
     assert value(samples, "upstream_errors_total", code="upstream_timeout") == 10
+    assert value(samples, "redis_failures_total", store="turns") == 15
     assert value(samples, "requests_total", route="/chat", status="200") == 11
     assert value(samples, "requests_total", route="", status="404") == 12
     assert value(samples, "upstream_retries_total") == 13
@@ -66,7 +68,7 @@ def test_a_histogram_is_cumulative_with_its_sum() -> None:
 
 
 def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
-    lines = exposition(Metrics()).decode().splitlines()
+    lines = exposition_of(Metrics()).decode().splitlines()
     scraped_bounds = [
         line.partition('le="')[2].partition('"')[0] for line in lines if line.startswith("tokenfall_ttft_seconds_b")
     ]

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,17 @@ def test_several_workers_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert main(["serve", "--workers", "3", *SHARED_HISTORY]) == 7
     assert supervised == [3]
+
+
+@pytest.mark.parametrize(
+    "words", [["fit", "x.jsonl"], ["record", "--upstream", "http://localhost", "--out", "x.jsonl"]]
+)
+def test_a_command_that_an_image_leaves_out_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, f"tokenfall.cli.{words[0]}", None)
+
+    assert main(words) == USAGE_ERROR
+    assert capsys.readouterr().err == (
+        f"tokenfall: {words[0]}: tokenfall.cli.{words[0]} is missing; the image with everything has it (target full)\n"
+    )

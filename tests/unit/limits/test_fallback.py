@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.limits.fallback import FallbackLimiter
+from tokenfall.limits.fallback import RETRY_S, FallbackLimiter
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.ports import Verdict
 
@@ -235,3 +235,21 @@ async def test_a_check_fails_while_each_process_limits_on_its_own_and_sees_to_th
 
     await limiter.check()
     assert (remote.takes, remote.checks) == (1, 1)
+
+
+async def test_each_take_and_check_of_the_remote_that_fails_is_counted(remote: Remote, clock: FakeClock) -> None:
+    failures: list[str] = []
+    local = MemoryLimiter(RATE, BURST, now=clock)
+    limiter = FallbackLimiter(remote, local, now=clock, failed=lambda: failures.append("one"))
+    await limiter.take("a")
+    assert failures == []
+
+    remote.fails = True
+    await limiter.take("a")
+    assert len(failures) == 1
+    await limiter.take("a")  # the local one answers, and nothing is asked
+    assert len(failures) == 1
+    clock.advance(RETRY_S)
+    await limiter.take("a")
+    await settled()
+    assert len(failures) == 2

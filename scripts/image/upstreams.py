@@ -1,0 +1,103 @@
+"""Uses what only the full image has: a TLS upstream, SQLite, Redis, workers, `record` and `fit`. For its build."""
+
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from scripts.image.exercise import MESSAGES, Ask, ask, first_line, served
+
+MODEL = "some/model"
+CHAT = {"model": MODEL, "messages": MESSAGES, "max_tokens": 3}
+
+
+def exercise_full(command: Sequence[str], folder: Path, *, seen: str) -> None:
+    """Use everything once. `folder` is a directory to write in, `seen` the server's own name of it."""
+    with served(command) as simulator, _tls(simulator, folder) as port:
+        upstream = {"UPSTREAM_URL": f"https://localhost:{port}/v1", "SSL_CERT_FILE": f"{seen}/certificate.pem"}
+        keyed = {**upstream, "UPSTREAM_API_KEY": "k", "API_KEY": "key", "MODEL": MODEL}
+        with served(command, **keyed, HISTORY_URL=f"sqlite:///{seen}/chat.db") as relay:
+            _chat(relay)
+        with served(command, **keyed, HISTORY_URL=f"sqlite:///{seen}/chat.db", WORKERS="2") as relay:
+            _chat(relay)
+        _record(command, upstream, seen=seen)
+        json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+    # Nobody listens there: everything is imported before that is noticed.
+    with served(command, REDIS_URL="redis://127.0.0.1:1/0") as without_redis:
+        ask(without_redis, Ask("GET", "/readyz", statuses=(503,)))
+        ask(without_redis, Ask("POST", "/chat", {"messages": MESSAGES}, statuses=(503,)))
+
+
+def _chat(port: int) -> None:
+    key = (("x-api-key", "key"),)
+    for stream in (True, False):
+        ask(port, Ask("POST", "/chat", {"messages": MESSAGES, "stream": stream, "model": MODEL}, headers=key))
+        for path in ("/v1/chat/completions", "/v1/messages", "/api/chat", "/v1/responses", "/v1/completions"):
+            more = {"prompt": "Hello", "input": "Hello"} if path in ("/v1/completions", "/v1/responses") else {}
+            ask(port, Ask("POST", path, {**CHAT, **more, "stream": stream, "max_tokens": 20}, (200, 400, 404), key))
+    ask(port, Ask("GET", "/history", headers=key))
+    ask(port, Ask("GET", "/metrics"))
+
+
+def _record(command: Sequence[str], upstream: dict[str, str], *, seen: str) -> None:
+    recording = f"{seen}/recording.jsonl"
+    words = ["record", "--upstream", upstream["UPSTREAM_URL"], "--out", recording, "--port", "0"]
+    process = subprocess.Popen([*command, *words], env={**os.environ, **upstream}, stdout=subprocess.PIPE, text=True)
+    with process:
+        try:
+            port = int(first_line(process).partition(" into ")[0].rpartition(":")[2])
+            for _ in range(3):
+                ask(port, Ask("POST", "/chat/completions", {**CHAT, "stream": True, "max_tokens": 20}, (200, 404)))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate()
+    fitted = subprocess.run([*command, "fit", recording, "--out", f"{seen}/profile.json"], check=False)
+    if process.returncode or fitted.returncode:
+        raise AssertionError(f"record ended with status {process.returncode}, fit with {fitted.returncode}")
+
+
+@contextmanager
+def _tls(to: int, folder: Path) -> Iterator[int]:
+    """The port of a TLS proxy before the server at port `to`; its certificate is in `folder`."""
+    certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, *subject]
+    subprocess.run(made, stderr=subprocess.DEVNULL, check=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    Path(certificate).chmod(0o644)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with suppress(OSError):  # the listener is closed at the end
+            while True:
+                client = listener.accept()[0]
+                threading.Thread(target=relay, args=(client,), daemon=True).start()
+
+    def relay(client: socket.socket) -> None:
+        with (
+            suppress(OSError),
+            context.wrap_socket(client, server_side=True) as inner,
+            socket.create_connection(("127.0.0.1", to)) as outer,
+        ):
+            back = threading.Thread(target=_pipe, args=(outer, inner), daemon=True)
+            back.start()
+            _pipe(inner, outer)
+            back.join()
+
+    threading.Thread(target=accept, daemon=True).start()
+    with listener:
+        yield listener.getsockname()[1]
+
+
+def _pipe(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(65536):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)

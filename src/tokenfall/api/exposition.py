@@ -1,0 +1,84 @@
+"""Metric families as Prometheus text. Pure, and without a library: the one for it imports an HTTP server and TLS.
+
+Source: the Prometheus text format 0.0.4 ("Exposition formats": text format details).
+"""
+
+from __future__ import annotations
+
+from tokenfall.metrics import STEPS, TOLD_BOUNDS_S, Histogram
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    Labels = Mapping[str, str]
+    Sample = tuple[str, Labels, float]
+    """A name, its labels and its value."""
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+NO_LABELS: Labels = {}
+
+
+class Family:
+    """All samples of one metric: `kind` is `counter`, `gauge` or `histogram`; counters are named with `_total`."""
+
+    __slots__ = ("help", "kind", "name", "samples")
+
+    def __init__(self, kind: str, name: str, *, help: str, samples: Iterable[Sample]) -> None:  # noqa: A002 - the format's word
+        self.kind = kind
+        self.name = name
+        self.help = help
+        self.samples = samples
+
+
+def gauge(name: str, text: str, *, value: float, labels: Labels = NO_LABELS) -> Family:
+    """One value of now."""
+    return Family("gauge", name, help=text, samples=((name, labels, value),))
+
+
+def counter(name: str, text: str, *, value: float, labels: Labels = NO_LABELS) -> Family:
+    """One count since the start."""
+    return Family("counter", name, help=text, samples=((name, labels, value),))
+
+
+def counters(name: str, text: str, *, counts: Iterable[tuple[Labels, float]]) -> Family:
+    """A count for each set of labels."""
+    return Family("counter", name, help=text, samples=[(name, labels, count) for labels, count in counts])
+
+
+def histogram(name: str, text: str, *, counted: Histogram, labels: Labels = NO_LABELS) -> Family:
+    """A latency histogram with the bounds that are told, of the finer ones that are counted."""
+    cumulative = counted.cumulative()
+    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
+    samples: list[Sample] = [
+        (f"{name}_bucket", {**labels, "le": bound}, count)
+        for bound, count in zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True)
+    ]
+    samples += [(f"{name}_count", labels, cumulative[-1]), (f"{name}_sum", labels, counted.total)]
+    return Family("histogram", name, help=text, samples=samples)
+
+
+def exposition(families: Iterable[Family]) -> bytes:
+    """The text of all."""
+    return "".join(map(_text, families)).encode()
+
+
+def _text(family: Family) -> str:
+    lines = [
+        f"# HELP {family.name} {_escaped(family.help)}\n",
+        f"# TYPE {family.name} {family.kind}\n",
+        *(f"{name}{_labels(labels)} {float(value)!r}\n" for name, labels, value in family.samples),
+    ]
+    return "".join(lines)
+
+
+def _labels(labels: Labels) -> str:
+    if not labels:
+        return ""
+    quoted = ",".join(f'{name}="{_escaped(value, quotes=True)}"' for name, value in labels.items())
+    return "{" + quoted + "}"
+
+
+def _escaped(text: str, *, quotes: bool = False) -> str:
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
+    return escaped.replace('"', '\\"') if quotes else escaped

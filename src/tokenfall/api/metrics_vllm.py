@@ -1,0 +1,101 @@
+"""What vLLM says of itself, said of the simulator: for gateways and autoscalers that read its metrics, without a GPU.
+
+Source: vLLM, `vllm/v1/metrics/loggers.py`, read in November 2026: names, labels, finished reasons. Where a metric was
+renamed, both names are there: `time_per_output_token` is now `inter_token_latency`, `gpu_cache_usage` is
+`kv_cache_usage`. The bounds of the histograms are ours.
+"""
+
+from __future__ import annotations
+
+from tokenfall.api.exposition import counter, counters, gauge, histogram
+from tokenfall.metrics import Histogram
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tokenfall.api.exposition import Family
+    from tokenfall.http.application import Outcome
+    from tokenfall.http.request import Request
+    from tokenfall.metrics import Metrics
+    from tokenfall.simulator.state import Stage
+
+STREAMS_THAT_FILL_THE_CACHE = 256
+"""Where the grammar's `load` does not say how many: vLLM's own default of sequences in a batch."""
+
+ABORTED = "abort"
+_REASONS = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_filter": "stop"}
+"""vLLM's reasons by ours: to it a call of a tool is an end like any other."""
+
+
+class _UnderWay:
+    """What is counted of a response once it has ended."""
+
+    __slots__ = ("reason", "whole_tokens")
+
+    def __init__(self, reason: str, *, whole_tokens: int) -> None:
+        self.reason = reason
+        self.whole_tokens = whole_tokens
+
+
+class VLLMMetrics:
+    """Counts the simulated responses of the providers' routes in one process; `model` is the label of all."""
+
+    def __init__(self, stage: Stage, now: Callable[[], float], *, model: str) -> None:
+        self._stage = stage
+        self._now = now
+        self._labels = {"engine": "0", "model_name": model}
+        self._under_way: dict[int, _UnderWay] = {}
+        self._prompt_tokens = 0
+        self._whole_tokens = 0
+        self._finished = {"stop": 0, "length": 0, ABORTED: 0}
+        self._e2e_s = Histogram()
+
+    def began(self, request: Request, *, prompt_tokens: int, reason: str, whole_tokens: int) -> None:
+        """A response is planned. `whole_tokens` are those of a response that is no stream: nobody else counts them."""
+        self._prompt_tokens += prompt_tokens
+        self._under_way[id(request)] = _UnderWay(_REASONS.get(reason, "stop"), whole_tokens=whole_tokens)
+
+    def ended(self, request: Request, outcome: Outcome) -> None:
+        """Any request has ended; it is counted if its response was planned here."""
+        response = self._under_way.pop(id(request), None)
+        if response is None:
+            return
+        self._e2e_s.observe(self._now() - request.started_s)
+        if outcome == "complete":
+            self._whole_tokens += response.whole_tokens
+            self._finished[response.reason] += 1
+        else:
+            self._finished[ABORTED] += 1
+
+    def families(self, metrics: Metrics) -> Iterator[Family]:
+        """All of them; `metrics` has the tokens of streams and their times."""
+        labels, house = self._labels, self._stage.house
+        load = self._stage.defaults.load
+        usage = min(1.0, house.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
+        yield gauge("vllm:num_requests_running", "Simulated responses under way.", value=house.inside, labels=labels)
+        yield gauge("vllm:num_requests_waiting", "Those that `load` makes wait.", value=house.waiting, labels=labels)
+        for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
+            yield gauge(
+                name, "Responses under way, as a share of what `load` has room for.", value=usage, labels=labels
+            )
+        yield counter("vllm:prompt_tokens_total", "Tokens of the prompts.", value=self._prompt_tokens, labels=labels)
+        yield counter(
+            "vllm:generation_tokens_total",
+            "Tokens of the responses.",
+            value=metrics.tokens + self._whole_tokens,
+            labels=labels,
+        )
+        yield counters(
+            "vllm:request_success_total",
+            "Responses that ended, by the reason.",
+            counts=[({**labels, "finished_reason": reason}, count) for reason, count in self._finished.items()],
+        )
+        yield histogram(
+            "vllm:time_to_first_token_seconds", "Request to first token.", counted=metrics.ttft_s, labels=labels
+        )
+        for name in ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"):
+            yield histogram(name, "Token to token of a stream.", counted=metrics.inter_token_s, labels=labels)
+        yield histogram(
+            "vllm:e2e_request_latency_seconds", "Request to the response's end.", counted=self._e2e_s, labels=labels
+        )

@@ -1,0 +1,57 @@
+"""`tokenfall health`: asks the server of this container whether it answers. For HEALTHCHECK and for exec probes.
+
+It shares the server's processor and memory, so it takes the C module of sockets and nothing else: `tokenfall.__main__`
+imports this module alone.
+"""
+
+import _socket  # the C module: `socket` imports enum and selectors
+import os
+import sys
+
+TIMEOUT_S = 5.0
+HEALTHY, UNHEALTHY, USAGE_ERROR = 0, 1, 2
+"""What Docker reads of the exit status is 0 or 1; 2 is a mistake on the command line."""
+REQUEST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+MOST_HEAD_BYTES = 64
+
+
+def health(arguments: "list[str]") -> int:
+    """Ask at HOST and PORT of the environment; the exit status, with one line on stderr unless it is 0."""
+    if arguments:
+        print("usage: tokenfall health  (asks at HOST and PORT of the environment)", file=sys.stderr)
+        return USAGE_ERROR
+    host, port = os.environ.get("HOST") or "127.0.0.1", os.environ.get("PORT") or "8080"
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+        print(f"tokenfall: PORT: got {port!r}, takes an integer from 1 to 65535", file=sys.stderr)
+        return USAGE_ERROR
+    try:
+        status = _status({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), int(port))  # noqa: S104 - read
+    except OSError as error:  # a time-out and a name that is not known are among them
+        print(f"tokenfall: no answer from {host}:{port}: {error}", file=sys.stderr)
+        return UNHEALTHY
+    if status != b"200":
+        shown = status.decode("ascii", "replace") or "nothing"
+        print(f"tokenfall: {host}:{port} answered {shown}, not 200", file=sys.stderr)
+        return UNHEALTHY
+    return HEALTHY
+
+
+def _status(host: str, port: int) -> bytes:
+    """The status of GET /health, "" where there is none. Raises OSError, TimeoutError being one."""
+    name = host.encode()  # a text would go through the codec of international names, which is megabytes
+    family, kind, protocol, _, address = _socket.getaddrinfo(name, port, 0, _socket.SOCK_STREAM)[0]
+    connection = _socket.socket(family, kind, protocol)
+    try:
+        connection.settimeout(TIMEOUT_S)
+        connection.connect(address)
+        connection.sendall(REQUEST)
+        head = b""
+        while b"\r\n" not in head and len(head) < MOST_HEAD_BYTES:
+            piece = connection.recv(MOST_HEAD_BYTES)
+            if not piece:
+                break
+            head += piece
+    finally:
+        connection.close()
+    version, _, rest = head.partition(b" ")
+    return rest[:3] if version.startswith(b"HTTP/1.") else b""

@@ -1,0 +1,53 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.build_image import BASE, OUT
+from scripts.image_archive import ImageArchive
+from tests.containers.podman import Podman, why_not
+
+ROOT = Path(__file__).parents[2]
+BUILD_S = 400
+"""How long the images may take to build on a busy machine; everything else is bounded by its own waits."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(BUILD_S))
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
+    if reason := why_not():
+        pytest.skip(reason)
+    return Podman(tmp_path_factory.mktemp("podman"))
+
+
+def run(podman: Podman, *command: str) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=podman.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def images(podman: Podman) -> dict[str, ImageArchive]:
+    """Both images, built from this working tree, by target."""
+    if podman.tried("image", "exists", BASE).returncode:
+        run(podman, "scripts/base-images", "debian")
+    run(podman, sys.executable, "-m", "scripts.build_image")
+    return {name: ImageArchive(OUT / f"{name}.tar") for name in ("simulator", "full")}
+
+
+@pytest.fixture(scope="session")
+def simulator(images: dict[str, ImageArchive]) -> str:
+    """The name of the small image."""
+    return "tokenfall:simulator"
+
+
+@pytest.fixture(scope="session")
+def full(images: dict[str, ImageArchive]) -> str:
+    """The name of the image with everything."""
+    return "tokenfall:latest"

@@ -1,0 +1,162 @@
+"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas behind nginx on one Redis."""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.containers.conftest import ROOT, run
+from tests.containers.podman import COMMAND_S, Podman
+from tests.end_to_end.chatting import DONE, chat, error_of, said
+from tests.end_to_end.client import Client, fetch, request
+
+PROJECT = "tokenfall-test"
+SIMULATOR_PORT, GATEWAY_PORT = 8080, 8090
+"""As compose.yaml says."""
+REPLICAS = 3
+NETWORK_PROGRAMS = (Path("/usr/lib/podman/netavark"), Path("/usr/lib/podman/aardvark-dns"))
+STARTS_WITHIN_S = 30.0
+METRICS = """
+import _socket
+server = _socket.socket()
+server.connect(("127.0.0.1", 8080))
+server.sendall(b"GET /metrics HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+while piece := server.recv(65536):
+    print(piece.decode(), end="")
+"""
+
+
+class Compose:
+    """podman-compose on this project's file."""
+
+    def __init__(self, podman: Podman) -> None:
+        self._podman = podman
+        self._command = [sys.executable, "-m", "podman_compose", "-p", PROJECT, "--profile", "scaled"]
+
+    def __call__(self, *words: str) -> None:
+        # What the machine's own environment has set is not the test's.
+        kept = {name: text for name, text in self._podman.environment.items() if not name.endswith("_API_KEY")}
+        done = subprocess.run(
+            [*self._command, *words], cwd=ROOT, env=kept, capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+    @contextmanager
+    def up(self, service: str) -> Iterator[None]:
+        self("down", "--volumes", "--timeout", "1")
+        try:
+            self("up", "--detach", "--no-build", service)
+            yield
+        finally:
+            self("down", "--volumes", "--timeout", "1")
+
+
+@pytest.fixture(scope="module")
+def compose(podman: Podman, simulator: str, full: str) -> Compose:
+    missing = [str(path) for path in NETWORK_PROGRAMS if not path.exists()]
+    missing += [name for name in ("iptables", "redis-server", "nginx") if not shutil.which(name)]
+    if missing:
+        pytest.skip(f"containers with names need {', '.join(missing)}")
+    for name, image in (("redis", "redis:7-alpine"), ("nginx", "nginx:stable-alpine")):
+        if podman.tried("image", "exists", f"docker.io/library/{image}").returncode:
+            run(podman, "scripts/base-images", name)
+    return Compose(podman)
+
+
+@pytest.fixture(scope="module")
+def gateway(compose: Compose) -> Iterator[int]:
+    """The port of nginx before three replicas."""
+    with compose.up("gateway"):
+        yield GATEWAY_PORT
+
+
+async def ready(port: int) -> None:
+    """Return once a server is ready behind `port`: each look is a request. Raises TimeoutError."""
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while True:
+            try:
+                if (await fetch(port, request("/readyz"))).status == 200:
+                    return
+            except (OSError, EOFError):  # the port is open before its server is
+                pass
+
+
+def replicas() -> list[str]:
+    return [f"{PROJECT}_chat_{number}" for number in range(1, REPLICAS + 1)]
+
+
+def metric(podman: Podman, container: str, name: str) -> float:
+    """A value of the server in a container, which nothing outside reaches."""
+    text = podman("exec", container, "/usr/bin/python3.11", "-c", METRICS)
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+
+
+def busy(podman: Podman) -> str:
+    """The replica that streams."""
+    (found,) = [name for name in replicas() if metric(podman, name, "tokenfall_streams_in_flight") > 0]
+    return found
+
+
+async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: Podman, compose: Compose) -> None:
+    with compose.up("simulator"):
+        await ready(SIMULATOR_PORT)
+        stream = await fetch(SIMULATOR_PORT, request("/stream-sse?gap=1ms&tokens=3"))
+        (host,) = json.loads(podman("inspect", f"{PROJECT}_simulator_1"))
+
+    assert stream.status == 200
+    assert (host["HostConfig"]["Memory"], host["HostConfig"]["NanoCpus"]) == (20 * 1024**2, 100_000_000)
+    assert host["HostConfig"]["ReadonlyRootfs"]
+    assert host["EffectiveCaps"] in ([], None)
+
+
+async def test_three_replicas_answer_behind_nginx(podman: Podman, gateway: int) -> None:
+    await ready(gateway)
+    for _ in range(3 * REPLICAS):
+        assert (await fetch(gateway, chat("Hello", stream=False))).status == 200
+
+    requests = 'tokenfall_requests_total{route="/chat",status="200"}'
+    assert all(metric(podman, name, requests) > 0 for name in replicas())
+
+
+async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) -> None:
+    await ready(gateway)
+    async with await Client.connect(gateway) as client:
+        await client.send(chat("Hello", model="sim:gap=30ms,tokens=40", on_disconnect="finish", conversation="resumed"))
+        head = await client.head()
+        first = await client.chunk()
+    turn = head.headers["x-turn-id"]
+
+    resumed = [await fetch(gateway, request(f"/chat/turns/{turn}", Last_Event_ID="0")) for _ in range(REPLICAS)]
+
+    assert said(first)
+    for answer in resumed:
+        assert answer.status == 200
+        assert answer.body.endswith(DONE)
+        assert said(answer.body) == said(resumed[0].body)
+        assert said(answer.body).startswith(said(first).strip())
+
+
+async def test_a_turn_of_a_killed_replica_is_told_as_lost_with_what_was_said(podman: Podman, gateway: int) -> None:
+    await ready(gateway)
+    async with await Client.connect(gateway) as client:
+        await client.send(chat("Hello", model="sim:gap=50ms,tokens=100000", conversation="killed"))
+        head = await client.head()
+        seen = b""
+        while said(seen).count(" ") < 10:
+            seen += await client.chunk()
+        killed = busy(podman)
+        podman("kill", "--signal", "KILL", killed)
+        assert await client.gone() in ("closed", "reset")
+
+    rest = await fetch(gateway, request(f"/chat/turns/{head.headers['x-turn-id']}", Last_Event_ID="0"))
+
+    assert rest.status == 200
+    assert error_of(rest.body)["code"] == "turn_lost"
+    assert said(rest.body).startswith(said(seen)[:20])
+    assert (await fetch(gateway, chat("Again", stream=False))).status == 200

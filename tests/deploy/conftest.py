@@ -1,0 +1,17 @@
+import pytest
+
+from tests.deploy.helm import BUILD_S, Helm, found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "helm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(BUILD_S))
+
+
+@pytest.fixture(scope="session")
+def helm() -> Helm:
+    path, reason = found()
+    if not path:
+        pytest.skip(reason)
+    return Helm(path)

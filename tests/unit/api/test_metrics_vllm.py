@@ -1,0 +1,121 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tokenfall.api.metrics import scraped
+from tokenfall.api.metrics_vllm import VLLMMetrics
+from tokenfall.metrics import Metrics
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.state import Stage
+
+from tests.doubles.requests import request
+
+NAMES = {
+    "vllm:num_requests_running",
+    "vllm:num_requests_waiting",
+    "vllm:kv_cache_usage_perc",
+    "vllm:gpu_cache_usage_perc",
+    "vllm:prompt_tokens_total",
+    "vllm:generation_tokens_total",
+    "vllm:request_success_total",
+    "vllm:time_to_first_token_seconds",
+    "vllm:inter_token_latency_seconds",
+    "vllm:time_per_output_token_seconds",
+    "vllm:e2e_request_latency_seconds",
+}
+
+
+class World:
+    """The counts with a stage, a clock and the counters of streams."""
+
+    def __init__(self, sim: str = "") -> None:
+        self.stage = Stage(parse(sim))
+        self.now_s = 100.0
+        self.metrics = Metrics()
+        self.vllm = VLLMMetrics(self.stage, lambda: self.now_s, model="sim-7b")
+
+    def value(self, name: str, **labels: str) -> float:
+        wanted = {"model_name": "sim-7b", "engine": "0", **labels}
+        text = scraped(self.metrics, vllm=self.vllm).decode()
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        (found,) = [one.value for one in samples if one.name == f"vllm:{name}" and one.labels == wanted]
+        return found
+
+
+def test_all_names_of_vllm_are_there_after_ours_and_only_where_they_are_wanted() -> None:
+    world = World()
+    named = {
+        line.split()[2] for line in scraped(world.metrics, vllm=world.vllm).decode().splitlines() if "TYPE" in line
+    }
+    ours = {line.split()[2] for line in scraped(world.metrics).decode().splitlines() if "TYPE" in line}
+
+    assert named - ours == NAMES
+    assert not any("vllm" in name for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("reason", "counted"),
+    [("stop", "stop"), ("length", "length"), ("tool_calls", "stop"), ("content_filter", "stop"), ("anything", "stop")],
+)
+def test_a_response_counts_its_prompt_at_once_and_its_end_when_it_has_ended(reason: str, counted: str) -> None:
+    world, asked = World(), request()
+    asked.started_s = 97.0
+    world.vllm.began(asked, prompt_tokens=7, reason=reason, whole_tokens=0)
+
+    assert world.value("prompt_tokens_total") == 7
+    assert world.value("request_success_total", finished_reason=counted) == 0
+    world.vllm.ended(asked, "complete")
+    assert world.value("request_success_total", finished_reason=counted) == 1
+    assert world.value("e2e_request_latency_seconds_sum") == 3.0
+    assert world.value("e2e_request_latency_seconds_count") == 1
+
+
+def test_a_response_that_breaks_off_is_aborted_and_its_whole_tokens_are_none() -> None:
+    world, asked = World(), request()
+    world.vllm.began(asked, prompt_tokens=1, reason="stop", whole_tokens=9)
+    world.vllm.ended(asked, "left")
+
+    assert world.value("request_success_total", finished_reason="abort") == 1
+    assert world.value("request_success_total", finished_reason="stop") == 0
+    assert world.value("generation_tokens_total") == 0
+
+
+def test_tokens_of_streams_and_of_whole_responses_are_added_up() -> None:
+    world, asked = World(), request()
+    world.metrics.tokens = 5
+    world.vllm.began(asked, prompt_tokens=1, reason="length", whole_tokens=9)
+    world.vllm.ended(asked, "complete")
+    world.vllm.ended(asked, "complete")  # a request ends once
+    world.vllm.ended(request(), "complete")  # and of another nothing is known
+
+    assert world.value("generation_tokens_total") == 14
+    assert world.value("request_success_total", finished_reason="length") == 1
+
+
+def test_what_is_under_way_and_what_waits_is_the_simulators_own() -> None:
+    world = World("load=2@2")
+    load = world.stage.defaults.load
+    tickets = [world.stage.house.ticket(load) for _ in range(3)]
+    passed = [ticket.passes(lambda: None) for ticket in tickets]
+
+    assert passed == [True, True, False]
+    assert world.value("num_requests_running") == 2
+    assert world.value("num_requests_waiting") == 1
+    assert world.value("kv_cache_usage_perc") == world.value("gpu_cache_usage_perc") == 1.0
+
+
+def test_without_a_load_the_cache_has_room_for_a_batch() -> None:
+    world = World()
+    for _ in range(64):
+        world.stage.house.enter()
+
+    assert world.value("kv_cache_usage_perc") == 0.25
+
+
+def test_times_are_those_of_streams() -> None:
+    world = World()
+    world.metrics.ttft_s.observe(0.3)
+    world.metrics.inter_token_s.observe(0.02, 4)
+
+    assert world.value("time_to_first_token_seconds_count") == 1
+    assert world.value("inter_token_latency_seconds_count") == 4
+    assert world.value("time_per_output_token_seconds_sum") == pytest.approx(0.08)

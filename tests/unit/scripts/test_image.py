@@ -1,0 +1,130 @@
+"""What the build of the image decides from sources and lists; the build itself runs in tests/containers."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from scripts.image.named import named, named_in_functions
+from scripts.image_archive import ImageArchive, normalize
+
+ROOT = Path(__file__).parents[3]
+
+SOURCE = """
+import os
+if TYPE_CHECKING:
+    import typing_only
+def first():
+    import json, a.b
+    def inner():
+        from c import d
+async def second():
+    from e.f import g as h
+"""
+
+
+def test_what_functions_import_is_found_with_what_is_taken_from_it() -> None:
+    assert named_in_functions(SOURCE) == {"json", "a.b", "c", "c.d", "e.f", "e.f.g"}
+
+
+def test_future_imports_are_no_modules_to_take(tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("def f():\n    import __main__, json\n", encoding="utf-8")
+
+    assert named([tmp_path / "x.py"]) == {"json"}
+
+
+def recorded(folder: Path, *words: str, left_out: str = "-") -> set[str]:
+    """The files that a recorded run of these words took, by name."""
+    record = folder / "files"
+    subprocess.run(
+        [sys.executable, "-S", "-m", "scripts.image.recorded", str(record), left_out, *words],
+        env={"PYTHONPATH": f"{folder}:{ROOT}"},
+        check=True,
+        cwd=folder,
+    )
+    return {Path(line).name for line in record.read_text(encoding="utf-8").splitlines()}
+
+
+def test_a_run_is_recorded_with_its_modules_and_the_data_beside_them(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text(f"import colorsys, sys\nopen('{tmp_path}/data.txt')\n", encoding="utf-8")
+    (tmp_path / "data.txt").touch()
+
+    taken = recorded(tmp_path, "run", "program")
+
+    assert {"program.py", "colorsys.py", "data.txt"} <= taken
+    assert "recorded.py" not in taken
+
+
+def test_what_needs_a_module_that_is_left_out_is_left_out_with_all_that_came_for_it(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import colorsys, json\n", encoding="utf-8")
+    (tmp_path / "whole.py").write_text("import this\n", encoding="utf-8")
+
+    taken = recorded(tmp_path, "import", "broken", "whole", "nowhere", left_out="json")
+
+    assert "whole.py" in taken
+    assert taken & {"broken.py", "colorsys.py", "__init__.py"} <= {"__init__.py"}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """As `docker save` writes it: two layers, a configuration, a manifest."""
+
+    def tar(path: Path, files: dict[str, bytes]) -> Path:
+        with tarfile.open(path, "w") as archive:
+            for name, content in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    layers = {name: tar(tmp_path / name, files).read_bytes() for name, files in {
+        "1.tar": {"etc/passwd": b"root", "big": b"x" * 1000}, "2.tar": {"./data": b"12"},
+    }.items()}  # fmt: skip
+    manifest = [{"Config": "c.json", "Layers": ["1.tar", "2.tar"]}]
+    files = {"c.json": b'{"config":{"User":"10001"}}', "manifest.json": json.dumps(manifest).encode(), **layers}
+    return tar(tmp_path / "image.tar", files)
+
+
+def test_an_archive_says_sizes_digest_and_files(archive: Path) -> None:
+    image = ImageArchive(archive)
+
+    assert image.config == {"User": "10001"}
+    assert image.digest == "sha256:7a49ec645135763d039429abf2171e29944bc6cc682277ae66ebb1283a69ebdd"
+    assert set(image.files()) == {"etc/passwd", "big", "data"}
+    assert image.digests()["data"] == hashlib.sha256(b"12").hexdigest()
+    assert image.unpacked_bytes == 1006
+    assert 0 < image.packed_bytes < 1006
+    assert image.text("etc/passwd") == b"root"
+    with pytest.raises(KeyError):
+        image.text("etc/shadow")
+
+
+def test_two_builds_of_the_same_image_are_the_same_archive(tmp_path: Path, archive: Path) -> None:
+    original = archive.read_bytes()
+    digests = set()
+    built = tmp_path
+    for build in ("first", "second"):
+        built = tmp_path / f"{build}.tar"
+        built.write_bytes(original)
+        with tarfile.open(built) as whole:
+            members = {one.name: whole.extractfile(one).read() for one in whole.getmembers()}  # type: ignore[union-attr]
+        config = {"User": "10001", "Hostname": build}
+        history = [{"comment": f"FROM {build}", "created_by": "COPY"}]
+        document = {"config": config, "container": build, "parent": build, "history": history}
+        members["c.json"] = json.dumps(document).encode()
+        with tarfile.open(built, "w") as whole:
+            for name, content in members.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                whole.addfile(member, io.BytesIO(content))
+        normalize(built, name="localhost/x:y")
+        digests.add((ImageArchive(built).digest, hashlib.sha256(built.read_bytes()).hexdigest()))
+
+    assert len(digests) == 1
+    assert ImageArchive(built).config == {"User": "10001"}
+    assert set(ImageArchive(built).files()) == {"etc/passwd", "big", "data"}

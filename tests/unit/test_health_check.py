@@ -1,0 +1,107 @@
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tokenfall import health_check
+from tokenfall.cli.main import main
+
+Serve = Callable[..., None]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Answers one connection at HOST and PORT with these bytes; None keeps it waiting."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    left = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def answer(*pieces: bytes | None) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1000)
+            for piece in pieces:
+                if piece is None:
+                    left.wait(20)
+                else:
+                    connection.sendall(piece)
+
+    def start(*pieces: bytes | None) -> None:
+        threads.append(threading.Thread(target=answer, args=pieces))
+        threads[-1].start()
+        monkeypatch.setenv("HOST", "0.0.0.0")
+        monkeypatch.setenv("PORT", str(listener.getsockname()[1]))
+
+    yield start
+    left.set()
+    for thread in threads:
+        thread.join()
+    listener.close()
+
+
+def test_a_server_that_answers_200_is_healthy(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    serve(b"HTTP/1.1 2", b"00 OK\r\n\r\nOK")
+
+    assert main(["health"]) == health_check.HEALTHY
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown"),
+    [(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "503"), (b"SSH-2.0-x\r\n", "nothing"), (b"", "nothing")],
+)
+def test_any_other_answer_is_unhealthy_and_shown(
+    serve: Serve, capsys: pytest.CaptureFixture[str], answer: bytes, shown: str
+) -> None:
+    serve(answer)
+
+    assert main(["health"]) == health_check.UNHEALTHY
+    assert f"answered {shown}, not 200" in capsys.readouterr().err
+
+
+def test_a_server_that_accepts_and_says_nothing_is_unhealthy(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(health_check, "TIMEOUT_S", 0.05)
+    serve(None)
+
+    assert main(["health"]) == health_check.UNHEALTHY
+    assert "no answer from 0.0.0.0" in capsys.readouterr().err
+
+
+def test_nobody_at_the_port_is_unhealthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setenv("HOST", "127.0.0.1")
+    monkeypatch.setenv("PORT", str(port))
+
+    assert main(["health"]) == health_check.UNHEALTHY
+    assert f"no answer from 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "port"), [(["--now"], "8080"), ([], "x"), ([], "0"), ([], "65536")])
+def test_what_it_does_not_take_is_a_usage_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], port: str
+) -> None:
+    monkeypatch.setenv("PORT", port)
+
+    assert main(["health", *arguments]) == health_check.USAGE_ERROR
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_module_command_loads_the_check_and_nothing_else() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", "-m", "tokenfall", "health", "--usage"],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == health_check.USAGE_ERROR
+    loaded = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time")}
+    assert {name for name in loaded if name.startswith("tokenfall")} == {"tokenfall", "tokenfall.health_check"}
+    assert loaded & {"socket", "enum", "re", "typing", "argparse"} == set()

@@ -1,0 +1,48 @@
+import os
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tokenfall import installation
+
+
+def test_a_module_is_there_or_not_and_is_not_imported() -> None:
+    assert installation.has_module("sqlite3")
+    assert not installation.has_module("tokenfall_of_another_name")
+    assert not installation.has_module("tokenfall_of_another_name.part")
+
+
+def test_certificates_are_there_when_ssl_cert_file_names_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert not installation.has_certificates()
+
+    (tmp_path / "ca.pem").write_text("a certificate", encoding="utf-8")
+    assert installation.has_certificates()
+
+
+def test_an_empty_folder_of_certificates_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert ssl.get_default_verify_paths().capath == str(tmp_path)
+    assert not installation.has_certificates()
+
+    (tmp_path / "1234.0").write_text("a certificate", encoding="utf-8")
+    assert installation.has_certificates()
+
+
+def test_a_file_can_be_written_that_is_there_or_could_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kept").mkdir()
+    Path("chat.db").touch()
+    assert installation.can_write("chat.db")
+    assert installation.can_write(str(tmp_path / "new.db"))
+
+    denied = {"kept", "chat.db"}  # root may write everywhere, so the system's answer is replaced
+    monkeypatch.setattr(os, "access", lambda path, mode: path not in denied)
+    assert not installation.can_write("chat.db")
+    assert not installation.can_write("kept/new.db")
+    assert installation.can_write("new.db")

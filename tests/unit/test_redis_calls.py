@@ -1,0 +1,41 @@
+import asyncio
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.redis_calls import Calls
+
+
+class Client:
+    """Closes, and is asked for nothing else."""
+
+    async def aclose(self, *, close_connection_pool: bool) -> None:
+        assert close_connection_pool
+
+
+async def test_a_call_that_fails_or_is_late_is_counted_and_one_that_is_answered_is_not() -> None:
+    failures: list[str] = []
+    calls = Calls(cast("Redis", Client()), failed=lambda: failures.append("one"))
+    release = asyncio.Event()
+
+    async def answered() -> str:
+        return "PONG"
+
+    async def broken() -> str:
+        raise RedisConnectionError("gone")
+
+    async def late() -> str:
+        await release.wait()
+        return "PONG"
+
+    assert await calls.done(answered()) == "PONG"
+    assert failures == []
+    for count, call in enumerate((broken(), late()), 1):
+        with pytest.raises(StoreUnavailable):
+            await calls.done(call, within_s=0.01)
+        assert len(failures) == count
+    release.set()
+    await calls.close()
