@@ -331,3 +331,20 @@ async def test_no_conversation_gets_into_a_log(tmp_path: Path, caplog: pytest.Lo
 
 async def test_a_store_that_was_never_used_closes(redis: RedisServer) -> None:
     await RedisHistory.connect(redis.url, limit=LIMIT, expire_s=EXPIRE_S).close()
+
+
+async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few(store: RedisHistory, raw: Any) -> None:
+    await raw.zadd(INDEX, {f"c{number}": number for number in range(100_000)})
+    page = [f"c{number}" for number in range(49_999, 49_899, -1)]
+    pipeline = raw.pipeline()
+    for name in page:
+        fields = {"first": 0, "past": 1, "last_activity": "1.5", "title": "x"}
+        pipeline.hset(f"tokenfall:{{alice}}:conversation:{name}", mapping=fields)
+    await pipeline.execute()
+    took: list[float] = []
+    for _ in range(5):
+        began_s = time.process_time()
+        assert [each.id for each in await store.conversations("alice", limit=100, after="c50000")] == page
+        took.append(time.process_time() - began_s)
+
+    assert min(took) < 0.01
