@@ -369,6 +369,7 @@ def test_who_is_offline_is_told_so(open_page: Pages, serve: Serve) -> None:
 
 def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_CONNECTION_REFUSED")
+    open_page.allow("status of 503")  # while it drains
     server = serve(SIM=ECHO)
     page = open_page(server)
     expect(page.locator("#no-conversations")).to_be_visible()
