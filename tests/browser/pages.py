@@ -42,7 +42,7 @@ class Pages:
     def __call__(
         self,
         server: ServerProcess | str,
-        path: str = "/web?conversation=default",
+        path: str = "/web",
         *,
         viewport: tuple[int, int] = (1280, 800),
         **options: Any,

@@ -56,13 +56,11 @@ class HistoryContract:
         cut = Turn(
             id="turn_cut",
             question=Message("user", "tell me"),
-            answer=Message("assistant", "well, I", thought="They want a story."),
+            answer=Message("assistant", "well, I"),
             status="interrupted",
             model="llama",
             asked_at=1.5,
             answered_at=2.5,
-            end_code="stopped",
-            thought_s=1.5,
         )
         await history.append(ALICE, cut)
 

@@ -134,10 +134,7 @@ def page_routes(page: OnDemand) -> list[Route]:
         Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
         for path in ("/web", "/board", "/web/{file}")
     ]
-    leads = [
-        Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in ("/", "/web/", "/board/")
-    ]
-    return [*leads, *files]
+    return [Route("GET", "/", handler=page.handler("lead"), needs=page, keyed=False), *files]
 
 
 BOARD = Modules("tokenfall.api.board", "tokenfall.simulator.format_grammar", after=THREADING)

@@ -11,14 +11,13 @@ export class Loading {
   constructor({ api, view }) {
     this.#api = api;
     this.#view = view;
-    /** What a load belongs to: { id, messages, isShown, isNew }: a promise of them, or null before it and after it failed. */
-    this.visit = { id: '', messages: null, isShown: false, isNew: false };
+    /** What a load belongs to: { id, messages, isShown }, a promise of them, or null before it and after it failed. */
+    this.visit = { id: '', messages: null, isShown: false };
   }
 
   /** A new conversation has no messages. */
   begin(id, { isNew }) {
-    this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew, isNew };
-    this.newest = isNew ? '' : null;
+    this.visit = { id, messages: isNew ? Promise.resolve([]) : null, isShown: isNew };
     if (isNew) this.#view.showHistory([]);
     else this.#view.clear();
   }
@@ -27,7 +26,7 @@ export class Loading {
     return this.visit.messages !== null;
   }
 
-  /** The messages, which are shown by then; what the server does not have any more stays, and is marked. */
+  /** The messages, which are shown by then. */
   load() {
     this.visit.messages ??= this.#loaded(this.visit);
     return this.visit.messages;
@@ -38,31 +37,10 @@ export class Loading {
     return this.load();
   }
 
-  /** The newest turn that the server is known to have, '' for none; null where the page cannot be sure. */
-  newest = null;
-
-  /** Shows what the server has come to have since the page looked last. */
-  async look() {
-    const { visit, newest } = this;
-    if (!visit.isShown || newest === null) return false;
-    if (visit.isNew && newest === '') return false; // nobody else knows its name
-    const messages = (await this.#api.history(visit.id)) ?? [];
-    if (visit !== this.visit || newest !== this.newest || newestOf(messages) === newest) return false;
-    this.#show(messages, false);
-    return true;
-  }
-
-  #show(messages, isUnknown) {
-    this.newest = newestOf(messages);
-    if (messages.length > 0 || this.#view.isEmpty) this.#view.showHistory(messages, { isUnknown });
-    else this.#view.markForgotten();
-  }
-
   async #loaded(visit) {
     try {
-      const found = await this.#api.history(visit.id);
-      const messages = found ?? [];
-      if (visit === this.visit) this.#show(messages, found === null);
+      const messages = await this.#api.history(visit.id);
+      if (visit === this.visit) this.#view.showHistory(messages);
       visit.isShown = true;
       return messages;
     } catch (error) {
@@ -70,8 +48,4 @@ export class Loading {
       throw error;
     }
   }
-}
-
-function newestOf(messages) {
-  return messages.at(-1)?.turn ?? '';
 }
