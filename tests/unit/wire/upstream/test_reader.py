@@ -75,6 +75,16 @@ def test_any_text_comes_through(texts: list[str]) -> None:
     assert read(one_by_one(stream)) == expected
 
 
+def test_an_event_alone_in_its_read_may_be_the_end_or_an_odd_chunk() -> None:
+    odd = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
+
+    assert read([said("a"), odd, said("c"), DONE]) == [Delta("a"), Delta("b"), Delta("c"), Finished("stop", "")]
+
+
+def test_an_error_alone_in_its_read_breaks_the_stream() -> None:
+    assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [Delta("a")]
+
+
 def test_what_groq_counts_is_taken() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
