@@ -28,7 +28,8 @@ MODEL = "<img src=x onerror=window.hacked=1>"
 PARTS = 4  # of the forms: a long conversation takes the browser longer to lay out
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
-    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)(\?(conversation=[\w.:@%-]+|announce=true|limit=1000))?"
+    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)"
+    r"(\?(conversation=[\w.:@%-]+|announce=true|limit=1000))?"
 )
 
 WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
