@@ -28,7 +28,7 @@ def ports(request: pytest.FixtureRequest, serve: Serve) -> list[int]:
     simulating = serve(SIM=ENDLESS).port
     if not request.param:
         return [simulating]
-    return [simulating, serve(UPSTREAM_URL=f"http://127.0.0.1:{simulating}/v1").port]
+    return [simulating, serve(UPSTREAM_URL=f"http://127.0.0.1:{simulating}/v1", UPSTREAM_WARM="0").port]
 
 
 async def _under_way(ports: list[int], streams: int) -> None:
