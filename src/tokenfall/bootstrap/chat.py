@@ -9,7 +9,6 @@ from tokenfall.chat.service import Chat, Defaults
 from tokenfall.chat.turns import Turns
 from tokenfall.messages import Message
 from tokenfall.simulator.choice import EngineByModel
-from tokenfall.upstream.rewording import RewordingUpstream
 
 if TYPE_CHECKING:
     from tokenfall.bootstrap.parts import Parts
@@ -43,6 +42,8 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
 
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
+        from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - few have an upstream
+
         engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
     return Chat(engine, history, defaults=defaults, turns=turns, detached=detached)

@@ -17,7 +17,6 @@ from tokenfall.api.simulating import Simulating
 from tokenfall.api.throttle import Throttle
 from tokenfall.ports import Clock, Fetch
 from tokenfall.simulator.engine import SimulatedEngine
-from tokenfall.upstream.rewording import RewordingUpstream, Upstream
 from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.ondemand import Speaking
     from tokenfall.upstream.engine import UpstreamEngine
+    from tokenfall.upstream.rewording import Upstream
 
 PASSED_ON = {
     "openai.chat": "/chat/completions",
@@ -50,7 +50,7 @@ class Providing(NamedTuple):
 def handlers(of: Providing) -> Mapping[str, Speaking]:
     """All of them by the names that `tokenfall.api.routes` uses."""
     upstream, throttle = of.upstream, of.throttle
-    reworded = None if upstream is None else RewordingUpstream(upstream)
+    reworded = None if upstream is None else _reworded(upstream)
     providers = {
         name: Provider(
             dialect,
@@ -85,6 +85,12 @@ def _simulating(of: Providing, dialect: Dialect) -> Simulating:
     from tokenfall.api.simulating_vllm import CountedSimulating  # noqa: PLC0415 - few count so
 
     return CountedSimulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys, counts=of.vllm)
+
+
+def _reworded(upstream: UpstreamEngine) -> Upstream:
+    from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - few have an upstream
+
+    return RewordingUpstream(upstream)
 
 
 def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
