@@ -53,6 +53,11 @@ def relay(bench: Bench, launch: Callable[[Bench, str], Launch]) -> Iterator[Serv
         yield server
 
 
+def relayed(bench: Bench, count: int, *, path: str = CHAT, body: str = QUESTION) -> Streams:
+    """So many streams of a relay, a token every `GAP_MS`."""
+    return Streams(count, seconds=bench.seconds(6), warmup=bench.seconds(3), gap_ms=GAP_MS, path=path, body=body)
+
+
 def tokenfall(bench: Bench, upstream_url: str, **environment: str) -> Launch:
     return bench.tokenfall(UPSTREAM_URL=upstream_url, **environment)
 

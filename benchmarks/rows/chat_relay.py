@@ -5,7 +5,6 @@ from collections.abc import Callable
 from benchmarks import relays
 from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.measurement import OURS, Goal, Row, Sample
-from benchmarks.streams import Streams
 
 COST = Row(
     "relay_cpu",
@@ -24,16 +23,8 @@ MEMORY = Row(
 
 
 def _read(bench: Bench, launch: Callable[[Bench, str], Launch]) -> Sample:
-    streams = Streams(
-        500,
-        seconds=bench.seconds(6),
-        warmup=bench.seconds(3),
-        gap_ms=relays.GAP_MS,
-        path=relays.CHAT,
-        body=relays.QUESTION,
-    )
     with relays.relay(bench, launch) as server:
-        read = streams.read_all(bench, server)
+        read = relays.relayed(bench, 500).read_all(bench, server)
     return Sample({COST.name: read["cpu_us_per_token"], MEMORY.name: read["kib_per_stream"]}, read)
 
 

@@ -3,7 +3,6 @@
 from benchmarks import relays
 from benchmarks.bench import Bench, Measurement
 from benchmarks.measurement import OURS, Goal, Row, Sample
-from benchmarks.streams import Streams
 
 COST = Row(
     "passthrough_cpu",
@@ -14,19 +13,15 @@ COST = Row(
 )
 
 
-def _streams(bench: Bench, *, path: str, body: str) -> Streams:
-    return Streams(500, seconds=bench.seconds(6), warmup=bench.seconds(3), gap_ms=relays.GAP_MS, path=path, body=body)
-
-
 def _tokenfall(bench: Bench) -> Sample:
     with relays.relay(bench, relays.tokenfall) as server:
-        read = _streams(bench, path=relays.COMPLETIONS, body=relays.ASKED).read_all(bench, server)
+        read = relays.relayed(bench, 500, path=relays.COMPLETIONS, body=relays.ASKED).read_all(bench, server)
     return Sample({COST.name: read["cpu_us_per_token"]}, read)
 
 
 def _gorelay(bench: Bench) -> Sample:
     with relays.relay(bench, relays.gorelay) as server:
-        read = _streams(bench, path=relays.CHAT, body=relays.QUESTION).read_all(bench, server)
+        read = relays.relayed(bench, 500).read_all(bench, server)
     return Sample({COST.name: read["cpu_us_per_token"]}, read)
 
 

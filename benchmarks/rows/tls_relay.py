@@ -5,7 +5,6 @@ from collections.abc import Callable
 from benchmarks import relays
 from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.measurement import OURS, Goal, Row, Sample
-from benchmarks.streams import Streams
 
 COST = Row(
     "tls_relay_cpu",
@@ -24,16 +23,8 @@ MEMORY = Row(
 
 
 def _read(bench: Bench, launch: Callable[..., Launch]) -> Sample:
-    streams = Streams(
-        300,
-        seconds=bench.seconds(6),
-        warmup=bench.seconds(3),
-        gap_ms=relays.GAP_MS,
-        path=relays.CHAT,
-        body=relays.QUESTION,
-    )
     with relays.tls_relay(bench, launch) as server:
-        read = streams.read_all(bench, server)
+        read = relays.relayed(bench, 300).read_all(bench, server)
     return Sample({COST.name: read["cpu_us_per_token"], MEMORY.name: read["kib_per_stream"]}, read)
 
 

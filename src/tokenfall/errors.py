@@ -255,6 +255,7 @@ def error_of_code(code: str, message: str) -> TokenfallError:
     return TokenfallError(message)
 
 
-def again(error: TokenfallError) -> TokenfallError:
-    """A new error that says the same, to be raised: an error that is kept must not hold the frames it was raised in."""
-    return type(error)(error.message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
+def again(error: TokenfallError, message: str | None = None) -> TokenfallError:
+    """A new error that says the same, or `message`: an error that is kept must not hold the frames it was raised in."""
+    message = error.message if message is None else message
+    return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)

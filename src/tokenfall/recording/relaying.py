@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec import Raw
 
-from tokenfall.errors import UpstreamMalformed
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines, status_line
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recordings import NO_BODY, Answer, Break, Chunk, Exchange, Request, chunk
 from tokenfall.recording.redaction import ANSWER_HEADERS, REQUEST_HEADERS, Redactor, keys_in
 from tokenfall.upstream import exchange as upstream
-from tokenfall.upstream.refusals import is_encoded
+from tokenfall.upstream.refusals import encoding_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -111,17 +110,15 @@ class RelayedExchange(upstream.Exchange):
         self._early: list[bytes] = []
 
     def head_received(self, status: int, headers: Headers) -> None:
-        if is_encoded(dict(headers).get("content-encoding")):
-            self.fail(UpstreamMalformed("the upstream's response is compressed, which was not asked for"))
+        if error := encoding_error(dict(headers).get("content-encoding")):
+            self.fail(error)
             return
         self._kept.begin(status, headers)
         self.begun.set_result((status, headers))
 
     def body_received(self, data: bytes) -> None:
         self._kept.take(monotonic() - self._started_s, data)
-        room = self._send(data)
-        if room is not None:
-            self.wait_for(room)
+        self._pass(data)
 
     def body_ended(self) -> None:
         self.finish()
@@ -130,10 +127,13 @@ class RelayedExchange(upstream.Exchange):
         """Hand the body on from now on, beginning with what has come of it."""
         self._send = send
         for data in self._early:
-            room = send(data)
-            if room is not None:
-                self.wait_for(room)
+            self._pass(data)
         self._early.clear()
+
+    def _pass(self, data: bytes) -> None:
+        room = self._send(data)
+        if room is not None:
+            self.wait_for(room)
 
     def _keep_early(self, data: bytes) -> None:
         self._early.append(data)

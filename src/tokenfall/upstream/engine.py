@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import TokenfallError
+from tokenfall.errors import TokenfallError, again
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
@@ -142,17 +142,13 @@ class UpstreamEngine:
             if wait_s is not None:
                 return wait_s
         add(self._metrics.upstream_errors, error.code)
-        raise self._without_key(error) from None
+        # Some providers repeat what they were sent: the key must not come back to a caller.
+        raise again(error, without_key(error.message, self._key)) from None
 
     async def _wait(self, wait_s: float) -> None:
         assert self.retries is not None  # noqa: S101 - who waits retries
         self._metrics.upstream_retries += 1
         await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
-
-    def _without_key(self, error: TokenfallError) -> TokenfallError:
-        """A new error. Some providers repeat what they were sent: the key must not come back to a caller."""
-        message = without_key(error.message, self._key)
-        return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)
 
     def _watch(self, *, whole: bool = False) -> Watch:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)

@@ -47,6 +47,13 @@ def no_stream(body: bytes) -> UpstreamBroken:
     return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
 
 
+def encoding_error(content_encoding: str | None) -> UpstreamMalformed | None:
+    """The error for a body that is compressed, None for one that is not."""
+    if not is_encoded(content_encoding):
+        return None
+    return UpstreamMalformed("the upstream's response is compressed, which was not asked for")
+
+
 def is_encoded(content_encoding: str | None) -> bool:
     """Whether the body is compressed, although we asked for it as it is."""
     return content_encoding is not None and content_encoding.strip().lower() not in ("", "identity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenfall.errors import TokenfallError, UpstreamMalformed
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
-from tokenfall.upstream.refusals import is_encoded, refusal
+from tokenfall.upstream.refusals import encoding_error, refusal
 from tokenfall.upstream.timeouts import Watch
 
 MAX_BODY_BYTES = 16_777_216
@@ -41,8 +41,8 @@ class Response(Exchange):
             retry_after = named.get("retry-after")
             explain = lambda body: refusal(status, body, retry_after=retry_after)  # noqa: E731 - bound to this response
             self._error_body = ErrorBody(self, explain, wheel=self._watch.wheel)
-        elif is_encoded(named.get("content-encoding")):
-            self.fail(UpstreamMalformed("the upstream's response is compressed, which was not asked for"))
+        elif error := encoding_error(named.get("content-encoding")):
+            self.fail(error)
         else:
             self.accepted(named.get("content-type"))
 

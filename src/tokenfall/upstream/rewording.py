@@ -1,5 +1,6 @@
 """Asks the upstream once more, in other words, where it refuses a member that Tokenfall chose itself."""
 
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -33,25 +34,29 @@ class RewordingUpstream:
         self._upstream = upstream
         self._refused: dict[str, frozenset[str]] = {}
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
-        request = self._worded(request)
-        try:
-            return await self._upstream.reply(request, hear)
-        except UpstreamRefused as error:
-            again = self._reworded(request, error)
-            if again is None:
-                raise
-        return await self._upstream.reply(again, hear)
+    # These two give the coroutine of another: each stream under way would else hold one frame more.
 
-    async def converse(self, request: ChatRequest, hear: Any) -> Finished:  # noqa: ANN401 - see `Upstream`
+    def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
+        return self._ask(self._upstream.reply, request, hear=hear)
+
+    def converse(self, request: ChatRequest, hear: Any) -> Coroutine[Any, Any, Finished]:  # noqa: ANN401 - see `Upstream`
+        return self._ask(self._upstream.converse, request, hear=hear)
+
+    async def _ask(
+        self,
+        ask: Callable[[ChatRequest, Any], Coroutine[Any, Any, Finished]],
+        request: ChatRequest,
+        *,
+        hear: Any,  # noqa: ANN401 - see `Upstream`
+    ) -> Finished:
         request = self._worded(request)
         try:
-            return await self._upstream.converse(request, hear)
+            return await ask(request, hear)
         except UpstreamRefused as error:
             again = self._reworded(request, error)
             if again is None:
                 raise
-        return await self._upstream.converse(again, hear)
+        return await ask(again, hear)
 
     def _worded(self, request: ChatRequest) -> ChatRequest:
         refused = self._refused.get(request.model)
