@@ -15,6 +15,7 @@ READ_BYTES = 200_000
 """Of a very long response: by then it was planned and begun."""
 
 ENDS_S = 25.0
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 GAP_S, FINE_GAP_S = 0.020, 0.004
 
@@ -81,11 +82,12 @@ async def ask(server: ServerProcess, data: bytes) -> None:
         head = await client.until(b"\r\n\r\n", within_s=ENDS_S)
         length = re.search(rb"(?i)content-length: (\d+)", head)
         wanted = READ_BYTES if length is None else min(READ_BYTES, int(length[1]))
-        read = 0
+        read, tail = 0, b""
         while read < wanted:
             data = await client.receive(within_s=ENDS_S)
             read += len(data)
-            if not data or (length is None and data.endswith(b"\r\n0\r\n\r\n")):
+            tail = (tail + data)[-len(LAST_CHUNK) :]  # the end may come in a read of its own
+            if not data or (length is None and tail == LAST_CHUNK):
                 return
 
 
