@@ -18,7 +18,9 @@ def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[
         text = text[: 2 * len(WORDS) + longest]
     window = ""
     begin = 0  # where the window begins in the whole text
-    for piece in _pieces(text, at_least=max(SLICE_CHARACTERS, longest)):
+    at, stop = 0, ""
+    tokens, at_least = iter(text), max(SLICE_CHARACTERS, longest)
+    while piece := (yield from _next_piece(tokens, at_least)):
         window += piece
         at, stop = yield from _first(window, stops)
         if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
@@ -45,19 +47,17 @@ def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
     return min(found, default=(0, ""))
 
 
-def _pieces(text: Sequence[str], *, at_least: int) -> Iterator[str]:
-    """The text in pieces of at least so many characters, but the last."""
-    tokens = iter(text)
+def _next_piece(tokens: Iterator[str], at_least: int) -> Sliced[str]:
+    """At least so many characters of the text that is left, fewer at its end, "" after it."""
     gathered: list[str] = []
     size = 0
-    while some := list(islice(tokens, SLICE_TOKENS)):
+    while size < at_least and (some := list(islice(tokens, SLICE_TOKENS))):
         gathered += some
         size += sum(map(len, some))
-        if size >= at_least:
-            yield "".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        yield "".join(gathered)
+        if len(some) < SLICE_TOKENS:
+            break
+        yield
+    return "".join(gathered)
 
 
 def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
