@@ -16,11 +16,14 @@ ARGS ?=
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
 NPM_READY := tests/npm/node_modules/.ready
 ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mjs
+# These wait for other processes, some with a deadline: one that a busy machine made late is tried once more, and the
+# summary names it. Unit tests are never tried twice.
+RERUN := --reruns 1
 # By themselves: a browser leaves the others no processor to be in time with, and has to draw in time itself.
-BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2
+BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2 $(RERUN)
 # By themselves too, and in one process: they share the images that the first of them builds.
 CONTAINER_TESTS = scripts/system-packages containers || echo "the tests that need them say so"; \
-  $(BIN)/python -m pytest tests/containers
+  $(BIN)/python -m pytest tests/containers $(RERUN)
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
 
@@ -53,7 +56,7 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: wha
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report
 	@scripts/helm > /dev/null || echo "the tests that need it say so"
-	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4
+	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4 $(RERUN)
 	$(BROWSER_TESTS)
 	$(CONTAINER_TESTS)
 

@@ -18,8 +18,8 @@ from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
-CONNECT_S = 1.0
-"""To connect, and to wait for a connection of the pool."""
+CONNECT_S = 2.0
+"""To connect, and to wait for a connection of the pool: a burst of callers opens all of them at once."""
 
 COMMAND_S = 2.0
 """For one reply."""
