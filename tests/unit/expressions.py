@@ -68,7 +68,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (fullmatch, "runs of digits parted by a point and an e, each taken back once at most"),
     ],
     "tokens.py": [(words, "possessive, and on a text that ends with a word each run of white space leads to one")],
-    "wire/anthropic_errors.py": [
+    "wire/anthropic/errors.py": [
         (fullmatch, "a fixed text, then all that follows"),
         (match, "fixed texts around one run each"),
         (match, "fixed texts around one run of digits"),
@@ -76,13 +76,13 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (match, "a fixed text, then all that follows"),
         (all_found, "begins with a bracket; one run of digits"),
     ],
-    "wire/anthropic_request.py": [(search, NAME)],
+    "wire/anthropic/request.py": [(search, NAME)],
     "wire/json_document.py": [(all_found, "one character")],
-    "wire/ollama_messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
-    "wire/ollama_request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
-    "wire/openai_request.py": [(search, NAME), (search, NAME)],
-    "wire/openai_responses_request.py": [(search, NAME)],
-    "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/ollama/messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
+    "wire/ollama/request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
+    "wire/openai/request.py": [(search, NAME), (search, NAME)],
+    "wire/openai/responses/request.py": [(search, NAME)],
+    "wire/plain/chat.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive run between fixed texts, at one place"),

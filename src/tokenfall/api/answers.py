@@ -14,9 +14,9 @@ from tokenfall.simulator.fault_plan import Course
 from tokenfall.simulator.planning import Part, Plan, Planned
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
+from tokenfall.wire.api_error import Fault
 from tokenfall.wire.dialect import Choice, Dialect, Encoder, Section, Timing
-from tokenfall.wire.faults import Fault
-from tokenfall.wire.lines import one_line
+from tokenfall.wire.json_lines import one_line
 
 MOST_WHOLE = 131_072
 """Characters of a whole response, which are held until its reader has taken them."""

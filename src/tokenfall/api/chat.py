@@ -17,7 +17,9 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Conversation, Followed
 from tokenfall.simulator.grammar import parse
-from tokenfall.wire import plain, plain_stream, sse
+from tokenfall.wire import sse
+from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain import stream as plain_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

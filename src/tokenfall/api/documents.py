@@ -10,7 +10,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines
 from tokenfall.slices import Sliced
 from tokenfall.slicing import later, run_sliced
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

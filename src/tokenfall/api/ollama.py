@@ -15,11 +15,12 @@ from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
-from tokenfall.wire import ollama_embed, ollama_models
+from tokenfall.wire.api_error import Fault
 from tokenfall.wire.dialect import Timing
-from tokenfall.wire.faults import Fault
-from tokenfall.wire.ollama import error
-from tokenfall.wire.openai_embeddings import DIMENSIONS
+from tokenfall.wire.ollama import embeddings as ollama_embed
+from tokenfall.wire.ollama import models as ollama_models
+from tokenfall.wire.ollama.response import error
+from tokenfall.wire.openai.embeddings import DIMENSIONS
 
 SPOKEN_VERSION = "0.12.6"
 """The Ollama whose API is spoken: clients look at it to learn what they may ask for."""

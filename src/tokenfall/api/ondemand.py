@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.http.request import Request
     from tokenfall.http.response import Answer, Response
-    from tokenfall.wire.faults import Fault
+    from tokenfall.wire.api_error import Fault
 
     class Speaking(Protocol):
         """A handler with words of its own for what goes wrong."""

@@ -12,9 +12,13 @@ from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import later
 from tokenfall.tokens import counted
-from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
-from tokenfall.wire.anthropic_errors import error as anthropic_error
-from tokenfall.wire.faults import Fault
+from tokenfall.wire import rate_limit_headers as ratelimits
+from tokenfall.wire.anthropic import models as anthropic_models
+from tokenfall.wire.anthropic.errors import error as anthropic_error
+from tokenfall.wire.api_error import Fault
+from tokenfall.wire.openai import embeddings as openai_embeddings
+from tokenfall.wire.openai import errors as openai_errors
+from tokenfall.wire.openai import models as openai_models
 
 
 class OpenAIRoutes:

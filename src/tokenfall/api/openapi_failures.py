@@ -8,7 +8,7 @@ import msgspec
 
 from tokenfall.api.openapi_bodies import Schema, reference
 from tokenfall.api.problems import CODE_OF_STATUS, CONTENT_TYPE, STATUS_OF_CODE
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
 
 Words = Callable[[Fault], bytes]
 

@@ -7,8 +7,8 @@ from tokenfall.errors import SimulatedFailure, TokenfallError
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response, phrase
 from tokenfall.json_text import flat_object
-from tokenfall.wire import plain_stream
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
+from tokenfall.wire.plain import stream as plain_stream
 
 _log = logs.get(__name__)
 

@@ -22,8 +22,8 @@ from tokenfall.http.response import LiveStream, Response, StreamHead, TimedStrea
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.estimate import estimated_tokens
 from tokenfall.simulator.grammar import parse
+from tokenfall.wire.api_error import Fault
 from tokenfall.wire.dialect import Asked, Dialect, Identity
-from tokenfall.wire.faults import Fault
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

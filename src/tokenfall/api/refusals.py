@@ -9,7 +9,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import header_lines
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.values import Limit, Status
-from tokenfall.wire.faults import Allowance, Headers, TokenAllowance, no_headers
+from tokenfall.wire.api_error import Allowance, Headers, TokenAllowance, no_headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import Passing, UpstreamEngine
 from tokenfall.upstream.rewording import Upstream
 from tokenfall.wire import sse
-from tokenfall.wire.composing import Composer
+from tokenfall.wire.composer import Composer
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
-from tokenfall.wire.speaking import Listener, Speaker
+from tokenfall.wire.event_encoder import Listener, Speaker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

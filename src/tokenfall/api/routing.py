@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tokenfall.http.loadable import Loadable
     from tokenfall.http.request import Request
     from tokenfall.http.response import Answer, Response
-    from tokenfall.wire.faults import Fault
+    from tokenfall.wire.api_error import Fault
 
     Refuse = Callable[[Request, Fault], Response]
     Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]

@@ -34,8 +34,8 @@ from tokenfall.slices import Sliced
 from tokenfall.slicing import begun, later, run_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
+from tokenfall.wire.api_error import Fault
 from tokenfall.wire.dialect import UNBOUNDED, Answer, Asked, Dialect, Encoder, Identity, Timing
-from tokenfall.wire.faults import Fault
 
 LARGE_BODY_BYTES = 16_384
 """To decode a larger body takes as long as planning may take at once."""

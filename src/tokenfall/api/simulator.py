@@ -17,7 +17,8 @@ from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
 from tokenfall.simulator.timing import answer_length, draw, schedule
-from tokenfall.wire import ndjson, plain_stream, sse
+from tokenfall.wire import ndjson, sse
+from tokenfall.wire.plain import stream as plain_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import header_lines
 from tokenfall.metrics import Metrics
 from tokenfall.ports import RateLimiter
-from tokenfall.wire.faults import Allowance, Headers, no_headers
+from tokenfall.wire.api_error import Allowance, Headers, no_headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

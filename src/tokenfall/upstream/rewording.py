@@ -9,7 +9,7 @@ from tokenfall.errors import UpstreamRefused
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Hear
-from tokenfall.wire.upstream.refused import refused_member
+from tokenfall.wire.upstream.rewrites import refused_member
 
 MOST_MODELS = 256
 """Models of which it is known what they refuse."""

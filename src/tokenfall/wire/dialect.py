@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
-from tokenfall.wire.faults import Allowance, Fault, no_headers
+from tokenfall.wire.api_error import Allowance, Fault, no_headers
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -2,13 +2,13 @@
 
 from msgspec.structs import replace
 
-from tokenfall.wire import ratelimits
-from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire import rate_limit_headers as ratelimits
+from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Dialect, Identity
-from tokenfall.wire.ollama import OLLAMA_CHAT, OLLAMA_GENERATE, loaded
-from tokenfall.wire.openai_chat import GROQ_CHAT, OPENAI_CHAT
-from tokenfall.wire.openai_completions import OPENAI_COMPLETIONS
-from tokenfall.wire.openai_responses import OPENAI_RESPONSES
+from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE, loaded
+from tokenfall.wire.openai.completions import OPENAI_COMPLETIONS
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
+from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 _OPENAI = (OPENAI_CHAT, GROQ_CHAT, OPENAI_COMPLETIONS, OPENAI_RESPONSES)
 _OLLAMA = (OLLAMA_CHAT, OLLAMA_GENERATE)

@@ -10,11 +10,11 @@ from tokenfall.messages import ToolCall
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Part, Plan, Planned, plan
 from tokenfall.slices import at_once
-from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing
 from tokenfall.wire.dialects import DIALECTS
-from tokenfall.wire.openai_chat import GROQ_CHAT, OPENAI_CHAT
-from tokenfall.wire.speaking import Speaker
+from tokenfall.wire.event_encoder import Speaker
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 
 IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "sim", 3)
 TIMING = Timing(total_s=1.5, first_token_s=0.5)

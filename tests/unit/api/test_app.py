@@ -20,7 +20,7 @@ from tokenfall.http.request import Request, unreadable
 from tokenfall.http.response import Answer, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, FakeWheel

@@ -18,8 +18,8 @@ from tokenfall.api.documents import (
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.slices import at_once
-from tokenfall.wire import ollama
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
+from tokenfall.wire.ollama import response as ollama
 
 from tests.doubles.requests import lines_of, request
 

@@ -5,7 +5,7 @@ import pytest
 from tokenfall.api.ondemand import Once, OnDemand, Worded
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
 
 from tests.doubles.requests import request
 

@@ -25,11 +25,11 @@ from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH
 from tokenfall.simulator.state import Stage
-from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.api_error import Fault
 from tokenfall.wire.dialect import Asked, Dialect, Identity
 from tokenfall.wire.dialects import DIALECTS
-from tokenfall.wire.faults import Fault
-from tokenfall.wire.openai_chat import OPENAI_CHAT
+from tokenfall.wire.openai.response import OPENAI_CHAT
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.contracts.limits import BURST, RATE

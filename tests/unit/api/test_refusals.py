@@ -8,7 +8,7 @@ from tokenfall.api.refusals import MAX_RULES, Refusals
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.values import Limit
-from tokenfall.wire import ratelimits
+from tokenfall.wire import rate_limit_headers as ratelimits
 
 from tests.doubles.clocks import FakeClock
 

@@ -10,11 +10,11 @@ from tokenfall.errors import InvalidRequest, UpstreamReset
 from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
 from tokenfall.messages import ChatRequest
 from tokenfall.upstream.engine import Passing, UpstreamEngine
-from tokenfall.wire.anthropic import ANTHROPIC
+from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Asked, Identity
-from tokenfall.wire.ollama import OLLAMA_CHAT
-from tokenfall.wire.openai_chat import OPENAI_CHAT
-from tokenfall.wire.speaking import Speaker
+from tokenfall.wire.event_encoder import Speaker
+from tokenfall.wire.ollama.response import OLLAMA_CHAT
+from tokenfall.wire.openai.response import OPENAI_CHAT
 
 from tests.doubles.requests import request
 from tests.doubles.sent import Sent

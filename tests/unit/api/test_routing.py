@@ -3,7 +3,7 @@ import pytest
 from tokenfall.api.routing import Route, Router, parameter
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, Response
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import Fault
 
 from tests.doubles.requests import request
 

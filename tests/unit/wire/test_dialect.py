@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest
+from tokenfall.wire.api_error import Allowance, no_headers
 from tokenfall.wire.dialect import (
     MAX_CONTAINERS,
     MAX_STRINGS,
@@ -16,7 +17,6 @@ from tokenfall.wire.dialect import (
     no_schema,
     schema_text,
 )
-from tokenfall.wire.faults import Allowance, no_headers
 
 
 class Inner(Struct):

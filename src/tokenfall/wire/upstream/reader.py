@@ -11,7 +11,7 @@ from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_ORDINARY, Chunk, ChunkChoice, ChunkDelta, decode_ordinary
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
-from tokenfall.wire.upstream.passed import read_passed
+from tokenfall.wire.upstream.passthrough import read_passed
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, may_hold_halves
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
