@@ -15,7 +15,7 @@ from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Timing
 from tokenfall.wire.ollama import embeddings as ollama_embed
 from tokenfall.wire.ollama import models as ollama_models
@@ -92,9 +92,9 @@ class OllamaRoutes:
         name_twice(request)
         return document(ollama_models.version(SPOKEN_VERSION))
 
-    def refuse(self, request: Request, fault: Fault) -> Response:
+    def refuse(self, request: Request, api_error: ApiError) -> Response:
         """A fault as Ollama says it."""
-        return refusal(request, fault, error=error)
+        return refusal(request, api_error, error=error)
 
     async def _relayed(self, request: Request, embed: ollama_embed.Embed, *, fetch: Fetch) -> list[list[float]]:
         """The upstream's vectors. Raises an `UpstreamError`."""

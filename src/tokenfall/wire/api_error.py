@@ -7,7 +7,7 @@ from tokenfall.records import Record
 Headers = tuple[tuple[str, str], ...]
 
 
-class Fault(Record):
+class ApiError(Record):
     """Why there is no answer. `code` is one of `tokenfall.errors`, `status` HTTP's, `param` the field at fault."""
 
     __slots__ = ("code", "message", "param", "request_id", "retry_after_s", "status")
@@ -30,8 +30,8 @@ class Fault(Record):
         self.retry_after_s = retry_after_s
 
 
-class TokenAllowance(Record):
-    """The same as `Allowance` for tokens."""
+class TokenLimitState(Record):
+    """The same as `LimitState` for tokens."""
 
     __slots__ = ("limit", "remaining", "reset_s")
 
@@ -41,7 +41,7 @@ class TokenAllowance(Record):
         self.reset_s = reset_s
 
 
-class Allowance(Record):
+class LimitState(Record):
     """What a rate limit leaves a caller: of `limit` requests at once `remaining`, all of them again in `reset_s`.
 
     `now_s` is Unix time.
@@ -50,7 +50,7 @@ class Allowance(Record):
     __slots__ = ("limit", "now_s", "remaining", "reset_s", "tokens")
 
     def __init__(
-        self, limit: int, remaining: int, *, reset_s: float, now_s: float, tokens: TokenAllowance | None = None
+        self, limit: int, remaining: int, *, reset_s: float, now_s: float, tokens: TokenLimitState | None = None
     ) -> None:
         self.limit = limit
         self.remaining = remaining
@@ -59,6 +59,6 @@ class Allowance(Record):
         self.tokens = tokens
 
 
-def no_headers(_: Allowance) -> Headers:
+def no_headers(_: LimitState) -> Headers:
     """Of a dialect that says nothing of its limits."""
     return ()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tokenfall.events import CallPart, Delta, Finished, FinishReason, Said
+from tokenfall.events import Finished, FinishReason, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.stop_texts import StopTexts
@@ -49,7 +49,7 @@ class Composer:
         self._told: set[int] = set()
         """Indices of the calls that were told."""
         self._open: _OpenCall | None = None
-        self._waiting: dict[int, list[Said]] = {}
+        self._waiting: dict[int, list[OutputEvent]] = {}
         """What waits for the open call to be complete: calls by their index, runs of all else by negative numbers."""
         self._runs = 0
         self._blank = ""
@@ -57,21 +57,21 @@ class Composer:
         self._in_text = False
         """Whether the next piece of text continues one that is told."""
 
-    def add(self, said: Said) -> Sequence[Said]:
+    def add(self, event: OutputEvent) -> Sequence[OutputEvent]:
         """What can be told now."""
-        if self._in_text and self._stops is None and type(said) is Delta:
-            return (said,)
-        if self._open is not None and not self._open.is_whole and _index(said) != self._open.index:
-            self._waiting.setdefault(self._lane(said), []).append(said)
+        if self._in_text and self._stops is None and type(event) is TextDelta:
+            return (event,)
+        if self._open is not None and not self._open.is_whole and _index(event) != self._open.index:
+            self._waiting.setdefault(self._lane(event), []).append(event)
             return ()
-        told = self._tell(said)
+        told = self._tell(event)
         while self._waiting and (self._open is None or self._open.is_whole):
             told += self._tell_next()
         return told
 
-    def end(self, finished: Finished) -> tuple[Sequence[Said], Finished]:
+    def end(self, finished: Finished) -> tuple[Sequence[OutputEvent], Finished]:
         """What is still to be told, and the end as the caller is told it."""
-        told: list[Said] = []
+        told: list[OutputEvent] = []
         while self._waiting:
             told += self._tell_next()
         told += self._end_text()
@@ -80,27 +80,27 @@ class Composer:
             reason, stop = "stop", self._stops.found
         return told, msgspec.structs.replace(finished, reason=_reason(reason, calls=bool(self._told)), stop=stop)
 
-    def _lane(self, said: Said) -> int:
-        if isinstance(said, CallPart):
-            return said.index
+    def _lane(self, event: OutputEvent) -> int:
+        if isinstance(event, ToolCallDelta):
+            return event.index
         if next(reversed(self._waiting), 0) >= 0:
             self._runs += 1
         return -self._runs
 
-    def _tell_next(self) -> list[Said]:
+    def _tell_next(self) -> list[OutputEvent]:
         lane = self._waiting.pop(next(iter(self._waiting)))
-        return [told for said in lane for told in self._tell(said)]
+        return [told for event in lane for told in self._tell(event)]
 
-    def _tell(self, said: Said) -> list[Said]:
+    def _tell(self, event: OutputEvent) -> list[OutputEvent]:
         if self._stops is not None and self._stops.found:
             return []
-        if isinstance(said, Delta):
-            return self._tell_text(said.text if self._stops is None else self._stops.add(said.text))
-        if isinstance(said, CallPart):
-            return self._tell_call(said)
-        return [] if self._hides_thoughts else [*self._end_text(), said]
+        if isinstance(event, TextDelta):
+            return self._tell_text(event.text if self._stops is None else self._stops.add(event.text))
+        if isinstance(event, ToolCallDelta):
+            return self._tell_call(event)
+        return [] if self._hides_thoughts else [*self._end_text(), event]
 
-    def _tell_text(self, text: str) -> list[Said]:
+    def _tell_text(self, text: str) -> list[OutputEvent]:
         self._open = None
         text = self._blank + text
         if not self._in_text and not text.strip():
@@ -108,9 +108,9 @@ class Composer:
             return []
         self._blank = ""
         self._in_text = True
-        return [Delta(text)] if text else []
+        return [TextDelta(text)] if text else []
 
-    def _end_text(self) -> list[Said]:
+    def _end_text(self) -> list[OutputEvent]:
         """What is held of a text that ends here; white space alone is dropped."""
         rest = "" if self._stops is None else self._stops.end()
         told = self._tell_text(rest) if rest else []
@@ -118,7 +118,7 @@ class Composer:
         self._in_text = False
         return told
 
-    def _tell_call(self, part: CallPart) -> list[Said]:
+    def _tell_call(self, part: ToolCallDelta) -> list[OutputEvent]:
         if self._open is not None and self._open.index == part.index:
             self._open.add(part.arguments)
             return [part]
@@ -129,7 +129,7 @@ class Composer:
         self._open.add(part.arguments)
         self._told.add(part.index)
         name = self._names.get(part.name, part.name)
-        return [*told, CallPart(part.index, self._new_id(part.id), name, part.arguments)]
+        return [*told, ToolCallDelta(part.index, self._new_id(part.id), name, part.arguments)]
 
     def _new_id(self, given: str) -> str:
         """An id that no other call of the conversation has."""
@@ -140,8 +140,8 @@ class Composer:
         return found
 
 
-def _index(said: Said) -> int:
-    return said.index if isinstance(said, CallPart) else -1
+def _index(event: OutputEvent) -> int:
+    return event.index if isinstance(event, ToolCallDelta) else -1
 
 
 def _reason(reason: FinishReason, *, calls: bool) -> FinishReason:

@@ -2,15 +2,15 @@
 
 import msgspec
 
-from tokenfall.events import CallPart, Delta, Finished, Said
+from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Choice, Encoder, Section, Timing
+from tokenfall.wire.dialect import Choice, ContentBlock, Encoder, Timing
 from tokenfall.wire.json_lines import one_line
 
 _encode = msgspec.json.encode
 
 
-class Speaker:
+class EventEncoder:
     """Writes what is told with one encoder: opens a section whenever another kind of thing is said."""
 
     def __init__(self, encoder: Encoder) -> None:
@@ -19,16 +19,16 @@ class Speaker:
         self._index = -1
         self._affixes: tuple[bytes, bytes] | None = None
 
-    def frames(self, said: Said) -> bytes:
+    def frames(self, event: OutputEvent) -> bytes:
         """The frames of a piece; b"" where the dialect says it later."""
-        kind = "text" if isinstance(said, Delta) else "call" if isinstance(said, CallPart) else "thought"
-        index = said.index if isinstance(said, CallPart) else -1
-        text = said.arguments if isinstance(said, CallPart) else said.text
+        kind = "text" if isinstance(event, TextDelta) else "call" if isinstance(event, ToolCallDelta) else "thought"
+        index = event.index if isinstance(event, ToolCallDelta) else -1
+        text = event.arguments if isinstance(event, ToolCallDelta) else event.text
         opened = b""
         if kind != self._kind or index != self._index:
             self._kind, self._index = kind, index
-            opened = self._encoder.open(_section(said))
-            self._affixes = self._encoder.affixes()
+            opened = self._encoder.open(_block(event))
+            self._affixes = self._encoder.frame_template()
         if not text:
             return opened
         if self._affixes is None:
@@ -41,28 +41,28 @@ class Speaker:
         return self._encoder.finish(0, finished.reason) + self._encoder.end(finished, timing)
 
 
-def _section(said: Said) -> Section:
-    if isinstance(said, CallPart):
-        return Section("call", call=ToolCall(said.id, said.name, ""), index=said.index)
-    return Section("text" if isinstance(said, Delta) else "thought")
+def _block(event: OutputEvent) -> ContentBlock:
+    if isinstance(event, ToolCallDelta):
+        return ContentBlock("call", call=ToolCall(event.id, event.name, ""), index=event.index)
+    return ContentBlock("text" if isinstance(event, TextDelta) else "thought")
 
 
-class Listener:
+class Accumulator:
     """Collects what is told into one whole answer."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
-        self._calls: dict[int, list[CallPart]] = {}
+        self._calls: dict[int, list[ToolCallDelta]] = {}
 
-    def hear(self, said: Said) -> None:
+    def on_event(self, event: OutputEvent) -> None:
         """The next piece."""
-        if isinstance(said, CallPart):
-            self._calls.setdefault(said.index, []).append(said)
-        elif isinstance(said, Delta):
-            self._texts.append(said.text)
+        if isinstance(event, ToolCallDelta):
+            self._calls.setdefault(event.index, []).append(event)
+        elif isinstance(event, TextDelta):
+            self._texts.append(event.text)
         else:
-            self._thoughts.append(said.text)
+            self._thoughts.append(event.text)
 
     def choice(self, finished: Finished) -> Choice:
         """All of it."""

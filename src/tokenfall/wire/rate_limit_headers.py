@@ -3,16 +3,16 @@
 Sources: the OpenAI API, "Rate limits in headers"; Groq the same; the Anthropic API, "Response headers".
 """
 
-from tokenfall.wire.api_error import Allowance, Headers, TokenAllowance
+from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState
 from tokenfall.wire.times import rfc3339
 
 
-def openai(allowance: Allowance) -> Headers:
+def openai(limit_state: LimitState) -> Headers:
     """`x-ratelimit-...-requests` and `-tokens`; the time as `1m2.5s`."""
-    return (*_openai(allowance, "requests"), *(_openai(allowance.tokens, "tokens") if allowance.tokens else ()))
+    return (*_openai(limit_state, "requests"), *(_openai(limit_state.tokens, "tokens") if limit_state.tokens else ()))
 
 
-def _openai(of: Allowance | TokenAllowance, what: str) -> Headers:
+def _openai(of: LimitState | TokenLimitState, what: str) -> Headers:
     if not of.limit:
         return ()
     return (
@@ -22,14 +22,14 @@ def _openai(of: Allowance | TokenAllowance, what: str) -> Headers:
     )
 
 
-def anthropic(allowance: Allowance) -> Headers:
+def anthropic(limit_state: LimitState) -> Headers:
     """`anthropic-ratelimit-requests-...` and `-tokens-...`; the time as a moment."""
-    now_s, tokens = allowance.now_s, allowance.tokens
-    told = _anthropic(allowance, "requests", now_s=now_s)
+    now_s, tokens = limit_state.now_s, limit_state.tokens
+    told = _anthropic(limit_state, "requests", now_s=now_s)
     return (*told, *(_anthropic(tokens, "tokens", now_s=now_s) if tokens else ()))
 
 
-def _anthropic(of: Allowance | TokenAllowance, what: str, *, now_s: float) -> Headers:
+def _anthropic(of: LimitState | TokenLimitState, what: str, *, now_s: float) -> Headers:
     if not of.limit:
         return ()
     return (

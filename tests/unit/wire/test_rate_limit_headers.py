@@ -1,9 +1,9 @@
 import pytest
 
-from tokenfall.wire.api_error import Allowance
+from tokenfall.wire.api_error import LimitState
 from tokenfall.wire.rate_limit_headers import anthropic, duration, openai
 
-ALLOWANCE = Allowance(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
+ALLOWANCE = LimitState(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
 
 
 def test_openai_says_how_long() -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.wire import sse
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 
 _TYPES = {
     401: "authentication_error",
@@ -40,18 +40,18 @@ _PLACE = re.compile(r"\[(\d+)\]")
 _encode = msgspec.json.encode
 
 
-def error(fault: Fault) -> bytes:
+def error(api_error: ApiError) -> bytes:
     """The body of an answer that is none."""
-    kind = _TYPES.get(fault.status, "api_error" if fault.status >= 500 else "invalid_request_error")
-    told: dict[str, object] = {"type": kind, "message": fault.message}
-    if fault.code == NotFound.code and fault.param == "thread":
+    kind = _TYPES.get(api_error.status, "api_error" if api_error.status >= 500 else "invalid_request_error")
+    told: dict[str, object] = {"type": kind, "message": api_error.message}
+    if api_error.code == NotFound.code and api_error.param == "thread":
         told["details"] = {"error_code": "thread_not_found"}
-    return _encode({"type": "error", "error": told, "request_id": fault.request_id or None})
+    return _encode({"type": "error", "error": told, "request_id": api_error.request_id or None})
 
 
-def broken(fault: Fault, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
     """The last frame of a stream that breaks: no `message_stop` follows."""
-    return sse.frame(error(fault), "error")
+    return sse.frame(error(api_error), "error")
 
 
 def invalid(field: str, text: str) -> InvalidRequest:

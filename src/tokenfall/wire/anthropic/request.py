@@ -19,7 +19,7 @@ from tokenfall.wire.dialect import (
     MAX_STOPS,
     MAX_TOOLS,
     UNBOUNDED,
-    Asked,
+    ParsedRequest,
     RawSchema,
     decoded,
     missing_field,
@@ -117,7 +117,7 @@ _typed = msgspec.json.Decoder(_Typed)
 T = TypeVar("T")
 
 
-def decode(body: bytes) -> Asked:
+def decode(body: bytes) -> ParsedRequest:
     """Read a request for an answer. Raises `InvalidRequest` with the field at fault."""
     read = _decoded(_body, body)
     _check(read)
@@ -130,7 +130,7 @@ def decode(body: bytes) -> Asked:
     )
     thinking = read.thinking
     shape = Shape(omit_thoughts=thinking is not None and thinking.display == "omitted")
-    return Asked(request=request, stream=bool(read.stream), input=shape)
+    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
 
 
 def decode_count(body: bytes) -> ChatRequest:

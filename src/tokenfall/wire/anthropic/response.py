@@ -15,7 +15,7 @@ from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
 from tokenfall.wire.anthropic.request import Shape, decode
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.wire.dialect import Answer, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.json_pieces import json_pieces
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -39,33 +39,33 @@ class MessageEncoder:
     Where the caller wants thoughts omitted, their block has a signature only.
     """
 
-    def __init__(self, asked: Asked, identity: Identity) -> None:
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
         shape: Shape = asked.input
         self._omits_thoughts = shape.omit_thoughts
-        self._identity = identity
+        self._identity = meta
         self._begun = False
-        self._section: Section | None = None
+        self._block: ContentBlock | None = None
         self._index = -1
         self._reason: FinishReason = "stop"
 
-    def open(self, section: Section) -> bytes:
+    def open(self, block: ContentBlock) -> bytes:
         frames = self._begin() + self._close()
-        self._section = section
+        self._block = block
         self._index += 1
-        document = {"index": self._index, "content_block": _empty_block(section)}
+        document = {"index": self._index, "content_block": _empty_block(block)}
         frames += _frame("content_block_start", document)
         return frames + PING if self._index == 0 else frames
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
-        kind = "text" if self._section is None else self._section.kind
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        kind = "text" if self._block is None else self._block.kind
         if kind == "thought" and self._omits_thoughts:
             return None
         head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b'
         return head % (self._index, _DELTAS[kind]), b"}}\n\n"
 
     def token(self, text: str) -> bytes:
-        affixes = self.affixes()
-        return b"" if affixes is None else affixes[0] + _encode(text) + affixes[1]
+        frame_template = self.frame_template()
+        return b"" if frame_template is None else frame_template[0] + _encode(text) + frame_template[1]
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         self._reason = reason
@@ -86,11 +86,11 @@ class MessageEncoder:
 
     def _close(self) -> bytes:
         """The end of the open block, if one is open; before it, a thought is signed."""
-        section, self._section = self._section, None
-        if section is None:
+        block, self._block = self._block, None
+        if block is None:
             return b""
         signed = b""
-        if section.kind == "thought":
+        if block.kind == "thought":
             delta = {"type": "signature_delta", "signature": _signature(self._identity, self._index)}
             signed = _frame("content_block_delta", {"index": self._index, "delta": delta})
         return signed + _frame("content_block_stop", {"index": self._index})
@@ -125,23 +125,23 @@ def _usage(usage: Usage) -> dict[str, int]:
 
 
 def _message(
-    identity: Identity, content: list[dict[str, Any]], *, stop: dict[str, Any], usage: dict[str, int]
+    meta: ResponseMeta, content: list[dict[str, Any]], *, stop: dict[str, Any], usage: dict[str, int]
 ) -> dict[str, Any]:
     return {
-        "id": f"msg_{identity.number}",
+        "id": f"msg_{meta.number}",
         "type": "message",
         "role": "assistant",
-        "model": identity.model,
+        "model": meta.model,
         "content": content,
         **stop,
         "usage": usage,
     }
 
 
-def _empty_block(section: Section) -> dict[str, Any]:
-    if section.call is not None:
-        return _tool_use(section.call, {})
-    if section.kind == "thought":
+def _empty_block(block: ContentBlock) -> dict[str, Any]:
+    if block.call is not None:
+        return _tool_use(block.call, {})
+    if block.kind == "thought":
         return {"type": "thinking", "thinking": "", "signature": ""}
     return {"type": "text", "text": ""}
 
@@ -150,9 +150,9 @@ def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
 
 
-def _signature(identity: Identity, index: int) -> str:
+def _signature(meta: ResponseMeta, index: int) -> str:
     """What a thought is signed with: opaque to callers, who send it back, and not read then."""
-    return b64encode(f"tokenfall {identity.number} {index}".encode()).decode()
+    return b64encode(f"tokenfall {meta.number} {index}".encode()).decode()
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
@@ -164,33 +164,33 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
+def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
     """The whole answer: its thoughts, its text, its calls."""
     shape: Shape = asked.input
-    identity, choice = answer.identity, answer.choices[0]
+    meta, choice = answer.meta, answer.choices[0]
     content: list[dict[str, Any]] = []
     if choice.thought:
         said = "" if shape.omit_thoughts else choice.thought
-        content.append({"type": "thinking", "thinking": said, "signature": _signature(identity, 0)})
+        content.append({"type": "thinking", "thinking": said, "signature": _signature(meta, 0)})
     if choice.text:
         content.append({"type": "text", "text": choice.text})
     content += [_tool_use(call, _arguments(call)) for call in choice.calls]
-    usage = _usage(answer.finished.usage or Usage(identity.prompt_tokens, 0))
-    return json_pieces(_message(identity, content, stop=_stop(choice.reason, answer.finished.stop), usage=usage))
+    usage = _usage(answer.finished.usage or Usage(meta.prompt_tokens, 0))
+    return json_pieces(_message(meta, content, stop=_stop(choice.reason, answer.finished.stop), usage=usage))
 
 
-def encoder(asked: Asked, identity: Identity) -> Encoder:
-    """The encoder of one stream. It tells `identity.prompt_tokens` at once, and what `Finished` says at the end."""
-    return MessageEncoder(asked, identity)
+def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder of one stream. It tells `meta.prompt_tokens` at once, and what `Finished` says at the end."""
+    return MessageEncoder(asked, meta)
 
 
 ANTHROPIC = Dialect(
     name="anthropic",
     stream_type=sse.CONTENT_TYPE,
-    comment=PING,
+    keepalive=PING,
     decode=decode,
     encoder=encoder,
     whole=whole,
     error=anthropic_errors.error,
-    broken=anthropic_errors.broken,
+    error_frame=anthropic_errors.error_frame,
 )

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import decoded
 from tokenfall.wire.ollama.request import named
 from tokenfall.wire.ollama.response import error
@@ -102,7 +102,7 @@ def version(text: str) -> bytes:
 
 def no_such_model(name: str) -> bytes:
     """The body of the 404 for a model that there is none of."""
-    return error(Fault(status=404, code="not_found", message=f"model '{name[:200]}' not found", param="model"))
+    return error(ApiError(status=404, code="not_found", message=f"model '{name[:200]}' not found", param="model"))
 
 
 def _file(name: str) -> dict[str, Any]:

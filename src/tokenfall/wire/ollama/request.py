@@ -19,8 +19,8 @@ from tokenfall.wire.dialect import (
     MAX_STOPS,
     MAX_TOOLS,
     UNBOUNDED,
-    Asked,
     NullableSchema,
+    ParsedRequest,
     decoded,
     decoded_part,
     no_schema,
@@ -95,7 +95,7 @@ _generate = msgspec.json.Decoder(_GenerateBody)
 B = TypeVar("B", bound=_Body)
 
 
-def decode_chat(body: bytes) -> Asked:
+def decode_chat(body: bytes) -> ParsedRequest:
     """Read a request to `/api/chat`. Raises `InvalidRequest` with the field at fault."""
     read = _read(_chat, body)
     tools = tuple(_functions(read.tools or ()))
@@ -103,7 +103,7 @@ def decode_chat(body: bytes) -> Asked:
     return _asked(read, request, generate=False, load=not read.messages)
 
 
-def decode_generate(body: bytes) -> Asked:
+def decode_generate(body: bytes) -> ParsedRequest:
     """Read a request to `/api/generate`. Raises `InvalidRequest` with the field at fault."""
     read = _read(_generate, body)
     if read.raw and (read.template or read.system or read.context):
@@ -137,7 +137,7 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
     return read
 
 
-def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> Asked:
+def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> ParsedRequest:
     drop = _is_zero(read.keep_alive)
     shape = Shape(
         generate=generate,
@@ -146,7 +146,7 @@ def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> 
         logprobs=bool(read.logprobs),
         top_logprobs=read.top_logprobs or 0,
     )
-    return Asked(request=request, stream=read.stream is not False, input=shape)
+    return ParsedRequest(request=request, stream=read.stream is not False, input=shape)
 
 
 def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:

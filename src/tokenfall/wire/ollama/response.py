@@ -15,8 +15,8 @@ from msgspec import Struct
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
-from tokenfall.wire.api_error import Fault
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.ollama.messages import object_text
@@ -48,37 +48,37 @@ _GENERATE = _Form(b'"response":', b'"response":"","thinking":', b'"response":"",
 class LineEncoder:
     """Implements `Encoder`. The tokens of a call are kept until its section ends."""
 
-    def __init__(self, asked: Asked, identity: Identity) -> None:
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._form = _form(asked)
         self._shape: Shape = asked.input
-        self._head = _head(identity)
-        self._section = Section("text")
+        self._head = _head(meta)
+        self._block = ContentBlock("text")
         self._arguments: list[str] = []
 
-    def open(self, section: Section) -> bytes:
+    def open(self, block: ContentBlock) -> bytes:
         line = self._close()
-        self._section = section
+        self._block = block
         return line
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
-        if self._section.kind == "call" or (self._shape.logprobs and self._section.kind == "text"):
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        if self._block.kind == "call" or (self._shape.logprobs and self._block.kind == "text"):
             return None
-        before = self._form.text if self._section.kind == "text" else self._form.thought
+        before = self._form.text if self._block.kind == "text" else self._form.thought
         return self._head + before, self._form.close + _MORE
 
     def token(self, text: str) -> bytes:
-        if self._section.kind == "call":
+        if self._block.kind == "call":
             self._arguments.append(text)
             return b""
-        affixes = self.affixes()
-        if affixes is None:
+        frame_template = self.frame_template()
+        if frame_template is None:
             told = _encode(logprobs((text,), self._shape.top_logprobs)["content"])
             line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
             return line + b',"logprobs":%b' % one_line(told) + _MORE
-        return affixes[0] + one_line(_encode(text)) + affixes[1]
+        return frame_template[0] + one_line(_encode(text)) + frame_template[1]
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        return self.open(Section("text", choice))
+        return self.open(ContentBlock("text", choice))
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
         metrics = _encode(_metrics(finished, timing))
@@ -86,12 +86,12 @@ class LineEncoder:
 
     def _close(self) -> bytes:
         """The line of the call that was open, if one was; one that broke off is told as text, as Ollama does."""
-        call = self._section.call
+        call = self._block.call
         if call is None:
             return b""
         arguments = "".join(self._arguments)
         self._arguments.clear()
-        told = call_document(ToolCall(call.id, call.name, arguments), self._section.index)
+        told = call_document(ToolCall(call.id, call.name, arguments), self._block.index)
         before, said = (self._form.text, arguments) if told is None else (self._form.calls, [told])
         return self._head + before + one_line(_encode(said)) + self._form.close + _MORE
 
@@ -99,18 +99,18 @@ class LineEncoder:
 _MORE = b',"done":false}\n'
 
 
-def _form(asked: Asked) -> _Form:
+def _form(asked: ParsedRequest) -> _Form:
     shape: Shape = asked.input
     return _GENERATE if shape.generate else _CHAT
 
 
-def _head(identity: Identity) -> bytes:
+def _head(meta: ResponseMeta) -> bytes:
     """The beginning of each line."""
-    return one_line(_encode(_named(identity)))[:-1] + b","
+    return one_line(_encode(_named(meta)))[:-1] + b","
 
 
-def _named(identity: Identity) -> dict[str, Any]:
-    return {"model": identity.model, "created_at": rfc3339(identity.created_s)}
+def _named(meta: ResponseMeta) -> dict[str, Any]:
+    return {"model": meta.model, "created_at": rfc3339(meta.created_s)}
 
 
 def call_document(call: ToolCall, index: int) -> dict[str, Any] | None:
@@ -141,7 +141,7 @@ def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
     }
 
 
-def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
+def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
     """The whole answer: this dialect knows one choice."""
     choice = answer.choices[0]
     text = choice.text
@@ -155,7 +155,7 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     said: dict[str, Any] = {"thinking": choice.thought} if choice.thought else {}
     if calls:
         said["tool_calls"] = calls
-    document = _named(answer.identity) | _said(asked, text, **said)
+    document = _named(answer.meta) | _said(asked, text, **said)
     document |= {"done": True} | _metrics(answer.finished, answer.timing)
     shape: Shape = asked.input
     if shape.logprobs:
@@ -164,49 +164,49 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     return json_pieces(document)
 
 
-def relayed(asked: Asked) -> Asked:
+def for_upstream(asked: ParsedRequest) -> ParsedRequest:
     """A request that an upstream answers: it is not asked for log probabilities, and none are made up."""
     return msgspec.structs.replace(asked, input=msgspec.structs.replace(asked.input, logprobs=False))
 
 
-def loaded(asked: Asked, identity: Identity) -> bytes:
+def loaded(asked: ParsedRequest, meta: ResponseMeta) -> bytes:
     """The answer to a request that only loads the model (`Shape.load`): one document, of type `application/json`."""
     shape: Shape = asked.input
     reason = "unload" if shape.unload else "load"
-    return _encode(_named(identity) | _said(asked, "") | {"done": True, "done_reason": reason})
+    return _encode(_named(meta) | _said(asked, "") | {"done": True, "done_reason": reason})
 
 
-def _said(asked: Asked, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - what JSON can hold
+def _said(asked: ParsedRequest, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - what JSON can hold
     shape: Shape = asked.input
     if shape.generate:
         return {"response": text, **more}
     return {"message": {"role": "assistant", "content": text, **more}}
 
 
-def error(fault: Fault) -> bytes:
+def error(api_error: ApiError) -> bytes:
     """The body of an answer that is none."""
-    return _encode({"error": fault.message})
+    return _encode({"error": api_error.message})
 
 
-def broken(fault: Fault, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
     """The last line of a stream that breaks: none with `done` follows."""
-    return ndjson.frame(one_line(error(fault)))
+    return ndjson.frame(one_line(error(api_error)))
 
 
-def encoder(asked: Asked, identity: Identity) -> Encoder:
+def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder of one stream."""
-    return LineEncoder(asked, identity)
+    return LineEncoder(asked, meta)
 
 
 OLLAMA_CHAT = Dialect(
     name="ollama.chat",
     stream_type=ndjson.CONTENT_TYPE,
-    comment=b"",
+    keepalive=b"",
     decode=decode_chat,
     encoder=encoder,
     whole=whole,
     error=error,
-    broken=broken,
-    relayed=relayed,
+    error_frame=error_frame,
+    for_upstream=for_upstream,
 )
 OLLAMA_GENERATE = msgspec.structs.replace(OLLAMA_CHAT, name="ollama.generate", decode=decode_generate)

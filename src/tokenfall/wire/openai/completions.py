@@ -18,7 +18,17 @@ from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import count_tokens, token_slices, tokens_of
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Encoder, Identity, Section, Timing, decoded
+from tokenfall.wire.dialect import (
+    Answer,
+    Choice,
+    ContentBlock,
+    Dialect,
+    Encoder,
+    ParsedRequest,
+    ResponseMeta,
+    Timing,
+    decoded,
+)
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.embeddings import texts_of
@@ -73,7 +83,7 @@ class Shape(Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def decode(body: bytes) -> Asked:
+def decode(body: bytes) -> ParsedRequest:
     """Read a request. Raises `InvalidRequest` with the field at fault."""
     read = decoded(_decoder, body)
     prompts = texts_of("" if read.prompt is None else read.prompt, "prompt", most=MAX_PROMPTS)
@@ -97,7 +107,7 @@ def decode(body: bytes) -> Asked:
         each=each,
         echoed=prompts if read.echo else (),
     )
-    return Asked(request=request, stream=bool(read.stream), input=shape)
+    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
 
 
 def _check(body: _Body, choices: int) -> None:
@@ -149,48 +159,48 @@ def _alternatives(token: str, top: int) -> dict[str, float]:
 class ChunkEncoder:
     """Implements `Encoder`. Thoughts and tool calls, which this format has not, are not told."""
 
-    def __init__(self, asked: Asked, identity: Identity) -> None:
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._shape: Shape = asked.input
-        self._head = _head(identity)
+        self._head = _head(meta)
         self._end = b'],"usage":null}\n\n' if self._shape.include_usage else b"]}\n\n"
         self._logprobs: dict[int, Logprobs] = {}
-        self._section = Section("text")
+        self._block = ContentBlock("text")
         top = self._shape.logprobs
-        if self._shape.echoed and top is not None and identity.prompt_tokens * (1 + top) > MAX_ECHOED:
+        if self._shape.echoed and top is not None and meta.prompt_tokens * (1 + top) > MAX_ECHOED:
             raise InvalidRequest(
                 f"a stream tells of at most {MAX_ECHOED} log probabilities of echoed prompts, and "
-                f"{identity.prompt_tokens} tokens with {top} alternatives each have more",
+                f"{meta.prompt_tokens} tokens with {top} alternatives each have more",
                 param="logprobs",
             )
 
-    def open(self, section: Section) -> bytes:
-        self._section = section
-        if section.choice in self._logprobs:
+    def open(self, block: ContentBlock) -> bytes:
+        self._block = block
+        if block.choice in self._logprobs:
             return b""
-        logprobs = self._logprobs[section.choice] = Logprobs(self._shape.logprobs or 0)
-        echo = self._shape.echo(section.choice)
+        logprobs = self._logprobs[block.choice] = Logprobs(self._shape.logprobs or 0)
+        echo = self._shape.echo(block.choice)
         if not echo:
             return b""
         told = None if self._shape.logprobs is None else logprobs.told(tokens_of(echo), first=True)
-        return self._chunk(echo, section.choice, logprobs=told)
+        return self._chunk(echo, block.choice, logprobs=told)
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
-        if self._section.kind != "text" or self._shape.logprobs is not None:
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        if self._block.kind != "text" or self._shape.logprobs is not None:
             return None
-        before = b'data: %b"choices":[{"index":%d,"text":' % (self._head, self._section.choice)
+        before = b'data: %b"choices":[{"index":%d,"text":' % (self._head, self._block.choice)
         return before, b',"logprobs":null,"finish_reason":null}' + self._end
 
     def token(self, text: str) -> bytes:
-        if self._section.kind != "text":
+        if self._block.kind != "text":
             return b""
-        affixes = self.affixes()
-        if affixes is not None:
-            return affixes[0] + _encode(text) + affixes[1]
-        choice = self._section.choice
+        frame_template = self.frame_template()
+        if frame_template is not None:
+            return frame_template[0] + _encode(text) + frame_template[1]
+        choice = self._block.choice
         return self._chunk(text, choice, logprobs=self._logprobs[choice].told((text,)))
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice in self._logprobs else self.open(Section("text", choice))
+        first = b"" if choice in self._logprobs else self.open(ContentBlock("text", choice))
         return first + self._chunk("", choice, reason=reason)
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
@@ -206,7 +216,7 @@ class ChunkEncoder:
         return b'data: %b"choices":[%b%b' % (self._head, told, self._end)
 
 
-def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
+def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
     """The whole answer."""
     shape: Shape = asked.input
     usage = answer.finished.usage
@@ -216,7 +226,7 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     if sum(map(len, shape.echoed)) * shape.each > MAX_ECHOED_CHARACTERS:
         raise InvalidRequest(f"a whole response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
     document = {
-        **_named(answer.identity),
+        **_named(answer.meta),
         "choices": [_choice(number, choice, shape=shape) for number, choice in enumerate(answer.choices)],
         "usage": usage and usage_document(usage),
     }
@@ -247,20 +257,20 @@ def _logprobs_lazily(echo: str, said: Sequence[str], *, top: int) -> dict[str, A
     }
 
 
-def _named(identity: Identity) -> dict[str, Any]:
+def _named(meta: ResponseMeta) -> dict[str, Any]:
     """What names the answer, in every document."""
     return {
-        "id": f"cmpl-{identity.number}",
+        "id": f"cmpl-{meta.number}",
         "object": "text_completion",
-        "created": int(identity.created_s),
-        "model": identity.model,
+        "created": int(meta.created_s),
+        "model": meta.model,
         "system_fingerprint": FINGERPRINT,
     }
 
 
-def _head(identity: Identity) -> bytes:
+def _head(meta: ResponseMeta) -> bytes:
     """The beginning of every frame."""
-    return _encode(_named(identity))[:-1] + b","
+    return _encode(_named(meta))[:-1] + b","
 
 
 def _reason(reason: FinishReason | None) -> str | None:
@@ -268,18 +278,18 @@ def _reason(reason: FinishReason | None) -> str | None:
     return "stop" if reason == "tool_calls" else reason
 
 
-def encoder(asked: Asked, identity: Identity) -> Encoder:
+def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder of one stream."""
-    return ChunkEncoder(asked, identity)
+    return ChunkEncoder(asked, meta)
 
 
 OPENAI_COMPLETIONS = Dialect(
     name="openai.completions",
     stream_type=sse.CONTENT_TYPE,
-    comment=sse.PING,
+    keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
     whole=whole,
     error=openai_errors.error,
-    broken=openai_errors.broken,
+    error_frame=openai_errors.error_frame,
 )

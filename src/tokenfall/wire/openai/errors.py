@@ -6,7 +6,7 @@ Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com s
 import msgspec
 
 from tokenfall.wire import sse
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 
 _TYPES = {
     400: "invalid_request_error",
@@ -22,26 +22,28 @@ _CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceede
 _encode = msgspec.json.encode
 
 
-def error(fault: Fault) -> bytes:
+def error(api_error: ApiError) -> bytes:
     """The body of an answer that is none."""
     return _encode(
         {
             "error": {
-                "message": fault.message,
-                "type": _TYPES.get(fault.status, "server_error" if fault.status >= 500 else "invalid_request_error"),
-                "param": fault.param,
-                "code": _code(fault),
+                "message": api_error.message,
+                "type": _TYPES.get(
+                    api_error.status, "server_error" if api_error.status >= 500 else "invalid_request_error"
+                ),
+                "param": api_error.param,
+                "code": _code(api_error),
             }
         }
     )
 
 
-def _code(fault: Fault) -> str:
-    if fault.code == "not_found" and fault.param == "model":
+def _code(api_error: ApiError) -> str:
+    if api_error.code == "not_found" and api_error.param == "model":
         return "model_not_found"
-    return _CODES.get(fault.code, fault.code)
+    return _CODES.get(api_error.code, api_error.code)
 
 
-def broken(fault: Fault, _frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
     """The last frame of a stream that breaks: no `[DONE]` follows."""
-    return sse.frame(error(fault))
+    return sse.frame(error(api_error))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.openai import errors as openai_errors
 
 OWNER = "tokenfall"
@@ -28,7 +28,7 @@ def model(name: str, created_s: float) -> bytes:
 def no_such_model(name: str) -> bytes:
     """The body of the 404 for a model that there is none of."""
     message = f"The model '{name[:200]}' does not exist"
-    return openai_errors.error(Fault(status=404, code="not_found", message=message, param="model"))
+    return openai_errors.error(ApiError(status=404, code="not_found", message=message, param="model"))
 
 
 def _document(name: str, created_s: float) -> dict[str, Any]:

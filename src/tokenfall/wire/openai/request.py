@@ -15,8 +15,8 @@ from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import (
     MAX_ITEMS,
     UNBOUNDED,
-    Asked,
     NullableSchema,
+    ParsedRequest,
     RawSchema,
     decoded,
     no_schema,
@@ -162,7 +162,7 @@ class Shape(Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Body)
 
 
-def decode(body: bytes, *, groq: bool = False) -> Asked:
+def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
     """Read a request. Raises `InvalidRequest` with the field at fault."""
     read = decoded(_decoder, body)
     _check(read)
@@ -190,7 +190,7 @@ def decode(body: bytes, *, groq: bool = False) -> Asked:
     )
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
     shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
-    return Asked(request=request, stream=bool(read.stream), input=shape)
+    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
 
 
 def _tier(body: Body, *, groq: bool) -> str | None:

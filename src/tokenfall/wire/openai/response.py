@@ -13,7 +13,7 @@ import msgspec
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Encoder, Identity, Section, Timing
+from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
@@ -26,54 +26,54 @@ _encode = msgspec.json.encode
 class ChunkEncoder:
     """Implements `Encoder`. What does not change from token to token is written once a section."""
 
-    __slots__ = ("_begun", "_head", "_last", "_request_id", "_section", "_shape", "_tier")
+    __slots__ = ("_begun", "_block", "_head", "_last", "_request_id", "_shape", "_tier")
 
-    def __init__(self, asked: Asked, identity: Identity) -> None:
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._shape: Shape = asked.input
-        self._head = _head(identity, "chat.completion.chunk", extra=_NO_USAGE if self._shape.include_usage else b"")
-        self._request_id = f"req_{identity.number}" if self._shape.groq else ""
+        self._head = _head(meta, "chat.completion.chunk", extra=_NO_USAGE if self._shape.include_usage else b"")
+        self._request_id = f"req_{meta.number}" if self._shape.groq else ""
         tier = None if self._shape.groq else self._shape.service_tier
         self._tier = b"" if tier is None else b',"service_tier":%b' % _encode(tier)
         self._begun = -1
         """The last choice that was begun: they come in their order."""
-        self._section = Section("text")
+        self._block = ContentBlock("text")
         self._last: tuple[int, FinishReason] | None = None
         """Of Groq: the choice whose last chunk waits for the usage that it tells, and why it ended."""
 
-    def open(self, section: Section) -> bytes:
-        self._section = section
+    def open(self, block: ContentBlock) -> bytes:
+        self._block = block
         first = b""
-        if section.choice > self._begun:
-            first = self._chunk({"role": "assistant", "content": ""}, section.choice, groq={"id": self._request_id})
-            self._begun = section.choice
-        if section.call is None:
+        if block.choice > self._begun:
+            first = self._chunk({"role": "assistant", "content": ""}, block.choice, groq={"id": self._request_id})
+            self._begun = block.choice
+        if block.call is None:
             return first
-        call = {"index": section.index, **call_document(section.call)}
-        return first + self._chunk({"tool_calls": [call]}, section.choice)
+        call = {"index": block.index, **call_document(block.call)}
+        return first + self._chunk({"tool_calls": [call]}, block.choice)
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
-        section = self._section
-        if self._shape.logprobs and section.kind == "text":
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        block = self._block
+        if self._shape.logprobs and block.kind == "text":
             return None
-        before = b'data: %b"choices":[{"index":%d,"delta":{' % (self._head, section.choice)
-        if section.kind == "call":
-            custom = section.call is not None and section.call.custom
+        before = b'data: %b"choices":[{"index":%d,"delta":{' % (self._head, block.choice)
+        if block.kind == "call":
+            custom = block.call is not None and block.call.custom
             member = b'"custom":{"input":' if custom else b'"function":{"arguments":'
-            call = b'"tool_calls":[{"index":%d,%b' % (section.index, member)
+            call = b'"tool_calls":[{"index":%d,%b' % (block.index, member)
             return before + call, b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
         thought = "reasoning" if self._shape.groq else "reasoning_content"
-        name = thought if section.kind == "thought" else "content"
+        name = thought if block.kind == "thought" else "content"
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
     def token(self, text: str) -> bytes:
-        affixes = self.affixes()
-        if affixes is not None:
-            return affixes[0] + _encode(text) + affixes[1]
+        frame_template = self.frame_template()
+        if frame_template is not None:
+            return frame_template[0] + _encode(text) + frame_template[1]
         told = logprobs((text,), self._shape.top_logprobs)
-        return self._chunk({"content": text}, self._section.choice, logprobs=told)
+        return self._chunk({"content": text}, self._block.choice, logprobs=told)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice <= self._begun else self.open(Section("text", choice))
+        first = b"" if choice <= self._begun else self.open(ContentBlock("text", choice))
         if not self._shape.groq:
             return first + self._chunk({}, choice, reason=reason)
         before, self._last = self._last, (choice, reason)
@@ -108,14 +108,14 @@ class ChunkEncoder:
 _NO_USAGE = b'"usage":null,'
 
 
-def _head(identity: Identity, kind: str, *, extra: bytes = b"") -> bytes:
+def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
     """The beginning of each chunk's document."""
     named = _encode(
         {
-            "id": f"chatcmpl-{identity.number}",
+            "id": f"chatcmpl-{meta.number}",
             "object": kind,
-            "created": int(identity.created_s),
-            "model": identity.model,
+            "created": int(meta.created_s),
+            "model": meta.model,
             "system_fingerprint": FINGERPRINT,
         }
     )
@@ -150,23 +150,23 @@ def call_document(call: ToolCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
+def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
     """The whole answer."""
     shape: Shape = asked.input
     if shape.logprobs:
         check_size(sum(len(choice.tokens) for choice in answer.choices), shape.top_logprobs)
-    identity, usage = answer.identity, answer.finished.usage
+    meta, usage = answer.meta, answer.finished.usage
     document: dict[str, Any] = {
-        "id": f"chatcmpl-{identity.number}",
+        "id": f"chatcmpl-{meta.number}",
         "object": "chat.completion",
-        "created": int(identity.created_s),
-        "model": identity.model,
+        "created": int(meta.created_s),
+        "model": meta.model,
         "system_fingerprint": FINGERPRINT,
         "choices": [_choice(number, choice, shape=shape) for number, choice in enumerate(answer.choices)],
         "usage": usage and usage_document(usage, answer.timing if shape.groq else None),
     }
     if shape.groq:
-        document |= {"usage_breakdown": None, "x_groq": {"id": f"req_{identity.number}"}}
+        document |= {"usage_breakdown": None, "x_groq": {"id": f"req_{meta.number}"}}
     if shape.service_tier is not None:
         document["service_tier"] = shape.service_tier
     return json_pieces(document)
@@ -183,19 +183,19 @@ def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
     return {"index": number, "message": message, "logprobs": told, "finish_reason": choice.reason}
 
 
-def encoder(asked: Asked, identity: Identity) -> Encoder:
+def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder of one stream."""
-    return ChunkEncoder(asked, identity)
+    return ChunkEncoder(asked, meta)
 
 
 OPENAI_CHAT = Dialect(
     name="openai.chat",
     stream_type=sse.CONTENT_TYPE,
-    comment=sse.PING,
+    keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
     whole=whole,
     error=openai_errors.error,
-    broken=openai_errors.broken,
+    error_frame=openai_errors.error_frame,
 )
 GROQ_CHAT = msgspec.structs.replace(OPENAI_CHAT, name="groq.chat", decode=partial(decode, groq=True))

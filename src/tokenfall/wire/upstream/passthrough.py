@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from tokenfall.errors import UpstreamMalformed
-from tokenfall.events import Passed
+from tokenfall.events import PassthroughEvent
 from tokenfall.wire.sse_decoder import ServerSentEvent
-from tokenfall.wire.upstream.chunk import NOT_ORDINARY, CallPiece, ChunkChoice, PassedChoice, decode_passed
+from tokenfall.wire.upstream.chunk import NOT_ORDINARY, CallPiece, ChunkChoice, PassthroughChoice, decode_passed
 from tokenfall.wire.upstream.errors import document_error, error_words, stream_error
 from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
@@ -14,7 +14,7 @@ from tokenfall.wire.upstream.usage import whole_number
 _DELTA = ".delta"
 
 
-def read_passed(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | None:
+def read_passed(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
     """An event as it goes on, None for one without data; what is not JSON goes on too.
 
     Raises `UpstreamStreamError` for an error in any form that is no end, `UpstreamMalformed` for a document that is no
@@ -31,10 +31,10 @@ def read_passed(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed |
     else:
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
         says = size > 0
-    return Passed(_one_line(event.data), says, found.type, size, found.sequence_number)
+    return PassthroughEvent(_one_line(event.data), says, found.type, size, found.sequence_number)
 
 
-def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | None:
+def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
     is_error = event.name == ERROR
     if not event.data.strip() and not is_error:
         return None
@@ -43,7 +43,7 @@ def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | N
     except NotJSON:
         if is_error:
             raise stream_error(error_words(event.data.decode(errors="replace"))) from None
-        return Passed(_one_line(event.data), is_token=False)
+        return PassthroughEvent(_one_line(event.data), is_token=False)
     kind = document.get("type") if isinstance(document, dict) else None
     kind = kind if isinstance(kind, str) and kind.isascii() else ""
     if not (kind and ends(kind)):
@@ -53,10 +53,10 @@ def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passed | N
     if not event.framed:
         raise malformed()
     if not isinstance(document, dict):
-        return Passed(_one_line(event.data))
+        return PassthroughEvent(_one_line(event.data))
     size, says = _said_leniently(document, kind)
     number = whole_number(document.get("sequence_number"))
-    return Passed(_one_line(event.data), says, kind, size, -1 if number is None else number)
+    return PassthroughEvent(_one_line(event.data), says, kind, size, -1 if number is None else number)
 
 
 def _said_leniently(document: Document, kind: str) -> tuple[int, bool]:
@@ -70,7 +70,7 @@ def _said_leniently(document: Document, kind: str) -> tuple[int, bool]:
     return size, size > 0
 
 
-def _said(choices: Sequence[ChunkChoice | PassedChoice]) -> tuple[int, bool]:
+def _said(choices: Sequence[ChunkChoice | PassthroughChoice]) -> tuple[int, bool]:
     """Bytes of what the choices say, and whether they say anything: the name of a tool is something too."""
     size, named = 0, False
     for choice in choices:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tokenfall.wire.anthropic.errors import error, rephrased
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from tokenfall.wire.api_error import Fault
     ],
 )
 def test_a_status_has_its_type(status: int, kind: bytes) -> None:
-    told = error(Fault(status=status, code="x", message="m", request_id=""))
+    told = error(ApiError(status=status, code="x", message="m", request_id=""))
 
     assert told == b'{"type":"error","error":{"type":"%b","message":"m"},"request_id":null}' % kind
 
@@ -55,7 +55,7 @@ def test_a_refusal_is_in_the_apis_words(text: str, field: str, param: str, said:
 
 
 def test_the_sdk_is_told_that_a_thread_is_lost() -> None:
-    told = json.loads(error(Fault(status=404, code="not_found", message="x", param="thread")))
+    told = json.loads(error(ApiError(status=404, code="not_found", message="x", param="thread")))
 
     assert told["error"]["details"] == {"error_code": "thread_not_found"}
-    assert "details" not in json.loads(error(Fault(status=404, code="not_found", message="x")))["error"]
+    assert "details" not in json.loads(error(ApiError(status=404, code="not_found", message="x")))["error"]

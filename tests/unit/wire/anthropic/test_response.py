@@ -9,33 +9,33 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.anthropic.request import Shape
 from tokenfall.wire.anthropic.response import ANTHROPIC
-from tokenfall.wire.api_error import Fault
-from tokenfall.wire.dialect import Answer, Asked, Choice, Identity, Section, Timing
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, Choice, ContentBlock, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-ASKED = Asked(request=REQUEST, stream=True, input=Shape())
-QUIET = Asked(request=REQUEST, stream=True, input=Shape(omit_thoughts=True))
-IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
+ASKED = ParsedRequest(request=REQUEST, stream=True, input=Shape())
+QUIET = ParsedRequest(request=REQUEST, stream=True, input=Shape(omit_thoughts=True))
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
 USAGE = Usage(12, 5)
-TEXT, THOUGHT = Section("text"), Section("thought")
-WEATHER = Section("call", call=ToolCall("toolu_1", "weather", ""))
-TIME = Section("call", call=ToolCall("toolu_2", "time", ""), index=1)
-Said = Sequence[tuple[Section, Sequence[str]]]
+TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
+WEATHER = ContentBlock("call", call=ToolCall("toolu_1", "weather", ""))
+TIME = ContentBlock("call", call=ToolCall("toolu_2", "time", ""), index=1)
+OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
 def stream(
-    said: Said,
+    said: OutputEvent,
     reason: FinishReason = "stop",
     *,
-    asked: Asked = ASKED,
+    asked: ParsedRequest = ASKED,
     usage: Usage | None = USAGE,
     stop: str = "",
 ) -> bytes:
     encoder = ANTHROPIC.encoder(asked, IDENTITY)
     frames = b""
-    for section, tokens in said:
-        frames += encoder.open(section)
+    for block, tokens in said:
+        frames += encoder.open(block)
         frames += b"".join(map(encoder.token, tokens))
     return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), Timing())
 
@@ -113,7 +113,7 @@ def test_thoughts_that_are_to_be_omitted_are_signed_all_the_same() -> None:
     encoder = ANTHROPIC.encoder(QUIET, IDENTITY)
     encoder.open(THOUGHT)
 
-    assert encoder.affixes() is None
+    assert encoder.frame_template() is None
     assert stream([(THOUGHT, ["Hm"])], asked=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
 
 
@@ -183,23 +183,23 @@ def test_what_was_told_at_the_end_counts() -> None:
 
 def test_a_token_is_its_text_between_affixes() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
-    for section in (TEXT, THOUGHT, WEATHER):
-        encoder.open(section)
-        affixes = encoder.affixes()
+    for block in (TEXT, THOUGHT, WEATHER):
+        encoder.open(block)
+        frame_template = encoder.frame_template()
 
-        assert affixes is not None
-        assert encoder.token('a"\n') == affixes[0] + b'"a\\"\\n"' + affixes[1]
-        assert encoder.affixes() == affixes
+        assert frame_template is not None
+        assert encoder.token('a"\n') == frame_template[0] + b'"a\\"\\n"' + frame_template[1]
+        assert encoder.frame_template() == frame_template
 
 
 def test_a_heartbeat_is_the_dialects_own() -> None:
-    assert ANTHROPIC.comment == PING
+    assert ANTHROPIC.keepalive == PING
 
 
 @given(st.lists(st.text()))
 def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
-    for section, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
-        events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(section, texts)])))
+    for block, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
+        events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(block, texts)])))
         deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
 
         assert [delta[name] for delta in deltas if name in delta] == texts
@@ -208,7 +208,7 @@ def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
 # What breaks
 
 
-OVERLOADED = Fault(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")
+OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")
 TOLD = b'{"type":"error","error":{"type":"overloaded_error","message":"too\\nmuch"},"request_id":"req_1"}'
 
 
@@ -218,7 +218,7 @@ def test_an_error_before_the_first_token_is_a_body() -> None:
 
 def test_an_error_after_the_first_token_is_an_event() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
-    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.broken(OVERLOADED)
+    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED)
 
     said = DELTA % (0, b'"type":"text_delta","text":"Hi"')
     assert frames == START + TEXT_START % 0 + PING + said + b"event: error\ndata: " + TOLD + b"\n\n"
@@ -227,11 +227,9 @@ def test_an_error_after_the_first_token_is_an_event() -> None:
 # Whole answers, byte for byte
 
 
-def whole(choice: Choice, *, asked: Asked = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
+def whole(choice: Choice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
-    return b"".join(
-        ANTHROPIC.whole(asked, Answer(identity=IDENTITY, choices=[choice], finished=finished, timing=Timing()))
-    )
+    return b"".join(ANTHROPIC.whole(asked, Answer(meta=IDENTITY, choices=[choice], finished=finished, timing=Timing())))
 
 
 WHOLE = (
@@ -257,7 +255,7 @@ def test_a_whole_text_that_ended_at_a_stop_sequence() -> None:
 
 
 @pytest.mark.parametrize(("asked", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
-def test_whole_thoughts_text_and_calls(asked: Asked, shown: bytes) -> None:
+def test_whole_thoughts_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
     calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
 
     assert whole(Choice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
@@ -288,7 +286,7 @@ def test_an_empty_whole_answer_has_no_content() -> None:
 
 def test_cached_tokens_are_no_input_tokens() -> None:
     answer = Answer(
-        identity=IDENTITY,
+        meta=IDENTITY,
         choices=[Choice(text="Hi", reason="stop")],
         finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
         timing=Timing(),

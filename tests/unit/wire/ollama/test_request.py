@@ -4,17 +4,17 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked
+from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.ollama.request import Shape, decode_chat, decode_generate
 
 HI: list[dict[str, object]] = [{"role": "user", "content": "Hi"}]
 
 
-def chat(**fields: object) -> Asked:
+def chat(**fields: object) -> ParsedRequest:
     return decode_chat(json.dumps({"model": "sim", "messages": HI, **fields}).encode())
 
 
-def generate(**fields: object) -> Asked:
+def generate(**fields: object) -> ParsedRequest:
     return decode_generate(json.dumps({"model": "sim", "prompt": "Hi", **fields}).encode())
 
 
@@ -27,7 +27,7 @@ def refused(**fields: object) -> tuple[str, str | None]:
 def test_a_chat_streams_unless_told_otherwise() -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
 
-    assert chat() == Asked(request=request, stream=True, input=Shape(generate=False))
+    assert chat() == ParsedRequest(request=request, stream=True, input=Shape(generate=False))
     assert chat(stream=None).stream
     assert chat(stream=True).stream
     assert not chat(stream=False).stream
@@ -96,7 +96,7 @@ def test_every_field_of_a_generated_answer() -> None:
         stream=False,
     )
 
-    assert asked == Asked(
+    assert asked == ParsedRequest(
         request=ChatRequest(
             messages=(
                 Message("system", "Be brief."),

@@ -7,22 +7,22 @@ from hypothesis import strategies as st
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.api_error import Fault
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Identity, Section, Timing
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.ollama import response as ollama
 from tokenfall.wire.ollama.request import Shape
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-CHAT = Asked(request=REQUEST, stream=True, input=Shape(generate=False))
-GENERATE = Asked(request=REQUEST, stream=True, input=Shape(generate=True))
-IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
+CHAT = ParsedRequest(request=REQUEST, stream=True, input=Shape(generate=False))
+GENERATE = ParsedRequest(request=REQUEST, stream=True, input=Shape(generate=True))
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
 TIMING = Timing(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
-TEXT, THOUGHT = Section("text"), Section("thought")
-WEATHER = Section("call", call=ToolCall("call_a", "weather", ""))
-TIME = Section("call", call=ToolCall("call_b", "time", ""), index=1)
-FAULT = Fault(status=404, code="not_found", message="model 'x' not found", param="model")
+TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
+WEATHER = ContentBlock("call", call=ToolCall("call_a", "weather", ""))
+TIME = ContentBlock("call", call=ToolCall("call_b", "time", ""), index=1)
+FAULT = ApiError(status=404, code="not_found", message="model 'x' not found", param="model")
 
 HEAD = b'{"model":"sim","created_at":"2023-11-14T22:13:20.250000Z",'
 THE = HEAD + b'"message":{"role":"assistant","content":"The"},"done":false}\n'
@@ -43,23 +43,23 @@ METRICS = (
 STOP = HEAD + b'"message":{"role":"assistant","content":""},"done":true,"done_reason":"stop",' + METRICS + b"\n"
 LENGTH = STOP.replace(b'"stop"', b'"length"')
 
-Said = Sequence[tuple[Section, Sequence[str]]]
+OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
-def stream(said: Said, reason: FinishReason = "stop", *, asked: Asked = CHAT, usage: Usage | None = USAGE) -> bytes:
+def stream(
+    said: OutputEvent, reason: FinishReason = "stop", *, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE
+) -> bytes:
     encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
     lines = b""
-    for section, tokens in said:
-        lines += encoder.open(section)
+    for block, tokens in said:
+        lines += encoder.open(block)
         lines += b"".join(map(encoder.token, tokens))
     return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
 
 
-def whole(*choices: Choice, asked: Asked = CHAT, usage: Usage | None = USAGE) -> bytes:
+def whole(*choices: Choice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
-    return b"".join(
-        OLLAMA_CHAT.whole(asked, Answer(identity=IDENTITY, choices=choices, finished=finished, timing=TIMING))
-    )
+    return b"".join(OLLAMA_CHAT.whole(asked, Answer(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)))
 
 
 # Streams, byte for byte
@@ -77,7 +77,7 @@ def test_a_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
 
     assert encoder.open(WEATHER) == b""
-    assert encoder.affixes() is None
+    assert encoder.frame_template() is None
     assert encoder.token('{"city": ') == b""
     assert encoder.token('"Graz"}') == b""
     assert encoder.finish(0, "tool_calls") == WEATHER_LINE
@@ -164,24 +164,24 @@ def test_a_generated_text_is_the_response() -> None:
 
 
 @pytest.mark.parametrize("asked", [CHAT, GENERATE])
-@pytest.mark.parametrize("section", [TEXT, THOUGHT])
-def test_the_affixes_hold_for_a_whole_section(asked: Asked, section: Section) -> None:
+@pytest.mark.parametrize("block", [TEXT, THOUGHT])
+def test_the_affixes_hold_for_a_whole_section(asked: ParsedRequest, block: ContentBlock) -> None:
     encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
-    encoder.open(section)
+    encoder.open(block)
 
-    before, after = encoder.affixes() or (b"", b"")
+    before, after = encoder.frame_template() or (b"", b"")
 
     assert encoder.token("a\n") == before + b'"a\\n"' + after
-    assert encoder.affixes() == (before, after)
+    assert encoder.frame_template() == (before, after)
 
 
 @given(st.lists(st.text()), st.sampled_from([CHAT, GENERATE]), st.sampled_from([TEXT, THOUGHT]))
-def test_any_text_survives_its_line(tokens: list[str], asked: Asked, section: Section) -> None:
-    lines = stream([(section, tokens)], asked=asked).decode().splitlines()  # as httpx cuts them: at U+2028, too
+def test_any_text_survives_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
+    lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # as httpx cuts them: at U+2028, too
 
     documents = [json.loads(line) for line in lines]
     said = [document if asked is GENERATE else document["message"] for document in documents]
-    field = "thinking" if section is THOUGHT else "response" if asked is GENERATE else "content"
+    field = "thinking" if block is THOUGHT else "response" if asked is GENERATE else "content"
     assert [each[field] for each in said[:-1]] == tokens
     assert [document["done"] for document in documents] == [False] * len(tokens) + [True]
 
@@ -260,15 +260,15 @@ def test_an_error_before_the_first_token_is_a_document() -> None:
 def test_an_error_after_the_first_token_is_a_line() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
     encoder.open(TEXT)
-    fault = FAULT.replaced(message="it\u2028broke")
+    api_error = FAULT.replaced(message="it\u2028broke")
 
-    assert encoder.token("The") + OLLAMA_CHAT.broken(fault) == THE + b'{"error":"it\\u2028broke"}\n'
+    assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error) == THE + b'{"error":"it\\u2028broke"}\n'
 
 
 def test_what_the_dialects_are() -> None:
     assert [OLLAMA_CHAT.name, OLLAMA_GENERATE.name] == ["ollama.chat", "ollama.generate"]
     for dialect in (OLLAMA_CHAT, OLLAMA_GENERATE):
-        assert (dialect.stream_type, dialect.comment) == ("application/x-ndjson", b"")
+        assert (dialect.stream_type, dialect.keepalive) == ("application/x-ndjson", b"")
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
@@ -276,14 +276,14 @@ def test_log_probabilities_are_told_where_they_were_asked_for(dialect: Dialect) 
     said = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
     asked = dialect.decode(json.dumps({"model": "sim", **said, "logprobs": True, "top_logprobs": 2}).encode())
     encoder = dialect.encoder(asked, IDENTITY)
-    encoder.open(Section("text"))
+    encoder.open(ContentBlock("text"))
     [line] = encoder.token("Hi").splitlines()
     choice = Choice(text="Hi", reason="stop", tokens=["Hi"])
-    answer = Answer(identity=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
+    answer = Answer(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
 
     [told] = json.loads(line)["logprobs"]
     assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
     assert json.loads(b"".join(dialect.whole(asked, answer)))["logprobs"] == [told]
-    assert not dialect.relayed(asked).input.logprobs
-    assert encoder.open(Section("thought")) == b""
+    assert not dialect.for_upstream(asked).input.logprobs
+    assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")

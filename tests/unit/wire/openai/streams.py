@@ -6,29 +6,29 @@ from typing import Any
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.api_error import Fault
-from tokenfall.wire.dialect import Answer, Asked, Choice, Dialect, Identity, Section, Timing
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.sse_decoder import SSEDecoder
 
-IDENTITY = Identity("0123456789abcdef01234567", 1_700_000_000.5, "sim")
-TEXT = Section("text")
-THOUGHT = Section("thought")
-FIRST_CALL = Section("call", call=ToolCall("call_1", "look", ""), index=0)
-SECOND_CALL = Section("call", call=ToolCall("call_2", "buy", ""), index=1)
-BROKEN = Fault(status=502, code="upstream_reset", message="it broke")
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim")
+TEXT = ContentBlock("text")
+THOUGHT = ContentBlock("thought")
+FIRST_CALL = ContentBlock("call", call=ToolCall("call_1", "look", ""), index=0)
+SECOND_CALL = ContentBlock("call", call=ToolCall("call_2", "buy", ""), index=1)
+BROKEN = ApiError(status=502, code="upstream_reset", message="it broke")
 USAGE = Usage(3, 5)
 TIMING = Timing(total_s=1.5, first_token_s=0.5)
 
-Script = Sequence[tuple[Section, Sequence[str]]]
+Script = Sequence[tuple[ContentBlock, Sequence[str]]]
 
 
-def asked(dialect: Dialect, **fields: Any) -> Asked:
+def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
     return dialect.decode(json.dumps({"model": "sim", **fields}).encode())
 
 
 def frames(
     dialect: Dialect,
-    request: Asked,
+    request: ParsedRequest,
     script: Script,
     *,
     reason: FinishReason = "stop",
@@ -38,13 +38,13 @@ def frames(
     encoder = dialect.encoder(request, IDENTITY)
     stream = b""
     for choice in range(request.request.n):
-        for section, tokens in script:
-            if section.choice == choice:
-                stream += encoder.open(section)
+        for block, tokens in script:
+            if block.choice == choice:
+                stream += encoder.open(block)
                 for token in tokens:
-                    affixes = encoder.affixes()
+                    frame_template = encoder.frame_template()
                     frame = encoder.token(token)
-                    assert affixes is None or frame == affixes[0] + json_string(token) + affixes[1]
+                    assert frame_template is None or frame == frame_template[0] + json_string(token) + frame_template[1]
                     stream += frame
         stream += encoder.finish(choice, reason)
     return cut(stream + encoder.end(Finished(reason, "sim", usage), TIMING))
@@ -67,4 +67,4 @@ def documents(stream: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 def answer(*choices: Choice, usage: Usage | None = USAGE) -> Answer:
-    return Answer(identity=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING)
+    return Answer(meta=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING)

@@ -10,7 +10,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import tokens_of
-from tokenfall.wire.dialect import Asked, Choice, Identity, Section
+from tokenfall.wire.dialect import Choice, ContentBlock, ParsedRequest, ResponseMeta
 from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, Shape
 
 from tests.unit.wire.openai.streams import (
@@ -36,7 +36,7 @@ def chunk(text: bytes, *, choice: int = 0, logprobs: bytes = b"null", reason: by
     return b"data: {" + HEAD + told + b"}\n\n"
 
 
-def complete(**fields: Any) -> Asked:
+def complete(**fields: Any) -> ParsedRequest:
     return asked(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
 
 
@@ -175,7 +175,7 @@ def test_usage_comes_last_and_is_null_before() -> None:
 
 
 def test_several_prompts_are_echoed_each_before_its_answers() -> None:
-    script = [(Section("text", choice=number), [str(number)]) for number in range(3)]  # the last says nothing
+    script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last says nothing
 
     assert frames(OPENAI_COMPLETIONS, complete(prompt=["a", "b"], n=2, echo=True), script) == [
         chunk(b"a"),
@@ -231,7 +231,7 @@ def test_as_many_alternatives_as_asked_for_even_of_a_token_that_is_one() -> None
 
 
 def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
-    assert OPENAI_COMPLETIONS.broken(BROKEN) == (
+    assert OPENAI_COMPLETIONS.error_frame(BROKEN) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 
@@ -281,13 +281,13 @@ def test_a_whole_answer_that_nobody_counted() -> None:
 
 
 def test_a_stream_tells_of_so_many_echoed_log_probabilities_and_no_more() -> None:
-    identity = Identity("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
+    meta = ResponseMeta("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
     request = complete(prompt="a", echo=True, logprobs=5, stream=True)
-    OPENAI_COMPLETIONS.encoder(request, identity)
+    OPENAI_COMPLETIONS.encoder(request, meta)
 
     with pytest.raises(InvalidRequest, match="a stream tells of at most 2048"):
-        OPENAI_COMPLETIONS.encoder(request, replace(identity, prompt_tokens=MAX_ECHOED // 6 + 1))
-    OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(identity, prompt_tokens=9_000))
+        OPENAI_COMPLETIONS.encoder(request, replace(meta, prompt_tokens=MAX_ECHOED // 6 + 1))
+    OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(meta, prompt_tokens=9_000))
 
 
 @pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])

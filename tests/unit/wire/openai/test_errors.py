@@ -1,13 +1,13 @@
 import pytest
 
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.openai import errors as openai_errors
 
 
 def test_an_error_is_a_message_a_type_a_param_and_a_code() -> None:
-    fault = Fault(status=400, code="invalid_request", message="no", param="messages[0].role", request_id="r")
+    api_error = ApiError(status=400, code="invalid_request", message="no", param="messages[0].role", request_id="r")
 
-    assert openai_errors.error(fault) == (
+    assert openai_errors.error(api_error) == (
         b'{"error":{"message":"no","type":"invalid_request_error","param":"messages[0].role","code":"invalid_request"}}'
     )
 
@@ -27,18 +27,18 @@ def test_an_error_is_a_message_a_type_a_param_and_a_code() -> None:
 def test_each_status_has_its_type_and_some_codes_openais_name(
     status: int, code: str, type_: bytes, told: bytes
 ) -> None:
-    body = openai_errors.error(Fault(status=status, code=code, message="m"))
+    body = openai_errors.error(ApiError(status=status, code=code, message="m"))
 
     assert body == b'{"error":{"message":"m","type":"%b","param":null,"code":"%b"}}' % (type_, told)
 
 
 def test_a_stream_that_breaks_ends_with_the_error_as_a_frame() -> None:
-    assert openai_errors.broken(Fault(status=502, code="upstream_reset", message="it\nbroke")) == (
+    assert openai_errors.error_frame(ApiError(status=502, code="upstream_reset", message="it\nbroke")) == (
         b'data: {"error":{"message":"it\\nbroke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 
 
 def test_a_model_that_is_not_there_has_a_code_of_its_own() -> None:
-    fault = Fault(status=404, code="not_found", message="m", param="model")
+    api_error = ApiError(status=404, code="not_found", message="m", param="model")
 
-    assert b'"code":"model_not_found"' in openai_errors.error(fault)
+    assert b'"code":"model_not_found"' in openai_errors.error(api_error)

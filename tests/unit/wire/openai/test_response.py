@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Asked, Choice, Dialect, Section
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ParsedRequest
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT, usage_document
 
 from tests.unit.wire.openai.streams import (
@@ -41,13 +41,13 @@ def delta(said: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
 ROLE = b'"role":"assistant","content":""'
 
 
-def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> Asked:
+def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
     return asked(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
 
 
 def test_its_names() -> None:
     assert (OPENAI_CHAT.name, GROQ_CHAT.name) == ("openai.chat", "groq.chat")
-    assert (OPENAI_CHAT.stream_type, OPENAI_CHAT.comment) == ("text/event-stream", b": ping\n\n")
+    assert (OPENAI_CHAT.stream_type, OPENAI_CHAT.keepalive) == ("text/event-stream", b": ping\n\n")
     assert (chat().input.groq, chat(GROQ_CHAT).input.groq) == (False, True)
 
 
@@ -117,7 +117,7 @@ def test_usage_comes_last_and_is_null_before() -> None:
 
 
 def test_each_choice_has_its_own_role_and_end() -> None:
-    script = [(TEXT, ["a"]), (Section("text", choice=1), ["b"])]
+    script = [(TEXT, ["a"]), (ContentBlock("text", choice=1), ["b"])]
 
     assert frames(OPENAI_CHAT, chat(n=2), script) == [
         delta(ROLE),
@@ -161,10 +161,10 @@ def test_groq_names_its_request_and_tells_usage_always() -> None:
 
 
 def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
-    assert OPENAI_CHAT.broken(BROKEN) == (
+    assert OPENAI_CHAT.error_frame(BROKEN) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
-    assert OPENAI_CHAT.error(BROKEN) == OPENAI_CHAT.broken(BROKEN)[6:-2]
+    assert OPENAI_CHAT.error(BROKEN) == OPENAI_CHAT.error_frame(BROKEN)[6:-2]
 
 
 @given(st.text(), st.booleans())
@@ -231,7 +231,7 @@ def test_whole_thoughts_and_logprobs(dialect: Dialect, name: str) -> None:
 
 def test_a_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
-    told = documents(frames(OPENAI_CHAT, chat(), [(Section("call", call=call), ["a", "b"])]))
+    told = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
     deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
 
     assert deltas[1:-1] == [

@@ -11,7 +11,7 @@ from msgspec import Struct
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
-from tokenfall.wire.dialect import Identity
+from tokenfall.wire.dialect import ResponseMeta
 from tokenfall.wire.openai.responses.request import Shape
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -79,7 +79,7 @@ def item_document(item: Item, status: Status) -> dict[str, Any]:
 
 def response_document(
     shape: Shape,
-    identity: Identity,
+    meta: ResponseMeta,
     *,
     items: list[Item],
     reason: FinishReason | None = None,
@@ -92,18 +92,18 @@ def response_document(
     told = [item_document(item, "completed") for item in items[:-1]]
     told += [item_document(item, status) for item in items[-1:]]
     return {
-        "id": f"resp_{identity.number}",
+        "id": f"resp_{meta.number}",
         "object": "response",
-        "created_at": int(identity.created_s),
+        "created_at": int(meta.created_s),
         "status": status,
         "background": False,
-        "completed_at": int(identity.created_s + total_s) if status == "completed" else None,
+        "completed_at": int(meta.created_s + total_s) if status == "completed" else None,
         "error": None,
         "incomplete_details": why and {"reason": why},
         "instructions": shape.instructions,
         "max_output_tokens": shape.max_output_tokens,
         "max_tool_calls": shape.max_tool_calls,
-        "model": identity.model,
+        "model": meta.model,
         "output": told,
         "parallel_tool_calls": shape.parallel_tool_calls,
         "previous_response_id": None,

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, Asked, NullableSchema, decoded, no_schema, schema_text
+from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, NullableSchema, ParsedRequest, decoded, no_schema, schema_text
 from tokenfall.wire.openai.request import Fraction
 from tokenfall.wire.openai.responses.input import messages_of
 
@@ -132,7 +132,7 @@ _decoder = msgspec.json.Decoder(Body)
 _repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
-def decode(body: bytes) -> Asked:
+def decode(body: bytes) -> ParsedRequest:
     """Read a request. Raises `InvalidRequest` with the field at fault."""
     read = decoded(_decoder, body)
     _check_kept(read)
@@ -155,7 +155,7 @@ def decode(body: bytes) -> Asked:
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_thoughts(read.reasoning),
     )
-    return Asked(request=request, stream=bool(read.stream), input=_shape(read, repeated))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=_shape(read, repeated))
 
 
 def _callable(body: Body) -> Iterator[Tool]:

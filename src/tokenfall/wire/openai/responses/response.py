@@ -10,8 +10,8 @@ import msgspec
 
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
-from tokenfall.wire.api_error import Fault
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Encoder, Identity
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, Dialect, Encoder, ParsedRequest, ResponseMeta
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.responses.document import Item, item_id, response_document
@@ -21,9 +21,9 @@ from tokenfall.wire.openai.responses.stream import EventEncoder, numbered
 _encode = msgspec.json.encode
 
 
-def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
+def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
     """The whole answer: thoughts, text and calls, in this order."""
-    choice, identity = answer.choices[0], answer.identity
+    choice, meta = answer.choices[0], answer.meta
     said: list[tuple[Literal["text", "thought", "call"], str, ToolCall | None]] = []
     if choice.thought:
         said.append(("thought", choice.thought, None))
@@ -33,7 +33,7 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     items = [
         Item(
             kind=kind,
-            id=item_id(kind, identity.number, index=index, call=call),
+            id=item_id(kind, meta.number, index=index, call=call),
             text=text,
             call=call,
             encrypted=asked.input.encrypted,
@@ -42,46 +42,46 @@ def whole(asked: Asked, answer: Answer) -> Iterator[bytes]:
     ]
     usage, total_s = answer.finished.usage, answer.timing.total_s
     return json_pieces(
-        response_document(asked.input, identity, items=items, reason=choice.reason, usage=usage, total_s=total_s)
+        response_document(asked.input, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
     )
 
 
-def error(fault: Fault) -> bytes:
+def error(api_error: ApiError) -> bytes:
     """The body of an answer that is none."""
-    return openai_errors.error(_named(fault))
+    return openai_errors.error(_named(api_error))
 
 
-def broken(fault: Fault, frames: int = 0) -> bytes:
+def error_frame(api_error: ApiError, frames: int = 0) -> bytes:
     """The last frame of a stream that breaks.
 
     The reference has the error's members in the event itself; api.openai.com sends them within `error`, and there the
     SDKs look: both are told. Its number is the one after those of the `frames` before it.
     """
-    envelope = msgspec.json.decode(error(fault))
-    told = {"code": envelope["error"]["code"], "message": fault.message, "param": fault.param}
+    envelope = msgspec.json.decode(error(api_error))
+    told = {"code": envelope["error"]["code"], "message": api_error.message, "param": api_error.param}
     return sse.frame(_encode({"type": "error", "sequence_number": frames, **told, **envelope}), "error")
 
 
-def _named(fault: Fault) -> Fault:
+def _named(api_error: ApiError) -> ApiError:
     """With the code that OpenAI has for a response that is not kept."""
-    if fault.param != "previous_response_id":
-        return fault
-    return fault.replaced(code="previous_response_not_found")
+    if api_error.param != "previous_response_id":
+        return api_error
+    return api_error.replaced(code="previous_response_not_found")
 
 
-def encoder(asked: Asked, identity: Identity) -> Encoder:
+def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder of one stream."""
-    return EventEncoder(asked, identity)
+    return EventEncoder(asked, meta)
 
 
 OPENAI_RESPONSES = Dialect(
     name="openai.responses",
     stream_type=sse.CONTENT_TYPE,
-    comment=sse.PING,
+    keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
     whole=whole,
     error=error,
-    broken=broken,
-    frames_of=numbered,
+    error_frame=error_frame,
+    frame_count=numbered,
 )

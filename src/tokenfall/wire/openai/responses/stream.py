@@ -10,7 +10,7 @@ import msgspec
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Asked, Encoder, Identity, Section, Timing
+from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.openai.responses.document import (
     Item,
     Status,
@@ -35,9 +35,9 @@ _encode = msgspec.json.encode
 class EventEncoder:
     """Implements `Encoder`. A section is an item of the output, and its text is kept for the events that repeat it."""
 
-    def __init__(self, asked: Asked, identity: Identity) -> None:
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._shape: Shape = asked.input
-        self._identity = identity
+        self._identity = meta
         self.events = 0
         """How many were written, which is the number of the next."""
         self._items: list[Item] = []
@@ -46,12 +46,12 @@ class EventEncoder:
         self._affixes = (b"", b"", b"")
         self._reason: FinishReason = "stop"
 
-    def open(self, section: Section) -> bytes:
+    def open(self, block: ContentBlock) -> bytes:
         frames = self._begin() if self._item is None else self._close(self._item, "completed")
         index = len(self._items)
-        name = item_id(section.kind, self._identity.number, index=index, call=section.call)
-        encrypted = self._shape.encrypted and section.kind == "thought"
-        item = self._item = Item(kind=section.kind, id=name, text="", call=section.call, encrypted=encrypted)
+        name = item_id(block.kind, self._identity.number, index=index, call=block.call)
+        encrypted = self._shape.encrypted and block.kind == "thought"
+        item = self._item = Item(kind=block.kind, id=name, text="", call=block.call, encrypted=encrypted)
         self._said = []
         self._affixes = _affixes(item, index)
         added = {"output_index": index, "item": item_document(item, "in_progress")}
@@ -63,7 +63,7 @@ class EventEncoder:
             frames += self._event("response.reasoning_summary_part.added", part)
         return frames
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
+    def frame_template(self) -> tuple[bytes, bytes] | None:
         return None
 
     def token(self, text: str) -> bytes:
@@ -74,7 +74,7 @@ class EventEncoder:
         return b"%b%d%b%b%b" % (before, number, between, _encode(text), after)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = self.open(Section("text")) if self._item is None else b""
+        first = self.open(ContentBlock("text")) if self._item is None else b""
         self._reason = reason
         return first + (b"" if self._item is None else self._close(self._item, status_of(reason)))
 

@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
-from tokenfall.wire.dialect import UNBOUNDED, Asked
+from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
 from tokenfall.wire.openai.responses.request import Reasoning, Shape
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
@@ -22,7 +22,7 @@ def as_sent(value: Any) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(value))
 
 
-def respond(**fields: Any) -> Asked:
+def respond(**fields: Any) -> ParsedRequest:
     return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 

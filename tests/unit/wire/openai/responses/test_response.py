@@ -1,7 +1,7 @@
 import json
 
 from tokenfall.messages import ToolCall
-from tokenfall.wire.api_error import Fault
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Choice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
@@ -11,7 +11,7 @@ from tests.unit.wire.openai.streams import BROKEN, FIRST_CALL, TEXT, THOUGHT, an
 
 def test_its_names() -> None:
     assert (OPENAI_RESPONSES.name, OPENAI_RESPONSES.stream_type) == ("openai.responses", "text/event-stream")
-    assert OPENAI_RESPONSES.comment == b": ping\n\n"
+    assert OPENAI_RESPONSES.keepalive == b": ping\n\n"
 
 
 def test_a_whole_answer() -> None:
@@ -52,14 +52,14 @@ def test_calls_alone_are_no_message() -> None:
 
 
 def test_a_break_is_an_event_that_both_ways_of_reading_it_understand() -> None:
-    assert OPENAI_RESPONSES.broken(BROKEN) == (
+    assert OPENAI_RESPONSES.error_frame(BROKEN) == (
         b'event: error\ndata: {"type":"error","sequence_number":0,"code":"upstream_reset","message":"it broke",'
         b'"param":null,"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 
 
 def test_an_error_has_openais_own_code_for_a_response_that_is_not_kept() -> None:
-    fault = Fault(status=400, code="invalid_request", message="no", param="previous_response_id")
+    api_error = ApiError(status=400, code="invalid_request", message="no", param="previous_response_id")
 
-    assert json.loads(OPENAI_RESPONSES.error(fault))["error"]["code"] == "previous_response_not_found"
+    assert json.loads(OPENAI_RESPONSES.error(api_error))["error"]["code"] == "previous_response_not_found"
     assert json.loads(OPENAI_RESPONSES.error(BROKEN))["error"]["code"] == "upstream_reset"

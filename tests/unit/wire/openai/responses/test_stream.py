@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tokenfall.events import FinishReason
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Asked, Section
+from tokenfall.wire.dialect import ContentBlock, ParsedRequest
 from tokenfall.wire.openai.response import OPENAI_CHAT
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
@@ -29,7 +29,7 @@ USAGE = (
 )
 
 
-def respond(**fields: Any) -> Asked:
+def respond(**fields: Any) -> ParsedRequest:
     return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 
@@ -186,13 +186,13 @@ def test_no_frame_of_a_token_is_constant_as_each_has_its_number() -> None:
     encoder = OPENAI_RESPONSES.encoder(respond(), IDENTITY)
     encoder.open(TEXT)
 
-    assert encoder.affixes() is None
+    assert encoder.frame_template() is None
     assert encoder.token("a").replace(b'_number":4', b'_number":5') == encoder.token("a")
 
 
 @given(st.text(), st.sampled_from([TEXT, THOUGHT, FIRST_CALL]))
-def test_any_text_survives_its_frame(text: str, section: Any) -> None:
-    told = documents(frames(OPENAI_RESPONSES, respond(), [(section, [text])]))
+def test_any_text_survives_its_frame(text: str, block: Any) -> None:
+    told = documents(frames(OPENAI_RESPONSES, respond(), [(block, [text])]))
 
     assert [each["sequence_number"] for each in told] == list(range(len(told)))
     assert [each["delta"] for each in told if "delta" in each] == [text]
@@ -201,7 +201,7 @@ def test_any_text_survives_its_frame(text: str, section: Any) -> None:
 
 def test_a_custom_call_has_an_input() -> None:
     call = ToolCall("c", "run", "", custom=True)
-    told = b"".join(frames(OPENAI_RESPONSES, respond(), [(Section("call", call=call), ["a", "b"])]))
+    told = b"".join(frames(OPENAI_RESPONSES, respond(), [(ContentBlock("call", call=call), ["a", "b"])]))
 
     assert told.count(b"event: response.custom_tool_call_input.delta\n") == 2
     assert b'"input":"ab"' in told
@@ -213,7 +213,7 @@ def test_the_last_word_of_a_stream_that_breaks_has_the_next_number() -> None:
     encoder.open(TEXT)
     encoder.token("a")
 
-    assert OPENAI_RESPONSES.frames_of(encoder) == 5
-    assert b'"sequence_number":5,' in OPENAI_RESPONSES.broken(BROKEN, 5)
+    assert OPENAI_RESPONSES.frame_count(encoder) == 5
+    assert b'"sequence_number":5,' in OPENAI_RESPONSES.error_frame(BROKEN, 5)
     of_chat = OPENAI_CHAT.encoder(asked(OPENAI_CHAT, messages=[{"role": "user", "content": "x"}]), IDENTITY)
-    assert OPENAI_RESPONSES.frames_of(of_chat) == OPENAI_CHAT.frames_of(of_chat) == 0
+    assert OPENAI_RESPONSES.frame_count(of_chat) == OPENAI_CHAT.frame_count(of_chat) == 0
