@@ -1,4 +1,4 @@
-"""A result as a table: for the terminal, and in docs/performance.md."""
+"""Prints a result as a table: in the terminal, and in docs/performance.md."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ from benchmarks.results import NOT_ASKED_FOR, Result
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 WHOLE = 0.98
-HEADINGS = ("what", "Tokenfall", "beside it", "to reach", "beyond")
+HEADINGS = ("measurement", "Tokenfall", "reference", "target", "stretch target")
 EMPTY_PAGE = f"""# Performance
 
-Tokenfall beside yardsticks that do the same job: `gosim` and `gorelay` are written in Go with the
-standard library, `floor` is one C thread that does nothing but one `send()` a token. Figures are medians
-of pairs taken in turns, server on one core and load on another; what each row means stands in
-`benchmarks/README.md`. Machines differ, so the ratios say more than the figures. `make bench` measures
-again and rewrites this table.
+Tokenfall compared with reference servers that do the same job. `gosim` and `gorelay` are written in Go with the
+standard library; `floor` is one C thread that does nothing except one `send()` per token. Figures are medians of pairs of
+alternating runs, with the server on one core and the load on another; `benchmarks/README.md` describes each row.
+Machines differ, so the ratios are more meaningful than the absolute figures. `make bench` measures again and updates this
+table.
 
 {BEGIN}
 {END}
@@ -28,7 +28,7 @@ again and rewrites this table.
 
 
 def terminal_table(result: Result) -> Table:
-    table = Table(*HEADINGS, title="Tokenfall, beside yardsticks")
+    table = Table(*HEADINGS, title="Tokenfall and reference servers")
     for row in result["rows"]:
         if row.get("not_measured") != NOT_ASKED_FOR:
             table.add_row(*_cells(row))

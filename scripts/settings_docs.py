@@ -14,7 +14,7 @@ from tokenfall.settings import defaults, described, shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
-HEADINGS = ("environment", "flag", "default", "takes", "what for")
+HEADINGS = ("environment", "flag", "default", "value", "meaning")
 
 
 def table() -> str:

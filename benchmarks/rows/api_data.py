@@ -7,7 +7,7 @@ from benchmarks.measurement import OURS, Goal, Row, Sample
 PATH = "/api/data"
 ROW = Row(
     "api_data",
-    "processor time a request, /api/data, 400 connections",
+    "processor time per request, /api/data, 400 connections",
     "µs",
     target=Goal(0.6, against="gosim"),
     beyond=Goal(0.5, against="gosim"),

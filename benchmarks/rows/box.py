@@ -24,8 +24,8 @@ STREAMS = Row(
     target=Goal(2_500, at_least=True),
     beyond=Goal(3_300, at_least=True),
 )
-PEAK = Row("box_peak", "the most memory that the container was charged for, with so many streams", "MiB")
-LATE = Row("box_late", "lateness of a token, p99, with so many streams", "ms")
+PEAK = Row("box_peak", "peak memory of the container with that number of streams", "MiB")
+LATE = Row("box_late", "lateness of a token, p99, with that number of streams", "ms")
 
 
 def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str]) -> dict[str, Any]:

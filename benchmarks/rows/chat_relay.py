@@ -8,14 +8,14 @@ from benchmarks.measurement import OURS, Goal, Row, Sample
 
 COST = Row(
     "relay_cpu",
-    "chat relay: processor time a token, 500 streams, a token every 20 ms",
+    "chat relay: processor time per token, 500 streams, a token every 20 ms",
     "µs",
     target=Goal(0.75, against="gorelay"),
     beyond=Goal(0.65, against="gorelay"),
 )
 MEMORY = Row(
     "relay_memory",
-    "chat relay: memory a stream, 500 streams, a token every 20 ms",
+    "chat relay: memory per stream, 500 streams, a token every 20 ms",
     "KiB",
     target=Goal(0.1, against="gorelay"),
     beyond=Goal(1 / 16, against="gorelay"),

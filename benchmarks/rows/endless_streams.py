@@ -12,21 +12,21 @@ SLOW_GAP_MS = 200
 
 COST_ROW = Row(
     "token_cpu",
-    "processor time a token, 2,000 streams, a token every 20 ms",
+    "processor time per token, 2,000 streams, a token every 20 ms",
     "µs",
     target=Goal(0.62, against="gosim"),
     beyond=Goal(0.57, against="gosim"),
 )
 DISTANCE_ROW = Row(
     "token_cpu_floor",
-    "the same, beside the least that a server can spend",
+    "the same, compared with the minimum that a server can use",
     "µs",
     target=Goal(1.35, against="floor"),
     beyond=Goal(1.25, against="floor"),
 )
 MEMORY_ROW = Row(
     "stream_memory",
-    "memory a stream, 4,000 streams, a token every 200 ms",
+    "memory per stream, 4,000 streams, a token every 200 ms",
     "KiB",
     target=Goal(0.8),
     beyond=Goal(0.4),

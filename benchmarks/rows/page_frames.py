@@ -23,12 +23,12 @@ REST_MS = 5_000
 ENDS_WITHIN_MS = 60_000
 SMOOTH = Row(
     "page_frames",
-    "the chat page: time between frames, 95th percentile, while 10,000 tokens of Markdown come in ten seconds",
+    "the chat page: time between frames, 95th percentile, while 10,000 tokens of Markdown arrive in ten seconds",
     "ms",
     target=Goal(1.5, against=AT_REST),
     beyond=Goal(1.1, against=AT_REST),
 )
-LONGEST = Row("page_longest_frame", "the same, the longest of all", "ms", target=Goal(100), beyond=Goal(50))
+LONGEST = Row("page_longest_frame", "the same, longest time", "ms", target=Goal(100), beyond=Goal(50))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from benchmarks.measurement import OURS, Goal, Row, Sample
 
 COST = Row(
     "passthrough_cpu",
-    "passthrough relay: processor time a token, 500 streams, a token every 20 ms",
+    "passthrough relay: processor time per token, 500 streams, a token every 20 ms",
     "µs",
     target=Goal(0.65, against="gorelay"),
     beyond=Goal(0.55, against="gorelay"),

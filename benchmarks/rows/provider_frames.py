@@ -15,21 +15,21 @@ QUESTION = '"messages":[{"role":"user","content":"hi"}]'
 
 PROVIDER_COST = Row(
     "provider_cpu",
-    "processor time a token of a simulated OpenAI chat, 1,000 streams, a token every 20 ms",
+    "processor time per token of a simulated OpenAI chat, 1,000 streams, a token every 20 ms",
     "µs",
     target=Goal(1.15, against="stream-sse"),
     beyond=Goal(1.08, against="stream-sse"),
 )
 PROVIDER_MEMORY = Row(
     "provider_memory",
-    "memory a stream of a simulated OpenAI chat, 1,000 streams of 600 tokens",
+    "memory per stream of a simulated OpenAI chat, 1,000 streams of 600 tokens",
     "KiB",
     target=Goal(3),
     beyond=Goal(2),
 )
 CHAT_COST = Row(
     "chat_cpu",
-    "processor time a token of /chat on the simulator, 1,000 streams, a token every 20 ms",
+    "processor time per token of /chat on the simulator, 1,000 streams, a token every 20 ms",
     "µs",
     target=Goal(1.8, against="stream-sse"),
     beyond=Goal(1.4, against="stream-sse"),

@@ -4,8 +4,8 @@ from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.machine import memory_mib
 from benchmarks.measurement import OURS, Goal, NotMeasured, Row, Sample
 
-RESIDENT = Row("rest_resident", "resident at rest", "MiB", target=Goal(15), beyond=Goal(13))
-ANONYMOUS = Row("rest_anonymous", "anonymous memory at rest", "MiB", target=Goal(7), beyond=Goal(5.5))
+RESIDENT = Row("rest_resident", "resident memory of an idle server", "MiB", target=Goal(15), beyond=Goal(13))
+ANONYMOUS = Row("rest_anonymous", "anonymous memory of an idle server", "MiB", target=Goal(7), beyond=Goal(5.5))
 SETTLES_WITHIN_S = 0.5
 
 

@@ -6,7 +6,7 @@ from benchmarks.bench import Bench, Launch, Measurement
 from benchmarks.measurement import OURS, Goal, Row, Sample
 from benchmarks.processes import wait_until_healthy
 
-ROW = Row("start", "start to first answer", "s", target=Goal(0.12), beyond=Goal(0.08))
+ROW = Row("start", "start to first response", "s", target=Goal(0.12), beyond=Goal(0.08))
 
 
 def _first_answer_s(bench: Bench, launch: Launch) -> float:

@@ -8,14 +8,14 @@ from benchmarks.measurement import OURS, Goal, Row, Sample
 
 COST = Row(
     "tls_relay_cpu",
-    "chat relay, TLS upstream: processor time a token, 300 streams, a token every 20 ms",
+    "chat relay, TLS upstream: processor time per token, 300 streams, a token every 20 ms",
     "µs",
     target=Goal(0.9, against="gorelay"),
     beyond=Goal(0.8, against="gorelay"),
 )
 MEMORY = Row(
     "tls_relay_memory",
-    "chat relay, TLS upstream: memory a stream, 300 streams, a token every 20 ms",
+    "chat relay, TLS upstream: memory per stream, 300 streams, a token every 20 ms",
     "KiB",
     target=Goal(0.4, against="gorelay"),
     beyond=Goal(0.33, against="gorelay"),

@@ -184,8 +184,8 @@ def _simulation(text: str) -> str:
 TEXT = Kind(str, "a text")
 KEY = Kind(_key, "printable ASCII without spaces")
 NUMBER = Kind(_number, "a number from 0 to 1000000")
-DURATION = Kind(_duration, "a duration above 0 with its unit, such as 250ms, 10s or 2m")
-EXPIRY = Kind(_expiry, "a duration above 0 with its unit, such as 30s, 12h or 30d")
+DURATION = Kind(_duration, "a duration above 0 with a unit, such as 250ms, 10s or 2m")
+EXPIRY = Kind(_expiry, "a duration above 0 with a unit, such as 30s, 12h or 30d")
 IN_REDIS = "redis://[user:password@]host[:port][/database] or rediss://..."
 REDIS = Kind(_store("redis", "rediss"), IN_REDIS)
 STORE = Kind(_store("memory", "redis", "rediss"), f"memory:// or {IN_REDIS}")
@@ -193,13 +193,13 @@ HISTORY = Kind(
     _store("memory", "sqlite", "redis", "rediss"),
     f"memory://, sqlite:///file or sqlite:////absolute/file in a folder that exists, or {IN_REDIS}",
 )
-SIZE = Kind(_size, "a number of bytes above 0, or such as 16KiB or 1MiB")
+SIZE = Kind(_size, "a size above 0, in bytes or with a unit, such as 16KiB or 1MiB")
 BOOLEAN = Kind(_boolean, "true or false")
-API_KEYS = Kind(_list(_api_key), "keys parted by commas, each plain or sha256: and 64 hexadecimal digits")
+API_KEYS = Kind(_list(_api_key), "keys separated by commas, each plain or sha256: and 64 hexadecimal digits")
 URL = Kind(_url, "an http or https address without user and password")
-ORIGINS = Kind(_list(_origin), "origins parted by commas such as https://example.com, or *")
-NETWORKS = Kind(_list(_network), "networks parted by commas such as 10.0.0.0/8")
-SIMULATION = Kind(_simulation, f"the simulator's grammar, key=value parted by commas; keys: {', '.join(grammar.KEYS)}")
+ORIGINS = Kind(_list(_origin), "origins separated by commas, such as https://example.com, or *")
+NETWORKS = Kind(_list(_network), "networks separated by commas, such as 10.0.0.0/8")
+SIMULATION = Kind(_simulation, f"the simulator's grammar, key=value pairs separated by commas; keys: {', '.join(grammar.KEYS)}")
 
 
 def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's word; the type is the field's
@@ -211,89 +211,89 @@ class Settings:
     """Everything that can be set. Times in seconds, sizes in bytes once read. Not to be changed once it is made."""
 
     host: str = setting("127.0.0.1", TEXT, "address to listen on")
-    port: int = setting(8080, _integer(0, 65535), "port to listen on; 0 takes a free one")
+    port: int = setting(8080, _integer(0, 65535), "port to listen on; 0 selects a free one")
     workers: int = setting(
-        1, _integer(1, 64), "processes that share the port; more than 1 need a history that they share"
+        1, _integer(1, 64), "processes that share the port; more than 1 need a shared history (SQLite or Redis)"
     )
     api_key: tuple[str, ...] = setting(
         (),
         API_KEYS,
-        "API keys asked of callers; a plain key on the command line can be seen by other users of the machine",
+        "API keys that callers must send; other users of the machine can see a plain key on the command line",
         secret=True,
     )
-    allow_anonymous: bool = setting(False, BOOLEAN, "serve an upstream beyond loopback without API_KEY")
-    groq_api_key: str | None = setting(None, KEY, f"turns on the upstream {GROQ_URL}", secret=True, flag=False)
+    allow_anonymous: bool = setting(False, BOOLEAN, "serve an upstream on other addresses than loopback without API_KEY")
+    groq_api_key: str | None = setting(None, KEY, f"enables the upstream {GROQ_URL}", secret=True, flag=False)
     openai_api_key: str | None = setting(
         None, KEY, "key for UPSTREAM_URL when neither UPSTREAM_API_KEY nor GROQ_API_KEY is set", secret=True, flag=False
     )
-    upstream_url: str | None = setting(None, URL, "base address of an OpenAI-compatible API to answer chats")
+    upstream_url: str | None = setting(None, URL, "base URL of an OpenAI-compatible API that generates responses")
     upstream_api_key: str | None = setting(
-        None, KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
+        None, KEY, "key for UPSTREAM_URL; unset: GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
     )
-    model: str = setting("llama-3.3-70b-versatile", TEXT, "model asked of the upstream")
-    max_tokens: int = setting(1024, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
-    system_prompt: str | None = setting(None, TEXT, "system message of every chat that brings none")
-    rate_limit_rps: float = setting(10.0, NUMBER, "requests a second for each client address; 0 turns the limit off")
-    rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "requests that may come at once")
+    model: str = setting("llama-3.3-70b-versatile", TEXT, "default model for the upstream")
+    max_tokens: int = setting(1024, _integer(1, 1_000_000), "maximum tokens of a response if the caller sets none")
+    system_prompt: str | None = setting(None, TEXT, "system message of every chat without one")
+    rate_limit_rps: float = setting(10.0, NUMBER, "requests per second for each client address; 0 switches the limit off")
+    rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "size of a burst of requests")
     limits_url: str | None = setting(
-        None, STORE, "where rate limits are kept; unset: REDIS_URL, else memory://, which all workers share"
+        None, STORE, "store of rate limits; unset: REDIS_URL, else memory://, which all workers share"
     )
-    trusted_proxies: tuple[str, ...] = setting((), NETWORKS, "proxies whose X-Forwarded-For is believed")
+    trusted_proxies: tuple[str, ...] = setting((), NETWORKS, "proxies whose X-Forwarded-For is trusted")
     cors_origins: tuple[str, ...] = setting(
-        (), ORIGINS, "origins whose pages may read; unset: any, but only loopback with an upstream and no key"
+        (), ORIGINS, "origins whose pages may read responses; unset: any, but only loopback with an upstream and no key"
     )
-    redis_url: str | None = setting(None, REDIS, "for HISTORY_URL, LIMITS_URL and TURNS_URL where they are not set")
-    history_url: str | None = setting(None, HISTORY, "where conversations are kept; unset: REDIS_URL, else memory://")
+    redis_url: str | None = setting(None, REDIS, "default of HISTORY_URL, LIMITS_URL and TURNS_URL")
+    history_url: str | None = setting(None, HISTORY, "store of conversations; unset: REDIS_URL, else memory://")
     history_expiry: float = setting(
-        30 * 86_400.0, EXPIRY, "in Redis, how long a conversation is kept after its last turn"
+        30 * 86_400.0, EXPIRY, "in Redis, time from the last turn of a conversation to its deletion"
     )
     turns_url: str | None = setting(
-        None, STORE, "where turns under way can be resumed; unset: REDIS_URL, else memory:// of the process"
+        None, STORE, "store of running turns, to resume them; unset: REDIS_URL, else memory:// of the process"
     )
-    resume_for: float = setting(60.0, DURATION, "how long a turn can be resumed after its end")
-    resume_memory: int = setting(8 * 1024**2, SIZE, "memory of a process for turns that have ended and can be resumed")
+    resume_for: float = setting(60.0, DURATION, "time after its end in which a turn can be resumed")
+    resume_memory: int = setting(8 * 1024**2, SIZE, "memory of a process for ended turns that can be resumed")
     on_disconnect: str = setting(
-        "cancel", _one_of("cancel", "finish"), "what becomes of a turn whose client leaves, where the request is silent"
+        "cancel", _one_of("cancel", "finish"), "what happens to a turn when its client disconnects, if the request does not set it"
     )
-    detached_turns: int = setting(256, _integer(1, 1_000_000), "turns that go on without their clients, at a time")
-    detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of such turns")
-    detached_for: float = setting(600.0, DURATION, "how long such a turn goes on")
-    history_limit: int = setting(1000, _integer(2, 1_000_000), "messages kept a conversation")
-    history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations of memory://")
+    detached_turns: int = setting(256, _integer(1, 1_000_000), "maximum number of turns that continue without their client")
+    detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of these turns")
+    detached_for: float = setting(600.0, DURATION, "time for which such a turn continues")
+    history_limit: int = setting(1000, _integer(2, 1_000_000), "messages stored per conversation")
+    history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations in memory://")
     context_messages: int = setting(
-        20, _integer(1, 10_000), "messages of the history sent to the model before the new one"
+        20, _integer(1, 10_000), "messages of the history that are sent to the model"
     )
     context_tokens: int | None = setting(
         None,
         _integer(1, 100_000_000),
-        "estimated tokens sent to the model, whole turns of the history being left out; unset: no bound",
+        "estimated tokens sent to the model; older turns are left out to fit; unset: no limit",
     )
     sim: str = setting(
-        DEFAULT_SIM, SIMULATION, "default of the simulator, in its grammar; /stream-loop keeps 200ms unless this is set"
+        DEFAULT_SIM, SIMULATION, "default configuration of the simulator; /stream-loop keeps a gap of 200ms unless this is set"
     )
-    sim_files: str = setting(".", TEXT, "folder of the scripts, recordings and profiles that the grammar may name")
-    poller: str = setting("auto", _one_of(*NAMES), "how sockets are waited for; auto: the best that the platform has")
-    metrics_vllm: bool = setting(False, BOOLEAN, "say vLLM's metrics of the simulator too; takes WORKERS=1")
-    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "least severe log line written")
+    sim_files: str = setting(".", TEXT, "folder of the scenario files, recordings and profiles that the grammar may name")
+    poller: str = setting("auto", _one_of(*NAMES), "poller of the event loop; auto: the best one of the platform")
+    metrics_vllm: bool = setting(False, BOOLEAN, "export vLLM's metrics for the simulator too; needs WORKERS=1")
+    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged")
     log_format: str = setting("auto", _one_of("auto", "json", "console"), "auto: console on a terminal, else json")
-    header_timeout: float = setting(10.0, DURATION, "from accept to the end of a request's head")
-    body_timeout: float = setting(30.0, DURATION, "from the head to the end of a request's body")
-    idle_timeout: float = setting(75.0, DURATION, "between two requests of a connection")
+    header_timeout: float = setting(10.0, DURATION, "time from accept to the end of a request's head")
+    body_timeout: float = setting(30.0, DURATION, "time from the head to the end of a request's body")
+    idle_timeout: float = setting(75.0, DURATION, "time between two requests of a connection")
     stall_timeout: float = setting(
-        30.0, DURATION, "how long a reader may take next to nothing (16 KiB) before it is reset"
+        30.0, DURATION, "time after which a connection is reset if its client reads less than 16 KiB"
     )
-    drain_timeout: float = setting(10.0, DURATION, "how long streams may finish after a signal to stop")
-    max_body: int = setting(1024**2, SIZE, "largest request body")
-    max_head: int = setting(16 * 1024, SIZE, "largest request head")
+    drain_timeout: float = setting(10.0, DURATION, "time for streams to finish after a stop signal")
+    max_body: int = setting(1024**2, SIZE, "maximum size of a request body")
+    max_head: int = setting(16 * 1024, SIZE, "maximum size of a request head")
     max_connections: int = setting(
-        20_000, _integer(1, 1_000_000), "connections at a time; never more than the descriptor limit allows"
+        20_000, _integer(1, 1_000_000), "maximum number of connections; the descriptor limit may lower it"
     )
-    upstream_connect_timeout: float = setting(5.0, DURATION, "connecting to the upstream")
-    upstream_first_token_timeout: float = setting(30.0, DURATION, "from the request to the upstream's first token")
-    upstream_next_token_timeout: float = setting(15.0, DURATION, "between two tokens of the upstream")
-    upstream_total_timeout: float = setting(300.0, DURATION, "a whole answer of the upstream")
-    upstream_retries: int = setting(2, _integer(0, 10), "tries after the first, while nothing of the answer has come")
-    upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream opened ahead of requests")
+    upstream_connect_timeout: float = setting(5.0, DURATION, "time to connect to the upstream")
+    upstream_first_token_timeout: float = setting(30.0, DURATION, "time from the request to the upstream's first token")
+    upstream_next_token_timeout: float = setting(15.0, DURATION, "time between two tokens of the upstream")
+    upstream_total_timeout: float = setting(300.0, DURATION, "time for a whole response of the upstream")
+    upstream_retries: int = setting(2, _integer(0, 10), "retries of a request before its first token")
+    upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream that are opened in advance")
 
     def __init__(self, **values: object) -> None:
         """`values` by field in place of the defaults. Raises TypeError on an unknown field."""
