@@ -1,4 +1,4 @@
-"""The chat service of a server, made when the first conversation asks for it."""
+"""Builds the chat service of a server, at the first request that needs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
-    """Conversations with `model` where a request names none, kept in `history`."""
+    """The chat service; `model` is the default model, `history` stores the conversations."""
     settings = parts.settings
     defaults = Defaults(
         model=model,
@@ -43,7 +43,7 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
 
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
-        from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - few have an upstream
+        from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - only needed with an upstream
 
         engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)

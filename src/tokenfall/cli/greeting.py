@@ -1,20 +1,20 @@
-"""What a person is told at the start. Loads nothing: the supervisor of workers says it too, and has no event loop."""
+"""Messages of the start on the terminal. Imports nothing large, because the supervisor prints them too."""
 
 import sys
 
 
-def say_where(address: tuple[str, int], *, keyed: bool) -> None:
-    """Print the greeting of a server that listens on `address`."""
+def print_greeting(address: tuple[str, int], *, keyed: bool) -> None:
+    """Print the greeting of a server that listens on `address`; `keyed` if it requires an API key."""
     print(greeting(f"http://{_named(*address)}", keyed=keyed), flush=True)
 
 
-def say_cannot_listen(host: str, port: int, *, error: OSError) -> None:
-    """Print the one line that names the settings, the address and why."""
+def print_cannot_listen(host: str, port: int, *, error: OSError) -> None:
+    """Print one line with the settings, the address and the reason."""
     print(f"tokenfall: HOST, PORT: cannot listen on {host}:{port}: {error}", file=sys.stderr)
 
 
 def greeting(base: str, *, keyed: bool) -> str:
-    """What a person needs to know first."""
+    """The address, the pages and example requests."""
     key = ' -H "X-API-Key: $API_KEY"' if keyed else ""
     return (
         f"Tokenfall listens on {base}\n"
@@ -27,6 +27,6 @@ def greeting(base: str, *, keyed: bool) -> str:
 
 
 def _named(host: str, port: int) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - read, not listened on
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -64,7 +64,7 @@ class ThreadHost:
                 self._run_server(server)
             finally:
                 self._stop = None
-                server.edge.close()
+                server.http.close()
         finally:
             reactor.close()
 

@@ -18,7 +18,9 @@ def recording(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_table_and_the_profile(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_prints_the_table_and_writes_the_profile(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "p.json"
 
     assert main(["fit", str(recording), "--out", str(out)]) == 0
@@ -31,7 +33,7 @@ def test_the_table_and_the_profile(recording: Path, tmp_path: Path, capsys: pyte
     assert profiles.read(str(out)).gap.count == 2
 
 
-def test_without_out_nothing_is_written(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_without_out_writes_nothing(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(recording)]) == 0
     assert [each.name for each in tmp_path.iterdir()] == ["r.jsonl"]
 
@@ -44,7 +46,7 @@ def test_without_out_nothing_is_written(recording: Path, tmp_path: Path, capsys:
         (b"{}\n", "r.jsonl: line 1: "),
     ],
 )
-def test_what_cannot_be_fitted_is_one_line(
+def test_invalid_recording_prints_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, what: str
 ) -> None:
     file = tmp_path / "r.jsonl"
@@ -59,6 +61,6 @@ def test_what_cannot_be_fitted_is_one_line(
     assert said.out == ""
 
 
-def test_a_profile_ends_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_profile_file_must_end_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(recording), "--out", "p.txt"]) == 2
     assert "ends in .json" in capsys.readouterr().err

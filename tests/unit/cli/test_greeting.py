@@ -1,9 +1,9 @@
 import pytest
 
-from tokenfall.cli.greeting import greeting, say_cannot_listen, say_where
+from tokenfall.cli.greeting import greeting, print_cannot_listen, print_greeting
 
 
-def test_the_greeting_says_what_to_try_first() -> None:
+def test_greeting_shows_pages_and_example_requests() -> None:
     assert greeting("http://127.0.0.1:8080", keyed=False) == (
         "Tokenfall listens on http://127.0.0.1:8080\n"
         "  the chat page:  http://127.0.0.1:8080/web\n"
@@ -14,7 +14,7 @@ def test_the_greeting_says_what_to_try_first() -> None:
     )
 
 
-def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None:
+def test_greeting_with_a_key_shows_the_header_and_not_the_key() -> None:
     lines = greeting("http://127.0.0.1:8080", keyed=True).splitlines()
 
     assert all('-H "X-API-Key: $API_KEY"' in line for line in lines if "curl" in line)
@@ -29,16 +29,16 @@ def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None
         (("::1", 80), "[::1]:80"),
     ],
 )
-def test_an_address_is_named_so_that_a_browser_takes_it(
+def test_greeting_shows_an_address_that_browsers_accept(
     address: tuple[str, int], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    say_where(address, keyed=False)
+    print_greeting(address, keyed=False)
 
     assert capsys.readouterr().out.splitlines()[0] == f"Tokenfall listens on http://{named}"
 
 
-def test_why_it_cannot_listen_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
+def test_listen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
 
     said = capsys.readouterr()
     assert said.err == "tokenfall: HOST, PORT: cannot listen on ::1:80: [Errno 98] Address in use\n"
