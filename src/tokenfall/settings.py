@@ -199,7 +199,9 @@ API_KEYS = Kind(_list(_api_key), "keys separated by commas, each plain or sha256
 URL = Kind(_url, "an http or https address without user and password")
 ORIGINS = Kind(_list(_origin), "origins separated by commas, such as https://example.com, or *")
 NETWORKS = Kind(_list(_network), "networks separated by commas, such as 10.0.0.0/8")
-SIMULATION = Kind(_simulation, f"the simulator's grammar, key=value pairs separated by commas; keys: {', '.join(grammar.KEYS)}")
+SIMULATION = Kind(
+    _simulation, f"the simulator's grammar, key=value pairs separated by commas; keys: {', '.join(grammar.KEYS)}"
+)
 
 
 def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's word; the type is the field's
@@ -221,7 +223,9 @@ class Settings:
         "API keys that callers must send; other users of the machine can see a plain key on the command line",
         secret=True,
     )
-    allow_anonymous: bool = setting(False, BOOLEAN, "serve an upstream on other addresses than loopback without API_KEY")
+    allow_anonymous: bool = setting(
+        False, BOOLEAN, "serve an upstream on other addresses than loopback without API_KEY"
+    )
     groq_api_key: str | None = setting(None, KEY, f"enables the upstream {GROQ_URL}", secret=True, flag=False)
     openai_api_key: str | None = setting(
         None, KEY, "key for UPSTREAM_URL when neither UPSTREAM_API_KEY nor GROQ_API_KEY is set", secret=True, flag=False
@@ -233,7 +237,9 @@ class Settings:
     model: str = setting("llama-3.3-70b-versatile", TEXT, "default model for the upstream")
     max_tokens: int = setting(1024, _integer(1, 1_000_000), "maximum tokens of a response if the caller sets none")
     system_prompt: str | None = setting(None, TEXT, "system message of every chat without one")
-    rate_limit_rps: float = setting(10.0, NUMBER, "requests per second for each client address; 0 switches the limit off")
+    rate_limit_rps: float = setting(
+        10.0, NUMBER, "requests per second for each client address; 0 switches the limit off"
+    )
     rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "size of a burst of requests")
     limits_url: str | None = setting(
         None, STORE, "store of rate limits; unset: REDIS_URL, else memory://, which all workers share"
@@ -253,25 +259,31 @@ class Settings:
     resume_for: float = setting(60.0, DURATION, "time after its end in which a turn can be resumed")
     resume_memory: int = setting(8 * 1024**2, SIZE, "memory of a process for ended turns that can be resumed")
     on_disconnect: str = setting(
-        "cancel", _one_of("cancel", "finish"), "what happens to a turn when its client disconnects, if the request does not set it"
+        "cancel",
+        _one_of("cancel", "finish"),
+        "what happens to a turn when its client disconnects, if the request does not set it",
     )
-    detached_turns: int = setting(256, _integer(1, 1_000_000), "maximum number of turns that continue without their client")
+    detached_turns: int = setting(
+        256, _integer(1, 1_000_000), "maximum number of turns that continue without their client"
+    )
     detached_memory: int = setting(8 * 1024**2, SIZE, "memory for the questions and texts of these turns")
     detached_for: float = setting(600.0, DURATION, "time for which such a turn continues")
     history_limit: int = setting(1000, _integer(2, 1_000_000), "messages stored per conversation")
     history_memory: int = setting(16 * 1024**2, SIZE, "memory for all conversations in memory://")
-    context_messages: int = setting(
-        20, _integer(1, 10_000), "messages of the history that are sent to the model"
-    )
+    context_messages: int = setting(20, _integer(1, 10_000), "messages of the history that are sent to the model")
     context_tokens: int | None = setting(
         None,
         _integer(1, 100_000_000),
         "estimated tokens sent to the model; older turns are left out to fit; unset: no limit",
     )
     sim: str = setting(
-        DEFAULT_SIM, SIMULATION, "default configuration of the simulator; /stream-loop keeps a gap of 200ms unless this is set"
+        DEFAULT_SIM,
+        SIMULATION,
+        "default configuration of the simulator; /stream-loop keeps a gap of 200ms unless this is set",
     )
-    sim_files: str = setting(".", TEXT, "folder of the scenario files, recordings and profiles that the grammar may name")
+    sim_files: str = setting(
+        ".", TEXT, "folder of the scenario files, recordings and profiles that the grammar may name"
+    )
     poller: str = setting("auto", _one_of(*NAMES), "poller of the event loop; auto: the best one of the platform")
     metrics_vllm: bool = setting(False, BOOLEAN, "export vLLM's metrics for the simulator too; needs WORKERS=1")
     log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged")
