@@ -19,8 +19,8 @@ EMPTY_PAGE = f"""# Performance
 Tokenfall compared with reference servers that do the same job. `gosim` and `gorelay` are written in Go with the
 standard library; `floor` is one C thread that does nothing except one `send()` per token. Figures are medians of pairs
 of alternating runs, with the server on one core and the load on another; `benchmarks/README.md` describes each row.
-Machines differ, so the ratios are more meaningful than the absolute figures. `make bench` measures again and updates this
-table.
+Machines differ, so the ratios are more meaningful than the absolute figures. `make bench` measures again and updates
+this table.
 
 {BEGIN}
 {END}

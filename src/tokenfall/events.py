@@ -1,8 +1,8 @@
 """What an answer is made of. Pure data.
 
-An engine tells any number of `Delta`, and where they were asked for `Thought` and `CallPart`, and returns exactly one
-`Finished`. When it cannot, it raises a `TokenfallError` instead: an answer has one end, and the broken one cannot be
-mistaken for the genuine one.
+An engine tells any number of `TextDelta`, and where they were asked for `ReasoningDelta` and `ToolCallDelta`, and
+returns exactly one `Finished`. When it cannot, it raises a `TokenfallError` instead: an answer has one end, and the
+broken one cannot be mistaken for the genuine one.
 """
 
 from typing import Literal
@@ -12,19 +12,19 @@ from msgspec import Struct
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class Delta(Struct, frozen=True, gc=False):
+class TextDelta(Struct, frozen=True, gc=False):
     """The next piece of the answer, usually one token."""
 
     text: str
 
 
-class Thought(Struct, frozen=True, gc=False):
+class ReasoningDelta(Struct, frozen=True, gc=False):
     """The next piece of what the model thinks before it answers. Told only to who asked for `reasoning`."""
 
     text: str
 
 
-class CallPart(Struct, frozen=True, gc=False):
+class ToolCallDelta(Struct, frozen=True, gc=False):
     """The next piece of a tool call. `index` counts the answer's calls from 0; the first piece has `id` and `name`.
 
     `arguments` is the next part of the text of a JSON object. Told only to who brought `tools`.
@@ -36,7 +36,7 @@ class CallPart(Struct, frozen=True, gc=False):
     arguments: str
 
 
-class Passed(Struct, frozen=True, gc=False):
+class PassthroughEvent(Struct, frozen=True, gc=False):
     """An event of a provider's stream as it is, for a caller that speaks the provider's own dialect.
 
     `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, `text_bytes` of them in
@@ -81,5 +81,5 @@ class Finished(Struct, frozen=True):
     stop: str = ""
 
 
-Said = Delta | Thought | CallPart
-Event = Delta | Finished
+OutputEvent = TextDelta | ReasoningDelta | ToolCallDelta
+Event = TextDelta | Finished

@@ -10,11 +10,11 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from tokenfall.errors import error_of_code
-from tokenfall.events import Delta, Finished, FinishReason, Usage
+from tokenfall.events import Finished, FinishReason, TextDelta, Usage
 from tokenfall.messages import ChatRequest, Message
 
 
-class Timed(Protocol):
+class TimerEntry(Protocol):
     """Something that waits on a wheel."""
 
     slot: int | None
@@ -43,14 +43,14 @@ class Wheel(Protocol):
         """Monotonic seconds, the scale of every deadline."""
         ...
 
-    def join(self, entry: Timed, deadline_s: float) -> None:
+    def join(self, entry: TimerEntry, deadline_s: float) -> None:
         """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. An entry that waits is moved.
 
         A deadline that has passed is due in the next turn.
         """
         ...
 
-    def leave(self, entry: Timed) -> None:
+    def leave(self, entry: TimerEntry) -> None:
         """Forget the entry at once; harmless when it does not wait."""
         ...
 
@@ -70,7 +70,7 @@ class Clock(Protocol):
         ...
 
 
-class Hold(Protocol):
+class Barrier(Protocol):
     """A place where a stream waits for something other than time."""
 
     def passes(self, resume: Callable[[], None]) -> bool:
@@ -82,7 +82,7 @@ class Hold(Protocol):
         ...
 
 
-Hear = Callable[[Delta], Awaitable[None] | None]
+OnDelta = Callable[[TextDelta], Awaitable[None] | None]
 """Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
 the listener is full. What comes in the meantime all the same is not lost, but held."""
 
@@ -90,8 +90,8 @@ the listener is full. What comes in the meantime all the same is not lost, but h
 class Engine(Protocol):
     """Where tokens come from."""
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
-        """Answer `request`: tell `hear` each delta as it comes, and return the genuine end.
+    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
+        """Answer `request`: tell `on_event` each delta as it comes, and return the genuine end.
 
         Raises a `TokenfallError` when it cannot answer or cannot go on. Cancelling ends all work for the answer, an
         upstream connection within 250 ms.
@@ -270,7 +270,7 @@ class Followed(Protocol):
     after: int
     """How many pieces of the answer are left out."""
 
-    async def run(self, hear: Hear) -> Finished:
+    async def run(self, on_event: OnDelta) -> Finished:
         """Tell the pieces there are and those that come; the genuine end, or the error that ended the turn.
 
         The same rules as for `Engine.reply`. Cancelling lets go of the turn.
@@ -278,7 +278,7 @@ class Followed(Protocol):
         ...
 
 
-class Verdict(Struct, frozen=True, gc=False):
+class LimitDecision(Struct, frozen=True, gc=False):
     """What a limiter says. `remaining` whole requests may follow at once; `retry_after_s` is 0 when allowed.
 
     `reset_s` is the time until the whole burst is there again.
@@ -299,7 +299,7 @@ class RateLimiter(Protocol):
     rate: float
     """How many requests a second come back."""
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         """Spend one request of `client`, whatever string tells clients apart. A refusal spends nothing."""
         ...
 

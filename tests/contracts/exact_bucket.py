@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import strategies as st
 
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 TIE = Fraction(2, 10**6)
 """Seconds within which a limiter may decide either way: what `spend` grants is a microsecond, and floats round."""
@@ -33,19 +33,19 @@ class ExactBucket:
         self.tokens = min(Fraction(self.burst), self.tokens + (Fraction(now_s) - self.now_s) * self.rate)
         self.now_s = Fraction(now_s)
 
-    def judge(self, verdict: Verdict) -> None:
-        """Assert that `verdict` is right for a request now, and spend what it allowed."""
+    def judge(self, decision: LimitDecision) -> None:
+        """Assert that `decision` is right for a request now, and spend what it allowed."""
         short_s = (1 - self.tokens) / self.rate
         if abs(short_s) > TIE:
-            assert verdict.allowed == (short_s < 0)
-        if verdict.allowed:
+            assert decision.allowed == (short_s < 0)
+        if decision.allowed:
             self.tokens -= 1
-            assert abs(verdict.remaining - self.tokens) < 1 + TIE * self.rate
-            assert verdict.retry_after_s == 0
+            assert abs(decision.remaining - self.tokens) < 1 + TIE * self.rate
+            assert decision.retry_after_s == 0
         else:
-            assert verdict.retry_after_s == pytest.approx(float(short_s), abs=1e-8)
-            assert verdict.remaining == 0
-        assert verdict.reset_s == pytest.approx(float((self.burst - self.tokens) / self.rate), abs=1e-8)
+            assert decision.retry_after_s == pytest.approx(float(short_s), abs=1e-8)
+            assert decision.remaining == 0
+        assert decision.reset_s == pytest.approx(float((self.burst - self.tokens) / self.rate), abs=1e-8)
 
 
 def assert_within_share(allowed: list[Fraction], *, rate: float, burst: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from tokenfall.ports import RateLimiter, Verdict
+from tokenfall.ports import LimitDecision, RateLimiter
 
 RATE = 4.0
 BURST = 3
@@ -17,10 +17,10 @@ async def taken(limiter: RateLimiter, client: str, *, times: int) -> list[bool]:
     return [(await limiter.take(client)).allowed for _ in range(times)]
 
 
-def rounded(verdict: Verdict) -> Verdict:
+def rounded(decision: LimitDecision) -> LimitDecision:
     """The verdict to the millisecond."""
     return replace(
-        verdict, retry_after_s=round(verdict.retry_after_s, 3) + 0.0, reset_s=round(verdict.reset_s, 3) + 0.0
+        decision, retry_after_s=round(decision.retry_after_s, 3) + 0.0, reset_s=round(decision.reset_s, 3) + 0.0
     )
 
 
@@ -48,14 +48,14 @@ class LimiterContract:
 
     async def test_an_allowed_request_says_when_the_burst_is_whole_again(self, limiter: RateLimiter) -> None:
         assert [rounded(await limiter.take("a")) for _ in range(2)] == [
-            Verdict(True, 2, 0.0, 0.25),
-            Verdict(True, 1, 0.0, 0.5),
+            LimitDecision(True, 2, 0.0, 0.25),
+            LimitDecision(True, 1, 0.0, 0.5),
         ]
 
     async def test_a_refused_request_says_when_to_come_back(self, limiter: RateLimiter) -> None:
         await taken(limiter, "a", times=3)
 
-        assert rounded(await limiter.take("a")) == Verdict(False, 0, 0.25, 0.75)
+        assert rounded(await limiter.take("a")) == LimitDecision(False, 0, 0.25, 0.75)
 
     async def test_who_comes_back_when_told_is_let_in(
         self, limiter: RateLimiter, advance: Callable[[float], None]

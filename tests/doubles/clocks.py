@@ -1,6 +1,6 @@
 """Time that stands still until a test moves it."""
 
-from tokenfall.ports import Timed
+from tokenfall.ports import TimerEntry
 
 
 class FakeClock:
@@ -22,7 +22,7 @@ class FakeWheel:
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
         self.joins = 0
-        self.waiting: dict[Timed, float] = {}
+        self.waiting: dict[TimerEntry, float] = {}
 
     @property
     def resolution_s(self) -> float:
@@ -31,13 +31,13 @@ class FakeWheel:
     def now(self) -> float:
         return self.now_s
 
-    def join(self, entry: Timed, deadline_s: float) -> None:
+    def join(self, entry: TimerEntry, deadline_s: float) -> None:
         self.joins += 1
         self.waiting[entry] = deadline_s
         entry.slot = 1
         entry.deadline_s = deadline_s
 
-    def leave(self, entry: Timed) -> None:
+    def leave(self, entry: TimerEntry) -> None:
         self.waiting.pop(entry, None)
         entry.slot = None
 

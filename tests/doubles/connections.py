@@ -13,7 +13,7 @@ from tokenfall.http.connection import Connection
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, Response
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 from tokenfall.reactor.loop import Reactor, Timer
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
 
@@ -69,7 +69,7 @@ class PipeConnection(Connection):
 
     __slots__ = ("aborted", "eof_written", "options")
 
-    def __init__(self, edge: Edge, fd: int, *, peer: str) -> None:
+    def __init__(self, edge: HTTPServer, fd: int, *, peer: str) -> None:
         self.aborted = False
         self.eof_written = False
         self.options: list[tuple[int, int, int | bytes]] = []
@@ -88,9 +88,9 @@ class PipeConnection(Connection):
 
 
 class FakeClient:
-    """A client of an `Edge`: sends at once, reads only when it is asked to."""
+    """A client of an `HTTPServer`: sends at once, reads only when it is asked to."""
 
-    def __init__(self, edge: Edge, peer: str = "127.0.0.1") -> None:
+    def __init__(self, edge: HTTPServer, peer: str = "127.0.0.1") -> None:
         self._reader, writer = os.pipe2(os.O_NONBLOCK)
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._fd = writer

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Finished, TextDelta
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Hear
+from tokenfall.ports import OnDelta
 
 
 class Silence:
@@ -14,7 +14,7 @@ class Silence:
 class ScriptedEngine:
     """Plays its script for every request: tells deltas, raises exceptions, falls silent, returns the end."""
 
-    def __init__(self, *script: Delta | Finished | Exception | Silence) -> None:
+    def __init__(self, *script: TextDelta | Finished | Exception | Silence) -> None:
         self._script = script
         self.requests: list[ChatRequest] = []
         self.silent = asyncio.Event()
@@ -22,12 +22,12 @@ class ScriptedEngine:
         self.ended = 0
         """How many answers are over, however they ended."""
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         self.requests.append(request)
         try:
             for step in self._script:
-                if isinstance(step, Delta):
-                    full = hear(step)
+                if isinstance(step, TextDelta):
+                    full = on_event(step)
                     if full is not None:
                         await full
                 elif isinstance(step, Finished):
@@ -44,4 +44,4 @@ class ScriptedEngine:
 
 def told(*texts: str, end: Finished | Exception | Silence | None = None) -> ScriptedEngine:
     """An engine that says `texts` and then ends: genuinely, unless `end` says otherwise."""
-    return ScriptedEngine(*map(Delta, texts), end or Finished("stop", "model-1"))
+    return ScriptedEngine(*map(TextDelta, texts), end or Finished("stop", "model-1"))

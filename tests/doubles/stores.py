@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Sequence
 
 from tokenfall.errors import NotFound
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Finished, TextDelta
 from tokenfall.history.memory import MemoryHistory
-from tokenfall.ports import Claim, Conversation, Followed, Hear, LiveTurn, Turn
+from tokenfall.ports import Claim, Conversation, Followed, LiveTurn, OnDelta, Turn
 
 
 class SlowHistory(MemoryHistory):
@@ -45,9 +45,9 @@ class FollowedElsewhere:
         self.after = after
         self._pieces = pieces
 
-    async def run(self, hear: Hear) -> Finished:
+    async def run(self, on_event: OnDelta) -> Finished:
         for piece in self._pieces[self.after :]:
-            full = hear(Delta(piece))
+            full = on_event(TextDelta(piece))
             if full is not None:
                 await full
         return Finished("stop", "elsewhere")

@@ -1,15 +1,17 @@
-"""Turns under way, and who listens to them."""
+"""Running turns, and their listeners."""
 
 import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from tokenfall.chat.detached import DetachedBounds, DetachedTurns
-from tokenfall.chat.turn import TurnUnderWay
-from tokenfall.chat.turns import Turns
-from tokenfall.events import Delta, Finished
+from tokenfall.chat.service import Chat, Defaults
+from tokenfall.events import Finished, TextDelta
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Conversation, Hear, SharedTurns
+from tokenfall.ports import Conversation, Engine, HistoryStore, OnDelta, SharedTurns
+from tokenfall.turns.detached import DetachedBounds, DetachedTurns
+from tokenfall.turns.registry import TurnRegistry
+from tokenfall.turns.runner import TurnRunner
+from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.clocks import FakeClock
 
@@ -23,9 +25,9 @@ def turns_of(
     keep_s: float = 60.0,
     max_bytes: int = 1_000_000,
     clock: FakeClock | None = None,
-) -> Turns:
+) -> TurnRegistry:
     """What a process remembers of its turns, on a clock that stands still."""
-    return Turns(keep_s=keep_s, max_bytes=max_bytes, now=clock or FakeClock(), shared=shared, alone=alone)
+    return TurnRegistry(keep_s=keep_s, max_bytes=max_bytes, now=clock or FakeClock(), shared=shared, alone=alone)
 
 
 def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTurns:
@@ -33,9 +35,16 @@ def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTur
     return DetachedTurns(DetachedBounds(**bounds), now=clock or FakeClock())
 
 
-def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> TurnUnderWay:
+def chat_of(engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None) -> Chat:
+    """A chat service that remembers its turns as `turns_of` does."""
+    turns = turns_of(shared=shared)
+    runner = TurnRunner(history, registry=turns, detached=detached_turns())
+    return Chat(engine, history, defaults=defaults, turns=turns, runner=runner)
+
+
+def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> RunningTurn:
     """A turn that has begun, if only to say this."""
-    turn = TurnUnderWay(conversation, on_disconnect="finish" if finishes else "cancel")
+    turn = RunningTurn(conversation, on_disconnect="finish" if finishes else "cancel")
     for text in texts:
         turn.add(text)
     return turn
@@ -48,16 +57,16 @@ class Speaker:
         self.asked = asyncio.Event()
         self.requests: list[ChatRequest] = []
         self.cancelled = 0
-        self._steps: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
+        self._steps: asyncio.Queue[TextDelta | Finished | Exception] = asyncio.Queue()
 
     def say(self, *texts: str) -> None:
         for text in texts:
-            self._steps.put_nowait(Delta(text))
+            self._steps.put_nowait(TextDelta(text))
 
     def end(self, end: Finished | Exception | None = None) -> None:
         self._steps.put_nowait(end or Finished("stop", "model-1"))
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         self.requests.append(request)
         self.asked.set()
         try:
@@ -67,7 +76,7 @@ class Speaker:
                     raise step
                 if isinstance(step, Finished):
                     return step
-                full = hear(step)
+                full = on_event(step)
                 if full is not None:
                     await full
         except asyncio.CancelledError:
@@ -86,7 +95,7 @@ class Listener:
     def text(self) -> str:
         return "".join(self.heard)
 
-    def hear(self, delta: Delta) -> Awaitable[None] | None:
+    def on_event(self, delta: TextDelta) -> Awaitable[None] | None:
         self.heard.append(delta.text)
         return self.full
 

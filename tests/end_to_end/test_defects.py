@@ -14,7 +14,7 @@ from tokenfall.api.routing import Route
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, LiveStream, PacedStream, Response, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
@@ -51,8 +51,8 @@ async def later(request: Request) -> Answer:
     raise Defect(SECRET)
 
 
-def live(run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b"") -> LiveStream:
-    return LiveStream(HEAD, run, failure=lambda error: b"event: error\ndata: {}\n\n", comment=comment)
+def live(run: Callable[[Send], Awaitable[bytes]], *, keepalive: bytes = b"") -> LiveStream:
+    return LiveStream(HEAD, run, failure=lambda error: b"event: error\ndata: {}\n\n", keepalive=keepalive)
 
 
 async def nothing_then_defect(send: Send) -> bytes:
@@ -67,7 +67,7 @@ async def one_then_defect(send: Send) -> bytes:
 
 
 def paced(frames: Callable[[bool], Iterator[bytes]], gaps: Iterator[float]) -> PacedStream:
-    return PacedStream(HEAD, frames, gaps=gaps, comment=b": ping\n\n")
+    return PacedStream(HEAD, frames, gaps=gaps, keepalive=b": ping\n\n")
 
 
 def frames_that_break(chunked: bool) -> Iterator[bytes]:
@@ -192,13 +192,13 @@ class Stub:
 
 
 @asynccontextmanager
-async def edge(stub: Stub) -> AsyncIterator[tuple[Edge, int]]:
+async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
     """An edge with nothing but the stub behind it."""
     loop = asyncio.get_running_loop()
     reactor = running_reactor()
     metrics = Metrics()
     bounds = Bounds(header_timeout_s=0.25, body_timeout_s=0.25, idle_timeout_s=5.0, linger_timeout_s=0.25)
-    server = Edge(stub, reactor=reactor, bounds=bounds, metrics=metrics)
+    server = HTTPServer(stub, reactor=reactor, bounds=bounds, metrics=metrics)
     addresses = server.listen("127.0.0.1", 0)
     loop.set_exception_handler(lambda loop, context: None)  # what the loop says of them is not what is tested
     try:
@@ -240,7 +240,7 @@ async def test_a_heartbeat_goes_out_while_the_first_frame_is_awaited_and_never_a
 
     class Waiting(Stub):
         def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            return live(run, comment=b": ping\n\n")
+            return live(run, keepalive=b": ping\n\n")
 
     stub = Waiting(breaking="")
     async with edge(stub) as (server, port):

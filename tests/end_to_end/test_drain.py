@@ -94,11 +94,11 @@ async def check_what_is_answered(port: int) -> None:
         assert (await fetch(port, request(path))).status == status
 
 
-def check_cut(answer: Answer, farewell: bytes) -> None:
+def check_cut(answer: Answer, shutdown_frame: bytes) -> None:
     """Cut, said so in the last frame, and does not look complete."""
-    assert farewell in answer.body
-    end = answer.body[answer.body.index(farewell) :]
-    assert end.count(b"\n") == farewell.count(b"\n") + (2 if farewell.startswith(b"event") else 0)
+    assert shutdown_frame in answer.body
+    end = answer.body[answer.body.index(shutdown_frame) :]
+    assert end.count(b"\n") == shutdown_frame.count(b"\n") + (2 if shutdown_frame.startswith(b"event") else 0)
     assert b"[DONE]" not in answer.body
     assert b'"finish":true' not in answer.body
 

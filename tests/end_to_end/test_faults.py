@@ -93,7 +93,7 @@ def served(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coro
 
 async def nothing_held(server: Running) -> None:
     """Return once no stream is left, nor a place in the house; tasks are looked at when the server has stopped."""
-    house = server.server.parts.stage.house
+    house = server.server.parts.state.limiter
     kinds = ("connections", "streams", "on the wheel")
 
     def held() -> list[int]:
@@ -428,7 +428,7 @@ async def test_who_leaves_at_a_gate_leaves_nothing(here: Running, stream: Stream
 @everywhere
 @served
 async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Running, stream: Stream) -> None:
-    house = here.server.parts.stage.house
+    house = here.server.parts.state.limiter
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     try:
         await first.send(stream.ask("load=1@2,gate=a@1"))
@@ -451,7 +451,7 @@ async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Runnin
 
 @served
 async def test_who_leaves_while_queued_does_not_hold_up_who_is_behind(here: Running) -> None:
-    house, stream = here.server.parts.stage.house, PLAIN[0]
+    house, stream = here.server.parts.state.limiter, PLAIN[0]
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     await first.send(stream.ask("load=1@1,gate=a"))
     await gate_waits(here, "a", waiting=1)
@@ -505,4 +505,4 @@ async def test_a_drain_ends_who_waits_at_a_gate_with_a_word() -> None:
         client.close()
         assert b"shutting_down" in rest
         assert rest.endswith(LAST_CHUNK)
-        assert server.server.parts.stage.house.inside == 0
+        assert server.server.parts.state.limiter.inside == 0

@@ -165,8 +165,12 @@ async def test_when_one_is_told_to_end_the_other_says_what_was_said(pair: Callab
     stream = first + await streamed(client)
     client.close()
 
-    farewell = error_of(stream)
-    assert (farewell["code"], farewell["turn"], farewell["resumable"]) == ("shutting_down", turn, True)
+    shutdown_frame = error_of(stream)
+    assert (shutdown_frame["code"], shutdown_frame["turn"], shutdown_frame["resumable"]) == (
+        "shutting_down",
+        turn,
+        True,
+    )
     assert here.wait() == 0
     for body in (await following, await resumed(there, turn)):
         assert error_of(body)["code"] == "shutting_down"

@@ -11,7 +11,7 @@ from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.fallback import FallbackLimiter
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.limits.redis import RedisLimiter
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 from tests.contracts.limits import taken
 from tests.limits_on_redis.conftest import RedisServer
@@ -26,7 +26,7 @@ class Counting(RedisLimiter):
 
     takes = 0
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         self.takes += 1
         return await super().take(client)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.redis import SERVER_TIME, RedisLimiter
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, gaps
 from tests.contracts.limits import BURST, RATE, LimiterContract, taken
@@ -137,7 +137,7 @@ async def test_a_clock_set_back_keeps_a_debt_and_makes_none(limiter: RedisLimite
     await taken(limiter, "a", times=3)
     clock.advance(-3600)
 
-    assert await limiter.take("a") == Verdict(False, 0, 0.25, 0.75)
+    assert await limiter.take("a") == LimitDecision(False, 0, 0.25, 0.75)
     clock.advance(0.25)
     assert await taken(limiter, "a", times=2) == [True, False]
 

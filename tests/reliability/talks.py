@@ -70,7 +70,7 @@ class Talk:
         self.told.append(told)
         model = f"sim:tokens={self.tokens},gap=1ms" if self.model == "" else self.model
         await client.send(chat(told.question, model=model, conversation=self.name, headers=self.headers))
-        await hear(client, told, leave_after=leave_after)
+        await on_event(client, told, leave_after=leave_after)
         return told
 
     async def keep_asking(self, port: int, *, most: int | None = None) -> None:
@@ -88,7 +88,7 @@ class Talk:
         return sum(told.end == end for told in self.told)
 
 
-async def hear(client: Client, told: Told, *, leave_after: int | None = None) -> None:
+async def on_event(client: Client, told: Told, *, leave_after: int | None = None) -> None:
     """Read an answer into `told`, to its end."""
     head = await client.head()
     told.turn = head.headers.get("x-turn-id", "")

@@ -11,7 +11,7 @@ from tests.end_to_end.chatting import DONE, begin, chat, error_of
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.conftest import Serve
 from tests.reliability.rows import FULL, Tally
-from tests.reliability.talks import ENDLESS_HISTORY, Talk, Told, check, hear, kept
+from tests.reliability.talks import ENDLESS_HISTORY, Talk, Told, check, kept, on_event
 
 STREAMS = 500 if FULL else 100
 CONVERSATIONS = 10
@@ -46,7 +46,7 @@ async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk
     status, heard, _ = await asyncio.gather(
         asyncio.create_task(timed(ended, since_s=begun_s)),
         asyncio.gather(*(ends(stream) for stream in streams)),
-        asyncio.gather(*(hear(client, told) for client, told in chats)),
+        asyncio.gather(*(on_event(client, told) for client, told in chats)),
     )
     for client in (*streams, *(client for client, _ in chats)):
         client.close()

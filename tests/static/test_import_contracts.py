@@ -1,6 +1,6 @@
 """The import contracts of pyproject.toml catch what they are there to catch.
 
-Each case plants imports in an empty house with the rooms that the contracts name, and asks import-linter.
+Each case plants imports in an empty package with the rooms that the contracts name, and asks import-linter.
 The real code is held to the same contracts by `make lint`.
 """
 
@@ -20,7 +20,7 @@ MODULES = [
     "__main__",
     "api.routes",
     "bootstrap",
-    "chat.turn",
+    "turns.turn",
     "cli.serve",
     "http.connection",
     "simulator.schema.pattern_chars",
@@ -45,7 +45,7 @@ MODULES = [
     "logs",
     "messages",
     "metrics",
-    "metrics_board",
+    "shared_metrics",
     "recording.empirical",
     "simulator.fault_plan",
     "simulator.gates",
@@ -68,6 +68,7 @@ MODULES = [
     "testing.server",
     "threads",
     "tokens",
+    "chat.service",
     "turns.redis",
     "upstream.connection",
     "wire.sse",
@@ -91,7 +92,7 @@ IMPURE = ["asyncio", "logging", "os", "socket", "time"]
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def package(tmp_path: Path) -> Path:
     package = tmp_path / "tokenfall"
     for module in MODULES:
         path = package.joinpath(*module.split(".")).with_suffix(".py")
@@ -102,18 +103,18 @@ def house(tmp_path: Path) -> Path:
     return package
 
 
-def plant(house: Path, module: str, *lines: str) -> None:
-    with house.joinpath(*module.split(".")).with_suffix(".py").open("a", encoding="utf-8") as file:
+def plant(package: Path, module: str, *lines: str) -> None:
+    with package.joinpath(*module.split(".")).with_suffix(".py").open("a", encoding="utf-8") as file:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def lint(house: Path) -> subprocess.CompletedProcess[str]:
+def lint(package: Path) -> subprocess.CompletedProcess[str]:
     command = [str(LINT_IMPORTS), "--no-cache", "--no-logo"]
-    return subprocess.run(command, cwd=house.parent, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=False)
 
 
-def broken_contracts(house: Path) -> set[str]:
-    run = lint(house)
+def broken_contracts(package: Path) -> set[str]:
+    run = lint(package)
     broken = {name for name in (LAYERS, PURITY) if f"{name} BROKEN" in run.stdout}
     kept = {name for name in (LAYERS, PURITY) if f"{name} KEPT" in run.stdout}
     assert broken | kept == {LAYERS, PURITY}, run.stdout + run.stderr
@@ -121,20 +122,20 @@ def broken_contracts(house: Path) -> set[str]:
     return broken
 
 
-def test_the_arrows_of_the_design_are_free(house: Path) -> None:
-    plant(house, "__main__", "import tokenfall.cli.serve")
-    plant(house, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
-    plant(house, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
-    plant(house, "api.routes", "import tokenfall.chat.turn", "import tokenfall.http.connection")
-    plant(house, "chat.turn", "import tokenfall.history.memory", "import tokenfall.ports")
-    plant(house, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
-    plant(house, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
-    plant(house, "messages", "import tokenfall.errors")
-    plant(house, "events", "import tokenfall.messages")
-    plant(house, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
-    plant(house, "http.connection", "import tokenfall.reactor.loop")
+def test_the_arrows_of_the_design_are_free(package: Path) -> None:
+    plant(package, "__main__", "import tokenfall.cli.serve")
+    plant(package, "cli.serve", "import tokenfall.bootstrap", "import tokenfall.settings")
+    plant(package, "bootstrap", "import tokenfall.settings", "import tokenfall.api.routes")
+    plant(package, "api.routes", "import tokenfall.chat.service", "import tokenfall.http.connection")
+    plant(package, "chat.service", "import tokenfall.history.memory", "import tokenfall.turns.turn")
+    plant(package, "simulator.engine", "import tokenfall.simulator.timing", "import tokenfall.wire.sse")
+    plant(package, "http.connection", "import asyncio", "import tokenfall.metrics", "import tokenfall.logs")
+    plant(package, "messages", "import tokenfall.errors")
+    plant(package, "events", "import tokenfall.messages")
+    plant(package, "reactor.wheel", "import time", "import tokenfall.logs", "import tokenfall.metrics")
+    plant(package, "http.connection", "import tokenfall.reactor.loop")
 
-    assert broken_contracts(house) == set()
+    assert broken_contracts(package) == set()
 
 
 @pytest.mark.parametrize(
@@ -145,11 +146,11 @@ def test_the_arrows_of_the_design_are_free(house: Path) -> None:
         ("testing.server", "cli.serve"),
         ("settings", "bootstrap"),
         ("api.routes", "settings"),
-        ("chat.turn", "settings"),
+        ("chat.service", "settings"),
         ("simulator.engine", "settings"),
         ("simulator.engine", "history.memory"),
         ("history.memory", "limits.memory"),
-        ("limits.memory", "chat.turn"),
+        ("limits.memory", "turns.turn"),
         ("wire.sse", "simulator.timing"),
         ("wire.sse", "upstream.connection"),
         ("upstream.connection", "simulator.engine"),
@@ -164,36 +165,36 @@ def test_the_arrows_of_the_design_are_free(house: Path) -> None:
         ("errors", "ports"),
     ],
 )
-def test_an_import_up_or_sideways_is_refused(house: Path, module: str, imported: str) -> None:
-    plant(house, module, f"import tokenfall.{imported}")
+def test_an_import_up_or_sideways_is_refused(package: Path, module: str, imported: str) -> None:
+    plant(package, module, f"import tokenfall.{imported}")
 
-    assert broken_contracts(house) == {LAYERS}
-
-
-def test_an_import_inside_a_function_counts(house: Path) -> None:
-    plant(house, "http.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
-
-    assert broken_contracts(house) == {LAYERS}
+    assert broken_contracts(package) == {LAYERS}
 
 
-def test_a_module_without_a_place_is_refused(house: Path) -> None:
-    (house / "utils.py").touch()
+def test_an_import_inside_a_function_counts(package: Path) -> None:
+    plant(package, "http.connection", "def late() -> None:", "    from tokenfall.settings import Settings")
 
-    assert broken_contracts(house) == {LAYERS}
+    assert broken_contracts(package) == {LAYERS}
+
+
+def test_a_module_without_a_place_is_refused(package: Path) -> None:
+    (package / "utils.py").touch()
+
+    assert broken_contracts(package) == {LAYERS}
 
 
 @pytest.mark.parametrize("module", PURE)
-def test_a_pure_module_imports_no_world(house: Path, module: str) -> None:
+def test_a_pure_module_imports_no_world(package: Path, module: str) -> None:
     for impure in IMPURE:
-        plant(house, module, f"import {impure}")
-    report = lint(house).stdout
+        plant(package, module, f"import {impure}")
+    report = lint(package).stdout
 
     for impure in IMPURE:
         assert f"tokenfall.{module} -> {impure}" in report
 
 
-def test_a_pure_module_reaches_no_world_through_a_neighbour(house: Path) -> None:
-    plant(house, "wire.sse", "import tokenfall.metrics")
-    plant(house, "metrics", "import time")
+def test_a_pure_module_reaches_no_world_through_a_neighbour(package: Path) -> None:
+    plant(package, "wire.sse", "import tokenfall.metrics")
+    plant(package, "metrics", "import time")
 
-    assert broken_contracts(house) == {PURITY}
+    assert broken_contracts(package) == {PURITY}

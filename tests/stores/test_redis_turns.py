@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Finished, TextDelta
 from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
@@ -61,9 +61,9 @@ class Waiting(Listener):
         super().__init__()
         self._another = asyncio.Event()
 
-    def hear(self, delta: Delta) -> Any:
+    def on_event(self, delta: TextDelta) -> Any:
         self._another.set()
-        return super().hear(delta)
+        return super().on_event(delta)
 
     async def has(self, count: int) -> None:
         async with asyncio.timeout(PATIENCE_S):
@@ -145,7 +145,7 @@ async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
     followed = await follow(turns, turn, after=after)
     assert (followed.id, followed.conversation, followed.after) == (turn.id, turn.conversation, after)
     async with asyncio.timeout(PATIENCE_S):
-        assert await followed.run(listener.hear) == Finished("stop", "model-1")
+        assert await followed.run(listener.on_event) == Finished("stop", "model-1")
     return listener.heard
 
 
@@ -165,7 +165,7 @@ async def test_it_is_the_same_from_every_position(here: RedisTurns, there: Redis
     for piece in PIECES[:4]:  # a batch each
         turn.say(piece)
         listener = Waiting()
-        task = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+        task = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
         await listener.has(len(turn.pieces))
         task.cancel()
     turn.say(*PIECES[4:])
@@ -179,7 +179,7 @@ async def test_it_is_the_same_from_every_position(here: RedisTurns, there: Redis
 async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     for number, piece in enumerate(PIECES, 1):
         turn.say(piece)
         await listener.has(number)
@@ -193,7 +193,7 @@ async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTur
 async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
     turn.say("a", "b", "c")
     await listener.has(1)
     turn.end = GENUINE
@@ -208,7 +208,7 @@ async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns
     turn.say("a", "b")
     turn.end = GENUINE
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(1)
     await copied(here)
     assert (listener.heard, running.done()) == (["a"], False)
@@ -227,7 +227,7 @@ async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTu
     followed = await follow(there, turn)
 
     with pytest.raises(TurnStopped, match="the answer was stopped"):
-        await followed.run(listener.hear)
+        await followed.run(listener.on_event)
     assert listener.heard == pieces
 
 
@@ -262,7 +262,7 @@ async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: 
     turn.end = GENUINE
 
     with pytest.raises(ResumeExpired, match="has 2 events"):
-        await asyncio.wait_for(followed.run(listener.hear), PATIENCE_S)
+        await asyncio.wait_for(followed.run(listener.on_event), PATIENCE_S)
     assert listener.heard == []
 
 
@@ -272,7 +272,7 @@ async def test_a_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> 
     await follow(there, turn)
     listeners = [Waiting() for _ in range(100)]
     all_followed = await asyncio.gather(*(follow(there, turn) for _ in listeners))
-    running = [asyncio.ensure_future(f.run(one.hear)) for f, one in zip(all_followed, listeners, strict=True)]
+    running = [asyncio.ensure_future(f.run(one.on_event)) for f, one in zip(all_followed, listeners, strict=True)]
     turn.say("a")
     await asyncio.gather(*(one.has(1) for one in listeners))
     for task in running[:50]:
@@ -292,7 +292,7 @@ async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: 
     followed = await there.follow("alice", "turn_1", after=0)
 
     with pytest.raises(StoreUnavailable):
-        await followed.run(Listener().hear)
+        await followed.run(Listener().on_event)
 
 
 # Who answers dies
@@ -305,7 +305,7 @@ async def test_when_who_answers_dies_its_followers_are_told(
     turn, listener = Live(), Waiting()
     turn.say(*pieces)
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(len(pieces))
     await die(here)
     died_s = clock.now()
@@ -328,7 +328,7 @@ async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
     assert followed.conversation == HERE
 
     with pytest.raises(TurnLost):
-        await asyncio.wait_for(followed.run(Listener().hear), PATIENCE_S)
+        await asyncio.wait_for(followed.run(Listener().on_event), PATIENCE_S)
     assert clock.now() - died_s < LEASE_MS / 1000 + 1.0
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
 
@@ -445,7 +445,7 @@ async def test_the_layout_is_as_told_and_all_keys_expire(here: RedisTurns, there
     turn, listener = Live(key="key"), Waiting()
     turn.say("a", "b")
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(2)
     stopping = asyncio.ensure_future(raw.set(STOP + "turn_1", b"", px=round(STOP_S * 1000)))
     await stopping
@@ -510,7 +510,7 @@ async def test_a_redis_that_forgot_everything_is_told_anew(
 ) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.say("a", "b")
     await listener.has(2)
     assert redis.ask("FLUSHALL") == "+OK"
@@ -531,7 +531,7 @@ async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
 ) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.say("a")
     await listener.has(1)
     assert redis.ask("FLUSHALL") == "+OK"
@@ -549,7 +549,7 @@ async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
     turn, listener = Live(), Waiting()
     here.publish(turn)
     turn.say("a", "b")
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(2)
     redis.kill()
     with pytest.raises(StoreUnavailable):
@@ -581,7 +581,7 @@ async def test_a_paused_redis_blocks_nobody_and_catches_up(
 ) -> None:
     turn, listener = Live(key="key"), Waiting()
     here.publish(turn)
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     turn.say("a")
     await listener.has(1)
     running.cancel()
@@ -610,7 +610,7 @@ async def test_what_is_written_twice_and_late_changes_nothing(
     late = here._copies.take(0.0)
     command = here._command(late)
     listener = Waiting()
-    running = asyncio.ensure_future((await follow(there, turn)).run(listener.hear))
+    running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(2)
     assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[2, 0, 0]]]
     turn.say("c")

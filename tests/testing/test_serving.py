@@ -330,7 +330,7 @@ def test_a_server_that_does_not_answer_is_told() -> None:
 
         def __init__(self, of: ThreadHost, port: int) -> None:
             self.address = of.address._replace(port=port)
-            self.obituary: Callable[[], str | None] = of.obituary
+            self.exit_reason: Callable[[], str | None] = of.exit_reason
             self.stop = of.stop
             self.pid = None
 

@@ -68,7 +68,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (fullmatch, "digits separated by a point and an e; each repetition backtracks at most once"),
     ],
     "tokens.py": [(words, "possessive; in a text that ends with a word, white space always leads to a word")],
-    "wire/anthropic_errors.py": [
+    "wire/anthropic/errors.py": [
         (fullmatch, "a fixed text, then the rest of the text"),
         (match, "fixed texts around one repetition each"),
         (match, "fixed texts around one repetition of digits"),
@@ -76,16 +76,16 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (match, "a fixed text, then the rest of the text"),
         (all_found, "starts with a bracket; one repetition of digits"),
     ],
-    "wire/anthropic_request.py": [(search, NAME)],
+    "wire/anthropic/request.py": [(search, NAME)],
     "wire/json_document.py": [(all_found, "one character")],
-    "wire/ollama_messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
-    "wire/ollama_request.py": [
+    "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
+    "wire/ollama/request.py": [
         (fullmatch, "possessive, at a fixed position, on at most 200 characters"),
         (fullmatch, RUN),
     ],
-    "wire/openai_request.py": [(search, NAME), (search, NAME)],
-    "wire/openai_responses_request.py": [(search, NAME)],
-    "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/openai/request.py": [(search, NAME), (search, NAME)],
+    "wire/openai/responses/request.py": [(search, NAME)],
+    "wire/plain/chat.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive repetition between fixed texts, at a fixed position"),

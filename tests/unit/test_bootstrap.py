@@ -6,8 +6,8 @@ from tokenfall.api.simulator import PlainStream
 from tokenfall.bootstrap import Server
 from tokenfall.http.response import SteadyStream
 from tokenfall.settings import Settings, load
-from tokenfall.simulator.choice import EngineByModel
 from tokenfall.simulator.engine import SimulatedEngine
+from tokenfall.simulator.engine_by_model import EngineByModel
 
 from tests.doubles.loops import running_reactor
 from tests.doubles.requests import request

@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.events import Finished, TextDelta, Usage
 
 
 def test_the_total_is_both_together() -> None:
@@ -12,6 +12,6 @@ def test_usage_may_be_unknown() -> None:
 
 
 def test_an_event_does_not_change() -> None:
-    delta = Delta("said")
+    delta = TextDelta("said")
     with pytest.raises(AttributeError):
         delta.text = "unsaid"  # type: ignore[misc]

@@ -12,7 +12,8 @@ from tokenfall.simulator.estimate import estimated_tokens
 from tokenfall.simulator.planning import prompt_tokens
 from tokenfall.slices import Sliced
 from tokenfall.slicing import begun
-from tokenfall.wire import anthropic_models, anthropic_request
+from tokenfall.wire.anthropic import models as anthropic_models
+from tokenfall.wire.anthropic import request as anthropic_request
 
 
 class TokenCounting:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tokenfall.api.access import AccessLog
     from tokenfall.api.cors import CORS
     from tokenfall.api.guard import Keys, LoopbackOnly, OtherSites
-    from tokenfall.api.journal import Journal
     from tokenfall.api.metrics_vllm import VLLMMetrics
+    from tokenfall.api.request_log import RequestLog
     from tokenfall.api.routing import Refuse, Route, Router
     from tokenfall.api.throttle import Throttle
     from tokenfall.http.application import Outcome
@@ -54,7 +54,7 @@ class App:
         self.loopback_only: LoopbackOnly | None = None
         self.other_sites: OtherSites | None = None
         """Guards private routes where no API key does."""
-        self.journal: Journal | None = None
+        self.request_log: RequestLog | None = None
         self.vllm: VLLMMetrics | None = None
         self._router = router
         self._keys = keys
@@ -73,8 +73,8 @@ class App:
         if route is None:
             return self._no_route(request, methods)
         request.route = route.path
-        if route.journaled and self.journal is not None and self.journal.is_on:
-            self.journal.note(request)
+        if route.request_logged and self.request_log is not None and self.request_log.is_on:
+            self.request_log.note(request)
         return self._answered(request, route)
 
     def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
@@ -105,8 +105,8 @@ class App:
         if not request.id:
             self._name(request)
             self._add_cors(request)
-        fault, refuse = problems.of_status(request, status, detail=detail), self._words_of(request)
-        return problems.problem(request, fault) if refuse is None else refuse(request, fault)
+        api_error, refuse = problems.of_status(request, status, detail=detail), self._words_of(request)
+        return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
     def cut(self, request: Request) -> Response:
         return self._failed(request, shutting_down())
@@ -118,8 +118,8 @@ class App:
 
     def _failed(self, request: Request, error: Exception) -> Response:
         refuse = self._words_of(request)
-        fault = problems.of_error(request, error, as_provider=refuse is not None)
-        return problems.problem(request, fault) if refuse is None else refuse(request, fault)
+        api_error = problems.of_error(request, error, as_provider=refuse is not None)
+        return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
     def _words_of(self, request: Request) -> Refuse | None:
         """How faults are told at this path; as anywhere where that is not loaded and could not be."""
@@ -177,8 +177,8 @@ class App:
             return Response(204, headers=(("allow", allowed),))
         if methods:
             detail = f"{request.path[:200]} takes {allowed}"
-            fault = problems.of_status(request, 405, detail=detail)
-            return problems.problem(request, fault, headers=(("allow", allowed),))
+            api_error = problems.of_status(request, 405, detail=detail)
+            return problems.problem(request, api_error, headers=(("allow", allowed),))
         missing = problems.of_error(request, NotFound("there is no such path here; GET /web is the page"))
         refuse = self._router.refuse_below(request.path)
         return problems.problem(request, missing) if refuse is None else refuse(request, missing)

@@ -9,15 +9,17 @@ from tokenfall.api import problems
 from tokenfall.api.documents import sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
-from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Question
 from tokenfall.errors import InvalidRequest, shutting_down
-from tokenfall.events import Delta
+from tokenfall.events import TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Conversation, Followed
 from tokenfall.simulator.grammar import parse
-from tokenfall.wire import plain, plain_stream, sse
+from tokenfall.turns.runner import TurnRun
+from tokenfall.wire import sse
+from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain import stream as plain_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class ChatRoutes:
         _name(request, answer)
         if body.stream:
             return self._live(answer, announced=body.announce)
-        text, finished = await self._chat.whole(answer)
+        text, finished = await self._chat.runner.whole(answer)
         return await sliced(plain.whole_answer(text, finished, conversation=conversation.id))
 
     async def resume(self, request: Request) -> LiveStream:
@@ -111,15 +113,15 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_new=False)
         return Response(204)
 
-    def _live(self, answer: Answering | Followed, *, announced: bool = False) -> LiveStream:
+    def _live(self, answer: TurnRun | Followed, *, announced: bool = False) -> LiveStream:
         told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
             partial(_stream, answer),
             failure=problems.error_event,
-            goes_on=answer.goes_on if isinstance(answer, Answering) else None,
-            comment=sse.PING,
-            farewell=plain_stream.error_frame(shutting_down().code, shutting_down().message, **told),
+            goes_on=answer.goes_on if isinstance(answer, TurnRun) else None,
+            keepalive=sse.PING,
+            shutdown_frame=plain_stream.error_frame(shutting_down().code, shutting_down().message, **told),
         )
         stream.announced = announced
         return stream
@@ -141,9 +143,9 @@ class ChatRoutes:
         return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
-def _name(request: Request, answer: Answering | Followed) -> None:
+def _name(request: Request, answer: TurnRun | Followed) -> None:
     named = [("x-conversation-id", answer.conversation.id), ("x-turn-id", answer.id)]
-    if isinstance(answer, Answering) and answer.model.isprintable():
+    if isinstance(answer, TurnRun) and answer.model.isprintable():
         named.append(("x-model", answer.model))
     request.reply_headers += header_lines(named)
 
@@ -169,15 +171,15 @@ def _idempotency(request: Request) -> tuple[str, str] | None:
     return key, sha256(asked).hexdigest()
 
 
-async def _stream(answer: Answering | Followed, send: Send) -> bytes:
+async def _stream(answer: TurnRun | Followed, send: Send) -> bytes:
     """Send each token's frame; the last frame."""
     number = answer.after
     frame = plain.content_frame
 
-    def hear(delta: Delta) -> Awaitable[None] | None:
+    def on_event(delta: TextDelta) -> Awaitable[None] | None:
         nonlocal number
         number += 1
         return send(frame(number, delta.text))
 
-    await answer.run(hear)
+    await answer.run(on_event)
     return sse.DONE

@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.api.documents import document, documented
-from tokenfall.api.journal import Journal
-from tokenfall.api.refusals import Refusals
+from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import parameter
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.http.request import Request
@@ -16,7 +16,7 @@ from tokenfall.http.response import Response
 from tokenfall.simulator.gates import TestGate
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import Library
-from tokenfall.simulator.state import Stage
+from tokenfall.simulator.state import SimulatorState
 from tokenfall.simulator.values import name_of
 from tokenfall.slicing import begun
 from tokenfall.wire.json_pieces import json_pieces
@@ -50,11 +50,19 @@ _gate = msgspec.json.Decoder(GateBody)
 class ControlRoutes:
     """The handlers. `alone`: no other worker answers, so that what is changed here is changed for all."""
 
-    def __init__(self, stage: Stage, refusals: Refusals, *, library: Library, journal: Journal, alone: bool) -> None:
-        self._stage = stage
+    def __init__(
+        self,
+        state: SimulatorState,
+        injected_errors: InjectedErrors,
+        *,
+        library: Library,
+        journal: RequestLog,
+        alone: bool,
+    ) -> None:
+        self._stage = state
         self._library = library
-        self._first = stage.said
-        self._refusals = refusals
+        self._first = state.configured
+        self._injected_errors = injected_errors
         self._journal = journal
         self._alone = alone
 
@@ -62,9 +70,9 @@ class ControlRoutes:
         """`GET /sim`."""
         from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - only tests ask
 
-        stage = self._stage
+        state = self._stage
         return _document(
-            {"sim": written(stage.defaults), "journal": self._journal.is_on, "streams": stage.house.inside}
+            {"sim": written(state.defaults), "journal": self._journal.is_on, "streams": state.limiter.inside}
         )
 
     def change(self, request: Request) -> Response:
@@ -72,7 +80,7 @@ class ControlRoutes:
         self._check_alone()
         body = _decoded(_sim, request.body, takes='{"sim": "ttft=1s"} or {"journal": true}')
         if body.sim is not None:
-            self._stage.said = self._stage.said.overlay(self._read(body.sim))
+            self._stage.configured = self._stage.configured.overlay(self._read(body.sim))
         if body.journal is not None:
             self._journal.is_on = body.journal
         return self.show(request)
@@ -80,15 +88,15 @@ class ControlRoutes:
     def replace(self, request: Request) -> Response:
         """`PUT /sim`. Raises `InvalidRequest`."""
         self._check_alone()
-        self._stage.said = self._read(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
+        self._stage.configured = self._read(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
         return self.show(request)
 
     def reset(self, request: Request) -> Response:
         """`DELETE /sim`: as it was at the start; counts and limits begin anew, gates and the journal are gone."""
         self._check_alone()
-        self._stage.said = self._first
+        self._stage.configured = self._first
         self._stage.gates.clear()
-        self._refusals.reset()
+        self._injected_errors.reset()
         self._journal.is_on = False
         self._journal.clear()
         return Response(204)
@@ -143,9 +151,9 @@ class ControlRoutes:
 
     def _read(self, text: str) -> Simulation:
         """What a text says, if all that it names is there: else each request from then on would be refused."""
-        said = parse(text)
-        self._library.check(said)
-        return said
+        simulation = parse(text)
+        self._library.check(simulation)
+        return simulation
 
     def _check_alone(self) -> None:
         if not self._alone:

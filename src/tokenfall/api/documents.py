@@ -10,7 +10,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines
 from tokenfall.slices import Sliced
 from tokenfall.slicing import later, run_sliced
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def document(body: bytes, *, status: int = 200) -> Response:
     return Response(status, body, content_type=JSON, headers=UNCACHED)
 
 
-def refusal(request: Request, fault: Fault, *, error: Callable[[Fault], bytes]) -> Response:
+def refusal(request: Request, api_error: ApiError, *, error: Callable[[ApiError], bytes]) -> Response:
     """A fault on a provider's route; `error` is the body in its dialect."""
     name_twice(request)
-    headers = (*UNCACHED, *problems.headers_of(fault))
-    return Response(fault.status, error(fault), content_type=JSON, headers=headers)
+    headers = (*UNCACHED, *problems.headers_of(api_error))
+    return Response(api_error.status, error(api_error), content_type=JSON, headers=headers)
 
 
 def name_twice(request: Request) -> None:

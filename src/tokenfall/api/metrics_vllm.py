@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
     from tokenfall.metrics import Metrics
-    from tokenfall.simulator.state import Stage
+    from tokenfall.simulator.state import SimulatorState
 
 STREAMS_THAT_FILL_THE_CACHE = 256
 """Where the grammar's `load` does not say how many: vLLM's own default of sequences in a batch."""
@@ -41,8 +41,8 @@ class _UnderWay:
 class VLLMMetrics:
     """Counts the simulated responses of the providers' routes in one process; `model` is the label of all."""
 
-    def __init__(self, stage: Stage, now: Callable[[], float], *, model: str) -> None:
-        self._stage = stage
+    def __init__(self, state: SimulatorState, now: Callable[[], float], *, model: str) -> None:
+        self._stage = state
         self._now = now
         self._labels = {"engine": "0", "model_name": model}
         self._under_way: dict[int, _UnderWay] = {}
@@ -70,11 +70,11 @@ class VLLMMetrics:
 
     def families(self, metrics: Metrics) -> Iterator[Family]:
         """All of them; `metrics` has the tokens of streams and their times."""
-        labels, house = self._labels, self._stage.house
+        labels, limiter = self._labels, self._stage.limiter
         load = self._stage.defaults.load
-        usage = min(1.0, house.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
-        yield gauge("vllm:num_requests_running", "Simulated responses under way.", value=house.inside, labels=labels)
-        yield gauge("vllm:num_requests_waiting", "Those that `load` makes wait.", value=house.waiting, labels=labels)
+        usage = min(1.0, limiter.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
+        yield gauge("vllm:num_requests_running", "Simulated responses under way.", value=limiter.inside, labels=labels)
+        yield gauge("vllm:num_requests_waiting", "Those that `load` makes wait.", value=limiter.waiting, labels=labels)
         for name in ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc"):
             yield gauge(
                 name, "Responses under way, as a share of what `load` has room for.", value=usage, labels=labels

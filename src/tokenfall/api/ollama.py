@@ -15,11 +15,12 @@ from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
-from tokenfall.wire import ollama_embed, ollama_models
+from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Timing
-from tokenfall.wire.faults import Fault
-from tokenfall.wire.ollama import error
-from tokenfall.wire.openai_embeddings import DIMENSIONS
+from tokenfall.wire.ollama import embeddings as ollama_embed
+from tokenfall.wire.ollama import models as ollama_models
+from tokenfall.wire.ollama.response import error
+from tokenfall.wire.openai.embeddings import DIMENSIONS
 
 SPOKEN_VERSION = "0.12.6"
 """The Ollama whose API is spoken: clients look at it to learn what they may ask for."""
@@ -91,9 +92,9 @@ class OllamaRoutes:
         name_twice(request)
         return document(ollama_models.version(SPOKEN_VERSION))
 
-    def refuse(self, request: Request, fault: Fault) -> Response:
+    def refuse(self, request: Request, api_error: ApiError) -> Response:
         """A fault as Ollama says it."""
-        return refusal(request, fault, error=error)
+        return refusal(request, api_error, error=error)
 
     async def _relayed(self, request: Request, embed: ollama_embed.Embed, *, fetch: Fetch) -> list[list[float]]:
         """The upstream's vectors. Raises an `UpstreamError`."""

@@ -12,9 +12,13 @@ from tokenfall.ports import Fetch
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import later
 from tokenfall.tokens import counted
-from tokenfall.wire import anthropic_models, openai_embeddings, openai_errors, openai_models, ratelimits
-from tokenfall.wire.anthropic_errors import error as anthropic_error
-from tokenfall.wire.faults import Fault
+from tokenfall.wire import rate_limit_headers as ratelimits
+from tokenfall.wire.anthropic import models as anthropic_models
+from tokenfall.wire.anthropic.errors import error as anthropic_error
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.openai import embeddings as openai_embeddings
+from tokenfall.wire.openai import errors as openai_errors
+from tokenfall.wire.openai import models as openai_models
 
 
 class OpenAIRoutes:
@@ -53,13 +57,13 @@ class OpenAIRoutes:
             encode = anthropic_models.model if _is_anthropic(request) else openai_models.model
             return document(encode(name, self._started_s))
         if _is_anthropic(request):
-            fault = Fault(status=404, code="not_found", message=f"model: {name[:200]}", request_id=request.id)
-            return document(anthropic_error(fault), status=404)
+            api_error = ApiError(status=404, code="not_found", message=f"model: {name[:200]}", request_id=request.id)
+            return document(anthropic_error(api_error), status=404)
         return document(openai_models.no_such_model(name), status=404)
 
-    def refuse(self, request: Request, fault: Fault) -> Response:
+    def refuse(self, request: Request, api_error: ApiError) -> Response:
         """A fault in the dialect of who asks."""
-        return refusal(request, fault, error=anthropic_error if _is_anthropic(request) else openai_errors.error)
+        return refusal(request, api_error, error=anthropic_error if _is_anthropic(request) else openai_errors.error)
 
 
 def _is_anthropic(request: Request) -> bool:

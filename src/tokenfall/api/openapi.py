@@ -17,7 +17,11 @@ from tokenfall.api.openapi_operations import JSON, OURS, PARAMETERS, PROVIDED, O
 from tokenfall.api.problems import CONTENT_TYPE
 from tokenfall.api.routes import PROVIDERS
 from tokenfall.api.routing import Route
-from tokenfall.wire import anthropic_errors, ndjson, ollama, openai_errors, openai_responses, sse
+from tokenfall.wire import ndjson, sse
+from tokenfall.wire.anthropic import errors as anthropic_errors
+from tokenfall.wire.ollama import response as ollama
+from tokenfall.wire.openai import errors as openai_errors
+from tokenfall.wire.openai.responses import response as openai_responses
 
 _EDGE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
 """What any request may meet before its route is asked, or because of a defect."""

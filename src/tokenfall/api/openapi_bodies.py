@@ -8,13 +8,16 @@ import msgspec
 from tokenfall.api import openapi_answers
 from tokenfall.api.control import GateBody, NewSim, SimBody
 from tokenfall.ports import ConversationInfo
-from tokenfall.wire import anthropic_request, openai_request, openai_responses_request, plain
-from tokenfall.wire.ollama_embed import _EmbedBody, _EmbeddingsBody
-from tokenfall.wire.ollama_models import _ShowBody
-from tokenfall.wire.ollama_request import MAX_NAME, _ChatBody, _GenerateBody
-from tokenfall.wire.openai_completions import _Body as _CompletionBody
-from tokenfall.wire.openai_embeddings import _Body as _VectorsBody
-from tokenfall.wire.openai_responses_input import _Call, _CallOutput, _MessageItem
+from tokenfall.wire.anthropic import request as anthropic_request
+from tokenfall.wire.ollama.embeddings import _EmbedBody, _EmbeddingsBody
+from tokenfall.wire.ollama.models import _ShowBody
+from tokenfall.wire.ollama.request import MAX_NAME, _ChatBody, _GenerateBody
+from tokenfall.wire.openai import request as openai_request
+from tokenfall.wire.openai.completions import _Body as _CompletionBody
+from tokenfall.wire.openai.embeddings import _Body as _VectorsBody
+from tokenfall.wire.openai.responses import request as openai_responses_request
+from tokenfall.wire.openai.responses.input import _Call, _CallOutput, _MessageItem
+from tokenfall.wire.plain import chat as plain
 
 Schema = dict[str, Any]
 

@@ -8,9 +8,9 @@ import msgspec
 
 from tokenfall.api.openapi_bodies import Schema, reference
 from tokenfall.api.problems import CODE_OF_STATUS, CONTENT_TYPE, STATUS_OF_CODE
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
 
-Words = Callable[[Fault], bytes]
+Words = Callable[[ApiError], bytes]
 
 JSON = "application/json"
 BY_EDGE = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
@@ -80,11 +80,11 @@ def _samples(status: int, word: Words) -> list[Any]:
     """What the dialect says of each code: with and without what may be missing."""
     forms = ((None, ""), ("field", ""), ("model", ""), ("previous_response_id", ""), (None, "id"))
     told = [
-        Fault(status=status, code=code, message="why", param=param, request_id=request_id)
+        ApiError(status=status, code=code, message="why", param=param, request_id=request_id)
         for code in codes_of(status)
         for param, request_id in forms
     ]
-    return [msgspec.json.decode(word(fault)) for fault in told]
+    return [msgspec.json.decode(word(api_error)) for api_error in told]
 
 
 def _shape(samples: list[Any], *, enumerated: bool, key: str = "") -> Schema:

@@ -7,8 +7,8 @@ from tokenfall.errors import SimulatedFailure, TokenfallError
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response, phrase
 from tokenfall.json_text import flat_object
-from tokenfall.wire import plain_stream
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.plain import stream as plain_stream
 
 _log = logs.get(__name__)
 
@@ -69,51 +69,51 @@ INTERNAL = "an internal error; the log has it by the request id"
 """All that a caller is told of a defect."""
 
 
-def problem(request: Request, fault: Fault, *, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+def problem(request: Request, api_error: ApiError, *, headers: tuple[tuple[str, str], ...] = ()) -> Response:
     """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
     document: dict[str, str | int] = {
         "type": "about:blank",
-        "title": phrase(fault.status),
-        "status": fault.status,
-        "detail": fault.message,
-        "code": fault.code,
+        "title": phrase(api_error.status),
+        "status": api_error.status,
+        "detail": api_error.message,
+        "code": api_error.code,
     }
-    if fault.param is not None:
-        document["param"] = fault.param
+    if api_error.param is not None:
+        document["param"] = api_error.param
     if request.id:
         document["request_id"] = request.id
     return Response(
-        fault.status,
+        api_error.status,
         flat_object(document),
         content_type=CONTENT_TYPE,
-        headers=(("cache-control", "no-store"), *headers_of(fault), *headers),
+        headers=(("cache-control", "no-store"), *headers_of(api_error), *headers),
     )
 
 
-def headers_of(fault: Fault) -> tuple[tuple[str, str], ...]:
+def headers_of(api_error: ApiError) -> tuple[tuple[str, str], ...]:
     """What the answer's head says of a fault, in any dialect."""
     headers: tuple[tuple[str, str], ...] = ()
-    if fault.retry_after_s is not None:
-        headers = (("retry-after", str(max(1, ceil(fault.retry_after_s)))),)
-    return (*headers, ("www-authenticate", "Bearer")) if fault.code == "unauthorized" else headers
+    if api_error.retry_after_s is not None:
+        headers = (("retry-after", str(max(1, ceil(api_error.retry_after_s)))),)
+    return (*headers, ("www-authenticate", "Bearer")) if api_error.code == "unauthorized" else headers
 
 
-def of_status(request: Request, status: int, *, detail: str) -> Fault:
+def of_status(request: Request, status: int, *, detail: str) -> ApiError:
     """A refusal that only has a status: the edge's own."""
     again_s = 1.0 if status == 503 else None
-    return Fault(
+    return ApiError(
         status=status, code=CODE_OF_STATUS[status], message=detail, request_id=request.id, retry_after_s=again_s
     )
 
 
-def of_error(request: Request, error: Exception, *, as_provider: bool = False) -> Fault:
+def of_error(request: Request, error: Exception, *, as_provider: bool = False) -> ApiError:
     """What went wrong, as it may be shown. An unknown error shows nothing of itself.
 
     `as_provider`: with the status that the provider answered with, where it was the provider.
     """
     if not isinstance(error, TokenfallError):
-        return Fault(status=500, code="internal_error", message=INTERNAL, request_id=request.id)
-    return Fault(
+        return ApiError(status=500, code="internal_error", message=INTERNAL, request_id=request.id)
+    return ApiError(
         status=((as_provider or isinstance(error, SimulatedFailure)) and error.status) or STATUS_OF_CODE[error.code],
         code=error.code,
         message=error.message,

@@ -12,7 +12,7 @@ from typing import Protocol
 from tokenfall import logs
 from tokenfall.api import problems
 from tokenfall.api.documents import document, name_twice, refusal
-from tokenfall.api.simulating import Simulating
+from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import TokenfallError, shutting_down
@@ -22,8 +22,8 @@ from tokenfall.http.response import LiveStream, Response, StreamHead, TimedStrea
 from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.estimate import estimated_tokens
 from tokenfall.simulator.grammar import parse
-from tokenfall.wire.dialect import Asked, Dialect, Identity
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class Run(Protocol):
 class Relay(Protocol):
     """How requests of one dialect reach the upstream. What it raises is an `UpstreamError`."""
 
-    def decode(self, body: bytes) -> Asked:
+    def decode(self, body: bytes) -> ParsedRequest:
         """As much of a request as the relay itself must know. Raises `InvalidRequest`."""
         ...
 
-    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> Run:
+    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> Run:
         """What sends the answer."""
         ...
 
-    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         """The whole answer's body."""
         ...
 
@@ -68,7 +68,7 @@ class Provider:
     def __init__(
         self,
         dialect: Dialect,
-        simulating: Simulating,
+        simulating: SimulatedProvider,
         *,
         relay: Relay | None,
         throttle: Throttle | None,
@@ -78,8 +78,8 @@ class Provider:
         self._relay = relay
         self._throttle = throttle
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.broken(
-            Fault(status=503, code=shutting_down().code, message=shutting_down().message), 0
+        self._farewell = dialect.error_frame(
+            ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
         )
 
     def __call__(
@@ -89,43 +89,43 @@ class Provider:
         name_twice(request)
         relay = self._relay
         asked = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
-        instant = self._dialect.instant(asked, Identity("", time(), asked.request.model))
-        if instant is not None:
+        immediate_response = self._dialect.immediate_response(asked, ResponseMeta("", time(), asked.request.model))
+        if immediate_response is not None:
             parse(request.header(b"x-sim") or "")
-            return document(instant)
+            return document(immediate_response)
         if relay is None:
             return self._simulating.answer(request, asked)
         if is_simulated(asked.request.model):
             return self._simulating.answer(request, self._dialect.decode(request.body))
         return self._relayed(request, asked, relay=relay)
 
-    def refuse(self, request: Request, fault: Fault) -> Response:
+    def refuse(self, request: Request, api_error: ApiError) -> Response:
         """A fault in the dialect's own shape."""
-        return refusal(request, fault, error=self._dialect.error)
+        return refusal(request, api_error, error=self._dialect.error)
 
     # Relayed
 
-    async def _relayed(self, request: Request, asked: Asked, *, relay: Relay) -> Response | LiveStream:
+    async def _relayed(self, request: Request, asked: ParsedRequest, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
         tokens = estimated_tokens(asked.request)
-        identity = Identity(urandom(12).hex(), time(), asked.request.model, tokens)
+        meta = ResponseMeta(urandom(12).hex(), time(), asked.request.model, tokens)
         if not asked.stream:
-            return document(await relay.whole(request, asked, identity=identity))
-        run = relay.stream(request, asked, identity=identity)
+            return document(await relay.whole(request, asked, meta=meta))
+        run = relay.stream(request, asked, meta=meta)
         return LiveStream(
             self._head,
             run,
             failure=lambda error: self._failure(error, frames=run.frames),
-            comment=self._dialect.comment,
-            farewell=self._farewell,
+            keepalive=self._dialect.keepalive,
+            shutdown_frame=self._farewell,
         )
 
     def _failure(self, error: Exception, *, frames: int) -> bytes:
         """The last frame of a stream that broke. Unknown errors are logged, never shown."""
         if not isinstance(error, TokenfallError):
             _log.error("a relayed stream failed", exc_info=error)
-        return self._dialect.broken(problems.of_error(_NOBODY, error), frames)
+        return self._dialect.error_frame(problems.of_error(_NOBODY, error), frames)
 
 
 _NOBODY = Request("-", b"-", headers={}, http_minor=1)

@@ -9,16 +9,16 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import joined
-from tokenfall.events import Passed, Said
+from tokenfall.events import OutputEvent, PassthroughEvent
 from tokenfall.http.request import Request
 from tokenfall.messages import ChatRequest
 from tokenfall.slicing import run_sliced
-from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.rewording import Upstream
 from tokenfall.wire import sse
-from tokenfall.wire.composing import Composer
-from tokenfall.wire.dialect import Answer, Asked, Dialect, Identity, Timing, decoded
-from tokenfall.wire.speaking import Listener, Speaker
+from tokenfall.wire.composer import Composer
+from tokenfall.wire.dialect import Answer, Dialect, ParsedRequest, ResponseMeta, Timing, decoded
+from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,152 +41,152 @@ AT_ONCE_S = 0.001
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
-class Form(Protocol):
+class StreamFraming(Protocol):
     """How a stream that is passed on is framed, and which event besides `[DONE]` is its end."""
 
     def ends(self, event_type: str) -> bool:
         """Whether an event of this type is the genuine end."""
         ...
 
-    def frame(self, passed: Passed) -> bytes:
+    def frame(self, event: PassthroughEvent) -> bytes:
         """The event as it goes to the client."""
         ...
 
 
-class DoneForm:
+class DoneFraming:
     """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
 
     def ends(self, event_type: str) -> bool:
         return False
 
-    def frame(self, passed: Passed) -> bytes:
-        return sse.frame(passed.data)
+    def frame(self, event: PassthroughEvent) -> bytes:
+        return sse.frame(event.data)
 
 
-class ResponsesForm:
+class ResponsesFraming:
     """Responses: events are named by their type, and one of four types is the last."""
 
     def ends(self, event_type: str) -> bool:
         return event_type in _RESPONSE_ENDS
 
-    def frame(self, passed: Passed) -> bytes:
-        return sse.frame(passed.data, passed.type if passed.type.isprintable() else "")
+    def frame(self, event: PassthroughEvent) -> bytes:
+        return sse.frame(event.data, event.type if event.type.isprintable() else "")
 
 
-class PassingRun:
+class PassthroughStream:
     """One stream that is passed on. Implements `Run`."""
 
     __slots__ = ("_form", "_passing", "_upstream", "frames")
 
-    def __init__(self, upstream: UpstreamEngine, passing: Passing, *, form: Form) -> None:
+    def __init__(self, upstream: UpstreamEngine, passthrough: PassthroughRequest, *, form: StreamFraming) -> None:
         self._upstream = upstream
-        self._passing = passing
+        self._passing = passthrough
         self._form = form
         self.frames = 0
 
     async def __call__(self, send: Send) -> bytes:
         form = self._form
 
-        def hear(passed: Passed) -> Any:  # noqa: ANN401 - as `Send`
-            self.frames = passed.number + 1
-            return send(form.frame(passed), is_token=passed.is_token)
+        def on_event(event: PassthroughEvent) -> Any:  # noqa: ANN401 - as `Send`
+            self.frames = event.number + 1
+            return send(form.frame(event), is_token=event.is_token)
 
-        asking = self._upstream.pass_on(self._passing, hear, ends=form.ends)
+        asking = self._upstream.pass_on(self._passing, on_event, ends=form.ends)
         del self._passing  # the upstream lets go of the request's body when it is no longer needed
         await asking
         return b""
 
 
-class PassingRelay:
+class PassthroughRelay:
     """For the dialect that the upstream speaks itself: `path` is below its base address."""
 
-    def __init__(self, upstream: UpstreamEngine, path: str, *, form: Form) -> None:
+    def __init__(self, upstream: UpstreamEngine, path: str, *, form: StreamFraming) -> None:
         self._upstream = upstream
         self._path = path
         self._form = form
 
-    def decode(self, body: bytes) -> Asked:
+    def decode(self, body: bytes) -> ParsedRequest:
         """See `Relay`."""
         peeked = decoded(_peek, body)
         request = ChatRequest(messages=(), model=peeked.model, max_tokens=0)
-        return Asked(request=request, stream=bool(peeked.stream))
+        return ParsedRequest(request=request, stream=bool(peeked.stream))
 
-    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> PassingRun:
+    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
         """See `Relay`."""
-        return PassingRun(self._upstream, Passing(self._path, request.body), form=self._form)
+        return PassthroughStream(self._upstream, PassthroughRequest(self._path, request.body), form=self._form)
 
-    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         """See `Relay`."""
-        return await self._upstream.fetch(Passing(self._path, request.body))
+        return await self._upstream.fetch(PassthroughRequest(self._path, request.body))
 
 
-class TranslatingRun:
+class TranslatedStream:
     """One stream that is translated. Implements `Run`."""
 
     __slots__ = ("_asked", "_dialect", "_identity", "_upstream", "frames")
 
-    def __init__(self, upstream: Upstream, dialect: Dialect, *, asked: Asked, identity: Identity) -> None:
+    def __init__(self, upstream: Upstream, dialect: Dialect, *, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._upstream = upstream
         self._dialect = dialect
         self._asked = asked
-        self._identity = identity
+        self._identity = meta
         self.frames = 0
 
     async def __call__(self, send: Send) -> bytes:
-        identity, request = self._identity, self._asked.request
-        speaker = Speaker(self._dialect.encoder(self._asked, identity))
-        composer = Composer(request, identity.number)
+        meta, request = self._identity, self._asked.request
+        encoder = EventEncoder(self._dialect.encoder(self._asked, meta))
+        composer = Composer(request, meta.number)
         began_s = 0.0
 
-        def hear(said: Said) -> Any:  # noqa: ANN401 - as `Send`
+        def on_event(event: OutputEvent) -> Any:  # noqa: ANN401 - as `Send`
             nonlocal began_s
             began_s = began_s or time()
-            frames = b"".join(map(speaker.frames, composer.add(said)))
+            frames = b"".join(map(encoder.frames, composer.add(event)))
             return send(frames) if frames else None
 
-        told, finished = composer.end(await self._upstream.converse(request, hear))
-        return b"".join(map(speaker.frames, told)) + speaker.end(finished, _timing(identity, began_s))
+        told, finished = composer.end(await self._upstream.converse(request, on_event))
+        return b"".join(map(encoder.frames, told)) + encoder.end(finished, _timing(meta, began_s))
 
 
-class TranslatingRelay:
+class TranslatedRelay:
     """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
 
     def __init__(self, upstream: Upstream, dialect: Dialect) -> None:
         self._upstream = upstream
         self._dialect = dialect
 
-    def decode(self, body: bytes) -> Asked:
+    def decode(self, body: bytes) -> ParsedRequest:
         """See `Relay`."""
-        return self._dialect.relayed(self._dialect.decode(body))
+        return self._dialect.for_upstream(self._dialect.decode(body))
 
-    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> TranslatingRun:
+    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
         """See `Relay`."""
-        return TranslatingRun(self._upstream, self._dialect, asked=asked, identity=identity)
+        return TranslatedStream(self._upstream, self._dialect, asked=asked, meta=meta)
 
-    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         """See `Relay`."""
-        listener = Listener()
-        composer = Composer(asked.request, identity.number)
+        accumulator = Accumulator()
+        composer = Composer(asked.request, meta.number)
 
         began_s = 0.0
 
-        def hear(said: Said) -> None:
+        def on_event(event: OutputEvent) -> None:
             nonlocal began_s
             began_s = began_s or time()
-            for each in composer.add(said):
-                listener.hear(each)
+            for each in composer.add(event):
+                accumulator.on_event(each)
 
-        told, finished = composer.end(await self._upstream.converse(asked.request, hear))
+        told, finished = composer.end(await self._upstream.converse(asked.request, on_event))
         for each in told:
-            listener.hear(each)
-        choices = (listener.choice(finished),)
-        answer = Answer(identity=identity, choices=choices, finished=finished, timing=_timing(identity, began_s))
+            accumulator.on_event(each)
+        choices = (accumulator.choice(finished),)
+        answer = Answer(meta=meta, choices=choices, finished=finished, timing=_timing(meta, began_s))
         return await run_sliced(joined(self._dialect.whole(asked, answer)))
 
 
-def _timing(identity: Identity, began_s: float) -> Timing:
-    total_s = time() - identity.created_s
-    first_s = max(0.0, began_s - identity.created_s)
+def _timing(meta: ResponseMeta, began_s: float) -> Timing:
+    total_s = time() - meta.created_s
+    first_s = max(0.0, began_s - meta.created_s)
     if total_s - first_s < AT_ONCE_S:
         first_s = 0.0
     return Timing(total_s, first_s)

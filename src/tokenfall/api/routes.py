@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokenfall.api.ondemand import Once
+from tokenfall.api.lazy_handlers import CachedResponse
 from tokenfall.api.probes import METRICS
 from tokenfall.api.routing import Route
 from tokenfall.http.loadable import THREADING, Modules
@@ -10,17 +10,17 @@ from tokenfall.http.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from tokenfall.api.ondemand import OnDemand
+    from tokenfall.api.lazy_handlers import LazyHandlers
     from tokenfall.api.probes import Probes
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.api.simulator import DataDocument, PlainStream
     from tokenfall.http.loadable import Loadable
 
 
-def chat_routes(chat: OnDemand) -> list[Route]:
+def chat_routes(chat: LazyHandlers) -> list[Route]:
     """What reaches a model or a conversation: keyed and limited."""
     return [
-        Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, journaled=True),
+        Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, request_logged=True),
         Route("GET", "/history", handler=chat.handler("history"), needs=chat, limited=True, private=True),
         Route("DELETE", "/history", handler=chat.handler("clear"), needs=chat, limited=True, private=True),
         Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), needs=chat, limited=True),
@@ -48,14 +48,14 @@ def chat_routes(chat: OnDemand) -> list[Route]:
 def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
     """What load tests call: keyed, but never limited."""
     return [
-        Route("GET", "/stream-sse", handler=sse, journaled=True),
-        Route("GET", "/stream-ndjson", handler=ndjson, journaled=True),
-        Route("GET", "/stream-loop", handler=loop, journaled=True),
-        Route("GET", "/api/data", handler=data, quiet=True, journaled=True),
+        Route("GET", "/stream-sse", handler=sse, request_logged=True),
+        Route("GET", "/stream-ndjson", handler=ndjson, request_logged=True),
+        Route("GET", "/stream-loop", handler=loop, request_logged=True),
+        Route("GET", "/api/data", handler=data, quiet=True, request_logged=True),
     ]
 
 
-def control_routes(control: OnDemand) -> list[Route]:
+def control_routes(control: LazyHandlers) -> list[Route]:
     """The simulator's controls: keyed."""
     return [
         Route("GET", "/sim", handler=control.handler("show"), needs=control, private=True),
@@ -102,16 +102,21 @@ PREFIXES = (("/v1/messages", "anthropic"), ("/v1/", "models"), ("/openai/", "mod
 """In whose words faults are told below a provider's prefix where there is no route."""
 
 
-def words_below(handlers: OnDemand) -> list[tuple[str, Refuse]]:
+def words_below(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
     """The prefixes, each with how faults are told below it."""
     return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
 
 
-def provider_routes(handlers: OnDemand) -> list[Route]:
+def provider_routes(handlers: LazyHandlers) -> list[Route]:
     """The providers' own paths: keyed; what is relayed is limited by its handler."""
     return [
         Route(
-            method, path, handler=handlers.handler(name), refuse=handlers.refuse(name), needs=handlers, journaled=True
+            method,
+            path,
+            handler=handlers.handler(name),
+            refuse=handlers.refuse(name),
+            needs=handlers,
+            request_logged=True,
         )
         for method, path, name in PROVIDERS
     ]
@@ -128,7 +133,7 @@ def probe_routes(probes: Probes) -> list[Route]:
     ]
 
 
-def page_routes(page: OnDemand) -> list[Route]:
+def page_routes(page: LazyHandlers) -> list[Route]:
     """The pages and what they consist of."""
     files = [
         Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
@@ -137,7 +142,7 @@ def page_routes(page: OnDemand) -> list[Route]:
     return [Route("GET", "/", handler=page.handler("lead"), needs=page, keyed=False), *files]
 
 
-BOARD = Modules("tokenfall.api.board", "tokenfall.simulator.format_grammar", after=THREADING)
+BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
 
 
 def board_routes(watch: Handler) -> list[Route]:
@@ -154,7 +159,7 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
         body = encoded(everything, keyed=keyed, relays=relays)
         return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
 
-    description = Once(make)
+    description = CachedResponse(make)
     everything = [*routes, Route("GET", "/openapi.json", handler=description, needs=description, keyed=False)]
     return everything
 

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from tokenfall.http.loadable import Loadable
     from tokenfall.http.request import Request
     from tokenfall.http.response import Answer, Response
-    from tokenfall.wire.faults import Fault
+    from tokenfall.wire.api_error import ApiError
 
-    Refuse = Callable[[Request, Fault], Response]
+    Refuse = Callable[[Request, ApiError], Response]
     Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
 
 
@@ -22,7 +22,7 @@ class Route:
     A parameter is one segment; with dots, `{model...}`, it may have slashes in it.
 
     `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
-    `journaled`: kept by the simulator's journal, if that is on.
+    `request_logged`: kept by the simulator's journal, if that is on.
     `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does. Neither it
     nor `handler` is called before what the route `needs` is loaded.
     `private`: closed to pages of other sites where no API key protects it.
@@ -30,8 +30,17 @@ class Route:
     """
 
     __slots__ = (
-        "handler", "journaled", "keyed", "limited", "method", "needs", "open_while_draining", "path", "private",
-        "quiet", "refuse",
+        "handler",
+        "keyed",
+        "limited",
+        "method",
+        "needs",
+        "open_while_draining",
+        "path",
+        "private",
+        "quiet",
+        "refuse",
+        "request_logged",
     )  # fmt: skip
 
     def __init__(
@@ -55,7 +64,7 @@ class Route:
         self.open_while_draining = flags.pop("open_while_draining", False)
         self.private = flags.pop("private", False)
         self.quiet = flags.pop("quiet", False)
-        self.journaled = flags.pop("journaled", False)
+        self.request_logged = flags.pop("request_logged", False)
         if flags:
             raise TypeError(f"a route has no flag {next(iter(flags))!r}")
 

@@ -12,12 +12,13 @@ from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.http.loadable import Loadable, Modules
 from tokenfall.http.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.json_text import flat_object
-from tokenfall.simulator.fault_plan import Course, happening
+from tokenfall.simulator.fault_plan import FaultPlan, happening
 from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.state import DEFAULTS, GAP
 from tokenfall.simulator.timing import answer_length, draw, schedule
-from tokenfall.wire import ndjson, plain_stream, sse
+from tokenfall.wire import ndjson, sse
+from tokenfall.wire.plain import stream as plain_stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.api.guard import Keys
-    from tokenfall.api.refusals import Refusals
+    from tokenfall.api.injected_errors import InjectedErrors
     from tokenfall.http.request import Request
     from tokenfall.http.response import Answer, Item
     from tokenfall.ports import Clock
     from tokenfall.simulator.library import Library
-    from tokenfall.simulator.state import Stage
+    from tokenfall.simulator.state import SimulatorState
 
 
 PROFILES = Modules("tokenfall.simulator.profiles")
@@ -52,39 +53,39 @@ _BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as was asked 
 class Words:
     """A format's heartbeat, b"" for none, its last word when the server drains, and the one on an error."""
 
-    def __init__(self, comment: bytes, farewell: bytes, *, broken: bytes) -> None:
-        self.comment = comment
-        self.farewell = farewell
-        self.broken = broken
+    def __init__(self, keepalive: bytes, shutdown_frame: bytes, *, error_frame: bytes) -> None:
+        self.keepalive = keepalive
+        self.shutdown_frame = shutdown_frame
+        self.error_frame = error_frame
 
 
-_SSE = Words(sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), broken=plain_stream.error_frame(*_BROKEN))
+_SSE = Words(sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), error_frame=plain_stream.error_frame(*_BROKEN))
 
 
 class Shared:
     """What all plain routes share with the rest of the simulator."""
 
-    def __init__(self, stage: Stage, refusals: Refusals, *, keys: Keys, library: Library) -> None:
-        self.stage = stage
+    def __init__(self, state: SimulatorState, injected_errors: InjectedErrors, *, keys: Keys, library: Library) -> None:
+        self.state = state
         self._library = library
-        self.leave = stage.house.leave
-        self._refusals = refusals
+        self.leave = state.limiter.leave
+        self._injected_errors = injected_errors
         self._keys = keys
 
-    def with_files(self, said: Simulation, *, under: Simulation) -> Simulation:
+    def with_files(self, simulation: Simulation, *, under: Simulation) -> Simulation:
         """What was said, over what its profile says, over `under`. Raises `InvalidRequest`."""
-        if said.script is not None:
+        if simulation.script is not None:
             raise InvalidRequest("simulator: script answers chats; it has no word for a plain stream", param="script")
-        profile = self._library.profile(said.profile or "")
+        profile = self._library.profile(simulation.profile or "")
         if not isinstance(profile, Simulation):
             raise InvalidRequest(
                 "simulator: a measured profile times chats; plain streams take a named one", param="profile"
             )
-        return under.overlay(profile).overlay(said)
+        return under.overlay(profile).overlay(simulation)
 
     def refuse(self, request: Request, simulation: Simulation) -> None:
         """Raises what the grammar asks for in place of an answer."""
-        self._refusals.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
+        self._injected_errors.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
 
 
 class Passage:
@@ -102,10 +103,10 @@ class Passage:
         """The first `count` words and the end, or words without end for None."""
         return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
-    def enacted(self, words: Iterator[str], course: Course) -> Iterator[bytes]:
+    def enacted(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:
         """The frames of `words` as they are said on a course, and the end, b"" for none."""
         for number, word in enumerate(words):
-            yield self._frame_of(course.spoken(number, word))
+            yield self._frame_of(fault_plan.token_text(number, word))
         yield self._end_frame
 
 
@@ -130,7 +131,7 @@ class PlainStream:
         self._shared = shared
         self._under = under
         self._endless = endless
-        self._said: Simulation | None = None
+        self._configured: Simulation | None = None
         self._defaults = under
         self._words = words
         self._known: dict[tuple[bytes, bytes], RepeatedStream] = {}
@@ -138,24 +139,24 @@ class PlainStream:
 
     def __call__(self, request: Request) -> TimedStream | Loadable:
         """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
-        stage = self._shared.stage
-        if stage.said is not self._said:
-            self._said = stage.said
-            self._defaults = self._under.overlay(stage.said)
+        state = self._shared.state
+        if state.configured is not self._configured:
+            self._configured = state.configured
+            self._defaults = self._under.overlay(state.configured)
             self._known.clear()
         known = self._known.get((request.query_string, request.headers.get(b"x-sim", b"")))
         if known is None:
             return self._made(request)
-        stage.house.enter()
+        state.limiter.enter()
         return known
 
     def _made(self, request: Request) -> TimedStream | Loadable:
-        stage = self._shared.stage
+        state = self._shared.state
         of = asked(request, self._defaults)
         if of.profile and not PROFILES.is_loaded:
             return PROFILES
         if of.profile or of.script:
-            of = self._shared.with_files(asked(request, stage.said), under=self._under)
+            of = self._shared.with_files(asked(request, state.configured), under=self._under)
         endless = self._endless and of.tokens is None
         if of.status or of.limit or of.fault or of.gate or of.load or of.text == "words":
             return self._enacted(request, of, endless=endless)
@@ -171,16 +172,16 @@ class PlainStream:
         elif random is None and not of.profile:
             self._keep(request, steady)
         self._word(stream)
-        stage.house.enter()
+        state.limiter.enter()
         stream.ended = self._shared.leave
         return stream
 
     def _keep(self, request: Request, stream: RepeatedStream) -> None:
-        said = (request.query_string, request.headers.get(b"x-sim", b""))
-        if sum(map(len, said)) <= LONGEST_KNOWN_BYTES:
+        simulation = (request.query_string, request.headers.get(b"x-sim", b""))
+        if sum(map(len, simulation)) <= LONGEST_KNOWN_BYTES:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[said] = stream
+            self._known[simulation] = stream
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
         stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
@@ -189,7 +190,7 @@ class PlainStream:
 
     def _word(self, stream: TimedStream) -> None:
         """Give a stream what its format says between and after its frames."""
-        stream.comment, stream.farewell = self._words.comment, self._words.farewell
+        stream.keepalive, stream.shutdown_frame = self._words.keepalive, self._words.shutdown_frame
 
     def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
         """A stream to which something may happen."""
@@ -198,19 +199,19 @@ class PlainStream:
         random = _random(of.seed)
         count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
         faults = happening(of, random)
-        course = shared.stage.course(of, faults) or Course(faults, ticket=shared.stage.house.ticket(None))
-        spoken = (random.choice(WORDS) for _ in repeat(None)) if of.text == "words" else cycle(WORDS)
-        plain = self._passage.enacted(islice(spoken, count), course)
+        fault_plan = shared.state.fault_plan(of, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
+        token_text = (random.choice(WORDS) for _ in repeat(None)) if of.text == "words" else cycle(WORDS)
+        plain = self._passage.enacted(islice(token_text, count), fault_plan)
         tokens = maxsize if count is None else count
-        broken = self._words.broken
+        error_frame = self._words.error_frame
 
         def frames(chunked: bool) -> Iterator[Item]:
-            return course.items(plain, tokens=tokens, broken=broken, coded=chunk if chunked else bytes)
+            return fault_plan.items(plain, tokens=tokens, error_frame=error_frame, coded=chunk if chunked else bytes)
 
-        gaps = shared.stage.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
-        stream = self._stream(frames, course.gaps(gaps), endless=endless)
-        stream.ends_in_token = course.ends_in_token(has_end=self._passage.has_end)
-        stream.ended = course.ticket.leave
+        gaps = shared.state.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
+        stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
+        stream.ends_in_token = fault_plan.ends_in_token(has_end=self._passage.has_end)
+        stream.ended = fault_plan.permit.leave
         return stream
 
 
@@ -230,7 +231,7 @@ class DataDocument:
 
     def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
         """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
-        plan = asked(request, self._shared.stage.said)
+        plan = asked(request, self._shared.state.configured)
         if plan.status or plan.limit:
             self._shared.refuse(request, plan)
         if plan.ttft is None:
@@ -274,7 +275,7 @@ def sse_stream(shared: Shared) -> PlainStream:
 def ndjson_stream(shared: Shared) -> PlainStream:
     """`/stream-ndjson`."""
     passage = Passage(lambda word: ndjson.frame(plain_stream.token_document(f"{word} ")), ndjson.frame(_END))
-    words = Words(b"", plain_stream.error_line(*_SHUTTING_DOWN), broken=plain_stream.error_line(*_BROKEN))
+    words = Words(b"", plain_stream.error_line(*_SHUTTING_DOWN), error_frame=plain_stream.error_line(*_BROKEN))
     return PlainStream(passage, StreamHead(ndjson.CONTENT_TYPE), shared=shared, words=words)
 
 

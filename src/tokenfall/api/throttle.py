@@ -14,7 +14,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import header_lines
 from tokenfall.metrics import Metrics
 from tokenfall.ports import RateLimiter
-from tokenfall.wire.faults import Allowance, Headers, no_headers
+from tokenfall.wire.api_error import Headers, LimitState, no_headers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ class Throttle:
         window_s = max(1, ceil(limiter.burst / limiter.rate))
         self._policy = f'"address";q={limiter.burst};w={window_s}'
 
-    async def spend(self, request: Request, tell: Callable[[Allowance], Headers] = no_headers) -> None:
+    async def spend(self, request: Request, tell: Callable[[LimitState], Headers] = no_headers) -> None:
         """Raises `RateLimited`. `tell` gives the headers of a provider's dialect, said beside our own."""
         client = self._proxies.client(request.client, request.header(b"x-forwarded-for") or "")
-        verdict = await self._limiter.take(bucket_of(client))
-        wait_s = verdict.reset_s if verdict.allowed else verdict.retry_after_s
-        limit = f'"address";r={verdict.remaining};t={ceil(wait_s)}'
+        decision = await self._limiter.take(bucket_of(client))
+        wait_s = decision.reset_s if decision.allowed else decision.retry_after_s
+        limit = f'"address";r={decision.remaining};t={ceil(wait_s)}'
         request.reply_headers += header_lines((("ratelimit-policy", self._policy), ("ratelimit", limit)))
-        allowance = Allowance(self._limiter.burst, verdict.remaining, reset_s=wait_s, now_s=time())
-        request.reply_headers += header_lines(tell(allowance))
-        if not verdict.allowed:
+        limit_state = LimitState(self._limiter.burst, decision.remaining, reset_s=wait_s, now_s=time())
+        request.reply_headers += header_lines(tell(limit_state))
+        if not decision.allowed:
             self._metrics.rate_limited += 1
             raise RateLimited(
                 f"more than {self._limiter.burst} at once or {self._limiter.rate:g} a second, by address",
-                retry_after_s=verdict.retry_after_s,
+                retry_after_s=decision.retry_after_s,
             )

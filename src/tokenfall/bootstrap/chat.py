@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.service import Chat, Defaults
-from tokenfall.chat.turns import Turns
 from tokenfall.messages import Message
-from tokenfall.simulator.choice import EngineByModel
+from tokenfall.simulator.engine_by_model import EngineByModel
+from tokenfall.turns.detached import DetachedBounds, DetachedTurns
+from tokenfall.turns.registry import TurnRegistry
+from tokenfall.turns.runner import TurnRunner
 
 if TYPE_CHECKING:
     from tokenfall.bootstrap.parts import Parts
@@ -26,7 +27,7 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
         context_tokens=settings.context_tokens,
         on_disconnect="finish" if settings.on_disconnect == "finish" else "cancel",
     )
-    turns = Turns(
+    turns = TurnRegistry(
         keep_s=settings.resume_for,
         max_bytes=settings.resume_memory,
         now=parts.wheel.now,
@@ -46,4 +47,5 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
 
         engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
-    return Chat(engine, history, defaults=defaults, turns=turns, detached=detached)
+    runner = TurnRunner(history, registry=turns, detached=detached)
+    return Chat(engine, history, defaults=defaults, turns=turns, runner=runner)

@@ -6,23 +6,23 @@ A server that only streams from the simulator makes none of them, and so holds n
 from __future__ import annotations
 
 from tokenfall.api.guard import Keys
-from tokenfall.api.journal import Journal
+from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.probes import resident_bytes
-from tokenfall.api.refusals import Refusals
+from tokenfall.api.request_log import RequestLog
 from tokenfall.api.simulator import Shared
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.settings import DEFAULT_SIM, MEMORY
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
-from tokenfall.simulator.state import NOTHING, Stage
+from tokenfall.simulator.state import NOTHING, SimulatorState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tokenfall.api.lazy_handlers import Speaking
     from tokenfall.api.metrics_vllm import VLLMMetrics
-    from tokenfall.api.ondemand import Speaking
     from tokenfall.api.probes import Check
     from tokenfall.api.throttle import Throttle
     from tokenfall.chat.service import Chat
@@ -48,12 +48,12 @@ class Parts:
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
         said = NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim)
-        self.stage = Stage(said, now=self.wheel.now)
-        trusted = frozenset(name for name in (self.stage.said.script, self.stage.said.profile) if name)
+        self.state = SimulatorState(said, now=self.wheel.now)
+        trusted = frozenset(name for name in (self.state.configured.script, self.state.configured.profile) if name)
         self.library = Library(settings.sim_files, trusted=trusted)
-        self.refusals = Refusals(self.wheel.now)
-        self.journal = Journal()
-        self.shared = Shared(self.stage, self.refusals, keys=self.keys, library=self.library)
+        self.injected_errors = InjectedErrors(self.wheel.now)
+        self.request_log = RequestLog()
+        self.shared = Shared(self.state, self.injected_errors, keys=self.keys, library=self.library)
         self.chat: Chat | None = None
         """None until the first request to it."""
         self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
@@ -87,24 +87,24 @@ class Parts:
     async def close(self) -> None:
         """Let go of everything that was made; turns are drained by then."""
         if self.chat is not None:
-            await self.chat.settle()
+            await self.chat.runner.settle()
         elif self.shared_turns is not None:
             await self.shared_turns.close()
         for part in (self.upstream, self.limiter, self.history):
             if part is not None:
                 await part.close()
 
-    # Handlers, made once for each `OnDemand`
+    # Handlers, made once for each `LazyHandlers`
 
     def chat_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it brings asyncio and msgspec
-        from tokenfall.api.chat_refusals import ChatRefusals  # noqa: PLC0415
+        from tokenfall.api.chat_injected_errors import ChatInjectedErrors  # noqa: PLC0415
 
         if self.settings.rate_limit_rps > 0:
             self.throttle()
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
-        refuse = ChatRefusals(self.shared, self.simulated(), default_model=model, relays=relays)
+        refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
         routes = ChatRoutes(chat, self.keys, refuse=refuse)
         names = ("chat", "history", "clear", "resume", "stop", "conversations", "rename", "delete")
         return {name: getattr(routes, name) for name in names}
@@ -115,7 +115,11 @@ class Parts:
         from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for what is shown
 
         routes = ControlRoutes(
-            self.stage, self.refusals, library=self.library, journal=self.journal, alone=self.settings.workers == 1
+            self.state,
+            self.injected_errors,
+            library=self.library,
+            journal=self.request_log,
+            alone=self.settings.workers == 1,
         )
         names = ("show", "change", "replace", "reset", "requests", "forget_requests")
         gates = ("gates", "gate", "move_gate", "drop_gate")
@@ -132,7 +136,9 @@ class Parts:
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
         return handlers(
-            Providing(self.simulated(), self.upstream, self.clock, throttle, self.refusals, self.keys, vllm=self.vllm)
+            Providing(
+                self.simulated(), self.upstream, self.clock, throttle, self.injected_errors, self.keys, vllm=self.vllm
+            )
         )
 
     # Parts
@@ -152,7 +158,7 @@ class Parts:
         if self._simulated is None:
             from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
 
-            self._simulated = SimulatedEngine(self.clock, self.stage, library=self.library)
+            self._simulated = SimulatedEngine(self.clock, self.state, library=self.library)
         return self._simulated
 
     def throttle(self) -> Throttle:
@@ -179,7 +185,7 @@ class Parts:
     def _vllm(self) -> VLLMMetrics:
         from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - few want them
 
-        return VLLMMetrics(self.stage, self.wheel.now, model=self._default_model())
+        return VLLMMetrics(self.state, self.wheel.now, model=self._default_model())
 
     def _default_model(self) -> str:
         from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec

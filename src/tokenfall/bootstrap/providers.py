@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
+from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.lazy_handlers import HandlerWithErrors
 from tokenfall.api.ollama import OllamaRoutes
-from tokenfall.api.ondemand import Worded
 from tokenfall.api.openai import OpenAIRoutes
 from tokenfall.api.providers import Provider, Relay
-from tokenfall.api.refusals import Refusals
-from tokenfall.api.simulating import Simulating
+from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.ports import Clock, Fetch
 from tokenfall.simulator.engine import SimulatedEngine
@@ -21,8 +21,8 @@ from tokenfall.wire.dialect import Dialect
 from tokenfall.wire.dialects import DIALECTS
 
 if TYPE_CHECKING:
+    from tokenfall.api.lazy_handlers import Speaking
     from tokenfall.api.metrics_vllm import VLLMMetrics
-    from tokenfall.api.ondemand import Speaking
     from tokenfall.upstream.engine import UpstreamEngine
     from tokenfall.upstream.rewording import Upstream
 
@@ -42,7 +42,7 @@ class Providing(NamedTuple):
     upstream: UpstreamEngine | None
     clock: Clock
     throttle: Throttle | None
-    refusals: Refusals
+    injected_errors: InjectedErrors
     keys: Keys
     vllm: VLLMMetrics | None = None
 
@@ -66,25 +66,31 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
     ollama = OllamaRoutes(catalogue, fetch=fetch, throttle=throttle)
     return {
         **providers,
-        "openai.embeddings": Worded(openai.embeddings, openai.refuse),
-        "models": Worded(openai.models, openai.refuse),
-        "model": Worded(openai.model, openai.refuse),
-        "anthropic.count": Worded(TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse),
-        "ollama.embed": Worded(ollama.embed, ollama.refuse),
-        "ollama.embeddings": Worded(ollama.embeddings, ollama.refuse),
-        "ollama.show": Worded(ollama.show, ollama.refuse),
-        "ollama.tags": Worded(ollama.tags, ollama.refuse),
-        "ollama.ps": Worded(ollama.ps, ollama.refuse),
-        "ollama.version": Worded(ollama.version, ollama.refuse),
+        "openai.embeddings": HandlerWithErrors(openai.embeddings, openai.refuse),
+        "models": HandlerWithErrors(openai.models, openai.refuse),
+        "model": HandlerWithErrors(openai.model, openai.refuse),
+        "anthropic.count": HandlerWithErrors(
+            TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse
+        ),
+        "ollama.embed": HandlerWithErrors(ollama.embed, ollama.refuse),
+        "ollama.embeddings": HandlerWithErrors(ollama.embeddings, ollama.refuse),
+        "ollama.show": HandlerWithErrors(ollama.show, ollama.refuse),
+        "ollama.tags": HandlerWithErrors(ollama.tags, ollama.refuse),
+        "ollama.ps": HandlerWithErrors(ollama.ps, ollama.refuse),
+        "ollama.version": HandlerWithErrors(ollama.version, ollama.refuse),
     }
 
 
-def _simulating(of: Providing, dialect: Dialect) -> Simulating:
+def _simulating(of: Providing, dialect: Dialect) -> SimulatedProvider:
     if of.vllm is None:
-        return Simulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys)
-    from tokenfall.api.simulating_vllm import CountedSimulating  # noqa: PLC0415 - few count so
+        return SimulatedProvider(
+            dialect, of.simulated, clock=of.clock, injected_errors=of.injected_errors, keys=of.keys
+        )
+    from tokenfall.api.simulated_provider_vllm import CountedSimulatedProvider  # noqa: PLC0415 - few count so
 
-    return CountedSimulating(dialect, of.simulated, clock=of.clock, refusals=of.refusals, keys=of.keys, counts=of.vllm)
+    return CountedSimulatedProvider(
+        dialect, of.simulated, clock=of.clock, injected_errors=of.injected_errors, keys=of.keys, counts=of.vllm
+    )
 
 
 def _reworded(upstream: UpstreamEngine) -> Upstream:
@@ -96,19 +102,19 @@ def _reworded(upstream: UpstreamEngine) -> Upstream:
 def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
     if upstream is None or reworded is None:
         return None
-    from tokenfall.api.relays import DoneForm, PassingRelay, ResponsesForm, TranslatingRelay  # noqa: PLC0415 - few have an upstream
+    from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - few have an upstream
 
     path = PASSED_ON.get(dialect.name)
     if path is None:
-        return TranslatingRelay(reworded, dialect)
-    form = ResponsesForm() if dialect.name == "openai.responses" else DoneForm()
-    return PassingRelay(upstream, path, form=form)
+        return TranslatedRelay(reworded, dialect)
+    form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
+    return PassthroughRelay(upstream, path, form=form)
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:
-    from tokenfall.upstream.engine import Passing  # noqa: PLC0415 - few have an upstream
+    from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - few have an upstream
 
     async def fetch(path: str, body: bytes) -> bytes:
-        return await upstream.fetch(Passing(path, body))
+        return await upstream.fetch(PassthroughRequest(path, body))
 
     return fetch

@@ -9,7 +9,7 @@ from tokenfall.api.access import AccessLog
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import LoopbackOnly, OtherSites
-from tokenfall.api.ondemand import OnDemand
+from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
     board_routes,
@@ -27,7 +27,7 @@ from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, ss
 from tokenfall.bootstrap.parts import Parts
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
-from tokenfall.http.server import Edge, descriptor_limit
+from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.settings import LOOPBACK_HOSTS
 
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from tokenfall.api.board import Board
+    from tokenfall.api.dashboard import Dashboard
     from tokenfall.api.routing import Route
     from tokenfall.http.request import Request
     from tokenfall.http.response import LiveStream
     from tokenfall.limits.shared import SharedTable
-    from tokenfall.metrics_board import MetricsBoard, WorkerMetrics
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
+    from tokenfall.shared_metrics import SharedMetrics, WorkerMetrics
 
     class SharedMemory(Protocol):
         """Memory that the worker processes of one port share."""
 
-        board: MetricsBoard
+        board: SharedMetrics
         """Where they add up their metrics."""
         table: SharedTable
         """Where they keep their rate limits."""
@@ -81,7 +81,7 @@ class Server:
         self.metrics = Metrics()
         self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
-        self._board: Board | None = None
+        self._board: Dashboard | None = None
         self._started_s = self.wheel.now()
         self._all_metrics = None if worker is None else self._on_board(worker.board)
         self._access: AccessLog | None = None
@@ -91,7 +91,7 @@ class Server:
         self._guest = guest
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
-        self.edge = Edge(
+        self.edge = HTTPServer(
             self.app,
             reactor=reactor,
             bounds=_bounds(settings),
@@ -135,7 +135,7 @@ class Server:
         self.edge.drain(drain_s, lambda: drained.set_result(None))
         chat = self.parts.chat
         try:
-            await asyncio.gather(drained, *(() if chat is None else (chat.drain(drain_s),)))
+            await asyncio.gather(drained, *(() if chat is None else (chat.runner.drain(drain_s),)))
             await self.parts.close()
         finally:
             self.flush()
@@ -157,14 +157,14 @@ class Server:
         settings, keys = self.settings, self.parts.keys
         unprotected = settings.upstream is not None and not keys
         app = App(
-            Router(self.routes(), words=words_below(OnDemand(self.parts.provider_handlers))),
+            Router(self.routes(), words=words_below(LazyHandlers(self.parts.provider_handlers))),
             keys=keys,
             cors=CORS(settings.cors_origins, loopback_only=unprotected),
             metrics=self.metrics,
             access=self._access,
             log_quiet=settings.log_level == "debug",
         )
-        app.journal = self.parts.journal
+        app.request_log = self.parts.request_log
         app.vllm = self.parts.vllm
         if settings.rate_limit_rps > 0:
             app.throttle = self.parts.throttle
@@ -181,30 +181,30 @@ class Server:
         needed, wanted = parts.checks()
         probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
         routes = [
-            *chat_routes(OnDemand(parts.chat_handlers, after=THREADING)),
+            *chat_routes(LazyHandlers(parts.chat_handlers, after=THREADING)),
             *simulator_routes(
                 sse=sse_stream(shared),
                 ndjson=ndjson_stream(shared),
                 loop=loop_stream(shared),
                 data=DataDocument(shared, parts.clock),
             ),
-            *control_routes(OnDemand(parts.control_handlers)),
-            *provider_routes(OnDemand(parts.provider_handlers)),
+            *control_routes(LazyHandlers(parts.control_handlers)),
+            *provider_routes(LazyHandlers(parts.provider_handlers)),
             *probe_routes(probes),
-            *page_routes(OnDemand(parts.page_handlers)),
+            *page_routes(LazyHandlers(parts.page_handlers)),
             *board_routes(self._watch),
         ]
         return described(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
 
     def _watch(self, request: Request) -> LiveStream:
         if self._board is None:
-            from tokenfall.api.board import Board  # noqa: PLC0415 - few watch
+            from tokenfall.api.dashboard import Dashboard  # noqa: PLC0415 - few watch
             from tokenfall.simulator.format_grammar import written  # noqa: PLC0415
 
-            self._board = Board(
+            self._board = Dashboard(
                 self._measured,
                 self.parts.clock,
-                sim=lambda: written(self.parts.stage.defaults),
+                sim=lambda: written(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
             )
@@ -214,8 +214,8 @@ class Server:
         """What is counted by now, by all workers together."""
         return self.parts.measured() if self._all_metrics is None else self._all_metrics.total()
 
-    def _on_board(self, board: MetricsBoard) -> WorkerMetrics:
-        from tokenfall.metrics_board import WorkerMetrics  # noqa: PLC0415 - one process alone needs none
+    def _on_board(self, board: SharedMetrics) -> WorkerMetrics:
+        from tokenfall.shared_metrics import WorkerMetrics  # noqa: PLC0415 - one process alone needs none
 
         return WorkerMetrics(board, self.metrics, wheel=self.wheel, resident_bytes=resident_bytes)
 

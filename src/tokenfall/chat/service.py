@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from tokenfall.chat.answering import Answering, told
 from tokenfall.chat.context import context, turns_within
-from tokenfall.chat.detached import DetachedTurns
-from tokenfall.chat.turn import OnDisconnect, TurnUnderWay, client_left
-from tokenfall.chat.turns import Turns, ended
-from tokenfall.errors import ConversationChanged, NotFound, shutting_down
-from tokenfall.events import Finished
+from tokenfall.errors import ConversationChanged, NotFound
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, ConversationInfo, Engine, Followed, HistoryStore, Turn
+from tokenfall.turns.registry import TurnRegistry
+from tokenfall.turns.runner import TurnRun, TurnRunner, told
+from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
@@ -63,37 +61,34 @@ class Chat:
         history: HistoryStore,
         *,
         defaults: Defaults,
-        turns: Turns,
-        detached: DetachedTurns,
+        turns: TurnRegistry,
+        runner: TurnRunner,
     ) -> None:
-        self.draining = False
         self._engine = engine
         self._history = history
         self._defaults = defaults
-        self._turns = turns
-        self._detached_turns = detached
-        self._running: set[asyncio.Future[Finished]] = set()
-        self._writings: set[asyncio.Future[None]] = set()
+        self.turns = turns
+        self.runner = runner
 
-    async def begin(self, question: Question) -> Answering | Followed:
+    async def begin(self, question: Question) -> TurnRun | Followed:
         """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises.
 
         A question whose idempotency key came before is its turn again, from the beginning.
         """
-        turn = TurnUnderWay(question.conversation, on_disconnect=question.on_disconnect or self._defaults.on_disconnect)
+        turn = RunningTurn(question.conversation, on_disconnect=question.on_disconnect or self._defaults.on_disconnect)
         try:
             if question.idempotency is not None:
                 key, digest = question.idempotency
-                running = await self._turns.claim(turn, key=key, digest=digest)
+                running = await self.turns.claim(turn, key=key, digest=digest)
                 if running is not None:
                     return running
-            self._turns.add(turn)
+            self.turns.add(turn)
             request = await self._request(question)
         except BaseException as error:
             turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
-            self._turns.ended(turn)
+            self.turns.ended(turn)
             raise
-        return Answering(turn, request, engine=self._engine, keeper=self, replaces=question.replaces)
+        return TurnRun(turn, request, engine=self._engine, runner=self.runner, replaces=question.replaces)
 
     async def _request(self, question: Question) -> ChatRequest:
         defaults = self._defaults
@@ -122,85 +117,18 @@ class Chat:
             raise ConversationChanged("the turn that replaces names is not in the conversation, or not any more")
         return turns[max(0, place - most) : place]
 
-    async def whole(self, answer: Answering | Followed) -> tuple[str, Finished]:
-        """The whole answer. Cancelling is the caller's leaving: what that means to the turn, it says itself."""
-        said: list[str] = []
-        running = asyncio.ensure_future(answer.run(lambda delta: said.append(delta.text)))
-        self._running.add(running)
-        running.add_done_callback(self._ran)
-        try:
-            finished = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            if not (isinstance(answer, Answering) and answer.goes_on()):
-                running.cancel()
-            raise
-        finally:
-            del running  # it may keep an error, whose frames would keep it
-        return "".join(said), finished
-
-    def _ran(self, running: "asyncio.Future[Finished]") -> None:
-        self._running.discard(running)
-        if not running.cancelled():
-            running.exception()  # told to who waited, and to the turn's followers
-
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
-        return await self._turns.follow(owner, turn, after=after)
+        return await self.turns.follow(owner, turn, after=after)
 
     async def stop(self, owner: str, turn: str) -> None:
         """End a turn of `owner`, keeping what was said; return once that is done. Raises `NotFound`."""
-        await self._turns.stop(owner, turn)
+        await self.turns.stop(owner, turn)
 
     @property
     def outlives(self) -> bool:
         """Whether what was said of a turn can be had after the end of this process."""
-        return self._turns.shared is not None
-
-    # Called by `Answering`
-
-    def keep(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
-        writing = asyncio.ensure_future(self._history.append(conversation, turn))
-        self._writings.add(writing)
-        writing.add_done_callback(self._writings.discard)
-        return writing
-
-    def detached(self, turn: TurnUnderWay, *, question_bytes: int) -> None:
-        self._detached_turns.add(turn, question_bytes=question_bytes)
-
-    def ended(self, turn: TurnUnderWay) -> None:
-        self._detached_turns.remove(turn)
-        self._turns.ended(turn)
-
-    # The end
-
-    async def drain(self, drain_s: float) -> None:
-        """Let turns finish for up to `drain_s` seconds, then stop those without a client.
-
-        It waits for all of them: one whose client leaves meanwhile may have to finish without it.
-        """
-        self.draining = True
-        try:
-            async with asyncio.timeout(drain_s):
-                for turn in self._turns.under_way():
-                    await ended(turn)
-        except TimeoutError:
-            for turn in self._detached():
-                turn.stop_with(shutting_down())
-
-    async def settle(self) -> None:
-        """Wait until every turn has ended and is written; failures were told to those who asked."""
-        for turn in self._turns.under_way():
-            turn.stop_with(shutting_down())
-        await asyncio.gather(*self._running, return_exceptions=True)
-        for turn in self._turns.under_way():
-            if turn.detached:
-                await ended(turn)
-        await asyncio.gather(*self._writings, return_exceptions=True)
-        self._detached_turns.close()
-        await self._turns.close()
-
-    def _detached(self) -> list[TurnUnderWay]:
-        return [turn for turn in self._turns.under_way() if turn.detached]
+        return self.turns.shared is not None
 
     # Conversations
 

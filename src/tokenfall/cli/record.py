@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tokenfall import logs
 from tokenfall.http.bounds import Bounds
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals, watch
@@ -90,7 +90,7 @@ class Recording:
         self._reactor = reactor
         self._stop_signals = stop_signals()
         bounds = Bounds(max_body_bytes=MAX_REQUEST_BYTES)
-        self._edge = Edge(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
+        self._edge = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
 
     def run(self, arguments: Namespace) -> int:
         """Listen and relay until a signal; the exit status."""

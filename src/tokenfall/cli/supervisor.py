@@ -18,9 +18,9 @@ from tokenfall.cli.backoff import Backoff
 from tokenfall.cli.greeting import say_cannot_listen, say_where
 from tokenfall.cli.port import hold
 from tokenfall.limits.shared import SharedTable
-from tokenfall.metrics_board import MetricsBoard
 from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.settings import Settings
+from tokenfall.shared_metrics import SharedMetrics
 
 FAILURE = 1
 FROM_THE_TERMINAL = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
@@ -41,7 +41,7 @@ _log = logs.get("tokenfall")
 class Worker:
     """What a worker process has of its supervisor."""
 
-    def __init__(self, board: MetricsBoard, table: SharedTable, *, lifeline: int, ready: int) -> None:
+    def __init__(self, board: SharedMetrics, table: SharedTable, *, lifeline: int, ready: int) -> None:
         self.board = board
         self.table = table
         """Where all workers keep their rate limits."""
@@ -113,7 +113,7 @@ class Supervisor:
         self._settings = settings
         self._work = work
         self._greet = greet
-        self._board = MetricsBoard(settings.workers)
+        self._board = SharedMetrics(settings.workers)
         self._table = SharedTable()
         self._places = [_Place(number) for number in range(settings.workers)]
         self._stop_signals = stop_signals()
@@ -239,7 +239,7 @@ class Supervisor:
     def _ended(self, place: _Place, *, code: int) -> None:
         pid, place.pid = place.pid, None
         self._hear(place)  # it may have been ready for a moment
-        self._board.bury(place.number)
+        self._board.mark_dead(place.number)
         delay_s = self._over(place)
         if not self._stopping:
             again = f"another starts in {delay_s:g} s"

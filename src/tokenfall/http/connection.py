@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.player import Player
     from tokenfall.http.response import Answer, RelayedHead, StreamHead
-    from tokenfall.http.server import Edge
+    from tokenfall.http.server import HTTPServer
 
 READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
 """What a connection is doing: awaiting a request; the end of its answer; reading a refused client away; waiting
@@ -53,13 +53,24 @@ class Connection(StreamSocket):
     """A client's connection. Between requests it holds little, during a stream less."""
 
     __slots__ = (
-        "_edge", "_half_closed", "_is_large", "_linger_left", "_phase", "_player", "_reader", "_reading", "_request",
-        "_scheduled", "_stalled_at_bytes", "_state", "peer",
+        "_half_closed",
+        "_is_large",
+        "_linger_left",
+        "_phase",
+        "_player",
+        "_reader",
+        "_reading",
+        "_request",
+        "_scheduled",
+        "_server",
+        "_stalled_at_bytes",
+        "_state",
+        "peer",
     )  # fmt: skip
 
-    def __init__(self, edge: "Edge", fd: int, *, peer: str) -> None:
-        super().__init__(edge.reactor, fd)
-        self._edge = edge
+    def __init__(self, server: "HTTPServer", fd: int, *, peer: str) -> None:
+        super().__init__(server.reactor, fd)
+        self._server = server
         self._state = READING
         self._phase = HEAD  # the first head's deadline runs from accept
         self._reader: RequestReader | None = None
@@ -72,15 +83,15 @@ class Connection(StreamSocket):
         self._stalled_at_bytes = 0
         self._linger_left = LINGER_BYTES
         self.peer = peer
-        if edge.admit(self):
-            self.set_deadline(self._wheel.now() + (FRESH_S if edge.draining else edge.bounds.header_timeout_s))
+        if server.admit(self):
+            self.set_deadline(self._wheel.now() + (FRESH_S if server.draining else server.bounds.header_timeout_s))
         else:
             self._refuse_admission()
 
     def _refuse_admission(self) -> None:
         self._request = request = unreadable(self.peer, self._wheel.now())
         try:
-            answer = self._edge.application.refuse(request, 503, detail="too many connections")
+            answer = self._server.application.refuse(request, 503, detail="too many connections")
         except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
             _log.exception("a refusal failed")
             self.reset("failed")
@@ -95,15 +106,15 @@ class Connection(StreamSocket):
             reader = self._reader
             if reader is None:
                 if self._state == READING and self._unsent is None and not self._scheduled:
-                    known = self._edge.heads.known(data)
+                    known = self._server.heads.known(data)
                     if known is not None:  # a whole request, as this client or another has sent it before
                         self._answer_known(known)
                         return
-                reader = self._reader = RequestReader(self._edge.heads, self._edge.bounds)
+                reader = self._reader = RequestReader(self._server.heads, self._server.bounds)
             reader.feed(data)
             if self._state == READING and self._unsent is None and not self._scheduled:
                 self._advance()
-            elif reader.waiting > self._edge.bounds.pipeline_bytes:
+            elif reader.waiting > self._server.bounds.pipeline_bytes:
                 self._reading = False
                 self.pause_reading()
         else:
@@ -120,7 +131,7 @@ class Connection(StreamSocket):
 
     def pause_writing(self) -> None:
         self._stalled_at_bytes = self.unsent_bytes
-        self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+        self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
 
     def resume_writing(self) -> None:
         if self._player is not None:
@@ -170,13 +181,13 @@ class Connection(StreamSocket):
     def _await_more(self) -> None:
         """No whole request is there: see to what is awaited, and until when."""
         reader = self._reader
-        if self._half_closed or (self._edge.draining and (reader is None or reader.phase == IDLE)):
+        if self._half_closed or (self._server.draining and (reader is None or reader.phase == IDLE)):
             self._close()
             return
         phase = IDLE if reader is None else reader.phase
         if phase > self._phase:
             self._phase = phase
-            bounds = self._edge.bounds
+            bounds = self._server.bounds
             seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
             self.set_deadline(self._wheel.now() + seconds)
         if phase == BODY and reader is not None and reader.promised():
@@ -199,7 +210,7 @@ class Connection(StreamSocket):
         self._request = request
         request.client = self.peer
         request.started_s = self._wheel.now()
-        self._play(request, self._edge.application.answer(request))
+        self._play(request, self._server.application.answer(request))
 
     def _play(self, request: Request, answer: "Answer | Coroutine[Any, Any, Answer]") -> None:
         if isinstance(answer, Response):
@@ -209,7 +220,7 @@ class Connection(StreamSocket):
         elif isinstance(answer, Disconnect):
             self._sever(answer)
         elif isinstance(answer, Loadable):
-            application = self._edge.application
+            application = self._server.application
             self._load(request, answer, go_on=lambda: self._play(request, application.proceed(request)))
         elif LIVE.is_loaded:
             self._play_live(request, answer)
@@ -222,7 +233,7 @@ class Connection(StreamSocket):
 
         self.clear_deadline()
         self._drop_reader()
-        self._player = LivePlayer(self, self._edge, request=request, answer=answer)
+        self._player = LivePlayer(self, self._server, request=request, answer=answer)
 
     def _load(
         self,
@@ -234,21 +245,21 @@ class Connection(StreamSocket):
     ) -> None:
         self.clear_deadline()
         self._drop_reader()
-        self._player = LoadingPlayer(self, self._edge, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
+        self._player = LoadingPlayer(self, self._server, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
 
     def send_whole(self, request: Request, answer: Response) -> None:
         """Write a whole answer."""
         self._player = None
         keep = self._keeps(request)
         line = b"" if request.http_minor else _KEEP_ALIVE
-        head = (answer.head, self._edge.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
+        head = (answer.head, self._server.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
         body = b"" if request.method == "HEAD" or answer.status in (204, 304) else answer.body
         self._write_whole(b"".join(head), body)
         self._finish(answer.status, "complete", sent_bytes=len(body), keep=keep)
 
     def _write_whole(self, head: bytes, body: bytes) -> None:
         """Write a head and a body. A large body gets a larger kernel buffer, and is neither joined nor copied."""
-        bounds = self._edge.bounds
+        bounds = self._server.bounds
         if len(body) <= bounds.send_buffer_bytes:
             self.write(head + body)
             return
@@ -280,10 +291,10 @@ class Connection(StreamSocket):
         self._drop_reader()
         player: SteadyPlayer | PacedPlayer
         if isinstance(answer, SteadyStream):
-            player = SteadyPlayer(self, self._edge, request=request, stream=answer)
+            player = SteadyPlayer(self, self._server, request=request, stream=answer)
         else:
             assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
-            player = PacedPlayer(self, self._edge, request=request, stream=answer)
+            player = PacedPlayer(self, self._server, request=request, stream=answer)
         self._player = player
         player.start(head)
 
@@ -291,12 +302,12 @@ class Connection(StreamSocket):
         """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
         if self._is_large:
             self._is_large = False
-            self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._edge.bounds.send_buffer_bytes)
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.send_buffer_bytes)
         request.keep_alive = request.http_minor == 1 and self._keeps(request)
         framing = b"transfer-encoding: chunked\r\n" if request.http_minor else b""
         close = b"" if request.keep_alive else _CLOSE
         added, request.reply_headers = request.reply_headers, b""
-        return b"".join((head.lines, self._edge.date_line(), added, framing, close, b"\r\n"))
+        return b"".join((head.lines, self._server.date_line(), added, framing, close, b"\r\n"))
 
     def send(self, data: bytes) -> bool:
         """Write a piece of a stream; whether more may follow at once. If not, the connection is paused or closed."""
@@ -344,7 +355,7 @@ class Connection(StreamSocket):
     def _keeps(self, request: Request) -> bool:
         if self._half_closed and (self._reader is None or not self._reader.waiting):
             return False
-        return request.keep_alive and not self._edge.draining
+        return request.keep_alive and not self._server.draining
 
     def _drop_reader(self) -> None:
         if self._reader is not None and not self._reader.waiting:
@@ -396,11 +407,11 @@ class Connection(StreamSocket):
     def _check_stalled(self) -> None:
         """A reader that takes a little now and then is as stalled as one that takes nothing."""
         unsent = self.unsent_bytes
-        if unsent <= self._stalled_at_bytes - self._edge.bounds.send_buffer_bytes:
+        if unsent <= self._stalled_at_bytes - self._server.bounds.send_buffer_bytes:
             self._stalled_at_bytes = unsent
-            self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+            self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
         else:
-            self._edge.metrics.stalled_readers += 1
+            self._server.metrics.stalled_readers += 1
             self.reset("stalled")
 
     def _finish(self, status: int, outcome: "Outcome", *, sent_bytes: int, keep: bool) -> None:
@@ -416,7 +427,7 @@ class Connection(StreamSocket):
             self._await_request()
 
     def _await_request(self) -> None:
-        self.set_deadline(self._wheel.now() + self._edge.bounds.idle_timeout_s)
+        self.set_deadline(self._wheel.now() + self._server.bounds.idle_timeout_s)
 
     def _close(self) -> None:
         """Close when all written bytes are taken, at the latest after the stall deadline."""
@@ -425,7 +436,7 @@ class Connection(StreamSocket):
         self.close()
         if self.paused:
             self._stalled_at_bytes = self.unsent_bytes
-            self.set_deadline(self._wheel.now() + self._edge.bounds.stall_timeout_s)
+            self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer what was not understood, then read the rest away so that the client sees the answer and no reset."""
@@ -437,7 +448,7 @@ class Connection(StreamSocket):
         self._guarded(lambda: self._play_refusal(request, refusal))
 
     def _play_refusal(self, request: Request, refusal: Refusal) -> None:
-        application = self._edge.application
+        application = self._server.application
         needed = application.refusal_needs(request)
         if needed is not None:
             self._state = ANSWERING
@@ -453,11 +464,11 @@ class Connection(StreamSocket):
             self._reading = True
             self.resume_reading()
         self.shut_write()
-        self.set_deadline(self._wheel.now() + self._edge.bounds.linger_timeout_s)
+        self.set_deadline(self._wheel.now() + self._server.bounds.linger_timeout_s)
 
     def _answer_and_close(self, request: Request, answer: Response) -> None:
         body = b"" if request.method == "HEAD" else answer.body
-        self.write(b"".join((answer.head, self._edge.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
+        self.write(b"".join((answer.head, self._server.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
         self._report(answer.status, "complete", sent_bytes=len(body))
 
     def _leave(self, outcome: "Outcome") -> None:
@@ -466,7 +477,7 @@ class Connection(StreamSocket):
             return
         self._state = CLOSED
         self.clear_deadline()
-        self._edge.forget(self)
+        self._server.forget(self)
         self._reader = None
         player, self._player = self._player, None
         if player is None:
@@ -483,6 +494,6 @@ class Connection(StreamSocket):
             return
         request.drop_content()
         try:
-            self._edge.application.ended(request, status, outcome=outcome, sent_bytes=sent_bytes)
+            self._server.application.ended(request, status, outcome=outcome, sent_bytes=sent_bytes)
         except Exception:  # noqa: BLE001 - what cannot be logged must not leave a connection half finished
             _log.exception("an answer could not be reported")

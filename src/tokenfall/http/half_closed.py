@@ -10,16 +10,16 @@ PROBES_S = (0.05, 0.15)
 first write come the others, for round trips of any sensible length."""
 
 
-def probe(connection: "Connection", player: "Player", *, comment: bytes, again: tuple[float, ...] = PROBES_S) -> None:
+def probe(connection: "Connection", player: "Player", *, keepalive: bytes, again: tuple[float, ...] = PROBES_S) -> None:
     """Write comments into the player's stream: a client that is gone resets the connection."""
     if not connection.plays(player):
         return
     if not connection.paused:
-        connection.send(comment)
+        connection.send(keepalive)
     if again:
         reactor = connection.reactor
         reactor.call_at(
-            reactor.wheel.now() + again[0], lambda: probe(connection, player, comment=comment, again=again[1:])
+            reactor.wheel.now() + again[0], lambda: probe(connection, player, keepalive=keepalive, again=again[1:])
         )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenfall.http.connection import Connection
     from tokenfall.http.request import Request
     from tokenfall.http.response import Answer
-    from tokenfall.http.server import Edge
+    from tokenfall.http.server import HTTPServer
 
 _log = logs.get(__name__)
 
@@ -27,14 +27,29 @@ class LivePlayer:
     """A `Player`. While the first frame is awaited, it says now and then that the stream lives."""
 
     __slots__ = (
-        "_alone", "_awaited", "_chunked", "_connection", "_cut", "_edge", "_half_closed", "_last_s", "_request",
-        "_stream", "_task", "_wakeup", "deadline_s", "metrics", "sent_bytes", "slot", "status",
+        "_alone",
+        "_awaited",
+        "_chunked",
+        "_connection",
+        "_cut",
+        "_half_closed",
+        "_last_s",
+        "_request",
+        "_server",
+        "_stream",
+        "_task",
+        "_wakeup",
+        "deadline_s",
+        "metrics",
+        "sent_bytes",
+        "slot",
+        "status",
     )  # fmt: skip
 
     def __init__(
         self,
         connection: Connection,
-        edge: Edge,
+        server: HTTPServer,
         *,
         request: Request,
         answer: LiveStream | Coroutine[Any, Any, Answer],
@@ -43,9 +58,9 @@ class LivePlayer:
         self.sent_bytes = 0
         self.slot: int | None = None
         self.deadline_s = 0.0
-        self.metrics = edge.metrics
+        self.metrics = server.metrics
         self._connection = connection
-        self._edge = edge
+        self._server = server
         self._request = request
         self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = answer
         self._stream: LiveStream | None = None
@@ -55,12 +70,12 @@ class LivePlayer:
         self._alone = False  # the client left, and the stream goes on without it
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = edge.reactor.spawn(self._run())
+        self._task: asyncio.Task[None] | None = server.reactor.spawn(self._run())
 
     async def _run(self) -> None:
         try:
             connection, request = self._connection, self._request
-            application = self._edge.application
+            application = self._server.application
             awaited, self._awaited = self._awaited, None
             if awaited is None:  # the application gave no answer
                 _log.error("request %s got no answer", request.id)
@@ -88,7 +103,7 @@ class LivePlayer:
             self._task = None  # it may keep an error and all its frames, which only the collector would free then
 
     async def _play(self, stream: LiveStream) -> None:
-        connection, edge, request = self._connection, self._edge, self._request
+        connection, server, request = self._connection, self._server, self._request
         request.drop_content()
         if request.method == "HEAD":
             self._write(b"")
@@ -103,7 +118,7 @@ class LivePlayer:
         except asyncio.CancelledError:
             if not self._cut or self.status != 200:
                 raise
-            outcome, last = "cut", stream.farewell
+            outcome, last = "cut", stream.shutdown_frame
         except Exception as error:
             if self.status != 200 and not self._alone:
                 raise
@@ -111,19 +126,19 @@ class LivePlayer:
         finally:
             if not self._alone:
                 metrics.streams -= 1
-            edge.wheel.leave(self)
+            server.wheel.leave(self)
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
         """What comes before the first frame."""
-        if stream.comment:
-            self._edge.wheel.join(self, self._request.started_s + self._edge.bounds.heartbeat_s)
+        if stream.keepalive:
+            self._server.wheel.join(self, self._request.started_s + self._server.bounds.heartbeat_s)
             if self._half_closed:
-                self._learn_whether_it_left(stream.comment)
+                self._learn_whether_it_left(stream.keepalive)
         if stream.announced:
-            self._write(self._coded(stream.comment))
+            self._write(self._coded(stream.keepalive))
         if not stream.counted:
-            self.metrics = self._edge.uncounted
+            self.metrics = self._server.uncounted
 
     def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         """Send one frame of the stream; see `Send`."""
@@ -135,11 +150,11 @@ class LivePlayer:
         return self._room() if self._connection.paused else None
 
     def _count(self) -> None:
-        metrics, now_s = self.metrics, self._edge.wheel.now()
+        metrics, now_s = self.metrics, self._server.wheel.now()
         if self._last_s:
             metrics.inter_token_s.observe(now_s - self._last_s)
         else:
-            self._edge.wheel.leave(self)  # no more heartbeats
+            self._server.wheel.leave(self)  # no more heartbeats
             metrics.ttft_s.observe(now_s - self._request.started_s)
         self._last_s = now_s
         metrics.tokens += 1
@@ -175,26 +190,26 @@ class LivePlayer:
     def due(self, now_s: float) -> float | None:
         """The wheel's call: say that the stream lives."""
         if self._stream is not None and not self._connection.paused:
-            self._write(self._coded(self._stream.comment))
-        return None if self._connection.closed else now_s + self._edge.bounds.heartbeat_s
+            self._write(self._coded(self._stream.keepalive))
+        return None if self._connection.closed else now_s + self._server.bounds.heartbeat_s
 
     def half_closed(self) -> bool:
         self._half_closed = True
-        if self._stream is not None and self._stream.comment:
-            self._learn_whether_it_left(self._stream.comment)
+        if self._stream is not None and self._stream.keepalive:
+            self._learn_whether_it_left(self._stream.keepalive)
         else:
-            edge = self._edge
-            edge.reactor.call_at(edge.wheel.now() + edge.bounds.half_close_grace_s, self._give_up)
+            server = self._server
+            server.reactor.call_at(server.wheel.now() + server.bounds.half_close_grace_s, self._give_up)
         return not self._connection.closed
 
-    def _learn_whether_it_left(self, comment: bytes) -> None:
+    def _learn_whether_it_left(self, keepalive: bytes) -> None:
         if self.status != 200:
             self._write(b"")  # the head
-        probe(self._connection, self, comment=self._coded(comment))
+        probe(self._connection, self, keepalive=self._coded(keepalive))
 
     def _give_up(self) -> None:
         """Nothing told whether the client left."""
-        probed = self._stream is not None and self._stream.comment
+        probed = self._stream is not None and self._stream.keepalive
         if self._connection.plays(self) and not probed:
             self._connection.reset("left")
 
@@ -204,7 +219,7 @@ class LivePlayer:
             wakeup.set_result(None)
 
     def stop(self) -> None:
-        self._edge.wheel.leave(self)
+        self._server.wheel.leave(self)
         if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
             self._alone = True
             self.metrics.streams -= 1
@@ -217,7 +232,7 @@ class LivePlayer:
         self._cut = True
         self._cancel()
         if self._withdraw():
-            self._connection.play_awaited(self._request, self._edge.application.cut(self._request))
+            self._connection.play_awaited(self._request, self._server.application.cut(self._request))
 
     def _cancel(self) -> None:
         if self._task is not None:

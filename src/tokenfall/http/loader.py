@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenfall.http.connection import Connection
     from tokenfall.http.loadable import Loadable
     from tokenfall.http.request import Request
-    from tokenfall.http.server import Edge
+    from tokenfall.http.server import HTTPServer
     from tokenfall.reactor.loop import Reactor
 
     class Waiter(Protocol):
@@ -118,10 +118,10 @@ class LoadingPlayer:
 
     __slots__ = (
         "_connection",
-        "_edge",
         "_go_on",
         "_needed",
         "_request",
+        "_server",
         "_withdraw",
         "metrics",
         "sent_bytes",
@@ -131,7 +131,7 @@ class LoadingPlayer:
     def __init__(
         self,
         connection: "Connection",
-        edge: "Edge",
+        server: "HTTPServer",
         *,
         request: "Request",
         needed: "Loadable",
@@ -140,14 +140,14 @@ class LoadingPlayer:
     ) -> None:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
-        self.metrics = edge.metrics
+        self.metrics = server.metrics
         self._connection = connection
-        self._edge = edge
+        self._server = server
         self._request = request
         self._needed = needed
         self._go_on = go_on
         self._withdraw = withdraw
-        edge.loader.wait_for(needed, self)
+        server.loader.wait_for(needed, self)
 
     def loaded(self, error: Exception | None) -> None:
         connection, request = self._connection, self._request
@@ -160,7 +160,7 @@ class LoadingPlayer:
         try:
             raise error
         except Exception as raised:  # noqa: BLE001 - the application says what becomes of it
-            connection.play_awaited(request, self._edge.application.crashed(request, raised))
+            connection.play_awaited(request, self._server.application.crashed(request, raised))
 
     def half_closed(self) -> bool:
         return True
@@ -169,11 +169,11 @@ class LoadingPlayer:
         """Nothing was written yet."""
 
     def stop(self) -> None:
-        self._edge.loader.leave(self._needed, self)
+        self._server.loader.leave(self._needed, self)
         withdraw, self._withdraw = self._withdraw, None
         if withdraw is not None:
             withdraw()
 
     def cut(self) -> None:
         self.stop()
-        self._connection.play_awaited(self._request, self._edge.application.cut(self._request))
+        self._connection.play_awaited(self._request, self._server.application.cut(self._request))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tokenfall.http.connection import Connection
     from tokenfall.http.request import Request
     from tokenfall.http.response import Item, PacedStream, SteadyStream, TimedStream
-    from tokenfall.http.server import Edge
+    from tokenfall.http.server import HTTPServer
     from tokenfall.metrics import Metrics
 
 _log = logs.get(__name__)
@@ -25,16 +25,18 @@ class _TimedPlayer:
     one late.
     """
 
-    __slots__ = ("_chunked", "_connection", "_edge", "_last_s", "_stream", "deadline_s", "slot")
+    __slots__ = ("_chunked", "_connection", "_last_s", "_server", "_stream", "deadline_s", "slot")
 
     status = 200
     sent_bytes: int
 
-    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "TimedStream") -> None:
+    def __init__(
+        self, connection: "Connection", server: "HTTPServer", *, request: "Request", stream: "TimedStream"
+    ) -> None:
         self.slot: int | None = None
         self.deadline_s = 0.0
         self._connection = connection
-        self._edge = edge
+        self._server = server
         self._stream = stream
         self._chunked = request.http_minor == 1
         self._last_s = request.started_s
@@ -43,18 +45,18 @@ class _TimedPlayer:
     @property
     def metrics(self) -> "Metrics":
         """See `Player`."""
-        return self._edge.metrics
+        return self._server.metrics
 
     def start(self, head: bytes) -> None:
         """Write the head and wait for the first frame's time, counted from the request.
 
         Where that has passed, because something was loaded or planned first, the others keep their distance from it.
         """
-        self._edge.metrics.streams += 1
+        self._server.metrics.streams += 1
         self._connection.write(head)
-        self.deadline_s = max(self._last_s + self._first_gap_s(), self._edge.wheel.now())
+        self.deadline_s = max(self._last_s + self._first_gap_s(), self._server.wheel.now())
         if not self._connection.paused:
-            self._edge.wheel.join(self, self.deadline_s)
+            self._server.wheel.join(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
         """Write the next frame; the wheel's call."""
@@ -65,7 +67,7 @@ class _TimedPlayer:
 
     def _count(self, now_s: float, *, is_first: bool) -> None:
         """Count a token."""
-        metrics = self._edge.metrics
+        metrics = self._server.metrics
         metrics.tokens += 1
         (metrics.ttft_s if is_first else metrics.inter_token_s).observe(now_s - self._last_s)
         self._last_s = now_s
@@ -80,24 +82,24 @@ class _TimedPlayer:
 
     def half_closed(self) -> bool:
         if self._stream.endless:
-            give_up_soon(self._connection, self, after_s=self._edge.bounds.half_close_grace_s)
-        comment = self._stream.comment
-        if comment:
-            probe(self._connection, self, comment=chunk(comment) if self._chunked else comment)
+            give_up_soon(self._connection, self, after_s=self._server.bounds.half_close_grace_s)
+        keepalive = self._stream.keepalive
+        if keepalive:
+            probe(self._connection, self, keepalive=chunk(keepalive) if self._chunked else keepalive)
         return True
 
     def resume(self) -> None:
-        self._edge.wheel.join(self, self.deadline_s)
+        self._server.wheel.join(self, self.deadline_s)
 
     def stop(self) -> None:
-        self._edge.wheel.leave(self)
-        self._edge.metrics.streams -= 1
+        self._server.wheel.leave(self)
+        self._server.metrics.streams -= 1
         if self._stream.ended is not None:
             self._stream.ended()
 
     def cut(self) -> None:
-        farewell = self._stream.farewell
-        self._end(chunk(farewell) if self._chunked and farewell else farewell, "cut")
+        shutdown_frame = self._stream.shutdown_frame
+        self._end(chunk(shutdown_frame) if self._chunked and shutdown_frame else shutdown_frame, "cut")
 
 
 class PacedPlayer(_TimedPlayer):
@@ -105,8 +107,10 @@ class PacedPlayer(_TimedPlayer):
 
     __slots__ = ("_frame", "_frames", "_gaps", "sent_bytes")
 
-    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "PacedStream") -> None:
-        super().__init__(connection, edge, request=request, stream=stream)
+    def __init__(
+        self, connection: "Connection", server: "HTTPServer", *, request: "Request", stream: "PacedStream"
+    ) -> None:
+        super().__init__(connection, server, request=request, stream=stream)
         self.sent_bytes = 0
         self._frames = stream.frames(self._chunked)
         self._gaps = stream.gaps
@@ -147,14 +151,14 @@ class PacedPlayer(_TimedPlayer):
         if isinstance(item, bytes) or not item.passes(self._released):
             return None
         self._frame = next(self._frames, None)
-        self.deadline_s = self._edge.wheel.now() + next(self._gaps)
+        self.deadline_s = self._server.wheel.now() + next(self._gaps)
         return self.deadline_s
 
     def _released(self) -> None:
         """What was waited for may be there: ask again, in the wheel's own time."""
-        self.deadline_s = self._edge.wheel.now()
+        self.deadline_s = self._server.wheel.now()
         if not self._connection.paused:
-            self._edge.wheel.join(self, self.deadline_s)
+            self._server.wheel.join(self, self.deadline_s)
 
     def stop(self) -> None:
         super().stop()
@@ -170,8 +174,10 @@ class SteadyPlayer(_TimedPlayer):
 
     _stream: "SteadyStream"
 
-    def __init__(self, connection: "Connection", edge: "Edge", *, request: "Request", stream: "SteadyStream") -> None:
-        super().__init__(connection, edge, request=request, stream=stream)
+    def __init__(
+        self, connection: "Connection", server: "HTTPServer", *, request: "Request", stream: "SteadyStream"
+    ) -> None:
+        super().__init__(connection, server, request=request, stream=stream)
         self._frames = stream.numbered(self._chunked)
         self._played = 0
 
@@ -192,7 +198,7 @@ class SteadyPlayer(_TimedPlayer):
                 self._end(stream.last_frame(self._chunked), "complete")
                 return None
             self._played = played + 1
-            metrics = self._edge.metrics
+            metrics = self._server.metrics
             metrics.tokens += 1
             passed_s = now_s - self._last_s
             self._last_s = now_s

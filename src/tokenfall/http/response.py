@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from typing import Protocol
 
-    from tokenfall.ports import Hold
+    from tokenfall.ports import Barrier
 
-    Item = bytes | Hold | Disconnect
+    Item = bytes | Barrier | Disconnect
     """What a paced stream plays: a frame; a place to wait; the connection's end."""
 
     Headers = Sequence[tuple[str, str]]
@@ -152,28 +152,28 @@ class RelayedHead:
 class TimedStream:
     """An answer whose frames and times are known ahead: no task, no timer of its own.
 
-    `ended` is called once for each time that it is played, when that has ended, however it did.
-    `endless` streams stop soon after the client closed its side. `comment` may be sent between frames to learn whether
-    the client is still there, b"" where the format has none. `farewell` is the frame that ends a stream cut by a drain.
-    Each frame is a token, but the last one, unless the stream `ends_in_token`.
+    `ended` is called once for each time that it is played, when that has ended, however it did. `endless` streams stop
+    soon after the client closed its side. `keepalive` may be sent between frames to learn whether the client is still
+    there, b"" where the format has none. `shutdown_frame` is the frame that ends a stream cut by a drain. Each frame is
+    a token, but the last one, unless the stream `ends_in_token`.
     """
 
-    __slots__ = ("comment", "ended", "endless", "ends_in_token", "farewell", "head")
+    __slots__ = ("ended", "endless", "ends_in_token", "head", "keepalive", "shutdown_frame")
 
-    def __init__(self, head: StreamHead, *, endless: bool, comment: bytes, farewell: bytes) -> None:
+    def __init__(self, head: StreamHead, *, endless: bool, keepalive: bytes, shutdown_frame: bytes) -> None:
         self.head = head
         self.ended: Callable[[], None] | None = None
         self.endless = endless
         self.ends_in_token = False
-        self.comment = comment
-        self.farewell = farewell
+        self.keepalive = keepalive
+        self.shutdown_frame = shutdown_frame
 
 
 class PacedStream(TimedStream):
     """Any frames at any times, to be played once.
 
     `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
-    A frame may also be a `Hold`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    A frame may also be a `Barrier`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
     """
 
     __slots__ = ("frames", "gaps")
@@ -185,10 +185,10 @@ class PacedStream(TimedStream):
         *,
         gaps: Iterator[float],
         endless: bool = False,
-        comment: bytes = b"",
-        farewell: bytes = b"",
+        keepalive: bytes = b"",
+        shutdown_frame: bytes = b"",
     ) -> None:
-        super().__init__(head, endless=endless, comment=comment, farewell=farewell)
+        super().__init__(head, endless=endless, keepalive=keepalive, shutdown_frame=shutdown_frame)
         self.frames = frames
         self.gaps = gaps
 
@@ -204,7 +204,7 @@ class SteadyStream(TimedStream):
     __slots__ = ("alone", "first_s", "gap_s", "lap")
 
     def __init__(self, head: StreamHead, *, lap: int, alone: int | None, first_s: float, gap_s: float) -> None:
-        super().__init__(head, endless=alone is None, comment=b"", farewell=b"")
+        super().__init__(head, endless=alone is None, keepalive=b"", shutdown_frame=b"")
         self.lap = lap
         self.alone = alone
         self.first_s = first_s
@@ -274,15 +274,14 @@ class LiveStream:
     """An answer that comes when it comes: the edge runs it in a task, and cancels that when the client leaves.
 
     `run` sends frame after frame and returns the last one, which is written together with the end of the body.
-    `comment` is the heartbeat while the first frame is awaited. `farewell` as in `PacedStream`. When `run` raises
-    before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last frame.
-    A stream that `breaks` has no frames for either: its connection is reset instead.
-    When the client leaves and `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to.
-    A stream that is `announced` begins with its head and a comment at once. One whose frames are no tokens is not
-    `counted`.
+    `keepalive` is the heartbeat while the first frame is awaited. `shutdown_frame` as in `PacedStream`. When `run`
+    raises before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last
+    frame. A stream that `breaks` has no frames for either: its connection is reset instead. When the client leaves and
+    `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to. A stream that is `announced` begins
+    with its head and a comment at once. One whose frames are no tokens is not `counted`.
     """
 
-    __slots__ = ("announced", "breaks", "comment", "counted", "failure", "farewell", "goes_on", "head", "run")
+    __slots__ = ("announced", "breaks", "counted", "failure", "goes_on", "head", "keepalive", "run", "shutdown_frame")
 
     def __init__(
         self,
@@ -291,8 +290,8 @@ class LiveStream:
         *,
         failure: Callable[[Exception], bytes],
         goes_on: Callable[[], bool] | None = None,
-        comment: bytes = b"",
-        farewell: bytes = b"",
+        keepalive: bytes = b"",
+        shutdown_frame: bytes = b"",
     ) -> None:
         self.head = head
         self.run = run
@@ -301,8 +300,8 @@ class LiveStream:
         self.counted = True
         self.failure = failure
         self.goes_on = goes_on
-        self.comment = comment
-        self.farewell = farewell
+        self.keepalive = keepalive
+        self.shutdown_frame = shutdown_frame
 
 
 Answer = Response | TimedStream | LiveStream | Disconnect | Loadable

@@ -1,6 +1,6 @@
 """Listens, admits connections up to a cap, and drains them.
 
-One `Edge` a process: what all connections share. It owns no signal handler and reads no setting.
+One `HTTPServer` a process: what all connections share. It owns no signal handler and reads no setting.
 """
 
 import _socket  # the C module: `socket` imports enum and selectors
@@ -35,7 +35,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _log = logs.get(__name__)
 
 
-class Edge:
+class HTTPServer:
     """The HTTP server of one reactor."""
 
     def __init__(

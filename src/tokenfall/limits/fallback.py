@@ -9,7 +9,7 @@ from typing import Protocol
 
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
-from tokenfall.ports import RateLimiter, Verdict
+from tokenfall.ports import LimitDecision, RateLimiter
 
 RETRY_S = 1.0
 
@@ -65,7 +65,7 @@ class FallbackLimiter:
         """Whether each process limits on its own now."""
         return self._degraded
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         if self._degraded:
             self._probe_when_due()
             return await self._local.take(client)

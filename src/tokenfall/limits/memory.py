@@ -7,7 +7,7 @@ newcomers share a few overflow buckets: strangers may be refused together, but n
 from collections.abc import Callable
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 MAX_CLIENTS = 16_384
 OVERFLOW_BUCKETS = 256
@@ -25,7 +25,7 @@ class MemoryLimiter:
         self._overflow = [0.0] * OVERFLOW_BUCKETS
         self._swept_at = 0.0
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         now = self._now()
         tat = self._tat.get(client)
         bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: nobody can choose his neighbour
@@ -36,7 +36,7 @@ class MemoryLimiter:
             self._tat[client] = spent.tat_s
         else:
             self._overflow[bucket] = spent.tat_s
-        return Verdict(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
+        return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
 
     def _sweep(self, now: float) -> bool:
         """Forget who owes nothing, at most once an interval: a flood must not buy a sweep a request."""

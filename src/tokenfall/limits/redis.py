@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 COMMAND_TIMEOUT_S = 0.25
 """For each of: a free connection, its making, and the answer to a command."""
@@ -98,10 +98,10 @@ class RedisLimiter:
         )
         return cls(rate, burst, client=Redis.from_pool(pool), now_lua=now_lua)
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         key = KEY_PREFIX + client.encode(errors="surrogatepass")
         allowed, remaining, retry_after_us, reset_us = await self._run(key)
-        return Verdict(allowed == 1, remaining, float(retry_after_us) / 1e6, float(reset_us) / 1e6)
+        return LimitDecision(allowed == 1, remaining, float(retry_after_us) / 1e6, float(reset_us) / 1e6)
 
     async def check(self) -> None:
         """Return when verdicts can be had now.

@@ -16,7 +16,7 @@ from struct import unpack
 from typing import NamedTuple
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 SLOTS = 16_384
 WAYS = 8
@@ -106,7 +106,7 @@ class SharedLimiter:
         self._table = table
         self._now = now
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         table = self._table
         place = table.place(client)
         table.lock()
@@ -118,7 +118,7 @@ class SharedLimiter:
                 table.keep(place, word, tat_s=spent.tat_s)
         finally:
             table.unlock()
-        return Verdict(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
+        return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
 
 
 def _placing(key: bytes, slots: int) -> Callable[[str], Place]:

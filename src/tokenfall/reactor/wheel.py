@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tokenfall.metrics import Histogram
-    from tokenfall.ports import Timed
+    from tokenfall.ports import TimerEntry
 
 TICKS_PER_S = 8192
 
@@ -55,10 +55,10 @@ class TimerWheel:
         self.grain = 1
         """Width of the slots that deadlines are rounded up to, in ticks."""
         self.late_s = late_s
-        self._slots: dict[int, Timed | dict[Timed, None]] = {}
+        self._slots: dict[int, TimerEntry | dict[TimerEntry, None]] = {}
         """By tick: the one entry that waits there or, where there are several, all of them."""
         self._order: list[int] = []
-        self._overdue: dict[Timed, None] = {}
+        self._overdue: dict[TimerEntry, None] = {}
         """Entries whose deadlines had passed when they joined: each is called once a turn."""
         self._played = int(now() * TICKS_PER_S) - 1
         """The last tick that was played; an entry that would come before is overdue."""
@@ -79,12 +79,12 @@ class TimerWheel:
         """How many slots are in the heap, with those that were emptied before they were due."""
         return len(self._order)
 
-    def join(self, entry: "Timed", deadline_s: float) -> None:
+    def join(self, entry: "TimerEntry", deadline_s: float) -> None:
         if entry.slot is not None:
             self.leave(entry)
         self._insert(entry, deadline_s)
 
-    def leave(self, entry: "Timed") -> None:
+    def leave(self, entry: "TimerEntry") -> None:
         tick = entry.slot
         if tick is None:
             return
@@ -161,7 +161,7 @@ class TimerWheel:
         self._order.clear()
         self._overdue = {}
 
-    def _play(self, slot: "dict[Timed, None]", tick: int, *, until_s: float) -> float:
+    def _play(self, slot: "dict[TimerEntry, None]", tick: int, *, until_s: float) -> float:
         """Call the entries of `slot` in the order of joining; what is left in it was not called. Returns the time."""
         entries = tuple(slot)
         slots, grain = self._slots, self.grain
@@ -198,7 +198,7 @@ class TimerWheel:
         slot.clear()
         return now
 
-    def _insert(self, entry: "Timed", deadline_s: float) -> None:
+    def _insert(self, entry: "TimerEntry", deadline_s: float) -> None:
         """Put an entry that is in no slot where its deadline belongs."""
         entry.deadline_s = deadline_s
         tick = int(deadline_s * TICKS_PER_S) + 1

@@ -15,21 +15,21 @@ from tokenfall.errors import (
     UpstreamStreamError,
     UpstreamTruncated,
 )
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Finished, TextDelta
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Clock, Hear
-from tokenfall.simulator.fault_plan import Course
+from tokenfall.ports import Clock, OnDelta
+from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
 from tokenfall.simulator.planning import Plan, Timing, Told, plan
-from tokenfall.simulator.state import DEFAULTS, Stage
+from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
 from tokenfall.slicing import run_sliced
 from tokenfall.threads import in_thread
 
 if TYPE_CHECKING:
-    from tokenfall.simulator.scenarios.format import ScriptedTurn
+    from tokenfall.simulator.scenarios.format import ScenarioTurn
 
 MODEL = "sim"
 """The simulated model's name; `sim:` with the grammar behind it is the same model told otherwise."""
@@ -54,7 +54,7 @@ class Decided(Struct, frozen=True):
 
     simulation: Simulation
     turn: Any = None
-    """A `ScriptedTurn`."""
+    """A `ScenarioTurn`."""
     timing: Timing | None = None
 
 
@@ -64,91 +64,91 @@ class SimulatedEngine:
     A fault looks to who asked as an upstream's does: a reset is a reset.
     """
 
-    def __init__(self, clock: Clock, stage: Stage, *, library: Library | None = None) -> None:
-        self.stage = stage
+    def __init__(self, clock: Clock, state: SimulatorState, *, library: Library | None = None) -> None:
+        self.state = state
         self.library = library or Library()
         self._clock = clock
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         """See `Engine`. Raises `InvalidRequest` on a mistake in the grammar, and what a fault asks for."""
-        said = self.said(request)
-        if not self.library.is_ready(said):
-            await in_thread(lambda: self.library.check(said))
-        decided = await run_sliced(self.decide(request, said))
+        simulation = self.simulation(request)
+        if not self.library.is_ready(simulation):
+            await in_thread(lambda: self.library.check(simulation))
+        decided = await run_sliced(self.decide(request, simulation))
         simulation = decided.simulation
         planned = await run_sliced(self.plan(request, decided))
         finished = Finished(planned.choices[0].reason, MODEL, planned.usage)
-        stage = self.stage
-        course = stage.course(simulation, planned.faults)
-        gaps = stage.gaps(planned.gaps, simulation.load)
-        if course is None:
-            stage.house.enter()
+        state = self.state
+        fault_plan = state.fault_plan(simulation, planned.faults)
+        gaps = state.gaps(planned.gaps, simulation.load)
+        if fault_plan is None:
+            state.limiter.enter()
             try:
-                await self._say(planned, gaps, hear=hear)
+                await self._say(planned, gaps, on_event=on_event)
             finally:
-                stage.house.leave()
+                state.limiter.leave()
         else:
             try:
-                await self._enact(planned, course, gaps=course.gaps(gaps), hear=hear)
+                await self._enact(planned, fault_plan, gaps=fault_plan.gaps(gaps), on_event=on_event)
             finally:
-                course.ticket.leave()
+                fault_plan.permit.leave()
         return finished
 
-    def said(self, request: ChatRequest) -> Simulation:
+    def simulation(self, request: ChatRequest) -> Simulation:
         """What was said of `request`, nearer over farther: with it, by its model's name, by the operator."""
         suffix = request.model.partition(":")[2] if is_simulated(request.model) else ""
         suffix = "" if suffix == LATEST else suffix
-        return self.stage.said.overlay(parse(suffix)).overlay(parse(request.simulation))
+        return self.state.configured.overlay(parse(suffix)).overlay(parse(request.simulation))
 
-    def decide(self, request: ChatRequest, said: Simulation) -> "Sliced[Decided]":
-        """What holds for `request`, of which `said` was said.
+    def decide(self, request: ChatRequest, simulation: Simulation) -> "Sliced[Decided]":
+        """What holds for `request`, of which `simulation` was said.
 
         Raises `InvalidRequest`, and `NotFound` where a script has no turn for it.
         """
-        turn: ScriptedTurn | None = None
-        if said.script is not None and not said.script.endswith(RECORDING):
-            turn = yield from self.library.script(said.script).find(request)
-            said = said.overlay(turn.simulation)
+        turn: ScenarioTurn | None = None
+        if simulation.script is not None and not simulation.script.endswith(RECORDING):
+            turn = yield from self.library.script(simulation.script).find(request)
+            simulation = simulation.overlay(turn.simulation)
         under = DEFAULTS
         timing: Timing | None = None
-        if said.profile is not None:
-            profile = self.library.profile(said.profile)
+        if simulation.profile is not None:
+            profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):
                 under = DEFAULTS.overlay(profile)
             else:
                 timing = profile
-        return Decided(under.overlay(said), turn, timing)
+        return Decided(under.overlay(simulation), turn, timing)
 
     def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
         """What is said to `request`, and when. Raises `InvalidRequest`."""
         told = Told(timing=decided.timing)
         if decided.turn is not None and decided.turn.steps:
-            from tokenfall.simulator.scenarios.speaking import spoken  # noqa: PLC0415 - it is loaded with the script
+            from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - it is loaded with the script
 
-            says = spoken(decided.turn, call_ids=call_ids, reasoning=request.reasoning)
+            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning)
             told = Told(says.parts, says.reason, says.error or "", decided.timing)
         return plan(request, decided.simulation, call_ids=call_ids, told=told)
 
-    async def _say(self, planned: Plan, gaps: Iterator[float], *, hear: Hear) -> None:
+    async def _say(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock
         due_s = clock.now()
         for part in planned.choices[0].parts:
             for text in part.tokens:
                 due_s += next(gaps)
                 await clock.sleep_until(due_s)
-                full = hear(Delta(text))
+                full = on_event(TextDelta(text))
                 if full is not None:
                     await full
         await clock.sleep_until(due_s + next(gaps))
 
-    async def _enact(self, planned: Plan, course: Course, *, gaps: Iterator[float], hear: Hear) -> None:
+    async def _enact(self, planned: Plan, fault_plan: FaultPlan, *, gaps: Iterator[float], on_event: OnDelta) -> None:
         """Say it with what happens on the way. Raises the error that a fault is to who listens."""
         clock, decoder = self._clock, getincrementaldecoder("utf-8")()
         parts = planned.choices[0].parts
-        said = enumerate(chain.from_iterable(part.tokens for part in parts))
-        frames = chain((course.spoken(number, text).encode() for number, text in said), (_END,))
+        numbered = enumerate(chain.from_iterable(part.tokens for part in parts))
+        frames = chain((fault_plan.token_text(number, text).encode() for number, text in numbered), (_END,))
         tokens = sum(len(part.tokens) for part in parts)
-        items = course.items(frames, tokens=tokens, broken=_BROKEN, coded=bytes)
+        items = fault_plan.items(frames, tokens=tokens, error_frame=_BROKEN, coded=bytes)
         due_s = clock.now()
         for item in items:
             due_s += next(gaps)
@@ -165,7 +165,7 @@ class SimulatedEngine:
                 text = decoder.decode(item)
             except UnicodeDecodeError:
                 raise _failed(item, planned.error) from None
-            full = hear(Delta(text)) if text else None
+            full = on_event(TextDelta(text)) if text else None
             if full is not None:
                 await full
         raise UpstreamTruncated("the simulated answer ended without its end, as was asked for")

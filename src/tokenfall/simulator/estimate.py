@@ -13,8 +13,8 @@ TOKENS_AN_IMAGE = 800
 
 def estimated_tokens(request: ChatRequest) -> int:
     """The whole prompt: messages, calls, images and tools."""
-    said = sum(1 + _message_bytes(message) // BYTES_A_TOKEN for message in request.messages)
-    return said + tokens_besides(request)
+    size = sum(1 + _message_bytes(message) // BYTES_A_TOKEN for message in request.messages)
+    return size + tokens_besides(request)
 
 
 def tokens_besides(request: ChatRequest) -> int:

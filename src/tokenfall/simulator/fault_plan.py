@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-    from tokenfall.ports import Hold
-    from tokenfall.simulator.gates import Ticket
+    from tokenfall.ports import Barrier
+    from tokenfall.simulator.gates import Permit
     from tokenfall.simulator.grammar import Simulation
     from tokenfall.simulator.values import Fault
 
-    Item = bytes | Hold | Disconnect
+    Item = bytes | Barrier | Disconnect
     """A frame as it goes out; or wait; or break off."""
 
 
@@ -31,21 +31,21 @@ ODD = "é"
 _GARBAGE = b"\xff\x00"
 
 
-class Course:
-    """`faults` are those that happen to this stream. Its `ticket` is shown before anything, and given back by whoever
+class FaultPlan:
+    """`faults` are those that happen to this stream. Its `permit` is shown before anything, and given back by whoever
     plays it; `gate` is passed at each token from `gate_at` on.
     """
 
     def __init__(
-        self, faults: tuple[Fault, ...] = (), *, ticket: Ticket, gate: Hold | None = None, gate_at: int = 0
+        self, faults: tuple[Fault, ...] = (), *, permit: Permit, gate: Barrier | None = None, gate_at: int = 0
     ) -> None:
-        self.ticket = ticket
+        self.permit = permit
         self._faults = sorted(faults, key=lambda fault: fault.at)
         self._gate = gate
         self._gate_at = gate_at
         self._extra: list[float] = []
 
-    def spoken(self, number: int, token: str) -> str:
+    def token_text(self, number: int, token: str) -> str:
         """The token as it is said: one that is to be split gets a character that can be."""
         return token + ODD if any(fault.kind == "split" and fault.at == number for fault in self._faults) else token
 
@@ -66,13 +66,13 @@ class Course:
             number += 1
 
     def items(
-        self, frames: Iterator[bytes], *, tokens: int, broken: bytes, coded: Callable[[bytes], bytes]
+        self, frames: Iterator[bytes], *, tokens: int, error_frame: bytes, coded: Callable[[bytes], bytes]
     ) -> Iterator[Item]:
-        """`frames`, one a token and then the rest, as they go out. `broken` is the dialect's own last word.
+        """`frames`, one a token and then the rest, as they go out. `error_frame` is the dialect's own last word.
 
         Where the format has no end, b"" stands for it.
         """
-        yield self._between(self.ticket)
+        yield self._between(self.permit)
         for number, frame in enumerate(frames):
             is_token = number < tokens
             here = [fault.kind for fault in self._faults if self._happens(fault, number, is_token=is_token)]
@@ -82,7 +82,7 @@ class Course:
                 yield self._between(Disconnect("reset" if "reset" in here else "close"))
                 return
             if "error" in here:
-                yield coded(broken)
+                yield coded(error_frame)
                 return
             if is_token and self._gate is not None and number >= self._gate_at:
                 yield self._between(self._gate)

@@ -68,7 +68,7 @@ class TestGate:
         self._promise()
 
     def passes(self, resume: Resume) -> bool:
-        """See `tokenfall.ports.Hold`."""
+        """See `tokenfall.ports.Barrier`."""
         if resume in self._promised:
             self._promised.remove(resume)
         elif not self.is_open:
@@ -162,7 +162,7 @@ class Gates:
             del self._kept[name]
 
 
-class House:
+class ConcurrencyLimiter:
     """Counts the simulated answers under way, and makes latecomers wait where the grammar's `load` says so.
 
     A place is given as soon as it is free to who has room in it: of those who wait, first to who allows for the most
@@ -171,8 +171,8 @@ class House:
 
     def __init__(self) -> None:
         self.inside = 0
-        self._waiting: dict[Ticket, Resume] = {}
-        self._order: list[tuple[int, int, Ticket]] = []
+        self._waiting: dict[Permit, Resume] = {}
+        self._order: list[tuple[int, int, Permit]] = []
         """A heap of who waits, with the largest capacity first; also of who has left since, until it is met."""
         self._arrivals = 0
 
@@ -195,47 +195,47 @@ class House:
         if self._order:
             self._admit()
 
-    def ticket(self, load: Load | None) -> Ticket:
+    def permit(self, load: Load | None) -> Permit:
         """For one answer, to be let in when there is room; at once where there is no `load`."""
-        return Ticket(self, load)
+        return Permit(self, load)
 
-    def queue(self, ticket: Ticket, resume: Resume) -> None:
+    def queue(self, permit: Permit, resume: Resume) -> None:
         """Wait behind those who wait already."""
-        if ticket not in self._waiting:
+        if permit not in self._waiting:
             self._arrivals += 1
-            heappush(self._order, (-ticket.capacity, self._arrivals, ticket))
-        self._waiting[ticket] = resume
+            heappush(self._order, (-permit.capacity, self._arrivals, permit))
+        self._waiting[permit] = resume
 
-    def forget(self, ticket: Ticket) -> None:
+    def forget(self, permit: Permit) -> None:
         """Who waited waits no more."""
-        if self._waiting.pop(ticket, None) is not None and len(self._order) > 2 * len(self._waiting) + SPARE:
+        if self._waiting.pop(permit, None) is not None and len(self._order) > 2 * len(self._waiting) + SPARE:
             self._order = [entry for entry in self._order if entry[2] in self._waiting]
             heapify(self._order)
 
     def _admit(self) -> None:
         """Let in who has room: where the one with the largest capacity has none, nobody else has."""
         while self._order:
-            ticket = self._order[0][2]
-            if ticket in self._waiting and not ticket.fits():
+            permit = self._order[0][2]
+            if permit in self._waiting and not permit.fits():
                 return
             heappop(self._order)
-            resume = self._waiting.pop(ticket, None)
+            resume = self._waiting.pop(permit, None)
             if resume is not None:
-                ticket.enter()
+                permit.enter()
                 resume()
 
 
-class Ticket:
-    """Lets one answer into the house, once. A `tokenfall.ports.Hold`."""
+class Permit:
+    """Lets one answer into the house, once. A `tokenfall.ports.Barrier`."""
 
-    def __init__(self, house: House, load: Load | None) -> None:
-        self._house = house
+    def __init__(self, limiter: ConcurrencyLimiter, load: Load | None) -> None:
+        self._house = limiter
         self.capacity = maxsize if load is None else load.capacity
         """How many may be inside, itself among them."""
         self._inside = False
 
     def passes(self, resume: Resume) -> bool:
-        """See `tokenfall.ports.Hold`."""
+        """See `tokenfall.ports.Barrier`."""
         if not self._inside:
             if not self.fits():
                 self._house.queue(self, resume)

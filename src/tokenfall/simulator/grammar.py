@@ -43,18 +43,18 @@ class Simulation(Record):
     script: str | None
     speed: float | None
 
-    def __init__(self, **said: Any) -> None:  # noqa: ANN401 - each field has a type of its own, above
+    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - each field has a type of its own, above
         for name in self.__slots__:
-            setattr(self, name, said.pop(name, None))
-        if said:
-            raise TypeError(f"there is no field {next(iter(said))!r}")
+            setattr(self, name, fields.pop(name, None))
+        if fields:
+            raise TypeError(f"there is no field {next(iter(fields))!r}")
 
     def overlay(self, nearer: Simulation) -> Simulation:
         """`nearer` where it says something, this one elsewhere. A nearer profile takes the place of farther times."""
-        said = {name: value for name, value in nearer.as_dict().items() if value is not None}
+        fields = {name: value for name, value in nearer.as_dict().items() if value is not None}
         if nearer.profile is not None:
-            said = {"gap": None, "ttft": None, "prefill_s": None} | said
-        return self.replaced(**said) if said else self
+            fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
+        return self.replaced(**fields) if fields else self
 
 
 MAX_TEXT = 16_384

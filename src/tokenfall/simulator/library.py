@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from tokenfall.recording.empirical import Empirical
     from tokenfall.recording.recordings import Recording
-    from tokenfall.simulator.scenarios.files import ScriptFile
-    from tokenfall.simulator.scenarios.matching import Script
+    from tokenfall.simulator.scenarios.files import ScenarioFile
+    from tokenfall.simulator.scenarios.matching import Scenario
 
     Stamp = tuple[int, int]
 
@@ -34,41 +34,41 @@ class Library:
     def __init__(self, folder: str = ".", *, trusted: frozenset[str] = frozenset()) -> None:
         self._folder = os.path.realpath(folder)
         self._trusted = trusted
-        self._scripts: dict[str, ScriptFile] = {}
+        self._scenarios: dict[str, ScenarioFile] = {}
         self._recordings: dict[str, tuple[Stamp, Recording]] = {}
 
-    def check(self, said: Simulation) -> None:
+    def check(self, simulation: Simulation) -> None:
         """Raises `InvalidRequest` where a file or profile that is named is not there or not valid."""
-        if said.profile is not None:
-            self.profile(said.profile)
-        if said.script is not None:
-            (self.recording if said.script.endswith(RECORDING) else self.script)(said.script)
+        if simulation.profile is not None:
+            self.profile(simulation.profile)
+        if simulation.script is not None:
+            (self.recording if simulation.script.endswith(RECORDING) else self.script)(simulation.script)
 
-    def is_ready(self, said: Simulation) -> bool:
+    def is_ready(self, simulation: Simulation) -> bool:
         """Whether the script or recording that is named, if one is, was read before: to read one may take a second.
 
         If not, call `check` in a thread first.
         """
-        if said.script is None:
+        if simulation.script is None:
             return True
-        kept: dict[str, Any] = self._recordings if said.script.endswith(RECORDING) else self._scripts
-        return self._path(said.script, "script") in kept
+        kept: dict[str, Any] = self._recordings if simulation.script.endswith(RECORDING) else self._scenarios
+        return self._path(simulation.script, "script") in kept
 
-    def script(self, name: str) -> Script:
+    def script(self, name: str) -> Scenario:
         """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
         from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB
 
-        from tokenfall.simulator.scenarios.files import ScriptFile  # noqa: PLC0415 - see the package
-        from tokenfall.simulator.scenarios.nodes import InvalidScript  # noqa: PLC0415
+        from tokenfall.simulator.scenarios.files import ScenarioFile  # noqa: PLC0415 - see the package
+        from tokenfall.simulator.scenarios.nodes import InvalidScenario  # noqa: PLC0415
 
         path = self._path(name, "script")
-        found = self._scripts.get(path)
+        found = self._scenarios.get(path)
         if found is None:
             try:
-                found = ScriptFile(Path(path))
-            except InvalidScript as error:
+                found = ScenarioFile(Path(path))
+            except InvalidScenario as error:
                 raise InvalidRequest(f"simulator: script {error}", param="script") from None
-            _keep(self._scripts, path, value=found)
+            _keep(self._scenarios, path, value=found)
         return found.current()
 
     def recording(self, name: str) -> Recording:

@@ -35,7 +35,7 @@ from tokenfall.simulator.values import Fault
 from tokenfall.slices import Sliced
 from tokenfall.tokens import counted, cut, tokens_of
 
-MOST_SAID = 2**20
+MAX_RESPONSE_TOKENS = 2**20
 """Tokens of all answers to one request: a whole answer is held in memory."""
 
 MOST_CHARACTERS = 2**23
@@ -54,7 +54,7 @@ THOUGHTS = "The reader wants an answer, and it should come a token at a time. So
 CUSTOM_INPUT = "Tokenfall says this to a custom tool."
 
 
-class Part(Struct, frozen=True):
+class PlannedPart(Struct, frozen=True):
     """A stretch of an answer: thoughts, text, or the arguments of `call`, which is then given without them."""
 
     tokens: Sequence[str]
@@ -62,10 +62,10 @@ class Part(Struct, frozen=True):
     call: ToolCall | None = None
 
 
-class Planned(Struct, frozen=True):
+class PlannedResponse(Struct, frozen=True):
     """One answer. `stop` is the text of `stop` that ended it."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[PlannedPart, ...]
     reason: FinishReason
     stop: str = ""
 
@@ -76,7 +76,7 @@ class Plan(Struct, frozen=True):
     `faults` are those that happen to this one; `error` is what a script's own failure says.
     """
 
-    choices: tuple[Planned, ...]
+    choices: tuple[PlannedResponse, ...]
     usage: Usage
     gaps: Iterator[float]
     faults: tuple[Fault, ...] = ()
@@ -95,7 +95,7 @@ class Told(Struct, frozen=True):
     measured times in place of the grammar's.
     """
 
-    parts: tuple[Part, ...] | None = None
+    parts: tuple[PlannedPart, ...] | None = None
     reason: FinishReason = "stop"
     error: str = ""
     timing: Timing | None = None
@@ -113,17 +113,17 @@ def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: T
     else:
         one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
     choices = (one,) * request.n
-    said = request.n * sum(len(part.tokens) for part in one.parts)
-    if said > MOST_SAID:
-        raise InvalidRequest(f"the simulator says no more than {MOST_SAID} tokens at once")
+    tokens = request.n * sum(len(part.tokens) for part in one.parts)
+    if tokens > MAX_RESPONSE_TOKENS:
+        raise InvalidRequest(f"the simulator says no more than {MAX_RESPONSE_TOKENS} tokens at once")
     thought = request.n * sum(len(part.tokens) for part in one.parts if part.thought)
-    usage = Usage((yield from prompt_tokens(request)), said, reasoning_tokens=thought)
+    usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
     if told.timing is not None:
         gaps = told.timing.schedule(random)
     faults = happening(simulation, random)
     if told.error and one.reason != "length":
-        faults += (Fault("error", at=said),)
+        faults += (Fault("error", at=tokens),)
     return Plan(choices, usage, gaps, faults, told.error)
 
 
@@ -161,26 +161,26 @@ def prompt_tokens(request: ChatRequest) -> Sliced[int]:
     return (yield from counted(chain(texts, calls))) + tokens_besides(request)
 
 
-def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[Planned]:
-    thoughts = [Part(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
+def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[PlannedResponse]:
+    thoughts = [PlannedPart(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
     calls = _calls(request, call_ids=call_ids)
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
     text = _text(request, speech)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
-    said, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
-    return _bounded([*thoughts, Part(said if stop else text)], most, reason="stop", stop=stop)
+    kept, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
+    return _bounded([*thoughts, PlannedPart(kept if stop else text)], most, reason="stop", stop=stop)
 
 
-def _calls(request: ChatRequest, *, call_ids: str) -> list[Part]:
+def _calls(request: ChatRequest, *, call_ids: str) -> list[PlannedPart]:
     tools = _called(request)
     if not tools:
         return []
     schemas = [tool.parameters or b"{}" for tool in tools if not tool.custom]
     texts = iter(_json_texts(schemas, copies=request.n, objects=True) if schemas else ())
     return [
-        Part(
+        PlannedPart(
             tokens_of(CUSTOM_INPUT if tool.custom else next(texts)),
             call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom),
         )
@@ -239,15 +239,15 @@ def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False)
     return json_texts(schemas, copies=copies, objects=objects)
 
 
-def _bounded(parts: list[Part], most: int, *, reason: FinishReason, stop: str = "") -> Planned:
+def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
     """`parts` with at most so many tokens together."""
-    kept: list[Part] = []
+    kept: list[PlannedPart] = []
     left = most
     for part in parts:
         if len(part.tokens) > left:
             if left:
-                kept.append(Part(part.tokens[:left], part.thought, part.call))
-            return Planned(tuple(kept), "length")
+                kept.append(PlannedPart(part.tokens[:left], part.thought, part.call))
+            return PlannedResponse(tuple(kept), "length")
         kept.append(part)
         left -= len(part.tokens)
-    return Planned(tuple(kept), reason, stop)
+    return PlannedResponse(tuple(kept), reason, stop)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tokenfall.simulator.fault_plan import Course
-from tokenfall.simulator.gates import Gates, House
+from tokenfall.simulator.fault_plan import FaultPlan
+from tokenfall.simulator.gates import ConcurrencyLimiter, Gates
 from tokenfall.simulator.grammar import Simulation, Spread
 from tokenfall.simulator.values import Fault, Load
 
@@ -21,35 +21,35 @@ DEFAULTS = Simulation(gap=GAP)
 NOTHING = Simulation()
 
 
-class Stage:
-    """`said` is what the operator wants where nobody says otherwise; it may be changed while the server runs.
+class SimulatorState:
+    """`configured` is what the operator wants where nobody says otherwise; it may be changed while the server runs.
 
     Gates expire by the clock `now`.
     """
 
-    def __init__(self, said: Simulation = NOTHING, *, now: Callable[[], float] | None = None) -> None:
-        self.said = said
+    def __init__(self, configured: Simulation = NOTHING, *, now: Callable[[], float] | None = None) -> None:
+        self.configured = configured
         self.gates = Gates() if now is None else Gates(now)
-        self.house = House()
+        self.limiter = ConcurrencyLimiter()
 
     @property
     def defaults(self) -> Simulation:
         """What holds where nobody says otherwise."""
-        return DEFAULTS.overlay(self.said)
+        return DEFAULTS.overlay(self.configured)
 
     def gaps(self, gaps: Iterator[float], load: Load | None) -> Iterator[float]:
         """`gaps` as the load of the moment makes them."""
         if load is None:
             return gaps
-        house = self.house
-        return (gap_s * house.factor(load) for gap_s in gaps)
+        limiter = self.limiter
+        return (gap_s * limiter.factor(load) for gap_s in gaps)
 
-    def course(self, simulation: Simulation, faults: tuple[Fault, ...]) -> Course | None:
+    def fault_plan(self, simulation: Simulation, faults: tuple[Fault, ...]) -> FaultPlan | None:
         """What happens to one stream, None for nothing."""
         if not faults and simulation.gate is None and simulation.load is None:
             return None
-        ticket = self.house.ticket(simulation.load)
+        permit = self.limiter.permit(simulation.load)
         if simulation.gate is None:
-            return Course(faults, ticket=ticket)
+            return FaultPlan(faults, permit=permit)
         gate = self.gates.get(simulation.gate.name)
-        return Course(faults, ticket=ticket, gate=gate, gate_at=simulation.gate.at)
+        return FaultPlan(faults, permit=permit, gate=gate, gate_at=simulation.gate.at)

@@ -62,21 +62,21 @@ def _next_piece(tokens: Iterator[str], at_least: int) -> Sliced[str]:
 
 def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
     """The tokens of the first `end` characters of `text`."""
-    said: list[str] = []
+    kept: list[str] = []
     tokens = iter(text)
     while end > 0 and (some := list(islice(tokens, SLICE_TOKENS))):
         size = sum(map(len, some))
         if size <= end:
-            said += some
+            kept += some
             end -= size
             yield
             continue
         for token in some:
             if not token[:end].strip():  # white space at the end belongs to the last token
-                said[-1:] = [last + token[:end] for last in said[-1:]]
-                return said
-            said.append(token[:end])
-            end -= len(said[-1])
+                kept[-1:] = [last + token[:end] for last in kept[-1:]]
+                return kept
+            kept.append(token[:end])
+            end -= len(kept[-1])
             if end <= 0:
-                return said
-    return said
+                return kept
+    return kept

@@ -1,9 +1,9 @@
-"""Waiting at a `Hold`, for code that awaits."""
+"""Waiting at a `Barrier`, for code that awaits."""
 
-from tokenfall.ports import Hold
+from tokenfall.ports import Barrier
 
 
-async def passed(hold: Hold) -> None:
+async def passed(hold: Barrier) -> None:
     """Return once `hold` has let this one through. Cancelling gives the place up."""
     import asyncio  # noqa: PLC0415 - whoever awaits has it
 

@@ -32,13 +32,13 @@ class Control:
 
     def content(self, method: str, path: str, *, body: object = None) -> bytes:
         """What a route answers. Raises `ServerGone`, `ControlRefused`."""
-        told = self._host.obituary()
+        told = self._host.exit_reason()
         if told is not None:
             raise ServerGone(f"the Tokenfall server is gone: {told}")
         try:
             status, content = self._ask(method, path, body=None if body is None else json.dumps(body))
         except OSError as error:
-            told = self._host.obituary() or f"it does not answer: {error}"
+            told = self._host.exit_reason() or f"it does not answer: {error}"
             raise ServerGone(f"the Tokenfall server is gone: {told}") from error
         if status >= HTTPStatus.BAD_REQUEST:
             raise ControlRefused(_detail(content) or f"{method} {path}: status {status}")

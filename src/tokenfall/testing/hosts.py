@@ -24,7 +24,7 @@ class Host(Protocol):
         """Of the process that serves, None where it is this one."""
         ...
 
-    def obituary(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """How the server came to its end, None while it runs."""
         ...
 

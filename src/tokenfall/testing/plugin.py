@@ -40,7 +40,7 @@ class _Shared:
         from tokenfall.testing.server import TokenfallServer  # noqa: PLC0415 - see above
         from tokenfall.testing.serving import start  # noqa: PLC0415
 
-        if self._host is None or self._host.obituary() is not None:
+        if self._host is None or self._host.exit_reason() is not None:
             self.stop()
             self._host = start({}, process=False)
         server = TokenfallServer(self._host, sim=sim)

@@ -50,7 +50,7 @@ class ProcessHost:
         port = lines[0].rpartition(":")[2]
         return int(port) if port.isdigit() and lines[-1] else None
 
-    def obituary(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """See `tokenfall.testing.hosts.Host`."""
         status = self._process.poll()
         if status is not None and self._end is None:
@@ -72,5 +72,5 @@ class ProcessHost:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self.obituary()  # while the folder with its last words is there
+        self.exit_reason()  # while the folder with its last words is there
         self._folder.cleanup()

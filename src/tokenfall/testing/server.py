@@ -167,7 +167,7 @@ class TokenfallServer:
     @property
     def is_running(self) -> bool:
         """Whether the server is still there."""
-        return self._host.obituary() is None
+        return self._host.exit_reason() is None
 
     @property
     def pid(self) -> int | None:

@@ -36,7 +36,7 @@ class ThreadHost:
             raise
         self.address = Address(settings.host, port, key)
 
-    def obituary(self) -> str | None:
+    def exit_reason(self) -> str | None:
         """See `tokenfall.testing.hosts.Host`."""
         if self._thread.is_alive():
             return None

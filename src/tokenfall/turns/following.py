@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from tokenfall import logs
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TokenfallError, TurnLost
-from tokenfall.events import Delta, Finished
-from tokenfall.ports import Conversation, Hear, TurnEnd
+from tokenfall.events import Finished, TextDelta
+from tokenfall.ports import Conversation, OnDelta, TurnEnd
 from tokenfall.redis_calls import COMMAND_S, Calls
 from tokenfall.turns.keys import Keys
 
@@ -71,7 +71,7 @@ class FollowedInRedis:
         self._look(newest)
         return True
 
-    async def run(self, hear: Hear) -> Finished:
+    async def run(self, on_event: OnDelta) -> Finished:
         position = self.after
         async with aclosing(self._told(position)) as all_told:
             async for told in all_told:
@@ -82,7 +82,7 @@ class FollowedInRedis:
                     raise _lost()
                 for text in pieces[position - at :]:
                     position += 1
-                    full = hear(Delta(text))
+                    full = on_event(TextDelta(text))
                     if full is not None:
                         await full
         raise AssertionError("a turn that is told ends")

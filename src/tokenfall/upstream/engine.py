@@ -12,7 +12,7 @@ from tokenfall.errors import TokenfallError, again
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
-from tokenfall.ports import Hear, Wheel
+from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.request import Request
@@ -27,7 +27,7 @@ from tokenfall.wire.upstream.request import encode_request
 CHAT = "/chat/completions"
 
 
-class Passing(Struct, frozen=True):
+class PassthroughRequest(Struct, frozen=True):
     """A request that goes to the upstream as it came: `path` below the base address, and the body."""
 
     path: str
@@ -62,34 +62,36 @@ class UpstreamEngine:
 
     # These three give the coroutine of another: each stream under way would else hold one frame more.
 
-    def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
+    def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
         asked = self._chat(request)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=hear, watch=watch, text_only=True)
+            asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch, text_only=True)
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
-        """As `reply`, and tell each `Thought` and `CallPart` too."""
+        """As `reply`, and tell each `ReasoningDelta` and `ToolCallDelta` too."""
         asked = self._chat(request)
         return self._stream(asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch))
 
     def pass_on(
-        self, passing: Passing, on_event: OnEvent, *, ends: Callable[[str], bool]
+        self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
     ) -> Coroutine[Any, Any, Finished]:
-        """Ask for a stream and tell each event as `Passed`, its end too: `[DONE]`, or a type that `ends` accepts."""
-        asked = self._request(passing, "POST", accept=sse.CONTENT_TYPE)
+        """Ask for a stream and tell each event as `PassthroughEvent`, its end too: `[DONE]`, or a type that `ends`
+        accepts.
+        """
+        asked = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
         return self._stream(
             asked, lambda watch: TokenStream(asked, PassthroughReader(ends), on_event=on_event, watch=watch)
         )
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The body of the response to `GET /models`, as it is. Raises an `UpstreamError`."""
-        return self.fetch(Passing("/models", b""), method="GET")
+        return self.fetch(PassthroughRequest("/models", b""), method="GET")
 
-    async def fetch(self, passing: Passing, *, method: str = "POST") -> bytes:
+    async def fetch(self, passthrough: PassthroughRequest, *, method: str = "POST") -> bytes:
         """The body of a whole response, as it is. Raises an `UpstreamError`."""
-        request = self._request(passing, method, accept="application/json")
+        request = self._request(passthrough, method, accept="application/json")
         watch = self._watch(whole=True)
         tries = 0
         while True:
@@ -154,11 +156,11 @@ class UpstreamEngine:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)
 
     def _chat(self, request: ChatRequest) -> Request:
-        return self._request(Passing(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
+        return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
 
-    def _request(self, passing: Passing, method: str, *, accept: str) -> Request:
+    def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> Request:
         headers = [*self._headers, ("Accept", accept)]
         if method != "POST":
-            return Request(method, passing.path, headers=headers)
+            return Request(method, passthrough.path, headers=headers)
         headers.append(("Content-Type", "application/json"))
-        return Request(method, passing.path, headers=headers, body=passing.body)
+        return Request(method, passthrough.path, headers=headers, body=passthrough.body)

@@ -8,8 +8,8 @@ import msgspec
 from tokenfall.errors import UpstreamRefused
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Hear
-from tokenfall.wire.upstream.refused import refused_member
+from tokenfall.ports import OnDelta
+from tokenfall.wire.upstream.rewrites import refused_member
 
 MOST_MODELS = 256
 """Models of which it is known what they refuse."""
@@ -18,12 +18,12 @@ MOST_MODELS = 256
 class Upstream(Protocol):
     """What is asked."""
 
-    async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
+    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         """See `Engine`."""
         ...
 
-    async def converse(self, request: ChatRequest, hear: Any) -> Finished:  # noqa: ANN401 - `Hear` for all of `Said`
-        """As `reply`, and tell each `Thought` and `CallPart` too."""
+    async def converse(self, request: ChatRequest, on_event: Any) -> Finished:  # noqa: ANN401 - `OnDelta` for all of `OutputEvent`
+        """As `reply`, and tell each `ReasoningDelta` and `ToolCallDelta` too."""
         ...
 
 
@@ -36,27 +36,27 @@ class RewordingUpstream:
 
     # These two give the coroutine of another: each stream under way would else hold one frame more.
 
-    def reply(self, request: ChatRequest, hear: Hear) -> Coroutine[Any, Any, Finished]:
-        return self._ask(self._upstream.reply, request, hear=hear)
+    def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
+        return self._ask(self._upstream.reply, request, on_event=on_event)
 
-    def converse(self, request: ChatRequest, hear: Any) -> Coroutine[Any, Any, Finished]:  # noqa: ANN401 - see `Upstream`
-        return self._ask(self._upstream.converse, request, hear=hear)
+    def converse(self, request: ChatRequest, on_event: Any) -> Coroutine[Any, Any, Finished]:  # noqa: ANN401 - see `Upstream`
+        return self._ask(self._upstream.converse, request, on_event=on_event)
 
     async def _ask(
         self,
         ask: Callable[[ChatRequest, Any], Coroutine[Any, Any, Finished]],
         request: ChatRequest,
         *,
-        hear: Any,  # noqa: ANN401 - see `Upstream`
+        on_event: Any,  # noqa: ANN401 - see `Upstream`
     ) -> Finished:
         request = self._worded(request)
         try:
-            return await ask(request, hear)
+            return await ask(request, on_event)
         except UpstreamRefused as error:
             again = self._reworded(request, error)
             if again is None:
                 raise
-        return await ask(again, hear)
+        return await ask(again, on_event)
 
     def _worded(self, request: ChatRequest) -> ChatRequest:
         refused = self._refused.get(request.model)

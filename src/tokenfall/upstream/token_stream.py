@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamTruncated
-from tokenfall.events import CallPart, Delta, Finished, Passed, Thought
+from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.refusals import is_event_stream, no_stream
 from tokenfall.upstream.request import Request
@@ -28,13 +28,13 @@ class Reader(Protocol):
 
 
 OnEvent = Callable[[Any], Awaitable[None] | None]
-"""As `tokenfall.ports.Hear`, for whatever the reader gives."""
+"""As `tokenfall.ports.OnEvent`, for whatever the reader gives."""
 
 
 class TokenStream(Response):
     """`finished` is the genuine end once the exchange has finished.
 
-    With `text_only` the callback gets nothing but `Delta`; reasoning is progress all the same. While the callback's
+    With `text_only` the callback gets nothing but `TextDelta`; reasoning is progress all the same. While the callback's
     awaitable is pending, nothing more is read from the connection.
     """
 
@@ -59,7 +59,7 @@ class TokenStream(Response):
 
     def take(self, data: bytes) -> None:
         for event in self._reader.feed(data):
-            if type(event) is Delta:
+            if type(event) is TextDelta:
                 text = event.text
                 self._left_bytes -= len(text) if text.isascii() else len(text.encode())
             elif isinstance(event, Finished):
@@ -68,7 +68,7 @@ class TokenStream(Response):
                 return
             else:
                 self._left_bytes -= _size_bytes(event)
-                if isinstance(event, Passed) and not event.is_token:
+                if isinstance(event, PassthroughEvent) and not event.is_token:
                     self._tell(event)
                     continue
                 if self._text_only and self._left_bytes >= 0:
@@ -99,7 +99,7 @@ class TokenStream(Response):
         self._watch.resume()
 
 
-def _size_bytes(event: Thought | CallPart | Passed) -> int:
-    if isinstance(event, Passed):
+def _size_bytes(event: ReasoningDelta | ToolCallDelta | PassthroughEvent) -> int:
+    if isinstance(event, PassthroughEvent):
         return event.text_bytes
-    return len((event.arguments if isinstance(event, CallPart) else event.text).encode())
+    return len((event.arguments if isinstance(event, ToolCallDelta) else event.text).encode())

@@ -13,10 +13,10 @@ from msgspec import Meta, Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ChatRequest, ToolCall
-from tokenfall.wire.faults import Allowance, Fault, no_headers
+from tokenfall.wire.api_error import ApiError, LimitState, no_headers
 
 
-class Asked(Struct, frozen=True, kw_only=True):
+class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A request of any dialect.
 
     `input` is what only its own dialect reads back: fields that shape the answer but not what is said
@@ -31,7 +31,7 @@ class Asked(Struct, frozen=True, kw_only=True):
 UNBOUNDED = 2**31
 
 
-class Identity(Struct, frozen=True):
+class ResponseMeta(Struct, frozen=True):
     """What names one answer. `number` is 24 hexadecimal digits, to which a dialect puts its own prefix.
 
     `created_s` is Unix time; `model` is the model as the caller wrote it. `prompt_tokens` is what the request counts,
@@ -44,7 +44,7 @@ class Identity(Struct, frozen=True):
     prompt_tokens: int = 0
 
 
-class Section(Struct, frozen=True):
+class ContentBlock(Struct, frozen=True):
     """A stretch of one kind within an answer: text, thoughts, or one tool call. `choice` counts answers from 0."""
 
     kind: Literal["text", "thought", "call"]
@@ -66,14 +66,14 @@ class Encoder(Protocol):
     """Writes one streamed answer.
 
     It is asked in this order: for each section `open`, then its tokens; for each choice `finish`; at last `end`. An
-    answer that breaks ends with the dialect's `broken` instead, at any time.
+    answer that breaks ends with the dialect's `error_frame` instead, at any time.
     """
 
-    def open(self, section: Section) -> bytes:
+    def open(self, block: ContentBlock) -> bytes:
         """The frames that end the section before and begin this one; b"" where there are none."""
         ...
 
-    def affixes(self) -> tuple[bytes, bytes] | None:
+    def frame_template(self) -> tuple[bytes, bytes] | None:
         """What stands before and after the JSON string of a token of the open section: a frame is these and that.
 
         None where a token's frame must be written by `token`.
@@ -106,26 +106,26 @@ class Choice(Struct, frozen=True, kw_only=True):
 class Answer(Struct, frozen=True, kw_only=True):
     """A whole answer: one choice, or as many as `n` asked for."""
 
-    identity: Identity
+    meta: ResponseMeta
     choices: Sequence[Choice]
     finished: Finished
     timing: Timing
 
 
-def no_answer(_asked: Asked, _identity: Identity) -> bytes | None:
+def no_answer(_asked: ParsedRequest, _identity: ResponseMeta) -> bytes | None:
     """Of a dialect in which all requests are for the model."""
     return None
 
 
-class Broken(Protocol):
+class ErrorFrame(Protocol):
     """Writes the last frame of a stream that breaks."""
 
-    def __call__(self, fault: Fault, frames: int = 0, /) -> bytes:
+    def __call__(self, api_error: ApiError, frames: int = 0, /) -> bytes:
         """The frame; `frames` are the numbered ones before it."""
         ...
 
 
-def as_asked(asked: Asked) -> Asked:
+def as_asked(asked: ParsedRequest) -> ParsedRequest:
     """Of a dialect in which an upstream can answer all that the simulator can."""
     return asked
 
@@ -138,25 +138,25 @@ def no_numbers(_encoder: Encoder) -> int:
 class Dialect(Struct, frozen=True, kw_only=True):
     """One dialect's functions. `decode` raises `InvalidRequest` with the field at fault as its `param`.
 
-    `comment` is the stream's heartbeat, b"" where the format has none. `instant` answers what needs no model to be
-    asked, None for what does. `whole` gives the whole response in pieces, and raises `InvalidRequest` where it would be
-    too large. `error` is the body of an answer that is none, `broken` the last frame of a stream that breaks, after so
-    many numbered frames; `frames_of` says how many an encoder has written. `relayed` leaves out of a request what only
-    the simulator answers.
+    `keepalive` is the stream's heartbeat, b"" where the format has none. `immediate_response` answers what needs no
+    model to be asked, None for what does. `whole` gives the whole response in pieces, and raises `InvalidRequest` where
+    it would be too large. `error` is the body of an answer that is none, `error_frame` the last frame of a stream that
+    breaks, after so many numbered frames; `frame_count` says how many an encoder has written. `for_upstream` leaves out
+    of a request what only the simulator answers.
     """
 
     name: str
     stream_type: str
-    comment: bytes
-    decode: Callable[[bytes], Asked]
-    encoder: Callable[[Asked, Identity], Encoder]
-    whole: Callable[[Asked, Answer], Iterator[bytes]]
-    error: Callable[[Fault], bytes]
-    broken: Broken
-    limits: Callable[[Allowance], tuple[tuple[str, str], ...]] = no_headers
-    instant: Callable[[Asked, Identity], bytes | None] = no_answer
-    relayed: Callable[[Asked], Asked] = as_asked
-    frames_of: Callable[[Encoder], int] = no_numbers
+    keepalive: bytes
+    decode: Callable[[bytes], ParsedRequest]
+    encoder: Callable[[ParsedRequest, ResponseMeta], Encoder]
+    whole: Callable[[ParsedRequest, Answer], Iterator[bytes]]
+    error: Callable[[ApiError], bytes]
+    error_frame: ErrorFrame
+    limits: Callable[[LimitState], tuple[tuple[str, str], ...]] = no_headers
+    immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = no_answer
+    for_upstream: Callable[[ParsedRequest], ParsedRequest] = as_asked
+    frame_count: Callable[[Encoder], int] = no_numbers
 
 
 T = TypeVar("T")

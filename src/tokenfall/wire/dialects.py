@@ -2,25 +2,25 @@
 
 from msgspec.structs import replace
 
-from tokenfall.wire import ratelimits
-from tokenfall.wire.anthropic import ANTHROPIC
-from tokenfall.wire.dialect import Asked, Dialect, Identity
-from tokenfall.wire.ollama import OLLAMA_CHAT, OLLAMA_GENERATE, loaded
-from tokenfall.wire.openai_chat import GROQ_CHAT, OPENAI_CHAT
-from tokenfall.wire.openai_completions import OPENAI_COMPLETIONS
-from tokenfall.wire.openai_responses import OPENAI_RESPONSES
+from tokenfall.wire import rate_limit_headers as ratelimits
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
+from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE, loaded
+from tokenfall.wire.openai.completions import OPENAI_COMPLETIONS
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
+from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 _OPENAI = (OPENAI_CHAT, GROQ_CHAT, OPENAI_COMPLETIONS, OPENAI_RESPONSES)
 _OLLAMA = (OLLAMA_CHAT, OLLAMA_GENERATE)
 
 
-def _loading(asked: Asked, identity: Identity) -> bytes | None:
+def _loading(asked: ParsedRequest, meta: ResponseMeta) -> bytes | None:
     """Ollama's request that says nothing only loads the model."""
-    return loaded(asked, identity) if asked.input.load else None
+    return loaded(asked, meta) if asked.input.load else None
 
 
 DIALECTS: dict[str, Dialect] = {
     **{dialect.name: replace(dialect, limits=ratelimits.openai) for dialect in _OPENAI},
     ANTHROPIC.name: replace(ANTHROPIC, limits=ratelimits.anthropic),
-    **{dialect.name: replace(dialect, instant=_loading) for dialect in _OLLAMA},
+    **{dialect.name: replace(dialect, immediate_response=_loading) for dialect in _OLLAMA},
 }

@@ -7,7 +7,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import Response
 from tokenfall.simulator.planning import prompt_tokens
 from tokenfall.slices import at_once
-from tokenfall.wire import anthropic_request
+from tokenfall.wire.anthropic import request as anthropic_request
 
 from tests.doubles.requests import lines_of, request
 

@@ -10,8 +10,8 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
-from tokenfall.api.journal import Journal
-from tokenfall.api.ondemand import Worded
+from tokenfall.api.lazy_handlers import HandlerWithErrors
+from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, UpstreamRefused
@@ -20,7 +20,7 @@ from tokenfall.http.request import Request, unreadable
 from tokenfall.http.response import Answer, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock, FakeWheel
@@ -47,11 +47,11 @@ def refused_upstream(request: Request) -> Response:
     raise UpstreamRefused("no such model", status=404, param="model")
 
 
-def worded(request: Request, fault: Fault) -> Response:
+def worded(request: Request, api_error: ApiError) -> Response:
     """A dialect of its own."""
-    words = {"words": fault.code, "says": fault.message, "param": fault.param, "id": fault.request_id}
-    headers = (("retry-after", f"{fault.retry_after_s:g}"),) if fault.retry_after_s else ()
-    return Response(fault.status, json.dumps(words).encode(), headers=headers)
+    words = {"words": api_error.code, "says": api_error.message, "param": api_error.param, "id": api_error.request_id}
+    headers = (("retry-after", f"{api_error.retry_after_s:g}"),) if api_error.retry_after_s else ()
+    return Response(api_error.status, json.dumps(words).encode(), headers=headers)
 
 
 ROUTES = [
@@ -69,11 +69,11 @@ ROUTES = [
 ]
 
 
-def in_own_words(request: Request, fault: Fault) -> Response:
-    return Response(fault.status, b"own words", content_type="text/plain")
+def in_own_words(request: Request, api_error: ApiError) -> Response:
+    return Response(api_error.status, b"own words", content_type="text/plain")
 
 
-class House:
+class Harness:
     """An application with everything that stands before its handlers."""
 
     def __init__(self, *, keys: tuple[str, ...] = (), log_quiet: bool = False) -> None:
@@ -89,7 +89,7 @@ class House:
             log_quiet=log_quiet,
         )
 
-    def throttled(self) -> "House":
+    def throttled(self) -> "Harness":
         limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
         throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=self.metrics)
         self.app.throttle = lambda: throttle
@@ -112,8 +112,8 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 def code(response: Response) -> str:
@@ -129,8 +129,8 @@ class Needing:
 
     def __init__(self) -> None:
         self.needed = Loadable()
-        handlers = Worded(lambda request: Response(200, b"loaded"), worded)
-        route = Route("POST", "/v1/a", handler=handlers, refuse=handlers.refuse, needs=self.needed, journaled=True)
+        handlers = HandlerWithErrors(lambda request: Response(200, b"loaded"), worded)
+        route = Route("POST", "/v1/a", handler=handlers, refuse=handlers.refuse, needs=self.needed, request_logged=True)
         self.app = App(
             Router([route]),
             keys=Keys(("secret",)),
@@ -139,8 +139,8 @@ class Needing:
             access=None,
             log_quiet=False,
         )
-        self.app.journal = self.journal = Journal()
-        self.journal.is_on = True
+        self.app.request_log = self.request_log = RequestLog()
+        self.request_log.is_on = True
 
     def asked(self) -> Request:
         return request("/v1/a", method="POST", headers={"x-api-key": "secret"})
@@ -155,7 +155,7 @@ def test_a_route_that_needs_something_is_answered_once_that_is_loaded() -> None:
     answer = needing.app.proceed(asked)
 
     assert isinstance(answer, Response)
-    assert (answer.body, asked.id, len(needing.journal.kept())) == (b"loaded", name, 1)
+    assert (answer.body, asked.id, len(needing.request_log.kept())) == (b"loaded", name, 1)
 
 
 def test_a_refusal_in_words_of_its_own_needs_them_loaded() -> None:
@@ -183,22 +183,22 @@ def test_where_the_words_cannot_be_loaded_a_problem_document_says_it(caplog: pyt
 # Routes
 
 
-async def test_a_handler_answers_and_its_route_is_noted(house: House) -> None:
+async def test_a_handler_answers_and_its_route_is_noted(harness: Harness) -> None:
     asked = request("/open?a=b")
 
-    assert (await house.answer(asked)).body == b"ok"
+    assert (await harness.answer(asked)).body == b"ok"
     assert asked.route == "/open"
 
 
-async def test_an_unknown_path_is_not_found(house: House) -> None:
+async def test_an_unknown_path_is_not_found(harness: Harness) -> None:
     asked = request("/nowhere")
-    response = await house.answer(asked)
+    response = await harness.answer(asked)
 
     assert (response.status, code(response), asked.route) == (404, "not_found", "")
 
 
-async def test_an_unknown_method_is_told_which_are_known(house: House) -> None:
-    response = await house.answer(request("/keyed", method="DELETE"))
+async def test_an_unknown_method_is_told_which_are_known(harness: Harness) -> None:
+    response = await harness.answer(request("/keyed", method="DELETE"))
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
     assert "allow: GET, HEAD, OPTIONS, POST" in lines_of(response.head)
@@ -207,30 +207,30 @@ async def test_an_unknown_method_is_told_which_are_known(house: House) -> None:
 @pytest.mark.parametrize(
     ("path", "allowed"), [("/keyed", "GET, HEAD, OPTIONS, POST"), ("/open", "GET, HEAD, OPTIONS"), ("*", "OPTIONS")]
 )
-async def test_options_are_told(house: House, path: str, allowed: str) -> None:
-    response = await house.answer(request(path, method="OPTIONS"))
+async def test_options_are_told(harness: Harness, path: str, allowed: str) -> None:
+    response = await harness.answer(request(path, method="OPTIONS"))
 
     assert response.status == 204
     assert f"allow: {allowed}" in lines_of(response.head)
 
 
-async def test_options_of_nothing_are_not_found(house: House) -> None:
-    assert (await house.answer(request("/nowhere", method="OPTIONS"))).status == 404
+async def test_options_of_nothing_are_not_found(harness: Harness) -> None:
+    assert (await harness.answer(request("/nowhere", method="OPTIONS"))).status == 404
 
 
 async def test_a_preflight_is_answered_without_a_key() -> None:
     headers = {"origin": "http://a", "access-control-request-method": "POST", "access-control-request-headers": "x-sim"}
     asked = request("/keyed", method="OPTIONS", headers=headers)
-    response = await House(keys=("k",)).answer(asked)
+    response = await Harness(keys=("k",)).answer(asked)
 
     assert response.status == 204
     assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
     assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
 
 
-async def test_who_asks_without_an_origin_is_told_nothing_of_origins(house: House) -> None:
+async def test_who_asks_without_an_origin_is_told_nothing_of_origins(harness: Harness) -> None:
     asked = request("/open")
-    await house.answer(asked)
+    await harness.answer(asked)
 
     assert b"access-control" not in asked.reply_headers
 
@@ -238,7 +238,7 @@ async def test_who_asks_without_an_origin_is_told_nothing_of_origins(house: Hous
 @pytest.mark.parametrize("path", ["/nowhere", "/mistaken", "/defective", "/keyed"])
 async def test_a_page_may_read_failures_too(path: str) -> None:
     asked = request(path, headers={"origin": "http://a"})
-    response = await House(keys=("k",)).answer(asked)
+    response = await Harness(keys=("k",)).answer(asked)
 
     assert response.status >= 400
     assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
@@ -247,9 +247,9 @@ async def test_a_page_may_read_failures_too(path: str) -> None:
 # Names
 
 
-async def test_a_request_keeps_the_name_that_its_client_gave_it(house: House) -> None:
+async def test_a_request_keeps_the_name_that_its_client_gave_it(harness: Harness) -> None:
     asked = request("/mistaken", headers={"x-request-id": "my.Request_1-2"})
-    response = await house.answer(asked)
+    response = await harness.answer(asked)
 
     assert asked.id == "my.Request_1-2"
     assert "x-request-id: my.Request_1-2" in lines_of(asked.reply_headers)
@@ -257,9 +257,9 @@ async def test_a_request_keeps_the_name_that_its_client_gave_it(house: House) ->
 
 
 @pytest.mark.parametrize("sent", ["", "a b", "a" * 65, "a\nb", "é", "a,b", 'a"b'])
-async def test_an_odd_name_is_replaced(house: House, sent: str) -> None:
+async def test_an_odd_name_is_replaced(harness: Harness, sent: str) -> None:
     asked = request("/open", headers={"x-request-id": sent})
-    await house.answer(asked)
+    await harness.answer(asked)
 
     assert asked.id != sent
     assert asked.id.isascii()
@@ -268,7 +268,7 @@ async def test_an_odd_name_is_replaced(house: House, sent: str) -> None:
 
 async def test_no_two_requests_are_given_the_same_name() -> None:
     ids = []
-    for each in (House(), House()):
+    for each in (Harness(), Harness()):
         for _ in range(10):
             asked = request("/open")
             await each.answer(asked)
@@ -282,58 +282,58 @@ async def test_no_two_requests_are_given_the_same_name() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
 async def test_a_keyed_route_asks_for_a_key(method: str) -> None:
-    house = House(keys=("k",))
-    refused = await house.answer(request("/keyed", method=method))
-    allowed = await house.answer(request("/keyed", method=method, headers={"x-api-key": "k"}))
+    harness = Harness(keys=("k",))
+    refused = await harness.answer(request("/keyed", method=method))
+    allowed = await harness.answer(request("/keyed", method=method, headers={"x-api-key": "k"}))
 
     assert (refused.status, code(refused), allowed.status) == (401, "unauthorized", 200)
 
 
 async def test_an_open_route_asks_for_none() -> None:
-    assert (await House(keys=("k",)).answer(request("/open"))).status == 200
+    assert (await Harness(keys=("k",)).answer(request("/open"))).status == 200
 
 
-async def test_only_limited_routes_are_limited(house: House) -> None:
-    house.throttled()
-    spent = [(await house.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 1)]
-    free = [(await house.answer(request("/keyed"))).status for _ in range(BURST + 1)]
+async def test_only_limited_routes_are_limited(harness: Harness) -> None:
+    harness.throttled()
+    spent = [(await harness.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 1)]
+    free = [(await harness.answer(request("/keyed"))).status for _ in range(BURST + 1)]
 
     assert spent == [200] * BURST + [429]
     assert free == [200] * (BURST + 1)
 
 
-async def test_what_is_left_is_said_in_every_limited_answer(house: House) -> None:
-    house.throttled()
+async def test_what_is_left_is_said_in_every_limited_answer(harness: Harness) -> None:
+    harness.throttled()
     asked = [request("/keyed", method="POST") for _ in range(BURST + 1)]
     for each in asked:
-        await house.answer(each)
+        await harness.answer(each)
 
     assert ["r=2" in str(each.reply_headers) for each in asked] == [True, False, False, False]
     assert all(b"\r\nratelimit: " in each.reply_headers for each in asked)
 
 
 async def test_the_limit_is_asked_before_the_key() -> None:
-    house = House(keys=("k",)).throttled()
-    statuses = [(await house.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
+    harness = Harness(keys=("k",)).throttled()
+    statuses = [(await harness.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
 
     assert statuses == [401] * BURST + [429] * 2
 
 
 async def test_a_limited_route_asks_for_its_key_too() -> None:
-    house = House(keys=("k",)).throttled()
+    harness = Harness(keys=("k",)).throttled()
 
-    assert (await house.answer(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
+    assert (await harness.answer(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
 
 
 @pytest.mark.parametrize("limited", [True, False])
-async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(house: House, limited: bool) -> None:
-    house.app.loopback_only = LoopbackOnly((), check_host=True)
+async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(harness: Harness, limited: bool) -> None:
+    harness.app.loopback_only = LoopbackOnly((), check_host=True)
     if limited:
-        house.throttled()
+        harness.throttled()
     evil = {"host": "localhost", "origin": "http://evil.example"}
-    refused = await house.answer(request("/keyed", method="POST", headers=evil))
-    allowed = await house.answer(request("/keyed", method="POST", headers={"host": "localhost"}))
-    probed = await house.answer(request("/open", headers=evil))
+    refused = await harness.answer(request("/keyed", method="POST", headers=evil))
+    allowed = await harness.answer(request("/keyed", method="POST", headers={"host": "localhost"}))
+    probed = await harness.answer(request("/open", headers=evil))
 
     assert (refused.status, allowed.status, probed.status) == (403, 200, 200)
 
@@ -341,16 +341,16 @@ async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(house: 
 # Errors
 
 
-async def test_an_error_is_answered_with_its_status(house: House) -> None:
-    response = await house.answer(request("/mistaken"))
+async def test_an_error_is_answered_with_its_status(harness: Harness) -> None:
+    response = await harness.answer(request("/mistaken"))
 
     assert (response.status, code(response)) == (400, "invalid_request")
 
 
-async def test_a_defect_is_logged_and_not_shown(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_is_logged_and_not_shown(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     asked = request("/defective")
     with caplog.at_level(logging.ERROR):
-        response = await house.answer(asked)
+        response = await harness.answer(asked)
 
     assert (response.status, code(response)) == (500, "internal_error")
     assert b"s3cret" not in response.body
@@ -358,9 +358,9 @@ async def test_a_defect_is_logged_and_not_shown(house: House, caplog: pytest.Log
     assert caplog.records[0].exc_info is not None
 
 
-def test_a_refusal_of_the_edge_is_named_and_explained(house: House) -> None:
+def test_a_refusal_of_the_edge_is_named_and_explained(harness: Harness) -> None:
     asked = request("/keyed", headers={"origin": "http://a"})
-    response = house.app.refuse(asked, 413, detail="too large")
+    response = harness.app.refuse(asked, 413, detail="too large")
 
     assert (response.status, code(response)) == (413, "body_too_large")
     assert json.loads(response.body)["request_id"] == asked.id
@@ -368,11 +368,11 @@ def test_a_refusal_of_the_edge_is_named_and_explained(house: House) -> None:
     assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
 
 
-async def test_a_refusal_keeps_the_name_that_was_given_before(house: House) -> None:
+async def test_a_refusal_keeps_the_name_that_was_given_before(harness: Harness) -> None:
     asked = request("/open")
-    await house.answer(asked)
+    await harness.answer(asked)
     before = asked.id, asked.reply_headers
-    house.app.refuse(asked, 503, detail="full")
+    harness.app.refuse(asked, 503, detail="full")
 
     assert (asked.id, asked.reply_headers) == before
 
@@ -380,17 +380,17 @@ async def test_a_refusal_keeps_the_name_that_was_given_before(house: House) -> N
 # The drain
 
 
-async def test_while_draining_only_probes_are_answered(house: House) -> None:
-    house.app.draining = True
-    refused = await house.answer(request("/keyed"))
+async def test_while_draining_only_probes_are_answered(harness: Harness) -> None:
+    harness.app.draining = True
+    refused = await harness.answer(request("/keyed"))
 
     assert (refused.status, code(refused)) == (503, "shutting_down")
     assert "retry-after: 5" in lines_of(refused.head)
-    assert (await house.answer(request("/open"))).status == 200
+    assert (await harness.answer(request("/open"))).status == 200
 
 
-def test_who_is_cut_before_his_answer_has_begun_is_told_why(house: House) -> None:
-    response = house.app.cut(request("/keyed"))
+def test_who_is_cut_before_his_answer_has_begun_is_told_why(harness: Harness) -> None:
+    response = harness.app.cut(request("/keyed"))
 
     assert (response.status, code(response)) == (503, "shutting_down")
     assert "retry-after: 5" in lines_of(response.head)
@@ -399,14 +399,14 @@ def test_who_is_cut_before_his_answer_has_begun_is_told_why(house: House) -> Non
 # Logs and metrics
 
 
-async def test_an_answer_is_counted_by_route_and_status(house: House) -> None:
+async def test_an_answer_is_counted_by_route_and_status(harness: Harness) -> None:
     for path, status, sent_bytes in (("/open", 200, 10), ("/open", 200, 20), ("/keyed", 401, 5)):
         asked = request(path)
         asked.route = path
-        house.app.ended(asked, status, outcome="complete", sent_bytes=sent_bytes)
+        harness.app.ended(asked, status, outcome="complete", sent_bytes=sent_bytes)
 
-    assert house.metrics.requests == {("/open", 200): 2, ("/keyed", 401): 1}
-    assert house.metrics.bytes_sent == 35
+    assert harness.metrics.requests == {("/open", 200): 2, ("/keyed", 401): 1}
+    assert harness.metrics.bytes_sent == 35
 
 
 @pytest.mark.parametrize(
@@ -423,12 +423,12 @@ async def test_an_answer_is_counted_by_route_and_status(house: House) -> None:
 def test_what_probes_and_load_tests_ask_is_logged_when_it_fails(
     path: str, status: int, log_quiet: bool, logged: bool
 ) -> None:
-    house = House(log_quiet=log_quiet)
+    harness = Harness(log_quiet=log_quiet)
     asked = request("/x")
     asked.route = path
-    house.app.ended(asked, status, outcome="complete", sent_bytes=0)
+    harness.app.ended(asked, status, outcome="complete", sent_bytes=0)
 
-    assert (house.logged() != "") is logged
+    assert (harness.logged() != "") is logged
 
 
 def test_without_a_log_answers_are_counted_all_the_same() -> None:
@@ -455,38 +455,38 @@ def post(**headers: str) -> Request:
 
 async def test_who_brings_no_key_is_told_in_the_dialect() -> None:
     asked = post()
-    refused = await House(keys=("k",)).answer(asked)
+    refused = await Harness(keys=("k",)).answer(asked)
 
     assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", asked.id)
 
 
-async def test_who_is_limited_is_told_in_the_dialect(house: House) -> None:
-    house.throttled()
-    answers = [await house.answer(post()) for _ in range(BURST + 1)]
+async def test_who_is_limited_is_told_in_the_dialect(harness: Harness) -> None:
+    harness.throttled()
+    answers = [await harness.answer(post()) for _ in range(BURST + 1)]
 
     assert [answer.status for answer in answers] == [200] * BURST + [429]
     assert words(answers[-1])["words"] == "rate_limited"
     assert any(line.startswith("retry-after: ") for line in lines_of(answers[-1].head))
 
 
-async def test_a_drain_is_told_in_the_dialect(house: House) -> None:
-    house.app.draining = True
-    refused, cut = await house.answer(post()), house.app.cut(post())
+async def test_a_drain_is_told_in_the_dialect(harness: Harness) -> None:
+    harness.app.draining = True
+    refused, cut = await harness.answer(post()), harness.app.cut(post())
 
     assert [(each.status, words(each)["words"]) for each in (refused, cut)] == [(503, "shutting_down")] * 2
     assert "retry-after: 5" in lines_of(refused.head)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_mistake_is_told_in_the_dialect(house: House, method: str) -> None:
-    response = await house.answer(request("/v1/mistaken", method=method))
+async def test_a_mistake_is_told_in_the_dialect(harness: Harness, method: str) -> None:
+    response = await harness.answer(request("/v1/mistaken", method=method))
 
     assert (response.status, words(response)["says"]) == (400, "not so")
 
 
-async def test_a_defect_is_not_shown_in_any_dialect(house: House, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_is_not_shown_in_any_dialect(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        response = await house.answer(request("/v1/defective"))
+        response = await harness.answer(request("/v1/defective"))
 
     assert (response.status, words(response)["words"]) == (500, "internal_error")
     assert b"s3cret" not in response.body
@@ -495,34 +495,34 @@ async def test_a_defect_is_not_shown_in_any_dialect(house: House, caplog: pytest
 @pytest.mark.parametrize(
     ("status", "expected"), [(413, "body_too_large"), (408, "request_timeout"), (503, "overloaded")]
 )
-def test_the_edge_refuses_in_the_dialect(house: House, status: int, expected: str) -> None:
+def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected: str) -> None:
     asked = post(origin="http://a")
-    response = house.app.refuse(asked, status, detail="no")
+    response = harness.app.refuse(asked, status, detail="no")
 
     assert (response.status, words(response)["words"], words(response)["id"]) == (status, expected, asked.id)
     assert "access-control-allow-origin: *" in lines_of(asked.reply_headers)
 
 
-def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(house: House) -> None:
+def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(harness: Harness) -> None:
     for asked in (request("/v1/nowhere", method="POST"), request("/v1/ok"), unreadable("127.0.0.1", 1.0)):
-        assert code(house.app.refuse(asked, 413, detail="no")) == "body_too_large"
+        assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
 
 
-async def test_an_unknown_method_is_no_matter_of_dialects(house: House) -> None:
-    response = await house.answer(request("/v1/ok"))
+async def test_an_unknown_method_is_no_matter_of_dialects(harness: Harness) -> None:
+    response = await harness.answer(request("/v1/ok"))
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
 
 
-async def test_the_providers_status_is_told_where_its_dialect_is(house: House) -> None:
-    own, ours = await house.answer(request("/v1/upstream")), await house.answer(request("/upstream"))
+async def test_the_providers_status_is_told_where_its_dialect_is(harness: Harness) -> None:
+    own, ours = await harness.answer(request("/v1/upstream")), await harness.answer(request("/upstream"))
 
     assert (own.status, words(own)["param"]) == (404, "model")
     assert (ours.status, code(ours)) == (400, "upstream_refused")
 
 
 async def test_an_unknown_path_below_a_providers_prefix_is_refused_in_its_words() -> None:
-    house = House()
+    harness = Harness()
 
-    assert (await house.answer(request("/provider/unknown"))).body == b"own words"
-    assert (await house.answer(request("/unknown"))).body != b"own words"
+    assert (await harness.answer(request("/provider/unknown"))).body == b"own words"
+    assert (await harness.answer(request("/unknown"))).body != b"own words"

@@ -8,7 +8,7 @@ import pytest
 
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.guard import Keys
-from tokenfall.chat.service import Chat, Defaults
+from tokenfall.chat.service import Defaults
 from tokenfall.errors import (
     IdempotencyMismatch,
     InvalidRequest,
@@ -19,7 +19,7 @@ from tokenfall.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.events import Finished, TextDelta, Usage
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
@@ -31,7 +31,7 @@ from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.requests import lines_of, request
 from tests.doubles.sent import Sent
 from tests.doubles.stores import FakeSharedTurns
-from tests.doubles.turns import Speaker, detached_turns, turns_of
+from tests.doubles.turns import Speaker, chat_of
 
 Messages = list[dict[str, Any]]
 
@@ -40,9 +40,7 @@ DEFAULTS = Defaults(model="model-0", max_tokens=99, system=Message("system", "Be
 
 def routes(engine: Engine, keys: tuple[str, ...] = (), *, shared: SharedTurns | None = None) -> ChatRoutes:
     history = MemoryHistory(limit=100, max_bytes=1_000_000)
-    return ChatRoutes(
-        Chat(engine, history, defaults=DEFAULTS, turns=turns_of(shared=shared), detached=detached_turns()), Keys(keys)
-    )
+    return ChatRoutes(chat_of(engine, history, defaults=DEFAULTS, shared=shared), Keys(keys))
 
 
 def ask(text: str = "Why?", *, headers: dict[str, str] | None = None, **fields: object) -> Request:
@@ -116,7 +114,7 @@ async def test_a_stream_says_what_it_is_and_whose() -> None:
     assert added["x-conversation-id"] == "c-1"
     assert added["x-model"] == "model-0"
     assert added["x-turn-id"].startswith("turn_")
-    assert answer.comment == b": ping\n\n"
+    assert answer.keepalive == b": ping\n\n"
 
 
 async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() -> None:
@@ -152,7 +150,7 @@ async def test_the_farewell_says_whether_the_turn_outlives_the_process(
     answer = await routes(told("Hi"), shared=shared).chat(asked)
     assert isinstance(answer, LiveStream)
 
-    assert answer.farewell == (
+    assert answer.shutdown_frame == (
         b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down",'
         b'"turn":"%b","resumable":%b}}\n\n' % (turn_of(asked).encode(), resumable)
     )
@@ -420,7 +418,7 @@ async def test_without_its_key_nothing_is_shown() -> None:
 
 
 async def test_a_delta_is_never_two_frames() -> None:
-    frames = await said(routes(ScriptedEngine(Delta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
+    frames = await said(routes(ScriptedEngine(TextDelta("a\n\ndata: [DONE]\n\n"), Finished("stop", "m"))), ask())
 
     assert frames == [b'id: 1\ndata: {"content":"a\\n\\ndata: [DONE]\\n\\n"}\n\n', b"data: [DONE]\n\n"]
 

@@ -7,27 +7,27 @@ from typing import Any
 import pytest
 
 from tokenfall.api.control import ControlRoutes
-from tokenfall.api.journal import MAX_BODY_BYTES, MAX_KEPT_BYTES, MAX_REQUESTS, Journal
-from tokenfall.api.refusals import Refusals
+from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_KEPT_BYTES, MAX_REQUESTS, RequestLog
 from tokenfall.errors import InvalidRequest, NotFound, RateLimited
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.simulator.gates import MAX_GATES
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.library import Library
-from tokenfall.simulator.state import Stage
+from tokenfall.simulator.state import SimulatorState
 
 from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request
 
 
-class House:
+class Harness:
     def __init__(self, sim: str = "", *, alone: bool = True, folder: str = ".") -> None:
-        self.stage = Stage(parse(sim))
-        self.refusals = Refusals(FakeClock())
-        self.journal = Journal()
+        self.state = SimulatorState(parse(sim))
+        self.injected_errors = InjectedErrors(FakeClock())
+        self.journal = RequestLog()
         self.control = ControlRoutes(
-            self.stage, self.refusals, library=Library(folder), journal=self.journal, alone=alone
+            self.state, self.injected_errors, library=Library(folder), journal=self.journal, alone=alone
         )
 
     def gate(self, name: str, body: object = None) -> dict[str, Any]:
@@ -57,25 +57,25 @@ def of_gate(name: str, body: bytes = b"") -> Request:
 
 
 def test_it_shows_what_holds_and_how_much_is_under_way() -> None:
-    house = House("ttft=1s")
-    house.stage.house.enter()
+    harness = Harness("ttft=1s")
+    harness.state.limiter.enter()
 
-    assert told(house.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
+    assert told(harness.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
 
 
 def test_a_change_is_put_over_what_was_said_before() -> None:
-    house = House("ttft=1s,seed=1")
-    assert told(house.control.change(asked(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
+    harness = Harness("ttft=1s,seed=1")
+    assert told(harness.control.change(asked(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
         "sim": "gap=0.1s,ttft=2s,tokens=3..3,seed=1",
         "journal": True,
         "streams": 0,
     }
-    assert told(house.control.change(asked(b'{"sim":"gap=1s"}')))["journal"]
-    assert not told(house.control.change(asked(b'{"journal":false}')))["journal"]
+    assert told(harness.control.change(asked(b'{"sim":"gap=1s"}')))["journal"]
+    assert not told(harness.control.change(asked(b'{"journal":false}')))["journal"]
 
-    assert house.stage.said == parse("gap=1s,ttft=2s,tokens=3,seed=1")
-    house.control.change(asked(b"{}"))
-    assert house.stage.said == parse("gap=1s,ttft=2s,tokens=3,seed=1")
+    assert harness.state.configured == parse("gap=1s,ttft=2s,tokens=3,seed=1")
+    harness.control.change(asked(b"{}"))
+    assert harness.state.configured == parse("gap=1s,ttft=2s,tokens=3,seed=1")
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_a_change_is_put_over_what_was_said_before() -> None:
 )
 def test_a_change_that_is_none_says_what_it_takes(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
-        House().control.change(asked(body))
+        Harness().control.change(asked(body))
 
 
 def test_a_mistake_in_the_grammar_changes_nothing() -> None:
-    house = House("seed=1")
+    harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        house.control.change(asked(b'{"sim":"gap=fast","journal":true}'))
+        harness.control.change(asked(b'{"sim":"gap=fast","journal":true}'))
 
-    assert house.stage.said == parse("seed=1")
-    assert not house.journal.is_on
+    assert harness.state.configured == parse("seed=1")
+    assert not harness.journal.is_on
 
 
 @pytest.mark.parametrize(
@@ -108,60 +108,60 @@ def test_a_mistake_in_the_grammar_changes_nothing() -> None:
 )
 def test_a_default_that_would_refuse_each_request_is_refused_itself(tmp_path: Path, sim: str, why: str) -> None:
     (tmp_path / "bad.yml").write_text("say: [", encoding="utf-8")
-    house = House("seed=1", folder=str(tmp_path))
+    harness = Harness("seed=1", folder=str(tmp_path))
     body = json.dumps({"sim": sim}).encode()
-    for change in (house.control.change, house.control.replace):
+    for change in (harness.control.change, harness.control.replace):
         with pytest.raises(InvalidRequest, match=why):
             change(asked(body))
 
-    assert house.stage.said == parse("seed=1")
+    assert harness.state.configured == parse("seed=1")
 
 
 def test_a_default_may_name_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "turns.yml").write_text("- say: Hello", encoding="utf-8")
-    house = House(folder=str(tmp_path))
+    harness = Harness(folder=str(tmp_path))
     for sim in ("script=turns.yml", "profile=groq-70b"):
-        house.control.replace(asked(json.dumps({"sim": sim}).encode()))
+        harness.control.replace(asked(json.dumps({"sim": sim}).encode()))
 
-        assert house.stage.said == parse(sim)
+        assert harness.state.configured == parse(sim)
 
 
 def test_what_replaces_the_default_leaves_nothing_of_it() -> None:
-    house = House("ttft=1s,seed=1")
-    house.control.change(asked(b'{"sim":"tokens=3","journal":true}'))
-    assert told(house.control.replace(asked(b'{"sim":"gap=1s"}'))) == {
+    harness = Harness("ttft=1s,seed=1")
+    harness.control.change(asked(b'{"sim":"tokens=3","journal":true}'))
+    assert told(harness.control.replace(asked(b'{"sim":"gap=1s"}'))) == {
         "sim": "gap=1s",
         "journal": True,
         "streams": 0,
     }
-    assert house.stage.said == parse("gap=1s")
-    assert told(house.control.replace(asked(b'{"sim":""}')))["sim"] == "gap=0.1s"
-    assert house.stage.said == parse("")
-    house.control.reset(asked())
+    assert harness.state.configured == parse("gap=1s")
+    assert told(harness.control.replace(asked(b'{"sim":""}')))["sim"] == "gap=0.1s"
+    assert harness.state.configured == parse("")
+    harness.control.reset(asked())
 
-    assert house.stage.said == parse("ttft=1s,seed=1")
+    assert harness.state.configured == parse("ttft=1s,seed=1")
 
 
 def test_what_is_shown_replaces_the_default_by_itself() -> None:
-    house = House("ttft=1s,seed=1,tokens=3")
-    shown = told(house.control.show(asked()))
-    replaced = house.control.replace(asked(json.dumps({"sim": shown["sim"]}).encode()))
+    harness = Harness("ttft=1s,seed=1,tokens=3")
+    shown = told(harness.control.show(asked()))
+    replaced = harness.control.replace(asked(json.dumps({"sim": shown["sim"]}).encode()))
 
     assert told(replaced) == shown
 
 
 def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> None:
-    house = House("status=429x1")
-    house.control.change(asked(b'{"journal":true}'))
-    house.journal.note(request("/a"))
-    house.stage.gates.kept("a")
+    harness = Harness("status=429x1")
+    harness.control.change(asked(b'{"journal":true}'))
+    harness.journal.note(request("/a"))
+    harness.state.gates.kept("a")
     with pytest.raises(RateLimited):
-        house.refusals.check(house.stage.said, "")
-    house.control.replace(asked(b'{"sim":"status=429x1"}'))
+        harness.injected_errors.check(harness.state.configured, "")
+    harness.control.replace(asked(b'{"sim":"status=429x1"}'))
 
-    assert [*house.stage.gates.known()] == ["a"]
-    assert [each["path"] for each in house.journal.kept()] == ["/a"]
-    house.refusals.check(house.stage.said, "")
+    assert [*harness.state.gates.known()] == ["a"]
+    assert [each["path"] for each in harness.journal.kept()] == ["/a"]
+    harness.injected_errors.check(harness.state.configured, "")
 
 
 @pytest.mark.parametrize(
@@ -180,57 +180,57 @@ def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> No
     ],
 )
 def test_what_replaces_nothing_says_what_it_takes(body: bytes) -> None:
-    house = House("seed=1")
+    harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match=re.escape('the body takes {"sim": "ttft=1s"}: ')):
-        house.control.replace(asked(body))
+        harness.control.replace(asked(body))
 
-    assert house.stage.said == parse("seed=1")
+    assert harness.state.configured == parse("seed=1")
 
 
 def test_a_mistake_in_the_grammar_replaces_nothing() -> None:
-    house = House("seed=1")
+    harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match="gap got 'fast'"):
-        house.control.replace(asked(b'{"sim":"ttft=1s,gap=fast"}'))
+        harness.control.replace(asked(b'{"sim":"ttft=1s,gap=fast"}'))
 
-    assert house.stage.said == parse("seed=1")
+    assert harness.state.configured == parse("seed=1")
 
 
 def test_a_reset_leaves_everything_as_it_was_at_the_start() -> None:
-    house = House("ttft=1s")
-    house.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
-    house.journal.note(request("/"))
-    house.stage.gates.kept("a")
+    harness = Harness("ttft=1s")
+    harness.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
+    harness.journal.note(request("/"))
+    harness.state.gates.kept("a")
     with pytest.raises(RateLimited):
-        house.refusals.check(house.stage.said, "")
-    assert house.control.reset(asked()).status == 204
+        harness.injected_errors.check(harness.state.configured, "")
+    assert harness.control.reset(asked()).status == 204
 
-    assert house.stage.said == parse("ttft=1s")
-    assert house.stage.gates.known() == {}
-    assert (house.journal.is_on, house.journal.kept()) == (False, [])
+    assert harness.state.configured == parse("ttft=1s")
+    assert harness.state.gates.known() == {}
+    assert (harness.journal.is_on, harness.journal.kept()) == (False, [])
     with pytest.raises(RateLimited):
-        house.refusals.check(parse("status=429x1"), "")
+        harness.injected_errors.check(parse("status=429x1"), "")
 
 
 # The journal
 
 
 def test_requests_are_shown_and_forgotten() -> None:
-    house = House()
-    house.control.change(asked(b'{"journal":true}'))
-    house.journal.note(request("/a"))
-    shown = told(house.control.requests(asked()))
+    harness = Harness()
+    harness.control.change(asked(b'{"journal":true}'))
+    harness.journal.note(request("/a"))
+    shown = told(harness.control.requests(asked()))
     assert (shown["journal"], [each["path"] for each in shown["requests"]]) == (True, ["/a"])
-    assert house.control.forget_requests(asked()).status == 204
+    assert harness.control.forget_requests(asked()).status == 204
 
-    assert told(house.control.requests(asked())) == {"journal": True, "requests": []}
+    assert told(harness.control.requests(asked())) == {"journal": True, "requests": []}
 
 
 async def test_a_full_journal_is_shown_in_slices() -> None:
-    house = House()
-    house.control.change(asked(b'{"journal":true}'))
+    harness = Harness()
+    harness.control.change(asked(b'{"journal":true}'))
     for _ in range(MAX_REQUESTS):
-        house.journal.note(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
-    shown = house.control.requests(asked())
+        harness.journal.note(request("/a", method="POST", body=b"\x01" * MAX_BODY_BYTES))
+    shown = harness.control.requests(asked())
     assert isinstance(shown, Coroutine)
 
     assert len(told(await shown)["requests"]) == MAX_KEPT_BYTES // (MAX_BODY_BYTES + 20)
@@ -240,33 +240,33 @@ async def test_a_full_journal_is_shown_in_slices() -> None:
 
 
 def test_a_gate_is_opened_closed_and_told_how_many_may_pass() -> None:
-    house = House()
+    harness = Harness()
     state = {"name": "a", "open": False, "tokens": 0, "passed": 0, "waiting": 0}
-    assert house.gate("a", {}) == state
-    assert house.gate("a", {"tokens": 3}) == state | {"tokens": 3}
-    assert house.gate("a", {"open": True}) == state | {"tokens": 3, "open": True}
-    assert house.gate("a", {"open": False}) == state
-    assert house.gate("a", {"open": False, "tokens": 2}) == state | {"tokens": 2}
-    assert house.gate("a") == state | {"tokens": 2}
-    assert told(house.control.gates(asked())) == {"gates": [state | {"tokens": 2}]}
+    assert harness.gate("a", {}) == state
+    assert harness.gate("a", {"tokens": 3}) == state | {"tokens": 3}
+    assert harness.gate("a", {"open": True}) == state | {"tokens": 3, "open": True}
+    assert harness.gate("a", {"open": False}) == state
+    assert harness.gate("a", {"open": False, "tokens": 2}) == state | {"tokens": 2}
+    assert harness.gate("a") == state | {"tokens": 2}
+    assert told(harness.control.gates(asked())) == {"gates": [state | {"tokens": 2}]}
 
 
 def test_it_is_seen_how_many_wait_and_how_many_passed() -> None:
-    house = House()
-    gate = house.stage.gates.kept("a")
+    harness = Harness()
+    gate = harness.state.gates.kept("a")
     gate.passes(lambda: None)
-    assert house.gate("a")["waiting"] == 1
+    assert harness.gate("a")["waiting"] == 1
     gate.open()
     gate.passes(lambda: None)
 
-    assert (house.gate("a")["waiting"], house.gate("a")["passed"]) == (0, 1)
+    assert (harness.gate("a")["waiting"], harness.gate("a")["passed"]) == (0, 1)
 
 
 def test_a_gate_that_is_dropped_is_gone() -> None:
-    house = House()
-    house.gate("a", {})
-    assert house.control.drop_gate(of_gate("a")).status == 204
-    for call in (house.control.drop_gate, house.control.gate):
+    harness = Harness()
+    harness.gate("a", {})
+    assert harness.control.drop_gate(of_gate("a")).status == 204
+    for call in (harness.control.drop_gate, harness.control.gate):
         with pytest.raises(NotFound, match="no such gate"):
             call(of_gate("a"))
 
@@ -276,27 +276,27 @@ def test_a_gate_that_is_dropped_is_gone() -> None:
 )
 def test_a_move_that_is_none_says_what_it_takes(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
-        House().control.move_gate(of_gate("a", body))
+        Harness().control.move_gate(of_gate("a", body))
 
 
 @pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
 def test_a_name_that_is_none_is_refused(name: str) -> None:
-    house = House()
-    for call in (house.control.gate, house.control.drop_gate, house.control.move_gate):
+    harness = Harness()
+    for call in (harness.control.gate, harness.control.drop_gate, harness.control.move_gate):
         with pytest.raises(InvalidRequest, match="a gate's name takes"):
             call(of_gate(name, b"{}"))
 
 
 def test_too_many_gates_are_refused() -> None:
-    house = House()
+    harness = Harness()
     for number in range(MAX_GATES):
-        house.stage.gates.kept(str(number))
+        harness.state.gates.kept(str(number))
     with pytest.raises(InvalidRequest, match="DELETE /sim/gates"):
-        house.gate("a", {})
+        harness.gate("a", {})
 
 
 def test_with_several_workers_only_the_default_is_shown() -> None:
-    control = House(alone=False).control
+    control = Harness(alone=False).control
     calls: list[Callable[[Request], object]] = [
         control.change,
         control.replace,

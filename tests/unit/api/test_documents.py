@@ -18,8 +18,8 @@ from tokenfall.api.documents import (
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.slices import at_once
-from tokenfall.wire import ollama
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.ollama import response as ollama
 
 from tests.doubles.requests import lines_of, request
 
@@ -34,8 +34,8 @@ def test_a_document_is_json_that_no_cache_keeps() -> None:
 def test_a_refusal_is_told_in_the_dialects_words_with_what_any_head_says() -> None:
     asked = request()
     asked.id = "r-1"
-    fault = Fault(status=429, code="rate_limited", message="later", retry_after_s=1.5)
-    answer = refusal(asked, fault, error=ollama.error)
+    api_error = ApiError(status=429, code="rate_limited", message="later", retry_after_s=1.5)
+    answer = refusal(asked, api_error, error=ollama.error)
 
     assert answer.status == 429
     assert json.loads(answer.body) == {"error": "later"}

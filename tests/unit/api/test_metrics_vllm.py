@@ -5,7 +5,7 @@ from tokenfall.api.metrics import scraped
 from tokenfall.api.metrics_vllm import VLLMMetrics
 from tokenfall.metrics import Metrics
 from tokenfall.simulator.grammar import parse
-from tokenfall.simulator.state import Stage
+from tokenfall.simulator.state import SimulatorState
 
 from tests.doubles.requests import request
 
@@ -28,10 +28,10 @@ class World:
     """The counts with a stage, a clock and the counters of streams."""
 
     def __init__(self, sim: str = "") -> None:
-        self.stage = Stage(parse(sim))
+        self.state = SimulatorState(parse(sim))
         self.now_s = 100.0
         self.metrics = Metrics()
-        self.vllm = VLLMMetrics(self.stage, lambda: self.now_s, model="sim-7b")
+        self.vllm = VLLMMetrics(self.state, lambda: self.now_s, model="sim-7b")
 
     def value(self, name: str, **labels: str) -> float:
         wanted = {"model_name": "sim-7b", "engine": "0", **labels}
@@ -93,9 +93,9 @@ def test_tokens_of_streams_and_of_whole_responses_are_added_up() -> None:
 
 def test_what_is_under_way_and_what_waits_is_the_simulators_own() -> None:
     world = World("load=2@2")
-    load = world.stage.defaults.load
-    tickets = [world.stage.house.ticket(load) for _ in range(3)]
-    passed = [ticket.passes(lambda: None) for ticket in tickets]
+    load = world.state.defaults.load
+    tickets = [world.state.limiter.permit(load) for _ in range(3)]
+    passed = [permit.passes(lambda: None) for permit in tickets]
 
     assert passed == [True, True, False]
     assert world.value("num_requests_running") == 2
@@ -106,7 +106,7 @@ def test_what_is_under_way_and_what_waits_is_the_simulators_own() -> None:
 def test_without_a_load_the_cache_has_room_for_a_batch() -> None:
     world = World()
     for _ in range(64):
-        world.stage.house.enter()
+        world.state.limiter.enter()
 
     assert world.value("kv_cache_usage_perc") == 0.25
 

@@ -12,7 +12,7 @@ from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
 
 from tests.contracts.limits import BURST, RATE
 from tests.doubles.clocks import FakeClock
@@ -21,7 +21,7 @@ from tests.doubles.requests import lines_of, request
 CLAUDE = {"anthropic-version": "2023-06-01"}
 
 
-class House:
+class Harness:
     def __init__(self, *, upstream: bool = False, throttled: bool = False) -> None:
         self.fetched: list[tuple[str, bytes]] = []
         throttle = None
@@ -59,7 +59,7 @@ def told(answer: Response | LiveStream) -> Any:
 
 
 async def test_vectors_are_made_here() -> None:
-    answer = await House().routes.embeddings(embed(dimensions=8))
+    answer = await Harness().routes.embeddings(embed(dimensions=8))
 
     assert isinstance(answer, Response)
     assert [len(each["embedding"]) for each in told(answer)["data"]] == [8, 8]
@@ -68,46 +68,46 @@ async def test_vectors_are_made_here() -> None:
 
 
 async def test_an_upstreams_vectors_are_its_own() -> None:
-    house, asked = House(upstream=True), embed("up-embed")
+    harness, asked = Harness(upstream=True), embed("up-embed")
     body = asked.body
 
-    assert told(await house.routes.embeddings(asked)) == {"as": "it is"}
-    assert house.fetched == [("/embeddings", body)]
+    assert told(await harness.routes.embeddings(asked)) == {"as": "it is"}
+    assert harness.fetched == [("/embeddings", body)]
 
 
 async def test_the_simulators_are_not_relayed() -> None:
-    house = House(upstream=True)
-    await house.routes.embeddings(embed("sim:embed"))
+    harness = Harness(upstream=True)
+    await harness.routes.embeddings(embed("sim:embed"))
 
-    assert house.fetched == []
+    assert harness.fetched == []
 
 
 async def test_what_is_relayed_is_limited() -> None:
-    house = House(upstream=True, throttled=True)
+    harness = Harness(upstream=True, throttled=True)
     for _ in range(BURST):
         asked = embed("up-embed")
-        await house.routes.embeddings(asked)
+        await harness.routes.embeddings(asked)
         assert b"x-ratelimit-limit-requests: 3\r\n" in asked.reply_headers
     with pytest.raises(RateLimited):
-        await house.routes.embeddings(embed("up-embed"))
-    await house.routes.embeddings(embed())
+        await harness.routes.embeddings(embed("up-embed"))
+    await harness.routes.embeddings(embed())
 
-    assert len(house.fetched) == BURST
+    assert len(harness.fetched) == BURST
 
 
 async def test_a_mistake_is_refused_before_the_upstream_is_asked() -> None:
-    house = House(upstream=True)
+    harness = Harness(upstream=True)
     with pytest.raises(InvalidRequest):
-        await house.routes.embeddings(embed("up-embed", input=""))
+        await harness.routes.embeddings(embed("up-embed", input=""))
 
-    assert house.fetched == []
+    assert harness.fetched == []
 
 
 # Models, in the dialect of who asks
 
 
 async def test_models_are_listed_in_two_dialects() -> None:
-    routes = House(upstream=True).routes
+    routes = Harness(upstream=True).routes
     openai, anthropic = told(await routes.models(request())), told(await routes.models(request(headers=CLAUDE)))
 
     assert [each["id"] for each in openai["data"]] == [each["id"] for each in anthropic["data"]] == ["sim", "org/up-1"]
@@ -116,7 +116,7 @@ async def test_models_are_listed_in_two_dialects() -> None:
 
 @pytest.mark.parametrize("name", ["sim", "sim:gap=20ms", "org/up-1"])
 async def test_a_model_is_told_in_two_dialects(name: str) -> None:
-    routes = House(upstream=True).routes
+    routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model(name)), await routes.model(model(name, **CLAUDE))
 
     assert (told(openai)["id"], told(openai)["object"]) == (name, "model")
@@ -124,7 +124,7 @@ async def test_a_model_is_told_in_two_dialects(name: str) -> None:
 
 
 async def test_a_model_that_there_is_none_of() -> None:
-    routes = House(upstream=True).routes
+    routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model("up-9")), await routes.model(model("up-9", **CLAUDE))
 
     assert (openai.status, told(openai)["error"]["code"]) == (404, "model_not_found")
@@ -137,8 +137,8 @@ async def test_a_model_that_there_is_none_of() -> None:
 @pytest.mark.parametrize("headers", [{}, CLAUDE])
 def test_a_fault_is_told_in_the_words_of_who_asks(headers: dict[str, str]) -> None:
     asked = request(headers=headers)
-    fault = Fault(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
-    answer = House().routes.refuse(asked, fault)
+    api_error = ApiError(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
+    answer = Harness().routes.refuse(asked, api_error)
 
     assert answer.status == 429
     assert told(answer)["error"]["type"] == "rate_limit_error"
@@ -147,7 +147,7 @@ def test_a_fault_is_told_in_the_words_of_who_asks(headers: dict[str, str]) -> No
 
 
 async def test_a_request_has_its_name_under_both_headers() -> None:
-    for answer in (House().routes.models, House().routes.model):
+    for answer in (Harness().routes.models, Harness().routes.model):
         asked = model("sim")
         asked.id, asked.reply_headers = "r1", b"x-request-id: r1\r\n"
         await answer(asked)

@@ -21,7 +21,8 @@ from tokenfall.bootstrap import Server
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings
 from tokenfall.simulator.grammar import KEYS, from_pairs
-from tokenfall.wire import openai_request, plain
+from tokenfall.wire.openai import request as openai_request
+from tokenfall.wire.plain import chat as plain
 
 from tests.doubles.requests import request
 

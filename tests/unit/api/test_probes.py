@@ -13,7 +13,7 @@ from tokenfall.metrics import Metrics
 from tests.doubles.requests import lines_of, request
 
 
-class House:
+class Harness:
     def __init__(self) -> None:
         self.draining = False
         self.metrics = Metrics()
@@ -27,57 +27,57 @@ async def asked(probes: Probes) -> Response:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 @pytest.mark.parametrize("accept", [None, "*/*", "text/plain"])
-def test_health_is_ok_as_text(house: House, accept: str | None) -> None:
-    response = house.probes.health(request(headers={} if accept is None else {"accept": accept}))
+def test_health_is_ok_as_text(harness: Harness, accept: str | None) -> None:
+    response = harness.probes.health(request(headers={} if accept is None else {"accept": accept}))
 
     assert (response.status, response.body) == (200, b"OK")
     assert "content-type: text/plain; charset=utf-8" in lines_of(response.head)
 
 
-def test_health_is_json_for_who_accepts_it(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "monotonic", lambda: house.probes._started_s + 7.25)
-    response = house.probes.health(request(headers={"accept": "text/html, application/json;q=0.9"}))
+def test_health_is_json_for_who_accepts_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "monotonic", lambda: harness.probes._started_s + 7.25)
+    response = harness.probes.health(request(headers={"accept": "text/html, application/json;q=0.9"}))
 
     assert json.loads(response.body) == {"status": "ok", "version": __version__, "uptime_s": 7.25}
 
 
-def test_it_lives_also_while_draining(house: House) -> None:
-    house.draining = True
+def test_it_lives_also_while_draining(harness: Harness) -> None:
+    harness.draining = True
 
-    assert house.probes.live(request()).status == 200
+    assert harness.probes.live(request()).status == 200
 
 
-async def test_it_is_ready_until_it_drains(house: House) -> None:
-    ready = await asked(house.probes)
-    house.draining = True
-    draining = await asked(house.probes)
+async def test_it_is_ready_until_it_drains(harness: Harness) -> None:
+    ready = await asked(harness.probes)
+    harness.draining = True
+    draining = await asked(harness.probes)
 
     assert (ready.status, json.loads(ready.body)) == (200, {"status": "ready"})
     assert (draining.status, json.loads(draining.body)) == (503, {"status": "draining"})
 
 
-def test_the_version(house: House) -> None:
-    assert json.loads(house.probes.version(request()).body) == {"name": "tokenfall", "version": __version__}
+def test_the_version(harness: Harness) -> None:
+    assert json.loads(harness.probes.version(request()).body) == {"name": "tokenfall", "version": __version__}
 
 
-def test_metrics_are_prometheus_text(house: House) -> None:
-    house.metrics.tokens = 7
-    response = house.probes.metrics(request())
+def test_metrics_are_prometheus_text(harness: Harness) -> None:
+    harness.metrics.tokens = 7
+    response = harness.probes.metrics(request())
 
     assert "content-type: text/plain; version=0.0.4; charset=utf-8" in lines_of(response.head)
     assert b"\ntokenfall_tokens_total 7.0\n" in response.body
 
 
-async def test_what_changes_is_not_kept_by_caches(house: House) -> None:
+async def test_what_changes_is_not_kept_by_caches(harness: Harness) -> None:
     for response in (
-        house.probes.health(request()),
-        await asked(house.probes),
-        house.probes.metrics(request()),
+        harness.probes.health(request()),
+        await asked(harness.probes),
+        harness.probes.metrics(request()),
     ):
         assert "cache-control: no-store" in lines_of(response.head)
 

@@ -10,10 +10,10 @@ import pytest
 
 from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.guard import Keys
+from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.problems import of_error
 from tokenfall.api.providers import Provider
-from tokenfall.api.refusals import Refusals
-from tokenfall.api.simulating import Simulating
+from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, RateLimited, UpstreamReset
 from tokenfall.http.request import Request
@@ -24,12 +24,12 @@ from tokenfall.metrics import Metrics
 from tokenfall.simulator.engine import SimulatedEngine
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH
-from tokenfall.simulator.state import Stage
-from tokenfall.wire.anthropic import ANTHROPIC
-from tokenfall.wire.dialect import Asked, Dialect, Identity
+from tokenfall.simulator.state import SimulatorState
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
 from tokenfall.wire.dialects import DIALECTS
-from tokenfall.wire.faults import Fault
-from tokenfall.wire.openai_chat import OPENAI_CHAT
+from tokenfall.wire.openai.response import OPENAI_CHAT
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.contracts.limits import BURST, RATE
@@ -63,20 +63,20 @@ class FakeRelay:
         self._frames = frames
         self._last = last
         self._failure = failure
-        self.asked: list[Asked] = []
+        self.asked: list[ParsedRequest] = []
         self.dialect: Dialect | None = None
 
-    def decode(self, body: bytes) -> Asked:
+    def decode(self, body: bytes) -> ParsedRequest:
         if self.dialect is not None:
             return self.dialect.decode(body)
         read = json.loads(body)
-        return Asked(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
+        return ParsedRequest(request=ChatRequest(messages=(), model=read["model"], max_tokens=0), stream=read["stream"])
 
-    def stream(self, request: Request, asked: Asked, *, identity: Identity) -> FakeRun:
+    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> FakeRun:
         self.asked.append(asked)
         return FakeRun(self._frames, last=self._last, failure=self._failure)
 
-    async def whole(self, request: Request, asked: Asked, *, identity: Identity) -> bytes:
+    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         self.asked.append(asked)
         if self._failure is not None:
             raise self._failure
@@ -86,7 +86,7 @@ class FakeRelay:
 Paced = PacedStream | SteadyStream
 
 
-class House:
+class Harness:
     def __init__(
         self,
         dialect: Dialect = DIALECTS["openai.chat"],
@@ -102,10 +102,12 @@ class House:
         if throttled:
             limiter = MemoryLimiter(RATE, BURST, now=FakeClock())
             throttle = Throttle(limiter, proxies=TrustedProxies(()), metrics=Metrics())
-        self.stage = Stage(parse(defaults))
-        engine = SimulatedEngine(self.clock, self.stage)
-        refusals = Refusals(self.clock.now)
-        simulating = Simulating(dialect, engine, clock=self.clock, refusals=refusals, keys=Keys(()))
+        self.state = SimulatorState(parse(defaults))
+        engine = SimulatedEngine(self.clock, self.state)
+        injected_errors = InjectedErrors(self.clock.now)
+        simulating = SimulatedProvider(
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+        )
         self.provider = Provider(dialect, simulating, relay=relay, throttle=throttle)
 
     async def whole(self, asked: Request) -> Response:
@@ -138,13 +140,13 @@ def documents(frames: list[bytes]) -> list[dict[str, Any]]:
     return [json.loads(event.data) for event in SSEDecoder().feed(b"".join(frames)) if event.data != b"[DONE]"]
 
 
-def frames_of(stream: Paced) -> list[bytes]:
+def frame_count(stream: Paced) -> list[bytes]:
     frames = list(stream.frames(False))
     return [frame for frame in frames if isinstance(frame, bytes)]
 
 
 def said(stream: Paced) -> str:
-    told = documents(frames_of(stream))
+    told = documents(frame_count(stream))
     return "".join(each["choices"][0]["delta"].get("content", "") for each in told)
 
 
@@ -152,18 +154,18 @@ def said(stream: Paced) -> str:
 
 
 async def test_a_whole_answer_comes_when_its_last_token_would() -> None:
-    house = House(defaults="ttft=2s,gap=1s,tokens=3")
-    answer = await house.whole(post())
+    harness = Harness(defaults="ttft=2s,gap=1s,tokens=3")
+    answer = await harness.whole(post())
     told = json.loads(answer.body)
 
     assert told["choices"][0]["message"]["content"] == "Large language models"
     assert told["usage"] == {"prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4}
-    assert house.clock.slept == [1000.0 + 2 + 1 + 1 + 1]
+    assert harness.clock.slept == [1000.0 + 2 + 1 + 1 + 1]
     assert {"content-type: application/json", "cache-control: no-store"} <= {*lines_of(answer.head)}
 
 
 def test_a_stream_is_paced_by_the_grammar() -> None:
-    stream = House(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
+    stream = Harness(defaults="ttft=2s,gap=1s,tokens=3").paced(post(stream=True))
 
     assert said(stream) == "Large language models"
     assert list(islice(stream.gaps, 3)) == [2.0, 1.0, 1.0]
@@ -172,10 +174,10 @@ def test_a_stream_is_paced_by_the_grammar() -> None:
 
 
 def test_the_end_of_a_stream_tells_how_long_it_took() -> None:
-    house = House(DIALECTS["groq.chat"], defaults="tokens=1")
-    frames = house.paced(post(stream=True)).frames(False)
+    harness = Harness(DIALECTS["groq.chat"], defaults="tokens=1")
+    frames = harness.paced(post(stream=True)).frames(False)
     next(frames)
-    house.clock.now_s = 1007.5
+    harness.clock.now_s = 1007.5
 
     assert b'"total_time":7.5' in b"".join(frame for frame in frames if isinstance(frame, bytes))
 
@@ -183,16 +185,16 @@ def test_the_end_of_a_stream_tells_how_long_it_took() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 async def test_the_nearer_wins(stream: bool) -> None:
     for model, sim, count in (("sim", "", 1), ("sim:tokens=2", "", 2), ("sim:tokens=2", "tokens=3", 3)):
-        house, asked = House(defaults="tokens=1"), post(model, sim=sim, stream=stream)
+        harness, asked = Harness(defaults="tokens=1"), post(model, sim=sim, stream=stream)
         if stream:
-            told = said(house.paced(asked))
+            told = said(harness.paced(asked))
         else:
-            told = json.loads((await house.whole(asked)).body)["choices"][0]["message"]["content"]
+            told = json.loads((await harness.whole(asked)).body)["choices"][0]["message"]["content"]
         assert told == " ".join(PARAGRAPH.split()[:count])
 
 
 def test_the_model_is_named_as_it_was_asked_for() -> None:
-    frames = frames_of(House().paced(post("sim:tokens=2", stream=True)))
+    frames = frame_count(Harness().paced(post("sim:tokens=2", stream=True)))
 
     assert {each["model"] for each in documents(frames)} == {"sim:tokens=2"}
 
@@ -200,34 +202,34 @@ def test_the_model_is_named_as_it_was_asked_for() -> None:
 @pytest.mark.parametrize("asked", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")])
 def test_a_mistake_is_refused_before_anything_is_said(asked: Request) -> None:
     with pytest.raises(InvalidRequest):
-        House().provider(asked)
+        Harness().provider(asked)
 
     assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
 def test_without_an_upstream_every_model_is_simulated() -> None:
-    assert said(House(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
+    assert said(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
 
 
 def test_two_answers_have_different_names() -> None:
-    first, second = (documents(frames_of(House().paced(post(stream=True))))[0]["id"] for _ in range(2))
+    first, second = (documents(frame_count(Harness().paced(post(stream=True))))[0]["id"] for _ in range(2))
 
     assert first != second
 
 
 def test_the_same_seed_says_the_same() -> None:
-    one, two = (House(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
+    one, two = (Harness(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
 
     assert said(one) == said(two)
     assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
 
 
 async def test_what_needs_no_model_is_answered_at_once() -> None:
-    house = House(DIALECTS["ollama.generate"])
-    answer = await house.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
+    harness = Harness(DIALECTS["ollama.generate"])
+    answer = await harness.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
 
     assert json.loads(answer.body)["done_reason"] == "load"
-    assert house.clock.slept == []
+    assert harness.clock.slept == []
 
 
 # How a stream is cut short
@@ -236,15 +238,15 @@ async def test_what_needs_no_model_is_answered_at_once() -> None:
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 @pytest.mark.parametrize("relayed", [True, False])
 async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialect, relayed: bool) -> None:
-    house = House(dialect, relay=FakeRelay() if relayed else None)
+    harness = Harness(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
     asked = post("up-1" if relayed else "sim", stream=True, **fields)
-    stream: Paced | LiveStream = await house.live(asked) if relayed else house.paced(asked)
+    stream: Paced | LiveStream = await harness.live(asked) if relayed else harness.paced(asked)
 
-    assert isinstance(stream.farewell, bytes)
-    assert b"shutting down" in stream.farewell
-    assert b"[DONE]" not in stream.farewell
-    assert stream.comment == dialect.comment
+    assert isinstance(stream.shutdown_frame, bytes)
+    assert b"shutting down" in stream.shutdown_frame
+    assert b"[DONE]" not in stream.shutdown_frame
+    assert stream.keepalive == dialect.keepalive
     assert b"content-type: %b\r\n" % dialect.stream_type.encode() in stream.head.lines
 
 
@@ -264,10 +266,12 @@ async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialec
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape: dict[str, Any]) -> None:
-    fault = Fault(status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2)
+    api_error = ApiError(
+        status=429, code="rate_limited", message="slowly", param="n", request_id="r1", retry_after_s=1.2
+    )
     asked = post()
-    answer = House(dialect).provider.refuse(asked, fault)
-    House(dialect).provider.refuse(asked, fault)
+    answer = Harness(dialect).provider.refuse(asked, api_error)
+    Harness(dialect).provider.refuse(asked, api_error)
 
     assert (answer.status, json.loads(answer.body)) == (429, shape)
     assert {"retry-after: 2", "cache-control: no-store", "content-type: application/json"} <= {*lines_of(answer.head)}
@@ -275,7 +279,7 @@ def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape
 
 
 def test_who_has_no_key_is_told_how_to_bring_one() -> None:
-    answer = House().provider.refuse(post(), Fault(status=401, code="unauthorized", message="no key"))
+    answer = Harness().provider.refuse(post(), ApiError(status=401, code="unauthorized", message="no key"))
 
     assert "www-authenticate: Bearer" in lines_of(answer.head)
 
@@ -285,10 +289,10 @@ def test_who_has_no_key_is_told_how_to_bring_one() -> None:
 
 async def test_other_models_go_to_the_upstream() -> None:
     relay = FakeRelay(b"a", b"b", last=b"c")
-    house = House(relay=relay)
+    harness = Harness(relay=relay)
     sent = Sent()
-    assert await (await house.live(post("up-1", stream=True))).run(sent) == b"c"
-    assert (await house.whole(post("up-1"))).body == b"ab"
+    assert await (await harness.live(post("up-1", stream=True))).run(sent) == b"c"
+    assert (await harness.whole(post("up-1"))).body == b"ab"
 
     assert sent == [b"a", b"b"]
     assert [asked.request.model for asked in relay.asked] == ["up-1", "up-1"]
@@ -296,24 +300,24 @@ async def test_other_models_go_to_the_upstream() -> None:
 
 async def test_the_simulator_stays_here_with_an_upstream_too() -> None:
     relay = FakeRelay(b"a")
-    house = House(relay=relay, defaults="tokens=1")
+    harness = Harness(relay=relay, defaults="tokens=1")
 
-    assert said(house.paced(post("sim:seed=1", stream=True))) == "Large"
+    assert said(harness.paced(post("sim:seed=1", stream=True))) == "Large"
     assert relay.asked == []
 
 
 @pytest.mark.parametrize("name", ["openai.chat", "anthropic"])
 async def test_what_is_relayed_is_limited_and_says_what_is_left(name: str) -> None:
     relay = FakeRelay(b"a")
-    house = House(DIALECTS[name], relay=relay, throttled=True)
+    harness = Harness(DIALECTS[name], relay=relay, throttled=True)
     for left in range(BURST - 1, -1, -1):
         asked = post("up-1")
-        await house.whole(asked)
+        await harness.whole(asked)
         prefix = "x-ratelimit-remaining-requests" if name == "openai.chat" else "anthropic-ratelimit-requests-remaining"
         assert f"{prefix}: {left}" in lines_of(asked.reply_headers)
     with pytest.raises(RateLimited):
-        await house.whole(post("up-1"))
-    await house.whole(post("sim"))
+        await harness.whole(post("up-1"))
+    await harness.whole(post("sim"))
 
     assert len(relay.asked) == BURST
 
@@ -321,19 +325,19 @@ async def test_what_is_relayed_is_limited_and_says_what_is_left(name: str) -> No
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dialect: Dialect) -> None:
     error = UpstreamReset("the connection\n\ndata: [DONE]\n\nbroke")
-    stream = await House(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
+    stream = await Harness(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
     with pytest.raises(UpstreamReset):
         await stream.run(Sent())
     last = stream.failure(error)
 
-    assert last == dialect.broken(of_error(request(), error), 1)
+    assert last == dialect.error_frame(of_error(request(), error), 1)
     assert b"\ndata: [DONE]" not in last
     assert b"message_stop" not in last
     assert last.strip().count(b"\n") <= 1  # at most its event's name
 
 
 async def test_a_defect_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
-    stream = await House(relay=FakeRelay(b"a")).live(post("up-1", stream=True))
+    stream = await Harness(relay=FakeRelay(b"a")).live(post("up-1", stream=True))
     with caplog.at_level(logging.ERROR):
         last = stream.failure(ZeroDivisionError("s3cret"))
 

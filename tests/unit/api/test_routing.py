@@ -3,7 +3,7 @@ import pytest
 from tokenfall.api.routing import Route, Router, parameter
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, Response
-from tokenfall.wire.faults import Fault
+from tokenfall.wire.api_error import ApiError
 
 from tests.doubles.requests import request
 
@@ -135,10 +135,10 @@ def test_its_value_has_its_slashes(path: str) -> None:
 
 
 def test_the_words_below_a_prefix_are_those_of_the_first_that_fits() -> None:
-    def messages(request: Request, fault: Fault) -> Response:
+    def messages(request: Request, api_error: ApiError) -> Response:
         return Response(404)
 
-    def models(request: Request, fault: Fault) -> Response:
+    def models(request: Request, api_error: ApiError) -> Response:
         return Response(404)
 
     router = Router([], words=[("/v1/messages", messages), ("/v1/", models)])

@@ -5,7 +5,7 @@ import pytest
 
 from tokenfall.api import simulator
 from tokenfall.api.guard import Keys
-from tokenfall.api.refusals import Refusals
+from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.api.simulator import (
     DataDocument,
     PlainStream,
@@ -22,7 +22,7 @@ from tokenfall.http.response import Answer, PacedStream, Response, SteadyStream,
 from tokenfall.simulator.grammar import Length, Simulation, Spread, parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
-from tokenfall.simulator.state import Stage
+from tokenfall.simulator.state import SimulatorState
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 from tests.doubles.clocks import FakeClock, InstantClock
@@ -33,7 +33,7 @@ SIM = {"x-sim": "gap=1s,seed=1"}
 
 
 def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
-    return Shared(Stage(parse(sim)), Refusals(FakeClock()), keys=Keys(keys), library=Library())
+    return Shared(SimulatorState(parse(sim)), InjectedErrors(FakeClock()), keys=Keys(keys), library=Library())
 
 
 def frames(stream: Answer, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
@@ -90,7 +90,7 @@ def test_frames_are_ready_in_chunked_coding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stream", "content_type", "comment", "farewell"),
+    ("stream", "content_type", "keepalive", "shutdown_frame"),
     [
         (sse_stream(shared()), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
         (loop_stream(shared()), b"text/event-stream", b": ping\n\n", b"event: error\ndata: {"),
@@ -99,16 +99,16 @@ def test_frames_are_ready_in_chunked_coding() -> None:
     ids=["sse", "loop", "ndjson"],
 )
 def test_a_stream_says_what_it_is_and_how_it_is_cut(
-    stream: PlainStream, content_type: bytes, comment: bytes, farewell: bytes
+    stream: PlainStream, content_type: bytes, keepalive: bytes, shutdown_frame: bytes
 ) -> None:
     answer = stream(request("/"))
 
     assert isinstance(answer, TimedStream)
     assert b"\r\ncontent-type: %b\r\n" % content_type in answer.head.lines
-    assert answer.comment == comment
-    assert answer.farewell.startswith(farewell)
-    assert b"shutting_down" in answer.farewell
-    assert answer.farewell.endswith(b"\n")
+    assert answer.keepalive == keepalive
+    assert answer.shutdown_frame.startswith(shutdown_frame)
+    assert b"shutting_down" in answer.shutdown_frame
+    assert answer.shutdown_frame.endswith(b"\n")
 
 
 async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,20 +272,20 @@ def test_each_play_of_a_shared_stream_is_counted() -> None:
     common = shared()
     handler = sse_stream(common)
     streams = [handler(request("/stream-sse")) for _ in range(3)]
-    assert common.stage.house.inside == 3
+    assert common.state.limiter.inside == 3
     for stream in streams:
         assert isinstance(stream, TimedStream)
         assert stream.ended is not None
         stream.ended()
 
-    assert common.stage.house.inside == 0
+    assert common.state.limiter.inside == 0
 
 
 def test_another_default_makes_another_stream() -> None:
     common = shared()
     handler = sse_stream(common)
     assert gaps(handler(request("/stream-sse")), 1) == [0.1]
-    common.stage.said = parse("gap=2s")
+    common.state.configured = parse("gap=2s")
 
     assert gaps(handler(request("/stream-sse")), 1) == [2.0]
 

@@ -6,7 +6,7 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import RateLimited
 from tokenfall.metrics import Metrics
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 from tests.doubles.requests import lines_of, request
 
@@ -14,15 +14,15 @@ from tests.doubles.requests import lines_of, request
 class FakeLimiter:
     """Says what it is told, and notes who asked."""
 
-    def __init__(self, verdict: Verdict, *, rate: float = 10.0, burst: int = 20) -> None:
+    def __init__(self, decision: LimitDecision, *, rate: float = 10.0, burst: int = 20) -> None:
         self.rate = rate
         self.burst = burst
-        self.verdict = verdict
+        self.decision = decision
         self.asked: list[str] = []
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         self.asked.append(client)
-        return self.verdict
+        return self.decision
 
 
 class Gate(NamedTuple):
@@ -31,13 +31,13 @@ class Gate(NamedTuple):
     metrics: Metrics
 
 
-def gate(verdict: Verdict, *, rate: float = 10.0, burst: int = 20) -> Gate:
-    limiter, metrics = FakeLimiter(verdict, rate=rate, burst=burst), Metrics()
+def gate(decision: LimitDecision, *, rate: float = 10.0, burst: int = 20) -> Gate:
+    limiter, metrics = FakeLimiter(decision, rate=rate, burst=burst), Metrics()
     return Gate(Throttle(limiter, proxies=TrustedProxies(("10.0.0.0/8",)), metrics=metrics), limiter, metrics)
 
 
-ALLOWED = Verdict(True, 7, 0.0, 1.25)
-REFUSED = Verdict(False, 0, 0.4, 2.0)
+ALLOWED = LimitDecision(True, 7, 0.0, 1.25)
+REFUSED = LimitDecision(False, 0, 0.4, 2.0)
 
 
 async def test_an_allowed_request_is_told_what_is_left() -> None:

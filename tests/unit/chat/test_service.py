@@ -3,9 +3,7 @@ from collections.abc import Awaitable, Sequence
 
 import pytest
 
-from tokenfall.chat.answering import Answering
 from tokenfall.chat.service import Chat, Defaults, Question
-from tokenfall.chat.turn import Following, OnDisconnect
 from tokenfall.errors import (
     ConversationChanged,
     IdempotencyMismatch,
@@ -15,15 +13,17 @@ from tokenfall.errors import (
     TurnStopped,
     UpstreamBroken,
 )
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Finished, TextDelta
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Turn
+from tokenfall.turns.runner import TurnRun
+from tokenfall.turns.turn import FollowedLocally, OnDisconnect
 
 from tests.doubles.connections import settle
 from tests.doubles.engines import ScriptedEngine, Silence, told
 from tests.doubles.stores import FakeSharedTurns, SlowHistory
-from tests.doubles.turns import HERE, Listener, Speaker, detached_turns, turns_of
+from tests.doubles.turns import HERE, Listener, Speaker, chat_of
 
 DEFAULTS = Defaults(model="model-0", max_tokens=99, system=None, context_messages=4)
 END = Finished("stop", "model-1")
@@ -37,7 +37,7 @@ def history() -> MemoryHistory:
 def chat_on(
     engine: Engine, history: HistoryStore, *, defaults: Defaults = DEFAULTS, shared: SharedTurns | None = None
 ) -> Chat:
-    return Chat(engine, history, defaults=defaults, turns=turns_of(shared=shared), detached=detached_turns())
+    return chat_of(engine, history, defaults=defaults, shared=shared)
 
 
 def question(
@@ -57,13 +57,13 @@ def question(
     )
 
 
-def deaf(delta: Delta) -> Awaitable[None] | None:
+def deaf(delta: TextDelta) -> Awaitable[None] | None:
     return None
 
 
-async def begun(chat: Chat, asked: Question) -> Answering:
+async def begun(chat: Chat, asked: Question) -> TurnRun:
     answering = await chat.begin(asked)
-    assert isinstance(answering, Answering)
+    assert isinstance(answering, TurnRun)
     return answering
 
 
@@ -79,7 +79,7 @@ async def said(history: HistoryStore) -> list[tuple[str, str]]:
     return [(turn.answer.content, turn.status) for turn in await kept(history)]
 
 
-async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[Answering, "asyncio.Task[Finished]"]:
+async def detached(chat: Chat, engine: Speaker, *texts: str) -> tuple[TurnRun, "asyncio.Task[Finished]"]:
     """A turn that has said `texts` and is answered without its client."""
     answering = await begun(chat, question(on_disconnect="finish"))
     running = asyncio.create_task(answering.run(deaf))
@@ -106,7 +106,7 @@ async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeyp
     chat = chat_on(told("Hi"), slow)
     beginning = asyncio.create_task(chat.begin(question(key="k")))
     await slow.reading.wait()
-    (turn,) = chat._turns.under_way()
+    (turn,) = chat.turns.under_way()
     following = asyncio.create_task((await chat.resume("alice", turn.id, after=0)).run(deaf))
 
     async def turns(conversation: Conversation, last: int | None = None) -> Sequence[Turn]:
@@ -118,8 +118,8 @@ async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeyp
         await beginning
     with pytest.raises(Exception, match=r"down|the answer failed"):
         await following
-    assert chat._turns.under_way() == []
-    assert chat._turns._keys == {}
+    assert chat.turns.under_way() == []
+    assert chat.turns.claims == 0
 
 
 @pytest.mark.parametrize("key", [None, "k"])
@@ -133,7 +133,7 @@ async def test_who_leaves_while_the_history_is_read_leaves_nothing(key: str | No
     with pytest.raises(asyncio.CancelledError):
         await beginning
 
-    assert (chat._turns._turns, chat._turns._keys) == ({}, {})
+    assert (len(chat.turns), chat.turns.claims) == (0, 0)
 
 
 async def test_who_leaves_while_the_key_is_claimed_leaves_nothing(history: MemoryHistory) -> None:
@@ -146,7 +146,7 @@ async def test_who_leaves_while_the_key_is_claimed_leaves_nothing(history: Memor
     with pytest.raises(asyncio.CancelledError):
         await beginning
 
-    assert (chat._turns._turns, chat._turns._keys) == ({}, {})
+    assert (len(chat.turns), chat.turns.claims) == (0, 0)
     shared.may_claim.set()
     await settle()
     assert [turn.end is not None for turn in shared.published] == [True]
@@ -159,7 +159,7 @@ async def test_what_is_stopped_while_the_history_is_read_is_not_asked() -> None:
     chat = chat_on(engine, slow)
     beginning = asyncio.create_task(begun(chat, question()))
     await slow.reading.wait()
-    (turn,) = chat._turns.under_way()
+    (turn,) = chat.turns.under_way()
     stopping = asyncio.create_task(chat.stop("alice", turn.id))
     await settle()
     slow.may_read.set()
@@ -232,19 +232,19 @@ async def test_the_same_key_is_the_same_turn_while_it_runs_and_after(history: Me
     chat = chat_on(engine, history)
     first = await begun(chat, question(key="k"))
     second = await chat.begin(question(key="k"))
-    running = asyncio.gather(chat.whole(first), chat.whole(second))
+    running = asyncio.gather(chat.runner.whole(first), chat.runner.whole(second))
     engine.say("a", "b")
     engine.end()
 
     assert set(await running) == {("ab", END)}
-    assert await chat.whole(await chat.begin(question(key="k"))) == ("ab", END)
+    assert await chat.runner.whole(await chat.begin(question(key="k"))) == ("ab", END)
     assert first.id == second.id
-    assert isinstance(second, Following)
+    assert isinstance(second, FollowedLocally)
     assert await said(history) == [("ab", "complete")]
     assert len(engine.requests) == 1
     with pytest.raises(IdempotencyMismatch):
         await chat.begin(question("What?", key="k"))
-    assert isinstance(await chat.begin(question("What?", key="k", owner="bob")), Answering)
+    assert isinstance(await chat.begin(question("What?", key="k", owner="bob")), TurnRun)
 
 
 async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryHistory) -> None:
@@ -252,11 +252,11 @@ async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryH
     chat = chat_on(engine, history)
     engine.end(UpstreamBroken("500"))
     with pytest.raises(UpstreamBroken):
-        await chat.whole(await chat.begin(question(key="k")))
+        await chat.runner.whole(await chat.begin(question(key="k")))
     engine.say("a")
     engine.end()
 
-    assert await chat.whole(await chat.begin(question(key="k"))) == ("a", END)
+    assert await chat.runner.whole(await chat.begin(question(key="k"))) == ("a", END)
 
 
 # Whole answers
@@ -265,21 +265,21 @@ async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryH
 async def test_a_whole_answer_is_its_text_and_its_end(history: MemoryHistory) -> None:
     chat = chat_on(told("Be", "cause"), history)
 
-    assert await chat.whole(await chat.begin(question())) == ("Because", END)
+    assert await chat.runner.whole(await chat.begin(question())) == ("Because", END)
 
 
 async def test_who_leaves_a_whole_answer_before_it_began_leaves_nothing_that_hangs(history: MemoryHistory) -> None:
     engine = told("Hi")
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
-    waiting = asyncio.create_task(chat.whole(answering))
+    waiting = asyncio.create_task(chat.runner.whole(answering))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await chat.settle()
+    await chat.runner.settle()
 
-    assert chat._turns.under_way() == []
+    assert chat.turns.under_way() == []
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ async def test_who_leaves_a_whole_answer(
 ) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    waiting = asyncio.create_task(chat.whole(await chat.begin(question(on_disconnect=on_disconnect))))
+    waiting = asyncio.create_task(chat.runner.whole(await chat.begin(question(on_disconnect=on_disconnect))))
     engine.say("a")
     await settle()
     waiting.cancel()
@@ -301,15 +301,14 @@ async def test_who_leaves_a_whole_answer(
 
     assert waiting.cancelled()
     assert await said(history) == [kept_as]
-    assert chat._running == set()
 
 
 async def test_who_follows_a_whole_answer_keeps_it_going_and_ends_it_by_leaving(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    first = asyncio.create_task(chat.whole(await chat.begin(question(key="k"))))
+    first = asyncio.create_task(chat.runner.whole(await chat.begin(question(key="k"))))
     await engine.asked.wait()
-    second = asyncio.create_task(chat.whole(await chat.begin(question(key="k"))))
+    second = asyncio.create_task(chat.runner.whole(await chat.begin(question(key="k"))))
     engine.say("a")
     await settle()
     first.cancel()
@@ -349,7 +348,7 @@ async def test_a_turn_is_resumed_and_stopped_by_its_owner_alone(history: MemoryH
         with pytest.raises(NotFound):
             await refused
     listener = Listener()
-    following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.hear))
+    following = asyncio.create_task((await chat.resume("alice", answering.id, after=1)).run(listener.on_event))
     await chat.stop("alice", answering.id)
     assert await said(history) == [("ab", "interrupted")], "kept when the stop is answered"
     for hearing in (running, following):
@@ -371,22 +370,22 @@ def test_turns_outlive_the_process_where_they_are_shared(
 
 async def test_a_drain_waits_for_nothing_when_there_is_nothing(history: MemoryHistory) -> None:
     chat = chat_on(told("Hi"), history)
-    await chat.drain(1e9)
-    await chat.settle()
+    await chat.runner.drain(1e9)
+    await chat.runner.settle()
 
-    assert chat.draining
+    assert chat.runner.draining
 
 
 async def test_a_turn_without_a_client_may_finish_while_the_server_drains(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     _, running = await detached(chat, engine, "a")
-    draining = asyncio.create_task(chat.drain(1e9))
+    draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
     assert not draining.done()
     engine.end()
     await draining
-    await chat.settle()
+    await chat.runner.settle()
 
     assert await running == END
     assert await said(history) == [("a", "complete")]
@@ -398,7 +397,7 @@ async def test_a_turn_whose_client_leaves_during_the_drain_has_the_rest_of_it(hi
     answering = await begun(chat, question(on_disconnect="finish"))
     running = asyncio.create_task(answering.run(deaf))
     await engine.asked.wait()
-    draining = asyncio.create_task(chat.drain(1e9))
+    draining = asyncio.create_task(chat.runner.drain(1e9))
     await settle()
     assert answering.goes_on()
     await settle()
@@ -415,8 +414,8 @@ async def test_what_has_no_client_after_the_drain_is_ended_and_kept(history: Mem
     chat = chat_on(engine, history)
     answering, running = await detached(chat, engine, "a")
     following = asyncio.create_task((await chat.resume("alice", answering.id, after=0)).run(deaf))
-    await chat.drain(0)
-    await chat.settle()
+    await chat.runner.drain(0)
+    await chat.runner.settle()
     for hearing in (running, following):
         with pytest.raises(ShuttingDown):
             await hearing
@@ -429,7 +428,7 @@ async def test_the_end_of_the_drain_is_not_the_end_of_what_has_a_client(history:
     chat = chat_on(engine, history)
     running = asyncio.create_task((await chat.begin(question())).run(deaf))
     await engine.asked.wait()
-    await chat.drain(0)
+    await chat.runner.drain(0)
     await settle()
     assert not running.done(), "the edge cuts it, and tells its client"
     running.cancel()
@@ -439,12 +438,12 @@ async def test_the_end_of_the_drain_is_not_the_end_of_what_has_a_client(history:
 async def test_settling_ends_what_runs_on_alone(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
-    waiting = asyncio.create_task(chat.whole(await chat.begin(question(on_disconnect="finish"))))
+    waiting = asyncio.create_task(chat.runner.whole(await chat.begin(question(on_disconnect="finish"))))
     engine.say("a")
     await settle()
     waiting.cancel()
     await settle()
-    await chat.settle()
+    await chat.runner.settle()
 
     assert engine.cancelled == 1
     assert await said(history) == [("a", "interrupted")]
@@ -456,7 +455,7 @@ async def test_settling_waits_for_every_writing() -> None:
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
     asking.cancel()
-    settling = asyncio.create_task(chat.settle())
+    settling = asyncio.create_task(chat.runner.settle())
     await settle()
     assert not settling.done()
     slow.may_end.set()
@@ -471,7 +470,7 @@ async def test_settling_does_not_repeat_failures() -> None:
     chat = chat_on(told("Hi"), slow)
     asking = asyncio.create_task((await chat.begin(question())).run(deaf))
     await slow.writing.wait()
-    settling = asyncio.create_task(chat.settle())
+    settling = asyncio.create_task(chat.runner.settle())
     await settle()
     slow.may_end.set()
     await settling
@@ -481,7 +480,7 @@ async def test_settling_does_not_repeat_failures() -> None:
 
 async def test_settling_lets_go_of_what_is_shared(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
-    await chat_on(told(), history, shared=shared).settle()
+    await chat_on(told(), history, shared=shared).runner.settle()
 
     assert shared.closed
 
@@ -517,7 +516,7 @@ async def test_nothing_is_asked_of_the_engine_before_the_answer_is_run(history: 
 
 
 async def test_concurrent_turns_do_not_interleave(history: MemoryHistory) -> None:
-    engines = [ScriptedEngine(Delta(name), Delta(name), Finished("stop", "m")) for name in "ab"]
+    engines = [ScriptedEngine(TextDelta(name), TextDelta(name), Finished("stop", "m")) for name in "ab"]
     await asyncio.gather(*(ask(engine, history, name) for engine, name in zip(engines, "ab", strict=True)))
 
     assert sorted((turn.question.content, turn.answer.content) for turn in await kept(history)) == [

@@ -9,10 +9,10 @@ from tokenfall.cli import serve as serving
 from tokenfall.cli.serve import Stopper
 from tokenfall.cli.supervisor import Worker
 from tokenfall.limits.shared import SharedTable
-from tokenfall.metrics_board import MetricsBoard
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals
 from tokenfall.settings import Settings
+from tokenfall.shared_metrics import SharedMetrics
 
 from tests.doubles.descriptors import open_descriptors
 
@@ -75,7 +75,7 @@ def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer(
     lifeline, life = os.pipe()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        stopper.obey_supervisor(Worker(MetricsBoard(1), SharedTable(8), lifeline=lifeline, ready=-1))
+        stopper.obey_supervisor(Worker(SharedMetrics(1), SharedTable(8), lifeline=lifeline, ready=-1))
         os.close(life)
         reactor.turn()
         reactor.turn(0.0)

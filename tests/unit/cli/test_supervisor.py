@@ -9,8 +9,8 @@ import pytest
 
 from tokenfall.cli.supervisor import FAILURE, Worker, how, supervise
 from tokenfall.limits.shared import SharedTable
-from tokenfall.metrics_board import MetricsBoard
 from tokenfall.settings import Settings
+from tokenfall.shared_metrics import SharedMetrics
 
 from tests.doubles.descriptors import open_descriptors
 
@@ -45,7 +45,7 @@ def _blocked() -> None:
 @pytest.mark.usefixtures("_blocked")
 def test_a_worker_that_is_ready_says_so_and_takes_signals() -> None:
     heard, ready = os.pipe()
-    Worker(MetricsBoard(1), TABLE, lifeline=-1, ready=ready).is_ready()
+    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).is_ready()
 
     assert os.read(heard, 2) == b"."
     assert os.read(heard, 2) == b"", "closed"
@@ -57,7 +57,7 @@ def test_a_worker_whose_supervisor_is_gone_starts_all_the_same() -> None:
     heard, ready = os.pipe()
     os.close(heard)
 
-    Worker(MetricsBoard(1), TABLE, lifeline=-1, ready=ready).is_ready()
+    Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).is_ready()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.close(ready)
 

@@ -8,7 +8,7 @@ import pytest
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.loadable import LIVE
-from tokenfall.http.server import CUT_S, Edge
+from tokenfall.http.server import CUT_S, HTTPServer
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import FakeWheel
@@ -32,17 +32,17 @@ def wheel() -> FakeWheel:
 
 
 @pytest.fixture
-async def edge(application: FakeApplication, wheel: FakeWheel) -> Edge:
-    return Edge(application, reactor=FakeReactor(wheel).as_reactor(), bounds=BOUNDS, metrics=Metrics())
+async def server(application: FakeApplication, wheel: FakeWheel) -> HTTPServer:
+    return HTTPServer(application, reactor=FakeReactor(wheel).as_reactor(), bounds=BOUNDS, metrics=Metrics())
 
 
 @pytest.fixture
-async def connect(edge: Edge, wheel: FakeWheel) -> AsyncIterator[Connect]:
+async def connect(server: HTTPServer, wheel: FakeWheel) -> AsyncIterator[Connect]:
     """Makes clients; when they have all left, nothing of them may remain."""
     clients: list[FakeClient] = []
 
     def connect_one() -> FakeClient:
-        clients.append(FakeClient(edge))
+        clients.append(FakeClient(server))
         return clients[-1]
 
     yield connect_one
@@ -50,7 +50,7 @@ async def connect(edge: Edge, wheel: FakeWheel) -> AsyncIterator[Connect]:
         client.free()
     await settle()
     wheel.advance(max(PROBES_S) + BOUNDS.half_close_grace_s)
-    assert (edge.metrics.connections, edge.metrics.streams, wheel.waiting) == (0, 0, {})
+    assert (server.metrics.connections, server.metrics.streams, wheel.waiting) == (0, 0, {})
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -58,12 +58,12 @@ Drain = Callable[[float], Awaitable[asyncio.Event]]
 
 
 @pytest.fixture
-async def drain(edge: Edge, wheel: FakeWheel) -> Drain:
+async def drain(server: HTTPServer, wheel: FakeWheel) -> Drain:
     """Drains the edge; returns, once the drain time and that of cutting have passed, what is set when it has ended."""
 
     async def drain_for(seconds: float) -> asyncio.Event:
         drained = asyncio.Event()
-        edge.drain(seconds, drained.set)
+        server.drain(seconds, drained.set)
         for passes_s in (seconds, CUT_S):
             await settle()
             if not drained.is_set():

@@ -10,7 +10,7 @@ import pytest
 from tokenfall.http.connection import FRESH_S, LINGER_BYTES, PIPELINED_A_TURN
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, PacedStream, Response, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, settle
@@ -284,7 +284,7 @@ async def test_a_refusal_is_reported(client: FakeClient, application: FakeApplic
 
 
 async def test_connections_beyond_the_cap_are_refused(
-    connect: Connect, edge: Edge, caplog: pytest.LogCaptureFixture
+    connect: Connect, server: HTTPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     clients = [connect() for _ in range(BOUNDS.max_connections)]
     with caplog.at_level(logging.WARNING):
@@ -293,7 +293,7 @@ async def test_connections_beyond_the_cap_are_refused(
     for client in refused:
         assert client.read().startswith(b"HTTP/1.1 503 ")
         assert client.is_closed()
-    assert edge.metrics.connections_refused == 3
+    assert server.metrics.connections_refused == 3
     assert len(caplog.records) == 1  # not one a connection
     clients[0].send(ASK)
     assert clients[0].read() == OK
@@ -444,7 +444,7 @@ async def test_an_answer_waits_until_the_one_before_is_taken(client: FakeClient,
 
 
 async def test_a_reader_that_stops_is_reset_after_a_while(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 100_000)
     client.send(ASK)
@@ -453,7 +453,7 @@ async def test_a_reader_that_stops_is_reset_after_a_while(
     wheel.advance(0.5)
 
     assert client.was_reset()
-    assert edge.metrics.stalled_readers == 1
+    assert server.metrics.stalled_readers == 1
 
 
 async def test_a_reader_that_goes_on_is_waited_for(
@@ -546,10 +546,10 @@ async def test_an_idle_connection_is_closed_by_a_drain(client: FakeClient, drain
 
 
 async def test_a_drain_waits_a_moment_for_a_connections_first_request(
-    connect: Connect, edge: Edge, wheel: FakeWheel
+    connect: Connect, server: HTTPServer, wheel: FakeWheel
 ) -> None:
     asks, silent = connect(), connect()
-    edge.drain(10.0, lambda: None)
+    server.drain(10.0, lambda: None)
     assert not asks.is_closed()
     asks.send(ASK)
     wheel.advance(2 * FRESH_S)
@@ -559,7 +559,7 @@ async def test_a_drain_waits_a_moment_for_a_connections_first_request(
 
 
 async def test_an_answer_under_way_is_the_last_of_its_connection(
-    client: FakeClient, application: FakeApplication, edge: Edge
+    client: FakeClient, application: FakeApplication, server: HTTPServer
 ) -> None:
     ready = asyncio.Event()
 
@@ -570,7 +570,7 @@ async def test_an_answer_under_way_is_the_last_of_its_connection(
     application.handler = lambda _: later()
     client.send(ASK)
     drained = asyncio.Event()
-    edge.drain(60.0, drained.set)
+    server.drain(60.0, drained.set)
     await settle()
     assert not drained.is_set()
     ready.set()
@@ -581,7 +581,7 @@ async def test_an_answer_under_way_is_the_last_of_its_connection(
 
 
 async def test_what_is_not_done_in_time_is_cut(
-    client: FakeClient, application: FakeApplication, edge: Edge, drain: Drain
+    client: FakeClient, application: FakeApplication, server: HTTPServer, drain: Drain
 ) -> None:
     async def forever() -> Response:
         await asyncio.Event().wait()
@@ -593,4 +593,4 @@ async def test_what_is_not_done_in_time_is_cut(
     assert (await drain(0.0)).is_set()
 
     assert client.read().startswith(b"HTTP/1.1 503 ")
-    assert edge.metrics.connections == 0
+    assert server.metrics.connections == 0

@@ -10,7 +10,7 @@ import pytest
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, settle
@@ -65,9 +65,11 @@ def failure(error: Exception) -> bytes:
 
 
 def stream(
-    run: Callable[[Send], Awaitable[bytes]], *, comment: bytes = b":\n\n", goes_on: Callable[[], bool] | None = None
+    run: Callable[[Send], Awaitable[bytes]], *, keepalive: bytes = b":\n\n", goes_on: Callable[[], bool] | None = None
 ) -> LiveStream:
-    return LiveStream(StreamHead("text/plain"), run, failure=failure, goes_on=goes_on, comment=comment, farewell=b"bye")
+    return LiveStream(
+        StreamHead("text/plain"), run, failure=failure, goes_on=goes_on, keepalive=keepalive, shutdown_frame=b"bye"
+    )
 
 
 @pytest.fixture
@@ -178,7 +180,7 @@ async def test_a_head_request_runs_nothing(client: FakeClient, application: Fake
 
 
 async def test_it_counts_tokens_and_their_times(
-    client: FakeClient, script: Script, wheel: FakeWheel, edge: Edge
+    client: FakeClient, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     for step in (b"a", b"b", b"c"):
@@ -186,14 +188,14 @@ async def test_it_counts_tokens_and_their_times(
         script.say(step)
         await settle()
 
-    assert (edge.metrics.tokens, edge.metrics.streams) == (3, 1)
-    assert edge.metrics.ttft_s.total == pytest.approx(2.0)
-    assert sum(edge.metrics.inter_token_s.counts) == 2
-    assert edge.metrics.inter_token_s.total == pytest.approx(4.0)
+    assert (server.metrics.tokens, server.metrics.streams) == (3, 1)
+    assert server.metrics.ttft_s.total == pytest.approx(2.0)
+    assert sum(server.metrics.inter_token_s.counts) == 2
+    assert server.metrics.inter_token_s.total == pytest.approx(4.0)
 
 
 async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     step = asyncio.Event()
 
@@ -213,12 +215,12 @@ async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
     await settle()
 
     assert body(client).endswith(b"1\r\na\r\n5\r\nusage\r\n3\r\nend\r\n0\r\n\r\n")
-    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (1, 0)
-    assert edge.metrics.ttft_s.total == pytest.approx(2.0)
+    assert (server.metrics.tokens, sum(server.metrics.inter_token_s.counts)) == (1, 0)
+    assert server.metrics.ttft_s.total == pytest.approx(2.0)
 
 
 async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     answer = stream(script.run)
     answer.counted = False
@@ -227,14 +229,14 @@ async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
     script.say(b"a", b"b", b"", b"c")
     await settle()
 
-    metrics = edge.metrics
+    metrics = server.metrics
     assert body(client).endswith(b"1\r\nc\r\n0\r\n\r\n")
     assert (metrics.tokens, metrics.streams, metrics.streams_ended) == (0, 0, {})
     assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
 
 
 async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     answer = stream(script.run)
     answer.counted = False
@@ -246,7 +248,7 @@ async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves
     await settle()
 
     assert script.left
-    assert (edge.metrics.streams, edge.metrics.streams_ended) == (0, {})
+    assert (server.metrics.streams, server.metrics.streams_ended) == (0, {})
 
 
 # Announced: the head comes before the first token
@@ -358,7 +360,7 @@ async def test_while_the_first_frame_is_awaited_a_heartbeat_says_that_the_stream
 async def test_a_format_without_comments_has_no_heartbeat(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
-    application.handler = lambda _: stream(script.run, comment=b"")
+    application.handler = lambda _: stream(script.run, keepalive=b"")
     client.send(ASK)
     await settle()
     wheel.advance(10 * BOUNDS.heartbeat_s)
@@ -370,7 +372,7 @@ async def test_a_format_without_comments_has_no_heartbeat(
 
 
 async def test_who_leaves_ends_the_work_at_once(
-    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     script.say(b"a")
@@ -380,7 +382,7 @@ async def test_who_leaves_ends_the_work_at_once(
 
     assert script.left
     assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
-    assert (edge.metrics.streams, wheel.waiting) == (0, {})
+    assert (server.metrics.streams, wheel.waiting) == (0, {})
 
 
 async def test_who_leaves_before_the_first_frame_ends_the_work_too(
@@ -396,7 +398,7 @@ async def test_who_leaves_before_the_first_frame_ends_the_work_too(
 
 
 async def test_who_is_gone_is_noticed_at_the_next_frame(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
     script.say(b"a")
@@ -408,7 +410,7 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
     assert client.was_reset()
     assert script.left
     assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
-    assert edge.metrics.streams == 0
+    assert server.metrics.streams == 0
 
 
 async def test_a_slow_reader_makes_the_stream_wait(
@@ -451,7 +453,7 @@ async def test_a_whole_answer_reaches_a_reader_that_is_slow_at_its_end(
 
 
 async def test_a_reader_that_stops_is_reset_and_its_stream_ended(
-    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     script.say(*[BIG] * 12)
@@ -462,7 +464,7 @@ async def test_a_reader_that_stops_is_reset_and_its_stream_ended(
     assert client.was_reset()
     assert script.left
     assert application.ends[0].outcome == "stalled"
-    assert edge.metrics.stalled_readers == 1
+    assert server.metrics.stalled_readers == 1
 
 
 async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
@@ -517,7 +519,7 @@ async def test_a_half_close_before_the_stream_is_known_is_remembered(
 async def test_after_a_half_close_a_stream_without_comments_stops_soon(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
-    application.handler = lambda _: stream(script.run, comment=b"")
+    application.handler = lambda _: stream(script.run, keepalive=b"")
     client.send(ASK)
     await settle()
     client.half_close()
@@ -557,7 +559,7 @@ async def test_what_has_not_begun_when_it_is_cut_is_a_status(
 
 
 async def test_what_is_cut_before_its_task_has_begun_is_a_status(
-    client: FakeClient, application: FakeApplication, edge: Edge
+    client: FakeClient, application: FakeApplication, server: HTTPServer
 ) -> None:
     async def later() -> Response:
         return Response(200)
@@ -583,7 +585,7 @@ async def lasting(application: FakeApplication) -> Script:
 
 
 async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
-    client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     lasting.say(b"a")
@@ -591,19 +593,19 @@ async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
     client.leave()
     await settle()
     assert not lasting.left
-    assert (edge.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
+    assert (server.metrics.streams, wheel.waiting) == (0, {}), "to the edge it is over"
     lasting.say(b"b", b"", b"end")
     await settle()
 
     assert lasting.waits == [None, None]
     assert lasting.steps.empty()
     assert application.ends == [("/s", 200, "left", len(b"1\r\na\r\n"))]
-    assert edge.metrics.tokens == 1, "what nobody hears is not counted"
-    assert edge.metrics.streams == 0
+    assert server.metrics.tokens == 1, "what nobody hears is not counted"
+    assert server.metrics.streams == 0
 
 
 async def test_it_goes_on_before_its_first_frame_too(
-    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
     await settle()
@@ -613,11 +615,11 @@ async def test_it_goes_on_before_its_first_frame_too(
 
     assert lasting.steps.empty()
     assert application.ends == [("/s", 499, "left", 0)]
-    assert edge.metrics.streams == 0
+    assert server.metrics.streams == 0
 
 
 async def test_what_fails_alone_is_told_to_nobody_but_the_log(
-    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
     lasting.say(b"a")
@@ -627,7 +629,7 @@ async def test_what_fails_alone_is_told_to_nobody_but_the_log(
     await settle()
 
     assert [end.outcome for end in application.ends] == ["left"]
-    assert edge.metrics.streams == 0
+    assert server.metrics.streams == 0
 
 
 async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
@@ -645,7 +647,7 @@ async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
 
 
 async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
-    client: FakeClient, application: FakeApplication, lasting: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
     lasting.say(b"a")
@@ -656,11 +658,11 @@ async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
 
     assert lasting.waits == [None, None, None]
     assert [end.outcome for end in application.ends] == ["left"]
-    assert edge.metrics.streams == 0
+    assert server.metrics.streams == 0
 
 
 async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
-    client: FakeClient, application: FakeApplication, script: Script, edge: Edge
+    client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(script.run, goes_on=lambda: False)
     client.send(ASK)
@@ -670,7 +672,7 @@ async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
     await settle()
 
     assert script.left
-    assert edge.metrics.streams == 0
+    assert server.metrics.streams == 0
 
 
 async def test_a_drain_cuts_what_would_go_on(client: FakeClient, lasting: Script) -> None:

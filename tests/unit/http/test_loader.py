@@ -14,7 +14,7 @@ from tokenfall.http.application import CLIENT_CLOSED_REQUEST
 from tokenfall.http.loader import SWITCH_S, WAITERS_A_TURN
 from tokenfall.http.request import Request
 from tokenfall.http.response import Answer, LiveStream, Response, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient, settle
@@ -61,7 +61,7 @@ async def test_it_is_loaded_once_in_another_thread_for_all_that_wait(connect: Co
     assert slow.threads[0] != threading.get_ident()
 
 
-async def test_many_that_wait_are_answered_some_in_each_turn(edge: Edge) -> None:
+async def test_many_that_wait_are_answered_some_in_each_turn(server: HTTPServer) -> None:
     slow = Slow()
     told: list[Exception | None] = []
     at_first: list[int] = []
@@ -73,7 +73,7 @@ async def test_many_that_wait_are_answered_some_in_each_turn(edge: Edge) -> None
             told.append(error)
 
     for _ in range(WAITERS_A_TURN + 1):
-        edge.loader.wait_for(slow, Waiting())
+        server.loader.wait_for(slow, Waiting())
     await slow.ended()
 
     assert (at_first, told) == ([WAITERS_A_TURN], [None] * (WAITERS_A_TURN + 1))
@@ -110,13 +110,13 @@ async def test_head_gets_the_head_alone(client: FakeClient, slow: Slow) -> None:
 
 
 async def test_a_client_that_leaves_is_let_go_of(
-    client: FakeClient, slow: Slow, application: FakeApplication, edge: Edge
+    client: FakeClient, slow: Slow, application: FakeApplication, server: HTTPServer
 ) -> None:
     client.send(ASK)
     client.leave()
 
     assert [(end.status, end.outcome) for end in application.ends] == [(CLIENT_CLOSED_REQUEST, "left")]
-    assert edge.metrics.connections == 0
+    assert server.metrics.connections == 0
     await slow.ended()
     assert len(application.ends) == 1
 
@@ -172,10 +172,10 @@ async def test_without_a_thread_the_request_fails_and_the_next_is_answered(
     assert client.read().endswith(OK)
 
 
-async def test_a_drain_waits_for_it(client: FakeClient, slow: Slow, edge: Edge) -> None:
+async def test_a_drain_waits_for_it(client: FakeClient, slow: Slow, server: HTTPServer) -> None:
     client.send(ASK)
     drained = asyncio.Event()
-    edge.drain(5.0, drained.set)
+    server.drain(5.0, drained.set)
     await settle()
     assert not drained.is_set()
     await slow.ended()

@@ -12,7 +12,7 @@ from tokenfall.disconnect import Disconnect
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.request import Request
 from tokenfall.http.response import CutFrames, PacedStream, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 from tokenfall.simulator.gates import TestGate
 
 from tests.doubles.clocks import FakeWheel
@@ -31,12 +31,19 @@ ABC = CutFrames([b"a\n", b"b\n", b"c\n"])
 BIG = b"x" * 1_000
 
 
-def stream(frames: CutFrames = ABC, *, gap_s: float = 1.0, endless: bool = False, comment: bytes = b"") -> PacedStream:
+def stream(
+    frames: CutFrames = ABC, *, gap_s: float = 1.0, endless: bool = False, keepalive: bytes = b""
+) -> PacedStream:
     def coded(chunked: bool) -> Iterator[bytes]:
         return cycle(frames.coded(chunked)) if endless else iter(frames.coded(chunked))
 
     return PacedStream(
-        StreamHead("text/plain"), coded, gaps=repeat(gap_s), endless=endless, comment=comment, farewell=b"bye\n"
+        StreamHead("text/plain"),
+        coded,
+        gaps=repeat(gap_s),
+        endless=endless,
+        keepalive=keepalive,
+        shutdown_frame=b"bye\n",
     )
 
 
@@ -105,21 +112,21 @@ async def test_a_stream_without_frames_ends_at_its_time(
     assert body(client) == b"0\r\n\r\n"
 
 
-async def test_it_counts_tokens_and_their_times(client: FakeClient, wheel: FakeWheel, edge: Edge) -> None:
+async def test_it_counts_tokens_and_their_times(client: FakeClient, wheel: FakeWheel, server: HTTPServer) -> None:
     client.send(ASK)
     wheel.advance(1.0)
-    assert edge.metrics.streams == 1
+    assert server.metrics.streams == 1
     wheel.advance(2.0)
 
-    assert (edge.metrics.tokens, edge.metrics.streams) == (2, 0)  # the last frame is the end's
-    assert sum(edge.metrics.ttft_s.counts) == 1
-    assert edge.metrics.ttft_s.total == pytest.approx(1.0)
-    assert sum(edge.metrics.inter_token_s.counts) == 1
-    assert edge.metrics.inter_token_s.total == pytest.approx(1.0)
+    assert (server.metrics.tokens, server.metrics.streams) == (2, 0)  # the last frame is the end's
+    assert sum(server.metrics.ttft_s.counts) == 1
+    assert server.metrics.ttft_s.total == pytest.approx(1.0)
+    assert sum(server.metrics.inter_token_s.counts) == 1
+    assert server.metrics.inter_token_s.total == pytest.approx(1.0)
 
 
 async def test_a_last_frame_that_is_a_token_is_counted(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     answer = stream()
     answer.ends_in_token = True
@@ -127,8 +134,8 @@ async def test_a_last_frame_that_is_a_token_is_counted(
     client.send(ASK)
     wheel.advance(3.0)
 
-    assert (edge.metrics.tokens, sum(edge.metrics.inter_token_s.counts)) == (3, 2)
-    assert edge.metrics.inter_token_s.total == pytest.approx(2.0)
+    assert (server.metrics.tokens, sum(server.metrics.inter_token_s.counts)) == (3, 2)
+    assert server.metrics.inter_token_s.total == pytest.approx(2.0)
 
 
 async def test_a_late_frame_does_not_make_the_next_one_late(client: FakeClient, wheel: FakeWheel) -> None:
@@ -155,18 +162,18 @@ async def test_a_stream_holds_nothing_of_its_request(client: FakeClient, applica
 
 
 async def test_who_leaves_leaves_nothing_behind(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     wheel.advance(1.0)
     client.leave()
 
-    assert (wheel.waiting, edge.metrics.streams) == ({}, 0)
+    assert (wheel.waiting, server.metrics.streams) == ({}, 0)
     assert application.ends == [("/s", 200, "left", len(b"2\r\na\n\r\n"))]
 
 
 async def test_who_is_gone_is_noticed_at_the_next_frame(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
     client.break_off()
@@ -174,7 +181,7 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
 
     assert client.was_reset()
     assert [(end.status, end.outcome) for end in application.ends] == [(200, "left")]
-    assert (wheel.waiting, edge.metrics.streams) == ({}, 0)
+    assert (wheel.waiting, server.metrics.streams) == ({}, 0)
 
 
 async def test_a_stream_may_be_awaited(client: FakeClient, application: FakeApplication, wheel: FakeWheel) -> None:
@@ -233,7 +240,7 @@ async def test_a_slow_reader_parks_its_stream_and_others_go_on(
 
 
 async def test_a_reader_that_stops_is_reset(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
     client.send(ASK)
@@ -241,7 +248,7 @@ async def test_a_reader_that_stops_is_reset(
 
     assert client.was_reset()
     assert application.ends[0].outcome == "stalled"
-    assert (edge.metrics.stalled_readers, edge.metrics.streams, wheel.waiting) == (1, 0, {})
+    assert (server.metrics.stalled_readers, server.metrics.streams, wheel.waiting) == (1, 0, {})
 
 
 async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: FakeClient, wheel: FakeWheel) -> None:
@@ -257,7 +264,7 @@ async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: Fak
 async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
-    application.handler = lambda _: stream(gap_s=10.0, comment=b": ping\n\n")
+    application.handler = lambda _: stream(gap_s=10.0, keepalive=b": ping\n\n")
     client.send(ASK)
     client.half_close()
     assert body(client) == b"8\r\n: ping\n\n\r\n"
@@ -347,7 +354,7 @@ class Held:
         application.handler = lambda _: self._stream(items)
 
     def _stream(self, items: tuple[Item, ...]) -> PacedStream:
-        made = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), farewell=b"bye\n")
+        made = PacedStream(StreamHead("text/plain"), lambda _: iter(items), gaps=repeat(1.0), shutdown_frame=b"bye\n")
         made.ended = self._end
         return made
 
@@ -438,7 +445,7 @@ async def test_a_slow_reader_that_is_held_needs_both(
 
 
 async def test_a_reset_is_an_rst_after_what_was_said(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     held = Held(application, b"1", Disconnect("reset"), b"2")
     client.send(ASK)
@@ -446,11 +453,11 @@ async def test_a_reset_is_an_rst_after_what_was_said(
 
     assert body(client) == b"1"
     assert client.was_reset()
-    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+    assert (application.ends[0].outcome, held.ended, server.metrics.streams) == ("failed", 1, 0)
 
 
 async def test_a_close_is_a_fin_without_the_end_of_the_body(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     held = Held(application, b"1", Disconnect("close"), b"2")
     client.send(ASK)
@@ -459,7 +466,7 @@ async def test_a_close_is_a_fin_without_the_end_of_the_body(
     assert body(client) == b"1"
     assert client.is_closed()
     assert not client.was_reset()
-    assert (application.ends[0].outcome, held.ended, edge.metrics.streams) == ("failed", 1, 0)
+    assert (application.ends[0].outcome, held.ended, server.metrics.streams) == ("failed", 1, 0)
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

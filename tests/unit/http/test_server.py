@@ -1,9 +1,9 @@
 import pytest
 
-from tokenfall.http import server
+from tokenfall.http import server as server_module
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
-from tokenfall.http.server import Edge, http_date, raise_descriptor_limit
+from tokenfall.http.server import SPARE_DESCRIPTORS, HTTPServer, http_date, raise_descriptor_limit
 
 from tests.doubles.connections import FakeApplication, FakeClient
 from tests.doubles.descriptors import open_descriptors
@@ -22,54 +22,56 @@ def test_a_date_is_an_imf_fixdate(unix_s: float, text: str) -> None:
     assert http_date(unix_s) == text
 
 
-def test_the_date_line_is_made_once_a_second(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_date_line_is_made_once_a_second(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([784_111_777.1, 784_111_777.9, 784_111_778.0])
-    monkeypatch.setattr(server, "time", lambda: next(seconds))
-    first, same, later = edge.date_line(), edge.date_line(), edge.date_line()
+    monkeypatch.setattr(server_module, "time", lambda: next(seconds))
+    first, same, later = server.date_line(), server.date_line(), server.date_line()
 
     assert first == b"date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
     assert same is first
     assert later == b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
 
 
-def test_there_are_never_more_connections_than_descriptors(edge: Edge) -> None:
-    assert edge.max_connections == min(BOUNDS.max_connections, raise_descriptor_limit() - server.SPARE_DESCRIPTORS)
+def test_there_are_never_more_connections_than_descriptors(server: HTTPServer) -> None:
+    assert server.max_connections == min(BOUNDS.max_connections, raise_descriptor_limit() - SPARE_DESCRIPTORS)
 
 
-async def test_connections_are_counted(connect: Connect, edge: Edge) -> None:
+async def test_connections_are_counted(connect: Connect, server: HTTPServer) -> None:
     clients: list[FakeClient] = [connect() for _ in range(3)]
-    assert edge.metrics.connections == 3
+    assert server.metrics.connections == 3
     clients[0].leave()
 
-    assert edge.metrics.connections == 2
+    assert server.metrics.connections == 2
 
 
-async def test_a_drain_without_connections_ends_at_once(edge: Edge, drain: Drain) -> None:
+async def test_a_drain_without_connections_ends_at_once(server: HTTPServer, drain: Drain) -> None:
     assert (await drain(3_600.0)).is_set()
 
-    assert edge.draining
+    assert server.draining
 
 
-async def test_a_listener_that_the_poller_refuses_is_closed(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_listener_that_the_poller_refuses_is_closed(
+    server: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(fd: int, handler: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(edge.reactor, "add", refuse)
+    monkeypatch.setattr(server.reactor, "add", refuse)
     before = open_descriptors()
     with pytest.raises(OSError, match="No space"):
-        edge.listen("127.0.0.1", 0)
-    edge.close()
+        server.listen("127.0.0.1", 0)
+    server.close()
 
     assert open_descriptors() <= before
 
 
 async def test_a_refusal_that_fails_at_the_cap_resets_the_connection(
-    edge: Edge, connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
+    server: HTTPServer, connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(request: Request, status: int, *, detail: str) -> Response:
         raise RuntimeError("a defect")
 
-    edge.max_connections = 0
+    server.max_connections = 0
     application.refuse = fail  # type: ignore[method-assign]
     client = connect()
 

@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall.http.request import Request
 from tokenfall.http.response import CutFrames, RepeatedStream, StreamHead
-from tokenfall.http.server import Edge
+from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.connections import FakeApplication, FakeClient
@@ -43,7 +43,7 @@ async def test_what_is_sent_is_what_the_stream_says_of_itself(
 
 
 async def test_each_frame_comes_at_its_time(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(None)
     client.send(ASK)
@@ -53,21 +53,21 @@ async def test_each_frame_comes_at_its_time(
     assert body(client) == b"2\r\na\n\r\n"
     wheel.advance(2.0)
     assert body(client) == b"2\r\na\n\r\n3\r\nbc\n\r\n2\r\na\n\r\n"
-    assert edge.metrics.tokens == 3
-    assert (sum(edge.metrics.ttft_s.counts), sum(edge.metrics.inter_token_s.counts)) == (1, 2)
-    assert edge.metrics.inter_token_s.total == pytest.approx(2.0)
+    assert server.metrics.tokens == 3
+    assert (sum(server.metrics.ttft_s.counts), sum(server.metrics.inter_token_s.counts)) == (1, 2)
+    assert server.metrics.inter_token_s.total == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
 async def test_words_are_counted_and_the_end_is_not(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, edge: Edge, end: CutFrames, tokens: int
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer, end: CutFrames, tokens: int
 ) -> None:
     application.handler = lambda _: stream(3, end=end)
     client.send(ASK)
     wheel.advance(10.0)
 
-    assert edge.metrics.tokens == tokens
-    assert (sum(edge.metrics.ttft_s.counts), sum(edge.metrics.inter_token_s.counts)) == (1, 2)
+    assert server.metrics.tokens == tokens
+    assert (sum(server.metrics.ttft_s.counts), sum(server.metrics.inter_token_s.counts)) == (1, 2)
 
 
 async def test_connections_play_one_object_each_from_its_beginning(
@@ -102,7 +102,7 @@ async def test_a_cut_stream_says_so(
 ) -> None:
     def handler(_: Request) -> RepeatedStream:
         answer = stream(None)
-        answer.farewell = b"bye\n"
+        answer.shutdown_frame = b"bye\n"
         return answer
 
     application.handler = handler

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, assert_within_share, gaps
 
@@ -20,7 +20,7 @@ def test_it_agrees_with_an_exact_token_bucket(data: st.DataObject, rate: float, 
         now_s += gap_s
         exact.fill(now_s)
         spent = spend(tat_s, now_s, rate=rate, burst=burst)
-        exact.judge(Verdict(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s))
+        exact.judge(LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s))
         if not spent.allowed:
             assert spent.tat_s == tat_s
         tat_s = spent.tat_s

@@ -7,7 +7,7 @@ import pytest
 from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.fallback import RETRY_S, FallbackLimiter
 from tokenfall.limits.memory import MemoryLimiter
-from tokenfall.ports import Verdict
+from tokenfall.ports import LimitDecision
 
 from tests.contracts.limits import BURST, RATE, LimiterContract, taken
 from tests.doubles.clocks import FakeClock
@@ -25,7 +25,7 @@ class Remote(MemoryLimiter):
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def take(self, client: str) -> Verdict:
+    async def take(self, client: str) -> LimitDecision:
         self.takes += 1
         await self._answer()
         return await super().take(client)
@@ -98,7 +98,7 @@ async def test_the_very_request_that_finds_it_failing_is_answered_by_the_local_o
 ) -> None:
     remote.fails = True
 
-    assert await limiter.take("a") == Verdict(True, 2, 0.0, 0.25)
+    assert await limiter.take("a") == LimitDecision(True, 2, 0.0, 0.25)
     assert limiter.degraded
 
 

@@ -98,12 +98,12 @@ def test_change_watches_for_something_else(reactor: Reactor, pipe: tuple[int, in
 def test_an_exception_of_a_handler_is_logged_and_the_loop_goes_on(
     reactor: Reactor, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken:
+    class ErrorFrame:
         def ready(self, mask: int) -> None:
             raise ZeroDivisionError
 
     called: list[int] = []
-    reactor.add(pipe[0], Broken())
+    reactor.add(pipe[0], ErrorFrame())
     os.write(pipe[1], b"x")
     with caplog.at_level(logging.ERROR):
         reactor.call_soon(lambda: 1 // 0)

@@ -4,7 +4,7 @@ from concurrent.futures import Future
 import pytest
 
 from tokenfall.http.bounds import Bounds
-from tokenfall.http.server import Edge, descriptor_limit
+from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recorder import Recorder, below
@@ -53,7 +53,9 @@ async def test_the_end_of_a_response_waits_for_the_disk() -> None:
         address = parse_address(provider.url)
         upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
         recorder = Recorder(upstream, keeper, base_path=address.path, key=None)
-        edge = Edge(recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), most_descriptors=descriptor_limit())
+        edge = HTTPServer(
+            recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), most_descriptors=descriptor_limit()
+        )
         try:
             (_, port), *_ = edge.listen("127.0.0.1", 0)
             async with await Client.connect(port) as client:

@@ -4,13 +4,13 @@ from collections.abc import Awaitable
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.events import Delta, Finished, Usage
+from tokenfall.events import Finished, TextDelta, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.simulator.engine import SimulatedEngine, is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
-from tokenfall.simulator.state import Stage
+from tokenfall.simulator.state import SimulatorState
 
 from tests.doubles.clocks import FakeWheel, InstantClock
 from tests.doubles.connections import settle
@@ -29,12 +29,12 @@ class Answer:
         self.texts: list[str] = []
         self.times: list[float] = []
 
-    def hear(self, delta: Delta) -> None:
+    def on_event(self, delta: TextDelta) -> None:
         self.texts.append(delta.text)
         self.times.append(self.clock.now())
 
     async def of(self, request: ChatRequest, defaults: str = "") -> Finished:
-        return await SimulatedEngine(self.clock, Stage(parse(defaults))).reply(request, self.hear)
+        return await SimulatedEngine(self.clock, SimulatorState(parse(defaults))).reply(request, self.on_event)
 
 
 async def test_it_says_prose_and_counts_exactly() -> None:
@@ -46,15 +46,15 @@ async def test_it_says_prose_and_counts_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "max_tokens", "said", "reason"),
+    ("tokens", "max_tokens", "simulation", "reason"),
     [(5, 10, 5, "stop"), (5, 5, 5, "stop"), (5, 4, 4, "length"), (0, 5, 0, "stop"), (500, 300, 300, "length")],
 )
-async def test_no_more_is_said_than_may_be(tokens: int, max_tokens: int, said: int, reason: str) -> None:
+async def test_no_more_is_said_than_may_be(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
     answer = Answer()
     finished = await answer.of(asked(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
 
-    assert len(answer.texts) == said
-    assert finished == Finished(reason, "sim", Usage(5, said))  # type: ignore[arg-type]
+    assert len(answer.texts) == simulation
+    assert finished == Finished(reason, "sim", Usage(5, simulation))  # type: ignore[arg-type]
 
 
 async def test_tokens_come_at_their_times() -> None:
@@ -75,11 +75,11 @@ async def test_without_a_word_a_token_comes_every_tenth_of_a_second() -> None:
 async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
     answer = Answer()
 
-    def late(delta: Delta) -> None:
-        answer.hear(delta)
+    def late(delta: TextDelta) -> None:
+        answer.on_event(delta)
         answer.clock.now_s += 0.005
 
-    await SimulatedEngine(answer.clock, Stage(parse("gap=20ms,tokens=50"))).reply(asked(), late)
+    await SimulatedEngine(answer.clock, SimulatorState(parse("gap=20ms,tokens=50"))).reply(asked(), late)
 
     assert answer.times[-1] == pytest.approx(1.0)
 
@@ -125,14 +125,16 @@ async def test_a_full_listener_is_waited_for() -> None:
     room = asyncio.Event()
     heard: list[str] = []
 
-    def hear(delta: Delta) -> Awaitable[None] | None:
+    def on_event(delta: TextDelta) -> Awaitable[None] | None:
         heard.append(delta.text)
         return None if room.is_set() else asyncio.ensure_future(wait())
 
     async def wait() -> None:
         await room.wait()
 
-    replying = asyncio.create_task(SimulatedEngine(InstantClock(), Stage()).reply(asked(simulation="tokens=3"), hear))
+    replying = asyncio.create_task(
+        SimulatedEngine(InstantClock(), SimulatorState()).reply(asked(simulation="tokens=3"), on_event)
+    )
     await settle()
     assert len(heard) == 1
     room.set()
@@ -144,7 +146,7 @@ async def test_a_full_listener_is_waited_for() -> None:
 async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
     wheel = FakeWheel()
     clock = WheelClock(wheel)
-    replying = asyncio.create_task(SimulatedEngine(clock, Stage()).reply(asked(), lambda _: None))
+    replying = asyncio.create_task(SimulatedEngine(clock, SimulatorState()).reply(asked(), lambda _: None))
     await settle()
     assert len(wheel.waiting) == 1
     replying.cancel()

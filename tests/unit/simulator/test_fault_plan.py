@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokenfall.disconnect import Disconnect
-from tokenfall.simulator.fault_plan import ODD, SPLIT_S, Course, garbled
-from tokenfall.simulator.gates import House, TestGate
+from tokenfall.simulator.fault_plan import ODD, SPLIT_S, FaultPlan, garbled
+from tokenfall.simulator.gates import ConcurrencyLimiter, TestGate
 from tokenfall.simulator.values import faults
 
 if TYPE_CHECKING:
@@ -20,18 +20,18 @@ END = b"<end>\n"
 
 def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, end: bytes = END) -> list[object]:
     """What goes out with the gap before it, as a player pulls them; gaps are numbered from 1."""
-    ticket, gate = House().ticket(None), TestGate()
-    course = Course(
-        faults(text) if text else (), ticket=ticket, gate=None if gate_at is None else gate, gate_at=gate_at or 0
+    permit, gate = ConcurrencyLimiter().permit(None), TestGate()
+    fault_plan = FaultPlan(
+        faults(text) if text else (), permit=permit, gate=None if gate_at is None else gate, gate_at=gate_at or 0
     )
-    frames = [course.spoken(number, f"t{number}").encode() + b"\n" for number in range(tokens)]
-    items = course.items(iter([*frames, end]), tokens=tokens, broken=b"<broken>", coded=bytes)
-    gaps = course.gaps(map(float, count(1)))
-    return [(_name(item, ticket, gate), round(next(gaps), 3)) for item in items]
+    frames = [fault_plan.token_text(number, f"t{number}").encode() + b"\n" for number in range(tokens)]
+    items = fault_plan.items(iter([*frames, end]), tokens=tokens, error_frame=b"<broken>", coded=bytes)
+    gaps = fault_plan.gaps(map(float, count(1)))
+    return [(_name(item, permit, gate), round(next(gaps), 3)) for item in items]
 
 
-def _name(item: Item, ticket: object, gate: object) -> object:
-    return "ticket" if item is ticket else "gate" if item is gate else item
+def _name(item: Item, permit: object, gate: object) -> object:
+    return "ticket" if item is permit else "gate" if item is gate else item
 
 
 def token(number: int, gap_s: float | None = None) -> tuple[bytes, float]:
@@ -164,9 +164,9 @@ def test_an_answer_without_tokens_has_an_end() -> None:
 
 
 def test_only_who_is_split_speaks_oddly() -> None:
-    course = Course(faults("split@1+reset@2"), ticket=House().ticket(None))
+    fault_plan = FaultPlan(faults("split@1+reset@2"), permit=ConcurrencyLimiter().permit(None))
 
-    assert [course.spoken(number, "a") for number in range(3)] == ["a", "a" + ODD, "a"]
+    assert [fault_plan.token_text(number, "a") for number in range(3)] == ["a", "a" + ODD, "a"]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_frames_are_coded_as_they_go_out() -> None:
         return b"<%b>" % frame
 
     def items(text: str) -> Iterator[Item]:
-        return Course(faults(text), ticket=House().ticket(None)).items(
-            iter([b"a", b"z"]), tokens=1, broken=b"!", coded=coded
+        return FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None)).items(
+            iter([b"a", b"z"]), tokens=1, error_frame=b"!", coded=coded
         )
 
     assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]

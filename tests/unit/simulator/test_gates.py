@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.simulator.gates import IDLE_S, MAX_GATES, SPARE, Gates, House, TestGate, Ticket
+from tokenfall.simulator.gates import IDLE_S, MAX_GATES, SPARE, ConcurrencyLimiter, Gates, Permit, TestGate
 from tokenfall.simulator.values import Load
 
 from tests.doubles.clocks import FakeClock
@@ -11,7 +11,7 @@ class Stream:
 
     def __init__(self, name: str, passed: list[str], *, at_once: bool = True) -> None:
         self.name = name
-        self.hold: TestGate | Ticket | None = None
+        self.hold: TestGate | Permit | None = None
         self.woken = 0
         self._passed = passed
         self._at_once = at_once
@@ -21,7 +21,7 @@ class Stream:
         if self._at_once:
             self.ask()
 
-    def ask(self, hold: TestGate | Ticket | None = None) -> bool:
+    def ask(self, hold: TestGate | Permit | None = None) -> bool:
         self.hold = hold or self.hold
         assert self.hold is not None
         passes = self.hold.passes(self.resume)
@@ -32,7 +32,7 @@ class Stream:
     def leave(self) -> None:
         assert self.hold is not None
         self.hold.forget(self.resume)
-        if isinstance(self.hold, Ticket):
+        if isinstance(self.hold, Permit):
             self.hold.leave()
 
 
@@ -204,80 +204,82 @@ def test_a_gate_that_a_stream_holds_is_known_however_long_it_waits() -> None:
 
 
 def test_gaps_grow_linearly_up_to_the_capacity() -> None:
-    house, load = House(), Load(3.0, 4)
+    limiter, load = ConcurrencyLimiter(), Load(3.0, 4)
     factors = []
     for _ in range(6):
-        factors.append(house.factor(load))
-        house.enter()
+        factors.append(limiter.factor(load))
+        limiter.enter()
 
     assert factors == [1.0, 1.5, 2.0, 2.5, 3.0, 3.0]
 
 
-def queued(house: House, names: str, load: Load, *, at_once: bool = True) -> tuple[list[Stream], list[str]]:
+def queued(
+    limiter: ConcurrencyLimiter, names: str, load: Load, *, at_once: bool = True
+) -> tuple[list[Stream], list[str]]:
     passed: list[str] = []
     streams = [Stream(name, passed, at_once=at_once) for name in names]
     for stream in streams:
-        stream.ask(house.ticket(load))
+        stream.ask(limiter.permit(load))
     return streams, passed
 
 
 def test_latecomers_come_in_in_their_order_when_one_leaves() -> None:
-    house = House()
-    streams, passed = queued(house, "abcd", Load(1.0, 2))
-    assert (passed, house.inside, house.waiting) == (["a", "b"], 2, 2)
+    limiter = ConcurrencyLimiter()
+    streams, passed = queued(limiter, "abcd", Load(1.0, 2))
+    assert (passed, limiter.inside, limiter.waiting) == (["a", "b"], 2, 2)
     streams[1].leave()
-    assert (passed, house.inside) == (["a", "b", "c"], 2)
+    assert (passed, limiter.inside) == (["a", "b", "c"], 2)
     streams[0].leave()
 
-    assert (passed, house.inside, house.waiting) == (["a", "b", "c", "d"], 2, 0)
+    assert (passed, limiter.inside, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
 
 
 def test_who_is_inside_is_let_through_again_and_leaves_once() -> None:
-    house = House()
-    (stream,), _ = queued(house, "a", Load(1.0, 1))
+    limiter = ConcurrencyLimiter()
+    (stream,), _ = queued(limiter, "a", Load(1.0, 1))
     assert stream.ask()
-    assert house.inside == 1
+    assert limiter.inside == 1
     stream.leave()
     stream.leave()
 
-    assert house.inside == 0
+    assert limiter.inside == 0
 
 
 def test_without_load_nobody_waits() -> None:
-    house = House()
-    queued(house, "a", Load(1.0, 1))
-    ticket = house.ticket(None)
+    limiter = ConcurrencyLimiter()
+    queued(limiter, "a", Load(1.0, 1))
+    permit = limiter.permit(None)
 
-    assert ticket.passes(lambda: None)
-    assert house.inside == 2
+    assert permit.passes(lambda: None)
+    assert limiter.inside == 2
 
 
 def test_who_leaves_while_queued_is_not_let_in() -> None:
-    house = House()
-    (first, second, third), passed = queued(house, "abc", Load(1.0, 1))
+    limiter = ConcurrencyLimiter()
+    (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
     second.leave()
     first.leave()
 
-    assert (second.woken, passed, house.inside, house.waiting) == (0, ["a", "c"], 1, 0)
+    assert (second.woken, passed, limiter.inside, limiter.waiting) == (0, ["a", "c"], 1, 0)
     third.leave()
-    assert house.inside == 0
+    assert limiter.inside == 0
 
 
 def test_who_was_let_in_and_leaves_before_it_hears_of_it_gives_its_place_on() -> None:
-    house = House()
-    (first, second, third), _ = queued(house, "abc", Load(1.0, 1), at_once=False)
+    limiter = ConcurrencyLimiter()
+    (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
     first.leave()
     assert (second.woken, third.woken) == (1, 0)
     second.leave()
 
-    assert (third.woken, house.inside) == (1, 1)
+    assert (third.woken, limiter.inside) == (1, 1)
 
 
 def test_nobody_comes_in_between_a_place_and_who_was_called_to_it() -> None:
-    house = House()
-    (first, second), passed = queued(house, "ab", Load(1.0, 1), at_once=False)
+    limiter = ConcurrencyLimiter()
+    (first, second), passed = queued(limiter, "ab", Load(1.0, 1), at_once=False)
     first.leave()
-    _, quick = queued(house, "c", Load(1.0, 1))
+    _, quick = queued(limiter, "c", Load(1.0, 1))
 
     assert quick == []
     assert second.ask()
@@ -285,42 +287,42 @@ def test_nobody_comes_in_between_a_place_and_who_was_called_to_it() -> None:
 
 
 def test_who_waits_for_more_room_holds_up_nobody() -> None:
-    house = House()
-    queued(house, "a", Load(1.0, 9))
-    _, narrow = queued(house, "b", Load(1.0, 1))
-    _, wide = queued(house, "c", Load(1.0, 9))
+    limiter = ConcurrencyLimiter()
+    queued(limiter, "a", Load(1.0, 9))
+    _, narrow = queued(limiter, "b", Load(1.0, 1))
+    _, wide = queued(limiter, "c", Load(1.0, 9))
 
-    assert (narrow, wide, house.inside, house.waiting) == ([], ["c"], 2, 1)
+    assert (narrow, wide, limiter.inside, limiter.waiting) == ([], ["c"], 2, 1)
 
 
 def test_a_place_goes_past_who_needs_more_room_to_who_has_enough() -> None:
-    house = House()
-    streams, _ = queued(house, "ab", Load(1.0, 2))
-    _, narrow = queued(house, "c", Load(1.0, 1))
-    _, wide = queued(house, "d", Load(1.0, 2))
+    limiter = ConcurrencyLimiter()
+    streams, _ = queued(limiter, "ab", Load(1.0, 2))
+    _, narrow = queued(limiter, "c", Load(1.0, 1))
+    _, wide = queued(limiter, "d", Load(1.0, 2))
     streams[0].leave()
     assert (narrow, wide) == ([], ["d"])
     streams[1].leave()
 
     assert narrow == []
-    assert house.inside == 1
+    assert limiter.inside == 1
 
 
 def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
-    house = House()
-    (inside,), _ = queued(house, "a", Load(1.0, 1))
-    waiting, passed = queued(house, "b" * 3 * SPARE, Load(1.0, 1))
+    limiter = ConcurrencyLimiter()
+    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
+    waiting, passed = queued(limiter, "b" * 3 * SPARE, Load(1.0, 1))
     for stream in waiting[1:]:
         stream.leave()
     inside.leave()
 
-    assert (passed, house.inside, house.waiting) == (["b"], 1, 0)
+    assert (passed, limiter.inside, limiter.waiting) == (["b"], 1, 0)
 
 
 def test_who_asks_again_while_queued_keeps_its_place() -> None:
-    house = House()
-    (inside,), _ = queued(house, "a", Load(1.0, 1))
-    (first, second), passed = queued(house, "bc", Load(1.0, 1))
+    limiter = ConcurrencyLimiter()
+    (inside,), _ = queued(limiter, "a", Load(1.0, 1))
+    (first, second), passed = queued(limiter, "bc", Load(1.0, 1))
     assert not first.ask()
     inside.leave()
 

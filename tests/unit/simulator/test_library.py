@@ -56,13 +56,13 @@ def test_what_the_operator_names_may_lie_anywhere(tmp_path: Path) -> None:
 
 def test_a_file_is_ready_once_it_was_read(library: Library, tmp_path: Path) -> None:
     (tmp_path / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
-    said = Simulation(script="hi.yaml")
+    simulation = Simulation(script="hi.yaml")
     assert library.is_ready(Simulation())
-    assert not library.is_ready(said)
+    assert not library.is_ready(simulation)
 
-    library.check(said)
+    library.check(simulation)
 
-    assert library.is_ready(said)
+    assert library.is_ready(simulation)
 
 
 def test_an_invalid_script_says_where_and_not_its_folder(library: Library, tmp_path: Path) -> None:
@@ -120,4 +120,4 @@ def test_only_so_many_files_are_held(library: Library, tmp_path: Path, monkeypat
         (tmp_path / f"{number}.yaml").write_text(SCRIPT, encoding="utf-8")
         library.script(f"{number}.yaml")
 
-    assert [Path(path).name for path in library._scripts] == ["1.yaml", "2.yaml"]
+    assert [Path(path).name for path in library._scenarios] == ["1.yaml", "2.yaml"]

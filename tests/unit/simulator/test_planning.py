@@ -12,11 +12,11 @@ from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
 from tokenfall.simulator.planning import (
     CUSTOM_INPUT,
     MAX_ECHOED_BYTES,
+    MAX_RESPONSE_TOKENS,
     MENTIONS_SEARCHED,
-    MOST_SAID,
     THOUGHTS,
     Plan,
-    Planned,
+    PlannedResponse,
     plan,
     prompt_tokens,
 )
@@ -43,16 +43,16 @@ def planned(request: ChatRequest, simulation: str = "") -> Plan:
     return made
 
 
-def one(request: ChatRequest, simulation: str = "") -> Planned:
+def one(request: ChatRequest, simulation: str = "") -> PlannedResponse:
     (choice,) = planned(request, simulation).choices
     return choice
 
 
-def text(choice: Planned) -> str:
+def text(choice: PlannedResponse) -> str:
     return "".join(token for part in choice.parts if not part.thought for token in part.tokens)
 
 
-def calls(choice: Planned) -> list[str]:
+def calls(choice: PlannedResponse) -> list[str]:
     return [part.call.name for part in choice.parts if part.call is not None]
 
 
@@ -284,9 +284,9 @@ def test_each_of_n_is_said_and_counted() -> None:
 
 
 def test_no_more_is_planned_than_can_be_held() -> None:
-    planned(asked(n=2), f"tokens={MOST_SAID // 2}")
+    planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2}")
     with pytest.raises(InvalidRequest, match="no more than 1048576 tokens"):
-        planned(asked(n=2), f"tokens={MOST_SAID // 2 + 1}")
+        planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2 + 1}")
     with pytest.raises(InvalidRequest):
         planned(asked(min_tokens=10_000_000))
 

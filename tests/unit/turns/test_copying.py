@@ -1,16 +1,16 @@
 import msgspec
 
-from tokenfall.chat.turn import TurnUnderWay
 from tokenfall.events import Finished
 from tokenfall.ports import TurnEnd
 from tokenfall.turns.copying import ENDED_AT_MOST, GIVE_UP_S, RENEW_S, Copies, Copy, encoded
+from tokenfall.turns.turn import RunningTurn
 
 from tests.doubles.turns import turn_that_said
 
 GENUINE = TurnEnd(Finished("stop", "model-1"))
 
 
-def ended(copies: Copies, now_s: float) -> TurnUnderWay:
+def ended(copies: Copies, now_s: float) -> RunningTurn:
     """A turn that is seen to have ended then."""
     turn = turn_that_said("a")
     turn.end = GENUINE

@@ -19,10 +19,10 @@ from tokenfall.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
-from tokenfall.events import CallPart, Delta, Finished, Passed, Thought, Usage
+from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.metrics import Metrics
-from tokenfall.upstream.engine import Passing, UpstreamEngine
+from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.upstream.retries import Retries
 
 from tests.doubles.clocks import FakeWheel, InstantClock
@@ -81,7 +81,7 @@ def stream(*pieces: bytes) -> Script:
 async def fetch(relay: Relay, *scripts: Script, retries: bool = False) -> bytes:
     engine = relay.engine(*scripts, retries=retries)
     try:
-        return await engine.fetch(Passing("/embeddings", b'{"a":1}'))
+        return await engine.fetch(PassthroughRequest("/embeddings", b'{"a":1}'))
     finally:
         await engine.close()
 
@@ -89,7 +89,7 @@ async def fetch(relay: Relay, *scripts: Script, retries: bool = False) -> bytes:
 async def pass_on(relay: Relay, *scripts: Script, retries: bool = False) -> Finished:
     engine = relay.engine(*scripts, retries=retries)
     try:
-        return await engine.pass_on(Passing("/responses", b"{}"), relay.on_event, ends=lambda _: False)
+        return await engine.pass_on(PassthroughRequest("/responses", b"{}"), relay.on_event, ends=lambda _: False)
     finally:
         await engine.close()
 
@@ -197,7 +197,7 @@ async def test_a_refused_connection_is_unreachable() -> None:
     metrics = Metrics()
     engine = engine_for("http://127.0.0.1:1", metrics=metrics)
     with pytest.raises(UpstreamUnreachable):
-        await engine.fetch(Passing("/embeddings", b""))
+        await engine.fetch(PassthroughRequest("/embeddings", b""))
     assert metrics.upstream_errors == {"upstream_unreachable": 1}
     await engine.close()
 
@@ -217,7 +217,7 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
         ),
     )
 
-    assert relay.heard == [Thought("Hm"), Delta("So"), CallPart(0, "c", "f", "{}")]
+    assert relay.heard == [ReasoningDelta("Hm"), TextDelta("So"), ToolCallDelta(0, "c", "f", "{}")]
     assert (finished.reason, finished.model, finished.usage) == ("tool_calls", "up-1", Usage(1, 2))
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/chat/completions HTTP/1.1\r\n")
@@ -230,7 +230,7 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
 async def test_events_are_passed_on_as_they_are(relay: Relay) -> None:
     await pass_on(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
 
-    assert [event.data for event in relay.heard if isinstance(event, Passed)] == [b"anything", b"[DONE]"]
+    assert [event.data for event in relay.heard if isinstance(event, PassthroughEvent)] == [b"anything", b"[DONE]"]
     (exchange,) = relay.upstream.exchanges
     assert exchange.head.startswith(b"POST /v1/responses HTTP/1.1\r\n")
     assert exchange.raw == b"{}"

@@ -18,7 +18,7 @@ class Picky:
         self.failure = failure
         self.asked: list[ChatRequest] = []
 
-    async def reply(self, request: ChatRequest, hear: Any) -> Finished:
+    async def reply(self, request: ChatRequest, on_event: Any) -> Finished:
         self.asked.append(request)
         if self.failure is not None:
             raise self.failure

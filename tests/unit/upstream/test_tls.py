@@ -377,7 +377,7 @@ class Pair:
             self.server.unwrap()
         return self._from_server.read()
 
-    def hear(self, data: bytes) -> bytes:
+    def on_event(self, data: bytes) -> bytes:
         self._to_server.write(data)
         return self.server.read(MIB)
 
@@ -408,11 +408,11 @@ def test_a_record_that_was_changed_is_an_error(pair: Pair) -> None:
 
 
 def test_what_is_encrypted_arrives(pair: Pair) -> None:
-    assert pair.hear(pair.layer.encrypt(b"Hello")) == b"Hello"
+    assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
 
 
 def test_close_is_close_notify(pair: Pair) -> None:
     data = pair.layer.close()
 
     assert data
-    assert pair.hear(data) == b""
+    assert pair.on_event(data) == b""

@@ -13,7 +13,7 @@ from tokenfall.errors import (
     UpstreamTotalTimeout,
     UpstreamTruncated,
 )
-from tokenfall.events import Delta
+from tokenfall.events import TextDelta
 from tokenfall.upstream.request import Request
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import MAX_TEXT_BYTES, TokenStream
@@ -58,7 +58,7 @@ class Relay:
         self.connection.attach(self.stream)
 
     def _on_event(self, event: object) -> Awaitable[None] | None:
-        self.heard.append(event.text if isinstance(event, Delta) else event)
+        self.heard.append(event.text if isinstance(event, TextDelta) else event)
         return self.full
 
     def head(self, headers: list[tuple[str, str]] = SSE) -> None:

@@ -4,19 +4,19 @@ from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest
+from tokenfall.wire.api_error import LimitState, no_headers
 from tokenfall.wire.dialect import (
     MAX_CONTAINERS,
     MAX_STRINGS,
     MAX_VALUES,
-    Asked,
-    Identity,
+    ParsedRequest,
+    ResponseMeta,
     check_json,
     decoded,
     no_answer,
     no_schema,
     schema_text,
 )
-from tokenfall.wire.faults import Allowance, no_headers
 
 
 class Inner(Struct):
@@ -110,10 +110,10 @@ def test_what_stands_in_a_text_is_no_value(text: bytes) -> None:
 
 
 def test_a_dialect_without_headers_says_nothing_of_limits() -> None:
-    assert no_headers(Allowance(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
+    assert no_headers(LimitState(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
 
 
 def test_a_dialect_without_instant_answers_asks_the_model() -> None:
-    asked = Asked(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
+    asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
-    assert no_answer(asked, Identity("0", 0.0, "m")) is None
+    assert no_answer(asked, ResponseMeta("0", 0.0, "m")) is None

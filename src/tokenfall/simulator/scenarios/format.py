@@ -1,4 +1,6 @@
-"""The format of a script: nodes in, turns out. Pure and strict; every mistake is an `InvalidScript` with its place."""
+"""The format of a scenario file: nodes in, turns out. Pure and strict; a mistake is an `InvalidScenario` with its
+place.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args
@@ -9,7 +11,7 @@ from msgspec import Struct
 from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason
 from tokenfall.simulator.grammar import Simulation, parse
-from tokenfall.simulator.scenarios.nodes import InvalidScript, Node, shown
+from tokenfall.simulator.scenarios.nodes import InvalidScenario, Node, shown
 from tokenfall.simulator.scenarios.patterns import Pattern, compiled
 
 Subject = Literal["last", "system", "model", "turn", "tool_result"]
@@ -55,7 +57,7 @@ class ErrorStep(Struct, frozen=True):
 Step = TextStep | ThoughtStep | CallStep | ErrorStep
 
 
-class ScriptedTurn(Struct, frozen=True):
+class ScenarioTurn(Struct, frozen=True):
     """One turn. `number` counts the file's turns from 1, `line` is where it begins.
 
     No `steps` where the file has no `say`: the answer is then the simulator's own. `times` is None without a bound.
@@ -70,8 +72,8 @@ class ScriptedTurn(Struct, frozen=True):
     times: int | None = None
 
 
-def turns_of(root: Node) -> tuple[ScriptedTurn, ...]:
-    """The turns of a file. Raises `InvalidScript`, without the file's name."""
+def turns_of(root: Node) -> tuple[ScenarioTurn, ...]:
+    """The turns of a file. Raises `InvalidScenario`, without the file's name."""
     if not isinstance(root.value, list) or not root.value:
         raise _takes(root, "", what="a list of turns, at least one")
     return tuple(_turn(node, number) for number, node in enumerate(root.value, 1))
@@ -80,16 +82,16 @@ def turns_of(root: Node) -> tuple[ScriptedTurn, ...]:
 # Turns
 
 
-def _turn(node: Node, number: int) -> ScriptedTurn:
+def _turn(node: Node, number: int) -> ScenarioTurn:
     place = f"turn {number}"
     fields = _mapping(node, place, known=("when", "say", "sim", "finish_reason", "times"))
     if "say" not in fields and "sim" not in fields:
-        raise InvalidScript("has neither say nor sim", line=node.line, field=place)
+        raise InvalidScenario("has neither say nor sim", line=node.line, field=place)
     steps: tuple[Step, ...] = _read(fields, "say", read=_steps, place=f"{place}: ", default=())
     reason = _read(fields, "finish_reason", read=_reason, place=f"{place}: ", default=None)
     if reason is not None and not steps:
-        raise InvalidScript("needs say", line=fields["finish_reason"].line, field=f"{place}: finish_reason")
-    return ScriptedTurn(
+        raise InvalidScenario("needs say", line=fields["finish_reason"].line, field=f"{place}: finish_reason")
+    return ScenarioTurn(
         number,
         node.line,
         _read(fields, "when", read=_matchers, place=f"{place}: ", default=()),
@@ -110,9 +112,9 @@ def _simulation(node: Node, place: str) -> Simulation:
     try:
         simulation = parse(_text(node, place))
     except InvalidRequest as error:
-        raise InvalidScript(error.message, line=node.line, field=place) from None
+        raise InvalidScenario(error.message, line=node.line, field=place) from None
     if simulation.script is not None:
-        raise InvalidScript("a script cannot lead to another", line=node.line, field=place)
+        raise InvalidScenario("a script cannot lead to another", line=node.line, field=place)
     return simulation
 
 
@@ -156,7 +158,7 @@ def _compiled(node: Node, place: str) -> Pattern:
     try:
         return compiled(node.value)
     except ValueError as error:
-        raise InvalidScript(f"{shown(node.value)} {error}", line=node.line, field=place) from None
+        raise InvalidScenario(f"{shown(node.value)} {error}", line=node.line, field=place) from None
 
 
 # Steps
@@ -170,7 +172,7 @@ def _steps(node: Node, place: str) -> tuple[Step, ...]:
     steps = tuple(_step(each, f"{place}[{index}]") for index, each in enumerate(node.value))
     for index, step in enumerate(steps[:-1]):
         if isinstance(step, ErrorStep):
-            raise InvalidScript(
+            raise InvalidScenario(
                 "nothing can follow an error", line=node.value[index + 1].line, field=f"{place}[{index + 1}]"
             )
     return steps
@@ -190,7 +192,7 @@ def _step(node: Node, place: str) -> Step:
 def _call(node: Node, place: str) -> CallStep:
     fields = _mapping(node, place, known=("name", "arguments"))
     if "name" not in fields:
-        raise InvalidScript("has no name", line=node.line, field=place)
+        raise InvalidScenario("has no name", line=node.line, field=place)
     name = _text(fields["name"], f"{place}.name")
     if not name:
         raise _takes(fields["name"], f"{place}.name", what="a text that is not empty")
@@ -215,7 +217,7 @@ def _mapping(node: Node, place: str, *, known: tuple[str, ...]) -> dict[str, Nod
     for key, line in node.lines.items():
         if key not in known:
             what = f"unknown key {shown(key)}; keys: {', '.join(known)}"
-            raise InvalidScript(what, line=line, field=place)
+            raise InvalidScenario(what, line=line, field=place)
     return node.value
 
 
@@ -223,7 +225,7 @@ def _only(node: Node, place: str, *, known: tuple[str, ...]) -> tuple[str, Node]
     fields = _mapping(node, place, known=known)
     if len(fields) != 1:
         got = " and ".join(fields) or "none"
-        raise InvalidScript(f"takes one of {', '.join(known)}, got {got}", line=node.line, field=place)
+        raise InvalidScenario(f"takes one of {', '.join(known)}, got {got}", line=node.line, field=place)
     return next(iter(fields.items()))
 
 
@@ -233,5 +235,5 @@ def _text(node: Node, place: str) -> str:
     return node.value
 
 
-def _takes(node: Node, place: str, *, what: str) -> InvalidScript:
-    return InvalidScript(f"takes {what}, got {shown(node.value)}", line=node.line, field=place)
+def _takes(node: Node, place: str, *, what: str) -> InvalidScenario:
+    return InvalidScenario(f"takes {what}, got {shown(node.value)}", line=node.line, field=place)

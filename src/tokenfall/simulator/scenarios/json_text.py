@@ -4,27 +4,27 @@ import re
 
 import msgspec
 
-from tokenfall.simulator.scenarios.nodes import Builder, InvalidScript, Node
+from tokenfall.simulator.scenarios.nodes import Builder, InvalidScenario, Node
 
 _PIECE = re.compile(r'[\[\]{}]|"(?:[^"\\]++|\\.)*+"?|[-+.\w]++|\n')
 _AT_BYTE = re.compile(r" \(byte (\d++)\)")
 
 
 def read(text: str) -> Node:
-    """The one value in `text`. Raises `InvalidScript`."""
+    """The one value in `text`. Raises `InvalidScenario`."""
     try:
         msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise _malformed(text, str(error)) from None
     except RecursionError:
-        raise InvalidScript("nested too deep") from None
+        raise InvalidScenario("nested too deep") from None
     return _walked(text)
 
 
-def _malformed(text: str, said: str) -> InvalidScript:
+def _malformed(text: str, said: str) -> InvalidScenario:
     at = _AT_BYTE.search(said)
     before = text.encode()[: int(at[1])] if at else text.encode()
-    return InvalidScript(_AT_BYTE.sub("", said), line=before.count(b"\n") + 1)
+    return InvalidScenario(_AT_BYTE.sub("", said), line=before.count(b"\n") + 1)
 
 
 def _walked(text: str) -> Node:
@@ -42,5 +42,5 @@ def _walked(text: str) -> Node:
             value = msgspec.json.decode(piece)
             builder.key_or(value, Node(value, line))
     if builder.root is None:
-        raise InvalidScript("nothing in it", line=1)
+        raise InvalidScenario("nothing in it", line=1)
     return builder.root

@@ -15,7 +15,7 @@ from msgspec import Struct
 from tokenfall import logs
 from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.simulator.scenarios.format import Matcher, ScriptedTurn
+from tokenfall.simulator.scenarios.format import Matcher, ScenarioTurn
 from tokenfall.simulator.scenarios.nodes import shown
 from tokenfall.slices import Sliced
 
@@ -41,15 +41,15 @@ class Seen(Struct, frozen=True):
 class _Miss(Struct, frozen=True):
     """A turn that did not match. `failed` is never empty, except where all held and the turn is used up."""
 
-    turn: ScriptedTurn
+    turn: ScenarioTurn
     failed: tuple[Matcher, ...]
     likeness: float
 
 
-class Script:
+class Scenario:
     """The turns of one file, and how often each was used. `name` is what callers are shown of the file."""
 
-    def __init__(self, turns: tuple[ScriptedTurn, ...], *, name: str) -> None:
+    def __init__(self, turns: tuple[ScenarioTurn, ...], *, name: str) -> None:
         self.turns = turns
         self.name = name
         self._used = [0] * len(turns)
@@ -57,7 +57,7 @@ class Script:
         self._plainly = sorted(turns, key=_rank)
         self._after_tool = sorted(self._plainly, key=lambda turn: not _wants_result(turn))
 
-    def find(self, request: ChatRequest) -> Sliced[ScriptedTurn]:
+    def find(self, request: ChatRequest) -> Sliced[ScenarioTurn]:
         """The turn that answers `request`; this counts as one use of it. Raises `NotFound`, and logs it.
 
         Call it once a request.
@@ -76,7 +76,7 @@ class Script:
         _log.warning("no turn of the script %s answers a request; the error names the nearest", self.name)  # no prompt
         raise NotFound(message)
 
-    def _is_left(self, turn: ScriptedTurn) -> bool:
+    def _is_left(self, turn: ScenarioTurn) -> bool:
         return turn.times is None or self._used[turn.number - 1] < turn.times
 
     def _missed(self, seen: Seen) -> Sliced[str]:
@@ -98,7 +98,7 @@ class Script:
         return misses
 
 
-def _cost(turn: ScriptedTurn, seen: Seen) -> int:
+def _cost(turn: ScenarioTurn, seen: Seen) -> int:
     """How many characters matching `turn` goes through, at most; a pattern counts as a slice of its own."""
     cost = 1
     for matcher in turn.matchers:
@@ -148,13 +148,13 @@ def _fits(matcher: Matcher, text: str) -> bool:
     return matcher.expected == text if matcher.kind == "exact" else str(matcher.expected) in text
 
 
-def _rank(turn: ScriptedTurn) -> int:
+def _rank(turn: ScenarioTurn) -> int:
     if not turn.matchers:
         return 2
     return 0 if any(matcher.kind == "exact" for matcher in turn.matchers) else 1
 
 
-def _wants_result(turn: ScriptedTurn) -> bool:
+def _wants_result(turn: ScenarioTurn) -> bool:
     return any(matcher.subject == "tool_result" for matcher in turn.matchers)
 
 

@@ -20,7 +20,7 @@ MAX_TEXT = 60
 """How much of a text is shown in a message."""
 
 
-class InvalidScript(ValueError):
+class InvalidScenario(ValueError):
     """A script that cannot be used. Its text is one line: file, line, field, what is wrong.
 
     `line` counts from 1, 0 where the fault has no place in the file; `field` is "" where none is at fault.
@@ -34,9 +34,9 @@ class InvalidScript(ValueError):
         self.line = line
         self.field = field
 
-    def of_file(self, file: str) -> "InvalidScript":
+    def of_file(self, file: str) -> "InvalidScenario":
         """The same fault, in that file."""
-        return InvalidScript(self.what, file=file, line=self.line, field=self.field)
+        return InvalidScenario(self.what, file=file, line=self.line, field=self.field)
 
 
 class Node(Struct, frozen=True):
@@ -74,7 +74,7 @@ class _Open:
 
 
 class Builder:
-    """Makes one node of what a reader sees. Every method raises `InvalidScript`."""
+    """Makes one node of what a reader sees. Every method raises `InvalidScenario`."""
 
     def __init__(self) -> None:
         self._open: list[_Open] = []
@@ -83,9 +83,9 @@ class Builder:
     def begin(self, value: list[Node] | dict[str, Node], line: int) -> None:
         """An empty list or mapping begins."""
         if self._awaits_key():
-            raise InvalidScript("a key is a text", line=line)
+            raise InvalidScenario("a key is a text", line=line)
         if len(self._open) >= MAX_DEPTH:
-            raise InvalidScript(f"nested more than {MAX_DEPTH} deep", line=line)
+            raise InvalidScenario(f"nested more than {MAX_DEPTH} deep", line=line)
         self._open.append(_Open(value, line))
 
     def end(self) -> Node:
@@ -105,9 +105,9 @@ class Builder:
     def put(self, node: Node) -> None:
         """A finished value."""
         if self._awaits_key():
-            raise InvalidScript("a key is a text", line=node.line)
+            raise InvalidScenario("a key is a text", line=node.line)
         if not _fits(node.value):
-            raise InvalidScript("a number that fits no 64 bits", line=node.line)
+            raise InvalidScenario("a number that fits no 64 bits", line=node.line)
         self._place(node)
 
     def _awaits_key(self) -> bool:
@@ -116,7 +116,7 @@ class Builder:
     def _key(self, text: str, line: int) -> None:
         mapping = self._open[-1]
         if text in mapping.lines:
-            raise InvalidScript("said twice", line=line, field=shown(text))
+            raise InvalidScenario("said twice", line=line, field=shown(text))
         mapping.key = text
         mapping.lines[text] = line
 
@@ -133,9 +133,9 @@ class Builder:
         around.size += node.size
         around.depth = max(around.depth, node.depth + 1)
         if around.size > MAX_VALUES:
-            raise InvalidScript(f"more than {MAX_VALUES} values", line=node.line)
+            raise InvalidScenario(f"more than {MAX_VALUES} values", line=node.line)
         if len(self._open) + node.depth > MAX_DEPTH + 1:
-            raise InvalidScript(f"nested more than {MAX_DEPTH} deep", line=node.line)
+            raise InvalidScenario(f"nested more than {MAX_DEPTH} deep", line=node.line)
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped,unused-ignore] # its stubs are a package that nobody else here needs
 from msgspec.structs import replace
 
-from tokenfall.simulator.scenarios.nodes import Builder, InvalidScript, Node
+from tokenfall.simulator.scenarios.nodes import Builder, InvalidScenario, Node
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is ten times as fast, where the wheel has it
 
@@ -21,23 +21,23 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 
 
 def read(text: str) -> Node:
-    """The one document in `text`. Raises `InvalidScript`."""
+    """The one document in `text`. Raises `InvalidScenario`."""
     reader = _Reader()
     try:
         for event in yaml.parse(text, Loader=_LOADER):
-            reader.hear(event)
+            reader.on_event(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise InvalidScript(f"no YAML: {error.problem}", line=mark.line + 1 if mark else 0) from None
+        raise InvalidScenario(f"no YAML: {error.problem}", line=mark.line + 1 if mark else 0) from None
     except yaml.YAMLError as error:
-        raise InvalidScript(f"no YAML: {str(error)[:200]}") from None
-    except InvalidScript:
+        raise InvalidScenario(f"no YAML: {str(error)[:200]}") from None
+    except InvalidScenario:
         raise
     except (ValueError, OverflowError):
         # An escape above U+10FFFF; PyYAML's scanner leaves that to chr().
-        raise InvalidScript("no YAML: an escape that is no character") from None
+        raise InvalidScenario("no YAML: an escape that is no character") from None
     if reader.builder.root is None:
-        raise InvalidScript("nothing in it", line=1)
+        raise InvalidScenario("nothing in it", line=1)
     return reader.builder.root
 
 
@@ -50,10 +50,10 @@ class _Reader:
         self._opened: list[str | None] = []
         self._documents = 0
 
-    def hear(self, event: Any) -> None:  # noqa: ANN401 - PyYAML has no types
+    def on_event(self, event: Any) -> None:  # noqa: ANN401 - PyYAML has no types
         line = event.start_mark.line + 1
         if getattr(event, "tag", None) not in (None, "!"):
-            raise InvalidScript(f"the tag {event.tag[:80]!r}: none is known here", line=line)
+            raise InvalidScenario(f"the tag {event.tag[:80]!r}: none is known here", line=line)
         if isinstance(event, yaml.ScalarEvent):
             self._scalar(event, line)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -66,12 +66,12 @@ class _Reader:
         elif isinstance(event, yaml.DocumentStartEvent):
             self._documents += 1
             if self._documents > 1:
-                raise InvalidScript("a second document", line=line)
+                raise InvalidScenario("a second document", line=line)
 
     def _scalar(self, event: Any, line: int) -> None:  # noqa: ANN401 - PyYAML has no types
         text = event.value
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-            raise InvalidScript("an escape that is half a character", line=line)
+            raise InvalidScenario("an escape that is half a character", line=line)
         node = Node(_plain(text) if event.implicit[0] else text, line)
         self._anchor(event.anchor, node)
         self.builder.key_or(text, node)
@@ -82,7 +82,7 @@ class _Reader:
 
     def _alias(self, name: str, line: int) -> None:
         if name not in self._anchors:
-            raise InvalidScript(f"the alias {name[:80]!r} leads nowhere, or into itself", line=line)
+            raise InvalidScenario(f"the alias {name[:80]!r} leads nowhere, or into itself", line=line)
         self.builder.put(replace(self._anchors[name], line=line))  # a fault in it is told where it is used
 
 

@@ -74,18 +74,18 @@ class Chunk(Struct, gc=False):
     error_message: None = None
 
 
-class PassedChoice(Struct, gc=False):
+class PassthroughChoice(Struct, gc=False):
     delta: ChunkDelta | None = None
     text: str | None = None
     message: None = None
     error: None = None
 
 
-class PassedEvent(Struct, gc=False):
+class PassthroughChunk(Struct, gc=False):
     """What is read of an event that is passed through: a chunk, a legacy completion, or an event of a response."""
 
     type: str = ""
-    choices: list[PassedChoice] | None = None
+    choices: list[PassthroughChoice] | None = None
     delta: str | None = None
     sequence_number: int = -1
     object: str = ""
@@ -96,6 +96,6 @@ class PassedEvent(Struct, gc=False):
 
 
 decode_ordinary = msgspec.json.Decoder(Chunk).decode
-decode_passed = msgspec.json.Decoder(PassedEvent).decode
+decode_passed = msgspec.json.Decoder(PassthroughChunk).decode
 NOT_ORDINARY = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What the two raise for everything else."""

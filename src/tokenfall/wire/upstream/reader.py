@@ -6,12 +6,21 @@ Only `[DONE]`, or an event that the caller names, is a stream's end.
 from collections.abc import Callable
 
 from tokenfall.errors import UpstreamBroken
-from tokenfall.events import CallPart, Delta, Finished, FinishReason, Passed, Said, Thought, Usage
+from tokenfall.events import (
+    Finished,
+    FinishReason,
+    OutputEvent,
+    PassthroughEvent,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_ORDINARY, Chunk, ChunkChoice, ChunkDelta, decode_ordinary
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
-from tokenfall.wire.upstream.passed import read_passed
+from tokenfall.wire.upstream.passthrough import read_passed
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, may_hold_halves
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
@@ -52,9 +61,9 @@ class ResponseReader:
         self.broken: UpstreamBroken | None = None
         """Why nothing more can be read, if so."""
 
-    def feed(self, data: bytes) -> list[Said | Finished]:
+    def feed(self, data: bytes) -> list[OutputEvent | Finished]:
         """The events that `data` ends. Those before a break are returned: look at `broken` afterwards."""
-        events: list[Said | Finished] = []
+        events: list[OutputEvent | Finished] = []
         try:
             sole = self._decoder.sole_event(data)
             if sole is None:
@@ -70,7 +79,7 @@ class ResponseReader:
             self.broken = error
         return events
 
-    def _read_all(self, data: bytes, events: list[Said | Finished]) -> None:
+    def _read_all(self, data: bytes, events: list[OutputEvent | Finished]) -> None:
         """Append the events of any number of chunks, ordinary or not."""
         for event in self._decoder.feed(data):
             if event.data.strip() == DONE:
@@ -93,7 +102,7 @@ class ResponseReader:
             self._joiners = SurrogateJoiner()
         return lenient_chunk(document)
 
-    def _read(self, chunk: Chunk, events: list[Said | Finished]) -> None:
+    def _read(self, chunk: Chunk, events: list[OutputEvent | Finished]) -> None:
         if chunk.choices:
             choice = chunk.choices[0]
             delta = choice.delta
@@ -108,7 +117,7 @@ class ResponseReader:
                 ):
                     events += self._said(delta)
                 elif delta.content:
-                    events.append(Delta(delta.content))
+                    events.append(TextDelta(delta.content))
             if choice.finish_reason is not None:
                 self._finish(choice)
         if chunk.model:
@@ -116,15 +125,15 @@ class ResponseReader:
         if chunk.usage:
             self._usage = usage_of(chunk.usage)
 
-    def _said(self, delta: ChunkDelta) -> list[Said]:
-        said: list[Said] = []
+    def _said(self, delta: ChunkDelta) -> list[OutputEvent]:
+        said: list[OutputEvent] = []
         thought = self._joined("thought", delta.thought())
         if thought:
-            said.append(Thought(thought))
+            said.append(ReasoningDelta(thought))
         text = self._joined("text", (delta.content or "") + (delta.refusal or ""))
         self._refused = self._refused or bool(delta.refusal)
         if text:
-            said.append(Delta(text))
+            said.append(TextDelta(text))
         if delta.tool_calls:
             self._calls = self._calls or ToolCallReader()
             said += map(self._joined_part, self._calls.read(delta.tool_calls))
@@ -133,10 +142,10 @@ class ResponseReader:
     def _joined(self, key: Place, text: str) -> str:
         return text if self._joiners is None else self._joiners.join(key, text)
 
-    def _joined_part(self, part: CallPart) -> CallPart:
+    def _joined_part(self, part: ToolCallDelta) -> ToolCallDelta:
         if self._joiners is None:
             return part
-        return CallPart(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
+        return ToolCallDelta(part.index, part.id, part.name, self._joiners.join(part.index, part.arguments))
 
     def _finish(self, choice: ChunkChoice) -> None:
         if choice.finish_reason == "error":
@@ -145,7 +154,7 @@ class ResponseReader:
         stop = choice.stop_reason if choice.stop_reason is not None else choice.matched_stop
         self._stop = stop if isinstance(stop, str) else ""
 
-    def _end(self, events: list[Said | Finished]) -> None:
+    def _end(self, events: list[OutputEvent | Finished]) -> None:
         if self._joiners is not None:
             events += map(_half, self._joiners.halves())
         if self._calls is not None:
@@ -154,11 +163,11 @@ class ResponseReader:
         events.append(Finished(reason, self._model, self._usage, self._stop if reason == "stop" else ""))
 
 
-def _half(place: Place) -> Said:
+def _half(place: Place) -> OutputEvent:
     """What stands for the half of a surrogate pair at the end of a text."""
     if isinstance(place, int):
-        return CallPart(place, "", "", REPLACEMENT)
-    return Thought(REPLACEMENT) if place == "thought" else Delta(REPLACEMENT)
+        return ToolCallDelta(place, "", "", REPLACEMENT)
+    return ReasoningDelta(REPLACEMENT) if place == "thought" else TextDelta(REPLACEMENT)
 
 
 class PassthroughReader:
@@ -175,13 +184,13 @@ class PassthroughReader:
         self._ends = ends
         self.broken: UpstreamBroken | None = None
 
-    def feed(self, data: bytes) -> list[Passed | Finished]:
+    def feed(self, data: bytes) -> list[PassthroughEvent | Finished]:
         """The events that `data` ends."""
-        events: list[Passed | Finished] = []
+        events: list[PassthroughEvent | Finished] = []
         try:
             for event in self._decoder.feed(data):
                 if event.data == DONE:
-                    events += (Passed(DONE, is_token=False), Finished("stop", ""))
+                    events += (PassthroughEvent(DONE, is_token=False), Finished("stop", ""))
                     break
                 passed = read_passed(event, self._ends)
                 if passed is None:

@@ -12,11 +12,11 @@ import msgspec
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
 from tokenfall.wire.tool_names import upstream_id, upstream_name
-from tokenfall.wire.upstream.refused import REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
+from tokenfall.wire.upstream.rewrites import REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS, max_tokens_name
 from tokenfall.wire.upstream.strict_schema import fits_strict
 
 MAX_STOPS = 4
-"""Stop texts that an upstream takes; where there are more, `tokenfall.wire.composing` ends the text."""
+"""Stop texts that an upstream takes; where there are more, `tokenfall.wire.composer` ends the text."""
 
 IMAGE_FOLLOWS = "The result is an image, in the user message that follows."
 

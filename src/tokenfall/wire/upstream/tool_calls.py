@@ -8,7 +8,7 @@ when it brings another id, another name, or the same name after arguments that a
 from collections.abc import Iterable
 
 from tokenfall.errors import UpstreamMalformed
-from tokenfall.events import CallPart
+from tokenfall.events import ToolCallDelta
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.upstream.chunk import CallPiece
 
@@ -48,11 +48,11 @@ class ToolCallReader:
         self._calls: list[_Call] = []
         self._told = 0
 
-    def read(self, pieces: Iterable[CallPiece]) -> list[CallPart]:
+    def read(self, pieces: Iterable[CallPiece]) -> list[ToolCallDelta]:
         """The parts that can be told: a call whose name has not come is held."""
         return [part for piece in pieces if (part := self._read(piece)) is not None]
 
-    def _read(self, piece: CallPiece) -> CallPart | None:
+    def _read(self, piece: CallPiece) -> ToolCallDelta | None:
         function = piece.function
         name = (function and function.name) or ""
         arguments = (function and function.arguments) or ""
@@ -85,16 +85,16 @@ class ToolCallReader:
     def _of_id(self, call_id: str) -> _Call | None:
         return next((call for call in reversed(self._calls) if call.id == call_id), None)
 
-    def _tell(self, call: _Call, arguments: str) -> CallPart | None:
+    def _tell(self, call: _Call, arguments: str) -> ToolCallDelta | None:
         if call.number is not None:
-            return CallPart(call.number, "", "", arguments)
+            return ToolCallDelta(call.number, "", "", arguments)
         call.held += arguments
         if not call.name:
             return None
         call.number = self._told
         self._told += 1
         held, call.held = call.held, ""
-        return CallPart(call.number, call.id, call.name, held)
+        return ToolCallDelta(call.number, call.id, call.name, held)
 
     def end(self) -> None:
         """Raises `UpstreamMalformed` for a call whose name never came."""

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.simulator.scenarios.files import read_script
-from tokenfall.simulator.scenarios.nodes import InvalidScript
+from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
 PAGE = (Path(__file__).parents[4] / "docs" / "scripts.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(yaml|json)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -20,7 +20,7 @@ def test_an_example_is_a_script(notation: str, text: str) -> None:
 
 
 def test_the_shown_refusal_is_what_is_said() -> None:
-    with pytest.raises(InvalidScript) as raised:
+    with pytest.raises(InvalidScenario) as raised:
         read_script(b"- say:\n  - text: a\n  - cal: {}\n", name="weather.yaml")
 
     assert str(raised.value) in PAGE

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.simulator.scenarios.files import LOOK_S, ScriptFile
+from tokenfall.simulator.scenarios.files import LOOK_S, ScenarioFile
 from tokenfall.simulator.scenarios.format import TextStep
-from tokenfall.simulator.scenarios.nodes import InvalidScript
+from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
 
 class Watch:
@@ -32,17 +32,17 @@ def watch() -> Watch:
 
 
 @pytest.fixture
-def file(path: Path, watch: Watch) -> ScriptFile:
-    return ScriptFile(path, now=watch)
+def file(path: Path, watch: Watch) -> ScenarioFile:
+    return ScenarioFile(path, now=watch)
 
 
-def said(file: ScriptFile) -> str:
+def said(file: ScenarioFile) -> str:
     (step,) = file.current().turns[0].steps
     assert isinstance(step, TextStep)
     return step.text
 
 
-def test_a_changed_file_is_read_again_at_most_once_a_second(path: Path, watch: Watch, file: ScriptFile) -> None:
+def test_a_changed_file_is_read_again_at_most_once_a_second(path: Path, watch: Watch, file: ScenarioFile) -> None:
     path.write_text("- say: three")
     watch.now_s += LOOK_S - 0.01
     assert said(file) == "one"
@@ -55,13 +55,13 @@ def test_a_changed_file_is_read_again_at_most_once_a_second(path: Path, watch: W
     assert said(file) == "fours"
 
 
-def test_a_file_that_did_not_change_keeps_its_script(watch: Watch, file: ScriptFile) -> None:
+def test_a_file_that_did_not_change_keeps_its_script(watch: Watch, file: ScenarioFile) -> None:
     before = file.current()
     watch.now_s += 5
     assert file.current() is before
 
 
-def test_a_changed_file_is_read_again_once(path: Path, watch: Watch, file: ScriptFile) -> None:
+def test_a_changed_file_is_read_again_once(path: Path, watch: Watch, file: ScenarioFile) -> None:
     path.write_text("- say: three")
     watch.now_s += LOOK_S
     before = file.current()
@@ -71,7 +71,7 @@ def test_a_changed_file_is_read_again_once(path: Path, watch: Watch, file: Scrip
 
 
 def test_what_cannot_be_read_any_more_is_told_once(
-    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     path.mkdir()
@@ -85,7 +85,7 @@ def test_what_cannot_be_read_any_more_is_told_once(
 
 
 def test_an_invalid_version_is_refused_once_and_the_old_one_stays(
-    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text("- say: two\n- sai: three")
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_an_invalid_version_is_refused_once_and_the_old_one_stays(
 
 
 def test_a_file_that_goes_is_told_once_and_its_script_stays(
-    path: Path, watch: Watch, file: ScriptFile, caplog: pytest.LogCaptureFixture
+    path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     for _ in range(3):
@@ -117,19 +117,19 @@ def test_a_file_that_goes_is_told_once_and_its_script_stays(
 
 
 def test_a_file_must_be_there_at_first(tmp_path: Path) -> None:
-    with pytest.raises(InvalidScript, match=r"^none\.yaml: cannot be read: No such file or directory$"):
-        ScriptFile(tmp_path / "none.yaml")
+    with pytest.raises(InvalidScenario, match=r"^none\.yaml: cannot be read: No such file or directory$"):
+        ScenarioFile(tmp_path / "none.yaml")
 
 
 def test_a_pipe_is_no_script_and_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
 
-    with pytest.raises(InvalidScript, match="not a file"):
-        ScriptFile(tmp_path / "pipe.yaml")
+    with pytest.raises(InvalidScenario, match="not a file"):
+        ScenarioFile(tmp_path / "pipe.yaml")
 
 
 def test_an_invalid_file_at_first_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[{}]")
 
-    with pytest.raises(InvalidScript, match=r"^bad\.json:1: turn 1: has neither say nor sim$"):
-        ScriptFile(tmp_path / "bad.json")
+    with pytest.raises(InvalidScenario, match=r"^bad\.json:1: turn 1: has neither say nor sim$"):
+        ScenarioFile(tmp_path / "bad.json")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tokenfall.simulator.grammar import Simulation, Spread
 from tokenfall.simulator.scenarios import yaml_text
 from tokenfall.simulator.scenarios.files import read_script
-from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScriptedTurn, TextStep, ThoughtStep
-from tokenfall.simulator.scenarios.nodes import MAX_BYTES, MAX_DEPTH, MAX_VALUES, InvalidScript
+from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScenarioTurn, TextStep, ThoughtStep
+from tokenfall.simulator.scenarios.nodes import MAX_BYTES, MAX_DEPTH, MAX_VALUES, InvalidScenario
 
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])
@@ -19,12 +19,12 @@ def either_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(yaml_text, "_LOADER", getattr(yaml, request.param))
 
 
-def turns(text: str, name: str = "s.yaml") -> tuple[ScriptedTurn, ...]:
+def turns(text: str, name: str = "s.yaml") -> tuple[ScenarioTurn, ...]:
     return read_script(text.encode(), name=name).turns
 
 
-def refusal(content: str | bytes, name: str = "s.yaml") -> InvalidScript:
-    with pytest.raises(InvalidScript) as raised:
+def refusal(content: str | bytes, name: str = "s.yaml") -> InvalidScenario:
+    with pytest.raises(InvalidScenario) as raised:
         read_script(content if isinstance(content, bytes) else content.encode(), name=name)
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith(name)
@@ -211,7 +211,7 @@ likely = st.lists(
 def loads_or_is_refused(content: bytes, name: str) -> bool:
     try:
         read_script(content, name=name)
-    except InvalidScript as error:
+    except InvalidScenario as error:
         lines = str(error).splitlines()
     else:
         return True

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.simulator.scenarios.files import read_script
-from tokenfall.simulator.scenarios.matching import Script
+from tokenfall.simulator.scenarios.matching import Scenario
 from tokenfall.simulator.scenarios.patterns import SEARCHED
 from tokenfall.slices import at_once
 
 
-def script(text: str) -> Script:
+def script(text: str) -> Scenario:
     return read_script(text.encode(), name="s.yaml")
 
 

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 import pytest
 
 from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
-from tokenfall.events import Finished, Passed
+from tokenfall.events import Finished, PassthroughEvent
 from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES
 from tokenfall.wire.upstream.reader import PassthroughReader
 
@@ -14,9 +14,9 @@ DONE = b"data: [DONE]\n\n"
 # Events as they are
 
 
-def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[Passed | Finished]:
+def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> list[PassthroughEvent | Finished]:
     reader = reader or PassthroughReader(lambda _: False)
-    events: list[Passed | Finished] = []
+    events: list[PassthroughEvent | Finished] = []
     for each in pieces:
         events += reader.feed(each)
         if reader.broken is not None:
@@ -28,7 +28,7 @@ def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> 
 def test_events_are_passed_on_up_to_their_end(feed: Cut) -> None:
     stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
 
-    assert passed(feed(stream)) == [Passed(b"junk"), Passed(b"[DONE]"), Finished("stop", "")]
+    assert passed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
 
 
 def test_nothing_is_passed_on_after_the_end() -> None:
@@ -36,13 +36,13 @@ def test_nothing_is_passed_on_after_the_end() -> None:
 
 
 def test_an_event_of_many_lines_is_passed_on_as_one() -> None:
-    assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [Passed(b'{"a": 1}')]
+    assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [PassthroughEvent(b'{"a": 1}')]
 
 
 def test_an_event_without_an_end_is_not_passed_on() -> None:
     reader = PassthroughReader(lambda _: False)
 
-    assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [Passed(b"1")])
+    assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [PassthroughEvent(b"1")])
     assert isinstance(reader.broken, UpstreamMalformed)
 
 
@@ -52,7 +52,7 @@ def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str)
     reader = PassthroughReader(lambda _: False)
     stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
 
-    assert passed(feed(stream), reader)[:1] == [Passed(b"1")]
+    assert passed(feed(stream), reader)[:1] == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
     assert reader.broken.message == "the upstream broke off: out of memory"
 
@@ -61,14 +61,14 @@ def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str)
     "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
 )
 def test_what_only_names_an_error_is_passed_on(payload: bytes) -> None:
-    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload)]
+    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload)]
 
 
 def test_an_error_that_is_an_end_is_passed_on() -> None:
     reader = PassthroughReader(lambda _: True)
 
     assert passed([b'data: {"type":"error","error":1}\n\n'], reader) == [
-        Passed(b'{"type":"error","error":1}', type="error"),
+        PassthroughEvent(b'{"type":"error","error":1}', type="error"),
         Finished("stop", ""),
     ]
     assert passed([b"data: [DONE]\n\n"], PassthroughReader(lambda _: True))[1:] == [Finished("stop", "")]
@@ -77,7 +77,7 @@ def test_an_error_that_is_an_end_is_passed_on() -> None:
 def is_token(payload: bytes) -> bool:
     """Whether the one event of `payload` is a token; it says so of both fast and odd chunks."""
     event = passed([b"data: %b\n\n" % payload])[0]
-    assert isinstance(event, Passed)
+    assert isinstance(event, PassthroughEvent)
     assert event.data == payload
     return event.is_token
 
@@ -114,19 +114,19 @@ def test_a_chunk_is_a_token_when_it_says_something(choice: str, text_bytes: int)
     payload = f'{{"id":"a","choices":[{choice}],"usage":null}}'.encode()
 
     assert is_token(payload) == (text_bytes > 0)
-    assert passed([b"data: %b\n\n" % payload])[0] == Passed(payload, text_bytes > 0, "", text_bytes)
+    assert passed([b"data: %b\n\n" % payload])[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
 
 
 def test_the_name_of_a_tool_is_a_token_and_no_text() -> None:
     payload = b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}'
 
-    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, is_token=True)]
+    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True)]
 
 
 def test_every_choice_counts() -> None:
     payload = b'{"choices":[{"delta":{"content":""}},{"index":1,"delta":{"content":"abc"}}]}'
 
-    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, is_token=True, text_bytes=3)]
+    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,9 @@ def test_other_events_are_no_tokens(payload: bytes) -> None:
 def test_deltas_of_responses_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
     payload = f'{{"type":"response.{kind}.delta","delta":{delta}}}'.encode()
 
-    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, True, f"response.{kind}.delta", text_bytes)]
+    assert passed([b"data: %b\n\n" % payload]) == [
+        PassthroughEvent(payload, True, f"response.{kind}.delta", text_bytes)
+    ]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -170,15 +172,15 @@ def test_a_type_that_is_an_end_ends_the_stream(feed: Cut, kind: str, more: str) 
     reader = PassthroughReader(lambda event_type: event_type == kind)
 
     assert passed(feed(b"data: 1\n\ndata: %b\n\ndata: 2\n\n" % payload), reader)[:3] == [
-        Passed(b"1"),
-        Passed(payload, type=kind),
+        PassthroughEvent(b"1"),
+        PassthroughEvent(payload, type=kind),
         Finished("stop", ""),
     ]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_events_without_data_are_not_passed_on(feed: Cut) -> None:
-    assert passed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [Passed(b"1")]
+    assert passed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [PassthroughEvent(b"1")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -202,7 +204,7 @@ def test_events_without_data_are_not_passed_on(feed: Cut) -> None:
 def test_an_error_in_any_form_breaks_what_is_passed_on(feed: Cut, stream: bytes, words: str) -> None:
     reader = PassthroughReader(lambda _: False)
 
-    assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [Passed(b"1")]
+    assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
     assert isinstance(reader.broken, UpstreamStreamError)
     assert reader.broken.message == f"the upstream broke off{words}"
 
@@ -224,4 +226,4 @@ def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
     ],
 )
 def test_the_number_of_an_event_is_read(payload: bytes, number: int) -> None:
-    assert passed([b"data: %b\n\n" % payload]) == [Passed(payload, type="response.x", number=number)]
+    assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]

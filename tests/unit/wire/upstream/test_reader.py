@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
-from tokenfall.events import CallPart, Delta, Finished, Thought, Usage
+from tokenfall.events import Finished, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.wire.upstream.reader import ResponseReader
 
 from tests.doubles.pieces import Cut, one_by_one, whole
@@ -63,13 +63,13 @@ def test_an_answer_is_its_tokens_and_its_end(feed: Cut) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     stream = said("Hel", model="m-1") + said("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
 
-    assert read(feed(stream)) == [Delta("Hel"), Delta("lo"), Finished("stop", "m-1", Usage(3, 2))]
+    assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "m-1", Usage(3, 2))]
 
 
 @given(st.lists(st.text(min_size=1)))
 def test_any_text_comes_through(texts: list[str]) -> None:
     stream = b"".join(map(said, texts)) + DONE
-    expected = [*map(Delta, texts), Finished("stop", "")]
+    expected = [*map(TextDelta, texts), Finished("stop", "")]
 
     assert read([stream]) == expected
     assert read(one_by_one(stream)) == expected
@@ -78,18 +78,23 @@ def test_any_text_comes_through(texts: list[str]) -> None:
 def test_an_event_alone_in_its_read_may_be_the_end_or_an_odd_chunk() -> None:
     odd = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
 
-    assert read([said("a"), odd, said("c"), DONE]) == [Delta("a"), Delta("b"), Delta("c"), Finished("stop", "")]
+    assert read([said("a"), odd, said("c"), DONE]) == [
+        TextDelta("a"),
+        TextDelta("b"),
+        TextDelta("c"),
+        Finished("stop", ""),
+    ]
 
 
 def test_an_error_alone_in_its_read_breaks_the_stream() -> None:
-    assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [Delta("a")]
+    assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [TextDelta("a")]
 
 
 def test_what_groq_counts_is_taken() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
     assert read([ended("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
-    assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [Delta("Hi"), Finished("stop", "")]
+    assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 def test_a_chunk_without_text_is_no_event() -> None:
@@ -101,7 +106,7 @@ def test_a_chunk_without_text_is_no_event() -> None:
 def test_only_the_first_choice_is_heard() -> None:
     choices = [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]
 
-    assert read([chunk(choices=choices)]) == [Delta("a")]
+    assert read([chunk(choices=choices)]) == [TextDelta("a")]
 
 
 def test_the_last_model_and_usage_that_were_named_count() -> None:
@@ -130,13 +135,13 @@ def test_reasons_to_finish(theirs: str, ours: str) -> None:
 
 
 def test_only_done_is_the_end() -> None:
-    assert read([said("Hi") + ended("stop")]) == [Delta("Hi")]
-    assert read([said("Hi") + ended("stop") + DONE]) == [Delta("Hi"), Finished("stop", "")]
+    assert read([said("Hi") + ended("stop")]) == [TextDelta("Hi")]
+    assert read([said("Hi") + ended("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("data", [b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: 7\n\n"])
 def test_what_only_looks_like_the_end_breaks_the_answer(data: bytes) -> None:
-    assert read_until_broken([said("Hi") + data]) == [Delta("Hi")]
+    assert read_until_broken([said("Hi") + data]) == [TextDelta("Hi")]
 
 
 def test_nothing_is_heard_after_the_end() -> None:
@@ -174,7 +179,7 @@ def test_an_error_inside_the_stream_breaks_the_answer(error: object, shown: str)
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n"], ids=["error", "junk"])
 def test_what_was_said_before_a_break_is_handed_on(feed: Cut, broken: bytes) -> None:
-    assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [Delta("Hel"), Delta("lo")]
+    assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
 # All that is said, not text alone
@@ -205,11 +210,11 @@ def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
     )
 
     assert heard(feed(stream)) == [
-        Thought("a"),
-        Thought("b"),
-        Delta("c"),
-        CallPart(0, "c0", "f", ""),
-        CallPart(0, "", "", "x"),
+        ReasoningDelta("a"),
+        ReasoningDelta("b"),
+        TextDelta("c"),
+        ToolCallDelta(0, "c0", "f", ""),
+        ToolCallDelta(0, "", "", "x"),
         Finished("tool_calls", "m-1", Usage(3, 2)),
     ]
 
@@ -225,7 +230,7 @@ def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
 def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
     reader = ResponseReader()
 
-    assert heard([said("Hi") + broken + DONE], reader) == [Delta("Hi")]
+    assert heard([said("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
     assert isinstance(reader.broken, UpstreamMalformed | UpstreamStreamError)
 
 
@@ -249,17 +254,17 @@ def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
     ],
 )
 def test_what_says_nothing_is_no_event(feed: Cut, odd: bytes) -> None:
-    assert read(feed(said("a") + odd + said("b") + DONE)) == [Delta("a"), Delta("b"), Finished("stop", "")]
+    assert read(feed(said("a") + odd + said("b") + DONE)) == [TextDelta("a"), TextDelta("b"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 def test_the_end_may_have_a_name_and_spaces(feed: Cut) -> None:
-    assert read(feed(said("a") + b"data: [DONE] \n\n")) == [Delta("a"), Finished("stop", "")]
-    assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [Delta("a"), Finished("stop", "")]
+    assert read(feed(said("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
+    assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
 
 
 def test_the_name_of_an_event_makes_no_difference_to_its_chunk() -> None:
-    assert read([b"event: message\n" + said("a") + DONE]) == [Delta("a"), Finished("stop", "")]
+    assert read([b"event: message\n" + said("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -267,7 +272,7 @@ def test_the_name_of_an_event_makes_no_difference_to_its_chunk() -> None:
 def test_an_answer_is_the_same_with_every_line_end_and_a_byte_order_mark(feed: Cut, end: bytes) -> None:
     stream = b"\xef\xbb\xbf" + (said("Hel") + said("lo") + DONE).replace(b"\n", end)
 
-    assert read(feed(stream)) == [Delta("Hel"), Delta("lo"), Finished("stop", "")]
+    assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "")]
 
 
 # Errors inside the stream
@@ -307,7 +312,7 @@ def test_an_error_in_any_form_breaks_the_answer_with_its_words(feed: Cut, stream
         read(feed(said("Hi") + stream + DONE))
 
     assert caught.value.message == f"the upstream broke off{words}"
-    assert read_until_broken(feed(said("Hi") + stream + DONE)) == [Delta("Hi")]
+    assert read_until_broken(feed(said("Hi") + stream + DONE)) == [TextDelta("Hi")]
 
 
 def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
@@ -329,27 +334,27 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"ty
 @pytest.mark.parametrize(
     ("delta", "events"),
     [
-        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, [Delta("ab")]),
-        ({"content": ["a", None, {"type": "text"}, {"type": "image_url", "image_url": {}}]}, [Delta("a")]),
-        ({"content": {"type": "output_text", "text": "a"}}, [Delta("a")]),
-        ({"content": [THINKING, {"type": "text", "text": "a"}]}, [Thought("hm"), Delta("a")]),
-        ({"content": [{"type": "thinking", "thinking": "hm"}]}, [Thought("hm")]),
-        ({"content": [{"type": "refusal", "refusal": "no"}]}, [Delta("no")]),
-        ({"content": [{"type": 7, "text": "a"}]}, [Delta("a")]),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, [TextDelta("ab")]),
+        ({"content": ["a", None, {"type": "text"}, {"type": "image_url", "image_url": {}}]}, [TextDelta("a")]),
+        ({"content": {"type": "output_text", "text": "a"}}, [TextDelta("a")]),
+        ({"content": [THINKING, {"type": "text", "text": "a"}]}, [ReasoningDelta("hm"), TextDelta("a")]),
+        ({"content": [{"type": "thinking", "thinking": "hm"}]}, [ReasoningDelta("hm")]),
+        ({"content": [{"type": "refusal", "refusal": "no"}]}, [TextDelta("no")]),
+        ({"content": [{"type": 7, "text": "a"}]}, [TextDelta("a")]),
         ({"content": [{"text": {"text": {"text": {"text": "a"}}}}]}, []),
-        ({"content": 7}, [Delta("7")]),
+        ({"content": 7}, [TextDelta("7")]),
         ({"content": True}, []),
-        ("a", [Delta("a")]),
-        ({"reasoning": {"text": "hm"}}, [Thought("hm")]),
-        ({"thinking": "hm"}, [Thought("hm")]),
-        ({"thinking": "hm", "content": "a"}, [Thought("hm"), Delta("a")]),
-        ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, [Thought("hm")]),
-        ({"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}, {}]}, [Thought("hm")]),
-        ({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, [Thought("hm")]),
-        ({"reasoning_content": "hm", "reasoning": "hm"}, [Thought("hm")]),
-        ({"reasoning_content": "", "reasoning": None, "content": "a"}, [Delta("a")]),
-        ({"refusal": "no"}, [Delta("no")]),
-        ({"refusal": ["no", "!"]}, [Delta("no!")]),
+        ("a", [TextDelta("a")]),
+        ({"reasoning": {"text": "hm"}}, [ReasoningDelta("hm")]),
+        ({"thinking": "hm"}, [ReasoningDelta("hm")]),
+        ({"thinking": "hm", "content": "a"}, [ReasoningDelta("hm"), TextDelta("a")]),
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "hm"}]}, [ReasoningDelta("hm")]),
+        ({"reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}, {}]}, [ReasoningDelta("hm")]),
+        ({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, [ReasoningDelta("hm")]),
+        ({"reasoning_content": "hm", "reasoning": "hm"}, [ReasoningDelta("hm")]),
+        ({"reasoning_content": "", "reasoning": None, "content": "a"}, [TextDelta("a")]),
+        ({"refusal": "no"}, [TextDelta("no")]),
+        ({"refusal": ["no", "!"]}, [TextDelta("no!")]),
     ],
     ids=lambda value: repr(value)[:60],
 )
@@ -367,14 +372,18 @@ def test_what_a_delta_says_in_any_form(feed: Cut, delta: object, events: list[An
     ],
 )
 def test_text_in_other_places(choice: object) -> None:
-    assert heard([chunk(choices=[choice])]) == [Delta("a")]
-    assert heard([chunk(choices=choice)]) == [Delta("a")]
+    assert heard([chunk(choices=[choice])]) == [TextDelta("a")]
+    assert heard([chunk(choices=choice)]) == [TextDelta("a")]
 
 
 def test_a_refusal_is_shown_and_gives_the_reason() -> None:
     stream = odd({"content": None, "refusal": ""}) + odd({"refusal": "I can't"}) + odd({"refusal": "."})
 
-    assert read([stream + ended("stop") + DONE]) == [Delta("I can't"), Delta("."), Finished("content_filter", "")]
+    assert read([stream + ended("stop") + DONE]) == [
+        TextDelta("I can't"),
+        TextDelta("."),
+        Finished("content_filter", ""),
+    ]
     assert read([stream + ended("length") + DONE])[-1] == Finished("length", "")
 
 
@@ -453,8 +462,8 @@ def test_halves_are_joined_across_chunks_and_else_replaced(feed: Cut, texts: lis
 
     assert "".join(event.text for event in told("content")) == whole_text
     assert "".join(event.text for event in told("reasoning")) == whole_text
-    assert {type(event) for event in told("content")} == {Delta}
-    assert {type(event) for event in told("reasoning")} == {Thought}
+    assert {type(event) for event in told("content")} == {TextDelta}
+    assert {type(event) for event in told("reasoning")} == {ReasoningDelta}
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])

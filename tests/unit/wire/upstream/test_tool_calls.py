@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from tokenfall.errors import UpstreamMalformed
-from tokenfall.events import CallPart
+from tokenfall.events import ToolCallDelta
 from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece
 from tokenfall.wire.upstream.reader import ResponseReader
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
@@ -176,7 +176,7 @@ def test_a_call_in_any_form(feed: Cut, delta: dict[str, Any], part: tuple[str, s
     reader = ResponseReader()
     events = [event for each in feed(chunk(**delta)) for event in reader.feed(each)]
 
-    assert events == [CallPart(0, *part)]
+    assert events == [ToolCallDelta(0, *part)]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
@@ -185,7 +185,7 @@ def test_a_function_call_of_old_in_pieces_is_one_call(feed: Cut) -> None:
     reader = ResponseReader()
     events = [event for each in feed(stream) for event in reader.feed(each)]
 
-    assert events == [CallPart(0, "", "f", ""), CallPart(0, "", "", "{}")]
+    assert events == [ToolCallDelta(0, "", "f", ""), ToolCallDelta(0, "", "", "{}")]
 
 
 def test_a_call_without_a_name_breaks_the_answer_at_its_end() -> None:

@@ -1,0 +1,128 @@
+"""What the simulator refuses because it was told to: HTTP errors by count and chance, and a provider's limiter."""
+
+from __future__ import annotations
+
+from time import time
+
+from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
+from tokenfall.http.request import Request
+from tokenfall.http.response import header_lines
+from tokenfall.simulator.grammar import Simulation
+from tokenfall.simulator.values import Limit, Status
+from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState, no_headers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+MAX_RULES = 10_000
+MINUTE_S = 60.0
+
+
+class _Spent:
+    """Theoretical arrival times (see `tokenfall.limits.bucket`) of one caller under one limit."""
+
+    def __init__(self) -> None:
+        self.requests_s = 0.0
+        self.tokens_s = 0.0
+
+
+class InjectedErrors:
+    """Counts for each rule how often it was asked under, since the start or the last `reset`."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._asked: dict[tuple[str, tuple[Status, ...]], int] = {}
+        self._spent: dict[tuple[str, Limit], _Spent] = {}
+
+    def reset(self) -> None:
+        """Count anew."""
+        self._asked.clear()
+        self._spent.clear()
+
+    def enforce(
+        self,
+        request: Request,
+        simulation: Simulation,
+        *,
+        owner: str,
+        tokens: int,
+        tell: Callable[[LimitState], Headers] = no_headers,
+    ) -> None:
+        """Raises what the grammar asks for in place of an answer to a request of so many tokens.
+
+        `tell` gives the headers of a provider's dialect on what a limit leaves; they are said either way.
+        """
+        self.check(simulation, owner)
+        if simulation.limit is not None:
+            limit_state, refused = self.spend(simulation.limit, owner, tokens=tokens)
+            request.reply_headers += header_lines(tell(limit_state))
+            if refused is not None:
+                raise refused
+
+    def check(self, simulation: Simulation, owner: str) -> None:
+        """Raises the error that the grammar's `status` asks for, if this is its time."""
+        rules = simulation.status
+        if not rules:
+            return
+        if len(self._asked) >= MAX_RULES:
+            self._asked.clear()
+        count = self._asked[owner, rules] = self._asked.get((owner, rules), 0) + 1
+        from random import Random  # noqa: PLC0415 - half a MiB, for chances
+
+        random = Random() if simulation.seed is None else Random(f"{simulation.seed} {count}")  # noqa: S311 - dice
+        for rule in rules:
+            if (rule.times is None or count <= rule.times) and random.random() < rule.probability:
+                raise _error(rule)
+
+    def spend(self, limit: Limit, owner: str, *, tokens: int) -> tuple[LimitState, RateLimited | None]:
+        """What is left to a caller after a request of so many tokens, or why it is refused; that spends nothing."""
+        now_s = self._now()
+        if len(self._spent) >= MAX_RULES:
+            self._spent.clear()
+        spent = self._spent.setdefault((owner, limit), _Spent())
+        requests_s = _after(spent.requests_s, now_s, cost=1, a_minute=limit.requests)
+        tokens_s = _after(spent.tokens_s, now_s, cost=tokens, a_minute=limit.tokens)
+        late_s = max(requests_s, tokens_s) - now_s - MINUTE_S
+        refused = None
+        if late_s > 1e-9:
+            what = "requests" if requests_s - now_s > MINUTE_S else "tokens"
+            short = "RPM" if what == "requests" else "TPM"
+            bound = limit.requests if what == "requests" else limit.tokens
+            refused = RateLimited(
+                f"Rate limit reached on {what} per min ({short}): Limit {bound}. Please try again in {late_s:.3f}s.",
+                retry_after_s=late_s,
+            )
+        else:
+            spent.requests_s, spent.tokens_s = requests_s, tokens_s
+        return self._allowance(limit, spent, now_s=now_s), refused
+
+    def _allowance(self, limit: Limit, spent: _Spent, *, now_s: float) -> LimitState:
+        tokens = None
+        if limit.tokens is not None:
+            left, reset_s = _left(spent.tokens_s, now_s, a_minute=limit.tokens)
+            tokens = TokenLimitState(limit.tokens, left, reset_s=reset_s)
+        bound = limit.requests or 0
+        left, reset_s = _left(spent.requests_s, now_s, a_minute=bound) if bound else (0, 0.0)
+        return LimitState(bound, left, reset_s=reset_s, now_s=time(), tokens=tokens)
+
+
+def _after(tat_s: float, now_s: float, *, cost: int, a_minute: int | None) -> float:
+    return now_s if a_minute is None else max(tat_s, now_s) + cost * MINUTE_S / a_minute
+
+
+def _left(tat_s: float, now_s: float, *, a_minute: int) -> tuple[int, float]:
+    owed_s = max(0.0, tat_s - now_s)
+    return max(0, int((MINUTE_S - owed_s) * a_minute / MINUTE_S + 1e-6)), owed_s
+
+
+def _error(rule: Status) -> TokenfallError:
+    message = f"the simulator answers {rule.code}, as was asked for"
+    if rule.code == 429:
+        return RateLimited(message, retry_after_s=1.0 if rule.retry_after_s is None else rule.retry_after_s)
+    if rule.code == 401:
+        return Unauthorized(message)
+    if rule.code == 404:
+        return NotFound(message)
+    return SimulatedFailure(message, retry_after_s=rule.retry_after_s, status=rule.code)

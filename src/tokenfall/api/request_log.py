@@ -1,0 +1,85 @@
+"""What was asked of the simulator, for tests that want to see it: off unless switched on, bounded, without secrets."""
+
+from __future__ import annotations
+
+from time import time
+
+from tokenfall.http.request import Request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tokenfall.recording.redaction import Redactor
+
+MAX_REQUESTS = 1_000
+MAX_KEPT_BYTES = 2_500_000
+"""Of all requests together: as JSON, they are a whole response of up to six times as much."""
+
+MAX_BODY_BYTES = 16_384
+_SECRET = (
+    b"authorization", b"proxy-authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"x-auth-token", b"cookie",
+)  # fmt: skip
+_REMOVED = "[removed]"
+
+
+class RequestLog:
+    """The newest requests. What callers send as their key is removed wherever it stands."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self._kept: list[dict[str, Any]] = []
+        self._sizes: list[int] = []
+        self._bytes = 0
+
+    def note(self, request: Request) -> None:
+        """Keep a request, if the journal is on."""
+        if not self.is_on:
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in request.headers.items()
+            if not name.startswith(b":")  # the edge's own
+        }
+        redactor = _redactor(headers)
+        path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
+        body = redactor.beginning(request.body, MAX_BODY_BYTES)
+        self._kept.append(
+            {
+                "time": time(),
+                "id": request.id,
+                "method": request.method,
+                "path": path,
+                "query": query,
+                "headers": {
+                    name: _REMOVED if name.encode("latin-1") in _SECRET else redactor.text(value)
+                    for name, value in headers.items()
+                },
+                "body": body.decode("utf-8", "replace"),
+                "truncated": len(request.body) > MAX_BODY_BYTES,
+            }
+        )
+        size = len(body) + len(path) + len(query) + sum(len(name) + len(value) for name, value in headers.items())
+        self._sizes.append(size)
+        self._bytes += size
+        while self._bytes > MAX_KEPT_BYTES or len(self._kept) > MAX_REQUESTS:
+            del self._kept[0]
+            self._bytes -= self._sizes.pop(0)
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Oldest first."""
+        return list(self._kept)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._kept.clear()
+        self._sizes.clear()
+        self._bytes = 0
+
+
+def _redactor(headers: dict[str, str]) -> Redactor:
+    from tokenfall.recording.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
+
+    redactor = Redactor()
+    redactor.learn(keys_in(headers))
+    return redactor

@@ -1,0 +1,234 @@
+"""Simulated answers as streams and documents of any dialect: no task a stream, nothing encoded a token."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import msgspec
+from msgspec.structs import replace
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import Finished
+from tokenfall.http.response import chunk
+from tokenfall.simulator.fault_plan import FaultPlan
+from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse
+from tokenfall.slices import Sliced
+from tokenfall.tokens import SLICE_TOKENS
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, Encoder, Timing
+from tokenfall.wire.json_lines import one_line
+
+MOST_WHOLE = 131_072
+"""Characters of a whole response, which are held until its reader has taken them."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tokenfall.http.response import Item
+
+
+_encode = msgspec.json.encode
+
+
+def frames(
+    plan: Plan,
+    encoder: Encoder,
+    *,
+    finished: Finished,
+    timing: Callable[[], Timing],
+    fault_plan: FaultPlan | None = None,
+    last_word: LastWord | None = None,
+) -> Callable[[bool], Iterator[Item]]:
+    """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end.
+
+    With a `fault_plan` what happens to the stream is put between them; `last_word` is then said of an error.
+    """
+
+    def coded(chunked: bool) -> Iterator[Item]:
+        if fault_plan is None:
+            return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
+        plain = _enacted(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
+        code = chunk if chunked else bytes
+
+        def counted(frame: bytes) -> bytes:
+            if last_word is None:
+                return code(frame)
+            if frame is BROKEN:
+                return code(last_word.frame())
+            last_word.note_sent()
+            return code(frame)
+
+        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=BROKEN, coded=counted)
+
+    return coded
+
+
+BROKEN = b"broken"
+"""Stands for the last word on an error, which is made when it is said."""
+
+
+class LastWord:
+    """The last frame of a stream that breaks: it may have to count the frames that were sent before."""
+
+    def __init__(self, dialect: Dialect, encoder: Encoder, *, api_error: ApiError) -> None:
+        self._dialect = dialect
+        self._encoder = encoder
+        self._fault = api_error
+        self._frames = 0
+
+    def note_sent(self) -> None:
+        """All that the encoder has written until now was sent."""
+        self._frames = self._dialect.frame_count(self._encoder)
+
+    def frame(self) -> bytes:
+        """The frame."""
+        return self._dialect.error_frame(self._fault, self._frames)
+
+
+def _ready(
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], chunked: bool
+) -> Iterator[bytes]:
+    """The frames as they go out, where nothing happens to them."""
+    code = chunk if chunked else bytes
+    pending = b""
+    for number, choice in enumerate(plan.choices):
+        for block, part in _blocks(choice, number):
+            pending += encoder.open(block)
+            frame_template = encoder.frame_template()
+            if frame_template is None:
+                for token in part.tokens:
+                    frame = pending + encoder.token(token)
+                    pending = b""
+                    if frame:
+                        yield code(frame)
+                continue
+            fragments = map(fragment, part.tokens)
+            first = next(fragments, None)
+            if first is not None:
+                yield code(b"%b%b%b%b" % (pending, frame_template[0], first, frame_template[1]))
+                pending = b""
+            yield from _framed(fragments, frame_template, chunked=chunked)
+        pending += encoder.finish(number, choice.reason)
+    yield code(pending + encoder.end(finished, timing()))
+
+
+def _framed(fragments: Iterator[bytes], frame_template: tuple[bytes, bytes], *, chunked: bool) -> Iterator[bytes]:
+    """A section's frames after its first: four ready pieces each, for this is what a simulated token costs."""
+    before, after = frame_template
+    join = b"".join
+    if not chunked:
+        for each in fragments:
+            yield join((before, each, after))
+        return
+    around, tail = len(before) + len(after), after + b"\r\n"
+    lines = LINES
+    for each in fragments:
+        yield join((lines[around + len(each)], before, each, tail))
+
+
+class _Lines(dict[int, bytes]):
+    """The lines before chunks, by their size: a few dozen, made when first needed and shared by all streams."""
+
+    def __missing__(self, size: int) -> bytes:
+        line = b"%x\r\n" % size
+        if len(self) < MOST_KEPT:
+            self[size] = line
+        return line
+
+
+class _Fragments(dict[str, bytes]):
+    """Tokens as JSON strings: the simulator's words are few, and are encoded once."""
+
+    def __missing__(self, token: str) -> bytes:
+        encoded = one_line(_encode(token))
+        if len(self) < MOST_KEPT and len(token) <= LONGEST_KEPT:
+            self[token] = encoded
+        return encoded
+
+
+MOST_KEPT = 4096
+LONGEST_KEPT = 32
+"""Longer words are not the simulator's own: somebody sent them to be echoed."""
+
+LINES = _Lines()
+fragment = _Fragments().__getitem__
+"""A token as a JSON string."""
+
+
+def _enacted(
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], fault_plan: FaultPlan
+) -> Iterator[bytes]:
+    """The frames of a stream on a course, not yet coded; b"" for a token that the dialect leaves unsaid."""
+    pending, count = b"", 0
+    for number, choice in enumerate(plan.choices):
+        for block, part in _blocks(choice, number):
+            pending += encoder.open(block)
+            frame_template = encoder.frame_template()
+            for token in _token_texts(fault_plan, part, first=count):
+                told = (
+                    encoder.token(token)
+                    if frame_template is None
+                    else frame_template[0] + fragment(token) + frame_template[1]
+                )
+                yield pending + told
+                pending = b""
+            count += len(part.tokens)
+        pending += encoder.finish(number, choice.reason)
+    yield pending + encoder.end(finished, timing())
+
+
+def _token_texts(fault_plan: FaultPlan, part: PlannedPart, *, first: int) -> Iterator[str]:
+    """A part's tokens as they are said on this course; a call's arguments stay what they are.
+
+    `first` is the number of the first of them in the stream.
+    """
+    if part.call is not None:
+        return iter(part.tokens)
+    return (fault_plan.token_text(number, token) for number, token in enumerate(part.tokens, first))
+
+
+def _blocks(choice: PlannedResponse, number: int) -> Iterator[tuple[ContentBlock, PlannedPart]]:
+    index = 0
+    for part in choice.parts:
+        if part.call is not None:
+            yield ContentBlock("call", choice=number, call=part.call, index=index), part
+            index += 1
+        else:
+            yield ContentBlock("thought" if part.thought else "text", choice=number), part
+
+
+def choices_of(plan: Plan) -> Sliced[list[Choice]]:
+    """The planned answers as wholes. Raises `InvalidRequest` where they are too long to be held in memory."""
+    made: dict[int, Choice] = {}  # the choices of one request are one object
+    for planned in plan.choices:
+        if id(planned) not in made:
+            made[id(planned)] = yield from _choice(planned)
+    choices = [made[id(planned)] for planned in plan.choices]
+    return choices
+
+
+def _choice(choice: PlannedResponse) -> Sliced[Choice]:
+    texts: list[str] = []
+    characters = 0
+    parts = [part for part in choice.parts if part.call is None and not part.thought]
+    for part in parts:
+        tokens = iter(part.tokens)
+        while some := list(islice(tokens, SLICE_TOKENS)):
+            texts.append("".join(some))
+            characters += len(texts[-1])
+            if characters > MOST_WHOLE:
+                raise InvalidRequest(
+                    f"a whole response has at most {MOST_WHOLE} characters here: ask for fewer tokens, or for a stream"
+                )
+            if len(some) == SLICE_TOKENS:
+                yield
+    thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
+    calls = tuple(replace(part.call, arguments="".join(part.tokens)) for part in choice.parts if part.call is not None)
+    return Choice(
+        text="".join(texts),
+        reason=choice.reason,
+        thought="".join(thoughts),
+        calls=calls,
+        tokens=parts[0].tokens if len(parts) == 1 else [token for part in parts for token in part.tokens],
+    )

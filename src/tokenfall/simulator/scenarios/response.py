@@ -1,0 +1,46 @@
+"""What a scripted turn says, in the planner's words. Pure."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from tokenfall.events import FinishReason
+from tokenfall.messages import ToolCall
+from tokenfall.simulator.planning import PlannedPart
+from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScenarioTurn, Step, TextStep
+from tokenfall.tokens import tokens_of
+
+
+class ScenarioResponse(Struct, frozen=True):
+    """An answer before it is bounded. With `error` set it breaks off with that message after its last token."""
+
+    parts: tuple[PlannedPart, ...]
+    reason: FinishReason
+    error: str | None = None
+
+
+def response_of(turn: ScenarioTurn, *, call_ids: str, reasoning: bool) -> ScenarioResponse:
+    """What `turn` says. `call_ids` begins the ids of its tool calls; thoughts are left out without `reasoning`.
+
+    `turn` must have steps: one without leaves the answer to the simulator.
+    """
+    parts = tuple(_parts(turn.steps, call_ids, reasoning=reasoning))
+    reason: FinishReason = "tool_calls" if any(part.call for part in parts) else "stop"
+    last = turn.steps[-1]
+    error = last.message if isinstance(last, ErrorStep) else None
+    return ScenarioResponse(parts, turn.finish_reason or reason, error)
+
+
+def _parts(steps: Sequence[Step], call_ids: str, *, reasoning: bool) -> list[PlannedPart]:
+    parts: list[PlannedPart] = []
+    calls = 0
+    for step in steps:
+        if isinstance(step, CallStep):
+            call = ToolCall(f"{call_ids}{calls}", step.name, "")
+            parts.append(PlannedPart(tokens_of(step.arguments), call=call))
+            calls += 1
+        elif isinstance(step, TextStep):
+            parts.append(PlannedPart(tokens_of(step.text)))
+        elif not isinstance(step, ErrorStep) and reasoning:
+            parts.append(PlannedPart(tokens_of(step.text), thought=True))
+    return parts

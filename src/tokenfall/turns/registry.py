@@ -1,0 +1,176 @@
+"""The turns of this process: those under way, and for a while those that have ended, to be resumed.
+
+Bounded in time and in memory: of the ended turns the oldest go first. What runs in other processes it knows by the
+port `SharedTurns`, where there is one.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+
+from tokenfall.errors import IdempotencyMismatch, IdempotencyUnavailable, NotFound, ResumeExpired, TokenfallError
+from tokenfall.ports import Claim, Followed, SharedTurns
+from tokenfall.turns.turn import FollowedLocally, RunningTurn
+
+OVERHEAD_BYTES = 1_000
+"""What an ended turn holds besides its text."""
+
+
+class TurnRegistry:
+    """`keep_s` and `max_bytes` bound what has ended. `alone` says that no other process answers this one's callers."""
+
+    def __init__(
+        self, *, keep_s: float, max_bytes: int, now: Callable[[], float], shared: SharedTurns | None, alone: bool
+    ) -> None:
+        self.shared = shared
+        self._alone = alone
+        self._keep_s = keep_s
+        self._max_bytes = max_bytes
+        self._now = now
+        self._turns: dict[str, RunningTurn] = {}
+        self._keys: dict[tuple[str, str], asyncio.Future[Claim]] = {}
+        self._ended: OrderedDict[str, tuple[float, int]] = OrderedDict()  # until when, and its bytes
+        self._bytes = 0
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        """How many turns it knows: those that run, and those that have ended and can be resumed."""
+        return len(self._turns)
+
+    @property
+    def claims(self) -> int:
+        """How many idempotency keys are bound to a turn."""
+        return len(self._keys)
+
+    # Called by the chat
+
+    def add(self, turn: RunningTurn) -> None:
+        """A turn begins."""
+        self._turns[turn.id] = turn
+        if self.shared is not None:
+            self.shared.publish(turn)
+
+    async def claim(self, turn: RunningTurn, *, key: str, digest: str) -> Followed | None:
+        """Bind an idempotency key to `turn`: None, or the turn it stands for already, from its beginning.
+
+        Raises `IdempotencyMismatch`, and `IdempotencyUnavailable` where other processes could not know of the key.
+        """
+        if self.shared is None and not self._alone:
+            raise IdempotencyUnavailable("Idempotency-Key needs TURNS_URL=redis://... where several workers answer")
+        owner = turn.conversation.owner
+        mine = Claim(turn.id, turn.conversation.id, digest)
+        while True:
+            claiming = self._keys.get((owner, key)) or self._claim(turn, key, mine=mine)
+            holder = await asyncio.shield(claiming)
+            if holder is mine:
+                return None
+            if self.shared is None and holder.turn not in self._turns:
+                continue  # its client left before anything was asked: the key is free again
+            if holder.digest != digest:
+                raise IdempotencyMismatch("this Idempotency-Key came before with another request; takes a new key")
+            return await self.follow(owner, holder.turn, after=0)
+
+    def _claim(self, turn: RunningTurn, key: str, *, mine: Claim) -> "asyncio.Future[Claim]":
+        """Claim for this process at once, and in a while for all of them."""
+        name = (turn.conversation.owner, key)
+        turn.idempotency_key = key
+        self._turns[turn.id] = turn
+        claiming = self._keys[name] = asyncio.ensure_future(self._claim_everywhere(name, mine, turn=turn))
+        return claiming
+
+    async def _claim_everywhere(self, name: tuple[str, str], mine: Claim, *, turn: RunningTurn) -> Claim:
+        if self.shared is None:
+            return mine
+        try:
+            holder = await self.shared.claim(*name, claim=mine)
+        except BaseException:
+            self._forget(mine.turn)
+            raise
+        if holder is None:
+            if turn.end is not None:
+                self.shared.publish(turn)  # its client left meanwhile: told so, the store frees the key
+            return mine
+        self._forget(mine.turn)
+        return holder
+
+    async def follow(self, owner: str, turn_id: str, *, after: int) -> Followed:
+        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        turn = self._find(owner, turn_id)
+        if turn is None:
+            if self.shared is None:
+                raise self._not_found()
+            return await self.shared.follow(owner, turn_id, after=after)
+        if after > len(turn.said):
+            raise ResumeExpired(f"the turn has {len(turn.said)} events so far; Last-Event-ID takes no later one")
+        return FollowedLocally(turn, after=after)
+
+    async def stop(self, owner: str, turn_id: str) -> None:
+        """End a turn and return once it has ended. Raises `NotFound`."""
+        turn = self._find(owner, turn_id)
+        if turn is None:
+            if self.shared is None:
+                raise self._not_found()
+            await self.shared.stop(owner, turn_id)
+            return
+        turn.stop()
+        await ended(turn)
+
+    def ended(self, turn: RunningTurn) -> None:
+        """A turn is over: keep it for a while, unless it came to nothing and may be asked anew."""
+        if not len(turn.said) and (turn.end is None or turn.end.finished is None):
+            self._forget(turn.id)
+            return
+        size = turn.said.size_bytes() + OVERHEAD_BYTES
+        self._ended[turn.id] = (self._now() + self._keep_s, size)
+        self._bytes += size
+        self._make_room()
+
+    def under_way(self) -> list[RunningTurn]:
+        """Those that have not ended."""
+        return [turn for turn in self._turns.values() if turn.end is None]
+
+    async def close(self) -> None:
+        """Forget all."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if self.shared is not None:
+            await self.shared.close()
+
+    # Kept and forgotten
+
+    def _find(self, owner: str, turn_id: str) -> RunningTurn | None:
+        turn = self._turns.get(turn_id)
+        return turn if turn is not None and turn.conversation.owner == owner else None
+
+    def _not_found(self) -> TokenfallError:
+        where = "" if self._alone else ", or it runs in another worker: that needs TURNS_URL=redis://..."
+        return NotFound(f"there is no such turn under way or just ended{where}; GET /history has what was kept")
+
+    def _make_room(self) -> None:
+        """Let go of what is too old or too much, and come back when the next is too old."""
+        now = self._now()
+        while self._ended:
+            until_s, size = next(iter(self._ended.values()))
+            if until_s > now and self._bytes <= self._max_bytes:
+                break
+            turn_id, _ = self._ended.popitem(last=False)
+            self._bytes -= size
+            self._forget(turn_id)
+        if self._ended and self._sweep is None:
+            wait_s = next(iter(self._ended.values()))[0] - now
+            self._sweep = asyncio.get_running_loop().call_later(wait_s, self._swept)
+
+    def _swept(self) -> None:
+        self._sweep = None
+        self._make_room()
+
+    def _forget(self, turn_id: str) -> None:
+        turn = self._turns.pop(turn_id, None)
+        if turn is not None and turn.idempotency_key:
+            self._keys.pop((turn.conversation.owner, turn.idempotency_key), None)
+
+
+async def ended(turn: RunningTurn) -> None:
+    """Return once the turn has ended."""
+    while turn.end is None:
+        await turn.change()

@@ -1,0 +1,73 @@
+"""What an answer has said so far, in the pieces in which it came. Pure.
+
+A token kept as a string of its own costs 60 bytes more than its text. So pieces are joined, and the lengths kept: the
+text is there once, and the same pieces can be cut from it again.
+"""
+
+from array import array
+from sys import maxsize
+
+JOINED = 16
+"""So many pieces are joined into one string."""
+
+MOST_IN_A_BYTE = 255
+
+
+class ResponseBuffer:
+    """A growing text that remembers its pieces."""
+
+    __slots__ = ("_joined", "_lengths", "_pieces")
+
+    def __init__(self) -> None:
+        self._joined: list[str] = []
+        self._lengths = array("B")  # of the pieces in `_joined`, JOINED to each; few are longer than 255
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """The next piece."""
+        pieces = self._pieces
+        pieces.append(piece)
+        if len(pieces) == JOINED:
+            self._join(pieces)
+
+    def _join(self, pieces: list[str]) -> None:
+        lengths = list(map(len, pieces))
+        if max(lengths) > MOST_IN_A_BYTE and self._lengths.typecode == "B":
+            self._lengths = array("I", self._lengths)
+        self._lengths.extend(lengths)
+        self._joined.append("".join(pieces))
+        pieces.clear()
+
+    def __len__(self) -> int:
+        """How many pieces there are."""
+        return len(self._lengths) + len(self._pieces)
+
+    def text(self) -> str:
+        """All of it."""
+        return "".join((*self._joined, *self._pieces))
+
+    def since(self, position: int, most: int = maxsize) -> list[str]:
+        """The pieces after the first `position`, as they came, and no more than `most` of them."""
+        joined = len(self._lengths)
+        if position >= joined:
+            return self._pieces[position - joined :][:most]
+        cut: list[str] = []
+        first = position // JOINED
+        skipped = position - first * JOINED
+        for number in range(first, len(self._joined)):
+            if len(cut) - skipped >= most:
+                return cut[skipped : skipped + most]
+            text, start = self._joined[number], 0
+            for length in self._lengths[number * JOINED : (number + 1) * JOINED]:
+                cut.append(text[start : start + length])
+                start += length
+        return (cut[skipped:] + self._pieces)[:most]
+
+    @property
+    def characters(self) -> int:
+        """How many characters there are."""
+        return sum(map(len, self._joined)) + sum(map(len, self._pieces))
+
+    def size_bytes(self) -> int:
+        """About how much memory it holds."""
+        return len(self.text().encode("utf-8", "surrogatepass")) + self._lengths.itemsize * len(self._lengths)

@@ -1,0 +1,230 @@
+"""Runs turns: asks the engine, passes its deltas on, writes the turn to the history, and ends it.
+
+Called by `tokenfall.chat`. It knows the engine and the history by their ports, and must never know how a context is
+chosen.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from time import perf_counter, time
+from typing import Any
+
+from tokenfall.errors import TokenfallError, shutting_down
+from tokenfall.events import Finished, TextDelta
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.ports import Conversation, Engine, Followed, HistoryStore, OnDelta, Turn, TurnEnd
+from tokenfall.turns.detached import DetachedTurns
+from tokenfall.turns.registry import TurnRegistry, ended
+from tokenfall.turns.turn import RunningTurn, client_left
+
+FAILED = TurnEnd(code=TokenfallError.code, message="the answer failed")
+"""The end of a turn by an error that nobody foresaw."""
+
+
+class TurnRunner:
+    """Runs all turns of this process, and ends them when the server shuts down."""
+
+    def __init__(self, history: HistoryStore, *, registry: TurnRegistry, detached: DetachedTurns) -> None:
+        self.draining = False
+        """Whether the server is shutting down."""
+        self._history = history
+        self._registry = registry
+        self._detached = detached
+        self._running: set[asyncio.Future[Finished]] = set()
+        self._writes: set[asyncio.Future[None]] = set()
+
+    # Called by `TurnRun`
+
+    def write(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
+        """Begin to write a turn to the history; cancelling a caller that waits for it does not cancel the write."""
+        writing = asyncio.ensure_future(self._history.append(conversation, turn))
+        self._writes.add(writing)
+        writing.add_done_callback(self._writes.discard)
+        return writing
+
+    def detach(self, turn: RunningTurn, *, question_bytes: int) -> None:
+        """The client has left, and the turn goes on."""
+        self._detached.add(turn, question_bytes=question_bytes)
+
+    def forget(self, turn: RunningTurn) -> None:
+        """The turn has ended: it counts no longer, and is kept for resumption as the registry allows."""
+        self._detached.remove(turn)
+        self._registry.ended(turn)
+
+    # Called by the chat
+
+    async def whole(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
+        """The whole response. Cancelling means that the client left; the turn decides whether it goes on."""
+        texts: list[str] = []
+        running = asyncio.ensure_future(turn.run(lambda delta: texts.append(delta.text)))
+        self._running.add(running)
+        running.add_done_callback(self._ran)
+        try:
+            finished = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if not (isinstance(turn, TurnRun) and turn.goes_on()):
+                running.cancel()
+            raise
+        finally:
+            del running  # it may keep an error, whose frames would keep it
+        return "".join(texts), finished
+
+    def _ran(self, running: "asyncio.Future[Finished]") -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # its caller and the turn's followers were told of it
+
+    async def drain(self, drain_s: float) -> None:
+        """Let turns finish for up to `drain_s` seconds, then stop those without a client.
+
+        It waits for all of them: a turn whose client leaves meanwhile may have to finish without it.
+        """
+        self.draining = True
+        try:
+            async with asyncio.timeout(drain_s):
+                for turn in self._registry.under_way():
+                    await ended(turn)
+        except TimeoutError:
+            for turn in self._registry.under_way():
+                if turn.detached:
+                    turn.stop_with(shutting_down())
+
+    async def settle(self) -> None:
+        """Stop every turn, and return once all have ended and are written; failures were reported to their callers."""
+        for turn in self._registry.under_way():
+            turn.stop_with(shutting_down())
+        await asyncio.gather(*self._running, return_exceptions=True)
+        for turn in self._registry.under_way():
+            if turn.detached:
+                await ended(turn)
+        await asyncio.gather(*self._writes, return_exceptions=True)
+        self._detached.close()
+        await self._registry.close()
+
+
+class TurnRun:
+    """One turn that is about to run. `id` is known before the first token."""
+
+    after = 0
+
+    def __init__(
+        self,
+        turn: RunningTurn,
+        request: ChatRequest,
+        *,
+        engine: Engine,
+        runner: TurnRunner,
+        replaces: str | None = None,
+    ) -> None:
+        self.id = turn.id
+        self.conversation = turn.conversation
+        self._turn = turn
+        self._request: ChatRequest | None = request
+        """Until the engine is asked: the messages may be long, and a stream may last."""
+        self._question = request.messages[-1]
+        self.model = request.model
+        """The model that is asked."""
+        self._engine = engine
+        self._runner = runner
+        self._replaces = replaces
+        self._asked_at = time()
+        self._asked_s = perf_counter()
+
+    def goes_on(self) -> bool:
+        """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
+        goes_on = self._turn.goes_on()
+        if goes_on:
+            self._runner.detach(self._turn, question_bytes=len(self._question.content))
+        return goes_on
+
+    async def run(self, on_event: OnDelta) -> Finished:
+        """Ask the engine, tell `on_event` its deltas, and return the end once the turn is kept.
+
+        When the engine fails, the turn is stopped, or this is cancelled because the caller left, what was said by then
+        is kept as interrupted; a turn in which nothing was said is not kept. Raises what the engine and the store do.
+        """
+        turn = self._turn
+        finished: Finished | None = None
+        end = FAILED
+        try:
+            turn.begin()
+            finished = await self._reply(on_event)
+            end = TurnEnd(finished)
+        except TokenfallError as error:
+            end = told(error)
+            raise
+        except asyncio.CancelledError:
+            stopped = turn.cancelled()
+            if stopped is None:
+                end = told(shutting_down() if self._runner.draining else client_left())
+                raise
+            end = told(stopped)
+            try:
+                raise stopped from None
+            finally:
+                del stopped  # or this frame and the error would hold each other
+        finally:
+            turn.answered()
+            await self._conclude(finished, end)
+        return finished
+
+    def _reply(self, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
+        request, self._request = self._request, None
+        assert request is not None  # noqa: S101 - an answer runs once
+        return self._engine.reply(request, noting(self._turn.add, on_event))
+
+    async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
+        """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
+        if finished is None and not self._turn.said:
+            self._over(end)
+            return
+        writing = self._runner.write(self._kept(finished), self.conversation)
+        writing.add_done_callback(partial(self._written, end))
+        await asyncio.shield(writing)
+
+    def _written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
+        error = shutting_down() if writing.cancelled() else writing.exception()
+        self._over(end if error is None else told(error))
+
+    def _over(self, end: TurnEnd) -> None:
+        self._turn.finish(end)
+        self._runner.forget(self._turn)
+
+    def _kept(self, finished: Finished | None) -> Turn:
+        """The turn as it is now; interrupted when it did not finish."""
+        first_s = self._turn.first_s
+        return Turn(
+            id=self.id,
+            question=self._question,
+            answer=Message("assistant", self._turn.said.text()),
+            status="complete" if finished else "interrupted",
+            model=(finished.model if finished else "") or self.model,
+            asked_at=self._asked_at,
+            answered_at=time(),
+            finish_reason=finished.reason if finished else None,
+            usage=finished.usage if finished else None,
+            ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
+            tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
+            replaces=self._replaces,
+        )
+
+
+def rate(tokens: int, took_s: float) -> float | None:
+    """Tokens a second after the first; None where nothing can be told of so few."""
+    return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
+
+
+def noting(add: Callable[[str], None], on_event: OnDelta) -> OnDelta:
+    """Hears each piece twice: once for the turn, once for the client."""
+
+    def note(delta: TextDelta) -> Awaitable[None] | None:
+        add(delta.text)
+        return on_event(delta)
+
+    return note
+
+
+def told(error: BaseException) -> TurnEnd:
+    """An error as the end of a turn; the text of an unknown one is not shown."""
+    return TurnEnd(code=error.code, message=error.message) if isinstance(error, TokenfallError) else FAILED

@@ -1,0 +1,81 @@
+"""How the Anthropic dialect says what went wrong. Pure.
+
+Source: the Claude API reference, "Errors"; the wording of a refused field is what the API answers (pydantic's own).
+"""
+
+import re
+
+import msgspec
+
+from tokenfall.errors import InvalidRequest, NotFound
+from tokenfall.wire import sse
+from tokenfall.wire.api_error import ApiError
+
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_WORDS = {
+    "int": "integer",
+    "float": "number",
+    "str": "string",
+    "bool": "boolean",
+    "array": "list",
+    "object": "dictionary",
+}
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+_BOUND = re.compile(r"Expected `\w+(?: \| null)?` ([<>]=) (\S+)")
+_LENGTH = re.compile(r"Expected `str(?: \| null)?` of length ([<>]=) (\d+)")
+_KIND = re.compile(r"Expected `([^`]+)`, got")
+_PATTERN = re.compile(r"Expected `str(?: \| null)?` matching regex (.+)")
+_PLACE = re.compile(r"\[(\d+)\]")
+_encode = msgspec.json.encode
+
+
+def error(api_error: ApiError) -> bytes:
+    """The body of an answer that is none."""
+    kind = _TYPES.get(api_error.status, "api_error" if api_error.status >= 500 else "invalid_request_error")
+    told: dict[str, object] = {"type": kind, "message": api_error.message}
+    if api_error.code == NotFound.code and api_error.param == "thread":
+        told["details"] = {"error_code": "thread_not_found"}
+    return _encode({"type": "error", "error": told, "request_id": api_error.request_id or None})
+
+
+def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
+    """The last frame of a stream that breaks: no `message_stop` follows."""
+    return sse.frame(error(api_error), "error")
+
+
+def invalid(field: str, text: str) -> InvalidRequest:
+    """The refusal of one field, named as the API names it: `messages.0.content`."""
+    return InvalidRequest(f"{field}: {text}", param=field)
+
+
+def rephrased(text: str, field: str) -> InvalidRequest:
+    """The refusal of `field` for what msgspec's `text` says, in the API's words."""
+    field = _PLACE.sub(r".\1", field)
+    if missing := _MISSING.fullmatch(text):
+        name = missing[1]
+        return invalid(name if field in {"", name} else f"{field}.{name}", "Field required")
+    if bound := _BOUND.match(text):
+        side = "greater" if bound[1] == ">=" else "less"
+        return invalid(field, f"Input should be {side} than or equal to {bound[2].removesuffix('.0')}")
+    if length := _LENGTH.match(text):
+        side = "least" if length[1] == ">=" else "most"
+        return invalid(field, f"String should have at {side} {length[2]} characters")
+    if pattern := _PATTERN.match(text):
+        before = pattern[1].removesuffix("Z'")
+        written = before.rstrip("\\") + "$'" if before.endswith("\\") else pattern[1]  # \Z is what the API calls $
+        return invalid(field, f"String should match pattern {written}")
+    if kind := _KIND.match(text):
+        words = [_WORDS.get(name, name) for name in kind[1].split(" | ") if name != "null"]
+        return invalid(field, f"Input should be a valid {' or '.join(words)}")
+    return invalid(field, text)

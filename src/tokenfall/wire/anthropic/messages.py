@@ -1,0 +1,190 @@
+"""The messages of a request in the Anthropic dialect: what is refused, and what is made of the rest. Pure.
+
+Source: the Claude API reference, "Create a message", and the bodies that the API answers a mistake with. Messages of
+one role in a row are one turn there, a conversation may begin with the assistant, and a system message may come in its
+midst ("Mid-conversation system messages"); all three were refused once.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.anthropic.blocks import (
+    Block,
+    Content,
+    Image,
+    Text,
+    Thinking,
+    ToolResult,
+    ToolUse,
+    blocks,
+    images_of,
+    text_of,
+)
+from tokenfall.wire.anthropic.errors import invalid
+
+MAX_BLOCKS = 1_536
+MAX_OTHERS = 1_200
+MAX_IMAGES = 600
+"""Of all messages together, those within results among them; the API itself takes no more images."""
+
+
+class RawMessage(Struct):
+    """A message, its blocks still to be read."""
+
+    role: str
+    content: Content
+
+
+class _Read(Struct):
+    role: Literal["user", "assistant", "system"]
+    blocks: list[Block]
+
+
+def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message, ...]:
+    """The whole context, the system prompt first. Raises `InvalidRequest`."""
+    if not raw:
+        raise invalid("messages", "at least one message is required")
+    if sum(map(_size, raw)) > MAX_BLOCKS:
+        raise invalid("messages", f"at most {MAX_BLOCKS} content blocks are read")
+    read = [_read(message, number) for number, message in enumerate(raw)]
+    others = [type(block) for message in read for block in message.blocks if not isinstance(block, Text)]
+    if others.count(Image) > MAX_IMAGES:
+        raise invalid("messages", f"at most {MAX_IMAGES} images are read")
+    if len(others) > MAX_OTHERS:
+        raise invalid("messages", f"at most {MAX_OTHERS} content blocks other than texts are read")
+    for number, message in enumerate(read):
+        _check_text(message, number, last=number == len(read) - 1)
+    _check_tools(read)
+    made = [part for message in read for part in _messages(message)]
+    return (*_system(system), *made)
+
+
+def _size(message: RawMessage) -> int:
+    """How many blocks a message has, those within results among them."""
+    if isinstance(message.content, str):
+        return 1
+    within = (block["content"] for block in message.content if "content" in block)
+    return len(message.content) + sum(len(content) for content in within if isinstance(content, list))
+
+
+def _read(message: RawMessage, number: int) -> _Read:
+    role = message.role
+    if role == "system" and number == 0:
+        raise invalid(
+            "messages",
+            'Unexpected role "system". The Messages API accepts a top-level `system` parameter, not "system" as an '
+            "input message role.",
+        )
+    if role not in {"user", "assistant", "system"}:
+        raise invalid("messages", f'Unexpected role "{role[:40]}". Allowed roles are "user" or "assistant".')
+    read = blocks(message.content, f"messages.{number}.content")
+    return _Read(role, read)  # type: ignore[arg-type] # one of the three, by the lines above
+
+
+def _check_text(message: _Read, number: int, *, last: bool) -> None:
+    match message.blocks:
+        case [Text(text)] if not last and text and not text.isspace():
+            return  # most messages by far, and all that is asked below takes five times as long
+    final = last and message.role == "assistant"
+    if not message.blocks and not final:
+        raise invalid(
+            f"messages.{number}",
+            "all messages must have non-empty content except for the optional final assistant message",
+        )
+    _check_blocks(message.blocks, "messages")
+    if final and text_of(message.blocks[-1:]).endswith((" ", "\t", "\r", "\n")):
+        raise invalid("messages", "final assistant content cannot end with trailing whitespace")
+
+
+def _check_blocks(read: list[Block], field: str) -> None:
+    texts = [block.text for block in read if isinstance(block, Text)]
+    if "" in texts:
+        raise invalid(field, "text content blocks must be non-empty")
+    if any(text.isspace() for text in texts):
+        raise invalid(field, "text content blocks must contain non-whitespace text")
+
+
+def _check_tools(read: list[_Read]) -> None:
+    """Each call is answered at the very beginning of the next turn, and nothing is answered that was not called."""
+    seen: set[str] = set()
+    unanswered: dict[str, int] = {}  # ids of calls, each with the number of its message
+    turn = ""
+    for number, message in enumerate(read):
+        if unanswered and turn == "user" and message.role == "assistant":
+            raise _unanswered(unanswered)
+        turn = turn if message.role == "system" else message.role
+        for place, block in enumerate(message.blocks):
+            field = f"messages.{number}.content.{place}"
+            if isinstance(block, ToolUse):
+                _check_use(block, message, seen=seen, field=field)
+                unanswered[block.id] = number
+            elif isinstance(block, ToolResult):
+                _check_result(block, message, unanswered=unanswered, field=field)
+                del unanswered[block.tool_use_id]
+            elif unanswered and message.role != "assistant":
+                raise _unanswered(unanswered)
+    if unanswered:
+        raise _unanswered(unanswered)
+
+
+def _check_use(block: ToolUse, message: _Read, *, seen: set[str], field: str) -> None:
+    if message.role != "assistant":
+        raise invalid(field, "`tool_use` blocks can only be in `assistant` messages")
+    if block.id in seen:
+        raise invalid(field, "`tool_use` ids must be unique")
+    seen.add(block.id)
+
+
+def _check_result(block: ToolResult, message: _Read, *, unanswered: dict[str, int], field: str) -> None:
+    if message.role != "user":
+        raise invalid(field, "`tool_result` blocks can only be in `user` messages")
+    if block.tool_use_id not in unanswered:
+        raise invalid(
+            field,
+            f"unexpected `tool_use_id` found in `tool_result` blocks: {block.tool_use_id[:80]}. Each `tool_result` "
+            "block must have a corresponding `tool_use` block in the previous message.",
+        )
+
+
+def _unanswered(calls: dict[str, int]) -> InvalidRequest:
+    return invalid(
+        f"messages.{min(calls.values())}",
+        f"`tool_use` ids were found without `tool_result` blocks immediately after: {', '.join(calls)}. Each "
+        "`tool_use` block must have a corresponding `tool_result` block in the next message.",
+    )
+
+
+def _system(system: Content | None) -> list[Message]:
+    """The system prompt; its blocks are paragraphs."""
+    if isinstance(system, list) and len(system) > MAX_BLOCKS:
+        raise invalid("system", f"at most {MAX_BLOCKS} content blocks are read")
+    read = blocks(system or "", "system")
+    _check_blocks(read, "system")
+    return [Message("system", "\n\n".join(text_of([block]) for block in read))] if read else []
+
+
+def _messages(message: _Read) -> list[Message]:
+    """A message for each tool's result, then one for all else, where there is anything."""
+    match message.blocks:
+        case [Text(text)]:
+            return [Message(message.role, text)]
+    made = [_result(block) for block in message.blocks if isinstance(block, ToolResult)]
+    rest = [block for block in message.blocks if not isinstance(block, ToolResult)]
+    if rest or not made:
+        calls = tuple(
+            ToolCall(block.id, block.name, msgspec.json.encode(block.input).decode())
+            for block in rest
+            if isinstance(block, ToolUse)
+        )
+        thought = "".join(block.thinking for block in rest if isinstance(block, Thinking))
+        made.append(Message(message.role, text_of(rest), tool_calls=calls, images=images_of(rest), thought=thought))
+    return made
+
+
+def _result(block: ToolResult) -> Message:
+    return Message("tool", text_of(block.blocks), tool_call_id=block.tool_use_id, images=images_of(block.blocks))

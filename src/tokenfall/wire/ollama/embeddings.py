@@ -1,0 +1,107 @@
+"""`POST /api/embed` and the older `POST /api/embeddings`, as Ollama reads and answers them. Pure.
+
+Source: Ollama's Go types (`api.EmbedRequest`, `api.EmbeddingRequest`) and handlers. Nothing to embed is answered with
+no vectors. The vectors are those of `tokenfall.wire.openai.embeddings`.
+"""
+
+from array import array
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.dialect import Timing, decoded
+from tokenfall.wire.ollama.request import named
+from tokenfall.wire.ollama.response import nanoseconds
+from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
+
+_encode = msgspec.json.encode
+
+
+class _EmbedBody(Struct):
+    model: str | None = None
+    input: str | list[str] | None = None
+    dimensions: int | None = None
+    truncate: bool | None = None
+
+
+class _EmbeddingsBody(Struct):
+    model: str | None = None
+    prompt: str | None = None
+
+
+class Embed(Struct, frozen=True, kw_only=True):
+    """What to embed. `truncate` is whether an input that is too long may be cut."""
+
+    model: str
+    inputs: tuple[str, ...]
+    dimensions: int = DIMENSIONS
+    truncate: bool = True
+
+
+_embed = msgspec.json.Decoder(_EmbedBody)
+_embeddings = msgspec.json.Decoder(_EmbeddingsBody)
+
+
+def decode_embed(body: bytes) -> Embed:
+    """Read a request to `/api/embed`. Raises `InvalidRequest` with the field at fault."""
+    read = decoded(_embed, body)
+    given = read.input or []
+    inputs = (given,) if isinstance(given, str) else tuple(given)
+    if len(inputs) > MAX_INPUTS:
+        raise InvalidRequest(f"input takes at most {MAX_INPUTS} texts", param="input")
+    wanted = read.dimensions or 0
+    return Embed(
+        model=named(read.model),
+        inputs=inputs,
+        dimensions=wanted if 0 < wanted < DIMENSIONS else DIMENSIONS,
+        truncate=read.truncate is not False,
+    )
+
+
+def decode_embeddings(body: bytes) -> Embed:
+    """Read a request to `/api/embeddings`: at most one input. Raises `InvalidRequest` with the field at fault."""
+    read = decoded(_embeddings, body)
+    return Embed(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
+
+
+def embed_pieces(embed: Embed, tokens: int, *, timing: Timing) -> Iterator[bytes]:
+    """The answer of `/api/embed`, an input at a time: many are tens of megabytes. `tokens` is what the inputs count."""
+    metrics = {
+        "total_duration": nanoseconds(timing.total_s),
+        "load_duration": nanoseconds(0.0),
+        "prompt_eval_count": tokens,
+    }
+    begin = b'{"model":%b,"embeddings":[' % _encode(embed.model)
+    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]," + _encode(metrics)[1:])
+
+
+def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
+    yield begin
+    for number, seed in enumerate(seeds):
+        yield (b"," if number else b"") + _encode(vector_of(seed, dimensions))
+    yield end
+
+
+def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: Timing) -> bytes:
+    """The answer of `/api/embed` with vectors that somebody else made."""
+    return _encode(
+        {
+            "model": model,
+            "embeddings": vectors,
+            "total_duration": nanoseconds(timing.total_s),
+            "load_duration": nanoseconds(0.0),
+            "prompt_eval_count": tokens,
+        }
+    )
+
+
+def embed_whole(embed: Embed, tokens: int, *, timing: Timing) -> bytes:
+    """All `embed_pieces` as one."""
+    return b"".join(embed_pieces(embed, tokens, timing=timing))
+
+
+def embeddings_whole(embed: Embed) -> bytes:
+    """The answer of `/api/embeddings`."""
+    return _encode({"embedding": [number for text in embed.inputs for number in vector(text, embed.dimensions)]})

@@ -1,0 +1,113 @@
+"""`POST /api/show`, `GET /api/tags`, `/api/ps` and `/api/version`, as Ollama reads and answers them. Pure.
+
+Source: Ollama's Go types (`api.ShowResponse`, `api.ListResponse`, `api.ProcessResponse`) and its API reference. What
+there is no file for (digest, size) is made from the model's name alone, and is the same in every process.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import decoded
+from tokenfall.wire.ollama.request import named
+from tokenfall.wire.ollama.response import error
+from tokenfall.wire.openai.embeddings import DIMENSIONS
+from tokenfall.wire.times import rfc3339
+
+ARCHITECTURE = "tokenfall"
+CONTEXT_LENGTH = 131_072
+CAPABILITIES = ("completion", "tools", "vision", "thinking")
+PARAMETERS = 8_030_261_248
+TEMPLATE = "{{ .System }} {{ .Prompt }} {{ .Response }}"
+LICENSE = "MIT"
+
+_encode = msgspec.json.encode
+_DETAILS = {
+    "parent_model": "",
+    "format": "gguf",
+    "family": ARCHITECTURE,
+    "families": [ARCHITECTURE],
+    "parameter_size": "8.0B",
+    "quantization_level": "Q4_K_M",
+}
+
+
+class _ShowBody(Struct):
+    model: str | None = None
+    name: str | None = None
+
+
+_show = msgspec.json.Decoder(_ShowBody)
+
+
+def decode_show(body: bytes) -> str:
+    """The model that `/api/show` is asked for, as `model` or by its older name `name`. Raises `InvalidRequest`."""
+    read = decoded(_show, body)
+    return named(read.model or read.name)
+
+
+def show(name: str, modified_s: float) -> bytes:
+    """One model. `modified_s` is Unix time."""
+    return _encode(
+        {
+            "license": LICENSE,
+            "modelfile": f"FROM {name}",
+            "parameters": f"num_ctx                        {CONTEXT_LENGTH}",
+            "template": TEMPLATE,
+            "details": _DETAILS,
+            "model_info": {
+                "general.architecture": ARCHITECTURE,
+                "general.basename": name,
+                "general.parameter_count": PARAMETERS,
+                f"{ARCHITECTURE}.context_length": CONTEXT_LENGTH,
+                f"{ARCHITECTURE}.embedding_length": DIMENSIONS,
+            },
+            "capabilities": CAPABILITIES,
+            "modified_at": rfc3339(modified_s),
+        }
+    )
+
+
+def tags(names: Sequence[str], modified_s: float) -> bytes:
+    """All models, in the order of `names`. `modified_s` is Unix time."""
+    modified = rfc3339(modified_s)
+    return _encode(
+        {
+            "models": [
+                {"name": name, "model": name, "modified_at": modified, **_file(name), "details": _DETAILS}
+                for name in names
+            ]
+        }
+    )
+
+
+def running(names: Sequence[str], expires_s: float) -> bytes:
+    """The models in memory, and until when: `expires_s` is Unix time."""
+    return _encode({"models": [_process(name, rfc3339(expires_s)) for name in names]})
+
+
+def _process(name: str, expires: str) -> dict[str, Any]:
+    file = _file(name)
+    told = {"name": name, "model": name, **file, "details": _DETAILS, "expires_at": expires}
+    return told | {"size_vram": file["size"], "context_length": CONTEXT_LENGTH}
+
+
+def version(text: str) -> bytes:
+    """The answer to `GET /api/version`."""
+    return _encode({"version": text})
+
+
+def no_such_model(name: str) -> bytes:
+    """The body of the 404 for a model that there is none of."""
+    return error(ApiError(status=404, code="not_found", message=f"model '{name[:200]}' not found", param="model"))
+
+
+def _file(name: str) -> dict[str, Any]:
+    """The size, in bytes, and the SHA-256 of a file that could hold the model."""
+    from hashlib import sha256  # noqa: PLC0415 - only who lists models needs it
+
+    digest = sha256(name.encode()).hexdigest()
+    return {"size": 4_000_000_000 + int(digest[:8], 16), "digest": digest}

@@ -1,0 +1,49 @@
+"""How the OpenAI dialects say what went wrong. Pure.
+
+Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com sends; Groq's are the same.
+"""
+
+import msgspec
+
+from tokenfall.wire import sse
+from tokenfall.wire.api_error import ApiError
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "invalid_request_error",
+    403: "permission_error",
+    404: "invalid_request_error",
+    409: "invalid_request_error",
+    413: "invalid_request_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+}
+_CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_exceeded"}
+_encode = msgspec.json.encode
+
+
+def error(api_error: ApiError) -> bytes:
+    """The body of an answer that is none."""
+    return _encode(
+        {
+            "error": {
+                "message": api_error.message,
+                "type": _TYPES.get(
+                    api_error.status, "server_error" if api_error.status >= 500 else "invalid_request_error"
+                ),
+                "param": api_error.param,
+                "code": _code(api_error),
+            }
+        }
+    )
+
+
+def _code(api_error: ApiError) -> str:
+    if api_error.code == "not_found" and api_error.param == "model":
+        return "model_not_found"
+    return _CODES.get(api_error.code, api_error.code)
+
+
+def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
+    """The last frame of a stream that breaks: no `[DONE]` follows."""
+    return sse.frame(error(api_error))

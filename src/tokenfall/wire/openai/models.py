@@ -1,0 +1,35 @@
+"""`GET /v1/models` and `GET /v1/models/{id}`, as a server answers them. Pure.
+
+Source: the OpenAI API reference, "Models".
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.openai import errors as openai_errors
+
+OWNER = "tokenfall"
+_encode = msgspec.json.encode
+
+
+def model_list(ids: Sequence[str], created_s: float) -> bytes:
+    """All models, in the order of `ids`. `created_s` is Unix time."""
+    return _encode({"object": "list", "data": [_document(each, created_s) for each in ids]})
+
+
+def model(name: str, created_s: float) -> bytes:
+    """One model."""
+    return _encode(_document(name, created_s))
+
+
+def no_such_model(name: str) -> bytes:
+    """The body of the 404 for a model that there is none of."""
+    message = f"The model '{name[:200]}' does not exist"
+    return openai_errors.error(ApiError(status=404, code="not_found", message=message, param="model"))
+
+
+def _document(name: str, created_s: float) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": int(created_s), "owned_by": OWNER}

@@ -1,0 +1,345 @@
+"""The body of `POST /v1/chat/completions`, as a server reads it. Pure.
+
+Source: the OpenAI API reference, "Create chat completion"; `reasoning_format` and `include_reasoning` are Groq's,
+`min_tokens` and `ignore_eos` vLLM's. Fields that are not listed are accepted and ignored.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.dialect import (
+    MAX_ITEMS,
+    UNBOUNDED,
+    NullableSchema,
+    ParsedRequest,
+    RawSchema,
+    decoded,
+    no_schema,
+    schema_text,
+)
+
+Tokens = Annotated[int, Meta(ge=1, le=10_000_000)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _ImageURL(Struct):
+    url: str
+
+
+class Part(Struct):
+    """A piece of a message's content. Other kinds than text and image_url are accepted and not read."""
+
+    type: str
+    text: str = ""
+    image_url: _ImageURL | None = None
+
+
+class _CalledFunction(Struct):
+    name: str
+    arguments: str = ""
+
+
+class _CalledCustom(Struct):
+    name: str
+    input: str = ""
+
+
+class _Call(Struct):
+    id: str
+    type: str = "function"
+    function: _CalledFunction | None = None
+    custom: _CalledCustom | None = None
+
+
+class _Message(Struct):
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+    tool_calls: list[_Call] | None = None
+    tool_call_id: str | None = None
+
+
+class _Function(Struct):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+    description: str | None = None
+    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
+
+
+class _Custom(Struct):
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+    description: str | None = None
+
+
+class _Tool(Struct):
+    type: str
+    function: _Function | None = None
+    custom: _Custom | None = None
+
+
+class _Named(Struct):
+    name: str
+
+
+class _AllowedTool(Struct):
+    type: str
+    function: _Named | None = None
+    custom: _Named | None = None
+
+
+class _AllowedTools(Struct):
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[_AllowedTool], Meta(max_length=128)]
+
+
+class _ToolChoice(Struct):
+    """One tool, or those that may be called."""
+
+    type: Literal["function", "custom", "allowed_tools"]
+    function: _Named | None = None
+    custom: _Named | None = None
+    allowed_tools: _AllowedTools | None = None
+
+
+class _JSONSchema(Struct):
+    name: str
+    schema: RawSchema = msgspec.field(default_factory=no_schema)
+
+
+class _ResponseFormat(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: _JSONSchema | None = None
+
+
+class StreamOptions(Struct):
+    """How a stream is told."""
+
+    include_usage: bool | None = None
+
+
+class Body(Struct, kw_only=True):
+    """What is read of a request."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    min_tokens: Annotated[int, Meta(ge=0, le=10_000_000)] | None = None
+    ignore_eos: bool | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Fraction | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    seed: int | None = None
+    tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | _ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: _ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    reasoning_effort: str | None = None
+    reasoning_format: Literal["parsed", "raw", "hidden"] | None = None
+    include_reasoning: bool | None = None
+    service_tier: str | None = None
+
+
+class Shape(Struct, frozen=True):
+    """What shapes the answer and not what is said."""
+
+    include_usage: bool = False
+    logprobs: bool = False
+    top_logprobs: int = 0
+    groq: bool = False
+    service_tier: str | None = None
+    """The tier that the answer says it was served in, None where it says nothing."""
+
+
+_decoder = msgspec.json.Decoder(Body)
+
+
+def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
+    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    read = decoded(_decoder, body)
+    _check(read)
+    choice = read.tool_choice or "auto"
+    form = read.response_format
+    schema = form.json_schema if form is not None else None
+    request = ChatRequest(
+        messages=tuple(_message(message, number) for number, message in enumerate(read.messages)),
+        model=read.model,
+        max_tokens=read.max_completion_tokens or read.max_tokens or UNBOUNDED,
+        temperature=read.temperature,
+        top_p=read.top_p,
+        seed=read.seed,
+        stop=stops(read.stop),
+        tools=tuple(_callable(read)),
+        tool_choice=choice if isinstance(choice, str) else _chosen(choice),
+        parallel_tool_calls=read.parallel_tool_calls is not False,
+        schema=None if schema is None else _schema(schema),
+        schema_name="" if schema is None else schema.name,
+        json_object=form is not None and form.type == "json_object",
+        reasoning=_wants_thoughts(read),
+        n=read.n or 1,
+        min_tokens=read.min_tokens or 0,
+        ignore_eos=bool(read.ignore_eos),
+    )
+    usage = read.stream_options is not None and bool(read.stream_options.include_usage)
+    shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
+
+
+def _tier(body: Body, *, groq: bool) -> str | None:
+    """Groq says it always, OpenAI where it was asked for; `auto` is served as the default."""
+    given = body.service_tier
+    usual = "on_demand" if groq else "default"
+    if given in (None, "auto"):
+        return usual if groq or given else None
+    return given
+
+
+def _callable(body: Body) -> Iterator[Tool]:
+    """The tools that may be called: all, or those that `allowed_tools` lists."""
+    choice = body.tool_choice
+    allowed = None
+    if isinstance(choice, _ToolChoice) and choice.allowed_tools is not None:
+        allowed = {_name_of(tool) for tool in choice.allowed_tools.tools}
+    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+
+
+def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
+    for number, tool in enumerate(tools):
+        function = tool.function
+        if function is not None:
+            parameters = schema_text(function.parameters, f"tools[{number}].function.parameters")
+            yield Tool(function.name, function.description or "", parameters or b"")
+        elif tool.custom is not None:
+            yield Tool(tool.custom.name, tool.custom.description or "", custom=True)
+
+
+def _chosen(choice: _ToolChoice) -> str:
+    """The choice in `ChatRequest`'s words."""
+    return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
+
+
+def _name_of(tool: _Tool | _AllowedTool | _ToolChoice) -> str:
+    """The name of the function or custom tool, "" where there is none."""
+    named = tool.function or tool.custom
+    return "" if named is None else named.name
+
+
+def _schema(named: _JSONSchema) -> bytes:
+    return schema_text(named.schema, "response_format.json_schema.schema", nullable=False) or b"{}"
+
+
+def stops(stop: str | list[str] | None) -> tuple[str, ...]:
+    """The texts that end an answer; empty ones end nothing."""
+    texts = [stop] if isinstance(stop, str) else stop or []
+    return tuple(text for text in texts if text)
+
+
+def _check(body: Body) -> None:
+    """What fields say together."""
+    if body.stream_options is not None and not body.stream:
+        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
+    if body.top_logprobs is not None and not body.logprobs:
+        raise InvalidRequest("top_logprobs is only allowed when logprobs is true", param="top_logprobs")
+    form = body.response_format
+    if form is not None and form.type == "json_schema" and form.json_schema is None:
+        raise InvalidRequest("response_format.json_schema is missing", param="response_format.json_schema")
+    for number, tool in enumerate(body.tools or ()):
+        if (tool.type == "function" and tool.function is None) or (tool.type == "custom" and tool.custom is None):
+            raise _missing(f"tools[{number}].{tool.type}")
+    _check_tool_choice(body)
+    _check_tool_messages(body.messages)
+
+
+def _check_tool_choice(body: Body) -> None:
+    names = [_name_of(tool) for tool in body.tools or ()]
+    choice = body.tool_choice
+    if choice is not None and choice != "none" and not body.tools:
+        raise InvalidRequest("tool_choice is only allowed when tools are given", param="tool_choice")
+    if not isinstance(choice, _ToolChoice):
+        return
+    if getattr(choice, choice.type) is None:
+        raise _missing(f"tool_choice.{choice.type}")
+    chosen = [choice] if choice.allowed_tools is None else choice.allowed_tools.tools
+    for name in map(_name_of, chosen):
+        if name not in names:
+            raise InvalidRequest(f"tool_choice names {name[:80]!r}, which is no tool", param="tool_choice")
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+
+
+def _check_tool_messages(messages: list[_Message]) -> None:
+    """Each call is answered before anything else is said, and nothing is answered that was not called."""
+    open_calls: set[str] = set()
+    for number, message in enumerate(messages):
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                raise InvalidRequest(
+                    f"messages[{number}]: a message of role 'tool' must answer a tool call of a message before it",
+                    param=f"messages[{number}].tool_call_id",
+                )
+            open_calls.discard(message.tool_call_id)
+        elif open_calls:
+            raise InvalidRequest(
+                f"messages[{number}]: the tool calls before it must be answered first: {_listed(open_calls)}",
+                param=f"messages[{number}].role",
+            )
+        else:
+            open_calls = {call.id for call in message.tool_calls or ()}
+    if open_calls:
+        raise InvalidRequest(
+            f"messages: the tool calls of the last assistant's message must be answered: {_listed(open_calls)}",
+            param="messages",
+        )
+
+
+def _call(call: _Call, param: str) -> ToolCall:
+    """A call of a function, or of a custom tool. Raises `InvalidRequest` for one of neither."""
+    if call.function is not None:
+        return ToolCall(call.id, call.function.name, call.function.arguments)
+    if call.custom is not None:
+        return ToolCall(call.id, call.custom.name, call.custom.input, custom=True)
+    raise _missing(f"{param}.{call.type if call.type == 'custom' else 'function'}")
+
+
+def _listed(calls: set[str]) -> str:
+    return ", ".join(sorted(calls))[:300]
+
+
+def _message(message: _Message, number: int) -> Message:
+    if message.content is None and not message.tool_calls and message.role != "assistant":
+        raise InvalidRequest(f"messages[{number}].content is missing", param=f"messages[{number}].content")
+    text, images = text_and_images(message.content)
+    calls = message.tool_calls or ()
+    role = {"developer": "system", "function": "user"}.get(message.role, message.role)
+    return Message(
+        role,  # type: ignore[arg-type] # one of Role, by the table above
+        text,
+        tool_calls=tuple(_call(call, f"messages[{number}].tool_calls[{n}]") for n, call in enumerate(calls)),
+        tool_call_id=message.tool_call_id or "",
+        images=images,
+    )
+
+
+def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, ...]]:
+    """The text of a message's content, its parts joined, and the addresses of its images."""
+    if content is None or isinstance(content, str):
+        return content or "", ()
+    images = tuple(part.image_url.url for part in content if part.image_url is not None)
+    return "".join(part.text for part in content if part.type == "text"), images
+
+
+def _wants_thoughts(body: Body) -> bool:
+    if body.include_reasoning is False or body.reasoning_format == "hidden":
+        return False
+    effort = body.reasoning_effort not in (None, "none", "minimal")
+    return effort or body.reasoning_format == "parsed" or body.include_reasoning is True

@@ -1,0 +1,287 @@
+"""The body of `POST /v1/responses`, as a server reads it. Pure.
+
+Source: the OpenAI API reference, "Create a model response". This server keeps no responses: what refers to a kept one
+(`previous_response_id`, `conversation`, `prompt`) is refused as one that is not found, and so is `background`; `store`
+is accepted, and an `item_reference` is read as far as its id tells. Tools of other types than `function` and `custom`,
+and fields that are not listed, are accepted and ignored.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Message, Tool
+from tokenfall.wire.dialect import MAX_ITEMS, UNBOUNDED, NullableSchema, ParsedRequest, decoded, no_schema, schema_text
+from tokenfall.wire.openai.request import Fraction
+from tokenfall.wire.openai.responses.input import messages_of
+
+MIN_OUTPUT_TOKENS = 16
+_ENCRYPTED = "reasoning.encrypted_content"
+
+_OWN = ("function", "custom")
+_Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
+_Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
+
+
+class _Reference(Struct):
+    id: str
+
+
+class _Tool(Struct):
+    type: str
+    name: _Name | None = None
+    description: str | None = None
+    parameters: NullableSchema = msgspec.field(default_factory=no_schema)
+
+
+class _AllowedTool(Struct):
+    type: str
+    name: str | None = None
+
+
+class _ToolChoice(Struct):
+    type: str
+    name: str | None = None
+    mode: Literal["auto", "required"] = "auto"
+    tools: Annotated[list[_AllowedTool], Meta(max_length=128)] | None = None
+
+
+class _Format(Struct):
+    type: Literal["text", "json_object", "json_schema"]
+    name: _Name | None = None
+    schema: NullableSchema = msgspec.field(default_factory=no_schema)
+
+
+class _Text(Struct):
+    format: _Format | None = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+
+
+class Reasoning(Struct):
+    """How much to think, and whether to tell of it."""
+
+    effort: str | None = None
+    summary: Literal["auto", "concise", "detailed"] | None = None
+
+
+class Body(Struct, kw_only=True):
+    """What is read of a request."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=200)]
+    input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    max_output_tokens: Annotated[int, Meta(le=10_000_000)] | None = None
+    max_tool_calls: int | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Fraction | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    tools: Annotated[list[_Tool], Meta(max_length=128)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | _ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: _Text | None = None
+    reasoning: Reasoning | None = None
+    store: bool | None = None
+    background: bool | None = None
+    previous_response_id: str | None = None
+    conversation: str | _Reference | None = None
+    prompt: _Reference | None = None
+    metadata: Annotated[_Metadata, Meta(max_length=16)] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    include: Annotated[list[str], Meta(max_length=64)] | None = None
+
+
+class Shape(Struct, frozen=True):
+    """What a response says again of its request. `tools`, `tool_choice` and `format` are as they came."""
+
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    metadata: dict[str, str]
+    parallel_tool_calls: bool
+    reasoning: Reasoning
+    store: bool
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: Any
+    tools: list[Any]
+    top_logprobs: int
+    top_p: float
+    truncation: str
+    encrypted: bool = False
+    """Whether thoughts are told as `encrypted_content` too."""
+
+
+class _RepeatedText(Struct):
+    format: Raw = msgspec.field(default_factory=Raw)
+    verbosity: str | None = None
+
+
+class _Repeated(Struct):
+    """What a response repeats of its request, as it came: schemas in it are not decoded."""
+
+    tools: list[Raw] | None = None
+    tool_choice: Raw = msgspec.field(default_factory=Raw)
+    text: _RepeatedText | None = None
+
+
+_decoder = msgspec.json.Decoder(Body)
+_repeated_decoder = msgspec.json.Decoder(_Repeated)
+
+
+def decode(body: bytes) -> ParsedRequest:
+    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    read = decoded(_decoder, body)
+    _check_kept(read)
+    _check_output(read)
+    _check_tools(read)
+    repeated = decoded(_repeated_decoder, body)
+    form = read.text.format if read.text is not None else None
+    instructions = () if read.instructions is None else (Message("system", read.instructions),)
+    request = ChatRequest(
+        messages=(*instructions, *messages_of(read.input or "")),
+        model=read.model,
+        max_tokens=read.max_output_tokens or UNBOUNDED,
+        temperature=read.temperature,
+        top_p=read.top_p,
+        tools=tuple(_callable(read)),
+        tool_choice=_choice(read),
+        parallel_tool_calls=read.parallel_tool_calls is not False,
+        schema=_schema(form) if form is not None and form.type == "json_schema" else None,
+        schema_name=(form is not None and form.name) or "",
+        json_object=form is not None and form.type == "json_object",
+        reasoning=_wants_thoughts(read.reasoning),
+    )
+    return ParsedRequest(request=request, stream=bool(read.stream), input=_shape(read, repeated))
+
+
+def _callable(body: Body) -> Iterator[Tool]:
+    """The tools that may be called: all that are the caller's own, or those that `allowed_tools` lists."""
+    choice = body.tool_choice
+    allowed = None
+    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
+        allowed = {tool.name for tool in choice.tools or ()}
+    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+
+
+def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
+    for number, tool in enumerate(tools):
+        parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
+        if tool.type in _OWN and tool.name is not None:
+            custom = tool.type == "custom"
+            yield Tool(tool.name, tool.description or "", b"" if custom else parameters or b"", custom=custom)
+
+
+def _schema(form: _Format) -> bytes | None:
+    return schema_text(form.schema, "text.format.schema")
+
+
+def _check_kept(body: Body) -> None:
+    """What refers to something that a server keeps."""
+    if body.background:
+        raise InvalidRequest("background is not available here: responses are not kept", param="background")
+    if body.previous_response_id is not None:
+        message = f"Previous response with id '{body.previous_response_id[:80]}' not found."
+        raise InvalidRequest(message, param="previous_response_id")
+    if body.conversation is not None:
+        name = body.conversation if isinstance(body.conversation, str) else body.conversation.id
+        raise InvalidRequest(f"Conversation with id '{name[:80]}' not found.", param="conversation")
+    if body.prompt is not None:
+        raise InvalidRequest(f"Prompt with id '{body.prompt.id[:80]}' not found.", param="prompt")
+    if body.input is None or body.input == []:
+        message = """One of "input" or "previous_response_id" or 'prompt' or 'conversation_id' must be provided."""
+        raise InvalidRequest(message, param="input")
+
+
+def _check_output(body: Body) -> None:
+    """What fields say of the answer."""
+    most = body.max_output_tokens
+    if most is not None and most < MIN_OUTPUT_TOKENS:
+        raise InvalidRequest(
+            "Invalid 'max_output_tokens': integer below minimum value. "
+            f"Expected a value >= {MIN_OUTPUT_TOKENS}, but got {most} instead.",
+            param="max_output_tokens",
+        )
+    form = body.text.format if body.text is not None else None
+    if form is not None and form.type == "json_schema":
+        if form.name is None:
+            raise _missing("text.format.name")
+        if _schema(form) is None:
+            raise _missing("text.format.schema")
+
+
+def _check_tools(body: Body) -> None:
+    tools = body.tools or []
+    for number, tool in enumerate(tools):
+        if tool.type in _OWN and tool.name is None:
+            raise _missing(f"tools[{number}].name")
+    choice = body.tool_choice
+    if choice == "required" and not tools:
+        raise InvalidRequest("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
+    if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
+        _check_allowed(choice, tools)
+    if not isinstance(choice, _ToolChoice) or choice.type not in _OWN:
+        return
+    if choice.name is None:
+        raise _missing("tool_choice.name")
+    if choice.name not in [tool.name for tool in tools if tool.type == choice.type]:
+        message = f"Tool choice '{choice.name[:80]}' not found in 'tools' parameter."
+        raise InvalidRequest(message, param="tool_choice")
+
+
+def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
+    if choice.tools is None:
+        raise _missing("tool_choice.tools")
+    names = {tool.name for tool in tools}
+    for allowed in choice.tools:
+        if allowed.type in _OWN and allowed.name not in names:
+            message = f"Tool choice '{(allowed.name or '')[:80]}' not found in 'tools' parameter."
+            raise InvalidRequest(message, param="tool_choice")
+
+
+def _missing(param: str) -> InvalidRequest:
+    return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
+
+
+def _choice(body: Body) -> str:
+    """`auto`, `none`, `required` or the function's name; a choice of a tool that is none here is `auto`."""
+    choice = body.tool_choice
+    if isinstance(choice, _ToolChoice):
+        return {"function": choice.name or "", "custom": choice.name or "", "allowed_tools": choice.mode}.get(
+            choice.type, "auto"
+        )
+    return choice or "auto"
+
+
+def _wants_thoughts(reasoning: Reasoning | None) -> bool:
+    if reasoning is None:
+        return False
+    return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
+
+
+def _shape(body: Body, repeated: _Repeated) -> Shape:
+    text = repeated.text or _RepeatedText()
+    return Shape(
+        instructions=body.instructions,
+        max_output_tokens=body.max_output_tokens,
+        max_tool_calls=body.max_tool_calls,
+        metadata=body.metadata or {},
+        parallel_tool_calls=body.parallel_tool_calls is not False,
+        reasoning=body.reasoning or Reasoning(),
+        store=body.store is not False,
+        temperature=1.0 if body.temperature is None else body.temperature,
+        text={"format": _given(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
+        tool_choice=_given(repeated.tool_choice) or "auto",
+        tools=repeated.tools or [],
+        top_logprobs=body.top_logprobs or 0,
+        top_p=1.0 if body.top_p is None else body.top_p,
+        truncation=body.truncation or "disabled",
+        encrypted=_ENCRYPTED in (body.include or ()),
+    )
+
+
+def _given(raw: Raw) -> Raw | None:
+    return raw if bytes(raw) not in (b"", b"null") else None

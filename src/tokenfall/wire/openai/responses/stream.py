@@ -1,0 +1,145 @@
+"""The events of a streamed response. Pure.
+
+Source: the OpenAI API reference, "Responses: streaming events". A frame is `event:` and `data:`, numbered from 0 within
+its stream, and no `[DONE]` follows the last. The numbers are why no token's frame is constant.
+"""
+
+from typing import Any
+
+import msgspec
+
+from tokenfall.events import Finished, FinishReason
+from tokenfall.wire import sse
+from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.openai.responses.document import (
+    Item,
+    Status,
+    item_document,
+    item_id,
+    response_document,
+    status_of,
+    summary_part,
+    text_part,
+)
+from tokenfall.wire.openai.responses.request import Shape
+
+_DELTAS = {
+    "text": "response.output_text.delta",
+    "thought": "response.reasoning_summary_text.delta",
+    "call": "response.function_call_arguments.delta",
+    "custom": "response.custom_tool_call_input.delta",
+}
+_encode = msgspec.json.encode
+
+
+class EventEncoder:
+    """Implements `Encoder`. A section is an item of the output, and its text is kept for the events that repeat it."""
+
+    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
+        self._shape: Shape = asked.input
+        self._identity = meta
+        self.events = 0
+        """How many were written, which is the number of the next."""
+        self._items: list[Item] = []
+        self._item: Item | None = None
+        self._said: list[str] = []
+        self._affixes = (b"", b"", b"")
+        self._reason: FinishReason = "stop"
+
+    def open(self, block: ContentBlock) -> bytes:
+        frames = self._begin() if self._item is None else self._close(self._item, "completed")
+        index = len(self._items)
+        name = item_id(block.kind, self._identity.number, index=index, call=block.call)
+        encrypted = self._shape.encrypted and block.kind == "thought"
+        item = self._item = Item(kind=block.kind, id=name, text="", call=block.call, encrypted=encrypted)
+        self._said = []
+        self._affixes = _affixes(item, index)
+        added = {"output_index": index, "item": item_document(item, "in_progress")}
+        frames += self._event("response.output_item.added", added)
+        if item.kind == "text":
+            frames += self._event("response.content_part.added", {**_place(item, index), "part": text_part("")})
+        elif item.kind == "thought":
+            part = {**_place(item, index), "part": summary_part("")}
+            frames += self._event("response.reasoning_summary_part.added", part)
+        return frames
+
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        return None
+
+    def token(self, text: str) -> bytes:
+        self._said.append(text)
+        before, between, after = self._affixes
+        number = self.events
+        self.events = number + 1
+        return b"%b%d%b%b%b" % (before, number, between, _encode(text), after)
+
+    def finish(self, choice: int, reason: FinishReason) -> bytes:
+        first = self.open(ContentBlock("text")) if self._item is None else b""
+        self._reason = reason
+        return first + (b"" if self._item is None else self._close(self._item, status_of(reason)))
+
+    def end(self, finished: Finished, timing: Timing) -> bytes:
+        response = response_document(
+            self._shape,
+            self._identity,
+            items=self._items,
+            reason=self._reason,
+            usage=finished.usage,
+            total_s=timing.total_s,
+        )
+        return self._event(f"response.{response['status']}", {"response": response})
+
+    def _begin(self) -> bytes:
+        response = response_document(self._shape, self._identity, items=[])
+        kinds = ("response.created", "response.in_progress")
+        return b"".join(self._event(kind, {"response": response}) for kind in kinds)
+
+    def _close(self, begun: Item, status: Status) -> bytes:
+        """The events that end the open item."""
+        text, index = "".join(self._said), len(self._items)
+        item = msgspec.structs.replace(begun, text=text)
+        self._items.append(item)
+        place = _place(item, index)
+        if item.kind == "text":
+            frames = self._event("response.output_text.done", {**place, "text": text, "logprobs": []})
+            frames += self._event("response.content_part.done", {**place, "part": text_part(text)})
+        elif item.kind == "thought":
+            frames = self._event("response.reasoning_summary_text.done", {**place, "text": text})
+            frames += self._event("response.reasoning_summary_part.done", {**place, "part": summary_part(text)})
+        else:
+            frames = self._event(*_call_done(item, place))
+        done = {"output_index": index, "item": item_document(item, status)}
+        return frames + self._event("response.output_item.done", done)
+
+    def _event(self, kind: str, members: dict[str, Any]) -> bytes:
+        number = self.events
+        self.events = number + 1
+        return sse.frame(_encode({"type": kind, "sequence_number": number, **members}), kind)
+
+
+def numbered(encoder: Encoder) -> int:
+    """How many events the encoder of a response has written."""
+    return encoder.events if isinstance(encoder, EventEncoder) else 0
+
+
+def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The event that repeats a call's arguments, and what it says."""
+    if item.call is not None and item.call.custom:
+        return "response.custom_tool_call_input.done", {**place, "input": item.text}
+    name = {} if item.call is None else {"name": item.call.name}
+    return "response.function_call_arguments.done", {**place, **name, "arguments": item.text}
+
+
+def _place(item: Item, index: int) -> dict[str, Any]:
+    """Where in the response something is said."""
+    within = {"text": {"content_index": 0}, "thought": {"summary_index": 0}}.get(item.kind, {})
+    return {"item_id": item.id, "output_index": index, **within}
+
+
+def _affixes(item: Item, index: int) -> tuple[bytes, bytes, bytes]:
+    """What stands before an event's number, between it and the token, and after the token."""
+    custom = item.call is not None and item.call.custom
+    kind = _DELTAS["custom" if custom else item.kind].encode()
+    before = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
+    between = b',%b,"delta":' % _encode(_place(item, index))[1:-1]
+    return before, between, b',"logprobs":[]}\n\n' if item.kind == "text" else b"}\n\n"

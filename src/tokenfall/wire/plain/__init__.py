@@ -1,0 +1,1 @@
+"""Tokenfall's own formats: `POST /chat`, `GET /history` and the plain simulator streams."""

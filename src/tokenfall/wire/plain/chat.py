@@ -1,0 +1,190 @@
+"""Tokenfall's own dialect: `POST /chat`, turns, `/history` and `/conversations`. Pure."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenfall.errors import InvalidRequest, NotFound
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import Message
+from tokenfall.ports import LISTED, ConversationInfo, Turn
+from tokenfall.wire.dialect import MAX_ITEMS, check_json
+from tokenfall.wire.json_lines import one_line
+from tokenfall.wire.json_pieces import json_pieces
+
+ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
+"""Letters, digits and `._:@-`, 1 to 64 of them."""
+
+TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
+"""As `X-Turn-Id` and the history name a turn."""
+
+DEFAULT_CONVERSATION = "default"
+
+MAX_NUMBER_DIGITS = 12
+MAX_LISTED = 1_000
+"""Conversations in one list."""
+
+_TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
+
+_encode = msgspec.json.encode
+
+
+class _Message(Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatBody(Struct, frozen=True):
+    """The body of `POST /chat`. Fields that are not listed are accepted and ignored."""
+
+    messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
+    stream: bool = True
+    conversation: ConversationId = DEFAULT_CONVERSATION
+    model: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    max_tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    on_disconnect: Literal["cancel", "finish"] | None = None
+    replaces: TurnId | None = None
+    announce: bool = False
+
+    @property
+    def question(self) -> Message:
+        """The last user's message: the new turn. Raises `InvalidRequest`."""
+        message = next((message for message in reversed(self.messages) if message.role == "user"), None)
+        if message is None or not message.content.strip():
+            raise InvalidRequest("the last user's message of messages is the new turn, and must say something")
+        return Message("user", message.content)
+
+    @property
+    def system(self) -> Message | None:
+        """A leading system message."""
+        first = self.messages[0]
+        return Message("system", first.content) if first.role == "system" else None
+
+
+class _Usage(Struct, frozen=True):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+_chat_decoder = msgspec.json.Decoder(ChatBody)
+
+
+def decode_chat(body: bytes) -> ChatBody:
+    """Read the body of `POST /chat`. Raises `InvalidRequest` naming the field and what it takes."""
+    check_json(body)
+    try:
+        chat = _chat_decoder.decode(body)
+        _ = chat.question
+    except RecursionError:
+        raise InvalidRequest("the body is nested too deeply") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not what POST /chat takes: {error}") from None
+    return chat
+
+
+def conversation_id(text: str) -> str:
+    """`text` if it is a conversation's id. Raises `InvalidRequest`."""
+    try:
+        checked: str = msgspec.convert(text, ConversationId)
+    except msgspec.ValidationError:
+        raise InvalidRequest("conversation takes 1 to 64 letters, digits or any of . _ : @ -") from None
+    return checked
+
+
+def content_frame(number: int, text: str) -> bytes:
+    """A token of a turn, the `number`th from 1: what Last-Event-ID names when the stream is resumed."""
+    return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
+
+
+class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /conversations/{id}`."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+_title_decoder = msgspec.json.Decoder(TitleBody)
+
+
+def decode_title(body: bytes) -> str:
+    """Read the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
+    try:
+        return _title_decoder.decode(body).title
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequest(f'the body takes {{"title": "..."}} of 1 to 200 characters: {error}') from None
+
+
+def turn_id(text: str) -> str:
+    """`text` if it can be a turn's id. Raises `NotFound`."""
+    if _TURN_ID.fullmatch(text) is None:
+        raise NotFound("there is no such turn; its id is that of X-Turn-Id")
+    return text
+
+
+def event_number(text: str) -> int:
+    """A Last-Event-ID: the number of a turn's token, 0 before the first. Raises `InvalidRequest`."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS):
+        raise InvalidRequest("Last-Event-ID takes the number of an event of this turn, 0 for all")
+    return int(text)
+
+
+def whole_answer(text: str, finished: Finished, *, conversation: str) -> Iterator[bytes]:
+    """The answer to `POST /chat` with `"stream": false`."""
+    return json_pieces(
+        {
+            "content": text,
+            "finish_reason": finished.reason,
+            "usage": _usage(finished.usage),
+            "model": finished.model,
+            "conversation": conversation,
+        }
+    )
+
+
+def history(turns: Iterable[Turn]) -> Iterator[bytes]:
+    """The answer to `GET /history`: messages, oldest first."""
+    return json_pieces([document for turn in turns for document in _messages(turn)])
+
+
+def page(query: Sequence[tuple[str, str]]) -> tuple[int, str | None]:
+    """How many conversations a query asks for, and behind which. Raises `InvalidRequest`."""
+    asked = dict(query)
+    if len(asked) < len(query) or asked.keys() - {"limit", "after"}:
+        raise InvalidRequest("the query takes limit and after, each once, and nothing else")
+    limit = asked.get("limit", str(LISTED))
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
+        raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
+    return int(limit), conversation_id(asked["after"]) if "after" in asked else None
+
+
+def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:
+    """The answer to `GET /conversations`."""
+    return json_pieces(iter(conversations))
+
+
+def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+    question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
+    answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
+    question |= {"turn": turn.id, "created": turn.asked_at}
+    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
+    if turn.status != "complete":
+        answer["status"] = turn.status
+    if turn.finish_reason is not None:
+        answer["finish_reason"] = turn.finish_reason
+    if turn.usage is not None:
+        answer["usage"] = _usage(turn.usage)
+    if turn.ttft_s is not None:
+        answer["ttft_s"] = turn.ttft_s
+    if turn.tokens_per_s is not None:
+        answer["tokens_per_s"] = turn.tokens_per_s
+    return question, answer
+
+
+def _usage(usage: Usage | None) -> _Usage | None:
+    if usage is None:
+        return None
+    return _Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)

@@ -1,0 +1,521 @@
+"""What one event says, and who samples when."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tokenfall import __version__
+from tokenfall.api import dashboard as board
+from tokenfall.api.dashboard import Dashboard, Now, Percentiles, Requests
+from tokenfall.http.response import LiveStream
+from tokenfall.metrics import Metrics
+from tokenfall.reactor.clock import WheelClock
+
+from tests.doubles.clocks import FakeWheel, InstantClock
+from tests.doubles.connections import settle
+from tests.doubles.requests import lines_of, request
+from tests.doubles.sent import Sent
+
+API = Path(__file__).parents[3] / "docs" / "api.md"
+STARTED_S = 990.0
+OVER = b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down"}}\n\n'
+
+
+class Viewer:
+    """Who watches: keeps what it is sent, and makes the board wait while `full` is set."""
+
+    def __init__(self, stream: LiveStream) -> None:
+        self.frames: list[bytes] = []
+        self.full: Awaitable[None] | None = None
+        self.end = asyncio.ensure_future(stream.run(self._send))
+
+    def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
+        self.frames.append(frame)
+        return self.full
+
+    def events(self) -> list[Now]:
+        return [event_of(frame) for frame in self.frames]
+
+    def last(self) -> Now:
+        return event_of(self.frames[-1])
+
+    async def leave(self) -> None:
+        self.end.cancel()
+        await asyncio.wait([self.end])
+
+
+class Harness:
+    """A board on a wheel that the test turns, and how often it has asked for the counters."""
+
+    def __init__(self) -> None:
+        self.wheel = FakeWheel(1000.0)
+        self.metrics = Metrics()
+        self.asked = 0
+        self.draining = False
+        self.sim = "gap=0.1s"
+        self.defect: Exception | None = None
+        self.board = Dashboard(
+            self.measured,
+            WheelClock(self.wheel),
+            sim=lambda: self.sim,
+            started_s=STARTED_S,
+            is_draining=lambda: self.draining,
+        )
+        self._viewers: list[Viewer] = []
+
+    def measured(self) -> Metrics:
+        self.asked += 1
+        if self.defect is not None:
+            raise self.defect
+        return self.metrics
+
+    async def watch(self) -> Viewer:
+        viewer = Viewer(self.board.events(request("/board/events")))
+        self._viewers.append(viewer)
+        await settle()
+        return viewer
+
+    async def pass_s(self, seconds: float) -> None:
+        """Let so much time pass: who sleeps wakes at its very deadline."""
+        wheel = self.wheel
+        until_s = wheel.now_s + seconds
+        while wheel.waiting and min(wheel.waiting.values()) <= until_s:
+            wheel.advance(min(wheel.waiting.values()) - wheel.now_s)
+            await settle()
+        wheel.advance(until_s - wheel.now_s)
+
+    async def close(self) -> None:
+        for viewer in self._viewers:
+            await viewer.leave()
+
+
+@pytest.fixture
+async def harness() -> AsyncIterator[Harness]:
+    made = Harness()
+    yield made
+    await made.close()
+
+
+def event_of(frame: bytes) -> Now:
+    """What a frame says; its framing and the type of each field are checked, and that nothing else is there."""
+    data = frame.removeprefix(b"data: ").removesuffix(b"\n\n")
+    assert frame == b"data: %b\n\n" % data
+    assert tuple(json.loads(data)) == Now.__struct_fields__
+    return msgspec.json.decode(data, type=Now, strict=True)
+
+
+# When there is an event
+
+
+async def test_the_first_event_comes_after_a_second(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(0.75)
+    assert viewer.frames == []
+    await harness.pass_s(0.25)
+
+    assert len(viewer.frames) == 1
+
+
+async def test_on_any_clock_the_first_event_is_of_the_first_second() -> None:
+    clock, metrics, frames = InstantClock(), Metrics(), Sent()
+    made = Dashboard(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    last = await made.events(request("/board/events")).run(frames)
+
+    assert [event_of(frame).uptime_s for frame in frames] == [11.0, 12.0, 13.0]
+    assert clock.slept == [1001.0, 1002.0, 1003.0, 1004.0]
+    assert last == OVER
+
+
+async def test_there_is_an_event_a_second(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(30)
+
+    assert [event.uptime_s for event in viewer.events()] == [11.0 + second for second in range(30)]
+
+
+async def test_nothing_is_sampled_while_nobody_watches(harness: Harness) -> None:
+    await harness.pass_s(5)
+    assert harness.asked == 0
+    viewer = await harness.watch()
+    await harness.pass_s(2)
+    await viewer.leave()
+    asked = harness.asked
+    await harness.pass_s(5)
+
+    assert (harness.asked, harness.wheel.waiting) == (asked, {})
+
+
+async def test_the_stream_is_announced_counted_by_nobody_and_kept_by_no_proxy(harness: Harness) -> None:
+    stream = harness.board.events(request("/board/events"))
+
+    assert stream.announced
+    assert not stream.counted
+    assert stream.goes_on is None
+    assert stream.keepalive == b": ping\n\n"
+    assert {"HTTP/1.1 200 OK", "content-type: text/event-stream", "x-accel-buffering: no"} <= {
+        *lines_of(stream.head.lines)
+    }
+
+
+# Who samples
+
+
+@pytest.mark.parametrize("later_s", [0.0, 0.25, 0.5, 0.75, 0.98, 0.995])
+async def test_two_viewers_share_one_sample_a_second(harness: Harness, later_s: float) -> None:
+    first = await harness.watch()
+    await harness.pass_s(later_s)
+    second = await harness.watch()
+    await harness.pass_s(10 - later_s)
+
+    assert harness.asked == 11, "one to begin with, and one a second"
+    assert [event.uptime_s for event in first.events()] == pytest.approx([11 + place for place in range(10)], abs=0.01)
+    assert second.frames == first.frames
+
+
+@pytest.mark.parametrize("late_s", [0.05, 0.2, 0.45])
+async def test_who_wakes_late_is_told_nothing_twice_and_the_next_event_is_in_time(
+    harness: Harness, late_s: float
+) -> None:
+    first, second = await harness.watch(), await harness.watch()
+    harness.wheel.advance(1 + late_s)
+    await settle()
+    await harness.pass_s(1.5 - late_s)
+
+    assert [event.uptime_s for event in first.events()] == [11 + late_s, 12.0]
+    assert (second.frames, harness.asked) == (first.frames, 3)
+
+
+@pytest.mark.parametrize("late_s", [0.6, 1.7])
+async def test_who_wakes_very_late_makes_up_for_no_second(harness: Harness, late_s: float) -> None:
+    viewer = await harness.watch()
+    harness.wheel.advance(1 + late_s)
+    await settle()
+    await harness.pass_s(1.75)
+
+    assert [event.uptime_s for event in viewer.events()] == pytest.approx([11 + late_s, 11.5 + late_s, 12.5 + late_s])
+
+
+async def test_who_is_woken_a_little_early_samples_all_the_same() -> None:
+    class EarlyClock(InstantClock):
+        async def sleep_until(self, deadline_s: float) -> None:
+            await super().sleep_until(deadline_s - 0.0005)
+
+    clock, metrics, frames = EarlyClock(), Metrics(), Sent()
+    made = Dashboard(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    await made.events(request("/board/events")).run(frames)
+
+    assert [event_of(frame).uptime_s for frame in frames] == pytest.approx([11, 12, 13], abs=0.001)
+    assert len(clock.slept) == 4
+
+
+async def test_who_comes_while_another_watches_is_told_this_second_at_once(harness: Harness) -> None:
+    first = await harness.watch()
+    await harness.pass_s(5.5)
+    second = await harness.watch()
+
+    assert second.frames == [first.frames[-1]]
+
+
+async def test_who_stays_samples_when_the_other_leaves(harness: Harness) -> None:
+    first = await harness.watch()
+    await harness.pass_s(0.5)
+    second = await harness.watch()
+    await harness.pass_s(1.5)
+    await first.leave()
+    harness.metrics.tokens = 30
+    await harness.pass_s(3)
+
+    assert [event.uptime_s for event in second.events()] == [11.0, 12.0, 13.0, 14.0, 15.0]
+    assert [event.tokens_per_s for event in second.events()] == [0.0, 0.0, 30.0, 0.0, 0.0]
+
+
+async def test_when_nobody_watched_for_long_the_samples_begin_anew(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(5)
+    await viewer.leave()
+    harness.metrics.tokens = 1_000
+    harness.metrics.requests = {("/chat", 200): 100}
+    harness.metrics.ttft_s.observe(1.0, 100)
+    await harness.pass_s(3.25)
+    again = await harness.watch()
+    assert again.frames == []
+    harness.metrics.tokens += 7
+    await harness.pass_s(1)
+
+    (event,) = again.events()
+    assert (event.tokens_per_s, event.requests_per_s) == (7.0, 0.0)
+    assert (event.window_s, event.ttft) == (1.0, None)
+    assert (event.tokens, event.requests) == (1_007, [Requests("/chat", 200, 100)])
+
+
+async def test_when_nobody_watched_for_a_moment_the_next_event_is_of_that_moment(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(5)
+    await viewer.leave()
+    harness.metrics.tokens = 30
+    await harness.pass_s(2)
+    again = await harness.watch()
+
+    assert [(event.tokens_per_s, event.window_s) for event in again.events()] == [(15.0, 7.0)]
+
+
+# What it says
+
+
+async def test_rates_are_of_the_last_second(harness: Harness) -> None:
+    viewer = await harness.watch()
+    for more in (7, 0, 12):
+        harness.metrics.tokens += more
+        harness.metrics.requests["/chat", 200] = harness.metrics.requests.get(("/chat", 200), 0) + more // 3
+        harness.metrics.requests["/chat", 429] = harness.metrics.requests.get(("/chat", 429), 0) + more // 4
+        await harness.pass_s(1)
+
+    assert [(each.tokens_per_s, each.requests_per_s) for each in viewer.events()] == [
+        (7.0, 3.0),
+        (0.0, 0.0),
+        (12.0, 7.0),
+    ]
+
+
+async def test_what_was_counted_before_is_in_no_rate(harness: Harness) -> None:
+    harness.metrics.tokens = 1_000_000
+    harness.metrics.ttft_s.observe(1.0, 50)
+    viewer = await harness.watch()
+    await harness.pass_s(1)
+
+    assert (viewer.last().tokens, viewer.last().tokens_per_s, viewer.last().ttft) == (1_000_000, 0.0, None)
+
+
+async def test_percentiles_are_of_ten_seconds(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.metrics.ttft_s.observe(0.4, 3)
+    await harness.pass_s(5)
+    harness.metrics.ttft_s.observe(0.4)
+    await harness.pass_s(15)
+
+    counts = [None if event.ttft is None else event.ttft.count for event in viewer.events()]
+    assert counts == [3] * 5 + [4] * 5 + [1] * 5 + [None] * 5
+    assert [event.window_s for event in viewer.events()] == [*map(float, range(1, 11))] + [10.0] * 10
+
+
+async def test_percentiles_are_those_of_the_histogram(harness: Harness) -> None:
+    harness.metrics.inter_token_s.observe(9.0, 1_000)
+    viewer = await harness.watch()
+    harness.metrics.inter_token_s.observe(0.11, 90)
+    harness.metrics.inter_token_s.observe(3.0, 10)
+    await harness.pass_s(1)
+
+    told = viewer.last().inter_token
+    assert told is not None
+    assert told.count == 100
+    assert 0.09 < told.p50_s < told.p90_s < 0.13
+    assert 2.5 < told.p99_s < 3.4
+    assert (viewer.last().ttft, viewer.last().ticker_late) == (None, None)
+
+
+async def test_each_histogram_is_its_own(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.metrics.ttft_s.observe(1.0, 2)
+    harness.metrics.inter_token_s.observe(1.0, 3)
+    harness.metrics.timer_late_s.observe(1.0, 4)
+    await harness.pass_s(1)
+
+    event = viewer.last()
+    assert [each.count for each in (event.ttft, event.inter_token, event.ticker_late) if each] == [2, 3, 4]
+
+
+async def test_a_window_that_is_full_does_not_grow(harness: Harness) -> None:
+    await harness.watch()
+    await harness.pass_s(100)
+
+    assert len(harness.board._samples) == 11
+
+
+async def test_counts_that_go_back_are_no_rates_and_no_percentiles(harness: Harness) -> None:
+    harness.metrics.tokens = 100
+    harness.metrics.requests = {("/chat", 200): 10}
+    for histogram in (harness.metrics.ttft_s, harness.metrics.inter_token_s, harness.metrics.timer_late_s):
+        histogram.observe(0.1, 10)
+    viewer = await harness.watch()
+    harness.metrics = Metrics()
+    harness.metrics.ttft_s.observe(0.1, 4)
+    harness.metrics.inter_token_s.observe(5.0, 20)
+    await harness.pass_s(1)
+
+    event = viewer.last()
+    assert (event.tokens_per_s, event.requests_per_s) == (0.0, 0.0)
+    assert (event.ttft, event.inter_token, event.ticker_late) == (None, None, None)
+
+
+async def test_an_event_of_nothing_is_whole(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(1)
+
+    event = viewer.last()
+    assert event == Now(
+        at=event.at,
+        uptime_s=11.0,
+        version=__version__,
+        workers=1,
+        streams=0,
+        connections=0,
+        detached_turns=0,
+        resident_bytes=0,
+        tokens_per_s=0.0,
+        requests_per_s=0.0,
+        window_s=1.0,
+        ttft=None,
+        inter_token=None,
+        ticker_late=None,
+        tokens=0,
+        requests=[],
+        streams_ended={},
+        upstream_errors={},
+        upstream_retries=0,
+        rate_limited=0,
+        stalled_readers=0,
+        connections_refused=0,
+        log_lines_lost=0,
+        sim="gap=0.1s",
+    )
+
+
+def measured() -> Metrics:
+    """Counters of which no two are the same."""
+    metrics = Metrics()
+    metrics.workers, metrics.streams, metrics.connections, metrics.resident_bytes = 2, 3, 4, 24_117_248
+    metrics.upstream_retries, metrics.rate_limited, metrics.stalled_readers = 5, 6, 7
+    metrics.connections_refused, metrics.log_lines_lost = 8, 9
+    metrics.streams_ended = {"complete": 10, "left": 11}
+    metrics.upstream_errors = {"upstream_timeout": 12}
+    metrics.requests = {("/chat", 200): 13, ("", 404): 14}
+    metrics.tokens = 4_711
+    metrics.detached_turns = 15
+    return metrics
+
+
+GOLDEN = (
+    b'data: {"at":1795205398.9,"uptime_s":11.0,"version":"1.2.3","workers":2,"streams":3,"connections":4,'
+    b'"detached_turns":15,'
+    b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
+    b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
+    b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},"tokens":4811,'
+    b'"requests":[{"route":"/chat","status":200,"count":14},{"route":"","status":404,"count":14}],'
+    b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
+    b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s","draining":false}\n\n'
+)
+
+
+async def test_an_event_to_the_byte(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board, "__version__", "1.2.3")
+    monkeypatch.setattr(board, "time", lambda: 1795205398.90004)
+    harness.metrics = measured()
+    viewer = await harness.watch()
+    harness.metrics.tokens += 100
+    harness.metrics.requests["/chat", 200] += 1
+    harness.metrics.ttft_s.observe(0.24, 10)
+    harness.metrics.timer_late_s.observe(0.0003, 4)
+    await harness.pass_s(1)
+
+    assert viewer.frames == [GOLDEN]
+
+
+def test_the_documents_event_has_the_same_fields_in_the_same_order() -> None:
+    (example,) = re.findall(r'\ndata: (\{"at":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
+    told: dict[str, Any] = json.loads(example)
+
+    assert tuple(told) == Now.__struct_fields__
+    assert tuple(told["ttft"]) == Percentiles.__struct_fields__
+    assert tuple(told["requests"][0]) == Requests.__struct_fields__
+    msgspec.convert(told, Now, strict=True)
+
+
+# How it ends
+
+
+async def test_a_drain_ends_the_stream_at_its_next_second(harness: Harness) -> None:
+    viewer = await harness.watch()
+    await harness.pass_s(2)
+    harness.draining = True
+    await harness.pass_s(0.75)
+    assert not viewer.end.done()
+    await harness.pass_s(0.25)
+
+    assert await viewer.end == OVER
+    assert len(viewer.frames) == 2
+    assert harness.asked == 4, "the last time only to see that no stream is left"
+
+
+async def test_a_drain_is_told_until_the_last_stream_has_ended(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.metrics.streams = 3
+    await harness.pass_s(2)
+    harness.draining = True
+    await harness.pass_s(2)
+    harness.metrics.streams = 0
+    await harness.pass_s(1)
+
+    assert [(event.draining, event.streams) for event in viewer.events()] == [(False, 3)] * 2 + [(True, 3)] * 2
+    assert await viewer.end == OVER
+
+
+async def test_a_drain_ends_it_before_its_first_event_too(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.draining = True
+    await harness.pass_s(1)
+
+    assert (await viewer.end, viewer.frames) == (OVER, [])
+
+
+async def test_a_stream_that_is_cut_says_so_too(harness: Harness) -> None:
+    assert harness.board.events(request("/board/events")).shutdown_frame == OVER
+
+
+async def test_what_fails_ends_the_stream_as_an_error_event(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    viewer = await harness.watch()
+    harness.defect = ZeroDivisionError("s3cret")
+    await harness.pass_s(1)
+    with pytest.raises(ZeroDivisionError):
+        await viewer.end
+    frame = harness.board.events(request("/board/events")).failure(harness.defect)
+
+    assert isinstance(frame, bytes)
+    assert frame.startswith(b'event: error\ndata: {"error":{"code":"internal_error",')
+    assert b"s3cret" not in frame
+    assert caplog.records[0].exc_info is not None
+
+
+async def test_a_slow_reader_is_awaited_and_then_told_of_now_alone(harness: Harness) -> None:
+    viewer, other = await harness.watch(), await harness.watch()
+    viewer.full = taken = asyncio.get_running_loop().create_future()
+    await harness.pass_s(5.5)
+    assert len(viewer.frames) == 1
+    viewer.full = None
+    harness.metrics.tokens = 8
+    taken.set_result(None)
+    await harness.pass_s(0.5)
+    assert viewer.frames[1:] == [other.frames[-1]], "no second is made up for"
+    await harness.pass_s(2)
+
+    assert [event.uptime_s for event in viewer.events()] == [11.0, 16.0, 17.0, 18.0]
+    assert [event.tokens for event in viewer.events()] == [0, 8, 8, 8]
+    assert len(other.frames) == 8
+
+
+async def test_a_slow_reader_alone_is_told_the_rate_of_the_time_it_took(harness: Harness) -> None:
+    viewer = await harness.watch()
+    viewer.full = taken = asyncio.get_running_loop().create_future()
+    await harness.pass_s(3)
+    harness.metrics.tokens = 8
+    viewer.full = None
+    taken.set_result(None)
+    await settle()
+
+    assert [event.tokens_per_s for event in viewer.events()] == [0.0, 4.0]
+    assert [event.uptime_s for event in viewer.events()] == [11.0, 13.0]

@@ -1,0 +1,118 @@
+"""The same bytes as those of an answer that is made frame by frame, and the same times."""
+
+import json
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from tokenfall.api.even_stream import EvenStream, is_even
+from tokenfall.api.simulated_response import frames
+from tokenfall.events import Finished
+from tokenfall.http.response import StreamHead
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.planning import Plan, plan
+from tokenfall.simulator.prose import AGAIN
+from tokenfall.slices import at_once
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialects import DIALECTS
+
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.0, "sim", 3)
+EACH_BY_ITSELF = {"openai.responses"}
+"""Dialects that number their frames."""
+
+affixing = pytest.mark.parametrize(
+    "dialect", [each for name, each in DIALECTS.items() if name not in EACH_BY_ITSELF], ids=lambda each: each.name
+)
+
+
+def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
+    told = {"model": "sim", "max_tokens": 9_000, "stream": True, "prompt": "Hi", "input": "Hi"}
+    if dialect.name == "openai.responses":
+        del told["prompt"]
+    told["messages"] = [{"role": "user", "content": "Hi"}]
+    return dialect.decode(json.dumps(told | fields).encode())
+
+
+def planned(request: ParsedRequest, sim: str = "") -> Plan:
+    return at_once(plan(request.request, parse(f"ttft=2s,gap=1s,{sim}" if sim else "ttft=2s,gap=1s"), call_ids="c"))
+
+
+def even(dialect: Dialect, request: ParsedRequest, made: Plan) -> EvenStream:
+    return EvenStream(
+        StreamHead("text/plain"),
+        made,
+        encoder=dialect.encoder(request, IDENTITY),
+        finished=finished(made),
+        now=lambda: 107.0,
+        started_s=100.0,
+    )
+
+
+def finished(made: Plan) -> Finished:
+    return Finished(made.choices[0].reason, "sim", made.usage)
+
+
+@affixing
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("tokens", [1, 2, len(AGAIN) + 3])
+def test_the_bytes_are_those_of_the_answer_frame_by_frame(dialect: Dialect, tokens: int, chunked: bool) -> None:
+    request = asked(dialect)
+    made = planned(request, f"tokens={tokens}")
+    encoder = dialect.encoder(request, IDENTITY)
+    expected = list(frames(made, encoder, finished=finished(made), timing=lambda: Timing(7.0, 2.0))(chunked))
+    answer = even(dialect, request, made)
+
+    assert list(answer.frames(chunked)) == expected
+    assert list(islice(answer.gaps, 3)) == [2.0, 1.0, 1.0]
+
+
+@affixing
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("sent", [0, 1, 2, 2 * len(AGAIN) + 3])
+def test_what_was_sent_is_known_to_the_byte(dialect: Dialect, sent: int, chunked: bool) -> None:
+    request = asked(dialect)
+    answer = even(dialect, request, planned(request, "tokens=1000"))
+    found = answer.numbered(chunked)
+    size = sum(len(found[number]) for number in range(sent))
+
+    assert answer.size_bytes(sent, chunked=chunked) == size
+
+
+def test_a_dialect_that_writes_each_frame_leaves_the_gaps_alone() -> None:
+    dialect = DIALECTS["openai.responses"]
+    request = asked(dialect)
+    made = planned(request)
+    with pytest.raises(ValueError, match="no affixes"):
+        even(dialect, request, made)
+
+    assert next(made.gaps) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("sim", "fields", "expected"),
+    [
+        ("", {}, True),
+        ("tokens=5..9", {}, True),
+        ("tokens=0", {}, False),
+        ("text=words", {}, False),
+        ("text=echo", {}, False),
+        ("seed=1", {}, False),
+        ("profile=groq-70b", {}, False),
+        ("", {"n": 2}, False),
+        ("", {"response_format": {"type": "json_object"}}, False),
+    ],
+)
+def test_what_is_even(sim: str, fields: dict[str, Any], expected: bool) -> None:
+    request = asked(DIALECTS["openai.chat"], **fields)
+    simulation = parse(f"ttft=2s,gap=1s,{sim}" if sim else "ttft=2s,gap=1s")
+
+    assert is_even(planned(request, sim), simulation) is expected
+
+
+@pytest.mark.parametrize("sim", ["gap=1s~0.5", "ttft=1s~0.5,gap=1s"])
+def test_gaps_that_are_left_to_chance_are_not_even(sim: str) -> None:
+    request = asked(DIALECTS["openai.chat"])
+    simulation = parse(sim)
+
+    assert not is_even(at_once(plan(request.request, simulation, call_ids="c")), simulation)

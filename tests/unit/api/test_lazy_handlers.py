@@ -1,0 +1,98 @@
+from collections.abc import Mapping
+
+import pytest
+
+from tokenfall.api.lazy_handlers import CachedResponse, HandlerWithErrors, LazyHandlers
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
+from tokenfall.wire.api_error import ApiError
+
+from tests.doubles.requests import request
+
+FAULT = ApiError(status=418, code="teapot", message="short and stout")
+
+
+def worded(name: str) -> HandlerWithErrors:
+    def handle(request: Request) -> Response:
+        return Response(200, f"{name} {request.path}".encode())
+
+    def refuse(request: Request, api_error: ApiError) -> Response:
+        return Response(404, f"{name} {api_error.code}".encode())
+
+    return HandlerWithErrors(handle, refuse)
+
+
+class Workshop:
+    def __init__(self) -> None:
+        self.made = 0
+
+    def __call__(self) -> Mapping[str, HandlerWithErrors]:
+        self.made += 1
+        return {"a": worded("a"), "b": worded("b")}
+
+
+def test_nothing_is_made_before_it_is_asked_for() -> None:
+    workshop = Workshop()
+    ondemand = LazyHandlers(workshop)
+    ondemand.handler("a"), ondemand.refuse("a")
+
+    assert workshop.made == 0
+
+
+def test_all_are_made_once() -> None:
+    workshop = Workshop()
+    ondemand = LazyHandlers(workshop)
+    a, b = ondemand.handler("a"), ondemand.handler("b")
+    answers = [a(request("/1")), b(request("/2")), a(request("/3")), ondemand.refuse("b")(request("/"), FAULT)]
+
+    assert [answer.body for answer in answers if isinstance(answer, Response)] == [
+        b"a /1",
+        b"b /2",
+        b"a /3",
+        b"b teapot",
+    ]
+    assert workshop.made == 1
+
+
+def test_what_is_made_in_a_thread_is_not_made_again() -> None:
+    workshop = Workshop()
+    ondemand = LazyHandlers(workshop)
+    a = ondemand.handler("a")
+    ondemand.load()
+    answer = a(request("/1"))
+
+    assert isinstance(answer, Response)
+    assert (answer.body, workshop.made) == (b"a /1", 1)
+
+
+class Writing:
+    """Makes a response, and counts how often."""
+
+    def __init__(self, *, fails: int = 0) -> None:
+        self.made = 0
+        self._fails = fails
+
+    def __call__(self) -> Response:
+        self.made += 1
+        if self.made <= self._fails:
+            raise OSError("no room")
+        return Response(200, b"written")
+
+
+@pytest.mark.parametrize("loads", [0, 1])
+def test_a_response_is_made_once(loads: int) -> None:
+    writing = Writing()
+    once = CachedResponse(writing)
+    for _ in range(loads):
+        once.load()
+
+    assert once(request()) is once(request())
+    assert writing.made == 1
+
+
+def test_a_response_that_failed_is_made_again() -> None:
+    once = CachedResponse(Writing(fails=1))
+    with pytest.raises(OSError, match="no room"):
+        once.load()
+
+    assert once(request()).body == b"written"

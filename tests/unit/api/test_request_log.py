@@ -1,0 +1,100 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.api.request_log import MAX_BODY_BYTES, MAX_REQUESTS, RequestLog
+
+from tests.doubles.requests import request
+
+
+def noted(**said: Any) -> dict[str, Any]:
+    journal = RequestLog()
+    journal.is_on = True
+    journal.note(request(**said))
+    (kept,) = journal.kept()
+    return kept
+
+
+def test_it_is_off_until_it_is_switched_on() -> None:
+    journal = RequestLog()
+    journal.note(request("/a"))
+    assert journal.kept() == []
+    journal.is_on = True
+    journal.note(request("/b"))
+    journal.is_on = False
+    journal.note(request("/c"))
+
+    assert [each["path"] for each in journal.kept()] == ["/b"]
+    journal.clear()
+    assert journal.kept() == []
+
+
+def test_a_request_is_kept_as_it_came() -> None:
+    kept = noted(target="/chat?a=1", method="POST", headers={"X-Sim": "gap=1s"}, body=b'{"x":"\xc3\xa9"}')
+
+    assert {key: value for key, value in kept.items() if key != "time"} == {
+        "id": "",
+        "method": "POST",
+        "path": "/chat",
+        "query": "a=1",
+        "headers": {"x-sim": "gap=1s"},
+        "body": '{"x":"é"}',
+        "truncated": False,
+    }
+    assert kept["time"] > 1_700_000_000
+
+
+def test_only_the_newest_are_kept() -> None:
+    journal = RequestLog()
+    journal.is_on = True
+    for number in range(MAX_REQUESTS + 3):
+        journal.note(request(f"/{number}"))
+
+    assert len(journal.kept()) == MAX_REQUESTS
+    assert journal.kept()[0]["path"] == "/3"
+
+
+@pytest.mark.parametrize(("size", "truncated"), [(MAX_BODY_BYTES, False), (MAX_BODY_BYTES + 1, True)])
+def test_a_body_is_capped(size: int, truncated: bool) -> None:
+    kept = noted(body=b"x" * size)
+
+    assert (len(kept["body"]), kept["truncated"]) == (MAX_BODY_BYTES, truncated)
+
+
+def test_a_body_that_is_no_text_can_be_shown() -> None:
+    assert json.dumps(noted(body=b"\xff\x00{")["body"])
+
+
+def test_no_secret_is_kept_wherever_it_stands() -> None:
+    canaries = [f"canary-{number}-0123456789" for number in range(10)]
+    bearer, key, cookie, other, proxied, google, token, query, shape, cut = canaries
+    shape = "sk-" + shape
+    body = json.dumps({"said": [bearer, key, cookie, other, proxied, google], "password": token, "note": shape})
+    body += " " * (MAX_BODY_BYTES - len(body) - len(token) // 2) + token  # the cap cuts it in two
+    kept = noted(
+        target=f"/v1/{bearer}?api_key={query}&also={key}&token={cut}",
+        headers={
+            "Authorization": f"Bearer {bearer}",
+            "X-API-Key": key,
+            "Cookie": f"a={cookie}; b={other}",
+            "Proxy-Authorization": f"Basic {proxied}",
+            "X-Goog-Api-Key": google,
+            "X-Auth-Token": token,
+            "X-Echo": f"{bearer} {key} {cookie} {other}",
+            "X-Note": shape,
+        },
+        body=body.encode(),
+    )
+    text = json.dumps(kept)
+
+    assert [canary for canary in canaries if canary in text] == []
+    assert "canary" not in text
+    assert kept["truncated"]
+
+
+def test_what_is_no_secret_stays() -> None:
+    kept = noted(target="/stream-sse?seed=7", headers={"Authorization": "Bearer abc"}, body=b'{"abc":"abc"}')
+
+    assert (kept["query"], kept["body"]) == ("seed=7", '{"abc":"abc"}')  # too short a key to look for
+    assert kept["headers"] == {"authorization": "[removed]"}

@@ -1,0 +1,259 @@
+import json
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tokenfall.api.guard import Keys
+from tokenfall.api.injected_errors import InjectedErrors
+from tokenfall.api.simulated_provider import LARGE_BODY_BYTES, SimulatedProvider
+from tokenfall.disconnect import Disconnect
+from tokenfall.errors import InvalidRequest, RateLimited, SimulatedFailure
+from tokenfall.http.response import PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.simulator.engine import SimulatedEngine
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.state import SimulatorState
+from tokenfall.wire.dialect import Dialect
+from tokenfall.wire.dialects import DIALECTS
+
+from tests.doubles.clocks import InstantClock
+from tests.doubles.loading import Slow
+from tests.doubles.requests import lines_of, request
+
+all_dialects = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+OPENAI = DIALECTS["openai.chat"]
+
+
+class Harness:
+    def __init__(self, dialect: Dialect = OPENAI) -> None:
+        self.clock = InstantClock()
+        self.state = SimulatorState(parse("ttft=2s,gap=1s,tokens=3"))
+        self.dialect = dialect
+        engine = SimulatedEngine(self.clock, self.state)
+        injected_errors = InjectedErrors(self.clock.now)
+        self.simulating = SimulatedProvider(
+            dialect, engine, clock=self.clock, injected_errors=injected_errors, keys=Keys(())
+        )
+        self.reply_headers = b""
+
+    def ask(self, sim: str = "", *, stream: bool = True, **fields: Any) -> Any:
+        told = {"model": "sim", "stream": stream, "max_tokens": 9_000}
+        told |= {"messages": [{"role": "user", "content": "Hi there"}], "input": "Hi there"}
+        if self.dialect.name != "openai.responses":  # there a prompt is a template's name
+            told["prompt"] = "Hi there"
+        made = request(
+            "/", method="POST", headers={"x-sim": sim} if sim else {}, body=json.dumps(told | fields).encode()
+        )
+        made.started_s = self.clock.now()
+        try:
+            return self.simulating.answer(made, self.dialect.decode(made.body))
+        finally:
+            self.reply_headers = made.reply_headers
+
+    def stream(self, sim: str = "", **fields: Any) -> tuple[list[bytes], list[float]]:
+        """The frames and the gap before each, as a player pulls them."""
+        made = self.ask(sim, **fields)
+        assert isinstance(made, PacedStream | SteadyStream)
+        gaps = made.gaps
+        played = [(item, next(gaps)) for item in made.frames(False)]
+        assert made.ended is not None
+        made.ended()
+        frames = [item for item, _ in played if isinstance(item, bytes)]
+        return frames, [gap_s for item, gap_s in played if isinstance(item, bytes)]
+
+    async def whole(self, sim: str = "", **fields: Any) -> Response | Disconnect:
+        made = self.ask(sim, stream=False, **fields)
+        assert isinstance(made, Coroutine)
+        answer: Response | Disconnect = await made
+        assert self.state.limiter.inside == 0
+        return answer
+
+    async def took_s(self, sim: str) -> float:
+        begun_s = self.clock.now()
+        await self.whole(sim)
+        return self.clock.now() - begun_s
+
+
+TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type": "object"}}} for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("name", "sim", "fields"),
+    [
+        ("SCHEMAS", "", {"tools": TOOLS}),
+        ("SCHEMAS", "", {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": {}}}}),
+        ("SCRIPTS", "script=none.yaml", {}),
+        ("RECORDINGS", "script=none.jsonl", {}),
+        ("PROFILES", "profile=groq-70b", {}),
+    ],
+)
+async def test_what_a_request_needs_is_loaded_before_it_is_planned(
+    monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
+) -> None:
+    needed = Slow()
+    monkeypatch.setattr(f"tokenfall.api.simulated_provider.{name}", needed)
+    harness = Harness()
+
+    assert harness.ask(sim, **fields) is needed
+    assert isinstance(harness.ask(), TimedStream)
+    needed.finish()
+    answer = harness.ask(sim, **fields)
+    assert answer is not needed
+    if isinstance(answer, Coroutine):
+        answer.close()
+
+
+@pytest.mark.parametrize(
+    ("sim", "fields"),
+    [
+        ("", {}),
+        ("text=words,tokens=500", {"stop": ["no", "such", "text", "here"]}),
+        ("text=echo,tokens=500", {"stop": ["there Hi"]}),
+        ("tokens=1000000", {"n": 2, "max_tokens": 8_000}),
+        ("limit=rpm=60", {"tools": TOOLS, "tool_choice": "required"}),
+        ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
+    ],
+)
+def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+    assert isinstance(Harness().ask(sim, **fields), TimedStream)
+
+
+async def test_a_large_request_is_planned_in_a_coroutine() -> None:
+    planning = Harness().ask("", messages=[{"role": "user", "content": "a" * LARGE_BODY_BYTES}])
+
+    assert isinstance(planning, Coroutine)
+    assert isinstance(await planning, TimedStream)
+
+
+@all_dialects
+@pytest.mark.parametrize("sim", ["", ",fault=split@2+stall@1:3s+garbage@3%0.5", ",load=3@4"])
+async def test_the_same_seed_and_request_give_the_same_bytes_at_the_same_times(dialect: Dialect, sim: str) -> None:
+    chance = "tokens=5..60,gap=1s~0.5,ttft=2s~0.5,text=words"
+    one, two, other = (Harness(dialect).stream(f"{chance},seed={seed}{sim}") for seed in (7, 7, 8))
+    assert one == two
+    assert one[0] != other[0]
+    assert one[1] != other[1]
+    first, second = [await Harness(dialect).whole(f"{chance},seed=7") for _ in range(2)]
+    assert isinstance(first, Response)
+    assert isinstance(second, Response)
+    assert first.body == second.body
+
+
+@all_dialects
+async def test_what_a_seeded_answer_says_of_its_time_does_not_depend_on_the_clock(dialect: Dialect) -> None:
+    late = Harness(dialect)
+    made = late.ask("seed=7")
+    frames = []
+    for item in made.frames(False):
+        frames.append(item)
+        next(made.gaps)
+        late.clock.now_s += 0.7
+
+    assert frames == Harness(dialect).stream("seed=7")[0]
+
+
+@pytest.mark.parametrize(
+    ("sim", "took_s"),
+    [
+        ("", 5.0),
+        ("fault=stall@1:3s", 8.0),
+        ("fault=stall@3:3s", 8.0),
+        ("fault=drip@1:2s", 8.0),
+        ("fault=reset@0", 0.0),
+        ("fault=reset@2", 3.0),
+        ("fault=close@3", 4.0),
+        ("fault=garbage@1", 5.0),
+        ("load=1@5", 5.0),
+        ("fault=split@1", 5.02),
+    ],
+)
+async def test_a_whole_answer_takes_as_long_as_its_stream(sim: str, took_s: float) -> None:
+    assert await Harness().took_s(sim) == pytest.approx(took_s)
+
+
+@pytest.mark.parametrize("kind", ["reset", "close"])
+@pytest.mark.parametrize("at", [0, 2, 3, 99])
+async def test_a_whole_answer_breaks_without_a_byte(kind: str, at: int) -> None:
+    assert await Harness().whole(f"fault={kind}@{at}") == Disconnect(kind)  # type: ignore[arg-type]
+
+
+async def test_a_whole_answer_without_its_end_is_none() -> None:
+    assert await Harness().whole("fault=nodone@0") == Disconnect("close")
+
+
+@all_dialects
+async def test_a_whole_answer_may_be_garbage(dialect: Dialect) -> None:
+    answer = await Harness(dialect).whole("fault=garbage@2")
+    assert isinstance(answer, Response)
+
+    with pytest.raises(ValueError, match=r".*"):
+        json.loads(answer.body)
+
+
+async def test_a_whole_answer_that_fails_is_an_error() -> None:
+    harness = Harness()
+    with pytest.raises(SimulatedFailure) as caught:
+        await harness.whole("fault=error@1")
+
+    assert caught.value.status == 500
+    assert harness.state.limiter.inside == 0
+
+
+@all_dialects
+async def test_a_character_is_split_where_its_frame_is_after_thoughts_too(dialect: Dialect) -> None:
+    fields = {"reasoning_effort": "high", "thinking": {"type": "enabled", "budget_tokens": 2_000}}
+    if dialect.name.startswith("ollama"):
+        fields = {"think": True}  # type: ignore[dict-item]
+    frames, _ = Harness(dialect).stream("fault=split@19,tokens=30", **fields)
+    (cut,) = [number for number, frame in enumerate(frames) if frame.endswith("é".encode()[:1])]
+
+    assert frames[cut + 1].startswith("é".encode()[1:])
+
+
+def test_a_tool_call_that_is_told_at_once_meets_its_faults_all_the_same() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
+    harness = Harness(DIALECTS["ollama.chat"])
+    assert b'"done":true' in b"".join(harness.stream("seed=1", tools=tools)[0])
+    made = harness.ask("fault=nodone@0", tools=tools)
+
+    assert b'"done":true' not in b"".join(item for item in made.frames(False) if isinstance(item, bytes))
+
+
+def test_a_stream_is_counted_while_it_runs() -> None:
+    harness = Harness()
+    made = harness.ask()
+    assert harness.state.limiter.inside == 1
+    made.ended()
+    assert harness.state.limiter.inside == 0
+    made = harness.ask("load=2@4")
+    next(made.frames(False)).passes(lambda: None)
+    assert harness.state.limiter.inside == 1
+    made.ended()
+    assert harness.state.limiter.inside == 0
+
+
+def test_a_limit_counts_prompt_and_bound_and_says_what_is_left() -> None:
+    harness = Harness()
+    harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
+    assert "x-ratelimit-remaining-requests: 4" in lines_of(harness.reply_headers)
+    with pytest.raises(RateLimited, match="tokens per min"):
+        harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
+
+    assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
+
+
+def test_an_error_that_was_asked_for_comes_before_anything_is_said() -> None:
+    harness = Harness()
+    with pytest.raises(SimulatedFailure):
+        harness.ask("status=500")
+    with pytest.raises(InvalidRequest):
+        harness.ask("fault=melt@1")
+
+    assert harness.state.limiter.inside == 0
+
+
+def test_a_long_prompt_takes_its_time() -> None:
+    _, gaps = Harness().stream("prefill=500ms", messages=[{"role": "user", "content": "word " * 2_000}])
+
+    assert gaps[0] == pytest.approx(3.0, abs=0.01)

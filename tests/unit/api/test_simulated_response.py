@@ -1,0 +1,170 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.api.simulated_response import choices_of, frames
+from tokenfall.events import Finished, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from tokenfall.http.response import chunk
+from tokenfall.messages import ToolCall
+from tokenfall.simulator.grammar import parse
+from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse, plan
+from tokenfall.slices import at_once
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.dialect import Answer, Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialects import DIALECTS
+from tokenfall.wire.event_encoder import EventEncoder
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
+
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 3)
+TIMING = Timing(total_s=1.5, first_token_s=0.5)
+TEXT = PlannedPart(["Hello", " wor\nld", " \u2028"])
+THOUGHTS = PlannedPart(["Hm", "."], thought=True)
+CALLS = (
+    PlannedPart(['{"a":', " 1}"], call=ToolCall("call_0", "f", "")),
+    PlannedPart(["{}"], call=ToolCall("call_1", "g", "")),
+)
+PLANS = {
+    "text": (TEXT,),
+    "thoughts": (THOUGHTS, TEXT),
+    "calls": CALLS,
+    "thoughts and calls": (THOUGHTS, *CALLS),
+}
+PROMPTED = {"openai.completions", "ollama.generate"}
+
+
+def asked(dialect: Dialect, **fields: Any) -> ParsedRequest:
+    messages = [{"role": "user", "content": "Hi"}]
+    said = {"prompt": "Hi"} if dialect.name in PROMPTED else {"messages": messages, "input": "Hi"}
+    told = {"model": "sim", "max_tokens": 9_000, "stream": True, **said}
+    return dialect.decode(json.dumps(told | fields).encode())
+
+
+def planned(*choices: tuple[PlannedPart, ...]) -> Plan:
+    said = sum(len(part.tokens) for parts in choices for part in parts)
+    made = tuple(PlannedResponse(parts, "tool_calls" if parts[-1].call else "stop") for parts in choices)
+    gaps = at_once(plan(asked(OPENAI_CHAT).request, parse("gap=1s,ttft=2s"), call_ids="")).gaps
+    return Plan(made, Usage(3, said), gaps)
+
+
+def events(parts: tuple[PlannedPart, ...]) -> list[OutputEvent]:
+    """What an upstream would have told."""
+    told: list[OutputEvent] = []
+    index = -1
+    for part in parts:
+        if part.call is not None:
+            index += 1
+            first, *rest = part.tokens
+            told.append(ToolCallDelta(index, part.call.id, part.call.name, first))
+            told += [ToolCallDelta(index, "", "", token) for token in rest]
+        else:
+            told += [ReasoningDelta(token) if part.thought else TextDelta(token) for token in part.tokens]
+    return told
+
+
+def finished(made: Plan) -> Finished:
+    return Finished(made.choices[0].reason, "sim", made.usage)
+
+
+def framed(made: Plan, dialect: Dialect, request: ParsedRequest | None = None, *, chunked: bool = False) -> list[bytes]:
+    encoder = dialect.encoder(request or asked(dialect), IDENTITY)
+    told = list(frames(made, encoder, finished=finished(made), timing=lambda: TIMING)(chunked))
+    return [frame for frame in told if isinstance(frame, bytes)]
+
+
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+def test_the_simulator_and_the_relay_say_the_same_bytes(dialect: Dialect, kind: str) -> None:
+    made = planned(PLANS[kind])
+    speaker = EventEncoder(dialect.encoder(asked(dialect), IDENTITY))
+    told = b"".join(map(speaker.frames, events(PLANS[kind])))
+
+    assert b"".join(framed(made, dialect)) == told + speaker.end(finished(made), TIMING)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+def test_a_frame_a_token_and_one_for_the_end(dialect: Dialect) -> None:
+    tokens = ["Hello", " world", "!"]
+    *said, end = framed(planned((PlannedPart(tokens),)), dialect)
+
+    assert all(f'"{token}"'.encode() in frame for token, frame in zip(tokens, said, strict=True))
+    assert end
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
+def test_each_frame_is_one_chunk(dialect: Dialect) -> None:
+    made = planned((TEXT,))
+
+    assert framed(made, dialect, chunked=True) == [chunk(frame) for frame in framed(made, dialect)]
+
+
+def test_the_first_frame_opens_the_answer() -> None:
+    first, second, *_ = framed(planned((TEXT,)), OPENAI_CHAT)
+
+    assert b'"role":"assistant"' in first
+    assert first.count(b"data: ") == 2
+    assert second.count(b"data: ") == 1
+
+
+def test_each_choice_is_told_after_the_one_before() -> None:
+    said = framed(planned((TEXT,), (TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, n=2))
+
+    assert len(said) == 2 * len(TEXT.tokens) + 1
+    assert [b'"index":1' in frame for frame in said[:6]] == [False] * 3 + [True] * 3
+    assert b'"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"' in said[3]
+
+
+def test_tokens_that_must_be_written_one_by_one() -> None:
+    said = framed(planned((TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, logprobs=True))
+
+    assert len(said) == len(TEXT.tokens) + 1
+    assert all(b'"logprobs":{' in frame for frame in said[:3])
+
+
+def test_tokens_that_are_not_told_are_no_frames() -> None:
+    thinking = {"type": "adaptive", "display": "omitted"}
+    said = framed(planned((THOUGHTS, TEXT)), ANTHROPIC, asked(ANTHROPIC, thinking=thinking))
+
+    assert b"Hm" not in b"".join(said)
+    assert all(said)
+
+
+def test_an_answer_of_nothing_is_its_end() -> None:
+    (only,) = framed(planned((PlannedPart([]),)), OPENAI_CHAT)
+
+    assert only.endswith(b"data: [DONE]\n\n")
+
+
+def test_the_end_is_told_when_it_comes() -> None:
+    said = framed(planned((TEXT,)), GROQ_CHAT)
+
+    assert b'"total_time":1.5' in said[-1]
+
+
+# As a whole
+
+
+def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
+    request = asked(dialect, stream=False, **fields)
+    answer = Answer(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
+    told: dict[str, Any] = json.loads(b"".join(dialect.whole(request, answer)))
+    return told
+
+
+def test_a_whole_answer_has_all_its_parts() -> None:
+    told = document(planned((THOUGHTS, TEXT, *CALLS), (TEXT,)), OPENAI_CHAT)
+    first, second = (choice["message"] for choice in told["choices"])
+
+    assert (first["content"], first["reasoning_content"]) == ("Hello wor\nld \u2028", "Hm.")
+    assert [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in first["tool_calls"]] == [
+        ("call_0", "f", '{"a": 1}'),
+        ("call_1", "g", "{}"),
+    ]
+    assert second["content"] == first["content"]
+    assert told["usage"]["completion_tokens"] == 2 + 3 + 3 + 3
+
+
+def test_a_whole_answers_tokens_can_be_told_one_by_one() -> None:
+    told = document(planned((THOUGHTS, TEXT)), OPENAI_CHAT, logprobs=True)
+
+    assert [each["token"] for each in told["choices"][0]["logprobs"]["content"]] == TEXT.tokens

@@ -1,0 +1,45 @@
+import pytest
+
+from tokenfall.messages import ToolCall
+from tokenfall.simulator.planning import PlannedPart
+from tokenfall.simulator.scenarios.files import read_script
+from tokenfall.simulator.scenarios.response import ScenarioResponse, response_of
+
+
+def said(text: str, *, reasoning: bool = False) -> ScenarioResponse:
+    return response_of(read_script(text.encode(), name="s.yaml").turns[0], call_ids="call_x", reasoning=reasoning)
+
+
+def test_text_is_said_in_tokens() -> None:
+    assert said("- say: a b") == ScenarioResponse((PlannedPart(["a", " b"]),), "stop")
+
+
+def test_thoughts_are_for_who_asks() -> None:
+    text = "- say: [{think: hm hm}, {text: a}]"
+
+    assert said(text).parts == (PlannedPart(["a"]),)
+    assert said(text, reasoning=True).parts == (PlannedPart(["hm", " hm"], thought=True), PlannedPart(["a"]))
+
+
+def test_calls_have_ids_and_the_reason_of_calls() -> None:
+    text = "- say: [{call: {name: f, arguments: {a: 1}}}, {text: x}, {call: {name: g}}]"
+
+    assert said(text) == ScenarioResponse(
+        (
+            PlannedPart(['{"a":', " 1}"], call=ToolCall("call_x0", "f", "")),
+            PlannedPart(["x"]),
+            PlannedPart(["{}"], call=ToolCall("call_x1", "g", "")),
+        ),
+        "tool_calls",
+    )
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
+def test_the_reason_may_be_written(reason: str) -> None:
+    assert said(f"- {{say: [{{call: {{name: f}}}}], finish_reason: {reason}}}").reason == reason
+
+
+def test_an_error_ends_the_answer() -> None:
+    assert said("- say: [{text: a}, {error: overloaded}]") == ScenarioResponse(
+        (PlannedPart(["a"]),), "stop", "overloaded"
+    )

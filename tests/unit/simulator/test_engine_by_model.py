@@ -1,0 +1,30 @@
+import pytest
+
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.simulator.engine_by_model import EngineByModel
+
+from tests.doubles.engines import told
+
+
+@pytest.mark.parametrize(
+    ("model", "simulated"),
+    [
+        ("sim", True),
+        ("sim:gap=1ms", True),
+        ("sim:", True),
+        ("sim:seed=1", True),
+        ("sim-large", False),
+        ("asim", False),
+        ("SIM", False),
+        ("llama", False),
+        ("", False),
+    ],
+)
+async def test_the_models_name_chooses(model: str, simulated: bool) -> None:
+    simulator, upstream = told("sim"), told("up")
+    request = ChatRequest(messages=(Message("user", "Hi"),), model=model, max_tokens=1)
+    heard: list[str] = []
+    await EngineByModel(simulated=simulator, upstream=upstream).reply(request, lambda delta: heard.append(delta.text))
+
+    assert heard == ["sim" if simulated else "up"]
+    assert (simulator.requests, upstream.requests) == (([request], []) if simulated else ([], [request]))

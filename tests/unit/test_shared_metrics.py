@@ -1,0 +1,224 @@
+import os
+from multiprocessing import get_context
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.metrics import Metrics
+from tokenfall.shared_metrics import _ALIVE, _HALF_BYTES, PUBLISH_EVERY_S, SLOT_BYTES, SharedMetrics, WorkerMetrics
+
+from tests.doubles.clocks import FakeWheel
+
+
+def counted(tokens: int, connections: int = 0) -> Metrics:
+    metrics = Metrics()
+    metrics.tokens, metrics.connections = tokens, connections
+    metrics.requests = {("/chat", 200): tokens}
+    return metrics
+
+
+def publish(board: SharedMetrics, number: int, metrics: Metrics) -> bool:
+    board.number = number
+    return board.publish(metrics.snapshot())
+
+
+def tokens(board: SharedMetrics, number: int = 0) -> int | None:
+    last = board.last(number)
+    return None if last is None else last["tokens"]
+
+
+def halves(number: int = 0) -> list[int]:
+    """Where the slot's halves begin in memory."""
+    return [number * SLOT_BYTES + _ALIVE + half * _HALF_BYTES for half in (0, 1)]
+
+
+def test_a_slot_says_what_was_published_last() -> None:
+    board = SharedMetrics(1)
+    for count in (5, 7, 6):
+        assert publish(board, 0, counted(count))
+        assert board.last(0) == msgspec.msgpack.decode(msgspec.msgpack.encode(counted(count).snapshot()))
+
+
+def test_an_empty_board_adds_up_to_nothing() -> None:
+    board = SharedMetrics(3)
+    total = board.total()
+
+    assert board.last(2) is None
+    assert (total.workers, total.tokens, total.requests) == (0, 0, {})
+
+
+def test_slots_add_up() -> None:
+    board = SharedMetrics(3)
+    for number, count in enumerate((1, 20, 300)):
+        publish(board, number, counted(count, connections=number))
+    total = board.total()
+
+    assert (total.workers, total.tokens, total.connections) == (3, 321, 3)
+    assert total.requests == {("/chat", 200): 321}
+
+
+def test_of_the_dead_only_what_they_counted_counts_until_another_takes_the_place() -> None:
+    board = SharedMetrics(2)
+    publish(board, 0, counted(1, connections=10))
+    publish(board, 1, counted(2, connections=20))
+    board.mark_dead(1)
+    assert (board.total().workers, board.total().tokens, board.total().connections) == (1, 3, 10)
+
+    publish(board, 1, counted(3, connections=1))
+    assert (board.total().workers, board.total().tokens, board.total().connections) == (2, 4, 11)
+
+
+@given(keep=st.integers(0, 400))
+def test_who_is_killed_while_it_writes_leaves_the_snapshot_before(keep: int) -> None:
+    board = SharedMetrics(1)
+    publish(board, 0, counted(1))
+    publish(board, 0, counted(2))
+    start = halves()[0]
+    before = board._memory[start : start + 1_000]
+    publish(board, 0, counted(300_000))
+    whole = board._memory[start : start + 1_000]
+    board._memory[start : start + 1_000] = whole[:keep] + before[keep:]  # the write went so far
+
+    assert tokens(board) == (300_000 if whole[:keep] + before[keep:] == whole else 2)
+
+
+@given(noise=st.binary(min_size=64, max_size=64), half=st.sampled_from([0, 1]))
+def test_noise_is_never_read(noise: bytes, half: int) -> None:
+    board = SharedMetrics(1)
+    publish(board, 0, counted(1))
+    publish(board, 0, counted(2))
+    start = halves()[half]
+    board._memory[start : start + 64] = noise
+
+    assert tokens(board) == (2 if half == 0 else 1)
+
+
+def test_where_both_halves_are_torn_the_slot_is_empty_and_takes_the_next() -> None:
+    board = SharedMetrics(2)
+    publish(board, 1, counted(1))
+    for start in halves(1):
+        board._memory[start : start + 8] = b"\xff" * 8
+    assert tokens(board, 1) is None
+    assert board.total().tokens == 0
+
+    publish(board, 1, counted(5))
+    assert tokens(board, 1) == 5
+
+
+def outgrown() -> Metrics:
+    metrics = counted(9)
+    metrics.requests = {(f"/{n}", 200): 1 for n in range(5_000)}
+    return metrics
+
+
+def test_what_outgrows_its_slot_changes_nothing() -> None:
+    board = SharedMetrics(2)
+    publish(board, 0, counted(1))
+    publish(board, 1, counted(2))
+
+    assert not publish(board, 0, outgrown())
+    assert [tokens(board, number) for number in (0, 1)] == [1, 2]
+
+
+def test_a_slot_is_used_to_its_last_byte_and_its_neighbour_is_left_alone() -> None:
+    board = SharedMetrics(2)
+    publish(board, 1, counted(2))
+    board.number = 0
+    fitting = max(
+        size for size in range(_HALF_BYTES - 64, _HALF_BYTES) if board.publish({"tokens": 1, "x": "y" * size})
+    )
+
+    assert not board.publish({"tokens": 2, "x": "y" * (fitting + 1)})
+    assert board.publish({"tokens": 3, "x": "y" * fitting})
+    assert board.publish({"tokens": 4, "x": "y" * fitting})
+    assert [tokens(board, number) for number in (0, 1)] == [4, 2]
+
+
+def test_nothing_torn_is_read_while_another_process_writes() -> None:
+    board = SharedMetrics(1)
+    publish(board, 0, counted(0))
+    writer = get_context("fork").Process(target=write_much, args=(board,))
+    writer.start()
+    last = 0
+    try:
+        while last < WRITES:
+            found = board.last(0)
+            assert found is not None
+            assert found["requests"] == {("/chat", 200): found["tokens"]}
+            assert found["tokens"] >= last, "time goes one way"
+            last = found["tokens"]
+    finally:
+        writer.join(10)
+    assert writer.exitcode == 0
+
+
+WRITES = 20_000
+
+
+def write_much(board: SharedMetrics) -> None:
+    for count in range(1, WRITES + 1):
+        publish(board, 0, counted(count))
+    os._exit(0)
+
+
+# One worker's part
+
+
+def started(board: SharedMetrics, number: int, metrics: Metrics, *, wheel: FakeWheel | None = None) -> WorkerMetrics:
+    board.number = number
+    return WorkerMetrics(board, metrics, wheel=wheel or FakeWheel(), resident_bytes=lambda: 1_000)
+
+
+def test_a_worker_is_on_the_board_from_the_start_and_keeps_up() -> None:
+    board, wheel, metrics = SharedMetrics(2), FakeWheel(), counted(1)
+    started(board, 1, metrics, wheel=wheel)
+    assert (board.total().workers, board.total().tokens, board.total().resident_bytes) == (1, 1, 1_000)
+
+    for count in (2, 3):
+        metrics.tokens = count
+        wheel.advance(PUBLISH_EVERY_S + 0.01)
+        assert tokens(board, 1) == count
+
+
+def test_a_workers_timer_is_counted_as_long_as_it_turns() -> None:
+    board, wheel = SharedMetrics(2), FakeWheel()
+    started(board, 1, counted(1), wheel=wheel)
+    before = board.beats(1)
+    wheel.advance(3 * PUBLISH_EVERY_S + 0.01)
+
+    assert board.beats(1) - before == 3
+    assert board.beats(0) == 0
+
+
+def test_a_workers_own_sum_is_of_now() -> None:
+    board, metrics = SharedMetrics(2), Metrics()
+    publish(board, 1, counted(10))
+    worker = started(board, 0, metrics)
+    metrics.tokens = 5
+
+    assert worker.total().tokens == 15
+
+
+def test_a_worker_goes_on_where_its_predecessor_was_but_has_its_own_gauges() -> None:
+    board, metrics = SharedMetrics(2), Metrics()
+    publish(board, 0, counted(10, connections=3))
+    publish(board, 1, counted(100))
+    board.mark_dead(0)
+    worker = started(board, 0, metrics)
+    metrics.tokens += 1
+    total = worker.total()
+
+    assert (total.tokens, total.requests, total.connections) == (111, {("/chat", 200): 110}, 0)
+    assert (total.workers, total.resident_bytes) == (2, 1_000)
+
+
+def test_a_worker_that_counts_more_than_its_slot_holds_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    board, metrics = SharedMetrics(1), counted(1)
+    worker = started(board, 0, metrics)
+    metrics.merge(outgrown().snapshot())
+    for _ in range(3):
+        assert worker.total().tokens == 1
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]

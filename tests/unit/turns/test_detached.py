@@ -1,0 +1,87 @@
+import asyncio
+
+import pytest
+
+from tokenfall.errors import DetachedLimit
+from tokenfall.turns.turn import RunningTurn
+
+from tests.doubles.clocks import FakeClock
+from tests.doubles.turns import detached_turns, turn_that_said
+
+
+def ended_by(turn: RunningTurn) -> str | None:
+    """Why the turn was ended, None if it goes on."""
+    try:
+        turn.begin()
+    except DetachedLimit as error:
+        return error.message
+    return None
+
+
+async def answered(turn: RunningTurn) -> str:
+    """Answer a turn until something ends it; what did."""
+    turn.begin()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        error = turn.cancelled()
+        assert error is not None
+        return error.message
+    raise AssertionError
+
+
+async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
+    detached = detached_turns(max_turns=2)
+    turns = [turn_that_said() for _ in range(4)]
+    for turn in turns[:3]:
+        detached.add(turn, question_bytes=1)
+    detached.remove(turns[0])
+    detached.add(turns[3], question_bytes=1)
+    detached.close()
+
+    assert [ended_by(turn) for turn in turns] == [
+        "too many turns went on without their clients",
+        "too many turns went on without their clients",
+        None,
+        None,
+    ]
+
+
+async def test_a_turn_that_ended_makes_room() -> None:
+    detached = detached_turns(max_turns=1)
+    first, second = turn_that_said(), turn_that_said()
+    detached.add(first, question_bytes=1)
+    detached.remove(first)
+    detached.remove(first)
+    detached.add(second, question_bytes=1)
+    detached.close()
+
+    assert (ended_by(first), ended_by(second), len(detached)) == (None, None, 1)
+
+
+@pytest.mark.parametrize(("question_bytes", "text"), [(60_000, ""), (1, "x" * 60_000)])
+async def test_questions_and_texts_count_as_memory(question_bytes: int, text: str) -> None:
+    detached = detached_turns(max_bytes=100_000)
+    first, second = turn_that_said(text), turn_that_said(text)
+    detached.add(first, question_bytes=question_bytes)
+    detached.add(second, question_bytes=question_bytes)
+    detached.close()
+
+    assert ended_by(first) == "the turns that went on without their clients held too much memory"
+    assert ended_by(second) is None
+
+
+async def test_a_turn_that_grows_or_grows_old_is_ended_without_another_leaving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.turns.detached.LOOK_EVERY_S", 0.001)
+    clock = FakeClock()
+    detached = detached_turns(clock, max_s=10.0)
+    old, young = turn_that_said(), turn_that_said()
+    detached.add(old, question_bytes=1)
+    clock.advance(9.0)
+    detached.add(young, question_bytes=1)
+    clock.advance(1.0)
+    reason = await asyncio.wait_for(answered(old), 10)
+    detached.close()
+
+    assert reason == "the turn went on without its client for too long"
+    assert ended_by(young) is None

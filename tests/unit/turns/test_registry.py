@@ -1,0 +1,358 @@
+import asyncio
+
+import pytest
+
+from tokenfall.errors import (
+    IdempotencyMismatch,
+    IdempotencyUnavailable,
+    NotFound,
+    ResumeExpired,
+    StoreUnavailable,
+    TurnInterrupted,
+    TurnStopped,
+)
+from tokenfall.events import Finished
+from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
+from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry, ended
+from tokenfall.turns.turn import RunningTurn
+
+from tests.doubles.clocks import FakeClock
+from tests.doubles.connections import settle
+from tests.doubles.stores import FakeSharedTurns
+from tests.doubles.turns import HERE, Listener, turn_that_said, turns_of
+
+GENUINE = TurnEnd(Finished("stop", "m"))
+BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
+
+
+def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, key: str = "") -> RunningTurn:
+    """A turn that has begun and ended."""
+    turn = turn_that_said(*texts)
+    turns.add(turn)
+    finish(turns, turn, end)
+    return turn
+
+
+def finish(turns: TurnRegistry, turn: RunningTurn, end: TurnEnd = GENUINE) -> None:
+    turn.finish(end)
+    turns.ended(turn)
+
+
+async def heard(turns: TurnRegistry, turn_id: str, *, after: int = 0) -> list[str]:
+    listener = Listener()
+    await (await turns.follow("alice", turn_id, after=after)).run(listener.on_event)
+    return listener.heard
+
+
+async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
+    try:
+        await turns.follow("alice", turn.id, after=0)
+    except NotFound:
+        return False
+    return True
+
+
+# Found
+
+
+async def test_a_turn_under_way_and_one_that_has_ended_are_followed() -> None:
+    turns = turns_of()
+    ended_turn = over(turns, "a", "b")
+    running = turn_that_said("c")
+    turns.add(running)
+    hearing = asyncio.ensure_future(heard(turns, running.id))
+    await settle()
+    finish(turns, running)
+
+    assert await heard(turns, ended_turn.id, after=1) == ["b"]
+    assert await hearing == ["c"]
+    await turns.close()
+
+
+async def test_only_its_owner_finds_it() -> None:
+    turns = turns_of()
+    turn = over(turns, "a")
+    for owner in ("bob", ""):
+        with pytest.raises(NotFound):
+            await turns.follow(owner, turn.id, after=0)
+        with pytest.raises(NotFound):
+            await turns.stop(owner, turn.id)
+    await turns.close()
+
+
+async def test_what_is_beyond_its_pieces_is_not_there() -> None:
+    turns = turns_of()
+    turn = turn_that_said("a", "b")
+    turns.add(turn)
+
+    assert (await turns.follow("alice", turn.id, after=2)).after == 2
+    with pytest.raises(ResumeExpired, match="has 2 events"):
+        await turns.follow("alice", turn.id, after=3)
+
+
+@pytest.mark.parametrize(("alone", "hint"), [(True, False), (False, True)])
+async def test_what_is_not_found_may_run_in_another_worker(alone: bool, hint: bool) -> None:
+    with pytest.raises(NotFound) as caught:
+        await turns_of(alone=alone).follow("alice", "turn_1", after=0)
+
+    assert ("TURNS_URL" in str(caught.value)) is hint
+
+
+async def test_what_runs_elsewhere_is_followed_and_stopped_there() -> None:
+    shared = FakeSharedTurns()
+    shared.elsewhere["alice", "turn_1"] = ["a", "b"]
+    turns = turns_of(shared=shared, alone=False)
+    await turns.stop("alice", "turn_1")
+
+    assert await heard(turns, "turn_1", after=1) == ["b"]
+    assert shared.stopped == [("alice", "turn_1")]
+    with pytest.raises(NotFound, match="not here either"):
+        await turns.stop("bob", "turn_1")
+
+
+async def test_what_runs_here_is_told_to_the_others() -> None:
+    shared = FakeSharedTurns()
+    turns = turns_of(shared=shared)
+    turn = turn_that_said()
+    turns.add(turn)
+    await turns.close()
+
+    assert shared.published == [turn]
+    assert shared.closed
+
+
+# Stopped
+
+
+async def test_stopping_waits_for_the_end() -> None:
+    turns = turns_of()
+    turn = turn_that_said("a")
+    turns.add(turn)
+    stopping = [asyncio.ensure_future(turns.stop("alice", turn.id)) for _ in range(2)]
+    await settle()
+    assert not any(each.done() for each in stopping)
+    with pytest.raises(TurnStopped):
+        turn.begin()
+    turn.add("b")
+    await settle()
+    assert not any(each.done() for each in stopping)
+    finish(turns, turn, BROKEN)
+    await asyncio.gather(*stopping)
+    await turns.stop("alice", turn.id)
+    await turns.close()
+
+
+async def test_waiting_for_what_has_ended_does_not_wait() -> None:
+    turn = turn_that_said()
+    turn.finish(GENUINE)
+    await ended(turn)
+
+
+# Kept and forgotten
+
+
+async def test_an_ended_turn_is_kept_for_its_time() -> None:
+    clock = FakeClock()
+    turns = turns_of(clock=clock, keep_s=60)
+    first = over(turns, "a")
+    clock.advance(30)
+    second = over(turns, "b")
+    sweep = turns._sweep
+    assert sweep is not None
+    assert sweep.when() - asyncio.get_running_loop().time() == pytest.approx(60, abs=1)
+    clock.advance(29.9)
+    turns._swept()
+    assert await is_kept(turns, first)
+    clock.advance(0.1)
+    turns._swept()
+    assert not await is_kept(turns, first)
+    assert await is_kept(turns, second)
+    clock.advance(30)
+    turns._swept()
+    assert not await is_kept(turns, second)
+    assert turns._sweep is None, "with nothing kept there is nothing to come back for"
+    assert (turns._turns, turns._bytes, len(turns._ended)) == ({}, 0, 0)
+
+
+async def test_the_loops_timer_lets_go() -> None:
+    clock = FakeClock()
+    turns = turns_of(clock=clock, keep_s=0.001)
+    turn = over(turns, "a")
+    clock.advance(0.001)
+    until_s = asyncio.get_running_loop().time() + 10
+    while await is_kept(turns, turn):
+        assert asyncio.get_running_loop().time() < until_s
+        await asyncio.sleep(0)
+
+
+async def test_of_the_ended_turns_the_oldest_go_when_there_is_no_room() -> None:
+    turns = turns_of(max_bytes=2 * (OVERHEAD_BYTES + 10))
+    kept = [over(turns, "x" * 10) for _ in range(4)]
+
+    assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
+    assert turns._bytes == 2 * (OVERHEAD_BYTES + 10)
+    await turns.close()
+
+
+async def test_what_is_larger_than_all_room_goes_at_once() -> None:
+    turns = turns_of(max_bytes=OVERHEAD_BYTES)
+
+    assert not await is_kept(turns, over(turns, "x"))
+    assert turns._sweep is None
+
+
+async def test_turns_under_way_take_no_room_and_are_never_forgotten() -> None:
+    clock = FakeClock()
+    turns = turns_of(max_bytes=1, clock=clock)
+    running = turn_that_said("x" * 100)
+    turns.add(running)
+    over(turns, "y")
+    clock.advance(1_000)
+    turns._make_room()
+
+    assert turns.under_way() == [running]
+    assert await is_kept(turns, running)
+
+
+@pytest.mark.parametrize(
+    ("texts", "end", "kept"),
+    [((), BROKEN, False), ((), GENUINE, True), (("a",), BROKEN, True), (("",), BROKEN, True)],
+    ids=["nothing", "nothing, genuinely", "a part", "an empty piece"],
+)
+async def test_a_turn_that_came_to_nothing_is_forgotten(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
+    turns = turns_of()
+
+    assert await is_kept(turns, over(turns, *texts, end=end)) is kept
+    await turns.close()
+
+
+# Idempotency keys
+
+
+async def claimed(turns: TurnRegistry, turn: RunningTurn, *, key: str = "k", digest: str = "d") -> Followed | None:
+    return await turns.claim(turn, key=key, digest=digest)
+
+
+async def test_the_same_key_at_the_same_time_is_one_turn() -> None:
+    turns = turns_of()
+    asked = [turn_that_said() for _ in range(3)]
+    first, *others = await asyncio.gather(*(claimed(turns, turn) for turn in asked))
+
+    assert first is None
+    assert [other.id for other in others if other is not None] == [asked[0].id] * 2
+    assert [turn.idempotency_key for turn in asked] == ["k", "", ""]
+    assert turns.under_way() == [asked[0]]
+
+
+async def test_the_same_key_with_another_request_is_refused() -> None:
+    turns = turns_of()
+    await claimed(turns, turn_that_said())
+    with pytest.raises(IdempotencyMismatch):
+        await claimed(turns, turn_that_said(), digest="other")
+
+
+async def test_keys_of_other_owners_are_apart() -> None:
+    turns = turns_of()
+    await claimed(turns, turn_that_said())
+    others = turn_that_said(conversation=Conversation("bob", "default"))
+
+    assert await claimed(turns, others, digest="other") is None
+
+
+async def test_a_key_lasts_as_long_as_its_turn() -> None:
+    clock = FakeClock()
+    turns = turns_of(clock=clock)
+    turn = turn_that_said("a")
+    await claimed(turns, turn)
+    finish(turns, turn)
+    replayed = await claimed(turns, turn_that_said())
+    assert replayed is not None
+    assert replayed.id == turn.id
+    clock.advance(60)
+    turns._swept()
+
+    assert turns._keys == {}
+    assert await claimed(turns, turn_that_said(), digest="other") is None
+
+
+async def test_the_key_of_a_turn_that_came_to_nothing_is_free_again() -> None:
+    turns = turns_of()
+    turn = turn_that_said()
+    await claimed(turns, turn)
+    finish(turns, turn, BROKEN)
+
+    assert await claimed(turns, turn_that_said(), digest="other") is None
+
+
+async def test_who_waits_for_a_key_has_it_when_its_first_client_leaves_before_anything_is_asked() -> None:
+    turns = turns_of()
+    left, waits = turn_that_said(), turn_that_said()
+    leaving = asyncio.ensure_future(claimed(turns, left))
+    waiting = asyncio.ensure_future(claimed(turns, waits))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    finish(turns, left, BROKEN)
+
+    assert await waiting is None
+    assert turns.under_way() == [waits]
+    assert leaving.cancelled()
+
+
+async def test_where_workers_do_not_share_their_turns_no_key_can_be_kept() -> None:
+    turns = turns_of(alone=False)
+    with pytest.raises(IdempotencyUnavailable, match="TURNS_URL"):
+        await claimed(turns, turn_that_said())
+
+    assert turns.under_way() == []
+
+
+async def test_a_key_is_claimed_in_all_processes() -> None:
+    shared = FakeSharedTurns()
+    turn = turn_that_said()
+
+    assert await claimed(turns_of(shared=shared, alone=False), turn) is None
+    assert shared.claims == {("alice", "k"): Claim(turn.id, HERE.id, "d")}
+
+
+async def test_what_another_process_answers_is_followed_there() -> None:
+    shared = FakeSharedTurns()
+    shared.claims["alice", "k"] = Claim("turn_1", "there", "d")
+    shared.elsewhere["alice", "turn_1"] = ["a"]
+    turns = turns_of(shared=shared)
+    followed = await claimed(turns, turn_that_said())
+
+    assert followed is not None
+    assert (followed.id, followed.conversation.id) == ("turn_1", "there")
+    with pytest.raises(IdempotencyMismatch):
+        await claimed(turns, turn_that_said(), digest="other")
+    assert (turns._turns, turns._keys) == ({}, {}), "the other process may forget it at any time"
+
+
+async def test_a_claim_that_fails_fails_all_who_wait_for_it_and_holds_nothing() -> None:
+    shared = FakeSharedTurns()
+    shared.failure = StoreUnavailable("down")
+    turns = turns_of(shared=shared)
+    results = await asyncio.gather(*(claimed(turns, turn_that_said()) for _ in range(2)), return_exceptions=True)
+
+    assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
+    assert (turns._turns, turns._keys) == ({}, {})
+    shared.failure = None
+    assert await claimed(turns, turn_that_said()) is None
+
+
+async def test_who_leaves_while_the_key_is_claimed_frees_it_everywhere() -> None:
+    shared = FakeSharedTurns()
+    shared.may_claim.clear()
+    turns = turns_of(shared=shared)
+    turn = turn_that_said()
+    claiming = asyncio.ensure_future(claimed(turns, turn))
+    await shared.claiming.wait()
+    claiming.cancel()
+    await settle()
+    finish(turns, turn, BROKEN)
+    assert shared.published == []
+    shared.may_claim.set()
+    await settle()
+
+    assert shared.published == [turn], "told of its end, the store lets go of the claim"
+    assert (turns._turns, turns._keys) == ({}, {})

@@ -1,0 +1,358 @@
+import asyncio
+
+import pytest
+
+from tokenfall.errors import (
+    ShuttingDown,
+    StoreUnavailable,
+    TokenfallError,
+    TurnInterrupted,
+    TurnStopped,
+    UpstreamBroken,
+)
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.ports import Engine, Turn, TurnEnd
+from tokenfall.turns import runner as answering_module
+from tokenfall.turns import turn as turn_module
+from tokenfall.turns.response_buffer import JOINED
+from tokenfall.turns.runner import TurnRun, TurnRunner, rate, told
+from tokenfall.turns.turn import FollowedLocally
+
+from tests.doubles.connections import settle
+from tests.doubles.engines import Silence
+from tests.doubles.engines import told as saying
+from tests.doubles.stores import SlowHistory
+from tests.doubles.turns import HERE, Listener, Speaker, detached_turns, turn_that_said, turns_of
+
+REQUEST = ChatRequest(messages=(Message("system", "Be brief."), Message("user", "Why?")), model="model-0", max_tokens=9)
+
+
+class Harness:
+    """A `TurnRunner` on a history whose writes end when the test says so."""
+
+    def __init__(self, *, may_write: bool = True) -> None:
+        self.history = SlowHistory()
+        self.registry = turns_of()
+        self.detached = detached_turns()
+        self.runner = TurnRunner(self.history, registry=self.registry, detached=self.detached)
+        if may_write:
+            self.history.may_end.set()
+
+
+class Asked:
+    """A turn that is answered by `engine`, its client and a follower."""
+
+    def __init__(self, engine: Engine, harness: Harness | None = None, *, finishes: bool = False) -> None:
+        self.harness = harness or Harness()
+        self.turn = turn_that_said(finishes=finishes)
+        self.harness.registry.add(self.turn)
+        self.answering = TurnRun(self.turn, REQUEST, engine=engine, runner=self.harness.runner)
+        self.client, self.follower = Listener(), Listener()
+        self.asking = asyncio.create_task(self.answering.run(self.client.on_event))
+
+    async def followed(self) -> "asyncio.Task[Finished]":
+        following = asyncio.create_task(FollowedLocally(self.turn, after=0).run(self.follower.on_event))
+        await settle()
+        return following
+
+    def is_over(self) -> bool:
+        """Whether the runner has let go of the turn, with its end."""
+        return self.turn.end is not None and not self.harness.registry.under_way() and not len(self.harness.detached)
+
+    @property
+    def kept(self) -> list[tuple[str, str]]:
+        return [(turn.answer.content, turn.status) for turn in self.harness.history.appended]
+
+
+# A turn that ends as it should
+
+
+async def test_the_deltas_are_handed_on_and_the_end_returned() -> None:
+    asked = Asked(saying("Be", "cause"))
+
+    assert await asked.asking == Finished("stop", "model-1")
+    assert asked.client.heard == ["Be", "cause"]
+    assert asked.is_over()
+    assert asked.turn.end == TurnEnd(Finished("stop", "model-1"))
+
+
+async def test_a_turn_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([1000.0, 1007.5])
+    monkeypatch.setattr(answering_module, "time", lambda: next(times))
+    asked_s, first_s, last_s = 5.0, 5.25, 5.75
+    monkeypatch.setattr(answering_module, "perf_counter", iter([asked_s, last_s]).__next__)
+    monkeypatch.setattr(turn_module, "perf_counter", iter([first_s]).__next__)
+    asked = Asked(saying("Be", "cause", end=Finished("length", "model-9", Usage(3, 2))))
+    await asked.asking
+
+    assert await asked.harness.history.turns(HERE) == [
+        Turn(
+            id=asked.turn.id,
+            question=Message("user", "Why?"),
+            answer=Message("assistant", "Because"),
+            status="complete",
+            model="model-9",
+            asked_at=1000.0,
+            answered_at=1007.5,
+            finish_reason="length",
+            usage=Usage(3, 2),
+            ttft_s=0.25,
+            tokens_per_s=2.0,
+        )
+    ]
+
+
+async def test_a_model_that_does_not_name_itself_is_the_one_that_was_asked() -> None:
+    asked = Asked(saying("Hi", end=Finished("stop", "")))
+    await asked.asking
+
+    assert [turn.model for turn in asked.harness.history.appended] == ["model-0"]
+
+
+async def test_an_empty_answer_that_is_whole_is_kept() -> None:
+    asked = Asked(saying())
+    await asked.asking
+
+    assert asked.kept == [("", "complete")]
+
+
+async def test_a_long_answer_is_kept_in_its_order() -> None:
+    texts = [f"{number} " for number in range(3 * JOINED + 1)]
+    asked = Asked(saying(*texts))
+    await asked.asking
+
+    assert asked.kept == [("".join(texts), "complete")]
+
+
+async def test_a_slow_client_makes_the_engine_wait_but_no_follower() -> None:
+    asked = Asked(saying("a", "b"))
+    asked.client.fill()
+    following = await asked.followed()
+    assert (asked.client.text, asked.follower.text) == ("a", "a")
+    asked.client.take()
+    await asyncio.gather(asked.asking, following)
+
+    assert (asked.client.text, asked.follower.text) == ("ab", "ab")
+
+
+# Kept, and only then told
+
+
+async def test_the_turn_is_kept_before_its_end_is_told_to_anybody() -> None:
+    asked = Asked(saying("Hi"), Harness(may_write=False))
+    following = await asked.followed()
+    assert asked.follower.heard == ["Hi"]
+    assert (asked.asking.done(), following.done(), asked.turn.end) == (False, False, None)
+    asked.harness.history.may_end.set()
+
+    assert await asked.asking == await following == Finished("stop", "model-1")
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(StoreUnavailable("down"), "store_unavailable"), (OSError("s3cret"), "internal_error")]
+)
+async def test_what_could_not_be_kept_has_no_genuine_end(failure: Exception, code: str) -> None:
+    asked = Asked(saying("Hi"))
+    asked.harness.history.failure = failure
+    following = await asked.followed()
+    with pytest.raises(type(failure)):
+        await asked.asking
+    with pytest.raises(TokenfallError) as caught:
+        await following
+
+    assert caught.value.code == code
+    assert "s3cret" not in caught.value.message
+    assert asked.is_over()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_who_leaves_while_the_turn_is_written_does_not_make_it_another(times: int) -> None:
+    asked = Asked(saying("Hi"), Harness(may_write=False))
+    following = await asked.followed()
+    assert not asked.answering.goes_on()
+    for _ in range(times):
+        asked.asking.cancel()
+        await settle()
+    assert asked.asking.cancelled()
+    assert (following.done(), asked.is_over()) == (False, False)
+    asked.harness.history.may_end.set()
+
+    assert await following == Finished("stop", "model-1")
+    assert asked.kept == [("Hi", "complete")]
+
+
+async def test_a_writing_that_is_broken_off_has_no_genuine_end() -> None:
+    asked = Asked(saying("Hi"), Harness(may_write=False))
+    following = await asked.followed()
+    (writing,) = (task for task in asyncio.all_tasks() if "append" in repr(task))
+    writing.cancel()
+    with pytest.raises(ShuttingDown):
+        await following
+    with pytest.raises(asyncio.CancelledError):
+        await asked.asking
+
+
+# A turn that does not end as it should
+
+
+async def test_what_was_said_before_a_failure_is_kept_as_interrupted() -> None:
+    asked = Asked(saying("Be", "ca", end=UpstreamBroken("broke off")))
+    following = await asked.followed()
+    with pytest.raises(UpstreamBroken):
+        await asked.asking
+    with pytest.raises(UpstreamBroken, match="broke off"):
+        await following
+    (turn,) = asked.harness.history.appended
+
+    assert (turn.answer.content, turn.status, turn.model) == ("Beca", "interrupted", "model-0")
+    assert (turn.finish_reason, turn.usage) == (None, None)
+
+
+@pytest.mark.parametrize("pieces", [1, JOINED - 1, JOINED, JOINED + 1, 2 * JOINED])
+async def test_nothing_that_was_said_is_lost_however_much_it_was(pieces: int) -> None:
+    texts = [f"{number} " for number in range(pieces)]
+    asked = Asked(saying(*texts, end=UpstreamBroken("broke off")))
+    with pytest.raises(UpstreamBroken):
+        await asked.asking
+
+    assert asked.kept == [("".join(texts), "interrupted")]
+
+
+@pytest.mark.parametrize("end", [UpstreamBroken("broke off"), ZeroDivisionError()])
+async def test_a_turn_in_which_nothing_was_said_is_not_kept(end: Exception) -> None:
+    asked = Asked(saying(end=end))
+    with pytest.raises(type(end)):
+        await asked.asking
+
+    assert asked.kept == []
+    assert asked.is_over()
+
+
+async def test_an_unknown_failure_is_not_shown_to_followers() -> None:
+    asked = Asked(saying("Be", end=ZeroDivisionError("s3cret")))
+    following = await asked.followed()
+    with pytest.raises(ZeroDivisionError):
+        await asked.asking
+    with pytest.raises(TokenfallError) as caught:
+        await following
+
+    assert (caught.value.code, caught.value.message) == ("internal_error", "the answer failed")
+
+
+@pytest.mark.parametrize(("draining", "error"), [(False, TurnInterrupted), (True, ShuttingDown)])
+async def test_who_leaves_ends_the_engines_work_and_what_was_said_is_kept(
+    draining: bool, error: type[TokenfallError]
+) -> None:
+    engine = saying("Be", "ca", end=Silence())
+    asked = Asked(engine)
+    await engine.silent.wait()
+    following = await asked.followed()
+    asked.harness.runner.draining = draining
+    asked.asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked.asking
+    with pytest.raises(error):
+        await following
+
+    assert asked.kept == [("Beca", "interrupted")]
+    assert engine.ended == 1
+
+
+async def test_what_is_stopped_says_so_to_all_and_is_kept() -> None:
+    engine = saying("Be", "ca", end=Silence())
+    asked = Asked(engine)
+    following = await asked.followed()
+    asked.turn.stop()
+    for hearing in (asked.asking, following):
+        with pytest.raises(TurnStopped):
+            await hearing
+
+    assert asked.kept == [("Beca", "interrupted")]
+    assert engine.ended == 1
+
+
+async def test_what_is_stopped_before_it_began_asks_no_engine() -> None:
+    engine = saying("Hi")
+    asked = Asked(engine)
+    asked.turn.stop()
+    with pytest.raises(TurnStopped):
+        await asked.asking
+
+    assert engine.requests == []
+    assert asked.kept == []
+    assert asked.is_over()
+
+
+async def test_what_is_stopped_while_it_is_written_is_whole() -> None:
+    asked = Asked(saying("Hi"), Harness(may_write=False))
+    await asked.harness.history.writing.wait()
+    asked.turn.stop()
+    await settle()
+    asked.harness.history.may_end.set()
+
+    assert await asked.asking == Finished("stop", "model-1")
+    assert asked.kept == [("Hi", "complete")]
+
+
+async def test_a_stop_and_a_leaving_client_at_the_same_time_are_one_end() -> None:
+    engine = saying("Hi", end=Silence())
+    asked = Asked(engine)
+    await engine.silent.wait()
+    asked.turn.stop()
+    asked.asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asked.asking
+
+    assert asked.kept == [("Hi", "interrupted")]
+    assert asked.is_over()
+
+
+# Left
+
+
+async def test_a_turn_that_finishes_does_so_without_its_client() -> None:
+    engine = Speaker()
+    asked = Asked(engine, finishes=True)
+    engine.say("a")
+    await settle()
+    assert asked.answering.goes_on()
+    assert len(asked.harness.detached) == 1
+    engine.say("b")
+    engine.end()
+
+    assert await asked.asking == Finished("stop", "model-1")
+    assert asked.kept == [("ab", "complete")]
+
+
+async def test_the_deltas_of_an_empty_piece_are_heard_too() -> None:
+    asked = Asked(saying("", "a"))
+    await asked.asking
+
+    assert asked.client.heard == ["", "a"]
+    assert asked.turn.since(0) == ["", "a"]
+
+
+def test_an_error_as_an_end() -> None:
+    assert (told(StoreUnavailable("down")).code, told(StoreUnavailable("down")).message) == (
+        "store_unavailable",
+        "down",
+    )
+    assert told(OSError("s3cret")).message == "the answer failed"
+
+
+# How fast it came
+
+
+@pytest.mark.parametrize(
+    ("tokens", "took_s", "expected"), [(0, 1.0, None), (1, 1.0, None), (9, 0.0, None), (9, 2.0, 4.0)]
+)
+def test_a_rate_is_told_of_what_came_after_the_first_token(tokens: int, took_s: float, expected: float | None) -> None:
+    assert rate(tokens, took_s) == expected
+
+
+async def test_a_turn_that_said_nothing_has_no_times() -> None:
+    asked = Asked(saying())
+    await asked.asking
+
+    assert [(turn.ttft_s, turn.tokens_per_s) for turn in asked.harness.history.appended] == [(None, None)]

@@ -1,0 +1,299 @@
+import asyncio
+import tracemalloc
+from collections.abc import Awaitable
+
+import pytest
+
+from tokenfall.errors import (
+    ShuttingDown,
+    TokenfallError,
+    TurnInterrupted,
+    TurnStopped,
+    UpstreamBroken,
+    shutting_down,
+)
+from tokenfall.events import Finished, TextDelta
+from tokenfall.ports import TurnEnd
+from tokenfall.turns.turn import FollowedLocally, RunningTurn
+
+from tests.doubles.connections import settle
+from tests.doubles.turns import HERE, Listener, turn_that_said
+
+END = TurnEnd(Finished("stop", "m"))
+
+
+class Answered:
+    """A task that answers a turn and never comes to an end of its own."""
+
+    def __init__(self, turn: RunningTurn) -> None:
+        self.turn = turn
+        self.by: TokenfallError | None = None
+        self.task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        self.turn.begin()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.by = self.turn.cancelled()
+            if self.by is None:
+                raise
+            raise self.by from None
+        finally:
+            self.turn.answered()
+
+
+async def begun(turn: RunningTurn) -> Answered:
+    answered = Answered(turn)
+    await settle()
+    return answered
+
+
+def turn(*, finishes: bool = False) -> RunningTurn:
+    return turn_that_said(finishes=finishes)
+
+
+def follow(turn: RunningTurn, listener: Listener, *, after: int = 0) -> "asyncio.Task[Finished]":
+    return asyncio.create_task(FollowedLocally(turn, after=after).run(listener.on_event))
+
+
+async def leave(following: "asyncio.Task[Finished]") -> None:
+    following.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await following
+
+
+# Its name
+
+
+def test_each_has_an_id_of_its_own() -> None:
+    ids = {turn().id for _ in range(100)}
+
+    assert len(ids) == 100
+    assert all(len(each) == 29 and each.startswith("turn_") for each in ids)
+
+
+# Stopped
+
+
+def test_what_is_stopped_before_it_began_does_not_begin() -> None:
+    stopped = turn()
+    stopped.stop()
+    with pytest.raises(TurnStopped):
+        stopped.begin()
+
+
+async def test_what_is_stopped_while_it_is_answered_is_cancelled_with_the_reason() -> None:
+    answered = await begun(turn())
+    answered.turn.stop()
+    with pytest.raises(TurnStopped):
+        await answered.task
+
+
+async def test_the_first_reason_stands() -> None:
+    answered = await begun(turn())
+    answered.turn.stop_with(shutting_down())
+    answered.turn.stop()
+    with pytest.raises(ShuttingDown):
+        await answered.task
+
+
+async def test_once_the_engine_is_done_nothing_is_interrupted() -> None:
+    done = turn()
+    done.begin()
+    done.answered()
+    done.stop()
+    await asyncio.sleep(0)
+
+    assert done._stopped_by is None
+
+
+async def test_what_has_ended_is_not_stopped() -> None:
+    over = turn()
+    over.finish(END)
+    over.stop()
+
+    assert over._stopped_by is None
+    assert over.end is END
+
+
+async def test_whose_task_is_cancelled_by_its_own_caller_was_not_stopped() -> None:
+    answered = await begun(turn())
+    answered.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answered.task
+
+    assert answered.by is None
+
+
+async def test_who_stops_and_who_leaves_at_the_same_time_are_both_heard() -> None:
+    answered = await begun(turn())
+    answered.turn.stop()
+    answered.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await answered.task
+
+
+# Left
+
+
+@pytest.mark.parametrize(("finishes", "goes_on"), [(True, True), (False, False)])
+async def test_who_leaves_leaves_it_to_what_was_asked_for(finishes: bool, goes_on: bool) -> None:
+    answered = await begun(turn(finishes=finishes))
+    assert answered.turn.goes_on() is goes_on
+    detached = [answered.turn.detached]
+    answered.turn.finish(END)
+    detached.append(answered.turn.detached)
+    assert detached == [True, False]
+    answered.task.cancel()
+
+
+async def test_what_is_only_to_be_written_yet_does_not_go_on() -> None:
+    done = turn(finishes=True)
+    done.begin()
+    done.answered()
+
+    assert done.goes_on() is False
+
+
+async def test_followers_keep_a_turn_going_and_the_last_one_to_leave_ends_it() -> None:
+    answered = await begun(turn())
+    first, second = follow(answered.turn, Listener()), follow(answered.turn, Listener())
+    await settle()
+    assert answered.turn.goes_on() is True
+    await leave(first)
+    await settle()
+    assert not answered.task.done()
+    await leave(second)
+    with pytest.raises(TurnInterrupted):
+        await answered.task
+
+
+async def test_followers_that_leave_do_not_end_what_its_client_still_hears() -> None:
+    answered = await begun(turn())
+    follower = follow(answered.turn, Listener())
+    await settle()
+    await leave(follower)
+    await settle()
+    assert not answered.task.done()
+    assert answered.turn.goes_on() is False, "the one that left counts no more"
+    answered.task.cancel()
+
+
+async def test_what_finishes_does_so_without_followers() -> None:
+    answered = await begun(turn(finishes=True))
+    follower = follow(answered.turn, Listener())
+    await settle()
+    assert answered.turn.goes_on()
+    await leave(follower)
+    await settle()
+    assert not answered.task.done()
+    answered.task.cancel()
+
+
+# Followed
+
+
+async def test_a_follower_hears_what_was_said_what_comes_and_the_end() -> None:
+    said, listener = turn_that_said("a", "b"), Listener()
+    following = follow(said, listener)
+    await settle()
+    assert listener.heard == ["a", "b"]
+    said.add("c")
+    said.add("d")
+    await settle()
+    assert listener.heard == ["a", "b", "c", "d"]
+    said.finish(END)
+
+    assert await following == END.finished
+
+
+@pytest.mark.parametrize("after", range(4))
+async def test_who_comes_late_hears_the_rest(after: int) -> None:
+    said, listener = turn_that_said("a", "b", "c"), Listener()
+    said.finish(END)
+
+    assert await follow(said, listener, after=after) == END.finished
+    assert listener.heard == ["a", "b", "c"][after:]
+
+
+async def test_the_end_may_be_an_error() -> None:
+    said, listener = turn_that_said("a"), Listener()
+    following = follow(said, listener)
+    await settle()
+    said.finish(TurnEnd(code=UpstreamBroken.code, message="broke off"))
+    with pytest.raises(UpstreamBroken, match="broke off"):
+        await following
+
+    assert listener.heard == ["a"]
+
+
+async def test_a_slow_follower_is_waited_for_and_loses_nothing() -> None:
+    said, slow, quick = turn_that_said("a"), Listener(), Listener()
+    slow.fill()
+    followings = [follow(said, slow), follow(said, quick)]
+    await settle()
+    for text in "bcd":
+        said.add(text)
+    said.finish(END)
+    await settle()
+    assert (slow.text, quick.text) == ("a", "abcd")
+    assert [each.done() for each in followings] == [False, True]
+    slow.take()
+    await asyncio.gather(*followings)
+
+    assert slow.text == "abcd"
+
+
+async def test_what_comes_while_the_last_piece_is_taken_is_not_left_out() -> None:
+    said = turn_that_said("a")
+    heard: list[str] = []
+
+    def on_event(delta: TextDelta) -> Awaitable[None] | None:
+        heard.append(delta.text)
+        if delta.text == "a":
+            said.add("b")
+            said.finish(END)
+        return None
+
+    await FollowedLocally(said, after=0).run(on_event)
+
+    assert heard == ["a", "b"]
+
+
+async def test_a_follower_that_is_cancelled_does_not_disturb_others() -> None:
+    said, listener = turn_that_said(finishes=True), Listener()
+    leaves, stays = follow(said, Listener()), follow(said, listener)
+    await settle()
+    await leave(leaves)
+    said.add("a")
+    said.finish(END)
+
+    assert await stays == END.finished
+    assert listener.heard == ["a"]
+
+
+async def test_a_followed_turn_is_named() -> None:
+    said = turn_that_said("a")
+    followed = FollowedLocally(said, after=1)
+
+    assert (followed.id, followed.conversation, followed.after) == (said.id, HERE, 1)
+
+
+async def test_a_follower_that_is_slow_holds_little_of_a_long_turn() -> None:
+    turn = RunningTurn(HERE, on_disconnect="finish")
+    for number in range(100_000):
+        turn.add(f"{number} ")
+    turn.finish(END)
+    never = asyncio.get_running_loop().create_future()
+    tracemalloc.start()
+    try:
+        running = asyncio.ensure_future(FollowedLocally(turn, after=0).run(lambda _: never))
+        await settle()
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert held_bytes < 65_536

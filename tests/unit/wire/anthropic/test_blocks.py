@@ -1,0 +1,115 @@
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.anthropic.blocks import Image, Other, Text, ToolResult, ToolUse, blocks, images_of, text_of
+
+
+def image(**source: object) -> dict[str, Any]:
+    return {"type": "image", "source": source}
+
+
+@pytest.mark.parametrize(
+    ("block", "address"),
+    [
+        (image(type="base64", media_type="image/webp", data="AAAA"), ("data:image/webp;base64,AAAA",)),
+        (image(type="url", url="https://a.b/c.png"), ("https://a.b/c.png",)),
+        (image(type="file", file_id="file_1"), ()),
+        ({**image(type="file", file_id="file_1"), "address": "https://a.b/c.png"}, ()),
+        ({"type": "text", "text": "a"}, ()),
+    ],
+)
+def test_the_address_of_an_image(block: dict[str, Any], address: tuple[str, ...]) -> None:
+    assert images_of(blocks([block], "f")) == address
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ({"type": "text", "media_type": "text/plain", "data": "All of it."}, "All of it."),
+        ({"type": "text"}, ""),
+        ({"type": "base64", "media_type": "application/pdf", "data": "AAAA"}, ""),
+    ],
+)
+def test_the_text_of_a_document(source: dict[str, Any], text: str) -> None:
+    assert text_of(blocks([{"type": "document", "source": source, "title": "T"}], "f")) == text
+
+
+@pytest.mark.parametrize("kind", ["redacted_thinking", "server_tool_use", "search_result", "new_tomorrow"])
+def test_other_blocks_are_accepted(kind: str) -> None:
+    assert blocks([{"type": kind, "text": "a", "content": 7}], "f") == [Other()]
+
+
+def test_calls_and_results() -> None:
+    use = {"type": "tool_use", "id": "t", "name": "n", "input": {"a": [1]}}
+    inner = [{"type": "text", "text": "a"}, {"type": "tool_result", "tool_use_id": "t"}, {"type": "tool_reference"}]
+    result = {"type": "tool_result", "tool_use_id": "t", "content": inner, "blocks": [1]}
+
+    assert blocks([use, result, {"type": "tool_result", "tool_use_id": "u"}], "f") == [
+        ToolUse("t", "n", {"a": [1]}),
+        ToolResult("t", [Text("a"), Other(), Other()]),
+        ToolResult("u", []),
+    ]
+
+
+def test_a_text_is_a_block_and_no_text_is_none() -> None:
+    assert blocks("Hi", "f") == [Text("Hi")]
+    assert blocks("", "f") == []
+
+
+def test_an_image_in_a_result_has_its_address() -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [image(type="url", url="https://a")]}
+
+    assert blocks([result], "f") == [ToolResult("t", [Image("https://a")])]
+
+
+@pytest.mark.parametrize(
+    ("block", "param", "said"),
+    [
+        ({}, "f.0.type", "Field required"),
+        ({"type": 7}, "f.0.type", "Field required"),
+        (
+            {"type": "image_url", "image_url": {"url": "x"}},
+            "f.0",
+            "Input tag 'image_url' found using 'type' does not match any of the expected tags",
+        ),
+        ({"type": "text"}, "f.0.text.text", "Field required"),
+        ({"type": "text", "text": None}, "f.0.text.text", "Input should be a valid string"),
+        ({"type": "image"}, "f.0.image.source", "Field required"),
+        ({"type": "document"}, "f.0.document.source", "Field required"),
+        (image(), "f.0.image.source", "Input should have the type 'base64', 'url' or 'file'"),
+        (image(type="base64", data="A"), "f.0.image.source.base64.media_type", "Field required"),
+        (image(type="base64", media_type="image/png"), "f.0.image.source.base64.data", "Field required"),
+        (
+            image(type="base64", media_type="image/tiff", data=""),
+            "f.0.image.source.base64.media_type",
+            "Invalid enum value 'image/tiff'",
+        ),
+        (image(type="url"), "f.0.image.source.url.url", "Field required"),
+        (image(type="url", url="http://a.b"), "f.0.image.source.url.url", "Only HTTPS URLs are supported."),
+        ({"type": "tool_use", "name": "n", "input": {}}, "f.0.tool_use.id", "Field required"),
+        ({"type": "tool_use", "id": "t", "name": "n"}, "f.0.tool_use.input", "Field required"),
+        (
+            {"type": "tool_use", "id": "t", "name": "n", "input": "{}"},
+            "f.0.tool_use.input",
+            "Input should be a valid dictionary",
+        ),
+        ({"type": "tool_result"}, "f.0.tool_result.tool_use_id", "Field required"),
+        (
+            {"type": "tool_result", "tool_use_id": "t", "content": 7},
+            "f.0.tool_result.content",
+            "Input should be a valid string or list",
+        ),
+        (
+            {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text"}]},
+            "f.0.tool_result.content.0.text.text",
+            "Field required",
+        ),
+    ],
+)
+def test_what_a_block_lacks_is_named(block: dict[str, Any], param: str, said: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        blocks([block], "f")
+
+    assert (refused.value.param, refused.value.message) == (param, f"{param}: {said}")

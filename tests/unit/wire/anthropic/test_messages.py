@@ -1,0 +1,240 @@
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.anthropic.messages import MAX_BLOCKS, MAX_IMAGES, MAX_OTHERS, RawMessage, messages
+
+
+def user(*content: Any) -> RawMessage:
+    return RawMessage("user", content[0] if content and isinstance(content[0], str) else list(content))
+
+
+def assistant(*content: Any) -> RawMessage:
+    return RawMessage("assistant", content[0] if content and isinstance(content[0], str) else list(content))
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def use(number: int) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"t{number}", "name": "weather", "input": {"n": number}}
+
+
+def result(number: int, **fields: object) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": f"t{number}", **fields}
+
+
+HI = user("Hi")
+CALL = ToolCall("t1", "weather", '{"n":1}')
+
+
+def read(*raw: RawMessage) -> list[Message]:
+    return list(messages(None, raw))
+
+
+def refusal(*raw: RawMessage) -> tuple[str | None, str]:
+    with pytest.raises(InvalidRequest) as refused:
+        messages(None, raw)
+    return refused.value.param, refused.value.message
+
+
+def test_texts_and_blocks_are_the_same() -> None:
+    assert read(HI, assistant("Ho"), user(text("a"), text("b"))) == [
+        Message("user", "Hi"),
+        Message("assistant", "Ho"),
+        Message("user", "ab"),
+    ]
+    assert read(user(text("Hi"))) == read(HI)
+
+
+def test_the_system_prompt_comes_first_and_its_blocks_are_paragraphs() -> None:
+    assert messages("Be brief.", [HI]) == (Message("system", "Be brief."), Message("user", "Hi"))
+    assert messages([text("A"), text("B")], [HI])[0] == Message("system", "A\n\nB")
+    assert messages("", [HI]) == messages([], [HI]) == (Message("user", "Hi"),)
+
+
+def test_roles_in_a_row_and_a_beginning_by_the_assistant_are_accepted() -> None:
+    roles = [message.role for message in read(assistant("Ask."), HI, user("Ho"), assistant("a"), assistant("b"))]
+
+    assert roles == ["assistant", "user", "user", "assistant", "assistant"]
+
+
+def test_a_system_message_may_come_in_the_midst() -> None:
+    read_ = read(HI, RawMessage("system", "Be brief."), assistant("Ho"), HI, RawMessage("system", [text("Now.")]))
+
+    assert [message.role for message in read_] == ["user", "system", "assistant", "user", "system"]
+
+
+def test_a_call_and_its_results() -> None:
+    image = {"type": "image", "source": {"type": "url", "url": "https://a.b/c"}}
+    answered = user(result(1, content=[text("sun"), image]), result(2, content="rain", is_error=True), text("And?"))
+
+    assert read(HI, assistant(text("Look."), use(1), use(2)), answered) == [
+        Message("user", "Hi"),
+        Message("assistant", "Look.", tool_calls=(CALL, ToolCall("t2", "weather", '{"n":2}'))),
+        Message("tool", "sun", tool_call_id="t1", images=("https://a.b/c",)),
+        Message("tool", "rain", tool_call_id="t2"),
+        Message("user", "And?"),
+    ]
+
+
+def test_results_may_come_in_messages_of_one_turn_and_be_empty() -> None:
+    said = read(HI, assistant(use(1)), assistant(use(2)), user(result(2)), user(result(1)))
+
+    assert [message.role for message in said] == ["user", "assistant", "assistant", "tool", "tool"]
+
+
+def test_images_go_with_their_text() -> None:
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+
+    assert read(user(text("What?"), {"type": "image", "source": source})) == [
+        Message("user", "What?", images=("data:image/png;base64,AAAA",))
+    ]
+
+
+def test_thoughts_are_kept_unless_they_are_encrypted() -> None:
+    thoughts = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}]
+
+    assert read(HI, assistant(*thoughts, text("So")))[1] == Message("assistant", "So", thought="Hm")
+    assert read(HI, assistant(*thoughts), HI)[1] == Message("assistant", "", thought="Hm")
+
+
+@pytest.mark.parametrize("thinking", [{}, {"thinking": None}, {"thinking": ""}])
+def test_a_thought_without_text_is_none(thinking: dict[str, Any]) -> None:
+    assert read(HI, assistant({"type": "thinking", **thinking}, text("So")))[1] == Message("assistant", "So")
+
+
+@pytest.mark.parametrize("last", [assistant(""), assistant()])
+def test_the_last_message_may_be_an_empty_assistants(last: RawMessage) -> None:
+    assert read(HI, last)[1] == Message("assistant", "")
+
+
+SYSTEM = (
+    'messages: Unexpected role "system". The Messages API accepts a top-level `system` parameter, not "system" as an '
+    "input message role."
+)
+EMPTY = "all messages must have non-empty content except for the optional final assistant message"
+
+
+@pytest.mark.parametrize(
+    ("raw", "param", "said"),
+    [
+        ([], "messages", "messages: at least one message is required"),
+        ([RawMessage("system", "S"), HI], "messages", SYSTEM),
+        (
+            [HI, RawMessage("tool", "S")],
+            "messages",
+            'messages: Unexpected role "tool". Allowed roles are "user" or "assistant".',
+        ),
+        ([user("")], "messages.0", f"messages.0: {EMPTY}"),
+        ([HI, assistant(), HI], "messages.1", f"messages.1: {EMPTY}"),
+        ([HI, user()], "messages.1", f"messages.1: {EMPTY}"),
+        ([user(text("a"), text(""))], "messages", "messages: text content blocks must be non-empty"),
+        ([user(" \n")], "messages", "messages: text content blocks must contain non-whitespace text"),
+        ([HI, assistant("Ho ")], "messages", "messages: final assistant content cannot end with trailing whitespace"),
+    ],
+)
+def test_what_the_api_refuses(raw: list[RawMessage], param: str, said: str) -> None:
+    assert refusal(*raw) == (param, said)
+
+
+def test_an_assistants_text_may_end_in_whitespace_where_it_is_not_the_last() -> None:
+    assert read(HI, assistant("Ho "), HI)[1] == Message("assistant", "Ho ")
+
+
+def test_an_empty_system_prompt_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"^system: text content blocks must be non-empty$"):
+        messages([text("")], [HI])
+
+
+UNANSWERED = (
+    "messages.1: `tool_use` ids were found without `tool_result` blocks immediately after: t1. Each `tool_use` block "
+    "must have a corresponding `tool_result` block in the next message."
+)
+UNCALLED = (
+    "unexpected `tool_use_id` found in `tool_result` blocks: t1. Each `tool_result` block must have a corresponding "
+    "`tool_use` block in the previous message."
+)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        [HI, assistant(use(1))],
+        [HI, assistant(use(1)), HI],
+        [HI, assistant(use(1)), user(text("first"), result(1))],
+        [HI, assistant(use(1), use(2)), user(result(2))],
+        [HI, assistant(use(1), use(2)), user(result(2)), assistant("Ho")],
+        [HI, assistant(use(1), use(2)), user(result(2)), assistant()],
+        [HI, assistant(use(1)), RawMessage("system", "S")],
+    ],
+)
+def test_a_call_without_its_result_is_refused(raw: list[RawMessage]) -> None:
+    assert refusal(*raw) == ("messages.1", UNANSWERED)
+
+
+def test_calls_of_one_turn_without_results_are_named_together() -> None:
+    param, said = refusal(HI, assistant(use(1)), assistant(use(2)), HI)
+
+    assert param == "messages.1"
+    assert said == UNANSWERED.replace("t1", "t1, t2")
+
+
+@pytest.mark.parametrize(
+    ("raw", "place"),
+    [
+        ([user(result(1))], "messages.0.content.0"),
+        ([HI, assistant("Ho"), user(text("a"), result(1))], "messages.2.content.1"),
+        ([HI, assistant(use(1)), user(result(1), result(1))], "messages.2.content.1"),
+        ([HI, assistant(use(1)), user(result(1)), assistant("Ho"), user(result(1))], "messages.4.content.0"),
+    ],
+)
+def test_a_result_without_its_call_is_refused(raw: list[RawMessage], place: str) -> None:
+    assert refusal(*raw) == (place, f"{place}: {UNCALLED}")
+
+
+@pytest.mark.parametrize(
+    ("raw", "place", "said"),
+    [
+        ([user(use(1))], "messages.0.content.0", "`tool_use` blocks can only be in `assistant` messages"),
+        ([HI, assistant(result(1))], "messages.1.content.0", "`tool_result` blocks can only be in `user` messages"),
+        ([HI, assistant(use(1), use(1))], "messages.1.content.1", "`tool_use` ids must be unique"),
+        (
+            [HI, assistant(use(1)), user(result(1)), assistant(use(1))],
+            "messages.3.content.0",
+            "`tool_use` ids must be unique",
+        ),
+    ],
+)
+def test_calls_and_results_have_their_places(raw: list[RawMessage], place: str, said: str) -> None:
+    assert refusal(*raw) == (place, f"{place}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("block", "most", "what"),
+    [
+        ({"type": "text", "text": "a"}, MAX_BLOCKS, "1536 content blocks"),
+        ({"type": "other"}, MAX_OTHERS, "1200 content blocks other than texts"),
+        ({"type": "image", "source": {"type": "url", "url": "https://a"}}, MAX_IMAGES, "600 images"),
+    ],
+)
+def test_blocks_and_images_of_all_messages_are_bounded(block: dict[str, Any], most: int, what: str) -> None:
+    messages(None, [RawMessage("user", [block] * most)])
+
+    with pytest.raises(InvalidRequest, match=f"at most {what}"):
+        messages(None, [RawMessage("user", [block]), RawMessage("user", [block] * most)])
+
+
+def test_blocks_within_a_result_are_counted_too() -> None:
+    result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}] * MAX_BLOCKS}
+
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
+        messages(None, [RawMessage("user", [result])])
+
+
+def test_the_blocks_of_a_system_prompt_are_bounded() -> None:
+    with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
+        messages([{"type": "text", "text": "a"}] * (MAX_BLOCKS + 1), [RawMessage("user", "a")])

@@ -1,0 +1,320 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import InvalidRequest, NotFound
+from tokenfall.messages import ChatRequest, Message, Tool
+from tokenfall.wire.anthropic import request as anthropic_request
+from tokenfall.wire.anthropic.request import Shape, decode, decode_count
+from tokenfall.wire.dialect import UNBOUNDED
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+NOT_AN_OBJECT = "Input should be a valid dictionary"
+SCHEMA_TEXT = json.dumps(SCHEMA).encode()
+WEATHER = {"name": "weather", "description": "Tells it.", "input_schema": SCHEMA}
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+ENABLED = {"type": "enabled", "budget_tokens": 1024}
+TAG = "Input tag 'function' found using 'type' does not match any of the expected tags"
+PATTERN = "String should match pattern '^[a-zA-Z0-9_-]{1,128}$'"
+LEAST: dict[str, Any] = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps({**LEAST, **fields}).encode()
+
+
+def request(**fields: object) -> ChatRequest:
+    return decode(body(**fields)).request
+
+
+def refusal(sent: bytes) -> tuple[str | None, str]:
+    with pytest.raises(InvalidRequest) as refused:
+        decode(sent)
+    return refused.value.param, refused.value.message
+
+
+def test_the_least_request() -> None:
+    asked = decode(body())
+
+    assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
+    assert (asked.stream, asked.input) == (False, Shape())
+
+
+def test_every_field() -> None:
+    asked = decode(
+        body(
+            system="Be brief.",
+            max_tokens=2048,
+            stream=True,
+            stop_sequences=["END", "\n\nHuman:"],
+            temperature=1,
+            top_p=0.5,
+            top_k=5,
+            tools=[WEATHER, SEARCH, {**WEATHER, "name": "time", "type": "custom", "description": None}],
+            tool_choice={"type": "auto", "disable_parallel_tool_use": True},
+            thinking={**ENABLED, "display": "omitted"},
+            metadata={"user_id": "u"},
+            output_config={"effort": "low", "format": {"type": "json_schema", "schema": SCHEMA}},
+            service_tier="auto",
+        )
+    )
+
+    assert asked.request == ChatRequest(
+        messages=(Message("system", "Be brief."), Message("user", "Hi")),
+        model="m",
+        max_tokens=2048,
+        temperature=1.0,
+        top_p=0.5,
+        stop=("END", "\n\nHuman:"),
+        tools=(Tool("weather", "Tells it.", SCHEMA_TEXT), Tool("time", "", SCHEMA_TEXT)),
+        parallel_tool_calls=False,
+        schema=SCHEMA_TEXT,
+        reasoning=True,
+        effort="low",
+    )
+    assert (asked.stream, asked.input) == (True, Shape(omit_thoughts=True))
+
+
+@pytest.mark.parametrize(
+    ("fields", "effort"),
+    [
+        ({}, ""),
+        ({"thinking": {"type": "adaptive"}}, ""),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "low"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 4097}}, "medium"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 32_000}}, "high"),
+        ({"thinking": {"type": "enabled", "budget_tokens": 32_000}, "output_config": {"effort": "low"}}, "low"),
+        ({"output_config": {"effort": "medium"}}, "medium"),
+        ({"output_config": {"effort": "max"}}, "high"),
+        ({"output_config": {}}, ""),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, ""),
+    ],
+)
+def test_how_much_to_think(fields: dict[str, Any], effort: str) -> None:
+    assert decode(body(max_tokens=40_000, **fields)).request.effort == effort
+
+
+@pytest.mark.parametrize(("kind", "hides"), [("disabled", True), ("adaptive", False)])
+def test_thoughts_can_be_switched_off(kind: str, hides: bool) -> None:
+    assert decode(body(thinking={"type": kind})).request.hides_thoughts == hides
+    assert not decode(body()).request.hides_thoughts
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "expected"),
+    [
+        ([WEATHER], None, "auto"),
+        ([WEATHER], {"type": "auto"}, "auto"),
+        ([WEATHER], {"type": "none"}, "none"),
+        ([], {"type": "none"}, "none"),
+        ([WEATHER], {"type": "any"}, "required"),
+        ([WEATHER, SEARCH], {"type": "tool", "name": "weather"}, "weather"),
+        ([WEATHER, SEARCH], {"type": "tool", "name": "web_search"}, "auto"),
+        ([SEARCH], {"type": "any"}, "auto"),
+    ],
+)
+def test_the_choice_of_a_tool(tools: object, choice: object, expected: str) -> None:
+    assert request(tools=tools, tool_choice=choice).tool_choice == expected
+
+
+@pytest.mark.parametrize(
+    ("thinking", "wanted"),
+    [(None, False), ({"type": "disabled"}, False), ({"type": "adaptive"}, True), ({"type": "between_tools"}, True)],
+)
+def test_thoughts_that_are_wanted(thinking: object, wanted: bool) -> None:
+    assert request(thinking=thinking).reasoning is wanted
+
+
+def test_a_schema_by_its_older_name() -> None:
+    form = {"type": "json_schema", "schema": SCHEMA}
+
+    assert request(output_format=form).schema == SCHEMA_TEXT
+    assert request(output_format=form, output_config={"effort": "high"}).schema == SCHEMA_TEXT
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad", "said"),
+    [
+        ("max_tokens", 1, 0, "Input should be greater than or equal to 1"),
+        ("max_tokens", 1, None, "Input should be a valid integer"),
+        ("max_tokens", 10_000_000, 10_000_001, "Input should be less than or equal to 10000000"),
+        ("model", "m" * 200, "m" * 201, "String should have at most 200 characters"),
+        ("model", "m", "", "String should have at least 1 characters"),
+        ("model", "m", 7, "Input should be a valid string"),
+        ("temperature", 0, -0.1, "Input should be greater than or equal to 0"),
+        ("temperature", 1, 1.1, "Input should be less than or equal to 1"),
+        ("top_p", 0, -0.1, "Input should be greater than or equal to 0"),
+        ("top_p", 1, 1.1, "Input should be less than or equal to 1"),
+        ("top_k", 0, -1, "Input should be greater than or equal to 0"),
+        ("stream", None, "yes", "Input should be a valid boolean"),
+        ("stop_sequences", ["a"], "a", "Input should be a valid list"),
+        ("stop_sequences", [], ["a", " \n"], "each stop sequence must contain non-whitespace"),
+        ("stop_sequences", None, [""], "each stop sequence must contain non-whitespace"),
+        ("messages", LEAST["messages"], [], "at least one message is required"),
+        ("messages", LEAST["messages"], "Hi", "Input should be a valid list"),
+        ("system", None, 7, "Input should be a valid string or list"),
+        ("tools", [SEARCH, WEATHER], [WEATHER, WEATHER], "Tool names must be unique."),
+        ("thinking", None, "enabled", "Input should be a valid dictionary"),
+    ],
+)
+def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: str) -> None:
+    decode(body(**{field: good}))
+
+    assert refusal(body(**{field: bad})) == (field, f"{field}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "said"),
+    [
+        ({"thinking": {"type": "enabled"}}, "thinking.enabled.budget_tokens", "Field required"),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 1023}, "max_tokens": 2048},
+            "thinking.enabled.budget_tokens",
+            "Input should be greater than or equal to 1024",
+        ),
+        ({"thinking": {}}, "thinking.type", "Field required"),
+        ({"thinking": {"type": "x"}}, "thinking.type", "Invalid enum value 'x'"),
+        ({"tools": [{"type": "function"}]}, "tools.0", TAG),
+        ({"tools": [{"input_schema": SCHEMA}]}, "tools.0.custom.name", "Field required"),
+        ({"tools": [{**WEATHER, "name": "a b"}]}, "tools.0.custom.name", PATTERN),
+        ({"tools": [{**WEATHER, "name": "a\n"}]}, "tools.0.custom.name", PATTERN),
+        ({"tools": [SEARCH, {"name": "a"}]}, "tools.1.custom.input_schema", "Field required"),
+        ({"tools": [{**WEATHER, "input_schema": {}}]}, "tools.0.custom.input_schema.type", "Field required"),
+        ({"tools": [{**WEATHER, "input_schema": 7}]}, "tools.0.custom.input_schema", NOT_AN_OBJECT),
+        ({"tools": [{**WEATHER, "name": 7}]}, "tools.0.custom.name", "Input should be a valid string"),
+        ({"tools": [{**WEATHER, "description": 7}]}, "tools.0.custom.description", "Input should be a valid string"),
+        (
+            {"tools": [{**WEATHER, "input_schema": {"type": "array"}}]},
+            "tools.0.custom.input_schema.type",
+            "Input should be 'object'",
+        ),
+        ({"tools": [WEATHER], "tool_choice": {"type": "tool"}}, "tool_choice.tool.name", "Field required"),
+        (
+            {"tools": [WEATHER], "tool_choice": {"type": "required"}},
+            "tool_choice.type",
+            "Invalid enum value 'required'",
+        ),
+        ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema", "Field required"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": None}}},
+            "output_config.format.schema",
+            NOT_AN_OBJECT,
+        ),
+        ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema", NOT_AN_OBJECT),
+    ],
+)
+def test_fields_of_fields_have_theirs(fields: dict[str, object], param: str, said: str) -> None:
+    assert refusal(body(**fields)) == (param, f"{param}: {said}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "said"),
+    [
+        (
+            {"thinking": ENABLED, "max_tokens": 1024},
+            "max_tokens",
+            "`max_tokens` must be greater than `thinking.budget_tokens`.",
+        ),
+        (
+            {"thinking": ENABLED, "max_tokens": 1025, "temperature": 0.5},
+            "temperature",
+            "`temperature` may only be set to 1 when thinking is enabled.",
+        ),
+        (
+            {"thinking": ENABLED, "max_tokens": 1025, "tools": [WEATHER], "tool_choice": {"type": "any"}},
+            "tool_choice",
+            "Thinking may not be enabled when tool_choice forces tool use.",
+        ),
+        ({"tool_choice": {"type": "any"}}, "tool_choice", "tool_choice may only be specified while providing tools."),
+        (
+            {"tools": [WEATHER], "tool_choice": {"type": "tool", "name": "x"}},
+            "tool_choice",
+            "Tool 'x' not found in provided tools",
+        ),
+    ],
+)
+def test_what_fields_say_together_must_agree(fields: dict[str, object], param: str, said: str) -> None:
+    assert refusal(body(**fields)) == (param, said)
+
+
+def test_thoughts_leave_room_for_an_answer_and_for_a_choice() -> None:
+    fields = {"thinking": ENABLED, "max_tokens": 1025, "tools": [WEATHER], "tool_choice": {"type": "none"}}
+
+    assert request(**fields).reasoning
+
+
+@pytest.mark.parametrize("name", ["model", "max_tokens", "messages"])
+def test_what_is_missing_is_named(name: str) -> None:
+    sent = json.dumps({key: value for key, value in LEAST.items() if key != name}).encode()
+
+    assert refusal(sent) == (name, f"{name}: Field required")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b"null",
+        b'{"x":' + b"[" * 10_000,
+        body().replace(b"Hi", b"\xff"),
+        body().replace(b"Hi", b"\\ud800"),
+        body(temperature=0).replace(b"0}", b"NaN}"),
+        body(tools=[WEATHER]).replace(b"weather", b"\xff"),
+        body(tools=[WEATHER]).replace(b"weather", b"\\ud800"),
+    ],
+    ids=lambda sent: repr(sent[:40]),
+)
+def test_what_is_no_request_is_refused(sent: bytes) -> None:
+    refusal(sent)
+
+
+def nested(depth: int) -> bytes:
+    deep = b'{"a":' * depth + b"1" + b"}" * depth
+    use = b'{"type":"tool_use","id":"t","name":"n","input":' + deep + b"}"
+    result = b'{"type":"tool_result","tool_use_id":"t"}'
+    said = b'{"role":"assistant","content":[' + use + b']},{"role":"user","content":[' + result + b"]}"
+    return b'{"model":"m","max_tokens":9,"messages":[' + said + b"]}"
+
+
+def test_a_request_is_read_or_refused_however_deep() -> None:
+    for depth in (1, *range(700, 1100, 3)):
+        try:
+            decode(nested(depth))
+        except InvalidRequest as refused:
+            assert "nested too deeply" in refused.message  # noqa: PT017
+
+
+def test_what_is_too_deep_only_for_the_converter_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(*_: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(anthropic_request, "messages", overflow)
+
+    assert refusal(body()) == (None, "the body is nested too deeply")
+
+
+def test_a_request_to_count_needs_no_bound() -> None:
+    sent = json.dumps({"model": "m", "messages": LEAST["messages"], "system": "S", "tools": [WEATHER]}).encode()
+
+    assert decode_count(sent) == ChatRequest(
+        messages=(Message("system", "S"), Message("user", "Hi")),
+        model="m",
+        max_tokens=UNBOUNDED,
+        tools=(Tool("weather", "Tells it.", SCHEMA_TEXT),),
+    )
+
+
+def test_a_request_to_count_is_refused_like_others() -> None:
+    with pytest.raises(InvalidRequest, match=r"^messages: Field required$"):
+        decode_count(b'{"model":"m"}')
+
+
+def test_a_thread_cannot_be_continued_and_may_be_begun() -> None:
+    with pytest.raises(NotFound) as caught:
+        decode(body(thread={"type": "continue", "previous_message_id": "msg_1"}))
+
+    assert caught.value.param == "thread"
+    assert decode(body(thread={"type": "create"})) == decode(body())

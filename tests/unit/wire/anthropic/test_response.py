@@ -1,0 +1,300 @@
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.events import Finished, FinishReason, Usage
+from tokenfall.messages import ChatRequest, Message, ToolCall
+from tokenfall.wire.anthropic.request import Shape
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.api_error import ApiError
+from tokenfall.wire.dialect import Answer, Choice, ContentBlock, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.sse_decoder import SSEDecoder
+
+REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
+ASKED = ParsedRequest(request=REQUEST, stream=True, input=Shape())
+QUIET = ParsedRequest(request=REQUEST, stream=True, input=Shape(omit_thoughts=True))
+IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
+USAGE = Usage(12, 5)
+TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
+WEATHER = ContentBlock("call", call=ToolCall("toolu_1", "weather", ""))
+TIME = ContentBlock("call", call=ToolCall("toolu_2", "time", ""), index=1)
+OutputEvent = Sequence[tuple[ContentBlock, Sequence[str]]]
+
+
+def stream(
+    said: OutputEvent,
+    reason: FinishReason = "stop",
+    *,
+    asked: ParsedRequest = ASKED,
+    usage: Usage | None = USAGE,
+    stop: str = "",
+) -> bytes:
+    encoder = ANTHROPIC.encoder(asked, IDENTITY)
+    frames = b""
+    for block, tokens in said:
+        frames += encoder.open(block)
+        frames += b"".join(map(encoder.token, tokens))
+    return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), Timing())
+
+
+START = (
+    b"event: message_start\n"
+    b'data: {"type":"message_start","message":{"id":"msg_0123456789abcdef01234567","type":"message","role":"assistant",'
+    b'"model":"sim","content":[],"stop_reason":null,"stop_sequence":null,"stop_details":null,"usage":{"input_tokens":12,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":1}}}\n\n'
+)
+TEXT_START = (
+    b"event: content_block_start\n"
+    b'data: {"type":"content_block_start","index":%d,"content_block":{"type":"text","text":""}}\n\n'
+)
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{%b}}\n\n'
+STOP = b'event: content_block_stop\ndata: {"type":"content_block_stop","index":%d}\n\n'
+END = (
+    b"event: message_delta\n"
+    b'data: {"type":"message_delta","delta":{"stop_reason":%b,"stop_sequence":%b,"stop_details":%b},"usage":'
+    b'{"input_tokens":12,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d}}\n\n'
+    b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+)
+TURN_END = END % (b'"end_turn"', b"null", b"null", 5)
+WEATHER_START = (
+    b"event: content_block_start\n"
+    b'data: {"type":"content_block_start","index":%d,"content_block":'
+    b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}}\n\n'
+)
+TIME_START = (
+    b"event: content_block_start\n"
+    b'data: {"type":"content_block_start","index":%d,"content_block":'
+    b'{"type":"tool_use","id":"toolu_2","name":"time","input":{}}}\n\n'
+)
+THOUGHT_START = (
+    b"event: content_block_start\n"
+    b'data: {"type":"content_block_start","index":0,"content_block":'
+    b'{"type":"thinking","thinking":"","signature":""}}\n\n'
+)
+SIGNATURE = b"dG9rZW5mYWxsIDAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2NyAw"
+SIGNED = DELTA % (0, b'"type":"signature_delta","signature":"%b"' % SIGNATURE)
+
+
+# Streams, byte for byte
+
+
+def test_a_text() -> None:
+    assert stream([(TEXT, ["Hel", "lo\n"])]) == (
+        START
+        + TEXT_START % 0
+        + PING
+        + DELTA % (0, b'"type":"text_delta","text":"Hel"')
+        + DELTA % (0, b'"type":"text_delta","text":"lo\\n"')
+        + STOP % 0
+        + TURN_END
+    )
+
+
+def test_thoughts_are_signed_before_the_text() -> None:
+    assert stream([(THOUGHT, ["Hm"]), (TEXT, ["So"])]) == (
+        START
+        + THOUGHT_START
+        + PING
+        + DELTA % (0, b'"type":"thinking_delta","thinking":"Hm"')
+        + SIGNED
+        + STOP % 0
+        + TEXT_START % 1
+        + DELTA % (1, b'"type":"text_delta","text":"So"')
+        + STOP % 1
+        + TURN_END
+    )
+
+
+def test_thoughts_that_are_to_be_omitted_are_signed_all_the_same() -> None:
+    encoder = ANTHROPIC.encoder(QUIET, IDENTITY)
+    encoder.open(THOUGHT)
+
+    assert encoder.frame_template() is None
+    assert stream([(THOUGHT, ["Hm"])], asked=QUIET) == START + THOUGHT_START + PING + SIGNED + STOP % 0 + TURN_END
+
+
+def test_a_call() -> None:
+    assert stream([(WEATHER, ['{"city":', '"Ulm"}'])], "tool_calls") == (
+        START
+        + WEATHER_START % 0
+        + PING
+        + DELTA % (0, b'"type":"input_json_delta","partial_json":"{\\"city\\":"')
+        + DELTA % (0, b'"type":"input_json_delta","partial_json":"\\"Ulm\\"}"')
+        + STOP % 0
+        + END % (b'"tool_use"', b"null", b"null", 5)
+    )
+
+
+def test_a_text_and_two_calls() -> None:
+    assert stream([(TEXT, ["Look"]), (WEATHER, ["{}"]), (TIME, [])], "tool_calls") == (
+        START
+        + TEXT_START % 0
+        + PING
+        + DELTA % (0, b'"type":"text_delta","text":"Look"')
+        + STOP % 0
+        + WEATHER_START % 1
+        + DELTA % (1, b'"type":"input_json_delta","partial_json":"{}"')
+        + STOP % 1
+        + TIME_START % 2
+        + STOP % 2
+        + END % (b'"tool_use"', b"null", b"null", 5)
+    )
+
+
+REFUSAL = b'{"type":"refusal","category":null,"explanation":null}'
+
+
+@pytest.mark.parametrize(
+    ("reason", "stop", "told", "sequence", "details"),
+    [
+        ("stop", "", b'"end_turn"', b"null", b"null"),
+        ("stop", "END", b'"stop_sequence"', b'"END"', b"null"),
+        ("length", "", b'"max_tokens"', b"null", b"null"),
+        ("length", "END", b'"max_tokens"', b"null", b"null"),
+        ("tool_calls", "", b'"tool_use"', b"null", b"null"),
+        ("content_filter", "", b'"refusal"', b"null", REFUSAL),
+    ],
+)
+def test_an_empty_answer_has_no_block_but_a_reason(
+    reason: FinishReason, stop: str, told: bytes, sequence: bytes, details: bytes
+) -> None:
+    assert stream([], reason, stop=stop) == START + END % (told, sequence, details, 5)
+
+
+def test_a_block_ends_once() -> None:
+    encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
+    encoder.open(TEXT)
+
+    assert encoder.finish(0, "stop") == STOP % 0
+    assert encoder.finish(0, "stop") == b""
+
+
+def test_an_answer_whose_cost_nobody_told_has_the_input_that_was_known() -> None:
+    assert stream([], usage=None) == START + END % (b'"end_turn"', b"null", b"null", 0)
+
+
+def test_what_was_told_at_the_end_counts() -> None:
+    assert b'"usage":{"input_tokens":40,' in stream([], usage=Usage(40, 1)).split(b"message_delta", 1)[1]
+
+
+def test_a_token_is_its_text_between_affixes() -> None:
+    encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
+    for block in (TEXT, THOUGHT, WEATHER):
+        encoder.open(block)
+        frame_template = encoder.frame_template()
+
+        assert frame_template is not None
+        assert encoder.token('a"\n') == frame_template[0] + b'"a\\"\\n"' + frame_template[1]
+        assert encoder.frame_template() == frame_template
+
+
+def test_a_heartbeat_is_the_dialects_own() -> None:
+    assert ANTHROPIC.keepalive == PING
+
+
+@given(st.lists(st.text()))
+def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
+    for block, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
+        events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(block, texts)])))
+        deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
+
+        assert [delta[name] for delta in deltas if name in delta] == texts
+
+
+# What breaks
+
+
+OVERLOADED = ApiError(status=529, code="upstream_failed", message="too\nmuch", request_id="req_1")
+TOLD = b'{"type":"error","error":{"type":"overloaded_error","message":"too\\nmuch"},"request_id":"req_1"}'
+
+
+def test_an_error_before_the_first_token_is_a_body() -> None:
+    assert ANTHROPIC.error(OVERLOADED) == TOLD
+
+
+def test_an_error_after_the_first_token_is_an_event() -> None:
+    encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
+    frames = encoder.open(TEXT) + encoder.token("Hi") + ANTHROPIC.error_frame(OVERLOADED)
+
+    said = DELTA % (0, b'"type":"text_delta","text":"Hi"')
+    assert frames == START + TEXT_START % 0 + PING + said + b"event: error\ndata: " + TOLD + b"\n\n"
+
+
+# Whole answers, byte for byte
+
+
+def whole(choice: Choice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
+    finished = Finished(choice.reason, "m", usage, stop)
+    return b"".join(ANTHROPIC.whole(asked, Answer(meta=IDENTITY, choices=[choice], finished=finished, timing=Timing())))
+
+
+WHOLE = (
+    b'{"id":"msg_0123456789abcdef01234567","type":"message","role":"assistant","model":"sim","content":[%b],'
+    b'"stop_reason":"%b","stop_sequence":%b,"stop_details":null,"usage":{"input_tokens":12,'
+    b'"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d}}'
+)
+
+
+def test_a_whole_text() -> None:
+    assert whole(Choice(text="Hi\n", reason="stop")) == WHOLE % (
+        b'{"type":"text","text":"Hi\\n"}',
+        b"end_turn",
+        b"null",
+        5,
+    )
+
+
+def test_a_whole_text_that_ended_at_a_stop_sequence() -> None:
+    told = whole(Choice(text="Hi", reason="stop"), stop="END")
+
+    assert told == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
+
+
+@pytest.mark.parametrize(("asked", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
+def test_whole_thoughts_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
+    calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
+
+    assert whole(Choice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
+        b'{"type":"thinking","thinking":"%b","signature":"%b"},{"type":"text","text":"So"},'
+        b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Ulm"}},'
+        b'{"type":"tool_use","id":"toolu_2","name":"time","input":{}}' % (shown, SIGNATURE),
+        b"tool_use",
+        b"null",
+        5,
+    )
+
+
+@pytest.mark.parametrize("arguments", ['{"city":', "[1]", "null", "[" * 100_000])
+def test_arguments_that_are_no_object_are_none(arguments: str) -> None:
+    told = whole(Choice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
+
+    assert told == WHOLE % (
+        b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}',
+        b"max_tokens",
+        b"null",
+        5,
+    )
+
+
+def test_an_empty_whole_answer_has_no_content() -> None:
+    assert whole(Choice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
+
+
+def test_cached_tokens_are_no_input_tokens() -> None:
+    answer = Answer(
+        meta=IDENTITY,
+        choices=[Choice(text="Hi", reason="stop")],
+        finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
+        timing=Timing(),
+    )
+
+    assert json.loads(b"".join(ANTHROPIC.whole(ASKED, answer)))["usage"] == {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 100,
+        "cache_read_input_tokens": 800,
+        "output_tokens": 5,
+    }

@@ -1,0 +1,92 @@
+import json
+from math import isclose
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.dialect import Timing
+from tokenfall.wire.ollama.embeddings import (
+    Embed,
+    decode_embed,
+    decode_embeddings,
+    embed_document,
+    embed_whole,
+    embeddings_whole,
+)
+from tokenfall.wire.openai.embeddings import vector
+
+
+@pytest.mark.parametrize(
+    ("fields", "embed"),
+    [
+        ({"input": "Hi"}, Embed(model="sim", inputs=("Hi",))),
+        ({"input": ["Hi", ""]}, Embed(model="sim", inputs=("Hi", ""))),
+        ({"input": "Hi", "dimensions": 3}, Embed(model="sim", inputs=("Hi",), dimensions=3)),
+        ({"input": "Hi", "dimensions": 0, "truncate": True}, Embed(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "dimensions": -1}, Embed(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "dimensions": 100_000}, Embed(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "truncate": False}, Embed(model="sim", inputs=("Hi",), truncate=False)),
+        ({"input": ""}, Embed(model="sim", inputs=())),
+        ({"input": []}, Embed(model="sim", inputs=())),
+        ({"options": {"num_ctx": 1}, "keep_alive": "5m"}, Embed(model="sim", inputs=())),
+    ],
+)
+def test_what_is_to_embed(fields: dict[str, object], embed: Embed) -> None:
+    assert decode_embed(json.dumps({"model": "sim", **fields}).encode()) == embed
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "param"),
+    [
+        (b"{}", "model is required", "model"),
+        (b'{"model":"sim","input":1}', "input: Expected `str | array | null`, got `int`", "input"),
+        (b'{"model":"sim","input":[1]}', "input[0]: Expected `str`, got `int`", "input[0]"),
+        (b'{"model":"sim","input":["a"%b]}' % (b',"a"' * 2048), "input takes at most 2048 texts", "input"),
+    ],
+)
+def test_what_is_refused(body: bytes, message: str, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode_embed(body)
+    assert (caught.value.message, caught.value.param) == (message, param)
+
+
+def test_an_answer_has_a_vector_for_each_input() -> None:
+    embed = Embed(model="sim", inputs=("Hi", "Ho"), dimensions=3)
+
+    body = embed_whole(embed, 2, timing=Timing(total_s=0.5))
+
+    assert body.startswith(b'{"model":"sim","embeddings":[[')
+    assert body.endswith(b']],"total_duration":500000000,"load_duration":1,"prompt_eval_count":2}')
+    vectors = json.loads(body)["embeddings"]
+    assert vectors == [vector("Hi", 3), vector("Ho", 3)]
+    assert isclose(sum(number * number for number in vectors[0]), 1)
+
+
+def test_nothing_to_embed_has_no_vectors() -> None:
+    assert embed_whole(Embed(model="sim", inputs=()), 0, timing=Timing()) == (
+        b'{"model":"sim","embeddings":[],"total_duration":1,"load_duration":1,"prompt_eval_count":0}'
+    )
+
+
+def test_vectors_of_somebody_else() -> None:
+    assert embed_document("m", [[0.5, -1.0], [0.0, 2.0]], tokens=3, timing=Timing(total_s=0.5)) == (
+        b'{"model":"m","embeddings":[[0.5,-1.0],[0.0,2.0]],"total_duration":500000000,"load_duration":1,'
+        b'"prompt_eval_count":3}'
+    )
+
+
+def test_the_older_route_embeds_one_prompt() -> None:
+    embed = decode_embeddings(b'{"model":"sim","prompt":"Hi"}')
+
+    assert embed == Embed(model="sim", inputs=("Hi",))
+    assert json.loads(embeddings_whole(embed)) == {"embedding": vector("Hi")}
+
+
+@pytest.mark.parametrize("body", [b'{"model":"sim"}', b'{"model":"sim","prompt":""}'])
+def test_the_older_route_needs_no_prompt(body: bytes) -> None:
+    assert embeddings_whole(decode_embeddings(body)) == b'{"embedding":[]}'
+
+
+def test_the_older_route_needs_a_model() -> None:
+    with pytest.raises(InvalidRequest, match="model is required"):
+        decode_embeddings(b'{"prompt":"Hi"}')

@@ -1,0 +1,140 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.ollama.messages import RawMessage, _Call, _CalledFunction, images, messages, object_text
+
+
+def read(*documents: dict[str, object]) -> tuple[Message, ...]:
+    return messages([msgspec.convert(document, RawMessage) for document in documents])
+
+
+def parsed(body: bytes) -> tuple[Message, ...]:
+    return messages(msgspec.json.decode(body, type=list[RawMessage]))
+
+
+def refused(body: bytes) -> tuple[str, str | None]:
+    with pytest.raises(InvalidRequest) as caught:
+        parsed(body)
+    return caught.value.message, caught.value.param
+
+
+def test_roles_and_contents() -> None:
+    assert read(
+        {"role": "system", "content": "Be brief."},
+        {"role": "USER", "content": "Hi"},
+        {"role": "assistant", "content": "Hello", "thinking": "Hm"},
+        {"role": "user", "thinking": "Hm"},
+        {"role": "user", "content": None},
+    ) == (
+        Message("system", "Be brief."),
+        Message("user", "Hi"),
+        Message("assistant", "Hello", thought="Hm"),
+        Message("user", ""),
+        Message("user", ""),
+    )
+
+
+def test_an_unknown_role() -> None:
+    assert refused(b'[{"role":"user"},{"role":"robot"}]') == (
+        'invalid role: "robot", must be one of ["system", "user", "assistant", "tool"]',
+        "messages[1].role",
+    )
+
+
+def test_calls_get_ids_by_their_position_and_arguments_as_text() -> None:
+    body = b"""[{"role":"assistant","tool_calls":[
+        {"function":{"name":"weather","arguments":{"city": "Graz", "n": [null, 1]}}},
+        {"id":"mine","function":{"name":"time"}},
+        {"function":{"arguments":null}}]}]"""
+
+    assert parsed(body)[0].tool_calls == (
+        ToolCall("call_0_0", "weather", '{"city":"Graz","n":[null,1]}'),
+        ToolCall("mine", "time", "{}"),
+        ToolCall("call_0_2", "", "{}"),
+    )
+
+
+@pytest.mark.parametrize("arguments", [b'"{}"', b"[]", b"1", b"true", b'{"a":"\xff"}'])
+def test_arguments_are_an_object(arguments: bytes) -> None:
+    body = b'[{"role":"user"},{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":%b}}]}]' % arguments
+
+    assert refused(body) == (
+        "messages[1].tool_calls[0].function.arguments: Expected `object`",
+        "messages[1].tool_calls[0].function.arguments",
+    )
+
+
+CALLS: dict[str, object] = {
+    "role": "assistant",
+    "tool_calls": [
+        {"function": {"name": "weather"}},
+        {"function": {"name": "time"}},
+        {"id": "mine", "function": {"name": "time"}},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("answers", "ids"),
+    [
+        ([{}, {}, {}], ["call_0_0", "call_0_1", "mine"]),
+        ([{"tool_name": "time"}, {"tool_name": "time"}, {"tool_name": "weather"}], ["call_0_1", "mine", "call_0_0"]),
+        ([{"tool_call_id": "mine"}, {"tool_name": "time"}], ["mine", "call_0_1"]),
+        ([{"tool_call_id": "other", "tool_name": "none"}], ["call_0_0"]),
+        ([{}, {}, {}, {}, {"tool_call_id": "late"}], ["call_0_0", "call_0_1", "mine", "call_4", "late"]),
+    ],
+)
+def test_an_answer_finds_its_call(answers: list[dict[str, object]], ids: list[str]) -> None:
+    told = read(CALLS, *({"role": "tool", "content": "x", **answer} for answer in answers))
+
+    assert [message.tool_call_id for message in told[1:]] == ids
+
+
+def test_calls_of_another_turn_are_not_answered() -> None:
+    told = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
+
+    assert told[2] == Message("tool", "x", tool_call_id="call_2")
+
+
+@pytest.mark.parametrize(
+    ("data", "url"),
+    [
+        ("iVBORw0KGgo=", "data:image/png;base64,iVBORw0KGgo="),
+        ("/9j/4AAQ", "data:image/jpeg;base64,/9j/4AAQ"),
+        ("R0lGODlh", "data:image/gif;base64,R0lGODlh"),
+        ("UklGRg==", "data:image/webp;base64,UklGRg=="),
+        ("AAAA\r\nBBBB\n", "data:image/png;base64,AAAABBBB"),
+    ],
+)
+def test_an_image_becomes_an_address(data: str, url: str) -> None:
+    assert read({"role": "user", "content": "What?", "images": [data]}) == (Message("user", "What?", images=(url,)),)
+
+
+@pytest.mark.parametrize(
+    ("data", "place"), [("data:image/png;base64,AAAA", 4), ("AAA", 3), ("AAAA=", 5), ("A===", 3), ("AA==AA", 4)]
+)
+def test_an_image_is_base64(data: str, place: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"illegal base64 data at input byte {place}") as caught:
+        images(["AAAA", data], "images")
+
+    assert caught.value.param == "images[1]"
+
+
+@pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}{}", b'{"a":"\xff"}', b"[" * 100_000])
+def test_what_is_no_object_has_no_text(document: bytes) -> None:
+    assert object_text(document) is None
+
+
+@pytest.mark.parametrize(
+    "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [_Call(_CalledFunction(name="f"))] * 1_025}]
+)
+def test_images_and_calls_of_all_messages_are_bounded(fields: dict[str, Any]) -> None:
+    one = RawMessage("user", "a", **fields)
+    messages([one])
+
+    with pytest.raises(InvalidRequest, match="at most 2048"):
+        messages([one, one])

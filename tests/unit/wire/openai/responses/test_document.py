@@ -1,0 +1,70 @@
+import msgspec
+import pytest
+
+from tokenfall.events import FinishReason, Usage
+from tokenfall.messages import ToolCall
+from tokenfall.wire.openai.responses.document import Item, item_document, item_id, response_document, status_of
+
+from tests.unit.wire.openai.responses.test_stream import respond
+from tests.unit.wire.openai.streams import IDENTITY
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [("stop", "completed"), ("tool_calls", "completed"), ("length", "incomplete"), ("content_filter", "incomplete")],
+)
+def test_what_a_reason_makes_of_a_response(reason: FinishReason, status: str) -> None:
+    assert status_of(reason) == status
+
+
+def test_an_id_tells_what_an_item_is() -> None:
+    assert [item_id(kind, "ab", index=3) for kind in ("text", "thought", "call")] == ["msg_ab3", "rs_ab3", "fc_ab3"]
+
+
+@pytest.mark.parametrize(("custom", "prefix"), [(False, "fc"), (True, "ctc")])
+def test_the_id_of_a_call_names_the_call(custom: bool, prefix: str) -> None:
+    assert item_id("call", "ab", index=3, call=ToolCall("call_ab0", "f", "", custom=custom)) == f"{prefix}_ab0"
+    assert item_id("call", "ab", index=3, call=ToolCall("mine", "f", "", custom=custom)) == f"{prefix}_ab3"
+
+
+def test_thoughts_are_encrypted_where_that_was_asked_for() -> None:
+    item = Item(kind="thought", id="rs_1", text="Hm", encrypted=True)
+
+    assert item_document(item, "completed")["encrypted_content"]
+    assert "encrypted_content" not in item_document(Item(kind="thought", id="rs_1", text="Hm"), "completed")
+
+
+def test_a_custom_call_has_an_input() -> None:
+    item = Item(kind="call", id="ctc_1", text="x", call=ToolCall("c", "run", "", custom=True))
+    named = {"call_id": "c", "name": "run"}
+
+    assert item_document(item, "completed") == {
+        "id": "ctc_1", "type": "custom_tool_call", "status": "completed", "input": "x", **named,
+    }  # fmt: skip
+
+
+def test_cached_tokens_are_told() -> None:
+    told = response_document(respond().input, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
+
+    assert told["usage"]["input_tokens_details"] == {"cache_write_tokens": 1, "cached_tokens": 5}
+
+
+def test_thoughts_cost_no_more_than_the_whole_answer() -> None:
+    item = Item(kind="thought", id="rs_1", text="one two three")
+    told = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
+
+    assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}
+
+
+def test_a_response_says_its_request_again() -> None:
+    form = {"type": "json_schema", "name": "s", "schema": {}}
+    tools = [{"type": "function", "name": "look", "strict": True}, {"type": "web_search"}]
+    shape = respond(
+        instructions="Be brief.", max_output_tokens=16, text={"format": form}, tools=tools, metadata={"a": "b"}
+    ).input
+
+    told = msgspec.json.decode(msgspec.json.encode(response_document(shape, IDENTITY, items=[])))
+
+    assert (told["instructions"], told["max_output_tokens"]) == ("Be brief.", 16)
+    assert told["text"] == {"format": form, "verbosity": "medium"}
+    assert (told["tools"], told["metadata"]) == (tools, {"a": "b"})

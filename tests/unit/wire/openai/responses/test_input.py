@@ -1,0 +1,176 @@
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import Raw
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import Message, ToolCall
+from tokenfall.wire.openai.responses.input import messages_of
+
+
+def items(*given: Any) -> list[Raw]:
+    return [Raw(msgspec.json.encode(each)) for each in given]
+
+
+def call(call_id: str) -> dict[str, Any]:
+    return {"type": "function_call", "call_id": call_id, "name": "look", "arguments": "{}", "status": "completed"}
+
+
+def output(call_id: str, said: Any = "x") -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": call_id, "output": said}
+
+
+def test_a_text_is_the_users() -> None:
+    assert messages_of("Hi") == [Message("user", "Hi")]
+
+
+def test_messages_of_all_roles_with_all_parts() -> None:
+    asked = [
+        {"type": "input_text", "text": "a"},
+        {"type": "input_image", "image_url": "data:x", "detail": "auto"},
+        {"type": "input_image", "file_id": "f"},
+        {"type": "input_file", "file_id": "f"},
+        {"type": "input_audio", "input_audio": {"data": "", "format": "mp3"}},
+        {"type": "input_text", "text": "b"},
+    ]
+    answered = [{"type": "output_text", "text": "c", "annotations": []}, {"type": "refusal", "refusal": "d"}]
+
+    assert messages_of(
+        items(
+            {"role": "system", "content": "s"},
+            {"role": "developer", "content": "t"},
+            {"type": "message", "role": "user", "content": asked},
+            {"type": "message", "role": "assistant", "id": "msg_1", "status": "completed", "content": answered},
+        )
+    ) == [
+        Message("system", "s"),
+        Message("system", "t"),
+        Message("user", "ab", images=("data:x",)),
+        Message("assistant", "cd"),
+    ]
+
+
+def test_calls_that_follow_each_other_are_one_message_with_the_text_before() -> None:
+    look = (ToolCall("c1", "look", "{}"), ToolCall("c2", "look", "{}"))
+
+    assert messages_of(
+        items(
+            {"role": "assistant", "content": "So"},
+            call("c1"),
+            call("c2"),
+            output("c1"),
+            output("c2", [{"type": "input_text", "text": "y"}]),
+            call("c3"),
+            output("c3"),
+        )
+    ) == [
+        Message("assistant", "So", tool_calls=look),
+        Message("tool", "x", tool_call_id="c1"),
+        Message("tool", "y", tool_call_id="c2"),
+        Message("assistant", "", tool_calls=(ToolCall("c3", "look", "{}"),)),
+        Message("tool", "x", tool_call_id="c3"),
+    ]
+
+
+def test_a_call_may_come_first() -> None:
+    assert [message.role for message in messages_of(items(call("c1"), output("c1")))] == ["assistant", "tool"]
+
+
+def test_items_of_other_kinds_are_not_read() -> None:
+    others = items(
+        {"type": "reasoning", "id": "rs_1", "summary": [], "content": None},
+        {"type": "web_search_call", "id": "ws_1", "action": {"type": "search"}},
+        {"type": "computer_call_output", "call_id": "c", "output": {"type": "computer_screenshot"}},
+    )
+
+    assert messages_of(others) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "param", "message"),
+    [
+        ({"content": "x"}, "input[0].role", "input[0].role: Object missing required field `role`"),
+        ({"role": "tool", "content": "x"}, "input[0].role", "input[0].role: Invalid enum value 'tool'"),
+        ({"role": "user"}, "input[0].content", "input[0].content: Object missing required field `content`"),
+        (
+            {"role": "user", "content": [{"text": "x"}]},
+            "input[0].content[0].type",
+            "input[0].content[0].type: Object missing required field `type`",
+        ),
+        (
+            {"role": "user", "content": [{"type": "text", "text": "x"}]},
+            "input[0].content[0]",
+            (
+                "Invalid value: 'text'. Supported values are: 'input_text', 'input_image', 'input_file', "
+                "'input_audio', 'output_text' and 'refusal'."
+            ),
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "input_text", "text": "x"}]},
+            "input[0].content[0]",
+            "Invalid value: 'input_text'. Supported values are: 'output_text' and 'refusal'.",
+        ),
+        (
+            {"type": "function_call", "name": "look", "arguments": "{}"},
+            "input[0].call_id",
+            "input[0].call_id: Object missing required field `call_id`",
+        ),
+        ("text", "input[0]", "input[0]: Expected `object`, got `str`"),
+        ({"type": 7}, "input[0].type", "input[0].type: Expected `str`, got `int`"),
+        (output("c1"), "input", "No tool call found for function call output with call_id c1."),
+        (call("c1"), "input", "No tool output found for function call c1."),
+        ({"type": "item_reference", "id": "rs_1"}, "input", "Item with id 'rs_1' not found."),
+        ({"type": "item_reference"}, "input", "Item with id '' not found."),
+    ],
+)
+def test_what_is_refused_names_the_item(item: Any, param: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        messages_of(items(item))
+
+    assert (caught.value.param, caught.value.message) == (param, message)
+
+
+def test_an_item_nested_too_deeply_is_named() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        messages_of([Raw(b'{"type":"message","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}")])
+
+    assert (caught.value.param, caught.value.message) == ("input[0]", "input[0]: the body is nested too deeply")
+
+
+def read(*given: dict[str, Any]) -> list[Message]:
+    return messages_of(items(*given))
+
+
+def test_custom_calls_and_their_outputs_are_read() -> None:
+    call = {"type": "custom_tool_call", "call_id": "c", "name": "run", "input": "x"}
+    output = {"type": "custom_tool_call_output", "call_id": "c", "output": "y"}
+
+    assert read(call, output) == [
+        Message("assistant", "", tool_calls=(ToolCall("c", "run", "x", custom=True),)),
+        Message("tool", "y", tool_call_id="c"),
+    ]
+
+
+NUMBER = "0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(("kind", "custom"), [("fc", False), ("ctc", True)])
+def test_a_reference_to_a_call_that_was_made_here_is_the_call(kind: str, custom: bool) -> None:
+    reference = {"type": "item_reference", "id": f"{kind}_{NUMBER}1"}
+    output = {"type": "function_call_output", "call_id": f"call_{NUMBER}1", "output": "y"}
+
+    assert read(reference, output)[0].tool_calls == (ToolCall(f"call_{NUMBER}1", "", "", custom=custom),)
+
+
+@pytest.mark.parametrize("kind", ["msg", "rs"])
+def test_a_reference_to_what_was_said_here_says_nothing(kind: str) -> None:
+    assert read({"type": "item_reference", "id": f"{kind}_{NUMBER}0"}, {"role": "user", "content": "Hi"}) == [
+        Message("user", "Hi")
+    ]
+
+
+@pytest.mark.parametrize("item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", "", None])
+def test_a_reference_to_what_never_was_is_refused(item: str | None) -> None:
+    with pytest.raises(InvalidRequest, match="not found"):
+        read({"type": "item_reference", "id": item})

@@ -1,0 +1,311 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.events import FinishReason, Usage
+from tokenfall.messages import ChatRequest, Message
+from tokenfall.tokens import tokens_of
+from tokenfall.wire.dialect import Choice, ContentBlock, ParsedRequest, ResponseMeta
+from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, Shape
+
+from tests.unit.wire.openai.streams import (
+    BROKEN,
+    FIRST_CALL,
+    TEXT,
+    THOUGHT,
+    answer,
+    asked,
+    documents,
+    frames,
+)
+
+HEAD = (
+    b'"id":"cmpl-0123456789abcdef01234567","object":"text_completion","created":1700000000,'
+    b'"model":"sim","system_fingerprint":"fp_tokenfall",'
+)
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(text: bytes, *, choice: int = 0, logprobs: bytes = b"null", reason: bytes = b"null") -> bytes:
+    told = b'"choices":[{"index":%d,"text":"%b","logprobs":%b,"finish_reason":%b}]' % (choice, text, logprobs, reason)
+    return b"data: {" + HEAD + told + b"}\n\n"
+
+
+def complete(**fields: Any) -> ParsedRequest:
+    return asked(OPENAI_COMPLETIONS, **{"prompt": "Say hi", **fields})
+
+
+# What POST /v1/completions takes
+
+
+def test_only_a_model_and_a_prompt_are_needed() -> None:
+    read = complete(user="u")
+
+    assert read.request == ChatRequest(messages=(Message("user", "Say hi"),), model="sim", max_tokens=16)
+    assert (read.stream, read.input) == (False, Shape())
+
+
+def test_all_that_may_be_said_is_read() -> None:
+    read = complete(
+        prompt=["a", "b"],
+        suffix="s",
+        echo=True,
+        best_of=3,
+        logprobs=5,
+        max_tokens=0,
+        min_tokens=1,
+        ignore_eos=True,
+        n=3,
+        stop="x",
+        seed=4,
+        stream=True,
+        stream_options={"include_usage": True},
+        temperature=0,
+        top_p=0,
+    )
+
+    assert read.request == ChatRequest(
+        messages=(Message("user", "a"), Message("user", "b")),
+        model="sim",
+        max_tokens=0,
+        temperature=0,
+        top_p=0,
+        seed=4,
+        stop=("x",),
+        n=6,
+        min_tokens=1,
+        ignore_eos=True,
+    )
+    assert (read.stream, read.input) == (True, Shape(include_usage=True, logprobs=5, each=3, echoed=("a", "b")))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "texts"),
+    [
+        (None, [""]),
+        ("", [""]),
+        (["a"] * 20, ["a"] * 20),
+        ([1, 22, 3], ["1 22 3"]),
+        ([[1], [2, 3]], ["1", "2 3"]),
+        (list(range(500)), [" ".join(map(str, range(500)))]),
+    ],
+)
+def test_prompts_are_texts_or_token_ids(prompt: object, texts: list[str]) -> None:
+    assert [message.content for message in complete(prompt=prompt).request.messages] == texts
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"prompt": []}, "prompt"),
+        ({"prompt": ["a"] * 21}, "prompt"),
+        ({"prompt": [[1], []]}, "prompt[1]"),
+        ({"prompt": ["a", 1]}, "prompt"),
+        ({"prompt": 7}, "prompt"),
+        ({"prompt": [-1]}, "prompt[0]"),
+        ({"model": ""}, "model"),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"n": 65, "prompt": ["a", "b"]}, "n"),
+        ({"n": 3, "best_of": 2}, "best_of"),
+        ({"best_of": 21}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"logprobs": 6}, "logprobs"),
+        ({"logprobs": -1}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
+        ({"max_tokens": -1}, "max_tokens"),
+        ({"stop": ["a"] * 5}, "stop"),
+        ({"stream_options": {}}, "stream_options"),
+        ({"temperature": 3}, "temperature"),
+        ({"suffix": 1}, "suffix"),
+    ],
+)
+def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        complete(**fields)
+
+    assert caught.value.param == param
+
+
+# Streams
+
+
+def test_a_text() -> None:
+    assert frames(OPENAI_COMPLETIONS, complete(), [(TEXT, ["Hi", " \nyou"])]) == [
+        chunk(b"Hi"),
+        chunk(b" \\nyou"),
+        chunk(b"", reason=b'"stop"'),
+        DONE,
+    ]
+
+
+def test_thoughts_and_calls_are_not_told() -> None:
+    script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
+
+    assert frames(OPENAI_COMPLETIONS, complete(), script, reason="tool_calls") == [
+        chunk(b"Hi"),
+        chunk(b"", reason=b'"stop"'),
+        DONE,
+    ]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
+def test_an_empty_answer_is_a_reason(reason: FinishReason) -> None:
+    end = chunk(b"", reason=b'"%b"' % reason.encode())
+
+    assert frames(OPENAI_COMPLETIONS, complete(), [], reason=reason) == [end, DONE]
+
+
+def test_usage_comes_last_and_is_null_before() -> None:
+    request = complete(stream=True, stream_options={"include_usage": True})
+    usage = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}\n\n'
+
+    assert frames(OPENAI_COMPLETIONS, request, [(TEXT, ["Hi"])]) == [
+        chunk(b"Hi").replace(b"]}\n\n", b'],"usage":null}\n\n'),
+        chunk(b"", reason=b'"stop"').replace(b"]}\n\n", b'],"usage":null}\n\n'),
+        b"data: {" + HEAD + usage,
+        DONE,
+    ]
+    assert len(frames(OPENAI_COMPLETIONS, request, [], usage=None)) == 2
+
+
+def test_several_prompts_are_echoed_each_before_its_answers() -> None:
+    script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last says nothing
+
+    assert frames(OPENAI_COMPLETIONS, complete(prompt=["a", "b"], n=2, echo=True), script) == [
+        chunk(b"a"),
+        chunk(b"0"),
+        chunk(b"", reason=b'"stop"'),
+        chunk(b"a", choice=1),
+        chunk(b"1", choice=1),
+        chunk(b"", choice=1, reason=b'"stop"'),
+        chunk(b"b", choice=2),
+        chunk(b"2", choice=2),
+        chunk(b"", choice=2, reason=b'"stop"'),
+        chunk(b"b", choice=3),
+        chunk(b"", choice=3, reason=b'"stop"'),
+        DONE,
+    ]
+
+
+def test_a_prompt_is_echoed_once_however_many_sections_follow() -> None:
+    script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]
+
+    assert frames(OPENAI_COMPLETIONS, complete(echo=True), script)[:2] == [chunk(b"Say hi"), chunk(b"Hi")]
+
+
+def test_logprobs_are_told_of_the_prompt_too_and_places_run_on() -> None:
+    assert frames(OPENAI_COMPLETIONS, complete(echo=True, logprobs=1), [(TEXT, ["Hi", " you"])])[:3] == [
+        chunk(
+            b"Say hi",
+            logprobs=b'{"tokens":["Say"," hi"],"token_logprobs":[null,-0.8737],'
+            b'"top_logprobs":[null,{" hi":-0.8737}],"text_offset":[0,3]}',
+        ),
+        chunk(
+            b"Hi",
+            logprobs=b'{"tokens":["Hi"],"token_logprobs":[-0.6558],"top_logprobs":[{"Hi":-0.6558}],"text_offset":[6]}',
+        ),
+        chunk(
+            b" you",
+            logprobs=b'{"tokens":[" you"],"token_logprobs":[-0.6038],"top_logprobs":[{" you":-0.6038}],'
+            b'"text_offset":[8]}',
+        ),
+    ]
+
+
+def test_without_alternatives_there_are_none() -> None:
+    assert frames(OPENAI_COMPLETIONS, complete(logprobs=0), [(TEXT, ["Hi"])])[0] == chunk(
+        b"Hi", logprobs=b'{"tokens":["Hi"],"token_logprobs":[-0.6558],"top_logprobs":null,"text_offset":[0]}'
+    )
+
+
+def test_as_many_alternatives_as_asked_for_even_of_a_token_that_is_one() -> None:
+    [told, *_] = documents(frames(OPENAI_COMPLETIONS, complete(logprobs=5), [(TEXT, [" the"])]))
+
+    assert list(told["choices"][0]["logprobs"]["top_logprobs"][0]) == [" the", " a", " and", " of", " to"]
+
+
+def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
+    assert OPENAI_COMPLETIONS.error_frame(BROKEN) == (
+        b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
+    )
+
+
+@given(st.text(), st.sampled_from([None, 1]), st.text())
+def test_any_text_survives_its_frame(text: str, logprobs: int | None, prompt: str) -> None:
+    request = complete(prompt=prompt, echo=True, logprobs=logprobs)
+    told = documents(frames(OPENAI_COMPLETIONS, request, [(TEXT, [text])]))
+
+    assert "".join(each["choices"][0]["text"] for each in told) == prompt + text
+
+
+# Whole answers
+
+
+def test_a_whole_answer() -> None:
+    told = b"".join(OPENAI_COMPLETIONS.whole(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
+
+    assert told == (
+        b"{" + HEAD + b'"choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"length"}],'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
+    )
+
+
+@pytest.mark.parametrize(("logprobs", "tops"), [(0, None), (1, [None, {" b": -0.8169}, {"Hi": -0.6558}])])
+def test_a_whole_answer_with_its_prompt_and_logprobs(logprobs: int, tops: object) -> None:
+    request = complete(prompt="a b", echo=True, logprobs=logprobs)
+    told = json.loads(
+        b"".join(OPENAI_COMPLETIONS.whole(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
+    )
+
+    assert told["choices"][0]["text"] == "a bHi"
+    assert told["choices"][0]["logprobs"] == {
+        "tokens": ["a", " b", "Hi"],
+        "token_logprobs": [None, -0.8169, -0.6558],
+        "top_logprobs": tops,
+        "text_offset": [0, 1, 3],
+    }
+
+
+def test_a_whole_answer_that_nobody_counted() -> None:
+    calls = answer(Choice(text="", reason="tool_calls"), usage=None)
+
+    assert b"".join(OPENAI_COMPLETIONS.whole(complete(), calls)) == (
+        b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
+    )
+
+
+def test_a_stream_tells_of_so_many_echoed_log_probabilities_and_no_more() -> None:
+    meta = ResponseMeta("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
+    request = complete(prompt="a", echo=True, logprobs=5, stream=True)
+    OPENAI_COMPLETIONS.encoder(request, meta)
+
+    with pytest.raises(InvalidRequest, match="a stream tells of at most 2048"):
+        OPENAI_COMPLETIONS.encoder(request, replace(meta, prompt_tokens=MAX_ECHOED // 6 + 1))
+    OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(meta, prompt_tokens=9_000))
+
+
+@pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])
+def test_a_whole_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
+    request = complete(prompt="a" * 100_000, **fields)
+    choices = Choice(text="Hi", reason="stop", tokens=["Hi"])
+
+    with pytest.raises(InvalidRequest, match="a whole response"):
+        OPENAI_COMPLETIONS.whole(request, answer(choices, usage=Usage(1, 30_000)))
+
+
+@given(st.text(alphabet="ab \n"), st.integers(0, 3))
+def test_whole_log_probabilities_are_those_of_a_stream(prompt: str, top: int) -> None:
+    request = complete(prompt=prompt or "a", echo=True, logprobs=top)
+    choice = Choice(text="H i", reason="stop", tokens=["H", " i"])
+    told = json.loads(b"".join(OPENAI_COMPLETIONS.whole(request, answer(choice))))
+    streamed = Logprobs(top)
+    before, after = streamed.told(tokens_of(prompt or "a"), first=True), streamed.told(["H", " i"])
+    whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
+
+    assert told["choices"][0]["logprobs"] == whole

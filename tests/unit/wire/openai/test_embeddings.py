@@ -1,0 +1,132 @@
+import json
+from base64 import b64decode
+from math import isclose, sqrt
+from struct import unpack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.openai.embeddings import Embed, base64_of, decode, pieces, vector, whole
+
+
+def body(**fields: object) -> bytes:
+    return json.dumps({"model": "m", "input": "Hi", **fields}).encode()
+
+
+# What POST /v1/embeddings takes
+
+
+def test_only_a_model_and_an_input_are_needed() -> None:
+    assert decode(body(user="u")) == Embed(model="m", inputs=("Hi",), dimensions=1536, base64=False)
+
+
+def test_all_that_may_be_said_is_read() -> None:
+    assert decode(body(input=["a", " "], dimensions=3, encoding_format="base64")) == Embed(
+        model="m", inputs=("a", " "), dimensions=3, base64=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("given_", "inputs"),
+    [
+        ([1, 22, 3], ("1 22 3",)),
+        ([[1, 22], [3]], ("1 22", "3")),
+        (["x"] * 2048, ("x",) * 2048),
+        ([7] * 3000, (" ".join(["7"] * 3000),)),
+    ],
+)
+def test_token_ids_are_a_text_of_as_many_words(given_: list[object], inputs: tuple[str, ...]) -> None:
+    assert decode(body(input=given_)).inputs == inputs
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "message"),
+    [
+        ({"input": ""}, "input", "input cannot be an empty string"),
+        ({"input": ["a", ""]}, "input[1]", "input[1] cannot be an empty string"),
+        ({"input": []}, "input", "Invalid 'input': empty array. Expected an array with minimum length 1."),
+        ({"input": [[1], []]}, "input[1]", "Invalid 'input[1]': empty array. Expected an array with minimum length 1."),
+        ({"input": ["a", 1]}, "input", "input takes texts, token ids or lists of token ids, and no mixture"),
+        (
+            {"input": ["x"] * 2049},
+            "input",
+            (
+                "Invalid 'input': array too long. Expected an array with maximum length 2048, "
+                "but got an array with length 2049 instead."
+            ),
+        ),
+        ({"input": None}, "input", "input: Expected `str | array`, got `null`"),
+        ({"input": [-1]}, "input[0]", "input[0]: Expected `int` >= 0"),
+        ({"input": [[1, "a"]]}, "input[0][1]", "input[0][1]: Expected `int`, got `str`"),
+        ({"model": ""}, "model", "model: Expected `str` of length >= 1"),
+        ({"dimensions": 0}, "dimensions", "dimensions: Expected `int` >= 1"),
+        ({"dimensions": 4097}, "dimensions", "dimensions: Expected `int` <= 4096"),
+        ({"encoding_format": "int8"}, "encoding_format", "encoding_format: Invalid enum value 'int8'"),
+    ],
+)
+def test_what_is_refused(fields: dict[str, object], param: str, message: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode(body(**fields))
+
+    assert (caught.value.param, caught.value.message) == (param, message)
+
+
+# Vectors
+
+
+def test_a_vector_never_changes() -> None:
+    assert [round(number, 6) for number in vector("a", 5)] == [-0.613951, 0.280946, -0.647446, -0.299325, 0.18802]
+    assert len(vector("a")) == 1536
+
+
+@given(st.text(), st.integers(min_value=1, max_value=64))
+def test_a_vector_is_of_length_1_and_a_shorter_one_is_its_beginning(text: str, dimensions: int) -> None:
+    longer, shorter = vector(text, 64), vector(text, dimensions)
+
+    assert isclose(sum(number**2 for number in shorter), 1)
+    length = sqrt(sum(number**2 for number in longer[:dimensions]))
+    assert all(isclose(a, b / length) for a, b in zip(shorter, longer, strict=False))
+
+
+def test_two_texts_have_next_to_nothing_in_common() -> None:
+    texts = [vector(text) for text in ("a", "b", "ab", "ba", "a ", "")]
+    products = [sum(x * y for x, y in zip(a, b, strict=True)) for a in texts for b in texts if a is not b]
+
+    assert max(map(abs, products)) < 0.15
+
+
+def test_base64_is_of_32_bit_floats_little_endian() -> None:
+    assert base64_of([1.0, -0.5]) == "AACAPwAAAL8="
+
+
+# What POST /v1/embeddings answers
+
+
+def test_an_answer_with_numbers() -> None:
+    told = json.loads(whole(decode(body(input=["a", "b"], dimensions=2)), 2))
+
+    assert told == {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": 0, "embedding": vector("a", 2)},
+            {"object": "embedding", "index": 1, "embedding": vector("b", 2)},
+        ],
+        "model": "m",
+        "usage": {"prompt_tokens": 2, "total_tokens": 2},
+    }
+
+
+def test_an_answer_in_base64() -> None:
+    told = whole(decode(body(input="a", dimensions=1, encoding_format="base64")), 1)
+
+    assert told == (
+        b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAvw=="}],'
+        b'"model":"m","usage":{"prompt_tokens":1,"total_tokens":1}}'
+    )
+    assert unpack("<f", b64decode("AACAvw==")) == (-1.0,)
+
+
+def test_an_answer_comes_an_input_at_a_time() -> None:
+    assert len(list(pieces(decode(body(input=["a", "b", "c"])), 3))) == 5

@@ -1,0 +1,55 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.wire.openai.logprobs import ALTERNATIVES, MAX_TOLD, check_size, logprob_of, logprobs, logprobs_lazily
+
+
+def test_a_token_is_told_with_its_bytes_and_its_likeliest_alternatives() -> None:
+    assert logprobs(["é"], 2) == {
+        "content": [
+            {
+                "token": "é",
+                "logprob": -0.9326,
+                "bytes": [195, 169],
+                "top_logprobs": [
+                    {"token": "é", "logprob": -0.9326, "bytes": [195, 169]},
+                    {"token": " the", "logprob": -1.9325999999999999, "bytes": [32, 116, 104, 101]},
+                ],
+            }
+        ],
+        "refusal": None,
+    }
+
+
+def test_without_alternatives_there_are_none() -> None:
+    assert [each["top_logprobs"] for each in logprobs([" a", " b"], 0)["content"]] == [[], []]
+
+
+@given(st.sampled_from([*ALTERNATIVES, "x"]), st.integers(min_value=1, max_value=20))
+def test_no_alternative_comes_twice_and_the_token_itself_comes_first(token: str, top: int) -> None:
+    [told] = logprobs([token], top)["content"]
+
+    tokens = [each["token"] for each in told["top_logprobs"]]
+    assert tokens[0] == token
+    assert len(set(tokens)) == len(tokens) == top
+
+
+@given(st.text())
+def test_a_token_always_has_the_same_logprob(token: str) -> None:
+    assert -1 < logprob_of(token) <= 0
+    assert logprob_of(token) == logprob_of(token)
+
+
+def test_a_whole_response_tells_of_so_many_and_no_more() -> None:
+    check_size(MAX_TOLD // 21, 20)
+
+    with pytest.raises(InvalidRequest, match="at most 131072 log probabilities"):
+        check_size(MAX_TOLD // 21 + 1, 20)
+
+
+def test_lazily_told_is_what_is_told() -> None:
+    lazily = logprobs_lazily(("a", " b"), 2)
+
+    assert {**lazily, "content": list(lazily["content"])} == logprobs(("a", " b"), 2)

@@ -1,0 +1,25 @@
+from tokenfall.wire.openai import models as openai_models
+
+
+def test_models_are_a_list_in_the_order_given() -> None:
+    assert openai_models.model_list(["sim", 'a"b'], 1_700_000_000.9) == (
+        b'{"object":"list","data":['
+        b'{"id":"sim","object":"model","created":1700000000,"owned_by":"tokenfall"},'
+        b'{"id":"a\\"b","object":"model","created":1700000000,"owned_by":"tokenfall"}]}'
+    )
+
+
+def test_no_models_are_a_list_too() -> None:
+    assert openai_models.model_list([], 0.0) == b'{"object":"list","data":[]}'
+
+
+def test_one_model() -> None:
+    assert openai_models.model("sim", 1.0) == b'{"id":"sim","object":"model","created":1,"owned_by":"tokenfall"}'
+
+
+def test_a_model_that_there_is_none_of() -> None:
+    assert openai_models.no_such_model("nope") == (
+        b'{"error":{"message":"The model \'nope\' does not exist","type":"invalid_request_error",'
+        b'"param":"model","code":"model_not_found"}}'
+    )
+    assert len(openai_models.no_such_model("x" * 10_000)) < 400

@@ -1,0 +1,297 @@
+import json
+from typing import Any
+
+import pytest
+
+from tokenfall.errors import InvalidRequest
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.dialect import UNBOUNDED
+from tokenfall.wire.openai.request import Shape, decode, stops
+
+ASKED = {"role": "user", "content": "Hi"}
+LOOK = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
+BUY = {"type": "function", "function": {"name": "buy"}}
+
+
+def body(**fields: Any) -> bytes:
+    return json.dumps({"model": "sim", "messages": [ASKED], **fields}).encode()
+
+
+def call(call_id: str) -> dict[str, Any]:
+    return {"id": call_id, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+def request(**fields: Any) -> ChatRequest:
+    return decode(body(**fields)).request
+
+
+def test_only_a_model_and_messages_are_needed() -> None:
+    asked = decode(body(user="u", store=True))
+
+    assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
+    assert (asked.stream, asked.input) == (False, Shape())
+
+
+def test_all_that_may_be_said_is_read() -> None:
+    asked = decode(
+        body(
+            stream=True,
+            stream_options={"include_usage": True},
+            max_tokens=7,
+            min_tokens=3,
+            ignore_eos=True,
+            temperature=2,
+            top_p=0.5,
+            n=2,
+            stop=["a", "b"],
+            seed=-1,
+            tools=[LOOK, BUY, {"type": "custom", "custom": {"name": "x"}}],
+            tool_choice="required",
+            parallel_tool_calls=False,
+            response_format={"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "array"}}},
+            logprobs=True,
+            top_logprobs=20,
+            reasoning_effort="low",
+        ),
+        groq=True,
+    )
+
+    assert asked.request == ChatRequest(
+        messages=(Message("user", "Hi"),),
+        model="sim",
+        max_tokens=7,
+        temperature=2,
+        top_p=0.5,
+        seed=-1,
+        stop=("a", "b"),
+        tools=(Tool("look", "d", b'{"type": "object"}'), Tool("buy"), Tool("x", custom=True)),
+        tool_choice="required",
+        parallel_tool_calls=False,
+        schema=b'{"type": "array"}',
+        schema_name="s",
+        reasoning=True,
+        n=2,
+        min_tokens=3,
+        ignore_eos=True,
+    )
+    assert (asked.stream, asked.input) == (
+        True,
+        Shape(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
+    )
+
+
+def test_the_newer_name_of_max_tokens_wins() -> None:
+    assert request(max_tokens=7, max_completion_tokens=9).max_tokens == 9
+
+
+def test_a_choice_of_one_tool_is_its_name() -> None:
+    assert request(tools=[LOOK], tool_choice={"type": "function", "function": {"name": "look"}}).tool_choice == "look"
+    assert request(tool_choice="none").tool_choice == "none"
+    assert request(tools=[LOOK], tool_choice="auto").tool_choice == "auto"
+
+
+def test_any_json_may_be_asked_for() -> None:
+    assert request(response_format={"type": "json_object"}).json_object
+    assert not request(response_format={"type": "text"}).json_object
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, False),
+        ({"reasoning_effort": "none"}, False),
+        ({"reasoning_effort": "minimal"}, False),
+        ({"reasoning_effort": "high"}, True),
+        ({"reasoning_effort": "high", "reasoning_format": "hidden"}, False),
+        ({"reasoning_effort": "high", "include_reasoning": False}, False),
+        ({"reasoning_format": "parsed"}, True),
+        ({"reasoning_format": "raw"}, False),
+        ({"include_reasoning": True}, True),
+    ],
+)
+def test_when_thoughts_are_wanted(fields: dict[str, Any], wanted: bool) -> None:
+    assert request(**fields).reasoning is wanted
+
+
+@pytest.mark.parametrize(("given", "read"), [(None, ()), ("", ()), ("x", ("x",)), (["", "x"], ("x",))])
+def test_an_empty_stop_ends_nothing(given: str | list[str] | None, read: tuple[str, ...]) -> None:
+    assert stops(given) == read
+
+
+def test_messages_of_all_roles_are_read() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    parts = [{"type": "text", "text": "a"}, image, {"type": "input_audio"}, {"type": "text", "text": "b"}]
+
+    assert request(
+        messages=[
+            {"role": "developer", "content": "s"},
+            {"role": "system", "content": "t"},
+            {"role": "user", "content": parts},
+            {"role": "assistant", "content": None, "tool_calls": [call("c1"), call("c2")]},
+            {"role": "tool", "tool_call_id": "c2", "content": "2"},
+            {"role": "tool", "tool_call_id": "c1", "content": "1"},
+            {"role": "assistant"},
+            {"role": "function", "name": "old", "content": "f"},
+        ]
+    ).messages == (
+        Message("system", "s"),
+        Message("system", "t"),
+        Message("user", "ab", images=("data:x",)),
+        Message("assistant", "", tool_calls=(ToolCall("c1", "look", "{}"), ToolCall("c2", "look", "{}"))),
+        Message("tool", "2", tool_call_id="c2"),
+        Message("tool", "1", tool_call_id="c1"),
+        Message("assistant", ""),
+        Message("user", "f"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"model": ""}, "model"),
+        ({"model": None}, "model"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0].type"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"temperature": 2.1}, "temperature"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"logprobs": 3}, "logprobs"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.name"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [LOOK] * 129}, "tools"),
+        (
+            {"tools": [BUY, {"type": "function", "function": {"name": "a", "parameters": []}}]},
+            "tools[1].function.parameters",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": None}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"tool_choice": "auto"}, "tool_choice"),
+        ({"tool_choice": "always"}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "buy"}}}, "tool_choice"),
+    ],
+)
+def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode(body(**fields))
+
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        ([{"role": "tool", "tool_call_id": "c1", "content": "x"}], "messages[0].tool_call_id"),
+        ([{"role": "tool", "content": "x"}], "messages[0].tool_call_id"),
+        ([{"role": "assistant", "tool_calls": [call("c1")]}, ASKED], "messages[1].role"),
+        ([ASKED, {"role": "assistant", "tool_calls": [call("c1")]}], "messages"),
+        (
+            [
+                {"role": "assistant", "tool_calls": [call("c1"), call("c2")]},
+                {"role": "tool", "tool_call_id": "c1", "content": "x"},
+            ],
+            "messages",
+        ),
+        (
+            [
+                {"role": "assistant", "tool_calls": [call("c1")]},
+                {"role": "tool", "tool_call_id": "c1", "content": "x"},
+                {"role": "tool", "tool_call_id": "c1", "content": "x"},
+            ],
+            "messages[2].tool_call_id",
+        ),
+    ],
+)
+def test_calls_and_their_answers_must_match(messages: list[dict[str, Any]], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        decode(body(messages=messages))
+
+    assert caught.value.param == param
+
+
+RUN = {"type": "custom", "custom": {"name": "run", "description": "d", "format": {"type": "text"}}}
+
+
+def allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_allowed_tools_may_be_called(mode: str) -> None:
+    read = request(tools=[LOOK, BUY], tool_choice=allowed(mode, "buy"))
+
+    assert ([tool.name for tool in read.tools], read.tool_choice) == (["buy"], mode)
+
+
+def test_custom_tools_are_read_and_may_be_demanded() -> None:
+    read = request(tools=[LOOK, RUN], tool_choice={"type": "custom", "custom": {"name": "run"}})
+
+    assert read.tools[1] == Tool("run", "d", custom=True)
+    assert read.tool_choice == "run"
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tools": [{"type": "custom"}]}, "tools[0].custom"),
+        ({"tools": [LOOK], "tool_choice": {"type": "custom"}}, "tool_choice.custom"),
+        ({"tools": [LOOK], "tool_choice": {"type": "function"}}, "tool_choice.function"),
+        ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools"}}, "tool_choice.allowed_tools"),
+        ({"tools": [LOOK], "tool_choice": allowed("auto", "sell")}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": {"type": "custom", "custom": {"name": "run"}}}, "tool_choice"),
+        ({"tools": [LOOK], "tool_choice": allowed("auto", "look") | {"type": "function"}}, "tool_choice.function"),
+    ],
+)
+def test_a_choice_of_what_is_no_tool_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        request(**fields)
+
+    assert caught.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("call", "param"),
+    [({"id": "c"}, "function"), ({"id": "c", "type": "custom"}, "custom"), ({"id": "c", "type": "x"}, "function")],
+)
+def test_a_call_of_nothing_is_refused(call: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        request(messages=[{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c"}])
+
+    assert caught.value.param == f"messages[0].tool_calls[0].{param}"
+
+
+def test_tools_of_other_kinds_are_not_called() -> None:
+    assert request(tools=[LOOK, {"type": "web_search"}]).tools == request(tools=[LOOK]).tools
+
+
+def test_a_custom_call_in_the_history_is_read() -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "run", "input": "x"}}
+    result = {"role": "tool", "tool_call_id": "c", "content": "y"}
+    read = request(messages=[{"role": "assistant", "tool_calls": [call]}, result])
+
+    assert read.messages[0].tool_calls == (ToolCall("c", "run", "x", custom=True),)
+
+
+@pytest.mark.parametrize(
+    ("given", "tier"), [(None, None), ("auto", "default"), ("default", "default"), ("flex", "flex")]
+)
+def test_the_service_tier_is_told_where_it_was_asked_for(given: str | None, tier: str | None) -> None:
+    body = {"model": "m", "messages": [ASKED], "service_tier": given}
+
+    assert decode(json.dumps(body).encode()).input.service_tier == tier

@@ -1,0 +1,264 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.events import FinishReason, Usage
+from tokenfall.messages import ToolCall
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ParsedRequest
+from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT, usage_document
+
+from tests.unit.wire.openai.streams import (
+    BROKEN,
+    FIRST_CALL,
+    SECOND_CALL,
+    TEXT,
+    THOUGHT,
+    answer,
+    asked,
+    documents,
+    frames,
+)
+
+HEAD = (
+    b'"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion.chunk","created":1700000000,'
+    b'"model":"sim","system_fingerprint":"fp_tokenfall",'
+)
+DONE = b"data: [DONE]\n\n"
+
+
+def chunk(rest: bytes) -> bytes:
+    return b"data: {" + HEAD + rest + b"}\n\n"
+
+
+def delta(said: bytes, *, choice: int = 0, reason: bytes = b"null") -> bytes:
+    told = b'"choices":[{"index":%d,"delta":{%b},"logprobs":null,"finish_reason":%b}]'
+    return chunk(told % (choice, said, reason))
+
+
+ROLE = b'"role":"assistant","content":""'
+
+
+def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
+    return asked(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
+
+
+def test_its_names() -> None:
+    assert (OPENAI_CHAT.name, GROQ_CHAT.name) == ("openai.chat", "groq.chat")
+    assert (OPENAI_CHAT.stream_type, OPENAI_CHAT.keepalive) == ("text/event-stream", b": ping\n\n")
+    assert (chat().input.groq, chat(GROQ_CHAT).input.groq) == (False, True)
+
+
+# Streams
+
+
+def test_a_text() -> None:
+    assert frames(OPENAI_CHAT, chat(), [(TEXT, ["Hi", " \n\u2028you"])]) == [
+        delta(ROLE),
+        delta(b'"content":"Hi"'),
+        delta('"content":" \\n\u2028you"'.encode()),
+        delta(b"", reason=b'"stop"'),
+        DONE,
+    ]
+
+
+def test_thoughts_then_text() -> None:
+    assert frames(OPENAI_CHAT, chat(), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
+        delta(ROLE),
+        delta(b'"reasoning_content":"Hm"'),
+        delta(b'"content":"Hi"'),
+        delta(b"", reason=b'"stop"'),
+        DONE,
+    ]
+
+
+def test_text_and_two_tool_calls() -> None:
+    script = [(TEXT, ["So"]), (FIRST_CALL, ['{"a":', " 1}"]), (SECOND_CALL, ["{}"])]
+
+    assert frames(OPENAI_CHAT, chat(), script, reason="tool_calls") == [
+        delta(ROLE),
+        delta(b'"content":"So"'),
+        delta(b'"tool_calls":[{"index":0,"id":"call_1","type":"function","function":{"name":"look","arguments":""}}]'),
+        delta(b'"tool_calls":[{"index":0,"function":{"arguments":"{\\"a\\":"}}]'),
+        delta(b'"tool_calls":[{"index":0,"function":{"arguments":" 1}"}}]'),
+        delta(b'"tool_calls":[{"index":1,"id":"call_2","type":"function","function":{"name":"buy","arguments":""}}]'),
+        delta(b'"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]'),
+        delta(b"", reason=b'"tool_calls"'),
+        DONE,
+    ]
+
+
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
+def test_an_empty_answer_has_a_role_and_a_reason(reason: FinishReason) -> None:
+    assert frames(OPENAI_CHAT, chat(), [], reason=reason) == [
+        delta(ROLE),
+        delta(b"", reason=b'"%b"' % reason.encode()),
+        DONE,
+    ]
+
+
+def test_usage_comes_last_and_is_null_before() -> None:
+    request = chat(stream=True, stream_options={"include_usage": True})
+    told = b'"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}'
+
+    assert frames(OPENAI_CHAT, request, [(TEXT, ["Hi"])]) == [
+        delta(ROLE).replace(b'"choices"', b'"usage":null,"choices"'),
+        delta(b'"content":"Hi"').replace(b'"choices"', b'"usage":null,"choices"'),
+        delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
+        chunk(told),
+        DONE,
+    ]
+    assert frames(OPENAI_CHAT, request, [], usage=None)[-2:] == [
+        delta(b"", reason=b'"stop"').replace(b'"choices"', b'"usage":null,"choices"'),
+        DONE,
+    ]
+
+
+def test_each_choice_has_its_own_role_and_end() -> None:
+    script = [(TEXT, ["a"]), (ContentBlock("text", choice=1), ["b"])]
+
+    assert frames(OPENAI_CHAT, chat(n=2), script) == [
+        delta(ROLE),
+        delta(b'"content":"a"'),
+        delta(b"", reason=b'"stop"'),
+        delta(ROLE, choice=1),
+        delta(b'"content":"b"', choice=1),
+        delta(b"", choice=1, reason=b'"stop"'),
+        DONE,
+    ]
+
+
+def test_logprobs_are_told_of_text_and_not_of_thoughts() -> None:
+    request = chat(logprobs=True, top_logprobs=1)
+    encoded = frames(OPENAI_CHAT, request, [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])])
+
+    one = b'"token":"Hi","logprob":-0.6558,"bytes":[72,105]'
+    told = b'{"content":[{%b,"top_logprobs":[{%b}]}],"refusal":null}' % (one, one)
+    assert encoded[1] == delta(b'"reasoning_content":"Hm"')
+    assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + told)
+
+
+def test_groq_names_its_request_and_tells_usage_always() -> None:
+    usage = (
+        b'{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8,'
+        b'"queue_time":0.0,"prompt_time":0.5,"completion_time":1.0,"total_time":1.5}'
+    )
+    request_id = b'{"id":"req_0123456789abcdef01234567"}'
+    first = delta(ROLE).replace(b"]}\n\n", b'],"x_groq":%b}\n\n' % request_id)
+    groq = b'],"x_groq":{"id":"req_0123456789abcdef01234567","usage":%b}}\n\n' % usage
+
+    assert frames(GROQ_CHAT, chat(GROQ_CHAT), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
+        first,
+        delta(b'"reasoning":"Hm"'),
+        delta(b'"content":"Hi"'),
+        delta(b"", reason=b'"stop"').replace(b"]}\n\n", groq),
+        DONE,
+    ]
+    asks_too = chat(GROQ_CHAT, stream=True, stream_options={"include_usage": True})
+    assert [each["usage"] is None for each in documents(frames(GROQ_CHAT, asks_too, []))] == [True] * 2 + [False]
+
+
+def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
+    assert OPENAI_CHAT.error_frame(BROKEN) == (
+        b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
+    )
+    assert OPENAI_CHAT.error(BROKEN) == OPENAI_CHAT.error_frame(BROKEN)[6:-2]
+
+
+@given(st.text(), st.booleans())
+def test_any_text_survives_its_frame(text: str, logprobs: bool) -> None:
+    [_, told, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
+
+    assert told["choices"][0]["delta"] == {"content": text}
+
+
+# Whole answers
+
+
+def test_a_whole_answer() -> None:
+    told = b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
+
+    assert told == (
+        b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
+        b'"system_fingerprint":"fp_tokenfall","choices":[{"index":0,'
+        b'"message":{"role":"assistant","content":"Hi","refusal":null},"logprobs":null,"finish_reason":"length"}],'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8}}'
+    )
+
+
+def test_a_whole_answer_with_calls_has_no_content() -> None:
+    calls = (ToolCall("call_1", "look", "{}"),)
+    told = json.loads(
+        b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None)))
+    )
+
+    assert told["usage"] is None
+    assert told["choices"] == [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": None,
+                "refusal": None,
+                "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+            },
+            "logprobs": None,
+            "finish_reason": "tool_calls",
+        }
+    ]
+
+
+def test_a_whole_empty_answer_is_an_empty_text() -> None:
+    told = json.loads(b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="stop")))))
+
+    assert told["choices"][0]["message"]["content"] == ""
+
+
+@pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
+def test_whole_thoughts_and_logprobs(dialect: Dialect, name: str) -> None:
+    choice = Choice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
+    told = json.loads(b"".join(dialect.whole(chat(dialect, logprobs=True), answer(choice, choice))))
+
+    assert [each["index"] for each in told["choices"]] == [0, 1]
+    assert told["choices"][1]["message"][name] == "Hm"
+    assert told["choices"][1]["logprobs"]["content"][0]["token"] == "Hi"
+    assert ("x_groq" in told, "total_time" in told["usage"]) == (
+        (True, True) if dialect is GROQ_CHAT else (False, False)
+    )
+
+
+def test_a_custom_call_has_an_input() -> None:
+    call = ToolCall("c", "run", "", custom=True)
+    told = documents(frames(OPENAI_CHAT, chat(), [(ContentBlock("call", call=call), ["a", "b"])]))
+    deltas = [each["choices"][0]["delta"].get("tool_calls") for each in told if each["choices"]]
+
+    assert deltas[1:-1] == [
+        [{"index": 0, "id": "c", "type": "custom", "custom": {"name": "run", "input": ""}}],
+        [{"index": 0, "custom": {"input": "a"}}],
+        [{"index": 0, "custom": {"input": "b"}}],
+    ]
+
+
+def test_a_service_tier_is_in_each_chunk() -> None:
+    told = documents(frames(OPENAI_CHAT, chat(service_tier="flex"), [(TEXT, ["Hi"])]))
+
+    assert {each.get("service_tier") for each in (told[0], told[-1])} == {"flex"}
+
+
+def test_usage_tells_cached_and_reasoning_tokens_where_there_are_any() -> None:
+    assert usage_document(Usage(9, 8, 5, 0, 3)) == {
+        "prompt_tokens": 9,
+        "completion_tokens": 8,
+        "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+
+
+def test_each_of_groqs_choices_ends_and_the_last_tells_usage() -> None:
+    told = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
+    ends = [each for each in told if each["choices"][0]["finish_reason"]]
+
+    assert [("usage" in each.get("x_groq", {})) for each in ends] == [False, True]

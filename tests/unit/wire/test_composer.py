@@ -1,0 +1,202 @@
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from tokenfall.events import Finished, FinishReason, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
+from tokenfall.wire.composer import Composer
+from tokenfall.wire.tool_names import upstream_name
+
+REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
+NUMBER = "0123456789abcdef01234567"
+
+
+def composed(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
+    """All that is told, and the end."""
+    composer = Composer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
+    told: list[OutputEvent] = []
+    for event in events:
+        told += composer.add(event)
+    rest, finished = composer.end(Finished(reason, "m"))
+    return [*told, *rest], finished
+
+
+def blocks(told: Sequence[OutputEvent]) -> list[tuple[str, str]]:
+    """Each section's kind and all it says."""
+    made: list[tuple[str, str]] = []
+    for said in told:
+        kind = type(said).__name__ if not isinstance(said, ToolCallDelta) else f"call {said.index}"
+        text = said.arguments if isinstance(said, ToolCallDelta) else said.text
+        if made and made[-1][0] == kind:
+            made[-1] = (kind, made[-1][1] + text)
+        else:
+            made.append((kind, text))
+    return made
+
+
+def call(index: int, arguments: str = "{}", call_id: str = "", name: str = "f") -> ToolCallDelta:
+    return ToolCallDelta(index, call_id or f"c{index}", name, arguments)
+
+
+def more(index: int, arguments: str) -> ToolCallDelta:
+    return ToolCallDelta(index, "", "", arguments)
+
+
+# The order
+
+
+def test_what_comes_in_order_is_told_at_once() -> None:
+    composer = Composer(REQUEST, NUMBER)
+    events: list[OutputEvent] = [
+        ReasoningDelta("hm"),
+        TextDelta("Hel"),
+        TextDelta("lo"),
+        call(0, '{"a":'),
+        more(0, "1}"),
+        call(1, "{}"),
+        TextDelta("so"),
+    ]
+
+    assert [list(composer.add(event)) for event in events] == [[event] for event in events]
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        (
+            [call(0, ""), call(1, ""), more(0, '{"a":'), more(1, '{"b":'), more(0, "1}"), more(1, "2}")],
+            [("call 0", '{"a":1}'), ("call 1", '{"b":2}')],
+        ),
+        (
+            [call(0, "{"), call(1, "{}"), call(2, "{"), more(1, " "), more(0, "}"), more(2, "}")],
+            [("call 0", "{}"), ("call 1", "{} "), ("call 2", "{}")],
+        ),
+        ([call(0, "{"), TextDelta("a"), more(0, "}"), TextDelta("b")], [("call 0", "{}"), ("TextDelta", "ab")]),
+        (
+            [call(0, "{"), TextDelta("a"), TextDelta("b"), call(1), ReasoningDelta("c"), more(0, "}")],
+            [("call 0", "{}"), ("TextDelta", "ab"), ("call 1", "{}"), ("ReasoningDelta", "c")],
+        ),
+        ([call(0, ""), call(1, ""), call(2, "{}")], [("call 0", ""), ("call 1", ""), ("call 2", "{}")]),
+        ([call(0, "plain"), TextDelta("a"), more(0, " text")], [("call 0", "plain text"), ("TextDelta", "a")]),
+        ([call(0), call(1), more(0, "{}")], [("call 0", "{}"), ("call 1", "{}")]),
+    ],
+)
+def test_sections_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
+    told, finished = composed(*events)
+
+    assert blocks(told) == expected
+    assert finished.reason == "tool_calls"
+
+
+def test_what_waited_is_told_as_soon_as_the_call_is_complete() -> None:
+    composer = Composer(REQUEST, NUMBER)
+    composer.add(call(0, "{"))
+
+    assert composer.add(call(1, "{")) == ()
+    assert composer.add(more(0, "}")) == [more(0, "}"), call(1, "{")]
+    assert composer.add(more(1, "}")) == [more(1, "}")]
+
+
+# Ids and names
+
+
+def test_ids_are_those_of_the_upstream_where_they_are_new_and_allowed() -> None:
+    told, _ = composed(call(0, call_id="a"), call(1, call_id="functions.f:0"))
+
+    assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
+
+
+@pytest.mark.parametrize("given", ["", "old", "same"])
+def test_ids_are_unique_in_a_conversation(given: str) -> None:
+    before = Message("assistant", "", tool_calls=(ToolCall("old", "f", "{}"),))
+    told, _ = composed(ToolCallDelta(0, given, "f", "{}"), ToolCallDelta(1, given, "f", "{}"), messages=(before,))
+    ids = [part.id for part in told if isinstance(part, ToolCallDelta)]
+
+    assert len({*ids, "old"}) == 3
+    assert all(each == "same" or NUMBER in each for each in ids)
+
+
+def test_a_shortened_name_is_told_as_the_caller_gave_it() -> None:
+    name = "mcp__" + "x" * 100
+    told, _ = composed(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
+
+    assert [part.name for part in told if isinstance(part, ToolCallDelta)] == [name, "g"]
+
+
+# Text and thoughts
+
+
+@pytest.mark.parametrize(
+    ("events", "expected"),
+    [
+        ([TextDelta("\n"), TextDelta("\n"), call(0)], [("call 0", "{}")]),
+        ([TextDelta("\n"), TextDelta("Hi"), TextDelta("\n"), TextDelta("!")], [("TextDelta", "\nHi\n!")]),
+        (
+            [ReasoningDelta("hm"), TextDelta("\n\n"), ReasoningDelta("hm"), TextDelta(" a")],
+            [("ReasoningDelta", "hmhm"), ("TextDelta", " a")],
+        ),
+        ([TextDelta("a"), call(0), TextDelta(" "), call(1)], [("TextDelta", "a"), ("call 0", "{}"), ("call 1", "{}")]),
+        ([TextDelta(" ")], []),
+        ([TextDelta("")], []),
+    ],
+)
+def test_no_blank_text_is_told(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
+    assert blocks(composed(*events)[0]) == expected
+
+
+def test_thoughts_that_were_switched_off_are_not_told() -> None:
+    assert composed(ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"), hides_thoughts=True)[
+        0
+    ] == [
+        TextDelta("a"),
+        TextDelta("b"),
+    ]
+
+
+# The end
+
+
+@pytest.mark.parametrize(
+    ("reason", "with_call", "without"),
+    [
+        ("stop", "tool_calls", "stop"),
+        ("tool_calls", "tool_calls", "stop"),
+        ("length", "length", "length"),
+        ("content_filter", "content_filter", "content_filter"),
+    ],
+)
+def test_a_response_with_a_call_ends_with_it(reason: Any, with_call: str, without: str) -> None:
+    assert composed(call(0), reason=reason)[1].reason == with_call
+    assert composed(TextDelta("a"), reason=reason)[1].reason == without
+
+
+# More stop texts than an upstream takes
+
+STOPS = ("aa", "bb", "cc", "dd", "ee")
+
+
+def test_more_than_four_stop_texts_end_the_text_here() -> None:
+    told, finished = composed(
+        TextDelta("one e"), TextDelta("e two"), TextDelta("x"), ReasoningDelta("y"), call(0), stop=STOPS
+    )
+
+    assert blocks(told) == [("TextDelta", "one ")]
+    assert (finished.reason, finished.stop) == ("stop", "ee")
+
+
+def test_what_may_be_a_stop_text_is_told_when_it_is_none() -> None:
+    assert blocks(composed(TextDelta("one e"), ReasoningDelta("y"), TextDelta("a"), call(0), stop=STOPS)[0]) == [
+        ("TextDelta", "one e"),
+        ("ReasoningDelta", "y"),
+        ("TextDelta", "a"),
+        ("call 0", "{}"),
+    ]
+    assert blocks(composed(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
+
+
+def test_four_stop_texts_are_left_to_the_upstream() -> None:
+    told, finished = composed(TextDelta("aa"), stop=STOPS[:4])
+
+    assert (told, finished.stop) == ([TextDelta("aa")], "")

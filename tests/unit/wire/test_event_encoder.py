@@ -1,0 +1,119 @@
+from typing import Any
+
+import pytest
+
+from tokenfall.events import Finished, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from tokenfall.messages import ToolCall
+from tokenfall.wire.anthropic.response import ANTHROPIC
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, Timing
+from tokenfall.wire.event_encoder import Accumulator, EventEncoder
+from tokenfall.wire.openai.response import OPENAI_CHAT
+
+from tests.unit.wire.openai.streams import IDENTITY, TIMING, asked
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")
+
+
+class Notes:
+    """An encoder that writes down what it is asked, in the order in which it is."""
+
+    def __init__(self, *, affixed: bool = True) -> None:
+        self.affixed = affixed
+
+    def open(self, block: ContentBlock) -> bytes:
+        call = block.call
+        named = f"{block.index}:{call.id}:{call.name}:{call.arguments}" if call else ""
+        return f"<{block.kind}{block.choice}{named}>".encode()
+
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        return (b"(", b")") if self.affixed else None
+
+    def token(self, text: str) -> bytes:
+        return f"[{text}]".encode()
+
+    def finish(self, choice: int, reason: str) -> bytes:
+        return f"</{choice}{reason}>".encode()
+
+    def end(self, finished: Finished, timing: Timing) -> bytes:
+        return f"</{finished.model}>".encode()
+
+
+def said(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
+    encoder = EventEncoder(Notes(affixed=affixed))
+    return [encoder.frames(event) for event in events]
+
+
+def test_a_section_is_opened_whenever_something_else_is_said() -> None:
+    events = (ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"), TextDelta("d"), ReasoningDelta("e"))
+
+    assert said(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
+
+
+def test_each_call_is_a_section_of_its_own() -> None:
+    events = (
+        ToolCallDelta(0, "c0", "f", ""),
+        ToolCallDelta(0, "", "", "{"),
+        ToolCallDelta(1, "c1", "g", "1"),
+        TextDelta("x"),
+    )
+
+    assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
+
+
+def test_what_cannot_be_framed_ahead_is_written_token_by_token() -> None:
+    assert said(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
+
+
+def test_the_end_is_that_of_the_only_choice() -> None:
+    assert EventEncoder(Notes()).end(FINISHED, TIMING) == b"</0stop></up-1>"
+
+
+@pytest.mark.parametrize("dialect", [OPENAI_CHAT, ANTHROPIC], ids=lambda dialect: dialect.name)
+@pytest.mark.parametrize("text", ["\n\n", "a\r\nb\r", "\n\ndata: [DONE]\n\n", "\u2028\x85\x00", 'event: error"}\\'])
+@pytest.mark.parametrize("kind", ["text", "thought", "call"])
+def test_no_text_breaks_out_of_its_frame(dialect: Dialect, text: str, kind: str) -> None:
+    piece: Any = {"text": TextDelta(text), "thought": ReasoningDelta(text), "call": ToolCallDelta(0, text, text, text)}[
+        kind
+    ]
+    encoder = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    harmless: Any = {"text": TextDelta("x"), "thought": ReasoningDelta("x"), "call": ToolCallDelta(0, "x", "x", "x")}[
+        kind
+    ]
+    other = EventEncoder(dialect.encoder(asked(dialect, messages=MESSAGES, max_tokens=9), IDENTITY))
+    frames, expected = encoder.frames(piece), other.frames(harmless)
+
+    assert frames.count(b"\n") == expected.count(b"\n")
+    assert b"\r" not in frames
+    assert len(frames.splitlines()) == len(expected.splitlines())
+
+
+# Heard as a whole
+
+
+def heard(*events: OutputEvent) -> Choice:
+    accumulator = Accumulator()
+    for event in events:
+        accumulator.on_event(event)
+    return accumulator.choice(Finished("tool_calls", "m"))
+
+
+def test_all_that_is_heard_is_one_choice() -> None:
+    choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
+
+    assert choice == Choice(text="b d", reason="tool_calls", thought="ac", tokens=["b", " d"])
+
+
+def test_parts_of_calls_find_each_other() -> None:
+    parts = (
+        ToolCallDelta(1, "c1", "g", "1"),
+        ToolCallDelta(0, "c0", "f", "{"),
+        ToolCallDelta(1, "", "", "2"),
+        ToolCallDelta(0, "", "", "}"),
+    )
+
+    assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
+
+
+def test_nothing_heard_is_an_empty_choice() -> None:
+    assert heard() == Choice(text="", reason="tool_calls", tokens=[])

@@ -1,0 +1,47 @@
+import pytest
+
+from tokenfall.wire.api_error import LimitState
+from tokenfall.wire.rate_limit_headers import anthropic, duration, openai
+
+ALLOWANCE = LimitState(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
+
+
+def test_openai_says_how_long() -> None:
+    assert openai(ALLOWANCE) == (
+        ("x-ratelimit-limit-requests", "20"),
+        ("x-ratelimit-remaining-requests", "3"),
+        ("x-ratelimit-reset-requests", "2.5s"),
+    )
+
+
+def test_anthropic_says_when() -> None:
+    assert anthropic(ALLOWANCE) == (
+        ("anthropic-ratelimit-requests-limit", "20"),
+        ("anthropic-ratelimit-requests-remaining", "3"),
+        ("anthropic-ratelimit-requests-reset", "2023-11-14T22:13:22.500000Z"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0ms"),
+        (0.12, "120ms"),
+        (0.9994, "999ms"),
+        (0.9996, "1s"),
+        (1.0, "1s"),
+        (2.5, "2.5s"),
+        (59.9999, "1m0s"),
+        (63.0, "1m3s"),
+        (61.1, "1m1.1s"),
+        (119.999, "1m59.999s"),
+    ],
+)
+def test_a_duration_is_written_as_go_does(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_where_nothing_is_limited_nothing_is_said() -> None:
+    free = ALLOWANCE.replaced(limit=0)
+
+    assert (openai(free), anthropic(free)) == ((), ())

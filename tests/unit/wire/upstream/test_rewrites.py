@@ -1,0 +1,47 @@
+import pytest
+
+from tokenfall.errors import UpstreamRefused
+from tokenfall.messages import ChatRequest
+from tokenfall.wire.upstream.rewrites import refused_member
+
+UNSUPPORTED = "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+
+def member(
+    message: str, *, model: str = "m", param: str | None = None, refused: frozenset[str] = frozenset()
+) -> str | None:
+    request = ChatRequest(messages=(), model=model, max_tokens=9, refused=refused)
+    return refused_member(UpstreamRefused(message, param=param), request)
+
+
+@pytest.mark.parametrize(
+    ("message", "model", "expected"),
+    [
+        (UNSUPPORTED, "m", "max_tokens"),
+        ("max_tokens: Extra inputs are not permitted", "m", "max_tokens"),
+        ("Unrecognized request argument supplied: max_completion_tokens", "o1", "max_completion_tokens"),
+        ("body.max_completion_tokens: Extra inputs are not permitted", "gpt-5", "max_completion_tokens"),
+        ("max_completion_tokens is wrong here, use max_tokens", "gpt-5", "max_completion_tokens"),
+        ("max_tokens is too large: 9", "m", None),
+        ("max_completion_tokens is too large: 9", "gpt-5", None),
+        ("the context is too long", "m", None),
+        ("unsupported image", "m", None),
+        ("property 'reasoning_content' is unsupported", "m", "reasoning_content"),
+        ("Unrecognized request argument supplied: reasoning_effort", "m", "reasoning_effort"),
+        ("stream_options is not supported", "m", "stream_options"),
+    ],
+)
+def test_a_refused_member_is_known_by_its_name(message: str, model: str, expected: str | None) -> None:
+    assert member(message, model=model) == expected
+
+
+def test_the_param_names_the_member_too() -> None:
+    assert member("Unsupported parameter", param="reasoning_effort") == "reasoning_effort"
+    assert member("Unsupported parameter", param="max_tokens") == "max_tokens"
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "reasoning_content", "reasoning_effort", "stream_options"])
+def test_what_was_left_out_already_cannot_be_left_out_again(name: str) -> None:
+    message = UNSUPPORTED if name == "max_tokens" else f"{name} is not supported"
+
+    assert member(message, refused=frozenset({name})) is None
