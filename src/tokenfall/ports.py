@@ -5,13 +5,12 @@ implementations.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from msgspec import Struct
-
-from tokenfall.errors import error_of_code
-from tokenfall.events import Finished, FinishReason, TextDelta, Usage
-from tokenfall.messages import ChatRequest, Message
+from tokenfall.conversations import LISTED, Claim, Conversation, ConversationInfo, Turn, TurnEnd
+from tokenfall.events import Finished, TextDelta
+from tokenfall.messages import ChatRequest
+from tokenfall.rate_limit import LimitDecision
 
 
 class TimerEntry(Protocol):
@@ -99,53 +98,6 @@ class Engine(Protocol):
         ...
 
 
-class Conversation(Struct, frozen=True):
-    """Whose conversation, and which. `owner` is the fingerprint of an API key, "" where no key is asked for."""
-
-    owner: str
-    id: str
-
-
-TurnStatus = Literal["complete", "interrupted"]
-
-
-class Turn(Struct, frozen=True, kw_only=True):
-    """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds.
-
-    `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None where too few came to tell.
-    `replaces` is the id of the turn in whose place this one was asked.
-    """
-
-    id: str
-    question: Message
-    answer: Message
-    status: TurnStatus
-    model: str
-    asked_at: float
-    answered_at: float
-    finish_reason: FinishReason | None = None
-    usage: Usage | None = None
-    ttft_s: float | None = None
-    tokens_per_s: float | None = None
-    replaces: str | None = None
-
-
-LISTED = 100
-"""Conversations in a list where nobody says how many."""
-
-
-class ConversationInfo(Struct, frozen=True):
-    """One line of a list of conversations. `last_activity` is in Unix seconds.
-
-    `title` is what the conversation was named; until then, the beginning of its first question.
-    """
-
-    id: str
-    last_activity: float
-    messages: int
-    title: str = ""
-
-
 class HistoryStore(Protocol):
     """Where conversations live. A turn is two messages and is kept or dropped whole.
 
@@ -194,20 +146,6 @@ class HistoryStore(Protocol):
         ...
 
 
-class TurnEnd(Struct, frozen=True):
-    """How a turn ended: `finished` genuinely, or with an error's `code` and `message`."""
-
-    finished: Finished | None = None
-    code: str = ""
-    message: str = ""
-
-    def outcome(self) -> Finished:
-        """The genuine end. Raises the error that it was instead."""
-        if self.finished is None:
-            raise error_of_code(self.code, self.message)
-        return self.finished
-
-
 class LiveTurn(Protocol):
     """A turn under way in this process, to be copied to where others can follow it."""
 
@@ -224,14 +162,6 @@ class LiveTurn(Protocol):
     def stop(self) -> None:
         """End it now, as interrupted; harmless when it has ended."""
         ...
-
-
-class Claim(Struct, frozen=True):
-    """What an idempotency key stands for: one turn, asked by one request. `digest` tells requests apart."""
-
-    turn: str
-    conversation: str
-    digest: str
 
 
 class SharedTurns(Protocol):
@@ -276,18 +206,6 @@ class Followed(Protocol):
         The same rules as for `Engine.reply`. Cancelling lets go of the turn.
         """
         ...
-
-
-class LimitDecision(Struct, frozen=True, gc=False):
-    """What a limiter says. `remaining` whole requests may follow at once; `retry_after_s` is 0 when allowed.
-
-    `reset_s` is the time until the whole burst is there again.
-    """
-
-    allowed: bool
-    remaining: int
-    retry_after_s: float
-    reset_s: float
 
 
 class RateLimiter(Protocol):

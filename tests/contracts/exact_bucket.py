@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import strategies as st
 
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 TIE = Fraction(2, 10**6)
 """Seconds within which a limiter may decide either way: what `spend` grants is a microsecond, and floats round."""

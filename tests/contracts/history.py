@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
+from tokenfall.conversations import Conversation, Turn
 from tokenfall.errors import NotFound
 from tokenfall.events import Usage
 from tokenfall.messages import Message
-from tokenfall.ports import Conversation, HistoryStore, Turn
+from tokenfall.ports import HistoryStore
 
 LIMIT = 6
 """How many messages a conversation of the store under test may hold: three turns."""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from tokenfall.ports import LimitDecision, RateLimiter
+from tokenfall.ports import RateLimiter
+from tokenfall.rate_limit import LimitDecision
 
 RATE = 4.0
 BURST = 3

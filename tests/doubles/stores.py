@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+from tokenfall.conversations import Claim, Conversation, Turn
 from tokenfall.errors import NotFound
 from tokenfall.events import Finished, TextDelta
 from tokenfall.history.memory import MemoryHistory
-from tokenfall.ports import Claim, Conversation, Followed, LiveTurn, OnDelta, Turn
+from tokenfall.ports import Followed, LiveTurn, OnDelta
 
 
 class SlowHistory(MemoryHistory):

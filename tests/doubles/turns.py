@@ -5,9 +5,10 @@ from collections.abc import Awaitable
 from typing import Any
 
 from tokenfall.chat.service import Chat, Defaults
+from tokenfall.conversations import Conversation
 from tokenfall.events import Finished, TextDelta
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import Conversation, Engine, HistoryStore, OnDelta, SharedTurns
+from tokenfall.ports import Engine, HistoryStore, OnDelta, SharedTurns
 from tokenfall.turns.detached import DetachedBounds, DetachedTurns
 from tokenfall.turns.registry import TurnRegistry
 from tokenfall.turns.runner import TurnRunner

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tokenfall.ports import Conversation
+from tokenfall.conversations import Conversation
 
 from tests.end_to_end.client import Answer, Client, fetch, request
 from tests.end_to_end.conftest import Serve

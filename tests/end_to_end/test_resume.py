@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from tokenfall.ports import Conversation, HistoryStore
+from tokenfall.conversations import Conversation
+from tokenfall.ports import HistoryStore
 
 from tests.end_to_end.chatting import (
     DONE,

@@ -11,7 +11,7 @@ from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.fallback import FallbackLimiter
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.limits.redis import RedisLimiter
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 from tests.contracts.limits import taken
 from tests.limits_on_redis.conftest import RedisServer

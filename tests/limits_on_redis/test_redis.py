@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.redis import SERVER_TIME, RedisLimiter
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, gaps
 from tests.contracts.limits import BURST, RATE, LimiterContract, taken

@@ -69,6 +69,8 @@ MODULES = [
     "threads",
     "tokens",
     "chat.service",
+    "conversations",
+    "rate_limit",
     "turns.redis",
     "upstream.connection",
     "wire.sse",

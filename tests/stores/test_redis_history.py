@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from tokenfall.conversations import Conversation
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.redis import RedisHistory
-from tokenfall.ports import Conversation
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 from tests.stores.redis_server import RedisServer

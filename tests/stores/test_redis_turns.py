@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
+from tokenfall.conversations import Claim, Conversation, TurnEnd
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
 from tokenfall.events import Finished, TextDelta
-from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
+from tokenfall.ports import Followed
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
 from tokenfall.turns import redis as turns_redis

@@ -10,11 +10,12 @@ from tokenfall.api.documents import sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
+from tokenfall.conversations import Conversation
 from tokenfall.errors import InvalidRequest, shutting_down
 from tokenfall.events import TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
-from tokenfall.ports import Conversation, Followed
+from tokenfall.ports import Followed
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
 from tokenfall.wire import sse

@@ -7,7 +7,7 @@ import msgspec
 
 from tokenfall.api import openapi_answers
 from tokenfall.api.control import GateBody, NewSim, SimBody
-from tokenfall.ports import ConversationInfo
+from tokenfall.conversations import ConversationInfo
 from tokenfall.wire.anthropic import request as anthropic_request
 from tokenfall.wire.ollama.embeddings import _EmbedBody, _EmbeddingsBody
 from tokenfall.wire.ollama.models import _ShowBody

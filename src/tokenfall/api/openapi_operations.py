@@ -8,7 +8,7 @@ from tokenfall.api import openapi_answers as answers
 from tokenfall.api.exposition import CONTENT_TYPE as METRICS
 from tokenfall.api.openapi_bodies import Schema
 from tokenfall.api.page import ASSETS, TYPES
-from tokenfall.ports import ConversationInfo
+from tokenfall.conversations import ConversationInfo
 from tokenfall.simulator.grammar import KEYS
 from tokenfall.wire import ndjson, sse
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from tokenfall.conversations import Turn
 from tokenfall.messages import Message
-from tokenfall.ports import Turn
 
 BYTES_A_TOKEN = 4
 TOKENS_A_MESSAGE = 4

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from tokenfall.chat.context import context, turns_within
+from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.ports import Conversation, ConversationInfo, Engine, Followed, HistoryStore, Turn
+from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.turns.registry import TurnRegistry
 from tokenfall.turns.runner import TurnRun, TurnRunner, told
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left

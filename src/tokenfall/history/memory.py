@@ -4,10 +4,10 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
+from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import no_such_place
 from tokenfall.history.recency import Recency
 from tokenfall.history.titles import title_of
-from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 
 TURN_OVERHEAD_BYTES = 600
 """What a turn's objects cost besides its text, so that a million empty turns are bounded too."""

@@ -29,10 +29,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from tokenfall import logs
+from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import no_such_place
 from tokenfall.history import redis_scripts
 from tokenfall.history.titles import title_of
-from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
 
 CHECK_S = 1.0

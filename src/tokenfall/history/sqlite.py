@@ -20,10 +20,10 @@ from typing import NamedTuple
 import msgspec
 
 from tokenfall import logs
+from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, no_such_place
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
-from tokenfall.ports import LISTED, Conversation, ConversationInfo, Turn
 
 BUSY_TIMEOUT_S = 2.0
 """How long a writer waits for another process's transaction."""

@@ -1,6 +1,6 @@
 """What a conversation is called until somebody names it. Pure."""
 
-from tokenfall.ports import Turn
+from tokenfall.conversations import Turn
 
 MAX_TITLE_CHARACTERS = 60
 

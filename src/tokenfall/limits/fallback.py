@@ -9,7 +9,8 @@ from typing import Protocol
 
 from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
-from tokenfall.ports import LimitDecision, RateLimiter
+from tokenfall.ports import RateLimiter
+from tokenfall.rate_limit import LimitDecision
 
 RETRY_S = 1.0
 

@@ -7,7 +7,7 @@ newcomers share a few overflow buckets: strangers may be refused together, but n
 from collections.abc import Callable
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 MAX_CLIENTS = 16_384
 OVERFLOW_BUCKETS = 256

@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tokenfall.errors import StoreUnavailable
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 COMMAND_TIMEOUT_S = 0.25
 """For each of: a free connection, its making, and the answer to a command."""

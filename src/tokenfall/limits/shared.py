@@ -16,7 +16,7 @@ from struct import unpack
 from typing import NamedTuple
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 SLOTS = 16_384
 WAYS = 8

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from tokenfall.ports import LiveTurn, TurnEnd
+from tokenfall.conversations import TurnEnd
+from tokenfall.ports import LiveTurn
 from tokenfall.turns.keys import Keys
 
 RENEW_S = 0.4

@@ -8,9 +8,10 @@ import msgspec
 from redis.asyncio import Redis
 
 from tokenfall import logs
+from tokenfall.conversations import Conversation, TurnEnd
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TokenfallError, TurnLost
 from tokenfall.events import Finished, TextDelta
-from tokenfall.ports import Conversation, OnDelta, TurnEnd
+from tokenfall.ports import OnDelta
 from tokenfall.redis_calls import COMMAND_S, Calls
 from tokenfall.turns.keys import Keys
 

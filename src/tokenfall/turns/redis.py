@@ -30,8 +30,9 @@ import msgspec
 from redis.exceptions import NoScriptError
 
 from tokenfall import logs
+from tokenfall.conversations import Claim, Conversation
 from tokenfall.errors import StoreUnavailable, TurnLost
-from tokenfall.ports import Claim, Clock, Conversation, LiveTurn
+from tokenfall.ports import Clock, LiveTurn
 from tokenfall.redis_calls import Calls, connect, uncounted
 from tokenfall.turns import scripts
 from tokenfall.turns.copying import Copies, Copy

@@ -8,8 +8,9 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
+from tokenfall.conversations import Claim
 from tokenfall.errors import IdempotencyMismatch, IdempotencyUnavailable, NotFound, ResumeExpired, TokenfallError
-from tokenfall.ports import Claim, Followed, SharedTurns
+from tokenfall.ports import Followed, SharedTurns
 from tokenfall.turns.turn import FollowedLocally, RunningTurn
 
 OVERHEAD_BYTES = 1_000

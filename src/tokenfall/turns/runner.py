@@ -10,10 +10,11 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
+from tokenfall.conversations import Conversation, Turn, TurnEnd
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.events import Finished, TextDelta
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.ports import Conversation, Engine, Followed, HistoryStore, OnDelta, Turn, TurnEnd
+from tokenfall.ports import Engine, Followed, HistoryStore, OnDelta
 from tokenfall.turns.detached import DetachedTurns
 from tokenfall.turns.registry import TurnRegistry, ended
 from tokenfall.turns.turn import RunningTurn, client_left

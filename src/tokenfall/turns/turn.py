@@ -10,9 +10,10 @@ from sys import maxsize
 from time import perf_counter
 from typing import Literal
 
+from tokenfall.conversations import Conversation, TurnEnd
 from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped, again
 from tokenfall.events import Finished, TextDelta
-from tokenfall.ports import Conversation, OnDelta, TurnEnd
+from tokenfall.ports import OnDelta
 from tokenfall.turns.response_buffer import ResponseBuffer
 
 OnDisconnect = Literal["cancel", "finish"]

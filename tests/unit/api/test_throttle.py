@@ -6,7 +6,7 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import RateLimited
 from tokenfall.metrics import Metrics
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 from tests.doubles.requests import lines_of, request
 

@@ -4,8 +4,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tokenfall.chat.context import context, estimated_tokens, turns_within
+from tokenfall.conversations import Turn
 from tokenfall.messages import Message
-from tokenfall.ports import Turn
 
 from tests.contracts.history import turn
 

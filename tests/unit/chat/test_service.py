@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Sequence
 import pytest
 
 from tokenfall.chat.service import Chat, Defaults, Question
+from tokenfall.conversations import Conversation, Turn
 from tokenfall.errors import (
     ConversationChanged,
     IdempotencyMismatch,
@@ -16,7 +17,7 @@ from tokenfall.errors import (
 from tokenfall.events import Finished, TextDelta
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
-from tokenfall.ports import Conversation, Engine, HistoryStore, SharedTurns, Turn
+from tokenfall.ports import Engine, HistoryStore, SharedTurns
 from tokenfall.turns.runner import TurnRun
 from tokenfall.turns.turn import FollowedLocally, OnDisconnect
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.history.memory import TURN_OVERHEAD_BYTES, MemoryHistory, size_bytes
 from tokenfall.messages import Message
-from tokenfall.ports import Conversation, ConversationInfo, Turn
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
 from tokenfall.history.sqlite import SQLiteHistory
 from tokenfall.history.sqlite_thread import BATCH_JOBS, MAX_WAITING
-from tokenfall.ports import Conversation, ConversationInfo
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.limits.bucket import spend
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 from tests.contracts.exact_bucket import BURSTS, RATES, ExactBucket, assert_within_share, gaps
 

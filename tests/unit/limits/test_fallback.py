@@ -7,7 +7,7 @@ import pytest
 from tokenfall.errors import StoreUnavailable
 from tokenfall.limits.fallback import RETRY_S, FallbackLimiter
 from tokenfall.limits.memory import MemoryLimiter
-from tokenfall.ports import LimitDecision
+from tokenfall.rate_limit import LimitDecision
 
 from tests.contracts.limits import BURST, RATE, LimiterContract, taken
 from tests.doubles.clocks import FakeClock

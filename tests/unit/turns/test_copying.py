@@ -1,7 +1,7 @@
 import msgspec
 
+from tokenfall.conversations import TurnEnd
 from tokenfall.events import Finished
-from tokenfall.ports import TurnEnd
 from tokenfall.turns.copying import ENDED_AT_MOST, GIVE_UP_S, RENEW_S, Copies, Copy, encoded
 from tokenfall.turns.turn import RunningTurn
 

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tokenfall.conversations import Claim, Conversation, TurnEnd
 from tokenfall.errors import (
     IdempotencyMismatch,
     IdempotencyUnavailable,
@@ -12,7 +13,7 @@ from tokenfall.errors import (
     TurnStopped,
 )
 from tokenfall.events import Finished
-from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
+from tokenfall.ports import Followed
 from tokenfall.turns.registry import OVERHEAD_BYTES, TurnRegistry, ended
 from tokenfall.turns.turn import RunningTurn
 

@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from tokenfall.conversations import Turn, TurnEnd
 from tokenfall.errors import (
     ShuttingDown,
     StoreUnavailable,
@@ -12,7 +13,7 @@ from tokenfall.errors import (
 )
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
-from tokenfall.ports import Engine, Turn, TurnEnd
+from tokenfall.ports import Engine
 from tokenfall.turns import runner as answering_module
 from tokenfall.turns import turn as turn_module
 from tokenfall.turns.response_buffer import JOINED

@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 
 import pytest
 
+from tokenfall.conversations import TurnEnd
 from tokenfall.errors import (
     ShuttingDown,
     TokenfallError,
@@ -13,7 +14,6 @@ from tokenfall.errors import (
     shutting_down,
 )
 from tokenfall.events import Finished, TextDelta
-from tokenfall.ports import TurnEnd
 from tokenfall.turns.turn import FollowedLocally, RunningTurn
 
 from tests.doubles.connections import settle

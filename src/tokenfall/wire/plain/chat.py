@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from tokenfall.conversations import LISTED, ConversationInfo, Turn
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
-from tokenfall.ports import LISTED, ConversationInfo, Turn
 from tokenfall.wire.dialect import MAX_ITEMS, check_json
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tokenfall.conversations import ConversationInfo, Turn
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
-from tokenfall.ports import ConversationInfo, Turn
 from tokenfall.wire.plain import chat as plain
 from tokenfall.wire.plain import stream as plain_stream
 from tokenfall.wire.sse_decoder import SSEDecoder
