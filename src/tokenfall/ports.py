@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from tokenfall.errors import error_of_code
-from tokenfall.events import Delta, Finished, FinishReason, Usage
+from tokenfall.events import Delta, Finished, FinishReason, Thought, Usage
 from tokenfall.messages import ChatRequest, Message
 
 
@@ -82,7 +82,7 @@ class Hold(Protocol):
         ...
 
 
-Hear = Callable[[Delta], Awaitable[None] | None]
+Hear = Callable[[Delta | Thought], Awaitable[None] | None]
 """Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
 the listener is full. What comes in the meantime all the same is not lost, but held."""
 
@@ -92,6 +92,8 @@ class Engine(Protocol):
 
     async def reply(self, request: ChatRequest, hear: Hear) -> Finished:
         """Answer `request`: tell `hear` each delta as it comes, and return the genuine end.
+
+        It is told each thought too where the request has `shows_thoughts`, and none elsewhere.
 
         Raises a `TokenfallError` when it cannot answer or cannot go on. Cancelling ends all work for the answer, an
         upstream connection within 250 ms.
@@ -113,7 +115,9 @@ class Turn(Struct, frozen=True, kw_only=True):
     """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds.
 
     `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None where too few came to tell.
-    `replaces` is the id of the turn in whose place this one was asked.
+    `replaces` is the id of the turn in whose place this one was asked. `end_code` is the code of the error that
+    interrupted it (`stopped`, `upstream_reset`); "" for a complete turn, and in records from before it was kept.
+    `thought_s` is how long the model thought; the beginning of what is the answer's `thought`.
     """
 
     id: str
@@ -128,6 +132,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     ttft_s: float | None = None
     tokens_per_s: float | None = None
     replaces: str | None = None
+    end_code: str = ""
+    thought_s: float | None = None
 
 
 LISTED = 100

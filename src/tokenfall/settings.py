@@ -231,7 +231,7 @@ class Settings:
         None, KEY, "key for UPSTREAM_URL; else GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
     )
     model: str = setting("llama-3.3-70b-versatile", TEXT, "model asked of the upstream")
-    max_tokens: int = setting(1024, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
+    max_tokens: int = setting(4096, _integer(1, 1_000_000), "longest answer in tokens where the caller does not say")
     system_prompt: str | None = setting(None, TEXT, "system message of every chat that brings none")
     rate_limit_rps: float = setting(10.0, NUMBER, "requests a second for each client address; 0 turns the limit off")
     rate_limit_burst: int = setting(20, _integer(1, 1_000_000), "requests that may come at once")

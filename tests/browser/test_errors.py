@@ -22,6 +22,7 @@ from tests.browser.steps import (
     ended,
     history,
     idle,
+    loaded,
     messages,
     press,
     says,
@@ -176,8 +177,7 @@ def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serv
 
 def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
-    page = open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2"))
-    expect(page.locator("#no-conversations")).to_be_visible()  # the second of the two has been answered
+    page = loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
     ask(page, COUNTING)
     expect(alert(page)).to_have_text(re.compile(r"Too many requests\. Send again in \d+ (seconds|minutes)\.$"))
     expect(draft(page)).to_have_value(COUNTING)
@@ -329,7 +329,11 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
     ask(page, COUNTING)
     key_dialog(page, REFUSED)
+    open_page.expect("status of 409")  # the new server does not have what was said before
     give_key(page, "new")
+    expect(page.locator(".forgotten")).to_be_visible()
+    expect(draft(page)).to_have_value(COUNTING)
+    draft(page).press("Enter")
     says(page, COUNTING)
     ended(page)
     assert contents(server, key="new") == [COUNTING, COUNTING]

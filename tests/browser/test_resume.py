@@ -156,7 +156,7 @@ def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, ser
     is_whole(page, server)
     expect(status(page)).to_have_text("Complete")
     assert answer(page).get_attribute("data-turn") == turn
-    assert heard.count(f"GET /chat/turns/{turn}?announce=true") == 1
+    assert heard.count(f"GET /chat/turns/{turn}?announce=true&details=true") == 1
     assert "POST /chat" not in heard
 
 
@@ -279,7 +279,7 @@ def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Se
     assert not [each for each in heard if each.startswith(("POST", "GET /chat"))]
 
 
-def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -288,7 +288,7 @@ def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages
     page.get_by_role("button", name="Stop").click()
     ended(page, "stopped")
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == contents(server) == [QUESTION, BEGUN]
     assert streams(server) == 0
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Hear
 
@@ -14,7 +14,7 @@ class Silence:
 class ScriptedEngine:
     """Plays its script for every request: tells deltas, raises exceptions, falls silent, returns the end."""
 
-    def __init__(self, *script: Delta | Finished | Exception | Silence) -> None:
+    def __init__(self, *script: Delta | Thought | Finished | Exception | Silence) -> None:
         self._script = script
         self.requests: list[ChatRequest] = []
         self.silent = asyncio.Event()
@@ -26,7 +26,7 @@ class ScriptedEngine:
         self.requests.append(request)
         try:
             for step in self._script:
-                if isinstance(step, Delta):
+                if isinstance(step, Delta | Thought):
                     full = hear(step)
                     if full is not None:
                         await full

@@ -7,7 +7,7 @@ from typing import Any
 from tokenfall.chat.detached import DetachedBounds, DetachedTurns
 from tokenfall.chat.turn import TurnUnderWay
 from tokenfall.chat.turns import Turns
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Conversation, Hear, SharedTurns
 
@@ -86,7 +86,7 @@ class Listener:
     def text(self) -> str:
         return "".join(self.heard)
 
-    def hear(self, delta: Delta) -> Awaitable[None] | None:
+    def hear(self, delta: Delta | Thought) -> Awaitable[None] | None:
         self.heard.append(delta.text)
         return self.full
 

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.ports import Claim, Conversation, Followed, TurnEnd
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
@@ -61,7 +61,7 @@ class Waiting(Listener):
         super().__init__()
         self._another = asyncio.Event()
 
-    def hear(self, delta: Delta) -> Any:
+    def hear(self, delta: Delta | Thought) -> Any:
         self._another.set()
         return super().hear(delta)
 

@@ -82,7 +82,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/ollama_request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
     "wire/openai_request.py": [(search, NAME), (search, NAME)],
     "wire/openai_responses_request.py": [(search, NAME)],
-    "wire/plain.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/plain.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive run between fixed texts, at one place"),

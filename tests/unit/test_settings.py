@@ -277,7 +277,7 @@ def test_the_defaults_are_those_of_the_documented_table() -> None:
             "workers": 1,
             "api_key": (),
             "model": "llama-3.3-70b-versatile",
-            "max_tokens": 1024,
+            "max_tokens": 4096,
             "rate_limit_rps": 10.0,
             "rate_limit_burst": 20,
             "history_limit": 1000,

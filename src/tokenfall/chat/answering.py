@@ -1,14 +1,14 @@
 """One turn's answer: asks the engine, tells who listens, keeps the turn."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from time import perf_counter, time
 from typing import Any, Protocol
 
 from tokenfall.chat.turn import TurnUnderWay, client_left
 from tokenfall.errors import TokenfallError, shutting_down
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Conversation, Engine, Hear, Turn, TurnEnd
 
@@ -48,18 +48,21 @@ class Answering:
         engine: Engine,
         keeper: Keeper,
         replaces: str | None = None,
+        continued: Turn | None = None,
     ) -> None:
+        """`continued` is the turn whose answer goes on: what is kept is its question, and its answer with the rest."""
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
         self._request: ChatRequest | None = request
         """Until the engine is asked: the messages may be long, and a stream may last."""
-        self._question = request.messages[-1]
+        self._continued = continued
+        self._question = continued.question if continued else request.messages[-1]
         self.model = request.model
         """The model that is asked."""
         self._engine = engine
         self._keeper = keeper
-        self._replaces = replaces
+        self._replaces = continued.id if continued else replaces
         self._asked_at = time()
         self._asked_s = perf_counter()
 
@@ -104,14 +107,14 @@ class Answering:
     def _reply(self, hear: Hear) -> Coroutine[Any, Any, Finished]:
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - an answer runs once
-        return self._engine.reply(request, noting(self._turn.add, hear))
+        return self._engine.reply(request, noting(self._turn, hear))
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
         if finished is None and not self._turn.said:
             self._over(end)
             return
-        writing = self._keeper.keep(self._kept(finished), self.conversation)
+        writing = self._keeper.keep(self._kept(finished, end), self.conversation)
         writing.add_done_callback(partial(self._written, end))
         await asyncio.shield(writing)
 
@@ -123,13 +126,17 @@ class Answering:
         self._turn.finish(end)
         self._keeper.ended(self._turn)
 
-    def _kept(self, finished: Finished | None) -> Turn:
+    def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""
         first_s = self._turn.first_s
+        before = self._continued.answer if self._continued else Message("assistant", "")
+        thought_s = self._turn.thought_s
         return Turn(
             id=self.id,
             question=self._question,
-            answer=Message("assistant", self._turn.said.text()),
+            answer=Message(
+                "assistant", before.content + self._turn.said.text(), thought=self._turn.thought or before.thought
+            ),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
@@ -139,6 +146,8 @@ class Answering:
             ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
             tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
             replaces=self._replaces,
+            end_code=end.code,
+            thought_s=None if thought_s is None else round(thought_s, 2),
         )
 
 
@@ -147,12 +156,13 @@ def rate(tokens: int, took_s: float) -> float | None:
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
-def noting(add: Callable[[str], None], hear: Hear) -> Hear:
+def noting(turn: TurnUnderWay, hear: Hear) -> Hear:
     """Hears each piece twice: once for the turn, once for the client."""
+    add, add_thought = turn.add, turn.add_thought
 
-    def note(delta: Delta) -> Awaitable[None] | None:
-        add(delta.text)
-        return hear(delta)
+    def note(piece: Delta | Thought) -> Awaitable[None] | None:
+        (add if type(piece) is Delta else add_thought)(piece.text)
+        return hear(piece)
 
     return note
 

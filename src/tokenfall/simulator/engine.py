@@ -15,7 +15,7 @@ from tokenfall.errors import (
     UpstreamStreamError,
     UpstreamTruncated,
 )
-from tokenfall.events import Delta, Finished
+from tokenfall.events import Delta, Finished, Thought
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock, Hear
 from tokenfall.simulator.fault_plan import Course
@@ -42,6 +42,8 @@ BROKE_OFF = "the simulated model broke off, as was asked for"
 
 _BROKEN = b"\xfe"
 _END = b"\xfd"
+_THOUGHT, _TEXT = b"\xfb", b"\xfc"
+"""What begins a frame: no byte of UTF-8, so that half a frame has none."""
 
 
 def is_simulated(model: str) -> bool:
@@ -125,7 +127,7 @@ class SimulatedEngine:
         if decided.turn is not None and decided.turn.steps:
             from tokenfall.simulator.scenarios.speaking import spoken  # noqa: PLC0415 - it is loaded with the script
 
-            says = spoken(decided.turn, call_ids=call_ids, reasoning=request.reasoning)
+            says = spoken(decided.turn, call_ids=call_ids, reasoning=request.reasoning or request.shows_thoughts)
             told = Told(says.parts, says.reason, says.error or "", decided.timing)
         return plan(request, decided.simulation, call_ids=call_ids, told=told)
 
@@ -136,7 +138,7 @@ class SimulatedEngine:
             for text in part.tokens:
                 due_s += next(gaps)
                 await clock.sleep_until(due_s)
-                full = hear(Delta(text))
+                full = hear(Thought(text) if part.thought else Delta(text))
                 if full is not None:
                     await full
         await clock.sleep_until(due_s + next(gaps))
@@ -145,11 +147,12 @@ class SimulatedEngine:
         """Say it with what happens on the way. Raises the error that a fault is to who listens."""
         clock, decoder = self._clock, getincrementaldecoder("utf-8")()
         parts = planned.choices[0].parts
-        said = enumerate(chain.from_iterable(part.tokens for part in parts))
-        frames = chain((course.spoken(number, text).encode() for number, text in said), (_END,))
+        said = enumerate((text, part.thought) for part in parts for text in part.tokens)
+        frames = chain((_frame(course.spoken(number, text), thought) for number, (text, thought) in said), (_END,))
         tokens = sum(len(part.tokens) for part in parts)
         items = course.items(frames, tokens=tokens, broken=_BROKEN, coded=bytes)
         due_s = clock.now()
+        thinks = False
         for item in items:
             due_s += next(gaps)
             await clock.sleep_until(due_s)
@@ -161,14 +164,20 @@ class SimulatedEngine:
                 continue
             if item == _END:
                 return
+            if item[:1] in (_THOUGHT, _TEXT):
+                thinks, item = item[:1] == _THOUGHT, item[1:]  # noqa: PLW2901 - the mark is no part of it
             try:
                 text = decoder.decode(item)
             except UnicodeDecodeError:
                 raise _failed(item, planned.error) from None
-            full = hear(Delta(text)) if text else None
+            full = hear(Thought(text) if thinks else Delta(text)) if text else None
             if full is not None:
                 await full
         raise UpstreamTruncated("the simulated answer ended without its end, as was asked for")
+
+
+def _frame(text: str, thought: bool) -> bytes:
+    return (_THOUGHT if thought else _TEXT) + text.encode()
 
 
 def _broken_off(sever: Disconnect) -> TokenfallError:

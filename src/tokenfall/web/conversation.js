@@ -6,20 +6,18 @@
  * turns at once.
  */
 
+import { answerKept, endOf, statusOfEnd } from './endings.js';
 import { asFailure, gone } from './failures.js';
 import { Loading } from './loading.js';
 import { showStatus } from './notice.js';
-import { measured, Pace } from './pace.js';
+import { Pace } from './pace.js';
 import { isLost, isUnheard, Turn } from './turn.js';
 import { Unanswered } from './unanswered.js';
 import { forgetTurn, isKept, keepTurn, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
-/** What asking the same once more cannot mend. */
-const FINAL = new Set(['body_too_large', 'conversation_changed']);
-
-/** The next question waits so long for the server to end what was stopped. */
-const STOPPED_MS = 4000;
+const FINAL = new Set(['body_too_large', 'conversation_changed']); // asking the same once more cannot mend it
+const STOPPED_MS = 4000; // the next question waits so long for the server to end what was stopped
 
 export class Conversation {
   #api;
@@ -86,14 +84,15 @@ export class Conversation {
 
   /**
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
-   * is not given back when nothing comes of it.
+   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer.
    */
-  ask({ text: question, replaces = null, isShown = false }) {
+  ask({ text: question, replaces = null, isShown = false, isContinued = false }) {
     if (this.isBusy || this.#isToComeBack()) return false;
     const { id: conversation } = this;
     const key = this.#unanswered.keyFor(conversation, { question, replaces });
     const instead = this.#broken.get(replaces);
-    this.#play({ conversation, question, replaces, isShown, mayBeGone: instead !== undefined, instead, key });
+    const mayBeGone = instead !== undefined && !isContinued;
+    this.#play({ conversation, question, replaces, isShown, mayBeGone, instead, key, ...(isContinued && { isContinued }) });
     return true;
   }
 
@@ -135,9 +134,15 @@ export class Conversation {
     await this.#stopping;
   }
 
-  /** The messages, from the server. */
-  messages() {
-    return this.#api.history(this.id);
+  async messages() {
+    return (await this.#api.history(this.id)) ?? [];
+  }
+
+  /** The page is looked at again: shows what came meanwhile. Without the server the page goes on as it is. */
+  async look() {
+    if (this.isBusy || this.#view.isEditing) return;
+    const hasChanged = await this.#loading.look().catch(asFailure);
+    if (hasChanged === true) this.#tell('This conversation was changed elsewhere. It is shown as it is now.', null);
   }
 
   /** To the turn that a reload, or a look at another conversation, left. */
@@ -145,15 +150,12 @@ export class Conversation {
     const left = turnUnderWay(this.id);
     if (left === null) return;
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
-    if (isKept(left, messages)) this.#forget();
-    else if (left.id) await this.#play({ conversation: this.id, ...left });
+    if (isKept(left, messages)) {
+      forgetTurn(this.id);
+      showStatus(''); // that it was waited for
+    } else if (left.id) await this.#play({ conversation: this.id, ...left });
     else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
-  }
-
-  #forget() {
-    forgetTurn(this.id);
-    showStatus(''); // that it was waited for
   }
 
   #tellNotLoaded(failure) {
@@ -165,9 +167,9 @@ export class Conversation {
   }
 
   async #play(asked) {
-    const { conversation, question, replaces, isShown, key } = asked;
+    const { conversation, question, replaces, isShown, isContinued, key } = asked;
     const pace = new Pace();
-    const about = { model: asked.model ?? '' };
+    const about = { model: asked.model ?? '', reason: '', tokens: 0 };
     let shown = null;
     const turn = new Turn(this.#api, asked, {
       onSend: () => pace.start(),
@@ -181,18 +183,22 @@ export class Conversation {
         shown.settle();
         shown.answer.append(text);
       },
+      onThought: (text, isAgain) => shown.answer.think(text, isAgain),
+      onFinish: (end) => Object.assign(about, endOf(end)),
       onLost: () => showStatus('Connection lost. Reconnecting…'),
       onBack: () => showStatus('Generating…'),
     });
     this.#begin(turn);
-    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false });
-    let state = 'complete';
-    let failure = null;
+    const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
+    keepTurn(conversation, { ...left, after: null, id: turn.id, isGivenUp: false });
+    let [state, failure] = ['complete', null];
     try {
       await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
-      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces) });
-      await turn.run();
+      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces), isContinued });
+      const follows = this.#loading.newest;
+      this.#loading.newest = null; // until it is known how this one ends
+      await turn.run(follows);
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
@@ -204,32 +210,34 @@ export class Conversation {
 
   async #end({ turn, asked, shown, state, failure, told }) {
     const { answer } = shown;
-    const kept = turn.cameBack && state !== 'stopped' ? await this.#kept(turn) : null;
+    const kept = await this.#kept(turn);
     if (this.#turn !== turn) return;
     if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const end = kept ?? { content: answer.text, state, ...told };
+    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...told };
     if (end.content !== answer.text) answer.replace(end.content);
-    if (end.state !== 'complete' && !answer.text) {
+    if (end.state !== 'complete' && answer.text === shown.before) {
       shown.withdraw();
       this.#giveUp({ turn, asked, state, failure: gone(failure) });
       return;
     }
     shown.settle();
     answer.end(end.state, end);
+    if (end.isKept) this.#loading.newest = turn.id;
     this.#finish();
     if (state === 'failed') this.#broken.set(turn.id, asked.replaces);
-    if (end.state === 'complete') this.#tell('Complete', null);
-    else this.#tell(statusOf(state), gone(failure), { ...asked, replaces: turn.id });
+    if (end.state === 'complete') this.#tell(statusOfEnd(end.state, end), null);
+    else this.#tell(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
   }
 
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
   #giveUp({ turn, asked, state, failure }) {
     const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
+    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server took nothing
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#broken.set(turn.id, asked.replaces);
     this.#finish();
-    this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
+    this.#tell(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
   /** The turn whose place that of `turn` is, where that was lost and is not shown. */
@@ -238,14 +246,14 @@ export class Conversation {
     return isLostHere ? this.#placeOf(this.#broken.get(turn)) : turn;
   }
 
-  #tell(status, failure, { question, replaces, isShown } = {}) {
+  #tell(status, failure, { question, replaces, isShown, isContinued } = {}) {
     showStatus(status);
     this.#onTurn();
     if (!failure) return;
     const run = () => {
       this.#composer.takeBack(question);
       if (this.#broken.has(replaces)) this.#stopping = this.#api.stop(replaces).catch(() => {}); // it may still go on
-      this.ask({ text: question, replaces, isShown });
+      this.ask({ text: question, replaces, isShown, isContinued });
     };
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
     if (failure.code !== 'conversation_changed') return;
@@ -255,13 +263,10 @@ export class Conversation {
     });
   }
 
-  /** What the server kept of a turn: what ended while nobody listened is told there. */
+  /** What ended while nobody listened is told by the history. */
   async #kept(turn) {
-    const messages = await unlessAborted(this.messages(), turn.signal).catch(() => []);
-    const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
-    if (!answer) return null;
-    const { content, status: state = 'complete', model, ttft_s: ttft, tokens_per_s: rate } = answer;
-    return { content, state, model, pace: measured(ttft, rate) };
+    if (!turn.cameBack || turn.isOver) return null;
+    return answerKept(await unlessAborted(this.messages(), turn.signal).catch(() => []), turn.id);
   }
 
   /** What the server did not take is the draft of its conversation again. */
@@ -292,8 +297,4 @@ export class Conversation {
     this.#composer.setBusy(busy);
     this.#view.setBusy(busy);
   }
-}
-
-function statusOf(state) {
-  return state === 'stopped' ? 'Stopped' : '';
 }

@@ -31,7 +31,10 @@ export async function* eventsOf(response) {
   }
 }
 
-/** The tokens of an answer: { text, id }, where `id` is what a resumption names; returns only after `[DONE]`. */
+/**
+ * What an answer's events say, up to `[DONE]`: tokens as { text, id }, where `id` is what a resumption names,
+ * { thought }, a piece of what the model thinks, and { end }, the server's account of how the turn ended.
+ */
 export async function* tokensOf(response, signal) {
   const requestId = response.headers.get('X-Request-Id') ?? '';
   for await (const event of eventsOf(response)) {
@@ -40,9 +43,15 @@ export async function* tokensOf(response, signal) {
     const body = parse(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);
     if (body === null || typeof body !== 'object') throw new Failure('unreadable', { requestId });
-    if (typeof body.content === 'string') yield { text: body.content, id: event.id };
+    if (event.type === 'reasoning') yield { thought: textOf(body.content) };
+    else if (event.type === 'end') yield { end: body };
+    else if (typeof body.content === 'string') yield { text: body.content, id: event.id };
   }
   throw new Failure('cut', { requestId });
+}
+
+function textOf(value) {
+  return typeof value === 'string' ? value : '';
 }
 
 function parse(json) {
