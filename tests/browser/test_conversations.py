@@ -197,6 +197,15 @@ def test_the_list_says_how_long_ago(open_page: Pages, three: ServerProcess) -> N
     expect(page.locator(".when")).to_have_text(["this minute"] * 3)
 
 
+def test_the_list_says_how_long_ago_as_time_goes_by(open_page: Pages, three: ServerProcess) -> None:
+    page = open_page("about:blank", "", locale="en-GB")
+    page.clock.install(time=time.time())
+    page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
+    expect(page.locator(".when")).to_have_text(["this minute"] * 3)
+    page.clock.run_for(150_000)
+    expect(page.locator(".when")).to_have_text(["2 minutes ago"] * 3)
+
+
 def test_titles_are_texts_and_never_markup(open_page: Pages, three: ServerProcess) -> None:
     for name, title in zip("abc", ["<img src=x onerror=alert(1)>", RLO + "desrever", "**x** [y](//z)"], strict=True):
         call(three, f"/conversations/{name}", method="PATCH", body={"title": title})

@@ -57,7 +57,8 @@ _ALLOWED = r"""{
              'data-turn': /^(turn_\w+)?$/, 'data-reason': /^(stop|length)?$/ },
   h2: { class: /^who$/ },
   div: { class: /^(text|actions|table)$/, tabindex: /^0$/, role: /^group$/, 'aria-label': /^Table$/ },
-  button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again|continue)$/, 'data-copy': /^code$/ },
+  button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again|continue)$/,
+            'data-copy': /^code$/ },
   p: { class: /^note$/ },
   span: { class: /^(unseen|lines|language|math|ended|model|pace)$/, translate: /^no$/ },
   figure: { class: /^code$/, 'aria-label': /^Code(: \S{1,40})?$/ },
@@ -163,7 +164,7 @@ _LISTED = r"""() => {
   const allowed = {
     li: /^class=$/,
     a: /^(class=conversation|href=\?conversation=[\w.%-]+|data-id=c\d+|aria-current=page)$/,
-    span: /^(class=(name|when)|dir=auto)$/,
+    span: /^(class=(name|when)|dir=auto|data-at=[\d.]+)$/,
   };
   const wrong = [...list.querySelectorAll('*')].filter((element) => !allowed[element.localName]
     || [...element.attributes].some(({ name, value }) => !allowed[element.localName].test(`${name}=${value}`)));

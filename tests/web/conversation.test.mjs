@@ -15,6 +15,8 @@ const KEPT = [
   { role: 'assistant', content: 'Hi.', turn: 'turn_0', model: 'sim', ttft_s: 0.25, tokens_per_s: 40 },
 ];
 const TRIES = 11; // the first, and ten to come back
+const LOOK_MS = 15_000; // until a lost turn is looked for
+const GONE = new Failure('not_found', { status: 404 });
 
 const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
@@ -244,13 +246,13 @@ function answering(...answers) {
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let status;
 let waits; // those that do not end at once: { act, ms }
-let isHurried; // all end at once
+let isHurried; // all end at once, but those of a look for a lost turn
 
 beforeEach(() => {
   status = { textContent: '' };
   [waits, isHurried] = [[], false];
   globalThis.setTimeout = (act, ms) => {
-    if (ms === 0 || isHurried) settled().then(act);
+    if (ms === 0 || (isHurried && ms < LOOK_MS)) settled().then(act);
     else waits.push({ act, ms });
   };
   globalThis.clearTimeout = () => {};
@@ -1076,6 +1078,7 @@ test('a lost question is asked once, however often its head is lost when it is t
   const api = answering(whole(''), unreachable(), unreachable(), whole(said('Rome', 1) + DONE));
   const { notice, composer } = await asked(api);
   for (let times = 0; times < TRIES; times += 1) await settle();
+  api.rest = [GONE];
   for (let times = 0; times < 3; times += 1) {
     notice.again.run();
     await settle();
@@ -1087,11 +1090,83 @@ test('a lost question is asked once, however often its head is lost when it is t
 
 test('a lost edit that is tried again takes the place of what it was asked for', async () => {
   isHurried = true;
-  const { view, notice } = await asked(answering(whole(''), whole(said('Rome', 1) + DONE)), 'Where to?', { replaces: 'turn_0' });
+  const api = answering(whole(''), whole(said('Rome', 1) + DONE));
+  const { view, notice } = await asked(api, 'Where to?', { replaces: 'turn_0' });
   for (let times = 0; times < TRIES; times += 1) await settle();
+  api.rest = [GONE];
   notice.again.run();
   await settle();
-  assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
+  assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0', 'turn_0']);
+  assert.equal(api.asked.length, 2);
+});
+
+describe('a turn whose connection was lost for good', () => {
+  const ROME = [
+    { role: 'user', content: 'Where to?', turn: 'turn_1' },
+    { role: 'assistant', content: 'Rome!', turn: 'turn_1', model: 'sim' },
+  ];
+
+  async function lost(api = answering(whole(said('Rome', 1)))) {
+    isHurried = true;
+    const made = await asked(api);
+    for (let times = 0; times < TRIES; times += 1) await settle();
+    assert.deepEqual([made.view.turns[0].answer.state, made.notice.again.label], ['failed', 'Try again']);
+    return made;
+  }
+
+  test('is looked for before anything is asked anew', async () => {
+    const { api, view, notice } = await lost();
+    api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    notice.again.run();
+    await settle();
+    const { answer, settled: isSettled } = view.turns[1];
+    assert.deepEqual([answer.text, answer.state, isSettled, api.asked.length], ['Rome!', 'complete', true, 1]);
+    assert.deepEqual([turnUnderWay('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
+  });
+
+  test('is asked anew where the server has nothing of it', async () => {
+    const { api, view, notice } = await lost(answering(whole(said('Rome', 1)), whole(said('Paris', 1) + DONE)));
+    api.rest = [GONE];
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1']);
+    assert.deepEqual([view.turns[1].withdrawn, view.turns[2].answer.text], [true, 'Paris']);
+  });
+
+  test('is looked for again where the server is still not there', async () => {
+    const { api, view, notice } = await lost();
+    const followed = api.followed.length;
+    notice.again.run();
+    for (let times = 0; times < TRIES; times += 1) await settle();
+    assert.deepEqual([notice.code, notice.again.label, api.followed.length - followed], ['unreachable', 'Try again', 10]);
+    assert.deepEqual([api.asked.length, view.turns[1].withdrawn, view.turns[0].withdrawn], [1, true, false]);
+  });
+
+  test('is shown by itself once the server says what became of it', async () => {
+    const { api, view, notice } = await lost();
+    api.kept.holidays = new Failure('unreachable');
+    const followed = api.followed.length;
+    waits.findLast(({ ms }) => ms === LOOK_MS).act();
+    await settle();
+    assert.deepEqual([notice.code, api.followed.length], ['cut', followed]);
+    api.kept.holidays = ROME;
+    waits.findLast(({ ms }) => ms === LOOK_MS).act();
+    await settle();
+    assert.deepEqual([view.history, notice.code, turnUnderWay('holidays')], [ROME, '', null]);
+    assert.match(status.textContent, /completed while you were disconnected/);
+    assert.deepEqual([api.asked.length, api.followed.length], [1, followed]);
+  });
+
+  test('goes on by itself where the server is still at it, and is not asked anew where it has nothing', async () => {
+    const { api, view, conversation, notice } = await lost();
+    api.rest = [GONE];
+    await conversation.look();
+    assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['lost', 1, true]);
+    const other = await lost(answering(whole(said('Rome', 1))));
+    other.api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    await other.conversation.look();
+    assert.deepEqual([other.view.turns[1].answer.text, other.notice.code], ['Rome!', '']);
+  });
 });
 
 test('a question waits for the turn under way that is not shown yet', async () => {

@@ -15,6 +15,8 @@ import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
 import { Sidebar } from './sidebar.js';
+import { Tabs } from './tabs.js';
+import { turnUnderWay } from './underway.js';
 import { ConversationView } from './view.js';
 
 const UNTITLED = 'New conversation';
@@ -27,12 +29,14 @@ const view = new ConversationView({
   dropEdit: (turn) => conversation.dropEdit(turn),
   keep: (text) => composer.giveBack(text),
 });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onTurn: list });
+const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
+let isListed = false; // it has told them
 
 function addressOf(id) {
   return `?conversation=${encodeURIComponent(id)}`;
@@ -66,7 +70,17 @@ function begin() {
 
 function open(id, { isNew = false } = {}) {
   conversation.open(id, { isNew });
+  tabs.ask(id);
   showTitle();
+}
+
+/** What this tab shows as it comes, for the others. */
+function underWayIn(id) {
+  return conversation.id === id && conversation.isBusy ? turnUnderWay(id) : null;
+}
+
+function tellTabs() {
+  tabs.tell(conversation.id, underWayIn(conversation.id));
 }
 
 function titleNow() {
@@ -86,7 +100,7 @@ function showTitle() {
   const title = titleNow();
   document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
   document.title = title ? `${title} · Tokenfall` : 'Tokenfall';
-  sidebar.show([...begun.values(), ...listed], id);
+  sidebar.show([...begun.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
 }
 
@@ -96,6 +110,7 @@ async function list() {
   asksForKey = false;
   try {
     listed = await api.conversations(asks);
+    isListed = true;
     for (const { id } of listed) begun.delete(id);
     if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
@@ -147,11 +162,15 @@ async function told(status, act) {
 }
 
 function look() {
-  if (document.visibilityState === 'visible') conversation.look();
+  if (document.visibilityState !== 'visible') return;
+  sidebar.refresh();
+  conversation.look();
+  tabs.ask(conversation.id);
 }
 
 for (const event of ['focus', 'online']) addEventListener(event, look);
 addEventListener('pageshow', ({ persisted }) => persisted && look()); // out of the back-forward cache
 document.addEventListener('visibilitychange', look);
+addEventListener('online', () => notice.clearOffline());
 addEventListener('popstate', openAddress);
 openAddress();

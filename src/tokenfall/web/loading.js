@@ -4,6 +4,10 @@
  * It must never show, or call failed, what was asked for in a visit that is over.
  */
 
+import { answerKept } from './endings.js';
+import { asFailure } from './failures.js';
+import { unlessAborted } from './waiting.js';
+
 export class Loading {
   #api;
   #view;
@@ -33,9 +37,19 @@ export class Loading {
     return this.visit.messages;
   }
 
-  again() {
+  /** Shows what has changed. `tell` is given the Failure, unless another conversation is shown by then. */
+  async again(tell) {
+    const { visit } = this;
+    this.forget();
+    try {
+      await this.load();
+    } catch (error) {
+      if (visit === this.visit) tell(asFailure(error));
+    }
+  }
+
+  forget() {
     this.visit.messages = null;
-    return this.load();
   }
 
   /** The newest turn that the server is known to have, '' for none; null where the page cannot be sure. */
@@ -56,6 +70,13 @@ export class Loading {
     this.newest = newestOf(messages);
     if (messages.length > 0 || this.#view.isEmpty) this.#view.showHistory(messages, { isUnknown });
     else this.#view.markForgotten();
+  }
+
+  /** The answer of a turn that was come back to, as the history has it: what ended while nobody listened. */
+  async kept(turn) {
+    if (!turn.cameBack || turn.isOver) return null;
+    const messages = this.#api.history(this.visit.id).then((found) => found ?? []);
+    return answerKept(await unlessAborted(messages, turn.signal).catch(() => []), turn.id);
   }
 
   async #loaded(visit) {

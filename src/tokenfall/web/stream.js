@@ -9,6 +9,10 @@ import { SSEDecoder } from './sse.js';
 
 const DONE = '[DONE]';
 
+/** A connection without a byte for so long is dead: the server says every 15 s that it waits for a first token. */
+const SILENCE_MS = 45_000;
+const CHECK_MS = 5000;
+
 /** The events of a body. Leaving the loop early lets go of the connection. */
 export async function* eventsOf(response) {
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
@@ -17,16 +21,22 @@ export async function* eventsOf(response) {
   }
   const reader = response.body.getReader();
   const decoder = new SSEDecoder();
+  let heardMs = performance.now();
+  const watchdog = setInterval(() => {
+    if (performance.now() - heardMs > SILENCE_MS) reader.cancel().catch(() => {}); // as if it had been cut
+  }, CHECK_MS);
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
+      heardMs = performance.now();
       yield* decoder.push(value);
     }
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof Failure) throw error;
     throw Failure.ofNetwork(true);
   } finally {
+    clearInterval(watchdog);
     reader.cancel().catch(() => {});
   }
 }
