@@ -85,7 +85,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     ],
     "wire/openai/request.py": [(search, NAME), (search, NAME)],
     "wire/openai/responses/request.py": [(search, NAME)],
-    "wire/plain/chat.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive repetition between fixed texts, at a fixed position"),

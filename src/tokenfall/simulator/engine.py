@@ -4,7 +4,6 @@ Called by the chat through the port `Engine`, and by the providers' routes, whic
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ from tokenfall.errors import (
     UpstreamStreamError,
     UpstreamTruncated,
 )
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock, OnDelta
 from tokenfall.simulator.fault_plan import (
@@ -33,7 +32,7 @@ from tokenfall.simulator.fault_plan import (
 )
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
-from tokenfall.simulator.planning import Plan, Timing, Told, plan
+from tokenfall.simulator.planning import Plan, PlannedPart, Timing, Told, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
@@ -134,7 +133,7 @@ class SimulatedEngine:
         if decided.turn is not None and decided.turn.steps:
             from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - loaded with a scenario
 
-            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning)
+            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning or request.shows_thoughts)
             told = Told(says.parts, says.reason, says.error or "", decided.timing)
         return plan(request, decided.simulation, call_ids=call_ids, told=told)
 
@@ -145,7 +144,7 @@ class SimulatedEngine:
             for text in part.tokens:
                 due_s += next(gaps)
                 await clock.sleep_until(due_s)
-                full = on_event(TextDelta(text))
+                full = on_event(_delta(part, text))
                 if full is not None:
                     await full
         await clock.sleep_until(due_s + next(gaps))
@@ -155,9 +154,10 @@ class SimulatedEngine:
     ) -> None:
         """Send the tokens with their faults. Raises the error that an upstream with this fault would cause."""
         clock = self._clock
-        texts = chain.from_iterable(part.tokens for part in planned.choices[0].parts)
+        texts = ((part, text) for part in planned.choices[0].parts for text in part.tokens)
         tokens = sum(len(part.tokens) for part in planned.choices[0].parts)
         due_s = clock.now()
+        part: PlannedPart | None = None
         for step in fault_plan.steps(tokens):
             due_s += next(gaps)
             await clock.sleep_until(due_s)
@@ -174,10 +174,15 @@ class SimulatedEngine:
             if step is END or step is SECOND_HALF_OF_END:
                 return
             if step is not FIRST_HALF_OF_END:
-                full = on_event(TextDelta(ODD if step is SECOND_HALF else next(texts)))
+                part, text = (part, ODD) if step is SECOND_HALF else next(texts)
+                full = on_event(_delta(part, text))
                 if full is not None:
                     await full
         raise UpstreamTruncated("the simulated response ended without its end, as configured")
+
+
+def _delta(part: PlannedPart | None, text: str) -> TextDelta | ReasoningDelta:
+    return ReasoningDelta(text) if part is not None and part.thought else TextDelta(text)
 
 
 def _broken_off(disconnect: Disconnect) -> TokenfallError:
