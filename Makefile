@@ -69,10 +69,10 @@ browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## the browser 
 containers: $(VENV)/.ready-dev ## build the images and run them for real, a part of `make test`
 	@$(CONTAINER_TESTS)
 
-.PHONY: reliability
-reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up hundreds of times, into docs/reliability.md
+.PHONY: torture
+torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzz, then every fault with its full count, into docs/reliability.md
 	@scripts/system-packages test
-	RELIABILITY=full $(BIN)/python -m pytest tests/reliability --numprocesses 2
+	$(BIN)/python -m tests.reliability.torture
 
 .PHONY: check
 check: lint ## the quick part, for every commit: static checks and unit tests
@@ -125,6 +125,12 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@echo "installing what the tests and checks need into $(VENV)"
 	@$(PIP) install --editable '.[redis,scripts,bench,test,lint]'
 	@touch $@ $(VENV)/.ready-run
+
+# Not a part of what the tests need: its wheels are for few platforms.
+$(VENV)/.ready-fuzz: $(VENV)/.ready-dev
+	@echo "installing the fuzzer into $(VENV)"
+	@$(PIP) install --editable '.[fuzz]'
+	@touch $@
 
 # A server that has to compile its own modules starts slower and stays larger.
 $(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv
