@@ -66,7 +66,10 @@ class UpstreamEngine:
         """See `Engine`. Raises an `UpstreamError`."""
         asked = self._chat(request)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch, text_only=True)
+            asked,
+            lambda watch: TokenStream(
+                asked, ResponseReader(), on_event=on_event, watch=watch, text_only=not request.shows_thoughts
+            ),
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
