@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tokenfall.conversations import LISTED, Claim, Conversation, ConversationInfo, Turn, TurnEnd
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.rate_limit import LimitDecision
 
@@ -78,7 +78,7 @@ class Barrier(Protocol):
         ...
 
 
-OnDelta = Callable[[TextDelta], Awaitable[None] | None]
+OnDelta = Callable[[TextDelta | ReasoningDelta], Awaitable[None] | None]
 """Event callback. It must not raise or block. If it returns an awaitable, the consumer is slow: the engine must await
 it before producing more; events reported meanwhile are buffered."""
 
@@ -88,6 +88,8 @@ class Engine(Protocol):
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         """Generate the response: report each delta to `on_event`, and return the final event.
+
+        `ReasoningDelta` is reported only if the request sets `shows_thoughts`.
 
         Raises a `TokenfallError` on failure. Cancelling ends all work for the response; an upstream connection closes
         within 250 ms.

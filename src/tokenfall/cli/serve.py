@@ -49,7 +49,7 @@ def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> in
     stopper = Stopper(server, settings)
     if worker is None:
         stopper.stop_on_signals()
-        print_greeting(addresses[0], keyed=bool(settings.api_key))
+        print_greeting(addresses[0], settings)
     else:
         stopper.stop_with_supervisor(worker)
         worker.is_ready()

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tokenfall.errors import StoreUnavailable
+from tokenfall.lua_scripts import lua_script
 from tokenfall.rate_limit import LimitDecision
 
 COMMAND_TIMEOUT_S = 0.25
@@ -31,36 +32,7 @@ CHECK_KEY = b"tokenfall:check"
 SERVER_TIME = "(function() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end)()"
 """Now in whole microseconds, in Lua. Wall time: set forward it forgives debts, set back it keeps them as they are."""
 
-SCRIPT = """
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local now = {now}
-local whole = burst * interval
-
-local function keep(owed)
-    local state = string.format('%.0f %.17g', now, owed)
-    redis.call('SET', KEYS[1], state, 'PX', string.format('%.0f', math.ceil(owed / 1000) + 1000))
-end
-
-local since, owed, stale = now, 0, false
-local state = redis.call('GET', KEYS[1])
-if state then
-    local since_text, owed_text = string.match(state, '^(%S+) (%S+)$')
-    since, owed = tonumber(since_text), tonumber(owed_text)
-    owed = math.max(0, owed - math.max(0, now - since))
-    stale = now < since or owed > whole + 1 -- the clock was set back, or the debt is one under other settings
-    owed = math.min(owed, whole + 1)
-end
-
-local after = owed + interval
-local room = whole - after
-if room < -1 then -- a microsecond: bucket.EPSILON_S
-    if stale then keep(owed) end -- else a refusal writes nothing
-    return {{0, 0, string.format('%.17g', -room), string.format('%.17g', owed)}}
-end
-keep(after)
-return {{1, math.floor((room + 1) / interval), '0', string.format('%.17g', after)}}
-"""
-"""`bucket.spend` in microseconds. Fractions leave it as text: Redis cuts a Lua number to an integer."""
+_NOW = "local function now_us() return %s end\n"
 
 Answer = tuple[int, int, bytes, bytes]
 """Whether allowed, how many remain, and the microseconds until the next try and until the burst is whole."""
@@ -78,7 +50,7 @@ class RedisLimiter:
         self.rate = rate
         self.burst = burst
         self._client = client
-        self._script = client.register_script(SCRIPT.format(now=now_lua))
+        self._script = client.register_script(_NOW % now_lua + lua_script(__file__, "take"))
         self._arguments = (repr(1e6 / rate), burst)
         self._under_way: set[asyncio.Future[Any]] = set()
 

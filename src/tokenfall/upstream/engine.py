@@ -67,7 +67,9 @@ class UpstreamEngine:
         encoded = self._chat(request)
         return self._stream(
             encoded,
-            lambda watch: TokenStream(encoded, ResponseReader(), on_event=on_event, watch=watch, text_only=True),
+            lambda watch: TokenStream(
+                encoded, ResponseReader(), on_event=on_event, watch=watch, text_only=not request.shows_thoughts
+            ),
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:

@@ -66,6 +66,26 @@ class Asked:
         return [(turn.answer.content, turn.status) for turn in self.harness.history.appended]
 
 
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(UpstreamBroken("cut"), "upstream_broken"), (Finished("length", "m"), ""), (OSError(), "internal_error")],
+)
+async def test_the_turn_is_kept_with_what_interrupted_it(end: Finished | Exception, code: str) -> None:
+    asked = Asked(saying("Be", end=end))
+    await asyncio.gather(asked.asking, return_exceptions=True)
+
+    assert [turn.end_code for turn in asked.harness.history.appended] == [code]
+
+
+async def test_a_turn_that_was_stopped_is_kept_as_stopped() -> None:
+    asked = Asked(saying("Be", end=Silence()))
+    await settle()
+    asked.turn.stop()
+    await asyncio.gather(asked.asking, return_exceptions=True)
+
+    assert [turn.end_code for turn in asked.harness.history.appended] == ["stopped"]
+
+
 # A turn that ends as it should
 
 
@@ -227,6 +247,21 @@ async def test_a_turn_in_which_nothing_was_said_is_not_kept(end: Exception) -> N
         await asked.asking
 
     assert asked.kept == []
+    assert asked.is_over()
+
+
+async def test_a_turn_that_cannot_be_written_at_all_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TurnRunner, "write", broken)
+    asked = Asked(saying("Hi"))
+    following = await asked.followed()
+    with pytest.raises(ZeroDivisionError):
+        await asked.asking
+    with pytest.raises(TokenfallError, match="the answer failed"):
+        await following
+
     assert asked.is_over()
 
 

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +66,11 @@ def test_all_that_may_be_said_is_read() -> None:
         ("temperature", 2, 2.1),
         ("replaces", "turn_" + "0a" * 12, "turn_" + "0A" * 12),
         ("replaces", None, "turn_1"),
+        ("continues", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "", "t"),
         ("announce", True, 1),
+        ("details", True, "true"),
     ],
 )
 def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
@@ -98,6 +103,12 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> Non
 def test_what_is_no_chat_is_refused(sent: bytes) -> None:
     with pytest.raises(InvalidRequest):
         plain.decode_chat(sent)
+
+
+def test_a_turn_cannot_replace_and_continue() -> None:
+    turn = "turn_" + "0a" * 12
+    with pytest.raises(InvalidRequest, match="replaces or continues"):
+        plain.decode_chat(body(replaces=turn, continues=turn))
 
 
 def test_a_nul_in_a_message_is_a_character_like_others() -> None:
@@ -228,6 +239,20 @@ def test_the_history_tells_how_fast_an_answer_came() -> None:
 
     assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
     assert "replaces" not in answer
+
+
+def test_the_history_tells_what_interrupted_a_turn() -> None:
+    _, answer = json.loads(b"".join(plain.history([replace(TURN, status="interrupted", end_code="stopped")])))
+
+    assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
+
+
+def test_a_turn_that_was_kept_before_its_end_code_was_is_read() -> None:
+    document = msgspec.json.encode(TURN)
+    old = document.replace(b',"end_code":""', b"")
+
+    assert old != document
+    assert msgspec.json.decode(old, type=Turn) == TURN
 
 
 def test_the_history_of_an_interrupted_turn() -> None:
