@@ -33,7 +33,7 @@ class InvalidSetting(ValueError):
 
 
 class Explained(ValueError):
-    """What a value is not taken for, in words that say more than what its setting takes."""
+    """A value is invalid, with a more specific message than `Kind.takes`."""
 
 
 class Kind:

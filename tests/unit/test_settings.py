@@ -134,7 +134,7 @@ def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, te
 
 
 @pytest.mark.parametrize("text", ["gap=fast", "spede=3", "fault=reset"])
-def test_a_mistake_in_the_grammar_is_told_as_over_http(text: str) -> None:
+def test_grammar_error_has_the_same_message_as_over_http(text: str) -> None:
     with pytest.raises(InvalidRequest) as told:
         parse(text)
 

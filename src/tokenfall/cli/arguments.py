@@ -30,8 +30,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _suggestion(word: str) -> str:
-    """What the reader may have meant by a flag that there is not."""
-    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
+    """The suggestion for an unknown flag."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed for errors
 
     flags = [flag(field) for field, about in described().items() if about.flag]
     near = get_close_matches(word.partition("=")[0].replace("_", "-").lower(), flags, n=1)

@@ -47,10 +47,10 @@ def _key(settings: Settings) -> str:
 
 
 def _history(settings: Settings) -> str:
-    scheme, _, place = settings.history.partition("://")
+    scheme, _, location = settings.history.partition("://")
     if scheme == "memory":
         return "in memory, lost when the server stops; set HISTORY_URL=sqlite:///chat.db to keep it"
-    return f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}"
+    return f"{scheme}://{location.rpartition('@')[2].partition('?')[0]}"
 
 
 def _limits(settings: Settings) -> str:

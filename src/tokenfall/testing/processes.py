@@ -16,7 +16,7 @@ SPARE_S = 5.0
 """Time beyond its drain time before a child is killed."""
 
 _LOG_TAIL_BYTES = 2_000
-_GREETING_LINES = 5
+_GREETING_LINES = 10
 
 
 class ProcessHost:
