@@ -126,7 +126,7 @@ class ShuttingDown(TokenfallError):
     code = "shutting_down"
 
 
-def no_such_place() -> NotFound:
+def page_start_not_found() -> NotFound:
     """The error for a page of conversations after one that does not exist."""
     return NotFound("the conversation named by after does not exist, or no longer exists; start at the first page")
 
@@ -255,7 +255,7 @@ def error_of_code(code: str, message: str) -> TokenfallError:
     return TokenfallError(message)
 
 
-def again(error: TokenfallError, message: str | None = None) -> TokenfallError:
+def copy_error(error: TokenfallError, message: str | None = None) -> TokenfallError:
     """A copy of `error`, optionally with another `message`, without the traceback, which would keep frames alive."""
     message = error.message if message is None else message
     return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)

@@ -1,7 +1,7 @@
 """Runs sliced computations (`tokenfall.slices`): in each turn of the loop, one of them for 2 ms.
 
-`begun` computes synchronously for the time that one request may block the loop; `run_sliced` and `later` yield to the
-loop. Times are CPU times of the thread, so a slow CPU does not get longer slices, and a busy one no shorter slices.
+`start_sliced` computes synchronously for the time that one request may block the loop; `run_sliced` and `later` yield
+to the loop. Times are CPU times of the thread, so slices are no longer on a slow CPU, and no shorter on a busy one.
 """
 
 from collections.abc import Coroutine
@@ -22,7 +22,7 @@ _waiting: list[object] = []
 """The pending computations. Only the first one runs in a turn, so that many block the loop no longer than one."""
 
 
-def begun(work: Sliced[T], for_s: float = AT_ONCE_S) -> T | Coroutine[Any, Any, T]:
+def start_sliced(work: Sliced[T], for_s: float = AT_ONCE_S) -> T | Coroutine[Any, Any, T]:
     """Compute for up to `for_s`; return the result if it is complete, else a coroutine that continues."""
     try:
         _advance(work, for_s)
@@ -33,7 +33,7 @@ def begun(work: Sliced[T], for_s: float = AT_ONCE_S) -> T | Coroutine[Any, Any, 
 
 async def run_sliced(work: Sliced[T]) -> T:
     """The result; without yielding if it takes no longer than one turn."""
-    result = begun(work, SLICE_S)
+    result = start_sliced(work, SLICE_S)
     return await result if isinstance(result, Coroutine) else result
 
 

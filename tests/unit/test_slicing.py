@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall import slicing
 from tokenfall.slices import Sliced
-from tokenfall.slicing import AT_ONCE_S, SLICE_S, begun, later, run_sliced
+from tokenfall.slicing import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
 
 AT_ONCE = 3
 """So many slices are as long as a request is computed at once, on the clock of these tests."""
@@ -57,15 +57,15 @@ def work(clock: Clock) -> Work:
 
 @pytest.mark.parametrize("slices", range(1, AT_ONCE + 1))
 def test_short_work_returns_its_result_without_a_coroutine(work: Work, slices: int) -> None:
-    assert begun(work.of(slices)) == " done"
+    assert start_sliced(work.of(slices)) == " done"
 
 
 def test_slices_are_limited_by_time_not_by_number(clock: Clock) -> None:
-    assert begun(Work(clock, slice_s=0.0).of(1_000)) == " done"
+    assert start_sliced(Work(clock, slice_s=0.0).of(1_000)) == " done"
 
 
 async def test_longer_work_runs_only_its_first_slices_at_once(work: Work) -> None:
-    rest = begun(work.of(AT_ONCE + 2))
+    rest = start_sliced(work.of(AT_ONCE + 2))
 
     assert len(work.log) == AT_ONCE
     assert not isinstance(rest, str)

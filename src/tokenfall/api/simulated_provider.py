@@ -31,7 +31,7 @@ from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
-from tokenfall.slicing import begun, later, run_sliced
+from tokenfall.slicing import later, run_sliced, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.api_error import ApiError
@@ -124,7 +124,7 @@ class SimulatedProvider:
             return self._answered(request, work, unread=simulation)
         if len(request.body) > LARGE_BODY_BYTES:
             return self._answered(request, work)
-        planned = begun(work)
+        planned = start_sliced(work)
         if isinstance(planned, Coroutine):
             planned.close()  # a coroutine around it goes on, which may be closed before it begins
             return self._answered(request, work)

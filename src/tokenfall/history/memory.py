@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import no_such_place
+from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
 from tokenfall.history.titles import title_of
 
@@ -79,7 +79,7 @@ class MemoryHistory:
         try:
             names = self._owners.get(owner, Recency()).page(limit, after)
         except KeyError:
-            raise no_such_place() from None
+            raise page_start_not_found() from None
         return [self._described(Conversation(owner, name)) for name in names]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:

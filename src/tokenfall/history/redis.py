@@ -30,7 +30,7 @@ from redis.asyncio import Redis
 
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import no_such_place
+from tokenfall.errors import page_start_not_found
 from tokenfall.history.titles import title_of
 from tokenfall.lua_scripts import lua_script
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
@@ -100,7 +100,7 @@ class RedisHistory:
             ranked: Any = self._client.zrevrank(_index(owner), after)
             place = await self._calls.done(ranked)
             if place is None:
-                raise no_such_place()
+                raise page_start_not_found()
             first = place + 1
         found = await self._calls.done(self._described(owner, first=first, limit=limit))
         with _readable():

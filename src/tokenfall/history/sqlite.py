@@ -21,7 +21,7 @@ import msgspec
 
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import StoreUnavailable, no_such_place
+from tokenfall.errors import StoreUnavailable, page_start_not_found
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
 
@@ -256,7 +256,7 @@ def _conversations(
             "SELECT touched FROM conversations WHERE owner = ? AND id = ?", (owner, after)
         ).fetchone()
         if found is None:
-            raise no_such_place()
+            raise page_start_not_found()
         before = found[0]
     listed = connection.execute(
         "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title"
