@@ -133,7 +133,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_pages_name_no_host_and_no_path_of_ours(page: Path) -> None:
+def test_pages_contain_no_internal_host_or_path(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert [host for host in re.findall(r"http://([\w.-]+)", text) if host not in HARMLESS_HOSTS] == []
