@@ -188,6 +188,7 @@ class TurnRun:
             finally:
                 del stopped  # or this frame and the error would hold each other
         finally:
+            self._on_event = None  # it leads back here, through the stream that asks whether this goes on
             await self._conclude(finished, end)
         return finished
 
