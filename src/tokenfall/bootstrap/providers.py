@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tokenfall.api.lazy_handlers import Speaking
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.upstream.engine import UpstreamEngine
-    from tokenfall.upstream.rewording import Upstream
 
 PASSTHROUGH_PATHS = {
     "openai.chat": "/chat/completions",
@@ -50,12 +49,11 @@ class ProviderParts(NamedTuple):
 def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
     """All handlers by the names used in `tokenfall.api.routes`."""
     upstream, throttle = parts.upstream, parts.throttle
-    reworded = None if upstream is None else _reworded(upstream)
     providers = {
         name: Provider(
             dialect,
             _simulated(parts, dialect),
-            relay=_relay(upstream, reworded, dialect=dialect),
+            relay=_relay(upstream, dialect),
             throttle=throttle,
         )
         for name, dialect in DIALECTS.items()
@@ -92,20 +90,14 @@ def _simulated(parts: ProviderParts, dialect: Dialect) -> SimulatedProvider:
     )
 
 
-def _reworded(upstream: UpstreamEngine) -> Upstream:
-    from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - only needed with an upstream
-
-    return RewordingUpstream(upstream)
-
-
-def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
-    if upstream is None or reworded is None:
+def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
+    if upstream is None:
         return None
     from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - only needed with an upstream
 
     path = PASSTHROUGH_PATHS.get(dialect.name)
     if path is None:
-        return TranslatedRelay(reworded, dialect)
+        return TranslatedRelay(upstream, dialect)
     form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
     return PassthroughRelay(upstream, path, form=form)
 

@@ -86,6 +86,7 @@ class LivePlayer:
                 return
             try:
                 response = awaited if isinstance(awaited, LiveStream) else await awaited
+                awaited = None  # a finished coroutine keeps its frame
                 if isinstance(response, LiveStream):
                     self._stream = response
                     await self._play(response)
