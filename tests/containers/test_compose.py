@@ -1,4 +1,4 @@
-"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a team profile."""
+"""compose.yaml, unchanged, by podman-compose: the simulator within limits; three replicas on one Redis; a team."""
 
 import asyncio
 import json
