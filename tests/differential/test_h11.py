@@ -21,9 +21,9 @@ BATCHES = 10
 
 STRICTER: dict[str, str] = {
     r"malformed request: this is not HTTP/1\.1": "lines end with CR LF, a request begins with a method; RFC 9112, 2.2",
-    r"malformed request: unknown method": "methods that nobody serves",
+    r"malformed request: unknown method": "methods that no server implements",
     r"malformed request: a header field must be .*": "no folded line, no space before the colon; RFC 9112, 5",
-    r"malformed request: a header value must hold .*": "a bare CR or LF ends no line; RFC 9110, 5.5",
+    r"malformed request: a header value must not contain .*": "a bare CR or LF ends no line; RFC 9110, 5.5",
     r"malformed request (line|target)": "one space, visible ASCII, no fragment; RFC 9112, 3",
     r"malformed Content-Length": "digits only; RFC 9110, 8.6",
     r"malformed Host header": "the characters of a host and port; RFC 9110, 7.2",
@@ -31,20 +31,23 @@ STRICTER: dict[str, str] = {
     r"malformed (chunk size|trailer)": "hexadecimal digits, fields of RFC 9110, 5.6.2; RFC 9112, 7.1",
     r"more than one [a-z-]+ header": "a second value of these could be another sender's; RFC 9110, 5.3",
     r"the request target must begin with /": "origin, absolute and asterisk form; RFC 9112, 3.2",
-    r"CONNECT is not served here": "this is no proxy; RFC 9110, 9.3.6",
-    r"HTTP/1\.1 and HTTP/1\.0 are spoken here": "other versions; RFC 9110, 15.6.6",
-    r"the only expectation served here is 100-continue": "RFC 9110, 10.1.1",
-    r"the only transfer coding served here is chunked": "RFC 9112, 6.1",
+    r"CONNECT is not supported": "this is no proxy; RFC 9110, 9.3.6",
+    r"only HTTP/1\.1 and HTTP/1\.0 are supported": "other versions; RFC 9110, 15.6.6",
+    r"the only supported expectation is 100-continue": "RFC 9110, 10.1.1",
+    r"the only supported transfer coding is chunked": "RFC 9112, 6.1",
     r"chunked must be the last transfer coding": "RFC 9112, 6.1",
     r"Transfer-Encoding is not allowed with .*": "no Transfer-Encoding in HTTP/1.0 or with a length; RFC 9112, 6.1",
     r"the (body|head|request target) may have at most .*": "our own limits",
     r"a chunk's size line may have at most .*": "our own limit",
-    r"a Host header is needed": "RFC 9112, 3.2",
+    r"a Host header is required": "RFC 9112, 3.2",
 }
-"""What Tokenfall says when it refuses, as patterns, and why it may where h11 does not."""
+"""Patterns of refusals that h11 does not share, and why Tokenfall may refuse."""
 
 BLANK_LINE = "no request line received"
 """h11 refuses an empty line before a request, which RFC 9112, section 2.2, asks a server to ignore."""
+
+BAD_WHITESPACE = re.compile(r"illegal chunk header: bytearray\(b'[0-9A-Fa-f]+(?: |\\t)+;.*", re.DOTALL)
+"""h11 refuses white space before a chunk's extension, which RFC 9112, section 7.1.1, has a recipient read and drop."""
 
 
 def disagreement(data: bytes, heads: HeadParser) -> str | None:
@@ -61,9 +64,9 @@ def disagreement(data: bytes, heads: HeadParser) -> str | None:
 
 
 def _may_see_more(theirs: Reading) -> bool:
-    """h11 knows no keep-alive in HTTP/1.0, and no blank line before a request."""
+    """h11 knows no keep-alive in HTTP/1.0, no blank line before a request, and no white space before an extension."""
     stopped = bool(theirs.requests) and theirs.requests[-1].closes
-    return stopped or theirs.why == BLANK_LINE
+    return stopped or theirs.why == BLANK_LINE or bool(BAD_WHITESPACE.fullmatch(theirs.why))
 
 
 def _may_refuse(ours: Reading) -> bool:
@@ -82,6 +85,14 @@ def test_what_is_in_order_is_read_alike(seed: bytes) -> None:
 @pytest.mark.parametrize("data", BLANK_LINES)
 def test_blank_lines_before_a_request_are_read_as_the_standard_says(data: bytes) -> None:
     assert disagreement(data, HeadParser(BOUNDS)) is None
+
+
+@pytest.mark.parametrize("size_line", [b"f\t;name=value", b"f ;a", b"F \t ;"])
+def test_white_space_before_an_extension_is_read_as_the_standard_says(size_line: bytes) -> None:
+    data = SEEDS[9].replace(b"f;name=value", size_line)
+    assert size_line in data
+    assert disagreement(data, HeadParser(BOUNDS)) is None
+    assert len(tokenfall_reads([data], HeadParser(BOUNDS)).requests) == 1
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -1,69 +1,28 @@
-"""Asks the upstream once more, in other words, where it refuses a member that Tokenfall chose itself."""
-
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+"""Remembers which fields that Tokenfall adds itself are refused by which model, and rewords requests without them."""
 
 import msgspec
 
 from tokenfall.errors import UpstreamRefused
-from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
-from tokenfall.ports import OnDelta
 from tokenfall.wire.upstream.rewrites import refused_member
 
 MOST_MODELS = 256
-"""Models of which it is known what they refuse."""
+"""Maximum number of models whose refused fields are remembered."""
 
 
-class Upstream(Protocol):
-    """What is asked."""
+class Rewording:
+    """What each model of one upstream refuses."""
 
-    async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
-        """See `Engine`."""
-        ...
-
-    async def converse(self, request: ChatRequest, on_event: Any) -> Finished:  # noqa: ANN401 - `OnDelta` for all of `OutputEvent`
-        """As `reply`, and tell each `ReasoningDelta` and `ToolCallDelta` too."""
-        ...
-
-
-class RewordingUpstream:
-    """An `Upstream` that remembers what each model refuses. Nothing was told when a request is refused."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self) -> None:
         self._refused: dict[str, frozenset[str]] = {}
 
-    # These two give the coroutine of another: each stream under way would else hold one frame more.
-
-    def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
-        return self._ask(self._upstream.reply, request, on_event=on_event)
-
-    def converse(self, request: ChatRequest, on_event: Any) -> Coroutine[Any, Any, Finished]:  # noqa: ANN401 - see `Upstream`
-        return self._ask(self._upstream.converse, request, on_event=on_event)
-
-    async def _ask(
-        self,
-        ask: Callable[[ChatRequest, Any], Coroutine[Any, Any, Finished]],
-        request: ChatRequest,
-        *,
-        on_event: Any,  # noqa: ANN401 - see `Upstream`
-    ) -> Finished:
-        request = self._worded(request)
-        try:
-            return await ask(request, on_event)
-        except UpstreamRefused as error:
-            again = self._reworded(request, error)
-            if again is None:
-                raise
-        return await ask(again, on_event)
-
-    def _worded(self, request: ChatRequest) -> ChatRequest:
+    def without_refused(self, request: ChatRequest) -> ChatRequest:
+        """The request without the fields that its model is known to refuse."""
         refused = self._refused.get(request.model)
         return request if refused is None else msgspec.structs.replace(request, refused=refused)
 
-    def _reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
-        """The request for the second try, None where there is no other wording."""
+    def reworded(self, request: ChatRequest, error: UpstreamRefused) -> ChatRequest | None:
+        """The request for a second try after `error`, None if no field can be left out."""
         member = refused_member(error, request)
         if member is None:
             return None
