@@ -1,9 +1,9 @@
-"""The body of `POST /v1/responses`, as a server reads it. Pure.
+"""Decodes the body of `POST /v1/responses`. Pure.
 
-Source: the OpenAI API reference, "Create a model response". This server keeps no responses: what refers to a kept one
-(`previous_response_id`, `conversation`, `prompt`) is refused as one that is not found, and so is `background`; `store`
-is accepted, and an `item_reference` is read as far as its id tells. Tools of other types than `function` and `custom`,
-and fields that are not listed, are accepted and ignored.
+Source: the OpenAI API reference, "Create a model response". This server stores no responses: references to a stored one
+(`previous_response_id`, `conversation`, `prompt`) are refused as not found, and `background` is refused. `store` is
+accepted; an `item_reference` is resolved from its id alone. Tools of types other than `function` and `custom`, and
+fields that are not listed, are accepted and ignored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,14 +61,12 @@ class _Text(Struct):
 
 
 class Reasoning(Struct):
-    """How much to think, and whether to tell of it."""
-
     effort: str | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
 class Body(Struct, kw_only=True):
-    """What is read of a request."""
+    """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
@@ -94,8 +92,8 @@ class Body(Struct, kw_only=True):
     include: Annotated[list[str], Meta(max_length=64)] | None = None
 
 
-class Shape(Struct, frozen=True):
-    """What a response says again of its request. `tools`, `tool_choice` and `format` are as they came."""
+class ResponseOptions(Struct, frozen=True):
+    """The request members that a response repeats. `tools`, `tool_choice` and `format` are the original JSON."""
 
     instructions: str | None
     max_output_tokens: int | None
@@ -112,7 +110,7 @@ class Shape(Struct, frozen=True):
     top_p: float
     truncation: str
     encrypted: bool = False
-    """Whether thoughts are told as `encrypted_content` too."""
+    """Whether reasoning items have `encrypted_content`."""
 
 
 class _RepeatedText(Struct):
@@ -121,7 +119,7 @@ class _RepeatedText(Struct):
 
 
 class _Repeated(Struct):
-    """What a response repeats of its request, as it came: schemas in it are not decoded."""
+    """Request members that a response repeats as original JSON: schemas in them are not decoded."""
 
     tools: list[Raw] | None = None
     tool_choice: Raw = msgspec.field(default_factory=Raw)
@@ -133,7 +131,7 @@ _repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
 def decode(body: bytes) -> ParsedRequest:
-    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     _check_kept(read)
     _check_output(read)
@@ -155,11 +153,11 @@ def decode(body: bytes) -> ParsedRequest:
         json_object=form is not None and form.type == "json_object",
         reasoning=_wants_thoughts(read.reasoning),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=_shape(read, repeated))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=_options(read, repeated))
 
 
 def _callable(body: Body) -> Iterator[Tool]:
-    """The tools that may be called: all that are the caller's own, or those that `allowed_tools` lists."""
+    """The tools that may be called: all function and custom tools, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
     if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
@@ -180,9 +178,9 @@ def _schema(form: _Format) -> bytes | None:
 
 
 def _check_kept(body: Body) -> None:
-    """What refers to something that a server keeps."""
+    """Refuse members that refer to stored state."""
     if body.background:
-        raise InvalidRequest("background is not available here: responses are not kept", param="background")
+        raise InvalidRequest("background is not available: responses are not stored", param="background")
     if body.previous_response_id is not None:
         message = f"Previous response with id '{body.previous_response_id[:80]}' not found."
         raise InvalidRequest(message, param="previous_response_id")
@@ -197,7 +195,7 @@ def _check_kept(body: Body) -> None:
 
 
 def _check_output(body: Body) -> None:
-    """What fields say of the answer."""
+    """Check the fields that constrain the output."""
     most = body.max_output_tokens
     if most is not None and most < MIN_OUTPUT_TOKENS:
         raise InvalidRequest(
@@ -247,7 +245,7 @@ def _missing(param: str) -> InvalidRequest:
 
 
 def _choice(body: Body) -> str:
-    """`auto`, `none`, `required` or the function's name; a choice of a tool that is none here is `auto`."""
+    """`auto`, `none`, `required` or a tool's name; `auto` if the choice is a tool of another type."""
     choice = body.tool_choice
     if isinstance(choice, _ToolChoice):
         return {"function": choice.name or "", "custom": choice.name or "", "allowed_tools": choice.mode}.get(
@@ -262,9 +260,9 @@ def _wants_thoughts(reasoning: Reasoning | None) -> bool:
     return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
 
 
-def _shape(body: Body, repeated: _Repeated) -> Shape:
+def _options(body: Body, repeated: _Repeated) -> ResponseOptions:
     text = repeated.text or _RepeatedText()
-    return Shape(
+    return ResponseOptions(
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
         max_tool_calls=body.max_tool_calls,
