@@ -1,11 +1,11 @@
-"""What Redis runs for a history, in Lua: each script is one atomic step. The layout is told in `history.redis`.
+"""Lua scripts of `history.redis`, which documents the layout. Each script is one atomic operation.
 
-Redis 6 and later. No script names a key that it was not given, as a cluster demands.
+For Redis 6 and later. The scripts access only keys given in KEYS, as a cluster requires.
 """
 
 APPEND = """
 -- KEYS: conversation, index.
--- ARGV: conversation id, turn id, document, title, last activity, turns at most, expiry (ms), turn replaced or ''.
+-- ARGV: conversation id, turn id, document, title, last activity, maximum of turns, expiry (ms), replaced turn or ''.
 local conversation, index, replaced = KEYS[1], KEYS[2], ARGV[8]
 local turn, most, expire_ms = ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
 
@@ -32,7 +32,7 @@ end
 redis.call('HSET', conversation, 'first', first, 'past', past)
 redis.call('PEXPIRE', conversation, expire_ms)
 
--- Microseconds of the server's clock, but always more than the newest: two turns of one moment keep their order.
+-- Microseconds of the server's clock, but always more than the newest score: simultaneous turns keep their order.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local newest = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')
@@ -44,7 +44,8 @@ return 1
 """
 
 TURNS = """
--- KEYS: conversation. ARGV: how many of the newest, -1 for all. Documents, oldest first; nil for no conversation.
+-- KEYS: conversation. ARGV: how many of the newest turns, -1 for all.
+-- Returns documents, oldest first; nil for an unknown conversation.
 local ends = redis.call('HMGET', KEYS[1], 'first', 'past')
 if not ends[1] then return false end
 local first, past, newest = tonumber(ends[1]), tonumber(ends[2]), tonumber(ARGV[1])
@@ -71,7 +72,7 @@ return 1
 """
 
 DESCRIBE = """
--- KEYS: conversations. For each: last activity, messages, title; an empty list for one that is gone.
+-- KEYS: conversations. Returns for each: last activity, number of messages, title; an empty list if it is unknown.
 local described = {}
 for place, conversation in ipairs(KEYS) do
     local found = redis.call('HMGET', conversation, 'first', 'past', 'last_activity', 'title')
