@@ -1,7 +1,7 @@
-# Two images from scratch: an interpreter, its libraries and the modules that the server imports; no shell, no pip.
-#   simulator   simulates: no TLS, no stores but memory
-#   full        everything; the default
-# Builds with docker, podman and buildah: `make image`, or plainly `docker build .`; see docs/operations.md.
+# Two images from scratch, with an interpreter, its libraries and the modules that the server imports; no shell, no pip.
+#   simulator   simulator only: no TLS, no stores except memory
+#   full        all features; the default
+# Builds with docker, podman and buildah: `make image` or `docker build .`; see docs/operations.md.
 
 ARG BASE=docker.io/library/debian:bookworm-slim
 FROM ${BASE} AS build
@@ -11,8 +11,8 @@ RUN apt-get update -qq && apt-get install -qq --yes --no-install-recommends \
 WORKDIR /build
 RUN python3.11 -m venv venv
 COPY pyproject.toml constraints.txt LICENSE README.md ./
-# Its dependencies first: they change less often than the sources. Where pip needs a configuration or a certificate
-# to reach its index, they are given as secrets, which are in no layer.
+# Dependencies first, because they change less often than the sources. If pip needs a configuration or a certificate to
+# reach its index, pass them as secrets, which are in no layer.
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt,target=/run/ca.crt \
     mkdir -p src/tokenfall && echo '__version__ = "0"' > src/tokenfall/__init__.py && \
     PIP_CONSTRAINT=constraints.txt venv/bin/pip install -q --disable-pip-version-check --no-cache-dir --no-compile \
@@ -21,8 +21,8 @@ COPY src src
 COPY scripts/image scripts/image
 RUN venv/bin/pip install -q --disable-pip-version-check --no-compile --no-deps --no-build-isolation --no-index \
     --force-reinstall .
-# The files are found by running the server, and tried by running it on them; see scripts/image.
-# Bytecode without columns is a quarter smaller, on the disk and in memory; tracebacks have lines all the same.
+# Running the server determines the files, and running it again on these files tests them; see scripts/image.
+# Bytecode without column numbers is a quarter smaller, on disk and in memory; tracebacks still have line numbers.
 ENV PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE=1 PYTHONNODEBUGRANGES=1
 
 
@@ -38,7 +38,7 @@ FROM scratch AS simulator
 
 COPY --from=simulator-files /image /
 
-# One malloc arena: the server is one busy thread, and each further arena only keeps freed memory to itself.
+# One malloc arena: only one thread of the server is busy, and memory freed in another arena could not be reused.
 ENV HOST=0.0.0.0 \
     PORT=8080 \
     MALLOC_ARENA_MAX=1 \
@@ -55,7 +55,7 @@ USER 10001:10001
 WORKDIR /
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# It shares the server's 0.1 CPU and 20 MB: an interpreter, one socket, and only once a minute.
+# The health check runs within the container's 0.1 CPU and 20 MB: an interpreter and one socket, only once a minute.
 HEALTHCHECK --interval=60s --timeout=10s --start-period=30s --retries=3 \
     CMD ["/usr/bin/python3.11", "-S", "-m", "tokenfall", "health"]
 ENTRYPOINT ["/usr/bin/python3.11", "-S", "-m", "tokenfall"]

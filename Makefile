@@ -1,6 +1,5 @@
-# Needs GNU make and Python 3.11 or later; everything else it sets up in .venv.
-# PYTHON=/path/to/python chooses the interpreter that .venv is made with; ARGS="--port 9000" goes to the
-# command that is run.
+# Needs GNU make and Python 3.11 or later; everything else is installed into .venv.
+# PYTHON=/path/to/python selects the interpreter of a new .venv; ARGS="--port 9000" passes arguments to the command.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,17 +11,20 @@ BIN := $(VENV)/bin
 PYTHON ?=
 ARGS ?=
 
-# For the build backend too, which `pip install -c` would leave free.
+# An environment variable, because `pip install -c` does not constrain the build backend.
 PIP := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip --quiet
+# uv installs in seconds where pip takes a minute; both apply constraints.txt to the build backend too.
+UV := $(shell command -v uv 2> /dev/null)
+INSTALL := $(if $(UV),UV_CONSTRAINT=constraints.txt UV_BUILD_CONSTRAINT=constraints.txt $(UV) pip install --quiet --python $(BIN)/python,$(PIP) install)
 NPM_READY := tests/npm/node_modules/.ready
 ESLINT := tests/npm/node_modules/.bin/eslint --config tests/npm/eslint.config.mjs
-# These wait for other processes, some with a deadline: one that a busy machine made late is tried once more, and the
-# summary names it. Unit tests are never tried twice.
+# For tests that wait for other processes, some with a deadline: a test that fails on a busy machine is run once more, and
+# the summary lists it. Unit tests are never repeated.
 RERUN := --reruns 1
-# By themselves: a browser leaves the others no processor to be in time with, and has to draw in time itself.
+# Run separately: a browser needs so much processor time that other tests would miss their deadlines, and vice versa.
 BROWSER_TESTS = $(BIN)/python -m pytest tests/browser --numprocesses 2 $(RERUN)
-# By themselves too, and in one process: they share the images that the first of them builds.
-CONTAINER_TESTS = scripts/system-packages containers || echo "the tests that need them say so"; \
+# Run separately and in one process, because they share the images that the first test builds.
+CONTAINER_TESTS = scripts/system-packages containers || echo "tests that need the missing packages are skipped"; \
   $(BIN)/python -m pytest tests/containers $(RERUN)
 TREES := $(wildcard src scripts tests examples benchmarks)
 SOURCES := $(shell find src -name '*.py' 2>/dev/null)
@@ -34,7 +36,7 @@ run: $(VENV)/.ready-run $(VENV)/.ready-bytecode ## start the server on 127.0.0.1
 	@exec $(BIN)/tokenfall serve $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## measure, into benchmarks/results
+bench: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## run the benchmarks; write benchmarks/results and docs/performance.md
 	@scripts/system-packages bench || echo "the rows that need them will say so"
 	@exec $(BIN)/python -m benchmarks $(ARGS)
 
@@ -43,14 +45,14 @@ image: ## build the container images with docker, podman or buildah, into build/
 	@$(shell scripts/find-python) -m scripts.build_image $(ARGS)
 
 .PHONY: base-images
-base-images: ## stand-ins for the images' bases from Debian's packages, where no image registry is reached
+base-images: ## build substitute base images from Debian packages, without an image registry
 	@scripts/system-packages image
 	@scripts/base-images $(ARGS)
 
 ##@ Check it
 
 .PHONY: test
-test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: what CI runs
+test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and tests, as in CI
 	@scripts/system-packages test
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage run -m pytest tests/unit
@@ -61,21 +63,21 @@ test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## everything: wha
 	$(CONTAINER_TESTS)
 
 .PHONY: browser
-browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## the browser tests alone
+browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## only the browser tests
 	@scripts/system-packages test
 	$(BROWSER_TESTS)
 
 .PHONY: containers
-containers: $(VENV)/.ready-dev ## build the images and run them for real, a part of `make test`
+containers: $(VENV)/.ready-dev ## only the container tests of `make test`: build the images and run them
 	@$(CONTAINER_TESTS)
 
 .PHONY: reliability
-reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## kill, cut and fill up hundreds of times, into docs/reliability.md
+reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## the reliability tests with full counts; write docs/reliability.md
 	@scripts/system-packages test
 	RELIABILITY=full $(BIN)/python -m pytest tests/reliability --numprocesses 2
 
 .PHONY: check
-check: lint ## the quick part, for every commit: static checks and unit tests
+check: lint ## the fast subset, for every commit: static checks and unit tests
 	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2
 
 .PHONY: lint
@@ -89,25 +91,30 @@ lint: $(VENV)/.ready-dev $(NPM_READY) ## static checks only
 	$(ESLINT) --max-warnings 0 src tests
 
 .PHONY: format
-format: $(VENV)/.ready-dev ## let ruff put the code in order
+format: $(VENV)/.ready-dev ## format the code with ruff
 	$(BIN)/ruff check --fix $(TREES)
 	$(BIN)/ruff format $(TREES)
 
 .PHONY: docs
-docs: $(VENV)/.ready-dev ## write the pages that are made from the code
+docs: $(VENV)/.ready-dev ## write the generated pages
 	$(BIN)/python scripts/settings_docs.py
 
-.PHONY: smoke
-smoke: $(VENV)/.ready-venv ## build the wheel and try it in an environment of its own
+.PHONY: dist
+dist: $(VENV)/.ready-venv ## build the wheel and the source distribution
 	@rm -rf dist
-	@$(PIP) wheel --no-deps --wheel-dir dist .
+	@$(PIP) install build
+	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+
+.PHONY: smoke
+smoke: $(VENV)/.ready-venv ## build the wheel and test it in a separate environment
+	@test -n "$(wildcard dist/*.whl)" || $(PIP) wheel --no-deps --wheel-dir dist .
 	@PYTHON="$(PYTHON)" scripts/smoke dist/*.whl
 
 ##@ Set it up
 
-# Stamps: each step runs again only when what it is made from has changed.
+# Stamp files: each step runs again only when its prerequisites have changed.
 
-# An interpreter that has gone (an upgrade does that) takes its environment with it.
+# If the interpreter of .venv was removed, for example by an upgrade, rebuild .venv.
 ifneq ($(shell test -x $(BIN)/python && echo there),there)
 $(shell rm -f $(VENV)/.ready-*)
 endif
@@ -117,21 +124,21 @@ $(VENV)/.ready-venv:
 	@touch $@
 
 $(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/.ready-venv
-	@echo "installing what tokenfall needs into $(VENV)"
-	@$(PIP) install --editable .
+	@echo "installing tokenfall and its dependencies into $(VENV)"
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
-	@echo "installing what the tests and checks need into $(VENV)"
-	@$(PIP) install --editable '.[redis,scripts,bench,test,lint]'
+	@echo "installing the dependencies of tests and checks into $(VENV)"
+	@$(INSTALL) --editable '.[redis,scripts,bench,test,lint]'
 	@touch $@ $(VENV)/.ready-run
 
-# A server that has to compile its own modules starts slower and stays larger.
+# Without compiled bytecode the server starts more slowly and uses more memory.
 $(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
-# npm itself may be what is missing.
+# npm itself may be missing.
 $(NPM_READY): tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmrc
 	@scripts/system-packages lint
 	@echo "installing the npm clients and eslint into tests/npm/node_modules"
@@ -139,7 +146,7 @@ $(NPM_READY): tests/npm/package.json tests/npm/package-lock.json tests/npm/.npmr
 	@touch $@
 
 .PHONY: pin
-pin: ## write constraints.txt anew, from the latest versions that fit
+pin: ## update constraints.txt to the latest compatible versions
 	@PYTHON="$(PYTHON)" scripts/pin
 
 .PHONY: clean
@@ -148,7 +155,7 @@ clean: ## remove .venv, caches and builds
 	find $(TREES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
-help: ## this list
+help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

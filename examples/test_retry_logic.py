@@ -1,4 +1,4 @@
-"""Does our code survive a provider that says "not now"? Copy this file beside your own tests and put your client in."""
+"""A client and a provider that refuses requests. Copy this file to your tests and use your own client."""
 
 import openai
 import pytest
@@ -12,12 +12,12 @@ def client(server: TokenfallServer, *, retries: int) -> openai.OpenAI:
 
 def ask(server: TokenfallServer, *, retries: int) -> str | None:
     with client(server, retries=retries) as asking:
-        answer = asking.chat.completions.create(model="sim", messages=[{"role": "user", "content": "Hello"}])
-    return answer.choices[0].message.content
+        response = asking.chat.completions.create(model="sim", messages=[{"role": "user", "content": "Hello"}])
+    return response.choices[0].message.content
 
 
-def test_two_refusals_are_survived_and_retry_after_is_honoured(tokenfall_server: TokenfallServer) -> None:
-    tokenfall_server.set("status=429x2:retry=1")  # the first two requests, then the answer
+def test_client_retries_after_two_429_and_honours_retry_after(tokenfall_server: TokenfallServer) -> None:
+    tokenfall_server.set("status=429x2:retry=1")  # refuses the first two requests
     tokenfall_server.journal()
 
     assert ask(tokenfall_server, retries=2)
@@ -28,15 +28,15 @@ def test_two_refusals_are_survived_and_retry_after_is_honoured(tokenfall_server:
     assert third.headers["x-stainless-retry-count"] == "2"
 
 
-def test_the_client_gives_up_when_its_retries_are_spent(tokenfall_server: TokenfallServer) -> None:
+def test_client_raises_after_its_last_retry(tokenfall_server: TokenfallServer) -> None:
     tokenfall_server.set("status=503")
 
     with pytest.raises(openai.InternalServerError):
         ask(tokenfall_server, retries=0)
 
 
-@pytest.mark.tokenfall(api_key="right")  # a setting that only a server of this test's own can have
-def test_a_wrong_key_is_not_tried_again(tokenfall_server: TokenfallServer) -> None:
+@pytest.mark.tokenfall(api_key="right")  # this setting starts a separate server for the test
+def test_client_does_not_retry_after_a_wrong_key(tokenfall_server: TokenfallServer) -> None:
     tokenfall_server.journal()
 
     with pytest.raises(openai.AuthenticationError):

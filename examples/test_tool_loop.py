@@ -1,4 +1,4 @@
-"""Does our agent call its tool, hand the result back, and come to an end?"""
+"""An agent loop: call a tool, return its result to the model, and end with text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ WEATHER: Any = {
 
 
 def answer(client: anthropic.Anthropic, question: str, *, get_weather: Callable[..., str]) -> str:
-    """The code under test: asks until no tool is called any more."""
+    """The code under test: sends requests until the model calls no tool."""
     messages: list[Any] = [{"role": "user", "content": question}]
     while True:
         reply = client.messages.create(model="sim", max_tokens=200, messages=messages, tools=[WEATHER])
@@ -33,19 +33,19 @@ def answer(client: anthropic.Anthropic, question: str, *, get_weather: Callable[
         messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": results}]
 
 
-def test_the_loop_calls_the_tool_once_and_ends_with_text(tokenfall_server: TokenfallServer) -> None:
+def test_loop_calls_the_tool_once_and_ends_with_text(tokenfall_server: TokenfallServer) -> None:
     tokenfall_server.journal()
-    asked_for: list[str] = []
+    cities: list[str] = []
 
     def get_weather(city: str) -> str:
-        asked_for.append(city)
+        cities.append(city)
         return "Rain."
 
     with anthropic.Anthropic(base_url=tokenfall_server.anthropic_url, api_key="any") as client:
         text = answer(client, "What does get_weather say?", get_weather=get_weather)
 
     assert text
-    assert asked_for in (["Basel"], ["Bern"])
+    assert cities in (["Basel"], ["Bern"])
     first, second = (request.json() for request in tokenfall_server.requests())
     assert len(first["messages"]) == 1
     assert second["messages"][-1]["content"][0]["content"] == "Rain."

@@ -51,7 +51,7 @@ def _recorded(target: Target, site_packages: Path, *, folder: Path) -> set[Path]
     while names := named(_modules(record, site_packages)) - tried:
         subprocess.run([*inside, "import", *sorted(names)], check=True)
         tried |= names
-    return _files(record) | _data(site_packages)
+    return _files(record) | _data(site_packages, target)
 
 
 def _files(record: Path) -> set[Path]:
@@ -65,10 +65,11 @@ def _modules(record: Path, site_packages: Path) -> list[Path]:
     return [file for file in _files(record) if file.is_relative_to(ours) and file.suffix == ".py"]
 
 
-def _data(site_packages: Path) -> set[Path]:
-    """The package's own files besides its modules: pages, profiles."""
+def _data(site_packages: Path, target: Target) -> set[Path]:
+    """The package's own files besides its modules: pages, profiles, and scripts for Redis where that is included."""
     files = (site_packages / "tokenfall").rglob("*")
-    return {file for file in files if file.is_file() and file.suffix not in (".py", ".pyc", ".typed")}
+    left_out = {".py", ".pyc", ".typed"} | (set() if target.is_full else {".lua"})
+    return {file for file in files if file.is_file() and file.suffix not in left_out}
 
 
 def _use(command: Sequence[str], target: Target, *, folder: Path, seen: str) -> None:

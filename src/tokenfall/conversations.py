@@ -23,7 +23,9 @@ class Turn(Struct, frozen=True, kw_only=True):
     """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds.
 
     `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None where too few came to tell.
-    `replaces` is the id of the turn in whose place this one was asked.
+    `replaces` is the id of the turn in whose place this one was asked. `end_code` is the code of the error that
+    interrupted it (`stopped`, `upstream_reset`); "" for a complete turn, and in records from before it was kept.
+    `thought_s` is how long the model reasoned; the beginning of its reasoning is the answer's `thought`.
     """
 
     id: str
@@ -38,6 +40,8 @@ class Turn(Struct, frozen=True, kw_only=True):
     ttft_s: float | None = None
     tokens_per_s: float | None = None
     replaces: str | None = None
+    end_code: str = ""
+    thought_s: float | None = None
 
 
 LISTED = 100

@@ -57,7 +57,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     the answer must satisfy, as a JSON text: decoding it takes time, and engines that pass it on need not. `json_object`
     asks for any JSON object. `stop` are texts before which the answer ends. `reasoning` asks for the model's thoughts
     beside its answer, where it has any; `effort` says how much to think (`low`, `medium`, `high`), "" where the caller
-    did not. `hides_thoughts`: the caller switched them off. `refused` are members that the upstream is known to refuse.
+    did not. `hides_thoughts`: the caller switched them off. `shows_thoughts`: tell the
+    thoughts that come, without asking for any. `refused` are members that the upstream is known to refuse.
     """
 
     messages: tuple[Message, ...]
@@ -80,6 +81,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     refused: frozenset[str] = frozenset()
+    shows_thoughts: bool = False
     n: int = 1
     min_tokens: int = 0
     ignore_eos: bool = False

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from tokenfall.conversations import LISTED, Claim, Conversation, ConversationInfo, Turn, TurnEnd
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.rate_limit import LimitDecision
 
@@ -81,7 +81,7 @@ class Barrier(Protocol):
         ...
 
 
-OnDelta = Callable[[TextDelta], Awaitable[None] | None]
+OnDelta = Callable[[TextDelta | ReasoningDelta], Awaitable[None] | None]
 """Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
 the listener is full. What comes in the meantime all the same is not lost, but held."""
 
@@ -91,6 +91,8 @@ class Engine(Protocol):
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
         """Answer `request`: tell `on_event` each delta as it comes, and return the genuine end.
+
+        It is told each thought too where the request has `shows_thoughts`, and none elsewhere.
 
         Raises a `TokenfallError` when it cannot answer or cannot go on. Cancelling ends all work for the answer, an
         upstream connection within 250 ms.

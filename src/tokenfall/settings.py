@@ -32,6 +32,10 @@ class InvalidSetting(ValueError):
     """A setting has a value that it does not take; the message is one line that names all three."""
 
 
+class Explained(ValueError):
+    """What a value is not taken for, in words that say more than what its setting takes."""
+
+
 class Kind:
     """How a setting's text is read: `read` raises ValueError on what it does not take, `takes` says what it does."""
 
@@ -177,7 +181,7 @@ def _simulation(text: str) -> str:
     try:
         grammar.parse(text)
     except InvalidRequest as error:
-        raise ValueError(error.message) from None
+        raise Explained(error.message) from None
     return text
 
 
@@ -235,7 +239,7 @@ class Settings:
         None, KEY, "key for UPSTREAM_URL; unset: GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
     )
     model: str = setting("llama-3.3-70b-versatile", TEXT, "default model for the upstream")
-    max_tokens: int = setting(1024, _integer(1, 1_000_000), "maximum tokens of a response if the caller sets none")
+    max_tokens: int = setting(4096, _integer(1, 1_000_000), "maximum tokens of a response if the caller sets none")
     system_prompt: str | None = setting(None, TEXT, "system message of every chat without one")
     rate_limit_rps: float = setting(
         10.0, NUMBER, "requests per second for each client address; 0 switches the limit off"
@@ -396,6 +400,8 @@ def defaults() -> dict[str, Any]:
 def _read(name: str, text: str, *, about: Setting) -> object:
     try:
         return about.kind.read(text)
+    except Explained as error:
+        raise InvalidSetting(f"{name}: got {text[:80]!r}: {error}") from None
     except (ValueError, KeyError):
         got = "a value that is not shown" if about.secret or "@" in text else repr(text[:80])
         raise InvalidSetting(f"{name}: got {got}, takes {about.kind.takes}") from None

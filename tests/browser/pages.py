@@ -42,7 +42,7 @@ class Pages:
     def __call__(
         self,
         server: ServerProcess | str,
-        path: str = "/web",
+        path: str = "/web?conversation=default",
         *,
         viewport: tuple[int, int] = (1280, 800),
         **options: Any,
@@ -126,7 +126,7 @@ class Pages:
         """A page that hangs or has crashed has none to give; it is not asked twice, for its HTML has no time limit."""
         with suppress(Error):
             page.screenshot(path=self._save(f"{number}.png"), timeout=EVIDENCE_TIMEOUT_MS)
-            self._save(f"{number}.html").write_text(page.content(), encoding="utf-8")
+            self._save(f"{number}.html").write_text(page.content(), encoding="utf-8", errors="backslashreplace")
 
 
 def _origin(error: Error) -> str:

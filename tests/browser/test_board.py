@@ -295,7 +295,7 @@ def test_a_look_back_reads_what_was_then(open_page: Pages, serve: Serve) -> None
 def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     page.get_by_role("link", name="Chat").click()
-    expect(page).to_have_url(re.compile("/web$"))
+    expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
     page.get_by_role("link", name="What the server is doing now").click()
     expect(state(page)).to_have_text("Live")
 

@@ -337,7 +337,7 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
     else:
         gate(server, "hold")
     idle(page)
-    assert focused(page) in {"draft", "send"}
+    expect(draft(page)).to_be_focused()
     expect(status(page)).to_have_text("Stopped" if stopped else "Complete")
 
 
@@ -357,9 +357,24 @@ def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Ser
     page = open_page(serve(SIM=ECHO))
     asked_and_answered(page, "one two three")
     page.get_by_role("button", name="Regenerate").press("Enter")
+    expect(draft(page)).to_be_focused()
     ended(page)
     expect(page.locator("#messages > .message")).to_have_count(2)
-    assert focused(page) != "body"
+    expect(draft(page)).to_be_focused()
+
+
+def test_enter_while_an_answer_comes_sends_nothing_and_says_why(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    ask(page, "one two three")
+    says(page, "one two")
+    ask(page, "next")
+    expect(status(page)).to_have_text("Wait for the end of the response or stop it, then send.")
+    expect(draft(page)).to_have_value("next")
+    gate(server, "hold")
+    ended(page)
+    draft(page).press("Enter")
+    says(page, "next")
 
 
 def test_the_focus_does_not_go_away_with_an_edit(open_page: Pages, serve: Serve) -> None:

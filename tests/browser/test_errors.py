@@ -22,6 +22,7 @@ from tests.browser.steps import (
     ended,
     history,
     idle,
+    loaded,
     messages,
     press,
     says,
@@ -167,8 +168,8 @@ def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serv
     assert 0 < left_s(page) <= 30
     assert alert(page).text_content() == told
     page.clock.fast_forward(30_000)
-    expect(status(page)).to_have_text("You can send again.")
-    expect(alert(page)).to_be_empty()
+    expect(alert(page)).to_have_text("You can send again.")
+    expect(page.locator("#notice-left")).to_be_empty()
     expect(draft(page)).to_have_value(COUNTING)
     page.unroute("**/chat")
     sent_again(page)
@@ -176,10 +177,44 @@ def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serv
 
 def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
-    page = open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2"))
-    expect(page.locator("#no-conversations")).to_be_visible()  # the second of the two has been answered
+    page = loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
     ask(page, COUNTING)
     expect(alert(page)).to_have_text(re.compile(r"Too many requests\. Send again in \d+ (seconds|minutes)\.$"))
+    expect(draft(page)).to_have_value(COUNTING)
+
+
+def test_a_model_that_is_busy_says_how_long(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    error = '{"error":{"code":"upstream_rate_limited","message":"the upstream limits this server","retry_after":30}}'
+    head = {"Content-Type": "text/event-stream", "X-Turn-Id": "turn_0"}
+    page.route("**/chat", lambda route: route.fulfill(headers=head, body=f"event: error\ndata: {error}\n\n"))
+    ask(page, COUNTING)
+    came_to_nothing(page, "The model is busy. Send again in 30 seconds.")
+    assert 0 < left_s(page) <= 30
+
+
+def test_a_network_that_is_back_is_told(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("ERR_INTERNET_DISCONNECTED")
+    page = loaded(open_page(serve(SIM=ECHO)))
+    page.context.set_offline(True)
+    ask(page, COUNTING)
+    came_to_nothing(page, "You are offline. Send again when the connection is back.")
+    page.context.set_offline(False)
+    expect(alert(page)).to_be_empty()
+    expect(status(page)).to_have_text("Back online. You can send again.")
+    sent_again(page)
+
+
+def test_a_question_that_no_turn_of_a_script_answers_says_which_is_nearest(
+    open_page: Pages, serve: Serve, tmp_path: Path
+) -> None:
+    (tmp_path / "turns.yaml").write_text("- when: {last: Hello}\n  say: Hi.\n", encoding="utf-8")
+    server = serve(SIM_FILES=str(tmp_path))
+    set_sim(server, "script=turns.yaml")
+    page = open_page(server)
+    ask(page, COUNTING)
+    expect(alert(page)).to_contain_text("The server did not find what this needs. It says: no turn of the script")
+    expect(alert(page)).to_contain_text("nearest")
     expect(draft(page)).to_have_value(COUNTING)
 
 
@@ -329,7 +364,11 @@ def test_a_key_that_is_not_accepted_any_more(open_page: Pages, serve: Serve) -> 
     server = serve(SIM=ECHO, API_KEY="new", PORT=str(first.port))
     ask(page, COUNTING)
     key_dialog(page, REFUSED)
+    open_page.expect("status of 409")  # the new server does not have what was said before
     give_key(page, "new")
+    expect(page.locator(".forgotten")).to_be_visible()
+    expect(draft(page)).to_have_value(COUNTING)
+    draft(page).press("Enter")
     says(page, COUNTING)
     ended(page)
     assert contents(server, key="new") == [COUNTING, COUNTING]
@@ -515,7 +554,7 @@ def behind(upstream: ServerProcess, **settings: str) -> dict[str, str]:
 REFUSALS = {
     "500": "The model failed. Try again.",
     "401": "The model does not accept the key of this server.",
-    "429:retry=60": "The model has too much to do for this server.",
+    "429:retry=60": "The model is busy.",
     "418": "The model behind this server gave no usable answer.",
 }
 

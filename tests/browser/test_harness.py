@@ -37,7 +37,7 @@ class Plain(BaseHTTPRequestHandler):
     """A page with nothing in it, under a policy like that of the real one."""
 
     def do_GET(self) -> None:
-        found = self.path == "/web"
+        found = self.path.partition("?")[0] == "/web"
         self.send_response(200 if found else 404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header(

@@ -29,7 +29,7 @@ PARTS = 4  # of the forms: a long conversation takes the browser longer to lay o
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
     r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)"
-    r"(\?(conversation=[\w.:@%-]+|announce=true|limit=1000))?"
+    r"(\?(conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
 WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
@@ -54,12 +54,13 @@ PLANTED = {
 _ALLOWED = r"""{
   '*': { dir: /^(auto|ltr)$/ },
   article: { class: /^message (user|assistant)$/, 'data-state': /^(waiting|streaming|complete|interrupted)$/,
-             'data-turn': /^(turn_\w+)?$/ },
+             'data-turn': /^(turn_\w+)?$/, 'data-reason': /^(stop|length)?$/ },
   h2: { class: /^who$/ },
   div: { class: /^(text|actions|table)$/, tabindex: /^0$/, role: /^group$/, 'aria-label': /^Table$/ },
-  button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again)$/, 'data-copy': /^code$/ },
+  button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again|continue)$/,
+            'data-copy': /^code$/ },
   p: { class: /^note$/ },
-  span: { class: /^(unseen|lines|language|ended|model|pace)$/ },
+  span: { class: /^(unseen|lines|language|math|ended|model|pace)$/, translate: /^no$/ },
   figure: { class: /^code$/, 'aria-label': /^Code(: \S{1,40})?$/ },
   figcaption: {}, pre: { tabindex: /^0$/ }, code: {}, h3: {}, h4: {}, h5: {}, h6: {}, blockquote: {}, hr: {}, ul: {},
   ol: { start: /^\d{1,9}$/ }, li: { class: /^(loose|task|loose task)$/ }, table: {}, thead: {}, tbody: {}, tr: {},
@@ -163,7 +164,7 @@ _LISTED = r"""() => {
   const allowed = {
     li: /^class=$/,
     a: /^(class=conversation|href=\?conversation=[\w.%-]+|data-id=c\d+|aria-current=page)$/,
-    span: /^(class=(name|when)|dir=auto)$/,
+    span: /^(class=(name|when)|dir=auto|data-at=[\d.]+)$/,
   };
   const wrong = [...list.querySelectorAll('*')].filter((element) => !allowed[element.localName]
     || [...element.attributes].some(({ name, value }) => !allowed[element.localName].test(`${name}=${value}`)));

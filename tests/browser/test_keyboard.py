@@ -183,7 +183,7 @@ def test_a_question_is_asked_and_its_answer_stopped_and_asked_again(open_page: P
     assert page.evaluate(FOCUS_IS_SEEN) == ""
     press(page, "Enter")
     ended(page, "stopped")
-    assert focused(page) == "Send"
+    assert focused(page) == "#draft"
     gate(server, "more")
     reach(page, "Regenerate the answer", key="Shift+Tab")
     press(page, "Enter")
@@ -199,7 +199,7 @@ def test_the_focus_of_stop_is_not_lost_when_the_answer_ends(open_page: Pages, se
     reach(page, "Stop")
     gate(server, "more")
     ended(page)
-    assert focused(page) == "Send"
+    assert focused(page) == "#draft"
 
 
 def test_escape_stops_from_wherever_the_focus_is(open_page: Pages, server: ServerProcess) -> None:
@@ -574,7 +574,7 @@ def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> N
     expect(page.get_by_role("alert")).to_have_text("Too many requests. Send again in 2 seconds.")
     expect(page.locator("#notice-left")).to_have_text("0:02")
     expect(page.locator("#notice-left")).to_have_attribute("aria-hidden", "true")
-    expect(status(page)).to_have_text("You can send again.")
+    expect(page.get_by_role("alert")).to_have_text("You can send again.")
     told = [words for words in page.evaluate("heard") if words]
     assert told == ["Generating…", "Too many requests. Send again in 2 seconds.", "You can send again."]
 

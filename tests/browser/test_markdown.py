@@ -379,3 +379,25 @@ def test_the_watch_sees_a_flicker(open_page: Pages, serve: Serve) -> None:
             return wrong;
         }}""")
         assert [said for said in wrong if said.startswith(what)], f"{act}: {wrong}"
+
+
+FORMULAS = r"""Both \(a_1 * b_2 * c\) and $x_i*y_i*z$ hold:
+
+\[
+  \begin{pmatrix} a & b \\
+- c & d \end{pmatrix}
+\]"""
+
+
+def test_formulas_are_shown_and_copied_as_they_were_written(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM="text=echo,gap=1ms"))
+    asked_and_answered(page, FORMULAS)
+    expect(said(page).locator(".math")).to_have_count(3)
+    expect(said(page).locator("em, ul, li")).to_have_count(0)
+    copied = page.evaluate(
+        """() => {
+          getSelection().selectAllChildren(document.querySelector('.assistant .text'));
+          return getSelection().toString();
+        }"""
+    )
+    assert copied.strip() == FORMULAS

@@ -156,7 +156,7 @@ def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, ser
     is_whole(page, server)
     expect(status(page)).to_have_text("Complete")
     assert answer(page).get_attribute("data-turn") == turn
-    assert heard.count(f"GET /chat/turns/{turn}?announce=true") == 1
+    assert heard.count(f"GET /chat/turns/{turn}?announce=true&details=true") == 1
     assert "POST /chat" not in heard
 
 
@@ -279,7 +279,7 @@ def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Se
     assert not [each for each in heard if each.startswith(("POST", "GET /chat"))]
 
 
-def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -288,7 +288,7 @@ def test_a_stopped_answer_is_told_as_interrupted_after_a_reload(open_page: Pages
     page.get_by_role("button", name="Stop").click()
     ended(page, "stopped")
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == contents(server) == [QUESTION, BEGUN]
     assert streams(server) == 0
 
@@ -485,14 +485,56 @@ def test_an_answer_that_was_given_up_can_be_asked_for_again(behind: Behind, open
     gives_up(page, proxy)
     is_broken_off(page, "The connection broke before the answer was complete.")
     proxy.heal()
-    open_page.allow(GONE)
     try_again(page)
     expect(alert(page)).to_be_empty()
     says(page, BEGUN)
     gate(server, "hold")
-    ended(page)
-    page.reload()
     is_whole(page, server)
+    assert proxy.count("POST", "/chat") == 1
+
+
+@pytest.mark.parametrize("how", ["by itself", "when it is looked at"])
+def test_an_answer_that_ended_long_after_it_was_given_up_is_shown(
+    behind: Behind, open_page: Pages, serve: Serve, how: str
+) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    turn = asked_and_held(page)
+    open_page.expect(LOST)
+    proxy.refuse()
+    expect(status(page)).to_have_text(RECONNECTING)
+    gives_up(page, proxy)
+    is_broken_off(page, "The connection broke before the answer was complete.")
+    gate(server, "hold")
+    call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
+    page.clock.run_for(60_000)
+    is_broken_off(page, "The connection broke before the answer was complete.")
+    proxy.heal()
+    if how == "by itself":
+        page.clock.run_for(20_000)
+    else:
+        page.evaluate("() => { dispatchEvent(new Event('focus')); }")
+    is_whole(page, server)
+    assert proxy.count("POST", "/chat") == 1
+
+
+def test_a_connection_that_is_silent_is_made_anew(behind: Behind, open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    proxy = behind(server)
+    page = open_page(proxy.root)
+    page.clock.install()
+    asked_and_held(page)
+    proxy.hang()
+    gate(server, "hold")
+    page.clock.run_for(40_000)
+    says(page, BEGUN)
+    page.clock.run_for(20_000)
+    expect(status(page)).to_have_text(RECONNECTING)
+    proxy.heal()
+    is_whole(page, server)
+    assert proxy.followed_after() == [3]
 
 
 def test_a_stop_while_reconnecting_ends_what_is_shown_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
@@ -802,25 +844,11 @@ def test_a_tab_opened_from_this_one_goes_on_with_the_same_answer(open_page: Page
     is_whole(page, server)
 
 
-def test_a_tab_that_knows_nothing_of_the_answer_shows_it_once_it_is_kept(open_page: Pages, serve: Serve) -> None:
+def test_two_who_ask_at_the_same_time_both_get_their_answers(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
-    other = page.context.new_page()
-    other.goto(page.url)
-    expect(other.locator("#empty")).to_be_visible()
-    gate(server, "hold")
-    is_whole(page, server)
-    other.reload()
-    is_whole(other, server)
-
-
-def test_tabs_that_ask_at_the_same_time_both_get_their_answers(open_page: Pages, serve: Serve) -> None:
-    server = serve(SIM=HELD)
-    page = open_page(server)
-    asked_and_held(page)
-    other = page.context.new_page()
-    other.goto(page.url)
+    other = open_page(server)
     ask(other, "one two three four")
     says(other, "one two three")
     gate(server, "hold")

@@ -75,17 +75,19 @@ def asked_elsewhere(page: Page, root: str) -> list[str]:
 def test_the_root_leads_to_the_page(mount: Mount, open_page: Pages, serve: Serve) -> None:
     root = mount(serve(SIM=ECHO))
     page = open_page(root, "")
-    expect(page).to_have_url(f"{root}web")
+    expect(page).to_have_url(re.compile(f"^{root}web\\?conversation=chat-"))
     expect(page.locator("#empty")).to_be_visible()
     expect(page.locator(".brand img")).not_to_have_js_property("naturalWidth", 0)
     page.goto(root.rstrip("/"))
-    expect(page).to_have_url(f"{root}web")
+    expect(page).to_have_url(re.compile(f"^{root}web\\?conversation=chat-"))
+    page.goto(f"{root}web/?conversation=default")
+    expect(page).to_have_url(f"{root}web?conversation=default")
 
 
 def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     root = mount(server)
-    page = open_page(f"{root}web", "")
+    page = open_page(f"{root}web?conversation=default", "")
     outside = asked_elsewhere(page, root)
     ask(page, "one two three four")
     says(page, "one two")  # unbuffered: the rest is not there yet
@@ -103,7 +105,7 @@ def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: 
     page.keyboard.press("Escape")
     ended(page, "stopped")
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == contents(server) == ["one two three four", "one two"]
     assert outside == []
 
@@ -111,7 +113,7 @@ def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: 
 def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     root = mount(server)
-    page = open_page(f"{root}web", "")
+    page = open_page(f"{root}web?conversation=default", "")
     outside = asked_elsewhere(page, root)
     asked_and_answered(page, "first")
     page.get_by_role("button", name="New conversation").click()
@@ -119,7 +121,7 @@ def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_p
     assert page.url.startswith(f"{root}web?conversation=chat-")
     page.locator("#conversations a", has_text="first").click()
     says(page, "first")
-    assert page.url == f"{root}web"
+    assert page.url == f"{root}web?conversation=default"
     page.go_back()
     says(page, "second")
     page.reload()
@@ -137,7 +139,7 @@ def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_p
     page.locator("#menu").get_by_role("button", name="Delete").click()
     page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
     says(page, "first")
-    assert page.url == f"{root}web"
+    assert page.url == f"{root}web?conversation=default"
     assert [each["title"] for each in call(server, "/conversations")[1]] == ["first"]
     with page.context.expect_page() as opened:
         page.locator("#conversations a").click(modifiers=["ControlOrMeta"])
@@ -150,7 +152,7 @@ def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, o
     server = serve(SIM=ECHO, API_KEY="secret")
     root = mount(server)
     open_page.expect("status of 401")
-    page = open_page(f"{root}web", "")
+    page = open_page(f"{root}web?conversation=default", "")
     page.get_by_label("Key", exact=True).fill("secret")
     page.get_by_role("button", name="Use this key").click()
     asked_and_answered(page, "with a key")
@@ -164,7 +166,7 @@ def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, o
 def test_the_board_shows_what_happens_and_leads_back(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     root = mount(server)
-    page = open_page(f"{root}web", "")
+    page = open_page(f"{root}web?conversation=default", "")
     ask(page, "one two three")
     says(page, "one two")
     page.get_by_role("link", name="What the server is doing now").click()
@@ -173,7 +175,8 @@ def test_the_board_shows_what_happens_and_leads_back(mount: Mount, open_page: Pa
     expect(page.locator("#state")).to_have_attribute("data-state", "live")
     expect(page.locator("#requests")).to_contain_text("/chat")
     page.get_by_role("link", name=re.compile("[Cc]hat")).click()
-    expect(page).to_have_url(f"{root}web")
+    expect(page).to_have_url(re.compile(f"^{root}web\\?conversation=chat-"))
+    page.goto(f"{root}web?conversation=default")
     says(page, "one two")
     gate(server, "hold")
     ended(page)

@@ -163,9 +163,38 @@ def test_stop_keeps_what_was_said_and_says_so(open_page: Pages, serve: Serve, by
     told = call(server, f"/chat/turns/{turn}")[1]
     assert 'event: error\ndata: {"error":{"code":"stopped"' in told
     page.reload()
-    ended(page, "interrupted")
+    ended(page, "stopped")
     assert texts(page) == [COUNTING, "one two"]
-    expect(answer(page).locator(".note")).to_contain_text("Interrupted: this answer is not complete")
+    expect(answer(page).locator(".note")).to_contain_text(STOPPED)
+
+
+# An answer that was cut at the limit
+
+
+def test_an_answer_cut_at_the_limit_says_so_and_goes_on_in_the_same_answer(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO, MAX_TOKENS="2")
+    page = open_page(server)
+    asked_and_answered(page, COUNTING)
+    expect(status(page)).to_have_text("Stopped at the limit")
+    expect(answer(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
+    page.reload()
+    ended(page)
+    expect(answer(page).locator(".note")).to_contain_text("Stopped at the limit of 2 tokens")
+    press(page, "Continue")
+    says(page, "one twoContinue exactly")
+    ended(page)
+    assert texts(page) == contents(server) == [COUNTING, "one twoContinue exactly"]
+    page.reload()
+    ended(page)
+    assert texts(page) == contents(server)
+
+
+def test_an_answer_that_ended_by_itself_cannot_be_continued(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=ECHO))
+    asked_and_answered(page, COUNTING)
+    expect(status(page)).to_have_text("Complete")
+    expect(answer(page).get_by_role("button", name="Regenerate")).to_be_visible()
+    expect(answer(page).get_by_role("button", name="Continue")).to_be_hidden()
 
 
 @BUTTON_OR_ESC

@@ -57,11 +57,13 @@ class HistoryContract:
         cut = Turn(
             id="turn_cut",
             question=Message("user", "tell me"),
-            answer=Message("assistant", "well, I"),
+            answer=Message("assistant", "well, I", thought="They want a story."),
             status="interrupted",
             model="llama",
             asked_at=1.5,
             answered_at=2.5,
+            end_code="stopped",
+            thought_s=1.5,
         )
         await history.append(ALICE, cut)
 

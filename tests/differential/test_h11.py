@@ -21,9 +21,9 @@ BATCHES = 10
 
 STRICTER: dict[str, str] = {
     r"malformed request: this is not HTTP/1\.1": "lines end with CR LF, a request begins with a method; RFC 9112, 2.2",
-    r"malformed request: unknown method": "methods that nobody serves",
+    r"malformed request: unknown method": "methods that no server implements",
     r"malformed request: a header field must be .*": "no folded line, no space before the colon; RFC 9112, 5",
-    r"malformed request: a header value must hold .*": "a bare CR or LF ends no line; RFC 9110, 5.5",
+    r"malformed request: a header value must not contain .*": "a bare CR or LF ends no line; RFC 9110, 5.5",
     r"malformed request (line|target)": "one space, visible ASCII, no fragment; RFC 9112, 3",
     r"malformed Content-Length": "digits only; RFC 9110, 8.6",
     r"malformed Host header": "the characters of a host and port; RFC 9110, 7.2",
@@ -31,17 +31,17 @@ STRICTER: dict[str, str] = {
     r"malformed (chunk size|trailer)": "hexadecimal digits, fields of RFC 9110, 5.6.2; RFC 9112, 7.1",
     r"more than one [a-z-]+ header": "a second value of these could be another sender's; RFC 9110, 5.3",
     r"the request target must begin with /": "origin, absolute and asterisk form; RFC 9112, 3.2",
-    r"CONNECT is not served here": "this is no proxy; RFC 9110, 9.3.6",
-    r"HTTP/1\.1 and HTTP/1\.0 are spoken here": "other versions; RFC 9110, 15.6.6",
-    r"the only expectation served here is 100-continue": "RFC 9110, 10.1.1",
-    r"the only transfer coding served here is chunked": "RFC 9112, 6.1",
+    r"CONNECT is not supported": "this is no proxy; RFC 9110, 9.3.6",
+    r"only HTTP/1\.1 and HTTP/1\.0 are supported": "other versions; RFC 9110, 15.6.6",
+    r"the only supported expectation is 100-continue": "RFC 9110, 10.1.1",
+    r"the only supported transfer coding is chunked": "RFC 9112, 6.1",
     r"chunked must be the last transfer coding": "RFC 9112, 6.1",
     r"Transfer-Encoding is not allowed with .*": "no Transfer-Encoding in HTTP/1.0 or with a length; RFC 9112, 6.1",
     r"the (body|head|request target) may have at most .*": "our own limits",
     r"a chunk's size line may have at most .*": "our own limit",
-    r"a Host header is needed": "RFC 9112, 3.2",
+    r"a Host header is required": "RFC 9112, 3.2",
 }
-"""What Tokenfall says when it refuses, as patterns, and why it may where h11 does not."""
+"""Patterns of refusals that h11 does not share, and why Tokenfall may refuse."""
 
 BLANK_LINE = "no request line received"
 """h11 refuses an empty line before a request, which RFC 9112, section 2.2, asks a server to ignore."""

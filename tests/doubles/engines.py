@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import OnDelta
 
@@ -14,7 +14,7 @@ class Silence:
 class ScriptedEngine:
     """Plays its script for every request: tells deltas, raises exceptions, falls silent, returns the end."""
 
-    def __init__(self, *script: TextDelta | Finished | Exception | Silence) -> None:
+    def __init__(self, *script: TextDelta | ReasoningDelta | Finished | Exception | Silence) -> None:
         self._script = script
         self.requests: list[ChatRequest] = []
         self.silent = asyncio.Event()
@@ -26,7 +26,7 @@ class ScriptedEngine:
         self.requests.append(request)
         try:
             for step in self._script:
-                if isinstance(step, TextDelta):
+                if isinstance(step, TextDelta | ReasoningDelta):
                     full = on_event(step)
                     if full is not None:
                         await full

@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenfall.chat.service import Chat, Defaults
 from tokenfall.conversations import Conversation
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Engine, HistoryStore, OnDelta, SharedTurns
 from tokenfall.turns.detached import DetachedBounds, DetachedTurns
@@ -96,7 +96,7 @@ class Listener:
     def text(self) -> str:
         return "".join(self.heard)
 
-    def on_event(self, delta: TextDelta) -> Awaitable[None] | None:
+    def on_event(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         self.heard.append(delta.text)
         return self.full
 

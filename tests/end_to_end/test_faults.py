@@ -22,7 +22,7 @@ BEFORE, AFTER = WORDS[1].encode(), WORDS[2].encode()
 LAST = WORDS[5].encode()
 BASE = "gap=5ms,tokens=6,seed=1"
 LAST_CHUNK = b"0\r\n\r\n"
-ASKED_FOR = b"as was asked for"
+ASKED_FOR = b"as configured"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from tokenfall.errors import TokenfallError
-from tokenfall.events import TextDelta
+from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
 
 from tests.doubles.certificates import server_context, trusted_file
@@ -86,7 +86,7 @@ async def test_a_stale_pool_costs_no_request_and_repeats_none_that_was_answered(
         async def ask(name: str) -> str | TokenfallError:
             heard: list[str] = []
 
-            def on_event(event: TextDelta) -> None:
+            def on_event(event: TextDelta | ReasoningDelta) -> None:
                 heard.append(event.text)
 
             try:

@@ -58,6 +58,7 @@ MODULES = [
     "json_text",
     "records",
     "logs_formatters",
+    "lua_scripts",
     "ports",
     "reactor.loop",
     "reactor.wheel",

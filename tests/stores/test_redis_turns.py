@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from tokenfall.conversations import Claim, Conversation, TurnEnd
 from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, TurnLost, TurnStopped
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.ports import Followed
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
@@ -62,7 +62,7 @@ class Waiting(Listener):
         super().__init__()
         self._another = asyncio.Event()
 
-    def on_event(self, delta: TextDelta) -> Any:
+    def on_event(self, delta: TextDelta | ReasoningDelta) -> Any:
         self._another.set()
         return super().on_event(delta)
 

@@ -38,55 +38,58 @@ def words(pattern: re.Pattern[Any], text: AnyText) -> object:
     return all_found(pattern, text.rstrip())
 
 
-OURS = "meets only what this server says itself"
-RUN = "one run of a class, which is taken or not"
-SHORT = "a bounded number of characters at one place"
-NAME = "anchored at both ends, and its length is bounded"
+OURS = "applied only to text of this server"
+RUN = "a single repeated class"
+SHORT = "a bounded number of characters at a fixed position"
+NAME = "anchored at both ends, with bounded length"
 
 TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "api/openapi.py": [(None, "our own paths")],
     "api/openapi_answers.py": [(None, OURS)] * 7,
     "api/openapi_bodies.py": [(None, "our own schemas")],
-    "api/page.py": [(None, "our own files"), (fullmatch, "one run of zeros after a fixed text")],
+    "api/page.py": [(None, "our own files"), (fullmatch, "one repeated zero after a fixed text")],
     "recording/redaction.py": [
-        (all_found, "begins with a quote; possessive runs, of white space and of backslashes, that hold no quote"),
-        (match, "possessive; its alternatives begin with different characters"),
+        (all_found, "starts with a quote; possessive white space and backslashes, which cannot contain a quote"),
+        (match, "possessive; its alternatives start with different characters"),
         (match, RUN),
-        (all_found, "fixed texts, then one possessive run to whose end a match goes"),
+        (all_found, "fixed texts, then one possessive repetition, at whose end the match ends"),
     ],
     "simulator/scenarios/json_text.py": [
-        (all_found, "alternatives begin with different characters; a string is possessive, and needs no end"),
-        (search, "begins with a fixed text; one possessive run of digits"),
+        (all_found, "its alternatives start with different characters; a string is possessive and need not be closed"),
+        (search, "starts with a fixed text; one possessive repetition of digits"),
     ],
     "simulator/scenarios/matching.py": [(all_found, RUN)],
-    "simulator/scenarios/patterns.py": [(None, "a script's own: see `scenarios/test_patterns.py`")] * 2,
+    "simulator/scenarios/patterns.py": [(None, "from a scenario file: see `scenarios/test_patterns.py`")] * 2,
     "simulator/scenarios/yaml_text.py": [
         (fullmatch, "fixed texts"),
         (fullmatch, "fixed texts"),
         (fullmatch, "fixed texts"),
         (fullmatch, SHORT),
-        (fullmatch, "runs of digits parted by a point and an e, each taken back once at most"),
+        (fullmatch, "digits separated by a point and an e; each repetition backtracks at most once"),
     ],
-    "tokens.py": [(words, "possessive, and on a text that ends with a word each run of white space leads to one")],
+    "tokens.py": [(words, "possessive; in a text that ends with a word, white space always leads to a word")],
     "wire/anthropic/errors.py": [
-        (fullmatch, "a fixed text, then all that follows"),
-        (match, "fixed texts around one run each"),
-        (match, "fixed texts around one run of digits"),
-        (match, "fixed texts around one run without its own end"),
-        (match, "a fixed text, then all that follows"),
-        (all_found, "begins with a bracket; one run of digits"),
+        (fullmatch, "a fixed text, then the rest of the text"),
+        (match, "fixed texts around one repetition each"),
+        (match, "fixed texts around one repetition of digits"),
+        (match, "fixed texts around one repetition that excludes its end"),
+        (match, "a fixed text, then the rest of the text"),
+        (all_found, "starts with a bracket; one repetition of digits"),
     ],
     "wire/anthropic/request.py": [(search, NAME)],
     "wire/json_document.py": [(all_found, "one character")],
-    "wire/ollama/messages.py": [(match, "runs of classes at one place, each taken back three times at most")],
-    "wire/ollama/request.py": [(fullmatch, "possessive, at one place, on at most 200 characters"), (fullmatch, RUN)],
+    "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
+    "wire/ollama/request.py": [
+        (fullmatch, "possessive, at a fixed position, on at most 200 characters"),
+        (fullmatch, RUN),
+    ],
     "wire/openai/request.py": [(search, NAME), (search, NAME)],
     "wire/openai/responses/request.py": [(search, NAME)],
-    "wire/plain/chat.py": [(search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
-        (match, "one possessive run between fixed texts, at one place"),
-        (match, "one possessive run between fixed texts, at one place"),
+        (match, "one possessive repetition between fixed texts, at a fixed position"),
+        (match, "one possessive repetition between fixed texts, at a fixed position"),
     ],
     "wire/upstream/surrogates.py": [(all_found, "one character"), (search, "four characters")],
 }

@@ -1,7 +1,9 @@
 import pytest
 
 from tokenfall import installation, settings
+from tokenfall.errors import InvalidRequest
 from tokenfall.settings import InvalidSetting, Settings, defaults, described, load, shown
+from tokenfall.simulator.grammar import parse
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 HOSTILE = ["\x1b[31m", "\r\nforged: line", "\0"]
@@ -116,8 +118,6 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("openai_api_key", "\udcff"),
         ("api_key", "sha256:"),
         ("api_key", "\udcff"),
-        ("sim", "gap=fast"),
-        ("sim", "spede=3"),
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("history_url", "mongodb://a"),
@@ -133,8 +133,17 @@ def test_a_bad_value_is_named_with_its_setting_and_what_it_takes(name: str, text
         assert repr(text[:80]) in message
 
 
+@pytest.mark.parametrize("text", ["gap=fast", "spede=3", "fault=reset"])
+def test_a_mistake_in_the_grammar_is_told_as_over_http(text: str) -> None:
+    with pytest.raises(InvalidRequest) as told:
+        parse(text)
+
+    assert refused(sim=text) == f"SIM: got {text!r}: {told.value.message}"
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_bad_value_makes_no_line_of_its_own(hostile: str) -> None:
+    assert refused(sim=hostile).isprintable()
     assert refused(port=hostile).isprintable()
 
 
@@ -277,7 +286,7 @@ def test_the_defaults_are_those_of_the_documented_table() -> None:
             "workers": 1,
             "api_key": (),
             "model": "llama-3.3-70b-versatile",
-            "max_tokens": 1024,
+            "max_tokens": 4096,
             "rate_limit_rps": 10.0,
             "rate_limit_burst": 20,
             "history_limit": 1000,

@@ -28,7 +28,7 @@ describe('a question', () => {
     const sent = [];
     assert.equal(await (await api.ask({ ...QUESTION, onSend: () => sent.push(asked.length) })).text(), 'a');
     const messages = [{ role: 'user', content: 'Where to?' }];
-    const body = { messages, conversation: 'holidays', announce: true, on_disconnect: 'finish' };
+    const body = { messages, conversation: 'holidays', announce: true, details: true, on_disconnect: 'finish' };
     assert.deepEqual([asked, sent], [[{ path: 'chat', method: 'POST', key: 'k', body }], [0]]);
   });
 
@@ -51,7 +51,7 @@ describe('a question', () => {
 test('what is left of a turn is announced', async () => {
   const { api, asked } = apiWith(new Response('a'));
   await api.follow({ turn: 'turn_1', after: '3' });
-  assert.equal(asked[0].path, 'chat/turns/turn_1?announce=true');
+  assert.equal(asked[0].path, 'chat/turns/turn_1?announce=true&details=true');
 });
 
 test('the list of conversations asks its reader for nothing', async () => {

@@ -15,9 +15,12 @@ const KEPT = [
   { role: 'assistant', content: 'Hi.', turn: 'turn_0', model: 'sim', ttft_s: 0.25, tokens_per_s: 40 },
 ];
 const TRIES = 11; // the first, and ten to come back
+const LOOK_MS = 15_000; // until a lost turn is looked for
+const GONE = new Failure('not_found', { status: 404 });
 
 const said = (content, id) => `id: ${id}\ndata: ${JSON.stringify({ content })}\n\n`;
 const broke = (code, more = {}) => `event: error\ndata: ${JSON.stringify({ error: { code, ...more } })}\n\n`;
+const cut = 'event: end\ndata: {"finish_reason":"length","usage":{"completion_tokens":2}}\n\n';
 const whole = (text) => () => new Response(text, { headers: HEAD });
 
 /** A response that goes on after `text` until its request is aborted, or a test ends it with `end(text)`. */
@@ -51,6 +54,7 @@ function later() {
 class Server {
   asked = [];
   keys = []; // of what was asked
+  follows = []; // the newest turn that each question said it knew, undefined where it said none
   followed = [];
   stopped = [];
   loaded = [];
@@ -59,7 +63,8 @@ class Server {
   kept = {}; // messages by conversation, promises of them, or errors
   ending = Promise.resolve(); // until a turn that is stopped has ended
 
-  ask({ onSend, signal, key, ...question }) {
+  ask({ onSend, signal, key, follows, ...question }) {
+    this.follows.push(follows);
     this.asked.push(question);
     this.keys.push(key);
     onSend();
@@ -78,7 +83,7 @@ class Server {
 
   async history(conversation) {
     this.loaded.push(conversation);
-    const found = await (this.kept[conversation] ?? []);
+    const found = await (conversation in this.kept ? this.kept[conversation] : []);
     if (found instanceof Error) throw found;
     return found;
   }
@@ -104,9 +109,9 @@ class Answer {
     this.text = text;
   }
 
-  end(state, { model, pace }) {
+  end(state, { model, pace, reason, tokens }) {
     this.ends += 1;
-    Object.assign(this, { state, model, pace });
+    Object.assign(this, { state, model, pace, reason, tokens });
   }
 }
 
@@ -118,8 +123,20 @@ class View {
   lastTurn = '';
   edited = []; // [turn, text] of questions that are to be edited again
   isThere = true; // what is to be edited
+  isEditing = false;
+  isUnknown = false;
+  isForgotten = false;
 
-  showHistory(messages) {
+  get isEmpty() {
+    return !this.history?.length && this.turns.length === 0;
+  }
+
+  markForgotten() {
+    this.isForgotten = true;
+  }
+
+  showHistory(messages, { isUnknown = false } = {}) {
+    this.isUnknown = isUnknown;
     this.history = messages;
     this.lastTurn = messages.at(-1)?.turn ?? '';
   }
@@ -143,8 +160,9 @@ class View {
     this.busy = busy;
   }
 
-  beginTurn(question, { turn, replaces }) {
-    const shown = { question, turn, replaces, answer: new Answer(), settled: false, withdrawn: false };
+  beginTurn(question, { turn, replaces, isContinued = false }) {
+    const shown = { question, turn, replaces, before: '', answer: new Answer(), settled: false, withdrawn: false };
+    if (isContinued) shown.answer.text = shown.before = 'Rome';
     shown.name = (id) => (shown.turn = id);
     shown.settle = () => (shown.settled = true);
     shown.withdraw = () => (shown.withdrawn = true);
@@ -228,13 +246,13 @@ function answering(...answers) {
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
 let status;
 let waits; // those that do not end at once: { act, ms }
-let isHurried; // all end at once
+let isHurried; // all end at once, but those of a look for a lost turn
 
 beforeEach(() => {
   status = { textContent: '' };
   [waits, isHurried] = [[], false];
   globalThis.setTimeout = (act, ms) => {
-    if (ms === 0 || isHurried) settled().then(act);
+    if (ms === 0 || (isHurried && ms < LOOK_MS)) settled().then(act);
     else waits.push({ act, ms });
   };
   globalThis.clearTimeout = () => {};
@@ -339,6 +357,99 @@ describe('a conversation that is opened', () => {
   });
 });
 
+describe('a question says which turn it follows', () => {
+  test('as far as the page knows it', async () => {
+    const api = answering(whole(said('Rome', 1) + DONE), endless(said('one', 1)), whole(DONE));
+    api.kept.holidays = KEPT;
+    const { conversation } = await asked(api);
+    conversation.ask({ text: 'And then?' });
+    await settle();
+    conversation.stop();
+    await settle();
+    conversation.ask({ text: 'And then?' });
+    await settle();
+    assert.deepEqual(api.follows, ['turn_0', 'turn_1', undefined]); // what the server kept of a stopped one is not known
+  });
+
+  test('and the same once more when the server took nothing of it', async () => {
+    const api = answering(new Failure('rate_limited', { status: 429 }), whole(DONE));
+    const { conversation } = await asked(api);
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual(api.follows, ['', '']);
+  });
+
+  test('and where the server has a newer one, that is shown and the question given back', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }));
+    const made = await page(api);
+    api.kept.holidays = KEPT;
+    made.conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, false]);
+    assert.deepEqual([made.notice.code, made.composer.given], ['conversation_changed', [['Where to?', 'holidays']]]);
+    made.conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual(api.follows, ['', 'turn_0']);
+  });
+
+  test('and where the server has lost the conversation, what is shown stays and is marked', async () => {
+    const api = answering(new Failure('conversation_changed', { status: 409 }), whole(DONE));
+    api.kept.holidays = KEPT;
+    const made = await page(api);
+    api.kept.holidays = null;
+    made.conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual([made.view.history, made.view.isForgotten], [KEPT, true]);
+    made.conversation.ask({ text: 'Where to?' });
+    await settle();
+    assert.deepEqual(api.follows, ['turn_0', '']);
+  });
+});
+
+describe('a conversation that is looked at again', () => {
+  test('shows what another page has asked', async () => {
+    const { view, conversation, api } = await page();
+    await conversation.look();
+    assert.deepEqual([view.history, status.textContent], [[], '']);
+    api.kept.holidays = KEPT;
+    await conversation.look();
+    assert.deepEqual(view.history, KEPT);
+    assert.match(status.textContent, /changed elsewhere/);
+  });
+
+  test('stays as it is while a message is edited, an answer comes, or the server is not there', async () => {
+    const { view, conversation, api, notice } = await page(answering(endless(said('Rome', 1))));
+    api.kept.holidays = new Failure('unreachable');
+    await conversation.look();
+    api.kept.holidays = KEPT;
+    view.isEditing = true;
+    await conversation.look();
+    view.isEditing = false;
+    conversation.ask({ text: 'Where to?' });
+    await settle();
+    await conversation.look();
+    assert.deepEqual([view.history, notice.code], [[], '']);
+    conversation.stop();
+    await settle();
+  });
+
+  test('is marked when another page has deleted it', async () => {
+    const api = new Server();
+    api.kept.holidays = KEPT;
+    const { view, conversation } = await page(api);
+    api.kept.holidays = null;
+    await conversation.look();
+    assert.deepEqual([view.history, view.isForgotten], [KEPT, true]);
+  });
+
+  test('says of one that the server never had that it is unknown', async () => {
+    const api = new Server();
+    api.kept.holidays = null;
+    const { view } = await page(api);
+    assert.deepEqual([view.history, view.isUnknown], [[], true]);
+  });
+});
+
 describe('a question', () => {
   test('is asked, and its answer shown to its end', async () => {
     const { api, view, conversation, composer, notice, lists } = await asked(answering(whole(said('Rome', 1) + said('.', 2) + DONE)));
@@ -350,6 +461,29 @@ describe('a question', () => {
     assert.match(shown.answer.pace, /^First token after \d+ ms/);
     assert.deepEqual([status.textContent, notice.code, lists, composer.given], ['Complete', '', 2, []]);
     assert.deepEqual([conversation.isBusy, composer.busy, view.busy, turnUnderWay('holidays')], [false, false, false, null]);
+  });
+
+  test('whose answer was cut at a limit is told as cut', async () => {
+    const { view } = await asked(answering(whole(said('Rome', 1) + said(',', 2) + cut + DONE)));
+    const { answer } = view.turns[0];
+    assert.deepEqual([answer.state, answer.reason, answer.tokens], ['complete', 'length', 2]);
+    assert.equal(status.textContent, 'Stopped at the limit');
+  });
+
+  test('that goes on with an answer names its turn, and adds to it', async () => {
+    const api = answering(whole(said(' it is', 1) + DONE));
+    const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    assert.deepEqual(api.asked, [{ conversation: 'holidays', text: 'Go on.', replaces: 'turn_0', isContinued: true }]);
+    assert.equal(view.turns[0].answer.text, 'Rome it is');
+  });
+
+  test('that goes on with an answer and brings nothing leaves it as it was, and the draft too', async () => {
+    const api = answering(new Failure('upstream_failed', { status: 502 }));
+    const { view, composer, notice } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });
+    assert.deepEqual([view.turns[0].withdrawn, composer.given, notice.again.label], [true, [], 'Try again']);
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked[1], api.asked[0]);
   });
 
   test('is under way until then, and known to the tab', async () => {
@@ -944,6 +1078,7 @@ test('a lost question is asked once, however often its head is lost when it is t
   const api = answering(whole(''), unreachable(), unreachable(), whole(said('Rome', 1) + DONE));
   const { notice, composer } = await asked(api);
   for (let times = 0; times < TRIES; times += 1) await settle();
+  api.rest = [GONE];
   for (let times = 0; times < 3; times += 1) {
     notice.again.run();
     await settle();
@@ -955,11 +1090,83 @@ test('a lost question is asked once, however often its head is lost when it is t
 
 test('a lost edit that is tried again takes the place of what it was asked for', async () => {
   isHurried = true;
-  const { view, notice } = await asked(answering(whole(''), whole(said('Rome', 1) + DONE)), 'Where to?', { replaces: 'turn_0' });
+  const api = answering(whole(''), whole(said('Rome', 1) + DONE));
+  const { view, notice } = await asked(api, 'Where to?', { replaces: 'turn_0' });
   for (let times = 0; times < TRIES; times += 1) await settle();
+  api.rest = [GONE];
   notice.again.run();
   await settle();
-  assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0']);
+  assert.deepEqual(view.turns.map(({ replaces }) => replaces), ['turn_0', 'turn_0', 'turn_0']);
+  assert.equal(api.asked.length, 2);
+});
+
+describe('a turn whose connection was lost for good', () => {
+  const ROME = [
+    { role: 'user', content: 'Where to?', turn: 'turn_1' },
+    { role: 'assistant', content: 'Rome!', turn: 'turn_1', model: 'sim' },
+  ];
+
+  async function lost(api = answering(whole(said('Rome', 1)))) {
+    isHurried = true;
+    const made = await asked(api);
+    for (let times = 0; times < TRIES; times += 1) await settle();
+    assert.deepEqual([made.view.turns[0].answer.state, made.notice.again.label], ['failed', 'Try again']);
+    return made;
+  }
+
+  test('is looked for before anything is asked anew', async () => {
+    const { api, view, notice } = await lost();
+    api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    notice.again.run();
+    await settle();
+    const { answer, settled: isSettled } = view.turns[1];
+    assert.deepEqual([answer.text, answer.state, isSettled, api.asked.length], ['Rome!', 'complete', true, 1]);
+    assert.deepEqual([turnUnderWay('holidays'), notice.code, view.turns[1].replaces], [null, '', 'turn_1']);
+  });
+
+  test('is asked anew where the server has nothing of it', async () => {
+    const { api, view, notice } = await lost(answering(whole(said('Rome', 1)), whole(said('Paris', 1) + DONE)));
+    api.rest = [GONE];
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked.map(({ replaces }) => replaces), [null, 'turn_1']);
+    assert.deepEqual([view.turns[1].withdrawn, view.turns[2].answer.text], [true, 'Paris']);
+  });
+
+  test('is looked for again where the server is still not there', async () => {
+    const { api, view, notice } = await lost();
+    const followed = api.followed.length;
+    notice.again.run();
+    for (let times = 0; times < TRIES; times += 1) await settle();
+    assert.deepEqual([notice.code, notice.again.label, api.followed.length - followed], ['unreachable', 'Try again', 10]);
+    assert.deepEqual([api.asked.length, view.turns[1].withdrawn, view.turns[0].withdrawn], [1, true, false]);
+  });
+
+  test('is shown by itself once the server says what became of it', async () => {
+    const { api, view, notice } = await lost();
+    api.kept.holidays = new Failure('unreachable');
+    const followed = api.followed.length;
+    waits.findLast(({ ms }) => ms === LOOK_MS).act();
+    await settle();
+    assert.deepEqual([notice.code, api.followed.length], ['cut', followed]);
+    api.kept.holidays = ROME;
+    waits.findLast(({ ms }) => ms === LOOK_MS).act();
+    await settle();
+    assert.deepEqual([view.history, notice.code, turnUnderWay('holidays')], [ROME, '', null]);
+    assert.match(status.textContent, /completed while you were disconnected/);
+    assert.deepEqual([api.asked.length, api.followed.length], [1, followed]);
+  });
+
+  test('goes on by itself where the server is still at it, and is not asked anew where it has nothing', async () => {
+    const { api, view, conversation, notice } = await lost();
+    api.rest = [GONE];
+    await conversation.look();
+    assert.deepEqual([notice.code, api.asked.length, view.turns[1].withdrawn], ['lost', 1, true]);
+    const other = await lost(answering(whole(said('Rome', 1))));
+    other.api.rest = [whole(said('Rome', 1) + said('!', 2) + DONE)];
+    await other.conversation.look();
+    assert.deepEqual([other.view.turns[1].answer.text, other.notice.code], ['Rome!', '']);
+  });
 });
 
 test('a question waits for the turn under way that is not shown yet', async () => {

@@ -54,6 +54,8 @@ const DOCUMENTS = [
   'He said:\n\n> *Well*, **this** is `it`.\n> — me\n\n1. **One:** text\n2. **Two:** text\n\n   more of two\n',
   'לפני **מודגש** ואחרי [קישור](https://a.b)\n\n- פריט\n- item\n',
   '$x^2 * y_1 * z_2$ and \\(a_1\\) then $$\n\\sum_i^n\n$$\n',
+  'So \\(a_1 * b_2 * c\\), \\[x \\\\ y\\] and $\\alpha_{i} * 2_i$ cost $5, not $10. $$x_1$$ \\$a\\$ `$b$`\n',
+  '\\[\na\n- b\n# c\n> d\n\\]\n- e\n\n- $$\n  1. f\n  $$\n\n\\begin{pmatrix}\n* 1 & 2 \\\\\n* 3\n\\end{pmatrix}\ntext',
   `word ${'and another word '.repeat(100)}end.`,
   `${'**bold** and *em* with `code`, '.repeat(40)}end`,
   `- ${'long item with [a link](https://a.b) '.repeat(40)}\n- b`,
@@ -72,7 +74,7 @@ const EXCEPTIONS = [
   '*a **b* c', '**a *b** c', '*a _b* c_', '***a* b**', '*a*b**c*',
   '`*a*', '[a](https://b c', '[a](https://b "c" d', '[a](https\\://b)', '[a](&#104;ttps://b)',
   'a | b\n--- | ---\nc | d', 'An intro of words\nName | Age\n--- | ---\nAda | 36\n', `*${'word '.repeat(900)}`,
-  '*a `b* c`', 'all *.js and *.css files',
+  '\\(a *b*\n\nc', '$a *b*\nc', '$5 *b*_$ c', '\\[a\n*b*\n\nc', '*a `b* c`', 'all *.js and *.css files',
 ];
 
 const nameOf = (text) => JSON.stringify(text.slice(0, 40));
@@ -133,7 +135,7 @@ describe('however it is cut, it ends as if it had come at once', () => {
       '~~~', '| a ', '|', '|---|', '\n|-|-|\n', '| b | c |\n', '---\n', '***', '**', '*', '_', '`', '~~', '[',
       '](https://a.b)', '![',
       ']', '(', ')', '<', '>', '<br>', '&amp;', '&', '\\', 'https://a.b/c', '  ', '    ', '\t', '  \n', '[ ] ', '[x] ',
-      '!', '😀', '\ud83d', '\r\n', '\r', '\0', '语言', 'a | b\n', '- | -\n', '--- | ---\n', ': ', '12', '.',
+      '$', '$$', '$x', '\\(', '\\)', '\\[', '\\]\n', '\\begin{a}', '\\end{a}', '!', '😀', '\ud83d', '\r\n', '\r', '\0', '语言', 'a | b\n', '- | -\n', '--- | ---\n', ': ', '12', '.',
     ];
     const random = randomOf(5);
     for (let round = 0; round < 1500; round += 1) {
@@ -224,6 +226,9 @@ describe('what is closed', () => {
       list: '- an item with **bold** text\n'.repeat(700),
       'nested list': '- an item\n  - with items\n    1. in it\n'.repeat(500),
       quote: '> said with **weight**\n>\n'.repeat(700),
+      'paragraph with a formula never closed': `a \\(b ${'word and another '.repeat(900)}`,
+      'paragraph with dollars': 'word and $5 for $10, '.repeat(2500),
+      'lines of a formula never closed': `$$\n${'a + b\n'.repeat(1500)}`,
       table: `| a | b |\n|---|---|\n${'| some | **cell** |\n'.repeat(700)}`,
     };
     for (const [what, text] of Object.entries(giants)) {
@@ -270,6 +275,11 @@ describe('elements', () => {
     assert.equal(shown('3. a'), '<ol dir="auto" start="3"><li><p>a</p></li></ol>');
   });
 
+  test('of formulas', () => {
+    const formula = '<span class="math" dir="ltr" translate="no">\\[a_1\n  b\\]</span>';
+    assert.equal(shown('x\n\\[a_1\n  b\\]'), `<p dir="auto">x ${formula}</p>`);
+  });
+
   test('of links', () => {
     const attributes = 'href="https://b.c/" referrerpolicy="no-referrer" rel="noopener noreferrer nofollow" ' +
       'target="_blank"';
@@ -301,14 +311,14 @@ const ALLOWED = {
   a: ['href', 'title', 'target', 'rel', 'referrerpolicy'], blockquote: [], br: [],
   button: ['type', 'class', 'data-copy'], code: [], del: [], div: ['class', 'tabindex', 'role', 'aria-label'], em: [],
   figcaption: [], figure: ['class', 'aria-label'], h3: [], h4: [], h5: [], h6: [], hr: [], li: ['class'],
-  ol: ['start'], p: [], pre: ['tabindex', 'dir'], span: ['class'], strong: [], table: [], tbody: [], td: ['class'],
+  ol: ['start'], p: [], pre: ['tabindex', 'dir'], span: ['class', 'translate'], strong: [], table: [], tbody: [], td: ['class'],
   th: ['class', 'scope'], thead: [], tr: [], ul: [],
 };
 const FIXED = {
-  class: /^(code|copy|language|lines|table|center|right|loose|task|loose task)$/,
+  class: /^(code|copy|language|lines|math|table|center|right|loose|task|loose task)$/,
   href: /^(https?:\/\/|mailto:)[^\s"<>`]+$/, target: /^_blank$/, rel: /^noopener noreferrer nofollow$/,
   referrerpolicy: /^no-referrer$/, type: /^button$/, 'data-copy': /^code$/, tabindex: /^0$/, role: /^group$/,
-  scope: /^col$/, start: /^\d{1,9}$/, dir: /^(auto|ltr)$/, 'aria-label': /^(Table|Code(: \S{1,40})?)$/, title: /^/,
+  scope: /^col$/, start: /^\d{1,9}$/, dir: /^(auto|ltr)$/, 'aria-label': /^(Table|Code(: \S{1,40})?)$/, title: /^/, translate: /^no$/,
 };
 
 function assertHarmless(box) {

@@ -1,6 +1,6 @@
 /**
  * Inline Markdown. Nodes are compared as sketches: **strong**, *em*, ~~strike~~, `code`, [text](href "title"),
- * a break as ⏎. A text that grows is also parsed as open, and in two parts at every point where it says it settled.
+ * a break as ⏎, ‹formula›. A text that grows is also parsed as open, and in two parts at every point where it says it settled.
  */
 
 import assert from 'node:assert/strict';
@@ -14,6 +14,7 @@ function sketch(nodes) {
   return nodes.map((node) => {
     if (node.type === 'text') return node.text;
     if (node.type === 'break') return '⏎';
+    if (node.type === 'math') return `‹${node.text}›`;
     const inside = node.type === 'code' ? node.text : sketch(node.children);
     if (node.type !== 'link') return MARKS[node.type] + inside + MARKS[node.type];
     return `[${inside}](${node.href}${node.title && ` "${node.title}"`})`;
@@ -64,6 +65,17 @@ const CLOSED = {
     ['\\*a\\*', '*a*'], ['\\\\', '\\'], ['\\a', '\\a'], ['a\\', 'a\\'], ['\\`a`', '`a`'],
     ['\\[a](https://b.c)', '[a]([https://b.c](https://b.c/))'],
     ['\\&amp;', '&amp;'], ['\\!\\<\\>', '!<>'], ['`a`\\`b`', '`a``b`'],
+  ],
+  'formulas stay as they are': [
+    ['\\(a_1*b*_2\\)', '‹\\(a_1*b*_2\\)›'], ['\\[a \\\\ b\n&amp;\\]', '‹\\[a \\\\ b\n&amp;\\]›'],
+    ['$a_i*b_i*$', '‹$a_i*b_i*$›'], ['$$\\{a\\}$$', '‹$$\\{a\\}$$›'], ['*a $b*$ c*', '*a ‹$b*$› c*'],
+    ['\\begin{a*}\n*b*\n\\end{a*}', '‹\\begin{a*}\n*b*\n\\end{a*}›'], ['$a\\$b$', '‹$a\\$b$›'],
+    ['[$a]$](https://b.c)', '[[$a]$](https://b.c/)'.replace('[[', '[').replace('[$a]$]', '[‹$a]$›]')],
+  ],
+  'dollars that are prices, and marks that are not closed': [
+    ['$5 and *$10*', '$5 and *$10*'], ['from $5-$10', 'from $5-$10'], ['$ a$', '$ a$'], ['$a $', '$a $'],
+    ['$a\nb$', '$a b$'], ['\\$a$', '$a$'], ['`$a$`', '`$a$`'], ['\\(a', '(a'], ['$$a', '$$a'], ['$', '$'],
+    ['\\begin{a}b\\end{c}', '\\begin{a}b\\end{c}'],
   ],
   'entities': [
     ['&amp;&lt;&gt;&quot;&apos;', '&<>"\''], ['a&nbsp;b', 'a\u00a0b'], ['&#65;&#x42;', 'AB'],
@@ -163,7 +175,7 @@ describe('a closed text', () => {
 });
 
 test('what is open for longer than a mark reaches is text', () => {
-  for (const mark of ['*', '**', '_', '~~', '`', '``', '[']) {
+  for (const mark of ['*', '**', '_', '~~', '`', '``', '[', '$', '$$']) {
     const long = 'a '.repeat(2010);
     assert.equal(open(mark + long), mark + long.trim());
   }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
 
 import { Failure } from '../../src/tokenfall/web/failures.js';
 import { eventsOf, tokensOf } from '../../src/tokenfall/web/stream.js';
@@ -54,6 +55,26 @@ beforeEach(() => {
   Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
 });
 afterEach(() => delete globalThis.navigator);
+
+test('a connection that is silent for 45 s counts as cut, and one that says anything does not', async (t) => {
+  let nowMs = 0;
+  let check;
+  t.mock.method(performance, 'now', () => nowMs);
+  t.mock.method(globalThis, 'setInterval', (act) => (check = act));
+  const cleared = t.mock.method(globalThis, 'clearInterval', () => {});
+  const { response: silent, seen } = response([said('a', 1), ': ping\n\n'], { then: 'waits' });
+  const reading = outcome(tokensOf(silent, signal));
+  for (nowMs of [44_000, 45_000]) {
+    await settled();
+    check();
+    assert.equal(seen.cancelled, false);
+  }
+  nowMs = 91_000;
+  check();
+  const { came, error } = await reading;
+  assert.deepEqual([came, error.code, seen.cancelled], [[{ text: 'a', id: '1' }], 'cut', true]);
+  assert.equal(cleared.mock.callCount(), 1);
+});
 
 describe('the events of a response', () => {
   test('are those of its body, whatever the reads cut', async () => {

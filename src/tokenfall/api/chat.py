@@ -12,7 +12,7 @@ from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
 from tokenfall.conversations import Conversation
 from tokenfall.errors import InvalidRequest, shutting_down
-from tokenfall.events import TextDelta
+from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Followed
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 
 MAX_IDEMPOTENCY_KEY = 255
+SWITCHES = {"announce", "details"}
+"""What the query of a resumption takes."""
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 
 
@@ -61,24 +63,27 @@ class ChatRoutes:
                 max_tokens=body.max_tokens,
                 temperature=body.temperature,
                 simulation=simulation,
+                shows_thoughts=body.details,
                 on_disconnect=body.on_disconnect,
                 replaces=body.replaces,
-                idempotency=_idempotency(request),
+                continues=body.continues,
+                after=body.after,
+                idempotency=_idempotency(request, body),
             )
         )
         _name(request, answer)
         if body.stream:
-            return self._live(answer, announced=body.announce)
+            return self._live(answer, announced=body.announce, details=body.details)
         text, finished = await self._chat.runner.whole(answer)
         return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
         after = plain.event_number(request.header(b"last-event-id") or "0")
-        announced = _announced(request)
+        switches = _switches(request)
         followed = await self._chat.resume(*self._asked_turn(request), after=after)
         _name(request, followed)
-        return self._live(followed, announced=announced)
+        return self._live(followed, announced="announce" in switches, details="details" in switches)
 
     async def stop(self, request: Request) -> Response:
         """`POST /chat/turns/{turn}/stop`: 204 once the turn has ended and is kept."""
@@ -114,11 +119,11 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_new=False)
         return Response(204)
 
-    def _live(self, answer: TurnRun | Followed, *, announced: bool = False) -> LiveStream:
+    def _live(self, answer: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
         told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
-            partial(_stream, answer),
+            partial(_stream, answer, details=details),
             failure=problems.error_event,
             goes_on=answer.goes_on if isinstance(answer, TurnRun) else None,
             keepalive=sse.PING,
@@ -151,36 +156,40 @@ def _name(request: Request, answer: TurnRun | Followed) -> None:
     request.reply_headers += header_lines(named)
 
 
-def _announced(request: Request) -> bool:
-    """What the query asks for: that the head comes before there is anything to tell."""
-    match request.query():
-        case []:
-            return False
-        case [("announce", "true" | "false" as value)]:
-            return value == "true"
-    raise InvalidRequest("the query takes announce, once, which is true or false, and nothing else")
+def _switches(request: Request) -> set[str]:
+    """The switches that the query turns on. Raises `InvalidRequest`."""
+    query = request.query()
+    given = dict(query)
+    if len(given) < len(query) or not given.keys() <= SWITCHES or not set(given.values()) <= {"true", "false"}:
+        raise InvalidRequest("the query takes announce and details, each once and true or false, and nothing else")
+    return {name for name, value in query if value == "true"}
 
 
-def _idempotency(request: Request) -> tuple[str, str] | None:
+def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | None:
     """The request's Idempotency-Key and what it stands for; draft-ietf-httpapi-idempotency-key-header-06."""
     key = request.header(b"idempotency-key")
     if key is None:
         return None
     if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
-    asked = b"\0".join((request.headers.get(b"x-sim", b""), request.body))
+    asked = b"\0".join((request.headers.get(b"x-sim", b""), body.digest_bytes()))
     return key, sha256(asked).hexdigest()
 
 
-async def _stream(answer: TurnRun | Followed, send: Send) -> bytes:
-    """Send each token's frame; the last frame."""
+async def _stream(answer: TurnRun | Followed, send: Send, *, details: bool) -> bytes:
+    """Send each token's frame; return the last frames."""
     number = answer.after
     frame = plain.content_frame
 
-    def on_event(delta: TextDelta) -> Awaitable[None] | None:
+    def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         nonlocal number
+        if type(piece) is not TextDelta:
+            return send(plain.reasoning_frame(piece.text)) if details else None
         number += 1
-        return send(frame(number, delta.text))
+        return send(frame(number, piece.text))
 
-    await answer.run(on_event)
+    finished = await answer.run(on_event)
+    full = send(plain.end_frame(finished)) if details else None
+    if full is not None:
+        await full
     return sse.DONE

@@ -118,7 +118,7 @@ def _left(tat_s: float, now_s: float, *, a_minute: int) -> tuple[int, float]:
 
 
 def _error(rule: Status) -> TokenfallError:
-    message = f"the simulator answers {rule.code}, as was asked for"
+    message = f"the simulator answers {rule.code}, as configured"
     if rule.code == 429:
         return RateLimited(message, retry_after_s=1.0 if rule.retry_after_s is None else rule.retry_after_s)
     if rule.code == 401:

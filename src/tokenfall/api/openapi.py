@@ -100,8 +100,9 @@ class _Writer:
     def operation(self, route: Route) -> Schema:
         """One route."""
         operation = operation_of(route)
+        slash = ["slash"] if route.path.endswith("/") and route.path != "/" else []
         described: Schema = {
-            "operationId": "_".join([route.method.lower(), *re.findall(r"[A-Za-z0-9]+", route.path)]),
+            "operationId": "_".join([route.method.lower(), *re.findall(r"[A-Za-z0-9]+", route.path), *slash]),
             "summary": operation.summary,
             "tags": [operation.tag],
             "responses": self._responses(route, operation),

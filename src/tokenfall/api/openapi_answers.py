@@ -14,9 +14,6 @@ Nanoseconds = Annotated[int, Meta(ge=1)]
 Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 
 
-# Our own
-
-
 class Usage(Struct):
     prompt_tokens: Count
     completion_tokens: Count
@@ -38,6 +35,9 @@ class HistoryMessage(Struct):
     created: float
     model: str | UnsetType = UNSET
     status: Literal["interrupted"] | UnsetType = UNSET
+    end_code: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    thought_s: float | UnsetType = UNSET
     finish_reason: FinishReason | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
 

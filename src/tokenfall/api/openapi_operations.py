@@ -80,7 +80,7 @@ OURS = {
         summary="The rest of a turn, and what still comes",
         tag="chat",
         media=(sse.CONTENT_TYPE,),
-        parameters=("turn", "Last-Event-ID", "announce"),
+        parameters=("turn", "Last-Event-ID", "announce", "details"),
         headers=_TURN,
         failures=(404, 409, 410, *_UPSTREAM),
     ),
@@ -143,6 +143,8 @@ OURS = {
         **_FILE | {"failures": (304, 404)},
     ),
     "GET /": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
+    "GET /web/": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
+    "GET /board/": Operation(summary="Leads to the dashboard", tag="page", status=307, headers=("Location",)),
     "GET /openapi.json": Operation(summary="This description", tag="page", answers=(answers.Description,)),
 }
 """Tokenfall's own routes."""
@@ -218,6 +220,7 @@ PARAMETERS: dict[str, Schema] = {
     "X-Sim": _parameter("X-Sim", "header", schema={"example": "ttft=300ms,gap=20ms"}, told="The simulator's grammar."),
     "Idempotency-Key": _parameter("Idempotency-Key", "header", schema={"minLength": 1, "maxLength": 255}),
     "announce": _parameter("announce", "query", schema={"type": "boolean", "default": False}),
+    "details": _parameter("details", "query", schema={"type": "boolean", "default": False}),
     "Last-Event-ID": _parameter("Last-Event-ID", "header", schema={"pattern": r"^\d{1,12}$"}),
     "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
     "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),

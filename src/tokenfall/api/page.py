@@ -62,8 +62,10 @@ class Page:
         self._kept: dict[tuple[str, bool], tuple[str, Response]] = {}
 
     def lead(self, request: Request) -> Response:
-        """`GET /`: to the page, by a relative address, so that a path prefix of a proxy stays."""
-        return Response(307, headers=(("location", "web"),))
+        """`GET /`, `/web/` and `/board/`: to the page, by a relative address, so that a proxy's path prefix stays."""
+        page = request.path.strip("/")
+        query = f"?{request.query_string.decode('ascii')}" if page and request.query_string else ""
+        return Response(307, headers=(("location", f"../{page}{query}" if page else "web"),))
 
     def serve(self, request: Request) -> Response:
         """A page or `/web/{file}`, or 304 when the browser has it. Raises `NotFound`."""

@@ -94,7 +94,7 @@ def headers_of(api_error: ApiError) -> tuple[tuple[str, str], ...]:
     """What the answer's head says of a fault, in any dialect."""
     headers: tuple[tuple[str, str], ...] = ()
     if api_error.retry_after_s is not None:
-        headers = (("retry-after", str(max(1, ceil(api_error.retry_after_s)))),)
+        headers = (("retry-after", str(_whole_s(api_error.retry_after_s))),)
     return (*headers, ("www-authenticate", "Bearer")) if api_error.code == "unauthorized" else headers
 
 
@@ -123,9 +123,17 @@ def of_error(request: Request, error: Exception, *, as_provider: bool = False) -
     )
 
 
+def _whole_s(seconds: float) -> int:
+    """As Retry-After has it."""
+    return max(1, ceil(seconds))
+
+
 def error_event(error: Exception) -> bytes:
     """The last frame of a stream that broke. Unknown errors are logged, never shown."""
     if isinstance(error, TokenfallError):
-        return plain_stream.error_frame(error.code, error.message)
+        later: dict[str, int] = {}
+        if error.retry_after_s is not None:
+            later = {"retry_after": _whole_s(error.retry_after_s)}
+        return plain_stream.error_frame(error.code, error.message, **later)
     _log.error("a stream failed", exc_info=error)
     return plain_stream.error_frame("internal_error", INTERNAL)

@@ -139,7 +139,10 @@ def page_routes(page: LazyHandlers) -> list[Route]:
         Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
         for path in ("/web", "/board", "/web/{file}")
     ]
-    return [Route("GET", "/", handler=page.handler("lead"), needs=page, keyed=False), *files]
+    leads = [
+        Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in ("/", "/web/", "/board/")
+    ]
+    return [*leads, *files]
 
 
 BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)

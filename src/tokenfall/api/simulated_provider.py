@@ -1,8 +1,8 @@
 """Simulated answers to provider requests: a paced stream or a document, with what the grammar makes go wrong."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from hashlib import sha256
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 from os import urandom
 from time import time
 from typing import Any
@@ -14,7 +14,7 @@ from tokenfall.api.documents import continued, document, gathered, joined
 from tokenfall.api.even_stream import EvenStream, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.simulated_response import LastWord, choices_of, frames
+from tokenfall.api.simulated_response import choices_of, frames
 from tokenfall.api.simulator import PROFILES
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import SimulatedFailure, shutting_down
@@ -25,7 +25,7 @@ from tokenfall.http.response import LiveStream, PacedStream, Response, StreamHea
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock
 from tokenfall.simulator.engine import BROKE_OFF, SimulatedEngine
-from tokenfall.simulator.fault_plan import FaultPlan, garbled
+from tokenfall.simulator.fault_plan import ERROR, GARBAGE, FaultPlan, Step, garbled
 from tokenfall.simulator.grammar import Simulation
 from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
@@ -186,9 +186,10 @@ class SimulatedProvider:
         recording = self._engine.library.recording(simulation.script or "")
         return replayed(recording, request, clock=self._clock, speed=simulation.speed or 1.0)
 
-    def _last_word(self, planned: Plan, encoder: Encoder) -> LastWord:
+    def _error_frame(self, planned: Plan, encoder: Encoder) -> Callable[[], bytes]:
+        """Makes the frame of a fault `error`, numbered after the frames written so far."""
         api_error = ApiError(status=500, code=SimulatedFailure.code, message=planned.error or BROKE_OFF)
-        return LastWord(self._dialect, encoder, api_error=api_error)
+        return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
     def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
         stream = self._even(request, prepared) or self._any(request, prepared)
@@ -237,7 +238,7 @@ class SimulatedProvider:
                 finished=prepared.finished,
                 timing=lambda: Timing(now() - started_s if counted is None else counted.total_s, first_s),
                 fault_plan=fault_plan,
-                last_word=None if fault_plan is None else self._last_word(prepared.planned, encoder),
+                error_frame=self._error_frame(prepared.planned, encoder),
             ),
             gaps=gaps if counted is None else counted,
         )
@@ -274,25 +275,24 @@ class SimulatedProvider:
         return iter(self._dialect.encode_response(prepared.asked, answer))
 
     async def _enacted(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
-        """What happens to a stream happens to a document at the time of its token, before a byte is sent."""
+        """A fault of a token happens at the time of the token, before any byte of the response is sent."""
         clock = self._clock
         now_s = due_s = clock.now()
-        tokens = prepared.planned.usage.completion_tokens
-        items = fault_plan.items(repeat(b"{}", tokens + 1), tokens=tokens, error_frame=b"broken", coded=bytes)
+        steps = fault_plan.steps(prepared.planned.usage.completion_tokens)
         garbage = False
         gaps = _Counted(prepared.gaps)
-        next(items), next(gaps)  # the ticket has been shown
-        for item in items:
+        next(steps), next(gaps)  # the permit, which the caller has acquired
+        for step in steps:
             due_s += next(gaps)
             await clock.sleep_until(due_s)
-            if isinstance(item, Disconnect):
-                return item
-            if not isinstance(item, bytes):
-                await passed(item)
+            if isinstance(step, Disconnect):
+                return step
+            if not isinstance(step, Step):
+                await passed(step)
                 due_s = clock.now()
-            elif item == b"broken":
+            elif step is ERROR:
                 raise SimulatedFailure(prepared.planned.error or BROKE_OFF, status=500)
-            garbage = garbage or item == garbled(b"{}")
+            garbage = garbage or step is GARBAGE
         if fault_plan.lacks_its_end:
             return Disconnect("close")
         timing = Timing(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)

@@ -14,8 +14,7 @@ from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, Encoder, Timing
+from tokenfall.wire.dialect import Choice, ContentBlock, Encoder, Timing
 from tokenfall.wire.json_lines import one_line
 
 MOST_WHOLE = 131_072
@@ -38,52 +37,21 @@ def frames(
     finished: Finished,
     timing: Callable[[], Timing],
     fault_plan: FaultPlan | None = None,
-    last_word: LastWord | None = None,
+    error_frame: Callable[[], bytes] | None = None,
 ) -> Callable[[bool], Iterator[Item]]:
-    """The frames of a planned answer, one a token and one for the end; `timing` is asked at the end.
+    """The frames of a planned response, one for each token and one for the end; `timing` is called at the end.
 
-    With a `fault_plan` what happens to the stream is put between them; `last_word` is then said of an error.
+    A `fault_plan` inserts faults and waits between them; `error_frame` makes the frame of a fault `error`.
     """
 
     def coded(chunked: bool) -> Iterator[Item]:
-        if fault_plan is None:
+        if fault_plan is None or error_frame is None:
             return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
-        plain = _enacted(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
+        plain = _with_faults(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
         code = chunk if chunked else bytes
-
-        def counted(frame: bytes) -> bytes:
-            if last_word is None:
-                return code(frame)
-            if frame is BROKEN:
-                return code(last_word.frame())
-            last_word.note_sent()
-            return code(frame)
-
-        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=BROKEN, coded=counted)
+        return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, coded=code)
 
     return coded
-
-
-BROKEN = b"broken"
-"""Stands for the last word on an error, which is made when it is said."""
-
-
-class LastWord:
-    """The last frame of a stream that breaks: it may have to count the frames that were sent before."""
-
-    def __init__(self, dialect: Dialect, encoder: Encoder, *, api_error: ApiError) -> None:
-        self._dialect = dialect
-        self._encoder = encoder
-        self._fault = api_error
-        self._frames = 0
-
-    def note_sent(self) -> None:
-        """All that the encoder has written until now was sent."""
-        self._frames = self._dialect.frame_count(self._encoder)
-
-    def frame(self) -> bytes:
-        """The frame."""
-        return self._dialect.error_frame(self._fault, self._frames)
 
 
 def _ready(
@@ -156,7 +124,7 @@ fragment = _Fragments().__getitem__
 """A token as a JSON string."""
 
 
-def _enacted(
+def _with_faults(
     plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], fault_plan: FaultPlan
 ) -> Iterator[bytes]:
     """The frames of a stream on a course, not yet coded; b"" for a token that the dialect leaves unsaid."""

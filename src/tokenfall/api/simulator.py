@@ -47,7 +47,7 @@ LONGEST_KNOWN_BYTES = 256
 
 _END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
-_BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as was asked for")
+_BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as configured")
 
 
 class Words:
@@ -203,10 +203,11 @@ class PlainStream:
         token_text = (random.choice(WORDS) for _ in repeat(None)) if of.text == "words" else cycle(WORDS)
         plain = self._passage.enacted(islice(token_text, count), fault_plan)
         tokens = maxsize if count is None else count
-        error_frame = self._words.error_frame
+        words = self._words
 
         def frames(chunked: bool) -> Iterator[Item]:
-            return fault_plan.items(plain, tokens=tokens, error_frame=error_frame, coded=chunk if chunked else bytes)
+            code = chunk if chunked else bytes
+            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: words.error_frame, coded=code)
 
         gaps = shared.state.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)

@@ -38,7 +38,9 @@ class Question(Struct, frozen=True, kw_only=True):
 
     `idempotency` is the caller's key for this request, and a digest of the request it stands for. `replaces` names the
     turn of the conversation in whose place this one is asked: it and all after it are not shown to the model, and go
-    when this one is kept.
+    when this one is kept. `continues` names the turn whose answer goes on, in its place: `message` tells the model
+    to go on, and is not kept. `after` is the newest turn that the caller knows, "" for none: when the conversation has
+    another, nothing is asked. None for no such check.
     """
 
     conversation: Conversation
@@ -48,9 +50,12 @@ class Question(Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     temperature: float | None = None
     simulation: str = ""
+    shows_thoughts: bool = False
     on_disconnect: OnDisconnect | None = None
     idempotency: tuple[str, str] | None = None
     replaces: str | None = None
+    continues: str | None = None
+    after: str | None = None
 
 
 class Chat:
@@ -84,39 +89,54 @@ class Chat:
                 if running is not None:
                     return running
             self.turns.add(turn)
-            request = await self._request(question)
+            before = await self._before(question)
+            request = self._request(question, before)
         except BaseException as error:
             turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
             self.turns.ended(turn)
             raise
-        return TurnRun(turn, request, engine=self._engine, runner=self.runner, replaces=question.replaces)
+        return TurnRun(
+            turn,
+            request,
+            engine=self._engine,
+            runner=self.runner,
+            replaces=question.replaces,
+            continued=before[-1] if question.continues else None,
+        )
 
-    async def _request(self, question: Question) -> ChatRequest:
+    def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
         defaults = self._defaults
         return ChatRequest(
             messages=context(
-                await self._before(question),
+                before,
                 question.message,
                 system=question.system or defaults.system,
-                limit=defaults.context_messages,
+                limit=max(defaults.context_messages, 2) if question.continues else defaults.context_messages,
                 max_tokens=defaults.context_tokens,
             ),
             model=question.model or defaults.model,
             max_tokens=question.max_tokens or defaults.max_tokens,
             temperature=question.temperature,
             simulation=question.simulation,
+            shows_thoughts=question.shows_thoughts,
         )
 
     async def _before(self, question: Question) -> Sequence[Turn]:
         """The turns that the model is shown. Raises `ConversationChanged`."""
         most = turns_within(self._defaults.context_messages)
-        if question.replaces is None:
-            return await self._history.turns(question.conversation, last=most) or ()
+        named = question.continues or question.replaces
+        if named is None:
+            turns = await self._history.turns(question.conversation, last=max(most, 1)) or ()
+            _check_newest(turns, question.after)
+            return turns[max(0, len(turns) - most) :]
         turns = await self._history.turns(question.conversation) or ()
-        place = next((place for place, turn in enumerate(turns) if turn.id == question.replaces), None)
+        _check_newest(turns, question.after)
+        place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
-            raise ConversationChanged("the turn that replaces names is not in the conversation, or not any more")
-        return turns[max(0, place - most) : place]
+            member = "continues" if question.continues else "replaces"
+            raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
+        past = place + 1 if question.continues else place
+        return turns[max(0, past - max(most, 1)) : past]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
@@ -153,3 +173,11 @@ class Chat:
     async def conversations(self, owner: str, *, limit: int, after: str | None) -> Sequence[ConversationInfo]:
         """Those of `owner`, the most recently active first."""
         return await self._history.conversations(owner, limit=limit, after=after)
+
+
+def _check_newest(turns: Sequence[Turn], after: str | None) -> None:
+    """Raise `ConversationChanged` when the newest turn is not the one that the caller knows."""
+    newest = turns[-1].id if turns else ""
+    if after is not None and after != newest:
+        now = f"its newest turn is {newest}" if newest else "it has no turns now"
+        raise ConversationChanged(f"the conversation has changed since the turn that after names: {now}")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tokenfall import __version__
 from tokenfall.settings import defaults, described, shown
@@ -22,11 +23,24 @@ def flags_of(arguments: argparse.Namespace) -> dict[str, str | None]:
     return {name.upper(): value for name, value in vars(arguments).items() if name != "command"}
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        _, unknown, words = message.partition("unrecognized arguments: ")
+        super().error(message + (_suggestion(words.split()[0]) if unknown else ""))
+
+
+def _suggestion(word: str) -> str:
+    """What the reader may have meant by a flag that there is not."""
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
+
+    flags = [flag(field) for field, about in described().items() if about.flag]
+    near = get_close_matches(word.partition("=")[0].replace("_", "-").lower(), flags, n=1)
+    return f"; did you mean {near[0]}?" if near else "; tokenfall serve --help has them all"
+
+
 def parser() -> argparse.ArgumentParser:
     """The whole command line; one flag for each setting that may be one."""
-    root = argparse.ArgumentParser(
-        prog="tokenfall", description="An LLM streaming server: simulates a model or serves one."
-    )
+    root = _Parser(prog="tokenfall", description="An LLM streaming server: simulates a model or serves one.")
     root.add_argument("--version", action="version", version=f"tokenfall {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
     command = commands.add_parser(
@@ -47,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_record(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """`tokenfall record`."""
     command = commands.add_parser(
         "record",
@@ -69,7 +83,7 @@ def add_record(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
 
 
-def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_fit(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """`tokenfall fit`."""
     command = commands.add_parser(
         "fit",

@@ -1,11 +1,17 @@
 """What a person is told at the start. Loads nothing: the supervisor of workers says it too, and has no event loop."""
 
+from __future__ import annotations
+
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from tokenfall.settings import Settings
 
-def say_where(address: tuple[str, int], *, keyed: bool) -> None:
+
+def say_where(address: tuple[str, int], settings: Settings) -> None:
     """Print the greeting of a server that listens on `address`."""
-    print(greeting(f"http://{_named(*address)}", keyed=keyed), flush=True)
+    print(greeting(f"http://{_named(*address)}", settings), flush=True)
 
 
 def say_cannot_listen(host: str, port: int, *, error: OSError) -> None:
@@ -13,17 +19,45 @@ def say_cannot_listen(host: str, port: int, *, error: OSError) -> None:
     print(f"tokenfall: HOST, PORT: cannot listen on {host}:{port}: {error}", file=sys.stderr)
 
 
-def greeting(base: str, *, keyed: bool) -> str:
-    """What a person needs to know first."""
-    key = ' -H "X-API-Key: $API_KEY"' if keyed else ""
+def greeting(base: str, settings: Settings) -> str:
+    """What a person needs to know first. It shows no key, and no user of a store."""
+    key = ' -H "X-API-Key: $API_KEY"' if settings.api_key else ""
     return (
         f"Tokenfall listens on {base}\n"
         f"  the chat page:  {base}/web\n"
-        f"  the board:      {base}/board\n"
+        f"  the dashboard:  {base}/board\n"
+        f"  answers:  {_engine(settings)}\n"
+        f"  API key:  {_key(settings)}\n"
+        f"  history:  {_history(settings)}\n"
+        f"  limits:   {_limits(settings)}\n"
         f"  try:  curl -N{key} {base}/stream-sse\n"
         f"        curl -N{key} '{base}/stream-ndjson?gap=20ms'\n"
         f'        curl -N{key} {base}/chat -d \'{{"messages":[{{"role":"user","content":"Hello"}}]}}\''
     )
+
+
+def _engine(settings: Settings) -> str:
+    if settings.upstream is None:
+        return f"the simulator, {settings.sim}; set GROQ_API_KEY or UPSTREAM_URL for a model"
+    return f"{settings.model} at {settings.upstream.partition('?')[0]}"
+
+
+def _key(settings: Settings) -> str:
+    return "required" if settings.api_key else "off; set API_KEY to require one"
+
+
+def _history(settings: Settings) -> str:
+    scheme, _, place = settings.history.partition("://")
+    if scheme == "memory":
+        return "in memory, lost when the server stops; set HISTORY_URL=sqlite:///chat.db to keep it"
+    return f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}"
+
+
+def _limits(settings: Settings) -> str:
+    rate = "no rate limit"
+    if settings.rate_limit_rps:
+        rate = f"{settings.rate_limit_rps:g} requests/s for each address, {settings.rate_limit_burst} at once"
+    return f"{rate}; {settings.max_tokens} tokens a response"
 
 
 def _named(host: str, port: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from tokenfall.cli.environment import env_file, warn_of_near_misses
 from tokenfall.settings import TAKE_FULL, InvalidSetting, Settings, load
 
 TYPE_CHECKING = False
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from tokenfall.cli.supervisor import Worker
 
 USAGE_ERROR = 2
-ENV_FILE = ".env"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _tool(arguments)
         flags = flags_of(arguments)
     try:
-        settings = load(flags, os.environ, env_file())
+        file = env_file()
+        settings = load(flags, os.environ, file)
         _check_files(settings)
         _check_upstream(settings)
     except InvalidSetting as error:
         print(f"tokenfall: {error}", file=sys.stderr)
         return USAGE_ERROR
+    warn_of_near_misses(os.environ, file)
     if settings.workers > 1:
         from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - one process alone needs none
 
@@ -92,6 +94,9 @@ def _tool(arguments: Namespace) -> int:
 
             return record(arguments, {**env_file(), **os.environ})
         from tokenfall.cli.fit import fit  # noqa: PLC0415
+    except InvalidSetting as error:
+        print(f"tokenfall: {error}", file=sys.stderr)
+        return USAGE_ERROR
     except ModuleNotFoundError as error:
         print(f"tokenfall: {arguments.command}: {error.name} is missing{TAKE_FULL}", file=sys.stderr)
         return USAGE_ERROR
@@ -103,12 +108,3 @@ def _serve(settings: Settings, worker: Worker | None = None) -> int:
     from tokenfall.cli.serve import serve  # noqa: PLC0415 - see above
 
     return serve(settings, worker)
-
-
-def env_file() -> dict[str, str | None]:
-    """What `.env` in the working directory says, nothing when there is none."""
-    if not os.path.isfile(ENV_FILE):
-        return {}
-    from dotenv import dotenv_values  # noqa: PLC0415 - only who has a .env pays for reading one
-
-    return dict(dotenv_values(ENV_FILE))

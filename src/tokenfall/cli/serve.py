@@ -49,7 +49,7 @@ def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> in
     stopper = Stopper(server, settings)
     if worker is None:
         stopper.obey_signals()
-        say_where(addresses[0], keyed=bool(settings.api_key))
+        say_where(addresses[0], settings)
     else:
         stopper.obey_supervisor(worker)
         worker.is_ready()

@@ -78,7 +78,7 @@ def supervise(settings: Settings, work: Work) -> int:
     try:
         address: tuple[str, int] = held[0].getsockname()[:2]
         settings = settings.replaced(port=address[1])
-        supervisor = Supervisor(settings, work, greet=lambda: say_where(address, keyed=bool(settings.api_key)))
+        supervisor = Supervisor(settings, work, greet=lambda: say_where(address, settings))
         return supervisor.run()
     finally:
         for each in held:

@@ -15,7 +15,9 @@ TURN_OVERHEAD_BYTES = 600
 
 def size_bytes(turn: Turn) -> int:
     """Upper bound of the memory that `turn` uses."""
-    return TURN_OVERHEAD_BYTES + _text_bytes(turn.question.content) + _text_bytes(turn.answer.content)
+    return TURN_OVERHEAD_BYTES + sum(
+        map(_text_bytes, (turn.question.content, turn.answer.content, turn.answer.thought))
+    )
 
 
 def _text_bytes(text: str) -> int:

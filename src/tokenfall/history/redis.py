@@ -31,8 +31,8 @@ from redis.asyncio import Redis
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import no_such_place
-from tokenfall.history import redis_scripts
 from tokenfall.history.titles import title_of
+from tokenfall.lua_scripts import lua_script
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
 
 CHECK_S = 1.0
@@ -54,11 +54,11 @@ class RedisHistory:
         self._client = client
         self._calls = Calls(client, failed=failed)
         # A script is called by its hash (EVALSHA), and sent again if Redis does not know it after a restart (NOSCRIPT).
-        self._append = client.register_script(redis_scripts.APPEND)
-        self._turns = client.register_script(redis_scripts.TURNS)
-        self._clear = client.register_script(redis_scripts.CLEAR)
-        self._rename = client.register_script(redis_scripts.RENAME)
-        self._describe = client.register_script(redis_scripts.DESCRIBE)
+        self._append = client.register_script(lua_script(__file__, "append"))
+        self._turns = client.register_script(lua_script(__file__, "turns"))
+        self._clear = client.register_script(lua_script(__file__, "clear"))
+        self._rename = client.register_script(lua_script(__file__, "rename"))
+        self._describe = client.register_script(lua_script(__file__, "describe"))
 
     @classmethod
     def connect(

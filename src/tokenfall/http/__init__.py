@@ -1,5 +1,5 @@
-"""HTTP/1.1 on a socket: connections, requests, answers, deadlines. It knows no LLM and no route.
+"""HTTP/1.1 server on the reactor: connections, requests, responses, deadlines. It knows nothing of LLMs or routes.
 
-An application (see `application.py`) turns each `Request` into one of three answers: a whole `Response`, a
-`TimedStream` or a `LiveStream`. The edge plays it and tells the application how it ended.
+An application (see `application.py`) returns for each `Request` a complete `Response`, a `TimedStream` or a
+`LiveStream`. The server sends it and reports to the application how it ended.
 """

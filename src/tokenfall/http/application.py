@@ -1,7 +1,7 @@
-"""What the edge asks of the program behind it."""
+"""The interface between the HTTP server and the application that produces the responses."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""nginx's number for an answer that nobody waited for; it stands in logs and is never sent."""
+"""nginx's status for a client that closed the connection before its response. Appears in logs only, never sent."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,42 +13,45 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Answer, Response
 
     Outcome = Literal["complete", "left", "stalled", "cut", "failed"]
-    """How an answer ended: whole; the client left; the client stopped reading; cut by the drain; broken by an
+    """How a response ended: complete; the client disconnected; the client stopped reading; cut by the drain; an
     error."""
 
     class Application(Protocol):
-        """One for a process. No method may block or raise; `answer`'s coroutine may raise only on a defect."""
+        """One per process. No method may block or raise; `answer`'s coroutine may raise only on a defect."""
 
         def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            """The answer, at once or from a coroutine. The coroutine is cancelled when the client leaves.
+            """Return the response, or a coroutine for it. The coroutine is cancelled when the client disconnects.
 
-            Lines to add to the answer's head, ready to send, go to `request.reply_headers`.
+            Additional header lines, already encoded, go to `request.reply_headers`.
             """
             ...
 
         def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            """The answer to a request whose answer was a `Loadable`, once that is loaded; it may be another one."""
+            """Return the response after the `Loadable` returned before is loaded; it may be another `Loadable`."""
             ...
 
         def refusal_needs(self, request: Request) -> Loadable | None:
-            """What has to be loaded before `refuse`; None for nothing."""
+            """Return the `Loadable` that `refuse` needs, None if it needs none."""
             ...
 
         def refuse(self, request: Request, status: int, *, detail: str) -> Response:
-            """The answer to what the edge itself refuses; where no request could be read, a stand-in for it."""
+            """Return the error response for a request that the HTTP server refuses.
+
+            If no request could be parsed, `request` is the placeholder made by `unreadable`.
+            """
             ...
 
         def cut(self, request: Request) -> Response:
-            """The answer to a request whose own answer had not begun when the drain time was over."""
+            """Return the response for a request whose own response had not started at the end of the drain."""
             ...
 
         def crashed(self, request: Request, error: Exception) -> Response:
-            """The answer when `answer`'s coroutine, or a stream before its first byte, raised.
+            """Return the response when `answer`'s coroutine, or a stream before its first byte, raised.
 
-            Called in the `except`.
+            Called inside the `except` block.
             """
             ...
 
         def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
-            """An answer is over: for logs and metrics. `request` keeps neither headers nor body by now."""
+            """Called after each response, for logs and metrics. Headers and body of `request` are already dropped."""
             ...

@@ -1,6 +1,6 @@
-"""Bytes of a request's body, as they come, to the whole body. No I/O; bounded before anything is kept.
+"""Incremental parser of request bodies. No I/O; sizes are checked before bytes are stored.
 
-Source: RFC 9112, sections 6 and 7. Chunk extensions and trailers are read and dropped.
+Source: RFC 9112, sections 6 and 7. Chunk extensions and trailers are parsed and dropped.
 """
 
 from tokenfall.http.head import CONTROLS, TOKEN
@@ -13,37 +13,37 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
 
     class BodyReader(Protocol):
-        """Takes bytes until the body is whole."""
+        """Collects bytes until the body is complete."""
 
         def feed(self, data: bytes) -> bytes | None:
-            """What follows the body, or None while it is not whole. Raises `Refusal`."""
+            """Return the bytes after the body, or None while it is incomplete. Raises `Refusal`."""
             ...
 
         def body(self) -> bytes:
-            """The whole body, once `feed` has returned bytes."""
+            """The complete body; valid once `feed` has returned bytes."""
             ...
 
 
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 8_192
 MAX_OVERHEAD_FACTOR = 16
-"""How many bytes of chunk coding a byte of the largest body may cost before the sender is refused."""
+"""Maximum overhead of the chunked coding, as a multiple of the maximum body size."""
 
 _NO_TRAILERS = (b"transfer-encoding", b"content-length", b"host")  # RFC 9110, section 6.5.1
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
 def body_reader(request: "Request", max_bytes: int) -> "BodyReader | None":
-    """The reader that a request's headers ask for, None when it has no body. Raises `Refusal`."""
+    """The reader for the body that the request's headers declare, None without a body. Raises `Refusal`."""
     coding = request.headers.get(b"transfer-encoding")
     if coding is not None:
         if request.http_minor == 0 or b"content-length" in request.headers:
             raise Refusal(400, "Transfer-Encoding is not allowed with Content-Length or HTTP/1.0")
         codings = [each.strip() for each in coding.lower().split(b",")]
-        if codings[-1] != b"chunked":  # RFC 9112, section 6.3: where the body ends cannot be told
+        if codings[-1] != b"chunked":  # RFC 9112, section 6.3: the body's length cannot be determined
             raise Refusal(400, "chunked must be the last transfer coding")
         if len(codings) > 1:
-            raise Refusal(501, "the only transfer coding served here is chunked")
+            raise Refusal(501, "the only supported transfer coding is chunked")
         return ChunkedBody(max_bytes)
     text = request.headers.get(b"content-length")
     if text is None:
@@ -57,7 +57,7 @@ def body_reader(request: "Request", max_bytes: int) -> "BodyReader | None":
 
 
 class FixedBody:
-    """A body of known length."""
+    """A body with a Content-Length."""
 
     __slots__ = ("_left", "_parts")
 
@@ -76,15 +76,15 @@ class FixedBody:
 
 
 class ChunkedBody:
-    """A body in chunked coding, of at most `max_bytes`."""
+    """A body in chunked coding, of at most `max_bytes` bytes."""
 
     __slots__ = ("_body", "_in_trailer", "_left", "_line", "_max_bytes", "_overhead", "_trailer")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._body = bytearray()
-        self._line = b""  # the part of a size line, a chunk's CRLF or a trailer line that has come
-        self._left: int | None = None  # of the chunk; 0 while its CRLF is awaited; None while a size is awaited
+        self._line = b""  # the received part of a size line, a chunk's CRLF or a trailer line
+        self._left: int | None = None  # bytes of the chunk to come; 0: its CRLF is next; None: a size line is next
         self._in_trailer = False
         self._trailer = 0
         self._overhead = 0
@@ -114,7 +114,7 @@ class ChunkedBody:
         return bytes(self._body)
 
     def _take_line(self, line: bytes) -> bool:
-        """Act on one line of the coding; True at the blank line that ends the body."""
+        """Process one line of the coding; True at the blank line that ends the body."""
         if self._left == 0:
             if line:
                 raise Refusal(400, "malformed chunked body: a chunk is longer than its size")
@@ -145,7 +145,7 @@ class ChunkedBody:
         self._in_trailer = size == 0
 
     def _check_partial(self) -> None:
-        """Refuse an endless line before it is kept."""
+        """Refuse an incomplete line that is already too long."""
         if self._in_trailer:
             if self._trailer + len(self._line) > MAX_TRAILER_BYTES:
                 raise Refusal(431, f"trailers may have at most {MAX_TRAILER_BYTES} bytes")

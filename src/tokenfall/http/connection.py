@@ -1,7 +1,7 @@
-"""One connection: requests in, answers out, in order, one at a time.
+"""One client connection: reads requests and sends their responses in order, one at a time.
 
-The server makes it; it asks the application and hands what takes time to a player (`paced.py`, `live.py`). It knows
-deadlines and flow control, and must never know what an answer means.
+Created by the server. It calls the application and gives each response that takes time to a player (`paced.py`,
+`live.py`). It handles deadlines and flow control, and must not depend on the meaning of a response.
 """
 
 import _socket  # the C module: `socket` imports enum and selectors
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from tokenfall.http.server import HTTPServer
 
 READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
-"""What a connection is doing: awaiting a request; the end of its answer; reading a refused client away; waiting
-until its last bytes are taken; gone."""
+"""State: awaiting a request; sending its response; discarding a refused client's input; flushing its last bytes;
+closed."""
 
 PIPELINED_A_TURN = 32
-"""How many pipelined requests are answered before other connections get their say."""
+"""How many pipelined requests are answered in one turn of the loop, so that other connections are served between."""
 
 FRESH_S = 0.25
-"""How long a drain waits for the first request of a connection."""
+"""How long a drain waits for the first request of a new connection."""
 
 LINGER_BYTES = 1_048_576
-"""How much of what a refused client still sends is read away."""
+"""How many further bytes of a refused client are read and discarded."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
@@ -50,7 +50,7 @@ _log = logs.get(__name__)
 
 
 class Connection(StreamSocket):
-    """A client's connection. Between requests it holds little, during a stream less."""
+    """A client's connection. It has a reader only while bytes are unparsed, to save memory while idle or streaming."""
 
     __slots__ = (
         "_half_closed",
@@ -79,7 +79,7 @@ class Connection(StreamSocket):
         self._reading = True
         self._scheduled = False
         self._half_closed = False
-        self._is_large = False  # whether the kernel's buffer is that for a large body
+        self._is_large = False  # whether SO_SNDBUF is set for a large body
         self._stalled_at_bytes = 0
         self._linger_left = LINGER_BYTES
         self.peer = peer
@@ -91,15 +91,15 @@ class Connection(StreamSocket):
     def _refuse_admission(self) -> None:
         self._request = request = unreadable(self.peer, self._wheel.now())
         try:
-            answer = self._server.application.refuse(request, 503, detail="too many connections")
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
-            _log.exception("a refusal failed")
+            response = self._server.application.refuse(request, 503, detail="too many connections")
+        except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
+            _log.exception("the application failed to refuse a connection")
             self.reset("failed")
             return
-        self._answer_and_close(request, answer)
+        self._respond_and_close(request, response)
         self._close()
 
-    # What the socket calls
+    # Callbacks of StreamSocket
 
     def data_received(self, data: bytes) -> None:
         if self._state <= ANSWERING:
@@ -107,7 +107,7 @@ class Connection(StreamSocket):
             if reader is None:
                 if self._state == READING and self._unsent is None and not self._scheduled:
                     known = self._server.heads.known(data)
-                    if known is not None:  # a whole request, as this client or another has sent it before
+                    if known is not None:  # a complete request with a cached head
                         self._answer_known(known)
                         return
                 reader = self._reader = RequestReader(self._server.heads, self._server.bounds)
@@ -123,7 +123,7 @@ class Connection(StreamSocket):
                 self.reset("failed")
 
     def eof_received(self) -> bool:
-        """The client closed its side. What it asked for before is still answered; see docs/api.md for streams."""
+        """The client half-closed the connection. Pending requests are still answered; docs/api.md has streams."""
         self._half_closed = True
         if self._player is not None:
             return self._player.half_closed()
@@ -147,7 +147,7 @@ class Connection(StreamSocket):
     # Requests
 
     def _advance(self) -> None:
-        """Read and answer what has come, until something must be awaited."""
+        """Parse and answer buffered requests until one is incomplete or its response takes time."""
         self._scheduled = False
         try:
             for _ in range(PIPELINED_A_TURN):
@@ -163,23 +163,23 @@ class Connection(StreamSocket):
             self._go_on()
         except Refusal as refusal:
             self._refuse(refusal)
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+        except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
             _log.exception("a connection failed")
             self.reset("failed")
 
     def _answer_known(self, request: Request) -> None:
-        """`_advance` for one request without a body that came alone: needs no reader."""
+        """`_advance` without a reader, for a read that is one request with a cached head and no body."""
         self._guarded(lambda: self._answer(request))
 
     def _guarded(self, call: "Callable[[], None]") -> None:
         try:
             call()
-        except Exception:  # noqa: BLE001 - a defect ends one connection; the process lives
+        except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
             _log.exception("a connection failed")
             self.reset("failed")
 
     def _await_more(self) -> None:
-        """No whole request is there: see to what is awaited, and until when."""
+        """No complete request is buffered: set the deadline for the rest, or close if none may follow."""
         reader = self._reader
         if self._half_closed or (self._server.draining and (reader is None or reader.phase == IDLE)):
             self._close()
@@ -190,19 +190,19 @@ class Connection(StreamSocket):
             bounds = self._server.bounds
             seconds = bounds.body_timeout_s if phase == BODY else bounds.header_timeout_s
             self.set_deadline(self._wheel.now() + seconds)
-        if phase == BODY and reader is not None and reader.promised():
+        if phase == BODY and reader is not None and reader.take_expect_continue():
             self.write(_CONTINUE)
         if not self._reading:
             self._reading = True
             self.resume_reading()
 
     def _go_on(self) -> None:
-        """See to what was pipelined, once others had their say."""
+        """Continue with pipelined requests in the next turn, so that other connections are served first."""
         if not self._scheduled and self._state == READING:
             self._scheduled = True
             self.reactor.call_soon(self._advance)
 
-    # Answers
+    # Responses
 
     def _answer(self, request: Request) -> None:
         self._state = ANSWERING
@@ -212,28 +212,28 @@ class Connection(StreamSocket):
         request.started_s = self._wheel.now()
         self._play(request, self._server.application.answer(request))
 
-    def _play(self, request: Request, answer: "Answer | Coroutine[Any, Any, Answer]") -> None:
-        if isinstance(answer, Response):
-            self.send_whole(request, answer)
-        elif isinstance(answer, TimedStream):
-            self.start_timed(request, answer)
-        elif isinstance(answer, Disconnect):
-            self._sever(answer)
-        elif isinstance(answer, Loadable):
+    def _play(self, request: Request, response: "Answer | Coroutine[Any, Any, Answer]") -> None:
+        if isinstance(response, Response):
+            self._send_response(request, response)
+        elif isinstance(response, TimedStream):
+            self._start_timed(request, response)
+        elif isinstance(response, Disconnect):
+            self._disconnect(response)
+        elif isinstance(response, Loadable):
             application = self._server.application
-            self._load(request, answer, go_on=lambda: self._play(request, application.proceed(request)))
+            self._load(request, response, go_on=lambda: self._play(request, application.proceed(request)))
         elif LIVE.is_loaded:
-            self._play_live(request, answer)
+            self._play_live(request, response)
         else:
-            withdraw = None if isinstance(answer, LiveStream) else answer.close
-            self._load(request, LIVE, go_on=lambda: self._play_live(request, answer), withdraw=withdraw)
+            withdraw = None if isinstance(response, LiveStream) else response.close
+            self._load(request, LIVE, go_on=lambda: self._play_live(request, response), withdraw=withdraw)
 
-    def _play_live(self, request: Request, answer: "LiveStream | Coroutine[Any, Any, Answer]") -> None:
-        from tokenfall.http.live import LivePlayer  # noqa: PLC0415 - it brings asyncio
+    def _play_live(self, request: Request, response: "LiveStream | Coroutine[Any, Any, Answer]") -> None:
+        from tokenfall.http.live import LivePlayer  # noqa: PLC0415 - it imports asyncio
 
         self.clear_deadline()
         self._drop_reader()
-        self._player = LivePlayer(self, self._server, request=request, answer=answer)
+        self._player = LivePlayer(self, self._server, request=request, response=response)
 
     def _load(
         self,
@@ -247,59 +247,58 @@ class Connection(StreamSocket):
         self._drop_reader()
         self._player = LoadingPlayer(self, self._server, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
 
-    def send_whole(self, request: Request, answer: Response) -> None:
-        """Write a whole answer."""
+    def _send_response(self, request: Request, response: Response) -> None:
         self._player = None
         keep = self._keeps(request)
         line = b"" if request.http_minor else _KEEP_ALIVE
-        head = (answer.head, self._server.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
-        body = b"" if request.method == "HEAD" or answer.status in (204, 304) else answer.body
-        self._write_whole(b"".join(head), body)
-        self._finish(answer.status, "complete", sent_bytes=len(body), keep=keep)
+        head = (response.head, self._server.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
+        body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
+        self._write_response(b"".join(head), body)
+        self._finish(response.status, "complete", sent_bytes=len(body), keep=keep)
 
-    def _write_whole(self, head: bytes, body: bytes) -> None:
-        """Write a head and a body. A large body gets a larger kernel buffer, and is neither joined nor copied."""
+    def _write_response(self, head: bytes, body: bytes) -> None:
+        """Write a head and a body. A large body gets a larger send buffer, and is neither joined nor copied."""
         bounds = self._server.bounds
         if len(body) <= bounds.send_buffer_bytes:
             self.write(head + body)
             return
         self._is_large = True
-        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=bounds.whole_buffer_bytes)
+        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=bounds.large_body_buffer_bytes)
         self.write(head)
         self.write(body)
 
-    def _sever(self, answer: Disconnect) -> None:
-        """Break the connection in place of an answer."""
+    def _disconnect(self, disconnect: Disconnect) -> None:
+        """Break the connection instead of sending a response."""
         self._player = None
-        if answer.how == "reset":
+        if disconnect.how == "reset":
             self.reset("failed")
         else:
             self._finish(CLIENT_CLOSED_REQUEST, "failed", sent_bytes=0, keep=False)
 
-    def start_timed(self, request: Request, answer: TimedStream) -> None:
-        """Write the head of a stream and let the wheel play it."""
+    def _start_timed(self, request: Request, stream: TimedStream) -> None:
+        """Write the head of a stream and schedule its frames on the timer wheel."""
         self._player = None
         self.clear_deadline()
         request.drop_content()
-        head = self.stream_head(request, answer.head)
+        head = self.stream_head(request, stream.head)
         if request.method == "HEAD":
-            if answer.ended is not None:
-                answer.ended()
+            if stream.ended is not None:
+                stream.ended()
             self.write(head)
             self._finish(200, "complete", sent_bytes=0, keep=self._keeps(request))
             return
         self._drop_reader()
         player: SteadyPlayer | PacedPlayer
-        if isinstance(answer, SteadyStream):
-            player = SteadyPlayer(self, self._server, request=request, stream=answer)
+        if isinstance(stream, SteadyStream):
+            player = SteadyPlayer(self, self._server, request=request, stream=stream)
         else:
-            assert isinstance(answer, PacedStream)  # noqa: S101 - for the type: there is no third kind
-            player = PacedPlayer(self, self._server, request=request, stream=answer)
+            assert isinstance(stream, PacedStream)  # noqa: S101 - for the type checker: there is no third kind
+            player = PacedPlayer(self, self._server, request=request, stream=stream)
         self._player = player
         player.start(head)
 
     def stream_head(self, request: Request, head: "StreamHead | RelayedHead") -> bytes:
-        """The bytes before a stream. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
+        """The head of a stream, encoded. HTTP/1.0 gets no chunked coding: its body ends with the connection."""
         if self._is_large:
             self._is_large = False
             self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.send_buffer_bytes)
@@ -310,7 +309,7 @@ class Connection(StreamSocket):
         return b"".join((head.lines, self._server.date_line(), added, framing, close, b"\r\n"))
 
     def send(self, data: bytes) -> bool:
-        """Write a piece of a stream; whether more may follow at once. If not, the connection is paused or closed."""
+        """Write bytes of a stream; return False if the connection is now paused or closed."""
         if self._unsent is not None:
             self._unsent.append(data)
             return False
@@ -327,7 +326,7 @@ class Connection(StreamSocket):
         return False
 
     def end_stream(self, outcome: "Outcome", sent_bytes: int, *, keep: bool = True) -> None:
-        """A player wrote its last byte. Without `keep` the connection is closed whatever was agreed."""
+        """Called by a player after its last byte. Without `keep` the connection is closed even if it is keep-alive."""
         player, self._player = self._player, None
         if player is not None:
             add(player.metrics.streams_ended, outcome)
@@ -335,12 +334,12 @@ class Connection(StreamSocket):
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
         self._go_on()
 
-    def play_awaited(self, request: Request, answer: "Answer") -> None:
-        """Play an answer that had to be awaited and is no live stream."""
-        self.go_on(lambda: self._play(request, answer))
+    def play_awaited(self, request: Request, response: "Answer") -> None:
+        """Send a response that had to be awaited and is not a live stream."""
+        self.go_on(lambda: self._play(request, response))
 
     def go_on(self, play: "Callable[[], None]") -> None:
-        """Let what was awaited be played in place of what waited for it."""
+        """Replace the player that waited by the one that `play` starts."""
         self._player = None
         self._guarded(play)
         player: Player | None = self._player
@@ -349,7 +348,7 @@ class Connection(StreamSocket):
         self._go_on()
 
     def plays(self, player: "Player") -> bool:
-        """Whether this player's turn is not over."""
+        """Whether `player` is the connection's current player."""
         return self._player is player
 
     def _keeps(self, request: Request) -> bool:
@@ -361,23 +360,24 @@ class Connection(StreamSocket):
         if self._reader is not None and not self._reader.waiting:
             self._reader = None
 
-    # Ends
+    # Closing
 
     @property
     def closed(self) -> bool:
-        """Whether nobody listens any more."""
+        """Whether the connection is closed."""
         return self._state == CLOSED
 
     def reset(self, outcome: "Outcome") -> None:
-        """Reset the connection and free at once all that it holds."""
+        """Reset the connection (RST) and release everything it holds."""
         if self._state != CLOSED:
             self._leave(outcome)
             self.abort()
 
     def drain(self) -> None:
-        """No further request: close now if none is under way, else after its answer.
+        """Accept no further request: close now if idle, otherwise after the current response.
 
-        A client that has just connected may have sent its request already: a close would reset it.
+        A client that has just connected may have sent its request already, and a close would reset it. So a new
+        connection gets `FRESH_S` for its first request.
         """
         if self._state == READING and not self._scheduled and not self.paused:
             if self._reader is None and self._phase == HEAD:
@@ -386,26 +386,26 @@ class Connection(StreamSocket):
                 self._await_more()
 
     def cut(self) -> None:
-        """The drain time is over: end what is under way."""
+        """The drain time is over: end the current response."""
         if self._player is not None:
             self._player.cut()
         elif self._state == READING:
             self._close()
 
     def expired(self) -> None:
-        """The deadline has passed, whichever it was."""
+        """The deadline has passed; the state determines which one it was."""
         if self.paused:
             self._check_stalled()
         elif self._state > ANSWERING:
             self.reset("stalled")
         elif self._reader is not None and self._reader.phase != IDLE:
-            what = "body" if self._reader.phase == BODY else "head"
-            self._refuse(Refusal(408, f"the request's {what} did not come in time"))
+            part = "body" if self._reader.phase == BODY else "head"
+            self._refuse(Refusal(408, f"the request's {part} did not arrive in time"))
         else:
             self._close()
 
     def _check_stalled(self) -> None:
-        """A reader that takes a little now and then is as stalled as one that takes nothing."""
+        """Reset the connection, unless the client has read `send_buffer_bytes` since the deadline was set."""
         unsent = self.unsent_bytes
         if unsent <= self._stalled_at_bytes - self._server.bounds.send_buffer_bytes:
             self._stalled_at_bytes = unsent
@@ -415,7 +415,7 @@ class Connection(StreamSocket):
             self.reset("stalled")
 
     def _finish(self, status: int, outcome: "Outcome", *, sent_bytes: int, keep: bool) -> None:
-        """An answer is written: report it, then await the next request or close."""
+        """A response is written: report it, then await the next request or close."""
         self._report(status, outcome, sent_bytes=sent_bytes)
         if self._state == CLOSED:
             return
@@ -430,7 +430,7 @@ class Connection(StreamSocket):
         self.set_deadline(self._wheel.now() + self._server.bounds.idle_timeout_s)
 
     def _close(self) -> None:
-        """Close when all written bytes are taken, at the latest after the stall deadline."""
+        """Close once all bytes are written, at the latest after the stall deadline."""
         self._state = CLOSING
         self._reader = None
         self.close()
@@ -439,7 +439,7 @@ class Connection(StreamSocket):
             self.set_deadline(self._wheel.now() + self._server.bounds.stall_timeout_s)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer what was not understood, then read the rest away so that the client sees the answer and no reset."""
+        """Send the error response, then discard further input so that the client gets the response and no reset."""
         request = None if self._reader is None else self._reader.request
         if request is None:
             request = unreadable(self.peer, self._wheel.now())
@@ -454,7 +454,7 @@ class Connection(StreamSocket):
             self._state = ANSWERING
             self._load(request, needed, go_on=lambda: self._play_refusal(request, refusal))
             return
-        self._answer_and_close(request, application.refuse(request, refusal.status, detail=refusal.detail))
+        self._respond_and_close(request, application.refuse(request, refusal.status, detail=refusal.detail))
         self._state = LINGERING
         self._reader = None
         if self._half_closed:
@@ -466,13 +466,13 @@ class Connection(StreamSocket):
         self.shut_write()
         self.set_deadline(self._wheel.now() + self._server.bounds.linger_timeout_s)
 
-    def _answer_and_close(self, request: Request, answer: Response) -> None:
-        body = b"" if request.method == "HEAD" else answer.body
-        self.write(b"".join((answer.head, self._server.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
-        self._report(answer.status, "complete", sent_bytes=len(body))
+    def _respond_and_close(self, request: Request, response: Response) -> None:
+        body = b"" if request.method == "HEAD" else response.body
+        self.write(b"".join((response.head, self._server.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
+        self._report(response.status, "complete", sent_bytes=len(body))
 
     def _leave(self, outcome: "Outcome") -> None:
-        """Let go of everything; the socket is closed or about to be."""
+        """Release everything and report; the socket is closed, or closed by the caller."""
         if self._state == CLOSED:
             return
         self._state = CLOSED
@@ -495,5 +495,5 @@ class Connection(StreamSocket):
         request.drop_content()
         try:
             self._server.application.ended(request, status, outcome=outcome, sent_bytes=sent_bytes)
-        except Exception:  # noqa: BLE001 - what cannot be logged must not leave a connection half finished
-            _log.exception("an answer could not be reported")
+        except Exception:  # noqa: BLE001 - a failure to log must not leave the connection in an inconsistent state
+            _log.exception("reporting a response failed")

@@ -1,4 +1,4 @@
-"""Finds out whether a client that closed its side of the connection still reads."""
+"""Detects whether a client that half-closed its connection still reads. Called by the players."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -6,12 +6,12 @@ if TYPE_CHECKING:
     from tokenfall.http.player import Player
 
 PROBES_S = (0.05, 0.15)
-"""After its FIN, a client that is gone answers a write with a reset, and the next write sees that: so long after the
-first write come the others, for round trips of any sensible length."""
+"""Seconds before each further write. A client that closed its socket answers the first write with a reset, which a
+later write reports; two delays cover short and long round-trip times."""
 
 
 def probe(connection: "Connection", player: "Player", *, keepalive: bytes, again: tuple[float, ...] = PROBES_S) -> None:
-    """Write comments into the player's stream: a client that is gone resets the connection."""
+    """Write keepalives into the player's stream: a client that closed its socket resets the connection."""
     if not connection.plays(player):
         return
     if not connection.paused:
@@ -24,7 +24,7 @@ def probe(connection: "Connection", player: "Player", *, keepalive: bytes, again
 
 
 def give_up_soon(connection: "Connection", player: "Player", *, after_s: float) -> None:
-    """Nothing can tell whether the client left: end the response `after_s` from now."""
+    """Reset the connection `after_s` from now, for a stream whose format has no keepalive."""
     reactor = connection.reactor
     reactor.call_at(
         reactor.wheel.now() + after_s, lambda: connection.reset("left") if connection.plays(player) else None

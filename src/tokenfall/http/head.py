@@ -1,7 +1,7 @@
-"""Bytes of a request's head -> `Request`. No I/O; strict where a mistake could smuggle a second request.
+"""Parser of request heads: bytes -> `Request`. No I/O; strict wherever leniency would allow request smuggling.
 
-A head is cut at its blank line by the connection and parsed whole. Source: RFC 9112, sections 2 to 6. It is our own
-because the libraries that parse heads cost more memory than the rest of the server (docs/decisions/0021).
+`RequestReader` passes a complete head, up to its blank line. Source: RFC 9112, sections 2 to 6. No library is used,
+because those that parse heads need more memory than the rest of the server (docs/decisions/0021).
 """
 
 from tokenfall.http.request import Refusal, Request
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 _ALPHANUMERIC = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 TOKEN = b"!#$%&'*+-.^_`|~" + _ALPHANUMERIC
-"""The bytes of a method or a field's name; RFC 9110, section 5.6.2."""
+"""The bytes allowed in a method or a field name; RFC 9110, section 5.6.2."""
 
 _HOST = b"-._~%!$&'()*+,;=:[]" + _ALPHANUMERIC
 _VISIBLE = bytes(range(0x21, 0x7F))
 CONTROLS = bytes({*range(0x20), 0x7F} - {0x09})
-"""What no field's value may hold; RFC 9110, section 5.5."""
+"""The bytes forbidden in a field value; RFC 9110, section 5.5."""
 
 METHODS = {
     name.encode(): name
@@ -29,14 +29,14 @@ METHODS = {
         "VERSION-CONTROL",
     )
 }  # fmt: skip
-"""The registered methods (IANA, HTTP Method Registry). Anything else is more likely no HTTP at all."""
+"""The registered methods (IANA, HTTP Method Registry). Anything else is more likely another protocol."""
 
 MAX_KNOWN = 128
 MAX_KNOWN_BYTES = 1_024
-"""A client that repeats itself sends the same head to the byte: so many heads of at most so many bytes are kept parsed.
-It spares a load test a third of what a short answer costs."""
+"""Bounds of the cache of parsed heads: entries, and bytes of each. A client that repeats a request sends an identical
+head; the cache saves a third of the cost of a short response under load."""
 
-_VERSIONS = "HTTP/1.1 and HTTP/1.0 are spoken here"
+_VERSIONS = "only HTTP/1.1 and HTTP/1.0 are supported"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
 _NEVER_KEPT = frozenset(
     (
@@ -44,20 +44,20 @@ _NEVER_KEPT = frozenset(
         b"transfer-encoding", b"upgrade", b"expect",
     )
 )  # fmt: skip
-"""Heads with secrets, and heads whose requests are rarely the same."""
+"""A head with one of these is not cached: it has a secret, or is rarely repeated."""
 
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
 
 
 class HeadParser:
-    """Parses one head at a time, and keeps those that come again."""
+    """Parses heads one at a time and caches the repeated ones. Shared by all connections."""
 
     def __init__(self, bounds: "Bounds") -> None:
         self._bounds = bounds
         self._known: dict[bytes, Request] = {}
 
     def known(self, head: bytes) -> Request | None:
-        """A request that has been parsed before, None when `head` is not all of one. It has no body."""
+        """A new request from a cached head, None if `head` is not cached. The request has no body."""
         known = self._known.get(head)
         return None if known is None else known.again()
 
@@ -90,7 +90,7 @@ class HeadParser:
         return request
 
     def _request_line(self, line: bytes) -> tuple[bytes, bytes, int]:
-        """Method, target and minor version; RFC 9112, section 3. One space parts them."""
+        """Method, target and minor version, separated by one space; RFC 9112, section 3."""
         parts = line.split(b" ")
         if len(parts) == 2 and parts[0] in METHODS:  # HTTP/0.9
             raise Refusal(505, _VERSIONS)
@@ -111,7 +111,7 @@ class HeadParser:
         raise Refusal(400, "malformed request line")
 
     def _fields(self, lines: list[bytes]) -> dict[bytes, bytes]:
-        """Lower-case names and values; RFC 9112, section 5."""
+        """Headers by lower-case name; RFC 9112, section 5."""
         if len(lines) > self._bounds.max_headers:
             raise Refusal(431, f"more than {self._bounds.max_headers} header fields")
         headers: dict[bytes, bytes] = {}
@@ -121,40 +121,41 @@ class HeadParser:
                 raise Refusal(400, "malformed request: a header field must be a name, a colon and a value")
             name, value = name.lower(), value.strip(b" \t")
             if len(value.translate(None, CONTROLS)) != len(value):
-                raise Refusal(400, "malformed request: a header value must hold no control character")
-            before = headers.get(name)
-            if before is not None:
+                raise Refusal(400, "malformed request: a header value must not contain control characters")
+            previous = headers.get(name)
+            if previous is not None:
                 if name in _ONCE:
                     raise Refusal(400, f"more than one {name.decode('ascii')} header")
-                value = before + b", " + value
+                value = previous + b", " + value
             headers[name] = value
         return headers
 
 
 def _origin_form(method: bytes, target: bytes) -> bytes:
-    """The target as path and query; RFC 9112, section 3.2."""
+    """The target reduced to path and query; RFC 9112, section 3.2."""
     if target.startswith(b"/"):
         if b"#" in target or target.translate(None, _VISIBLE):
             raise Refusal(400, "malformed request target")
         return target
     if method == b"CONNECT":
-        raise Refusal(405, "CONNECT is not served here")
+        raise Refusal(405, "CONNECT is not supported")
     if target == b"*" and method == b"OPTIONS":
         return target
-    scheme, separator, rest = target.partition(b"://")
+    scheme, separator, remainder = target.partition(b"://")
     if not separator or scheme.lower() not in (b"http", b"https") or b"#" in target or target.translate(None, _VISIBLE):
         raise Refusal(400, "the request target must begin with /")
-    authority = rest[: min((at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0), default=len(rest))]
+    ends = (at for at in (remainder.find(b"/"), remainder.find(b"?")) if at >= 0)
+    authority = remainder[: min(ends, default=len(remainder))]
     if not authority:
         raise Refusal(400, "the request target must begin with /")
-    rest = rest[len(authority) :]
-    return rest if rest.startswith(b"/") else b"/" + rest
+    path = remainder[len(authority) :]
+    return path if path.startswith(b"/") else b"/" + path
 
 
 def _check_host(headers: dict[bytes, bytes], minor: int) -> None:
     host = headers.get(b"host")
     if host is None:
         if minor == 1:
-            raise Refusal(400, "a Host header is needed")
+            raise Refusal(400, "a Host header is required")
     elif host.translate(None, _HOST):
         raise Refusal(400, "malformed Host header")

@@ -1,4 +1,7 @@
-"""Plays an answer that must be awaited, and, if it is a live stream, its frames: the one task of a connection."""
+"""Awaits a response, and sends it if it is a live stream, in the one task that a connection may have.
+
+Created by `Connection`; imported lazily, because it imports asyncio.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ _log = logs.get(__name__)
 
 
 class LivePlayer:
-    """A `Player`. While the first frame is awaited, it says now and then that the stream lives."""
+    """A `Player` for awaited responses. It sends keepalives until the first frame of a live stream."""
 
     __slots__ = (
-        "_alone",
         "_awaited",
         "_chunked",
         "_connection",
         "_cut",
+        "_detached",
         "_half_closed",
         "_last_s",
         "_request",
@@ -52,7 +55,7 @@ class LivePlayer:
         server: HTTPServer,
         *,
         request: Request,
-        answer: LiveStream | Coroutine[Any, Any, Answer],
+        response: LiveStream | Coroutine[Any, Any, Answer],
     ) -> None:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
@@ -62,12 +65,12 @@ class LivePlayer:
         self._connection = connection
         self._server = server
         self._request = request
-        self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = answer
+        self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = response
         self._stream: LiveStream | None = None
         self._chunked = request.http_minor == 1
         self._last_s = 0.0
         self._half_closed = False
-        self._alone = False  # the client left, and the stream goes on without it
+        self._detached = False  # the client disconnected, but the stream's `run` continues
         self._cut = False
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = server.reactor.spawn(self._run())
@@ -77,30 +80,30 @@ class LivePlayer:
             connection, request = self._connection, self._request
             application = self._server.application
             awaited, self._awaited = self._awaited, None
-            if awaited is None:  # the application gave no answer
-                _log.error("request %s got no answer", request.id)
+            if awaited is None:  # a defect of the application
+                _log.error("request %s: the application returned no response", request.id)
                 connection.reset("failed")
                 return
             try:
-                answer = awaited if isinstance(awaited, LiveStream) else await awaited
-                if isinstance(answer, LiveStream):
-                    self._stream = answer
-                    await self._play(answer)
+                response = awaited if isinstance(awaited, LiveStream) else await awaited
+                if isinstance(response, LiveStream):
+                    self._stream = response
+                    await self._play(response)
                     return
             except asyncio.CancelledError:
                 if not self._cut or self.status == 200:
                     raise
-                answer = application.cut(request)
-            except Exception as error:  # noqa: BLE001 - the application says what becomes of it
+                response = application.cut(request)
+            except Exception as error:  # noqa: BLE001 - the application makes the error response
                 if self.status == 200:
-                    _log.exception("a stream failed, and could not say so")
+                    _log.exception("a stream failed, and its error frame too")
                     connection.reset("failed")
                     return
-                answer = application.crashed(request, error)
+                response = application.crashed(request, error)
             if not connection.closed:
-                connection.play_awaited(request, answer)
+                connection.play_awaited(request, response)
         finally:
-            self._task = None  # it may keep an error and all its frames, which only the collector would free then
+            self._task = None  # break the reference cycle through a stored exception and its traceback
 
     async def _play(self, stream: LiveStream) -> None:
         connection, server, request = self._connection, self._server, self._request
@@ -120,21 +123,21 @@ class LivePlayer:
                 raise
             outcome, last = "cut", stream.shutdown_frame
         except Exception as error:
-            if self.status != 200 and not self._alone:
+            if self.status != 200 and not self._detached:
                 raise
             outcome, last = "failed", stream.failure(error)
         finally:
-            if not self._alone:
+            if not self._detached:
                 metrics.streams -= 1
             server.wheel.leave(self)
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
-        """What comes before the first frame."""
+        """Prepare for the first frame: keepalives, the probe after a half-close, the head of an announced stream."""
         if stream.keepalive:
             self._server.wheel.join(self, self._request.started_s + self._server.bounds.heartbeat_s)
             if self._half_closed:
-                self._learn_whether_it_left(stream.keepalive)
+                self._probe_client(stream.keepalive)
         if stream.announced:
             self._write(self._coded(stream.keepalive))
         if not stream.counted:
@@ -142,7 +145,7 @@ class LivePlayer:
 
     def _send(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
         """Send one frame of the stream; see `Send`."""
-        if self._alone:
+        if self._detached:
             return None
         self._write(chunk(frame) if self._chunked else frame)
         if is_token:
@@ -160,7 +163,7 @@ class LivePlayer:
         metrics.tokens += 1
 
     def _room(self) -> Awaitable[None]:
-        """Until the client has taken all."""
+        """Wait until the kernel has accepted all bytes."""
         if self._wakeup is None:
             self._wakeup = asyncio.get_running_loop().create_future()
         return self._wakeup
@@ -176,7 +179,7 @@ class LivePlayer:
         return chunk(frame) if self._chunked and frame else frame
 
     def _end(self, frame: bytes, outcome: Outcome) -> None:
-        """Write the last frame, if there is one, and the end of the body."""
+        """Write the last frame, if any, and the end of the body."""
         connection = self._connection
         if connection.closed:
             return
@@ -188,7 +191,7 @@ class LivePlayer:
             connection.end_stream(outcome, self.sent_bytes)
 
     def due(self, now_s: float) -> float | None:
-        """The wheel's call: say that the stream lives."""
+        """Send a keepalive; called by the timer wheel."""
         if self._stream is not None and not self._connection.paused:
             self._write(self._coded(self._stream.keepalive))
         return None if self._connection.closed else now_s + self._server.bounds.heartbeat_s
@@ -196,19 +199,19 @@ class LivePlayer:
     def half_closed(self) -> bool:
         self._half_closed = True
         if self._stream is not None and self._stream.keepalive:
-            self._learn_whether_it_left(self._stream.keepalive)
+            self._probe_client(self._stream.keepalive)
         else:
             server = self._server
             server.reactor.call_at(server.wheel.now() + server.bounds.half_close_grace_s, self._give_up)
         return not self._connection.closed
 
-    def _learn_whether_it_left(self, keepalive: bytes) -> None:
+    def _probe_client(self, keepalive: bytes) -> None:
         if self.status != 200:
             self._write(b"")  # the head
         probe(self._connection, self, keepalive=self._coded(keepalive))
 
     def _give_up(self) -> None:
-        """Nothing told whether the client left."""
+        """Reset the connection, unless the stream's keepalives probe it."""
         probed = self._stream is not None and self._stream.keepalive
         if self._connection.plays(self) and not probed:
             self._connection.reset("left")
@@ -221,7 +224,7 @@ class LivePlayer:
     def stop(self) -> None:
         self._server.wheel.leave(self)
         if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
-            self._alone = True
+            self._detached = True
             self.metrics.streams -= 1
             self.resume()
             return
@@ -239,7 +242,7 @@ class LivePlayer:
             self._task.cancel()
 
     def _withdraw(self) -> bool:
-        """Take back what the task was to await; False when it has begun."""
+        """Discard the response before the task awaits it; False if the task has started."""
         awaited, self._awaited = self._awaited, None
         if awaited is not None and not isinstance(awaited, LiveStream):
             awaited.close()

@@ -1,36 +1,36 @@
-"""What takes too long to load on the event loop: modules of libraries, and what is made of them at the first request.
+"""Lazy loading of modules and objects that take too long to load on the event loop.
 
-An application answers a request with a `Loadable` that is not loaded yet; `loader.py` loads it in a thread while only
-that connection waits, and the application is asked again.
+An application returns a `Loadable` that is not loaded yet in place of a response; `loader.py` loads it in a thread
+while only that connection waits, and then calls the application again.
 """
 
 from tokenfall.imports import imported
 
 
 class Loadable:
-    """Something that is loaded once and stays. All that need it share one object."""
+    """An object that is loaded once and stays loaded. All requests that need it share one instance."""
 
     def __init__(self, *, after: "Loadable | None" = None) -> None:
-        """`after`: what must be loaded before it."""
+        """`after`: a dependency, loaded first."""
         self.after = after
         self._is_loaded = False
 
     @property
     def is_loaded(self) -> bool:
-        """Whether it can be used without a wait."""
+        """Whether it can be used without loading."""
         return self._is_loaded
 
     def load(self) -> None:
-        """Do what takes long. Called in a thread; whatever it raises, it is tried again at the next request."""
+        """Do the slow part. Called in a thread; after an exception, the next request tries again."""
         raise NotImplementedError
 
     def finish(self) -> None:
-        """Do the rest. Called in the loop's thread after `load`."""
+        """Do the fast part. Called in the loop's thread after `load`."""
         self._is_loaded = True
 
 
 class Modules(Loadable):
-    """Modules by name, imported in this order."""
+    """Modules by name, imported in the given order."""
 
     def __init__(self, *names: str, after: Loadable | None = None) -> None:
         super().__init__(after=after)
@@ -38,7 +38,7 @@ class Modules(Loadable):
 
     @property
     def is_loaded(self) -> bool:
-        """Also where something else imported them."""
+        """True also if other code imported them."""
         if not self._is_loaded:
             self._is_loaded = all(imported(name) is not None for name in self._names)
         return self._is_loaded
@@ -49,9 +49,9 @@ class Modules(Loadable):
 
 
 class _Threading(Modules):
-    """The standard library's `threading`, which takes the thread that imports it for the main thread.
+    """The standard library's `threading`, which assumes that the thread that imports it is the main thread.
 
-    So a thread imports what it needs, and the loop's thread the module itself.
+    So a thread imports its dependencies, and the loop's thread imports the module itself.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _Threading(Modules):
 
 
 THREADING = _Threading()
-"""To be loaded before whatever imports `threading`."""
+"""Dependency of every `Loadable` that imports `threading`."""
 
 LIVE = Modules(
     "asyncio",
@@ -76,4 +76,4 @@ LIVE = Modules(
     "tokenfall.logs_formatters",
     after=THREADING,
 )
-"""What the first answer that is awaited needs."""
+"""Needed by the first response that is awaited."""

@@ -1,12 +1,12 @@
-"""Loads in a thread what answers need, and plays nothing meanwhile. It needs no asyncio, which is what it often loads.
+"""Loads each `Loadable` that a response needs in a thread. Called by `Connection`; uses no asyncio, which it may load.
 
-| state of a `Loadable`   | on                     | then                                                      |
-|-------------------------|------------------------|-----------------------------------------------------------|
-| not loaded              | the first that needs it| waits for those before it, one thread at a time           |
-| waiting, or in a thread | another that needs it  | the same load serves both                                 |
-| waiting, or in a thread | a waiter leaves        | nothing: the load goes on, for the next request           |
-| in a thread             | `load` returned        | `finish`, then all waiters, some in each turn of the loop |
-| in a thread             | `load` raised          | all waiters are told, and it is not loaded again          |
+| state of a `Loadable` | on               | then                                                                |
+|-----------------------|------------------|---------------------------------------------------------------------|
+| not loaded            | first waiter     | queued; one thread loads one `Loadable` at a time                   |
+| queued or loading     | another waiter   | shares the same load                                                |
+| queued or loading     | a waiter leaves  | the load continues, for the next request                            |
+| loading               | `load` returned  | `finish`, then `loaded(None)` of all waiters, a few per loop turn   |
+| loading               | `load` raised    | `loaded(error)` of all waiters; not loaded until the next request   |
 """
 
 import sys
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
 
     class Waiter(Protocol):
-        """What waits for something to be loaded."""
+        """Callback of the loader."""
 
         def loaded(self, error: Exception | None) -> None:
-            """It is loaded, or could not be."""
+            """Called after the load, with its error if it failed."""
             ...
 
 
 SWITCH_S = 0.001
-"""How long a loading thread may keep the interpreter from the loop; 5 ms is the interpreter's own."""
+"""Interpreter switch interval while a thread loads, so that the loop runs more often; Python's default is 5 ms."""
 
 WAITERS_A_TURN = 32
-"""How many waiting requests are answered before other connections get their say."""
+"""How many waiters are called in one turn of the loop, so that other connections are served between."""
 
 
 class Loader:
-    """One for each reactor, whose wake-ups must be enabled."""
+    """One per reactor, whose wake-ups must be enabled."""
 
     def __init__(self, reactor: "Reactor") -> None:
         self._reactor = reactor
-        self._waiting: dict[Loadable, list[Waiter]] = {}  # in the order in which they are loaded
+        self._waiting: dict[Loadable, list[Waiter]] = {}  # FIFO
         self._is_loading = False
-        self._switch_s: float | None = None  # the interval to go back to
+        self._switch_s: float | None = None  # the interval to restore
 
     def wait_for(self, needed: "Loadable", waiter: "Waiter") -> None:
         """Call `waiter.loaded` in a later turn of the loop."""
@@ -58,7 +58,7 @@ class Loader:
             self._load_next()
 
     def leave(self, needed: "Loadable", waiter: "Waiter") -> None:
-        """Wait no longer."""
+        """Stop waiting."""
         waiters = self._waiting.get(needed, [])
         if waiter in waiters:
             waiters.remove(waiter)
@@ -66,17 +66,16 @@ class Loader:
     def _load_next(self) -> None:
         needed = next(iter(self._waiting), None)
         self._is_loading = needed is not None
-        self._hurry(self._is_loading)
+        self._set_switch_interval(self._is_loading)
         if needed is None:
             return
         try:
             start_new_thread(self._load, (needed,))
-        except RuntimeError as error:  # no room for a thread; the name `error` does not outlive the clause
+        except RuntimeError as error:  # no thread could start; `error` is unbound after the clause
             failure = error
             self._reactor.call_soon(lambda: self._ended(needed, failure))
 
-    def _hurry(self, is_loading: bool) -> None:
-        """Let threads take turns more often while one loads."""
+    def _set_switch_interval(self, is_loading: bool) -> None:
         if is_loading and self._switch_s is None and sys.getswitchinterval() > SWITCH_S:
             self._switch_s = sys.getswitchinterval()
             sys.setswitchinterval(SWITCH_S)
@@ -85,11 +84,11 @@ class Loader:
             self._switch_s = None
 
     def _load(self, needed: "Loadable") -> None:
-        """In the thread."""
+        """Run in the thread."""
         failure: Exception | None = None
         try:
             needed.load()
-        except Exception as error:  # noqa: BLE001 - each waiter says what becomes of it
+        except Exception as error:  # noqa: BLE001 - passed to each waiter
             failure = error
         self._reactor.call_soon_threadsafe(lambda: self._ended(needed, failure))
 
@@ -97,23 +96,23 @@ class Loader:
         if failure is None:
             try:
                 needed.finish()
-            except Exception as error:  # noqa: BLE001 - each waiter says what becomes of it
+            except Exception as error:  # noqa: BLE001 - passed to each waiter
                 failure = error
-        self._tell(self._waiting.pop(needed), failure)
+        self._notify(self._waiting.pop(needed), failure)
         self._load_next()
 
-    def _tell(self, waiters: "list[Waiter]", failure: Exception | None) -> None:
+    def _notify(self, waiters: "list[Waiter]", failure: Exception | None) -> None:
         for waiter in waiters[:WAITERS_A_TURN]:
             waiter.loaded(failure)
-        rest = waiters[WAITERS_A_TURN:]
-        if rest:
-            self._reactor.call_soon(lambda: self._tell(rest, failure))
+        remaining = waiters[WAITERS_A_TURN:]
+        if remaining:
+            self._reactor.call_soon(lambda: self._notify(remaining, failure))
 
 
 class LoadingPlayer:
-    """A `Player` of a request whose answer needs something that is not loaded yet.
+    """A `Player` for a request whose response needs a `Loadable` that is not loaded yet.
 
-    `go_on` plays the answer then; `withdraw` lets go of an answer that is not played.
+    `go_on` sends the response after the load; `withdraw` discards a response that is not sent.
     """
 
     __slots__ = (
@@ -151,7 +150,7 @@ class LoadingPlayer:
 
     def loaded(self, error: Exception | None) -> None:
         connection, request = self._connection, self._request
-        if not connection.plays(self):  # its client left in the turn in which it was loaded
+        if not connection.plays(self):  # the client disconnected in the same turn
             return
         if error is None:
             connection.go_on(self._go_on)
@@ -159,14 +158,14 @@ class LoadingPlayer:
         self.stop()
         try:
             raise error
-        except Exception as raised:  # noqa: BLE001 - the application says what becomes of it
+        except Exception as raised:  # noqa: BLE001 - the application makes the error response
             connection.play_awaited(request, self._server.application.crashed(request, raised))
 
     def half_closed(self) -> bool:
         return True
 
     def resume(self) -> None:
-        """Nothing was written yet."""
+        """Nothing to do: nothing was written yet."""
 
     def stop(self) -> None:
         self._server.loader.leave(self._needed, self)

@@ -1,4 +1,7 @@
-"""Plays an answer whose frames and times are known ahead: an entry of the wheel, no task and no timer."""
+"""Sends streams whose frames and times are known in advance: one timer wheel entry each, no task and no timer.
+
+Created by `Connection`. It must not depend on the meaning of a frame.
+"""
 
 from bisect import bisect_left
 
@@ -21,9 +24,7 @@ _log = logs.get(__name__)
 
 
 class _TimedPlayer:
-    """What all that play a `TimedStream` have in common. Deadlines are absolute: a late frame does not make the next
-    one late.
-    """
+    """Common part of the players of a `TimedStream`. Deadlines are absolute: a late frame does not delay the next."""
 
     __slots__ = ("_chunked", "_connection", "_last_s", "_server", "_stream", "deadline_s", "slot")
 
@@ -40,7 +41,7 @@ class _TimedPlayer:
         self._stream = stream
         self._chunked = request.http_minor == 1
         self._last_s = request.started_s
-        """When the last token came, and before the first one, the request."""
+        """Time of the last token; of the request before the first token."""
 
     @property
     def metrics(self) -> "Metrics":
@@ -48,9 +49,10 @@ class _TimedPlayer:
         return self._server.metrics
 
     def start(self, head: bytes) -> None:
-        """Write the head and wait for the first frame's time, counted from the request.
+        """Write the head and schedule the first frame, relative to the start of the request.
 
-        Where that has passed, because something was loaded or planned first, the others keep their distance from it.
+        If that time has passed, because of lazy loading or planning, the first frame is sent now, and the gaps between
+        the frames stay as given.
         """
         self._server.metrics.streams += 1
         self._connection.write(head)
@@ -59,21 +61,20 @@ class _TimedPlayer:
             self._server.wheel.join(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
-        """Write the next frame; the wheel's call."""
+        """Write the next frame; called by the timer wheel."""
         raise NotImplementedError
 
     def _first_gap_s(self) -> float:
         raise NotImplementedError
 
     def _count(self, now_s: float, *, is_first: bool) -> None:
-        """Count a token."""
         metrics = self._server.metrics
         metrics.tokens += 1
         (metrics.ttft_s if is_first else metrics.inter_token_s).observe(now_s - self._last_s)
         self._last_s = now_s
 
     def _end(self, frame: bytes, outcome: "Outcome") -> None:
-        """Write the last frame and the end of the body as one."""
+        """Write the last frame and the end of the body in one write."""
         self.stop()
         if self._chunked:
             frame += LAST_CHUNK
@@ -129,17 +130,17 @@ class PacedPlayer(_TimedPlayer):
                 if following is not None:
                     self.sent_bytes += len(frame)
                     self.deadline_s = deadline_s = self.deadline_s + next(self._gaps)
-                    return deadline_s if self._connection.send(frame) else None  # parked until resume
+                    return deadline_s if self._connection.send(frame) else None  # paused until `resume`
             elif frame is not None:
-                return self._act(frame)
+                return self._execute(frame)
             self._end(frame or b"", "complete")
-        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+        except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")
             self._connection.reset("failed")
         return None
 
-    def _act(self, item: "Item") -> float | None:
-        """Wait, or break off."""
+    def _execute(self, item: "Item") -> float | None:
+        """Wait at a barrier, or disconnect."""
         connection = self._connection
         if isinstance(item, Disconnect):
             if item.how == "reset":
@@ -155,7 +156,7 @@ class PacedPlayer(_TimedPlayer):
         return self.deadline_s
 
     def _released(self) -> None:
-        """What was waited for may be there: ask again, in the wheel's own time."""
+        """Called by the barrier: check it again in a call from the timer wheel."""
         self.deadline_s = self._server.wheel.now()
         if not self._connection.paused:
             self._server.wheel.join(self, self.deadline_s)
@@ -168,7 +169,7 @@ class PacedPlayer(_TimedPlayer):
 
 
 class SteadyPlayer(_TimedPlayer):
-    """Plays a `SteadyStream`: what a token of a load test costs is spent in `due`, which therefore makes few calls."""
+    """Plays a `SteadyStream`. `due` is most of the cost of a token under load, so it makes few calls."""
 
     __slots__ = ("_frames", "_played")
 
@@ -186,7 +187,7 @@ class SteadyPlayer(_TimedPlayer):
 
     @property
     def sent_bytes(self) -> int:  # type: ignore[override]
-        """See `Player`: worked out when it is asked for, which is once a stream."""
+        """See `Player`. Computed on access, once per stream."""
         return self._stream.size_bytes(self._played, chunked=self._chunked)
 
     def due(self, now_s: float) -> float | None:
@@ -210,8 +211,8 @@ class SteadyPlayer(_TimedPlayer):
                 metrics.ttft_s.observe(passed_s)
             self.deadline_s = deadline_s = self.deadline_s + stream.gap_s
             sent = self._connection.send(self._frames[played % stream.lap])
-            return deadline_s if sent else None  # parked until resume
-        except Exception:  # noqa: BLE001 - a stream that stands still in silence helps nobody
+            return deadline_s if sent else None  # paused until `resume`
+        except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")
             self._connection.reset("failed")
         return None

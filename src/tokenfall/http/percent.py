@@ -1,13 +1,13 @@
 """Percent-encoding of request targets; RFC 3986, section 2.1. Pure.
 
-`urllib.parse` does the same, and the first import of it holds the event loop for some 10 ms.
+`urllib.parse` does the same, but its first import blocks the event loop for some 10 ms.
 """
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 def unquoted(text: str) -> str:
-    """ASCII `text` with its escapes decoded as UTF-8. A malformed escape stays as it is; other bytes become U+FFFD."""
+    """ASCII `text` with its escapes decoded as UTF-8. Malformed escapes are kept; invalid UTF-8 becomes U+FFFD."""
     first, *parts = text.split("%")
     decoded = [first.encode()]
     for part in parts:

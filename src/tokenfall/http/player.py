@@ -1,4 +1,4 @@
-"""What a connection needs of whatever plays its answer."""
+"""The interface between a connection and the object that sends its response over time."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -7,35 +7,35 @@ if TYPE_CHECKING:
     from tokenfall.metrics import Metrics
 
     class Player(Protocol):
-        """Plays one answer on one connection."""
+        """Sends one response on one connection."""
 
         @property
         def status(self) -> int:
-            """The status sent, 499 while none was."""
+            """The status sent; 499 before that."""
             ...
 
         @property
         def sent_bytes(self) -> int:
-            """Bytes of the body handed on, chunk coding included."""
+            """Bytes of the body written so far, including the chunked coding."""
             ...
 
         @property
         def metrics(self) -> Metrics:
-            """Where its stream is counted."""
+            """The metrics that count its stream."""
             ...
 
         def half_closed(self) -> bool:
-            """The client closed its side: True to go on."""
+            """The client half-closed the connection; return True to continue."""
             ...
 
         def resume(self) -> None:
-            """All that was written is taken."""
+            """The kernel has accepted all bytes written so far."""
             ...
 
         def stop(self) -> None:
-            """The connection is gone: free everything at once, write nothing."""
+            """The connection is closed: release everything at once, write nothing."""
             ...
 
         def cut(self) -> None:
-            """End now, saying so where the format can."""
+            """End now, with the format's shutdown frame if it has one."""
             ...

@@ -1,7 +1,7 @@
-"""Bytes of a connection, as they come, to whole requests. No I/O and no clock.
+"""Incremental reader of requests: received bytes -> complete requests. No I/O and no clock.
 
-It keeps what a pipelining client sent ahead, in one buffer with a place in it, so that a thousand requests in one read
-cost no copies of the rest.
+Pipelined bytes stay in one buffer with a read position, so that a thousand requests in one read need no copies of the
+remaining bytes.
 """
 
 from tokenfall.http.body import body_reader
@@ -15,47 +15,47 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
 
 IDLE, HEAD, BODY = range(3)
-"""What is awaited: a first byte, the rest of a head, the rest of a body."""
+"""Phase: before the first byte; inside a head; inside a body."""
 
-_TARGET_SLACK = 32  # method, spaces and version around the target, in a request line that has not ended
+_TARGET_SLACK = 32  # allowance for method, spaces and version in an incomplete request line
 
 
 class RequestReader:
-    """One for each connection; may be dropped between requests while `waiting` is 0."""
+    """One per connection; may be dropped between requests while `waiting` is 0."""
 
-    __slots__ = ("_at", "_body", "_bounds", "_buffer", "_heads", "_promise", "request")
+    __slots__ = ("_at", "_body", "_bounds", "_buffer", "_expects_continue", "_heads", "request")
 
     def __init__(self, heads: "HeadParser", bounds: "Bounds") -> None:
         self._heads = heads
         self._bounds = bounds
-        self._buffer = b""  # empty as soon as all of it is read
+        self._buffer = b""  # empty once all of it is parsed
         self._at = 0
         self._body: BodyReader | None = None
-        self._promise = False
+        self._expects_continue = False
         self.request: Request | None = None
-        """The request whose body is awaited, or was when a `Refusal` was raised."""
+        """The request whose body is incomplete, also after a `Refusal` of that body."""
 
     @property
     def waiting(self) -> int:
-        """Bytes that came and are not read yet."""
+        """Bytes received and not parsed yet."""
         return len(self._buffer) - self._at
 
     @property
     def phase(self) -> int:
-        """What is awaited."""
+        """IDLE, HEAD or BODY."""
         if self._body is not None:
             return BODY
         return HEAD if self._buffer else IDLE
 
     def feed(self, data: bytes) -> None:
-        """Keep what came. The caller bounds it by not reading on."""
+        """Append received bytes. The caller limits the buffer by pausing reads."""
         if self._buffer:
             data = self._buffer[self._at :] + data
             self._at = 0
         self._buffer = data
 
     def next(self) -> "Request | None":
-        """The next whole request, None while there is none. Raises `Refusal`; nothing more may be read after that."""
+        """The next complete request, None if there is none. After a `Refusal` the reader must not be used again."""
         if self._body is None and not (self._buffer and self._read_head()):
             return None
         if self._body is not None and not self._read_body(self._body):
@@ -63,10 +63,10 @@ class RequestReader:
         request, self.request = self.request, None
         return request
 
-    def promised(self) -> bool:
-        """Whether the client waits for `100 Continue`; True once for each request."""
-        promise, self._promise = self._promise, False
-        return promise and self._body is not None and not self.waiting
+    def take_expect_continue(self) -> bool:
+        """Whether the client waits for `100 Continue`; True at most once per request."""
+        expects, self._expects_continue = self._expects_continue, False
+        return expects and self._body is not None and not self.waiting
 
     def _read_head(self) -> bool:
         buffer, at = self._buffer, self._at
@@ -86,25 +86,25 @@ class RequestReader:
         else:
             self._at = end
         self._body = body_reader(request, self._bounds.max_body_bytes)
-        self._promise = False
-        expected = request.headers.get(b"expect")
-        if expected is not None:
-            if expected.lower() != b"100-continue":
-                raise Refusal(417, "the only expectation served here is 100-continue")
-            self._promise = request.http_minor == 1
+        self._expects_continue = False
+        expectation = request.headers.get(b"expect")
+        if expectation is not None:
+            if expectation.lower() != b"100-continue":
+                raise Refusal(417, "the only supported expectation is 100-continue")
+            self._expects_continue = request.http_minor == 1
         return True
 
     def _read_body(self, body: "BodyReader") -> bool:
-        rest = body.feed(self._buffer[self._at :])
-        self._buffer, self._at = rest or b"", 0
-        if rest is None or self.request is None:
+        remaining = body.feed(self._buffer[self._at :])
+        self._buffer, self._at = remaining or b"", 0
+        if remaining is None or self.request is None:
             return False
         self.request.body = body.body()
         self._body = None
         return True
 
     def _check_unfinished(self, head: bytes) -> None:
-        """Refuse what cannot become a head before more of it is kept."""
+        """Refuse an incomplete head that is already too long or malformed."""
         bounds = self._bounds
         if not head or head == b"\r":
             return

@@ -1,10 +1,10 @@
-"""A request as the application sees it, and what the edge refuses."""
+"""A request as passed to the application, and the exception for requests that the HTTP server refuses."""
 
 from tokenfall.http.percent import unquoted
 
 
 class Refusal(Exception):
-    """The edge answers this itself and closes. `status` is an HTTP status, `detail` may be shown to the client."""
+    """A malformed or oversized request. The server sends `status` with `detail` and closes the connection."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -13,10 +13,11 @@ class Refusal(Exception):
 
 
 class Request:
-    """One request. After its answer has begun, headers, query and body are empty: only what a log needs stays.
+    """One request. Headers, query and body are emptied once its stream starts or its response ends; the fields that
+    the access log needs stay.
 
-    `headers` has lower-case names; a repeated header's values are joined by ", " (RFC 9110, section 5.3).
-    `client` is the peer's address without port. `started_s` is monotonic. `route` and `id` are the application's.
+    `headers` has lower-case names; the values of a repeated header are joined by ", " (RFC 9110, section 5.3).
+    `client` is the peer's address without port. `started_s` is monotonic. The application sets `route` and `id`.
     """
 
     __slots__ = (
@@ -44,33 +45,33 @@ class Request:
         self.reply_headers = b""
 
     def again(self) -> "Request":
-        """A new request with the same head, as a client that repeats itself sends it."""
-        twin = Request.__new__(Request)
-        twin.method = self.method
-        twin.path = self.path
-        twin.query_string = self.query_string
-        twin.headers = self.headers
-        twin.http_minor = self.http_minor
-        twin.keep_alive = self.keep_alive
-        twin.body = twin.reply_headers = b""
-        twin.client = twin.id = twin.route = ""
-        twin.started_s = 0.0
-        return twin
+        """A new request with the same head, for the cache of parsed heads."""
+        copy = Request.__new__(Request)
+        copy.method = self.method
+        copy.path = self.path
+        copy.query_string = self.query_string
+        copy.headers = self.headers
+        copy.http_minor = self.http_minor
+        copy.keep_alive = self.keep_alive
+        copy.body = copy.reply_headers = b""
+        copy.client = copy.id = copy.route = ""
+        copy.started_s = 0.0
+        return copy
 
     @property
     def target(self) -> str:
-        """Path and query as the client wrote them."""
+        """Path and query as the client sent them."""
         path = self.headers.get(_RAW_PATH)
         target = self.path if path is None else path.decode("ascii")
         return f"{target}?{self.query_string.decode('ascii')}" if self.query_string else target
 
     def header(self, name: bytes) -> str | None:
-        """A header's value by its lower-case name, None when it was not sent."""
+        """A header's value by its lower-case name, None if absent."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
     def query(self) -> list[tuple[str, str]]:
-        """The query's pairs in their order, decoded; blank values are kept."""
+        """The query's pairs in order, decoded; blank values are kept."""
         text = self.query_string.decode("ascii")
         pairs = (part.partition("=") for part in text.split("&") if part)
         if "%" in text or "+" in text:
@@ -78,26 +79,26 @@ class Request:
         return [(name, value) for name, _, value in pairs]
 
     def drop_content(self) -> None:
-        """Let go of what only the application's decision needed; the path too where a route names it."""
-        self.headers = _NOTHING
+        """Release headers, query and body; replace the path by the route, if one matched."""
+        self.headers = _NO_HEADERS
         self.body = self.query_string = b""
         if self.route:
             self.path = self.route
 
 
 def unreadable(client: str, now_s: float) -> Request:
-    """What stands in logs for a request that could not be read."""
-    request = Request("-", b"-", headers=_NOTHING, http_minor=1)
+    """A placeholder, for logs, for a request that could not be parsed."""
+    request = Request("-", b"-", headers=_NO_HEADERS, http_minor=1)
     request.client = client
     request.started_s = now_s
     return request
 
 
 def _decoded(text: str) -> str:
-    """A name or value of a query, in which a space may be a plus sign."""
+    """A decoded name or value of a query, in which a plus sign is a space."""
     return unquoted(text.replace("+", " "))
 
 
 _RAW_PATH = b":path"
-"""Where a path with percent signs is kept as it came, among the headers: no client can send one of this name."""
-_NOTHING: dict[bytes, bytes] = {}
+"""Key in `headers` of a percent-encoded path as received; no client can send a header of this name."""
+_NO_HEADERS: dict[bytes, bytes] = {}

@@ -1,4 +1,4 @@
-"""The kinds of answers, and the one place where header lines become bytes."""
+"""The kinds of responses, and the only encoder of header lines. Created by the application, sent by the server."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ if TYPE_CHECKING:
     from tokenfall.ports import Barrier
 
     Item = bytes | Barrier | Disconnect
-    """What a paced stream plays: a frame; a place to wait; the connection's end."""
+    """An element of a paced stream: a frame, a wait, or a disconnect."""
 
     Headers = Sequence[tuple[str, str]]
 
     class Numbered(Protocol):
-        """Frames by their number."""
+        """Frames by index."""
 
         def __getitem__(self, number: int, /) -> bytes: ...
 
     class Send(Protocol):
-        """Sends a frame. An awaitable means that the client is slow: wait for it before the next frame."""
+        """Sends a frame. If it returns an awaitable, the client is slow: await it before the next frame."""
 
         def __call__(self, frame: bytes, /, *, is_token: bool = True) -> Awaitable[None] | None:
-            """`is_token`: it is one of those that are counted and timed."""
+            """`is_token`: count the frame as a token in the metrics."""
 
 
 _FORBIDDEN = str.maketrans("", "", "\r\n\0")
 
 
 def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
-    """Header lines, each with its end. Raises ValueError on CR, LF or NUL: nothing may add a header by its value."""
+    """Encoded header lines, each with its CRLF. Raises ValueError on CR, LF or NUL, against header injection."""
     lines = []
     for name, value in headers:
         line = f"{name}: {value}"
         if line.translate(_FORBIDDEN) != line:
-            raise ValueError(f"the header {name!r} holds a line break or NUL")
+            raise ValueError(f"the header {name!r} contains a line break or NUL")
         lines.append(line.encode("latin-1", "replace") + b"\r\n")
     return b"".join(lines)
 
 
 def status_line(status: int) -> bytes:
-    """`HTTP/1.1 200 OK` with its end."""
+    """The encoded status line, such as `HTTP/1.1 200 OK`, with its CRLF."""
     return f"HTTP/1.1 {status} {phrase(status)}\r\n".encode()
 
 
 def phrase(status: int) -> str:
-    """The reason phrase; one of our own for a status that no registry has, such as Anthropic's 529."""
+    """The reason phrase; "Error" for an unregistered status, such as Anthropic's 529."""
     return _PHRASES.get(status, "Error")
 
 
@@ -99,8 +99,8 @@ _PHRASES = {
     508: "Loop Detected",
     511: "Network Authentication Required",
 }
-"""What this server sends, and every 4xx and 5xx in IANA's registry, which `status` may ask for. `http.HTTPStatus` has
-them too, and its first import holds the event loop for some milliseconds."""
+"""The statuses that this server sends, and every 4xx and 5xx of IANA's registry, which an injected error may have.
+`http.HTTPStatus` is not used, because its first import blocks the event loop for some milliseconds."""
 
 
 def chunk(data: bytes) -> bytes:
@@ -112,9 +112,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Response:
-    """A whole answer. One object may answer many requests: its head is rendered once.
+    """A complete response. One object may answer many requests: its head is encoded once.
 
-    204 and 304 have no body; a HEAD request gets the head alone.
+    204 and 304 have no body; a HEAD request gets the head only.
     """
 
     __slots__ = ("body", "head", "status")
@@ -131,7 +131,7 @@ class Response:
 
 
 class StreamHead:
-    """Status and headers of a stream, rendered once and shared by all streams of a route."""
+    """Status and headers of a stream, encoded once and shared by all streams of a route."""
 
     __slots__ = ("lines",)
 
@@ -141,7 +141,7 @@ class StreamHead:
 
 
 class RelayedHead:
-    """Status and headers of a stream as another server sent them; framing headers are the edge's."""
+    """Status and headers of a stream relayed from another server; the HTTP server adds its own framing headers."""
 
     __slots__ = ("lines",)
 
@@ -150,12 +150,12 @@ class RelayedHead:
 
 
 class TimedStream:
-    """An answer whose frames and times are known ahead: no task, no timer of its own.
+    """A response whose frames and times are known in advance; it needs no task and no timer of its own.
 
-    `ended` is called once for each time that it is played, when that has ended, however it did. `endless` streams stop
-    soon after the client closed its side. `keepalive` may be sent between frames to learn whether the client is still
-    there, b"" where the format has none. `shutdown_frame` is the frame that ends a stream cut by a drain. Each frame is
-    a token, but the last one, unless the stream `ends_in_token`.
+    `ended` is called each time a player of the stream ends, with any outcome. An `endless` stream stops soon after a
+    half-close. `keepalive` may be sent between frames to detect whether the client still reads; b"" if the format has
+    none. `shutdown_frame` ends a stream cut by a drain. Every frame but the last is a token; the last one too if
+    `ends_in_token`.
     """
 
     __slots__ = ("ended", "endless", "ends_in_token", "head", "keepalive", "shutdown_frame")
@@ -170,10 +170,10 @@ class TimedStream:
 
 
 class PacedStream(TimedStream):
-    """Any frames at any times, to be played once.
+    """Frames with any gaps, played once.
 
-    `frames(chunked)` gives the frames, ready to send, in chunked coding or plain; `gaps` the seconds before each.
-    A frame may also be a `Barrier`, at which the stream waits, or a `Disconnect`, at which the connection breaks.
+    `frames(chunked)` yields the encoded frames, in chunked coding or plain; `gaps` the seconds before each.
+    An item may also be a `Barrier`, at which the stream waits, or a `Disconnect`, which breaks the connection.
     """
 
     __slots__ = ("frames", "gaps")
@@ -194,11 +194,11 @@ class PacedStream(TimedStream):
 
 
 class SteadyStream(TimedStream):
-    """Frames that are found by their number, with one gap between all of them: what plays it holds a number.
+    """Frames with an index, at one constant gap: the player's only state is the index.
 
-    `first_s` is the gap before the first frame, `gap_s` that before each other. `alone` of them are sent each by
-    itself, without end for None; then comes the `last_frame`, together with the end of the body. After `lap` frames
-    they repeat.
+    `first_s` is the gap before the first frame, `gap_s` the gap before each other. `alone` is the number of frames
+    sent before the last one, None for an endless stream; then `last_frame` is sent together with the end of the body.
+    The frames repeat after `lap` frames.
     """
 
     __slots__ = ("alone", "first_s", "gap_s", "lap")
@@ -212,35 +212,35 @@ class SteadyStream(TimedStream):
 
     @property
     def gaps(self) -> Iterator[float]:
-        """What `PacedStream` has under that name, anew each time."""
+        """As in `PacedStream`; a new iterator on each access."""
         return chain((self.first_s,), repeat(self.gap_s))
 
     def frames(self, chunked: bool) -> Iterator[bytes]:
-        """What `PacedStream` has under that name."""
-        found = self.numbered(chunked)
+        """As in `PacedStream`."""
+        frames = self.numbered(chunked)
         for number in count() if self.alone is None else range(self.alone):
-            yield found[number % self.lap]
+            yield frames[number % self.lap]
         last = self.last_frame(chunked)
         if last:
             yield last
 
     def numbered(self, chunked: bool) -> Numbered:
-        """The frames from 0 to `lap`, in chunked coding or plain."""
+        """The frames 0 to `lap` - 1, in chunked coding or plain."""
         raise NotImplementedError
 
     def last_frame(self, chunked: bool) -> bytes:
-        """The last frame; b"" where there is none."""
+        """The last frame; b"" if there is none."""
         raise NotImplementedError
 
     def size_bytes(self, frames: int, *, chunked: bool) -> int:
-        """How long the first so many frames are together."""
+        """Total size of the first `frames` frames."""
         raise NotImplementedError
 
 
 class RepeatedStream(SteadyStream):
-    """A steady stream that may be played any number of times, also at once.
+    """A steady stream that may be played any number of times, also concurrently.
 
-    `words` repeat, `count` of them or without end for None; then comes `end`, if it holds a frame.
+    It repeats `words`, up to `count` frames, endlessly if None; then it sends `end`, if that has a frame.
     """
 
     __slots__ = ("_count", "_end", "_words")
@@ -249,7 +249,7 @@ class RepeatedStream(SteadyStream):
         self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
     ) -> None:
         in_token = bool(count) and not end.plain
-        alone = count - 1 if count and in_token else count  # the last word goes out with the end of the body
+        alone = count - 1 if count and in_token else count  # the last word is sent with the end of the body
         super().__init__(head, lap=len(words.plain), alone=alone, first_s=first_s, gap_s=gap_s)
         self.ends_in_token = in_token
         self._words = words
@@ -266,19 +266,19 @@ class RepeatedStream(SteadyStream):
 
     def size_bytes(self, frames: int, *, chunked: bool) -> int:
         sizes = list(map(len, self._words.coded(chunked)))
-        rounds, rest = divmod(frames, self.lap)
-        return rounds * sum(sizes) + sum(sizes[:rest])
+        rounds, remainder = divmod(frames, self.lap)
+        return rounds * sum(sizes) + sum(sizes[:remainder])
 
 
 class LiveStream:
-    """An answer that comes when it comes: the edge runs it in a task, and cancels that when the client leaves.
+    """A response whose frames are produced at run time, in a task that is cancelled when the client disconnects.
 
-    `run` sends frame after frame and returns the last one, which is written together with the end of the body.
-    `keepalive` is the heartbeat while the first frame is awaited. `shutdown_frame` as in `PacedStream`. When `run`
-    raises before anything was sent, the application's `crashed` makes the answer; after that, `failure` makes the last
-    frame. A stream that `breaks` has no frames for either: its connection is reset instead. When the client leaves and
-    `goes_on` says so, `run` is not cancelled, but goes on with nobody to send to. A stream that is `announced` begins
-    with its head and a comment at once. One whose frames are no tokens is not `counted`.
+    `run` sends the frames and returns the last one, which is written together with the end of the body. `keepalive` is
+    sent at intervals until the first frame. `shutdown_frame` as in `TimedStream`. If `run` raises before anything was
+    sent, the application's `crashed` makes the response; after that, `failure` makes the last frame. If `breaks`, the
+    format has no error or shutdown frame, and the connection is reset instead. If `goes_on` returns True when the
+    client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
+    keepalive at once. If not `counted`, its frames are not tokens, and the metrics leave it out.
     """
 
     __slots__ = ("announced", "breaks", "counted", "failure", "goes_on", "head", "keepalive", "run", "shutdown_frame")
@@ -305,11 +305,11 @@ class LiveStream:
 
 
 Answer = Response | TimedStream | LiveStream | Disconnect | Loadable
-"""What the application says to a request; a `Loadable` that is not loaded yet means that it is to be asked again."""
+"""Result of `Application.answer`. After a `Loadable` is loaded, the server calls `Application.proceed`."""
 
 
 class CutFrames:
-    """Frames cut once and kept in both codings, to be played by any number of streams."""
+    """Frames encoded once, plain and in chunked coding, for any number of streams."""
 
     __slots__ = ("chunked", "plain")
 

@@ -1,6 +1,7 @@
-"""Listens, admits connections up to a cap, and drains them.
+"""The HTTP server: listens, accepts connections up to a limit, and drains them.
 
-One `HTTPServer` a process: what all connections share. It owns no signal handler and reads no setting.
+One `HTTPServer` per process, created by `bootstrap`. It holds the state shared by all connections. It must not handle
+signals or read settings.
 """
 
 import _socket  # the C module: `socket` imports enum and selectors
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
 
 SPARE_DESCRIPTORS = 64
-"""Descriptors kept for what is not a client: the log, the stores, upstream connections' sockets while they open."""
+"""Descriptors reserved for everything but clients: the log, the stores, upstream sockets while they connect."""
 
 MOST_DESCRIPTORS = 1_048_576
-"""The kernel's own limit (fs.nr_open) where none is set for the process."""
+"""The kernel's limit (fs.nr_open), used if the process has none."""
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -47,14 +48,14 @@ class HTTPServer:
         metrics: Metrics,
         most_descriptors: int | None = None,
     ) -> None:
-        """`most_descriptors`: how many the process may have; None raises its limit as far as it goes."""
+        """`most_descriptors`: the process's descriptor limit; None raises it to the hard limit."""
         self.application = application
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.bounds = bounds
         self.metrics = metrics
         self.uncounted = Metrics()
-        """Where streams are counted that nobody counts."""
+        """Discarded counters, for streams that the metrics leave out."""
         self.heads = HeadParser(bounds)
         self.loader = Loader(reactor)
         self.draining = False
@@ -65,19 +66,19 @@ class HTTPServer:
         self._on_empty: Callable[[], None] | None = None
         self._date_second = 0
         self._date_line = b""
-        self._full_said_s = -1.0
+        self._refusal_logged_s = -1.0
 
     def listen(self, host: str, port: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:
-        """Start to accept; the addresses listened on. Port 0 takes a free one. Raises OSError.
+        """Start to accept; return the bound addresses. Port 0 selects a free port. Raises OSError.
 
-        `reuse_port`: share the port with other processes that do; the kernel deals connections out among them.
+        `reuse_port`: SO_REUSEPORT, so that the kernel distributes connections among the processes of the port.
         """
         bound = bind(host, port, reuse_port=reuse_port)
         listening: list[Listener] = []
         try:
             addresses = [sock.getsockname()[:2] for sock in bound]
             for sock in bound:
-                # Accepted sockets inherit these, so that a stream costs no system call for them.
+                # Accepted sockets inherit these options, which saves system calls per connection.
                 sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, self.bounds.send_buffer_bytes)
                 sock.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
                 listening.append(Listener(self.reactor, sock, accepted=self._accepted))
@@ -91,13 +92,13 @@ class HTTPServer:
         return addresses
 
     def _accepted(self, fd: int, peer: str) -> None:
-        Connection(self, fd, peer=intern(peer))  # one text for all connections of a client
+        Connection(self, fd, peer=intern(peer))  # one string for all connections of a client
 
     def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
-        """Close idle connections, let answers finish for up to `drain_s` seconds, cut the rest, stop listening.
+        """Close idle connections, let responses finish for up to `drain_s` seconds, cut the others, stop listening.
 
-        `drained` is called in a turn of the reactor once nothing is left. Meanwhile new requests still reach the
-        application, which refuses them.
+        `drained` is called in a turn of the reactor once no connection is left. Until then new requests still reach
+        the application, which refuses them.
         """
         self.draining = True
         for connection in list(self._connections):
@@ -108,13 +109,13 @@ class HTTPServer:
         if is_empty:
             self._close(drained)
             return
-        _log.warning("drain time is over: %d connections are cut", len(self._connections))
+        _log.warning("drain time is over: cutting %d connections", len(self._connections))
         for connection in list(self._connections):
             connection.cut()
         self._empty_within(CUT_S, lambda _: self._close(drained))
 
     def close(self) -> None:
-        """Stop listening, and reset what is open."""
+        """Stop listening, and reset all connections."""
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -126,13 +127,13 @@ class HTTPServer:
         drained()
 
     def _empty_within(self, seconds: float, then: "Callable[[bool], None]") -> None:
-        """Call `then` once there is no connection left, with False when that took longer than `seconds`."""
-        waits = True
+        """Call `then(True)` once no connection is left, or `then(False)` after `seconds`."""
+        pending = True
 
         def end(is_empty: bool) -> None:
-            nonlocal waits
-            if waits:  # the time may pass in the turn in which the last connection goes
-                waits = False
+            nonlocal pending
+            if pending:  # the timeout may fire in the turn in which the last connection closes
+                pending = False
                 self._on_empty = None
                 self.wheel.leave(timer)
                 then(is_empty)
@@ -143,23 +144,23 @@ class HTTPServer:
         else:
             self.reactor.call_soon(lambda: end(True))
 
-    # What connections call
+    # Called by connections
 
     def admit(self, connection: Connection) -> bool:
-        """Count the connection in; False when there are too many."""
+        """Register a connection; False if there are too many."""
         if len(self._connections) >= self.max_connections:
             self.metrics.connections_refused += 1
             now = self.wheel.now()
-            if now - self._full_said_s >= 1:
-                self._full_said_s = now
-                _log.warning("connections are refused: %d are open, the most allowed", self.max_connections)
+            if now - self._refusal_logged_s >= 1:
+                self._refusal_logged_s = now
+                _log.warning("refusing connections: limit of %d open connections reached", self.max_connections)
             return False
         self._connections.add(connection)
         self.metrics.connections = len(self._connections)
         return True
 
     def forget(self, connection: Connection) -> None:
-        """The connection is gone."""
+        """Unregister a closed connection."""
         self._connections.discard(connection)
         self.metrics.connections = len(self._connections)
         if not self._connections and self._on_empty is not None:
@@ -167,7 +168,7 @@ class HTTPServer:
             self._on_empty = None
 
     def date_line(self) -> bytes:
-        """The Date header of this second; RFC 9110, section 6.6.1."""
+        """The Date header line, encoded once per second; RFC 9110, section 6.6.1."""
         second = int(time())
         if second != self._date_second:
             self._date_second = second
@@ -176,24 +177,24 @@ class HTTPServer:
 
 
 CUT_S = 0.5
-"""How long cut streams may take to say so and to be saved."""
+"""How long cut streams may take to send their shutdown frames and to be stored."""
 
 
 def http_date(unix_s: float) -> str:
-    """An IMF-fixdate, in English whatever the locale; RFC 9110, section 5.6.7."""
+    """An IMF-fixdate, in English regardless of the locale; RFC 9110, section 5.6.7."""
     t = gmtime(unix_s)
     clock = f"{t.tm_hour:02}:{t.tm_min:02}:{t.tm_sec:02}"
     return f"{_WEEKDAYS[t.tm_wday]}, {t.tm_mday:02} {_MONTHS[t.tm_mon - 1]} {t.tm_year} {clock} GMT"
 
 
 def descriptor_limit() -> int:
-    """How many descriptors the process may have as it is."""
+    """The process's current (soft) descriptor limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_descriptor_limit() -> int:
-    """Ask for as many descriptors as are allowed; how many there are now."""
+    """Raise the soft descriptor limit to the hard limit; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = MOST_DESCRIPTORS

@@ -15,6 +15,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from tokenfall.errors import StoreUnavailable
+from tokenfall.lua_scripts import lua_script
 from tokenfall.rate_limit import LimitDecision
 
 COMMAND_TIMEOUT_S = 0.25
@@ -32,36 +33,7 @@ SERVER_TIME = "(function() local t = redis.call('TIME') return t[1] * 1000000 + 
 """Lua expression for now in whole microseconds. Wall clock: setting it forward refills buckets early; setting it back
 leaves them as they are."""
 
-SCRIPT = """
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local now = {now}
-local capacity = burst * interval
-
-local function store(used)
-    local state = string.format('%.0f %.17g', now, used)
-    redis.call('SET', KEYS[1], state, 'PX', string.format('%.0f', math.ceil(used / 1000) + 1000))
-end
-
-local since, used, stale = now, 0, false
-local state = redis.call('GET', KEYS[1])
-if state then
-    local since_text, used_text = string.match(state, '^(%S+) (%S+)$')
-    since, used = tonumber(since_text), tonumber(used_text)
-    used = math.max(0, used - math.max(0, now - since))
-    stale = now < since or used > capacity + 1 -- the clock was set back, or rate or burst were changed
-    used = math.min(used, capacity + 1)
-end
-
-local after = used + interval
-local room = capacity - after
-if room < -1 then -- a microsecond: bucket.EPSILON_S
-    if stale then store(used) end -- other refusals write nothing
-    return {{0, 0, string.format('%.17g', -room), string.format('%.17g', used)}}
-end
-store(after)
-return {{1, math.floor((room + 1) / interval), '0', string.format('%.17g', after)}}
-"""
-"""`bucket.spend` in microseconds. Fractions are returned as strings: Redis truncates Lua numbers to integers."""
+_NOW = "local function now_us() return %s end\n"
 
 Reply = tuple[int, int, bytes, bytes]
 """Allowed (0 or 1), remaining requests, and microseconds until the next retry and until the bucket is full."""
@@ -78,7 +50,7 @@ class RedisLimiter:
         self.rate = rate
         self.burst = burst
         self._client = client
-        self._script = client.register_script(SCRIPT.format(now=now_lua))
+        self._script = client.register_script(_NOW % now_lua + lua_script(__file__, "take"))
         self._arguments = (repr(1e6 / rate), burst)
         self._pending: set[asyncio.Future[Any]] = set()
 

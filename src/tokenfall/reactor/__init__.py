@@ -1,5 +1,5 @@
-"""One poller, one timer wheel and one loop for every socket of a process. It knows no HTTP and no token.
+"""The event loop: one poller, one timer wheel and one loop for all sockets of a process. Knows no HTTP and no tokens.
 
-The loop runs by itself until a coroutine has to run; then it becomes the selector of a plain asyncio loop
-(`bridge.py`). A process that awaits nothing never imports asyncio.
+The loop runs on its own until the first coroutine; from then on it is the selector of an ordinary asyncio loop
+(`bridge.py`). A process without coroutines never imports asyncio.
 """

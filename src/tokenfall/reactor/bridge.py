@@ -1,7 +1,7 @@
-"""The reactor as the selector of a plain asyncio loop: what awaits and what does not share one poller.
+"""The reactor as the selector of an ordinary asyncio loop, so that coroutines and callbacks share one poller.
 
-asyncio asks its selector to wait; the selector makes a turn of the reactor, which handles its own descriptors and
-deadlines in place, and returns what is ready for asyncio. Loaded with the first coroutine.
+When asyncio calls `select`, the selector runs one turn of the reactor, which handles the reactor's own descriptors and
+deadlines, and returns the events of asyncio's descriptors. Imported by `Reactor.spawn` for the first coroutine.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class ReactorEventLoop(asyncio.SelectorEventLoop):
 
 
 class ReactorSelector(selectors.BaseSelector):
-    """asyncio's descriptors, on the reactor's poller."""
+    """asyncio's descriptors, registered with the reactor's poller."""
 
     def __init__(self, reactor: "Reactor") -> None:
         self._reactor = reactor
@@ -65,13 +65,13 @@ class ReactorSelector(selectors.BaseSelector):
         return _Keys(self._watched)
 
     def close(self) -> None:
-        """Forget asyncio's descriptors; the reactor stays."""
+        """Unregister asyncio's descriptors; the reactor stays open."""
         for watched in self._watched.values():
             self._remove(watched)
         self._watched.clear()
 
     def _remove(self, watched: "_Watched") -> None:
-        """Forget a descriptor, also one that was closed before, as the standard library's selectors do."""
+        """Unregister a descriptor; one that is already closed is ignored, as in the standard library's selectors."""
         try:
             self._reactor.remove(watched.key.fd)
         except (OSError, KeyError, ValueError):
@@ -79,7 +79,7 @@ class ReactorSelector(selectors.BaseSelector):
 
 
 class _Keys(Mapping["FileDescriptorLike", selectors.SelectorKey]):
-    """The keys of what is watched, by descriptor or by file."""
+    """The registered keys, by descriptor or by file object."""
 
     def __init__(self, watched: "dict[int, _Watched]") -> None:
         self._watched = watched
@@ -95,7 +95,7 @@ class _Keys(Mapping["FileDescriptorLike", selectors.SelectorKey]):
 
 
 class _Watched:
-    """A descriptor of asyncio's."""
+    """Handler of a descriptor that asyncio registered."""
 
     __slots__ = ("_ready", "key")
 
@@ -104,7 +104,7 @@ class _Watched:
         self._ready = ready
 
     def ready(self, mask: int) -> None:
-        """What asyncio waits for of what is ready; a hang-up is told to both directions."""
+        """Store the events that asyncio waits for; a hang-up counts as readable and writable."""
         events = 0
         if mask & (READ | HANGUP):
             events |= selectors.EVENT_READ
@@ -116,7 +116,7 @@ class _Watched:
 
 
 def close_loop(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what still runs, and close the loop, as `asyncio.Runner` does."""
+    """Cancel the running tasks and close the loop, as `asyncio.Runner` does."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Time for code that awaits, on the wheel: no timer a sleeper."""
+"""A clock for coroutines, on the timer wheel, so that a sleeping task needs no asyncio timer."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from tokenfall.ports import Wheel
 
 PASSED_AT_ONCE = 128
-"""So many deadlines in the past return at once, then the other tasks have a turn: with gaps of 0 all are past."""
+"""Sleeps with a past deadline that return at once before one yields to other tasks. With gaps of 0 all are past."""
 
 
 class WheelClock:
-    """A `Clock` whose sleepers wait on `wheel`."""
+    """A `Clock` whose sleeping tasks wait on `wheel`."""
 
     def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
@@ -26,11 +26,11 @@ class WheelClock:
         if deadline_s <= self._wheel.now():
             self._passed += 1
             if self._passed % PASSED_AT_ONCE == 0:
-                from tokenfall.slices import TURN  # noqa: PLC0415 - whoever awaits has what it imports
+                from tokenfall.slices import TURN  # noqa: PLC0415 - its imports are loaded once a coroutine runs
 
                 await TURN
             return
-        import asyncio  # noqa: PLC0415 - whoever awaits has it
+        import asyncio  # noqa: PLC0415 - it is loaded once a coroutine runs
 
         sleeper = _Sleeper(asyncio.get_running_loop().create_future())
         self._wheel.join(sleeper, deadline_s)

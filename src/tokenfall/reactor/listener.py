@@ -1,4 +1,4 @@
-"""Listening sockets: what they are bound to, and accepting from them a bounded number at a time."""
+"""Listening sockets: binds them and accepts a bounded number of connections per turn. Used by the HTTP server."""
 
 import _socket  # the C module: `socket` imports enum and selectors
 import os
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
 
     Accepted = Callable[[int, str], object]
-    """Takes a connected non-blocking descriptor and the peer's address without its port.
+    """Called with a connected non-blocking descriptor and the peer's address without port.
 
-    It owns the descriptor once it has returned; when it raises, the listener closes it.
+    It owns the descriptor once it has returned; if it raises, the listener closes the descriptor.
     """
 
 BACKLOG = 1_024
-"""Connections that may wait to be accepted."""
+"""Maximum number of connections waiting to be accepted."""
 
 ACCEPTS_A_TURN = 64
 """Connections accepted in one turn of the loop."""
 
 RETRY_S = 0.2
-"""How long accepting pauses after the process or the machine has run out of descriptors or memory."""
+"""How long accepting pauses when the process or the system is out of descriptors or memory."""
 
 LOG_EVERY_S = 1.0
 
@@ -33,22 +33,22 @@ _log = logs.get(__name__)
 
 
 def bind(host: str, port: int, *, reuse_port: bool = False) -> "list[_socket.socket]":
-    """A bound socket for each address of `host` (all for ""), with one port for all. Raises OSError.
+    """One bound socket for each address of `host` (all addresses for ""), all with the same port. Raises OSError.
 
-    Port 0 takes a free one. `reuse_port`: share the port with other processes that do.
+    Port 0 selects a free port. `reuse_port` sets SO_REUSEPORT.
     """
     bound: list[_socket.socket] = []
     try:
         for family, kind, protocol, address in _addresses(host, port):
-            made = _socket.socket(family, kind, protocol)
-            bound.append(made)
-            made.setblocking(False)
-            made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+            sock = _socket.socket(family, kind, protocol)
+            bound.append(sock)
+            sock.setblocking(False)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
             if reuse_port:
-                made.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+                sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
             if family == _socket.AF_INET6:
-                made.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
-            made.bind((address[0], bound[0].getsockname()[1] if len(bound) > 1 else port, *address[2:]))
+                sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 1)
+            sock.bind((address[0], bound[0].getsockname()[1] if len(bound) > 1 else port, *address[2:]))
     except OSError:
         for each in bound:
             each.close()
@@ -85,7 +85,6 @@ class Listener:
                 raise
 
     def close(self) -> None:
-        """Stop listening."""
         if self._retry is not None:
             self._reactor.wheel.leave(self._retry)
         else:
@@ -93,11 +92,11 @@ class Listener:
         self._socket.close()
 
     def _pause(self, error: OSError) -> None:
-        """There is no descriptor or memory left: polled on, the listener would be ready without an end."""
+        """Stop accepting for a while: without descriptors or memory, the poller would report the socket endlessly."""
         now = self._reactor.wheel.now()
         if now - self._logged_s >= LOG_EVERY_S:
             self._logged_s = now
-            _log.warning("connections cannot be accepted: %s", error)
+            _log.warning("cannot accept connections: %s", error)
         self._reactor.remove(self._socket.fileno())
         self._retry = self._reactor.call_at(now + RETRY_S, self._resume)
 
@@ -107,7 +106,7 @@ class Listener:
 
 
 def _addresses(host: str, port: int) -> "list[tuple[int, int, int, Any]]":
-    # As bytes a name needs no codec for other alphabets, which would bring `re` and `enum`.
+    # A `str` would be encoded with the idna codec, which imports `re` and `enum`.
     name = host.encode() if host.isascii() else host
     found = _socket.getaddrinfo(name or None, port, 0, _socket.SOCK_STREAM, 0, _socket.AI_PASSIVE)
     return [(family, kind, protocol, address) for family, kind, protocol, _, address in dict.fromkeys(found)]

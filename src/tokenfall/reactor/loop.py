@@ -1,13 +1,13 @@
-"""The run loop: waits for descriptors and deadlines, and calls those who wait for them.
+"""The event loop: waits for descriptors and deadlines and calls their handlers.
 
-Two ways to run, with the same turns:
+It runs in one of two states, with the same turns:
 
-| state | a turn is made by | left when |
+| state | a turn is run by | left on |
 |---|---|---|
-| alone | `run` | `stop`, or `spawn` of the first coroutine |
+| without asyncio | `run` | `stop`, or `spawn` of the first coroutine |
 | under asyncio | the asyncio loop's `select` (`bridge.py`) | `stop`, or the end of the asyncio loop |
 
-A turn: the wait, descriptors that are ready, the timer wheel, calls asked for by `call_soon`. Each part is bounded.
+A turn: wait; handle ready descriptors; turn the timer wheel; run the calls of `call_soon`. Each part is bounded.
 """
 
 import os
@@ -29,34 +29,34 @@ if TYPE_CHECKING:
     from tokenfall.reactor.poller import Events, Poller
 
     class Handler(Protocol):
-        """What owns a descriptor."""
+        """Handles the events of one descriptor."""
 
         def ready(self, mask: int) -> None:
-            """The descriptor is ready: a mask of `READ`, `WRITE` and `HANGUP`. May be called without a cause."""
+            """Called with a mask of `READ`, `WRITE` and `HANGUP`. Spurious calls are possible."""
             ...
 
 
 ADAPT_EVERY_S = 0.1
-"""The window in which the loop measures how busy it is, for the wheel's slots."""
+"""Interval of measuring the loop's load, which determines the width of the wheel's slots."""
 
 MAX_WAIT_S = 3_600.0
-"""The longest wait: pollers count milliseconds in 32 bits, and a deadline may be weeks away."""
+"""Maximum wait: pollers count milliseconds in 32 bits, and a deadline may be weeks away."""
 
 OVERSLEPT_S = 0.005
-"""A wait that ends so much too late means that the process has no more processor to get: its quota is used up, or
-others have it. The loop then counts as saturated, however much it seemed to sleep."""
+"""If a wait ends this late, the process gets no more CPU time: its quota is used up, or other processes use the CPU.
+The loop then counts as saturated, regardless of its measured idle time."""
 
 _log = logs.get(__name__)
 
 
 class Reactor:
-    """One loop of one thread. Only `call_soon_threadsafe` may be called from another."""
+    """The event loop of one thread. Only `call_soon_threadsafe` may be called from other threads."""
 
     def __init__(self, poller: "Poller | None" = None) -> None:
         self.poller = poller or make_poller()
         self.wheel = TimerWheel(Histogram())
         self.loop: asyncio.AbstractEventLoop | None = None
-        """The asyncio loop that turns this one, None while it runs alone."""
+        """The asyncio loop that runs this loop's turns; None before the first coroutine."""
         self._handlers: list[Handler | None] = []
         self._calls: list[Callable[[], object]] = []
         self._wakeup: _Wakeup | None = None
@@ -67,7 +67,7 @@ class Reactor:
     # Descriptors
 
     def add(self, fd: int, handler: "Handler", *, mask: int = READ) -> None:
-        """Call `handler.ready` when `fd` is ready. Raises OSError, and then has not taken it."""
+        """Call `handler.ready` when `fd` is ready. Raises OSError without registering it."""
         self.poller.register(fd, mask)
         handlers = self._handlers
         if fd >= len(handlers):
@@ -75,18 +75,18 @@ class Reactor:
         handlers[fd] = handler
 
     def change(self, fd: int, mask: int) -> None:
-        """Watch a descriptor for something else; 0 for a hang-up alone."""
+        """Change the mask of a descriptor; 0 reports hang-ups only."""
         self.poller.modify(fd, mask)
 
     def remove(self, fd: int) -> None:
-        """Forget a descriptor. To be called before it is closed."""
+        """Unregister a descriptor. Must be called before it is closed."""
         self._handlers[fd] = None
         self.poller.unregister(fd)
 
     # Calls
 
     def call_soon(self, call: "Callable[[], object]") -> None:
-        """Call at the end of a turn: this one, or the next when a call asks for it."""
+        """Run `call` at the end of this turn; if called from such a call, at the end of the next."""
         self._calls.append(call)
 
     def call_soon_threadsafe(self, call: "Callable[[], object]") -> None:
@@ -97,34 +97,34 @@ class Reactor:
             wakeup.wake()
 
     def call_at(self, deadline_s: float, call: "Callable[[], object]") -> "Timer":
-        """Call once at `deadline_s`, monotonic seconds."""
+        """Run `call` once at `deadline_s`, monotonic seconds."""
         timer = Timer(call)
         self.wheel.join(timer, deadline_s)
         return timer
 
     def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "asyncio.Task[Any]":
-        """Run a coroutine. The first one brings asyncio."""
+        """Run a coroutine as a task. The first call imports asyncio."""
         if self.loop is None:
-            from tokenfall.reactor.bridge import ReactorEventLoop  # noqa: PLC0415 - 2.4 MiB that many never need
+            from tokenfall.reactor.bridge import ReactorEventLoop  # noqa: PLC0415 - 2.4 MiB, often never needed
 
             self.loop = ReactorEventLoop(self)
             logs.install()
         return self.loop.create_task(coroutine)
 
-    # Wake-ups from outside
+    # Wake-ups by threads and signals
 
     def enable_wakeups(self, on_signal: "Callable[[int], None] | None" = None) -> None:
-        """Let other threads and, with `on_signal`, the process's signal handlers end a wait.
+        """Let other threads and, with `on_signal`, signals interrupt a wait.
 
-        `on_signal` gets the number of each signal that has a Python handler, in a turn of the loop. Only the main
-        thread may ask for signals.
+        `on_signal` is called in a turn of the loop with the number of each signal that has a Python handler. Only the
+        main thread may pass it.
         """
         self._wakeup = _Wakeup(self, on_signal)
 
     # Running
 
     def run(self) -> None:
-        """Turn until `stop`; what still waits then stays where it is."""
+        """Run turns until `stop`; pending calls, timers and descriptors are kept."""
         self._stopping = False
         while not self._stopping:
             if self.loop is None:
@@ -135,11 +135,11 @@ class Reactor:
     def stop(self) -> None:
         """End `run` after this turn."""
         self._stopping = True
-        if self.loop is not None and self.loop.is_running():  # a loop that is not would remember it
+        if self.loop is not None and self.loop.is_running():  # otherwise its next run would stop at once
             self.loop.stop()
 
     def turn(self, timeout_s: float | None = None) -> None:
-        """Wait for the first thing to do, but no longer than `timeout_s`, and do it."""
+        """Wait for events, calls or deadlines, at most `timeout_s`, and handle them."""
         wheel = self.wheel
         if self._calls or self._stopping:
             timeout_s = 0.0
@@ -153,23 +153,23 @@ class Reactor:
         handlers = self._handlers
         for fd, mask in events:
             handler = handlers[fd]
-            if handler is not None:  # else another handler of this turn removed it
+            if handler is not None:  # None if another handler of this turn removed it
                 try:
                     handler.ready(mask)
-                except Exception:  # noqa: BLE001 - a defect of one handler; the process lives
+                except Exception:  # noqa: BLE001 - a defect of one handler must not end the process
                     _log.exception("a handler of a descriptor failed")
         wheel.turn()
         if self._calls:
             self._run_calls()
 
     def close(self) -> None:
-        """Let go of everything; of asyncio too, whose tasks are cancelled first."""
-        self._stopping = False  # while tasks end, turns wait as usual
-        if self._wakeup is not None:  # first: what it brings may stop the loop in which tasks are ended
+        """Release everything, including the asyncio loop, whose tasks are cancelled first."""
+        self._stopping = False  # turns wait as usual while the tasks end
+        if self._wakeup is not None:  # first, because a wake-up could stop the loop that cancels the tasks
             self._wakeup.close()
             self._wakeup = None
         if self.loop is not None:
-            from tokenfall.reactor.bridge import close_loop  # noqa: PLC0415 - it is loaded by now
+            from tokenfall.reactor.bridge import close_loop  # noqa: PLC0415 - already loaded
 
             close_loop(self.loop)
             self.loop = None
@@ -178,7 +178,7 @@ class Reactor:
         self.poller.close()
 
     def _wait(self, timeout_s: float | None) -> "Events":
-        """What is ready; the time that passes in a wait is the loop's spare time."""
+        """The ready descriptors. The time spent waiting is counted as the loop's idle time."""
         if timeout_s is not None and timeout_s <= 0:
             events = self.poller.wait(0.0)
             now = monotonic()
@@ -197,17 +197,17 @@ class Reactor:
 
     def _run_calls(self) -> None:
         calls = self._calls
-        count = len(calls)  # those that they ask for come in the next turn
+        count = len(calls)  # calls added meanwhile run in the next turn
         for number in range(count):
             try:
                 calls[number]()
-            except Exception:  # noqa: BLE001 - a defect of one call; the process lives
+            except Exception:  # noqa: BLE001 - a defect of one call must not end the process
                 _log.exception("a call of the reactor failed")
-        del calls[:count]  # in place: another thread may be adding to it
+        del calls[:count]  # in place, because another thread may append to it
 
 
 class Timer:
-    """A call to come, as an entry of a timer wheel."""
+    """A single call, as an entry of the timer wheel."""
 
     __slots__ = ("_call", "deadline_s", "slot")
 
@@ -217,17 +217,17 @@ class Timer:
         self._call = call
 
     def due(self, now_s: float) -> None:
-        """The wheel's call."""
+        """Called by the wheel."""
         self._call()
 
 
 class _Wakeup:
-    """A pipe whose bytes end a wait: 0 from a thread, a signal's number from its handler in the interpreter."""
+    """A pipe whose bytes end a wait: 0 from a thread, a signal's number from the interpreter."""
 
     def __init__(self, reactor: Reactor, on_signal: "Callable[[int], None] | None") -> None:
         self._reactor = reactor
         self._on_signal = on_signal
-        self._lock = allocate_lock()  # a wake-up must not meet a closed pipe
+        self._lock = allocate_lock()  # another thread must not write to a closed pipe
         self._reader, self._writer = os.pipe()
         try:
             os.set_blocking(self._reader, False)
@@ -237,7 +237,7 @@ class _Wakeup:
             self._close_pipe()
             raise
         if on_signal is not None:
-            self._take_signals()
+            self._enable_signals()
 
     def wake(self) -> None:
         with self._lock:
@@ -245,7 +245,7 @@ class _Wakeup:
                 try:
                     os.write(self._writer, b"\0")
                 except BlockingIOError:
-                    return  # full of wake-ups that are still to come
+                    return  # the pipe is full of pending wake-ups
 
     def ready(self, mask: int) -> None:
         try:
@@ -259,19 +259,19 @@ class _Wakeup:
 
     def close(self) -> None:
         if self._on_signal is not None:
-            from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - few watch for signals
+            from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - rarely needed
 
             set_wakeup_fd(-1)
         self._reactor.remove(self._reader)
         with self._lock:
             self._close_pipe()
 
-    def _take_signals(self) -> None:
-        from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - few watch for signals
+    def _enable_signals(self) -> None:
+        from tokenfall.reactor.signals import set_wakeup_fd  # noqa: PLC0415 - rarely needed
 
         try:
             set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        except ValueError:  # only the main thread may
+        except ValueError:  # not in the main thread
             self._reactor.remove(self._reader)
             self._close_pipe()
             raise

@@ -1,8 +1,7 @@
-"""Waiting for descriptors: epoll on Linux, kqueue on macOS, elsewhere what the standard library has everywhere: poll(2)
-or, without that, select(2).
+"""Pollers: epoll on Linux, kqueue on macOS and BSD, elsewhere poll(2) or, without that, select(2).
 
-All are level-triggered and wait as exactly as the platform allows: `epoll_wait` counts whole milliseconds, so the
-last part of a wait goes to `select(2)` on the epoll's own descriptor, which counts microseconds.
+All are level-triggered and as precise as the platform allows: `epoll_wait` counts whole milliseconds, so the last part
+of a wait is a `select(2)` on the epoll's own descriptor, which counts microseconds.
 """
 
 import select
@@ -16,48 +15,46 @@ if TYPE_CHECKING:
     """Pairs of a descriptor and a mask of `READ`, `WRITE` and `HANGUP`."""
 
     class Poller(Protocol):
-        """Which descriptors are ready. Not safe to share between threads."""
+        """Reports ready descriptors. Not thread-safe."""
 
         def register(self, fd: int, mask: int) -> None:
-            """Watch `fd` for `READ`, `WRITE`, both or, with 0, for a hang-up alone, where the platform reports it."""
+            """Watch `fd` for `READ`, `WRITE` or both; with 0, for hang-ups only, where the platform reports them."""
             ...
 
         def modify(self, fd: int, mask: int) -> None:
-            """Watch a registered `fd` for something else."""
+            """Change the mask of a registered `fd`."""
             ...
 
         def unregister(self, fd: int) -> None:
-            """Forget `fd`. To be called before it is closed."""
+            """Must be called before `fd` is closed."""
             ...
 
         def wait(self, timeout_s: float | None) -> Events:
-            """What is ready within `timeout_s` seconds, at most `MAX_EVENTS`; no limit for None.
+            """Wait up to `timeout_s` seconds, without limit if None; return at most `MAX_EVENTS` events.
 
-            May return early and empty-handed. A long wait may end up to 2 ms early.
+            May return early without events. A long wait may end up to 2 ms early.
             """
             ...
 
         def close(self) -> None:
-            """Free the poller. Descriptors that it watched stay open."""
+            """Close the poller. Registered descriptors stay open."""
             ...
 
 
 READ, WRITE, HANGUP = 1, 4, 24
-"""The numbers of EPOLLIN and EPOLLOUT, and of EPOLLERR and EPOLLHUP together: either of them is a hang-up.
-
-poll(2) has the same numbers."""
+"""EPOLLIN, EPOLLOUT, and EPOLLERR | EPOLLHUP, either of which is a hang-up. poll(2) has the same values."""
 
 MAX_EVENTS = 256
-"""Events handled in one turn of the loop, so that timers get their say."""
+"""Events handled in one turn of the loop, so that timers are not delayed."""
 
 EXACT_BELOW_S = 0.05
-"""Shorter waits go to `select(2)` at once; of longer ones, only the last part."""
+"""Waits shorter than this use `select(2)`; longer ones use it for their last part only."""
 
 NAMES = ("auto", "epoll", "kqueue", "selectors")
 
 
 class PollerUnavailable(ValueError):
-    """This platform has no poller of that name; the message names those that it has."""
+    """The platform lacks the named poller; the message lists the available ones."""
 
 
 class EpollPoller:
@@ -91,7 +88,7 @@ class EpollPoller:
 
 
 class KqueuePoller:
-    """macOS and BSD. A hang-up is reported as the end of a stream, to those who read or write."""
+    """macOS and BSD. A hang-up is reported as end of stream, if READ or WRITE is watched."""
 
     __slots__ = ("_kqueue", "_masks")
 
@@ -104,10 +101,10 @@ class KqueuePoller:
         self.modify(fd, mask)
 
     def modify(self, fd: int, mask: int) -> None:
-        before, self._masks[fd] = self._masks[fd], mask
+        previous, self._masks[fd] = self._masks[fd], mask
         changes = []
         for bit, kind in ((READ, select.KQ_FILTER_READ), (WRITE, select.KQ_FILTER_WRITE)):  # type: ignore[attr-defined, unused-ignore]
-            if (before ^ mask) & bit:
+            if (previous ^ mask) & bit:
                 flag = select.KQ_EV_ADD if mask & bit else select.KQ_EV_DELETE  # type: ignore[attr-defined, unused-ignore]
                 changes.append(select.kevent(fd, kind, flag))  # type: ignore[attr-defined, unused-ignore]
         if changes:
@@ -144,25 +141,25 @@ class PollPoller:
         ready = self._poll.poll(None if timeout_s is None else max(0.0, timeout_s) * 1_000)  # it rounds up
         if len(ready) <= MAX_EVENTS:
             return ready
-        # poll(2) reports in the order of registration: the first must not be all that is ever handled.
+        # poll(2) reports in order of registration: rotate, so that later descriptors are not starved.
         self._skipped = start = (self._skipped + MAX_EVENTS) % len(ready)
         return (ready[start:] + ready[:start])[:MAX_EVENTS]
 
     def close(self) -> None:
-        """It holds no descriptor."""
+        """Nothing to do: poll(2) needs no descriptor of its own."""
 
 
 class SelectPoller:
-    """Platforms without poll(2). A hang-up is reported as the end of a stream, to those who read or write."""
+    """Platforms without poll(2). A hang-up is reported as end of stream, if READ or WRITE is watched."""
 
     __slots__ = ("_idle", "_selector")
 
     def __init__(self) -> None:
-        import selectors  # noqa: PLC0415 - 0.2 MiB that the other pollers do without
+        import selectors  # noqa: PLC0415 - 0.2 MiB that the other pollers do not need
 
         self._selector = selectors.SelectSelector()
         self._idle: set[int] = set()
-        """Registered descriptors that are watched for nothing, which a selector cannot hold."""
+        """Registered descriptors with the mask 0, which a selector does not accept."""
 
     def register(self, fd: int, mask: int) -> None:
         if mask:
@@ -181,7 +178,7 @@ class SelectPoller:
             self._selector.unregister(fd)
 
     def wait(self, timeout_s: "float | None") -> "Events":
-        ready = self._selector.select(timeout_s)[:MAX_EVENTS]  # in the order of a set: no descriptor is always last
+        ready = self._selector.select(timeout_s)[:MAX_EVENTS]  # in set order, so no descriptor is starved
         return [(key.fd, (READ if events & 1 else 0) | (WRITE if events & 2 else 0)) for key, events in ready]
 
     def close(self) -> None:
@@ -189,21 +186,21 @@ class SelectPoller:
 
 
 FD_SETSIZE = 1024
-"""The first descriptor that `select(2)` cannot watch."""
+"""`select(2)` can watch only descriptors below this number."""
 
 
 def _of_selectors(mask: int) -> int:
-    """EVENT_READ is 1, EVENT_WRITE 2."""
+    """The mask of `selectors`: EVENT_READ is 1, EVENT_WRITE 2."""
     return (1 if mask & READ else 0) | (2 if mask & WRITE else 0)
 
 
 def make_poller(name: str = "auto") -> "Poller":
-    """The poller called `name`, or with `auto` the platform's best. Raises `PollerUnavailable`."""
-    there = available()
+    """Create the poller `name`; `auto` is the platform's best. Raises `PollerUnavailable`."""
+    names = available()
     if name == "auto":
-        name = there[0]
-    if name not in there:
-        raise PollerUnavailable(f"there is no poller {name!r} on this platform; it has {', '.join(there)}")
+        name = names[0]
+    if name not in names:
+        raise PollerUnavailable(f"the poller {name!r} is not available on this platform; use {', '.join(names)}")
     if name == "epoll":
         return EpollPoller()
     if name == "kqueue":
@@ -212,5 +209,5 @@ def make_poller(name: str = "auto") -> "Poller":
 
 
 def available() -> tuple[str, ...]:
-    """The names of this platform's pollers, the best first."""
+    """Names of this platform's pollers, best first."""
     return tuple(name for name in NAMES[1:] if name == "selectors" or hasattr(select, name))

@@ -1,11 +1,11 @@
-"""Signals by their plain numbers. The module `signal` makes enums of them, and imports a quarter of a MiB for that.
+"""Signal handling with plain signal numbers. The module `signal` converts them to enums, which costs 0.25 MiB.
 
-| signal | at the start | while serving |
+| signal | during the start | while serving |
 |---|---|---|
 | SIGTERM, SIGINT, SIGHUP, SIGQUIT | ends the process, status 128 + its number | drains; a second one ends the process |
 | SIGUSR1, SIGUSR2 | ignored | ignored |
 
-SIGHUP stays ignored where it was when the process started: `nohup` asks for that.
+If SIGHUP was ignored when the process started, as under `nohup`, it stays ignored.
 """
 
 import os
@@ -42,18 +42,18 @@ else:
 __all__ = ["ENDED_BY_SIGNAL", "SIGINT", "SIGTERM", "exit_on", "set_wakeup_fd", "stop_signals", "take_over", "watch"]
 
 ENDED_BY_SIGNAL = 128
-"""An exit status says which signal ended the process by its number, added to this."""
+"""Exit status of a process ended by a signal: this plus the signal's number."""
 
 
 def stop_signals() -> tuple[int, ...]:
-    """What asks the server to stop."""
+    """The signals that stop the server."""
     if getsignal(SIGHUP) == SIG_IGN:
         return (SIGTERM, SIGINT, SIGQUIT)
     return (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
 
 
 def take_over() -> None:
-    """To be called first of all: until there is something to drain, a signal to stop ends the process silently."""
+    """Install the start-up handlers; must be called first. Before serving, stop signals end the process silently."""
     for number in stop_signals():
         exit_on(number, ENDED_BY_SIGNAL + number)
     for number in (SIGUSR1, SIGUSR2):
@@ -61,14 +61,14 @@ def take_over() -> None:
 
 
 def watch(number: int) -> None:
-    """Have the interpreter handle a signal, so that `set_wakeup_fd`'s descriptor gets its number, and do no more."""
-    signal(number, _nothing)
+    """Install a no-op Python handler, so that the interpreter writes the signal's number to the wake-up descriptor."""
+    signal(number, _ignore)
 
 
 def exit_on(number: int, status: int) -> None:
-    """End the process at once on a signal, with nothing said and nothing closed."""
+    """End the process at once on a signal, without output or cleanup."""
     signal(number, lambda *_: os._exit(status))
 
 
-def _nothing(number: int, frame: object) -> None:
+def _ignore(number: int, frame: object) -> None:
     pass

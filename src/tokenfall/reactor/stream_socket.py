@@ -1,15 +1,16 @@
-"""A connected stream socket on the reactor: bytes in, bytes out, flow control, every way to end.
+"""A connected stream socket on the reactor: reading, writing, flow control and closing. Base of HTTP and upstream
+connections.
 
-| state | reads | writes | goes on to |
+| state | reads | writes | next states |
 |---|---|---|---|
 | open | unless paused | yes | half-closed at the peer's FIN; shut by `shut_write`; closing by `close`; closed |
 | half-closed | no | yes | closing by `close`; closed |
-| shut | unless paused | no: a FIN follows what is unsent | closed at the peer's FIN, or by `close` |
-| closing | no | only what is unsent | closed when all of it is taken |
+| shut | unless paused | no: a FIN follows the unsent bytes | closed at the peer's FIN, or by `close` |
+| closing | no | only the unsent bytes | closed once they are written |
 | closed | no | no | |
 
-Every state goes to closed by `abort` (RST), by a hang-up of the peer and by an error of the socket. The last call of
-the socket's life is `connection_lost`, made once, in the turn in which it closes.
+Every state changes to closed on `abort` (RST), on a hang-up of the peer and on an error of the socket.
+`connection_lost` is the last callback, called once, in the turn in which the socket closes.
 """
 
 import _socket  # the C module: `socket` imports enum and selectors
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 READ_BYTES = 65_536
 FLUSH_BYTES = 1_048_576
-"""How much unsent data is written in one turn of the loop, so that one fast reader does not hold it."""
+"""How much unsent data is written in one turn of the loop, so that one fast client does not block it."""
 
 _RESET_ON_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, for 0 seconds
 _RESET_ON_CLOSE_BIG_ENDIAN = b"\0\0\0\1\0\0\0\0"
@@ -35,7 +36,7 @@ _PAUSED, _EOF, _SHUT, _CLOSING, _BROKEN = 1, 2, 4, 8, 16
 
 
 class StreamSocket(Deadlined):
-    """Owns `fd`, a connected non-blocking socket. A subclass says what its calls do."""
+    """Owns `fd`, a connected non-blocking socket. A subclass implements the callbacks."""
 
     __slots__ = ("_flags", "_mask", "_unsent", "fd", "reactor")
 
@@ -43,48 +44,48 @@ class StreamSocket(Deadlined):
         super().__init__(reactor.wheel)
         self.reactor = reactor
         self.fd = fd
-        """-1 once it is closed."""
+        """-1 once closed."""
         self._flags = 0
         self._mask = READ
         self._unsent: list[bytes | memoryview] | None = None
         reactor.add(fd, self)
 
-    # What a subclass does
+    # Callbacks
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came: 1 to `READ_BYTES`."""
+        """Received bytes: 1 to `READ_BYTES`."""
         raise NotImplementedError
 
     def eof_received(self) -> bool:
-        """The peer closed its side. True to keep ours open for what is to be sent."""
+        """The peer half-closed the connection. Return True to keep it open for writing."""
         raise NotImplementedError
 
     def pause_writing(self) -> None:
-        """Something could not be sent at once: `paused` until it is."""
+        """The kernel did not accept all bytes; `paused` until it has."""
         raise NotImplementedError
 
     def resume_writing(self) -> None:
-        """Everything written was taken by the kernel."""
+        """The kernel has accepted all bytes."""
         raise NotImplementedError
 
     def connection_lost(self) -> None:
-        """The socket is closed, whoever closed it."""
+        """The socket is closed, by either side."""
         raise NotImplementedError
 
     # Writing
 
     @property
     def paused(self) -> bool:
-        """Whether something is left unsent."""
+        """Whether unsent bytes are buffered."""
         return self._unsent is not None
 
     @property
     def unsent_bytes(self) -> int:
-        """How much is left unsent."""
+        """Size of the buffered unsent bytes."""
         return 0 if self._unsent is None else sum(map(len, self._unsent))
 
     def write(self, data: "bytes | memoryview") -> None:
-        """Send now what the kernel takes, and the rest when it takes more. The data is kept, not copied."""
+        """Write the bytes that the kernel accepts now, and buffer the others without copying them."""
         if self.fd < 0 or self._flags & (_SHUT | _CLOSING | _BROKEN):
             return
         if self._unsent is not None:
@@ -95,7 +96,7 @@ class StreamSocket(Deadlined):
         except BlockingIOError:
             sent = 0
         except OSError:
-            # The caller is in the middle of something: it learns in the next turn, as from a hang-up.
+            # `connection_lost` must not be called inside the caller's code, so it follows at the end of the turn.
             self._flags |= _BROKEN
             self.reactor.call_soon(self._lose)
             return
@@ -103,13 +104,13 @@ class StreamSocket(Deadlined):
             self.keep_unsent(memoryview(data)[sent:] if sent else data)
 
     def keep_unsent(self, data: "bytes | memoryview") -> None:
-        """`data` was not taken: send it when there is room, before anything else."""
+        """Buffer `data` that the kernel did not accept, to be sent first. The buffer must be empty."""
         self._unsent = [data]
         self._watch(self._mask | WRITE)
         self.pause_writing()
 
     def shut_write(self) -> None:
-        """Send a FIN after what is unsent; nothing may be written any more."""
+        """Send a FIN after the unsent bytes; later writes are ignored."""
         self._flags |= _SHUT
         if self._unsent is None:
             self._shut()
@@ -125,10 +126,10 @@ class StreamSocket(Deadlined):
         if not self._flags & (_EOF | _CLOSING):
             self._watch(self._mask | READ)
 
-    # Ends
+    # Closing
 
     def close(self) -> None:
-        """Close once everything written is taken, and read no more."""
+        """Stop reading, and close once the unsent bytes are written."""
         if self.fd < 0:
             return
         if self._unsent is None:
@@ -138,16 +139,16 @@ class StreamSocket(Deadlined):
             self._watch(self._mask & ~READ)
 
     def abort(self) -> None:
-        """Close with a RST, dropping what is unsent."""
+        """Close with a RST, dropping the unsent bytes."""
         if self.fd >= 0:
-            self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_linger_none())
+            self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_linger_zero())
             self._lose()
 
     def set_option(self, level: int, name: int, *, value: "int | bytes") -> None:
-        """`setsockopt`. A socket that the peer has reset takes none."""
+        """`setsockopt`; ignored if the peer has reset the socket."""
         self._call(lambda sock: sock.setsockopt(level, name, value))
 
-    # The reactor's call
+    # Called by the reactor
 
     def ready(self, mask: int) -> None:
         if mask & ~WRITE:
@@ -176,7 +177,7 @@ class StreamSocket(Deadlined):
             self.close()
 
     def _flush(self) -> None:
-        """Send what is unsent, as far as the kernel takes it."""
+        """Write the unsent bytes that the kernel accepts."""
         unsent = self._unsent
         left = FLUSH_BYTES
         while unsent:
@@ -213,7 +214,7 @@ class StreamSocket(Deadlined):
         self._call(lambda sock: sock.shutdown(_socket.SHUT_WR))
 
     def _call(self, call: "Callable[[_socket.socket], object]") -> None:
-        """A call that only a socket object has. A peer that has gone is told of by the next read."""
+        """Call a method of a socket object. Errors are ignored: the next read reports a closed peer."""
         if self.fd < 0:
             return
         try:
@@ -228,7 +229,7 @@ class StreamSocket(Deadlined):
             sock.detach()
 
     def _lose(self) -> None:
-        """Free the descriptor; nobody is called after this."""
+        """Close the descriptor and call `connection_lost`, the last callback."""
         fd = self.fd
         if fd < 0:
             return
@@ -239,7 +240,7 @@ class StreamSocket(Deadlined):
         self.connection_lost()
 
 
-def _linger_none() -> bytes:
+def _linger_zero() -> bytes:
     from sys import byteorder  # noqa: PLC0415 - a reset is rare
 
     return _RESET_ON_CLOSE if byteorder == "little" else _RESET_ON_CLOSE_BIG_ENDIAN

@@ -1,10 +1,11 @@
-"""The timer wheel: one timer for everything that waits. Deadlines are absolute and never early.
+"""The timer wheel: one timer for all deadlines. Deadlines are absolute, and no entry is called early.
 
-Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot; an entry
-alone is its own slot, which saves a quarter of a stream's memory. A slot costs a wake-up: a busy loop rounds deadlines
-up to coarser slots, to 0.5 ms and when saturated to 4 ms, so that wake-ups do not eat its processor. The order of slots
-is a heap of their numbers; an emptied slot causes no wake-up.
-No loop and no socket.
+Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot; a single
+entry is stored without a container, which saves a quarter of a stream's memory. Each slot costs a wake-up, so a busy
+loop rounds deadlines up to wider slots, of 0.5 ms and, when saturated, 4 ms. A heap of tick numbers orders the slots;
+an emptied slot causes no wake-up.
+
+Called by the reactor's loop. It must not depend on the loop or on sockets.
 """
 
 from heapq import heapify, heappop, heappush
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 TICKS_PER_S = 8192
 
 GRAINS = ((0.35, 1), (0.6, 2), (0.97, 4))
-"""The width of slots, in ticks, by the share of time up to which the loop is busy: 0.12, 0.25 and 0.5 ms."""
+"""Pairs of the maximum load of the loop and the width of slots in ticks: 0.12, 0.25 and 0.5 ms."""
 
 MAX_GRAIN = 32
-"""The width of a saturated loop's slots, in ticks: 4 ms. Its lateness is its load's, and wake-ups are load."""
+"""Width of a saturated loop's slots, in ticks: 4 ms. Its entries are late because of load, which wake-ups increase."""
 
 TURN_S = 0.005
-"""How long a turn of the wheel may take before the sockets get their say."""
+"""How long a turn of the wheel may take, so that sockets are not delayed."""
 
 OVERDUE, PLAYED = 0, -1
-"""What an entry's `slot` is while it is overdue, and while the overdue ones are called; else it is its tick."""
+"""Value of an entry's `slot` while it is overdue, and while the overdue entries are called; otherwise its tick."""
 
-LOOK_EVERY = 8
-"""Entries played between two looks at the clock."""
+CLOCK_EVERY = 8
+"""Entries called between two readings of the clock."""
 
 SWEEP_AT = 1_000
-"""Emptied slots are swept when there are this many and they are the greater part."""
+"""Emptied slots are removed from the heap if there are at least this many and they are the majority."""
 
 _log = logs.get(__name__)
 
@@ -45,7 +46,7 @@ _log = logs.get(__name__)
 class TimerWheel:
     """Entries by deadline, in seconds of `now`.
 
-    `late_s` counts how much later than its deadline an entry was called: of eight entries one stands for all.
+    `late_s` is a histogram of the delay between deadline and call; one entry in eight is measured and counted for all.
     """
 
     __slots__ = ("_emptied", "_order", "_overdue", "_played", "_slots", "grain", "late_s", "now")
@@ -53,30 +54,30 @@ class TimerWheel:
     def __init__(self, late_s: "Histogram", *, now: "Callable[[], float]" = monotonic) -> None:
         self.now = now
         self.grain = 1
-        """Width of the slots that deadlines are rounded up to, in ticks."""
+        """Current width of slots, in ticks."""
         self.late_s = late_s
         self._slots: dict[int, TimerEntry | dict[TimerEntry, None]] = {}
-        """By tick: the one entry that waits there or, where there are several, all of them."""
+        """By tick: the entry, or several entries in a dict."""
         self._order: list[int] = []
         self._overdue: dict[TimerEntry, None] = {}
-        """Entries whose deadlines had passed when they joined: each is called once a turn."""
+        """Entries whose deadlines had passed when they joined: each is called once per turn."""
         self._played = int(now() * TICKS_PER_S) - 1
-        """The last tick that was played; an entry that would come before is overdue."""
+        """The last tick whose entries were called; an entry at or before it is overdue."""
         self._emptied = 0
 
     @property
     def resolution_s(self) -> float:
-        """How late an entry may be called by an idle loop, seconds."""
+        """Maximum delay of an entry in an idle loop, seconds."""
         return self.grain / TICKS_PER_S
 
     @property
     def entries(self) -> int:
-        """How many wait."""
+        """Number of waiting entries."""
         return len(self._overdue) + sum(len(slot) if isinstance(slot, dict) else 1 for slot in self._slots.values())
 
     @property
     def slots(self) -> int:
-        """How many slots are in the heap, with those that were emptied before they were due."""
+        """Number of slots in the heap, including emptied ones."""
         return len(self._order)
 
     def join(self, entry: "TimerEntry", deadline_s: float) -> None:
@@ -102,7 +103,7 @@ class TimerWheel:
                 self._sweep()
 
     def wait_s(self) -> float | None:
-        """Seconds until a turn is due, 0 when one is; None when nothing waits."""
+        """Seconds until a turn is due, 0 if one is due now, None without entries."""
         if self._overdue:
             return 0.0
         order, slots = self._order, self._slots
@@ -114,12 +115,12 @@ class TimerWheel:
         return None
 
     def turn(self) -> None:
-        """Call every entry that is due, but for no longer than `TURN_S`; then the overdue ones, under the same bound.
+        """Call the entries that are due, for at most `TURN_S`; then the overdue ones, with the same limit.
 
-        An entry that is always due is called once a turn, so it takes turns with everything else.
+        An entry that is always due is called once per turn, so it does not starve the others.
         """
         overdue, self._overdue = self._overdue, {}
-        for entry in overdue:  # at once: one that leaves while slots are played must not be called
+        for entry in overdue:  # marked before any call: an entry that leaves during one must not be called
             entry.slot = PLAYED
         now = self.now()
         order = self._order
@@ -138,14 +139,14 @@ class TimerWheel:
                     heappush(order, tick)
         if overdue:
             self._play(overdue, PLAYED, until_s=self.now() + TURN_S)
-            rest = {entry: None for entry in overdue if entry.slot == PLAYED}
-            if rest:  # before those that have been called
-                for entry in rest:
+            remaining = {entry: None for entry in overdue if entry.slot == PLAYED}
+            if remaining:  # they go first in the next turn
+                for entry in remaining:
                     entry.slot = OVERDUE
-                self._overdue = {**rest, **self._overdue}
+                self._overdue = {**remaining, **self._overdue}
 
     def adapt(self, busy_share: float) -> None:
-        """Take a step towards the slots that fit a loop that is busy for `busy_share` of the time, from 0 to 1."""
+        """Double or halve the width of slots towards the one for a load of `busy_share`, from 0 to 1."""
         fitting = next((grain for most, grain in GRAINS if busy_share <= most), MAX_GRAIN)
         if self.grain < fitting:
             self.grain *= 2
@@ -153,7 +154,7 @@ class TimerWheel:
             self.grain //= 2
 
     def clear(self) -> None:
-        """Let go of every entry."""
+        """Remove all entries."""
         for slot in (*self._slots.values(), self._overdue):
             for entry in slot if isinstance(slot, dict) else (slot,):
                 entry.slot = None
@@ -162,25 +163,25 @@ class TimerWheel:
         self._overdue = {}
 
     def _play(self, slot: "dict[TimerEntry, None]", tick: int, *, until_s: float) -> float:
-        """Call the entries of `slot` in the order of joining; what is left in it was not called. Returns the time."""
+        """Call the entries of `slot`, FIFO; those not called in time stay in it. Return the time."""
         entries = tuple(slot)
         slots, grain = self._slots, self.grain
         now = until_s
-        for start in range(0, len(entries), LOOK_EVERY):
+        for start in range(0, len(entries), CLOCK_EVERY):
             now = self.now()
             if now > until_s:
                 for called in entries[:start]:
                     slot.pop(called, None)
                 return now
-            some = entries[start : start + LOOK_EVERY]
+            some = entries[start : start + CLOCK_EVERY]
             self.late_s.observe(max(0.0, now - some[len(some) // 2].deadline_s), len(some))
             for entry in some:
-                if entry.slot != tick:  # it left while another was called
+                if entry.slot != tick:  # it left during the call of another entry
                     continue
                 entry.slot = None
                 try:
                     deadline_s = entry.due(now)
-                except Exception:  # noqa: BLE001 - a defect ends one entry and is logged; the wheel turns on
+                except Exception:  # noqa: BLE001 - a defect removes one entry and must not stop the others
                     _log.exception("an entry of the timer wheel failed")
                     continue
                 if deadline_s is None:
@@ -189,7 +190,7 @@ class TimerWheel:
                 if grain > 1:
                     later += -later % grain
                 found = slots.get(later)
-                if type(found) is dict:  # most, under load: as `_insert` does it, without its call
+                if type(found) is dict:  # the usual case under load: `_insert` inlined
                     entry.deadline_s = deadline_s
                     entry.slot = later
                     found[entry] = None
@@ -199,7 +200,7 @@ class TimerWheel:
         return now
 
     def _insert(self, entry: "TimerEntry", deadline_s: float) -> None:
-        """Put an entry that is in no slot where its deadline belongs."""
+        """Add an entry, which must not be in a slot, to the slot of its deadline."""
         entry.deadline_s = deadline_s
         tick = int(deadline_s * TICKS_PER_S) + 1
         grain = self.grain
@@ -220,7 +221,7 @@ class TimerWheel:
             self._slots[tick] = {found: None, entry: None}
 
     def _sweep(self) -> None:
-        """Take the slots out of the heap that were emptied long before they are due."""
+        """Remove emptied slots from the heap."""
         self._emptied = 0
         self._order[:] = self._slots
         heapify(self._order)

@@ -1,8 +1,9 @@
-"""A model that is none: it says prose, at the times that its grammar asks for, with the faults that it asks for."""
+"""The simulated engine: filler text with the timing and the faults that the grammar configures.
 
-from codecs import getincrementaldecoder
+Called by the chat through the port `Engine`, and by the providers' routes, which plan here and encode themselves.
+"""
+
 from collections.abc import Iterator
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -15,13 +16,23 @@ from tokenfall.errors import (
     UpstreamStreamError,
     UpstreamTruncated,
 )
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock, OnDelta
-from tokenfall.simulator.fault_plan import FaultPlan
+from tokenfall.simulator.fault_plan import (
+    END,
+    ERROR,
+    FIRST_HALF_OF_END,
+    GARBAGE,
+    ODD,
+    SECOND_HALF,
+    SECOND_HALF_OF_END,
+    FaultPlan,
+    Step,
+)
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
-from tokenfall.simulator.planning import Plan, Timing, Told, plan
+from tokenfall.simulator.planning import Plan, PlannedPart, Timing, Told, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
@@ -32,16 +43,13 @@ if TYPE_CHECKING:
     from tokenfall.simulator.scenarios.format import ScenarioTurn
 
 MODEL = "sim"
-"""The simulated model's name; `sim:` with the grammar behind it is the same model told otherwise."""
+"""Name of the simulated model; `sim:GRAMMAR` is the same model with its own configuration."""
 
 LATEST = "latest"
-"""The tag that Ollama's clients put behind a name without one: no grammar, but the same model."""
+"""The tag that Ollama's clients append to a name without one: the same model, no grammar."""
 
-BROKE_OFF = "the simulated model broke off, as was asked for"
-"""What a fault `error` says."""
-
-_BROKEN = b"\xfe"
-_END = b"\xfd"
+BROKE_OFF = "the simulated model broke off, as configured"
+"""Message of a fault `error`."""
 
 
 def is_simulated(model: str) -> bool:
@@ -50,7 +58,7 @@ def is_simulated(model: str) -> bool:
 
 
 class Decided(Struct, frozen=True):
-    """What holds for one request: the grammar as a whole, the script's turn, and measured times."""
+    """The configuration of one response: the grammar from all sources, the scenario's turn, and measured times."""
 
     simulation: Simulation
     turn: Any = None
@@ -59,9 +67,9 @@ class Decided(Struct, frozen=True):
 
 
 class SimulatedEngine:
-    """Answers every question. The stage's defaults hold where neither the model's name nor `simulation` says otherwise.
+    """Implements `Engine`. Defaults of `state` apply where neither the model's name nor `simulation` sets a value.
 
-    A fault looks to who asked as an upstream's does: a reset is a reset.
+    Faults raise the errors that the same fault of an upstream would: a reset is an `UpstreamReset`.
     """
 
     def __init__(self, clock: Clock, state: SimulatorState, *, library: Library | None = None) -> None:
@@ -70,7 +78,7 @@ class SimulatedEngine:
         self._clock = clock
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
-        """See `Engine`. Raises `InvalidRequest` on a mistake in the grammar, and what a fault asks for."""
+        """See `Engine`. Raises `InvalidRequest` for a mistake in the grammar, and the error of a fault."""
         simulation = self.simulation(request)
         if not self.library.is_ready(simulation):
             await in_thread(lambda: self.library.check(simulation))
@@ -84,26 +92,26 @@ class SimulatedEngine:
         if fault_plan is None:
             state.limiter.enter()
             try:
-                await self._say(planned, gaps, on_event=on_event)
+                await self._play(planned, gaps, on_event=on_event)
             finally:
                 state.limiter.leave()
         else:
             try:
-                await self._enact(planned, fault_plan, gaps=fault_plan.gaps(gaps), on_event=on_event)
+                await self._play_with_faults(planned, fault_plan, gaps=fault_plan.gaps(gaps), on_event=on_event)
             finally:
                 fault_plan.permit.leave()
         return finished
 
     def simulation(self, request: ChatRequest) -> Simulation:
-        """What was said of `request`, nearer over farther: with it, by its model's name, by the operator."""
+        """The grammar of `request`: its own, over that of its model's name, over the operator's."""
         suffix = request.model.partition(":")[2] if is_simulated(request.model) else ""
         suffix = "" if suffix == LATEST else suffix
         return self.state.configured.overlay(parse(suffix)).overlay(parse(request.simulation))
 
     def decide(self, request: ChatRequest, simulation: Simulation) -> "Sliced[Decided]":
-        """What holds for `request`, of which `simulation` was said.
+        """Resolves the scenario and the profile that `simulation` names.
 
-        Raises `InvalidRequest`, and `NotFound` where a script has no turn for it.
+        Raises `InvalidRequest`, and `NotFound` if no turn of the scenario matches.
         """
         turn: ScenarioTurn | None = None
         if simulation.script is not None and not simulation.script.endswith(RECORDING):
@@ -120,64 +128,64 @@ class SimulatedEngine:
         return Decided(under.overlay(simulation), turn, timing)
 
     def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
-        """What is said to `request`, and when. Raises `InvalidRequest`."""
+        """The tokens and the times of the response. Raises `InvalidRequest`."""
         told = Told(timing=decided.timing)
         if decided.turn is not None and decided.turn.steps:
-            from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - it is loaded with the script
+            from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - loaded with a scenario
 
-            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning)
+            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning or request.shows_thoughts)
             told = Told(says.parts, says.reason, says.error or "", decided.timing)
         return plan(request, decided.simulation, call_ids=call_ids, told=told)
 
-    async def _say(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
+    async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock
         due_s = clock.now()
         for part in planned.choices[0].parts:
             for text in part.tokens:
                 due_s += next(gaps)
                 await clock.sleep_until(due_s)
-                full = on_event(TextDelta(text))
+                full = on_event(_delta(part, text))
                 if full is not None:
                     await full
         await clock.sleep_until(due_s + next(gaps))
 
-    async def _enact(self, planned: Plan, fault_plan: FaultPlan, *, gaps: Iterator[float], on_event: OnDelta) -> None:
-        """Say it with what happens on the way. Raises the error that a fault is to who listens."""
-        clock, decoder = self._clock, getincrementaldecoder("utf-8")()
-        parts = planned.choices[0].parts
-        numbered = enumerate(chain.from_iterable(part.tokens for part in parts))
-        frames = chain((fault_plan.token_text(number, text).encode() for number, text in numbered), (_END,))
-        tokens = sum(len(part.tokens) for part in parts)
-        items = fault_plan.items(frames, tokens=tokens, error_frame=_BROKEN, coded=bytes)
+    async def _play_with_faults(
+        self, planned: Plan, fault_plan: FaultPlan, *, gaps: Iterator[float], on_event: OnDelta
+    ) -> None:
+        """Send the tokens with their faults. Raises the error that an upstream with this fault would cause."""
+        clock = self._clock
+        texts = ((part, text) for part in planned.choices[0].parts for text in part.tokens)
+        tokens = sum(len(part.tokens) for part in planned.choices[0].parts)
         due_s = clock.now()
-        for item in items:
+        part: PlannedPart | None = None
+        for step in fault_plan.steps(tokens):
             due_s += next(gaps)
             await clock.sleep_until(due_s)
-            if isinstance(item, Disconnect):
-                raise _broken_off(item)
-            if not isinstance(item, bytes):
-                await passed(item)
+            if isinstance(step, Disconnect):
+                raise _broken_off(step)
+            if not isinstance(step, Step):
+                await passed(step)
                 due_s = clock.now()
                 continue
-            if item == _END:
+            if step is ERROR:
+                raise UpstreamStreamError(planned.error or BROKE_OFF)
+            if step is GARBAGE:
+                raise UpstreamMalformed("the simulated response contained invalid bytes, as configured")
+            if step is END or step is SECOND_HALF_OF_END:
                 return
-            try:
-                text = decoder.decode(item)
-            except UnicodeDecodeError:
-                raise _failed(item, planned.error) from None
-            full = on_event(TextDelta(text)) if text else None
-            if full is not None:
-                await full
-        raise UpstreamTruncated("the simulated answer ended without its end, as was asked for")
+            if step is not FIRST_HALF_OF_END:
+                part, text = (part, ODD) if step is SECOND_HALF else next(texts)
+                full = on_event(_delta(part, text))
+                if full is not None:
+                    await full
+        raise UpstreamTruncated("the simulated response ended without its end, as configured")
 
 
-def _broken_off(sever: Disconnect) -> TokenfallError:
-    if sever.how == "reset":
-        return UpstreamReset("the simulated connection was reset, as was asked for")
-    return UpstreamTruncated("the simulated connection was closed, as was asked for")
+def _delta(part: PlannedPart | None, text: str) -> TextDelta | ReasoningDelta:
+    return ReasoningDelta(text) if part is not None and part.thought else TextDelta(text)
 
 
-def _failed(item: bytes, error: str) -> TokenfallError:
-    if item == _BROKEN:
-        return UpstreamStreamError(error or BROKE_OFF)
-    return UpstreamMalformed("the simulated answer became garbage, as was asked for")
+def _broken_off(disconnect: Disconnect) -> TokenfallError:
+    if disconnect.how == "reset":
+        return UpstreamReset("the simulated connection was reset, as configured")
+    return UpstreamTruncated("the simulated connection was closed, as configured")

@@ -1,7 +1,10 @@
-"""One simulated stream's course: its frames and gaps with what goes wrong, and what it waits for, put between them.
+"""What happens in one simulated stream: its tokens, with the faults, waits and delays that the grammar asks for. Pure.
 
-An iterator of frames and one of gaps are pulled in turn, a frame and then its gap. What is put between two frames
-brings its own gap. Streams to which nothing happens never come here.
+`FaultPlan.steps` is the one place that decides what happens at token N. Two adapters execute the steps: `frames` below
+for paced streams, and the engine for live ones; the simulated provider goes through them for a whole response.
+Streams without faults, gates and load do not come here.
+
+Steps and gaps are pulled in turn, a step and then the gap before it. An inserted step has a gap of its own.
 """
 
 from __future__ import annotations
@@ -19,21 +22,45 @@ if TYPE_CHECKING:
     from tokenfall.simulator.values import Fault
 
     Item = bytes | Barrier | Disconnect
-    """A frame as it goes out; or wait; or break off."""
+    """A frame as it is sent; or wait; or disconnect."""
 
 
 SPLIT_S = 0.02
-"""Between the two packets of a frame that is cut in two."""
+"""Delay between the two packets of a split frame."""
 
 ODD = "é"
-"""What a token that is to be split ends with: two bytes, and the cut goes between them."""
+"""Appended to a token that is to be split: two bytes in UTF-8, and the frame is cut between them."""
 
 _GARBAGE = b"\xff\x00"
 
 
+class Step:
+    """One of the constants below; the other steps are a `Barrier` to wait at, and a `Disconnect`."""
+
+    __slots__ = ("is_end", "part")
+
+    def __init__(self, part: str = "", *, is_end: bool = False) -> None:
+        self.part = part
+        """Of a token or the end that is sent in two packets: `first` or `second`."""
+        self.is_end = is_end
+
+
+TOKEN, FIRST_HALF, SECOND_HALF = Step(), Step("first"), Step("second")
+"""The next token, or a half of it."""
+
+END, FIRST_HALF_OF_END, SECOND_HALF_OF_END = Step(is_end=True), Step("first", is_end=True), Step("second", is_end=True)
+"""The end of the stream, or a half of it."""
+
+GARBAGE = Step()
+"""Invalid bytes, before the token or the end that follows."""
+
+ERROR = Step()
+"""The stream ends with an error, in place of the next token or the end."""
+
+
 class FaultPlan:
-    """`faults` are those that happen to this stream. Its `permit` is shown before anything, and given back by whoever
-    plays it; `gate` is passed at each token from `gate_at` on.
+    """`faults` are those of this stream. Its `permit` is acquired first; the caller releases it at the end of the
+    stream. `gate` is passed at each token from `gate_at` on.
     """
 
     def __init__(
@@ -46,11 +73,11 @@ class FaultPlan:
         self._extra: list[float] = []
 
     def token_text(self, number: int, token: str) -> str:
-        """The token as it is said: one that is to be split gets a character that can be."""
+        """The token as it is sent: `ODD` is appended to one that is to be split."""
         return token + ODD if any(fault.kind == "split" and fault.at == number for fault in self._faults) else token
 
     def gaps(self, gaps: Iterator[float]) -> Iterator[float]:
-        """`gaps` with stalls and drips, and those of what was put between."""
+        """`gaps` with stalls and drips, and those of the inserted steps."""
         number = 0
         drip_s: float | None = None
         while True:
@@ -65,64 +92,100 @@ class FaultPlan:
             yield (gap_s if drip_s is None else drip_s) + stalled_s
             number += 1
 
-    def items(
-        self, frames: Iterator[bytes], *, tokens: int, error_frame: bytes, coded: Callable[[bytes], bytes]
-    ) -> Iterator[Item]:
-        """`frames`, one a token and then the rest, as they go out. `error_frame` is the dialect's own last word.
-
-        Where the format has no end, b"" stands for it.
-        """
-        yield self._between(self.permit)
-        for number, frame in enumerate(frames):
+    def steps(self, tokens: int) -> Iterator[Step | Barrier | Disconnect]:
+        """What happens, in order, in a stream of so many tokens. Without its end (`nodone`) it stops after the last."""
+        yield self._inserted(self.permit)
+        number = 0
+        while True:
             is_token = number < tokens
             here = [fault.kind for fault in self._faults if self._happens(fault, number, is_token=is_token)]
             if "garbage" in here:
-                yield self._between(coded(garbled(frame)))
+                self._extra.append(0.0)
+                yield GARBAGE
             if "reset" in here or "close" in here:
-                yield self._between(Disconnect("reset" if "reset" in here else "close"))
+                yield self._inserted(Disconnect("reset" if "reset" in here else "close"))
                 return
             if "error" in here:
-                yield coded(error_frame)
+                yield ERROR
                 return
             if is_token and self._gate is not None and number >= self._gate_at:
-                yield self._between(self._gate)
-            if frame and (is_token or not self.lacks_its_end):
-                yield from self._halves(coded(frame)) if "split" in here else (coded(frame),)
+                yield self._inserted(self._gate)
+            if not is_token and self.lacks_its_end:
+                return
+            if "split" in here:
+                yield FIRST_HALF if is_token else FIRST_HALF_OF_END
+                self._extra.append(SPLIT_S)
+                yield SECOND_HALF if is_token else SECOND_HALF_OF_END
+            else:
+                yield TOKEN if is_token else END
+            if not is_token:
+                return
+            number += 1
+
+    def items(
+        self,
+        frames: Iterator[bytes],
+        *,
+        tokens: int,
+        error_frame: Callable[[], bytes],
+        coded: Callable[[bytes], bytes] = bytes,
+    ) -> Iterator[Item]:
+        """The steps as they are sent: of `frames`, one for each token and one for the end, each is made when it is due.
+
+        b"" is a token or an end that has no frame. `error_frame` is the dialect's frame for an error.
+        """
+        frame: bytes | None = None
+        for step in self.steps(tokens):
+            if not isinstance(step, Step):
+                yield step
+            elif step is ERROR:
+                yield coded(error_frame())
+            else:
+                if frame is None:
+                    frame = next(frames)
+                if step is GARBAGE:
+                    yield coded(garbled(frame))
+                    continue
+                if frame:
+                    yield _half(coded(frame), step.part) if step.part else coded(frame)
+                elif step.part == "second":
+                    self._extra.pop()
+                if step.part != "first":
+                    frame = None
 
     @staticmethod
     def _happens(fault: Fault, number: int, *, is_token: bool) -> bool:
-        """Whether a fault happens at this frame: what lies beyond the last token happens at the end."""
+        """Whether a fault happens at this token; one beyond the last token happens at the end."""
         return fault.at == number if is_token else fault.at >= number
 
     @property
     def lacks_its_end(self) -> bool:
-        """Whether the end is left out of what goes out."""
+        """Whether the end is left out."""
         return any(fault.kind == "nodone" for fault in self._faults)
 
     def ends_in_token(self, *, has_end: bool = True) -> bool:
         """Whether the last frame is a token, in a format that may have no end."""
         return (self.lacks_its_end or not has_end) and all(fault.kind != "error" for fault in self._faults)
 
-    def _halves(self, frame: bytes) -> Iterator[bytes]:
-        """A frame in two packets, cut inside a character where it has one."""
-        at = frame.rfind(ODD.encode()) + 1 or len(frame) // 2
-        yield frame[:at]
-        self._extra.append(SPLIT_S)
-        yield frame[at:]
-
-    def _between(self, item: Item) -> Item:
+    def _inserted(self, item: Barrier | Disconnect) -> Barrier | Disconnect:
         self._extra.append(0.0)
         return item
 
 
+def _half(frame: bytes, part: str) -> bytes:
+    """A part of a frame that is sent in two packets, cut inside a character if it has one of two bytes."""
+    at = frame.rfind(ODD.encode()) + 1 or len(frame) // 2
+    return frame[:at] if part == "first" else frame[at:]
+
+
 def garbled(frame: bytes) -> bytes:
-    """A frame up to the middle of its last line and then what is no text, with the frame's own line ends."""
+    """The first half of a frame's last line, invalid UTF-8, and the frame's own line ends."""
     text = frame.rstrip(b"\n")
     middle = (text.rfind(b"\n") + 1 + len(text)) // 2
     return text[:middle] + _GARBAGE + frame[len(text) :]
 
 
 def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
-    """The faults that happen to one answer."""
+    """The faults of one response, by their probabilities."""
     faults = simulation.fault or ()
     return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)

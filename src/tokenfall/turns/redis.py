@@ -32,9 +32,9 @@ from redis.exceptions import NoScriptError
 from tokenfall import logs
 from tokenfall.conversations import Claim, Conversation
 from tokenfall.errors import StoreUnavailable, TurnLost
+from tokenfall.lua_scripts import lua_script
 from tokenfall.ports import Clock, LiveTurn
 from tokenfall.redis_calls import Calls, connect, uncounted
-from tokenfall.turns import scripts
 from tokenfall.turns.copying import Copies, Copy
 from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.keys import Keys
@@ -56,7 +56,8 @@ FOLLOWERS = 1_000
 GROUP = 100
 """So many turns are written by one script."""
 
-COPY_SHA = sha1(scripts.COPY.encode(), usedforsecurity=False).hexdigest()
+COPY = lua_script(__file__, "copy")
+COPY_SHA = sha1(COPY.encode(), usedforsecurity=False).hexdigest()
 
 Reply = list[tuple[int, int, int]]
 """Of each turn how many pieces are there, whether it has its end, and whether somebody wants it to stop."""
@@ -78,7 +79,7 @@ class RedisTurns:
         self._clock = clock
         self._client = client
         self._calls = Calls(client, failed=failed)
-        self._claim = client.register_script(scripts.CLAIM)
+        self._claim = client.register_script(lua_script(__file__, "claim"))
         self._copies = Copies()
         self._copying: asyncio.Task[None] | None = None
         self._failing = False
@@ -161,7 +162,7 @@ class RedisTurns:
         commands = [self._command(group) for group in groups]
         replies = await self._run("EVALSHA", COPY_SHA, commands=commands)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            replies = await self._run("EVAL", scripts.COPY, commands=commands)
+            replies = await self._run("EVAL", COPY, commands=commands)
         refused = next((reply for reply in replies if isinstance(reply, Exception)), None)
         if refused is not None:
             _log.warning("Redis refused a copy of turns: %s", type(refused).__name__)

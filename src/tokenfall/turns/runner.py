@@ -5,14 +5,14 @@ chosen.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from time import perf_counter, time
 from typing import Any
 
 from tokenfall.conversations import Conversation, Turn, TurnEnd
 from tokenfall.errors import TokenfallError, shutting_down
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore, OnDelta
 from tokenfall.turns.detached import DetachedTurns
@@ -58,7 +58,9 @@ class TurnRunner:
     async def whole(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
         """The whole response. Cancelling means that the client left; the turn decides whether it goes on."""
         texts: list[str] = []
-        running = asyncio.ensure_future(turn.run(lambda delta: texts.append(delta.text)))
+        running = asyncio.ensure_future(
+            turn.run(lambda delta: texts.append(delta.text) if type(delta) is TextDelta else None)
+        )
         self._running.add(running)
         running.add_done_callback(self._ran)
         try:
@@ -117,18 +119,21 @@ class TurnRun:
         engine: Engine,
         runner: TurnRunner,
         replaces: str | None = None,
+        continued: Turn | None = None,
     ) -> None:
+        """`continued` is the turn whose response goes on: its question is stored, and its response with the rest."""
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
         self._request: ChatRequest | None = request
         """Until the engine is asked: the messages may be long, and a stream may last."""
-        self._question = request.messages[-1]
+        self._continued = continued
+        self._question = continued.question if continued else request.messages[-1]
         self.model = request.model
         """The model that is asked."""
         self._engine = engine
         self._runner = runner
-        self._replaces = replaces
+        self._replaces = continued.id if continued else replaces
         self._asked_at = time()
         self._asked_s = perf_counter()
 
@@ -173,14 +178,14 @@ class TurnRun:
     def _reply(self, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - an answer runs once
-        return self._engine.reply(request, noting(self._turn.add, on_event))
+        return self._engine.reply(request, noting(self._turn, on_event))
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
         if finished is None and not self._turn.said:
             self._over(end)
             return
-        writing = self._runner.write(self._kept(finished), self.conversation)
+        writing = self._runner.write(self._kept(finished, end), self.conversation)
         writing.add_done_callback(partial(self._written, end))
         await asyncio.shield(writing)
 
@@ -192,13 +197,17 @@ class TurnRun:
         self._turn.finish(end)
         self._runner.forget(self._turn)
 
-    def _kept(self, finished: Finished | None) -> Turn:
+    def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""
         first_s = self._turn.first_s
+        before = self._continued.answer if self._continued else Message("assistant", "")
+        thought_s = self._turn.thought_s
         return Turn(
             id=self.id,
             question=self._question,
-            answer=Message("assistant", self._turn.said.text()),
+            answer=Message(
+                "assistant", before.content + self._turn.said.text(), thought=self._turn.thought or before.thought
+            ),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
             asked_at=self._asked_at,
@@ -208,6 +217,8 @@ class TurnRun:
             ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
             tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
             replaces=self._replaces,
+            end_code=end.code,
+            thought_s=None if thought_s is None else round(thought_s, 2),
         )
 
 
@@ -216,11 +227,12 @@ def rate(tokens: int, took_s: float) -> float | None:
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
-def noting(add: Callable[[str], None], on_event: OnDelta) -> OnDelta:
-    """Hears each piece twice: once for the turn, once for the client."""
+def noting(turn: RunningTurn, on_event: OnDelta) -> OnDelta:
+    """Passes each delta to the turn and to the client."""
+    add, add_thought = turn.add, turn.add_thought
 
-    def note(delta: TextDelta) -> Awaitable[None] | None:
-        add(delta.text)
+    def note(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        (add if type(delta) is TextDelta else add_thought)(delta.text)
         return on_event(delta)
 
     return note

@@ -12,7 +12,7 @@ from typing import Literal
 
 from tokenfall.conversations import Conversation, TurnEnd
 from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped, again
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.ports import OnDelta
 from tokenfall.turns.response_buffer import ResponseBuffer
 
@@ -23,12 +23,19 @@ AT_ONCE = 256
 """Pieces that a follower holds of a turn: it may be slow, and the turn long."""
 
 
+MAX_THOUGHT_CHARACTERS = 32_768
+"""So much of what a model thinks is kept; what comes after it is told to who listens, and to nobody later."""
+
+MAX_THOUGHTS = 8_192
+"""So many pieces of it."""
+
+
 class RunningTurn:
     """Implements `LiveTurn`. `end` is set once, when the turn is kept or lost."""
 
     __slots__ = (
         "_answering", "_changed", "_followers", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
-        "id", "idempotency_key", "left", "said",
+        "id", "idempotency_key", "left", "said", "thought_end_s", "thought_first_s", "thoughts",
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
@@ -37,6 +44,10 @@ class RunningTurn:
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"
         self.said = ResponseBuffer()
+        self.thoughts: list[str] = []
+        """What the model thinks, in pieces, up to `MAX_THOUGHT_CHARACTERS`. Not numbered: it is no part of the text."""
+        self.thought_first_s: float | None = None
+        self.thought_end_s: float | None = None
         self.first_s: float | None = None
         """When the first piece came, by the clock of `time.perf_counter`."""
         self.end: TurnEnd | None = None
@@ -67,6 +78,28 @@ class RunningTurn:
             self.first_s = perf_counter()
         if self._changed is not None:
             self._tell()
+
+    def add_thought(self, text: str) -> None:
+        """The next piece of what the model thinks."""
+        self.thought_end_s = perf_counter()
+        if self.thought_first_s is None:
+            self.thought_first_s = self.thought_end_s
+        if len(self.thoughts) < MAX_THOUGHTS:
+            self.thoughts.append(text[:MAX_THOUGHT_CHARACTERS])
+        if self._changed is not None:
+            self._tell()
+
+    @property
+    def thought(self) -> str:
+        """The beginning of what the model thought."""
+        return "".join(self.thoughts)[:MAX_THOUGHT_CHARACTERS]
+
+    @property
+    def thought_s(self) -> float | None:
+        """How long it thought, None where it did not."""
+        if self.thought_first_s is None or self.thought_end_s is None:
+            return None
+        return (self.first_s or self.thought_end_s) - self.thought_first_s
 
     def cancelled(self) -> TokenfallError | None:
         """The engine was cancelled: what by, if the turn was stopped and nobody else cancelled its task too."""
@@ -144,16 +177,21 @@ class FollowedLocally:
         self._turn = turn
 
     async def run(self, on_event: OnDelta) -> Finished:
-        turn, position = self._turn, self.after
+        turn, position, thoughts = self._turn, self.after, 0
         turn.followed()
         try:
             while True:
+                for thought in turn.thoughts[thoughts:]:
+                    thoughts += 1
+                    full = on_event(ReasoningDelta(thought))
+                    if full is not None:
+                        await full
                 for text in turn.since(position, AT_ONCE):
                     position += 1
                     full = on_event(TextDelta(text))
                     if full is not None:
                         await full
-                if position < len(turn.said):
+                if position < len(turn.said) or thoughts < len(turn.thoughts):
                     continue
                 if turn.end is not None:
                     return turn.end.outcome()

@@ -1,1 +1,4 @@
-"""Asks a model's provider: an HTTP/1.1 client on the reactor, and the engine and relay on it. Knows no client."""
+"""The upstream LLM provider: an HTTP/1.1 client on the reactor and the engine and relay built on it.
+
+It knows nothing of Tokenfall's own clients.
+"""

@@ -1,4 +1,4 @@
-"""Sends requests to one address: over a pooled connection, a warm one, or a new one."""
+"""HTTP client of one address: sends each request on a pooled connection, or on a new one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _log = logs.get(__name__)
 
 
 class HTTPClient:
-    """`warm` connections are held open ahead of requests, and opened anew as they are taken."""
+    """Keeps `warm` idle connections open in advance; each one that a request uses is replaced."""
 
     def __init__(self, dialer: Dialer, reactor: Reactor, *, warm: int = 0) -> None:
         self._dialer = dialer
@@ -30,10 +30,10 @@ class HTTPClient:
         self._warming: set[asyncio.Task[None]] = set()
 
     async def run(self, request: Request, exchange: Exchange, *, within_s: float) -> None:
-        """Send a request, and return once `exchange` has finished; raises what it failed with.
+        """Send a request and wait until `exchange` has finished; raises the error that it failed with.
 
-        `within_s` is left for a connection to be made; TimeoutError when it is over. A request on a pooled connection
-        that the server had closed, without a byte of a response, is sent once more on a new one.
+        `within_s` limits opening a connection; TimeoutError after that. If the server had closed the pooled connection
+        before a byte of the response, the request is sent once more on a new connection.
         """
         data = self._encoder.encode(request)
         connection = self._pool.take()
@@ -56,7 +56,7 @@ class HTTPClient:
                 exchange.leave()
 
     def warm_up(self) -> None:
-        """Open what is missing of the warm connections, without waiting for it."""
+        """Start to open the missing warm connections, without waiting for them."""
         for _ in range(self._warm - len(self._pool) - len(self._warming)):
             task = asyncio.ensure_future(self._open_one())
             self._warming.add(task)
@@ -73,7 +73,7 @@ class HTTPClient:
         try:
             connection = await self._open(float("inf"))
         except UpstreamError as error:
-            _log.info("no connection was opened ahead: %s", error.message)
+            _log.info("could not open a warm connection: %s", error.message)
             return
         self._pool.connection_idle(connection)
 

@@ -1,15 +1,15 @@
-"""An HTTP/1.1 connection to a server: one request at a time, its response to an `Exchange`.
+"""An HTTP/1.1 client connection: one request at a time, whose response goes to an `Exchange`.
 
-| state | what comes | goes on to |
+| state | input | next states |
 |---|---|---|
-| idle | nothing may come: data closes it | awaiting by `send`; closed at a FIN, or when idle for too long |
+| idle | none: data closes the connection | awaiting by `send`; closed at a FIN, or after the idle timeout |
 | awaiting | 1xx heads, the final head | body; closed |
 | body | the body | idle when it is complete; settling by `settle`; closed |
-| settling | the rest of a body that nobody wants | idle when it is complete in time; closed |
+| settling | the remaining body, discarded | idle when it is complete in time; closed |
 | closed | | |
 
-`abandon`, a break and whatever is not HTTP lead from every state to closed. A connection that becomes idle is offered
-to `on_idle`; each that closes is reported to `on_closed`. Source: RFC 9112.
+`abandon`, a broken connection and malformed HTTP change every state to closed. The `Owner` is notified when a
+connection becomes idle and when it closes. Source: RFC 9112.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from tokenfall.upstream.tls import TLSLayer
 
 MAX_HEAD_BYTES = 65_536
-"""Of the heads of one response, 1xx heads included; looked at after each read. Of chunk extensions and trailers too."""
+"""Limit for all heads of one response, including 1xx, and for chunk framing and trailers; checked after each read."""
 SETTLE_S = 0.25
-"""How long the rest of an unwanted body may take; a connection that is slower is closed."""
+"""How long a body is discarded before the connection is closed."""
 SETTLE_BYTES = 65_536
-"""How much of an unwanted body is read away."""
+"""How many bytes of a body are discarded before the connection is closed."""
 
 IDLE, AWAITING, BODY, SETTLING, CLOSED = range(5)
 
@@ -50,21 +50,21 @@ _log = logs.get(__name__)
 
 
 class Owner:
-    """What owns connections: a pool, or nobody."""
+    """Owner of connections, notified of their states. This base class closes each connection after its response."""
 
     def connection_idle(self, connection: UpstreamConnection) -> None:
-        """A response is complete and the connection can serve another request."""
+        """A response is complete and the connection can be reused."""
         connection.abandon()
 
     def connection_answered(self, connection: UpstreamConnection) -> None:
-        """The head of a response has come over TLS: there may be a session to resume."""
+        """The head of a response has arrived over TLS, so a session to resume may exist."""
 
     def connection_closed(self, connection: UpstreamConnection) -> None:
-        """It is closed, whoever closed it."""
+        """The connection is closed, by either side."""
 
 
 class UpstreamConnection(StreamSocket):
-    """Owns `fd`, a connected non-blocking socket, and with `tls` what is said on it after the handshake."""
+    """Owns `fd`, a connected non-blocking socket, and `tls`, its TLS layer after the handshake, if any."""
 
     __slots__ = (
         "_exchange", "_framing_bytes", "_head_bytes", "_headers", "_is_head_request", "_keep_alive", "_owner",
@@ -86,18 +86,18 @@ class UpstreamConnection(StreamSocket):
         self._until_close = False
         self._is_head_request = False
         self.was_idle = False
-        """Whether it has waited in a pool: the server may have closed it meanwhile."""
+        """Whether it has been idle in a pool, where the server may have closed it."""
 
-    # For who sends requests
+    # Called by the client and the exchange
 
     @property
     def is_idle(self) -> bool:
-        """Whether a request can be sent."""
+        """Whether `send` may be called."""
         return self._state == IDLE
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
-        """What later connections can resume, None where there is no TLS or no session yet."""
+        """The session that later connections can resume; None without TLS or before the server has sent one."""
         return None if self._tls is None else self._tls.session
 
     def send(self, request: bytes, exchange: Exchange, *, is_head: bool = False) -> None:
@@ -112,7 +112,7 @@ class UpstreamConnection(StreamSocket):
         self.write(request if self._tls is None else self._tls.encrypt(request))
 
     def settle(self) -> None:
-        """The exchange has all that it wants: read the rest of the body away, so that the connection can be reused."""
+        """Detach the exchange and discard the remaining body, so that the connection can be reused."""
         self._release()
         if self._state == BODY:
             self._state = SETTLING
@@ -121,23 +121,23 @@ class UpstreamConnection(StreamSocket):
             self.resume_reading()
 
     def abandon(self) -> None:
-        """Close now; the exchange hears nothing of it."""
+        """Close now, without notifying the exchange."""
         self._release()
         if self._tls is not None and self._state != CLOSED:
             self.write(self._tls.close())
         self.close()
-        if self.fd >= 0:  # something is unsent, which nobody waits for
+        if self.fd >= 0:  # the unsent bytes are no longer needed
             self.abort()
 
     def cut(self, error: TokenfallError) -> None:
-        """Close now, and let the exchange, if there is one, end with `error`."""
+        """Close now, and fail the exchange, if any, with `error`."""
         self._fail(error)
 
     def idle_until(self, deadline_s: float) -> None:
-        """Close at `deadline_s` if no request was sent by then."""
+        """Close at `deadline_s` unless a request is sent before."""
         self.set_deadline(deadline_s)
 
-    # What the socket calls
+    # Callbacks of StreamSocket
 
     def data_received(self, data: bytes) -> None:
         tls = self._tls
@@ -158,24 +158,24 @@ class UpstreamConnection(StreamSocket):
             self._break_off()
 
     def eof_received(self) -> bool:
-        if self._tls is None:  # else somebody else may have cut it: TLS has an end of its own
+        if self._tls is None:  # over TLS, a FIN without close_notify may be a truncation attack
             self._server_ended()
         else:
             self._break_off()
         return False
 
     def pause_writing(self) -> None:
-        """A request that is larger than the kernel's buffer goes out as it is taken."""
+        """Nothing to do: the socket sends the remaining request as the kernel accepts it."""
 
     def resume_writing(self) -> None:
-        """Nobody waits for it."""
+        """Nothing to do."""
 
     def connection_lost(self) -> None:
         state, self._state = self._state, CLOSED
         self.clear_deadline()
         exchange = self._exchange
         self._release()
-        del self._parser  # it holds methods of this
+        del self._parser  # it holds a reference cycle through bound methods
         self._owner.connection_closed(self)
         if exchange is None:
             return
@@ -184,16 +184,16 @@ class UpstreamConnection(StreamSocket):
         elif self.was_idle and not self._head_bytes:
             exchange.broken(StaleConnection())
         else:
-            exchange.broken(UpstreamUnreachable("the connection to the upstream broke before a response came"))
+            exchange.broken(UpstreamUnreachable("the connection to the upstream broke before a response arrived"))
 
     def expired(self) -> None:
-        """It was idle for too long, or what is left of a response takes too long."""
+        """The idle timeout, or the time to discard a body, has passed."""
         self.abandon()
 
     # Reading
 
     def _server_ended(self) -> None:
-        """The server has said all that it will say on this connection."""
+        """The server has closed its side of the connection."""
         if self._state in (BODY, SETTLING) and self._until_close:
             self._keep_alive = False
             self._complete()
@@ -201,7 +201,7 @@ class UpstreamConnection(StreamSocket):
             self._break_off()
 
     def _break_off(self) -> None:
-        """Nothing more can come: close, also while the request is still being sent."""
+        """Close, even if the request is not completely sent."""
         if self._unsent is None:
             self.close()
         else:
@@ -225,14 +225,14 @@ class UpstreamConnection(StreamSocket):
                 self.abandon()
             else:
                 self._parse(data)
-        else:  # a server has nothing to say of its own accord
+        else:  # a server must not send data without a request
             self.abandon()
 
     def _parse(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
-            _log.error("a response could not be handled", exc_info=error.__context__ or error)
+            _log.error("handling a response failed", exc_info=error.__context__ or error)
             self._fail(TokenfallError("the response failed"))
         except httptools.HttpParserUpgrade:
             self._fail(UpstreamError("the upstream answered with status 101", status=101))
@@ -240,14 +240,14 @@ class UpstreamConnection(StreamSocket):
             if self._state != CLOSED:
                 self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
 
-    # What the parser calls
+    # Callbacks of the parser
 
     def on_message_begin(self) -> None:
-        if self._state != AWAITING:  # in the read that completed a response, there is more of something
+        if self._state != AWAITING:  # excess data after the response, in the same read
             self.abandon()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._state == AWAITING:  # else trailers, which nobody asked for
+        if self._state == AWAITING:  # otherwise these are trailers, which are ignored
             self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")))
 
     def on_headers_complete(self) -> None:
@@ -259,17 +259,17 @@ class UpstreamConnection(StreamSocket):
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]
         if codings not in ([], ["chunked"]):
-            self._fail(UpstreamMalformed("the upstream's response has a transfer coding that is not known"))
+            self._fail(UpstreamMalformed("the upstream's response has an unknown transfer coding"))
             return
         has_length = any(name == "content-length" for name, _ in headers)
         self._until_close = not (codings or has_length or status in _NO_BODY or self._is_head_request)
         self._state = BODY
         if self._tls is not None:
             self._owner.connection_answered(self)
-        assert self._exchange is not None  # noqa: S101 - there is one until the head has come
+        assert self._exchange is not None  # noqa: S101 - it is set until the head has arrived
         self._exchange.head_received(status, headers)
         if self._is_head_request and self._state in (BODY, SETTLING):
-            self._keep_alive = False  # the parser waits for a body that does not come
+            self._keep_alive = False  # the parser would wait for a body
             self._complete()
 
     def on_body(self, data: bytes) -> None:
@@ -305,7 +305,7 @@ class UpstreamConnection(StreamSocket):
             exchange.broken(error)
 
     def _release(self) -> None:
-        """The exchange is told nothing more."""
+        """Detach the exchange."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.connection = None

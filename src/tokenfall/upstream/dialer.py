@@ -1,6 +1,6 @@
-"""Opens connections: a name, an address, perhaps a proxy and TLS. Raises our errors, whose texts name no host.
+"""Opens upstream connections: DNS, TCP, a proxy tunnel and TLS. Its error messages contain no host name.
 
-Source: RFC 8305 for the order of addresses (by aiohappyeyeballs), RFC 9110, section 9.3.6, for CONNECT.
+Source: RFC 8305 for the order of addresses (aiohappyeyeballs), RFC 9110, section 9.3.6, for CONNECT.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from tokenfall.upstream.tls import TLSLayer
 
 NEXT_ADDRESS_S = 0.25
-"""How long an address is tried alone before the next is tried beside it; RFC 8305, section 5."""
+"""Delay before the next address is tried in parallel; RFC 8305, section 5."""
 MAX_HANDSHAKES = 16
-"""TLS handshakes at a time: one takes a millisecond of processor, and memory that it gives back."""
+"""Maximum number of concurrent TLS handshakes: each takes a millisecond of CPU time, and memory while it runs."""
 MAX_PROXY_HEAD_BYTES = 16_384
 READ_BYTES = 65_536
 
@@ -36,10 +36,10 @@ _log = logs.get(__name__)
 
 
 class Dialer:
-    """Connects to `address`, through `proxy` if there is one."""
+    """Connects to `address`, through `proxy` if given."""
 
     def __init__(self, address: Address, *, reactor: Reactor, connect_s: float, proxy: Proxy | None = None) -> None:
-        """Raises ValueError when the authorities that the environment names for TLS cannot be read."""
+        """Raises ValueError if the CA certificates named by the environment cannot be read."""
         self.address = address
         self._reactor = reactor
         self._connect_s = connect_s
@@ -49,14 +49,15 @@ class Dialer:
         self._session: ssl.SSLSession | None = None
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         if address.is_tls:
-            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without
+            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does not need
 
             self._context = client_context()
 
     async def dial(self, owner: Owner, *, within_s: float) -> UpstreamConnection:
-        """A connection that is ready for a request.
+        """Open a connection that is ready for a request.
 
-        Raises an `UpstreamError`, and TimeoutError when the caller's own time is over. Cancelling leaves nothing open.
+        Raises an `UpstreamError`; TimeoutError if `within_s` is shorter than the connect timeout and has passed.
+        Cancelling closes the socket.
         """
         try:
             async with asyncio.timeout(min(self._connect_s, within_s)):
@@ -73,27 +74,27 @@ class Dialer:
         return UpstreamConnection(self._reactor, sock.detach(), owner=owner, tls=tls)
 
     def remember(self, connection: UpstreamConnection) -> None:
-        """Keep the TLS session of a new connection that was answered, for the next ones to resume."""
+        """Store the TLS session of a new connection after its first response, for later connections to resume."""
         if self._session is None or not connection.was_idle:
             self._session = connection.tls_session
 
     async def _connect(self) -> socket.socket:
         host, port = (self.address.host, self.address.port) if self.proxy is None else self.proxy[:2]
-        whose = "the upstream" if self.proxy is None else "the proxy of the upstream"
+        peer = "the upstream" if self.proxy is None else "the proxy of the upstream"
         try:
             infos = await self._names.look_up(host, port)
         except socket.gaierror:
-            raise UpstreamUnreachable(f"the name of {whose} is not known") from None
+            raise UpstreamUnreachable(f"the host name of {peer} cannot be resolved") from None
         try:
             sock = await aiohappyeyeballs.start_connection(infos, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1)
         except OSError:
             self._names.forget(host, port)
-            raise UpstreamUnreachable(f"{whose} cannot be reached") from None
+            raise UpstreamUnreachable(f"{peer} cannot be reached") from None
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
 
     async def _prepare(self, sock: socket.socket) -> TLSLayer | None:
-        """CONNECT and the TLS handshake, where they are needed."""
+        """Do the CONNECT request and the TLS handshake, if needed."""
         try:
             if self.proxy is not None and self._context is not None:
                 await self._tunnel(sock, self.proxy)
@@ -101,11 +102,11 @@ class Dialer:
                 return None
             async with self._handshakes:
                 return await self._handshake(sock, self._context)
-        except OSError:  # ssl.SSLError is one
-            raise UpstreamUnreachable("the upstream broke off while a connection was made") from None
+        except OSError:  # includes ssl.SSLError
+            raise UpstreamUnreachable("the connection to the upstream broke during the handshake") from None
 
     async def _tunnel(self, sock: socket.socket, proxy: Proxy) -> None:
-        """Have the proxy connect `sock` with the upstream. Raises `UpstreamUnreachable` and OSError."""
+        """Open a tunnel through the proxy. Raises `UpstreamUnreachable` and OSError."""
         loop, address = asyncio.get_running_loop(), self.address
         target = f"[{address.host}]:{address.port}" if ":" in address.host else f"{address.host}:{address.port}"
         lines = [("Host", target), *([("Proxy-Authorization", proxy.authorization)] if proxy.authorization else [])]
@@ -137,9 +138,9 @@ class Dialer:
 
 
 def _check_tunnel(head: bytes) -> None:
-    """Return when a proxy has connected. Raises `UpstreamUnreachable`."""
-    version, _, rest = head.partition(b" ")
-    status = rest[:3]
+    """Raises `UpstreamUnreachable` if the proxy's response is not 2xx."""
+    version, _, after_version = head.partition(b" ")
+    status = after_version[:3]
     if not version.startswith(b"HTTP/1.") or not status.isdigit():
         raise _refused("without a status")
     if not status.startswith(b"2"):

@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible provider as an engine. The provider's key goes into one header and nowhere else."""
+"""The engine for any OpenAI-compatible provider. Called by `chat` and `api`; the API key is sent in one header only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.request import Request
-from tokenfall.upstream.response import WholeResponse
+from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import OnEvent, TokenStream
@@ -28,16 +28,16 @@ CHAT = "/chat/completions"
 
 
 class PassthroughRequest(Struct, frozen=True):
-    """A request that goes to the upstream as it came: `path` below the base address, and the body."""
+    """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body."""
 
     path: str
     body: bytes
 
 
 class UpstreamEngine:
-    """Relays by `client`, to the address that it is for.
+    """Sends requests with `client`, to its address.
 
-    Without `retries` every request is made once. Nothing is asked again once the event callback was given anything.
+    Without `retries`, each request is sent once. A request is never retried after its first event was reported.
     """
 
     def __init__(
@@ -60,43 +60,48 @@ class UpstreamEngine:
         self._metrics = metrics
         self.retries = retries
 
-    # These three give the coroutine of another: each stream under way would else hold one frame more.
+    # These three return the coroutine of another method instead of awaiting it, to save one frame per stream.
 
     def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
-        asked = self._chat(request)
+        encoded = self._chat(request)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch, text_only=True)
+            encoded,
+            lambda watch: TokenStream(
+                encoded, ResponseReader(), on_event=on_event, watch=watch, text_only=not request.shows_thoughts
+            ),
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
-        """As `reply`, and tell each `ReasoningDelta` and `ToolCallDelta` too."""
-        asked = self._chat(request)
-        return self._stream(asked, lambda watch: TokenStream(asked, ResponseReader(), on_event=on_event, watch=watch))
+        """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
+        encoded = self._chat(request)
+        return self._stream(
+            encoded, lambda watch: TokenStream(encoded, ResponseReader(), on_event=on_event, watch=watch)
+        )
 
     def pass_on(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
     ) -> Coroutine[Any, Any, Finished]:
-        """Ask for a stream and tell each event as `PassthroughEvent`, its end too: `[DONE]`, or a type that `ends`
-        accepts.
+        """Forward a streaming request and report each event as `PassthroughEvent`, including the final one: `[DONE]`,
+        or a type for which `ends` returns True.
         """
-        asked = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
+        encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
         return self._stream(
-            asked, lambda watch: TokenStream(asked, PassthroughReader(ends), on_event=on_event, watch=watch)
+            encoded, lambda watch: TokenStream(encoded, PassthroughReader(ends), on_event=on_event, watch=watch)
         )
 
     def models(self) -> Coroutine[Any, Any, bytes]:
-        """The body of the response to `GET /models`, as it is. Raises an `UpstreamError`."""
+        """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
         return self.fetch(PassthroughRequest("/models", b""), method="GET")
 
     async def fetch(self, passthrough: PassthroughRequest, *, method: str = "POST") -> bytes:
-        """The body of a whole response, as it is. Raises an `UpstreamError`."""
+        """The unchanged body of a non-streaming response. Raises an `UpstreamError`."""
         request = self._request(passthrough, method, accept="application/json")
-        watch = self._watch(whole=True)
+        watch = self._watch(non_streaming=True)
         tries = 0
         while True:
             tries += 1
-            response = WholeResponse(watch)
+            response = CompleteResponse(watch)
             try:
                 await self._client.run(request, response, within_s=watch.ends_in_s())
             except (TokenfallError, TimeoutError) as error:
@@ -108,7 +113,7 @@ class UpstreamEngine:
             await self._wait(wait_s)
 
     async def warm_up(self) -> None:
-        """Begin to open connections ahead of requests."""
+        """Start to open the warm connections."""
         self._client.warm_up()
 
     async def close(self) -> None:
@@ -124,19 +129,20 @@ class UpstreamEngine:
             try:
                 await self._client.run(request, stream, within_s=watch.begins_in_s())
             except (TokenfallError, TimeoutError) as error:
-                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.told else tries)
+                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.reported else tries)
             else:
-                assert stream.finished is not None  # noqa: S101 - only so a stream finishes
+                assert stream.finished is not None  # noqa: S101 - set by every stream that ends without an error
                 return stream.finished
             finally:
                 stream.stop()
             await self._wait(wait_s)
 
     def _wait_s(self, failure: TokenfallError | TimeoutError, *, watch: Watch, status: int, tries: int) -> float:
-        """How long to wait before the next try. Raises what the caller is to be told when there is none.
+        """How long to wait before the next try. Raises the caller's error if there is no further try.
 
-        `tries` is 0 when the callback was given something: what was said is not asked for again. The error raised is a
-        new one: one that is kept in a frame of its own traceback would wait for the garbage collector.
+        `tries` is 0 after an event was reported: such a request is not retried. The error raised is a new object,
+        because the stored one is referenced by a frame of its own traceback, a cycle that only the garbage collector
+        would free.
         """
         error = watch.error() if isinstance(failure, TimeoutError) else failure
         if self.retries is not None and tries:
@@ -144,16 +150,16 @@ class UpstreamEngine:
             if wait_s is not None:
                 return wait_s
         add(self._metrics.upstream_errors, error.code)
-        # Some providers repeat what they were sent: the key must not come back to a caller.
+        # Some providers repeat the request's key in their errors; callers must not see it.
         raise again(error, without_key(error.message, self._key)) from None
 
     async def _wait(self, wait_s: float) -> None:
-        assert self.retries is not None  # noqa: S101 - who waits retries
+        assert self.retries is not None  # noqa: S101 - called for retries only
         self._metrics.upstream_retries += 1
         await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
 
-    def _watch(self, *, whole: bool = False) -> Watch:
-        return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), whole=whole)
+    def _watch(self, *, non_streaming: bool = False) -> Watch:
+        return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), non_streaming=non_streaming)
 
     def _chat(self, request: ChatRequest) -> Request:
         return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)

@@ -1,4 +1,4 @@
-"""Receives the body of a response that turned out to be an error, as far as it comes in good time."""
+"""Receives the body of an error response, limited in time and size. Used by `response` and `token_stream`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tokenfall.upstream.exchange import Exchange
 
 MAX_ERROR_BODY_BYTES = 65_536
 BODY_S = 1.0
-"""How long the reason of a refusal is waited for: the status is known, and worth more."""
+"""How long to wait for the body of an error. It is short, because the status is already known and matters more."""
 
 
 class ErrorBody(Deadlined):
-    """Fails `exchange` with what `explain` makes of the body, once."""
+    """Fails `exchange`, once, with the error that `explain` makes from the body."""
 
     __slots__ = ("_exchange", "_explain", "_left_bytes", "_pieces")
 
@@ -35,7 +35,7 @@ class ErrorBody(Deadlined):
             self.end()
 
     def end(self) -> None:
-        """There will be no more, for whatever reason."""
+        """The body is complete, too large, too slow or broken: fail the exchange."""
         self.clear_deadline()
         self._exchange.fail(self._explain(b"".join(self._pieces)))
 

@@ -1,4 +1,4 @@
-"""One request and its response, as a connection reports it. No socket."""
+"""One request and its response: the interface between a connection and the receiver of a response. No I/O."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ if TYPE_CHECKING:
     from tokenfall.upstream.connection import UpstreamConnection
 
 Headers = Sequence[tuple[str, str]]
-"""Names in lower case, in the order in which they came."""
+"""Names in lower case, in the order received."""
 
 
 class StaleConnection(Exception):
-    """A connection of the pool was closed before anything of the response came: the request may be sent again."""
+    """A pooled connection closed before the first byte of the response, so the request may be sent again."""
 
 
 class Exchange:
-    """The base of what receives a response. The connection makes the calls, in the order in which they stand here.
+    """Base class of receivers of a response. The connection calls the first four methods, in this order.
 
-    `end` is awaited by who sent the request; a subclass ends it by `finish` or `fail`. Once it has
-    ended, the connection reports nothing more.
+    The sender of the request awaits `end`; a subclass completes it with `finish` or `fail`. After that the connection
+    makes no further calls.
     """
 
     __slots__ = ("_done", "_room", "connection")
 
     def __init__(self) -> None:
         self.connection: UpstreamConnection | None = None
-        """Set by the connection while it serves this exchange."""
+        """Set by the connection while it is used for this exchange."""
         self._done: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
 
     def head_received(self, status: int, headers: Headers) -> None:
-        """The final head has come; 1xx heads are not reported."""
+        """The final head; 1xx heads are not reported."""
         raise NotImplementedError
 
     def body_received(self, data: bytes) -> None:
@@ -43,11 +43,11 @@ class Exchange:
         raise NotImplementedError
 
     def body_ended(self) -> None:
-        """The body is complete, as its framing says."""
+        """The body is complete according to its framing."""
         raise NotImplementedError
 
     def broken(self, error: TokenfallError | StaleConnection) -> None:
-        """There will be no more. The connection is closed."""
+        """The connection is closed before the end of the response."""
         self.fail(error)
 
     def begin(self) -> None:
@@ -56,18 +56,18 @@ class Exchange:
 
     @property
     def end(self) -> asyncio.Future[None]:
-        """Done at the end of what was begun; raises what it failed with."""
-        assert self._done is not None  # noqa: S101 - `begin` came before
+        """Done when the exchange has finished; raises the error that it failed with."""
+        assert self._done is not None  # noqa: S101 - `begin` was called before
         return self._done
 
     def leave(self) -> None:
-        """Nobody waits for the end any more: close the connection if it is still used."""
-        self._done = None  # it may hold an error, whose frames hold this
+        """Stop waiting: close the connection if the exchange still uses it."""
+        self._done = None  # it may hold an error whose traceback refers to this object
         if self.connection is not None:
             self.connection.abandon()
 
     def finish(self) -> None:
-        """All that is wanted has come; the rest of the body, if any, is read away."""
+        """End successfully; the remaining body, if any, is discarded."""
         connection = self.connection
         if connection is not None:
             connection.settle()
@@ -77,19 +77,19 @@ class Exchange:
     # Flow control
 
     def wait_for(self, room: Awaitable[None]) -> None:
-        """Read nothing more until `room` is done: who receives the response has no room for more."""
+        """Pause reading until `room` is done, because the consumer of the response is slow."""
         if self._room is not None:
             return
         if self.connection is not None:
             self.connection.pause_reading()
-        self._room = asyncio.ensure_future(room)  # itself, if it is a future already
+        self._room = asyncio.ensure_future(room)  # the same object if it is a future
         self._room.add_done_callback(self._has_room)
 
     def resumed(self) -> None:
-        """There is room again."""
+        """Called when reading resumes."""
 
     def stop(self) -> None:
-        """Let go of what it waits for. To be called at the end, whatever the outcome."""
+        """Cancel the pending wait of `wait_for`. Must be called at the end, with any outcome."""
         room, self._room = self._room, None
         if room is not None:
             room.remove_done_callback(self._has_room)
@@ -101,11 +101,11 @@ class Exchange:
         error = None if room.cancelled() else room.exception()
         if isinstance(error, Exception):
             self.fail(error)
-        elif self.connection is not None:  # else it has ended meanwhile
+        elif self.connection is not None:  # None if the exchange has ended meanwhile
             self.resumed()
             self.connection.resume_reading()
 
-    # Ends
+    # Failing
 
     def fail(self, error: Exception) -> None:
         """End with an error; the connection is closed."""

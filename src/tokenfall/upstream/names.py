@@ -1,4 +1,4 @@
-"""Names to addresses: looked up in a thread, and kept for a short time."""
+"""Host name resolution: looked up in a thread and cached for a short time. Used by the dialer."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
-"""As `socket.getaddrinfo` gives it."""
+"""An element of the result of `socket.getaddrinfo`."""
 
-KEPT_S = 30.0
+CACHE_S = 30.0
 
 
 class Names:
-    """A resolver for few names."""
+    """A caching resolver for a small number of names."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._kept: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
-        self._asked: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
+        self._cache: dict[tuple[str, int], tuple[float, list[AddressInfo]]] = {}
+        self._pending: dict[tuple[str, int], asyncio.Task[list[AddressInfo]]] = {}
 
     async def look_up(self, host: str, port: int) -> list[AddressInfo]:
         """At least one address, in the system's order of preference. Raises socket.gaierror."""
@@ -27,34 +27,34 @@ class Names:
         if literal:
             return literal
         key = (host, port)
-        until_s, found = self._kept.get(key, (0.0, []))
+        until_s, found = self._cache.get(key, (0.0, []))
         if self._now() < until_s:
             return found
-        task = self._asked.get(key)
+        task = self._pending.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.ensure_future(self._ask(key))
-            task.add_done_callback(lambda task: self._answered(key, task))
-        return await asyncio.shield(task)  # others may wait for the same
+            task = self._pending[key] = asyncio.ensure_future(self._resolve(key))
+            task.add_done_callback(lambda task: self._resolved(key, task))
+        return await asyncio.shield(task)  # other callers may wait for the same task
 
     def forget(self, host: str, port: int) -> None:
-        """None of its addresses could be reached."""
-        self._kept.pop((host, port), None)
+        """Remove a name from the cache, because none of its addresses could be reached."""
+        self._cache.pop((host, port), None)
 
-    def _answered(self, key: tuple[str, int], task: asyncio.Task[list[AddressInfo]]) -> None:
-        del self._asked[key]
+    def _resolved(self, key: tuple[str, int], task: asyncio.Task[list[AddressInfo]]) -> None:
+        del self._pending[key]
         if not task.cancelled():
-            task.exception()  # who asked may have gone meanwhile: then nobody else looks at it
+            task.exception()  # retrieved, so that asyncio does not log it if all callers were cancelled
 
-    async def _ask(self, key: tuple[str, int]) -> list[AddressInfo]:
+    async def _resolve(self, key: tuple[str, int]) -> list[AddressInfo]:
         found = await asyncio.get_running_loop().getaddrinfo(*key, type=socket.SOCK_STREAM)
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, "no address")
-        self._kept[key] = (self._now() + KEPT_S, list(found))
+        self._cache[key] = (self._now() + CACHE_S, list(found))
         return list(found)
 
 
 def _literal(host: str, port: int) -> list[AddressInfo]:
-    """The address that `host` is already, nothing for a name."""
+    """The parsed address if `host` is an IP address, an empty list if it is a name."""
     try:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     except socket.gaierror:

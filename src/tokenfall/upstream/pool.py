@@ -1,4 +1,4 @@
-"""Connections of one address that wait for a request."""
+"""The pool of idle connections of one address. Used by the client."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from tokenfall.errors import shutting_down
 from tokenfall.upstream.connection import Owner, UpstreamConnection
 
 MAX_IDLE = 512
-"""So many connections are kept; one more is closed instead."""
+"""Maximum number of idle connections; further ones are closed."""
 IDLE_S = 30.0
-"""How long a connection waits for a request. Most servers close theirs after 60 s or more: ours must be first."""
+"""How long a connection stays idle. Shorter than the idle timeout of most servers, 60 s or more, to avoid races."""
 
 
 class Pool(Owner):
-    """The connection used last is taken first, so that those that are not needed grow old."""
+    """LIFO, so that surplus connections reach their idle timeout."""
 
     def __init__(
         self, now: Callable[[], float], *, on_answered: Callable[[UpstreamConnection], None] = lambda _: None
@@ -29,15 +29,15 @@ class Pool(Owner):
         return len(self._idle)
 
     def take(self) -> UpstreamConnection | None:
-        """A connection that was open when last heard of, None when there is none."""
+        """An idle connection, which the server may have closed meanwhile; None if there is none."""
         return self._idle.popitem()[0] if self._idle else None
 
     def add(self, connection: UpstreamConnection) -> None:
-        """Own a connection that was just opened."""
+        """Register a new connection."""
         self._open.add(connection)
 
     def close(self) -> None:
-        """Close all connections, and keep none from now on. Requests under way fail."""
+        """Close all connections, and every later one when it becomes idle. Requests in progress fail."""
         self._closed = True
         for connection in tuple(self._open):
             connection.cut(shutting_down())

@@ -1,6 +1,6 @@
-"""Which proxy a request goes through, by the environment.
+"""Selects the HTTP proxy of an address from the environment.
 
-`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` in either case, as curl and the standard library read them.
+`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in upper or lower case, as in curl and the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tokenfall.upstream.address import Address
 
 
 class Proxy(NamedTuple):
-    """An HTTP proxy. `authorization` is the value of Proxy-Authorization, a secret, "" for none."""
+    """An HTTP proxy. `authorization` is the value of Proxy-Authorization, a secret; "" without credentials."""
 
     host: str
     port: int
@@ -25,7 +25,7 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(address: Address) -> Proxy | None:
-    """The proxy for `address`, None to connect directly. Raises ValueError, without the URL, for one of no use here."""
+    """The proxy for `address`, None to connect directly. Raises ValueError, without the URL, if it is invalid."""
     if not any(os.environ.get(name) for name in _NAMES):
         return None
     from urllib.request import (  # type: ignore[attr-defined] # noqa: PLC0415 - typeshed lacks one; few have a proxy
@@ -46,7 +46,7 @@ def parse_proxy(url: str, *, name: str) -> Proxy:
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         host, port = parts.hostname, parts.port or 80
-    except ValueError:  # its text may hold the password
+    except ValueError:  # its text may contain the password
         raise ValueError(mistake) from None
     if parts.scheme != "http" or not host:
         raise ValueError(mistake)

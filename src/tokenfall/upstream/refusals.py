@@ -1,4 +1,4 @@
-"""What the head of a provider's answer means: a stream, or whose fault it is and when to come back. Pure."""
+"""Maps the provider's responses to errors: status, content type and encoding, Retry-After. Pure."""
 
 from email.utils import parsedate_to_datetime
 from time import time
@@ -16,17 +16,17 @@ from tokenfall.wire import sse
 from tokenfall.wire.upstream.errors import error_body_message, error_body_param, stream_error
 
 MAX_RETRY_AFTER_S = 86_400.0
-_CALLERS_MISTAKES = (400, 404, 413, 422)
+_CALLER_ERRORS = (400, 404, 413, 422)
 
 
 def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamError:
-    """The error for an answer other than 200. The provider's words reach the caller only where the caller erred."""
+    """The error for a status other than 200. Its message includes the provider's only for errors of the caller."""
     if status in (401, 403):
         return UpstreamKeyRefused("the upstream refused the server's key", status=status)
     if status == 429:
         wait_s = retry_after_s(retry_after)
-        return UpstreamRateLimited("the upstream limits this server", retry_after_s=wait_s, status=status)
-    if status in _CALLERS_MISTAKES:
+        return UpstreamRateLimited("the upstream rate-limited this server", retry_after_s=wait_s, status=status)
+    if status in _CALLER_ERRORS:
         message = error_body_message(body) or str(status)
         param = error_body_param(body)
         return UpstreamRefused(f"the upstream refused the request: {message}", status=status, param=param)
@@ -37,30 +37,30 @@ def refusal(status: int, body: bytes, *, retry_after: str | None) -> UpstreamErr
 
 
 def is_event_stream(content_type: str | None) -> bool:
-    """Whether a 200 can be read. Who names no type is believed to stream: the first event will tell."""
+    """Whether a 200 is an event stream. Without a content type it is assumed to be; the reader then checks it."""
     return content_type is None or content_type.partition(";")[0].strip().lower() == sse.CONTENT_TYPE
 
 
 def no_stream(body: bytes) -> UpstreamBroken:
-    """The error for a 200 that is something else: an error as a document, a whole answer, a page of a proxy's."""
+    """The error for a 200 that is not a stream: an error document, a complete response, an HTML page of a proxy."""
     message = error_body_message(body)
     return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
 
 
 def encoding_error(content_encoding: str | None) -> UpstreamMalformed | None:
-    """The error for a body that is compressed, None for one that is not."""
+    """The error for a compressed body, None for an uncompressed one."""
     if not is_encoded(content_encoding):
         return None
-    return UpstreamMalformed("the upstream's response is compressed, which was not asked for")
+    return UpstreamMalformed("the upstream's response is compressed, which was not requested")
 
 
 def is_encoded(content_encoding: str | None) -> bool:
-    """Whether the body is compressed, although we asked for it as it is."""
+    """Whether the body is compressed, although the request has `Accept-Encoding: identity`."""
     return content_encoding is not None and content_encoding.strip().lower() not in ("", "identity")
 
 
 def retry_after_s(text: str | None) -> float | None:
-    """A Retry-After header in seconds, None when there is none or it is junk; RFC 9110, section 10.2.3."""
+    """A Retry-After header in seconds, None if it is absent or invalid; RFC 9110, section 10.2.3."""
     if text is None:
         return None
     text = text.strip()

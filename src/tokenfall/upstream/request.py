@@ -1,4 +1,4 @@
-"""Requests as bytes. Source: RFC 9112, section 3."""
+"""Encodes requests to the upstream. Source: RFC 9112, section 3."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """A request to an upstream. `target` is a path, perhaps with a query, below the base address.
+    """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
-    `body` is None for a request without one. `sent_for_good` lets go of it, which may be large, once the request will
-    not be sent again.
+    `body` is None for a request without a body.
     """
 
     __slots__ = ("body", "headers", "method", "target")
@@ -29,14 +28,14 @@ class Request:
         self.headers = headers
         self.body = body
 
-    def sent_for_good(self) -> None:
-        """It will not be sent again."""
+    def release(self) -> None:
+        """Drop headers and body, which may be large, once the request will not be sent again."""
         self.headers = ()
         self.body = None
 
 
 class RequestEncoder:
-    """For one address. A plain request through a proxy names the whole address; RFC 9112, section 3.2.2."""
+    """Encoder for one address. A plain HTTP request to a proxy has the absolute form; RFC 9112, section 3.2.2."""
 
     def __init__(self, address: Address, *, proxy: Proxy | None = None) -> None:
         by_proxy = proxy is not None and not address.is_tls

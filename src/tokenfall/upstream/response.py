@@ -1,4 +1,4 @@
-"""Receives a response to a request of ours: a 200 as a subclass wants it, anything else as an error."""
+"""Receives the response to an upstream request: a subclass handles a 200, any other status becomes an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 16_777_216
 
 
 class Response(Exchange):
-    """The base: fails with an `UpstreamError` for a status other than 200 and for what was not asked for."""
+    """Base class: fails with an `UpstreamError` on a status other than 200 and on a compressed body."""
 
     __slots__ = ("_error_body", "_watch", "status")
 
@@ -21,7 +21,7 @@ class Response(Exchange):
         self._watch = watch
         self._error_body: ErrorBody | None = None
         self.status = 0
-        """What was answered, 0 while nothing was."""
+        """The response's status, 0 before it arrives."""
 
     def begin(self) -> None:
         super().begin()
@@ -32,7 +32,7 @@ class Response(Exchange):
         self._watch.stop()
         if self._error_body is not None:
             self._error_body.clear_deadline()
-            self._error_body = None  # it holds this
+            self._error_body = None  # break the reference cycle
 
     def head_received(self, status: int, headers: Headers) -> None:
         self.status = status
@@ -47,7 +47,7 @@ class Response(Exchange):
             self.accepted(named.get("content-type"))
 
     def accepted(self, content_type: str | None) -> None:
-        """It is a 200, and the body follows."""
+        """The status is 200 and the body follows."""
 
     def body_received(self, data: bytes) -> None:
         if self._error_body is not None:
@@ -63,9 +63,9 @@ class Response(Exchange):
         if self._error_body is not None:
             self._error_body.end()
         else:
-            self.taken()
+            self.completed()
 
-    def taken(self) -> None:
+    def completed(self) -> None:
         """The body of a 200 is complete."""
         raise NotImplementedError
 
@@ -76,8 +76,8 @@ class Response(Exchange):
             self.fail(error)
 
 
-class WholeResponse(Response):
-    """`body` is the whole body once the exchange has finished."""
+class CompleteResponse(Response):
+    """Collects a non-streaming response; `body` is complete once the exchange has finished."""
 
     __slots__ = ("_pieces", "_size_bytes")
 
@@ -88,7 +88,7 @@ class WholeResponse(Response):
 
     @property
     def body(self) -> bytes:
-        """What has come."""
+        """The bytes received so far."""
         return b"".join(self._pieces)
 
     def take(self, data: bytes) -> None:
@@ -97,5 +97,5 @@ class WholeResponse(Response):
         if self._size_bytes > MAX_BODY_BYTES:
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
 
-    def taken(self) -> None:
+    def completed(self) -> None:
         self.finish()

@@ -1,4 +1,4 @@
-"""The deadlines of an upstream's response."""
+"""The timeouts of an upstream's response."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,9 @@ from tokenfall.reactor.deadlines import Deadlined
 
 
 class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
-    """Seconds. The first token and the total run from the request, retries included; a next token from the last."""
+    """Seconds. `first_token_s` and `total_s` count from the request and include retries; `next_token_s` counts from
+    the last token.
+    """
 
     connect_s: float = 5.0
     first_token_s: float = 30.0
@@ -24,52 +26,54 @@ class UpstreamTimeouts(Struct, frozen=True, kw_only=True):
 
 
 class Watch(Deadlined):
-    """Watches a response until its end, and calls `late` once when a deadline passes.
+    """Watches a response until its end, and calls `on_timeout` once when a timeout expires.
 
-    The tries of one request share a watch, because they share its time.
+    All tries of one request share one watch, because they share the timeouts.
 
     Only text, reasoning and tool calls are progress; comments, role chunks and empty chunks are not. Time in which
-    nothing is read, because the client is slow, does not count. A token costs one attribute; the wheel looks at it when
-    a deadline may have passed. A `whole` response, which is no stream, has only the total time.
+    reading is paused because the client is slow does not count towards `next_token_s`. A token only sets an attribute,
+    which is checked when the deadline on the wheel expires. A `non_streaming` response has only the total timeout.
     """
 
-    __slots__ = ("_ends_s", "_first_s", "_next_token_s", "blocked", "last_token_s", "late")
+    __slots__ = ("_ends_s", "_first_s", "_next_token_s", "blocked", "last_token_s", "on_timeout")
 
-    def __init__(self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float, whole: bool = False) -> None:
+    def __init__(
+        self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float, non_streaming: bool = False
+    ) -> None:
         super().__init__(wheel)
         self._ends_s = started_s + timeouts.total_s
-        self._first_s = self._ends_s if whole else started_s + timeouts.first_token_s
+        self._first_s = self._ends_s if non_streaming else started_s + timeouts.first_token_s
         self._next_token_s = timeouts.next_token_s
         self.last_token_s = 0.0
-        """When the last token came; 0 before the first."""
+        """Time of the last token; 0 before the first."""
         self.blocked = False
-        """Whether the client makes the upstream wait."""
-        self.late: Callable[[UpstreamTimeout], None] | None = None
+        """Whether reading is paused because the client is slow."""
+        self.on_timeout: Callable[[UpstreamTimeout], None] | None = None
 
     @property
     def wheel(self) -> Wheel:
-        """Where it waits."""
+        """The wheel that holds its deadline."""
         return self._wheel
 
-    def start(self, late: Callable[[UpstreamTimeout], None]) -> None:
-        """Begin to watch."""
-        self.late = late
+    def start(self, on_timeout: Callable[[UpstreamTimeout], None]) -> None:
+        """Start to watch."""
+        self.on_timeout = on_timeout
         self.set_deadline(self._due_s())
 
     def stop(self) -> None:
-        """Let go."""
-        self.late = None
+        """Stop watching and drop the callback."""
+        self.on_timeout = None
         self.clear_deadline()
 
     def token(self) -> None:
-        """A token has come."""
-        began = not self.last_token_s
+        """Record a token."""
+        is_first = not self.last_token_s
         self.last_token_s = self._wheel.now()
-        if began:
+        if is_first:
             self.set_deadline(self._due_s())
 
     def resume(self) -> None:
-        """The client takes tokens again: the wait for the next one begins now."""
+        """The client reads again: `next_token_s` counts from now."""
         self.blocked = False
         self.last_token_s = self._wheel.now()
         self.set_deadline(self._due_s())
@@ -80,24 +84,24 @@ class Watch(Deadlined):
             self.set_deadline(min(now + self._next_token_s, self._ends_s))
         elif now < self._due_s():
             self.set_deadline(self._due_s())
-        elif self.late is not None:
-            self.late(self.error())
+        elif self.on_timeout is not None:
+            self.on_timeout(self.error())
 
     def begins_in_s(self) -> float:
-        """What is left for the first token to come."""
+        """Time left for the first token."""
         return min(self._first_s, self._ends_s) - self._wheel.now()
 
     def ends_in_s(self) -> float:
-        """How long the whole may still take."""
+        """Time left of the total timeout."""
         return self._ends_s - self._wheel.now()
 
     def error(self) -> UpstreamTimeout:
-        """The deadline that passes first, or has passed."""
+        """The error of the timeout that has expired, or expires first."""
         if self.blocked or self._due_s() == self._ends_s:
-            return UpstreamTotalTimeout("the upstream did not end in time")
+            return UpstreamTotalTimeout("the upstream's response did not end in time")
         if self.last_token_s:
-            return UpstreamNextTokenTimeout("the upstream did not go on in time")
-        return UpstreamFirstTokenTimeout("the upstream did not begin to answer in time")
+            return UpstreamNextTokenTimeout("the upstream did not send the next token in time")
+        return UpstreamFirstTokenTimeout("the upstream did not send the first token in time")
 
     def _due_s(self) -> float:
         token_s = self.last_token_s + self._next_token_s if self.last_token_s else self._first_s

@@ -1,4 +1,4 @@
-"""TLS without a socket: ciphertext in, plaintext out, and back.
+"""TLS without I/O: converts between ciphertext and plaintext. Called by the dialer and the connection.
 
 Source: RFC 8446; `ssl.SSLObject` over two `ssl.MemoryBIO`.
 """
@@ -11,26 +11,26 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 RECORD_BYTES = 16_384
-"""The most that one TLS record holds; RFC 8446, section 5.1."""
+"""Maximum plaintext of a TLS record; RFC 8446, section 5.1."""
 
 FED_BYTES = 4_096
-"""How much ciphertext is handed over at a time: what a `MemoryBIO` once held, it keeps."""
+"""How much ciphertext is written to the `MemoryBIO` at a time, because its buffer never shrinks."""
 
 
 class UntrustedCertificate(Exception):
-    """The server's certificate was refused. The text says why and names no host."""
+    """The server's certificate was refused. The message has the reason and no host name."""
 
 
 def client_context() -> ssl.SSLContext:
-    """Verifies certificates and host names, TLS 1.2 or newer.
+    """A context for TLS 1.2 or newer that verifies certificates and host names.
 
-    Trusts the system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Raises ValueError when one of
-    these names what cannot be read: OpenSSL would ignore it and trust nobody.
+    It trusts the system's certificate authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`. Raises ValueError
+    if one of these cannot be read; OpenSSL would ignore it and trust no authority.
     """
     for name, kind, mode in (("SSL_CERT_FILE", "file", os.R_OK), ("SSL_CERT_DIR", "folder", os.R_OK | os.X_OK)):
         path = os.environ.get(name)
         if path and not os.access(path, mode):
-            raise ValueError(f"{name}: got {path!r}, which is no readable {kind}")
+            raise ValueError(f"{name}: got {path!r}, which is not a readable {kind}")
     context = ssl.create_default_context()
     if file := os.environ.get("SSL_CERT_FILE"):
         _check(file)
@@ -40,15 +40,15 @@ def client_context() -> ssl.SSLContext:
 
 
 def _check(path: str) -> None:
-    """Raises ValueError for a file without a certificate, which OpenSSL ignores."""
+    """Raises ValueError for a file without a certificate, which OpenSSL would ignore."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError:
-        raise ValueError(f"SSL_CERT_FILE: got {path!r}, which holds no certificate") from None
+        raise ValueError(f"SSL_CERT_FILE: got {path!r}, which contains no certificate") from None
 
 
 class TLSLayer:
-    """One TLS connection of a client. After `handshake` has returned True, `decrypt` and `encrypt` may be called."""
+    """The client side of one TLS connection. `decrypt` and `encrypt` may be called once `handshake` returned True."""
 
     __slots__ = ("_incoming", "_outgoing", "_ssl")
 
@@ -58,16 +58,16 @@ class TLSLayer:
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
 
     def receive(self, data: bytes) -> None:
-        """Take ciphertext from the server; b"" for the end of the connection."""
+        """Add ciphertext from the server; b"" at the end of the connection."""
         if data:
             self._incoming.write(data)
         else:
             self._incoming.write_eof()
 
     def handshake(self) -> bool:
-        """Go on with the handshake; whether it is complete.
+        """Continue the handshake; return whether it is complete.
 
-        Raises `UntrustedCertificate`, and ssl.SSLError or OSError for a handshake that failed otherwise.
+        Raises `UntrustedCertificate`, and ssl.SSLError or OSError on other failures.
         """
         try:
             self._ssl.do_handshake()
@@ -78,7 +78,7 @@ class TLSLayer:
         return True
 
     def decrypt(self, data: bytes) -> Iterator[bytes]:
-        """The plaintext that `data` completes, record by record; b"" when the server has ended. Raises ssl.SSLError."""
+        """Yield the plaintext of each complete record; b"" at the server's close_notify. Raises ssl.SSLError."""
         read, incoming = self._ssl.read, self._incoming
         for start in range(0, len(data), FED_BYTES):
             incoming.write(data[start : start + FED_BYTES])
@@ -92,35 +92,35 @@ class TLSLayer:
                     return
 
     def encrypt(self, data: bytes) -> bytes:
-        """`data` as ciphertext, with whatever TLS itself has to say."""
+        """Encrypt `data`; the result includes pending messages of TLS itself."""
         self._ssl.write(data)
         return self._outgoing.read()
 
     def unsent(self) -> bytes:
-        """What TLS itself has to say: handshakes, key updates, alerts."""
+        """Pending messages of TLS itself: handshakes, key updates, alerts."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
     def close(self) -> bytes:
-        """The closing alert. RFC 8446, section 6.1."""
-        with suppress(ssl.SSLError):  # it waits for the server's alert, for which nobody waits
+        """The close_notify alert; RFC 8446, section 6.1."""
+        with suppress(ssl.SSLError):  # raised because the server's alert has not arrived, which is not awaited
             self._ssl.unwrap()
         return self.unsent()
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What a later connection can resume; with TLS 1.3 it is there once the server has sent something."""
+        """The session that later connections can resume; with TLS 1.3 only after the server has sent data."""
         return self._ssl.session
 
 
 _DISTRUST = {
     9: "it is not valid yet",
     10: "it has expired",
-    18: "it is signed by itself",
+    18: "it is self-signed",
     19: "it is signed by an authority that is not trusted",
     20: "it is signed by an authority that is not trusted",
     21: "it is signed by an authority that is not trusted",
-    62: "it is for another name",
-    64: "it is for another address",
+    62: "it is for another host name",
+    64: "it is for another IP address",
 }
 """By OpenSSL's X509_V_ERR_ codes."""
 

@@ -1,4 +1,4 @@
-"""Receives a streamed response: each read goes through the reader to the event callback in one chain of calls."""
+"""Receives a streamed response: each read is parsed and reported to the event callback synchronously."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tokenfall.upstream.response import Response
 from tokenfall.upstream.timeouts import Watch
 
 MAX_TEXT_BYTES = 4_194_304
-"""So much text, in UTF-8, may a response have: an upstream must not fill the memory."""
+"""Maximum UTF-8 size of a response's text, to bound memory."""
 
 
 class Reader(Protocol):
-    """Bytes of a stream to events, the last of them `Finished`. `broken` says why nothing more can be read, if so."""
+    """Parses a stream into events, the last of them `Finished`. `broken` is set once the stream is malformed."""
 
     broken: UpstreamBroken | None
 
@@ -28,17 +28,17 @@ class Reader(Protocol):
 
 
 OnEvent = Callable[[Any], Awaitable[None] | None]
-"""As `tokenfall.ports.OnEvent`, for whatever the reader gives."""
+"""As `tokenfall.ports.OnEvent`, for the reader's events."""
 
 
 class TokenStream(Response):
-    """`finished` is the genuine end once the exchange has finished.
+    """`finished` is set to the final event once the exchange has finished.
 
-    With `text_only` the callback gets nothing but `TextDelta`; reasoning is progress all the same. While the callback's
-    awaitable is pending, nothing more is read from the connection.
+    With `text_only` the callback gets `TextDelta` only; other tokens still count as progress. While the callback's
+    awaitable is pending, reading from the connection is paused.
     """
 
-    __slots__ = ("_left_bytes", "_on_event", "_reader", "_request", "_text_only", "finished", "told")
+    __slots__ = ("_left_bytes", "_on_event", "_reader", "_request", "_text_only", "finished", "reported")
 
     def __init__(
         self, request: Request, reader: Reader, *, on_event: OnEvent, watch: Watch, text_only: bool = False
@@ -49,8 +49,8 @@ class TokenStream(Response):
         self._on_event = on_event
         self._text_only = text_only
         self._left_bytes = MAX_TEXT_BYTES
-        self.told = False
-        """Whether the callback was given anything; then the request is not sent again."""
+        self.reported = False
+        """Whether an event was passed to the callback; after that the request is not retried."""
         self.finished: Finished | None = None
 
     def accepted(self, content_type: str | None) -> None:
@@ -69,7 +69,7 @@ class TokenStream(Response):
             else:
                 self._left_bytes -= _size_bytes(event)
                 if isinstance(event, PassthroughEvent) and not event.is_token:
-                    self._tell(event)
+                    self._report(event)
                     continue
                 if self._text_only and self._left_bytes >= 0:
                     self._watch.token()
@@ -78,22 +78,22 @@ class TokenStream(Response):
                 self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_TEXT_BYTES} bytes of text"))
                 return
             self._watch.token()
-            self._tell(event)
+            self._report(event)
         if self._reader.broken is not None:
             self.fail(self._reader.broken)
 
-    def taken(self) -> None:
+    def completed(self) -> None:
         if self.finished is None:
-            self.fail(UpstreamTruncated("the upstream's response ended without its end"))
+            self.fail(UpstreamTruncated("the upstream's response ended without a final event"))
 
-    def _tell(self, event: object) -> None:
-        if not self.told:
-            self.told = True
-            self._request.sent_for_good()
-        full = self._on_event(event)
-        if full is not None:
+    def _report(self, event: object) -> None:
+        if not self.reported:
+            self.reported = True
+            self._request.release()
+        room = self._on_event(event)
+        if room is not None:
             self._watch.blocked = True
-            self.wait_for(full)
+            self.wait_for(room)
 
     def resumed(self) -> None:
         self._watch.resume()

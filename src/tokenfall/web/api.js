@@ -7,6 +7,7 @@
 import { Failure } from './failures.js';
 import { request } from './request.js';
 
+const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
 const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
@@ -19,19 +20,19 @@ export class Api {
   }
 
   /**
-   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page asks for them
-   * by itself, so its reader is not asked for a key.
+   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page
+   * asks for them by itself, so its reader is not asked for a key unless `asksForKey`.
    */
-  async conversations() {
-    return arrayOf(await this.#request('conversations?limit=1000', { asksForKey: false }));
+  async conversations({ asksForKey = false } = {}) {
+    return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
   }
 
-  /** A conversation's messages, oldest first; none of one that has not begun. */
+  /** A conversation's messages, oldest first; null for one that the server does not have. */
   async history(conversation) {
     try {
       return arrayOf(await this.#request(`history?conversation=${encodeURIComponent(conversation)}`));
     } catch (error) {
-      if (error.status === 404) return [];
+      if (error.status === 404) return null;
       throw error;
     }
   }
@@ -50,24 +51,28 @@ export class Api {
   /**
    * Asks; the response comes with the turn's id in `X-Turn-Id`, before the first token. The turn is answered to its end
    * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
-   * the server can tell. `replaces` is the turn in whose place it is asked; `onSend` is called as each attempt leaves.
+   * the server can tell. `replaces` is the turn in whose place it is asked, or whose answer goes on if `isContinued`;
+   * `follows` is the newest turn that the page knows, '' for none: if the server has another, it answers 409.
+   * `onSend` is called as each attempt leaves.
    */
-  async ask({ conversation, text, replaces, key, signal, onSend }) {
-    const body = { messages: [{ role: 'user', content: text }], conversation, announce: true, on_disconnect: 'finish' };
-    if (replaces) body.replaces = replaces;
+  async ask(asked) {
+    const { conversation, text, replaces, isContinued, follows, key, signal, onSend } = asked;
+    const body = { messages: [{ role: 'user', content: text }], conversation, ...STREAM };
+    if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
+    if (typeof follows === 'string') body.after = follows;
     const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
     try {
       return await this.#request('chat', { method: 'POST', headers, body: JSON.stringify(body), signal, onSend });
     } catch (error) {
       if (error.code !== 'idempotency_unavailable' || !this.#takesQuestionKeys) throw error;
       this.#takesQuestionKeys = false;
-      return this.ask({ conversation, text, replaces, key, signal, onSend });
+      return this.ask(asked);
     }
   }
 
   /** The rest of a turn after the event `after`, and what still comes; the response comes before any of it. */
   follow({ turn, after, signal }) {
-    return this.#request(`chat/turns/${turn}?announce=true`, { headers: { 'Last-Event-ID': after }, signal });
+    return this.#request(`chat/turns/${turn}?announce=true&details=true`, { headers: { 'Last-Event-ID': after }, signal });
   }
 
   /** Returns once the turn has ended and is kept; also when it had ended, or was never known. */

@@ -1,7 +1,8 @@
 /**
  * The chat page: joins its parts, and knows which conversation is shown.
  *
- * The address says which: `?conversation=ID`, the default one without. It must never hold a message itself.
+ * The address says which: `?conversation=ID`; without it the page begins a new one, with an address of its own. The
+ * history entry's state says that a conversation is new. It must never hold a message itself.
  */
 
 import { Api } from './api.js';
@@ -14,9 +15,10 @@ import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
 import { Sidebar } from './sidebar.js';
+import { Tabs } from './tabs.js';
+import { turnUnderWay } from './underway.js';
 import { ConversationView } from './view.js';
 
-const DEFAULT = 'default';
 const UNTITLED = 'New conversation';
 
 const api = new Api(new Keys());
@@ -27,14 +29,26 @@ const view = new ConversationView({
   dropEdit: (turn) => conversation.dropEdit(turn),
   keep: (text) => composer.giveBack(text),
 });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onTurn: list });
+const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
 const begun = new Map(); // those that it does not list yet
+let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
+let isListed = false; // it has told them
 
-function shownInAddress() {
-  return new URLSearchParams(location.search).get('conversation') || DEFAULT;
+function addressOf(id) {
+  return `?conversation=${encodeURIComponent(id)}`;
+}
+
+/** Opens what the address names; a new conversation where it names none. */
+function openAddress() {
+  const named = new URLSearchParams(location.search).get('conversation');
+  const id = named || newId();
+  if (!named) history.replaceState({ isNew: true }, '', addressOf(id));
+  asksForKey = history.state?.isNew === true;
+  open(id, { isNew: history.state?.isNew === true });
 }
 
 function newId() {
@@ -44,7 +58,7 @@ function newId() {
 /** Shows another conversation, and says so in the address. */
 function go(id, { isNew = false } = {}) {
   if (id !== conversation.id) {
-    history.pushState(null, '', id === DEFAULT ? location.pathname : `?conversation=${encodeURIComponent(id)}`);
+    history.pushState({ isNew }, '', addressOf(id));
     open(id, { isNew });
   }
   composer.focus();
@@ -56,7 +70,17 @@ function begin() {
 
 function open(id, { isNew = false } = {}) {
   conversation.open(id, { isNew });
+  tabs.ask(id);
   showTitle();
+}
+
+/** What this tab shows as it comes, for the others. */
+function underWayIn(id) {
+  return conversation.id === id && conversation.isBusy ? turnUnderWay(id) : null;
+}
+
+function tellTabs() {
+  tabs.tell(conversation.id, underWayIn(conversation.id));
 }
 
 function titleNow() {
@@ -66,6 +90,7 @@ function titleNow() {
 /** The server lists a conversation once it has an answer; until then it is known here. */
 function noteBegin() {
   const { id, question } = conversation;
+  if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server knows it
   if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
   showTitle();
 }
@@ -75,14 +100,17 @@ function showTitle() {
   const title = titleNow();
   document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
   document.title = title ? `${title} · Tokenfall` : 'Tokenfall';
-  sidebar.show([...begun.values(), ...listed], id);
+  sidebar.show([...begun.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
 }
 
 /** The list is a help: without it the conversation goes on, so its failure says nothing that the page does not. */
 async function list() {
+  const asks = { asksForKey };
+  asksForKey = false;
   try {
-    listed = await api.conversations();
+    listed = await api.conversations(asks);
+    isListed = true;
     for (const { id } of listed) begun.delete(id);
     if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
@@ -133,5 +161,16 @@ async function told(status, act) {
   }
 }
 
-addEventListener('popstate', () => open(shownInAddress()));
-open(shownInAddress());
+function look() {
+  if (document.visibilityState !== 'visible') return;
+  sidebar.refresh();
+  conversation.look();
+  tabs.ask(conversation.id);
+}
+
+for (const event of ['focus', 'online']) addEventListener(event, look);
+addEventListener('pageshow', ({ persisted }) => persisted && look()); // out of the back-forward cache
+document.addEventListener('visibilitychange', look);
+addEventListener('online', () => notice.clearOffline());
+addEventListener('popstate', openAddress);
+openAddress();

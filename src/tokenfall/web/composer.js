@@ -5,8 +5,10 @@
  */
 
 import { keep, recall } from './kept.js';
+import { showBriefly } from './notice.js';
 
 const DRAFT = 'draft';
+const SAID_MS = 4000;
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
 /** Whether a key belongs to an input method. Safari ends composing before its Enter: only 229 tells. */
@@ -52,9 +54,9 @@ export class Composer {
     this.#busy = busy;
     // Not `disabled`: a button that has the focus would drop it.
     this.#send.setAttribute('aria-disabled', String(busy));
-    if (!busy && document.activeElement === this.#stop) this.#send.focus();
+    const isOnStop = document.activeElement === this.#stop;
     this.#stop.hidden = !busy;
-    if (busy && isGoing(document.activeElement)) this.#stop.focus({ preventScroll: true });
+    if (busy ? isGoing(document.activeElement) : isOnStop) this.#draft.focus({ preventScroll: true });
   }
 
   /** Whose draft this is from now on; the one that was here is kept for its own. */
@@ -93,12 +95,9 @@ export class Composer {
 
   #submit(send) {
     const text = this.#draft.value;
-    if (this.#busy) return;
-    if (text.trim() === '') {
-      this.focus();
-      return;
-    }
-    if (send(text)) this.#setDraft('');
+    if (this.#busy && text.trim()) showBriefly('Wait for the end of the response or stop it, then send.', SAID_MS);
+    else if (text.trim() === '') this.focus();
+    else if (send(text)) this.#setDraft('');
   }
 
   #setDraft(text) {

@@ -6,20 +6,19 @@
  * turns at once.
  */
 
+import { statusOfEnd } from './endings.js';
 import { asFailure, gone } from './failures.js';
 import { Loading } from './loading.js';
+import { LostTurns } from './lost.js';
 import { showStatus } from './notice.js';
-import { measured, Pace } from './pace.js';
+import { Playing } from './playing.js';
+import { Stopping } from './stopping.js';
 import { isLost, isUnheard, Turn } from './turn.js';
 import { Unanswered } from './unanswered.js';
-import { forgetTurn, isKept, keepTurn, noteTurn, turnUnderWay } from './underway.js';
+import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
-/** What asking the same once more cannot mend. */
-const FINAL = new Set(['body_too_large', 'conversation_changed']);
-
-/** The next question waits so long for the server to end what was stopped. */
-const STOPPED_MS = 4000;
+const FINAL = new Set(['body_too_large', 'conversation_changed']); // asking the same once more cannot mend it
 
 export class Conversation {
   #api;
@@ -27,25 +26,29 @@ export class Conversation {
   #composer;
   #notice;
   #onBegin;
+  #onNamed;
   #onTurn;
   #turn = null; // the Turn that is played
   #loading;
-  #stopping = Promise.resolve(); // until the server has ended what was stopped
-  #broken = new Map(); // turns that the server may not have, and what each was asked in the place of
+  #stopping;
+  #lost;
   #unanswered;
 
   /**
-   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onTurn(), when the server may list
-   *   what it did not
+   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onNamed(), when the server has named
+   *   it, onTurn(), when the server may list what it did not
    */
-  constructor({ api, view, composer, notice, onBegin = () => {}, onTurn }) {
+  constructor({ api, view, composer, notice, onBegin = () => {}, onNamed = () => {}, onTurn }) {
     this.#api = api;
     this.#view = view;
     this.#composer = composer;
     this.#unanswered = new Unanswered({ composer, view });
     this.#loading = new Loading({ api, view });
     this.#notice = notice;
+    this.#stopping = new Stopping(notice);
+    this.#lost = new LostTurns(view);
     this.#onBegin = onBegin;
+    this.#onNamed = onNamed;
     this.#onTurn = onTurn;
     this.id = '';
   }
@@ -86,18 +89,23 @@ export class Conversation {
 
   /**
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
-   * is not given back when nothing comes of it.
+   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer.
    */
-  ask({ text: question, replaces = null, isShown = false }) {
+  ask({ text: question, replaces = null, isShown = false, isContinued = false }) {
     if (this.isBusy || this.#isToComeBack()) return false;
-    const { id: conversation } = this;
-    const key = this.#unanswered.keyFor(conversation, { question, replaces });
-    const instead = this.#broken.get(replaces);
-    this.#play({ conversation, question, replaces, isShown, mayBeGone: instead !== undefined, instead, key });
+    const key = this.#unanswered.keyFor(this.id, { question, replaces });
+    const instead = this.#lost.replacedBy(replaces);
+    const mayBeGone = instead !== undefined && !isContinued;
+    this.#play({ conversation: this.id, question, replaces, isShown, mayBeGone, instead, key, ...(isContinued && { isContinued }) });
     return true;
   }
 
-  /** What was edited here is not to be asked any more. */
+  /** Shows what another tab has asked, as it comes. */
+  follow({ conversation, ...asked }) {
+    if (conversation !== this.id || this.isBusy || this.#view.isEditing || this.#view.has(asked.id)) return;
+    this.#play({ ...asked, conversation, isFollowed: true });
+  }
+
   dropEdit(turn) {
     this.#unanswered.drop(this.id, turn);
   }
@@ -105,7 +113,7 @@ export class Conversation {
   /** A turn is under way that is not shown yet: another would take its place. */
   #isToComeBack() {
     const left = turnUnderWay(this.id);
-    if (!left?.id || left.isGivenUp || this.#broken.has(left.id)) return false;
+    if (!left?.id || left.isGivenUp || this.#lost.has(left.id)) return false;
     if (!this.#loading.isBegun) this.show();
     showStatus('An answer is still being loaded.');
     return true;
@@ -113,31 +121,25 @@ export class Conversation {
 
   /** Stops the answer at once. */
   stop() {
-    if (this.isBusy && !this.#turn.isOver) this.#stop(this.#turn);
-  }
-
-  #stop(turn) {
-    const stopped = turn.stop().catch((error) => {
-      if (error.name === 'AbortError') return;
-      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#stopAgain(turn) });
-    });
-    this.#stopping = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
-  }
-
-  #stopAgain(turn) {
-    this.#notice.clear();
-    this.#stop(turn);
+    if (this.isBusy && !this.#turn.isOver) this.#stopping.stop(this.#turn);
   }
 
   /** Stops what is under way, and returns once the server has ended it. */
   async rest() {
     this.stop();
-    await this.#stopping;
+    await this.#stopping.done;
   }
 
-  /** The messages, from the server. */
   messages() {
-    return this.#api.history(this.id);
+    return this.#api.history(this.id).then((found) => found ?? []);
+  }
+
+  /** The page is looked at again: shows what came meanwhile. Without the server the page goes on as it is. */
+  async look() {
+    if (this.isBusy || this.#view.isEditing) return;
+    const lost = this.#lost.of(this.id);
+    const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
+    if (hasChanged === true) this.#tell('This conversation was changed elsewhere. It is shown as it is now.', null);
   }
 
   /** To the turn that a reload, or a look at another conversation, left. */
@@ -145,15 +147,31 @@ export class Conversation {
     const left = turnUnderWay(this.id);
     if (left === null) return;
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
-    if (isKept(left, messages)) this.#forget();
-    else if (left.id) await this.#play({ conversation: this.id, ...left });
+    if (isKept(left, messages)) {
+      forgetTurn(this.id);
+      showStatus(''); // that it was waited for
+    } else if (left.id) await this.#play({ conversation: this.id, ...left });
     else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
   }
 
-  #forget() {
-    forgetTurn(this.id);
-    showStatus(''); // that it was waited for
+  /** Once the server can be reached: shows what it has of the lost turn, or goes on with it. It asks nothing anew. */
+  async #lookForLost(lost) {
+    const { visit } = this.#loading;
+    const messages = await this.messages().catch(asFailure);
+    if (visit !== this.#loading.visit || this.isBusy || this.#lost.of(this.id)?.id !== lost.id) return;
+    if (!Array.isArray(messages)) this.#lost.lookLater(this.id, () => this.look());
+    else if (isKept(lost, messages)) await this.#showKept(lost);
+    else await this.#play({ conversation: this.id, ...lost });
+  }
+
+  /** It ended while nobody here could hear it. */
+  async #showKept(lost) {
+    this.#composer.takeBack(lost.question);
+    this.#lost.found(lost.id);
+    this.#loading.forget();
+    await this.show();
+    showStatus('The response was completed while you were disconnected.');
   }
 
   #tellNotLoaded(failure) {
@@ -165,103 +183,91 @@ export class Conversation {
   }
 
   async #play(asked) {
-    const { conversation, question, replaces, isShown, key } = asked;
-    const pace = new Pace();
-    const about = { model: asked.model ?? '' };
-    let shown = null;
-    const turn = new Turn(this.#api, asked, {
-      onSend: () => pace.start(),
-      onBegin: ({ turn: id, model }) => {
-        about.model = model;
-        shown.name(id);
-        if (!turn.isStopped) noteTurn(conversation, key, { id, model });
-      },
-      onToken: (text) => {
-        pace.countToken();
-        shown.settle();
-        shown.answer.append(text);
-      },
-      onLost: () => showStatus('Connection lost. Reconnecting…'),
-      onBack: () => showStatus('Generating…'),
-    });
+    const { conversation, question, replaces, isContinued, key } = asked;
+    const playing = new Playing(asked, this.#onNamed);
+    const turn = new Turn(this.#api, asked, playing.tell(() => turn));
     this.#begin(turn);
-    keepTurn(conversation, { key, question, replaces, isShown, after: null, id: turn.id, isGivenUp: false });
-    let state = 'complete';
-    let failure = null;
+    keepAsked(asked);
+    let [state, failure] = ['complete', null];
     try {
-      await unlessAborted(Promise.all([this.#stopping, this.#loading.load()]), turn.signal);
+      await unlessAborted(Promise.all([this.#stopping.done, this.#loading.load()]), turn.signal);
       noteTurn(conversation, key, { after: this.#view.lastTurn });
-      shown = this.#view.beginTurn(question, { turn: turn.id, replaces: this.#placeOf(replaces) });
-      await turn.run();
+      const place = this.#lost.placeOf(this.#lost.has(turn.id) ? turn.id : replaces);
+      playing.shown = this.#view.beginTurn(question, { turn: turn.id, replaces: place, isContinued: isContinued && place === replaces });
+      const follows = this.#loading.newest;
+      this.#loading.newest = null; // until it is known how this one ends
+      await turn.run(follows);
     } catch (error) {
       state = turn.isOver ? 'stopped' : 'failed';
       failure = turn.isOver ? null : asFailure(error);
     }
     if (this.#turn !== turn) return; // another conversation is shown
-    if (shown) await this.#end({ turn, asked, shown, state, failure, told: { ...about, pace: turn.cameBack ? '' : pace.summary } });
+    const { shown } = playing;
+    if (shown) await this.#end({ turn, asked, shown, state, failure, told: playing.told(turn) });
     else this.#giveUp({ turn, asked, state, failure });
   }
 
   async #end({ turn, asked, shown, state, failure, told }) {
     const { answer } = shown;
-    const kept = turn.cameBack && state !== 'stopped' ? await this.#kept(turn) : null;
+    const kept = await this.#loading.kept(turn);
     if (this.#turn !== turn) return;
     if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const end = kept ?? { content: answer.text, state, ...told };
+    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...told };
     if (end.content !== answer.text) answer.replace(end.content);
-    if (end.state !== 'complete' && !answer.text) {
+    if (end.state !== 'complete' && answer.text === shown.before) {
       shown.withdraw();
-      this.#giveUp({ turn, asked, state, failure: gone(failure) });
+      this.#cameToNothing({ turn, asked, state, failure: gone(failure) });
       return;
     }
+    this.#lost.found(turn.id);
     shown.settle();
     answer.end(end.state, end);
+    if (end.isKept) this.#loading.newest = turn.id;
     this.#finish();
-    if (state === 'failed') this.#broken.set(turn.id, asked.replaces);
-    if (end.state === 'complete') this.#tell('Complete', null);
-    else this.#tell(statusOf(state), gone(failure), { ...asked, replaces: turn.id });
+    if (state === 'failed') this.#lost.add(turn.id, asked.replaces);
+    if (end.state === 'complete') this.#tell(statusOfEnd(end.state, end), null);
+    else this.#tell(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
+  }
+
+  /** A turn that was lost is shown as before, or asked anew where the reader wants that and the server has nothing of it. */
+  #cameToNothing(ended) {
+    const { turn, asked, failure } = ended;
+    const again = { ...asked, replaces: asked.isContinued ? asked.replaces : turn.id };
+    const isAskedAnew = asked.isWanted && failure?.code === 'lost';
+    const isShown = this.#view.has(turn.id);
+    if (asked.isFollowed) forgetTurn(asked.conversation); // it is the other tab's
+    if (isAskedAnew || isShown || asked.isFollowed) this.#finish();
+    else this.#giveUp(ended);
+    if (isAskedAnew) this.#askAgain(again);
+    else if (isShown) this.#tell(statusOfEnd(ended.state), failure, again);
   }
 
   /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
   #giveUp({ turn, asked, state, failure }) {
     const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
+    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server took nothing
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
-    if (isOpen && turn.id) this.#broken.set(turn.id, asked.replaces);
+    if (isOpen && turn.id) this.#lost.add(turn.id, asked.replaces);
     this.#finish();
-    this.#tell(statusOf(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
+    this.#tell(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
-  /** The turn whose place that of `turn` is, where that was lost and is not shown. */
-  #placeOf(turn) {
-    const isLostHere = turn !== null && this.#broken.has(turn) && !this.#view.has(turn);
-    return isLostHere ? this.#placeOf(this.#broken.get(turn)) : turn;
-  }
-
-  #tell(status, failure, { question, replaces, isShown } = {}) {
+  #tell(status, failure, asked) {
     showStatus(status);
     this.#onTurn();
     if (!failure) return;
-    const run = () => {
-      this.#composer.takeBack(question);
-      if (this.#broken.has(replaces)) this.#stopping = this.#api.stop(replaces).catch(() => {}); // it may still go on
-      this.ask({ text: question, replaces, isShown });
-    };
+    const lost = isLost(failure) ? this.#lost.of(this.id) : null;
+    if (lost) this.#lost.lookLater(this.id, () => this.look());
+    const run = () => (lost ? this.#play({ conversation: this.id, ...lost, isWanted: true }) : this.#askAgain(asked));
     this.#notice.showFailure(failure, FINAL.has(failure.code) ? null : { label: 'Try again', run });
-    if (failure.code !== 'conversation_changed') return;
-    const { visit } = this.#loading;
-    this.#loading.again().catch((error) => {
-      if (visit === this.#loading.visit) this.#notice.showFailure(asFailure(error));
-    });
+    if (failure.code === 'conversation_changed') this.#loading.again((unloaded) => this.#notice.showFailure(unloaded));
   }
 
-  /** What the server kept of a turn: what ended while nobody listened is told there. */
-  async #kept(turn) {
-    const messages = await unlessAborted(this.messages(), turn.signal).catch(() => []);
-    const answer = messages.find((message) => message.turn === turn.id && message.role === 'assistant');
-    if (!answer) return null;
-    const { content, status: state = 'complete', model, ttft_s: ttft, tokens_per_s: rate } = answer;
-    return { content, state, model, pace: measured(ttft, rate) };
+  #askAgain({ question, replaces, isShown, isContinued }) {
+    this.#composer.takeBack(question);
+    if (this.#lost.has(replaces)) this.#stopping.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still go on
+    this.ask({ text: question, replaces, isShown, isContinued });
   }
 
   /** What the server did not take is the draft of its conversation again. */
@@ -276,24 +282,18 @@ export class Conversation {
   }
 
   #begin(turn) {
-    this.#turn = turn;
-    this.#setBusy(true);
+    this.#setTurn(turn);
     this.#notice.clear();
     this.#onBegin();
     showStatus('Generating…');
   }
 
   #finish() {
-    this.#turn = null;
-    this.#setBusy(false);
+    this.#setTurn(null);
   }
 
-  #setBusy(busy) {
-    this.#composer.setBusy(busy);
-    this.#view.setBusy(busy);
+  #setTurn(turn) {
+    this.#turn = turn;
+    for (const part of [this.#composer, this.#view]) part.setBusy(this.isBusy);
   }
-}
-
-function statusOf(state) {
-  return state === 'stopped' ? 'Stopped' : '';
 }

@@ -4,8 +4,9 @@
  * It must never leave out what was said, nor say of an answer that it is whole when it is not.
  */
 
+import { endOf, stateOf, wordsOfEnd } from './endings.js';
+
 const NAMES = { user: 'You', assistant: 'Answer' };
-const BROKEN_OFF = '\n\n*Interrupted: this answer is not complete.*';
 const KEPT_MS = 60_000;
 const MOST_CHARACTERS = 60; // of a file's name
 
@@ -14,7 +15,8 @@ export function asMarkdown(title, messages) {
   const parts = messages.map((message) => {
     const who = `**${NAMES[message.role] ?? message.role}**${message.model ? ` (${message.model})` : ''}`;
     const text = message.role === 'user' ? quoted(message.content) : closed(message.content);
-    return `${who}\n\n${text}${message.status === 'interrupted' ? BROKEN_OFF : ''}\n`;
+    const end = message.role === 'assistant' ? wordsOfEnd(stateOf(message), endOf(message)) : '';
+    return `${who}\n\n${text}${end ? `\n\n*${end}.*` : ''}\n`;
   });
   return [`# ${title.replace(/\s+/g, ' ')}\n`, ...parts].join('\n');
 }

@@ -9,7 +9,7 @@ const WORDS_BY_STATUS = {
   400: 'The server could not read this message.',
   401: 'This server needs an API key.',
   403: 'This key may not do that.',
-  404: 'The server does not know this conversation.',
+  404: 'The address was not found. Something other than the chat server may have answered.',
   409: 'This conversation was changed or is being answered elsewhere. Look at it, then send again.',
   410: 'This answer can no longer be picked up where it broke off.',
   413: 'This message is too long for the server. Shorten it, then send again.',
@@ -33,6 +33,7 @@ const WORDS_BY_CODE = {
   stopped: 'The answer was stopped elsewhere.',
   interrupted: 'The answer was interrupted and is not complete.',
   invalid_request: 'The server could not do this.',
+  not_found: 'The server did not find what this needs.',
   simulated_failure: 'The simulator was told to fail here.',
   shutting_down: 'The server is shutting down; the answer is not complete.',
   detached_limit: 'The answer went on without this page until the server ended it; it is not complete.',
@@ -40,7 +41,7 @@ const WORDS_BY_CODE = {
   store_unavailable: 'The server cannot keep conversations now. Try again in a moment.',
   upstream_refused: 'The model refused this message.',
   upstream_key_refused: 'The model does not accept the key of this server. Whoever runs it has to mend that.',
-  upstream_rate_limited: 'The model has too much to do for this server. Try again in a moment.',
+  upstream_rate_limited: 'The model is busy.',
   upstream_unreachable: 'The model cannot be reached. Try again.',
   upstream_untrusted: 'The model cannot be reached safely. Whoever runs this server has to mend that.',
   upstream_failed: 'The model failed. Try again.',
@@ -56,7 +57,7 @@ const WORDS_BY_CODE = {
 };
 
 // Where the server's own sentence adds what the page cannot know.
-const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'upstream_refused']);
+const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
 const DETAIL_CHARACTERS = 300;
 
 export class Failure extends Error {
@@ -85,8 +86,9 @@ export class Failure extends Error {
 
   /** From an `event: error` inside a stream that had begun. */
   static ofEvent(error, requestId) {
-    const { code, message, resumable = null } = error ?? {};
-    return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable });
+    const { code, message, resumable = null, retry_after: seconds } = error ?? {};
+    const retryAfterS = Number.isFinite(seconds) ? seconds : null;
+    return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable, retryAfterS });
   }
 
   /** Whether someone who runs the server would want to look for it: not what the reader can mend alone. */

@@ -1,5 +1,5 @@
 /**
- * Inline Markdown to plain nodes: { type: text|code, text }, { type: strong|em|strike, children },
+ * Inline Markdown to plain nodes: { type: text|code|math, text }, { type: strong|em|strike, children },
  * { type: link, href, title, children } and { type: break }.
  *
  * CommonMark and GFM, except: HTML is text, but `<br>` a break; an image is a link; a `*` between letters or
@@ -9,11 +9,12 @@
  */
 
 import { merged, paired, REACH, rolesOf, textOf, WORD, wrap } from './emphasis.js';
+import { formulaAt, isCutAt, mayBecome } from './math.js';
 
 const LABEL_REACH = 300; // from `[` to `]`: that much of a growing text may be held back
 const ADDRESS_REACH = 2000;
 
-const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&]|https?:\/\//gi;
+const NEXT = /(?<! ) *\n|([*_~`])\1*|!?\[|[\\\]!<&$]|https?:\/\//gi;
 const CODE = /(`+)(?!`)([^]{0,4000}?[^`])\1(?!`)/y;
 const ESCAPED = /\\([!-/:-@[-`{-~])/g;
 const ENTITY = /&(?:#x([\da-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos|nbsp|ndash|mdash|hellip|larr|rarr|times|middot|copy|deg));/gi;
@@ -107,6 +108,7 @@ class Scan {
   #open;
   #pieces = [];
   #brackets = [];
+  #undecided = Infinity; // where what follows may turn text into a formula
 
   constructor(text, open) {
     this.#text = text;
@@ -130,8 +132,18 @@ class Scan {
       case '*': case '_': case '~': return this.#takeRun(mark, at);
       case ']': return this.#takeBracketEnd(at);
       case 'h': case 'H': return this.#takeBare(at);
+      case '$': case '\\': return this.#takeFormula(at);
       default: return mark.endsWith('[') ? this.#takeBracket(mark, at) : this.#takeSimple(at);
     }
+  }
+
+  #takeFormula(at) {
+    const text = formulaAt(this.#text, at, this.#open);
+    if (text) return this.#put({ type: 'math', text }, at + text.length);
+    if (this.#open && isCutAt(this.#text, at)) return this.#text.length;
+    if (this.#text[at] !== '$') return this.#takeSimple(at);
+    if (this.#open && mayBecome(this.#text, at)) this.#undecided = Math.min(this.#undecided, at);
+    return this.#literal(at, 1);
   }
 
   #takeSimple(at) {
@@ -235,7 +247,7 @@ class Scan {
   #seamIn(nodes) {
     for (const { text, at } of nodes.toReversed()) {
       if (at === undefined) continue;
-      for (let end = at + text.length - 1; end > at; end -= 1) {
+      for (let end = Math.min(at + text.length - 1, this.#undecided); end > at; end -= 1) {
         if (SEAM.test(this.#text.slice(end - 1, end + 2))) return end;
       }
     }

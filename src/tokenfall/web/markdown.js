@@ -6,10 +6,12 @@
  * { type: table, header, children }, { type: row, children }, { type: cell, align, text }, { type: heading, level,
  * text }, { type: paragraph, text }, { type: rule }; what `text` holds is for inline.js, but for lines.
  * It follows CommonMark and GFM, except: no indented code, setext headings, reference links or HTML; a fence in a
- * list goes on where its lines are not indented; an item is loose when a blank line stands before it.
+ * list goes on where its lines are not indented; an item is loose when a blank line stands before it; the lines of a
+ * formula belong to its paragraph as they are, up to its end or a blank line.
  * It must never touch the DOM, nor change a block that is closed.
  */
 
+import { endOfDisplayed } from './math.js';
 import { aligned, alignOf, cellsOf, DELIMITERS } from './table.js';
 
 const MAX_OPEN = 24; // blocks in one another; deeper marks are text
@@ -115,6 +117,7 @@ export class BlockParser {
   }
 
   #addBlocks(at, rest, inside) {
+    if (inside === 'paragraph' && this.#open[at].formulaEnd) return this.#addFormula(this.#open[at], rest);
     const block = leafOf(rest);
     if (block) return this.#addLeaf(at, block);
     const inner = at < MAX_OPEN ? this.#enter(at, rest, inside) : null;
@@ -179,9 +182,16 @@ export class BlockParser {
     if (this.#partial && isUndecided(text, node)) return false;
     if (inside === 'table' && this.#addRow(this.#open[at], text)) return true;
     if (inside === 'paragraph' && this.#addTable(at, text)) return true;
-    if (node.type !== 'paragraph') return this.#add(at, { node: { type: 'paragraph', text } });
-    node.text += `\n${text}`; // also where the line is not indented or quoted as the paragraph is
+    if (node.type !== 'paragraph') this.#add(at, { node: { type: 'paragraph', text } });
+    else node.text += `\n${text}`; // also where the line is not indented or quoted as the paragraph is
+    if (!this.#partial) this.#open.at(-1).formulaEnd = endOfDisplayed(text);
     this.#blank = false;
+    return true;
+  }
+
+  #addFormula(frame, rest) {
+    frame.node.text += `\n${rest}`;
+    if (!this.#partial && rest.includes(frame.formulaEnd)) frame.formulaEnd = '';
     return true;
   }
 

@@ -5,20 +5,15 @@
  * once an animation frame, or decide how an answer ended.
  */
 
+import { wordsOfEnd } from './endings.js';
 import { GrowingMarkdown } from './growing.js';
+import { Reasoning } from './reasoning.js';
 
 const NAMES = { user: 'You', assistant: 'Answer' };
 
-const NOTES = {
-  complete: '',
-  stopped: 'Stopped: this answer is not complete',
-  interrupted: 'Interrupted: this answer is not complete',
-  failed: 'Broken off: this answer is not complete',
-};
-
 const ACTIONS = {
   user: [['copy', 'Copy'], ['edit', 'Edit']],
-  assistant: [['copy', 'Copy'], ['again', 'Regenerate']],
+  assistant: [['copy', 'Copy'], ['again', 'Regenerate'], ['continue', 'Continue']],
 };
 
 export function element(tag, className, ...content) {
@@ -59,6 +54,17 @@ export function questionElement(text, turn = '') {
   return message;
 }
 
+/** What stands below an answer that has ended. */
+function noteOf(isSilent, words, { model, pace }) {
+  const parts = [
+    isSilent && element('span', 'ended', 'The model said nothing'),
+    words && element('span', 'ended', words),
+    model && element('span', 'model', model),
+    pace && element('span', 'pace', pace),
+  ];
+  return parts.filter(Boolean);
+}
+
 /**
  * An answer that is waited for or growing, later ended; `text` is what it says.
  * `onDraw` is called whenever it may have changed its height.
@@ -68,6 +74,7 @@ export class Answer {
   #waiting = ''; // arrived, not drawn yet
   #frame = 0;
   #onDraw;
+  #reasoning = null;
 
   constructor(turn = '', onDraw = () => {}) {
     this.element = frame('assistant', turn);
@@ -77,28 +84,35 @@ export class Answer {
     this.#growing = new GrowingMarkdown(bodyOf(this.element));
   }
 
+  /** A piece of what the model thinks before it answers. */
+  think(text, isAgain = false) {
+    if (this.#reasoning === null) {
+      this.#reasoning = new Reasoning();
+      bodyOf(this.element).before(this.#reasoning.element);
+    }
+    this.#reasoning.append(text, isAgain);
+    this.#onDraw();
+  }
+
   append(token) {
+    if (this.text === '') this.#reasoning?.end();
     this.text += token;
     this.#waiting += token;
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   /**
-   * How it ended, a key of NOTES, and what is known of it: { model, pace }, both optional.
+   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS }, all optional; see endings.js.
    * Draws what is left at once: in a hidden tab no animation frame comes.
    */
-  end(state, { model = '', pace = '' } = {}) {
+  end(state, { thoughtS = null, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
-    this.element.dataset.state = state;
-    const parts = [
-      state === 'complete' && !this.text && element('span', 'ended', 'The model said nothing'),
-      NOTES[state] && element('span', 'ended', NOTES[state]),
-      model && element('span', 'model', model),
-      pace && element('span', 'pace', pace),
-    ];
-    this.element.querySelector('.note').replaceChildren(...parts.filter(Boolean));
+    if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
+    Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
+    const isSilent = state === 'complete' && !this.text;
+    this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
     this.#onDraw();
   }
 

@@ -28,6 +28,7 @@ export class Notice {
   #left = find('#notice-left');
   #again = find('#notice-again');
   #timer = 0;
+  #code = ''; // of what is told
 
   constructor() {
     find('#notice-close').addEventListener('click', () => this.clear());
@@ -40,6 +41,7 @@ export class Notice {
    */
   showFailure(failure, again = null) {
     this.clear();
+    this.#code = failure.code;
     const request = failure.isOfServer && failure.requestId ? `(Request ${failure.requestId})` : '';
     this.#text.textContent = [failure.words, waitOf(failure, again), request].filter(Boolean).join(' ');
     this.#box.classList.add('shown');
@@ -54,16 +56,27 @@ export class Notice {
   clear() {
     if (this.#box.contains(document.activeElement)) find('#draft').focus();
     clearTimeout(this.#timer);
+    this.#code = '';
     this.#text.textContent = '';
     this.#left.textContent = '';
     this.#box.classList.remove('shown');
   }
 
+  /** The browser has a network again: that it had none is no news any more. */
+  clearOffline() {
+    if (this.#code !== 'offline') return;
+    this.clear();
+    showStatus('Back online. You can send again.');
+  }
+
   /** The button stays: what it does is possible now. */
   #tellWaited(again) {
-    if (again === null) this.clear();
-    this.#text.textContent = '';
     this.#left.textContent = '';
+    if (again) {
+      this.#text.textContent = 'You can send again.';
+      return;
+    }
+    this.clear();
     showStatus('You can send again.');
   }
 
@@ -80,9 +93,9 @@ export class Notice {
 }
 
 /** What follows when the failure's wait is over. */
-function waitOf({ retryAfterS, status }, again) {
+function waitOf({ code, retryAfterS, status }, again) {
   if (retryAfterS > 0) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
-  const isBusy = status === 429 || status === 503;
+  const isBusy = status === 429 || status === 503 || code === 'upstream_rate_limited';
   return isBusy ? `${again?.meanwhile ? again.label : 'Send again'} in a moment.` : '';
 }
 

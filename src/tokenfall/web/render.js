@@ -7,7 +7,8 @@
 
 import { parseInline } from './inline.js';
 
-const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', link: 'a', break: 'br' };
+const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', math: 'span', link: 'a', break: 'br' };
+const MATH = { class: 'math', dir: 'ltr', translate: 'no' };
 const LINK = { target: '_blank', rel: 'noopener noreferrer nofollow', referrerpolicy: 'no-referrer' };
 const SHELLS = {
   paragraph: () => of('p'),
@@ -98,8 +99,8 @@ function tableShell({ header }) {
 
 function inline(node) {
   if (node.type === 'text') return document.createTextNode(node.text);
-  const element = of(INLINE[node.type], node.href ? linkAttributes(node) : {});
-  if (node.type === 'code') element.append(node.text);
+  const element = of(INLINE[node.type], node.type === 'math' ? MATH : node.href ? linkAttributes(node) : {});
+  if (node.type === 'code' || node.type === 'math') element.append(node.text);
   else if (node.children) patch(element, null, node.children);
   return element;
 }
@@ -113,7 +114,7 @@ function adapted(child, node) {
   if (child.localName !== INLINE[node.type]) return false; // a text has no name, here as there
   if (node.type === 'link' && (node.href || child.getAttribute('href'))) return false;
   if (node.type === 'text') retell(child, node.text);
-  else if (node.type === 'code') retell(child.firstChild, node.text);
+  else if (node.type === 'code' || node.type === 'math') retell(child.firstChild, node.text);
   else patch(child, null, node.children ?? []);
   return true;
 }

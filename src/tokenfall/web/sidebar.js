@@ -7,6 +7,7 @@
 import { element } from './message.js';
 
 const NARROW = matchMedia('(width < 60rem)');
+const TIMES_MS = 30_000; // between two looks at what time has passed
 
 /** "just now", "5 minutes ago", "3 days ago", in the reader's language. */
 export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
@@ -46,15 +47,21 @@ export class Sidebar {
       if (this.#isOpen && !this.#box.contains(event.target) && !this.#opener.contains(event.target)) this.#set(false);
     });
     NARROW.addEventListener('change', () => this.#set(false));
+    setInterval(() => this.refresh(), TIMES_MS);
     this.#set(false);
   }
 
-  /** Shows `conversations`, as the server lists them; the one with the id `current` is the one on the page. */
-  show(conversations, current) {
+  /** Shows `conversations`; the one with the id `current` is on the page. `isWhole`: the server has listed all. */
+  show(conversations, current, { isWhole }) {
     const focused = document.activeElement?.closest?.('#conversations a')?.dataset.id;
     this.#list.replaceChildren(...conversations.map((conversation) => entry(conversation, current)));
-    this.#none.hidden = conversations.length > 0;
+    this.#none.hidden = conversations.length > 0 || !isWhole;
     if (focused) [...this.#list.querySelectorAll('a')].find((link) => link.dataset.id === focused)?.focus();
+  }
+
+  /** Says anew how long ago each was. */
+  refresh() {
+    for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
   }
 
   #leaveFor(go) {
@@ -80,7 +87,9 @@ function entry({ id, title, last_activity: lastActivity }, current) {
   link.dataset.id = id;
   const name = element('span', 'name', title || id);
   name.dir = 'auto';
-  link.append(name, element('span', 'when', ago(lastActivity)));
+  const when = element('span', 'when', ago(lastActivity));
+  when.dataset.at = lastActivity;
+  link.append(name, when);
   if (id === current) link.setAttribute('aria-current', 'page');
   return element('li', '', link);
 }

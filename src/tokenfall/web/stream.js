@@ -9,6 +9,10 @@ import { SSEDecoder } from './sse.js';
 
 const DONE = '[DONE]';
 
+/** A connection without a byte for so long is dead: the server says every 15 s that it waits for a first token. */
+const SILENCE_MS = 45_000;
+const CHECK_MS = 5000;
+
 /** The events of a body. Leaving the loop early lets go of the connection. */
 export async function* eventsOf(response) {
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
@@ -17,21 +21,30 @@ export async function* eventsOf(response) {
   }
   const reader = response.body.getReader();
   const decoder = new SSEDecoder();
+  let heardMs = performance.now();
+  const watchdog = setInterval(() => {
+    if (performance.now() - heardMs > SILENCE_MS) reader.cancel().catch(() => {}); // as if it had been cut
+  }, CHECK_MS);
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
+      heardMs = performance.now();
       yield* decoder.push(value);
     }
   } catch (error) {
     if (error.name === 'AbortError' || error instanceof Failure) throw error;
     throw Failure.ofNetwork(true);
   } finally {
+    clearInterval(watchdog);
     reader.cancel().catch(() => {});
   }
 }
 
-/** The tokens of an answer: { text, id }, where `id` is what a resumption names; returns only after `[DONE]`. */
+/**
+ * What an answer's events say, up to `[DONE]`: tokens as { text, id }, where `id` is what a resumption names,
+ * { thought }, a piece of what the model thinks, and { end }, the server's account of how the turn ended.
+ */
 export async function* tokensOf(response, signal) {
   const requestId = response.headers.get('X-Request-Id') ?? '';
   for await (const event of eventsOf(response)) {
@@ -40,9 +53,15 @@ export async function* tokensOf(response, signal) {
     const body = parse(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);
     if (body === null || typeof body !== 'object') throw new Failure('unreadable', { requestId });
-    if (typeof body.content === 'string') yield { text: body.content, id: event.id };
+    if (event.type === 'reasoning') yield { thought: textOf(body.content) };
+    else if (event.type === 'end') yield { end: body };
+    else if (typeof body.content === 'string') yield { text: body.content, id: event.id };
   }
   throw new Failure('cut', { requestId });
+}
+
+function textOf(value) {
+  return typeof value === 'string' ? value : '';
 }
 
 function parse(json) {

@@ -33,14 +33,18 @@ export class Turn {
   #tell;
   #stopper = new AbortController(); // nobody wants to hear more
   #connection = new AbortController();
+  follows = null; // the newest turn that the page knew when this was asked
   #head = null; // the answer's head, awaited
   #last = '0'; // the newest event that was told
+  #thinksAgain = false; // the next thought is the first once more
   #tries = 0; // to come back, since then
 
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
-   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question
-   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onLost(), onBack()
+   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
+   *   `isContinued`: the answer of the turn `replaces` goes on
+   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
+   *   onFinish(end), onLost(), onBack()
    */
   constructor(api, asked, tell) {
     this.#api = api;
@@ -62,22 +66,38 @@ export class Turn {
     return this.signal.aborted;
   }
 
-  /** Plays the turn to its genuine end. Throws a Failure, or an AbortError once it was stopped or left. */
-  async run() {
+  /**
+   * Plays the turn to its genuine end; `follows` is the newest turn that the page knows, null where it is not sure.
+   * Throws a Failure, or an AbortError once it was stopped or left.
+   */
+  async run(follows = null) {
+    this.follows = follows;
     let response = this.id ? await this.#comeBack() : await this.#ask();
     for (;;) {
       try {
-        for await (const { text, id } of tokensOf(response, this.signal)) {
-          if (id) this.#last = id;
-          this.#tries = 0;
-          if (text) this.#tell.onToken(text);
-        }
+        await this.#tellAll(response);
         return;
       } catch (error) {
         if (this.isOver || !isLost(error) || !this.id) throw error;
         response = await this.#comeBack(error);
       }
     }
+  }
+
+  async #tellAll(response) {
+    for await (const { text, id, thought, end } of tokensOf(response, this.signal)) {
+      if (id) this.#last = id;
+      this.#tries = 0;
+      if (thought) this.#tellThought(thought);
+      if (end) this.#tell.onFinish?.(end);
+      if (text) this.#tell.onToken(text);
+    }
+  }
+
+  /** Thoughts have no number: who comes back is told them from the beginning. */
+  #tellThought(text) {
+    this.#tell.onThought?.(text, this.#thinksAgain);
+    this.#thinksAgain = false;
   }
 
   /** Nothing more is told from now on. Returns once the server has ended the turn too. */
@@ -111,9 +131,10 @@ export class Turn {
   }
 
   #askOnce(replaces, key) {
-    const { conversation, question: text } = this.#asked;
+    const { conversation, question: text, isContinued } = this.#asked;
     const { signal } = this.#connection;
-    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend });
+    const more = { ...(isContinued && { isContinued }), ...(this.follows !== null && { follows: this.follows }) };
+    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend, ...more });
   }
 
   /** What is left of the turn, from another connection. `lost` says why the last one ended. */
@@ -129,6 +150,7 @@ export class Turn {
       try {
         const { signal } = this.#connection;
         const response = await this.#api.follow({ turn: this.id, after: this.#last, signal });
+        this.#thinksAgain = true;
         this.#tell.onBack();
         return response;
       } catch (error) {

@@ -26,6 +26,12 @@ export function keepTurn(conversation, turn) {
   keep(name(conversation), JSON.stringify(turn));
 }
 
+/** A question leaves, or its turn is come back to. */
+export function keepAsked({ conversation, key, question, replaces, isShown, isContinued, id = '' }) {
+  const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
+  keepTurn(conversation, { ...left, after: null, id, isGivenUp: false });
+}
+
 export function forgetTurn(conversation) {
   keep(name(conversation), '');
 }

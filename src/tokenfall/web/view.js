@@ -6,9 +6,17 @@
 
 import { copy } from './clipboard.js';
 import { EditForm } from './edit.js';
+import { endOf, stateOf } from './endings.js';
 import { Follow } from './follow.js';
-import { Answer, bodyOf, questionElement } from './message.js';
+import { Answer, bodyOf, element, questionElement } from './message.js';
 import { measured } from './pace.js';
+
+const NOTHING = 'Nothing said yet. Ask something below.';
+const UNKNOWN = 'The server does not have this conversation: it was deleted, or lost in a restart. A new message begins it again.';
+const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost in a restart. The model will not see them.';
+
+/** What the model is told, where its answer is to go on. */
+const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';
 
 export class ConversationView {
   #messages = document.querySelector('#messages');
@@ -18,8 +26,8 @@ export class ConversationView {
   #on;
 
   /**
-   * @param on { ask({ text, replaces, isShown }) }: the reader asks again, or differently; `isShown`: the question is
-   *   there already. Says whether that is possible now. { dropEdit(turn) }: he does not want to after all.
+   * @param on { ask({ text, replaces, isShown, isContinued }) }: the reader asks again, or differently; `isShown`: the
+   *   question is there already; `isContinued`: its answer is to go on. Says whether that is possible now. { dropEdit(turn) }: he does not want to after all.
    *   { keep(text) }: he was writing this where the place is gone.
    */
   constructor(on) {
@@ -47,16 +55,35 @@ export class ConversationView {
     return this.#messages.lastElementChild?.dataset.turn ?? '';
   }
 
-  /** Shows the server's messages in place of all others. */
-  showHistory(messages) {
+  /** Whether the reader is changing a message that is shown. */
+  get isEditing() {
+    return this.#messages.querySelector('.edit') !== null;
+  }
+
+  /** The server does not have any more what is shown: it stays to be read, and the model is not sent it. */
+  markForgotten() {
+    const known = [...this.#messages.querySelectorAll('.message:not([data-forgotten])')];
+    if (known.length === 0) return;
+    for (const message of known) message.toggleAttribute('data-forgotten', true);
+    this.#messages.append(element('p', 'forgotten', FORGOTTEN));
+    this.#follow.keep();
+  }
+
+  /** Shows the server's messages in place of all others; `isUnknown`: the server has no such conversation. */
+  showHistory(messages, { isUnknown = false } = {}) {
+    this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
     this.#changed();
     this.#follow.toEnd();
   }
 
-  /** Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. */
-  beginTurn(question, { turn = '', replaces = null } = {}) {
+  /**
+   * Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. With
+   * `isContinued` they are that turn's own, and its answer goes on: `before` is what it said.
+   */
+  beginTurn(text, { turn = '', replaces = null, isContinued = false } = {}) {
     const hidden = replaces ? this.#from(replaces) : [];
+    const [question, before] = isContinued && hidden.length > 1 ? hidden.map((each) => this.#said.get(each) ?? '') : [text, ''];
     for (const message of hidden) message.hidden = true;
     const asked = questionElement(question, turn);
     const answer = new Answer(turn, () => {
@@ -66,9 +93,11 @@ export class ConversationView {
     this.#said.set(asked, question);
     this.#messages.append(asked, answer.element);
     this.#changed();
+    if (before) answer.append(before);
     this.#follow.toEnd();
     return {
       answer,
+      before,
       name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
       /** What it replaced is gone. */
       settle: () => hidden.splice(0).forEach((message) => this.#replaced(message, question)),
@@ -82,15 +111,17 @@ export class ConversationView {
     };
   }
 
-  #kept({ role, content, turn = '', status = 'complete', model, ttft_s: ttft, tokens_per_s: rate }) {
+  #kept(message) {
+    const { role, content, turn = '', model, ttft_s: ttft, tokens_per_s: rate } = message;
     if (role === 'user') {
       const question = questionElement(content, turn);
       this.#said.set(question, content);
       return question;
     }
     const answer = new Answer(turn);
+    if (message.reasoning) answer.think(message.reasoning);
     answer.append(content);
-    answer.end(status, { model, pace: measured(ttft, rate) });
+    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null });
     this.#said.set(answer.element, content);
     return answer.element;
   }
@@ -110,12 +141,17 @@ export class ConversationView {
     else if (pressed.dataset.action === 'copy') copy(this.#said.get(message) ?? '', pressed);
     else if (pressed.dataset.action === 'edit') this.#edit(message, this.#said.get(message));
     else if (pressed.dataset.action === 'again') this.#askAgain(message);
+    else if (pressed.dataset.action === 'continue') this.#continue(message);
   }
 
   #askAgain(answer) {
     const { turn } = answer.dataset;
     const question = this.#from(turn).find((message) => message.dataset.turn === turn && message !== answer);
     if (question) this.#on.ask({ text: this.#said.get(question), replaces: turn, isShown: true });
+  }
+
+  #continue({ dataset }) {
+    this.#on.ask({ text: GO_ON, replaces: dataset.turn, isShown: true, isContinued: true });
   }
 
   /** A message is gone; what was being written in its place is not. */

@@ -19,7 +19,7 @@ from tokenfall.errors import (
     UpstreamBroken,
     UpstreamTimeout,
 )
-from tokenfall.events import Finished, TextDelta, Usage
+from tokenfall.events import Finished, ReasoningDelta, TextDelta, Usage
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response
@@ -123,6 +123,43 @@ async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() ->
 
     assert "x-model" not in asked.reply_headers.decode()
     assert "set-cookie" not in asked.reply_headers.decode()
+
+
+@pytest.mark.parametrize("details", [True, False])
+async def test_reasoning_is_told_to_a_client_that_asks_for_details_and_kept(details: bool) -> None:
+    engine = ScriptedEngine(ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi"), Finished("stop", "model-1"))
+    chat = routes(engine)
+    told_frames = await said(chat, ask(details=details))
+
+    frames = [b'event: reasoning\ndata: {"content":"Hm,"}\n\n', b'event: reasoning\ndata: {"content":" so"}\n\n']
+    assert told_frames[: len(frames) + 1 if details else 1] == [
+        *(frames if details else []),
+        b'id: 1\ndata: {"content":"Hi"}\n\n',
+    ]
+    assert [request.shows_thoughts for request in engine.requests] == [details]
+    _, answer = await kept(chat)
+    assert (answer["content"], answer["reasoning"]) == ("Hi", "Hm, so")
+    assert answer["thought_s"] >= 0
+
+
+async def test_reasoning_is_no_part_of_a_whole_answer() -> None:
+    engine = ScriptedEngine(ReasoningDelta("Hm"), TextDelta("Hi"), Finished("stop", "model-1"))
+    answer = await routes(engine).chat(ask(stream=False))
+
+    assert isinstance(answer, Response)
+    assert json.loads(answer.body)["content"] == "Hi"
+
+
+@pytest.mark.parametrize("details", [True, False])
+async def test_the_stream_says_how_the_turn_ended_to_a_client_that_asks_for_details(details: bool) -> None:
+    engine = told("Hi", end=Finished("length", "model-1", Usage(3, 1)))
+    told_frames = await said(routes(engine), ask(details=details))
+
+    end = (
+        b'event: end\ndata: {"finish_reason":"length",'
+        b'"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4},"model":"model-1"}\n\n'
+    )
+    assert told_frames[1:] == [*([end] if details else []), b"data: [DONE]\n\n"]
 
 
 @pytest.mark.parametrize("announce", [True, False])
@@ -448,7 +485,7 @@ async def test_the_rest_of_a_turn_is_announced_to_who_asks_for_it() -> None:
         assert answer.announced is announced
         assert await Reader().play(answer) == frames
     for junk in ("?announce=1", "?announce", "?announce=true&announce=true", "?later=true"):
-        with pytest.raises(InvalidRequest, match="takes announce, once, which is true or false"):
+        with pytest.raises(InvalidRequest, match="takes announce and details, each once"):
             await chat.resume(turn_request(turn_of(asked), query=junk))
 
 

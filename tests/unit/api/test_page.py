@@ -13,7 +13,7 @@ from tokenfall.http.response import Response
 from tests.doubles.requests import lines_of, request
 
 PAGE = Page()
-MOST_BYTES = 50_000
+MOST_BYTES = 70_000
 """What a page may take on its way, all that it loads together and packed."""
 
 IMPORTED = re.compile(r"""(?:\bfrom|\bimport)\s*\(?\s*['"]([^'"]+)['"]""")
@@ -84,6 +84,14 @@ def test_the_root_leads_to_the_page_by_a_relative_address() -> None:
 
     assert response.status == 307
     assert "location: web" in lines_of(response.head)
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [("/web/", "../web"), ("/board/", "../board"), ("/web/?conversation=a", "../web?conversation=a")],
+)
+def test_a_page_with_a_slash_behind_it_leads_to_the_page(path: str, location: str) -> None:
+    assert f"location: {location}" in lines_of(PAGE.lead(request(path)).head)
 
 
 @pytest.mark.parametrize("path", PAGE.files)

@@ -7,7 +7,14 @@ import pytest
 
 from tokenfall import http
 from tokenfall.api import problems
-from tokenfall.errors import InvalidRequest, RateLimited, TokenfallError, Unauthorized, UpstreamRefused
+from tokenfall.errors import (
+    InvalidRequest,
+    RateLimited,
+    TokenfallError,
+    Unauthorized,
+    UpstreamRateLimited,
+    UpstreamRefused,
+)
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response, phrase
 
@@ -168,6 +175,12 @@ def test_a_stream_that_broke_says_the_same_as_a_problem_would(error: type[Tokenf
     data = frame.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
     assert frame == b"event: error\ndata: %b\n\n" % data
     assert json.loads(data) == {"error": {"code": error.code, "message": "why"}}
+
+
+def test_a_stream_that_broke_says_when_another_try_makes_sense() -> None:
+    frame = problems.error_event(UpstreamRateLimited("why", retry_after_s=1.2))
+
+    assert b'"code":"upstream_rate_limited","message":"why","retry_after":2}' in frame
 
 
 def test_what_was_foreseen_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -107,6 +107,8 @@ def test_whatever_asks_for_no_key_is_a_probe_or_a_page() -> None:
     assert unkeyed == {
         "/",
         *PAGES,
+        "/web/",
+        "/board/",
         "/web/{file}",
         "/health",
         "/livez",

@@ -14,7 +14,7 @@ from tokenfall.errors import (
     TurnStopped,
     UpstreamBroken,
 )
-from tokenfall.events import Finished, TextDelta
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.history.memory import MemoryHistory
 from tokenfall.messages import Message
 from tokenfall.ports import Engine, HistoryStore, SharedTurns
@@ -48,6 +48,8 @@ def question(
     on_disconnect: OnDisconnect | None = None,
     owner: str = "alice",
     replaces: str | None = None,
+    continues: str | None = None,
+    after: str | None = None,
 ) -> Question:
     return Question(
         conversation=Conversation(owner, HERE.id),
@@ -55,10 +57,12 @@ def question(
         on_disconnect=on_disconnect,
         idempotency=None if key is None else (key, text),
         replaces=replaces,
+        continues=continues,
+        after=after,
     )
 
 
-def deaf(delta: TextDelta) -> Awaitable[None] | None:
+def deaf(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
     return None
 
 
@@ -211,6 +215,82 @@ async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
         await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
 
     assert [turn.id for turn in await kept(history)] == ids
+
+
+# A turn that says which it follows
+
+
+@pytest.mark.parametrize("context_messages", [1, 4])
+async def test_a_turn_that_follows_the_newest_is_asked(history: MemoryHistory, context_messages: int) -> None:
+    ids = await asked_thrice(history)
+    engine = told("to four")
+    defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
+    chat = chat_on(engine, history, defaults=defaults)
+    await (await chat.begin(question("four", after=ids[2]))).run(deaf)
+    await (await chat.begin(question("first", after="", owner="bob"))).run(deaf)
+
+    shown = ["two", "to two", "three", "to three"] if context_messages == 4 else []
+    assert [message.content for message in engine.requests[0].messages] == [*shown, "four"]
+    assert len(engine.requests) == 2
+
+
+@pytest.mark.parametrize("place", [None, 1])
+@pytest.mark.parametrize("how", ["follows", "replaces", "continues"])
+async def test_a_turn_that_follows_another_than_the_newest_is_not_asked(
+    history: MemoryHistory, place: int | None, how: str
+) -> None:
+    ids = await asked_thrice(history)
+    engine = told("never")
+    after = "" if place is None else ids[place]
+    asked = question(
+        after=after,
+        replaces=ids[1] if how == "replaces" else None,
+        continues=ids[1] if how == "continues" else None,
+    )
+    with pytest.raises(ConversationChanged, match=ids[2]):
+        await chat_on(engine, history).begin(asked)
+
+    assert engine.requests == []
+    assert [turn.id for turn in await kept(history)] == ids
+
+
+async def test_a_turn_in_a_conversation_that_is_gone_is_not_asked(history: MemoryHistory) -> None:
+    with pytest.raises(ConversationChanged, match="no turns now"):
+        await chat_on(told("never"), history).begin(question(after="turn_0"))
+
+
+# A turn whose answer goes on
+
+
+@pytest.mark.parametrize("context_messages", [1, 4])
+async def test_a_continued_turn_shows_the_model_its_answer_and_keeps_question_and_whole_answer(
+    history: MemoryHistory, context_messages: int
+) -> None:
+    await ask(told("One, two,", end=Finished("length", "m")), history, "Count.")
+    (cut,) = await kept(history)
+    engine = told(" three.")
+    defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
+    await (await chat_on(engine, history, defaults=defaults).begin(question("Go on.", continues=cut.id))).run(deaf)
+
+    assert [message.content for message in engine.requests[0].messages] == ["Count.", "One, two,", "Go on."]
+    (whole,) = await kept(history)
+    assert (whole.question.content, whole.answer.content) == ("Count.", "One, two, three.")
+    assert (cut.finish_reason, whole.finish_reason) == ("length", "stop")
+
+
+async def test_a_continuation_that_comes_to_nothing_leaves_the_turn_as_it_was(history: MemoryHistory) -> None:
+    await ask(told("One,", end=Finished("length", "m")), history)
+    before = await kept(history)
+    chat = chat_on(told(end=UpstreamBroken("500")), history)
+    with pytest.raises(UpstreamBroken):
+        await (await chat.begin(question("Go on.", continues=before[0].id))).run(deaf)
+
+    assert await kept(history) == before
+
+
+async def test_a_turn_that_is_not_there_cannot_be_continued(history: MemoryHistory) -> None:
+    with pytest.raises(ConversationChanged, match="continues"):
+        await chat_on(told("never"), history).begin(question(continues="turn_0"))
 
 
 @pytest.mark.parametrize("owner", ["alice", "bob"])

@@ -52,6 +52,20 @@ def test_a_mistake_ends_with_a_usage_line(words: tuple[str, ...], capsys: pytest
     assert capsys.readouterr().err.startswith("usage: tokenfall")
 
 
+@pytest.mark.parametrize(
+    ("word", "suggested"),
+    [
+        ("--prot", "; did you mean --port?"),
+        ("--api_key=secret", "; did you mean --api-key?"),
+        ("--Model", "; did you mean --model?"),
+        ("--nonsense", "; tokenfall serve --help has them all"),
+    ],
+)
+def test_a_wrong_flag_suggests_the_right_one(word: str, suggested: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_status("serve", word) == 2
+    assert capsys.readouterr().err.endswith(f"unrecognized arguments: {word}{suggested}\n")
+
+
 def test_flags_are_not_abbreviated() -> None:
     assert exit_status("serve", "--por", "1") == 2
 

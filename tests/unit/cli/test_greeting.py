@@ -1,23 +1,55 @@
 import pytest
 
 from tokenfall.cli.greeting import greeting, say_cannot_listen, say_where
+from tokenfall.settings import Settings
+
+BASE = "http://127.0.0.1:8080"
 
 
-def test_the_greeting_says_what_to_try_first() -> None:
-    assert greeting("http://127.0.0.1:8080", keyed=False) == (
+def about(**values: object) -> dict[str, str]:
+    """What the greeting says of each thing."""
+    lines = greeting(BASE, Settings(**values)).splitlines()
+    return {name.strip(): said.strip() for name, _, said in (line.partition(":  ") for line in lines[1:8])}
+
+
+def test_the_greeting_says_what_answers_and_what_to_try_first() -> None:
+    assert greeting(BASE, Settings()) == (
         "Tokenfall listens on http://127.0.0.1:8080\n"
         "  the chat page:  http://127.0.0.1:8080/web\n"
-        "  the board:      http://127.0.0.1:8080/board\n"
+        "  the dashboard:  http://127.0.0.1:8080/board\n"
+        "  answers:  the simulator, gap=100ms; set GROQ_API_KEY or UPSTREAM_URL for a model\n"
+        "  API key:  off; set API_KEY to require one\n"
+        "  history:  in memory, lost when the server stops; set HISTORY_URL=sqlite:///chat.db to keep it\n"
+        "  limits:   10 requests/s for each address, 20 at once; 4096 tokens a response\n"
         "  try:  curl -N http://127.0.0.1:8080/stream-sse\n"
         "        curl -N 'http://127.0.0.1:8080/stream-ndjson?gap=20ms'\n"
         '        curl -N http://127.0.0.1:8080/chat -d \'{"messages":[{"role":"user","content":"Hello"}]}\''
     )
 
 
-def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None:
-    lines = greeting("http://127.0.0.1:8080", keyed=True).splitlines()
+def test_the_greeting_names_the_model_and_its_upstream() -> None:
+    groq = about(groq_api_key="gsk_secret", model="big")
+    other = about(upstream_url="http://10.0.0.1/v1?key=secret", model="own")
 
-    assert all('-H "X-API-Key: $API_KEY"' in line for line in lines if "curl" in line)
+    assert groq["answers"] == "big at https://api.groq.com/openai/v1"
+    assert other["answers"] == "own at http://10.0.0.1/v1"
+
+
+def test_the_greeting_names_the_store_without_its_user() -> None:
+    assert about(history_url="sqlite:///chat.db")["history"] == "sqlite:///chat.db"
+    assert about(redis_url="rediss://me:secret@host:6380/1?x=secret")["history"] == "rediss://host:6380/1"
+
+
+def test_the_greeting_says_that_there_is_no_rate_limit() -> None:
+    assert about(rate_limit_rps=0.0, max_tokens=100)["limits"] == "no rate limit; 100 tokens a response"
+
+
+def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None:
+    said = greeting(BASE, Settings(api_key=("secret",)))
+
+    assert all('-H "X-API-Key: $API_KEY"' in line for line in said.splitlines() if "curl" in line)
+    assert "API key:  required\n" in said
+    assert "secret" not in said
 
 
 @pytest.mark.parametrize(
@@ -32,7 +64,7 @@ def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None
 def test_an_address_is_named_so_that_a_browser_takes_it(
     address: tuple[str, int], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    say_where(address, keyed=False)
+    say_where(address, Settings())
 
     assert capsys.readouterr().out.splitlines()[0] == f"Tokenfall listens on http://{named}"
 

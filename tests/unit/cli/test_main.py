@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli import supervisor
-from tokenfall.cli.main import USAGE_ERROR, env_file, main
+from tokenfall.cli.environment import env_file
+from tokenfall.cli.main import USAGE_ERROR, main
 from tokenfall.settings import Settings
 
 SHARED_HISTORY = ("--history-url", "sqlite:///chat.db")

@@ -47,7 +47,7 @@ def test_a_request_without_a_body_needs_no_reader(headers: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("length", ["+5", "-1", "0x5", "1_0", "5.0", "", " ", "5, 5", "٣", "5 5", "1" * 19])
-def test_an_odd_length_is_refused(length: str) -> None:
+def test_malformed_content_length_is_refused(length: str) -> None:
     with pytest.raises(Refusal) as caught:
         body_reader(request(headers={"content-length": length}), 10)
 
@@ -55,7 +55,7 @@ def test_an_odd_length_is_refused(length: str) -> None:
 
 
 @pytest.mark.parametrize(("length", "passes"), [(9, True), (10, True), (11, False), (100, False)])
-def test_a_length_over_the_limit_is_refused_before_a_byte_is_read(length: int, passes: bool) -> None:
+def test_content_length_over_the_limit_is_refused_before_the_body(length: int, passes: bool) -> None:
     asked = request(headers={"content-length": str(length)})
     if passes:
         assert isinstance(body_reader(asked, 10), FixedBody)
@@ -67,7 +67,7 @@ def test_a_length_over_the_limit_is_refused_before_a_byte_is_read(length: int, p
 
 
 @pytest.mark.parametrize("coding", ["chunked", "Chunked", " CHUNKED "])
-def test_chunked_is_the_coding_that_is_served(coding: str) -> None:
+def test_chunked_coding_is_supported(coding: str) -> None:
     assert isinstance(body_reader(request(headers={"transfer-encoding": coding}), 10), ChunkedBody)
 
 
@@ -83,21 +83,21 @@ def test_chunked_is_the_coding_that_is_served(coding: str) -> None:
         ("xchunked", 400),
     ],
 )
-def test_a_coding_besides_chunked_is_refused(coding: str, status: int) -> None:
+def test_other_transfer_coding_is_refused(coding: str, status: int) -> None:
     with pytest.raises(Refusal) as caught:
         body_reader(request(headers={"transfer-encoding": coding}), 10)
 
     assert caught.value.status == status
 
 
-def test_two_ways_to_end_a_body_are_refused() -> None:
+def test_content_length_with_transfer_encoding_is_refused() -> None:
     with pytest.raises(Refusal) as caught:
         body_reader(request(headers={"transfer-encoding": "chunked", "content-length": "5"}), 10)
 
     assert caught.value.status == 400
 
 
-def test_http_1_0_knows_no_transfer_coding() -> None:
+def test_transfer_coding_in_http_1_0_is_refused() -> None:
     asked = request(headers={"transfer-encoding": "chunked"})
     asked.http_minor = 0
     with pytest.raises(Refusal) as caught:
@@ -110,7 +110,7 @@ def test_http_1_0_knows_no_transfer_coding() -> None:
 
 
 @given(st.binary(min_size=1, max_size=60), st.lists(st.integers(min_value=0)))
-def test_a_fixed_body_comes_whole_byte_by_byte_and_with_a_tail(body: bytes, places: list[int]) -> None:
+def test_fixed_body_parses_whole_byte_by_byte_and_with_a_tail(body: bytes, places: list[int]) -> None:
     for pieces in ([body], one_by_one(body), cut(body, places)):
         assert fed(FixedBody(len(body)), pieces) == (body, b"")
     for pieces in ([body + TAIL], one_by_one(body + TAIL), cut(body + TAIL, places)):
@@ -127,7 +127,7 @@ TRAILERS = st.sampled_from([b"", b"Digest: x\r\n", b"a:\r\nb:\t c \r\n"])
 
 
 @given(CHUNKS, EXTENSIONS, TRAILERS, st.lists(st.integers(min_value=0)))
-def test_a_chunked_body_comes_whole_byte_by_byte_and_with_a_tail(
+def test_chunked_body_parses_whole_byte_by_byte_and_with_a_tail(
     chunks: list[bytes], extension: bytes, trailers: bytes, places: list[int]
 ) -> None:
     sized = [(b"%X" % len(each)).rjust(4, b"0") + extension + b"\r\n" + each + b"\r\n" for each in chunks]
@@ -153,7 +153,7 @@ def outcome(pieces: Iterable[bytes]) -> object:
     st.lists(st.tuples(st.integers(min_value=0), st.sampled_from([b"", b"\r", b"\n", b"\0", b"0", b"g", b";", b":"]))),
     st.lists(st.integers(min_value=0)),
 )
-def test_a_mutated_body_means_the_same_wherever_it_is_cut(
+def test_mutated_body_parses_equally_wherever_it_is_split(
     chunks: list[bytes], trailers: bytes, mutations: list[tuple[int, bytes]], places: list[int]
 ) -> None:
     data = chunked(*chunks, trailers=trailers) + TAIL
@@ -171,7 +171,7 @@ WAYS = [whole, one_by_one]
 
 @pytest.mark.parametrize("feed", WAYS)
 @pytest.mark.parametrize("size", [99, 100])
-def test_a_chunked_body_up_to_the_limit_passes(feed: Cut, size: int) -> None:
+def test_chunked_body_up_to_the_limit_is_accepted(feed: Cut, size: int) -> None:
     assert fed(ChunkedBody(100), feed(chunked(b"x" * size))) == (b"x" * size, b"")
     assert fed(ChunkedBody(100), feed(chunked(*[b"x"] * size))) == (b"x" * size, b"")
 
@@ -184,7 +184,7 @@ def test_a_chunked_body_over_the_limit_is_refused(feed: Cut, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [b"65", b"ffffffff", b"f" * 16])
-def test_a_chunk_over_the_limit_is_refused_at_its_size(size: bytes) -> None:
+def test_chunk_over_the_limit_is_refused_at_its_size_line(size: bytes) -> None:
     assert refused(ChunkedBody(100), [size + b"\r\n"]) == 413
 
 
@@ -234,7 +234,7 @@ def test_a_size_line_has_a_limit(feed: Cut) -> None:
 
 
 @pytest.mark.parametrize("line", [b"5;" + b"x" * 400, b"5" * 400])
-def test_a_size_line_that_never_ends_is_refused_before_it_is_kept(line: bytes) -> None:
+def test_endless_size_line_is_refused_early(line: bytes) -> None:
     assert refused(ChunkedBody(1_000_000), [line]) == 413
     assert refused(ChunkedBody(1_000_000), one_by_one(line)) == 413
 
@@ -248,7 +248,7 @@ def test_trailers_have_a_limit(feed: Cut) -> None:
     assert refused(ChunkedBody(100), feed(chunked(b"x", trailers=b"a: b\r\n" * 2_000))) == 431
 
 
-def test_a_trailer_that_never_ends_is_refused_before_it_is_kept() -> None:
+def test_endless_trailer_is_refused_early() -> None:
     reader = ChunkedBody(100)
     reader.feed(b"0\r\na: ")
 
@@ -263,7 +263,7 @@ def test_huge_extensions_of_tiny_chunks_are_refused(feed: Cut) -> None:
     assert refused(ChunkedBody(100), feed(tiny * 7)) == 413
 
 
-def test_a_large_body_of_one_byte_chunks_passes() -> None:
+def test_large_body_of_one_byte_chunks_is_accepted() -> None:
     coded = chunked(*[b"x"] * 10_000)
 
     assert fed(ChunkedBody(1_048_576), cut(coded, range(0, len(coded), 1_400))) == (b"x" * 10_000, b"")

@@ -28,7 +28,9 @@ def statuses(received: bytes) -> list[bytes]:
 # Requests
 
 
-async def test_a_request_is_answered_and_the_connection_kept(client: FakeClient, application: FakeApplication) -> None:
+async def test_request_is_answered_and_the_connection_stays_open(
+    client: FakeClient, application: FakeApplication
+) -> None:
     client.send(ASK)
     client.send(ASK)
 
@@ -37,14 +39,14 @@ async def test_a_request_is_answered_and_the_connection_kept(client: FakeClient,
     assert not client.is_closed()
 
 
-async def test_the_bytes_of_a_body_are_counted(client: FakeClient, application: FakeApplication) -> None:
+async def test_body_bytes_are_reported(client: FakeClient, application: FakeApplication) -> None:
     client.send(ASK)
     client.read()
 
     assert application.ends[0].sent_bytes == len(b"ok")
 
 
-async def test_a_request_knows_its_client_and_when_it_came(
+async def test_request_has_client_address_and_start_time(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     wheel.advance(3.0)
@@ -74,7 +76,7 @@ REQUESTS = [
 
 
 @pytest.mark.parametrize("data", REQUESTS)
-async def test_however_a_request_is_cut_its_answer_has_the_same_status(connect: Connect, data: bytes) -> None:
+async def test_request_split_anywhere_gets_the_same_status(connect: Connect, data: bytes) -> None:
     whole, halves, bytewise = connect(), connect(), connect()
     whole.send(data)
     halves.send(data[: len(data) // 2])
@@ -109,7 +111,7 @@ async def test_a_body_has_a_limit(client: FakeClient, size: int, status: int) ->
     assert client.read().startswith(b"HTTP/1.1 %d " % status)
 
 
-async def test_a_head_that_never_ends_is_refused_before_it_is_kept(client: FakeClient) -> None:
+async def test_endless_head_is_refused_early(client: FakeClient) -> None:
     client.send(b"GET /a HTTP/1.1\r\n")
     for _ in range(40):
         client.send(b"X: " + b"x" * 500 + b"\r\n")
@@ -120,7 +122,7 @@ async def test_a_head_that_never_ends_is_refused_before_it_is_kept(client: FakeC
     assert client.read().startswith(b"HTTP/1.1 431 ")
 
 
-async def test_a_body_is_handed_on_and_what_follows_is_the_next_request(
+async def test_body_is_passed_on_and_following_bytes_are_the_next_request(
     client: FakeClient, application: FakeApplication
 ) -> None:
     client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" + ASK)
@@ -129,7 +131,7 @@ async def test_a_body_is_handed_on_and_what_follows_is_the_next_request(
     assert client.read() == OK + OK
 
 
-async def test_a_client_that_asks_is_told_to_send_its_body(client: FakeClient, application: FakeApplication) -> None:
+async def test_expect_header_is_answered_with_100_continue(client: FakeClient, application: FakeApplication) -> None:
     client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-Continue\r\n\r\n")
     assert client.read() == b"HTTP/1.1 100 Continue\r\n\r\n"
     client.send(b"hello")
@@ -147,7 +149,7 @@ async def test_a_client_that_asks_is_told_to_send_its_body(client: FakeClient, a
     ],
     ids=["the body is there", "HTTP/1.0", "no body"],
 )
-async def test_who_need_not_wait_is_not_told(client: FakeClient, data: bytes) -> None:
+async def test_100_continue_is_not_sent_if_no_client_waits_for_it(client: FakeClient, data: bytes) -> None:
     client.send(data)
 
     assert b"100 Continue" not in client.read()
@@ -180,7 +182,7 @@ async def test_who_need_not_wait_is_not_told(client: FakeClient, data: bytes) ->
     ],
     ids=["HEAD", "204", "304", "close", "1.0 kept", "1.0"],
 )
-async def test_an_answer_is_framed_as_its_request_needs(
+async def test_response_framing_follows_the_request(
     client: FakeClient, application: FakeApplication, ask: bytes, answer: Response, sent: bytes
 ) -> None:
     application.handler = lambda _: answer
@@ -190,7 +192,7 @@ async def test_an_answer_is_framed_as_its_request_needs(
     assert client.is_closed() is (b"connection: close" in sent)
 
 
-async def test_what_the_application_adds_is_in_the_head(client: FakeClient, application: FakeApplication) -> None:
+async def test_reply_headers_are_sent_in_the_head(client: FakeClient, application: FakeApplication) -> None:
     def handler(request: Request) -> Response:
         request.reply_headers += b"x-request-id: 7\r\n"
         return Response(200)
@@ -201,14 +203,14 @@ async def test_what_the_application_adds_is_in_the_head(client: FakeClient, appl
     assert b"\r\nx-request-id: 7\r\n\r\n" in client.read()
 
 
-async def test_a_date_is_sent(client: FakeClient) -> None:
+async def test_response_has_a_date_header(client: FakeClient) -> None:
     client.send(ASK)
     client.read()
 
     assert b"\r\ndate: " in client._received
 
 
-async def test_a_defect_ends_its_connection_and_no_other(
+async def test_defect_closes_only_its_connection(
     connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     def handler(request: Request) -> Answer:
@@ -228,7 +230,7 @@ async def test_a_defect_ends_its_connection_and_no_other(
 
 
 @pytest.mark.parametrize("name", ["ended", "refuse"])
-async def test_a_defect_of_the_application_ends_its_connection_and_no_other(
+async def test_defect_in_an_application_callback_closes_only_its_connection(
     connect: Connect,
     application: FakeApplication,
     name: str,
@@ -252,7 +254,7 @@ async def test_a_defect_of_the_application_ends_its_connection_and_no_other(
 # Refusals
 
 
-async def test_a_refused_client_is_told_why_and_read_away(
+async def test_refused_client_gets_a_response_and_its_input_is_discarded(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     client.send(b"GET / HTTP/1.1\r\n\r\n")
@@ -269,7 +271,7 @@ async def test_a_refused_client_is_told_why_and_read_away(
     assert client.is_closed()
 
 
-async def test_a_refused_client_may_not_send_for_ever(client: FakeClient) -> None:
+async def test_refused_client_is_reset_after_the_discard_limit(client: FakeClient) -> None:
     client.send(b"nonsense\r\n\r\n")
     for _ in range(LINGER_BYTES // 100_000 + 1):
         client.send(b"x" * 100_000)
@@ -277,13 +279,13 @@ async def test_a_refused_client_may_not_send_for_ever(client: FakeClient) -> Non
     assert client.was_reset()
 
 
-async def test_a_refusal_is_reported(client: FakeClient, application: FakeApplication) -> None:
+async def test_refusal_is_reported_to_the_application(client: FakeClient, application: FakeApplication) -> None:
     client.send(b"GET /a HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n")
 
     assert [(end.status, end.outcome) for end in application.ends] == [(417, "complete")]
 
 
-async def test_connections_beyond_the_cap_are_refused(
+async def test_connections_over_the_limit_are_refused(
     connect: Connect, server: HTTPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     clients = [connect() for _ in range(BOUNDS.max_connections)]
@@ -299,7 +301,7 @@ async def test_connections_beyond_the_cap_are_refused(
     assert clients[0].read() == OK
 
 
-async def test_room_is_made_when_a_connection_ends(connect: Connect) -> None:
+async def test_closed_connection_makes_room_for_another(connect: Connect) -> None:
     clients = [connect() for _ in range(BOUNDS.max_connections)]
     clients[0].leave()
     newcomer = connect()
@@ -311,7 +313,7 @@ async def test_room_is_made_when_a_connection_ends(connect: Connect) -> None:
 # Deadlines: absolute from where they begin
 
 
-async def test_a_silent_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_connection_without_a_request_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
     wheel.advance(BOUNDS.header_timeout_s - 0.1)
     assert not client.is_closed()
     wheel.advance(0.5)
@@ -320,7 +322,7 @@ async def test_a_silent_connection_is_closed(client: FakeClient, wheel: FakeWhee
     assert client.read() == b""
 
 
-async def test_bytes_do_not_move_the_deadline_of_a_head(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_arriving_bytes_do_not_extend_the_head_deadline(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(b"GET /a HTTP/1.1\r\n")
     for _ in range(int(BOUNDS.header_timeout_s)):
         client.send(b"X: a\r\n")
@@ -330,7 +332,7 @@ async def test_bytes_do_not_move_the_deadline_of_a_head(client: FakeClient, whee
     assert client.read().startswith(b"HTTP/1.1 408 ")
 
 
-async def test_bytes_do_not_move_the_deadline_of_a_body(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_arriving_bytes_do_not_extend_the_body_deadline(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(int(BOUNDS.body_timeout_s)):
         assert client.read() == b""
@@ -341,7 +343,7 @@ async def test_bytes_do_not_move_the_deadline_of_a_body(client: FakeClient, whee
     assert client.read().startswith(b"HTTP/1.1 408 ")
 
 
-async def test_an_idle_connection_is_closed(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_idle_connection_is_closed_after_its_timeout(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.advance(BOUNDS.idle_timeout_s - 0.1)
     assert not client.is_closed()
@@ -351,7 +353,7 @@ async def test_an_idle_connection_is_closed(client: FakeClient, wheel: FakeWheel
     assert client.read() == OK
 
 
-async def test_a_later_head_has_its_own_deadline(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_later_head_has_its_own_deadline(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.advance(60.0)
     client.send(b"GET /b")
@@ -362,9 +364,7 @@ async def test_a_later_head_has_its_own_deadline(client: FakeClient, wheel: Fake
     assert client.read().startswith(OK + b"HTTP/1.1 408 ")
 
 
-async def test_each_request_of_a_busy_connection_is_given_its_idle_time_anew(
-    client: FakeClient, wheel: FakeWheel
-) -> None:
+async def test_idle_timeout_restarts_after_each_request(client: FakeClient, wheel: FakeWheel) -> None:
     for _ in range(5):
         wheel.advance(5.0)
         client.send(ASK)
@@ -392,9 +392,7 @@ async def test_pipelined_requests_are_answered_in_order(client: FakeClient, appl
     assert [end.path.encode() for end in application.ends] == asked
 
 
-async def test_while_an_answer_is_awaited_little_is_read_ahead(
-    client: FakeClient, application: FakeApplication
-) -> None:
+async def test_pipelined_input_is_bounded_during_a_response(client: FakeClient, application: FakeApplication) -> None:
     ready = asyncio.Event()
 
     async def later() -> Response:
@@ -415,7 +413,9 @@ async def test_while_an_answer_is_awaited_little_is_read_ahead(
     assert client.read() == OK * 22
 
 
-async def test_who_does_not_read_is_not_read_from_without_end(client: FakeClient, application: FakeApplication) -> None:
+async def test_input_is_bounded_while_the_client_does_not_read(
+    client: FakeClient, application: FakeApplication
+) -> None:
     application.handler = lambda _: Response(200, b"x" * 10_000)
     client.send(ASK)
     assert client.connection.paused
@@ -432,7 +432,9 @@ async def test_who_does_not_read_is_not_read_from_without_end(client: FakeClient
     assert client.read().count(b"x") == 10_000 * (1 + sent_bytes // len(ASK))
 
 
-async def test_an_answer_waits_until_the_one_before_is_taken(client: FakeClient, application: FakeApplication) -> None:
+async def test_response_waits_until_the_previous_one_is_written(
+    client: FakeClient, application: FakeApplication
+) -> None:
     application.handler = lambda _: Response(200, b"x" * 10_000)
     client.send(ASK + ASK)
     assert len(application.requests) == 1
@@ -443,7 +445,7 @@ async def test_an_answer_waits_until_the_one_before_is_taken(client: FakeClient,
     assert client.read().count(b"x") == 20_000
 
 
-async def test_a_reader_that_stops_is_reset_after_a_while(
+async def test_client_that_stops_reading_is_reset_after_the_stall_timeout(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 100_000)
@@ -456,7 +458,7 @@ async def test_a_reader_that_stops_is_reset_after_a_while(
     assert server.metrics.stalled_readers == 1
 
 
-async def test_a_reader_that_goes_on_is_waited_for(
+async def test_slow_client_that_keeps_reading_is_not_reset(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 40_000)
@@ -469,9 +471,7 @@ async def test_a_reader_that_goes_on_is_waited_for(
     assert client.read().count(b"x") == 40_000
 
 
-async def test_who_leaves_while_his_answer_is_made_is_forgotten(
-    client: FakeClient, application: FakeApplication
-) -> None:
+async def test_client_that_disconnects_cancels_its_handler(client: FakeClient, application: FakeApplication) -> None:
     cancelled: list[bool] = []
 
     async def forever() -> Response:
@@ -491,7 +491,7 @@ async def test_who_leaves_while_his_answer_is_made_is_forgotten(
     assert application.ends == [("/a", 499, "left", 0)]
 
 
-async def test_who_leaves_at_once_is_forgotten_without_a_warning(
+async def test_client_that_disconnects_before_the_handler_starts_causes_no_warning(
     client: FakeClient, application: FakeApplication
 ) -> None:
     application.handler = large
@@ -503,14 +503,14 @@ async def test_who_leaves_at_once_is_forgotten_without_a_warning(
     assert application.ends == [("/a", 499, "left", 0)]
 
 
-async def test_after_a_half_close_an_answer_that_is_ready_is_sent(client: FakeClient) -> None:
+async def test_half_closed_client_gets_a_ready_response(client: FakeClient) -> None:
     client.send(ASK)
     assert not client.half_close()
 
     assert client.read() == OK
 
 
-async def test_a_last_answer_that_nobody_takes_is_given_up(
+async def test_unread_last_response_is_reset_after_the_stall_timeout(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 10_000)
@@ -521,7 +521,7 @@ async def test_a_last_answer_that_nobody_takes_is_given_up(
     assert client.was_reset()
 
 
-async def test_a_large_body_gets_a_larger_buffer_until_a_stream_begins(
+async def test_large_body_gets_a_larger_send_buffer_until_the_next_stream(
     client: FakeClient, application: FakeApplication
 ) -> None:
     application.handler = lambda _: Response(200, b"x" * 50_000)
@@ -532,20 +532,20 @@ async def test_a_large_body_gets_a_larger_buffer_until_a_stream_begins(
     client.send(ASK)
 
     sizes = [value for _, name, value in client.connection.options if name == socket.SO_SNDBUF]
-    assert sizes == [BOUNDS.whole_buffer_bytes, BOUNDS.send_buffer_bytes]
+    assert sizes == [BOUNDS.large_body_buffer_bytes, BOUNDS.send_buffer_bytes]
 
 
 # Draining
 
 
-async def test_an_idle_connection_is_closed_by_a_drain(client: FakeClient, drain: Drain) -> None:
+async def test_drain_closes_an_idle_connection(client: FakeClient, drain: Drain) -> None:
     client.send(ASK)
     assert (await drain(10.0)).is_set()
 
     assert client.is_closed()
 
 
-async def test_a_drain_waits_a_moment_for_a_connections_first_request(
+async def test_drain_waits_briefly_for_the_first_request_of_a_connection(
     connect: Connect, server: HTTPServer, wheel: FakeWheel
 ) -> None:
     asks, silent = connect(), connect()
@@ -558,7 +558,7 @@ async def test_a_drain_waits_a_moment_for_a_connections_first_request(
     assert silent.is_closed()
 
 
-async def test_an_answer_under_way_is_the_last_of_its_connection(
+async def test_response_in_progress_during_a_drain_is_the_last(
     client: FakeClient, application: FakeApplication, server: HTTPServer
 ) -> None:
     ready = asyncio.Event()
@@ -580,7 +580,7 @@ async def test_an_answer_under_way_is_the_last_of_its_connection(
     assert client.read() == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
 
 
-async def test_what_is_not_done_in_time_is_cut(
+async def test_unfinished_response_is_cut_after_the_drain_time(
     client: FakeClient, application: FakeApplication, server: HTTPServer, drain: Drain
 ) -> None:
     async def forever() -> Response:

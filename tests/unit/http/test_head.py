@@ -38,7 +38,7 @@ def serves_the_next(parser: HeadParser) -> bool:
 # What is understood
 
 
-def test_a_request_is_read(parser: HeadParser) -> None:
+def test_request_line_and_headers_are_parsed(parser: HeadParser) -> None:
     request = parser.parse(head("POST /chat?a=b&c HTTP/1.1", "X-Api-Key: k", "Content-Length: 5"))
 
     assert (request.method, request.path, request.query_string) == ("POST", "/chat", b"a=b&c")
@@ -58,7 +58,7 @@ def test_names_are_lower_case_and_repeated_fields_are_joined(parser: HeadParser)
 
 
 @pytest.mark.parametrize("space", [" ", "\t", "  \t "])
-def test_white_space_around_a_value_is_no_part_of_it(parser: HeadParser, space: str) -> None:
+def test_white_space_around_a_value_is_stripped(parser: HeadParser, space: str) -> None:
     fields = f"X-Api-Key:{space}k{space}", f"Content-Length:{space}5{space}"
     request = parser.parse(head("POST / HTTP/1.1", f"Host:{space}a{space}", *fields, host=None))
 
@@ -78,7 +78,9 @@ def test_white_space_around_a_value_is_no_part_of_it(parser: HeadParser, space: 
         ("GET / HTTP/1.0", ("Connection: keep-alive, close",), False),
     ],
 )
-def test_whether_a_connection_is_kept(parser: HeadParser, line: str, fields: tuple[str, ...], keeps: bool) -> None:
+def test_keep_alive_follows_version_and_connection_header(
+    parser: HeadParser, line: str, fields: tuple[str, ...], keeps: bool
+) -> None:
     assert parser.parse(head(line, *fields)).keep_alive is keeps
 
 
@@ -98,18 +100,18 @@ def test_http_1_0_needs_no_host(parser: HeadParser) -> None:
         ("http://evil/a/http://b", "/a/http://b", b""),
     ],
 )
-def test_the_absolute_form_is_read_by_its_path(parser: HeadParser, target: str, path: str, query: bytes) -> None:
+def test_absolute_form_is_reduced_to_its_path(parser: HeadParser, target: str, path: str, query: bytes) -> None:
     request = parser.parse(head(f"GET {target} HTTP/1.1"))
 
     assert (request.path, request.query_string) == (path, query)
 
 
-def test_options_may_ask_for_the_server_as_a_whole(parser: HeadParser) -> None:
+def test_options_accepts_the_asterisk_form(parser: HeadParser) -> None:
     assert parser.parse(head("OPTIONS * HTTP/1.1")).path == "*"
 
 
 @pytest.mark.parametrize("host", ["a", "a.b:80", "[::1]:8080", "xn--a", "", "a_b"])
-def test_a_host_may_be_any_authority(parser: HeadParser, host: str) -> None:
+def test_any_authority_is_a_valid_host(parser: HeadParser, host: str) -> None:
     assert parser.parse(head(host=host)).headers[b"host"] == host.encode()
 
 
@@ -199,18 +201,18 @@ def test_an_upgrade_is_ignored(parser: HeadParser, fields: tuple[str, ...]) -> N
     ],
     ids=repr,
 )
-def test_what_is_malformed_is_refused(parser: HeadParser, data: bytes) -> None:
+def test_malformed_head_is_refused(parser: HeadParser, data: bytes) -> None:
     assert refused(parser, data) == 400
     assert serves_the_next(parser)
 
 
-def test_connect_is_not_served(parser: HeadParser) -> None:
+def test_connect_is_refused(parser: HeadParser) -> None:
     assert refused(parser, head("CONNECT a:80 HTTP/1.1")) == 405
     assert serves_the_next(parser)
 
 
 @pytest.mark.parametrize("line", ["GET / HTTP/0.9", "GET /", "GET / HTTP/2.0"])
-def test_other_versions_are_not_spoken(parser: HeadParser, line: str) -> None:
+def test_other_versions_are_refused(parser: HeadParser, line: str) -> None:
     assert refused(parser, head(line)) == 505
     assert serves_the_next(parser)
 
@@ -221,14 +223,14 @@ def test_the_preface_of_http_2_is_refused(parser: HeadParser, host: str | None) 
     assert serves_the_next(parser)
 
 
-def test_blank_lines_alone_are_no_request(parser: HeadParser) -> None:
+def test_blank_lines_only_are_refused(parser: HeadParser) -> None:
     parser.parse(head())
 
     assert refused(parser, b"\r\n\r\n") in {400, 505}
     assert serves_the_next(parser)
 
 
-def test_fields_are_counted(parser: HeadParser) -> None:
+def test_too_many_fields_are_refused(parser: HeadParser) -> None:
     most = [f"X-{number}: a" for number in range(Bounds().max_headers - 1)]
     assert len(parser.parse(head("GET / HTTP/1.1", *most)).headers) == Bounds().max_headers
 
@@ -236,7 +238,7 @@ def test_fields_are_counted(parser: HeadParser) -> None:
     assert serves_the_next(parser)
 
 
-def test_fields_that_repeat_are_counted_too(parser: HeadParser) -> None:
+def test_repeated_fields_count_towards_the_limit(parser: HeadParser) -> None:
     assert refused(parser, head("GET / HTTP/1.1", *["X: a"] * Bounds().max_headers)) == 431
 
 
@@ -255,7 +257,7 @@ def test_fields_that_repeat_are_counted_too(parser: HeadParser) -> None:
     ],
     ids=repr,
 )
-def test_a_request_leaves_nothing_behind_for_the_next(parser: HeadParser, data: bytes) -> None:
+def test_request_does_not_affect_the_next(parser: HeadParser, data: bytes) -> None:
     parser.parse(data)
 
     assert serves_the_next(parser)
@@ -274,7 +276,7 @@ def test_a_request_leaves_nothing_behind_for_the_next(parser: HeadParser, data: 
     ],
     ids=repr,
 )
-def test_a_refusal_leaves_nothing_behind_for_the_next(parser: HeadParser, data: bytes) -> None:
+def test_refusal_does_not_affect_the_next_request(parser: HeadParser, data: bytes) -> None:
     refused(parser, data)
 
     assert serves_the_next(parser)
@@ -283,7 +285,7 @@ def test_a_refusal_leaves_nothing_behind_for_the_next(parser: HeadParser, data: 
 # Heads that are kept parsed
 
 
-def test_a_repeated_head_makes_a_request_of_its_own(parser: HeadParser) -> None:
+def test_repeated_head_returns_a_new_request(parser: HeadParser) -> None:
     data = head("GET /x?a=b HTTP/1.1", "Connection: close", "Accept: a")
     first = parser.parse(data)
     first.id, first.route, first.client, first.body = "1", "/x", "10.0.0.1", b"body"
@@ -308,13 +310,13 @@ def test_a_repeated_head_makes_a_request_of_its_own(parser: HeadParser) -> None:
         "Expect: 100-continue",
     ],
 )
-def test_heads_with_secrets_or_bodies_are_not_kept(parser: HeadParser, field: str) -> None:
+def test_heads_with_secrets_or_bodies_are_not_cached(parser: HeadParser, field: str) -> None:
     parser.parse(head("POST / HTTP/1.1", field))
 
     assert len(parser._known) == 0
 
 
-def test_only_so_many_heads_of_a_certain_size_are_kept(parser: HeadParser) -> None:
+def test_head_cache_is_bounded_in_entries_and_size(parser: HeadParser) -> None:
     for number in range(3 * MAX_KNOWN):
         parser.parse(head(f"GET /{number} HTTP/1.1"))
         assert len(parser._known) <= MAX_KNOWN

@@ -86,7 +86,7 @@ def body(client: FakeClient) -> bytes:
 # Whole answers that must be awaited
 
 
-async def test_an_awaited_answer_is_sent_when_it_is_there(client: FakeClient, application: FakeApplication) -> None:
+async def test_awaited_response_is_sent_once_ready(client: FakeClient, application: FakeApplication) -> None:
     async def later() -> Response:
         return Response(200, b"ok")
 
@@ -98,7 +98,9 @@ async def test_an_awaited_answer_is_sent_when_it_is_there(client: FakeClient, ap
     assert body(client) == b"ok"
 
 
-async def test_an_exception_is_answered_by_the_application(client: FakeClient, application: FakeApplication) -> None:
+async def test_exception_becomes_the_applications_error_response(
+    client: FakeClient, application: FakeApplication
+) -> None:
     async def later() -> Response:
         raise ZeroDivisionError("secret")
 
@@ -124,7 +126,7 @@ async def test_a_live_stream_may_be_awaited_too(
     assert body(client) == b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n"
 
 
-async def test_an_answer_that_cannot_be_played_ends_its_connection(
+async def test_response_that_fails_to_start_resets_the_connection(
     client: FakeClient, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def later() -> Response:
@@ -145,7 +147,7 @@ async def test_an_answer_that_cannot_be_played_ends_its_connection(
 # Streams
 
 
-async def test_the_head_goes_with_the_first_frame_and_the_end_with_the_last(
+async def test_head_is_written_with_the_first_frame_and_end_with_the_last(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
@@ -171,7 +173,9 @@ async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> No
     assert client.is_closed()
 
 
-async def test_a_head_request_runs_nothing(client: FakeClient, application: FakeApplication, script: Script) -> None:
+async def test_head_request_does_not_run_the_stream(
+    client: FakeClient, application: FakeApplication, script: Script
+) -> None:
     client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
     await settle()
 
@@ -179,7 +183,7 @@ async def test_a_head_request_runs_nothing(client: FakeClient, application: Fake
     assert application.ends == [("/s", 200, "complete", 0)]
 
 
-async def test_it_counts_tokens_and_their_times(
+async def test_tokens_and_latencies_are_counted(
     client: FakeClient, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -194,7 +198,7 @@ async def test_it_counts_tokens_and_their_times(
     assert server.metrics.inter_token_s.total == pytest.approx(4.0)
 
 
-async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
+async def test_frame_that_is_not_a_token_is_neither_counted_nor_timed(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     step = asyncio.Event()
@@ -219,7 +223,7 @@ async def test_a_frame_that_is_no_token_is_neither_counted_nor_timed(
     assert server.metrics.ttft_s.total == pytest.approx(2.0)
 
 
-async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
+async def test_uncounted_stream_is_left_out_of_the_metrics(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     answer = stream(script.run)
@@ -235,7 +239,7 @@ async def test_a_stream_whose_frames_are_no_tokens_is_not_counted(
     assert sum(metrics.ttft_s.counts) + sum(metrics.inter_token_s.counts) == 0
 
 
-async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves(
+async def test_uncounted_stream_stays_uncounted_after_a_disconnect(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     answer = stream(script.run)
@@ -254,7 +258,7 @@ async def test_a_stream_that_nobody_counts_is_not_counted_when_its_client_leaves
 # Announced: the head comes before the first token
 
 
-async def test_a_stream_that_is_announced_begins_at_once_and_goes_on_as_any_other(
+async def test_announced_stream_starts_at_once_and_continues_normally(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
     answer = stream(script.run)
@@ -270,7 +274,7 @@ async def test_a_stream_that_is_announced_begins_at_once_and_goes_on_as_any_othe
     assert body(client) == PING + PING + b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n"
 
 
-async def test_what_fails_after_it_was_announced_is_the_last_frame(
+async def test_failure_after_the_announcement_is_the_last_frame(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     answer = stream(script.run)
@@ -298,7 +302,7 @@ async def test_a_failure_before_the_first_byte_is_a_status(
     assert [(end.status, end.outcome) for end in application.ends] == [(500, "complete")]
 
 
-async def test_a_failure_before_the_first_byte_keeps_what_the_application_added(
+async def test_failure_before_the_first_byte_keeps_reply_headers(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     def handler(request: Request) -> LiveStream:
@@ -339,9 +343,7 @@ async def test_a_failure_after_a_heartbeat_is_the_last_frame(
 # Heartbeats
 
 
-async def test_while_the_first_frame_is_awaited_a_heartbeat_says_that_the_stream_lives(
-    client: FakeClient, script: Script, wheel: FakeWheel
-) -> None:
+async def test_keepalives_are_sent_until_the_first_frame(client: FakeClient, script: Script, wheel: FakeWheel) -> None:
     client.send(ASK)
     await settle()
     wheel.advance(BOUNDS.heartbeat_s - 0.1)
@@ -357,7 +359,7 @@ async def test_while_the_first_frame_is_awaited_a_heartbeat_says_that_the_stream
     assert body(client) == PING * 3 + b"1\r\na\r\n"
 
 
-async def test_a_format_without_comments_has_no_heartbeat(
+async def test_format_without_keepalive_sends_none(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(script.run, keepalive=b"")
@@ -371,7 +373,7 @@ async def test_a_format_without_comments_has_no_heartbeat(
 # Clients that leave or are slow
 
 
-async def test_who_leaves_ends_the_work_at_once(
+async def test_disconnect_cancels_the_run_at_once(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -385,7 +387,7 @@ async def test_who_leaves_ends_the_work_at_once(
     assert (server.metrics.streams, wheel.waiting) == (0, {})
 
 
-async def test_who_leaves_before_the_first_frame_ends_the_work_too(
+async def test_disconnect_before_the_first_frame_cancels_the_run(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
@@ -397,7 +399,7 @@ async def test_who_leaves_before_the_first_frame_ends_the_work_too(
     assert application.ends == [("/s", 499, "left", 0)]
 
 
-async def test_who_is_gone_is_noticed_at_the_next_frame(
+async def test_closed_client_is_detected_at_the_next_frame(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -413,7 +415,7 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
     assert server.metrics.streams == 0
 
 
-async def test_a_slow_reader_makes_the_stream_wait(
+async def test_slow_client_makes_the_stream_wait(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     client.send(ASK)
@@ -431,7 +433,7 @@ async def test_a_slow_reader_makes_the_stream_wait(
     assert body(client).endswith(b"3\r\nend\r\n0\r\n\r\n")
 
 
-async def test_a_whole_answer_reaches_a_reader_that_is_slow_at_its_end(
+async def test_frames_sent_without_waiting_all_reach_a_slow_client(
     client: FakeClient, application: FakeApplication
 ) -> None:
     async def hasty(send: Send) -> bytes:
@@ -452,7 +454,7 @@ async def test_a_whole_answer_reaches_a_reader_that_is_slow_at_its_end(
     assert application.ends[0].outcome == "complete"
 
 
-async def test_a_reader_that_stops_is_reset_and_its_stream_ended(
+async def test_client_that_stops_reading_is_reset_and_its_stream_cancelled(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -467,7 +469,7 @@ async def test_a_reader_that_stops_is_reset_and_its_stream_ended(
     assert server.metrics.stalled_readers == 1
 
 
-async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
+async def test_half_close_sends_keepalives_that_detect_a_closed_client(
     client: FakeClient, script: Script, wheel: FakeWheel
 ) -> None:
     client.send(ASK)
@@ -483,7 +485,7 @@ async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
     assert client.is_closed()
 
 
-async def test_after_a_half_close_a_first_frame_is_still_awaited_where_comments_can_be_sent(
+async def test_half_close_waits_for_the_first_frame_if_the_format_has_keepalives(
     client: FakeClient, script: Script
 ) -> None:
     client.send(ASK)
@@ -497,7 +499,7 @@ async def test_after_a_half_close_a_first_frame_is_still_awaited_where_comments_
     assert body(client).endswith(b"1\r\na\r\n3\r\nend\r\n0\r\n\r\n")
 
 
-async def test_a_half_close_before_the_stream_is_known_is_remembered(
+async def test_half_close_before_the_stream_starts_is_remembered(
     client: FakeClient, application: FakeApplication, script: Script
 ) -> None:
     ready = asyncio.Event()
@@ -516,7 +518,7 @@ async def test_a_half_close_before_the_stream_is_known_is_remembered(
     assert body(client) == PING
 
 
-async def test_after_a_half_close_a_stream_without_comments_stops_soon(
+async def test_half_close_stops_a_stream_without_keepalives_soon(
     client: FakeClient, application: FakeApplication, script: Script, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(script.run, keepalive=b"")
@@ -532,7 +534,7 @@ async def test_after_a_half_close_a_stream_without_comments_stops_soon(
 # The drain
 
 
-async def test_a_stream_that_is_cut_says_so(
+async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
@@ -546,7 +548,7 @@ async def test_a_stream_that_is_cut_says_so(
     assert client.is_closed()
 
 
-async def test_what_has_not_begun_when_it_is_cut_is_a_status(
+async def test_cut_before_the_first_byte_becomes_an_error_status(
     client: FakeClient, application: FakeApplication, script: Script, drain: Drain
 ) -> None:
     client.send(ASK)
@@ -558,7 +560,7 @@ async def test_what_has_not_begun_when_it_is_cut_is_a_status(
     assert application.ends[0].status == 503
 
 
-async def test_what_is_cut_before_its_task_has_begun_is_a_status(
+async def test_cut_before_the_task_starts_becomes_an_error_status(
     client: FakeClient, application: FakeApplication, server: HTTPServer
 ) -> None:
     async def later() -> Response:
@@ -584,7 +586,7 @@ async def lasting(application: FakeApplication) -> Script:
     return made
 
 
-async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
+async def test_detached_stream_runs_to_its_end_without_sending(
     client: FakeClient, application: FakeApplication, lasting: Script, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -604,7 +606,7 @@ async def test_a_stream_that_goes_on_is_run_to_its_end_with_nobody_to_send_to(
     assert server.metrics.streams == 0
 
 
-async def test_it_goes_on_before_its_first_frame_too(
+async def test_stream_may_detach_before_its_first_frame(
     client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -618,7 +620,7 @@ async def test_it_goes_on_before_its_first_frame_too(
     assert server.metrics.streams == 0
 
 
-async def test_what_fails_alone_is_told_to_nobody_but_the_log(
+async def test_failure_of_a_detached_stream_changes_no_report(
     client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -632,7 +634,7 @@ async def test_what_fails_alone_is_told_to_nobody_but_the_log(
     assert server.metrics.streams == 0
 
 
-async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
+async def test_disconnect_ends_the_wait_for_a_slow_client(
     client: FakeClient, application: FakeApplication, lasting: Script
 ) -> None:
     client.send(ASK)
@@ -646,7 +648,7 @@ async def test_who_was_waited_for_and_leaves_is_waited_for_no_more(
     assert lasting.steps.empty()
 
 
-async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
+async def test_stream_detaches_if_a_write_finds_the_client_gone(
     client: FakeClient, application: FakeApplication, lasting: Script, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -661,7 +663,7 @@ async def test_who_is_found_gone_while_a_frame_is_sent_leaves_it_going_on(
     assert server.metrics.streams == 0
 
 
-async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
+async def test_stream_is_cancelled_if_goes_on_returns_false(
     client: FakeClient, application: FakeApplication, script: Script, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(script.run, goes_on=lambda: False)
@@ -675,7 +677,7 @@ async def test_a_stream_that_may_go_on_is_asked_and_may_refuse(
     assert server.metrics.streams == 0
 
 
-async def test_a_drain_cuts_what_would_go_on(client: FakeClient, lasting: Script) -> None:
+async def test_drain_cuts_a_stream_that_could_detach(client: FakeClient, lasting: Script) -> None:
     client.send(ASK)
     lasting.say(b"a")
     await settle()

@@ -19,7 +19,7 @@ def is_loaded(loadable: Loadable) -> bool:
     return loadable.is_loaded
 
 
-def test_modules_are_loaded_when_all_of_them_are() -> None:
+def test_modules_are_loaded_once_all_are_imported() -> None:
     modules = Modules("json", "tests.unit.http.no_such_module")
     assert not is_loaded(modules)
     with pytest.raises(ImportError):
@@ -29,7 +29,7 @@ def test_modules_are_loaded_when_all_of_them_are() -> None:
     assert is_loaded(Modules("json"))
 
 
-def test_a_loadable_is_loaded_when_it_is_finished() -> None:
+def test_loadable_is_loaded_after_finish() -> None:
     loadable = Loadable()
     assert not is_loaded(loadable)
     loadable.finish()
@@ -39,7 +39,7 @@ def test_a_loadable_is_loaded_when_it_is_finished() -> None:
         loadable.load()
 
 
-def test_a_module_that_is_being_imported_is_not_imported_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_under_import_does_not_count_as_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = tmp_path / "half_a_module.py"
     module.write_text("from tokenfall.imports import imported\nseen = imported(__name__)\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -64,6 +64,6 @@ print(threading.main_thread().ident == threading.get_ident(), LIVE.is_loaded)
 """
 
 
-def test_the_main_thread_stays_the_main_thread_whichever_thread_imports() -> None:
+def test_main_thread_is_unchanged_if_another_thread_imports() -> None:
     assert LIVE.after is not None
     assert run(IN_A_THREAD.format(names="THREADING, LIVE")) == "True True"

@@ -38,7 +38,7 @@ async def slow(application: FakeApplication) -> Slow:
     return slow
 
 
-async def test_only_the_connection_that_needs_it_waits(connect: Connect, slow: Slow) -> None:
+async def test_load_delays_only_the_connection_that_needs_it(connect: Connect, slow: Slow) -> None:
     waiting, other = connect(), connect()
     waiting.send(ASK)
     slow_handler = waiting.read()
@@ -50,7 +50,7 @@ async def test_only_the_connection_that_needs_it_waits(connect: Connect, slow: S
     assert waiting.read() == OK
 
 
-async def test_it_is_loaded_once_in_another_thread_for_all_that_wait(connect: Connect, slow: Slow) -> None:
+async def test_load_runs_once_in_another_thread_for_all_waiters(connect: Connect, slow: Slow) -> None:
     clients = [connect() for _ in range(3)]
     for client in clients:
         client.send(ASK)
@@ -61,7 +61,7 @@ async def test_it_is_loaded_once_in_another_thread_for_all_that_wait(connect: Co
     assert slow.threads[0] != threading.get_ident()
 
 
-async def test_many_that_wait_are_answered_some_in_each_turn(server: HTTPServer) -> None:
+async def test_many_waiters_are_answered_over_several_turns(server: HTTPServer) -> None:
     slow = Slow()
     told: list[Exception | None] = []
     at_first: list[int] = []
@@ -79,7 +79,7 @@ async def test_many_that_wait_are_answered_some_in_each_turn(server: HTTPServer)
     assert (at_first, told) == ([WAITERS_A_TURN], [None] * (WAITERS_A_TURN + 1))
 
 
-async def test_what_it_needs_itself_is_loaded_before_it(client: FakeClient, application: FakeApplication) -> None:
+async def test_dependency_is_loaded_first(client: FakeClient, application: FakeApplication) -> None:
     before = Slow()
     slow = Slow(after=before)
     slow.allowed.set()
@@ -94,7 +94,7 @@ async def test_what_it_needs_itself_is_loaded_before_it(client: FakeClient, appl
     assert client.read() == OK
 
 
-async def test_pipelined_requests_are_answered_in_their_order(client: FakeClient, slow: Slow) -> None:
+async def test_pipelined_requests_are_answered_in_order(client: FakeClient, slow: Slow) -> None:
     client.send(ASK + ASK)
     client.send(ASK)
     await slow.ended()
@@ -102,14 +102,14 @@ async def test_pipelined_requests_are_answered_in_their_order(client: FakeClient
     assert client.read() == OK * 3
 
 
-async def test_head_gets_the_head_alone(client: FakeClient, slow: Slow) -> None:
+async def test_head_request_gets_the_head_only(client: FakeClient, slow: Slow) -> None:
     client.send(ASK.replace(b"GET", b"HEAD"))
     await slow.ended()
 
     assert client.read() == OK.removesuffix(b"ok")
 
 
-async def test_a_client_that_leaves_is_let_go_of(
+async def test_client_that_disconnects_during_the_load_is_released(
     client: FakeClient, slow: Slow, application: FakeApplication, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -121,7 +121,7 @@ async def test_a_client_that_leaves_is_let_go_of(
     assert len(application.ends) == 1
 
 
-async def test_a_client_that_leaves_does_not_take_it_from_the_others(connect: Connect, slow: Slow) -> None:
+async def test_client_that_disconnects_does_not_cancel_the_load_for_others(connect: Connect, slow: Slow) -> None:
     leaving, staying = connect(), connect()
     leaving.send(ASK)
     staying.send(ASK)
@@ -131,7 +131,7 @@ async def test_a_client_that_leaves_does_not_take_it_from_the_others(connect: Co
     assert staying.read() == OK
 
 
-async def test_a_client_that_closed_its_side_is_answered(client: FakeClient, slow: Slow) -> None:
+async def test_half_closed_client_is_answered(client: FakeClient, slow: Slow) -> None:
     client.send(ASK)
     assert client.half_close()
     await slow.ended()
@@ -140,9 +140,7 @@ async def test_a_client_that_closed_its_side_is_answered(client: FakeClient, slo
     assert client.is_closed()
 
 
-async def test_what_cannot_be_loaded_is_tried_again_at_the_next_request(
-    client: FakeClient, application: FakeApplication
-) -> None:
+async def test_failed_load_is_retried_at_the_next_request(client: FakeClient, application: FakeApplication) -> None:
     slow = Slow(ImportError("no such library"))
     application.handler = partial(needing, slow)
     client.send(ASK)
@@ -155,7 +153,7 @@ async def test_what_cannot_be_loaded_is_tried_again_at_the_next_request(
     assert client.read().endswith(OK)
 
 
-async def test_without_a_thread_the_request_fails_and_the_next_is_answered(
+async def test_failed_thread_start_fails_the_request_and_the_next_is_answered(
     client: FakeClient, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
@@ -172,7 +170,7 @@ async def test_without_a_thread_the_request_fails_and_the_next_is_answered(
     assert client.read().endswith(OK)
 
 
-async def test_a_drain_waits_for_it(client: FakeClient, slow: Slow, server: HTTPServer) -> None:
+async def test_drain_waits_for_a_load(client: FakeClient, slow: Slow, server: HTTPServer) -> None:
     client.send(ASK)
     drained = asyncio.Event()
     server.drain(5.0, drained.set)
@@ -184,9 +182,7 @@ async def test_a_drain_waits_for_it(client: FakeClient, slow: Slow, server: HTTP
     assert drained.is_set()
 
 
-async def test_when_the_drain_time_is_over_it_is_waited_for_no_longer(
-    client: FakeClient, slow: Slow, drain: Drain
-) -> None:
+async def test_drain_timeout_ends_the_wait_for_a_load(client: FakeClient, slow: Slow, drain: Drain) -> None:
     client.send(ASK)
     drained = await drain(5.0)
 
@@ -195,7 +191,7 @@ async def test_when_the_drain_time_is_over_it_is_waited_for_no_longer(
     await slow.ended()
 
 
-async def test_no_deadline_passes_meanwhile(client: FakeClient, slow: Slow, wheel: FakeWheel) -> None:
+async def test_no_deadline_expires_during_a_load(client: FakeClient, slow: Slow, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.advance(BOUNDS.idle_timeout_s + BOUNDS.header_timeout_s)
     await slow.ended()
@@ -227,7 +223,7 @@ async def no_live(monkeypatch: pytest.MonkeyPatch) -> Slow:
 
 
 @pytest.mark.parametrize(("handler", "body"), [(later, b"ok"), (live, b"3\r\nend\r\n0\r\n\r\n")])
-async def test_what_is_awaited_waits_for_its_player(
+async def test_awaited_response_waits_until_the_live_player_is_loaded(
     client: FakeClient,
     application: FakeApplication,
     no_live: Slow,
@@ -243,7 +239,7 @@ async def test_what_is_awaited_waits_for_its_player(
     assert client.read().endswith(b"\r\n\r\n" + body)
 
 
-async def test_an_answer_that_nobody_waits_for_is_not_begun(
+async def test_response_of_a_client_that_disconnected_is_not_started(
     client: FakeClient, application: FakeApplication, no_live: Slow
 ) -> None:
     begun: list[Coroutine[Any, Any, Answer]] = []
@@ -263,7 +259,7 @@ async def test_an_answer_that_nobody_waits_for_is_not_begun(
 # Refusals of the edge may need words that are not loaded
 
 
-async def test_a_refusal_waits_for_its_words(client: FakeClient, application: FakeApplication) -> None:
+async def test_refusal_waits_for_its_loadable(client: FakeClient, application: FakeApplication) -> None:
     application.words = words = Slow()
     client.send(TOO_LARGE)
     client.send(b"x" * 600)
@@ -275,7 +271,7 @@ async def test_a_refusal_waits_for_its_words(client: FakeClient, application: Fa
     assert client.is_read(), "what the client still sends is read away"
 
 
-async def test_words_that_cannot_be_loaded_close_the_connection(
+async def test_failed_load_for_a_refusal_closes_the_connection(
     client: FakeClient, application: FakeApplication
 ) -> None:
     application.words = words = Slow(ImportError("no such library"))
@@ -287,7 +283,7 @@ async def test_words_that_cannot_be_loaded_close_the_connection(
     assert client.is_closed()
 
 
-async def test_threads_take_turns_more_often_while_one_loads(client: FakeClient, slow: Slow) -> None:
+async def test_switch_interval_is_shorter_during_a_load(client: FakeClient, slow: Slow) -> None:
     before_s = sys.getswitchinterval()
     client.send(ASK)
     assert sys.getswitchinterval() == pytest.approx(SWITCH_S)
@@ -296,7 +292,7 @@ async def test_threads_take_turns_more_often_while_one_loads(client: FakeClient,
     assert sys.getswitchinterval() == before_s
 
 
-async def test_a_failure_to_finish_is_a_failure_to_load(
+async def test_failed_finish_counts_as_a_failed_load(
     client: FakeClient, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Unfinished(Slow):

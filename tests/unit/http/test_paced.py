@@ -56,7 +56,7 @@ def body(client: FakeClient) -> bytes:
     return client.read().partition(b"\r\n\r\n")[2]
 
 
-async def test_the_head_is_sent_at_once_and_each_frame_at_its_time(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_head_is_sent_at_once_and_frames_at_their_deadlines(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     assert client.read() == HEAD
     wheel.advance(0.9)
@@ -69,7 +69,7 @@ async def test_the_head_is_sent_at_once_and_each_frame_at_its_time(client: FakeC
     assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n2\r\nc\n\r\n0\r\n\r\n"
 
 
-async def test_the_connection_is_kept_after_the_end(
+async def test_connection_stays_open_after_the_stream(
     client: FakeClient, wheel: FakeWheel, application: FakeApplication
 ) -> None:
     for _ in range(2):
@@ -94,14 +94,14 @@ async def test_http_1_0_gets_no_chunks_and_its_body_ends_with_the_connection(
     assert client.is_closed()
 
 
-async def test_a_head_request_gets_the_head_alone(client: FakeClient, application: FakeApplication) -> None:
+async def test_head_request_gets_the_head_only(client: FakeClient, application: FakeApplication) -> None:
     client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
 
     assert client.read() == HEAD
     assert application.ends == [("/s", 200, "complete", 0)]
 
 
-async def test_a_stream_without_frames_ends_at_its_time(
+async def test_stream_without_frames_ends_after_its_gap(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(CutFrames([]))
@@ -112,7 +112,7 @@ async def test_a_stream_without_frames_ends_at_its_time(
     assert body(client) == b"0\r\n\r\n"
 
 
-async def test_it_counts_tokens_and_their_times(client: FakeClient, wheel: FakeWheel, server: HTTPServer) -> None:
+async def test_tokens_and_latencies_are_counted(client: FakeClient, wheel: FakeWheel, server: HTTPServer) -> None:
     client.send(ASK)
     wheel.advance(1.0)
     assert server.metrics.streams == 1
@@ -138,7 +138,7 @@ async def test_a_last_frame_that_is_a_token_is_counted(
     assert server.metrics.inter_token_s.total == pytest.approx(2.0)
 
 
-async def test_a_late_frame_does_not_make_the_next_one_late(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_late_frame_does_not_delay_the_next(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.now_s += 1.7  # the loop was busy: the first frame is 0.7 s late
     wheel.advance(0.0)
@@ -148,7 +148,7 @@ async def test_a_late_frame_does_not_make_the_next_one_late(client: FakeClient, 
     assert body(client).count(b"\n\r") == 2
 
 
-async def test_a_stream_holds_nothing_of_its_request(client: FakeClient, application: FakeApplication) -> None:
+async def test_stream_releases_the_request_content(client: FakeClient, application: FakeApplication) -> None:
     def handler(request: Request) -> PacedStream:
         request.reply_headers += b"x-request-id: 7\r\n"
         return stream()
@@ -161,7 +161,7 @@ async def test_a_stream_holds_nothing_of_its_request(client: FakeClient, applica
     assert (request.headers, request.query_string, request.body, request.reply_headers) == ({}, b"", b"", b"")
 
 
-async def test_who_leaves_leaves_nothing_behind(
+async def test_disconnect_releases_the_stream(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -172,7 +172,7 @@ async def test_who_leaves_leaves_nothing_behind(
     assert application.ends == [("/s", 200, "left", len(b"2\r\na\n\r\n"))]
 
 
-async def test_who_is_gone_is_noticed_at_the_next_frame(
+async def test_closed_client_is_detected_at_the_next_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     client.send(ASK)
@@ -184,7 +184,9 @@ async def test_who_is_gone_is_noticed_at_the_next_frame(
     assert (wheel.waiting, server.metrics.streams) == ({}, 0)
 
 
-async def test_a_stream_may_be_awaited(client: FakeClient, application: FakeApplication, wheel: FakeWheel) -> None:
+async def test_stream_may_be_returned_by_a_coroutine(
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel
+) -> None:
     async def later() -> PacedStream:
         return stream()
 
@@ -196,7 +198,7 @@ async def test_a_stream_may_be_awaited(client: FakeClient, application: FakeAppl
     assert body(client).endswith(b"0\r\n\r\n")
 
 
-async def test_frames_keep_their_distance_where_the_stream_begins_late(
+async def test_gaps_are_kept_if_the_stream_starts_late(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     planned = asyncio.Event()
@@ -219,7 +221,7 @@ async def test_frames_keep_their_distance_where_the_stream_begins_late(
     assert body(client) == b"2\r\na\n\r\n2\r\nb\n\r\n"
 
 
-async def test_a_slow_reader_parks_its_stream_and_others_go_on(
+async def test_slow_client_pauses_only_its_own_stream(
     connect: Connect, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(CutFrames([BIG] * 12))
@@ -239,7 +241,7 @@ async def test_a_slow_reader_parks_its_stream_and_others_go_on(
     assert body(slow) == body(other)
 
 
-async def test_a_reader_that_stops_is_reset(
+async def test_client_that_stops_reading_is_reset(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
@@ -251,7 +253,7 @@ async def test_a_reader_that_stops_is_reset(
     assert (server.metrics.stalled_readers, server.metrics.streams, wheel.waiting) == (1, 0, {})
 
 
-async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: FakeClient, wheel: FakeWheel) -> None:
+async def test_half_closed_client_gets_a_finite_stream_to_its_end(client: FakeClient, wheel: FakeWheel) -> None:
     client.send(ASK)
     wheel.advance(1.0)
     assert client.half_close()
@@ -261,7 +263,7 @@ async def test_after_a_half_close_a_finite_stream_goes_on_to_its_end(client: Fak
     assert client.is_closed()
 
 
-async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
+async def test_half_close_sends_keepalives_that_detect_a_closed_client(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(gap_s=10.0, keepalive=b": ping\n\n")
@@ -275,7 +277,7 @@ async def test_after_a_half_close_comments_learn_whether_the_client_is_there(
     assert b": ping" not in body(client).removeprefix(b"8\r\n: ping\n\n\r\n" * (1 + len(PROBES_S)))
 
 
-async def test_after_a_half_close_an_endless_stream_stops_soon(
+async def test_half_close_stops_an_endless_stream_soon(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(endless=True, gap_s=0.01)
@@ -288,7 +290,7 @@ async def test_after_a_half_close_an_endless_stream_stops_soon(
     assert application.ends[0].outcome == "left"
 
 
-async def test_a_stream_that_is_cut_says_so(
+async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     client.send(ASK)
@@ -300,7 +302,7 @@ async def test_a_stream_that_is_cut_says_so(
     assert application.ends[0].outcome == "cut"
 
 
-async def test_a_stream_that_cannot_be_told_is_reset_when_it_is_cut(
+async def test_paused_stream_is_reset_when_cut(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
@@ -313,7 +315,7 @@ async def test_a_stream_that_cannot_be_told_is_reset_when_it_is_cut(
     assert application.ends[0].outcome == "cut"
 
 
-async def test_what_was_pipelined_is_answered_after_the_stream(
+async def test_pipelined_request_is_answered_after_the_stream(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     client.send(ASK + ASK)
@@ -362,7 +364,7 @@ class Held:
         self.ended += 1
 
 
-async def test_a_stream_waits_until_it_is_let_through_and_goes_on_from_there(
+async def test_stream_waits_at_a_closed_gate_and_continues_when_it_opens(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     gate = TestGate()
@@ -379,7 +381,7 @@ async def test_a_stream_waits_until_it_is_let_through_and_goes_on_from_there(
     assert held.ended == 1
 
 
-async def test_who_is_woken_for_nothing_waits_on(
+async def test_stream_keeps_waiting_if_the_gate_closed_again(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     gate = TestGate()
@@ -394,7 +396,7 @@ async def test_who_is_woken_for_nothing_waits_on(
 
 
 @pytest.mark.parametrize("woken", [False, True])
-async def test_a_client_that_leaves_while_held_gives_its_place_up(
+async def test_client_that_disconnects_at_a_gate_leaves_its_queue(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, woken: bool
 ) -> None:
     gate = TestGate()
@@ -409,7 +411,7 @@ async def test_a_client_that_leaves_while_held_gives_its_place_up(
     assert (gate.waiting, gate.allowed, held.ended, wheel.waiting) == (0, int(woken), 1, {})
 
 
-async def test_a_drain_cuts_who_is_held(
+async def test_drain_cuts_a_stream_at_a_gate(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     gate = TestGate()
@@ -423,7 +425,7 @@ async def test_a_drain_cuts_who_is_held(
 
 
 @pytest.mark.parametrize("opened_first", [True, False])
-async def test_a_slow_reader_that_is_held_needs_both(
+async def test_stream_continues_after_both_gate_and_slow_client(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, opened_first: bool
 ) -> None:
     gate = TestGate()
@@ -444,7 +446,7 @@ async def test_a_slow_reader_that_is_held_needs_both(
     assert body(client) == BIG * 6 + b"20\r\n\r\n"
 
 
-async def test_a_reset_is_an_rst_after_what_was_said(
+async def test_disconnect_reset_sends_rst_after_the_frames(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     held = Held(application, b"1", Disconnect("reset"), b"2")
@@ -456,7 +458,7 @@ async def test_a_reset_is_an_rst_after_what_was_said(
     assert (application.ends[0].outcome, held.ended, server.metrics.streams) == ("failed", 1, 0)
 
 
-async def test_a_close_is_a_fin_without_the_end_of_the_body(
+async def test_disconnect_close_sends_fin_without_the_end_of_the_body(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     held = Held(application, b"1", Disconnect("close"), b"2")
@@ -470,9 +472,7 @@ async def test_a_close_is_a_fin_without_the_end_of_the_body(
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
-async def test_a_connection_may_break_in_place_of_an_answer(
-    client: FakeClient, application: FakeApplication, how: str
-) -> None:
+async def test_disconnect_may_replace_a_response(client: FakeClient, application: FakeApplication, how: str) -> None:
     application.handler = lambda _: Disconnect(how)  # type: ignore[arg-type]
     client.send(ASK)
 
@@ -481,7 +481,7 @@ async def test_a_connection_may_break_in_place_of_an_answer(
     assert client.was_reset() is (how == "reset")
 
 
-async def test_a_head_request_ends_its_stream_at_once(client: FakeClient, application: FakeApplication) -> None:
+async def test_head_request_ends_its_stream_at_once(client: FakeClient, application: FakeApplication) -> None:
     held = Held(application, b"1")
     client.send(b"HEAD /s HTTP/1.1\r\nHost: a\r\n\r\n")
 

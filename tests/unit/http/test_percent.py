@@ -8,10 +8,10 @@ from tokenfall.http.percent import unquoted
 
 
 @pytest.mark.parametrize("text", ["", "a", "%", "%4", "%41", "%%41", "%+1", "% 1", "%C3%A9%zz", "%ff%41", "a%2", "%1_"])
-def test_escapes_are_decoded_as_the_library_decodes_them(text: str) -> None:
+def test_escapes_decode_like_urllib(text: str) -> None:
     assert unquoted(text) == unquote(text)
 
 
 @given(st.text(st.sampled_from("%09afAFgé+ _"), max_size=20).map(lambda text: text.replace("é", "%C3%A9")))
-def test_any_text_is_decoded_as_the_library_decodes_it(text: str) -> None:
+def test_any_text_decodes_like_urllib(text: str) -> None:
     assert unquoted(text) == unquote(text)

@@ -50,7 +50,7 @@ PIECES = {
 
 
 @given(st.lists(st.sampled_from(list(PIECES)), max_size=5), st.lists(st.integers(min_value=0)))
-def test_requests_come_whole_byte_by_byte_and_cut_anywhere(asked: list[bytes], places: list[int]) -> None:
+def test_requests_parse_equally_fed_whole_byte_by_byte_or_split(asked: list[bytes], places: list[int]) -> None:
     data = b"".join(asked)
     expected = [PIECES[each] for each in asked]
 
@@ -59,7 +59,7 @@ def test_requests_come_whole_byte_by_byte_and_cut_anywhere(asked: list[bytes], p
     assert requests_of(cut(data, places)) == expected
 
 
-def test_it_says_what_it_awaits() -> None:
+def test_phase_follows_the_received_bytes() -> None:
     reading = reader()
     phases = [reading.phase]
     for piece in (b"POST /c HTTP/1.1\r\n", b"Host: a\r\nContent-Length: 2\r\n\r\n", b"h", b"i"):
@@ -70,7 +70,7 @@ def test_it_says_what_it_awaits() -> None:
     assert phases == [IDLE, HEAD, BODY, BODY, IDLE]
 
 
-def test_what_was_sent_ahead_waits() -> None:
+def test_pipelined_bytes_stay_buffered() -> None:
     reading = reader()
     reading.feed(GET + GET + b"GET")
     reading.next()
@@ -80,19 +80,19 @@ def test_what_was_sent_ahead_waits() -> None:
     assert reading.next() is None
 
 
-def test_a_promise_is_due_once_and_only_while_a_body_is_awaited() -> None:
+def test_expect_continue_is_reported_once_and_only_before_the_body() -> None:
     head = b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     reading = reader()
     reading.feed(head)
     assert reading.next() is None
-    assert (reading.promised(), reading.promised()) == (True, False)
+    assert (reading.take_expect_continue(), reading.take_expect_continue()) == (True, False)
     reading = reader()
     reading.feed(head + b"hi")
     assert reading.next() is not None
-    assert not reading.promised()
+    assert not reading.take_expect_continue()
 
 
-def test_a_refusal_of_a_body_knows_its_request() -> None:
+def test_refused_body_keeps_its_request() -> None:
     reading = reader()
     reading.feed(b"POST /c HTTP/1.1\r\nHost: a\r\nContent-Length: 101\r\n\r\n")
     with pytest.raises(Refusal):
@@ -102,7 +102,7 @@ def test_a_refusal_of_a_body_knows_its_request() -> None:
     assert reading.request.path == "/c"
 
 
-def test_a_refusal_of_a_head_knows_none() -> None:
+def test_refused_head_has_no_request() -> None:
     reading = reader()
     reading.feed(b"nonsense\r\n\r\n")
     with pytest.raises(Refusal):
@@ -126,19 +126,19 @@ def test_a_refusal_of_a_head_knows_none() -> None:
     ],
     ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else None,
 )
-def test_what_cannot_become_a_head_is_refused_before_it_is_whole(feed: Cut, data: bytes, status: int) -> None:
+def test_incomplete_invalid_head_is_refused_early(feed: Cut, data: bytes, status: int) -> None:
     assert refused(feed(data)) == status
 
 
-def test_half_an_empty_line_is_no_mistake_yet() -> None:
+def test_first_byte_of_a_leading_empty_line_is_accepted() -> None:
     assert requests_of([b"\r", b"\n" + GET]) == [PIECES[GET]]
 
 
-def test_a_promise_that_was_not_needed_is_not_kept_for_the_next_request() -> None:
+def test_unused_expect_continue_does_not_apply_to_the_next_request() -> None:
     reading = reader()
     reading.feed(POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
     assert reading.next() is not None
     reading.feed(b"POST /e HTTP/1.0\r\nContent-Length: 5\r\n\r\n")
     assert reading.next() is None
 
-    assert not reading.promised()
+    assert not reading.take_expect_continue()

@@ -41,16 +41,16 @@ def test_a_target_is_a_path_and_a_query(target: str, path: str, query: bytes) ->
         ("a=%ff&%61=x", [("a", "\ufffd"), ("a", "x")]),
     ],
 )
-def test_a_query_is_read_in_its_order(query: str, pairs: list[tuple[str, str]]) -> None:
+def test_query_pairs_keep_their_order(query: str, pairs: list[tuple[str, str]]) -> None:
     assert request(f"/?{query}").query() == pairs
 
 
 @given(st.text(st.sampled_from("ab=&%+2;"), max_size=20))
-def test_a_query_is_read_as_the_library_reads_it(query: str) -> None:
+def test_query_decodes_like_urllib(query: str) -> None:
     assert request(f"/?{query}").query() == parse_qsl(query, keep_blank_values=True)
 
 
-def test_a_header_is_found_by_its_name() -> None:
+def test_header_is_found_by_lower_case_name() -> None:
     asked = request(headers={"X-Sim": "gap=1s"})
     asked.headers[b"high"] = b"\xff"
 
@@ -59,7 +59,7 @@ def test_a_header_is_found_by_its_name() -> None:
     assert asked.header(b"x-none") is None
 
 
-def test_what_a_log_may_not_see_is_dropped() -> None:
+def test_drop_content_removes_headers_query_and_body() -> None:
     asked = request("/chat?secret=1", headers={"X-API-Key": "k"}, body=b"prompt")
     asked.route, asked.id = "/chat", "r1"
     asked.drop_content()
@@ -68,14 +68,14 @@ def test_what_a_log_may_not_see_is_dropped() -> None:
     assert (asked.path, asked.id, asked.method) == ("/chat", "r1", "GET")
 
 
-def test_a_path_without_a_route_is_kept() -> None:
+def test_drop_content_keeps_a_path_without_a_route() -> None:
     asked = request("/nowhere?x")
     asked.drop_content()
 
     assert asked.path == "/nowhere"
 
 
-def test_dropping_does_not_empty_what_another_request_shares() -> None:
+def test_drop_content_leaves_shared_headers_of_another_request() -> None:
     asked = request(headers={"accept": "a"})
     twin = asked.again()
     asked.drop_content()
@@ -83,7 +83,7 @@ def test_dropping_does_not_empty_what_another_request_shares() -> None:
     assert twin.headers == {b"accept": b"a"}
 
 
-def test_a_refusal_says_its_status_and_why() -> None:
+def test_refusal_has_status_and_detail() -> None:
     refusal = Refusal(413, "too large")
 
     assert (refusal.status, refusal.detail, str(refusal)) == (413, "too large", "too large")

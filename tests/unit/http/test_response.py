@@ -23,14 +23,14 @@ def test_header_lines_end_with_cr_lf() -> None:
 
 @pytest.mark.parametrize("bad", ["\r", "\n", "\0", "\r\n", "b\r\nset-cookie: c", "b\nc"])
 @pytest.mark.parametrize("place", ["name", "value"])
-def test_a_line_break_or_nul_is_refused_wherever_it_stands(bad: str, place: str) -> None:
+def test_line_break_or_nul_in_a_header_is_refused(bad: str, place: str) -> None:
     header = (f"x{bad}", "y") if place == "name" else ("x", f"y{bad}")
     with pytest.raises(ValueError, match="line break or NUL"):
         header_lines((("a", "b"), header))
 
 
 @given(st.text(), st.text())
-def test_no_header_makes_a_second_line(name: str, value: str) -> None:
+def test_header_value_never_adds_a_line(name: str, value: str) -> None:
     try:
         lines = header_lines(((name, value),))
     except ValueError:
@@ -40,11 +40,11 @@ def test_no_header_makes_a_second_line(name: str, value: str) -> None:
         assert not set(lines[:-2]) & set(b"\r\n\0")
 
 
-def test_what_latin_1_does_not_know_is_replaced() -> None:
+def test_characters_outside_latin_1_are_replaced() -> None:
     assert header_lines((("a", "é→"),)) == b"a: \xe9?\r\n"
 
 
-def test_a_refused_header_is_refused_by_every_answer() -> None:
+def test_every_kind_of_response_refuses_an_invalid_header() -> None:
     with pytest.raises(ValueError, match="line break"):
         Response(200, headers=(("a", "b\r\nc: d"),))
     with pytest.raises(ValueError, match="line break"):
@@ -54,7 +54,7 @@ def test_a_refused_header_is_refused_by_every_answer() -> None:
 @pytest.mark.parametrize(
     ("status", "line"), [(200, b"HTTP/1.1 200 OK\r\n"), (431, b"HTTP/1.1 431 Request Header Fields Too Large\r\n")]
 )
-def test_a_status_line(status: int, line: bytes) -> None:
+def test_status_line_has_version_status_and_phrase(status: int, line: bytes) -> None:
     assert status_line(status) == line
 
 
@@ -71,23 +71,23 @@ def test_every_error_has_its_registered_phrase(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [299, 418, 529, 599])
-def test_a_status_that_is_not_known_has_a_phrase_all_the_same(status: int) -> None:
+def test_unregistered_status_has_a_phrase(status: int) -> None:
     assert phrase(status) == "Error"
 
 
-def test_a_whole_answer_says_its_length() -> None:
+def test_response_has_a_content_length() -> None:
     response = Response(404, b"gone", content_type="text/plain", headers=(("a", "b"),))
 
     assert response.head == (b"HTTP/1.1 404 Not Found\r\ncontent-type: text/plain\r\na: b\r\ncontent-length: 4\r\n")
     assert response.body == b"gone"
 
 
-def test_an_empty_answer_says_so() -> None:
+def test_empty_response_has_content_length_zero() -> None:
     assert Response(200).head == b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n"
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_that_has_no_body_has_no_length(status: int) -> None:
+def test_response_without_body_has_no_content_length(status: int) -> None:
     assert b"content-length" not in Response(status).head
 
 
@@ -105,7 +105,7 @@ def test_a_stream_is_neither_cached_nor_buffered() -> None:
     ("data", "coded"),
     [(b"x", b"1\r\nx\r\n"), (b"x" * 26, b"1a\r\n" + b"x" * 26 + b"\r\n"), (b"\r\n", b"2\r\n\r\n\r\n")],
 )
-def test_a_chunk(data: bytes, coded: bytes) -> None:
+def test_chunk_has_hexadecimal_size_and_crlf(data: bytes, coded: bytes) -> None:
     assert chunk(data) == coded
     assert LAST_CHUNK == b"0\r\n\r\n"
 

@@ -22,7 +22,7 @@ def test_a_date_is_an_imf_fixdate(unix_s: float, text: str) -> None:
     assert http_date(unix_s) == text
 
 
-def test_the_date_line_is_made_once_a_second(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_date_line_is_encoded_once_per_second(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = iter([784_111_777.1, 784_111_777.9, 784_111_778.0])
     monkeypatch.setattr(server_module, "time", lambda: next(seconds))
     first, same, later = server.date_line(), server.date_line(), server.date_line()
@@ -32,7 +32,7 @@ def test_the_date_line_is_made_once_a_second(server: HTTPServer, monkeypatch: py
     assert later == b"date: Sun, 06 Nov 1994 08:49:38 GMT\r\n"
 
 
-def test_there_are_never_more_connections_than_descriptors(server: HTTPServer) -> None:
+def test_connection_limit_stays_below_the_descriptor_limit(server: HTTPServer) -> None:
     assert server.max_connections == min(BOUNDS.max_connections, raise_descriptor_limit() - SPARE_DESCRIPTORS)
 
 
@@ -76,4 +76,4 @@ async def test_a_refusal_that_fails_at_the_cap_resets_the_connection(
     client = connect()
 
     assert client.was_reset()
-    assert [record.getMessage() for record in caplog.records][-1] == "a refusal failed"
+    assert [record.getMessage() for record in caplog.records][-1] == "the application failed to refuse a connection"

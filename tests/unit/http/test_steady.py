@@ -29,7 +29,7 @@ def body(client: FakeClient) -> bytes:
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("end", [END, NO_END])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
-async def test_what_is_sent_is_what_the_stream_says_of_itself(
+async def test_sent_bytes_match_the_streams_frames(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, count: int, end: CutFrames, chunked: bool
 ) -> None:
     answer = stream(count, end=end)
@@ -42,7 +42,7 @@ async def test_what_is_sent_is_what_the_stream_says_of_itself(
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("complete", len(expected))]
 
 
-async def test_each_frame_comes_at_its_time(
+async def test_frames_are_sent_at_their_deadlines(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
     application.handler = lambda _: stream(None)
@@ -59,7 +59,7 @@ async def test_each_frame_comes_at_its_time(
 
 
 @pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
-async def test_words_are_counted_and_the_end_is_not(
+async def test_words_count_as_tokens_and_the_end_frame_does_not(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer, end: CutFrames, tokens: int
 ) -> None:
     application.handler = lambda _: stream(3, end=end)
@@ -70,7 +70,7 @@ async def test_words_are_counted_and_the_end_is_not(
     assert (sum(server.metrics.ttft_s.counts), sum(server.metrics.inter_token_s.counts)) == (1, 2)
 
 
-async def test_connections_play_one_object_each_from_its_beginning(
+async def test_connections_share_one_stream_and_each_starts_at_the_first_frame(
     connect: Connect, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     answer = stream(2)
@@ -85,7 +85,7 @@ async def test_connections_play_one_object_each_from_its_beginning(
     assert list(islice(answer.gaps, 3)) == list(islice(answer.gaps, 3)) == [2.0, 1.0, 1.0]
 
 
-async def test_a_client_that_leaves_got_what_was_sent(
+async def test_disconnect_reports_the_bytes_sent_so_far(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
     application.handler = lambda _: stream(None)
@@ -97,7 +97,7 @@ async def test_a_client_that_leaves_got_what_was_sent(
     assert [(ended.outcome, ended.sent_bytes) for ended in application.ends] == [("left", len(sent))]
 
 
-async def test_a_cut_stream_says_so(
+async def test_cut_stream_ends_with_the_shutdown_frame(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
     def handler(_: Request) -> RepeatedStream:

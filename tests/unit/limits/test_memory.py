@@ -88,9 +88,7 @@ async def test_leaving_the_overflow_bucket_gives_no_second_burst(clock: FakeCloc
     limiter = small(clock, max_clients=1)
     await limiter.take("guest")
     assert await taken(limiter, "newcomer", times=3) == [True, True, False]
-    clock.advance(
-        1.0
-    )  # the first bucket is full again, so it is evicted; the new client has one request again
+    clock.advance(1.0)  # the first bucket is full again, so it is evicted; the new client has one request again
 
     assert await taken(limiter, "newcomer", times=3) == [True, False, False]
 

@@ -111,9 +111,7 @@ async def test_client_in_an_overflow_bucket_is_limited(limiter: SharedLimiter) -
 async def test_leaving_the_overflow_bucket_gives_no_second_burst(limiter: SharedLimiter, clock: FakeClock) -> None:
     await fill(limiter)
     assert await taken(limiter, "newcomer", times=3) == [True, True, False]
-    clock.advance(
-        1.0
-    )  # the eight buckets are full again, so they are evicted; the new client has one request again
+    clock.advance(1.0)  # the eight buckets are full again, so they are evicted; the new client has one request again
 
     assert await taken(limiter, "newcomer", times=3) == [True, False, False]
 

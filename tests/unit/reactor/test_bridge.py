@@ -28,7 +28,7 @@ def selector(reactor: Reactor, pair: "Pair") -> Iterator[ReactorSelector]:
 Pair = tuple[socket.socket, socket.socket]
 
 
-def test_select_returns_what_is_asked_for_of_what_is_ready(selector: ReactorSelector, pair: Pair) -> None:
+def test_select_returns_only_registered_events(selector: ReactorSelector, pair: Pair) -> None:
     key = selector.register(pair[0], selectors.EVENT_READ, "data")
     assert selector.select(0) == []
     pair[1].send(b"x")
@@ -47,7 +47,7 @@ def test_modify_changes_events_and_data(selector: ReactorSelector, pair: Pair) -
     assert selector.select(5) == [(key, BOTH)]
 
 
-def test_a_peer_that_left_is_told_to_both_directions(selector: ReactorSelector, pair: Pair) -> None:
+def test_hang_up_is_reported_as_readable_and_writable(selector: ReactorSelector, pair: Pair) -> None:
     key = selector.register(pair[0], BOTH)
     pair[1].close()
 
@@ -66,9 +66,7 @@ def test_an_unknown_descriptor_is_a_key_error(selector: ReactorSelector, pair: P
         selector.unregister(pair[0])
 
 
-def test_a_descriptor_that_was_closed_before_is_forgotten_without_an_error(
-    selector: ReactorSelector, pair: Pair
-) -> None:
+def test_unregistering_a_closed_descriptor_raises_nothing(selector: ReactorSelector, pair: Pair) -> None:
     selector.register(pair[0].fileno(), selectors.EVENT_READ)
     fd = pair[0].fileno()
     pair[0].close()
@@ -77,7 +75,9 @@ def test_a_descriptor_that_was_closed_before_is_forgotten_without_an_error(
     assert dict(selector.get_map()) == {}
 
 
-def test_close_forgets_all_and_leaves_the_reactor(selector: ReactorSelector, pair: Pair, reactor: Reactor) -> None:
+def test_close_unregisters_all_and_keeps_the_reactor_open(
+    selector: ReactorSelector, pair: Pair, reactor: Reactor
+) -> None:
     selector.register(pair[0], selectors.EVENT_READ)
     selector.close()
     pair[1].send(b"x")

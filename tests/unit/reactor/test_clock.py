@@ -17,22 +17,20 @@ async def clock(wheel: FakeWheel) -> WheelClock:
     return WheelClock(wheel)
 
 
-async def test_its_time_is_the_wheels(wheel: FakeWheel, clock: WheelClock) -> None:
+async def test_now_is_the_wheels_time(wheel: FakeWheel, clock: WheelClock) -> None:
     wheel.now_s = 7.5
 
     assert clock.now() == 7.5
 
 
 @pytest.mark.parametrize("deadline_s", [999.0, 1000.0])
-async def test_a_deadline_that_has_passed_is_not_awaited(
-    wheel: FakeWheel, clock: WheelClock, deadline_s: float
-) -> None:
+async def test_past_deadline_returns_at_once(wheel: FakeWheel, clock: WheelClock, deadline_s: float) -> None:
     await clock.sleep_until(deadline_s)
 
     assert wheel.joins == 0
 
 
-async def test_after_many_deadlines_that_have_passed_the_other_tasks_have_a_turn(clock: WheelClock) -> None:
+async def test_many_past_deadlines_yield_to_other_tasks(clock: WheelClock) -> None:
     turns: list[str] = []
 
     async def other() -> None:
@@ -61,7 +59,7 @@ async def test_a_sleeper_wakes_at_its_deadline_and_not_before(wheel: FakeWheel, 
     assert wheel.waiting == {}
 
 
-async def test_a_cancelled_sleeper_leaves_nothing_behind(wheel: FakeWheel, clock: WheelClock) -> None:
+async def test_cancelled_sleeper_leaves_the_wheel(wheel: FakeWheel, clock: WheelClock) -> None:
     sleeper = asyncio.create_task(clock.sleep_until(1000.5))
     await asyncio.sleep(0)
     assert len(wheel.waiting) == 1

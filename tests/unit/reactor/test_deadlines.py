@@ -28,7 +28,7 @@ def wheel() -> FakeWheel:
     return FakeWheel(START_S)
 
 
-def test_it_expires_once_after_its_deadline_rounded_up(wheel: FakeWheel) -> None:
+def test_deadline_expires_once_rounded_up(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     watched.set_deadline(1002.3)
     wheel.advance(60)
@@ -37,7 +37,7 @@ def test_it_expires_once_after_its_deadline_rounded_up(wheel: FakeWheel) -> None
     assert watched.slot is None
 
 
-def test_a_deadline_on_the_quarter_is_kept_to_the_moment(wheel: FakeWheel) -> None:
+def test_deadline_on_a_quarter_second_is_not_rounded(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     watched.set_deadline(1002.25)
     wheel.advance(60)
@@ -45,7 +45,7 @@ def test_a_deadline_on_the_quarter_is_kept_to_the_moment(wheel: FakeWheel) -> No
     assert watched.expirations == [1002.25]
 
 
-def test_a_deadline_that_moves_later_costs_the_wheel_nothing(wheel: FakeWheel) -> None:
+def test_postponing_a_deadline_does_not_touch_the_wheel(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     for later_s in range(1, 50):
         watched.set_deadline(START_S + later_s)
@@ -55,7 +55,7 @@ def test_a_deadline_that_moves_later_costs_the_wheel_nothing(wheel: FakeWheel) -
     assert watched.expirations == [pytest.approx(START_S + 49, abs=COARSE_S)]
 
 
-def test_a_deadline_may_move_nearer(wheel: FakeWheel) -> None:
+def test_deadline_may_move_earlier(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     watched.set_deadline(1075.0)
     watched.set_deadline(1010.0)
@@ -64,7 +64,7 @@ def test_a_deadline_may_move_nearer(wheel: FakeWheel) -> None:
     assert watched.expirations == [1010.0]
 
 
-def test_a_cleared_deadline_never_comes_and_holds_nothing(wheel: FakeWheel) -> None:
+def test_cleared_deadline_never_expires_and_leaves_the_wheel(wheel: FakeWheel) -> None:
     watched = Watched(wheel)
     watched.set_deadline(1010.0)
     watched.clear_deadline()
@@ -96,7 +96,7 @@ MOVES = st.lists(st.tuples(st.floats(0, 5), st.floats(0.01, 20)), min_size=1, ma
 
 
 @given(MOVES)
-def test_it_expires_at_the_last_deadline_set_never_early_and_a_quarter_late_at_most(
+def test_last_deadline_set_expires_at_most_a_quarter_second_late(
     moves: list[tuple[float, float]],
 ) -> None:
     wheel = FakeWheel(START_S)
@@ -117,7 +117,7 @@ def test_it_expires_at_the_last_deadline_set_never_early_and_a_quarter_late_at_m
         assert due_s <= expired_s <= due_s + COARSE_S
 
 
-def test_a_subclass_says_what_happens(wheel: FakeWheel) -> None:
+def test_expired_must_be_implemented_by_a_subclass(wheel: FakeWheel) -> None:
     Deadlined(wheel).set_deadline(1010.0)
     with pytest.raises(NotImplementedError):
         wheel.advance(100)

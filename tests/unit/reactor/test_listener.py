@@ -34,7 +34,7 @@ def listen(reactor: Reactor) -> Iterator[Listen]:
         os.close(fd)
 
 
-def test_an_accepted_socket_is_non_blocking_and_its_peer_is_told(listen: Listen, until: Until) -> None:
+def test_accepted_socket_is_non_blocking_and_has_its_peer_address(listen: Listen, until: Until) -> None:
     address, accepted = listen()
     with socket.create_connection(address):
         until(lambda: accepted)
@@ -56,7 +56,7 @@ def test_a_turn_accepts_a_bounded_number(
         client.close()
 
 
-def test_without_descriptors_accepting_pauses_is_logged_once_and_goes_on(
+def test_accepting_without_descriptors_pauses_logs_once_and_resumes(
     listen: Listen, until: Until, reactor: Reactor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listeners, "RETRY_S", 0.01)
@@ -76,7 +76,7 @@ def test_without_descriptors_accepting_pauses_is_logged_once_and_goes_on(
         for _ in range(5):
             reactor.turn(0.02)
         assert [record.getMessage() for record in caplog.records] == [
-            "connections cannot be accepted: [Errno 24] Too many open files"
+            "cannot accept connections: [Errno 24] Too many open files"
         ]
         full = False
         until(lambda: accepted)
@@ -110,12 +110,12 @@ def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "h\xf6st.invalid"])
-def test_a_name_that_nobody_has_is_an_error(host: str) -> None:
+def test_unknown_host_name_is_an_error(host: str) -> None:
     with pytest.raises(OSError, match=r".+"):
         bind(host, 0)
 
 
-def test_a_port_is_shared_by_those_who_ask_to() -> None:
+def test_port_is_shared_with_reuse_port() -> None:
     (one,) = bind("127.0.0.1", 0, reuse_port=True)
     (other,) = bind("127.0.0.1", one.getsockname()[1], reuse_port=True)
     ports = {sock.getsockname()[1] for sock in (one, other)}
@@ -125,7 +125,7 @@ def test_a_port_is_shared_by_those_who_ask_to() -> None:
     assert len(ports) == 1
 
 
-def test_a_descriptor_that_cannot_be_taken_is_closed_and_accepting_goes_on(
+def test_descriptor_whose_callback_raises_is_closed_and_accepting_continues(
     reactor: Reactor, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken: list[int] = []

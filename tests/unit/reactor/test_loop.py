@@ -78,7 +78,7 @@ def test_a_handler_removed_in_the_same_turn_is_not_called(reactor: Reactor, unti
     assert len(called) == 1
 
 
-def test_change_watches_for_something_else(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
+def test_change_replaces_the_mask(reactor: Reactor, pipe: tuple[int, int], until: Until) -> None:
     masks: list[int] = []
 
     class Notes:
@@ -95,7 +95,7 @@ def test_change_watches_for_something_else(reactor: Reactor, pipe: tuple[int, in
     assert masks[0] == WRITE
 
 
-def test_an_exception_of_a_handler_is_logged_and_the_loop_goes_on(
+def test_exception_of_a_handler_is_logged_and_the_loop_continues(
     reactor: Reactor, pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     class ErrorFrame:
@@ -115,7 +115,7 @@ def test_an_exception_of_a_handler_is_logged_and_the_loop_goes_on(
     assert called == [1]
 
 
-def test_call_soon_calls_in_order_and_what_a_call_asks_for_in_the_next_turn(reactor: Reactor) -> None:
+def test_call_soon_is_fifo_and_nested_calls_run_in_the_next_turn(reactor: Reactor) -> None:
     called: list[str] = []
 
     def first() -> None:
@@ -142,7 +142,7 @@ def test_call_at_calls_once_not_before_its_deadline(reactor: Reactor, until: Unt
     assert called[0] >= deadline_s
 
 
-def test_a_deadline_weeks_away_is_no_wait_that_a_poller_cannot_count(
+def test_deadline_weeks_away_does_not_overflow_the_pollers_timeout(
     reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float | None] = []
@@ -161,7 +161,7 @@ def test_a_deadline_weeks_away_is_no_wait_that_a_poller_cannot_count(
     reactor.poller.wait(0.0)
 
 
-def test_a_stop_before_asyncios_loop_runs_is_not_remembered_by_it(reactor: Reactor) -> None:
+def test_stop_before_the_asyncio_loop_runs_does_not_stop_its_next_run(reactor: Reactor) -> None:
     ended: list[str] = []
 
     async def forever() -> None:
@@ -199,7 +199,7 @@ def test_a_wake_up_after_close_is_harmless() -> None:
     reactor.call_soon_threadsafe(lambda: None)
 
 
-def test_a_full_wake_up_pipe_is_as_good_as_one_wake_up(reactor: Reactor) -> None:
+def test_full_wake_up_pipe_still_wakes_the_loop(reactor: Reactor) -> None:
     called: list[int] = []
     reactor.enable_wakeups()
     for _ in range(70_000):
@@ -209,7 +209,7 @@ def test_a_full_wake_up_pipe_is_as_good_as_one_wake_up(reactor: Reactor) -> None
     assert len(called) == 70_000
 
 
-def test_a_signal_is_told_in_a_turn_of_the_loop(reactor: Reactor) -> None:
+def test_signal_is_reported_in_a_turn_of_the_loop(reactor: Reactor) -> None:
     numbers: list[int] = []
 
     def received(number: int) -> None:
@@ -228,15 +228,13 @@ def test_a_signal_is_told_in_a_turn_of_the_loop(reactor: Reactor) -> None:
     assert numbers == [signal.SIGUSR1]
 
 
-def test_stop_ends_a_run_that_nothing_else_would(reactor: Reactor) -> None:
+def test_stop_ends_a_run_without_events(reactor: Reactor) -> None:
     reactor.call_soon(reactor.stop)
 
     reactor.run()
 
 
-def test_the_loop_measures_how_busy_it_is_for_the_wheel(
-    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until
-) -> None:
+def test_measured_load_adapts_the_wheel(reactor: Reactor, monkeypatch: pytest.MonkeyPatch, until: Until) -> None:
     shares: list[float] = []
     monkeypatch.setattr(type(reactor.wheel), "adapt", lambda _, share: shares.append(share))
     monkeypatch.setattr(loops, "OVERSLEPT_S", 60.0)  # others may have the processor
@@ -356,7 +354,7 @@ def test_close_cancels_the_tasks_that_still_run(reactor: Reactor) -> None:
     assert task.cancelled()
 
 
-def test_a_run_after_a_stop_goes_on_with_the_same_tasks(reactor: Reactor) -> None:
+def test_run_after_a_stop_continues_the_same_tasks(reactor: Reactor) -> None:
     steps: list[int] = []
 
     async def twice() -> None:
@@ -402,7 +400,7 @@ def test_a_descriptor_that_the_poller_refuses_has_no_handler(
     assert called == []
 
 
-def test_wake_ups_that_cannot_be_had_leave_no_descriptor(reactor: Reactor) -> None:
+def test_failed_enable_wakeups_leaks_no_descriptor(reactor: Reactor) -> None:
     before = open_descriptors()
     raised: list[BaseException] = []
 

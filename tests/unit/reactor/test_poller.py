@@ -74,7 +74,7 @@ def test_modify_changes_what_is_watched(poller: "Poller", pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("mask", [READ, 0])
-def test_unregister_forgets_a_descriptor(poller: "Poller", pair: Pair, mask: int) -> None:
+def test_unregistered_descriptor_is_not_reported(poller: "Poller", pair: Pair, mask: int) -> None:
     poller.register(pair[0].fileno(), mask)
     poller.unregister(pair[0].fileno())
     pair[1].send(b"x")
@@ -97,7 +97,7 @@ def test_wait_for_ever_ends_with_an_event(poller: "Poller", pair: Pair) -> None:
     assert list(poller.wait(None)) == [(pair[0].fileno(), WRITE)]
 
 
-def test_wait_hands_out_a_bounded_number(poller: "Poller", monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+def test_wait_returns_a_bounded_number_of_events(poller: "Poller", monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
     monkeypatch.setattr(pollers, "MAX_EVENTS", 1)
     for end in pair:
         poller.register(end.fileno(), WRITE)
@@ -105,7 +105,7 @@ def test_wait_hands_out_a_bounded_number(poller: "Poller", monkeypatch: pytest.M
     assert len(poller.wait(5.0)) == 1
 
 
-def test_more_ready_descriptors_than_are_handed_out_take_turns(
+def test_ready_descriptors_over_the_bound_are_reported_in_rotation(
     watchful: "Poller", monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:
     monkeypatch.setattr(pollers, "MAX_EVENTS", 1)
@@ -115,7 +115,7 @@ def test_more_ready_descriptors_than_are_handed_out_take_turns(
     assert {fd for _ in range(4) for fd, _ in watchful.wait(5.0)} == {end.fileno() for end in pair}
 
 
-def test_a_reset_is_reported_to_who_watches_for_nothing(watchful: "Poller") -> None:
+def test_reset_is_reported_for_an_empty_mask(watchful: "Poller") -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = socket.create_connection(listener.getsockname())
         server, _ = listener.accept()
@@ -134,7 +134,7 @@ def test_a_reset_is_reported_to_who_watches_for_nothing(watchful: "Poller") -> N
         watchful.unregister(fd)
 
 
-def test_epoll_with_a_descriptor_beyond_select_still_waits(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
+def test_epoll_with_a_descriptor_over_fd_setsize_still_waits(monkeypatch: pytest.MonkeyPatch, pair: Pair) -> None:
     monkeypatch.setattr(pollers, "FD_SETSIZE", 0)
     poller = make_poller("epoll")
     poller.register(pair[0].fileno(), READ)
@@ -145,20 +145,22 @@ def test_epoll_with_a_descriptor_beyond_select_still_waits(monkeypatch: pytest.M
     poller.close()
 
 
-def test_auto_is_the_best_that_the_platform_has() -> None:
+def test_auto_selects_the_platforms_best_poller() -> None:
     assert type(make_poller()) is type(make_poller(available()[0]))
     assert available()[-1] == "selectors"
 
 
-def test_a_poller_that_the_platform_lacks_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_poller_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(select, "epoll")
     assert "epoll" not in available()
 
-    with pytest.raises(PollerUnavailable, match=r"no poller 'epoll' on this platform; it has .*selectors"):
+    with pytest.raises(
+        PollerUnavailable, match=r"the poller 'epoll' is not available on this platform; use .*selectors"
+    ):
         make_poller("epoll")
 
 
-def test_pollers_leave_no_descriptor() -> None:
+def test_closed_pollers_leak_no_descriptor() -> None:
     before = len(os.listdir("/proc/self/fd"))
     for name in available():
         make_poller(name).close()

@@ -14,7 +14,7 @@ def _hang_up_as_before() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_hang_up_as_before")
-def test_a_hang_up_stops_the_server_unless_the_process_was_told_to_ignore_it() -> None:
+def test_sighup_stops_the_server_unless_ignored_at_the_start() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     assert set(stop_signals()) == {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -105,7 +105,7 @@ def connect(reactor: Reactor) -> Iterator[Connect]:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_open_reads_and_writes(connect: Connect, until: Until) -> None:
+def test_open_socket_reads_and_writes(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.peer.send(b"hello")
     until(lambda: pair.ours.received)
@@ -116,7 +116,7 @@ def test_open_reads_and_writes(connect: Connect, until: Until) -> None:
     assert pair.ours.calls == []
 
 
-def test_what_the_kernel_does_not_take_is_sent_later_and_in_order(connect: Connect, until: Until) -> None:
+def test_unaccepted_bytes_are_sent_later_in_order(connect: Connect, until: Until) -> None:
     pair = connect()
     large = os.urandom(3 * FLUSH_BYTES)
     pair.ours.write(large)
@@ -141,7 +141,7 @@ def test_paused_reading_leaves_bytes_in_the_kernel(connect: Connect, reactor: Re
     assert pair.ours.received == b"later"
 
 
-def test_half_closed_still_writes(connect: Connect, until: Until) -> None:
+def test_half_closed_socket_still_writes(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.peer.send(b"last")
     pair.peer.shutdown(socket.SHUT_WR)
@@ -155,7 +155,7 @@ def test_half_closed_still_writes(connect: Connect, until: Until) -> None:
     assert pair.ours.calls == ["eof", "lost"]
 
 
-def test_an_end_that_nobody_wants_to_answer_closes(connect: Connect, until: Until) -> None:
+def test_eof_closes_unless_the_callback_keeps_the_socket_open(connect: Connect, until: Until) -> None:
     pair = connect(keeps_open=False)
     pair.peer.shutdown(socket.SHUT_WR)
     until(lambda: "lost" in pair.ours.calls)
@@ -164,7 +164,7 @@ def test_an_end_that_nobody_wants_to_answer_closes(connect: Connect, until: Unti
     assert pair.peer.recv(10) == b""
 
 
-def test_shut_sends_a_fin_and_reads_on(connect: Connect, until: Until) -> None:
+def test_shut_write_sends_a_fin_and_keeps_reading(connect: Connect, until: Until) -> None:
     pair = connect(keeps_open=False)
     pair.ours.write(b"refused")
     pair.ours.shut_write()
@@ -178,7 +178,7 @@ def test_shut_sends_a_fin_and_reads_on(connect: Connect, until: Until) -> None:
     assert pair.ours.calls == ["eof", "lost"]
 
 
-def test_a_fin_waits_for_what_is_unsent(connect: Connect, until: Until) -> None:
+def test_fin_follows_the_unsent_bytes(connect: Connect, until: Until) -> None:
     pair = connect()
     large = b"x" * 300_000
     pair.ours.write(large)
@@ -189,7 +189,7 @@ def test_a_fin_waits_for_what_is_unsent(connect: Connect, until: Until) -> None:
     assert "resume" not in pair.ours.calls
 
 
-def test_closing_sends_what_is_unsent_and_then_closes(connect: Connect, until: Until) -> None:
+def test_close_sends_the_unsent_bytes_first(connect: Connect, until: Until) -> None:
     pair = connect()
     large = b"x" * 300_000
     pair.ours.write(large)
@@ -203,7 +203,7 @@ def test_closing_sends_what_is_unsent_and_then_closes(connect: Connect, until: U
 
 
 @pytest.mark.parametrize("unsent", [b"", b"x" * 300_000], ids=["nothing unsent", "much unsent"])
-def test_abort_resets_and_drops_what_is_unsent(connect: Connect, unsent: bytes) -> None:
+def test_abort_resets_and_drops_the_unsent_bytes(connect: Connect, unsent: bytes) -> None:
     pair = connect()
     pair.ours.write(unsent)
     pair.ours.abort()
@@ -216,7 +216,7 @@ def test_abort_resets_and_drops_what_is_unsent(connect: Connect, unsent: bytes) 
         read_to_the_end(pair.peer)
 
 
-def test_a_reset_by_the_peer_is_a_loss(connect: Connect, until: Until) -> None:
+def test_reset_by_the_peer_calls_connection_lost(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.reset()
     until(lambda: "lost" in pair.ours.calls)
@@ -224,7 +224,7 @@ def test_a_reset_by_the_peer_is_a_loss(connect: Connect, until: Until) -> None:
     assert pair.ours.calls == ["lost"]
 
 
-def test_a_reset_while_something_is_unsent_is_a_loss(connect: Connect, until: Until) -> None:
+def test_reset_with_unsent_bytes_calls_connection_lost(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.ours.write(b"x" * 300_000)
     pair.reset()
@@ -233,9 +233,7 @@ def test_a_reset_while_something_is_unsent_is_a_loss(connect: Connect, until: Un
     assert pair.ours.calls == ["pause", "lost"]
 
 
-def test_a_write_after_the_peer_reset_is_a_loss_in_the_next_turn_and_no_exception(
-    connect: Connect, until: Until
-) -> None:
+def test_write_after_a_reset_calls_connection_lost_later_and_raises_nothing(connect: Connect, until: Until) -> None:
     pair = connect()
     pair.ours.pause_reading()
     pair.reset()
@@ -248,14 +246,14 @@ def test_a_write_after_the_peer_reset_is_a_loss_in_the_next_turn_and_no_exceptio
     assert pair.ours.calls == ["lost"]
 
 
-def test_a_call_without_a_cause_changes_nothing(connect: Connect) -> None:
+def test_spurious_ready_call_changes_nothing(connect: Connect) -> None:
     pair = connect()
     pair.ours.ready(29)
 
     assert (pair.ours.calls, pair.ours.received) == ([], b"")
 
 
-def test_an_option_of_a_socket_that_is_gone_is_left_out(connect: Connect) -> None:
+def test_set_option_on_a_reset_socket_is_ignored(connect: Connect) -> None:
     pair = connect()
     pair.ours.set_option(socket.SOL_SOCKET, socket.SO_SNDBUF, value=65_536)
     pair.ours.abort()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.metrics import Histogram
-from tokenfall.reactor.wheel import LOOK_EVERY, MAX_GRAIN, TICKS_PER_S, TURN_S, TimerWheel
+from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_GRAIN, TICKS_PER_S, TURN_S, TimerWheel
 
 from tests.doubles.clocks import FakeClock
 
@@ -111,7 +111,7 @@ def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench) -> N
     assert called == [0, 1, 2, 3, 4]
 
 
-def test_leave_forgets_an_entry_and_is_harmless_twice(bench: Bench) -> None:
+def test_leave_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
     entry = bench.join(0.1)
     bench.wheel.leave(entry)
     bench.wheel.leave(entry)
@@ -129,7 +129,7 @@ def test_an_emptied_slot_causes_no_wake_up(bench: Bench) -> None:
     assert len(later.called) == 1
 
 
-def test_slots_left_long_before_they_are_due_take_no_memory(bench: Bench) -> None:
+def test_emptied_slots_are_removed_from_the_heap(bench: Bench) -> None:
     keeps = bench.join(3_600.0)
     for number in range(20_000):
         bench.wheel.leave(bench.join(60.0 + number))
@@ -213,7 +213,7 @@ def test_an_exception_ends_one_entry_and_is_logged(bench: Bench, caplog: pytest.
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
-def test_a_turn_that_takes_too_long_leaves_later_slots_to_the_next(bench: Bench) -> None:
+def test_slow_turn_leaves_later_slots_to_the_next(bench: Bench) -> None:
     def take_time(now_s: float) -> None:
         bench.clock.advance(TURN_S * 0.6)
 
@@ -228,29 +228,29 @@ def test_a_turn_that_takes_too_long_leaves_later_slots_to_the_next(bench: Bench)
 
 
 @pytest.mark.parametrize("after_s", [0.1, -1.0], ids=["a slot", "overdue"])
-def test_a_turn_that_takes_too_long_leaves_the_rest_of_a_slot_to_the_next(bench: Bench, after_s: float) -> None:
+def test_slow_turn_leaves_remaining_entries_to_the_next(bench: Bench, after_s: float) -> None:
     order: list[int] = []
 
     def act(number: int) -> Callable[[float], float | None]:
         def take_time(now_s: float) -> float | None:
             order.append(number)
-            bench.clock.advance(TURN_S / LOOK_EVERY)
+            bench.clock.advance(TURN_S / CLOCK_EVERY)
             return START_S if len(order) < 60 else None
 
         return take_time
 
-    for number in range(3 * LOOK_EVERY):
+    for number in range(3 * CLOCK_EVERY):
         bench.join(after_s, act(number))
     bench.clock.advance(1.0)
     bench.wheel.turn()
     first = len(order)
-    assert first < 3 * LOOK_EVERY
+    assert first < 3 * CLOCK_EVERY
     bench.run()
 
-    assert list(dict.fromkeys(order)) == list(range(3 * LOOK_EVERY)), "nobody is passed over"
+    assert list(dict.fromkeys(order)) == list(range(3 * CLOCK_EVERY)), "nobody is passed over"
 
 
-def test_at_rest_there_is_nothing_to_wait_for(bench: Bench) -> None:
+def test_empty_wheel_has_no_wait(bench: Bench) -> None:
     assert bench.wheel.wait_s() is None
     bench.join(0.1)
     bench.run()
@@ -265,7 +265,7 @@ def test_the_wait_ends_at_the_earliest_deadline(bench: Bench) -> None:
     assert bench.wheel.wait_s() == pytest.approx(0.1, abs=2 * TICK_S)
 
 
-def test_a_turn_before_the_deadline_calls_nobody(bench: Bench) -> None:
+def test_turn_before_the_deadline_calls_no_entry(bench: Bench) -> None:
     entry = bench.join(0.1)
     bench.clock.advance(0.0999)
     bench.wheel.turn()
@@ -273,7 +273,7 @@ def test_a_turn_before_the_deadline_calls_nobody(bench: Bench) -> None:
     assert entry.called == []
 
 
-def test_lateness_counts_from_the_deadline_that_was_asked_for(bench: Bench) -> None:
+def test_lateness_counts_from_the_requested_deadline(bench: Bench) -> None:
     for _ in range(3):
         bench.join(0.1 + TICK_S / 3)
     bench.clock.advance(0.15)
@@ -304,7 +304,7 @@ def test_a_busy_loop_gets_coarser_slots_and_an_idle_one_finer() -> None:
     assert widths == [2, 2, 4, 4, 8, 16, MAX_GRAIN, MAX_GRAIN, 16, 8, 4, 4, 2, 1, 1]
 
 
-def test_clear_forgets_every_entry(bench: Bench) -> None:
+def test_clear_removes_every_entry(bench: Bench) -> None:
     entries = [bench.join(0.1), bench.join(-1.0)]
     bench.wheel.clear()
 

@@ -1,15 +1,17 @@
 import asyncio
 from collections.abc import Awaitable
 
+import msgspec
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.events import Finished, TextDelta, Usage
+from tokenfall.events import Finished, ReasoningDelta, TextDelta, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.simulator.engine import SimulatedEngine, is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
+from tokenfall.simulator.planning import THOUGHTS
 from tokenfall.simulator.state import SimulatorState
 
 from tests.doubles.clocks import FakeWheel, InstantClock
@@ -29,7 +31,7 @@ class Answer:
         self.texts: list[str] = []
         self.times: list[float] = []
 
-    def on_event(self, delta: TextDelta) -> None:
+    def on_event(self, delta: TextDelta | ReasoningDelta) -> None:
         self.texts.append(delta.text)
         self.times.append(self.clock.now())
 
@@ -75,7 +77,7 @@ async def test_without_a_word_a_token_comes_every_tenth_of_a_second() -> None:
 async def test_times_are_absolute_so_that_lateness_does_not_add_up() -> None:
     answer = Answer()
 
-    def late(delta: TextDelta) -> None:
+    def late(delta: TextDelta | ReasoningDelta) -> None:
         answer.on_event(delta)
         answer.clock.now_s += 0.005
 
@@ -125,7 +127,7 @@ async def test_a_full_listener_is_waited_for() -> None:
     room = asyncio.Event()
     heard: list[str] = []
 
-    def on_event(delta: TextDelta) -> Awaitable[None] | None:
+    def on_event(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         heard.append(delta.text)
         return None if room.is_set() else asyncio.ensure_future(wait())
 
@@ -164,3 +166,19 @@ def test_sim_alone_or_with_a_grammar_is_the_simulator(model: str) -> None:
 @pytest.mark.parametrize("model", ["sim-x", "simple", "simple:seed=1", "xsim", ""])
 def test_other_names_are_not_the_simulator(model: str) -> None:
     assert not is_simulated(model)
+
+
+@pytest.mark.parametrize("simulation", ["text=echo", "text=echo,fault=split@1", "text=echo,fault=split@99"])
+async def test_thoughts_are_told_as_thoughts_also_on_a_way_with_faults(simulation: str) -> None:
+    told: dict[type, str] = {ReasoningDelta: "", TextDelta: ""}
+
+    def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        told[type(piece)] += piece.text
+        return None
+
+    request = msgspec.structs.replace(asked(simulation=simulation), reasoning=True)
+    await SimulatedEngine(InstantClock(0.0), SimulatorState(parse(""))).reply(request, on_event)
+
+    assert told[ReasoningDelta].replace("é", "").strip() == THOUGHTS
+    assert told[TextDelta]
+    assert THOUGHTS not in told[TextDelta]

@@ -25,21 +25,21 @@ def played(text: str = "", *, tokens: int = TOKENS, gate_at: int | None = None, 
         faults(text) if text else (), permit=permit, gate=None if gate_at is None else gate, gate_at=gate_at or 0
     )
     frames = [fault_plan.token_text(number, f"t{number}").encode() + b"\n" for number in range(tokens)]
-    items = fault_plan.items(iter([*frames, end]), tokens=tokens, error_frame=b"<broken>", coded=bytes)
+    items = fault_plan.items(iter([*frames, end]), tokens=tokens, error_frame=lambda: b"<broken>")
     gaps = fault_plan.gaps(map(float, count(1)))
     return [(_name(item, permit, gate), round(next(gaps), 3)) for item in items]
 
 
 def _name(item: Item, permit: object, gate: object) -> object:
-    return "ticket" if item is permit else "gate" if item is gate else item
+    return "permit" if item is permit else "gate" if item is gate else item
 
 
 def token(number: int, gap_s: float | None = None) -> tuple[bytes, float]:
     return b"t%d\n" % number, number + 1.0 if gap_s is None else gap_s
 
 
-TICKET = ("ticket", 0.0)
-ALL = [TICKET, *map(token, range(TOKENS))]
+PERMIT = ("permit", 0.0)
+ALL = [PERMIT, *map(token, range(TOKENS))]
 AT = [0, 2, TOKENS - 1]
 
 
@@ -112,7 +112,7 @@ def test_from_a_drip_on_all_gaps_are_its_own(at: int) -> None:
 
 def test_several_happen_each_at_its_token() -> None:
     assert played("drip@1:1s+stall@3:30s+garbage@2+split@0+reset@4") == [
-        TICKET,
+        PERMIT,
         (f"t0{ODD}".encode()[:3], 1.0),
         (f"t0{ODD}\n".encode()[3:], SPLIT_S),
         (b"t1\n", 1.0),
@@ -140,7 +140,7 @@ def test_a_gate_is_passed_at_each_token_from_its_place_on() -> None:
 
 
 def test_a_connection_breaks_before_its_gate() -> None:
-    assert played("reset@0", gate_at=0) == [TICKET, (Disconnect("reset"), 0.0)]
+    assert played("reset@0", gate_at=0) == [PERMIT, (Disconnect("reset"), 0.0)]
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_a_format_without_an_end_can_break_there_all_the_same(text: str, expecte
 
 
 def test_an_answer_without_tokens_has_an_end() -> None:
-    assert played("reset@7", tokens=0) == [TICKET, (Disconnect("reset"), 0.0)]
-    assert played(tokens=0) == [TICKET, (END, 1.0)]
-    assert played("nodone@0", tokens=0) == [TICKET]
+    assert played("reset@7", tokens=0) == [PERMIT, (Disconnect("reset"), 0.0)]
+    assert played(tokens=0) == [PERMIT, (END, 1.0)]
+    assert played("nodone@0", tokens=0) == [PERMIT]
 
 
 def test_only_who_is_split_speaks_oddly() -> None:
@@ -189,7 +189,7 @@ def test_frames_are_coded_as_they_go_out() -> None:
 
     def items(text: str) -> Iterator[Item]:
         return FaultPlan(faults(text), permit=ConcurrencyLimiter().permit(None)).items(
-            iter([b"a", b"z"]), tokens=1, error_frame=b"!", coded=coded
+            iter([b"a", b"z"]), tokens=1, error_frame=lambda: b"!", coded=coded
         )
 
     assert list(items("garbage@0"))[1:] == [b"<%b>" % garbled(b"a"), b"<a>", b"<z>"]

@@ -23,9 +23,9 @@ def test_a_gate_is_the_one_of_that_name() -> None:
     state = SimulatorState()
     fault_plan = state.fault_plan(parse("gate=a@1"), ())
     assert fault_plan is not None
-    items = fault_plan.items(iter([b"0", b"1"]), tokens=2, error_frame=b"", coded=bytes)
+    items = fault_plan.items(iter([b"0", b"1", b"end"]), tokens=2, error_frame=lambda: b"")
 
-    assert list(items) == [fault_plan.permit, b"0", state.gates.get("a"), b"1"]
+    assert list(items) == [fault_plan.permit, b"0", state.gates.get("a"), b"1", b"end"]
 
 
 def test_gates_of_others_never_refuse_a_stream() -> None:

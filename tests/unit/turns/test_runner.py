@@ -66,6 +66,26 @@ class Asked:
         return [(turn.answer.content, turn.status) for turn in self.harness.history.appended]
 
 
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [(UpstreamBroken("cut"), "upstream_broken"), (Finished("length", "m"), ""), (OSError(), "internal_error")],
+)
+async def test_the_turn_is_kept_with_what_interrupted_it(end: Finished | Exception, code: str) -> None:
+    asked = Asked(saying("Be", end=end))
+    await asyncio.gather(asked.asking, return_exceptions=True)
+
+    assert [turn.end_code for turn in asked.harness.history.appended] == [code]
+
+
+async def test_a_turn_that_was_stopped_is_kept_as_stopped() -> None:
+    asked = Asked(saying("Be", end=Silence()))
+    await settle()
+    asked.turn.stop()
+    await asyncio.gather(asked.asking, return_exceptions=True)
+
+    assert [turn.end_code for turn in asked.harness.history.appended] == ["stopped"]
+
+
 # A turn that ends as it should
 
 

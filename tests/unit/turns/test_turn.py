@@ -13,8 +13,8 @@ from tokenfall.errors import (
     UpstreamBroken,
     shutting_down,
 )
-from tokenfall.events import Finished, TextDelta
-from tokenfall.turns.turn import FollowedLocally, RunningTurn
+from tokenfall.events import Finished, ReasoningDelta, TextDelta
+from tokenfall.turns.turn import MAX_THOUGHT_CHARACTERS, MAX_THOUGHTS, FollowedLocally, RunningTurn
 
 from tests.doubles.connections import settle
 from tests.doubles.turns import HERE, Listener, turn_that_said
@@ -249,7 +249,7 @@ async def test_what_comes_while_the_last_piece_is_taken_is_not_left_out() -> Non
     said = turn_that_said("a")
     heard: list[str] = []
 
-    def on_event(delta: TextDelta) -> Awaitable[None] | None:
+    def on_event(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         heard.append(delta.text)
         if delta.text == "a":
             said.add("b")
@@ -297,3 +297,40 @@ async def test_a_follower_that_is_slow_holds_little_of_a_long_turn() -> None:
     await asyncio.wait([running])
 
     assert held_bytes < 65_536
+
+
+# What the model thinks
+
+
+async def test_a_follower_is_told_the_thoughts_from_their_beginning_and_then_the_text() -> None:
+    turn = turn_that_said()
+    turn.add_thought("Hm,")
+    told: list[TextDelta | ReasoningDelta] = []
+
+    def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        told.append(piece)
+        return None
+
+    following = asyncio.create_task(FollowedLocally(turn, after=0).run(on_event))
+    await settle()
+    turn.add_thought(" so")
+    await settle()
+    turn.add("Hi")
+    turn.finish(TurnEnd(Finished("stop", "m")))
+
+    await following
+    assert told == [ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi")]
+
+
+def test_thoughts_are_bounded_in_characters_and_in_pieces() -> None:
+    turn = turn_that_said()
+    turn.add_thought("x" * (MAX_THOUGHT_CHARACTERS + 1))
+    for _ in range(MAX_THOUGHTS):
+        turn.add_thought("y")
+
+    assert turn.thought == "x" * MAX_THOUGHT_CHARACTERS
+    assert len(turn.thoughts) == MAX_THOUGHTS
+
+
+def test_a_turn_without_thoughts_took_no_time_for_them() -> None:
+    assert turn_that_said("Hi").thought_s is None

@@ -20,7 +20,7 @@ from tokenfall.upstream.address import Address, parse_address
         ("http://my_host", Address("http", "my_host", 80), "my_host"),
     ],
 )
-def test_an_address_is_parsed(url: str, address: Address, authority: str) -> None:
+def test_address_is_parsed(url: str, address: Address, authority: str) -> None:
     parsed = parse_address(url)
 
     assert parsed == address
@@ -52,7 +52,7 @@ def test_an_address_is_parsed(url: str, address: Address, authority: str) -> Non
         "http://a.example/#s3cret",
     ],
 )
-def test_what_is_no_base_address_is_refused_without_showing_it(url: str) -> None:
+def test_invalid_base_address_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="address") as caught:
         parse_address(url)
 

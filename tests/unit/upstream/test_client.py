@@ -53,7 +53,7 @@ def connected(upstream: Upstream, times: int) -> Callable[[], bool]:
     return lambda: upstream.connections == times
 
 
-async def test_a_connection_serves_one_request_after_another(upstream: Upstream) -> None:
+async def test_connection_is_reused_for_the_next_request(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         for _ in range(3):
             assert (await ask(client)).body == b"Hello"
@@ -61,14 +61,14 @@ async def test_a_connection_serves_one_request_after_another(upstream: Upstream)
         assert upstream.connections == 1
 
 
-async def test_requests_at_once_have_a_connection_each(upstream: Upstream) -> None:
+async def test_concurrent_requests_use_separate_connections(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await asyncio.gather(*(ask(client) for _ in range(3)))
 
         assert upstream.connections == 3
 
 
-async def test_warm_connections_are_open_before_requests_and_opened_anew_as_they_are_taken(upstream: Upstream) -> None:
+async def test_warm_connections_are_opened_in_advance_and_replaced_when_used(upstream: Upstream) -> None:
     async with client_of(upstream, warm=2) as client:
         client.warm_up()
         client.warm_up()
@@ -88,7 +88,7 @@ async def test_warm_connections_are_open_before_requests_and_opened_anew_as_they
         assert upstream.connections == 4
 
 
-async def test_warm_connections_that_cannot_be_opened_are_no_error(upstream: Upstream) -> None:
+async def test_failed_warm_connection_is_not_an_error(upstream: Upstream) -> None:
     upstream.url = "http://127.0.0.1:1"
     async with client_of(upstream, warm=2) as client:
         client.warm_up()
@@ -96,7 +96,7 @@ async def test_warm_connections_that_cannot_be_opened_are_no_error(upstream: Ups
             await ask(client)
 
 
-async def test_a_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream: Upstream) -> None:
+async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await ask(client)
 
@@ -139,7 +139,7 @@ async def test_a_request_on_a_new_connection_that_breaks_is_not_sent_again(upstr
         assert len(upstream.exchanges) == 1
 
 
-async def test_a_request_whose_response_has_begun_is_not_sent_again(upstream: Upstream) -> None:
+async def test_request_whose_response_has_started_is_not_sent_again(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await ask(client)
 
@@ -154,7 +154,7 @@ async def test_a_request_whose_response_has_begun_is_not_sent_again(upstream: Up
         assert len(upstream.exchanges) == 2
 
 
-async def test_a_header_that_cannot_be_sent_costs_no_connection(upstream: Upstream) -> None:
+async def test_invalid_header_does_not_close_the_connection(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await ask(client)
         with pytest.raises(ValueError, match="line break"):
@@ -164,7 +164,7 @@ async def test_a_header_that_cannot_be_sent_costs_no_connection(upstream: Upstre
         assert upstream.connections == 1
 
 
-async def test_who_is_cancelled_closes_the_connection(upstream: Upstream) -> None:
+async def test_cancelled_request_closes_its_connection(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
 
         async def silent(exchange: Exchange) -> None:
@@ -180,7 +180,7 @@ async def test_who_is_cancelled_closes_the_connection(upstream: Upstream) -> Non
         await eventually(lambda: upstream.open == 0, lambda: "the connection is open")
 
 
-async def test_close_ends_requests_under_way(upstream: Upstream) -> None:
+async def test_close_fails_requests_in_progress(upstream: Upstream) -> None:
     async with client_of(upstream) as client:
         await ask(client)
 

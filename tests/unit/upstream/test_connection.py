@@ -105,7 +105,7 @@ async def test_a_complete_response_is_reported_once(line: Line, case: Case, feed
 
 
 @by_name({name: case for name, case in COMPLETE.items() if case.keeps})
-async def test_a_connection_that_is_kept_serves_again(line: Line, case: Case) -> None:
+async def test_keep_alive_connection_serves_another_request(line: Line, case: Case) -> None:
     line.ask()
     line.connection.data_received(case.data)
     exchange = line.ask()
@@ -126,7 +126,7 @@ TAILS = {
 
 @pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS.keys())
 @by_name({name: case for name, case in COMPLETE.items() if not case.is_head})
-async def test_what_follows_a_response_closes_the_connection(line: Line, case: Case, tail: bytes) -> None:
+async def test_excess_data_after_a_response_closes_the_connection(line: Line, case: Case, tail: bytes) -> None:
     exchange = line.ask()
     line.connection.data_received(case.data + tail)
 
@@ -211,7 +211,7 @@ MALFORMED = {
 
 @feeds
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-async def test_what_is_not_http_is_malformed(line: Line, data: bytes, feed: Feed) -> None:
+async def test_response_that_is_not_http_is_malformed(line: Line, data: bytes, feed: Feed) -> None:
     exchange = line.ask()
     feed(line.connection, data)
 
@@ -257,7 +257,7 @@ async def test_trailers_are_bounded(line: Line) -> None:
     assert isinstance(exchange.error, UpstreamMalformed)
 
 
-async def test_small_chunks_have_no_bound_together(line: Line) -> None:
+async def test_total_framing_of_small_chunks_is_not_bounded(line: Line) -> None:
     exchange = line.ask()
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(MAX_HEAD_BYTES // 5):
@@ -267,7 +267,7 @@ async def test_small_chunks_have_no_bound_together(line: Line) -> None:
     assert exchange.calls == ["head", "body"]
 
 
-async def test_an_error_in_a_report_is_logged_and_ends_the_exchange(
+async def test_error_in_an_exchange_callback_is_logged_and_fails_the_exchange(
     line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Defective(RecordedExchange):
@@ -319,13 +319,13 @@ HALF_BODIES = [
 
 
 @ends
-async def test_an_idle_connection_that_ends_is_closed(tcp_line: Line, end: Callable[[Line], None]) -> None:
+async def test_idle_connection_closes_at_eof(tcp_line: Line, end: Callable[[Line], None]) -> None:
     end(tcp_line)
     await tcp_line.closes()
 
 
 @ends
-async def test_a_new_connection_that_ends_without_a_head_is_unreachable(
+async def test_eof_before_the_head_on_a_new_connection_is_unreachable(
     tcp_line: Line, end: Callable[[Line], None]
 ) -> None:
     exchange = tcp_line.ask()
@@ -337,7 +337,7 @@ async def test_a_new_connection_that_ends_without_a_head_is_unreachable(
 
 
 @ends
-async def test_a_pooled_connection_that_ends_without_a_byte_is_stale(
+async def test_eof_before_the_first_byte_on_a_pooled_connection_is_stale(
     tcp_line: Line, end: Callable[[Line], None]
 ) -> None:
     tcp_line.ask()
@@ -350,7 +350,7 @@ async def test_a_pooled_connection_that_ends_without_a_byte_is_stale(
     assert isinstance(exchange.error, StaleConnection)
 
 
-async def test_a_pooled_connection_that_was_reset_before_the_request_is_stale(tcp_line: Line) -> None:
+async def test_reset_before_the_request_on_a_pooled_connection_is_stale(tcp_line: Line) -> None:
     tcp_line.ask()
     tcp_line.connection.data_received(COMPLETE["empty"].data)
     await tcp_line.received(len(REQUEST))
@@ -363,7 +363,7 @@ async def test_a_pooled_connection_that_was_reset_before_the_request_is_stale(tc
 
 
 @pytest.mark.parametrize("head", [HALF_HEAD, b"H", b"HTTP/1.1 100 Continue\r\n\r\n"])
-async def test_a_pooled_connection_that_ends_within_the_head_is_not_stale(tcp_line: Line, head: bytes) -> None:
+async def test_eof_inside_the_head_on_a_pooled_connection_is_not_stale(tcp_line: Line, head: bytes) -> None:
     tcp_line.ask()
     tcp_line.connection.data_received(COMPLETE["empty"].data)
     exchange = tcp_line.ask()
@@ -376,9 +376,7 @@ async def test_a_pooled_connection_that_ends_within_the_head_is_not_stale(tcp_li
 
 @ends
 @pytest.mark.parametrize("data", HALF_BODIES)
-async def test_a_connection_that_ends_within_the_body_is_reset(
-    tcp_line: Line, end: Callable[[Line], None], data: bytes
-) -> None:
+async def test_eof_inside_the_body_is_upstream_reset(tcp_line: Line, end: Callable[[Line], None], data: bytes) -> None:
     exchange = tcp_line.ask()
     await tcp_line.received(len(REQUEST))
     tcp_line.connection.data_received(data)
@@ -389,7 +387,7 @@ async def test_a_connection_that_ends_within_the_body_is_reset(
     assert isinstance(exchange.error, UpstreamReset)
 
 
-async def test_a_reset_is_no_end_of_a_body_without_framing(tcp_line: Line) -> None:
+async def test_reset_does_not_end_a_body_without_framing(tcp_line: Line) -> None:
     exchange = tcp_line.ask()
     await tcp_line.received(len(REQUEST))
     tcp_line.connection.data_received(UNTIL_CLOSE["1.1"])
@@ -400,7 +398,7 @@ async def test_a_reset_is_no_end_of_a_body_without_framing(tcp_line: Line) -> No
 
 
 @pytest.mark.parametrize("data", [b"", HALF_HEAD, *HALF_BODIES])
-async def test_an_abandoned_exchange_is_told_nothing(line: Line, data: bytes) -> None:
+async def test_abandoned_exchange_gets_no_further_call(line: Line, data: bytes) -> None:
     exchange = line.ask()
     if data:
         line.connection.data_received(data)
@@ -432,7 +430,7 @@ def satisfied(line: Line) -> Satisfied:
     return exchange
 
 
-async def test_an_unwanted_rest_in_the_same_read_keeps_the_connection(line: Line) -> None:
+async def test_remaining_body_in_the_same_read_keeps_the_connection(line: Line) -> None:
     exchange = satisfied(line)
     line.connection.data_received(COMPLETE["chunked"].data)
 
@@ -441,7 +439,7 @@ async def test_an_unwanted_rest_in_the_same_read_keeps_the_connection(line: Line
     assert line.owner.idle == 1
 
 
-async def test_an_unwanted_rest_within_its_bounds_keeps_the_connection(line: Line) -> None:
+async def test_remaining_body_within_the_limits_keeps_the_connection(line: Line) -> None:
     exchange = satisfied(line)
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 1))
     assert not line.connection.is_idle
@@ -451,7 +449,7 @@ async def test_an_unwanted_rest_within_its_bounds_keeps_the_connection(line: Lin
     assert line.connection.is_idle
 
 
-async def test_an_unwanted_rest_that_is_too_large_closes_the_connection(line: Line) -> None:
+async def test_remaining_body_over_the_size_limit_closes_the_connection(line: Line) -> None:
     exchange = satisfied(line)
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nx" % (SETTLE_BYTES + 2))
     line.connection.data_received(b"x" * (SETTLE_BYTES + 1))
@@ -460,7 +458,7 @@ async def test_an_unwanted_rest_that_is_too_large_closes_the_connection(line: Li
     assert line.connection.fd == -1
 
 
-async def test_an_unwanted_rest_that_is_too_slow_closes_the_connection(line: Line) -> None:
+async def test_remaining_body_over_the_time_limit_closes_the_connection(line: Line) -> None:
     satisfied(line)
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
     await line.closes()
@@ -468,7 +466,7 @@ async def test_an_unwanted_rest_that_is_too_slow_closes_the_connection(line: Lin
     assert line.owner.idle == 0
 
 
-async def test_an_unwanted_rest_without_framing_ends_with_the_connection(line: Line) -> None:
+async def test_remaining_body_without_framing_ends_with_the_connection(line: Line) -> None:
     satisfied(line)
     line.connection.data_received(UNTIL_CLOSE["1.1"])
     line.peer.close()
@@ -477,7 +475,7 @@ async def test_an_unwanted_rest_without_framing_ends_with_the_connection(line: L
     assert line.owner.idle == 0
 
 
-async def test_an_unwanted_rest_is_read_although_reading_was_paused(line: Line) -> None:
+async def test_remaining_body_is_discarded_although_reading_was_paused(line: Line) -> None:
     exchange = satisfied(line)
     line.connection.pause_reading()
     line.connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nHell")
@@ -487,7 +485,7 @@ async def test_an_unwanted_rest_is_read_although_reading_was_paused(line: Line) 
     assert exchange.body == b"Hell"
 
 
-async def test_a_connection_that_was_paused_at_the_end_is_read_again(line: Line) -> None:
+async def test_connection_paused_at_the_end_resumes_reading(line: Line) -> None:
     line.ask()
     line.connection.pause_reading()
     line.connection.data_received(COMPLETE["by length"].data)
@@ -498,7 +496,7 @@ async def test_a_connection_that_was_paused_at_the_end_is_read_again(line: Line)
 # Requests that are larger than the kernel's buffer
 
 
-async def test_a_large_request_is_sent_as_it_is_taken(tcp_line: Line) -> None:
+async def test_large_request_is_sent_as_the_server_reads_it(tcp_line: Line) -> None:
     exchange = tcp_line.ask(b"x" * (8 * MIB))
     assert await tcp_line.received(8 * MIB) == b"x" * (8 * MIB)
     tcp_line.connection.data_received(COMPLETE["by length"].data)
@@ -516,7 +514,7 @@ async def test_an_early_response_to_a_large_request_is_reported_and_closes(tcp_l
     assert tcp_line.owner.idle == 0
 
 
-async def test_an_early_response_is_reported_although_the_server_resets_afterwards(tcp_line: Line) -> None:
+async def test_early_response_is_reported_despite_a_following_reset(tcp_line: Line) -> None:
     exchange = tcp_line.ask(b"x" * (8 * MIB))
     tcp_line.peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\n\r\nHello")
     tcp_line.peer.close()  # with unread data: the kernel sends RST after the response
@@ -525,7 +523,7 @@ async def test_an_early_response_is_reported_although_the_server_resets_afterwar
     assert (exchange.calls, exchange.status) == (["head", "body", "end"], 413)
 
 
-async def test_a_server_that_ends_while_a_large_request_is_sent_is_unreachable_at_once(tcp_line: Line) -> None:
+async def test_eof_while_sending_a_large_request_is_unreachable_at_once(tcp_line: Line) -> None:
     exchange = tcp_line.ask(b"x" * (8 * MIB))
     tcp_line.peer.shutdown(socket.SHUT_WR)  # and reads nothing
     await tcp_line.closes()

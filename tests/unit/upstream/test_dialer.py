@@ -91,13 +91,13 @@ def listening() -> Iterator[tuple[str, int]]:
 REFUSING = ("127.0.0.1", 1)
 
 
-async def test_an_unknown_name_is_unreachable_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unresolvable_host_is_unreachable_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     Hosts(monkeypatch)
-    with pytest.raises(UpstreamUnreachable, match=r"^the name of the upstream is not known$"):
+    with pytest.raises(UpstreamUnreachable, match=r"^the host name of the upstream cannot be resolved$"):
         await dial(dialer_for("http://secret.example"))
 
 
-async def test_the_second_address_is_used_when_the_first_does_not_answer(
+async def test_second_address_is_used_if_the_first_does_not_respond(
     monkeypatch: pytest.MonkeyPatch, silent: tuple[str, int], listening: tuple[str, int]
 ) -> None:
     Hosts(monkeypatch, silent, listening)
@@ -105,7 +105,7 @@ async def test_the_second_address_is_used_when_the_first_does_not_answer(
     await dial(dialer_for("http://a.example"))
 
 
-async def test_the_second_address_is_used_when_the_first_refuses(
+async def test_second_address_is_used_if_the_first_refuses(
     monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
     Hosts(monkeypatch, REFUSING, listening)
@@ -113,7 +113,7 @@ async def test_the_second_address_is_used_when_the_first_refuses(
     await dial(dialer_for("http://a.example"))
 
 
-async def test_a_name_is_looked_up_again_after_none_of_its_addresses_could_be_reached(
+async def test_name_is_resolved_again_after_all_addresses_failed(
     monkeypatch: pytest.MonkeyPatch, listening: tuple[str, int]
 ) -> None:
     hosts = Hosts(monkeypatch, REFUSING, REFUSING)
@@ -127,18 +127,18 @@ async def test_a_name_is_looked_up_again_after_none_of_its_addresses_could_be_re
     assert hosts.asked == 2
 
 
-async def test_no_answer_is_late(silent: tuple[str, int]) -> None:
+async def test_no_response_is_a_connect_timeout(silent: tuple[str, int]) -> None:
     with pytest.raises(UpstreamConnectTimeout):
         await dial(dialer_for(f"http://127.0.0.1:{silent[1]}", connect_s=0.05))
 
 
-async def test_no_answer_within_the_callers_own_time_is_left_to_the_caller(silent: tuple[str, int]) -> None:
+async def test_no_response_within_the_callers_limit_raises_timeout_error(silent: tuple[str, int]) -> None:
     for within_s in (0.05, 0.0, -1.0):
         with pytest.raises(TimeoutError):
             await dial(dialer_for(f"http://127.0.0.1:{silent[1]}"), within_s=within_s)
 
 
-async def test_who_is_cancelled_leaves_nothing(silent: tuple[str, int]) -> None:
+async def test_cancelled_dial_leaks_no_socket(silent: tuple[str, int]) -> None:
     dialing = asyncio.ensure_future(dial(dialer_for(f"http://127.0.0.1:{silent[1]}")))
     await asyncio.sleep(0.01)
     dialing.cancel()
@@ -224,7 +224,7 @@ async def secured(tls: ssl.SSLContext) -> AsyncIterator[Upstream]:
 
 
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS])
-async def test_an_https_upstream_is_reached_by_connect(tls: ssl.SSLContext, credentials: str) -> None:
+async def test_https_upstream_is_reached_by_connect_through_a_proxy(tls: ssl.SSLContext, credentials: str) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         user = f"{credentials}@" if credentials else ""
         exchange = await ask(dialer_for(upstream.url, proxy=f"http://{user}127.0.0.1:{proxy.port}"))
@@ -241,7 +241,7 @@ async def test_an_https_upstream_is_reached_by_connect(tls: ssl.SSLContext, cred
         assert "proxy-authorization" not in asked.headers
 
 
-async def test_the_answer_of_a_proxy_may_come_in_pieces(tls: ssl.SSLContext) -> None:
+async def test_proxy_response_may_arrive_in_pieces(tls: ssl.SSLContext) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         proxy.response = b"HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n" + b"X: y\r\n" * 1_000 + b"\r\n"
         exchange = await ask(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}"))
@@ -262,7 +262,7 @@ async def test_the_answer_of_a_proxy_may_come_in_pieces(tls: ssl.SSLContext) -> 
     ],
     ids=["407", "502", "1.0", "junk", "no number", "empty", "endless"],
 )
-async def test_a_proxy_that_refuses_is_unreachable_with_its_status(
+async def test_refusing_proxy_is_unreachable_with_its_status(
     tls: ssl.SSLContext, response: bytes, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
@@ -276,14 +276,14 @@ async def test_a_proxy_that_refuses_is_unreachable_with_its_status(
         assert upstream.connections == 0
 
 
-async def test_a_proxy_that_hangs_is_late(tls: ssl.SSLContext) -> None:
+async def test_hanging_proxy_is_a_connect_timeout(tls: ssl.SSLContext) -> None:
     async with secured(tls) as upstream, connect_proxy() as proxy:
         proxy.response = b""
         with pytest.raises(UpstreamConnectTimeout):
             await ask(dialer_for(upstream.url, proxy=f"127.0.0.1:{proxy.port}", connect_s=0.1))
 
 
-async def test_a_proxy_that_closes_is_unreachable(tls: ssl.SSLContext) -> None:
+async def test_proxy_that_closes_is_unreachable(tls: ssl.SSLContext) -> None:
     async def close(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
@@ -295,16 +295,16 @@ async def test_a_proxy_that_closes_is_unreachable(tls: ssl.SSLContext) -> None:
     server.close()
 
 
-async def test_a_proxy_that_cannot_be_reached_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreachable_proxy_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UpstreamUnreachable, match=r"^the proxy of the upstream cannot be reached$"):
         await ask(dialer_for("http://a.example", proxy="127.0.0.1:1"))
     Hosts(monkeypatch)
-    with pytest.raises(UpstreamUnreachable, match=r"^the name of the proxy of the upstream is not known$"):
+    with pytest.raises(UpstreamUnreachable, match=r"^the host name of the proxy of the upstream cannot be resolved$"):
         await ask(dialer_for("http://a.example", proxy="secret.example"))
 
 
 @pytest.mark.parametrize("credentials", ["", CREDENTIALS])
-async def test_an_http_upstream_is_asked_of_the_proxy_by_its_whole_address(credentials: str) -> None:
+async def test_http_upstream_is_requested_from_the_proxy_in_absolute_form(credentials: str) -> None:
     async with scripted() as proxy:
         proxy.script = hello
         user = f"{credentials}@" if credentials else ""

@@ -105,7 +105,7 @@ async def converse(relay: Relay, *scripts: Script) -> Finished:
 # Whole responses
 
 
-async def test_fetch_returns_the_body_as_it_is(relay: Relay) -> None:
+async def test_fetch_returns_the_body_unchanged(relay: Relay) -> None:
     assert await fetch(relay, whole(b'{"b":  2}')) == b'{"b":  2}'
 
     (exchange,) = relay.upstream.exchanges
@@ -173,20 +173,20 @@ async def test_a_compressed_response_is_malformed(relay: Relay) -> None:
         await fetch(relay, whole(b"x", headers=b"Content-Encoding: gzip\r\n"))
 
 
-async def test_a_whole_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_non_streaming_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.upstream.response.MAX_BODY_BYTES", 1_000)
     assert len(await fetch(relay, whole(b"x" * 1_000))) == 1_000
     with pytest.raises(UpstreamMalformed, match="more than 1000 bytes"):
         await fetch(relay, whole(b"x" * 1_001))
 
 
-async def test_a_passing_failure_is_retried(relay: Relay) -> None:
+async def test_transient_failure_is_retried(relay: Relay) -> None:
     assert await fetch(relay, whole(b"", 503), whole(b"", 429), whole(b"{}"), retries=True) == b"{}"
     assert len(relay.upstream.exchanges) == 3
     assert (relay.metrics.upstream_retries, relay.metrics.upstream_errors) == (2, {})
 
 
-async def test_the_callers_mistake_is_not_retried(relay: Relay) -> None:
+async def test_error_of_the_caller_is_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
         await fetch(relay, whole(b"", 400), whole(b"{}"), retries=True)
 
@@ -227,7 +227,7 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
 # Passed on
 
 
-async def test_events_are_passed_on_as_they_are(relay: Relay) -> None:
+async def test_events_are_passed_through_unchanged(relay: Relay) -> None:
     await pass_on(relay, stream(b"event: x\ndata: any", b"thing\n\n: ping\n\ndata: [DONE]\n\ndata: no\n\n"))
 
     assert [event.data for event in relay.heard if isinstance(event, PassthroughEvent)] == [b"anything", b"[DONE]"]
@@ -236,7 +236,7 @@ async def test_events_are_passed_on_as_they_are(relay: Relay) -> None:
     assert exchange.raw == b"{}"
 
 
-async def test_a_passed_stream_without_an_end_is_truncated_and_not_retried(relay: Relay) -> None:
+async def test_passed_stream_without_a_final_event_is_truncated_and_not_retried(relay: Relay) -> None:
     with pytest.raises(UpstreamTruncated):
         await pass_on(relay, stream(b"data: 1\n\n"), retries=True)
 
@@ -244,14 +244,14 @@ async def test_a_passed_stream_without_an_end_is_truncated_and_not_retried(relay
     assert len(relay.upstream.exchanges) == 1
 
 
-async def test_a_document_is_not_passed_on(relay: Relay) -> None:
+async def test_document_instead_of_a_stream_is_not_passed_through(relay: Relay) -> None:
     with pytest.raises(UpstreamBroken):
         await pass_on(relay, whole(b'{"error":"no"}', headers=b"Content-Type: application/json\r\n"))
 
     assert relay.heard == []
 
 
-async def test_nothing_waits_on_the_wheel_afterwards(relay: Relay) -> None:
+async def test_wheel_is_empty_afterwards(relay: Relay) -> None:
     await pass_on(relay, stream(b"data: 1\n\ndata: [DONE]\n\n"))
     await fetch(relay, whole(b"{}"))
     await asyncio.sleep(0)

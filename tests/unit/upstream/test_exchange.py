@@ -40,7 +40,7 @@ async def test_fail_closes_the_connection_and_ends_once() -> None:
     assert served.connection.calls[0] == "abandon"
 
 
-async def test_an_exchange_can_begin_again() -> None:
+async def test_exchange_may_begin_again() -> None:
     served = Served()
     served.exchange.fail(UpstreamReset("stale"))
     with pytest.raises(UpstreamReset):
@@ -53,7 +53,7 @@ async def test_an_exchange_can_begin_again() -> None:
     await again
 
 
-async def test_who_leaves_closes_the_connection() -> None:
+async def test_leave_closes_the_connection() -> None:
     served = Served()
     served.exchange.leave()
     served.exchange.connection = None
@@ -62,7 +62,7 @@ async def test_who_leaves_closes_the_connection() -> None:
     assert served.connection.calls == ["abandon"]
 
 
-async def test_room_is_waited_for_once() -> None:
+async def test_second_wait_for_room_is_ignored() -> None:
     served = Served()
     first, second = (asyncio.get_running_loop().create_future() for _ in range(2))
     served.exchange.wait_for(first)
@@ -97,7 +97,7 @@ async def test_room_may_be_a_coroutine_which_stop_cancels() -> None:
     assert cancelled == [True]
 
 
-async def test_room_that_comes_after_the_end_changes_nothing() -> None:
+async def test_room_after_the_end_changes_nothing() -> None:
     served = Served()
     room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     served.exchange.wait_for(room)
@@ -108,7 +108,7 @@ async def test_room_that_comes_after_the_end_changes_nothing() -> None:
     assert not served.connection.reads
 
 
-async def test_room_that_is_cancelled_lets_reading_go_on() -> None:
+async def test_cancelled_room_resumes_reading() -> None:
     served = Served()
     room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     served.exchange.wait_for(room)

@@ -16,23 +16,23 @@ LONG = "sk-proj-0123456789"
         ("token=password", "password", "token=[key]"),
     ],
 )  # fmt: skip
-def test_a_key_is_taken_out_where_it_is_one(text: str, key: str, told: str) -> None:
+def test_key_is_redacted_in_error_messages(text: str, key: str, told: str) -> None:
     assert without_key(text, key) == told
 
 
 @pytest.mark.parametrize("key", ["key", "test", "model", "internal", "a", "", None])
-def test_ordinary_words_stay(key: str | None) -> None:
+def test_ordinary_words_are_not_redacted(key: str | None) -> None:
     text = "a test of the internal model: the key of a testing model is tested: a model, internal"
 
     assert without_key(text, key) == text
 
 
 @pytest.mark.parametrize("text", ["key: testing", "the key: tester", "the keyword: x test"])
-def test_a_part_of_a_word_is_no_key(text: str) -> None:
+def test_part_of_a_word_is_not_redacted(text: str) -> None:
     assert without_key(text, "test") == text
 
 
-def test_a_key_of_letters_that_is_too_long_for_a_word_is_taken_out_everywhere() -> None:
+def test_long_key_of_letters_is_redacted_everywhere() -> None:
     key = "abcdefghijklmnopqrstuvwxyz"
 
     assert without_key(f"x{key}y {key}", key) == "x[key]y [key]"

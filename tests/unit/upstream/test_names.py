@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.upstream.names import KEPT_S, AddressInfo, Names
+from tokenfall.upstream.names import CACHE_S, AddressInfo, Names
 
 from tests.doubles.clocks import FakeClock
 from tests.doubles.connections import settle
@@ -45,17 +45,17 @@ async def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-async def test_an_address_is_not_looked_up(resolver: Resolver, host: str) -> None:
+async def test_ip_address_is_not_resolved(resolver: Resolver, host: str) -> None:
     found = await resolver.names.look_up(host, 80)
 
     assert [each[4][:2] for each in found] == [(host, 80)]
     assert resolver.asked == []
 
 
-async def test_what_was_found_is_kept_for_a_short_time(resolver: Resolver) -> None:
+async def test_result_is_cached_for_a_short_time(resolver: Resolver) -> None:
     found = await resolver.answered(info("192.0.2.1"), info("192.0.2.2"))
     assert found == [info("192.0.2.1"), info("192.0.2.2")]
-    resolver.clock.advance(KEPT_S - 0.1)
+    resolver.clock.advance(CACHE_S - 0.1)
     assert await resolver.names.look_up("a.example", 80) == found
     assert len(resolver.asked) == 1
     resolver.clock.advance(0.1)
@@ -64,7 +64,7 @@ async def test_what_was_found_is_kept_for_a_short_time(resolver: Resolver) -> No
     assert len(resolver.asked) == 2
 
 
-async def test_look_ups_at_once_are_one(resolver: Resolver) -> None:
+async def test_concurrent_look_ups_share_one_call(resolver: Resolver) -> None:
     first, second = await resolver.look_up(), await resolver.look_up()
     assert len(resolver.asked) == 1
     resolver.asked[0].set_result([info("192.0.2.1")])
@@ -72,7 +72,7 @@ async def test_look_ups_at_once_are_one(resolver: Resolver) -> None:
     assert await first == await second == [info("192.0.2.1")]
 
 
-async def test_a_look_up_goes_on_for_others_when_one_leaves(resolver: Resolver) -> None:
+async def test_cancelled_caller_does_not_cancel_the_look_up_for_others(resolver: Resolver) -> None:
     first, second = await resolver.look_up(), await resolver.look_up()
     first.cancel()
     await settle()
@@ -82,7 +82,7 @@ async def test_a_look_up_goes_on_for_others_when_one_leaves(resolver: Resolver) 
     assert await second == [info("192.0.2.1")]
 
 
-async def test_a_failure_is_reported_and_not_kept(resolver: Resolver) -> None:
+async def test_failure_is_reported_and_not_cached(resolver: Resolver) -> None:
     first, second = await resolver.look_up(), await resolver.look_up()
     resolver.asked[0].set_exception(socket.gaierror(socket.EAI_AGAIN, "again"))
     for task in (first, second):
@@ -92,7 +92,7 @@ async def test_a_failure_is_reported_and_not_kept(resolver: Resolver) -> None:
     assert await resolver.answered(info("192.0.2.1")) == [info("192.0.2.1")]
 
 
-async def test_a_failure_that_nobody_waits_for_is_no_complaint(resolver: Resolver) -> None:
+async def test_failure_without_a_waiting_caller_logs_nothing(resolver: Resolver) -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     task = await resolver.look_up()
@@ -105,12 +105,12 @@ async def test_a_failure_that_nobody_waits_for_is_no_complaint(resolver: Resolve
     assert complaints == []
 
 
-async def test_no_address_is_a_failure(resolver: Resolver) -> None:
+async def test_empty_result_is_a_failure(resolver: Resolver) -> None:
     with pytest.raises(socket.gaierror):
         await resolver.answered()
 
 
-async def test_what_could_not_be_reached_is_looked_up_again(resolver: Resolver) -> None:
+async def test_forgotten_name_is_resolved_again(resolver: Resolver) -> None:
     await resolver.answered(info("192.0.2.1"))
     resolver.names.forget("a.example", 80)
     resolver.names.forget("b.example", 80)

@@ -43,7 +43,7 @@ async def lines() -> AsyncIterator[Lines]:
         assert connection.fd == -1
 
 
-async def test_the_connection_used_last_is_taken_first(lines: Lines) -> None:
+async def test_pool_is_lifo(lines: Lines) -> None:
     first, second, third = lines.open(), lines.open(), lines.open()
     assert len(lines.pool) == 3
     assert lines.pool.take() is third
@@ -53,12 +53,12 @@ async def test_the_connection_used_last_is_taken_first(lines: Lines) -> None:
     assert [lines.pool.take() for _ in range(4)] == [third, second, first, None]
 
 
-async def test_a_connection_that_is_idle_is_marked_as_one_that_may_be_stale(lines: Lines) -> None:
+async def test_idle_connection_is_marked_as_possibly_stale(lines: Lines) -> None:
     assert not lines.open(idle=False).was_idle
     assert lines.open().was_idle
 
 
-async def test_no_more_than_the_limit_are_kept(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_connections_over_the_limit_are_closed(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_IDLE", 2)
     opened = [lines.open() for _ in range(3)]
 
@@ -66,7 +66,7 @@ async def test_no_more_than_the_limit_are_kept(lines: Lines, monkeypatch: pytest
     assert len(lines.pool) == 2
 
 
-async def test_a_connection_that_waits_too_long_is_closed(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_connection_is_closed_after_the_idle_timeout(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.05)
     connection = lines.open()
     await eventually(lambda: connection.fd < 0, lambda: "it is open")
@@ -74,7 +74,7 @@ async def test_a_connection_that_waits_too_long_is_closed(lines: Lines, monkeypa
     assert lines.pool.take() is None
 
 
-async def test_a_request_ends_the_idle_time(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_request_clears_the_idle_timeout(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "IDLE_S", 0.05)
     waiting, busy = lines.open(), lines.open()
     assert lines.pool.take() is busy
@@ -88,7 +88,7 @@ async def test_a_request_ends_the_idle_time(lines: Lines, monkeypatch: pytest.Mo
     exchange.finish()
 
 
-async def test_a_connection_that_the_server_closes_is_not_taken(lines: Lines) -> None:
+async def test_connection_closed_by_the_server_is_not_taken(lines: Lines) -> None:
     kept, closed = lines.open(), lines.open()
     lines.peers[closed].close()  # type: ignore[attr-defined]
     await eventually(lambda: closed.fd < 0, lambda: "it is open")
@@ -96,7 +96,7 @@ async def test_a_connection_that_the_server_closes_is_not_taken(lines: Lines) ->
     assert [lines.pool.take(), lines.pool.take()] == [kept, None]
 
 
-async def test_close_ends_requests_under_way_and_keeps_nothing_from_then_on(lines: Lines) -> None:
+async def test_close_fails_requests_in_progress_and_later_connections_are_not_pooled(lines: Lines) -> None:
     idle, busy = lines.open(), lines.open(idle=False)
     exchange = RecordedExchange()
     exchange.begin()

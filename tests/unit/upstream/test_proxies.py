@@ -66,7 +66,7 @@ def test_the_variable_of_the_scheme_names_the_proxy(
         ("http://a.example", "", True),
     ],
 )
-def test_no_proxy_lists_what_is_reached_directly(
+def test_no_proxy_lists_hosts_reached_directly(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str, exceptions: str, proxied: bool
 ) -> None:
     found = proxy_with(monkeypatch, url, HTTP_PROXY=URL, **{name: exceptions})
@@ -119,7 +119,7 @@ USELESS = [
 
 
 @pytest.mark.parametrize("url", USELESS)
-def test_a_proxy_of_no_use_is_refused_without_showing_it(url: str) -> None:
+def test_invalid_proxy_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^HTTPS_PROXY: takes the address of an HTTP proxy") as caught:
         parse_proxy(url, name="https_proxy")
 
@@ -128,7 +128,7 @@ def test_a_proxy_of_no_use_is_refused_without_showing_it(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", USELESS)
-def test_a_server_does_not_start_with_a_proxy_of_no_use(
+def test_server_does_not_start_with_an_invalid_proxy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     monkeypatch.setenv("UPSTREAM_URL", "https://a.example/v1")
@@ -140,7 +140,7 @@ def test_a_server_does_not_start_with_a_proxy_of_no_use(
     assert (said.count("\n"), "s3" in said) == (1, False)
 
 
-def test_a_recorder_does_not_start_with_a_proxy_of_no_use(
+def test_recorder_does_not_start_with_an_invalid_proxy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", USELESS[0])

@@ -43,7 +43,7 @@ BODY = b'{"error":{"message":"their own words"}}'
         (418, UpstreamError),
     ],
 )
-def test_a_refusal_says_whose_fault_it_is(status: int, kind: type[UpstreamError]) -> None:
+def test_error_depends_on_the_status(status: int, kind: type[UpstreamError]) -> None:
     error = refusal(status, BODY, retry_after="7")
 
     assert type(error) is kind
@@ -52,12 +52,12 @@ def test_a_refusal_says_whose_fault_it_is(status: int, kind: type[UpstreamError]
 
 
 @pytest.mark.parametrize(("status", "wait_s"), [(429, 7.0), (503, 7.0), (400, None), (401, None), (418, None)])
-def test_when_to_come_back_is_passed_on_where_it_helps(status: int, wait_s: float | None) -> None:
+def test_retry_after_is_passed_on_for_429_and_5xx(status: int, wait_s: float | None) -> None:
     assert refusal(status, BODY, retry_after="7").retry_after_s == wait_s
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b'{"error":null}'])
-def test_a_refusal_without_words_says_its_status(body: bytes) -> None:
+def test_refusal_without_a_message_has_its_status(body: bytes) -> None:
     assert refusal(422, body, retry_after=None).message == "the upstream refused the request: 422"
 
 
@@ -86,7 +86,7 @@ def test_a_refusal_without_words_says_its_status(body: bytes) -> None:
         ("Wed, 21 Oct 2015 07:28:00 +9999999999999999", None),
     ],
 )
-def test_a_wait_is_read_from_a_number_or_a_date(
+def test_retry_after_accepts_seconds_and_dates(
     text: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
@@ -95,7 +95,7 @@ def test_a_wait_is_read_from_a_number_or_a_date(
 
 
 @given(st.one_of(st.text(), st.text(st.sampled_from("0123456789:,+-. MonJanGMT"))))
-def test_junk_is_no_wait(text: str) -> None:
+def test_invalid_retry_after_is_ignored(text: str) -> None:
     seconds = retry_after_s(text)
 
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
@@ -114,14 +114,14 @@ def test_junk_is_no_wait(text: str) -> None:
         ("", False),
     ],
 )
-def test_what_can_be_a_stream(content_type: str | None, streams: bool) -> None:
+def test_event_stream_is_recognized_by_content_type(content_type: str | None, streams: bool) -> None:
     assert is_event_stream(content_type) is streams
 
 
 @pytest.mark.parametrize(
     ("content_encoding", "encoded"), [(None, False), ("", False), (" Identity", False), ("gzip", True), ("br", True)]
 )
-def test_what_is_compressed(content_encoding: str | None, encoded: bool) -> None:
+def test_compressed_body_is_recognized_by_content_encoding(content_encoding: str | None, encoded: bool) -> None:
     assert is_encoded(content_encoding) is encoded
 
 
@@ -134,7 +134,7 @@ def test_what_is_compressed(content_encoding: str | None, encoded: bool) -> None
         (b"", UpstreamMalformed, "the upstream did not answer with a stream"),
     ],
 )
-def test_a_200_that_is_no_stream(body: bytes, kind: type[UpstreamBroken], message: str) -> None:
+def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBroken], message: str) -> None:
     error = no_stream(body)
 
     assert (type(error), error.message) == (kind, message)

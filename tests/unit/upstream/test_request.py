@@ -20,13 +20,13 @@ def test_a_request_is_a_head_and_a_body() -> None:
     )
 
 
-def test_a_request_without_a_body_has_no_length() -> None:
+def test_request_without_a_body_has_no_content_length() -> None:
     assert (
         encoded("http://[::1]:8000", Request("GET", "/models")) == b"GET /models HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n"
     )
 
 
-def test_an_empty_body_has_a_length() -> None:
+def test_empty_body_has_a_content_length() -> None:
     assert b"\r\nContent-Length: 0\r\n" in encoded("http://a.example", Request("POST", "/", body=b""))
 
 
@@ -37,7 +37,7 @@ def test_a_line_break_in_a_header_is_refused(name: str) -> None:
             encoded("http://a.example", Request("GET", "/", headers=[header]))
 
 
-def test_a_plain_request_through_a_proxy_names_the_whole_address() -> None:
+def test_plain_request_through_a_proxy_has_the_absolute_form() -> None:
     data = encoded("http://a.example:8000/v1", Request("GET", "/models"), proxy=PROXY)
 
     assert data == (
@@ -46,18 +46,18 @@ def test_a_plain_request_through_a_proxy_names_the_whole_address() -> None:
     )
 
 
-def test_a_request_through_a_tunnel_has_nothing_of_the_proxy() -> None:
+def test_request_through_a_tunnel_has_no_proxy_headers() -> None:
     request = Request("GET", "/models")
 
     assert encoded("https://a.example/v1", request, proxy=PROXY) == encoded("https://a.example/v1", request)
 
 
-def test_a_proxy_without_credentials_is_sent_none() -> None:
+def test_proxy_without_credentials_gets_no_authorization() -> None:
     assert b"Proxy-Authorization" not in encoded("http://a.example", Request("GET", "/"), proxy=Proxy("p", 1))
 
 
-def test_a_request_that_is_sent_for_good_lets_go_of_its_body() -> None:
+def test_released_request_drops_its_body() -> None:
     request = Request("POST", "/", headers=[("X", "1")], body=b"{}")
-    request.sent_for_good()
+    request.release()
 
     assert (request.body, list(request.headers)) == (None, [])

@@ -6,7 +6,7 @@ from tokenfall.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamMalform
 from tokenfall.upstream import response as module
 from tokenfall.upstream.error_body import BODY_S, MAX_ERROR_BODY_BYTES
 from tokenfall.upstream.exchange import StaleConnection
-from tokenfall.upstream.response import WholeResponse
+from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
@@ -21,7 +21,9 @@ class Received:
     def __init__(self) -> None:
         self.wheel = FakeWheel()
         self.connection = FakeConnection()
-        self.response = WholeResponse(Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now(), whole=True))
+        self.response = CompleteResponse(
+            Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now(), non_streaming=True)
+        )
         self.response.begin()
         self.done = self.response.end
         self.connection.attach(self.response)
@@ -35,7 +37,7 @@ async def received() -> AsyncIterator[Received]:
     assert made.wheel.waiting == {}
 
 
-async def test_a_200_is_the_body(received: Received) -> None:
+async def test_200_returns_the_body(received: Received) -> None:
     received.response.head_received(200, [("content-encoding", "identity")])
     received.response.body_received(b"He")
     received.response.body_received(b"llo")
@@ -45,7 +47,7 @@ async def test_a_200_is_the_body(received: Received) -> None:
     assert (received.response.status, received.response.body) == (200, b"Hello")
 
 
-async def test_a_200_that_is_too_large_is_malformed(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_BODY_BYTES", 4)
     received.response.head_received(200, [])
     received.response.body_received(b"1234")
@@ -56,20 +58,20 @@ async def test_a_200_that_is_too_large_is_malformed(received: Received, monkeypa
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
-async def test_a_coded_200_is_malformed(received: Received, coding: str) -> None:
+async def test_compressed_200_is_malformed(received: Received, coding: str) -> None:
     received.response.head_received(200, [("content-encoding", coding)])
     with pytest.raises(UpstreamMalformed, match="compressed"):
         await received.done
 
 
-async def test_a_200_that_breaks_off_is_the_break(received: Received) -> None:
+async def test_200_that_breaks_off_fails_with_the_connection_error(received: Received) -> None:
     received.response.head_received(200, [])
     received.response.broken(UpstreamReset("it broke"))
     with pytest.raises(UpstreamReset):
         await received.done
 
 
-async def test_a_stale_connection_is_told_to_who_sends(received: Received) -> None:
+async def test_stale_connection_is_raised_to_the_sender(received: Received) -> None:
     received.response.broken(StaleConnection())
     with pytest.raises(StaleConnection):
         await received.done
@@ -80,7 +82,7 @@ async def test_a_stale_connection_is_told_to_who_sends(received: Received) -> No
     await again
 
 
-async def test_a_refusal_has_the_words_of_its_body(received: Received) -> None:
+async def test_refusal_has_the_message_of_its_body(received: Received) -> None:
     received.response.head_received(404, [("retry-after", "7")])
     for at in range(len(REFUSAL)):
         received.response.body_received(REFUSAL[at : at + 1])
@@ -90,14 +92,14 @@ async def test_a_refusal_has_the_words_of_its_body(received: Received) -> None:
         await received.done
 
 
-async def test_a_refusal_whose_body_breaks_off_is_the_refusal(received: Received) -> None:
+async def test_refusal_whose_body_breaks_off_is_still_the_refusal(received: Received) -> None:
     received.response.head_received(401, [])
     received.response.broken(UpstreamReset("it broke"))
     with pytest.raises(UpstreamKeyRefused):
         await received.done
 
 
-async def test_a_refusal_whose_body_is_slow_is_told_after_a_second(received: Received) -> None:
+async def test_refusal_with_a_slow_body_is_reported_after_a_second(received: Received) -> None:
     received.response.head_received(503, [("retry-after", "7")])
     received.response.body_received(b"{")
     received.wheel.advance(BODY_S - 0.1)
@@ -110,7 +112,7 @@ async def test_a_refusal_whose_body_is_slow_is_told_after_a_second(received: Rec
     assert received.connection.calls == ["abandon"]
 
 
-async def test_a_refusal_whose_body_is_endless_is_told_at_its_limit(received: Received) -> None:
+async def test_refusal_with_an_endless_body_is_reported_at_the_size_limit(received: Received) -> None:
     received.response.head_received(500, [])
     for _ in range(MAX_ERROR_BODY_BYTES // 1_024 - 1):
         received.response.body_received(b"x" * 1_024)

@@ -61,18 +61,18 @@ def wait_s(error: TokenfallError, *, status: int = 0, tries: int = 1, left_s: fl
         (UpstreamTotalTimeout, 0, False),
     ],
 )
-def test_only_what_may_pass_is_tried_again(kind: type[TokenfallError], status: int, again: bool) -> None:
+def test_only_transient_errors_are_retried(kind: type[TokenfallError], status: int, again: bool) -> None:
     assert (wait_s(kind("x"), status=status) is not None) is again
 
 
-def test_the_ceiling_doubles_until_it_is_high_enough() -> None:
+def test_ceiling_doubles_up_to_its_maximum() -> None:
     waits = [wait_s(UpstreamUnreachable("x"), tries=tries) for tries in range(1, 8)]
 
     assert waits == [0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 4.0]
     assert (waits[0], waits[-1]) == (FIRST_WAIT_S, LONGEST_WAIT_S)
 
 
-def test_every_wait_between_nothing_and_the_ceiling_is_as_likely() -> None:
+def test_wait_is_uniform_between_zero_and_the_ceiling() -> None:
     retries = Retries(InstantClock(), Random(7))
     waits = [retries.wait_s(UpstreamUnreachable("x"), status=0, tries=2, left_s=30.0) for _ in range(1_000)]
     seconds = [wait for wait in waits if wait is not None]
@@ -86,17 +86,17 @@ def test_every_wait_between_nothing_and_the_ceiling_is_as_likely() -> None:
 @pytest.mark.parametrize(
     ("retry_after_s", "waited_s"), [(None, 0.25), (0.0, 0.25), (0.1, 0.25), (1.0, 1.0), (9.0, 9.0)]
 )
-def test_the_provider_may_ask_for_more(retry_after_s: float | None, waited_s: float) -> None:
+def test_retry_after_may_exceed_the_ceiling(retry_after_s: float | None, waited_s: float) -> None:
     assert wait_s(UpstreamRateLimited("x", retry_after_s=retry_after_s), status=429) == waited_s
 
 
 @pytest.mark.parametrize(("left_s", "waited_s"), [(1.01, 1.0), (1.0, None), (0.5, None), (-1.0, None)])
-def test_nobody_waits_for_a_try_that_would_be_too_late(left_s: float, waited_s: float | None) -> None:
+def test_no_retry_that_would_start_too_late(left_s: float, waited_s: float | None) -> None:
     assert wait_s(UpstreamFailed("x", retry_after_s=1.0), status=503, left_s=left_s) == waited_s
 
 
 @pytest.mark.parametrize(("most", "tries", "again"), [(0, 1, False), (2, 1, True), (2, 2, True), (2, 3, False)])
-def test_there_are_so_many_tries_more(most: int, tries: int, again: bool) -> None:
+def test_number_of_retries_is_limited(most: int, tries: int, again: bool) -> None:
     retries = Retries(InstantClock(), Highest(), most=most)
 
     assert (retries.wait_s(UpstreamUnreachable("x"), status=0, tries=tries, left_s=30.0) is not None) is again

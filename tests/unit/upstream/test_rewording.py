@@ -38,7 +38,7 @@ def ask(upstream: RewordingUpstream, how: str, asked: ChatRequest) -> Any:
 
 
 @pytest.mark.parametrize("how", ["reply", "converse"])
-async def test_a_member_that_is_refused_is_left_out_from_then_on(how: str) -> None:
+async def test_refused_member_is_left_out_of_later_requests(how: str) -> None:
     picky = Picky()
     upstream = RewordingUpstream(picky)
 
@@ -51,7 +51,7 @@ async def test_a_member_that_is_refused_is_left_out_from_then_on(how: str) -> No
 
 @pytest.mark.parametrize("how", ["reply", "converse"])
 @pytest.mark.parametrize("failure", [UpstreamRefused("no such model"), UpstreamReset("reset")])
-async def test_every_other_error_is_told_at_once(how: str, failure: Exception) -> None:
+async def test_other_errors_are_raised_at_once(how: str, failure: Exception) -> None:
     picky = Picky(failure)
     with pytest.raises(type(failure)):
         await ask(RewordingUpstream(picky), how, request())
@@ -59,7 +59,7 @@ async def test_every_other_error_is_told_at_once(how: str, failure: Exception) -
     assert len(picky.asked) == 1
 
 
-async def test_a_request_is_worded_anew_once() -> None:
+async def test_request_is_reworded_once() -> None:
     picky = Picky(UNSUPPORTED)
     with pytest.raises(UpstreamRefused):
         await RewordingUpstream(picky).reply(request(), lambda _: None)
@@ -67,7 +67,7 @@ async def test_a_request_is_worded_anew_once() -> None:
     assert len(picky.asked) == 2
 
 
-async def test_what_is_known_of_models_is_bounded() -> None:
+async def test_remembered_models_are_bounded() -> None:
     picky = Picky()
     upstream = RewordingUpstream(picky)
     for number in range(MOST_MODELS + 1):

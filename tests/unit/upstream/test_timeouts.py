@@ -40,13 +40,13 @@ def silence_ends_at(watched: Watched, until_s: float) -> float:
     return watched.wheel.now() - 1000.0
 
 
-def test_a_first_token_that_does_not_come(watched: Watched) -> None:
+def test_missing_first_token_times_out(watched: Watched) -> None:
     assert silence_ends_at(watched, 200) == pytest.approx(30.0, abs=COARSE_S)
-    assert watched.said == ["the upstream did not begin to answer in time"]
+    assert watched.said == ["the upstream did not send the first token in time"]
     assert watched.codes == ["upstream_first_token_timeout"]
 
 
-def test_the_time_to_the_first_token_runs_from_the_request() -> None:
+def test_first_token_timeout_counts_from_the_request() -> None:
     watched = Watched()
     wheel = watched.wheel
     watch = Watch(wheel, TIMEOUTS, started_s=980.0)
@@ -58,17 +58,17 @@ def test_the_time_to_the_first_token_runs_from_the_request() -> None:
 
 
 @pytest.mark.parametrize("token_s", [0.0, 5.0, 29.0, 29.9])
-def test_a_next_token_that_does_not_come(watched: Watched, token_s: float) -> None:
+def test_missing_next_token_times_out(watched: Watched, token_s: float) -> None:
     watched.wheel.advance(token_s)
     watched.token()
 
     assert silence_ends_at(watched, 200) == pytest.approx(token_s + 15.0, abs=2 * COARSE_S)
-    assert watched.said == ["the upstream did not go on in time"]
+    assert watched.said == ["the upstream did not send the next token in time"]
     assert watched.codes == ["upstream_next_token_timeout"]
 
 
 @pytest.mark.parametrize("gap_s", [1.0, 7.0, 14.0])
-def test_a_later_token_that_does_not_come_is_as_late_as_the_second(watched: Watched, gap_s: float) -> None:
+def test_missing_later_token_times_out_like_the_second(watched: Watched, gap_s: float) -> None:
     for _ in range(5):
         watched.token()
         watched.wheel.advance(gap_s)
@@ -76,17 +76,17 @@ def test_a_later_token_that_does_not_come_is_as_late_as_the_second(watched: Watc
     assert silence_ends_at(watched, 200) == pytest.approx(4 * gap_s + 15.0, abs=2 * COARSE_S)
 
 
-def test_tokens_in_time_are_left_alone_until_all_time_is_over(watched: Watched) -> None:
+def test_tokens_in_time_run_until_the_total_timeout(watched: Watched) -> None:
     for _ in range(19):
         watched.wheel.advance(5.0)
         watched.token()
     assert watched.said == []
     assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
-    assert watched.said == ["the upstream did not end in time"]
+    assert watched.said == ["the upstream's response did not end in time"]
     assert watched.codes == ["upstream_total_timeout"]
 
 
-def test_a_client_that_blocks_is_not_the_upstreams_fault(watched: Watched) -> None:
+def test_slow_client_does_not_cause_a_token_timeout(watched: Watched) -> None:
     watched.token()
     watched.watch.blocked = True
     watched.wheel.advance(80.0)
@@ -94,34 +94,34 @@ def test_a_client_that_blocks_is_not_the_upstreams_fault(watched: Watched) -> No
     assert watched.said == []
 
 
-def test_after_a_client_blocked_the_next_token_has_its_whole_time(watched: Watched) -> None:
+def test_next_token_timeout_restarts_after_a_slow_client(watched: Watched) -> None:
     watched.token()
     watched.watch.blocked = True
     watched.wheel.advance(40.0)
     watched.watch.resume()
 
     assert silence_ends_at(watched, 200) == pytest.approx(55.0, abs=2 * COARSE_S)
-    assert watched.said == ["the upstream did not go on in time"]
+    assert watched.said == ["the upstream did not send the next token in time"]
     assert watched.codes == ["upstream_next_token_timeout"]
 
 
-def test_all_time_is_over_also_while_a_client_blocks(watched: Watched) -> None:
+def test_total_timeout_expires_also_while_the_client_is_slow(watched: Watched) -> None:
     watched.token()
     watched.watch.blocked = True
 
     assert silence_ends_at(watched, 200) == pytest.approx(100.0, abs=COARSE_S)
-    assert watched.said == ["the upstream did not end in time"]
+    assert watched.said == ["the upstream's response did not end in time"]
     assert watched.codes == ["upstream_total_timeout"]
 
 
-def test_a_stopped_watch_says_nothing_and_holds_nothing(watched: Watched) -> None:
+def test_stopped_watch_reports_nothing_and_leaves_the_wheel(watched: Watched) -> None:
     watched.watch.stop()
     watched.wheel.advance(200.0)
 
     assert (watched.said, watched.wheel.waiting) == ([], {})
 
 
-def test_it_speaks_once(watched: Watched) -> None:
+def test_timeout_is_reported_once(watched: Watched) -> None:
     watched.wheel.advance(500.0)
 
     assert len(watched.said) == 1
@@ -131,7 +131,7 @@ def test_it_speaks_once(watched: Watched) -> None:
     ("total_s", "left_s", "code"),
     [(100.0, 30.0, "upstream_first_token_timeout"), (20.0, 20.0, "upstream_total_timeout")],
 )
-def test_what_is_left_for_the_first_token(total_s: float, left_s: float, code: str) -> None:
+def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s: float, code: str) -> None:
     timeouts = UpstreamTimeouts(first_token_s=30.0, total_s=total_s)
     watch = Watch(FakeWheel(1007.0), timeouts, started_s=1000.0)
 

@@ -73,7 +73,7 @@ async def ask(client: HTTPClient, request: Request = GET) -> RecordedExchange:
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_a_connection_serves_one_request_after_another(version: ssl.TLSVersion) -> None:
+async def test_connection_is_reused_for_the_next_request(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
         for _ in range(3):
             assert (await ask(client)).body == b"Hello"
@@ -82,7 +82,7 @@ async def test_a_connection_serves_one_request_after_another(version: ssl.TLSVer
         assert upstream.exchanges[0].headers["authorization"] == "Bearer s3cret"
 
 
-async def test_the_server_is_told_the_name() -> None:
+async def test_server_name_indication_is_sent() -> None:
     names: list[str | None] = []
     context = context_of_version(ssl.TLSVersion.TLSv1_3)
     context.sni_callback = lambda _sock, name, _context: names.append(name)
@@ -103,7 +103,7 @@ async def test_a_second_connection_resumes_the_session_of_the_first(version: ssl
         assert [exchange.is_resumed for exchange in upstream.exchanges] == [False, True, True]
 
 
-async def test_connections_opened_ahead_resume_the_session_of_one_that_was_opened_ahead() -> None:
+async def test_warm_connections_resume_the_session_of_an_earlier_warm_connection() -> None:
     async with secured(server_context(), warm=1) as (client, upstream):
         client.warm_up()
         await eventually(lambda: upstream.connections == 1, lambda: upstream.connections)
@@ -115,7 +115,7 @@ async def test_connections_opened_ahead_resume_the_session_of_one_that_was_opene
         assert [exchange.is_resumed for exchange in upstream.exchanges][2:] == [True, True]
 
 
-async def test_a_large_request_and_response_are_whole() -> None:
+async def test_large_request_and_response_arrive_completely() -> None:
     async with secured(server_context()) as (client, upstream):
 
         async def echo(exchange: Exchange) -> None:
@@ -140,7 +140,7 @@ UNTRUSTED: dict[str, tuple[Callable[[], ssl.SSLContext], str]] = {
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize(("context", "why"), UNTRUSTED.values(), ids=UNTRUSTED.keys())
-async def test_a_certificate_that_is_not_trusted_is_one_line_and_nothing_is_sent(
+async def test_untrusted_certificate_logs_one_line_and_sends_nothing(
     context: Callable[[], ssl.SSLContext], why: str, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with secured(context(), host=host) as (client, upstream):
@@ -156,7 +156,7 @@ async def test_a_certificate_that_is_not_trusted_is_one_line_and_nothing_is_sent
 
 
 @pytest.mark.parametrize("other", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-async def test_the_systems_authorities_do_not_know_the_tests(
+async def test_system_authorities_do_not_trust_the_test_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, other: str
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -187,7 +187,7 @@ def folder_that_is_missing(folder: Path) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "mistake", [file_that_is_missing, file_that_is_a_folder, file_without_a_certificate, folder_that_is_missing]
 )
-def test_authorities_that_cannot_be_read_stop_the_start_with_one_line(
+def test_unreadable_authorities_stop_the_start_with_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
@@ -209,7 +209,7 @@ def test_authorities_that_cannot_be_read_stop_the_start_with_one_line(
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 async def test_old_versions_are_refused(version: ssl.TLSVersion) -> None:
     async with secured(context_of_version(version)) as (client, upstream):
-        with pytest.raises(UpstreamUnreachable, match="broke off"):
+        with pytest.raises(UpstreamUnreachable, match="broke during the handshake"):
             await ask(client)
 
         assert upstream.exchanges == []
@@ -222,12 +222,12 @@ async def test_a_server_without_tls_is_unreachable() -> None:
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     client = client_for(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    with pytest.raises(UpstreamUnreachable, match="broke off"):
+    with pytest.raises(UpstreamUnreachable, match="broke during the handshake"):
         await ask(client)
     server.close()
 
 
-async def test_a_handshake_that_hangs_is_late() -> None:
+async def test_hanging_handshake_is_a_connect_timeout() -> None:
     left = asyncio.Event()
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -292,7 +292,7 @@ async def test_close_notify_ends_a_body_without_framing() -> None:
         assert (await ask(client)).body == b"Hello"
 
 
-async def test_a_bare_fin_is_no_end_of_a_body_without_framing() -> None:
+async def test_fin_without_close_notify_does_not_end_a_body_without_framing() -> None:
     async with secured(server_context()) as (client, upstream):
         upstream.script = until_close(Exchange.cut)
         with pytest.raises(UpstreamReset):
@@ -300,7 +300,7 @@ async def test_a_bare_fin_is_no_end_of_a_body_without_framing() -> None:
 
 
 @pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset])
-async def test_a_connection_that_ended_while_idle_costs_nothing(end: Callable[[Exchange], None]) -> None:
+async def test_connection_closed_while_idle_causes_no_error(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
         await ask(client)
         end(upstream.exchanges[0])
@@ -309,7 +309,7 @@ async def test_a_connection_that_ended_while_idle_costs_nothing(end: Callable[[E
 
 
 @pytest.mark.parametrize("end", [Exchange.cut, lambda exchange: exchange.writer.close(), Exchange.reset, garble])
-async def test_a_request_on_a_connection_that_then_ends_is_sent_again(end: Callable[[Exchange], None]) -> None:
+async def test_request_on_a_connection_that_closes_is_sent_again(end: Callable[[Exchange], None]) -> None:
     async with secured(server_context()) as (client, upstream):
         await ask(client)
 
@@ -325,7 +325,7 @@ async def test_a_request_on_a_connection_that_then_ends_is_sent_again(end: Calla
         assert len(upstream.exchanges) == 3
 
 
-async def test_the_client_says_close_notify() -> None:
+async def test_client_sends_close_notify() -> None:
     ended: list[bytes] = []
     async with secured(server_context()) as (client, upstream):
         await ask(client)
@@ -389,25 +389,25 @@ def pair() -> Pair:
     return made
 
 
-def test_records_are_decrypted_however_the_reads_cut_them(pair: Pair) -> None:
+def test_records_split_anywhere_are_decrypted(pair: Pair) -> None:
     data = pair.say(b"one", b"two" * 10_000, b"three")
     whole = b"".join(plaintext for at in range(0, len(data), 7) for plaintext in pair.layer.decrypt(data[at : at + 7]))
 
     assert whole == b"one" + b"two" * 10_000 + b"three"
 
 
-def test_an_end_is_an_empty_plaintext_after_all_others(pair: Pair) -> None:
+def test_close_notify_yields_empty_plaintext_last(pair: Pair) -> None:
     assert list(pair.layer.decrypt(pair.say(b"one", b"two") + pair.end())) == [b"one", b"two", b""]
 
 
-def test_a_record_that_was_changed_is_an_error(pair: Pair) -> None:
+def test_modified_record_is_an_error(pair: Pair) -> None:
     data = bytearray(pair.say(b"one"))
     data[-1] ^= 1
     with pytest.raises(ssl.SSLError):
         list(pair.layer.decrypt(bytes(data)))
 
 
-def test_what_is_encrypted_arrives(pair: Pair) -> None:
+def test_encrypted_data_arrives(pair: Pair) -> None:
     assert pair.on_event(pair.layer.encrypt(b"Hello")) == b"Hello"
 
 

@@ -78,7 +78,7 @@ async def relay() -> AsyncIterator[Relay]:
     assert made.wheel.waiting == {}
 
 
-async def test_tokens_are_reported_in_the_call_that_brings_them(relay: Relay) -> None:
+async def test_tokens_are_reported_synchronously(relay: Relay) -> None:
     relay.head()
     relay.body(said("Be"))
     assert relay.heard == ["Be"]
@@ -97,16 +97,16 @@ async def test_events_after_the_end_are_not_reported(relay: Relay) -> None:
     assert relay.heard == ["Be"]
 
 
-async def test_the_request_is_let_go_with_the_first_token(relay: Relay) -> None:
+async def test_request_is_released_with_the_first_token(relay: Relay) -> None:
     relay.head()
     relay.body(chunk(role="assistant"))
-    assert (relay.stream.told, relay.request.body) == (False, b"{}")
+    assert (relay.stream.reported, relay.request.body) == (False, b"{}")
     relay.body(said("Be"))
 
-    assert (relay.stream.told, relay.request.body) == (True, None)
+    assert (relay.stream.reported, relay.request.body) == (True, None)
 
 
-async def test_a_body_that_ends_without_done_is_truncated(relay: Relay) -> None:
+async def test_body_without_done_is_truncated(relay: Relay) -> None:
     relay.head()
     relay.body(said("Be"))
     relay.stream.body_ended()
@@ -135,7 +135,7 @@ async def test_tokens_before_a_break_in_the_same_read_are_reported(relay: Relay)
     assert relay.connection.calls == ["abandon"]
 
 
-async def test_a_document_in_place_of_a_stream_is_broken_and_not_shown(relay: Relay) -> None:
+async def test_document_instead_of_a_stream_is_an_error_that_does_not_show_it(relay: Relay) -> None:
     relay.head([("content-type", "text/html")])
     relay.body(b"<html>s3cret</html>")
     relay.stream.body_ended()
@@ -145,7 +145,7 @@ async def test_a_document_in_place_of_a_stream_is_broken_and_not_shown(relay: Re
     assert "s3cret" not in caught.value.message
 
 
-async def test_a_document_that_does_not_end_is_broken_after_a_second(relay: Relay) -> None:
+async def test_endless_document_is_an_error_after_a_second(relay: Relay) -> None:
     relay.head([("content-type", "text/html")])
     relay.body(b"<html>")
     relay.wheel.advance(1.5)
@@ -153,7 +153,7 @@ async def test_a_document_that_does_not_end_is_broken_after_a_second(relay: Rela
         await relay.done
 
 
-async def test_a_missing_first_token_is_late_whatever_else_came(relay: Relay) -> None:
+async def test_missing_first_token_times_out_despite_other_events(relay: Relay) -> None:
     relay.head()
     for _ in range(3):
         relay.wheel.advance(9.0)
@@ -209,7 +209,7 @@ async def test_an_error_of_the_callbacks_awaitable_ends_the_stream(relay: Relay)
     assert relay.connection.calls == ["abandon"]
 
 
-async def test_time_in_which_the_client_is_slow_counts_for_the_total_alone(relay: Relay) -> None:
+async def test_slow_client_counts_towards_the_total_timeout_only(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
     relay.body(said("Be"))
@@ -220,7 +220,7 @@ async def test_time_in_which_the_client_is_slow_counts_for_the_total_alone(relay
         await relay.done
 
 
-async def test_the_next_tokens_time_begins_when_the_client_has_room(relay: Relay) -> None:
+async def test_next_token_timeout_starts_when_the_client_reads_again(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
     relay.body(said("Be"))
@@ -234,7 +234,7 @@ async def test_the_next_tokens_time_begins_when_the_client_has_room(relay: Relay
         await relay.done
 
 
-async def test_a_stopped_stream_ignores_room_that_comes_later(relay: Relay) -> None:
+async def test_stopped_stream_ignores_later_room(relay: Relay) -> None:
     relay.full = asyncio.get_running_loop().create_future()
     relay.head()
     relay.body(said("Be"))

@@ -1,4 +1,4 @@
 """Answers written down beforehand: a file of turns, each with what it matches and what it says.
 
-The format is described in `docs/scripts.md`. Nothing here is imported until somebody names a script.
+The format is described in `docs/scenarios.md`. Nothing here is imported until somebody names a script.
 """

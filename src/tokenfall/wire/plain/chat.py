@@ -21,6 +21,9 @@ ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
 TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
 """The id of a turn, as in `X-Turn-Id` and the history."""
 
+NewestTurn = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
+"""The id of a conversation's newest turn, "" if it has none."""
+
 DEFAULT_CONVERSATION = "default"
 
 MAX_NUMBER_DIGITS = 12
@@ -48,7 +51,10 @@ class ChatBody(Struct, frozen=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
     on_disconnect: Literal["cancel", "finish"] | None = None
     replaces: TurnId | None = None
+    continues: TurnId | None = None
+    after: NewestTurn | None = None
     announce: bool = False
+    details: bool = False
 
     @property
     def question(self) -> Message:
@@ -57,6 +63,10 @@ class ChatBody(Struct, frozen=True):
         if message is None or not message.content.strip():
             raise InvalidRequest("the last user message in messages is the new turn, and must not be empty")
         return Message("user", message.content)
+
+    def digest_bytes(self) -> bytes:
+        """The part of the request that an idempotency key identifies: all but `after`, which a retry may change."""
+        return _encode(msgspec.structs.replace(self, after=None))
 
     @property
     def system(self) -> Message | None:
@@ -80,6 +90,8 @@ def decode_chat(body: bytes) -> ChatBody:
     try:
         chat = _chat_decoder.decode(body)
         _ = chat.question
+        if chat.replaces is not None and chat.continues is not None:
+            raise InvalidRequest("a turn takes replaces or continues, not both")
     except RecursionError:
         raise InvalidRequest("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -99,6 +111,17 @@ def conversation_id(text: str) -> str:
 def content_frame(number: int, text: str) -> bytes:
     """The frame of a turn's token number `number`, from 1. Its id is sent as Last-Event-ID to resume the stream."""
     return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
+
+
+def reasoning_frame(text: str) -> bytes:
+    """The frame of a piece of reasoning, for clients that set `details`. It has no id."""
+    return b'event: reasoning\ndata: {"content":%b}\n\n' % one_line(_encode(text))
+
+
+def end_frame(finished: Finished) -> bytes:
+    """The frame with a turn's finish reason and usage, before `[DONE]`, for clients that set `details`."""
+    document = {"finish_reason": finished.reason, "usage": _usage(finished.usage), "model": finished.model}
+    return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
 class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,6 +196,12 @@ def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
     answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
     if turn.status != "complete":
         answer["status"] = turn.status
+    if turn.end_code:
+        answer["end_code"] = turn.end_code
+    if turn.answer.thought:
+        answer["reasoning"] = turn.answer.thought
+    if turn.thought_s is not None:
+        answer["thought_s"] = turn.thought_s
     if turn.finish_reason is not None:
         answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:

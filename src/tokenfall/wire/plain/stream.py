@@ -14,7 +14,7 @@ def token_document(text: str, *, finish: bool = False) -> bytes:
     return flat_object({"content": text, "finish": finish})
 
 
-def error_frame(code: str, message: str, **more: str | bool) -> bytes:
+def error_frame(code: str, message: str, **more: str | int | bool) -> bytes:
     """The last frame of an SSE stream that fails."""
     return sse.frame(b'{"error":%b}' % flat_object({"code": code, "message": message, **more}), "error")
 

@@ -6,7 +6,7 @@ import pytest
 from tokenfall.simulator.scenarios.files import read_script
 from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
-PAGE = (Path(__file__).parents[4] / "docs" / "scripts.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs" / "scenarios.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```(yaml|json)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 

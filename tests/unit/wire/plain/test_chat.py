@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,7 +66,11 @@ def test_all_fields_are_decoded() -> None:
         ("temperature", 2, 2.1),
         ("replaces", "turn_" + "0a" * 12, "turn_" + "0A" * 12),
         ("replaces", None, "turn_1"),
+        ("continues", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "turn_" + "0a" * 12, "turn_1"),
+        ("after", "", "t"),
         ("announce", True, 1),
+        ("details", True, "true"),
     ],
 )
 def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> None:
@@ -98,6 +103,12 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> Non
 def test_invalid_chat_body_is_refused(sent: bytes) -> None:
     with pytest.raises(InvalidRequest):
         plain.decode_chat(sent)
+
+
+def test_turn_with_replaces_and_continues_is_refused() -> None:
+    turn = "turn_" + "0a" * 12
+    with pytest.raises(InvalidRequest, match="replaces or continues"):
+        plain.decode_chat(body(replaces=turn, continues=turn))
 
 
 def test_nul_in_a_message_is_accepted() -> None:
@@ -228,6 +239,20 @@ def test_history_has_ttft_and_tokens_per_second() -> None:
 
     assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
     assert "replaces" not in answer
+
+
+def test_history_has_the_code_of_an_interruption() -> None:
+    _, answer = json.loads(b"".join(plain.history([replace(TURN, status="interrupted", end_code="stopped")])))
+
+    assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
+
+
+def test_stored_turn_without_end_code_is_read() -> None:
+    document = msgspec.json.encode(TURN)
+    old = document.replace(b',"end_code":""', b"")
+
+    assert old != document
+    assert msgspec.json.decode(old, type=Turn) == TURN
 
 
 def test_the_history_of_an_interrupted_turn() -> None:

@@ -1,6 +1,3 @@
-"""What Redis runs for turns under way, in Lua: each script is one atomic step. The layout is told in `turns.redis`."""
-
-COPY = """
 -- KEYS: of each turn its stream, alive, stop, claim (or the stream again).
 -- ARGV: keep (ms), lease (ms); of each turn its id, conversation, place of the first piece, place after the last,
 -- pieces, end, and whether its claim is free again (1 or 0).
@@ -37,14 +34,3 @@ end
 local told = {}
 for turn = 0, #KEYS / 4 - 1 do told[turn + 1] = copy(turn * 4 + 1, turn * 7 + 3) end
 return told
-"""
-
-CLAIM = """
--- KEYS: claim, alive of the turn that claims. ARGV: the claim, its conversation, lease (ms).
--- Until its turn is copied for the first time a claim lives no longer than the turn's sign of life.
-local held = redis.call('GET', KEYS[1])
-if held and held ~= ARGV[1] then return held end
-if not held then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[3]) end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-return false
-"""

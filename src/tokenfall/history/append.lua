@@ -1,9 +1,3 @@
-"""Lua scripts of `history.redis`, which documents the layout. Each script is one atomic operation.
-
-For Redis 6 and later. The scripts access only keys given in KEYS, as a cluster requires.
-"""
-
-APPEND = """
 -- KEYS: conversation, index.
 -- ARGV: conversation id, turn id, document, title, last activity, maximum of turns, expiry (ms), replaced turn or ''.
 local conversation, index, replaced = KEYS[1], KEYS[2], ARGV[8]
@@ -41,46 +35,3 @@ redis.call('ZADD', index, string.format('%.0f', touched), ARGV[1])
 redis.call('ZREMRANGEBYSCORE', index, '-inf', string.format('%.0f', now - expire_ms * 1000))
 redis.call('PEXPIRE', index, expire_ms)
 return 1
-"""
-
-TURNS = """
--- KEYS: conversation. ARGV: how many of the newest turns, -1 for all.
--- Returns documents, oldest first; nil for an unknown conversation.
-local ends = redis.call('HMGET', KEYS[1], 'first', 'past')
-if not ends[1] then return false end
-local first, past, newest = tonumber(ends[1]), tonumber(ends[2]), tonumber(ARGV[1])
-if newest >= 0 then first = math.max(first, past - newest) end
-local documents = {}
-for place = first, past - 1 do
-    local turn = redis.call('HGET', KEYS[1], 'at:' .. place)
-    documents[#documents + 1] = redis.call('HGET', KEYS[1], 'turn:' .. (turn or ''))
-end
-return documents
-"""
-
-CLEAR = """
--- KEYS: conversation, index. ARGV: conversation id.
-redis.call('ZREM', KEYS[2], ARGV[1])
-return redis.call('DEL', KEYS[1])
-"""
-
-RENAME = """
--- KEYS: conversation. ARGV: title.
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], 'title', ARGV[1])
-return 1
-"""
-
-DESCRIBE = """
--- KEYS: conversations. Returns for each: last activity, number of messages, title; an empty list if it is unknown.
-local described = {}
-for place, conversation in ipairs(KEYS) do
-    local found = redis.call('HMGET', conversation, 'first', 'past', 'last_activity', 'title')
-    if found[1] then
-        described[place] = {found[3], 2 * (tonumber(found[2]) - tonumber(found[1])), found[4]}
-    else
-        described[place] = {}
-    end
-end
-return described
-"""

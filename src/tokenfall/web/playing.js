@@ -1,0 +1,54 @@
+/**
+ * What is told of a turn while it is played, on its way to the page: tokens, thoughts, how fast, and how it ended.
+ *
+ * It must never decide what a turn's end means.
+ */
+
+import { endOf } from './endings.js';
+import { showStatus } from './notice.js';
+import { Pace } from './pace.js';
+import { noteTurn } from './underway.js';
+
+export class Playing {
+  #pace = new Pace();
+  #about;
+  #asked;
+  #onNamed;
+
+  /** @param onNamed called once the turn can be followed by others */
+  constructor(asked, onNamed) {
+    this.#asked = asked;
+    this.#onNamed = onNamed;
+    this.#about = { model: asked.model ?? '', reason: '', tokens: 0 };
+    /** The turn as the view shows it; null before that. */
+    this.shown = null;
+  }
+
+  /** What `turn` calls; see turn.js. */
+  tell(turnNow) {
+    return {
+      onSend: () => this.#pace.start(),
+      onBegin: ({ turn: id, model }) => {
+        this.#about.model = model;
+        this.shown.name(id);
+        if (turnNow().isStopped) return;
+        noteTurn(this.#asked.conversation, this.#asked.key, { id, model });
+        this.#onNamed();
+      },
+      onToken: (text) => {
+        this.#pace.countToken();
+        this.shown.settle();
+        this.shown.answer.append(text);
+      },
+      onThought: (text, isAgain) => this.shown.answer.think(text, isAgain),
+      onFinish: (end) => Object.assign(this.#about, endOf(end)),
+      onLost: () => showStatus('Connection lost. Reconnecting…'),
+      onBack: () => showStatus('Generating…'),
+    };
+  }
+
+  /** What is known of the end; no pace of a turn that was come back to. */
+  told({ cameBack }) {
+    return { ...this.#about, pace: cameBack ? '' : this.#pace.summary };
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * Turns that are being stopped, each until the server has ended it.
+ *
+ * It must never hold up the next question for longer than STOPPED_MS.
+ */
+
+import { asFailure } from './failures.js';
+
+const STOPPED_MS = 4000;
+
+export class Stopping {
+  #notice;
+
+  constructor(notice) {
+    this.#notice = notice;
+    /** Resolves when the next question may be asked. */
+    this.done = Promise.resolve();
+  }
+
+  stop(turn) {
+    const stopped = turn.stop().catch((error) => {
+      if (error.name === 'AbortError') return;
+      this.#notice.showFailure(asFailure(error), { label: 'Stop again', run: () => this.#again(turn) });
+    });
+    this.waitFor(stopped);
+  }
+
+  waitFor(stopped) {
+    this.done = Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, STOPPED_MS))]);
+  }
+
+  #again(turn) {
+    this.#notice.clear();
+    this.stop(turn);
+  }
+}

@@ -1,0 +1,201 @@
+"""What other pages and the server do to a conversation while it is shown."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    alert,
+    answer,
+    ask,
+    asked_and_answered,
+    call,
+    contents,
+    draft,
+    ended,
+    gate,
+    idle,
+    loaded,
+    press,
+    says,
+    status,
+    texts,
+)
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+ECHO = "text=echo,gap=1ms"
+HELD = "text=echo,gap=1ms,gate=hold@2"
+FORGOTTEN = "The server no longer has the messages above"
+
+
+def another(open_page: Pages, server: ServerProcess) -> Page:
+    """The same conversation in somebody else's browser."""
+    return loaded(open_page(server))
+
+
+def look_again(page: Page) -> None:
+    page.evaluate("() => { dispatchEvent(new Event('focus')); }")
+
+
+def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_what_came(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    second = another(open_page, server)
+    asked_and_answered(second, "second")
+    open_page.expect("409")
+    press(page, "Regenerate")
+    expect(alert(page)).to_contain_text("changed elsewhere")
+    expect(answer(page).locator(".text")).to_have_text("second")
+    assert texts(page) == contents(server) == ["first", "first", "second", "second"]
+    press(page, "Regenerate")
+    ended(page)
+    assert contents(server) == ["first", "first", "second", "second"]
+
+
+def test_a_question_in_a_stale_page_is_given_back_with_what_came(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    asked_and_answered(another(open_page, server), "second")
+    open_page.expect("409")
+    ask(page, "third")
+    expect(alert(page)).to_contain_text("changed elsewhere")
+    expect(draft(page)).to_have_value("third")
+    idle(page)
+    expect(answer(page).locator(".text")).to_have_text("second")
+    draft(page).press("Enter")
+    expect(answer(page).locator(".text")).to_have_text("third")
+    ended(page)
+    assert contents(server)[-2:] == ["third", "third"]
+
+
+def test_a_page_that_is_looked_at_again_shows_what_another_asked(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    asked_and_answered(another(open_page, server), "second")
+    look_again(page)
+    expect(answer(page).locator(".text")).to_have_text("second")
+    expect(status(page)).to_contain_text("changed elsewhere")
+
+
+def test_a_conversation_that_the_server_lost_stays_and_is_marked(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    assert call(server, "/history?conversation=default", method="DELETE")[0] == 204
+    look_again(page)
+    expect(page.locator(".forgotten")).to_contain_text(FORGOTTEN)
+    assert texts(page)[:2] == ["first", "first"]
+    expect(answer(page).get_by_role("button", name="Regenerate")).to_be_hidden()
+    ask(page, "second")
+    expect(answer(page).locator(".text")).to_have_text("second")
+    ended(page)
+    assert contents(server) == ["second", "second"]
+
+
+def test_a_question_to_a_conversation_that_the_server_lost_is_not_sent_as_if_it_knew(
+    open_page: Pages, serve: Serve
+) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server)
+    asked_and_answered(page, "first")
+    assert call(server, "/history?conversation=default", method="DELETE")[0] == 204
+    open_page.expect("409")
+    ask(page, "second")
+    expect(page.locator(".forgotten")).to_contain_text(FORGOTTEN)
+    expect(draft(page)).to_have_value("second")
+    assert contents(server) == []
+
+
+# Other tabs of the same browser
+
+
+def tab(page: Page) -> Page:
+    """The same conversation in another tab."""
+    second = page.context.new_page()
+    second.goto(page.url)
+    return loaded(second)
+
+
+def test_an_answer_is_shown_in_other_tabs_as_it_comes(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    before = tab(page)
+    ask(page, "one two three")
+    for each in (page, before, after := tab(page)):
+        says(each, "one two")
+        expect(each.locator("#stop")).to_be_visible()
+    gate(server, "hold")
+    for each in (page, before, after):
+        ended(each)
+        assert texts(each) == contents(server) == ["one two three"] * 2
+        expect(draft(each)).to_have_value("")
+    gate(server, "hold", open=False)
+    press(page, "Regenerate")
+    says(before, "one two")
+    before.keyboard.press("Escape")
+    for each in (before, page):
+        idle(each)
+        assert texts(each) == ["one two three", "one two"]
+    expect(alert(page)).to_contain_text("stopped elsewhere")
+
+
+def test_a_tab_with_another_key_shows_nothing_of_an_answer(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD, API_KEY="one,two")
+    open_page.expect("status of 401")
+    open_page.allow("status of 404")
+    page = open_page(server)
+    other = page.context.new_page()
+    other.goto(page.url)
+    for each, key in ((page, "one"), (other, "two")):
+        each.get_by_label("Key", exact=True).fill(key)
+        each.get_by_role("button", name="Use this key").click()
+        expect(each.locator("#empty")).to_be_visible()
+    with other.expect_response("**/chat/turns/*"):
+        ask(page, "one two three")
+    says(page, "one two")
+    idle(other)
+    assert texts(other) == []
+    expect(alert(other)).to_be_empty()
+    expect(draft(other)).to_have_value("")
+    gate(server, "hold", key="one")
+    ended(page)
+
+
+# Addresses
+
+
+def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    page = open_page(server, "/web/")
+    expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
+    page.reload()
+    expect(page.locator("#empty")).to_have_text("Nothing said yet. Ask something below.")
+    asked_and_answered(page, "first")
+    address = page.url
+    page.reload()
+    ended(page)
+    assert (page.url, texts(page)) == (address, ["first", "first"])
+    page.goto(f"http://127.0.0.1:{server.port}/web")
+    expect(page).not_to_have_url(address)
+    assert contents(server) == []
+
+
+def test_a_key_is_asked_for_where_a_conversation_begins(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="secret"), "/web")
+    page.get_by_label("Key", exact=True).fill("secret")
+    page.get_by_role("button", name="Use this key").click()
+    asked_and_answered(page, "first")
+
+
+def test_a_link_to_a_conversation_that_is_not_there_says_so(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("404")
+    page = open_page(serve(SIM=ECHO), "/web?conversation=never-begun")
+    expect(page.locator("#empty")).to_contain_text("The server does not have this conversation")
+    asked_and_answered(page, "first")
+    assert texts(page) == ["first", "first"]

@@ -1,0 +1,104 @@
+from pathlib import Path
+
+import pytest
+
+from tokenfall.cli import supervisor
+from tokenfall.cli.environment import LEAST_LETTERS, env_file, near_misses
+from tokenfall.cli.main import USAGE_ERROR, main
+from tokenfall.settings import InvalidSetting, described
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PORT", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (b"A=1\n\nGROQ_API_KEY: gsk_secret\n", ".env, line 3: takes NAME=value, a comment or nothing"),
+        (b"# note\nPORT\n", ".env, line 2: takes NAME=value, a comment or nothing"),
+        (b"A=1\nPORT 8080\n", ".env, line 2: takes NAME=value, a comment or nothing"),
+        (b"A=1\nMODEL='no end\n", ".env, line 2: takes NAME=value, a comment or nothing"),
+        (b"A=1\nB=\xe9\n", ".env, line 2: is not UTF-8; takes a file in UTF-8"),
+        ("PORT=1\n".encode("utf-16"), ".env, line 1: is not UTF-8, which is UTF-16; takes a file in UTF-8"),
+    ],
+)
+def test_what_a_file_says_wrong_stops_the_start_and_names_the_line(
+    written: bytes, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(".env").write_bytes(written)
+
+    assert main(["serve"]) == USAGE_ERROR
+    assert capsys.readouterr().err == f"tokenfall: {said}\n"
+    assert main(["record", "--upstream", "http://localhost", "--out", "x.jsonl"]) == USAGE_ERROR
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_bytes(b"PORT=1\n")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("builtins.open", refused)
+    with pytest.raises(InvalidSetting, match=r"^\.env: cannot be read: Permission denied$"):
+        env_file()
+
+
+def test_a_byte_order_mark_and_all_that_a_shell_takes_are_read() -> None:
+    Path(".env").write_bytes(b"\xef\xbb\xbfPORT=1\r\nexport MODEL=\"a\\nb\" # note\r\n\r\nSYSTEM_PROMPT=\r\nA='1\n2'\n")
+
+    assert env_file() == {"PORT": "1", "MODEL": "a\nb", "SYSTEM_PROMPT": "", "A": "1\n2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("API_KEYS", "API_KEY"),
+        ("PROT", "PORT"),
+        ("GROQ_APIKEY", "GROQ_API_KEY"),
+        ("UPSTRAEM_URL", "UPSTREAM_URL"),
+        ("MAX_TOKEN", "MAX_TOKENS"),
+        ("MAX_TOKENZ", "MAX_TOKENS"),
+        ("TOKENFALL_PORT", "PORT"),
+    ],
+)
+def test_a_name_that_is_nearly_a_setting_is_told_with_it(name: str, meant: str) -> None:
+    assert near_misses([name], least=LEAST_LETTERS) == [(name, meant)]
+
+
+def test_names_of_others_are_left_alone_in_the_environment() -> None:
+    names = [
+        "PATH",
+        "HOME",
+        "HOSTNAME",
+        "MODE",
+        "POST",
+        "HOSTS",
+        "OPENAI_BASE_URL",
+        "TOKENFALL_ARTIFACTS",
+        "LOGNAME",
+        "",
+    ]
+
+    assert near_misses(names, least=LEAST_LETTERS) == []
+    assert near_misses([field.upper() for field in described()], least=0) == []
+
+
+def test_in_a_file_short_names_count_too() -> None:
+    assert near_misses(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
+
+
+def test_the_start_warns_of_them_and_shows_no_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "supervise", lambda *_: 0)
+    monkeypatch.setenv("API_KEYS", "secret")
+    Path(".env").write_text("PORTS=secret\n", encoding="utf-8")
+
+    assert main(["serve", "--workers", "2", "--history-url", "sqlite:///chat.db"]) == 0
+    assert capsys.readouterr().err == (
+        "tokenfall: the environment has API_KEYS, which is no setting; did you mean API_KEY?\n"
+        "tokenfall: .env has PORTS, which is no setting; did you mean PORT?\n"
+    )

@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { endOf, stateOf, statusOfEnd, wordsOfEnd } from '../../src/tokenfall/web/endings.js';
+
+test('a kept answer is stopped only where the server says that it was', () => {
+  assert.equal(stateOf({}), 'complete');
+  assert.equal(stateOf({ status: 'interrupted' }), 'interrupted'); // a record from before the reason was kept
+  assert.equal(stateOf({ status: 'interrupted', end_code: 'upstream_reset' }), 'interrupted');
+  assert.equal(stateOf({ status: 'interrupted', end_code: 'stopped' }), 'stopped');
+});
+
+test('an end is read where it is told', () => {
+  assert.deepEqual(endOf(null), { reason: '', tokens: 0 });
+  assert.deepEqual(endOf({ finish_reason: 'stop', usage: null }), { reason: 'stop', tokens: 0 });
+  assert.deepEqual(endOf({ finish_reason: 'length', usage: { completion_tokens: 9 } }), { reason: 'length', tokens: 9 });
+});
+
+for (const [state, end, words, status] of [
+  ['complete', {}, /^$/, 'Complete'],
+  ['complete', { reason: 'stop', tokens: 9 }, /^$/, 'Complete'],
+  ['complete', { reason: 'length', tokens: 9 }, /^Stopped at the limit of 9 tokens$/, 'Stopped at the limit'],
+  ['complete', { reason: 'length', tokens: 1 }, /^Stopped at the limit of 1 token$/, 'Stopped at the limit'],
+  ['complete', { reason: 'length' }, /^Stopped at the token limit$/, 'Stopped at the limit'],
+  ['complete', { reason: 'content_filter' }, /content filter, or refused/, 'Filtered'],
+  ['complete', { reason: 'tool_calls' }, /asked for a tool/, 'Complete'],
+  ['stopped', { reason: 'length' }, /^Stopped: this answer is not complete$/, 'Stopped'],
+  ['interrupted', {}, /^Interrupted: /, ''],
+  ['failed', {}, /^Broken off: /, ''],
+]) {
+  test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''}`, () => {
+    assert.match(wordsOfEnd(state, end), words);
+    assert.equal(statusOfEnd(state, end), status);
+  });
+}
