@@ -24,7 +24,7 @@ def sample(kind: str, size: int = 5_000) -> list[float]:
 
 
 def largest_distance(draws: Sequence[float], source: Sequence[float]) -> float:
-    """Kolmogorov and Smirnov's, between two samples, at every value of either."""
+    """The Kolmogorov-Smirnov distance of two samples."""
     one, other = sorted(draws), sorted(source)
     return max(
         abs(side(one, value) / len(one) - side(other, value) / len(other))

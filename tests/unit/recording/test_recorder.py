@@ -36,7 +36,7 @@ def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str
 
 
 class SlowKeeper(Keeper):
-    """A disk that is done when a test says so."""
+    """A disk whose writes complete when a test decides."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

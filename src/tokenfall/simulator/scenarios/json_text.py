@@ -1,4 +1,4 @@
-"""A JSON text as nodes. msgspec says whether it is JSON; the walk after it only finds the lines."""
+"""Parses JSON to nodes with line numbers. msgspec validates the text; the scan after it only finds the lines."""
 
 import re
 
@@ -11,7 +11,7 @@ _AT_BYTE = re.compile(r" \(byte (\d++)\)")
 
 
 def read(text: str) -> Node:
-    """The one value in `text`. Raises `InvalidScenario`."""
+    """The root node of `text`. Raises `InvalidScenario`."""
     try:
         msgspec.json.decode(text)
     except msgspec.DecodeError as error:
@@ -21,10 +21,10 @@ def read(text: str) -> Node:
     return _walked(text)
 
 
-def _malformed(text: str, said: str) -> InvalidScenario:
-    at = _AT_BYTE.search(said)
+def _malformed(text: str, message: str) -> InvalidScenario:
+    at = _AT_BYTE.search(message)
     before = text.encode()[: int(at[1])] if at else text.encode()
-    return InvalidScenario(_AT_BYTE.sub("", said), line=before.count(b"\n") + 1)
+    return InvalidScenario(_AT_BYTE.sub("", message), line=before.count(b"\n") + 1)
 
 
 def _walked(text: str) -> Node:
@@ -42,5 +42,5 @@ def _walked(text: str) -> Node:
             value = msgspec.json.decode(piece)
             builder.key_or(value, Node(value, line))
     if builder.root is None:
-        raise InvalidScenario("nothing in it", line=1)
+        raise InvalidScenario("the file is empty", line=1)
     return builder.root
