@@ -71,10 +71,10 @@ browser: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## only the bro
 containers: $(VENV)/.ready-dev ## only the container tests of `make test`: build the images and run them
 	@$(CONTAINER_TESTS)
 
-.PHONY: reliability
-reliability: $(VENV)/.ready-dev $(VENV)/.ready-bytecode ## the reliability tests with full counts; write docs/reliability.md
+.PHONY: torture
+torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzz, then every fault with its full count, into docs/reliability.md
 	@scripts/system-packages test
-	RELIABILITY=full $(BIN)/python -m pytest tests/reliability --numprocesses 2
+	$(BIN)/python -m tests.reliability.torture
 
 .PHONY: check
 check: lint ## the fast subset, for every commit: static checks and unit tests
@@ -132,6 +132,12 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@echo "installing the dependencies of tests and checks into $(VENV)"
 	@$(INSTALL) --editable '.[redis,scripts,bench,test,lint]'
 	@touch $@ $(VENV)/.ready-run
+
+# Not a part of what the tests need: its wheels are for few platforms.
+$(VENV)/.ready-fuzz: $(VENV)/.ready-dev
+	@echo "installing the fuzzer into $(VENV)"
+	@$(INSTALL) --editable '.[fuzz]'
+	@touch $@
 
 # Without compiled bytecode the server starts more slowly and uses more memory.
 $(VENV)/.ready-bytecode: $(SOURCES) | $(VENV)/.ready-venv

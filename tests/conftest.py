@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 pytest.register_assert_rewrite("tests.contracts", "tests.end_to_end", "tests.stores", "tests.doubles")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "row(name): which line of docs/reliability.md a test proves")
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> "Mapping[str, Callable[[], asyncio.AbstractEventLoop]]":

@@ -418,7 +418,7 @@ def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: Se
     call(three, "/conversations/c", method="DELETE")
     open_page.expect(NOT_KEPT)
     rename(page, "too late")
-    expect(alert(page)).to_contain_text("The server does not know this conversation.")
+    expect(alert(page)).to_contain_text("there is no such conversation")
 
 
 def test_a_conversation_is_named_while_it_is_answered(open_page: Pages, three: ServerProcess) -> None:

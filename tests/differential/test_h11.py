@@ -46,6 +46,9 @@ STRICTER: dict[str, str] = {
 BLANK_LINE = "no request line received"
 """h11 refuses an empty line before a request, which RFC 9112, section 2.2, asks a server to ignore."""
 
+BAD_WHITESPACE = re.compile(r"illegal chunk header: bytearray\(b'[0-9A-Fa-f]+(?: |\\t)+;.*", re.DOTALL)
+"""h11 refuses white space before a chunk's extension, which RFC 9112, section 7.1.1, has a recipient read and drop."""
+
 
 def disagreement(data: bytes, heads: HeadParser) -> str | None:
     """Why the two may not read `data` as they do; None when they may."""
@@ -61,9 +64,9 @@ def disagreement(data: bytes, heads: HeadParser) -> str | None:
 
 
 def _may_see_more(theirs: Reading) -> bool:
-    """h11 knows no keep-alive in HTTP/1.0, and no blank line before a request."""
+    """h11 knows no keep-alive in HTTP/1.0, no blank line before a request, and no white space before an extension."""
     stopped = bool(theirs.requests) and theirs.requests[-1].closes
-    return stopped or theirs.why == BLANK_LINE
+    return stopped or theirs.why == BLANK_LINE or bool(BAD_WHITESPACE.fullmatch(theirs.why))
 
 
 def _may_refuse(ours: Reading) -> bool:
@@ -82,6 +85,14 @@ def test_what_is_in_order_is_read_alike(seed: bytes) -> None:
 @pytest.mark.parametrize("data", BLANK_LINES)
 def test_blank_lines_before_a_request_are_read_as_the_standard_says(data: bytes) -> None:
     assert disagreement(data, HeadParser(BOUNDS)) is None
+
+
+@pytest.mark.parametrize("size_line", [b"f\t;name=value", b"f ;a", b"F \t ;"])
+def test_white_space_before_an_extension_is_read_as_the_standard_says(size_line: bytes) -> None:
+    data = SEEDS[9].replace(b"f;name=value", size_line)
+    assert size_line in data
+    assert disagreement(data, HeadParser(BOUNDS)) is None
+    assert len(tokenfall_reads([data], HeadParser(BOUNDS)).requests) == 1
 
 
 @pytest.mark.parametrize("batch", range(BATCHES))

@@ -12,6 +12,9 @@ import tokenfall
 SOURCES = Path(tokenfall.__file__).parents[1]
 """Of the package that the tests import, so that the process runs the very same tree."""
 
+ROOT = Path(__file__).parents[2]
+"""Of the tests, for the programs among them."""
+
 EXIT_S = 20.0
 """How long a process may take to end, where that is not what is tested."""
 
@@ -19,12 +22,20 @@ EXIT_S = 20.0
 class ServerProcess:
     """Started on a free port in an empty folder, so that neither an environment nor a `.env` leaks in."""
 
-    def __init__(self, folder: Path, *, environment: dict[str, str], descriptors: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environment: dict[str, str],
+        descriptors: int | None = None,
+        program: Path | None = None,
+    ) -> None:
+        """`program` runs in place of the package: it changes what is around Tokenfall, then calls its `main`."""
         self.may_complain = False
         """Whether a line of level error in its log is what the test is about."""
         self.expected_status = 0
         """How it is to end; a test that ends it otherwise says so."""
-        command = [sys.executable, "-m", "tokenfall", "serve"]
+        command = [sys.executable, *(("-m", "tokenfall") if program is None else (program,)), "serve"]
         if descriptors is not None:
             command = ["sh", "-c", f'ulimit -n {descriptors}; exec "$0" "$@"', *command]
         self.log_path = folder / "stderr"
@@ -34,7 +45,7 @@ class ServerProcess:
                 cwd=folder,
                 env={
                     "PATH": os.defpath,
-                    "PYTHONPATH": os.fspath(SOURCES),
+                    "PYTHONPATH": os.pathsep.join(map(os.fspath, (SOURCES,) if program is None else (SOURCES, ROOT))),
                     "PORT": "0",
                     "RATE_LIMIT_RPS": "0",
                     **environment,

@@ -48,7 +48,7 @@ async def test_what_the_browser_has_is_not_sent_again(port: int, path: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["/web/", "/web/..%2f__init__.py", "/web/../__init__.py", "/web/nothing.js", "/web//app.js"]
+    "path", ["/web//", "/web/..%2f__init__.py", "/web/../__init__.py", "/web/nothing.js", "/web//app.js"]
 )
 async def test_nothing_else_is_served(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404

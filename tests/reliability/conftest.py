@@ -17,21 +17,20 @@ HERE = Path(__file__).parent
 TEST_S = 60
 LONG_S = 240
 """Hundreds of requests, one after the other, on a machine that may be busy."""
-DRAINS_S = 900
-"""A hundred times 500 streams."""
+FULL_S = 900
+"""Full counts, as a hundred times 500 streams."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "row(name): which line of docs/reliability.md a test proves")
+    config.addinivalue_line("markers", "every_poller: of tests/end_to_end, whose cases are used here")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == HERE:
             marker = item.get_closest_marker("row")
-            drains = FULL and marker is not None and marker.args == ("drain",)
             is_long = marker is not None and marker.args == ("stalls",)
-            item.add_marker(pytest.mark.timeout(DRAINS_S if drains else LONG_S if is_long else TEST_S))
+            item.add_marker(pytest.mark.timeout(FULL_S if FULL else LONG_S if is_long else TEST_S))
 
 
 @pytest.fixture

@@ -10,53 +10,108 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.reliability.bounds import percent, upper_bound
+
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- reliability: begin -->", "<!-- reliability: end -->"
-HEADINGS = ("what", "how often", "failures", "seen")
+HEADINGS = ("id", "what", "how often", "failures", "at most", "seen")
+WHAT = HEADINGS.index("what")
 FULL = os.environ.get("RELIABILITY") == "full"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, which one test proves."""
+    """One line of the table, which one test proves. `id` is the fault of `faults.py` that it is about."""
 
+    id: str
     what: str
     unit: str
     full: int
     quick: int
 
     def often(self) -> str:
-        return f"{self.full} {self.unit}"
+        return f"{self.full:,} {self.unit}"
 
-    def cells(self, failures: str, seen: str) -> tuple[str, ...]:
-        return self.what, self.often(), failures, seen
+    def cells(self, failures: str, seen: str, *, bound: str = "") -> tuple[str, ...]:
+        return self.id, self.what, self.often(), failures, bound, seen
 
 
 ROWS = {
-    "sqlite kill": Row("the server is killed (-9) under load, on SQLite", "kills", 60, 6),
-    "redis kill": Row("the server is killed (-9) under load, on Redis", "kills", 60, 6),
-    "redis killed": Row("Redis is killed (-9) under load, `appendfsync always`", "kills", 20, 2),
-    "one conversation": Row("two processes answer one conversation at once, on one Redis", "turns", 400, 60),
-    "two workers": Row("two workers of `WORKERS=2` answer one conversation at once, on one Redis", "turns", 400, 60),
-    "lost": Row("a turn is followed from another process, and its own is killed (-9)", "kills", 20, 2),
-    "followed": Row("a turn is followed from another process to its end", "turns", 20, 4),
-    "stopped": Row("a turn is stopped from another process", "turns", 20, 4),
-    "repeated": Row("an `Idempotency-Key` comes to another process while the turn runs", "turns", 20, 4),
-    "drain": Row("SIGTERM under 500 streams, chats on SQLite and simulated ones", "drains", 100, 2),
-    "locked": Row("SQLite is locked by another process for longer than the server waits", "locks", 10, 1),
-    "full": Row("no room for SQLite (`RLIMIT_FSIZE`), then room again", "times", 20, 3),
-    "wire": Row("faults between the server and Redis, under load with clients that leave", "faults", 300, 60),
-    "limits": Row("faults between the rate limiter and Redis, one address asks without pause", "faults", 40, 5),
+    "slow": Row("E1", "heads and bodies byte by byte, and silence: all cut at their deadline", "clients", 1_000, 60),
+    "stalled": Row("E2", "readers that stop, beside a stream of 20 ms that goes on", "readers", 500, 60),
+    "sizes": Row(
+        "E3", "targets, heads, bodies, chunks, extensions and trailers around their limits", "requests", 300, 60
+    ),
+    "framing": Row(
+        "E4", "requests that two readers could cut differently, each followed by another", "requests", 1_500, 300
+    ),
+    "framing behind nginx": Row(
+        "E4", "the same through nginx, each followed by another client", "requests", 1_500, 150
+    ),
+    "mutations": Row("E5", "mutations of valid requests, read by this server and by h11", "mutations", 100_000, 2_000),
+    "splits": Row("E6", "a request in two packets, cut at each byte", "cuts", 2_000, 120),
+    "pipelined": Row("E7", "10,000 requests sent during an endless stream", "clients", 20, 2),
+    "left anywhere": Row("E8", "FIN or RST at each byte of a request and of a response", "clients", 6_000, 300),
+    "descriptors": Row("E9", "300 clients of a process that may have 128 descriptors", "crowds", 20, 1),
+    "protocols": Row("E10", "other protocols, methods and versions on the port", "connections", 1_000, 50),
+    "planted": Row("E11", "an exception in a function that a callback of the loop calls", "exceptions", 100, 8),
+    "documents": Row(
+        "P1", "JSON that is too deep, too long, or not JSON, on every route that reads it", "requests", 1_000, 100
+    ),
+    "texts": Row("P2", "random texts through three SSE readers of other projects", "texts", 100_000, 2_000),
     "canaries": Row(
-        "secrets planted and errors of all stores provoked: logs, metrics, errors, `cmdline`", "canaries", 25, 25
+        "P3", "secrets planted and errors of all stores provoked: logs, metrics, errors, `cmdline`", "canaries", 25, 25
     ),
+    "strangers": Row(
+        "L1", "addresses in `X-Forwarded-For`: of strangers, of one /64, IPv4 in IPv6", "addresses", 10_000, 300
+    ),
+    "addresses": Row("L2", "requests of as many addresses, beside one client in debt", "addresses", 20_000, 1_000),
+    "exact": Row("L3", "one address asks without pause: never more than burst + rate x time", "seconds", 60, 2),
+    "limits": Row("L4", "faults between the rate limiter and Redis, one address asks without pause", "faults", 40, 5),
+    "origins": Row(
+        "B1", "pages of other sites, rebound names and forms, on routes without a key", "requests", 1_000, 100
+    ),
+    "injections": Row(
+        "B2", "responses that hold scripts and markup, in the chat page, CSP off and on", "responses", 400, 20
+    ),
+    "late": Row("U1", "an upstream that connects, begins, goes on or ends too late", "responses", 100, 8),
+    "retried": Row("U2", "refusals of an upstream, with and without `Retry-After`", "requests", 200, 20),
+    "broken": Row("U3", "streams of an upstream that are cut at any byte or malformed", "responses", 1_000, 60),
+    "upstream left": Row(
+        "U4", "clients that leave, 20 at once: the upstream's connection is closed", "clients", 1_000, 40
+    ),
+    "locked": Row("D1", "SQLite is locked by another process for longer than the server waits", "locks", 10, 1),
+    "full": Row("D1", "no room for SQLite (`RLIMIT_FSIZE`), then room again", "times", 20, 3),
+    "eio": Row("D1", "SQLite's reads, writes and syncs fail with EIO, then work again", "times", 40, 4),
+    "sqlite kill": Row("D2", "the server is killed (-9) under load, on SQLite", "kills", 60, 6),
+    "redis kill": Row("D2", "the server is killed (-9) under load, on Redis", "kills", 60, 6),
+    "power": Row(
+        "D2", "loss of power at any write of SQLite: only what was synced is on the disk", "losses", 1_000, 60
+    ),
+    "redis killed": Row("D3", "Redis is killed (-9) under load, `appendfsync always`", "kills", 20, 2),
+    "failover": Row("D3", "a replica of Redis becomes the master, under load", "failovers", 10, 1),
+    "demoted": Row("D3", "the Redis that connections lead to becomes a replica, under load", "failovers", 10, 1),
+    "wire": Row("D3", "faults between the server and Redis, under load with clients that leave", "faults", 300, 60),
+    "clocks": Row("D3", "two processes whose clocks differ by two hours, on one Redis", "turns", 200, 40),
+    "clocks and limits": Row(
+        "L3", "one limit of two processes whose clocks differ by two hours", "requests", 2_000, 200
+    ),
+    "one conversation": Row("D3", "two processes answer one conversation at once, on one Redis", "turns", 400, 60),
+    "two workers": Row(
+        "D3", "two workers of `WORKERS=2` answer one conversation at once, on one Redis", "turns", 400, 60
+    ),
+    "lost": Row("D3", "a turn is followed from another process, and its own is killed (-9)", "kills", 20, 2),
+    "followed": Row("D3", "a turn is followed from another process to its end", "turns", 20, 4),
+    "stopped": Row("D3", "a turn is stopped from another process", "turns", 20, 4),
+    "repeated": Row("D3", "an `Idempotency-Key` comes to another process while the turn runs", "turns", 20, 4),
+    "drain": Row("S1", "SIGTERM under 500 streams, chats on SQLite and simulated ones", "drains", 100, 2),
     "first requests": Row(
-        "longest stall of another stream under the first request of its kind to a new process", "requests", 29, 29
+        "E2", "longest stall of another stream under the first request of its kind to a new process", "requests", 29, 29
     ),
-    "stalls": Row("longest stall of another stream under every hostile request", "requests", 194, 194),
-    "unbuffered": Row("a stream of 50 tokens through nginx, each sent when the last was seen", "streams", 20, 2),
-    "left": Row("a client leaves a stream through nginx; the upstream's ends", "clients", 50, 5),
-    "resumed": Row("a turn is resumed through nginx, which picks either of two servers", "resumes", 50, 6),
+    "stalls": Row("E2", "longest stall of another stream under every hostile request", "requests", 194, 194),
+    "unbuffered": Row("E2", "a stream of 50 tokens through nginx, each sent when the last was seen", "streams", 20, 2),
+    "left": Row("U4", "a client leaves a stream through nginx; the upstream's ends", "clients", 50, 5),
+    "resumed": Row("D3", "a turn is resumed through nginx, which picks either of two servers", "resumes", 50, 6),
 }
 """In the order of the page."""
 
@@ -84,10 +139,12 @@ class Tally:
 
     def write(self) -> None:
         """Into the page, which others may be writing to as well."""
-        failures = f"0 of {self.wanted}" if self.seen is not None else f"1 of {self.begun or 1}, then it was given up"
+        passed = self.seen is not None
+        failures = f"0 of {self.wanted}" if passed else f"1 of {self.begun or 1}, then it was given up"
+        bound = percent(upper_bound(0, self.wanted) if passed else upper_bound(1, self.begun or 1))
         with PAGE.open("r+", encoding="utf-8") as page:
             fcntl.flock(page, fcntl.LOCK_EX)
-            text = with_row(page.read(), self.row.cells(failures, self.seen or "a failure"))
+            text = with_row(page.read(), self.row.cells(failures, self.seen or "a failure", bound=bound))
             page.seek(0)
             page.truncate()
             page.write(text)
@@ -99,8 +156,8 @@ def with_row(text: str, cells: tuple[str, ...]) -> str:
     between, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the markers {BEGIN} and {END} are missing")
-    known = {what: (what, *more) for what, *more in rows_of(between)}
-    known[cells[0]] = cells
+    known = {line[WHAT]: tuple(line) for line in rows_of(between)}
+    known[cells[WHAT]] = cells
     lines = [known.get(row.what, row.cells("not run yet", "")) for row in ROWS.values()]
     table = "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *lines))
     return f"{before}{BEGIN}\n{table}\n{END}{after}"

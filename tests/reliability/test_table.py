@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.reliability.bounds import percent, upper_bound
 from tests.reliability.rows import BEGIN, END, FULL, PAGE, ROWS, Row, Tally, rows_of, with_row
 
-PROVES = re.compile(r'^@pytest\.mark\.row\("([^"]+)"\)$', re.MULTILINE)
+HERE = Path(__file__).parent
+PROVES = re.compile(r'pytest\.mark\.row\("([^"]+)"\)')
 
 
 def on_the_page() -> list[list[str]]:
@@ -16,31 +18,32 @@ def on_the_page() -> list[list[str]]:
 
 
 def test_every_row_is_proved_by_one_test() -> None:
-    named = [name for file in Path(__file__).parent.glob("test_*.py") for name in PROVES.findall(file.read_text())]
+    files = [*HERE.glob("test_*.py"), *HERE.parent.glob("browser/test_*.py")]
+    named = [name for file in files for name in PROVES.findall(file.read_text(encoding="utf-8"))]
 
     assert sorted(named) == sorted(ROWS)
 
 
 def test_the_page_has_the_rows_in_order() -> None:
-    assert [what for what, *_ in on_the_page()] == [row.what for row in ROWS.values()]
+    assert [cells[:2] for cells in on_the_page()] == [[row.id, row.what] for row in ROWS.values()]
 
 
 @pytest.mark.skipif(FULL, reason="they are being written")
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_the_page_has_the_full_count_without_a_failure(row: Row) -> None:
-    (cells,) = [cells for cells in on_the_page() if cells[0] == row.what]
+    (cells,) = [cells for cells in on_the_page() if cells[1] == row.what]
 
-    assert cells[1:3] == [row.often(), f"0 of {row.full}"]
-    assert cells[3]
+    assert cells[2:5] == [row.often(), f"0 of {row.full}", percent(upper_bound(0, row.full))]
+    assert cells[5]
 
 
 def test_only_its_own_row_is_written() -> None:
     text = PAGE.read_text(encoding="utf-8")
     row = ROWS["drain"]
-    changed = with_row(text, row.cells("1 of 3", "a failure"))
+    changed = with_row(text, row.cells("1 of 3", "a failure", bound="78 %"))
 
     differ = [(a, b) for a, b in zip(text.splitlines(), changed.splitlines(), strict=True) if a != b]
-    assert [b for _, b in differ] == [f"| {row.what} | {row.often()} | 1 of 3 | a failure |"]
+    assert [b for _, b in differ] == [f"| {row.id} | {row.what} | {row.often()} | 1 of 3 | 78 % | a failure |"]
 
 
 def test_a_page_without_its_markers_is_not_written() -> None:
@@ -49,7 +52,7 @@ def test_a_page_without_its_markers_is_not_written() -> None:
 
 
 def test_a_test_that_did_less_than_it_should_has_not_passed() -> None:
-    tally = Tally(Row("what", "times", full=3, quick=3))
+    tally = Tally(Row("E1", "what", "times", full=3, quick=3))
     next(tally.rounds())
 
     with pytest.raises(AssertionError, match="only 1 of 3"):

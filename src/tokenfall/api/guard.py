@@ -107,5 +107,6 @@ def is_loopback_origin(origin: str) -> bool:
 
 
 def _is_loopback_host(host: str) -> bool:
-    name = host[: host.find("]") + 1] if host.startswith("[") else host.partition(":")[0]
-    return name.lower() in _LOOPBACK
+    end = host.find("]") + 1 if host.startswith("[") else host.find(":")
+    name, port = (host, "") if end < 0 else (host[:end], host[end:])
+    return name.lower() in _LOOPBACK and (port in {"", ":"} or (port.startswith(":") and port[1:].isdecimal()))

@@ -171,7 +171,6 @@ class TurnRun:
             finally:
                 del stopped  # or this frame and the error would hold each other
         finally:
-            turn.answered()
             await self._conclude(finished, end)
         return finished
 
@@ -182,11 +181,16 @@ class TurnRun:
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
-        if finished is None and not self._turn.said:
-            self._over(end)
-            return
-        writing = self._runner.write(self._kept(finished, end), self.conversation)
-        writing.add_done_callback(partial(self._written, end))
+        try:
+            self._turn.answered()
+            if finished is None and not self._turn.said:
+                self._over(end)
+                return
+            writing = self._runner.write(self._kept(finished, end), self.conversation)
+            writing.add_done_callback(partial(self._written, end))
+        except Exception:
+            self._over(FAILED)  # or its followers, and the drain, would wait for it
+            raise
         await asyncio.shield(writing)
 
     def _written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
@@ -194,8 +198,10 @@ class TurnRun:
         self._over(end if error is None else told(error))
 
     def _over(self, end: TurnEnd) -> None:
-        self._turn.finish(end)
-        self._runner.forget(self._turn)
+        try:
+            self._turn.finish(end)
+        finally:
+            self._runner.forget(self._turn)
 
     def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
         """The turn as it is now; interrupted when it did not finish."""

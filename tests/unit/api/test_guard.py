@@ -121,6 +121,10 @@ def test_only_digests_are_kept() -> None:
         ("http://evil.example#localhost", False),
         ("http://[::2]", False),
         ("http://[::1", False),
+        ("http://[::1].evil.example", False),
+        ("http://[::1]evil.example:80", False),
+        ("http://localhost:80.evil.example", False),
+        ("http://localhost:", True),
         ("http://0.0.0.0", False),
     ],
 )
@@ -142,7 +146,10 @@ def test_a_page_of_another_origin_is_not(origin: str) -> None:
         LoopbackOnly((), check_host=True).check(request(headers={"host": "localhost", "origin": origin}))
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "", "127.0.0.1.evil.example"])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8080", "", "127.0.0.1.evil.example", "[::1].evil.example", "localhost:evil.example"],
+)
 def test_this_machine_under_another_name_is_not(host: str) -> None:
     with pytest.raises(OriginNotAllowed, match="Host header"):
         LoopbackOnly((), check_host=True).check(request(headers={"host": host}))

@@ -250,6 +250,21 @@ async def test_a_turn_in_which_nothing_was_said_is_not_kept(end: Exception) -> N
     assert asked.is_over()
 
 
+async def test_a_turn_that_cannot_be_written_at_all_is_over_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TurnRunner, "write", broken)
+    asked = Asked(saying("Hi"))
+    following = await asked.followed()
+    with pytest.raises(ZeroDivisionError):
+        await asked.asking
+    with pytest.raises(TokenfallError, match="the answer failed"):
+        await following
+
+    assert asked.is_over()
+
+
 async def test_an_unknown_failure_is_not_shown_to_followers() -> None:
     asked = Asked(saying("Be", end=ZeroDivisionError("s3cret")))
     following = await asked.followed()

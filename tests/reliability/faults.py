@@ -1,0 +1,263 @@
+"""The table of faults: what goes wrong or is sent on purpose, what is to happen, and which tests try it.
+
+Rows of docs/reliability.md refer to these ids. `tests` hold a fault in every run of `make test`; the rows of the same
+id (`rows.py`) try it in large numbers in `make torture`.
+"""
+
+from dataclasses import dataclass
+
+E2E = "tests/end_to_end"
+RELIABILITY = "tests/reliability"
+UNIT = "tests/unit"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One line of the table. A test is `file::function`, or `file::class::function`."""
+
+    what: str
+    expected: str
+    tests: tuple[str, ...]
+    not_tried: str = ""
+    """What of it cannot be tried here, and why."""
+
+
+FAULTS = {
+    # The HTTP edge
+    "E1": Fault(
+        "heads and bodies byte by byte, silence after connecting",
+        "an absolute deadline from accept; 408 or a close",
+        (
+            f"{E2E}/test_deadlines.py::test_a_head_that_dribbles_is_cut_at_its_deadline_from_accept",
+            f"{E2E}/test_deadlines.py::test_two_hundred_dribblers_at_once_are_all_cut_and_others_are_served",
+            f"{RELIABILITY}/test_http_edge.py::test_what_comes_byte_by_byte_is_cut_at_its_deadline",
+        ),
+    ),
+    "E2": Fault(
+        "readers that stop",
+        "bounded memory, a reset after the stall deadline, others undisturbed",
+        (
+            f"{E2E}/test_slow_readers.py::test_what_is_held_for_a_stalled_reader_is_bounded",
+            f"{E2E}/test_held_bytes.py::test_what_is_held_for_a_reader_that_stops_is_bounded",
+            f"{RELIABILITY}/test_http_edge.py::test_readers_that_stop_hold_little_and_disturb_nobody",
+        ),
+    ),
+    "E3": Fault(
+        "targets, heads, bodies, chunks, extensions and trailers that are too long",
+        "414, 431 or 413 before anything is kept",
+        (
+            f"{E2E}/test_request_limits.py::test_a_hundred_thousand_chunks_of_one_byte_cost_no_memory",
+            f"{RELIABILITY}/test_http_edge.py::test_each_limit_holds_to_the_byte_and_costs_no_memory",
+        ),
+    ),
+    "E4": Fault(
+        "requests that two readers could cut differently",
+        "400 and a close; never a second response",
+        (
+            f"{E2E}/test_hostile_requests.py::test_what_two_readers_could_cut_differently_is_refused_and_nothing_after_it_is_read",
+            f"{RELIABILITY}/test_http_edge.py::test_no_ambiguous_request_is_answered_twice",
+            f"{RELIABILITY}/test_http_edge.py::test_behind_nginx_no_request_gets_another_clients_answer",
+        ),
+        not_tried="haproxy, which is not among the packages that the tests install",
+    ),
+    "E5": Fault(
+        "mutations of valid requests",
+        "accepted or refused as h11 does, or for a written reason",
+        (
+            "tests/differential/test_h11.py::test_mutations_are_read_alike_or_for_a_reason",
+            f"{RELIABILITY}/test_http_edge.py::test_mutations_are_read_as_h11_reads_them_or_for_a_reason",
+        ),
+    ),
+    "E6": Fault(
+        "every division of a request into packets",
+        "the same response",
+        (
+            "tests/differential/test_h11.py::test_every_split_of_a_request_is_read_alike",
+            f"{RELIABILITY}/test_http_edge.py::test_a_request_in_two_packets_gets_the_same_answer",
+        ),
+    ),
+    "E7": Fault(
+        "requests pipelined during a stream",
+        "reading pauses; responses in order; memory flat",
+        (
+            f"{E2E}/test_pipelining.py::test_the_requests_that_waited_are_answered_once_the_stream_is_over",
+            f"{RELIABILITY}/test_http_edge.py::test_requests_during_an_endless_stream_wait_outside",
+        ),
+    ),
+    "E8": Fault(
+        "half-close; FIN or RST at each byte of request and response",
+        "finite responses end, endless ones stop after a grace period; nothing is left",
+        (
+            f"{E2E}/test_half_close.py::test_an_endless_stream_stops_after_its_grace",
+            f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request",
+            f"{RELIABILITY}/test_http_edge.py::test_who_leaves_at_any_byte_leaves_nothing",
+        ),
+    ),
+    "E9": Fault(
+        "no more descriptors",
+        "a cap below the limit, 503 or a close, recovery",
+        (
+            f"{E2E}/test_connection_cap.py::test_three_hundred_clients_and_128_descriptors",
+            f"{RELIABILITY}/test_http_edge.py::test_more_clients_than_descriptors_are_refused_and_it_recovers",
+        ),
+    ),
+    "E10": Fault(
+        "Upgrade, CONNECT, `*`, absolute form, HTTP/0.9, HTTP/2 preface, TLS",
+        "4xx or a close",
+        (
+            f"{E2E}/test_hostile_requests.py::test_what_is_no_request_for_us_gets_4xx_or_5xx_or_the_end",
+            f"{RELIABILITY}/test_http_edge.py::test_other_protocols_get_an_error_or_the_end",
+        ),
+    ),
+    "E11": Fault(
+        "an exception in any callback",
+        "one connection ends, the process does not",
+        (
+            f"{E2E}/test_defects.py::test_what_cannot_be_answered_any_more_ends_its_connection_and_no_other",
+            f"{RELIABILITY}/test_planted_exceptions.py::test_an_exception_in_a_callback_ends_one_connection_at_most",
+        ),
+    ),
+    # Input, identity, secrets
+    "P1": Fault(
+        "JSON that is too deep, has NaN, long numbers, other encodings, lone surrogates, NUL",
+        "400 with a code, little processor time, nothing stored",
+        (f"{RELIABILITY}/test_input.py::test_what_is_no_document_for_us_is_refused_quickly_and_not_kept",),
+    ),
+    "P2": Fault(
+        "CR, LF or NUL in reflected headers; text of a model with lines and events of SSE in it",
+        "one place that writes frames and refuses; the same text in other projects' readers",
+        (
+            f"{UNIT}/wire/test_sse.py::test_a_frame_that_would_break_out_of_its_line_is_refused",
+            f"{RELIABILITY}/test_input.py::test_any_text_comes_through_foreign_readers_as_it_was",
+        ),
+    ),
+    "P3": Fault(
+        "keys, prompts and query strings in logs, metrics, tracebacks, process arguments",
+        "never; control characters are escaped",
+        (
+            f"{E2E}/test_secrets.py::test_no_key_prompt_or_query_string_is_in_a_log_a_metric_or_the_process_list",
+            f"{RELIABILITY}/test_canaries.py::test_no_secret_is_written_when_stores_fail",
+        ),
+    ),
+    "L1": Fault(
+        "`X-Forwarded-For` of strangers; addresses of one /64; IPv4 in IPv6",
+        "ignored; one bucket; the bucket of the IPv4 address",
+        (
+            f"{E2E}/test_access.py::test_a_trusted_proxy_speaks_for_its_clients",
+            f"{RELIABILITY}/test_input.py::test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client",
+        ),
+    ),
+    "L2": Fault(
+        "very many client addresses",
+        "fixed memory; nobody can push out their own debt",
+        (
+            f"{UNIT}/limits/test_memory.py::test_nobody_is_pushed_out_of_his_debt_by_others",
+            f"{RELIABILITY}/test_input.py::test_many_addresses_cost_no_memory_and_forgive_nobody",
+        ),
+    ),
+    "L3": Fault(
+        "the rate limiter against an exact bucket",
+        "never more than burst + rate x time",
+        (
+            f"{UNIT}/limits/test_bucket.py::test_it_agrees_with_an_exact_token_bucket",
+            f"{RELIABILITY}/test_input.py::test_no_client_gets_more_than_burst_and_rate",
+            f"{RELIABILITY}/test_clocks.py::test_a_limit_is_one_whatever_the_clocks_say",
+        ),
+    ),
+    "L4": Fault(
+        "Redis is down",
+        "a local limiter takes over",
+        (
+            "tests/limits_on_redis/test_outage.py::test_the_local_limiter_takes_over_at_once",
+            f"{RELIABILITY}/test_wire_faults.py::test_a_client_is_never_unlimited_while_the_wire_to_the_limiter_is_broken",
+        ),
+    ),
+    "B1": Fault(
+        "DNS rebinding, other origins, forms",
+        "`Host` and `Origin` are checked where no key protects",
+        (
+            f"{E2E}/test_access.py::test_pages_of_other_sites_may_not_use_private_routes_without_a_key",
+            f"{RELIABILITY}/test_input.py::test_pages_of_other_sites_reach_nothing_private_without_a_key",
+        ),
+    ),
+    "B2": Fault(
+        "output of a model as script, in many forms, divided over tokens",
+        "nothing runs and nothing is requested from elsewhere, with the CSP on and off",
+        (
+            "tests/browser/test_injections.py::test_what_is_asked_and_answered_stays_text",
+            "tests/browser/test_injection_count.py::test_scripts_and_markup_in_responses_stay_text",
+        ),
+    ),
+    # Upstream and stores
+    "U1": Fault(
+        "connection, first token, next token and total: each too late",
+        "an error of its own each, in time",
+        (
+            f"{E2E}/test_upstream.py::test_a_connection_that_is_not_accepted_is_504",
+            f"{RELIABILITY}/test_upstream_faults.py::test_each_delay_of_an_upstream_has_its_own_error_in_time",
+        ),
+    ),
+    "U2": Fault(
+        "429 with `Retry-After` as number, date and junk; 5xx; 401",
+        "retried before the first byte alone, bounded, with jitter; the key's failure told apart from the caller's",
+        (
+            f"{E2E}/test_upstream_retries.py::test_after_a_token_nothing_is_asked_again",
+            f"{RELIABILITY}/test_upstream_faults.py::test_refusals_are_asked_again_as_often_as_they_may_be",
+        ),
+    ),
+    "U3": Fault(
+        "reset, end without `[DONE]`, malformed SSE, an error inside a 200, long lines, gzip",
+        "an error event and no `[DONE]`; caps; identity encoding",
+        (
+            f"{E2E}/test_upstream.py::test_an_answer_without_its_end_is_an_error_event_and_never_done",
+            f"{E2E}/test_upstream_cuts.py::test_a_chat_cut_at_any_byte_is_told_so",
+            f"{RELIABILITY}/test_upstream_faults.py::test_a_broken_stream_never_looks_whole",
+        ),
+    ),
+    "U4": Fault(
+        "the client leaves",
+        "the upstream's connection is closed within 250 ms, and none is left",
+        (
+            f"{E2E}/test_upstream.py::test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms",
+            f"{RELIABILITY}/test_upstream_faults.py::test_who_leaves_closes_the_upstreams_connection_at_once",
+        ),
+    ),
+    "D1": Fault(
+        "SQLite locked, disk full, EIO",
+        "nothing is acknowledged, the stream goes on, recovery without help",
+        (
+            f"{RELIABILITY}/test_sqlite_trouble.py::test_a_lock_that_outlasts_the_wait_is_told_and_costs_nothing_acknowledged",
+            f"{RELIABILITY}/test_sqlite_trouble.py::test_without_room_nothing_is_acknowledged_and_with_room_it_goes_on",
+            f"{RELIABILITY}/test_io_errors.py::test_nothing_is_acknowledged_while_the_disk_fails_and_it_recovers",
+        ),
+    ),
+    "D2": Fault(
+        "kill -9 at any moment, loss of power at any write",
+        "what was acknowledged is there, once, in order",
+        (
+            f"{RELIABILITY}/test_kills.py::test_a_server_killed_on_sqlite_loses_nothing_acknowledged",
+            f"{RELIABILITY}/test_power_loss.py::test_what_was_acknowledged_outlives_a_loss_of_power_at_any_write",
+        ),
+        not_tried="a disk that loses what it said was synced",
+    ),
+    "D3": Fault(
+        "Redis down, slow, restarted, replaced; a cancelled command; clocks that differ",
+        "timeouts on all; never another caller's reply; recovery; what can be lost is documented",
+        (
+            "tests/stores/test_redis_history.py::test_cancelled_calls_never_give_another_caller_their_reply",
+            f"{RELIABILITY}/test_kills.py::test_a_redis_that_is_killed_has_every_acknowledged_turn_once",
+            f"{RELIABILITY}/test_wire_faults.py::test_faults_on_the_wire_mix_up_no_replies_and_lose_no_acknowledged_turn",
+            f"{RELIABILITY}/test_failover.py::test_after_a_failover_of_redis_turns_are_kept_again",
+            f"{RELIABILITY}/test_clocks.py::test_turns_are_the_same_whatever_the_clocks_say",
+        ),
+        not_tried="Redis Cluster and Sentinel, which are not supported",
+    ),
+    "S1": Fault(
+        "SIGTERM with 500 streams",
+        "the end within the drain time + 1 s; nothing said is lost",
+        (
+            f"{E2E}/test_drain.py::test_a_drain",
+            f"{RELIABILITY}/test_drains.py::test_a_drain_ends_in_time_and_loses_nothing_that_was_said",
+        ),
+    ),
+}

@@ -1,0 +1,47 @@
+"""Every fault of the table has tests that exist, and a row that tries it in large numbers."""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.faults import FAULTS, Fault
+from tests.reliability.rows import ROWS
+
+ROOT = Path(__file__).parents[2]
+
+
+@cache
+def functions(file: str) -> frozenset[str]:
+    """The tests of a file, those of classes with the class before them."""
+    module = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    classes = [each for each in module.body if isinstance(each, ast.ClassDef)]
+    bodies = {"": module.body, **{f"{each.name}::": each.body for each in classes}}
+    return frozenset(
+        f"{prefix}{each.name}"
+        for prefix, body in bodies.items()
+        for each in body
+        if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+
+
+def exists(test: str) -> bool:
+    file, _, function = test.partition("::")
+    return (ROOT / file).is_file() and function in functions(file)
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_every_fault_has_tests_that_exist(fault: Fault) -> None:
+    assert fault.tests
+    assert [test for test in fault.tests if not exists(test)] == []
+
+
+def test_a_test_that_is_gone_is_seen() -> None:
+    assert exists("tests/reliability/test_faults.py::test_a_test_that_is_gone_is_seen")
+    assert not exists("tests/reliability/test_faults.py::test_that_is_gone")
+    assert not exists("tests/reliability/test_gone.py::test_that_is_gone")
+
+
+def test_every_fault_has_a_row_and_every_row_a_fault() -> None:
+    assert {row.id for row in ROWS.values()} == set(FAULTS)

@@ -1,0 +1,422 @@
+"""Slow, oversized, ambiguous, pipelined and broken-off requests, in large numbers, at a real process. (E1 to E10)
+
+The cases themselves are those of tests/end_to_end and tests/differential, where each has a test of its own.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tokenfall.http.head import HeadParser
+
+from tests.differential.mutations import SEEDS, mutated
+from tests.differential.parsers import BOUNDS
+from tests.differential.test_h11 import disagreement
+from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import eventually
+from tests.end_to_end.process import ServerProcess
+from tests.end_to_end.test_disconnects import ANSWERS, REQUESTS
+from tests.end_to_end.test_hostile_requests import SMUGGLING, refused_once
+from tests.end_to_end.test_pipelining import fill
+from tests.end_to_end.test_request_limits import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_TARGET, status_of
+from tests.reliability.nginx import Nginx
+from tests.reliability.rows import Tally
+
+KIB = 1_024
+AT_ONCE = 200
+TIMEOUT_S = 1.0
+LATE_S = 4.0
+"""What a deadline may be late on a machine that does other things; it is rounded up to a quarter of a second."""
+
+CONNECTING = 32
+"""Connections that are opened at once: a full backlog costs a second."""
+
+
+def groups(tally: Tally, size: int) -> Iterator[list[int]]:
+    """The rounds, some at once."""
+    rounds = tally.rounds()
+    while group := list(islice(rounds, size)):
+        yield group
+
+
+# E1
+
+
+async def dribbled(port: int, data: bytes, opening: asyncio.Semaphore) -> tuple[int, float]:
+    """The status, 0 for none, of who sends `data` a byte each tenth of a second; and how long that took."""
+    async with opening:
+        client = await Client.connect(port)
+    begun_s = time.monotonic()
+    async with client:
+        answer = asyncio.ensure_future(client.answer())
+        for byte in data:
+            done, _ = await asyncio.wait([answer], timeout=0.1)
+            if done:
+                break
+            client.send_now(bytes([byte]))
+        try:
+            return (await answer).status, time.monotonic() - begun_s
+        except (EOFError, ConnectionError):
+            return 0, time.monotonic() - begun_s
+
+
+@pytest.mark.row("slow")
+async def test_what_comes_byte_by_byte_is_cut_at_its_deadline(serve: Serve, tally: Tally) -> None:
+    server = serve(HEADER_TIMEOUT=f"{TIMEOUT_S:g}s", BODY_TIMEOUT=f"{TIMEOUT_S:g}s")
+    head = request("/", X="a" * 200)
+    openings = (head, b"\r\n" * 200, b"")
+    opening = asyncio.Semaphore(CONNECTING)
+    longest = 0.0
+    for group in groups(tally, AT_ONCE):
+        some = [dribbled(server.port, openings[number % 3], opening) for number in group]
+        ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
+        assert served.status == 200
+        assert {status for status, _ in ended} <= {408, 0}
+        assert all(took_s + 0.01 >= TIMEOUT_S for _, took_s in ended), "not before the deadline"
+        longest = max(longest, *(took_s for _, took_s in ended))
+        assert longest < TIMEOUT_S + LATE_S
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+    tally.passed(f"408 or a close after at most {longest:.1f} s with {TIMEOUT_S:g} s allowed; others were served")
+
+
+# E2
+
+
+async def lateness(port: int, tokens: int) -> list[float]:
+    """Seconds between the tokens of a stream of 20 ms."""
+    gaps = []
+    async with await Client.connect(port) as client:
+        await client.send(request(f"/stream-sse?gap=20ms&tokens={tokens}"))
+        await client.head()
+        last_s = time.monotonic()
+        while await client.chunk():
+            gaps.append(time.monotonic() - last_s)
+            last_s = time.monotonic()
+    return sorted(gaps)
+
+
+@pytest.mark.row("stalled")
+async def test_readers_that_stop_hold_little_and_disturb_nobody(serve: Serve, tally: Tally) -> None:
+    server = serve(STALL_TIMEOUT="3s")
+    port = server.port
+    quiet = await lateness(port, 50)
+    before = server.resident_bytes()
+    clients = [await Client.connect(port, receive_buffer=4 * KIB) for _ in tally.rounds()]
+    for client in clients:
+        await client.send(request("/stream-loop?gap=1ms"))
+    beside = await lateness(port, 50)
+    held = server.resident_bytes() - before
+    await metric_becomes(port, "tokenfall_stalled_readers_total", len(clients), within_s=30)
+    ends = [await client.gone() for client in clients]
+    for client in clients:
+        client.close()
+    assert set(ends) == {"reset"}
+    assert held < len(clients) * 24 * KIB + 2 * KIB * KIB
+    assert beside[len(beside) // 2] < 0.03, "half of the tokens in time, whatever the machine does"
+    await metric_becomes(port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(port, "tokenfall_connections", 1)
+    p99, p99_quiet = beside[-2], quiet[-2]
+    tally.passed(
+        f"all reset; {held / len(clients) / KIB:.0f} KiB a reader in the process; 49 of 50 tokens beside them within "
+        f"{p99 * 1e3:.0f} ms of the last, {p99_quiet * 1e3:.0f} ms without them"
+    )
+
+
+# E3
+
+
+def sizes() -> list[tuple[bytes, int]]:
+    """Requests at, below and above each limit, and the status of each."""
+    chunked = request("/chat", method="POST", Transfer_Encoding="chunked")
+
+    def headed(size: int) -> bytes:
+        data = request("/health", X="")
+        return data[:-4] + b"a" * (size - len(data)) + b"\r\n\r\n"
+
+    def in_chunks(size: int) -> bytes:
+        return chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (size, b" " * size)
+
+    return [
+        *((request("/" + "a" * (size - 1)), 404) for size in (MAX_TARGET - 1, MAX_TARGET)),
+        *((request("/" + "a" * size), 414) for size in (MAX_TARGET, MAX_TARGET + 100)),
+        *((headed(size), 200) for size in (MAX_HEAD - 1, MAX_HEAD)),
+        *((headed(size), 431) for size in (MAX_HEAD + 1, MAX_HEAD + 100)),
+        (request("/health", **{f"X{number}": "" for number in range(MAX_HEADERS - 1)}), 200),
+        (request("/health", **{f"X{number}": "" for number in range(MAX_HEADERS)}), 431),
+        *((request("/chat", method="POST", body=b" " * size), 400) for size in (MAX_BODY - 1, MAX_BODY)),
+        (request("/chat", method="POST", Content_Length=str(MAX_BODY + 1)), 413),
+        (request("/chat", method="POST", Content_Length=str(10 * MAX_BODY)), 413),
+        *((in_chunks(size), 400) for size in (MAX_BODY - 1, MAX_BODY)),
+        (chunked + b"%x\r\n" % (MAX_BODY + 1), 413),
+        (chunked + b"%x\r\n" % (10 * MAX_BODY), 413),
+        (chunked + b"1;" + b"e" * 100 + b"\r\n \r\n0\r\nA: b\r\n\r\n", 400),
+        (chunked + b"1;" + b"e" * 10_000, 413),
+        (chunked + b"0\r\n" + b"A: b\r\n" * 2_000 + b"\r\n", 431),
+        (chunked + b"1\r\n \r\n" * 100_000 + b"0\r\n\r\n", 400),
+    ]
+
+
+@pytest.mark.row("sizes")
+async def test_each_limit_holds_to_the_byte_and_costs_no_memory(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    cases = sizes()
+    for data, status in cases:
+        assert await status_of(server.port, data) == status, data[:100]
+    before = server.resident_bytes()
+    for _, (data, status) in zip(tally.rounds(), cycle(cases), strict=False):
+        assert await status_of(server.port, data) == status, data[:100]
+    grown = server.resident_bytes() - before
+    assert grown < 8 * MAX_BODY
+    tally.passed(f"{len(cases)} sizes; each its status; the process grew by {max(0, grown) / KIB / KIB:.1f} MiB")
+
+
+# E4
+
+
+@pytest.mark.row("framing")
+async def test_no_ambiguous_request_is_answered_twice(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    for group in groups(tally, CONNECTING):
+        await asyncio.gather(*(refused_once(server.port, SMUGGLING[number % len(SMUGGLING)]) for number in group))
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+    tally.passed(f"{len(SMUGGLING)} cases: each one answer of 4xx or 5xx, then the end; the next was never answered")
+
+
+@asynccontextmanager
+async def behind_nginx(servers: list[ServerProcess], folder: Path) -> AsyncIterator[int]:
+    await asyncio.to_thread(folder.mkdir)
+    nginx = await asyncio.to_thread(Nginx, folder, [server.port for server in servers])
+    try:
+        yield nginx.port
+    finally:
+        await asyncio.to_thread(nginx.stop)
+
+
+@pytest.mark.row("framing behind nginx")
+async def test_behind_nginx_no_request_gets_another_clients_answer(serve: Serve, tally: Tally, tmp_path: Path) -> None:
+    async with behind_nginx([serve()], tmp_path / "nginx") as port:
+        for group in groups(tally, CONNECTING):
+            await asyncio.gather(*(poisoned(port, SMUGGLING[number % len(SMUGGLING)]) for number in group))
+            answers = await asyncio.gather(
+                *(fetch(port, request("/version", X_Request_Id=f"mine-{number}")) for number in group)
+            )
+            for number, answer in zip(group, answers, strict=True):
+                assert (answer.status, answer.headers["x-request-id"]) == (200, f"mine-{number}")
+    tally.passed("at most one answer to the second request; each other client got its own")
+
+
+async def poisoned(port: int, data: bytes) -> None:
+    """Send a case and a canary behind it, and leave when nothing more comes."""
+    async with await Client.connect(port) as client:
+        await client.send(data + request("/version", X_Request_Id="canary", Connection="close"))
+        client.finish()
+        try:
+            answers = await client.rest(within_s=PATIENCE_S)
+        except ConnectionError:
+            return
+        assert answers.lower().count(b"x-request-id: canary") <= 1
+
+
+# E5
+
+
+@pytest.mark.row("mutations")
+def test_mutations_are_read_as_h11_reads_them_or_for_a_reason(tally: Tally) -> None:
+    random = Random("mutations")
+    heads = HeadParser(BOUNDS)
+    for _ in tally.rounds():
+        data = mutated(random)
+        assert disagreement(data, heads) is None, data
+    tally.passed("each read alike, or refused for a reason that tests/differential has written down")
+
+
+# E6
+
+CHANGING = re.compile(rb"(?im)^(date|x-request-id): [^\r]*|\"request_id\":\"[^\"]*\"|HTTP/1.1 100 [^\r]*\r\n\r\n")
+"""What differs from answer to answer; a body that is there already needs no 100."""
+
+LAST = request("/health", Connection="close")
+
+
+async def answered(port: int, *pieces: bytes) -> bytes:
+    """All that is answered to pieces that are read one by one, the last of which asks for the end."""
+    async with await Client.connect(port) as client:
+        for number, piece in enumerate(pieces):
+            if number:
+                await asyncio.sleep(0.005)  # for the packet before, which the server says nothing of
+            await client.send(piece)
+        return CHANGING.sub(b"", await client.rest())
+
+
+@pytest.mark.row("splits")
+async def test_a_request_in_two_packets_gets_the_same_answer(serve: Serve, tally: Tally, random: Random) -> None:
+    server = serve()
+    finite = [seed for seed in SEEDS if b"/stream-loop" not in seed]
+    whole = {seed: await answered(server.port, seed + LAST) for seed in finite}
+    cuts = [(seed, at) for seed in finite for at in range(1, len(seed))]
+    random.shuffle(cuts)
+    everywhere = cycle(cuts)
+    for group in groups(tally, CONNECTING):
+        some = list(islice(everywhere, len(group)))
+        answers = await asyncio.gather(*(answered(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
+        for (seed, at), answer in zip(some, answers, strict=True):
+            assert answer == whole[seed], (seed, at)
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+    tally.passed(f"of {len(cuts)} places in {len(finite)} requests; each the answer of the whole request")
+
+
+# E7
+
+
+@pytest.mark.row("pipelined")
+async def test_requests_during_an_endless_stream_wait_outside(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    flood = request("/api/data") * 10_000
+    await fetch(server.port, request("/stream-sse?gap=0ms&tokens=1"))
+    most = 0
+    for _ in tally.rounds():
+        async with await Client.connect(server.port, receive_buffer=65_536) as client:
+            await client.send(request("/stream-loop?gap=20ms"))
+            await client.head()
+            await client.chunk()
+            before = server.resident_bytes()
+            await fill(client, flood, at_most=len(flood))
+            for _ in range(3):
+                assert (await client.chunk()).startswith(b"data: "), "nothing comes between"
+            most = max(most, server.resident_bytes() - before)
+        assert most < KIB * KIB
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+    tally.passed(f"the stream went on undisturbed; the process grew by at most {most / KIB:.0f} KiB")
+
+
+# E8
+
+
+@pytest.mark.row("left anywhere")
+async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally, random: Random) -> None:
+    server = serve()
+    port = server.port
+    sizes: dict[bytes, int] = {}
+    for data in ANSWERS:
+        async with await Client.connect(port) as client:
+            answer = await client.ask(data)
+            sizes[data] = len(answer.head.raw) + len(answer.body)
+    asked = [*REQUESTS, *SEEDS]
+    places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
+    places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
+    random.shuffle(places)
+    everywhere = cycle(places)
+    await metric_becomes(port, "tokenfall_connections", 1)
+    descriptors = server.descriptors()
+    for group in groups(tally, CONNECTING):
+        ways = [random.choice([Client.close, Client.reset, Client.finish]) for _ in group]
+        some = zip(islice(everywhere, len(group)), ways, strict=True)
+        await asyncio.gather(*(left(port, *place, way) for place, way in some))
+    await metric_becomes(port, "tokenfall_streams_in_flight", 0)
+    await metric_becomes(port, "tokenfall_connections", 1)
+    await eventually(lambda: server.descriptors() <= descriptors, server.descriptors)
+    tally.passed(
+        f"of {len(places)} places in {len(asked)} requests and {len(ANSWERS)} responses; connections, streams and "
+        "descriptors as before"
+    )
+
+
+async def left(port: int, data: bytes, sent: int, read: int, way: Callable[[Client], None]) -> None:
+    """Send so many bytes, read so many, and leave."""
+    client = await Client.connect(port)
+    await client.send(data[:sent])
+    if read:
+        await client.exactly(read)
+    way(client)
+    if way is Client.finish:
+        await client.gone()
+        client.close()
+
+
+# E9
+
+
+@pytest.mark.row("descriptors")
+async def test_more_clients_than_descriptors_are_refused_and_it_recovers(serve: Serve, tally: Tally) -> None:
+    server = serve(descriptors=128)
+    longest = 0.0
+    for _ in tally.rounds():
+        clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))
+        statuses = await asyncio.gather(*map(asks, clients))
+        assert set(statuses) <= {200, 503, 0}
+        assert 32 <= statuses.count(200) <= 128
+        for client in clients:
+            client.close()
+        left_s = time.monotonic()
+        while await status_or_none(server.port) != 200:
+            assert time.monotonic() - left_s < 2
+        longest = max(longest, time.monotonic() - left_s)
+        await eventually(lambda: server.descriptors() < 40, server.descriptors)
+    tally.passed(f"200, 503 or a close for each; served again after at most {longest * 1e3:.0f} ms")
+
+
+async def asks(client: Client) -> int:
+    try:
+        await client.send(request("/stream-loop?gap=20ms"))
+        return (await client.head()).status
+    except (ConnectionError, EOFError):
+        return 0
+
+
+async def status_or_none(port: int) -> int:
+    try:
+        return (await fetch(port, request("/health"))).status
+    except (ConnectionError, EOFError):
+        return 0
+
+
+# E10
+
+OTHER_PROTOCOLS = (
+    b"CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
+    b"GET /\r\n\r\n",
+    b"\x00" * 100,
+    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    b"EHLO test\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b"TRACE / HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET / HTTP/3.0\r\nHost: test\r\n\r\n",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00",
+)
+
+
+@pytest.mark.row("protocols")
+async def test_other_protocols_get_an_error_or_the_end(serve: Serve, tally: Tally, random: Random) -> None:
+    server = serve(HEADER_TIMEOUT="1s")
+    for group in groups(tally, CONNECTING):
+        some = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
+        some = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, some, strict=True)]
+        assert all(
+            status == 0 or 400 <= status < 600
+            for status in await asyncio.gather(*(odd(server.port, data) for data in some))
+        )
+    assert (await fetch(server.port, request("/health"))).status == 200
+    await metric_becomes(server.port, "tokenfall_connections", 1)
+    tally.passed(f"{len(OTHER_PROTOCOLS)} protocols, half of them with random bytes behind: 4xx, 5xx or a close")
+
+
+async def odd(port: int, data: bytes) -> int:
+    async with await Client.connect(port) as client:
+        await client.send(data)
+        client.finish()
+        try:
+            return (await client.answer()).status
+        except (EOFError, ConnectionError):
+            return 0

@@ -1,0 +1,287 @@
+"""Hostile documents, texts, addresses and origins, in large numbers, at a real process. (P1, P2, L1 to L3, B1)"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from itertools import cycle, islice
+from random import Random
+
+import anthropic._streaming
+import groq._streaming
+import openai._streaming
+import pytest
+
+from tests.end_to_end.chatting import chat
+from tests.end_to_end.client import Answer, Client, fetch, metric_becomes, request
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
+from tests.reliability.rows import Tally
+
+MOST_S = 0.010
+"""Of the processor, for a document that is refused."""
+
+# P1
+
+ROUTES = (
+    "/chat",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/api/chat",
+    "/api/generate",
+    "/api/embed",
+)
+MESSAGES = b'"messages":[{"role":"user","content":"a"}]'
+
+
+def documents() -> list[bytes]:
+    whole = b'{"model":"sim","max_tokens":5,"prompt":"a","input":"a",' + MESSAGES
+    return [
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        whole + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        whole + b',"temperature":NaN}',
+        whole + b',"temperature":Infinity}',
+        whole.replace(b'"sim"', b"9" * 5_000) + b"}",
+        whole.replace(b'"max_tokens":5', b'"max_tokens":' + b"9" * 5_000) + b',"temperature":' + b"[" + b"}",
+        whole.replace(b'"a"', b'"\\ud800"', 3) + b',"temperature":-}',
+        whole.decode().encode("utf-16") + "}".encode("utf-16-le"),
+        whole + b"}\x00",
+        whole + b"\x00}",
+        whole.replace(b'"a"', b'"\xff"') + b"}",
+        whole.replace(b'"a"', b'"\xed\xa0\x80"') + b"}",
+        whole.replace(b'"a"', b'"a\x01"') + b"}",
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b'"a"',
+        b"{" * 500_000,
+        b"\xef\xbb\xbf" + whole + b"}" + b",",
+        whole,
+    ]
+
+
+def processor_s(pid: int) -> float:
+    """What a process has used."""
+    return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3)
+
+
+@pytest.mark.row("documents")
+async def test_what_is_no_document_for_us_is_refused_quickly_and_not_kept(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    cases = [(route, document) for document in documents() for route in ROUTES]
+    used_s = []
+    async with await Client.connect(server.port) as client:
+        for route in ROUTES:  # what is loaded at first use is loaded
+            await client.ask(request(route, method="POST", body=b"{}"))
+        for _, (route, document) in zip(tally.rounds(), cycle(cases), strict=False):
+            before_s = processor_s(server.process.pid)
+            answer = await client.ask(request(route, method="POST", body=document, Content_Type="application/json"))
+            used_s.append(processor_s(server.process.pid) - before_s)
+            assert answer.status == 400, (route, document[:80], answer.body[:200])
+            assert b"message" in answer.body or b'"code":"' in answer.body or b'"error":"' in answer.body
+            assert used_s[-1] < 3 * MOST_S, (route, document[:80])
+        listed = await client.ask(request("/conversations"))
+    assert json.loads(listed.body) == []
+    slow = sum(each > MOST_S for each in used_s)
+    assert slow <= len(used_s) // 100, "a busy machine may charge one request for more than it did"
+    tally.passed(
+        f"{len(cases)} documents and routes: 400 each, nothing kept; a request used at most "
+        f"{max(used_s) * 1e3:.0f} ms of processor"
+    )
+
+
+# P2
+
+ALPHABET = (
+    *"ab \t\n\r\x00\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\ufeff\\\"'<>&{}[]:,é漢😀\ud83d\u200d",
+    "data:", "event: error", "\n\n", "\r\n\r\n", "[DONE]", "id: 7", ": ping", "retry: 1",
+)  # fmt: skip
+TEXTS_A_TURN = 500
+READERS: dict[str, Callable[[], object]] = {
+    "openai": openai._streaming.SSEDecoder,
+    "anthropic": anthropic._streaming.SSEDecoder,
+    "groq": groq._streaming.SSEDecoder,
+}
+
+
+def random_text(random: Random) -> str:
+    text = "".join(random.choice(ALPHABET) for _ in range(random.randrange(1, 12)))
+    return text.encode("utf-8", "ignore").decode()  # a lone half of a surrogate pair is no text
+
+
+def read_by(reader: object, frames: bytes) -> list[str]:
+    """The contents of the frames of `POST /chat`, as another project's reader has them."""
+    events = reader.iter_bytes(iter([frames]))  # type: ignore[attr-defined]
+    datas = [event.data for event in events]
+    assert datas[-1] == "[DONE]"
+    return [document["content"] for document in map(json.loads, datas[:-1]) if "content" in document]
+
+
+@pytest.mark.row("texts")
+async def test_any_text_comes_through_foreign_readers_as_it_was(serve: Serve, tally: Tally, random: Random) -> None:
+    texts: list[str] = []
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.say(b"".join(map(delta, texts)), FINISH, DONE)
+        await exchange.end()
+
+    async with scripted() as upstream:
+        upstream.script = script
+        server = serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key")
+        for number in range(0, tally.wanted, TEXTS_A_TURN):
+            texts[:] = [text for text in (random_text(random) for _ in range(TEXTS_A_TURN)) if text]
+            ask = chat("x", model=None, conversation=f"c{number % 10}", headers={"X_API_Key": "key"})
+            answer = await fetch(server.port, ask)
+            for name, reader in READERS.items():
+                assert "".join(read_by(reader(), answer.body)) == "".join(texts), name
+            tally.begun += TEXTS_A_TURN
+    tally.passed("byte by byte the same in the readers of the clients of OpenAI, Anthropic and Groq")
+
+
+# L1, L2, L3
+
+
+def forwarded(address: str) -> bytes:
+    return request("/conversations", X_Forwarded_For=address)
+
+
+async def statuses(port: int, datas: list[bytes], *, at_once: int = 500) -> list[int]:
+    """The status of each, pipelined on one connection."""
+    found = []
+    async with await Client.connect(port) as client:
+        for start in range(0, len(datas), at_once):
+            some = datas[start : start + at_once]
+            _, answers = await asyncio.gather(client.send(b"".join(some)), read(client, len(some)))
+            found += [answer.status for answer in answers]
+    return found
+
+
+async def read(client: Client, count: int) -> list[Answer]:
+    return [await client.answer() for _ in range(count)]
+
+
+def in_one_64(number: int) -> str:
+    return f"2001:db8::{number >> 16:x}:{number & 0xFFFF:x}"
+
+
+@pytest.mark.row("strangers")
+async def test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client(serve: Serve, tally: Tally) -> None:
+    limits = {"RATE_LIMIT_RPS": "0.001", "RATE_LIMIT_BURST": "5"}
+    third = tally.wanted // 3
+    stranger, trusted = serve(**limits), serve(TRUSTED_PROXIES="127.0.0.1", **limits)
+    unknown = await statuses(stranger.port, [forwarded(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}") for n in range(third)])
+    one_64 = await statuses(trusted.port, [forwarded(in_one_64(number)) for number in range(third)])
+    mapped = await statuses(
+        trusted.port, [forwarded(f"{'::ffff:' if number % 2 else ''}192.0.2.7") for number in range(third)]
+    )
+    for found in (unknown, one_64, mapped):
+        assert found == [200] * 5 + [429] * (len(found) - 5)
+    tally.passed("of each third 5 passed, which is the burst: all were one client", times=tally.wanted // 3 * 3 + 2)
+
+
+@pytest.mark.row("addresses")
+async def test_many_addresses_cost_no_memory_and_forgive_nobody(serve: Serve, tally: Tally) -> None:
+    server = serve(TRUSTED_PROXIES="127.0.0.1", RATE_LIMIT_RPS="0.001", RATE_LIMIT_BURST="2")
+    debtor = [forwarded("192.0.2.1")] * 3
+    assert await statuses(server.port, debtor) == [200, 200, 429]
+    addresses = [f"{11 + (n >> 24)}.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}" for n in range(tally.wanted)]
+    half = len(addresses) // 2
+    await statuses(server.port, [forwarded(address) for address in addresses[:half]])
+    before = server.resident_bytes()
+    found = await statuses(server.port, [forwarded(address) for address in addresses[half:]])
+    grown = server.resident_bytes() - before
+    assert set(found) <= {200, 429}
+    assert grown < 16 * 1024 * 1024
+    assert await statuses(server.port, debtor) == [429] * 3, "nobody is pushed out of his debt"
+    tally.begun = len(addresses)
+    tally.passed(f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused")
+
+
+@pytest.mark.row("exact")
+async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tally) -> None:
+    rate, burst = 50.0, 20
+    server = serve(RATE_LIMIT_RPS=str(rate), RATE_LIMIT_BURST=str(burst))
+    passed: list[tuple[float, float]] = []
+    refused = 0
+    until_s = time.monotonic() + tally.wanted
+
+    async def ask() -> None:
+        nonlocal refused
+        async with await Client.connect(server.port) as client:
+            while time.monotonic() < until_s:
+                sent_s = time.monotonic()
+                status = (await client.ask(request("/conversations"))).status
+                if status == 200:
+                    passed.append((sent_s, time.monotonic()))
+                refused += status == 429
+                await asyncio.sleep(0.001)
+
+    await asyncio.gather(*(ask() for _ in range(8)))
+    passed.sort()
+    for first, (sent_s, _) in enumerate(passed):
+        for last in islice(range(first, len(passed)), burst, None, 25):
+            within_s = passed[last][1] - sent_s  # at least as long as between the two verdicts
+            assert last - first + 1 <= burst + rate * within_s + 1, (first, last)
+    assert refused > len(passed)
+    tally.begun = tally.wanted
+    tally.passed(f"{len(passed)} passed, {refused} got 429; in no time more than {burst} + {rate:g} a second")
+
+
+# B1
+
+PAGES = (
+    "https://page.example",
+    "null",
+    "http://test.example",
+    "http://127.0.0.1.page.example",
+    "http://localhost.page",
+)
+REBOUND = ("page.example", "page.example:8080", "127.0.0.1.page.example", "localhost.page.example", "[::1].page")
+PRIVATE = (
+    ("/history", "GET"),
+    ("/history", "DELETE"),
+    ("/conversations", "GET"),
+    ("/conversations/a", "DELETE"),
+    ("/sim", "GET"),
+    ("/sim", "DELETE"),
+    ("/sim/requests", "GET"),
+)
+FORMS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+
+
+def from_elsewhere() -> list[tuple[bytes, bool]]:
+    """Requests that a page of another site makes a browser send, and whether they need an upstream to be refused."""
+    asked = [(request(path, method=method, Origin=page), False) for path, method in PRIVATE for page in PAGES]
+    body = chat("x", conversation="planted")
+    for host in REBOUND:
+        asked.append((body.replace(b"Host: test", b"Host: " + host.encode()), True))
+        asked += [
+            (request(path, method=method).replace(b"Host: test", b"Host: " + host.encode()), True)
+            for path, method in PRIVATE[:4]
+        ]
+    for form in FORMS:
+        for page in PAGES:
+            plain = body.replace(b"Content-Type: application/json", b"Content-Type: " + form.encode())
+            asked.append((plain.replace(b"\r\n", b"\r\nOrigin: " + page.encode() + b"\r\n", 1), True))
+    return asked
+
+
+@pytest.mark.row("origins")
+async def test_pages_of_other_sites_reach_nothing_private_without_a_key(serve: Serve, tally: Tally) -> None:
+    async with scripted() as upstream:
+        plain, guarded = serve(), serve(UPSTREAM_URL=upstream.url)
+        cases = from_elsewhere()
+        async with await Client.connect(plain.port) as one, await Client.connect(guarded.port) as other:
+            for number, (data, needs_upstream) in zip(tally.rounds(), cycle(cases), strict=False):
+                client = other if needs_upstream or number % 2 else one
+                answer = await client.ask(data)
+                assert answer.status == 403, (data, answer.body)
+        assert upstream.exchanges == []
+        await metric_becomes(plain.port, "tokenfall_connections", 1)
+    tally.passed(f"{len(cases)} requests: 403 each; the upstream was never asked")

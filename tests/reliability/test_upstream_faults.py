@@ -1,0 +1,270 @@
+"""An upstream that is late, refuses, breaks off or is left, in large numbers, in front of a real process. (U1 to U4)"""
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from random import Random
+
+import pytest
+
+from tests.end_to_end.chatting import DONE as STREAM_DONE
+from tests.end_to_end.chatting import chat, error_of, said
+from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, metric_becomes
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.in_process import eventually
+from tests.end_to_end.process import ServerProcess
+from tests.end_to_end.upstream import DONE, FINISH, SSE_HEAD, Exchange, Script, Upstream, delta, event, scripted
+from tests.reliability.rows import Tally
+
+KEY = {"X_API_Key": "key"}
+AT_ONCE = 20
+
+
+@asynccontextmanager
+async def relaying(serve: Serve, **settings: str) -> AsyncIterator[tuple[ServerProcess, Upstream]]:
+    async with scripted() as upstream:
+        yield (
+            serve(UPSTREAM_URL=upstream.url, UPSTREAM_API_KEY="up", API_KEY="key", UPSTREAM_WARM="0", **settings),
+            upstream,
+        )
+
+
+def ask(number: int, *, stream: bool = True) -> bytes:
+    return chat(str(number), model=None, conversation=f"c{number}", stream=stream, headers=KEY)
+
+
+def numbers(tally: Tally) -> list[list[int]]:
+    all_of_them = list(tally.rounds())
+    return [all_of_them[at : at + AT_ONCE] for at in range(0, len(all_of_them), AT_ONCE)]
+
+
+def code_of(answer: Answer) -> str:
+    """How a response ended: `done`, or an error's code, whether as a status or at the end of a stream."""
+    if answer.status != 200:
+        return str(json.loads(answer.body)["code"])
+    return "done" if answer.body.endswith(STREAM_DONE) else str(error_of(answer.body)["code"])
+
+
+# U1
+
+FIRST_S, NEXT_S, TOTAL_S = 0.4, 0.3, 1.2
+LATE_S = 2.0
+
+
+async def says_nothing(exchange: Exchange) -> None:
+    await exchange.left()
+
+
+async def only_comments(exchange: Exchange) -> None:
+    leaving = asyncio.ensure_future(exchange.left())
+    await exchange.begin()
+    while not leaving.done():
+        await exchange.say(b": ping\n\n")
+        await asyncio.wait([leaving], timeout=0.05)
+
+
+async def one_token(exchange: Exchange) -> None:
+    await exchange.begin()
+    await exchange.say(delta("one"))
+    await exchange.left()
+
+
+async def never_ends(exchange: Exchange) -> None:
+    leaving = asyncio.ensure_future(exchange.left())
+    await exchange.begin()
+    while not leaving.done():
+        await exchange.say(delta("and "))
+        await asyncio.wait([leaving], timeout=0.05)
+
+
+LATE: tuple[tuple[Script, str, float], ...] = (
+    (says_nothing, "upstream_first_token_timeout", FIRST_S),
+    (only_comments, "upstream_first_token_timeout", FIRST_S),
+    (one_token, "upstream_next_token_timeout", NEXT_S),
+    (never_ends, "upstream_total_timeout", TOTAL_S),
+)
+
+
+@pytest.mark.row("late")
+async def test_each_delay_of_an_upstream_has_its_own_error_in_time(serve: Serve, tally: Tally) -> None:
+    settings = {
+        "UPSTREAM_FIRST_TOKEN_TIMEOUT": f"{FIRST_S * 1e3:g}ms",
+        "UPSTREAM_NEXT_TOKEN_TIMEOUT": f"{NEXT_S * 1e3:g}ms",
+        "UPSTREAM_TOTAL_TIMEOUT": f"{TOTAL_S * 1e3:g}ms",
+    }
+    async with relaying(serve, **settings) as (server, upstream):
+
+        async def script(exchange: Exchange) -> None:
+            await LATE[int(exchange.body["messages"][-1]["content"]) % len(LATE)][0](exchange)
+            exchange.writer.close()
+
+        async def timed(number: int) -> tuple[str, float]:
+            begun_s = time.monotonic()
+            code = code_of(await fetch(server.port, ask(number)))
+            return code, time.monotonic() - begun_s
+
+        upstream.script = script
+        late_s = 0.0
+        for group in numbers(tally):
+            for number, (code, took_s) in zip(group, await asyncio.gather(*map(timed, group)), strict=True):
+                _, expected, after_s = LATE[number % len(LATE)]
+                assert code == expected
+                assert after_s <= took_s < after_s + LATE_S
+                late_s = max(late_s, took_s - after_s)
+        await eventually(lambda: upstream.open == 0, lambda: upstream.open)
+    tally.passed(f"first token, next token and total: the right error each, at most {late_s:.2f} s after its time")
+
+
+# U2
+
+HTTP_DATE = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True).encode()
+REFUSED: tuple[tuple[int, bytes, str, int], ...] = (
+    (401, b"", "upstream_key_refused", 1),
+    (403, b"", "upstream_key_refused", 1),
+    (400, b"", "upstream_refused", 1),
+    (404, b"", "upstream_refused", 1),
+    (422, b"", "upstream_refused", 1),
+    (429, b"", "upstream_rate_limited", 3),
+    (429, b"Retry-After: 3600\r\n", "upstream_rate_limited", 1),
+    (429, b"Retry-After: " + HTTP_DATE + b"\r\n", "upstream_rate_limited", 1),
+    (429, b"Retry-After: soon\r\n", "upstream_rate_limited", 3),
+    (500, b"", "upstream_failed", 3),
+    (502, b"", "upstream_failed", 3),
+    (503, b"Retry-After: 3600\r\n", "upstream_failed", 1),
+    (504, b"Retry-After: -1\r\n", "upstream_failed", 3),
+    (529, b"", "upstream_failed", 3),
+)
+"""A status and its headers, the error that a client gets, and how often the upstream is asked with two retries."""
+
+
+@pytest.mark.row("retried")
+async def test_refusals_are_asked_again_as_often_as_they_may_be(serve: Serve, tally: Tally) -> None:
+    async with relaying(serve, UPSTREAM_RETRIES="2") as (server, upstream):
+        tries: Counter[int] = Counter()
+
+        async def script(exchange: Exchange) -> None:
+            number = int(exchange.body["messages"][-1]["content"])
+            tries[number] += 1
+            status, headers, *_ = REFUSED[number % len(REFUSED)]
+            await exchange.refuse(status, b'{"error":{"message":"no"}}', headers=headers)
+
+        upstream.script = script
+        for group in numbers(tally):
+            answers = await asyncio.gather(
+                *(fetch(server.port, ask(number, stream=number % 2 == 0)) for number in group)
+            )
+            for number, answer in zip(group, answers, strict=True):
+                status, headers, code, most = REFUSED[number % len(REFUSED)]
+                assert code_of(answer) == code, (status, headers)
+                assert tries[number] == most, (status, headers)
+                if b"3600" in headers:
+                    assert answer.headers["retry-after"] == "3600"
+    tally.passed(f"{len(REFUSED)} refusals: the right error each; asked {tries.total()} times, as often as allowed")
+
+
+# U3
+
+WHOLE = b"".join(
+    b"%x\r\n%b\r\n" % (len(piece), piece)
+    for piece in (delta("Hé"), b": c\n\n", delta("llo "), event(b'{"choices":[]}'), delta("漢"), FINISH, DONE)
+)
+TEXT = "Héllo 漢"
+MALFORMED: tuple[tuple[bytes, str], ...] = (
+    (event(b"{not json"), "upstream_malformed"),
+    (event(b'{"error":{"message":"overloaded"}}'), "upstream_stream_error"),
+    (b"event: error\ndata: {}\n\n", "upstream_stream_error"),
+    (b"data: " + b"a" * 1_100_000, "upstream_malformed"),
+    (b'{"error":{"message":"overloaded"}}', "upstream_stream_error"),
+    (event(b"]"), "upstream_malformed"),
+)
+
+
+@pytest.mark.row("broken")
+async def test_a_broken_stream_never_looks_whole(serve: Serve, tally: Tally, random: Random) -> None:
+    async with relaying(serve, UPSTREAM_RETRIES="0") as (server, upstream):
+        cuts: dict[int, int] = {}
+
+        async def script(exchange: Exchange) -> None:
+            number = int(exchange.body["messages"][-1]["content"])
+            if number % 4 == 0:
+                await exchange.write(SSE_HEAD)
+                await exchange.say(delta("Hé"), MALFORMED[number // 4 % len(MALFORMED)][0])
+                await exchange.left()
+                return
+            answer = SSE_HEAD + WHOLE
+            cuts[number] = at = random.randrange(0, len(answer))
+            await exchange.write(answer[:at])
+            exchange.reset() if number % 4 == 1 else exchange.writer.close()
+
+        upstream.script = script
+        ends: Counter[str] = Counter()
+        for group in numbers(tally):
+            answers = await asyncio.gather(*(fetch(server.port, ask(number)) for number in group))
+            for number, answer in zip(group, answers, strict=True):
+                code = code_of(answer)
+                ends[code] += 1
+                text = said(answer.body) if answer.status == 200 else ""
+                assert TEXT.startswith(text)
+                if number % 4 == 0:
+                    assert code == MALFORMED[number // 4 % len(MALFORMED)][1]
+                else:
+                    assert code != "done" or cuts[number] >= len(SSE_HEAD) + len(WHOLE) - 2, "only after [DONE]"
+        await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+    listed = ", ".join(f"{count} {code}" for code, count in ends.most_common())
+    tally.passed(f"never `[DONE]`, never text that was not sent: {listed}")
+
+
+# U4
+
+WITHIN_S = 0.25
+
+
+@pytest.mark.row("upstream left")
+async def test_who_leaves_closes_the_upstreams_connection_at_once(serve: Serve, tally: Tally) -> None:
+    async with relaying(serve) as (server, upstream):
+        left_s: dict[int, float] = {}
+        took_s: dict[int, float] = {}
+        begun: dict[int, asyncio.Event] = {}
+        closed: dict[int, asyncio.Event] = {}
+
+        async def script(exchange: Exchange) -> None:
+            number = int(exchange.body["messages"][-1]["content"])
+            if number % 3:
+                await exchange.begin()
+                await exchange.say(delta("word"))
+            begun[number].set()
+            await exchange.left()
+            took_s[number] = time.monotonic() - left_s[number]
+            closed[number].set()
+            exchange.writer.close()
+
+        async def come_and_leave(number: int) -> None:
+            begun[number], closed[number] = asyncio.Event(), asyncio.Event()
+            client = await Client.connect(server.port)
+            await client.send(ask(number))
+            async with asyncio.timeout(PATIENCE_S):
+                await begun[number].wait()
+                if number % 3:
+                    await client.until(b"word")
+                left_s[number] = time.monotonic()
+                client.reset() if number % 2 else client.close()
+                await closed[number].wait()
+
+        upstream.script = script
+        for group in numbers(tally):
+            await asyncio.gather(*map(come_and_leave, group))
+        late = sum(seconds > WITHIN_S for seconds in took_s.values())
+        assert late <= len(took_s) // 100, "a machine that does other things may be late, the server not"
+        assert upstream.open == 0
+        await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
+        await metric_becomes(server.port, "tokenfall_connections", 1)
+    ordered = sorted(took_s.values())
+    tally.passed(
+        f"99 of 100 within {ordered[len(ordered) * 99 // 100 - 1] * 1e3:.0f} ms, the last after "
+        f"{ordered[-1] * 1e3:.0f} ms; no connection is left"
+    )
