@@ -23,7 +23,7 @@ class NothingToFit(ValueError):
 
 def fit(recording: Recording) -> Empirical:
     """The profile of all streams with status 200, including interrupted ones. Raises `NothingToFit`."""
-    times = [list(_token_times(answer)) for answer in _streams(recording)]
+    times = [list(_token_times(response)) for response in _streams(recording)]
     if not times:
         raise NothingToFit('it has no stream with status 200: send requests with "stream": true while recording')
     ttfts = [each[0] for each in times if each]
@@ -36,18 +36,18 @@ def fit(recording: Recording) -> Empirical:
 
 
 def _streams(recording: Recording) -> Iterator[RecordedResponse]:
-    answers = (exchange.answer for exchange in recording.exchanges if exchange.answer is not None)
-    return (each for each in answers if each.status == 200 and each.streamed and _is_sse(each))
+    responses = (exchange.answer for exchange in recording.exchanges if exchange.answer is not None)
+    return (each for each in responses if each.status == 200 and each.streamed and _is_sse(each))
 
 
-def _is_sse(answer: RecordedResponse) -> bool:
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower() == CONTENT_TYPE
+def _is_sse(response: RecordedResponse) -> bool:
+    return response.headers.get("content-type", "").partition(";")[0].strip().lower() == CONTENT_TYPE
 
 
-def _token_times(answer: RecordedResponse) -> Iterator[float]:
+def _token_times(response: RecordedResponse) -> Iterator[float]:
     """The arrival time of each token, up to the first malformed event."""
     decoder = SSEDecoder()
-    for chunk in answer.chunks:
+    for chunk in response.chunks:
         try:
             events = decoder.feed(chunk.payload())
         except UpstreamMalformed:

@@ -126,7 +126,7 @@ class Exchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def _response(self) -> RecordedResponse:
         if self.answer is None:
-            raise ValueError("the exchange has no answer")
+            raise ValueError("the exchange has no response")
         return self.answer
 
 

@@ -77,7 +77,7 @@ class ResponseCapture:
             self._pieces.append(piece)
             self._bytes += len(piece)
 
-    def answer(self) -> RecordedResponse | None:
+    def response(self) -> RecordedResponse | None:
         """The response so far, None without a head. Masks the joined body: a secret may be split between reads."""
         if not self.status:
             return None
@@ -97,13 +97,13 @@ class ResponseCapture:
 
 
 class RelayedExchange(upstream.Exchange):
-    """The upstream side of a relayed response. The future `begun` has its status and headers."""
+    """The upstream side of a relayed response. The future `head` has its status and headers."""
 
-    __slots__ = ("_capture", "_early", "_send", "_started_s", "begun")
+    __slots__ = ("_capture", "_early", "_send", "_started_s", "head")
 
     def __init__(self, kept: ResponseCapture) -> None:
         super().__init__()
-        self.begun: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
+        self.head: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
         self._capture = kept
         self._started_s = monotonic()
         self._send: Callable[[bytes], Awaitable[None] | None] = self._keep_early
@@ -114,7 +114,7 @@ class RelayedExchange(upstream.Exchange):
             self.fail(error)
             return
         self._capture.begin(status, headers)
-        self.begun.set_result((status, headers))
+        self.head.set_result((status, headers))
 
     def body_received(self, data: bytes) -> None:
         self._capture.take(monotonic() - self._started_s, data)
@@ -174,12 +174,12 @@ class ExchangeRelay:
 
     async def respond(self) -> Response | LiveStream:
         """The response for the client. Raises a `TokenfallError` if the upstream sent no head."""
-        begun = self._exchange.begun
+        head_future = self._exchange.head
         try:
-            await asyncio.wait((begun, self._running), return_when=asyncio.FIRST_COMPLETED)
-            if not begun.done():
+            await asyncio.wait((head_future, self._running), return_when=asyncio.FIRST_COMPLETED)
+            if not head_future.done():
                 await self._running
-            status, headers = begun.result()
+            status, headers = head_future.result()
             if self._is_head or status in _BODILESS:
                 await self._finished()
         except asyncio.CancelledError:
@@ -188,11 +188,11 @@ class ExchangeRelay:
         except Exception:
             await self._keep("upstream")
             raise
-        head = end_to_end(headers)
+        forwarded = end_to_end(headers)
         if self._is_head or status in _BODILESS:
             await self._keep(None)
-            return _bodiless(status, head)
-        stream = LiveStream(RelayedHead(status, head), self._pass_body, failure=lambda _: b"")
+            return _bodiless(status, forwarded)
+        stream = LiveStream(RelayedHead(status, forwarded), self._pass_body, failure=lambda _: b"")
         stream.breaks = True  # a failed body must not end like a complete one
         return stream
 
@@ -225,8 +225,8 @@ class ExchangeRelay:
         self._running.cancel()
         self._exchange.stop()
         at = datetime.fromtimestamp(self._requested_at, UTC).isoformat(timespec="milliseconds")
-        kept = Exchange(time=at, request=self._request, answer=self._capture.answer(), interrupted=interrupted)
-        written = self._keeper.keep(kept)
+        exchange = Exchange(time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted)
+        written = self._keeper.keep(exchange)
         await asyncio.wait([asyncio.wrap_future(written)])
 
 

@@ -153,7 +153,7 @@ def test_exchange_without_a_response_is_not_replayed() -> None:
     nothing = Exchange(time="", request=Request(method="POST", path=PATH, headers={}, body=msgspec.Raw(body("a"))))
 
     assert Recording([nothing]).find(body("a"), PATH) is None
-    with pytest.raises(ValueError, match="no answer"):
+    with pytest.raises(ValueError, match="no response"):
         assert nothing.status
 
 

@@ -24,7 +24,7 @@ _COUNTS = (
     "maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties",
 )  # fmt: skip
 _NUMBERS = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
-_COUNT = "a whole number, 0 or more"
+_COUNT = "an integer, 0 or more"
 _TYPE = f"one of {', '.join(TYPES)}, or a list of them"
 
 _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {

@@ -85,8 +85,8 @@ def lenient_choice(choice: Document) -> ChunkChoice:
 
 def lenient_delta(delta: Document) -> ChunkDelta:
     texts = dict(_parts(delta.get("content"), "text"))
-    thoughts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
-    thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in thoughts)), "")
+    reasoning_texts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
+    thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in reasoning_texts)), "")
     calls = [_call(each) for each in _listed(delta.get("tool_calls")) if isinstance(each, dict)]
     called = delta.get("function_call")
     if isinstance(called, dict):

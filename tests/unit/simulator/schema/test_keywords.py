@@ -37,7 +37,7 @@ def test_null_keyword_is_absent_except_for_const() -> None:
 
 @pytest.mark.parametrize("value", [-1, 2.5, -0.5, float("inf"), float("nan")])
 def test_count_that_is_not_an_integer_is_refused(value: float) -> None:
-    with pytest.raises(InvalidRequest, match="`minItems` must be a whole number, 0 or more"):
+    with pytest.raises(InvalidRequest, match="`minItems` must be an integer, 0 or more"):
         count_of({"minItems": value}, "minItems", default=0)
 
 

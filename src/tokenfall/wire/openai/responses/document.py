@@ -126,7 +126,7 @@ def response_document(
 
 def _usage(usage: Usage, items: list[Item]) -> dict[str, Any]:
     # Reasoning tokens are counted from the reasoning text, as the simulator counts tokens.
-    thoughts = sum(count_tokens(item.text) for item in items if item.kind == "thought")
+    reasoning_tokens = sum(count_tokens(item.text) for item in items if item.kind == "thought")
     return {
         "input_tokens": usage.prompt_tokens,
         "input_tokens_details": {
@@ -134,6 +134,6 @@ def _usage(usage: Usage, items: list[Item]) -> dict[str, Any]:
             "cached_tokens": usage.cached_tokens,
         },
         "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": min(thoughts, usage.completion_tokens)},
+        "output_tokens_details": {"reasoning_tokens": min(reasoning_tokens, usage.completion_tokens)},
         "total_tokens": usage.total_tokens,
     }
