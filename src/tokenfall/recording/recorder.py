@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 MAX_REQUEST_BYTES = 33_554_432
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
-_OWN = ("authorization", "x-api-key", "cookie")
+_CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 
 _log = logs.get("tokenfall")
 
@@ -72,7 +72,7 @@ class Recorder:
         forwarded_headers = [*end_to_end(list(headers.items())), ("accept-encoding", "identity")]
         if self._key is None:
             return forwarded_headers
-        forwarded_headers = [(name, value) for name, value in forwarded_headers if name not in _OWN]
+        forwarded_headers = [(name, value) for name, value in forwarded_headers if name not in _CREDENTIAL_HEADERS]
         if "anthropic-version" in headers:
             return [*forwarded_headers, ("x-api-key", self._key)]
         return [*forwarded_headers, ("authorization", f"Bearer {self._key}")]

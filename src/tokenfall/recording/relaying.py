@@ -28,7 +28,7 @@ MAX_KEPT_BYTES = 67_108_864
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
 _BODILESS = (204, 304)
-_OF_THE_CONNECTION = frozenset(
+_HOP_BY_HOP = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -106,7 +106,7 @@ class RelayedExchange(upstream.Exchange):
         self.head: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
         self._capture = kept
         self._started_s = monotonic()
-        self._send: Callable[[bytes], Awaitable[None] | None] = self._keep_early
+        self._send: Callable[[bytes], Awaitable[None] | None] = self._buffer
         self._early: list[bytes] = []
 
     def head_received(self, status: int, headers: Headers) -> None:
@@ -135,7 +135,7 @@ class RelayedExchange(upstream.Exchange):
         if room is not None:
             self.wait_for(room)
 
-    def _keep_early(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         self._early.append(data)
 
 
@@ -239,7 +239,7 @@ def named_headers(request: ClientRequest) -> dict[str, str]:
 def end_to_end(headers: Headers) -> list[tuple[str, str]]:
     """The end-to-end headers, which a relay forwards."""
     connection = ",".join(value for name, value in headers if name == "connection")
-    dropped = _OF_THE_CONNECTION | {name.strip().lower() for name in connection.split(",")}
+    dropped = _HOP_BY_HOP | {name.strip().lower() for name in connection.split(",")}
     return [(name, value) for name, value in headers if name not in dropped]
 
 

@@ -45,7 +45,7 @@ class Composer:
         self._number = number
         self._names = names_of(request.tools)
         self._ids = {call.id for message in request.messages for call in message.tool_calls}
-        self._hides_thoughts = request.hides_thoughts
+        self._hides_reasoning = request.hides_thoughts
         self._stops = StopTexts(request.stop) if len(request.stop) > MAX_STOPS else None
         self._emitted: set[int] = set()
         """Indices of the calls that were emitted."""
@@ -99,7 +99,7 @@ class Composer:
             return self._emit_text(event.text if self._stops is None else self._stops.add(event.text))
         if isinstance(event, ToolCallDelta):
             return self._emit_call(event)
-        return [] if self._hides_thoughts else [*self._end_text(), event]
+        return [] if self._hides_reasoning else [*self._end_text(), event]
 
     def _emit_text(self, text: str) -> list[OutputEvent]:
         self._open = None

@@ -24,11 +24,11 @@ class StopTexts:
         if places:
             place, self.found = min(places)
             return text[:place]
-        begins = self._begins(text)
-        self._held = text[begins:]
-        return text[:begins]
+        start = self._partial_match_start(text)
+        self._held = text[start:]
+        return text[:start]
 
-    def _begins(self, text: str) -> int:
+    def _partial_match_start(self, text: str) -> int:
         """Position of a possible incomplete stop text at the end of `text`, else its length."""
         for place in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[place] in self._firsts and any(stop.startswith(text[place:]) for stop in self._stops):

@@ -18,7 +18,7 @@ def read(text: str) -> Node:
         raise _malformed(text, str(error)) from None
     except RecursionError:
         raise InvalidScenario("nested too deep") from None
-    return _walked(text)
+    return _scanned(text)
 
 
 def _malformed(text: str, message: str) -> InvalidScenario:
@@ -27,7 +27,7 @@ def _malformed(text: str, message: str) -> InvalidScenario:
     return InvalidScenario(_AT_BYTE.sub("", message), line=before.count(b"\n") + 1)
 
 
-def _walked(text: str) -> Node:
+def _scanned(text: str) -> Node:
     builder, line = Builder(), 1
     for piece in _PIECE.findall(text):
         if piece == "\n":

@@ -106,7 +106,7 @@ class Body(Prompt, kw_only=True):
 class ResponseOptions(Struct, frozen=True):
     """Response options."""
 
-    omit_thoughts: bool = False
+    omit_thinking: bool = False
 
 
 _body = msgspec.json.Decoder(Body)
@@ -129,7 +129,7 @@ def decode(body: bytes) -> ParsedRequest:
         stop=tuple(read.stop_sequences or ()),
     )
     thinking = read.thinking
-    options = ResponseOptions(omit_thoughts=thinking is not None and thinking.display == "omitted")
+    options = ResponseOptions(omit_thinking=thinking is not None and thinking.display == "omitted")
     return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
@@ -185,7 +185,7 @@ def _chat_request(prompt: Prompt) -> ChatRequest:
         tool_choice=_tool_choice(prompt, custom),
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
         schema=_schema(prompt),
-        reasoning=_wants_thoughts(prompt.thinking),
+        reasoning=_wants_reasoning(prompt.thinking),
         effort=_effort(prompt),
         hides_thoughts=prompt.thinking is not None and prompt.thinking.type == "disabled",
     )
@@ -267,7 +267,7 @@ def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
     return choice.name if any(tool.name == choice.name for tool in custom) else "auto"
 
 
-def _wants_thoughts(thinking: _Thinking | None) -> bool:
+def _wants_reasoning(thinking: _Thinking | None) -> bool:
     if thinking is None or thinking.type == "disabled":
         return False
     if thinking.type == "enabled":

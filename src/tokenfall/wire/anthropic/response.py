@@ -41,7 +41,7 @@ class MessageEncoder:
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         options: ResponseOptions = parsed.input
-        self._omits_thoughts = options.omit_thoughts
+        self._omits_thinking = options.omit_thinking
         self._meta = meta
         self._started = False
         self._block: ContentBlock | None = None
@@ -58,7 +58,7 @@ class MessageEncoder:
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
         kind = "text" if self._block is None else self._block.kind
-        if kind == "thought" and self._omits_thoughts:
+        if kind == "thought" and self._omits_thinking:
             return None
         head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b'
         return head % (self._index, _DELTAS[kind]), b"}}\n\n"
@@ -170,7 +170,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     meta, choice = response.meta, response.choices[0]
     content: list[dict[str, Any]] = []
     if choice.thought:
-        thinking = "" if options.omit_thoughts else choice.thought
+        thinking = "" if options.omit_thinking else choice.thought
         content.append({"type": "thinking", "thinking": thinking, "signature": _signature(meta, 0)})
     if choice.text:
         content.append({"type": "text", "text": choice.text})

@@ -175,13 +175,13 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         top_p=read.top_p,
         seed=read.seed,
         stop=stops(read.stop),
-        tools=tuple(_callable(read)),
-        tool_choice=choice if isinstance(choice, str) else _chosen(choice),
+        tools=tuple(_allowed_tools(read)),
+        tool_choice=choice if isinstance(choice, str) else _choice_name(choice),
         parallel_tool_calls=read.parallel_tool_calls is not False,
         schema=None if schema is None else _schema(schema),
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
-        reasoning=_wants_thoughts(read),
+        reasoning=_wants_reasoning(read),
         n=read.n or 1,
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
@@ -200,16 +200,16 @@ def _tier(body: Body, *, groq: bool) -> str | None:
     return given
 
 
-def _callable(body: Body) -> Iterator[Tool]:
+def _allowed_tools(body: Body) -> Iterator[Tool]:
     """The tools that may be called: all, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
     if isinstance(choice, _ToolChoice) and choice.allowed_tools is not None:
         allowed = {_name_of(tool) for tool in choice.allowed_tools.tools}
-    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+    return (tool for tool in _supported_tools(body.tools or ()) if allowed is None or tool.name in allowed)
 
 
-def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
+def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
     for number, tool in enumerate(tools):
         function = tool.function
         if function is not None:
@@ -219,7 +219,7 @@ def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
             yield Tool(tool.custom.name, tool.custom.description or "", custom=True)
 
 
-def _chosen(choice: _ToolChoice) -> str:
+def _choice_name(choice: _ToolChoice) -> str:
     """The choice as `ChatRequest.tool_choice`."""
     return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
 
@@ -336,7 +336,7 @@ def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, .
     return "".join(part.text for part in content if part.type == "text"), images
 
 
-def _wants_thoughts(body: Body) -> bool:
+def _wants_reasoning(body: Body) -> bool:
     if body.include_reasoning is False or body.reasoning_format == "hidden":
         return False
     effort = body.reasoning_effort not in (None, "none", "minimal")

@@ -73,7 +73,7 @@ def test_every_field() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.input) == (True, ResponseOptions(omit_thoughts=True))
+    assert (asked.stream, asked.input) == (True, ResponseOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(
