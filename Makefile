@@ -76,6 +76,11 @@ torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzz, then 
 	@scripts/system-packages test
 	$(BIN)/python -m tests.reliability.torture
 
+.PHONY: mutants
+mutants: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## plant each fault of tests/mutants and see its test catch it
+	@scripts/system-packages test
+	$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: check
 check: lint ## the fast subset, for every commit: static checks and unit tests
 	$(BIN)/python -m pytest tests/unit tests/web --numprocesses 2

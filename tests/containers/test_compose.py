@@ -1,4 +1,4 @@
-"""compose.yaml, started by podman-compose: the simulator in its limits; three replicas on one Redis; one for a team."""
+"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a team's chat."""
 
 import asyncio
 import json
