@@ -1,4 +1,4 @@
-"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a team's chat."""
+"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a small team."""
 
 import asyncio
 import json
