@@ -214,7 +214,7 @@ def test_a_question_that_no_turn_of_a_script_answers_says_which_is_nearest(
     set_sim(server, "script=turns.yaml")
     page = open_page(server)
     ask(page, COUNTING)
-    expect(alert(page)).to_contain_text("The server did not find what this needs. It says: no turn of the script")
+    expect(alert(page)).to_contain_text("The server did not find what this needs. It says: no turn of the scenario")
     expect(alert(page)).to_contain_text("nearest")
     expect(draft(page)).to_have_value(COUNTING)
 

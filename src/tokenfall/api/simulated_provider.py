@@ -35,7 +35,7 @@ from tokenfall.slicing import later, run_sliced, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import UNBOUNDED, Answer, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import UNBOUNDED, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
 
 LARGE_BODY_BYTES = 16_384
 """To decode a larger body takes as long as planning may take at once."""
@@ -271,8 +271,8 @@ class SimulatedProvider:
 
     async def _pieces(self, prepared: _Prepared, timing: Timing) -> Iterator[bytes]:
         choices = await run_sliced(choices_of(prepared.planned))
-        answer = Answer(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        return iter(self._dialect.whole(prepared.asked, answer))
+        answer = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
+        return iter(self._dialect.encode_response(prepared.asked, answer))
 
     async def _enacted(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
         """A fault of a token happens at the time of the token, before any byte of the response is sent."""

@@ -11,7 +11,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recorder import MAX_REQUEST_BYTES, NAMES_OF_LOOPBACK, Recorder
+from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.recordings import FILE_ENDING
 from tokenfall.upstream.address import Address, parse_address
 from tokenfall.upstream.client import HTTPClient
@@ -70,8 +70,8 @@ def _problem(arguments: Namespace, environment: Mapping[str, str | None]) -> str
         return f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}, as script= requires"
     if arguments.key_env and not environment.get(arguments.key_env):
         return f"--key-env: {arguments.key_env} is not set"
-    if arguments.key_env and arguments.host not in NAMES_OF_LOOPBACK:
-        return f"--host: with --key-env only {', '.join(NAMES_OF_LOOPBACK)}: every client that reaches it uses your key"
+    if arguments.key_env and arguments.host not in LOOPBACK_NAMES:
+        return f"--host: with --key-env only {', '.join(LOOPBACK_NAMES)}: every client that reaches it uses your key"
     return ""
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli.main import main
-from tokenfall.recording.recordings import Answer, Chunk, Exchange, Request
+from tokenfall.recording.recordings import Chunk, Exchange, RecordedResponse, Request
 from tokenfall.simulator import profiles
 
 TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -13,7 +13,7 @@ TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "r.jsonl"
     chunks = (Chunk(0.3, TOKEN), Chunk(0.32, TOKEN), Chunk(0.36, TOKEN))
-    answer = Answer(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
+    answer = RecordedResponse(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
     file.write_bytes(Exchange(time="", request=Request(method="POST", path="/", headers={}), answer=answer).line())
     return file
 
@@ -42,7 +42,7 @@ def test_fit_without_out_writes_nothing(recording: Path, tmp_path: Path, capsys:
     ("content", "what"),
     [
         (None, "r.jsonl: No such file or directory"),
-        (b"", "cannot be fitted: it holds no answered stream"),
+        (b"", "cannot be fitted: it has no stream with status 200"),
         (b"{}\n", "r.jsonl: line 1: "),
     ],
 )
