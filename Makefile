@@ -130,7 +130,7 @@ $(VENV)/.ready-venv:
 
 $(VENV)/.ready-run: pyproject.toml constraints.txt | $(VENV)/.ready-venv
 	@echo "installing tokenfall and its dependencies into $(VENV)"
-	@$(INSTALL) --editable .
+	@$(INSTALL) --editable '.[scripts]' # scenario files in YAML work then
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(VENV)/.ready-venv

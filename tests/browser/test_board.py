@@ -44,7 +44,7 @@ def row(page: Page, table: str, *words: str) -> Locator:
 
 def counted(page: Page, table: str, *words: str) -> Locator:
     """How often, in the row with these words."""
-    return row(page, table, *words).locator("td").nth(0 if table != "Answers" else 1)
+    return row(page, table, *words).locator("td").nth(0 if table != "Responses" else 1)
 
 
 def watched(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
@@ -126,13 +126,13 @@ def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -
         assert call(server, "/stream-sse?gap=1ms&tokens=2", key="right")[0] == 200
     assert call(server, "/nowhere")[0] == 404
     assert call(server, "/conversations")[0] == 401
-    expect(counted(page, "Answers", "/stream-sse", "200 ok")).to_have_text("2")
-    expect(counted(page, "Answers", "404 client")).to_have_text("1")
-    expect(row(page, "Answers", "404 client").locator("th")).not_to_be_empty()
-    expect(counted(page, "Answers", "/conversations", "401 client")).to_have_text("1")
-    expect(row(page, "Answers", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
+    expect(counted(page, "Responses", "/stream-sse", "200 ok")).to_have_text("2")
+    expect(counted(page, "Responses", "404 client")).to_have_text("1")
+    expect(row(page, "Responses", "404 client").locator("th")).not_to_be_empty()
+    expect(counted(page, "Responses", "/conversations", "401 client")).to_have_text("1")
+    expect(row(page, "Responses", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
-    expect(row(page, "Answers", "nowhere")).to_have_count(0)
+    expect(row(page, "Responses", "nowhere")).to_have_count(0)
 
 
 def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None:
@@ -144,7 +144,7 @@ def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None
         question = {"messages": [{"role": "user", "content": "Hello"}], "stream": False}
         assert call(server, "/chat", method="POST", body=question)[0] == 502
     expect(counted(page, "Upstream errors", "upstream_unreachable")).to_have_text("1")
-    expect(counted(page, "Answers", "/chat", "502 server")).to_have_text("1")
+    expect(counted(page, "Responses", "/chat", "502 server")).to_have_text("1")
     expect(page.locator("#counters div", has_text="Upstream asked again").locator("dd")).to_have_text("1")
 
 
@@ -296,7 +296,7 @@ def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     page.get_by_role("link", name="Chat").click()
     expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
-    page.get_by_role("link", name="What the server is doing now").click()
+    page.get_by_role("link", name="Dashboard").click()
     expect(state(page)).to_have_text("Live")
 
 
@@ -341,7 +341,7 @@ def test_a_key_is_asked_for_and_then_used(open_page: Pages, serve: Serve) -> Non
     server = serve(API_KEY="right")
     page = open_page(server, "/board")
     open_page.expect("status of 401")
-    expect(page.locator("#key-why")).to_have_text("This server answers only those who have a key.")
+    expect(page.locator("#key-why")).to_have_text("This server needs an API key.")
     page.get_by_role("button", name="Cancel").click()
     expect(state(page)).to_have_text("No key")
     expect(page.get_by_role("alert").first).to_have_text("This server shows its board only to those who have a key.")

@@ -176,7 +176,7 @@ def test_the_esc_of_an_input_method_leaves_an_edit_open(open_page: Pages, serve:
     page = open_page(serve(SIM=ECHO))
     asked_and_answered(page, "one")
     press(page, "Edit", of=0)
-    area = page.get_by_label("to be sent anew")
+    area = page.get_by_label("Edit your message")
     expect(area).to_be_focused()
     keyboard = page.context.new_cdp_session(page)
     keyboard.send("Input.imeSetComposition", {"text": "にほん", "selectionStart": 3, "selectionEnd": 3})

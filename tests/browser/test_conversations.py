@@ -298,7 +298,7 @@ def test_the_conversation_in_the_address_survives_a_reload(open_page: Pages, thr
     begin(page)
     name = in_address(page)
     page.reload()
-    expect(page.locator("#empty")).to_have_text("Nothing said yet. Ask something below.")
+    expect(page.locator("#empty")).to_have_text("Ask anything to start.")
     assert in_address(page) == name
 
 
@@ -574,9 +574,9 @@ def test_a_markdown_export_has_every_message(open_page: Pages, three: ServerProc
     model = history(three, "b")[-1]["model"]
     assert text == (
         "# in b\n\n**You**\n\n> in b\n\n"
-        f"**Answer** ({model})\n\nin b\n\n"
+        f"**{model}**\n\nin b\n\n"
         "**You**\n\n> # Grüße 👋\n>\n> - one\n> - two\n\n"
-        f"**Answer** ({model})\n\n# Grüße 👋\n\n- one\n- two\n"
+        f"**{model}**\n\n# Grüße 👋\n\n- one\n- two\n"
     )
 
 
@@ -597,7 +597,7 @@ def test_an_export_says_of_an_answer_that_it_was_interrupted(
         assert [each.get("status") for each in json.loads(text)["messages"]] == [None, "interrupted", None, None]
     else:
         broken, whole = text.split("whole", 1)
-        assert broken.count("one\n\n*Stopped: this answer is not complete.*") == 1
+        assert broken.count("one\n\n*Stopped.*") == 1
         assert "not complete" not in whole
 
 
@@ -637,8 +637,8 @@ def test_an_edit_of_what_was_changed_elsewhere_is_told_and_not_lost(open_page: P
     told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
     open_page.expect("status of 409")
     press(page, "Edit", of=0)
-    page.get_by_label("to be sent anew").fill("my correction")
-    page.get_by_role("button", name="Send anew").click()
+    page.get_by_label("Edit your message").fill("my correction")
+    page.get_by_role("button", name="Save and send").click()
     expect(alert(page)).to_have_text(CHANGED)
     says(page, "anew")
     assert texts(page) == contents(three, "b") == ["anew", "anew"]

@@ -174,7 +174,7 @@ def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pa
     page = open_page(server, "/web/")
     expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
     page.reload()
-    expect(page.locator("#empty")).to_have_text("Nothing said yet. Ask something below.")
+    expect(page.locator("#empty")).to_have_text("Ask anything to start.")
     asked_and_answered(page, "first")
     address = page.url
     page.reload()
@@ -196,6 +196,6 @@ def test_a_key_is_asked_for_where_a_conversation_begins(open_page: Pages, serve:
 def test_a_link_to_a_conversation_that_is_not_there_says_so(open_page: Pages, serve: Serve) -> None:
     open_page.expect("404")
     page = open_page(serve(SIM=ECHO), "/web?conversation=never-begun")
-    expect(page.locator("#empty")).to_contain_text("The server does not have this conversation")
+    expect(page.locator("#empty")).to_contain_text("This conversation was not found")
     asked_and_answered(page, "first")
     assert texts(page) == ["first", "first"]

@@ -61,7 +61,7 @@ def broke_off(page: Page, words: str, text: str = "one two") -> None:
     failed(page, words)
     ended(page, "failed")
     assert messages(page) == [("user", "", COUNTING), ("assistant", "failed", text)]
-    expect(answer(page).locator(".note")).to_contain_text("Broken off: this answer is not complete")
+    expect(answer(page).locator(".note")).to_contain_text("Not complete")
     for name in ["Edit", "Try again"]:
         expect(page.get_by_role("button", name=name)).to_be_visible()
 
@@ -84,11 +84,11 @@ def answers(page: Page, number: int, **headers: str) -> None:
 
 
 WORDS_BY_STATUS = {
-    409: "This conversation was changed or is being answered elsewhere.",
-    500: "The server made a mistake.",
-    502: "The model behind this server gave no usable answer.",
+    409: "This conversation was changed elsewhere. Check it, then send again.",
+    500: "Something went wrong on the server.",
+    502: "The model gave no usable response.",
     503: "The server is busy or restarting. Send again in a moment.",
-    504: "The model took too long to answer.",
+    504: "The model took too long to respond.",
 }
 
 
@@ -247,7 +247,7 @@ def key_dialog(page: Page, why: str) -> None:
     expect(page.get_by_label("Key", exact=True)).to_have_value("")
 
 
-NEEDED = "This server answers only those who have a key."
+NEEDED = "This server needs an API key."
 REFUSED = "The server did not accept this key. Try another."
 
 
@@ -417,7 +417,7 @@ def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(502, "The model behind this server gave no usable answer."), (200, "Something other than the chat server")],
+    [(502, "The model gave no usable response."), (200, "Something other than the chat server")],
 )
 def test_a_page_of_a_proxys_in_place_of_an_answer(open_page: Pages, serve: Serve, number: int, words: str) -> None:
     open_page.allow("status of 502")
@@ -444,10 +444,10 @@ STREAM = {"Content-Type": "text/event-stream", "X-Turn-Id": "turn_00000000000000
 @pytest.mark.parametrize(
     ("rest", "words"),
     [
-        ("", "The connection broke, and the server no longer has the answer."),
-        ('data: {"content":" three"}', "The connection broke, and the server no longer has the answer."),
-        ("data: <html>\n\ndata: [DONE]\n\n", "The answer became unreadable and is not complete."),
-        ("data: 7\n\ndata: [DONE]\n\n", "The answer became unreadable and is not complete."),
+        ("", "The connection was lost, and the server no longer has the response."),
+        ('data: {"content":" three"}', "The connection was lost, and the server no longer has the response."),
+        ("data: <html>\n\ndata: [DONE]\n\n", "The response could not be read and is not complete."),
+        ("data: 7\n\ndata: [DONE]\n\n", "The response could not be read and is not complete."),
     ],
     ids=["ends", "ends inside an event", "garbage", "a number"],
 )
@@ -470,7 +470,7 @@ def test_a_stream_of_another_kind_than_was_asked_for(open_page: Pages, serve: Se
     page = open_page(serve(SIM=ECHO))
     page.route("**/chat", lambda route: route.fulfill(content_type="text/plain", body="one two"))
     ask(page, COUNTING)
-    came_to_nothing(page, "Something other than the chat server answered.")
+    came_to_nothing(page, "Something other than the chat server responded.")
 
 
 def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: Pages, serve: Serve) -> None:
@@ -489,7 +489,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
         page.clock.fast_forward(4000)  # to its next try, which takes its own time
         if alert(page).inner_text():
             break
-    came_to_nothing(page, "The connection broke before the answer was complete.")
+    came_to_nothing(page, "The connection was lost before the response was complete.")
     serve(SIM=ECHO, PORT=str(server.port))
     with page.expect_response("**/conversations?*"):
         page.reload()
@@ -502,10 +502,10 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
 # In the answer: events
 
 FAULTS = {
-    "error": "The model failed in the middle of the answer, which is not complete.",
-    "close": "The model stopped before its end; the answer is not complete.",
-    "reset": "The connection to the model broke; the answer is not complete.",
-    "garbage": "The model sent something unreadable; the answer is not complete.",
+    "error": "The model failed in the middle of the response, which is not complete.",
+    "close": "The model stopped before its end; the response is not complete.",
+    "reset": "The connection to the model broke; the response is not complete.",
+    "garbage": "The model sent something unreadable; the response is not complete.",
 }
 
 
@@ -555,7 +555,7 @@ REFUSALS = {
     "500": "The model failed. Try again.",
     "401": "The model does not accept the key of this server.",
     "429:retry=60": "The model is busy.",
-    "418": "The model behind this server gave no usable answer.",
+    "418": "The model gave no usable response.",
 }
 
 
@@ -589,14 +589,14 @@ def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> No
     upstream = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(serve(**behind(upstream, UPSTREAM_FIRST_TOKEN_TIMEOUT="300ms")))
     ask(page, COUNTING)
-    came_to_nothing(page, "The model took too long to answer. Try again.")
+    came_to_nothing(page, "The model took too long to respond. Try again.")
 
 
 @pytest.mark.parametrize(
     ("setting", "wait", "words"),
     [
-        ("UPSTREAM_NEXT_TOKEN_TIMEOUT", "1s", "The model stopped in the middle of the answer"),
-        ("UPSTREAM_TOTAL_TIMEOUT", "2s", "The model took too long; the answer is not complete."),
+        ("UPSTREAM_NEXT_TOKEN_TIMEOUT", "1s", "The model stopped in the middle of the response"),
+        ("UPSTREAM_TOTAL_TIMEOUT", "2s", "The model took too long; the response is not complete."),
     ],
 )
 def test_a_model_that_does_not_go_on(open_page: Pages, serve: Serve, setting: str, wait: str, words: str) -> None:
@@ -666,7 +666,7 @@ def unlucky(open_page: Pages, serve: Serve) -> Page:
     page = open_page(serve(SIM=ECHO))
     answers(page, 502)
     ask(page, COUNTING)
-    came_to_nothing(page, "The model behind this server gave no usable answer.")
+    came_to_nothing(page, "The model gave no usable response.")
     return page
 
 
@@ -736,7 +736,7 @@ def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pag
     asked_and_answered(page, COUNTING)
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
-    failed(page, "The server made a mistake.")
+    failed(page, "Something went wrong on the server.")
     page.unroute("**/history?*")
     page.get_by_role("button", name="Load again").click()
     ended(page)
@@ -749,7 +749,7 @@ def test_a_conversation_that_cannot_be_loaded_is_not_said_to_be_empty(open_page:
     asked_and_answered(page, COUNTING)
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
-    failed(page, "The server made a mistake.")
+    failed(page, "Something went wrong on the server.")
     expect(page.locator("#empty")).to_be_hidden()
 
 
@@ -777,9 +777,9 @@ def test_a_question_is_asked_once_the_conversation_could_be_loaded(open_page: Pa
     asked_and_answered(page, "before")
     page.route("**/history?*", lambda route: route.fulfill(status=500))
     page.reload()
-    failed(page, "The server made a mistake.")
+    failed(page, "Something went wrong on the server.")
     ask(page, COUNTING)
-    came_to_nothing(page, "The server made a mistake.")
+    came_to_nothing(page, "Something went wrong on the server.")
     assert contents(server) == ["before", "before"]
     page.unroute("**/history?*")
     sent_again(page)
@@ -791,7 +791,7 @@ def test_an_answer_that_says_nothing_is_told_to_be_one(open_page: Pages, serve: 
     page = open_page(serve(SIM=f"script={tmp_path / 'silent.json'}"))
     ask(page, COUNTING)
     ended(page)
-    expect(answer(page).locator(".note")).to_contain_text("The model said nothing")
+    expect(answer(page).locator(".note")).to_contain_text("Empty response")
 
 
 def test_what_is_asked_while_an_answer_is_still_loaded_waits_in_the_draft(open_page: Pages, serve: Serve) -> None:
@@ -803,7 +803,7 @@ def test_what_is_asked_while_an_answer_is_still_loaded_waits_in_the_draft(open_p
     page.reload()
     withheld.wait()
     ask(page, "another")
-    expect(status(page)).to_have_text("An answer is still being loaded.")
+    expect(status(page)).to_have_text("A response is still loading.")
     expect(draft(page)).to_have_value("another")
     withheld.release()
     says(page, "one two")

@@ -142,7 +142,7 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
     assert walk(page, first="New conversation") == [
         "New conversation",
         "rich",
-        "What the server is doing now",
+        "Dashboard",
         "This conversation",
         "#log",
         "Copy your message",
@@ -151,8 +151,8 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "Table",
         "Copy",
         "pre",
-        "Copy the answer",
-        "Regenerate the answer",
+        "Copy response",
+        "Regenerate response",
         "#draft",
         "Send",
     ]
@@ -167,8 +167,8 @@ def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: S
         "#log",
         "Copy your message",
         "Edit your message",
-        "Copy the answer",
-        "Regenerate the answer",
+        "Copy response",
+        "Regenerate response",
         "#draft",
         "Send",
     ]
@@ -185,7 +185,7 @@ def test_a_question_is_asked_and_its_answer_stopped_and_asked_again(open_page: P
     ended(page, "stopped")
     assert focused(page) == "#draft"
     gate(server, "more")
-    reach(page, "Regenerate the answer", key="Shift+Tab")
+    reach(page, "Regenerate response", key="Shift+Tab")
     press(page, "Enter")
     says(page, "one two three four five")
     ended(page)
@@ -216,7 +216,7 @@ def test_a_message_is_edited_and_sent_anew(open_page: Pages, server: ServerProce
     asked_and_answered(page, "first")
     reach(page, "Edit your message", key="Shift+Tab")
     press(page, "Enter")
-    field = page.get_by_label("Your message, to be sent anew")
+    field = page.get_by_label("Edit your message")
     expect(field).to_be_focused()
     assert page.evaluate(FOCUS_IS_SEEN) == ""
     press(page, "Tab")
@@ -236,7 +236,7 @@ def test_a_message_is_edited_and_sent_anew(open_page: Pages, server: ServerProce
 
 def regenerated(page: Page) -> None:
     asked_and_answered(page, "anything")
-    reach(page, "Regenerate the answer", key="Shift+Tab")
+    reach(page, "Regenerate response", key="Shift+Tab")
     press(page, "Enter")
 
 
@@ -275,7 +275,7 @@ def test_the_focus_is_not_lost_with_the_button_that_had_it(
 def test_copying_leaves_the_focus_where_it_is(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
     asked_and_answered(page, "anything")
-    reach(page, "Copy the answer", key="Shift+Tab")
+    reach(page, "Copy response", key="Shift+Tab")
     press(page, "Enter")
     expect(status(page)).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == "Short."
@@ -417,7 +417,7 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
     assert set(walk(page, first="New conversation")) == {
         "New conversation",
         "first",
-        "What the server is doing now",
+        "Dashboard",
         "Close",
     }
     press(page, "Escape")
@@ -482,7 +482,7 @@ def test_the_messages_are_scrolled_and_the_button_leads_to_the_end(open_page: Pa
     reach(page, "#log", key="Shift+Tab")
     press(page, "Home")
     page.wait_for_function("() => document.querySelector('#log').scrollTop === 0")
-    reach(page, "To the latest", key="Shift+Tab")
+    reach(page, "Jump to latest", key="Shift+Tab")
     assert page.evaluate(FOCUS_IS_SEEN) == ""
     press(page, "Enter")
     expect(page.locator("#to-end")).to_be_hidden()
@@ -501,7 +501,7 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
           - list:
             - listitem:
               - link /rich/
-          - link "What the server is doing now"
+          - link "Dashboard"
         - banner:
           - heading "rich" [level=1]
         - main:
@@ -512,7 +512,7 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
               - button "Copy your message"
               - button "Edit your message"
             - article:
-              - heading "Answer" [level=2]
+              - heading "sim" [level=2]
               - heading "A heading" [level=3]
               - paragraph:
                 - link "a link"
@@ -522,8 +522,8 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
                     - row:
                       - columnheader "One"
               - 'figure "Code: python"'
-              - button "Copy the answer"
-              - button "Regenerate the answer"
+              - button "Copy response"
+              - button "Regenerate response"
         - contentinfo:
           - alert
           - textbox "Your message"
@@ -599,7 +599,7 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
         "Reset",
         "Apply",
         "The grammar in short",
-        "Answers",
+        "Responses",
     ]
 
 

@@ -276,7 +276,7 @@ def edit_form(page: Page) -> None:
     ask(page, "anything")
     ended(page)
     press(page, "Edit", of=0)
-    expect(page.get_by_role("button", name="Send anew")).to_be_visible()
+    expect(page.get_by_role("button", name="Save and send")).to_be_visible()
 
 
 def long_draft(page: Page) -> None:
@@ -378,7 +378,7 @@ def test_many_conversations_scroll_in_their_list(
     expect(page.locator("#conversations li")).to_have_count(40)
     assert sound(page) == []
     page.screenshot(path=artefact("state-many-conversations-light.png"))
-    page.get_by_role("link", name="What the server is doing now").click(trial=True)
+    page.get_by_role("link", name="Dashboard").click(trial=True)
     page.locator("#conversations li").last.click()
     expect(page.locator("#title")).to_have_text(f"0 {QUESTIONS[0]}")
 
@@ -534,7 +534,7 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
     for name, size in [("chat", DESK), ("chat-phone", PHONE)]:
         look(page, theme, size)
         page.locator("#log").evaluate("(log) => log.scrollTo(0, 0)")
-        expect(page.get_by_role("button", name="To the latest")).to_be_visible()
+        expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
         page.screenshot(path=artefact(f"{name}-{theme}.png"))
         page.locator("#to-end").click()
         page.screenshot(path=artefact(f"{name}-end-{theme}.png"))

@@ -304,7 +304,7 @@ def test_code_can_be_copied_before_the_answer_ends(open_page: Pages, serve: Serv
 
 def test_an_answer_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich, permissions=CLIPBOARD)
-    answer(page).get_by_role("button", name="Copy the answer").click()
+    answer(page).get_by_role("button", name="Copy response").click()
     expect(status(page)).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == RICH
 

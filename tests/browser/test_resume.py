@@ -57,8 +57,8 @@ TRIES = 20
 
 GONE = "status of 4(04|09)"
 RECONNECTING = "Connection lost. Reconnecting…"
-BROKEN_OFF = "Broken off: this answer is not complete"
-SERVER_HAS_NOT = "The connection broke, and the server no longer has the answer."
+BROKEN_OFF = "Not complete"
+SERVER_HAS_NOT = "The connection was lost, and the server no longer has the response."
 
 
 @pytest.fixture
@@ -246,13 +246,13 @@ def test_an_edit_whose_answers_head_was_lost_is_asked_once_and_in_its_place(
     open_page.expect(LOST)
     proxy.dropped.add("POST /chat")
     press(page, "Edit", of=2)
-    page.get_by_label("to be sent anew").fill(QUESTION)
-    page.get_by_role("button", name="Send anew").click()
+    page.get_by_label("Edit your message").fill(QUESTION)
+    page.get_by_role("button", name="Save and send").click()
     expect(alert(page)).to_contain_text("The server cannot be reached.")
     proxy.dropped.clear()
-    expect(page.get_by_label("to be sent anew")).to_have_value(QUESTION)
+    expect(page.get_by_label("Edit your message")).to_have_value(QUESTION)
     expect(draft(page)).to_have_value("")
-    page.get_by_label("to be sent anew").press("Enter")
+    page.get_by_label("Edit your message").press("Enter")
     is_whole(page, server, before=("first", "first"))
 
 
@@ -300,8 +300,8 @@ def test_a_reload_while_a_question_is_asked_anew_keeps_its_place(open_page: Page
         asked_and_answered(page, text)
     set_sim(server, HELD)
     press(page, "Edit", of=0)
-    page.get_by_label("to be sent anew").fill(QUESTION)
-    page.get_by_role("button", name="Send anew").click()
+    page.get_by_label("Edit your message").fill(QUESTION)
+    page.get_by_role("button", name="Save and send").click()
     says(page, BEGUN)
     assert contents(server) == ["first", "first", "second", "second"]
     page.reload()
@@ -465,7 +465,7 @@ def test_an_answer_that_was_given_up_is_there_once_the_server_is(
     proxy.refuse()
     expect(status(page)).to_have_text(RECONNECTING)
     gives_up(page, proxy)
-    is_broken_off(page, "The connection broke before the answer was complete.")
+    is_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     page.reload()
     says(page, BEGUN)
@@ -483,7 +483,7 @@ def test_an_answer_that_was_given_up_can_be_asked_for_again(behind: Behind, open
     proxy.refuse()
     expect(status(page)).to_have_text(RECONNECTING)
     gives_up(page, proxy)
-    is_broken_off(page, "The connection broke before the answer was complete.")
+    is_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     try_again(page)
     expect(alert(page)).to_be_empty()
@@ -506,11 +506,11 @@ def test_an_answer_that_ended_long_after_it_was_given_up_is_shown(
     proxy.refuse()
     expect(status(page)).to_have_text(RECONNECTING)
     gives_up(page, proxy)
-    is_broken_off(page, "The connection broke before the answer was complete.")
+    is_broken_off(page, "The connection was lost before the response was complete.")
     gate(server, "hold")
     call(server, f"/chat/turns/{turn}")  # which ends when the turn is kept
     page.clock.run_for(60_000)
-    is_broken_off(page, "The connection broke before the answer was complete.")
+    is_broken_off(page, "The connection was lost before the response was complete.")
     proxy.heal()
     if how == "by itself":
         page.clock.run_for(20_000)
@@ -748,7 +748,7 @@ def test_a_drain_that_is_too_short_is_told(open_page: Pages, serve: Serve, tmp_p
     asked_and_held(page)
     open_page.allow("status of 503", LOST)
     server.signal(signal.SIGTERM)
-    is_broken_off(page, "The server is shutting down; the answer is not complete.")
+    is_broken_off(page, "The server is shutting down; the response is not complete.")
     assert server.wait() == 0
     again = serve(PORT=str(server.port), **where)
     assert [each.get("status") for each in history(again)] == [None, "interrupted"]
@@ -766,7 +766,7 @@ def test_what_a_drain_broke_off_can_be_asked_again(open_page: Pages, serve: Serv
     asked_and_held(page)
     open_page.allow("status of 503", LOST, GONE)
     server.signal(signal.SIGTERM)
-    is_broken_off(page, "The server is shutting down; the answer is not complete.")
+    is_broken_off(page, "The server is shutting down; the response is not complete.")
     assert server.wait() == 0
     again = serve(SIM="text=echo,gap=1ms", PORT=str(server.port))
     try_again(page)
@@ -782,7 +782,7 @@ def test_an_answer_that_is_stopped_elsewhere_says_so(open_page: Pages, serve: Se
     if sim == HELD:
         says(page, BEGUN)
     assert call(server, f"/chat/turns/{turn}/stop", method="POST")[0] == 204
-    expect(alert(page)).to_contain_text("The answer was stopped elsewhere.")
+    expect(alert(page)).to_contain_text("The response was stopped elsewhere.")
     idle(page)
     if sim == HELD:
         assert texts(page) == contents(server) == [QUESTION, BEGUN]
@@ -823,7 +823,7 @@ def test_the_loss_of_the_server_that_answered_is_told_by_another(
     open_page.allow("status of 503", GONE)
     proxy.to = second.port
     killed(first)
-    is_broken_off(page, "The server that was answering is gone; the answer is not complete.")
+    is_broken_off(page, "The server that was responding is gone; the response is not complete.")
     gate(second, "hold")
     try_again(page)
     is_whole(page, second)

@@ -158,7 +158,7 @@ def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, o
     asked_and_answered(page, "with a key")
     page.reload()
     says(page, "with a key")
-    page.get_by_role("link", name="What the server is doing now").click()
+    page.get_by_role("link", name="Dashboard").click()
     expect(page).to_have_url(f"{root}board")
     expect(page.locator("dialog[open]")).to_have_count(0)
 
@@ -169,7 +169,7 @@ def test_the_board_shows_what_happens_and_leads_back(mount: Mount, open_page: Pa
     page = open_page(f"{root}web?conversation=default", "")
     ask(page, "one two three")
     says(page, "one two")
-    page.get_by_role("link", name="What the server is doing now").click()
+    page.get_by_role("link", name="Dashboard").click()
     expect(page).to_have_url(f"{root}board")
     outside = asked_elsewhere(page, root)
     expect(page.locator("#state")).to_have_attribute("data-state", "live")

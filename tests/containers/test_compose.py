@@ -1,4 +1,4 @@
-"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas behind nginx on one Redis."""
+"""compose.yaml as it is, by podman-compose: the simulator in its limits; three replicas on one Redis; a small team."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.end_to_end.chatting import DONE, chat, error_of, said
 from tests.end_to_end.client import Client, fetch, request
 
 PROJECT = "tokenfall-test"
-SIMULATOR_PORT, GATEWAY_PORT = 8080, 8090
+SIMULATOR_PORT, GATEWAY_PORT, TEAM_PORT = 8080, 8090, 8090
 """As compose.yaml says."""
 REPLICAS = 3
 NETWORK_PROGRAMS = (Path("/usr/lib/podman/netavark"), Path("/usr/lib/podman/aardvark-dns"))
@@ -37,7 +37,8 @@ class Compose:
 
     def __init__(self, podman: Podman) -> None:
         self._podman = podman
-        self._command = [sys.executable, "-m", "podman_compose", "-p", PROJECT, "--profile", "scaled"]
+        self._command = [sys.executable, "-m", "podman_compose", "-p", PROJECT]
+        self._command += ["--profile", "scaled", "--profile", "team"]
 
     def __call__(self, *words: str) -> None:
         # What the machine's own environment has set is not the test's.
@@ -113,6 +114,18 @@ async def test_the_simulator_runs_in_the_limits_that_the_file_gives_it(podman: P
     assert (host["HostConfig"]["Memory"], host["HostConfig"]["NanoCpus"]) == (20 * 1024**2, 100_000_000)
     assert host["HostConfig"]["ReadonlyRootfs"]
     assert host["EffectiveCaps"] in ([], None)
+
+
+async def test_the_history_of_a_team_stays_when_its_container_is_replaced(compose: Compose) -> None:
+    with compose.up("team"):
+        await ready(TEAM_PORT)
+        assert (await fetch(TEAM_PORT, chat("Hello", stream=False))).status == 200
+        compose("up", "--detach", "--no-build", "--force-recreate", "team")
+        await ready(TEAM_PORT)
+        kept = json.loads((await fetch(TEAM_PORT, request("/history"))).body)
+
+    assert [message["role"] for message in kept] == ["user", "assistant"]
+    assert kept[0]["content"] == "Hello"
 
 
 async def test_three_replicas_answer_behind_nginx(podman: Podman, gateway: int) -> None:

@@ -177,7 +177,7 @@ test('an answer that nobody can read is no sample', async (t) => {
   answers = [streaming(['data: {"at":\n\n'])];
   const { told } = startFeed();
   await settle();
-  assert.deepEqual(told, ['waiting: The server made a mistake.']);
+  assert.deepEqual(told, ['waiting: Something went wrong on the server.']);
   assert.equal(console.error.mock.callCount(), 1);
 });
 
@@ -199,11 +199,11 @@ test('what is no event stream is none', async () => {
   answers = [() => new Response('<p>Sign in')];
   const { told } = startFeed();
   await settle();
-  assert.match(told[0], /^waiting: Something other than the server answered/);
+  assert.match(told[0], /^waiting: Something other than the server responded/);
 });
 
 test('words of its own for a status, the server\'s where it has none', async () => {
-  for (const [status, words] of [[503, 'The server is busy or restarting.'], [500, 'The server made a mistake.']]) {
+  for (const [status, words] of [[503, 'The server is busy or restarting.'], [500, 'Something went wrong on the server.']]) {
     answers = [problem(status, 'other')];
     const { told } = startFeed();
     await settle();

@@ -100,6 +100,10 @@ class Answer {
   state = 'open';
   ends = 0;
 
+  setModel(model) {
+    this.named = model;
+  }
+
   append(text) {
     assert.equal(this.state, 'open', 'a token after the end');
     this.text += text;
@@ -1177,7 +1181,7 @@ test('a question waits for the turn under way that is not shown yet', async () =
   api.rest = [whole(said('Rome', 1) + DONE)];
   const { conversation, view } = await page(api);
   assert.equal(conversation.ask({ text: 'And then?' }), false);
-  assert.equal(status.textContent, 'An answer is still being loaded.');
+  assert.equal(status.textContent, 'A response is still loading.');
   late.resolve([]);
   await settle();
   assert.deepEqual([view.turns[0].answer.text, api.asked], ['Rome', []]);

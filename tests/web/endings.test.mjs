@@ -24,9 +24,9 @@ for (const [state, end, words, status] of [
   ['complete', { reason: 'length' }, /^Stopped at the token limit$/, 'Stopped at the limit'],
   ['complete', { reason: 'content_filter' }, /content filter, or refused/, 'Filtered'],
   ['complete', { reason: 'tool_calls' }, /asked for a tool/, 'Complete'],
-  ['stopped', { reason: 'length' }, /^Stopped: this answer is not complete$/, 'Stopped'],
-  ['interrupted', {}, /^Interrupted: /, ''],
-  ['failed', {}, /^Broken off: /, ''],
+  ['stopped', { reason: 'length' }, /^Stopped$/, 'Stopped'],
+  ['interrupted', {}, /^Interrupted$/, ''],
+  ['failed', {}, /^Not complete$/, ''],
 ]) {
   test(`the words of ${state} ${end.reason ?? ''} ${end.tokens ?? ''}`, () => {
     assert.match(wordsOfEnd(state, end), words);

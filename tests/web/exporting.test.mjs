@@ -15,19 +15,19 @@ describe('as Markdown', () => {
     const messages = [user('Hello?'), assistant('Large *language* models.'), user('Thanks.'), assistant('1. One')];
     assert.equal(
       asMarkdown('Holidays', messages),
-      '# Holidays\n\n**You**\n\n> Hello?\n\n**Answer** (sim)\n\nLarge *language* models.\n\n' +
-        '**You**\n\n> Thanks.\n\n**Answer** (sim)\n\n1. One\n',
+      '# Holidays\n\n**You**\n\n> Hello?\n\n**sim**\n\nLarge *language* models.\n\n' +
+        '**You**\n\n> Thanks.\n\n**sim**\n\n1. One\n',
     );
   });
 
   test('an empty one has its title', () => assert.equal(asMarkdown('Holidays', []), '# Holidays\n'));
 
   test('a model that is not known is left out', () => {
-    assert.equal(asMarkdown('T', [assistant('a', { model: undefined })]), '# T\n\n**Answer**\n\na\n');
+    assert.equal(asMarkdown('T', [assistant('a', { model: undefined })]), '# T\n\n**Assistant**\n\na\n');
   });
 
   test('an answer that is not whole says so', () => {
-    assert.match(asMarkdown('T', [assistant('a', { status: 'interrupted' })]), /\n\na\n\n\*Interrupted: .+ not complete\.\*\n$/);
+    assert.match(asMarkdown('T', [assistant('a', { status: 'interrupted' })]), /\n\na\n\n\*Interrupted\.\*\n$/);
     assert.doesNotMatch(asMarkdown('T', [assistant('a')]), /Interrupted/);
   });
 

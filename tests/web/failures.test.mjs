@@ -68,7 +68,7 @@ describe('a refusal', () => {
     test(`with the body ${body || 'of nothing'} is told by its status`, async () => {
       const failure = await Failure.ofResponse(new Response(body, { status: 502 }));
       assert.deepEqual([failure.code, failure.detail, failure.requestId], ['http', '', '']);
-      assert.match(failure.words, /^The model behind this server gave no usable answer/);
+      assert.match(failure.words, /^The model gave no usable response/);
     });
   }
 
@@ -146,14 +146,14 @@ describe('an error event', () => {
 
   test('of a code that the page does not know is told in the server’s words', () => {
     const { words } = Failure.ofEvent({ code: 'new', message: 'Odd.' }, '');
-    assert.equal(words, 'The answer broke off and is not complete. The server says: Odd.');
+    assert.equal(words, 'The response broke off and is not complete. The server says: Odd.');
   });
 
   for (const error of [undefined, null, 'text', 7, {}, { code: 1, message: [] }]) {
     test(`of ${JSON.stringify(error)} is still one`, () => {
       const failure = Failure.ofEvent(error, 'r-4');
       assert.deepEqual([failure.code, failure.detail, failure.requestId], ['error', '', 'r-4']);
-      assert.equal(failure.words, 'The answer broke off and is not complete.');
+      assert.equal(failure.words, 'The response broke off and is not complete.');
     });
   }
 });

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from hashlib import sha256
 
 from tokenfall.api import problems
@@ -123,7 +122,7 @@ class ChatRoutes:
         told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
-            partial(_stream, answer, details=details),
+            _Frames(answer, details=details).run,
             failure=problems.error_event,
             goes_on=answer.goes_on if isinstance(answer, TurnRun) else None,
             keepalive=sse.PING,
@@ -176,20 +175,31 @@ def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | No
     return key, sha256(asked).hexdigest()
 
 
-async def _stream(answer: TurnRun | Followed, send: Send, *, details: bool) -> bytes:
-    """Send each token's frame; return the last frames."""
-    number = answer.after
-    frame = plain.content_frame
+class _Frames:
+    """Sends the frame of each event of one turn, numbered from the position at which the client begins."""
 
-    def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        nonlocal number
-        if type(piece) is not TextDelta:
-            return send(plain.reasoning_frame(piece.text)) if details else None
-        number += 1
-        return send(frame(number, piece.text))
+    __slots__ = ("_answer", "_details", "_number", "_send")
 
-    finished = await answer.run(on_event)
-    full = send(plain.end_frame(finished)) if details else None
-    if full is not None:
-        await full
-    return sse.DONE
+    def __init__(self, answer: TurnRun | Followed, *, details: bool) -> None:
+        self._answer = answer
+        self._details = details
+        self._number = answer.after
+        self._send: Send
+
+    async def run(self, send: Send) -> bytes:
+        """Send all frames but the last one, which is returned."""
+        self._send = send
+        try:
+            finished = await self._answer.run(self._on_event)
+        finally:
+            del self._send  # it leads to the stream, and the stream to this
+        full = send(plain.end_frame(finished)) if self._details else None
+        if full is not None:
+            await full
+        return sse.DONE
+
+    def _on_event(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        if type(delta) is not TextDelta:
+            return self._send(plain.reasoning_frame(delta.text)) if self._details else None
+        self._number += 1
+        return self._send(plain.content_frame(self._number, delta.text))

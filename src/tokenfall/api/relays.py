@@ -9,12 +9,11 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.api.documents import joined
-from tokenfall.events import OutputEvent, PassthroughEvent
+from tokenfall.events import Finished, OutputEvent, PassthroughEvent
 from tokenfall.http.request import Request
 from tokenfall.messages import ChatRequest
 from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
-from tokenfall.upstream.rewording import Upstream
 from tokenfall.wire import sse
 from tokenfall.wire.composer import Composer
 from tokenfall.wire.dialect import Answer, Dialect, ParsedRequest, ResponseMeta, Timing, decoded
@@ -39,6 +38,14 @@ AT_ONCE_S = 0.001
 """An answer that took less from its first token on came at once: when its first token was made is not known."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
+
+
+class ChatUpstream(Protocol):
+    """The part of `UpstreamEngine` that a translated chat needs."""
+
+    async def converse(self, request: ChatRequest, on_event: Any) -> Finished:  # noqa: ANN401 - a callback for each `OutputEvent`
+        """See `UpstreamEngine.converse`."""
+        ...
 
 
 class StreamFraming(Protocol):
@@ -125,7 +132,7 @@ class TranslatedStream:
 
     __slots__ = ("_asked", "_dialect", "_identity", "_upstream", "frames")
 
-    def __init__(self, upstream: Upstream, dialect: Dialect, *, asked: ParsedRequest, meta: ResponseMeta) -> None:
+    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, asked: ParsedRequest, meta: ResponseMeta) -> None:
         self._upstream = upstream
         self._dialect = dialect
         self._asked = asked
@@ -151,7 +158,7 @@ class TranslatedStream:
 class TranslatedRelay:
     """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
 
-    def __init__(self, upstream: Upstream, dialect: Dialect) -> None:
+    def __init__(self, upstream: ChatUpstream, dialect: Dialect) -> None:
         self._upstream = upstream
         self._dialect = dialect
 

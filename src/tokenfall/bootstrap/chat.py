@@ -43,9 +43,7 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
 
     engine: Engine = parts.simulated()
     if parts.upstream is not None:
-        from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - few have an upstream
-
-        engine = EngineByModel(simulated=engine, upstream=RewordingUpstream(parts.upstream))
+        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
     runner = TurnRunner(history, registry=turns, detached=detached)
     return Chat(engine, history, defaults=defaults, turns=turns, runner=runner)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tokenfall.api.lazy_handlers import Speaking
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.upstream.engine import UpstreamEngine
-    from tokenfall.upstream.rewording import Upstream
 
 PASSED_ON = {
     "openai.chat": "/chat/completions",
@@ -50,12 +49,11 @@ class Providing(NamedTuple):
 def handlers(of: Providing) -> Mapping[str, Speaking]:
     """All of them by the names that `tokenfall.api.routes` uses."""
     upstream, throttle = of.upstream, of.throttle
-    reworded = None if upstream is None else _reworded(upstream)
     providers = {
         name: Provider(
             dialect,
             _simulating(of, dialect),
-            relay=_relay(upstream, reworded, dialect=dialect),
+            relay=_relay(upstream, dialect),
             throttle=throttle,
         )
         for name, dialect in DIALECTS.items()
@@ -93,20 +91,14 @@ def _simulating(of: Providing, dialect: Dialect) -> SimulatedProvider:
     )
 
 
-def _reworded(upstream: UpstreamEngine) -> Upstream:
-    from tokenfall.upstream.rewording import RewordingUpstream  # noqa: PLC0415 - few have an upstream
-
-    return RewordingUpstream(upstream)
-
-
-def _relay(upstream: UpstreamEngine | None, reworded: Upstream | None, *, dialect: Dialect) -> Relay | None:
-    if upstream is None or reworded is None:
+def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
+    if upstream is None:
         return None
     from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - few have an upstream
 
     path = PASSED_ON.get(dialect.name)
     if path is None:
-        return TranslatedRelay(reworded, dialect)
+        return TranslatedRelay(upstream, dialect)
     form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
     return PassthroughRelay(upstream, path, form=form)
 

@@ -109,7 +109,22 @@ class TurnRunner:
 class TurnRun:
     """One turn that is about to run. `id` is known before the first token."""
 
-    after = 0
+    __slots__ = (
+        "_asked_at",
+        "_asked_s",
+        "_continued",
+        "_engine",
+        "_on_event",
+        "_question",
+        "_replaces",
+        "_request",
+        "_runner",
+        "_turn",
+        "after",
+        "conversation",
+        "id",
+        "model",
+    )
 
     def __init__(
         self,
@@ -122,6 +137,7 @@ class TurnRun:
         continued: Turn | None = None,
     ) -> None:
         """`continued` is the turn whose response goes on: its question is stored, and its response with the rest."""
+        self.after = 0
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
@@ -134,6 +150,7 @@ class TurnRun:
         self._engine = engine
         self._runner = runner
         self._replaces = continued.id if continued else replaces
+        self._on_event: OnDelta | None = None
         self._asked_at = time()
         self._asked_s = perf_counter()
 
@@ -171,13 +188,23 @@ class TurnRun:
             finally:
                 del stopped  # or this frame and the error would hold each other
         finally:
+            self._on_event = None  # it leads back here, through the stream that asks whether this goes on
             await self._conclude(finished, end)
         return finished
 
     def _reply(self, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         request, self._request = self._request, None
         assert request is not None  # noqa: S101 - an answer runs once
-        return self._engine.reply(request, noting(self._turn, on_event))
+        self._on_event = on_event
+        return self._engine.reply(request, self._note)
+
+    def _note(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        """Pass a delta to the turn and to the client."""
+        if type(delta) is TextDelta:
+            self._turn.add(delta.text)
+        else:
+            self._turn.add_thought(delta.text)
+        return None if self._on_event is None else self._on_event(delta)
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
         """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
@@ -231,17 +258,6 @@ class TurnRun:
 def rate(tokens: int, took_s: float) -> float | None:
     """Tokens a second after the first; None where nothing can be told of so few."""
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
-
-
-def noting(turn: RunningTurn, on_event: OnDelta) -> OnDelta:
-    """Passes each delta to the turn and to the client."""
-    add, add_thought = turn.add, turn.add_thought
-
-    def note(delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
-        (add if type(delta) is TextDelta else add_thought)(delta.text)
-        return on_event(delta)
-
-    return note
 
 
 def told(error: BaseException) -> TurnEnd:

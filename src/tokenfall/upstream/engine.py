@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import TokenfallError, again
+from tokenfall.errors import TokenfallError, UpstreamRefused, again
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
@@ -18,8 +19,9 @@ from tokenfall.upstream.key_redaction import without_key
 from tokenfall.upstream.request import Request
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
+from tokenfall.upstream.rewording import Rewording
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
-from tokenfall.upstream.token_stream import OnEvent, TokenStream
+from tokenfall.upstream.token_stream import OnEvent, Reader, TokenStream
 from tokenfall.wire import sse
 from tokenfall.wire.upstream.reader import PassthroughReader, ResponseReader
 from tokenfall.wire.upstream.request import encode_request
@@ -59,25 +61,19 @@ class UpstreamEngine:
         self._wheel = wheel
         self._metrics = metrics
         self.retries = retries
+        self._rewording = Rewording()
 
     # These three return the coroutine of another method instead of awaiting it, to save one frame per stream.
 
     def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
-        encoded = self._chat(request)
         return self._stream(
-            encoded,
-            lambda watch: TokenStream(
-                encoded, ResponseReader(), on_event=on_event, watch=watch, text_only=not request.shows_thoughts
-            ),
+            self._first(request), ResponseReader, on_event=on_event, text_only=not request.shows_thoughts
         )
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
-        encoded = self._chat(request)
-        return self._stream(
-            encoded, lambda watch: TokenStream(encoded, ResponseReader(), on_event=on_event, watch=watch)
-        )
+        return self._stream(self._first(request), ResponseReader, on_event=on_event)
 
     def pass_on(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
@@ -86,9 +82,7 @@ class UpstreamEngine:
         or a type for which `ends` returns True.
         """
         encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
-        return self._stream(
-            encoded, lambda watch: TokenStream(encoded, PassthroughReader(ends), on_event=on_event, watch=watch)
-        )
+        return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
@@ -120,22 +114,39 @@ class UpstreamEngine:
         """Close all connections."""
         await self._client.close()
 
-    async def _stream(self, request: Request, receiver: Callable[[Watch], TokenStream]) -> Finished:
+    async def _stream(
+        self, request: Request, reader: Callable[[], Reader], *, on_event: OnEvent, text_only: bool = False
+    ) -> Finished:
         watch = self._watch()
         tries = 0
         while True:
             tries += 1
-            stream = receiver(watch)
+            stream = TokenStream(request, reader(), on_event=on_event, watch=watch, text_only=text_only)
+            wait_s = 0.0
             try:
                 await self._client.run(request, stream, within_s=watch.begins_in_s())
             except (TokenfallError, TimeoutError) as error:
-                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.reported else tries)
+                reworded = self._reworded(request, error)
+                if reworded is None:
+                    wait_s = self._wait_s(
+                        error, watch=watch, status=stream.status, tries=0 if stream.reported else tries
+                    )
             else:
                 assert stream.finished is not None  # noqa: S101 - set by every stream that ends without an error
                 return stream.finished
             finally:
                 stream.stop()
-            await self._wait(wait_s)
+            if reworded is None:
+                await self._wait(wait_s)
+            else:
+                request, tries = reworded, 0
+
+    def _reworded(self, request: Request, error: Exception) -> Request | None:
+        """The request without the field that the upstream refuses, if Tokenfall added that field itself; only once."""
+        if request.chat is None or not isinstance(error, UpstreamRefused):
+            return None
+        chat = self._rewording.reworded(request.chat, error)
+        return None if chat is None else self._chat(chat)
 
     def _wait_s(self, failure: TokenfallError | TimeoutError, *, watch: Watch, status: int, tries: int) -> float:
         """How long to wait before the next try. Raises the caller's error if there is no further try.
@@ -160,6 +171,13 @@ class UpstreamEngine:
 
     def _watch(self, *, non_streaming: bool = False) -> Watch:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), non_streaming=non_streaming)
+
+    def _first(self, request: ChatRequest) -> Request:
+        """The first try of a chat, which may be reworded."""
+        request = self._rewording.without_refused(request)
+        encoded = self._chat(request)
+        encoded.chat = request
+        return encoded
 
     def _chat(self, request: ChatRequest) -> Request:
         return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tokenfall.http.response import header_lines
 
 if TYPE_CHECKING:
+    from tokenfall.messages import ChatRequest
     from tokenfall.upstream.address import Address
     from tokenfall.upstream.proxies import Proxy
 
@@ -15,23 +16,32 @@ if TYPE_CHECKING:
 class Request:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
-    `body` is None for a request without a body.
+    `body` is None for a request without a body. `chat` is the source of the body of a request that
+    may be reworded.
     """
 
-    __slots__ = ("body", "headers", "method", "target")
+    __slots__ = ("body", "chat", "headers", "method", "target")
 
     def __init__(
-        self, method: str, target: str, *, headers: Sequence[tuple[str, str]] = (), body: bytes | None = None
+        self,
+        method: str,
+        target: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        chat: ChatRequest | None = None,
     ) -> None:
         self.method = method
         self.target = target
         self.headers = headers
         self.body = body
+        self.chat = chat
 
     def release(self) -> None:
-        """Drop headers and body, which may be large, once the request will not be sent again."""
+        """Drop what may be large, once the request will not be sent again."""
         self.headers = ()
         self.body = None
+        self.chat = None
 
 
 class RequestEncoder:

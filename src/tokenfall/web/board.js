@@ -23,7 +23,7 @@ const peak = (key, format) => (sample, recent) => `peak ${format(recent.extent([
 const TILES = [
   { key: 'streams', title: 'Streams in flight', format: count, note: peak('streams', count) },
   { key: 'tokens', title: 'Tokens a second', format: rate, note: peak('tokens', rate) },
-  { key: 'requests', title: 'Answers a second', format: rate, note: peak('requests', rate) },
+  { key: 'requests', title: 'Responses per second', format: rate, note: peak('requests', rate) },
   { key: 'memory', title: 'Memory', format: mebibytes, note: peak('memory', mebibytes) },
   { key: 'connections', title: 'Connections', format: count, note: peak('connections', count) },
 ];

@@ -7,7 +7,7 @@
 const WORDS = {
   offline: 'You are offline.',
   unreachable: 'The server cannot be reached.',
-  unexpected: 'Something other than the server answered. A proxy or a sign-in page may be in between.',
+  unexpected: 'Something other than the server responded. A proxy or a sign-in page may be in between.',
   cut: 'The connection broke.',
   silent: 'The server fell silent.',
   shutting_down: 'The server is stopping.',
@@ -20,5 +20,5 @@ const WORDS = {
 };
 
 export function wordsFor({ code, status, detail }) {
-  return WORDS[code] ?? WORDS[status] ?? (detail ? `The server says: ${detail}` : 'The server made a mistake.');
+  return WORDS[code] ?? WORDS[status] ?? (detail ? `The server says: ${detail}` : 'Something went wrong on the server.');
 }

@@ -115,7 +115,7 @@ export class Conversation {
     const left = turnUnderWay(this.id);
     if (!left?.id || left.isGivenUp || this.#lost.has(left.id)) return false;
     if (!this.#loading.isBegun) this.show();
-    showStatus('An answer is still being loaded.');
+    showStatus('A response is still loading.');
     return true;
   }
 

@@ -69,7 +69,7 @@ export class Keys {
     const input = document.querySelector('#key');
     document.querySelector('#key-why').textContent = refused
       ? 'The server did not accept this key. Try another.'
-      : 'This server answers only those who have a key.';
+      : 'This server needs an API key.';
     const agreed = await ask(document.querySelector('#key-dialog'));
     const key = input.value.trim();
     input.value = '';

@@ -23,13 +23,13 @@ export class EditForm {
     this.#area.value = text;
     this.#area.rows = Math.min(12, text.split('\n').length + 1);
     this.#area.dir = 'auto';
-    const label = element('label', 'unseen', 'Your message, to be sent anew');
+    const label = element('label', 'unseen', 'Edit your message');
     label.htmlFor = this.#area.id;
     const cancel = element('button', 'quiet', 'Cancel');
     cancel.type = 'button';
     cancel.addEventListener('click', () => this.close());
-    const hint = element('p', 'hint', 'What came after it will be replaced.');
-    const send = element('button', 'main', 'Send anew');
+    const hint = element('p', 'hint', 'The messages after it will be replaced.');
+    const send = element('button', 'main', 'Save and send');
     this.#form.append(label, this.#area, hint, element('div', 'actions', cancel, send));
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();

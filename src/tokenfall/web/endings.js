@@ -7,9 +7,9 @@
 import { measured } from './pace.js';
 
 const BY_STATE = {
-  stopped: 'Stopped: this answer is not complete',
-  interrupted: 'Interrupted: this answer is not complete',
-  failed: 'Broken off: this answer is not complete',
+  stopped: 'Stopped',
+  interrupted: 'Interrupted',
+  failed: 'Not complete',
 };
 const BY_REASON = {
   content_filter: 'Ended by the provider’s content filter, or refused by the model',

@@ -6,14 +6,14 @@
 
 import { endOf, stateOf, wordsOfEnd } from './endings.js';
 
-const NAMES = { user: 'You', assistant: 'Answer' };
+const NAMES = { user: 'You', assistant: 'Assistant' };
 const KEPT_MS = 60_000;
 const MOST_CHARACTERS = 60; // of a file's name
 
 /** Messages as Markdown; a question is quoted, so that headings in it stay its own. */
 export function asMarkdown(title, messages) {
   const parts = messages.map((message) => {
-    const who = `**${NAMES[message.role] ?? message.role}**${message.model ? ` (${message.model})` : ''}`;
+    const who = `**${message.model || (NAMES[message.role] ?? message.role)}**`;
     const text = message.role === 'user' ? quoted(message.content) : closed(message.content);
     const end = message.role === 'assistant' ? wordsOfEnd(stateOf(message), endOf(message)) : '';
     return `${who}\n\n${text}${end ? `\n\n*${end}.*` : ''}\n`;

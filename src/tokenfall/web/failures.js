@@ -9,35 +9,35 @@ const WORDS_BY_STATUS = {
   400: 'The server could not read this message.',
   401: 'This server needs an API key.',
   403: 'This key may not do that.',
-  404: 'The address was not found. Something other than the chat server may have answered.',
-  409: 'This conversation was changed or is being answered elsewhere. Look at it, then send again.',
-  410: 'This answer can no longer be picked up where it broke off.',
+  404: 'The address was not found. Something other than the chat server may have responded.',
+  409: 'This conversation was changed elsewhere. Check it, then send again.',
+  410: 'This response can no longer be resumed.',
   413: 'This message is too long for the server. Shorten it, then send again.',
   422: 'The server could not use this message.',
   429: 'Too many requests.',
-  500: 'The server made a mistake.',
-  502: 'The model behind this server gave no usable answer. Try again.',
+  500: 'Something went wrong on the server.',
+  502: 'The model gave no usable response. Try again.',
   503: 'The server is busy or restarting.',
-  504: 'The model took too long to answer. Try again.',
+  504: 'The model took too long to respond. Try again.',
 };
 
 const WORDS_BY_CODE = {
   offline: 'You are offline. Send again when the connection is back.',
   unreachable: 'The server cannot be reached. Check the connection, then try again.',
-  unexpected: 'Something other than the chat server answered. A proxy or a sign-in page may be in between.',
-  cut: 'The connection broke before the answer was complete.',
-  lost: 'The connection broke, and the server no longer has the answer.',
-  unreadable: 'The answer became unreadable and is not complete.',
-  page: 'This page made a mistake. Reload it, then try again.',
+  unexpected: 'Something other than the chat server responded. A proxy or a sign-in page may be in between.',
+  cut: 'The connection was lost before the response was complete.',
+  lost: 'The connection was lost, and the server no longer has the response.',
+  unreadable: 'The response could not be read and is not complete.',
+  page: 'Something went wrong on this page. Reload it, then try again.',
   conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now.',
-  stopped: 'The answer was stopped elsewhere.',
-  interrupted: 'The answer was interrupted and is not complete.',
+  stopped: 'The response was stopped elsewhere.',
+  interrupted: 'The response was interrupted and is not complete.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
   simulated_failure: 'The simulator was told to fail here.',
-  shutting_down: 'The server is shutting down; the answer is not complete.',
-  detached_limit: 'The answer went on without this page until the server ended it; it is not complete.',
-  turn_lost: 'The server that was answering is gone; the answer is not complete.',
+  shutting_down: 'The server is shutting down; the response is not complete.',
+  detached_limit: 'The server ended the response while this page was away; it is not complete.',
+  turn_lost: 'The server that was responding is gone; the response is not complete.',
   store_unavailable: 'The server cannot keep conversations now. Try again in a moment.',
   upstream_refused: 'The model refused this message.',
   upstream_key_refused: 'The model does not accept the key of this server. Whoever runs it has to mend that.',
@@ -45,15 +45,15 @@ const WORDS_BY_CODE = {
   upstream_unreachable: 'The model cannot be reached. Try again.',
   upstream_untrusted: 'The model cannot be reached safely. Whoever runs this server has to mend that.',
   upstream_failed: 'The model failed. Try again.',
-  upstream_error: 'The model behind this server gave no usable answer. Try again.',
+  upstream_error: 'The model gave no usable response. Try again.',
   upstream_connect_timeout: 'The model cannot be reached. Try again.',
-  upstream_first_token_timeout: 'The model took too long to answer. Try again.',
-  upstream_next_token_timeout: 'The model stopped in the middle of the answer, which is not complete.',
-  upstream_total_timeout: 'The model took too long; the answer is not complete.',
-  upstream_reset: 'The connection to the model broke; the answer is not complete.',
-  upstream_truncated: 'The model stopped before its end; the answer is not complete.',
-  upstream_malformed: 'The model sent something unreadable; the answer is not complete.',
-  upstream_stream_error: 'The model failed in the middle of the answer, which is not complete.',
+  upstream_first_token_timeout: 'The model took too long to respond. Try again.',
+  upstream_next_token_timeout: 'The model stopped in the middle of the response, which is not complete.',
+  upstream_total_timeout: 'The model took too long; the response is not complete.',
+  upstream_reset: 'The connection to the model broke; the response is not complete.',
+  upstream_truncated: 'The model stopped before its end; the response is not complete.',
+  upstream_malformed: 'The model sent something unreadable; the response is not complete.',
+  upstream_stream_error: 'The model failed in the middle of the response, which is not complete.',
 };
 
 // Where the server's own sentence adds what the page cannot know.
@@ -102,7 +102,7 @@ export class Failure extends Error {
     const said = this.detail.slice(0, DETAIL_CHARACTERS);
     const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
     if (own) return helps && said ? `${own} It says: ${said}` : own;
-    const what = this.status ? 'The server refused.' : 'The answer broke off and is not complete.';
+    const what = this.status ? 'The server refused.' : 'The response broke off and is not complete.';
     return said ? `${what} The server says: ${said}` : what;
   }
 }

@@ -7,9 +7,10 @@
 
 import { wordsOfEnd } from './endings.js';
 import { GrowingMarkdown } from './growing.js';
+import { Progress } from './progress.js';
 import { Reasoning } from './reasoning.js';
 
-const NAMES = { user: 'You', assistant: 'Answer' };
+const NAMES = { user: 'You', assistant: 'Assistant' };
 
 const ACTIONS = {
   user: [['copy', 'Copy'], ['edit', 'Edit']],
@@ -27,7 +28,7 @@ function button(action, label, role) {
   const made = element('button', 'action', label);
   made.type = 'button';
   made.dataset.action = action;
-  made.append(element('span', 'unseen', role === 'user' ? ' your message' : ' the answer'));
+  made.append(element('span', 'unseen', role === 'user' ? ' your message' : ' response'));
   return made;
 }
 
@@ -55,11 +56,10 @@ export function questionElement(text, turn = '') {
 }
 
 /** What stands below an answer that has ended. */
-function noteOf(isSilent, words, { model, pace }) {
+function noteOf(isSilent, words, { pace }) {
   const parts = [
-    isSilent && element('span', 'ended', 'The model said nothing'),
+    isSilent && element('span', 'ended', 'Empty response'),
     words && element('span', 'ended', words),
-    model && element('span', 'model', model),
     pace && element('span', 'pace', pace),
   ];
   return parts.filter(Boolean);
@@ -75,6 +75,7 @@ export class Answer {
   #frame = 0;
   #onDraw;
   #reasoning = null;
+  #progress = new Progress();
 
   constructor(turn = '', onDraw = () => {}) {
     this.element = frame('assistant', turn);
@@ -82,6 +83,16 @@ export class Answer {
     this.text = '';
     this.#onDraw = onDraw;
     this.#growing = new GrowingMarkdown(bodyOf(this.element));
+    bodyOf(this.element).after(this.#progress.element);
+  }
+
+  /** The heading says which model it is, once that is known. */
+  setModel(model) {
+    if (!model) return;
+    const name = this.element.querySelector('.who');
+    name.textContent = model;
+    name.classList.add('model');
+    name.dir = 'auto';
   }
 
   /** A piece of what the model thinks before it answers. */
@@ -91,6 +102,7 @@ export class Answer {
       bodyOf(this.element).before(this.#reasoning.element);
     }
     this.#reasoning.append(text, isAgain);
+    this.#progress.heard();
     this.#onDraw();
   }
 
@@ -98,6 +110,7 @@ export class Answer {
     if (this.text === '') this.#reasoning?.end();
     this.text += token;
     this.#waiting += token;
+    this.#progress.heard();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
@@ -109,7 +122,9 @@ export class Answer {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
+    this.#progress.end();
     if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
+    this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
     const isSilent = state === 'complete' && !this.text;
     this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
@@ -127,6 +142,7 @@ export class Answer {
 
   remove() {
     cancelAnimationFrame(this.#frame);
+    this.#progress.end();
     this.element.remove();
   }
 

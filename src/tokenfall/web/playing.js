@@ -29,8 +29,9 @@ export class Playing {
     return {
       onSend: () => this.#pace.start(),
       onBegin: ({ turn: id, model }) => {
-        this.#about.model = model;
+        this.#about.model ||= model;
         this.shown.name(id);
+        this.shown.answer.setModel(this.#about.model);
         if (turnNow().isStopped) return;
         noteTurn(this.#asked.conversation, this.#asked.key, { id, model });
         this.#onNamed();

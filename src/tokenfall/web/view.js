@@ -11,9 +11,9 @@ import { Follow } from './follow.js';
 import { Answer, bodyOf, element, questionElement } from './message.js';
 import { measured } from './pace.js';
 
-const NOTHING = 'Nothing said yet. Ask something below.';
-const UNKNOWN = 'The server does not have this conversation: it was deleted, or lost in a restart. A new message begins it again.';
-const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost in a restart. The model will not see them.';
+const NOTHING = 'Ask anything to start.';
+const UNKNOWN = 'This conversation was not found. It may have been deleted, or lost when the server restarted. A new message starts it again.';
+const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost when it restarted. The model will not see them.';
 
 /** What the model is told, where its answer is to go on. */
 const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';

@@ -24,7 +24,10 @@ from tests.doubles.sent import Sent
 
 API = Path(__file__).parents[3] / "docs" / "api.md"
 STARTED_S = 990.0
-OVER = b'event: error\ndata: {"error":{"code":"shutting_down","message":"the server is shutting down","retry_after":5}}\n\n'
+OVER = (
+    b'event: error\ndata: {"error":{"code":"shutting_down",'
+    b'"message":"the server is shutting down","retry_after":5}}\n\n'
+)
 
 
 class Viewer:

@@ -224,6 +224,30 @@ async def test_converse_reports_reasoning_and_tool_calls(relay: Relay) -> None:
     assert exchange.headers["accept"] == "text/event-stream"
 
 
+UNSUPPORTED = b"""{"error":{"message":"'max_tokens' is not supported, use 'max_completion_tokens'"}}"""
+STOPPED = b'data: {"model":"up-1","choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+
+@pytest.mark.parametrize("how", ["reply", "converse"])
+async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests(relay: Relay, how: str) -> None:
+    engine = relay.engine(whole(UNSUPPORTED, 400), stream(STOPPED))
+    ask = engine.reply if how == "reply" else engine.converse
+    for _ in range(2):
+        assert (await ask(REQUEST, relay.on_event)).reason == "stop"
+    await engine.close()
+
+    sent = [{name for name in exchange.body if name.startswith("max_")} for exchange in relay.upstream.exchanges]
+    assert sent == [{"max_tokens"}, {"max_completion_tokens"}, {"max_completion_tokens"}]
+    assert relay.metrics.upstream_errors == {}
+
+
+async def test_request_is_reworded_once(relay: Relay) -> None:
+    with pytest.raises(UpstreamRefused):
+        await converse(relay, whole(UNSUPPORTED, 400))
+
+    assert len(relay.upstream.exchanges) == 2
+
+
 # Passed on
 
 

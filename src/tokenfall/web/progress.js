@@ -1,0 +1,45 @@
+/**
+ * How long a response has been silent: before its first token, and when it stalls.
+ *
+ * It must never be announced second by second, stay after the response has ended, or be part of its text.
+ */
+
+const TICK_MS = 1000;
+const STALL_MS = 5000;
+
+/** Words for a silence of `silentMs`; empty while it is too short to mention. */
+export function wordsOfSilence(silentMs, { isBegun }) {
+  const seconds = Math.floor(silentMs / 1000);
+  if (!isBegun) return seconds > 0 ? `Waiting for the first token… ${seconds} s` : '';
+  return silentMs >= STALL_MS ? `No new token for ${seconds} s` : '';
+}
+
+export class Progress {
+  #heardMs = performance.now();
+  #isBegun = false;
+  #timer = 0;
+
+  constructor() {
+    this.element = document.createElement('p');
+    this.element.className = 'progress';
+    this.element.setAttribute('aria-hidden', 'true');
+    this.#timer = setInterval(() => this.#show(), TICK_MS);
+  }
+
+  /** A token, or a piece of reasoning, which shows for itself that the model is at work. */
+  heard() {
+    this.#heardMs = performance.now();
+    this.#isBegun = true;
+    if (this.element.textContent) this.#show();
+  }
+
+  end() {
+    clearInterval(this.#timer);
+    this.element.remove();
+  }
+
+  #show() {
+    if (!this.element.isConnected) clearInterval(this.#timer); // another conversation is shown
+    this.element.textContent = wordsOfSilence(performance.now() - this.#heardMs, { isBegun: this.#isBegun });
+  }
+}
