@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command; its exit status. Signals are seen to before anything that takes time is imported."""
+    """Run the command; return its exit status. Signal handlers are installed before any slow import."""
     from tokenfall.reactor.signals import take_over  # noqa: PLC0415 - not for `health`
 
     take_over()
@@ -14,7 +14,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["health"]:  # beside a server in 20 MB: without the settings and all that they import
+    if sys.argv[1:2] == ["health"]:  # it may share 20 MB with a server, so it does not import the settings
         from tokenfall.health_check import health
 
         sys.exit(health(sys.argv[2:]))

@@ -1,4 +1,4 @@
-"""Conversations and their turns, as they are stored and shared between processes. Pure data."""
+"""Conversations and their turns, as stored and as shared between processes. Pure data."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from tokenfall.messages import Message
 
 
 class Conversation(Struct, frozen=True):
-    """Whose conversation, and which. `owner` is the fingerprint of an API key, "" where no key is asked for."""
+    """Identifies a conversation. `owner` is the fingerprint of an API key, "" if the server requires no key."""
 
     owner: str
     id: str
@@ -20,12 +20,12 @@ TurnStatus = Literal["complete", "interrupted"]
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """A question and its answer, the unit of history. `asked_at` and `answered_at` are Unix seconds.
+    """A user message and the model's response, the unit of history. `asked_at` and `answered_at` are Unix seconds.
 
-    `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None where too few came to tell.
-    `replaces` is the id of the turn in whose place this one was asked. `end_code` is the code of the error that
-    interrupted it (`stopped`, `upstream_reset`); "" for a complete turn, and in records from before it was kept.
-    `thought_s` is how long the model reasoned; the beginning of its reasoning is the answer's `thought`.
+    `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None if there are too few tokens.
+    `replaces` is the id of the turn that this one replaces. `end_code` is the code of the error that interrupted it
+    (`stopped`, `upstream_reset`); "" for a complete turn, and in records stored before this field existed. `thought_s`
+    is how long the model reasoned; the beginning of its reasoning is the answer's `thought`.
     """
 
     id: str
@@ -45,13 +45,13 @@ class Turn(Struct, frozen=True, kw_only=True):
 
 
 LISTED = 100
-"""Conversations in a list where nobody says how many."""
+"""Default number of conversations in a list."""
 
 
 class ConversationInfo(Struct, frozen=True):
-    """One line of a list of conversations. `last_activity` is in Unix seconds.
+    """An entry of a list of conversations. `last_activity` is in Unix seconds.
 
-    `title` is what the conversation was named; until then, the beginning of its first question.
+    `title` is the name given to the conversation; without one, the beginning of its first user message.
     """
 
     id: str
@@ -61,21 +61,21 @@ class ConversationInfo(Struct, frozen=True):
 
 
 class TurnEnd(Struct, frozen=True):
-    """How a turn ended: `finished` genuinely, or with an error's `code` and `message`."""
+    """How a turn ended: with `finished`, or with an error's `code` and `message`."""
 
     finished: Finished | None = None
     code: str = ""
     message: str = ""
 
     def outcome(self) -> Finished:
-        """The genuine end. Raises the error that it was instead."""
+        """The final event. Raises the error if the turn failed."""
         if self.finished is None:
             raise error_of_code(self.code, self.message)
         return self.finished
 
 
 class Claim(Struct, frozen=True):
-    """What an idempotency key stands for: one turn, asked by one request. `digest` tells requests apart."""
+    """The turn that an idempotency key is bound to. `digest` is that of the request that created the turn."""
 
     turn: str
     conversation: str

@@ -1,4 +1,4 @@
-"""What a stream may hold in place of a frame: the end of its connection. Pure."""
+"""A stream item that breaks the connection, used for fault injection. Pure."""
 
 from tokenfall.records import Record
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class Disconnect(Record):
-    """Break the connection here: by RST, or by FIN with the body's end missing."""
+    """Break the connection: by RST (`reset`), or by FIN without the end of the body (`close`)."""
 
     __slots__ = ("how",)
 

@@ -1,7 +1,7 @@
-"""What can go wrong, in Tokenfall's own words.
+"""All errors of Tokenfall that a caller may see.
 
-Each error has a stable `code` that clients may rely on and a message that is safe to show to the caller.
-This module knows no HTTP: which status a code becomes is decided once, in `tokenfall.api.problems`.
+Each error has a stable `code`, which clients may rely on, and a message that is safe to show to the caller.
+This module must not depend on HTTP: `tokenfall.api.problems` maps codes to statuses.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class TokenfallError(Exception):
-    """The base of all errors that a caller may be shown.
+    """Base class of all errors that a caller may see.
 
-    `message` must hold nothing secret: no key, no address of an upstream, no text of an unknown exception.
-    `retry_after_s` says in how many seconds another try makes sense, None when nobody knows. `param` names the field
-    at fault, in the request's own words. `status` is what the provider answered with, where it was the provider.
+    `message` must contain no secret: no key, no address of an upstream, no text of an unknown exception.
+    `retry_after_s` is the time after which a retry makes sense, None if unknown. `param` is the invalid field, named as
+    in the request. `status` is the provider's status, if the provider caused the error.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -37,215 +37,215 @@ class TokenfallError(Exception):
 
 
 class InvalidRequest(TokenfallError):
-    """The caller asked for something that cannot be done as asked; the message says what is accepted."""
+    """The request is invalid; the message has the accepted values."""
 
     code = "invalid_request"
 
 
 class Unauthorized(TokenfallError):
-    """No API key, or none that is known."""
+    """The API key is missing or unknown."""
 
     code = "unauthorized"
 
 
 class OriginNotAllowed(TokenfallError):
-    """A web page of another origin, or under another host's name, asks where no key protects."""
+    """A request from a web page of another origin, or with another host name, to a server without API keys."""
 
     code = "origin_not_allowed"
 
 
 class NotFound(TokenfallError):
-    """There is no such thing, or it belongs to another key."""
+    """The resource does not exist, or belongs to another key."""
 
     code = "not_found"
 
 
 class ConversationChanged(TokenfallError):
-    """The turn in whose place another was asked is not in its conversation, or not any more."""
+    """The turn to be replaced is not, or no longer, in the conversation."""
 
     code = "conversation_changed"
 
 
 class StoreUnavailable(TokenfallError):
-    """A store of the server's own (conversations, turns under way) cannot be read or written now."""
+    """A store of the server (conversations, running turns) cannot be read or written now."""
 
     code = "store_unavailable"
 
 
 class TurnStopped(TokenfallError):
-    """Somebody who may asked for the turn to end; what was said is kept as interrupted."""
+    """The turn was stopped by a request of its owner; its text is stored as interrupted."""
 
     code = "stopped"
 
 
 class TurnInterrupted(TokenfallError):
-    """The turn ended because the client that had asked for it left; what was said is kept as interrupted."""
+    """The turn was cancelled because its client disconnected; its text is stored as interrupted."""
 
     code = "interrupted"
 
 
 class DetachedLimit(TokenfallError):
-    """The turn went on without its client until a bound for such turns ended it; what was said is kept."""
+    """The turn continued without its client until a limit for such turns ended it; its text is stored."""
 
     code = "detached_limit"
 
 
 class TurnLost(TokenfallError):
-    """The process that answered the turn is gone, and with it the rest of the answer."""
+    """The process that ran the turn has ended, so the rest of the response is lost."""
 
     code = "turn_lost"
 
 
 class ResumeExpired(TokenfallError):
-    """The asked place of a turn is no longer, or not yet, in what can be resumed."""
+    """The requested position of a turn is no longer, or not yet, available."""
 
     code = "resume_expired"
 
 
 class IdempotencyMismatch(TokenfallError):
-    """An Idempotency-Key came again with another request."""
+    """An Idempotency-Key was used again with a different request."""
 
     code = "idempotency_mismatch"
 
 
 class IdempotencyUnavailable(TokenfallError):
-    """An Idempotency-Key came to one of several processes that cannot tell each other of it; nothing was asked."""
+    """An Idempotency-Key was sent to one of several processes that do not share keys; the request was not run."""
 
     code = "idempotency_unavailable"
 
 
 class RateLimited(TokenfallError):
-    """The caller spent his share; `retry_after_s` is always set."""
+    """The caller exceeded its rate limit; `retry_after_s` is always set."""
 
     code = "rate_limited"
 
 
 class ShuttingDown(TokenfallError):
-    """The server takes no new work, or the drain time of this stream is over."""
+    """The server is draining: it accepts no new requests, or has cut this stream at the end of the drain time."""
 
     code = "shutting_down"
 
 
-def no_such_place() -> NotFound:
-    """A page is asked for behind a conversation that is not there."""
-    return NotFound("the conversation that after names is not there, or not any more; begin at the first page")
+def page_start_not_found() -> NotFound:
+    """The error for a page of conversations after one that does not exist."""
+    return NotFound("the conversation named by after does not exist, or no longer exists; start at the first page")
 
 
 def shutting_down() -> ShuttingDown:
-    """What everybody is told while the server drains."""
+    """The error for all requests while the server drains."""
     return ShuttingDown("the server is shutting down", retry_after_s=5.0)
 
 
 class SimulatedFailure(TokenfallError):
-    """An error that the simulator was told to answer with; `status` says with which."""
+    """An error injected by the simulator, with the configured `status`."""
 
     code = "simulated_failure"
 
 
 class UpstreamError(TokenfallError):
-    """The base of all failures of the model's provider."""
+    """Base class of all failures of the model's provider."""
 
     code = "upstream_error"
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to the provider could be made, or it was cut before an answer came."""
+    """No connection to the provider could be opened, or it broke before a response."""
 
     code = "upstream_unreachable"
 
 
 class UpstreamUntrusted(UpstreamError):
-    """The provider's TLS certificate was refused; nothing was sent, the key least of all."""
+    """The provider's TLS certificate was refused; nothing was sent, in particular not the key."""
 
     code = "upstream_untrusted"
 
 
 class UpstreamFailed(UpstreamError):
-    """The provider answered that it failed (5xx)."""
+    """The provider responded with a 5xx status."""
 
     code = "upstream_failed"
 
 
 class UpstreamTimeout(UpstreamError):
-    """The base of what the provider did not do in time."""
+    """Base class of timeouts of the provider."""
 
     code = "upstream_timeout"
 
 
 class UpstreamConnectTimeout(UpstreamTimeout):
-    """No connection was accepted in time."""
+    """No connection was established in time."""
 
     code = "upstream_connect_timeout"
 
 
 class UpstreamFirstTokenTimeout(UpstreamTimeout):
-    """No token came in time."""
+    """The first token did not arrive in time."""
 
     code = "upstream_first_token_timeout"
 
 
 class UpstreamNextTokenTimeout(UpstreamTimeout):
-    """The answer began and did not go on in time."""
+    """A token after the first did not arrive in time."""
 
     code = "upstream_next_token_timeout"
 
 
 class UpstreamTotalTimeout(UpstreamTimeout):
-    """The answer did not end in time."""
+    """The response did not end in time."""
 
     code = "upstream_total_timeout"
 
 
 class UpstreamKeyRefused(UpstreamError):
-    """The provider refused the server's own key: nothing the caller did."""
+    """The provider refused the server's own key; not an error of the caller."""
 
     code = "upstream_key_refused"
 
 
 class UpstreamRateLimited(UpstreamError):
-    """The provider limits the server's account."""
+    """The provider rate-limited the server's account."""
 
     code = "upstream_rate_limited"
 
 
 class UpstreamRefused(UpstreamError):
-    """The provider refused the request itself (an unknown model, too long a context): the caller's mistake."""
+    """The provider refused the request (unknown model, context too long): an error of the caller."""
 
     code = "upstream_refused"
 
 
 class UpstreamBroken(UpstreamError):
-    """The base of all ways in which the provider's stream breaks after its head."""
+    """Base class of failures of the provider's stream after its head."""
 
     code = "upstream_broken"
 
 
 class UpstreamReset(UpstreamBroken):
-    """The connection broke while the answer came."""
+    """The connection broke inside the response."""
 
     code = "upstream_reset"
 
 
 class UpstreamTruncated(UpstreamBroken):
-    """The stream ended in good order, but without its end."""
+    """The connection was closed properly, but the stream has no final event."""
 
     code = "upstream_truncated"
 
 
 class UpstreamMalformed(UpstreamBroken):
-    """The stream is not what its format says, or larger than anything sensible."""
+    """The stream violates its format, or exceeds a size limit."""
 
     code = "upstream_malformed"
 
 
 class UpstreamStreamError(UpstreamBroken):
-    """The provider said inside the stream that it failed."""
+    """The provider sent an error inside the stream."""
 
     code = "upstream_stream_error"
 
 
 def error_of_code(code: str, message: str) -> TokenfallError:
-    """An error that was told elsewhere, by its code; one of an unknown code is an internal error."""
+    """The error with this code; an internal error if the code is unknown."""
     kinds = [TokenfallError]
     while kinds:
         kind = kinds.pop()
@@ -255,7 +255,7 @@ def error_of_code(code: str, message: str) -> TokenfallError:
     return TokenfallError(message)
 
 
-def again(error: TokenfallError, message: str | None = None) -> TokenfallError:
-    """A new error that says the same, or `message`: an error that is kept must not hold the frames it was raised in."""
+def copy_error(error: TokenfallError, message: str | None = None) -> TokenfallError:
+    """A copy of `error`, optionally with another `message`, without the traceback, which would keep frames alive."""
     message = error.message if message is None else message
     return type(error)(message, retry_after_s=error.retry_after_s, param=error.param, status=error.status)

@@ -1,8 +1,8 @@
-"""What an answer is made of. Pure data.
+"""The events of a response. Pure data.
 
-An engine tells any number of `TextDelta`, and where they were asked for `ReasoningDelta` and `ToolCallDelta`, and
-returns exactly one `Finished`. When it cannot, it raises a `TokenfallError` instead: an answer has one end, and the
-broken one cannot be mistaken for the genuine one.
+An engine reports any number of `TextDelta`, and if requested `ReasoningDelta` and `ToolCallDelta`, and returns exactly
+one `Finished`. On failure it raises a `TokenfallError` instead, so that a broken response cannot be mistaken for a
+complete one.
 """
 
 from typing import Literal
@@ -13,21 +13,21 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class TextDelta(Struct, frozen=True, gc=False):
-    """The next piece of the answer, usually one token."""
+    """The next piece of the response's text, usually one token."""
 
     text: str
 
 
 class ReasoningDelta(Struct, frozen=True, gc=False):
-    """The next piece of what the model thinks before it answers. Told only to who asked for `reasoning`."""
+    """The next piece of the model's reasoning. Reported only if the request sets `reasoning`."""
 
     text: str
 
 
 class ToolCallDelta(Struct, frozen=True, gc=False):
-    """The next piece of a tool call. `index` counts the answer's calls from 0; the first piece has `id` and `name`.
+    """The next piece of a tool call. `index` counts the response's calls from 0; the first piece has `id` and `name`.
 
-    `arguments` is the next part of the text of a JSON object. Told only to who brought `tools`.
+    `arguments` is the next part of a JSON object's text. Reported only if the request has `tools`.
     """
 
     index: int
@@ -37,10 +37,11 @@ class ToolCallDelta(Struct, frozen=True, gc=False):
 
 
 class PassthroughEvent(Struct, frozen=True, gc=False):
-    """An event of a provider's stream as it is, for a caller that speaks the provider's own dialect.
+    """An unchanged event of a provider's stream, for a caller that uses the provider's own dialect.
 
-    `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, `text_bytes` of them in
-    UTF-8. `type` and `number` are those of an event of a response, "" and -1 where there are none.
+    `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, of `text_bytes` bytes
+    in UTF-8. `type` and `number` are the type and sequence number of an event of OpenAI's Responses API; "" and -1 in
+    other formats.
     """
 
     data: bytes
@@ -51,10 +52,10 @@ class PassthroughEvent(Struct, frozen=True, gc=False):
 
 
 class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What the answer cost, in tokens.
+    """Token counts of a request.
 
-    Of the prompt, `cached_tokens` were read from the provider's cache and `cache_write_tokens` written to it; of the
-    completion, `reasoning_tokens` are thoughts.
+    `cached_tokens` and `cache_write_tokens` are the parts of the prompt read from and written to the provider's cache;
+    `reasoning_tokens` is the part of the completion that is reasoning.
     """
 
     prompt_tokens: int
@@ -65,14 +66,14 @@ class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def total_tokens(self) -> int:
-        """Both together."""
+        """Prompt and completion."""
         return self.prompt_tokens + self.completion_tokens
 
 
 class Finished(Struct, frozen=True):
-    """The genuine end of an answer. `usage` is None when the provider did not say.
+    """The final event of a complete response. `usage` is None if the provider sent none.
 
-    `stop` is the text of the request's `stop` that ended the answer, "" where none did or nobody knows.
+    `stop` is the stop sequence of the request that ended the response, "" if there is none or it is unknown.
     """
 
     reason: FinishReason

@@ -1,4 +1,4 @@
-"""Which modules have been imported. Knows nothing else of this program."""
+"""Checks whether a module has been imported. Used for lazy loading."""
 
 import sys
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def imported(name: str) -> "ModuleType | None":
-    """The module, once its import has ended. While another thread imports it, an `import` of it here would wait."""
+    """The module if its import is complete, else None. During another thread's import, `import` would block."""
     module = sys.modules.get(name)
     if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
         return None

@@ -1,6 +1,6 @@
-"""What this installation has: modules, certificates, folders that can be written. Asked once, at the start.
+"""Checks of the installation: modules, certificates, writable folders. Used once, at the start.
 
-An image may leave modules out, run on a read-only file system, or have no certificates.
+A container image may lack modules or certificates, or run on a read-only file system.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ import os
 
 
 def has_module(name: str) -> bool:
-    """Whether it could be imported; it is not."""
-    from importlib.util import find_spec  # noqa: PLC0415 - only who names a store or an upstream asks
+    """Whether the module is installed, without importing it."""
+    from importlib.util import find_spec  # noqa: PLC0415 - only needed with a store or an upstream
 
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # the package that it would be in
+    except ModuleNotFoundError:  # its parent package is missing
         return False
 
 
 def has_certificates() -> bool:
-    """Whether there is any certificate of an authority where OpenSSL and SSL_CERT_FILE say."""
-    from ssl import get_default_verify_paths  # noqa: PLC0415 - only who has TLS asks
+    """Whether CA certificates exist in OpenSSL's default paths or those of SSL_CERT_FILE and SSL_CERT_DIR."""
+    from ssl import get_default_verify_paths  # noqa: PLC0415 - only needed with TLS
 
-    file, folder = get_default_verify_paths()[:2]  # each None where there is none, which typeshed does not know
+    file, folder = get_default_verify_paths()[:2]  # each may be None, which typeshed lacks
     return bool(file) or bool(folder and os.listdir(folder))
 
 
 def can_write(path: str) -> bool:
-    """Whether the file at `path` can be written, or made in its folder."""
+    """Whether the file at `path` can be written or created."""
     folder = os.path.dirname(path) or "."
     return os.access(folder, os.W_OK | os.X_OK) and (not os.path.exists(path) or os.access(path, os.W_OK))

@@ -1,7 +1,7 @@
-"""Flat JSON as text, for what must be written before a JSON library is worth its megabytes. Pure."""
+"""Encodes flat JSON objects without the `json` package or msgspec, which cost megabytes. Pure."""
 
 try:
-    from _json import encode_basestring as _quoted  # the accelerator alone: the `json` package imports `re`
+    from _json import encode_basestring as _quoted  # the C accelerator only: the `json` package imports `re`
 except ImportError:  # an interpreter without the accelerator
     from json.encoder import encode_basestring as _quoted
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def quoted(text: str) -> str:
-    """A JSON string. A half of a surrogate pair, which is no text, is written as its escape."""
+    """A JSON string. A lone surrogate is written as its escape."""
     return _quoted(text.encode(errors="backslashreplace").decode()) if not text.isascii() else _quoted(text)
 
 
 def flat_object(fields: "Mapping[str, str | int | bool]") -> bytes:
-    """A JSON object of texts, integers and booleans, without white space."""
+    """A JSON object of strings, integers and booleans, without white space."""
     return ("{" + ",".join(f"{quoted(name)}:{_value(value)}" for name, value in fields.items()) + "}").encode()
 
 

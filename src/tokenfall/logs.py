@@ -1,8 +1,8 @@
-"""How log lines look: JSON a line for machines, plain for people. Set up once, by `tokenfall.cli`.
+"""Logging in two formats: JSON lines and console text. Set up once, by `tokenfall.cli`.
 
-The standard library's logging costs a megabyte, so until something else has imported it, lines are written from here;
-from then on they go through it, like those of the libraries. Nothing here may ever be given a key, a prompt or a query
-string; control characters are escaped, so that nothing logged can begin a line of its own.
+The standard library's logging costs a megabyte, so lines are written by this module until something else has imported
+it; from then on they go through it, as do those of libraries. Callers must never log a key, a prompt or a query string.
+Control characters are escaped, to prevent log injection.
 """
 
 import sys
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-"""The names of `LOG_LEVEL` and the numbers that the standard library's logging gives them."""
+"""The names of `LOG_LEVEL` and their numbers in the standard library's logging."""
 
 
 class _Output:
-    """Where lines go, in what form, and from which level on."""
+    """The stream, the format and the lowest level."""
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
         self.as_json = False
         self.level = LEVELS["warning"]
         self.installed_in: ModuleType | None = None
-        """The logging module whose root logger writes in this form."""
+        """The logging module whose root logger has this configuration."""
 
 
 _output = _Output()
 
 
 class Line:
-    """What is logged at once; `trace` is the traceback of an exception, "" for none."""
+    """A log record; `trace` is the traceback of an exception, "" without one."""
 
     __slots__ = ("created_s", "level", "logger", "message", "trace")
 
@@ -46,21 +46,21 @@ class Line:
         self.trace = trace
 
     def as_json(self) -> str:
-        """One JSON object and a line's end; a traceback is part of its message."""
-        from tokenfall.json_text import quoted  # noqa: PLC0415 - a line is rare, and all import this module
+        """One JSON object and a newline; a traceback is part of its message."""
+        from tokenfall.json_text import quoted  # noqa: PLC0415 - lines are rare, and every module imports this one
 
         text = f"{self.message}\n{self.trace}" if self.trace else self.message
         fields = {"time": timestamp(self.created_s), "level": self.level, "logger": self.logger, "message": text}
         return "{" + ",".join(f'"{key}":{quoted(value)}' for key, value in fields.items()) + "}\n"
 
     def for_console(self) -> str:
-        """One line for a person; a traceback keeps its lines."""
+        """One line of text; a traceback follows on its own lines."""
         lines = "".join(f"\n  {escaped(line)}" for line in self.trace.splitlines())
         return f"{strftime('%H:%M:%S', gmtime(self.created_s))} {self.level:7} {escaped(self.message)}{lines}\n"
 
 
 class Logger:
-    """The part of a standard logger that is used here. Messages are %-formats."""
+    """The subset of a standard logger that Tokenfall uses. Messages are %-formats."""
 
     __slots__ = ("name",)
 
@@ -77,7 +77,7 @@ class Logger:
         self._log("error", message, args=args, error=exc_info)
 
     def exception(self, message: str, *args: object) -> None:
-        """An error with the traceback of the exception that is being handled."""
+        """Log an error with the traceback of the exception being handled."""
         self._log("error", message, args=args, error=sys.exc_info()[1])
 
     def is_enabled_for(self, level: str) -> bool:
@@ -98,7 +98,7 @@ class Logger:
             try:
                 (_output.stream or sys.stderr).write(line.as_json() if _output.as_json else line.for_console())
             except (OSError, ValueError):
-                return  # the disk is full, or nobody reads any more: no reason to stop serving
+                return  # a full disk or a closed pipe must not stop the server
 
 
 def get(name: str) -> Logger:
@@ -107,7 +107,7 @@ def get(name: str) -> Logger:
 
 
 def set_up(level: str, log_format: str, *, stream: "TextIO | None" = None) -> bool:
-    """Send all logs to `stream` (stderr); True when lines are JSON."""
+    """Send all logs to `stream`, by default stderr; return whether the format is JSON."""
     _output.stream = stream or sys.stderr
     _output.as_json = log_format == "json" or (log_format == "auto" and not _output.stream.isatty())
     _output.level = LEVELS[level]
@@ -117,11 +117,11 @@ def set_up(level: str, log_format: str, *, stream: "TextIO | None" = None) -> bo
 
 
 def install() -> None:
-    """Give the standard library's logging, if it is there by now, the same form, level and stream."""
+    """Configure the standard library's logging, if imported, with the same format, level and stream."""
     module = imported("logging")
     if module is None or _output.stream is None or _output.installed_in is module:
         return
-    import logging  # noqa: PLC0415 - it is there
+    import logging  # noqa: PLC0415 - already imported
 
     from tokenfall.logs_formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
 
@@ -132,17 +132,17 @@ def install() -> None:
 
 
 def timestamp(unix_s: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
+    """An RFC 3339 timestamp in UTC with milliseconds."""
     return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(unix_s))}.{int(unix_s * 1000) % 1000:03}Z"
 
 
 def escaped(text: str) -> str:
-    r"""`text` with control characters as `\x..`: nothing logged may begin a new line or move a cursor."""
+    r"""`text` with control characters as `\x..`, so that it cannot start a new line or move the cursor."""
     return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _standard_logging() -> "ModuleType | None":
-    """The standard library's logging when it has been imported, with our form installed."""
+    """The standard library's logging, configured, if it has been imported."""
     logging = imported("logging")
     if logging is not None and _output.stream is not None and _output.installed_in is not logging:
         install()
@@ -150,6 +150,6 @@ def _standard_logging() -> "ModuleType | None":
 
 
 def _traceback(error: BaseException) -> str:
-    import traceback  # noqa: PLC0415 - a defect is rare
+    import traceback  # noqa: PLC0415 - rarely needed
 
     return "".join(traceback.format_exception(error)).rstrip("\n")

@@ -1,4 +1,4 @@
-"""The forms of `tokenfall.logs` for the standard library's logging, which carries what libraries log."""
+"""The formats of `tokenfall.logs` as formatters of the standard library's logging, for the logs of libraries."""
 
 import logging
 
@@ -6,21 +6,21 @@ from tokenfall.logs import Line
 
 
 class JSONFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _line(self, record).as_json()[:-1]
 
 
 class ConsoleFormatter(logging.Formatter):
-    """One line for a person; a traceback keeps its lines."""
+    """One line of text; a traceback follows on its own lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         return _line(self, record).for_console()[:-1]
 
 
 def formatter(*, as_json: bool) -> logging.Formatter:
-    """The formatter for machines or for people."""
+    """The formatter of the configured format."""
     return JSONFormatter() if as_json else ConsoleFormatter()
 
 

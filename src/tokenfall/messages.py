@@ -1,4 +1,4 @@
-"""What a caller asks of a model. Pure data: no transport, no dialect, no clock."""
+"""Requests to a model, independent of transport and dialect. Pure data."""
 
 from typing import Literal
 
@@ -8,10 +8,7 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 
 class ToolCall(Struct, frozen=True, omit_defaults=True):
-    """What a model wants done: `arguments` is the text of a JSON object, as the model said it.
-
-    Of a `custom` tool they are any text.
-    """
+    """A tool call of the model. `arguments` is the text of a JSON object, unchanged; any text for a `custom` tool."""
 
     id: str
     name: str
@@ -20,9 +17,9 @@ class ToolCall(Struct, frozen=True, omit_defaults=True):
 
 
 class Tool(Struct, frozen=True):
-    """What a model may ask for. `parameters` is the JSON schema of its arguments, as a JSON text; b"" for none.
+    """A tool that the model may call. `parameters` is the JSON schema of its arguments, as JSON text; b"" without one.
 
-    A `custom` tool takes any text.
+    A `custom` tool accepts any text.
     """
 
     name: str
@@ -32,11 +29,11 @@ class Tool(Struct, frozen=True):
 
 
 class Message(Struct, frozen=True, omit_defaults=True):
-    """One message of a conversation; `content` is text, never empty for a user's turn.
+    """One message of a conversation; `content` is text, never empty for a user message.
 
-    `tool_calls` are an assistant's; a message of role `tool` answers the one that `tool_call_id` names. `images` are
-    addresses, `data:` or `https:`, in the order in which they came with the text. `thought` is what an assistant
-    thought before it said this: some models want it back.
+    Only assistant messages have `tool_calls`; a message of role `tool` is the result of the call `tool_call_id`.
+    `images` are `data:` or `https:` URLs, in their original order. `thought` is the reasoning of an assistant message,
+    which some models require to be sent back.
     """
 
     role: Role
@@ -48,17 +45,17 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
-    """One question to an engine: the whole context, oldest message first, the user's new turn last.
+    """A request to an engine: the complete context, oldest message first, the new user message last.
 
-    `max_tokens` bounds the answer. `temperature` and `top_p` are the provider's own scale, None for its default.
-    `simulation` overrides the simulator's timing in its own grammar (`gap=20ms`); other engines ignore it.
+    `max_tokens` limits the response. `temperature` and `top_p` have the provider's scale, None for its default.
+    `simulation` overrides the simulator's timing in its grammar (`gap=20ms`); other engines ignore it.
 
-    `tool_choice` is `auto`, `none`, `required` or the name of the one tool to call. `schema` is the JSON schema that
-    the answer must satisfy, as a JSON text: decoding it takes time, and engines that pass it on need not. `json_object`
-    asks for any JSON object. `stop` are texts before which the answer ends. `reasoning` asks for the model's thoughts
-    beside its answer, where it has any; `effort` says how much to think (`low`, `medium`, `high`), "" where the caller
-    did not. `hides_thoughts`: the caller switched them off. `shows_thoughts`: tell the
-    thoughts that come, without asking for any. `refused` are members that the upstream is known to refuse.
+    `tool_choice` is `auto`, `none`, `required` or the name of the one tool to call. `schema` is the JSON schema of the
+    response, as JSON text, because decoding takes time and engines that pass it through need not decode it.
+    `json_object` requests any JSON object. `stop` are the stop sequences. `reasoning` requests the model's reasoning
+    beside its response, if it has any; `effort` is the reasoning effort (`low`, `medium`, `high`), "" if not given.
+    `hides_thoughts`: the caller has switched reasoning off. `shows_thoughts`: report reasoning that the model sends,
+    without requesting any. `refused` are fields that the upstream is known to refuse.
     """
 
     messages: tuple[Message, ...]

@@ -1,7 +1,7 @@
-"""Plain counters and histograms: the hot path adds to integers, nothing else.
+"""Counters and histograms. On the hot path they cost additions to integers only.
 
-Units are in the names. What text they become is decided in `tokenfall.api.metrics`; nothing here
-knows a format, a lock or a clock. One event loop writes them, so no counter is guarded.
+Units are in the names. `tokenfall.api.metrics` renders them; this module must not depend on formats, locks or clocks.
+One event loop writes them, so no counter needs a lock.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ if TYPE_CHECKING:
     from typing import Any
 
     Snapshot = dict[str, Any]
-    """A copy of all metrics by their names, in plain numbers, lists and dicts: it may go to another process."""
+    """A copy of all metrics by name, of plain numbers, lists and dicts, which may be sent to another process."""
 
 
 GAUGES = frozenset({"connections", "detached_turns", "resident_bytes", "streams", "timer_resolution_s", "workers"})
-"""What is true of now. Everything else is counted since the start and never goes down."""
+"""Metrics of the current state. All others are counters, which never decrease."""
 
 WORST = frozenset({"timer_resolution_s"})
-"""Gauges of which several processes show the largest, and not the sum."""
+"""Gauges that are combined over processes by maximum, not by sum."""
 
-TOLD_BOUNDS_S = (
+EXPORTED_BOUNDS_S = (
     0.000125, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0,
     16.0, 32.0,
 )  # fmt: skip
-"""Upper bounds of all latency histograms as they are scraped, seconds: as fine as the timer wheel, wider than a
+"""Upper bounds of all latency histograms in `/metrics`, seconds: from the resolution of the timer wheel to more than a
 first-token timeout."""
 
 STEPS = 4
-"""So many buckets are counted for each that is scraped: a percentile is then within a fifth of the truth."""
+"""Internal buckets per exported bucket, so that a percentile has an error of at most a fifth."""
 
 
 def _finer(bounds: tuple[float, ...]) -> tuple[float, ...]:
-    """`bounds` with equal steps, by ratio, between each two: every `STEPS`th is one of `bounds`."""
+    """`bounds` with additional geometric steps between each two; every `STEPS`th is one of `bounds`."""
     between = (low * (high / low) ** (step / STEPS) for low, high in pairwise(bounds) for step in range(STEPS))
     return (*between, bounds[-1])
 
 
-LATENCY_BOUNDS_S = _finer(TOLD_BOUNDS_S)
-"""Upper bounds of all latency histograms as they are counted, seconds."""
+LATENCY_BOUNDS_S = _finer(EXPORTED_BOUNDS_S)
+"""Internal upper bounds of all latency histograms, seconds."""
 
 
 class Histogram:
-    """Counts of observations between fixed bounds, with their sum."""
+    """A histogram with fixed bounds, and the sum of its observations."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -55,29 +55,29 @@ class Histogram:
         self.total = 0.0
 
     def observe(self, value: float, times: int = 1) -> None:
-        """Count `value`, as often as `times` says."""
+        """Count `value` `times` times."""
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
     def snapshot(self) -> tuple[list[int], float]:
-        """A copy; the bounds are the program's and stay out of it."""
+        """A copy without the bounds, which are constants of the program."""
         return self.counts.copy(), self.total
 
     def merge(self, counts: list[int], total: float) -> None:
-        """Add what another histogram of the same bounds counted."""
+        """Add the counts of another histogram with the same bounds."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
 
     def since(self, before: list[int]) -> Histogram:
-        """What was counted after the counts were `before`; its total is not known, and 0."""
+        """The observations after the counts were `before`; its total is unknown, and 0."""
         later = Histogram(self.bounds)
         later.counts = [now - then for now, then in zip(self.counts, before, strict=True)]
         return later
 
     def quantile(self, share: float) -> float:
-        """About the value that `share` of all observations do not exceed, the last bound for all beyond; 0 of none.
+        """The approximate quantile `share`, from 0 to 1; at most the last bound; 0 without observations.
 
-        Within a bucket observations are taken to lie at equal ratios, in the first from 0 on at equal distances.
+        Interpolates geometrically inside a bucket, linearly in the first one, which starts at 0.
         """
         left = share * sum(self.counts)
         low = 0.0
@@ -90,14 +90,14 @@ class Histogram:
         return low if any(self.counts) else 0.0
 
     def cumulative(self) -> list[int]:
-        """How many observations were at most each bound; the last counts them all."""
+        """Cumulative counts, as in Prometheus; the last counts all observations."""
         return list(accumulate(self.counts))
 
 
 class Metrics:
-    """Everything that Tokenfall counts in one process: integers, counts by name and histograms.
+    """All metrics of one process: integers, counts by label and histograms.
 
-    A new one needs a slot and a start: snapshots and sums go by the slots.
+    A new metric needs an entry in `__slots__` and an initial value; snapshots and sums iterate over `__slots__`.
     """
 
     __slots__ = (
@@ -130,11 +130,11 @@ class Metrics:
         self.timer_late_s = Histogram()
 
     def snapshot(self) -> Snapshot:
-        """What is counted by now; nothing of it changes later."""
+        """A copy of the current values."""
         return {name: _copy(getattr(self, name)) for name in self.__slots__}
 
     def merge(self, snapshot: Snapshot, *, gauges: bool = True) -> None:
-        """Add what another process counted, counts by name name by name; without its gauges when it is dead."""
+        """Add the values of another process; `gauges` is False for a process that has ended."""
         for name in self.__slots__:
             if not gauges and name in GAUGES:
                 continue
@@ -155,5 +155,5 @@ def _copy(value: int | dict[Any, int] | Histogram) -> object:
 
 
 def add(counts: dict[str, int], key: str) -> None:
-    """Count `key` once more."""
+    """Increment the count of `key`."""
     counts[key] = counts.get(key, 0) + 1

@@ -1,6 +1,6 @@
-"""The borders between what Tokenfall decides and how it is done.
+"""The interfaces between the application logic and its implementations.
 
-Each Protocol is documented here once; an implementation repeats nothing. Only `tokenfall.bootstrap` chooses
+Each Protocol is documented here, and implementations do not repeat that. Only `tokenfall.bootstrap` selects
 implementations.
 """
 
@@ -14,219 +14,215 @@ from tokenfall.rate_limit import LimitDecision
 
 
 class TimerEntry(Protocol):
-    """Something that waits on a wheel."""
+    """An entry of a timer wheel."""
 
     slot: int | None
-    """The wheel's own number for where it waits, None while it waits for nothing. Written by the wheel alone."""
+    """The wheel's slot of the entry, None while it is not on the wheel. Only the wheel writes it."""
 
     deadline_s: float
-    """The deadline it was joined with. Written by the wheel."""
+    """The deadline that it was joined with. Only the wheel writes it."""
 
     def due(self, now_s: float) -> float | None:
-        """Act, and return the next deadline, or None to leave the wheel. Called once for each deadline.
+        """Called once per deadline. Return the next deadline, or None to leave the wheel.
 
-        `now_s` is the wheel's monotonic time. Must not block. An exception is logged and ends this entry only.
+        `now_s` is the wheel's monotonic time. Must not block. An exception is logged and removes only this entry.
         """
         ...
 
 
 class Wheel(Protocol):
-    """One timer for everything that waits: the next token of each stream and each deadline of a connection."""
+    """The timer of all deadlines: the next token of each stream and the timeouts of connections."""
 
     @property
     def resolution_s(self) -> float:
-        """How late an entry may be called while the loop has time, seconds."""
+        """Maximum delay of an entry in an idle loop, seconds."""
         ...
 
     def now(self) -> float:
-        """Monotonic seconds, the scale of every deadline."""
+        """Monotonic seconds, the time scale of all deadlines."""
         ...
 
     def join(self, entry: TimerEntry, deadline_s: float) -> None:
-        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. An entry that waits is moved.
+        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. Moves an entry that is on the wheel.
 
-        A deadline that has passed is due in the next turn.
+        An entry with a past deadline is called in the next turn.
         """
         ...
 
     def leave(self, entry: TimerEntry) -> None:
-        """Forget the entry at once; harmless when it does not wait."""
+        """Remove the entry; no effect if it is not on the wheel."""
         ...
 
 
 class Clock(Protocol):
-    """Time for code that awaits."""
+    """The clock of coroutines."""
 
     def now(self) -> float:
         """Monotonic seconds."""
         ...
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Return at `deadline_s`, at once or after a turn of the other tasks when it has passed.
-
-        Cancelling frees everything.
-        """
+        """Return at `deadline_s`; if it has passed, at once or after a turn of the other tasks. May be cancelled."""
         ...
 
 
 class Barrier(Protocol):
-    """A place where a stream waits for something other than time."""
+    """A point at which a stream waits for an event other than a deadline."""
 
     def passes(self, resume: Callable[[], None]) -> bool:
-        """Whether to go on now; if not, `resume` is called once when it is worth asking again."""
+        """Whether the stream may continue; if not, `resume` is called once when `passes` should be called again."""
         ...
 
     def forget(self, resume: Callable[[], None]) -> None:
-        """Who waited waits no more."""
+        """Cancel the wait with this callback."""
         ...
 
 
 OnDelta = Callable[[TextDelta | ReasoningDelta], Awaitable[None] | None]
-"""Who hears an answer while it is made. It never raises or blocks; an awaitable means: wait for it before you go on,
-the listener is full. What comes in the meantime all the same is not lost, but held."""
+"""Event callback. It must not raise or block. If it returns an awaitable, the consumer is slow: the engine must await
+it before producing more; events reported meanwhile are buffered."""
 
 
 class Engine(Protocol):
-    """Where tokens come from."""
+    """Generates responses."""
 
     async def reply(self, request: ChatRequest, on_event: OnDelta) -> Finished:
-        """Answer `request`: tell `on_event` each delta as it comes, and return the genuine end.
+        """Generate the response: report each delta to `on_event`, and return the final event.
 
-        It is told each thought too where the request has `shows_thoughts`, and none elsewhere.
+        `ReasoningDelta` is reported only if the request sets `shows_thoughts`.
 
-        Raises a `TokenfallError` when it cannot answer or cannot go on. Cancelling ends all work for the answer, an
-        upstream connection within 250 ms.
+        Raises a `TokenfallError` on failure. Cancelling ends all work for the response; an upstream connection closes
+        within 250 ms.
         """
         ...
 
 
 class HistoryStore(Protocol):
-    """Where conversations live. A turn is two messages and is kept or dropped whole.
+    """Stores conversations. A turn is two messages, which are stored and deleted together.
 
-    Every method raises `StoreUnavailable` when the store cannot do it now, and works again once it can: nothing needs
-    to be called for that. Cancelling a caller never cancels a write under way, nor mixes up answers.
+    Every method raises `StoreUnavailable` while the store fails, and works again once the store does, without a
+    reconnect by the caller. Cancelling a caller never cancels a write in progress, and never mixes up replies.
     """
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
-        """Keep `turn` as the newest; when this returns, it is kept as safely as the store promises.
+        """Store `turn` as the newest; when this returns, it has the durability of the store.
 
-        The turn that it replaces and all after that one are dropped in the same step; when that turn is there no
-        longer, nothing is. Oldest turns are dropped so that a conversation holds no more than the store's limit of
-        messages. The same turn (by its id) appended again, because nobody knows whether the first time succeeded, is
-        kept once.
+        The turn that it replaces and all later ones are deleted atomically with the write; if that turn no longer
+        exists, nothing is deleted. The oldest turns are deleted to keep the store's limit of messages. Appending the
+        same turn (by id) again, because the result of the first call is unknown, stores it once.
         """
         ...
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
-        """The newest `last` turns (all for None), oldest first; None when there is no such conversation."""
+        """The newest `last` turns (all for None), oldest first; None if the conversation does not exist."""
         ...
 
     async def clear(self, conversation: Conversation) -> bool:
-        """Forget the conversation; False when there was none."""
+        """Delete the conversation; False if it did not exist."""
         ...
 
     async def conversations(
         self, owner: str, *, limit: int = LISTED, after: str | None = None
     ) -> Sequence[ConversationInfo]:
-        """At most `limit` conversations of `owner`, the most recently active first, behind the one with the id `after`.
+        """At most `limit` conversations of `owner`, most recently active first, following the one with the id `after`.
 
-        A page may be shorter where conversations have just expired; after the last one it is empty. Raises `NotFound`
-        when `after` is not there.
+        A page may be shorter if conversations have just expired; it is empty after the last one. Raises `NotFound` if
+        `after` does not exist.
         """
         ...
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
-        """Name the conversation; False when there is none. Its activity stays what it was."""
+        """Set the title; False if the conversation does not exist. Does not change its last activity."""
         ...
 
     async def check(self) -> None:
-        """Return when the store can be read and written now. Raises `StoreUnavailable`, in time for a probe."""
+        """Return if the store can be read and written now. Raises `StoreUnavailable`, within a probe's timeout."""
         ...
 
     async def close(self) -> None:
-        """Finish what is being written and let go of everything. Nothing may be called afterwards."""
+        """Finish writes in progress and release everything. No method may be called afterwards."""
         ...
 
 
 class LiveTurn(Protocol):
-    """A turn under way in this process, to be copied to where others can follow it."""
+    """A running turn of this process, to be published to other processes."""
 
     id: str
     conversation: Conversation
     idempotency_key: str
-    """What the turn was claimed with, "" where it was not. It is free again when the turn came to nothing."""
+    """The key that the turn was claimed with, "" without one. Released if the turn produced nothing."""
     end: TurnEnd | None
 
     def since(self, position: int) -> list[str]:
-        """The pieces of the answer after the first `position`."""
+        """The pieces of the response after the first `position`."""
         ...
 
     def stop(self) -> None:
-        """End it now, as interrupted; harmless when it has ended."""
+        """End it now, as interrupted; no effect if it has ended."""
         ...
 
 
 class SharedTurns(Protocol):
-    """Turns under way anywhere, seen from every process. Coroutines raise `StoreUnavailable`."""
+    """The running turns of all processes. Coroutines raise `StoreUnavailable`."""
 
     def publish(self, turn: LiveTurn) -> None:
-        """Copy `turn` to the others until it has ended. Never blocks and never fails: the copy may lag or be lost."""
+        """Publish `turn` to other processes until it has ended. Never blocks or raises: the copy may lag or be lost."""
         ...
 
     async def follow(self, owner: str, turn: str, *, after: int) -> "Followed":
-        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
         ...
 
     async def stop(self, owner: str, turn: str) -> None:
-        """Ask whoever answers the turn to stop, and return once it has ended. Raises `NotFound` and `TurnLost`."""
+        """Stop the turn in the process that runs it; return once it has ended. Raises `NotFound` and `TurnLost`."""
         ...
 
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
-        """Bind `key` to a turn; None when it was free, else what it is bound to already."""
+        """Bind `key` to a turn; return None if it was free, else its existing claim."""
         ...
 
     async def check(self) -> None:
-        """Return when the store can be reached. Raises `StoreUnavailable`."""
+        """Return if the store can be reached. Raises `StoreUnavailable`."""
         ...
 
     async def close(self) -> None:
-        """Copy what is left to copy, and let go of everything."""
+        """Publish the remaining events, and release everything."""
         ...
 
 
 class Followed(Protocol):
-    """A turn that can be heard again."""
+    """A turn that is being followed."""
 
     id: str
     conversation: Conversation
     after: int
-    """How many pieces of the answer are left out."""
+    """Number of pieces of the response that are skipped."""
 
     async def run(self, on_event: OnDelta) -> Finished:
-        """Tell the pieces there are and those that come; the genuine end, or the error that ended the turn.
+        """Report the existing and the following pieces; return the final event, or raise the error that ended the turn.
 
-        The same rules as for `Engine.reply`. Cancelling lets go of the turn.
+        The rules of `Engine.reply` apply. Cancelling stops following the turn.
         """
         ...
 
 
 class RateLimiter(Protocol):
-    """Who may go now."""
+    """Limits the rate of requests per client."""
 
     burst: int
-    """How many requests may come at once."""
+    """Maximum number of requests at once."""
 
     rate: float
-    """How many requests a second come back."""
+    """Requests per second."""
 
     async def take(self, client: str) -> LimitDecision:
-        """Spend one request of `client`, whatever string tells clients apart. A refusal spends nothing."""
+        """Take one request from the limit of `client`, an opaque string. A refused request costs nothing."""
         ...
 
 
 class Fetch(Protocol):
-    """Asks the upstream for a whole answer."""
+    """Sends a non-streaming request to the upstream."""
 
     async def __call__(self, path: str, body: bytes) -> bytes:
-        """The body of the answer to `POST path`, below the upstream's base address. Raises an `UpstreamError`."""
+        """The response body of `POST path`, relative to the upstream's base address. Raises an `UpstreamError`."""
         ...

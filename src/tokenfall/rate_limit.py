@@ -4,9 +4,9 @@ from msgspec import Struct
 
 
 class LimitDecision(Struct, frozen=True, gc=False):
-    """What a limiter says. `remaining` whole requests may follow at once; `retry_after_s` is 0 when allowed.
+    """The result of a rate limiter. `remaining` requests may follow at once; `retry_after_s` is 0 if allowed.
 
-    `reset_s` is the time until the whole burst is there again.
+    `reset_s` is the time until the full burst is available again.
     """
 
     allowed: bool

@@ -1,4 +1,4 @@
-"""Values with named fields, for what is needed before a library of such values is worth its megabytes. Pure."""
+"""Immutable values with named fields, without msgspec or dataclasses, which cost megabytes. Pure."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -6,7 +6,7 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """Compared, hashed and shown by its `__slots__`, in their order. Not to be changed once it is made."""
+    """Base class: equality, hash and repr by `__slots__`, in their order. Treat instances as immutable."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -15,7 +15,7 @@ class Record:
         return type(self)(**{**self.as_dict(), **fields})
 
     def as_dict(self) -> "dict[str, Any]":
-        """Each field by its name."""
+        """The fields by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def __eq__(self, other: object) -> bool:

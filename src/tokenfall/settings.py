@@ -1,7 +1,7 @@
-"""All settings, once: flags, environment names, help and `docs/settings.md` derive from the fields of `Settings`.
+"""All settings: flags, environment variables, help and `docs/settings.md` are derived from the fields of `Settings`.
 
-A field `rate_limit_rps` is the flag `--rate-limit-rps` and the environment's `RATE_LIMIT_RPS`. Flag before
-environment before `.env` before default. Only `bootstrap`, `cli` and `testing` read settings.
+The field `rate_limit_rps` is the flag `--rate-limit-rps` and the environment variable `RATE_LIMIT_RPS`. Precedence:
+flag, environment, `.env`, default. Only `bootstrap`, `cli` and `testing` read settings.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ GROQ_URL = "https://api.groq.com/openai/v1"
 MEMORY = "memory://"
 TAKE_FULL = "; the image with everything has it (target full)"
 NO_CERTIFICATES = (
-    ", and there is no certificate of an authority to check it by; mount a file of them and name it in SSL_CERT_FILE"
+    ", and there are no CA certificates to verify it; mount a file with them and set SSL_CERT_FILE to its path"
 )
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 class InvalidSetting(ValueError):
-    """A setting has a value that it does not take; the message is one line that names all three."""
+    """A setting has an invalid value; the message is one line with the name, the value and the accepted values."""
 
 
 class Explained(ValueError):
-    """What a value is not taken for, in words that say more than what its setting takes."""
+    """A value is invalid, with a more specific message than `Kind.takes`."""
 
 
 class Kind:
-    """How a setting's text is read: `read` raises ValueError on what it does not take, `takes` says what it does."""
+    """The parser of a setting's text: `read` raises ValueError on an invalid text, `takes` describes valid ones."""
 
     __slots__ = ("read", "takes")
 
@@ -47,11 +47,11 @@ class Kind:
 
 
 class Setting:
-    """What a field says besides its type: how it is read, what it is for, whether its value must never be shown."""
+    """Metadata of a field: parser, help text, whether its value is secret, whether it is a flag."""
 
     __slots__ = ("default", "flag", "help", "kind", "secret")
 
-    def __init__(self, default: object, kind: Kind, help: str, *, secret: bool, flag: bool) -> None:  # noqa: A002, PLR0917 - argparse's word
+    def __init__(self, default: object, kind: Kind, help: str, *, secret: bool, flag: bool) -> None:  # noqa: A002, PLR0917 - argparse's name
         self.default = default
         self.kind = kind
         self.help = help
@@ -92,12 +92,12 @@ def _expiry(text: str) -> float:
 
 def _store(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        scheme, separator, rest = text.partition("://")
+        scheme, separator, location = text.partition("://")
         if not separator or scheme not in schemes or any(c.isspace() for c in text):
             raise ValueError(text)
         if scheme == "sqlite" and not path.isdir(path.dirname(sqlite_path(text)) or "."):
             raise ValueError(text)
-        if (scheme == "memory") == bool(rest):
+        if (scheme == "memory") == bool(location):
             raise ValueError(text)
         return text
 
@@ -105,7 +105,7 @@ def _store(*schemes: str) -> Callable[[str], str]:
 
 
 def sqlite_path(url: str) -> str:
-    """The file of `sqlite:///chat.db` (in the working directory) or `sqlite:////var/lib/chat.db`. Raises ValueError."""
+    """The path in `sqlite:///chat.db` (relative) or `sqlite:////var/lib/chat.db` (absolute). Raises ValueError."""
     name = url.removeprefix("sqlite:///")
     if name == url or not name or name.endswith("/"):
         raise ValueError(url)
@@ -151,8 +151,9 @@ def _api_key(text: str) -> str:
 
 
 def _url(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    if scheme not in ("http", "https") or not rest.partition("/")[0] or "@" in rest or any(c.isspace() for c in text):
+    scheme, _, target = text.partition("://")
+    has_host = bool(target.partition("/")[0])
+    if scheme not in ("http", "https") or not has_host or "@" in target or any(c.isspace() for c in text):
         raise ValueError(text)
     return text
 
@@ -165,7 +166,7 @@ def _origin(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    from tokenfall.api.addresses import network  # noqa: PLC0415 - few trust a proxy
+    from tokenfall.api.addresses import network  # noqa: PLC0415 - only needed with trusted proxies
 
     network(text)
     return text
@@ -208,13 +209,13 @@ SIMULATION = Kind(
 )
 
 
-def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's word; the type is the field's
+def setting(default: object, kind: Kind, help: str, *, secret: bool = False, flag: bool = True) -> Any:  # noqa: A002, ANN401, PLR0917 - argparse's name; the field has the type
     """A field of `Settings`."""
     return Setting(default, kind, help, secret=secret, flag=flag)
 
 
 class Settings:
-    """Everything that can be set. Times in seconds, sizes in bytes once read. Not to be changed once it is made."""
+    """All settings, parsed: times in seconds, sizes in bytes. Treat as immutable."""
 
     host: str = setting("127.0.0.1", TEXT, "address to listen on")
     port: int = setting(8080, _integer(0, 65535), "port to listen on; 0 selects a free one")
@@ -312,7 +313,7 @@ class Settings:
     upstream_warm: int = setting(4, _integer(0, 1_000), "connections to the upstream that are opened in advance")
 
     def __init__(self, **values: object) -> None:
-        """`values` by field in place of the defaults. Raises TypeError on an unknown field."""
+        """`values` override the defaults by field name. Raises TypeError on an unknown field."""
         for name, about in described().items():
             setattr(self, name, values.pop(name, about.default))
         if values:
@@ -324,22 +325,22 @@ class Settings:
     __hash__ = None  # type: ignore[assignment]
 
     def replaced(self, **values: object) -> Settings:
-        """A copy with other values for some fields."""
+        """A copy with the given fields changed."""
         return Settings(**{**vars(self), **values})
 
     @property
     def history(self) -> str:
-        """Where conversations are kept."""
+        """URL of the store of conversations."""
         return self.history_url or self.redis_url or MEMORY
 
     @property
     def limits(self) -> str:
-        """Where rate limits are kept."""
+        """URL of the store of rate limits."""
         return self.limits_url or self.redis_url or MEMORY
 
     @property
     def turns(self) -> str:
-        """Where turns under way can be resumed."""
+        """URL of the store of running turns."""
         return self.turns_url or self.redis_url or MEMORY
 
     @property
@@ -357,14 +358,14 @@ _FIELDS: dict[str, Setting] = {name: about for name, about in vars(Settings).ite
 
 
 def described() -> dict[str, Setting]:
-    """Each field with what it says of itself, in order."""
+    """The metadata of the fields, in order."""
     return _FIELDS
 
 
 def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.upper) -> Settings:
-    """Settings from texts by environment name, the first source that has one winning. Raises `InvalidSetting`.
+    """Parse settings from texts by environment name; the first source with a value wins. Raises `InvalidSetting`.
 
-    An empty text counts as not set, as Compose files make them.
+    An empty text counts as not set, because Compose files set unset variables to empty texts.
     """
     values: dict[str, Any] = {}
     for field, about in described().items():
@@ -378,7 +379,7 @@ def load(*sources: Mapping[str, str | None], names: Callable[[str], str] = str.u
 
 
 def shown(field: str, value: object) -> str:
-    """A default as a user would write it, for help and docs."""
+    """A default value in the syntax of the setting, for help and docs."""
     if value is None or value == ():
         return "none"
     kind = described()[field].kind
@@ -393,7 +394,7 @@ def shown(field: str, value: object) -> str:
 
 
 def defaults() -> dict[str, Any]:
-    """Each field's default."""
+    """The default of each field."""
     return {name: about.default for name, about in _FIELDS.items()}
 
 
@@ -408,19 +409,19 @@ def _read(name: str, text: str, *, about: Setting) -> object:
 
 
 def _check(settings: Settings) -> None:
-    """What settings say together, and of this platform."""
+    """Check combinations of settings, and settings that depend on the platform. Raises `InvalidSetting`."""
     if settings.poller not in ("auto", *available()):
         raise InvalidSetting(
-            f"POLLER: got {settings.poller!r}, which this platform does not have; takes auto, {', '.join(available())}"
+            f"POLLER: got {settings.poller!r}, which this platform lacks; takes auto, {', '.join(available())}"
         )
     if settings.workers > 1 and settings.history == MEMORY:
         raise InvalidSetting(
-            f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which each worker would keep for itself; "
+            f"WORKERS: got {settings.workers} with HISTORY_URL=memory://, which the workers would not share; "
             "takes 1, or set HISTORY_URL=sqlite:///chat.db, or REDIS_URL=redis://..."
         )
     if settings.metrics_vllm and settings.workers > 1:
         raise InvalidSetting(
-            f"METRICS_VLLM: got true with WORKERS={settings.workers}, which count each for itself; takes WORKERS=1"
+            f"METRICS_VLLM: got true with WORKERS={settings.workers}, which count separately; takes WORKERS=1"
         )
     _check_stores(settings)
     _check_upstream(settings)
@@ -431,7 +432,7 @@ def _check(settings: Settings) -> None:
         and not settings.allow_anonymous
     ):
         raise InvalidSetting(
-            f"HOST: got {settings.host!r} with an upstream and no API_KEY, which would serve your upstream to anybody; "
+            f"HOST: got {settings.host!r} with an upstream and no API_KEY, which would expose your upstream to anyone; "
             "takes a loopback address, or set API_KEY, or ALLOW_ANONYMOUS=true"
         )
 
@@ -440,7 +441,7 @@ def _check_stores(settings: Settings) -> None:
     for name, url in (("HISTORY", settings.history), ("LIMITS", settings.limits), ("TURNS", settings.turns)):
         if url.startswith("redis") and not installation.has_module("redis"):
             raise InvalidSetting(
-                f"{name}_URL: got redis://, which takes the extra redis: pip install 'tokenfall[redis]', "
+                f"{name}_URL: got redis://, which needs the extra redis: pip install 'tokenfall[redis]', "
                 "or the image with everything"
             )
         if url.startswith("rediss:") and not installation.has_certificates():
@@ -451,8 +452,8 @@ def _check_stores(settings: Settings) -> None:
         raise InvalidSetting(f"HISTORY_URL: got {settings.history!r}, and this Python has no SQLite{TAKE_FULL}")
     if not installation.can_write(sqlite_path(settings.history)):
         raise InvalidSetting(
-            f"HISTORY_URL: got {settings.history!r}, which cannot be written: a read-only file system, or another "
-            "user's folder; takes a file in a folder of this user, in a container on a volume"
+            f"HISTORY_URL: got {settings.history!r}, which is not writable (read-only file system, or a folder of "
+            "another user); takes a file in a folder of this user, in a container on a volume"
         )
 
 

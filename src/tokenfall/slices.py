@@ -1,7 +1,7 @@
-"""Long computations in slices, so that no request keeps the event loop from the streams beside it. Pure.
+"""Long computations in slices, so that one request does not block the event loop for other streams. Pure.
 
-A sliced computation is a generator: it yields between two slices and returns its result. A slice takes a fraction of a
-millisecond. `at_once` runs all of them; `tokenfall.slicing` as many as a turn of the loop has time for.
+A sliced computation is a generator that yields between slices and returns its result. A slice takes a fraction of a
+millisecond. `at_once` runs all slices; `tokenfall.slicing` runs as many as fit into a turn of the loop.
 """
 
 from collections.abc import Generator
@@ -13,7 +13,7 @@ Sliced = Generator[None, None, T]
 
 
 class _Turn:
-    """Awaiting it gives every other task one turn, as `asyncio.sleep(0)` does."""
+    """Awaiting it lets every other task run once, as `asyncio.sleep(0)` does."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield
@@ -23,9 +23,9 @@ TURN = _Turn()
 
 
 def at_once(work: Sliced[T]) -> T:
-    """The result, computed without a pause."""
+    """Run all slices and return the result."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            return end.value  # type: ignore[no-any-return] # what `Sliced` says that it returns
+            return end.value  # type: ignore[no-any-return] # the return type of `Sliced`

@@ -1,7 +1,7 @@
-"""Runs sliced computations (`tokenfall.slices`): of all that are under way, one for 2 ms in a turn of the loop.
+"""Runs sliced computations (`tokenfall.slices`): in each turn of the loop, one of them for 2 ms.
 
-Callers choose: `begun` computes as much as takes no longer than a request may, `run_sliced` and `later` give the loop
-its turns. Time is the thread's processor time: slices are no longer on a slow processor, and no shorter on a busy one.
+`start_sliced` computes synchronously for the time that one request may block the loop; `run_sliced` and `later` yield
+to the loop. Times are CPU times of the thread, so slices are no longer on a slow CPU, and no shorter on a busy one.
 """
 
 from collections.abc import Coroutine
@@ -13,53 +13,53 @@ from tokenfall.slices import TURN, Sliced
 T = TypeVar("T")
 
 AT_ONCE_S = 0.005
-"""So long a request is computed without a turn of the loop: ordinary ones need no coroutine, and so no asyncio."""
+"""CPU time that a request may use without yielding to the loop. Ordinary requests stay below it and need no asyncio."""
 
 SLICE_S = 0.002
-"""So long a computation runs in one turn of the loop; then its slice is taken to its end."""
+"""CPU time of a computation in one turn of the loop; the slice that exceeds it is completed."""
 
 _waiting: list[object] = []
-"""The computations under way. Only the first may run: many of them take no longer a stretch than one."""
+"""The pending computations. Only the first one runs in a turn, so that many block the loop no longer than one."""
 
 
-def begun(work: Sliced[T], for_s: float = AT_ONCE_S) -> T | Coroutine[Any, Any, T]:
-    """Compute for so long now: the result where that is enough, else the coroutine of the rest."""
+def start_sliced(work: Sliced[T], for_s: float = AT_ONCE_S) -> T | Coroutine[Any, Any, T]:
+    """Compute for up to `for_s`; return the result if it is complete, else a coroutine that continues."""
     try:
         _advance(work, for_s)
     except StopIteration as end:
-        return end.value  # type: ignore[no-any-return] # what `Sliced` says that it returns
+        return end.value  # type: ignore[no-any-return] # the return type of `Sliced`
     return later(work)
 
 
 async def run_sliced(work: Sliced[T]) -> T:
-    """The result; at once where it takes no longer than a turn."""
-    result = begun(work, SLICE_S)
+    """The result; without yielding if it takes no longer than one turn."""
+    result = start_sliced(work, SLICE_S)
     return await result if isinstance(result, Coroutine) else result
 
 
 async def later(work: Sliced[T]) -> T:
-    """The result. Of all computations that wait here, one runs in each turn of the loop."""
-    place = object()
-    _waiting.append(place)
+    """The result; in each turn of the loop, one of the pending computations runs."""
+    ticket = object()
+    _waiting.append(ticket)
     try:
         while True:
             await TURN
-            if _waiting[0] is not place:
+            if _waiting[0] is not ticket:
                 continue
             try:
                 _advance(work, SLICE_S)
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return] # what `Sliced` says that it returns
-            finally:  # only in the next turn of the loop is it another's: never two of them in one turn
+                return end.value  # type: ignore[no-any-return] # the return type of `Sliced`
+            finally:  # the next computation runs in the next turn: never two in one turn
                 await TURN
             _waiting.append(_waiting.pop(0))
     finally:
-        _waiting.remove(place)
+        _waiting.remove(ticket)
         work.close()
 
 
 def _advance(work: Sliced[T], for_s: float) -> None:
-    """Run slices until so much time is spent. Raises StopIteration with the result."""
+    """Run slices for `for_s`. Raises StopIteration with the result."""
     until_s = thread_time() + for_s
     next(work)
     while thread_time() < until_s:

@@ -1,7 +1,7 @@
-"""One call in a thread of its own, for what computes for longer than a request may hold the event loop.
+"""Runs a single call in a thread, for computations that would block the event loop.
 
-While it runs Python code the loop has its turn every few milliseconds (`sys.getswitchinterval`). The thread ends with
-the call: an idle one would keep its memory.
+While the call runs Python code, the loop gets the interpreter every few milliseconds (`sys.getswitchinterval`). The
+thread ends with the call, because an idle thread would keep memory.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 def in_thread(call: Callable[[], T]) -> "Future[T]":
-    """What `call` will return or raise. Cancelling the future does not end the call."""
-    from asyncio import get_running_loop  # noqa: PLC0415 - few need a thread
+    """A future with the result or exception of `call`. Cancelling it does not end the call."""
+    from asyncio import get_running_loop  # noqa: PLC0415 - rarely needed
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     thread = ThreadPoolExecutor(1, "tokenfall")

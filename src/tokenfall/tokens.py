@@ -1,7 +1,7 @@
-"""The one tokenizer: what counts as a token wherever no provider counts. Pure.
+"""The tokenizer, used wherever no provider counts tokens. Pure.
 
-A token is a word with the white space before it; white space at the end belongs to the last word. So the tokens of a
-text joined are the text, and a text has as many tokens as `str.split` finds words in it. All takes linear time.
+A token is a word with its preceding white space; trailing white space belongs to the last token. So joining the tokens
+gives the text, and the number of tokens is the number of words of `str.split`. Everything takes linear time.
 """
 
 import re
@@ -14,19 +14,19 @@ from tokenfall.slices import Sliced
 
 SLICE_TOKENS = 1_024
 SLICE_CHARACTERS = 32_768
-"""Of one slice: a fraction of a millisecond, whose sum `tokenfall.slicing` bounds by the clock."""
+"""Sizes of one slice, which takes a fraction of a millisecond; `tokenfall.slicing` limits their total time per turn."""
 
 _TOKEN = re.compile(r"\s*+\S++")
-"""Linear on a text that ends with a word: each run of white space is followed by one, so nothing is tried twice."""
+"""Linear on a text that ends with a word: a word follows each run of white space, so there is no backtracking."""
 
 
 def tokens_of(text: str) -> list[str]:
-    """`text` in its tokens; white space alone has none."""
+    """The tokens of `text`; white space only has none."""
     return [token for tokens in token_slices(text) for token in tokens]
 
 
 def token_slices(text: str) -> Iterator[list[str]]:
-    """The tokens of `text` in their order, in lists of at most `SLICE_TOKENS`."""
+    """The tokens of `text` in order, in lists of at most `SLICE_TOKENS`."""
     body = text.rstrip()
     tail = text[len(body) :]
     words = (found[0] for found in _TOKEN.finditer(body))
@@ -39,19 +39,19 @@ def token_slices(text: str) -> Iterator[list[str]]:
 
 
 def count_tokens(text: str) -> int:
-    """How many tokens `text` has."""
+    """The number of tokens of `text`."""
     return len(text.split())
 
 
 def counted(texts: Iterator[str]) -> Sliced[int]:
-    """How many tokens `texts` have together."""
+    """The total number of tokens of `texts`, as a sliced computation."""
     count = spent = 0
     for text in texts:
         for start in range(0, len(text), SLICE_CHARACTERS):
             part = text[start : start + SLICE_CHARACTERS]
             count += len(part.split())
             if start and not part[0].isspace() and not text[start - 1].isspace():
-                count -= 1  # the word was counted with the part before
+                count -= 1  # the word is split between two parts and was counted twice
             spent += len(part)
             if spent >= SLICE_CHARACTERS:
                 spent = 0
@@ -60,10 +60,10 @@ def counted(texts: Iterator[str]) -> Sliced[int]:
 
 
 class CutText(Sequence[str]):
-    """The first `count` tokens of a text that is said again and again, each cut when it is asked for.
+    """The first `count` tokens of an endlessly repeated text; each token is sliced from the text on access.
 
-    Half a million tokens are two megabytes so and not thirty, and to forget them takes no time. The text is repeated
-    with a space before it, if it does not begin with one. `ends` are where the text's tokens end.
+    So half a million tokens take two megabytes instead of thirty, and freeing them takes no time. If the text does not
+    start with white space, each repetition is preceded by a space. `ends` are the end positions of the text's tokens.
     """
 
     __slots__ = ("_count", "_ends", "_text")
@@ -105,7 +105,7 @@ class CutText(Sequence[str]):
 
 
 def cut(text: str, count: int) -> Sliced[CutText]:
-    """The first `count` tokens of `text`, which has at least one, said again and again."""
+    """The first `count` tokens of `text`, which has at least one, repeated endlessly."""
     ends = array("I")
     for tokens in token_slices(text):
         if ends:

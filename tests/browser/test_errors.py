@@ -185,7 +185,8 @@ def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Ser
 
 def test_a_model_that_is_busy_says_how_long(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
-    error = '{"error":{"code":"upstream_rate_limited","message":"the upstream limits this server","retry_after":30}}'
+    message = "the upstream rate-limited this server"
+    error = f'{{"error":{{"code":"upstream_rate_limited","message":"{message}","retry_after":30}}}}'
     head = {"Content-Type": "text/event-stream", "X-Turn-Id": "turn_0"}
     page.route("**/chat", lambda route: route.fulfill(headers=head, body=f"event: error\ndata: {error}\n\n"))
     ask(page, COUNTING)
@@ -213,7 +214,7 @@ def test_a_question_that_no_turn_of_a_script_answers_says_which_is_nearest(
     set_sim(server, "script=turns.yaml")
     page = open_page(server)
     ask(page, COUNTING)
-    expect(alert(page)).to_contain_text("The server did not find what this needs. It says: no turn of the script")
+    expect(alert(page)).to_contain_text("The server did not find what this needs. It says: no turn of the scenario")
     expect(alert(page)).to_contain_text("nearest")
     expect(draft(page)).to_have_value(COUNTING)
 

@@ -118,17 +118,17 @@ NOT_STARTED = 2
     ("target", "settings", "said"),
     [
         ("simulator", {"HISTORY_URL": "sqlite:////tmp/chat.db"}, "HISTORY_URL: got 'sqlite:////tmp/chat.db', and this"),
-        ("simulator", {"REDIS_URL": "redis://127.0.0.1"}, "HISTORY_URL: got redis://, which takes the extra redis"),
+        ("simulator", {"REDIS_URL": "redis://127.0.0.1"}, "HISTORY_URL: got redis://, which needs the extra redis"),
         ("simulator", {"UPSTREAM_URL": "http://127.0.0.1:1", "API_KEY": "k"}, "UPSTREAM_URL: an upstream needs TLS"),
         (
             "full",
             {"HISTORY_URL": "sqlite:////chat.db"},
-            "HISTORY_URL: got 'sqlite:////chat.db', which cannot be written",
+            "HISTORY_URL: got 'sqlite:////chat.db', which is not writable",
         ),
         (
             "full",
             {"UPSTREAM_URL": "https://127.0.0.1:1", "API_KEY": "k", "SSL_CERT_FILE": "/no.pem", "SSL_CERT_DIR": "/no"},
-            "UPSTREAM_URL: got 'https://127.0.0.1:1', and there is no certificate of an authority",
+            "UPSTREAM_URL: got 'https://127.0.0.1:1', and there are no CA certificates",
         ),
         ("full", {"PORT": "eighty"}, "PORT: got 'eighty'"),
     ],

@@ -32,12 +32,12 @@ class Running:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.complaints.append(repr(context)))
 
     def connections(self) -> list[Connection]:
-        return list(self.server.edge._connections)
+        return list(self.server.http._connections)
 
     def held(self) -> dict[str, int]:
         """What the server holds beyond what it held when it began to listen; all zero at rest."""
         return {
-            "connections": len(self.server.edge._connections),
+            "connections": len(self.server.http._connections),
             "streams": self.server.metrics.streams,
             "on the wheel": self.server.wheel.entries,
             "tasks": len([task for task in asyncio.all_tasks() - self._tasks if not task.done()]),

@@ -100,7 +100,7 @@ async def test_a_script_that_is_changed_is_read_again_and_an_invalid_one_is_not(
 
     path.write_text("- when: {last: new}\n  sey: broken\n", encoding="utf-8")
     scripted.may_complain = True
-    while "script refused" not in scripted.log():
+    while "scenario not reloaded" not in scripted.log():
         assert (await asked(scripted.port, user("new"))).status == 200
     assert "s.yaml:2: turn 1" in scripted.log()
 

@@ -169,7 +169,7 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
     assert (len(after), after & before) == (WORKERS, before - {victim})
     async with clients(server.port, request("/health")) as begun:
         assert all(shares(server, begun).values()), "the new one serves too"
-    (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); another starts in ([\d.]+) s", server.log())
+    (said,) = re.findall(r"worker (\d) \(pid (\d+)\) ended with (\w+); restarting in ([\d.]+) s", server.log())
     assert said[1:] == (str(victim), "SIGKILL", "0.1")
 
 
@@ -184,7 +184,7 @@ async def test_a_worker_that_stands_still_is_replaced_and_the_log_says_so(starte
     await metric_becomes(server.port, "tokenfall_workers", WORKERS)
 
     assert server.workers() >= before - {victim}
-    (said,) = re.findall(r"worker \d \(pid (\d+)\) has stood still for 10 s: killed", server.log())
+    (said,) = re.findall(r"worker \d \(pid (\d+)\) had no heartbeat for 10 s: killed", server.log())
     assert said == str(victim)
 
 
@@ -225,7 +225,7 @@ async def test_a_worker_that_keeps_dying_is_started_later_each_time(started: Sta
                 await asked(server.port, "tokenfall_workers")
         (victim,) = now - known
         known = now
-    waits = re.findall(r"worker (\d).*starts in ([\d.]+) s", server.log())
+    waits = re.findall(r"worker (\d).*restarting in ([\d.]+) s", server.log())
     assert [wait for _, wait in waits] == ["0.1", "0.2", "0.4"]
     assert len({number for number, _ in waits}) == 1, "who comes gets the number of who went"
 

@@ -33,5 +33,5 @@ def test_a_gauge_is_what_it_is_now() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(KeyError, match="no metric is called b; there are a_total, now"):
+    with pytest.raises(KeyError, match="no metric is named b; there are a_total, now"):
         summed(samples(TEXT), "b", since={})

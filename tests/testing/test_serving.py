@@ -94,7 +94,7 @@ def test_a_gate_lets_through_what_it_is_told(server: TokenfallServer) -> None:
         assert reading.result().count("data:") == 7
     server.wait_until_idle()
     gate.close()
-    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 2 waiting at the gate door; saw 0"):
+    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 2 waiting at the gate door; got 0"):
         gate.wait_until_waiting(2, within_s=0.02)
 
 
@@ -119,7 +119,7 @@ def test_a_reset_lets_go_who_waits_at_a_gate(server: TokenfallServer) -> None:
 
 
 def test_the_journal_shows_what_was_asked_without_the_key(server: TokenfallServer) -> None:
-    with pytest.raises(RuntimeError, match="the journal is off"):
+    with pytest.raises(RuntimeError, match="the request log is off"):
         server.requests()
     server.journal()
     httpx.post(f"{server.openai_url}/chat/completions?a=b", json=ASK, headers={"authorization": "Bearer my-secret"})
@@ -128,11 +128,11 @@ def test_the_journal_shows_what_was_asked_without_the_key(server: TokenfallServe
     assert "my-secret" not in repr(seen)
     server.forget_requests()
     assert server.requests() == []
-    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 1 requests in the journal"):
+    with pytest.raises(TimeoutError, match=r"waited 0\.02 s for 1 logged requests"):
         server.wait_for_requests(within_s=0.02)
     server.journal(on=False)
     httpx.get(f"{server.url}/stream-sse")
-    with pytest.raises(RuntimeError, match="the journal is off"):
+    with pytest.raises(RuntimeError, match="the request log is off"):
         server.requests()
 
 
@@ -153,7 +153,7 @@ def test_metrics_count_since_the_reset(server: TokenfallServer) -> None:
     assert server.metric("tokenfall_tokens_total") >= 3
     assert server.metric("tokenfall_requests_total", route="/stream-sse", status="200") == 1
     assert server.metric("tokenfall_streams_in_flight") == 0
-    with pytest.raises(KeyError, match="no metric is called tokenfall_nonsense; there are tokenfall_"):
+    with pytest.raises(KeyError, match="no metric is named tokenfall_nonsense; there are tokenfall_"):
         server.metric("tokenfall_nonsense")
 
 
@@ -338,6 +338,6 @@ def test_a_server_that_does_not_answer_is_told() -> None:
     assert isinstance(host, ThreadHost)
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))  # and does not listen
-        with pytest.raises(ServerGone, match="it does not answer"):
+        with pytest.raises(ServerGone, match="it does not respond"):
             TokenfallServer(Elsewhere(host, bound.getsockname()[1])).reset()
     host.stop()

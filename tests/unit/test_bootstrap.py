@@ -41,14 +41,14 @@ def first_gap_s(server: Server, path: str, query: str = "") -> float:
     return answer.first_s
 
 
-async def test_without_an_upstream_the_simulator_answers(made: Made) -> None:
+async def test_simulator_responds_without_an_upstream(made: Made) -> None:
     server = made.of()
 
     assert isinstance(server.parts.conversations()._engine, SimulatedEngine)
     assert server.app.loopback_only is None
 
 
-async def test_with_an_upstream_the_models_name_chooses(made: Made) -> None:
+async def test_model_name_selects_the_engine_with_an_upstream(made: Made) -> None:
     server = made.of(upstream_url="http://127.0.0.1:9/v1")
 
     assert isinstance(server.parts.conversations()._engine, EngineByModel)
@@ -59,7 +59,7 @@ async def test_with_an_upstream_the_models_name_chooses(made: Made) -> None:
     [({}, True), ({"api_key": "k"}, False), ({"host": "0.0.0.0", "allow_anonymous": "true"}, True)],
     ids=["loopback", "keyed", "anonymous"],
 )
-async def test_an_upstream_without_keys_is_for_this_machines_pages(
+async def test_upstream_without_keys_accepts_only_loopback_pages(
     made: Made, texts: dict[str, str], protected: bool
 ) -> None:
     server = made.of(groq_api_key="g", **texts)
@@ -67,7 +67,7 @@ async def test_an_upstream_without_keys_is_for_this_machines_pages(
     assert (server.app.loopback_only is not None) is protected
 
 
-async def test_other_names_are_let_in_only_where_they_are_meant_to(made: Made) -> None:
+async def test_other_host_names_are_accepted_only_on_other_addresses(made: Made) -> None:
     here = made.of(groq_api_key="g").app.loopback_only
     beyond = made.of(groq_api_key="g", host="0.0.0.0", allow_anonymous="true").app.loopback_only
 
@@ -77,7 +77,7 @@ async def test_other_names_are_let_in_only_where_they_are_meant_to(made: Made) -
 
 
 @pytest.mark.parametrize(("rps", "limited"), [("10", True), ("0.1", True), ("0", False)])
-async def test_a_rate_of_nought_turns_the_limit_off(made: Made, rps: str, limited: bool) -> None:
+async def test_rate_of_zero_disables_the_limit(made: Made, rps: str, limited: bool) -> None:
     assert (made.of(rate_limit_rps=rps).app.throttle is not None) is limited
 
 
@@ -86,7 +86,7 @@ async def test_a_rate_of_nought_turns_the_limit_off(made: Made, rps: str, limite
     [({}, 0.1, 0.2), ({"sim": "gap=50ms"}, 0.05, 0.05), ({"sim": "seed=7"}, 0.1, 0.2)],
     ids=["default", "set", "set without a gap"],
 )
-async def test_the_simulators_default_reaches_its_streams(
+async def test_simulator_defaults_apply_to_its_streams(
     made: Made, texts: dict[str, str], sse_s: float, loop_s: float
 ) -> None:
     server = made.of(**texts)
@@ -97,7 +97,7 @@ async def test_the_simulators_default_reaches_its_streams(
     assert first_gap_s(server, "/stream-loop", "?gap=7s") == 7.0
 
 
-async def test_settings_reach_what_they_are_for(made: Made) -> None:
+async def test_settings_reach_their_parts(made: Made) -> None:
     server = made.of(
         header_timeout="1s",
         body_timeout="2s",
@@ -111,17 +111,17 @@ async def test_settings_reach_what_they_are_for(made: Made) -> None:
         max_tokens="8",
         context_messages="9",
     )
-    bounds, defaults = server.edge.bounds, server.parts.conversations()._defaults
+    bounds, defaults = server.http.bounds, server.parts.conversations()._defaults
 
     assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
     assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)
-    assert (bounds.max_connections, server.edge.max_connections) == (7, 7)
+    assert (bounds.max_connections, server.http.max_connections) == (7, 7)
     assert (defaults.model, defaults.max_tokens, defaults.context_messages) == ("sim:gap=1ms", 8, 9)
     assert defaults.system is not None
     assert defaults.system.content == "Be brief."
 
 
-async def test_stopping_drains_and_writes_what_is_left_of_the_log() -> None:
+async def test_stop_drains_and_flushes_the_access_log() -> None:
     written: list[str] = []
     server = Server(Settings(), written.append, reactor=running_reactor(), json_logs=False)
     asked = request("/nowhere")
@@ -132,7 +132,7 @@ async def test_stopping_drains_and_writes_what_is_left_of_the_log() -> None:
     assert len(written) == 1
 
 
-async def test_a_server_may_be_wired_without_an_access_log() -> None:
+async def test_server_works_without_an_access_log() -> None:
     server = Server(Settings(), None, reactor=running_reactor(), json_logs=False)
     server.app.ended(request("/nowhere"), 404, outcome="complete", sent_bytes=0)
     await server.stop()

@@ -58,7 +58,7 @@ async def registered_routes() -> list[Route]:
         reactor.close()
 
 
-async def test_every_route_has_its_line_in_the_api_page() -> None:
+async def test_api_page_has_a_line_for_every_route() -> None:
     for route in await registered_routes():
         lines = [line for line in route_lines() if line.startswith(f"| `{route.method} {route.path}`")]
         assert len(lines) == 1, f"{route.method} {route.path}"
@@ -67,28 +67,28 @@ async def test_every_route_has_its_line_in_the_api_page() -> None:
         assert cells[2:] == ["yes" if route.keyed else "no", "yes" if route.limited else "no", answers], route.path
 
 
-async def test_the_api_page_has_no_route_that_is_not_there() -> None:
+async def test_api_page_has_no_unknown_route() -> None:
     known = {f"{route.method} {route.path}" for route in await registered_routes()}
     said = set(re.findall(r"^\| `((?:GET|POST|DELETE|PATCH|PUT) \S+)`", API, re.MULTILINE))
 
     assert said <= known
 
 
-def test_every_error_code_stands_with_its_status_in_the_api_page() -> None:
+def test_api_page_has_every_error_code_with_its_status() -> None:
     known = set(STATUS_OF_CODE.items()) | {(code, status) for status, code in CODE_OF_STATUS.items()}
     said = re.findall(r"^\| `([a-z_]+)` *\| (\d{3}) +\|", API, re.MULTILINE)
 
     assert sorted(said) == sorted((code, str(status)) for code, status in known)
 
 
-def test_every_key_of_the_grammar_is_in_the_api_page() -> None:
+def test_api_page_has_every_key_of_the_grammar() -> None:
     _, _, section = API.partition("### The simulator's grammar")
 
     for key in KEYS:
         assert re.search(rf"^\| `{key}` ", section, re.MULTILINE), key
 
 
-def test_every_setting_and_flag_is_in_the_settings_page() -> None:
+def test_settings_page_has_every_setting_and_flag() -> None:
     for field, about in described().items():
         row = next((line for line in SETTINGS.splitlines() if line.startswith(f"| `{field.upper()}` |")), "")
         assert row, field
@@ -133,7 +133,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_pages_name_no_host_and_no_path_of_ours(page: Path) -> None:
+def test_pages_contain_no_internal_host_or_path(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
     assert [host for host in re.findall(r"http://([\w.-]+)", text) if host not in HARMLESS_HOSTS] == []

@@ -58,18 +58,18 @@ def test_no_two_errors_share_a_code() -> None:
 
 
 @pytest.mark.parametrize("error", [each for each in error_classes() if each.__name__.startswith("Upstream")])
-def test_the_providers_failures_are_one_family(error: type[TokenfallError]) -> None:
+def test_provider_failures_share_a_base_class(error: type[TokenfallError]) -> None:
     assert issubclass(error, UpstreamError)
 
 
-def test_an_error_carries_its_message_and_when_to_come_back() -> None:
+def test_error_has_message_and_retry_after() -> None:
     error = RateLimited("too many", retry_after_s=1.5)
 
     assert (str(error), error.message, error.retry_after_s) == ("too many", "too many", 1.5)
     assert TokenfallError("no idea").retry_after_s is None
 
 
-def test_who_is_told_of_a_shutdown_is_told_to_come_back() -> None:
+def test_shutdown_error_has_a_retry_after() -> None:
     error = shutting_down()
 
     assert (error.code, error.message) == ("shutting_down", "the server is shutting down")
@@ -77,12 +77,12 @@ def test_who_is_told_of_a_shutdown_is_told_to_come_back() -> None:
 
 
 @pytest.mark.parametrize("error", error_classes())
-def test_an_error_is_told_again_by_its_code(error: type[TokenfallError]) -> None:
+def test_error_of_code_returns_the_error_with_that_code(error: type[TokenfallError]) -> None:
     again = errors.error_of_code(error.code, "why")
 
     assert type(again) is error
     assert again.message == "why"
 
 
-def test_an_unknown_code_is_an_internal_error() -> None:
+def test_unknown_code_is_an_internal_error() -> None:
     assert type(errors.error_of_code("teapot", "why")) is TokenfallError

@@ -3,7 +3,7 @@ import pytest
 from tokenfall.events import Finished, TextDelta, Usage
 
 
-def test_the_total_is_both_together() -> None:
+def test_total_tokens_is_prompt_plus_completion() -> None:
     assert Usage(3, 4).total_tokens == 7
 
 
@@ -11,7 +11,7 @@ def test_usage_may_be_unknown() -> None:
     assert Finished("stop", "m").usage is None
 
 
-def test_an_event_does_not_change() -> None:
+def test_event_is_immutable() -> None:
     delta = TextDelta("said")
     with pytest.raises(AttributeError):
         delta.text = "unsaid"  # type: ignore[misc]

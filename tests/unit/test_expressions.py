@@ -47,7 +47,7 @@ def test_an_expression_takes_linear_time_on_hostile_texts(expression: Expression
 
 
 @pytest.mark.parametrize("module", TABLE)
-def test_the_note_says_of_each_why_it_is_linear(module: str) -> None:
+def test_note_explains_why_each_expression_is_linear(module: str) -> None:
     lines = [line for line in NOTE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{module}` |")]
 
     assert [line.split(" | ")[2].removesuffix(" |") for line in lines] == [why for _, why in TABLE[module]]

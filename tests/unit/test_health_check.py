@@ -53,37 +53,37 @@ def test_a_server_that_answers_200_is_healthy(serve: Serve, capsys: pytest.Captu
     ("answer", "shown"),
     [(b"HTTP/1.1 503 Service Unavailable\r\n\r\n", "503"), (b"SSH-2.0-x\r\n", "nothing"), (b"", "nothing")],
 )
-def test_any_other_answer_is_unhealthy_and_shown(
+def test_any_other_response_is_unhealthy_and_shown(
     serve: Serve, capsys: pytest.CaptureFixture[str], answer: bytes, shown: str
 ) -> None:
     serve(answer)
 
     assert main(["health"]) == health_check.UNHEALTHY
-    assert f"answered {shown}, not 200" in capsys.readouterr().err
+    assert f"responded with {shown}, not 200" in capsys.readouterr().err
 
 
-def test_a_server_that_accepts_and_says_nothing_is_unhealthy(
+def test_server_that_accepts_without_responding_is_unhealthy(
     serve: Serve, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(health_check, "TIMEOUT_S", 0.05)
     serve(None)
 
     assert main(["health"]) == health_check.UNHEALTHY
-    assert "no answer from 0.0.0.0" in capsys.readouterr().err
+    assert "no response from 0.0.0.0" in capsys.readouterr().err
 
 
-def test_nobody_at_the_port_is_unhealthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refused_connection_is_unhealthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("HOST", "127.0.0.1")
     monkeypatch.setenv("PORT", str(port))
 
     assert main(["health"]) == health_check.UNHEALTHY
-    assert f"no answer from 127.0.0.1:{port}" in capsys.readouterr().err
+    assert f"no response from 127.0.0.1:{port}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("arguments", "port"), [(["--now"], "8080"), ([], "x"), ([], "0"), ([], "65536")])
-def test_what_it_does_not_take_is_a_usage_error(
+def test_invalid_argument_or_port_is_a_usage_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], port: str
 ) -> None:
     monkeypatch.setenv("PORT", port)
@@ -92,7 +92,7 @@ def test_what_it_does_not_take_is_a_usage_error(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_the_module_command_loads_the_check_and_nothing_else() -> None:
+def test_module_command_imports_only_the_check() -> None:
     ended = subprocess.run(
         [sys.executable, "-S", "-X", "importtime", "-m", "tokenfall", "health", "--usage"],
         env={"PYTHONPATH": ":".join(sys.path)},

@@ -7,15 +7,13 @@ import pytest
 from tokenfall import installation
 
 
-def test_a_module_is_there_or_not_and_is_not_imported() -> None:
+def test_module_is_found_without_importing_it() -> None:
     assert installation.has_module("sqlite3")
     assert not installation.has_module("tokenfall_of_another_name")
     assert not installation.has_module("tokenfall_of_another_name.part")
 
 
-def test_certificates_are_there_when_ssl_cert_file_names_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssl_cert_file_provides_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nowhere"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     assert not installation.has_certificates()
@@ -24,7 +22,7 @@ def test_certificates_are_there_when_ssl_cert_file_names_a_file(
     assert installation.has_certificates()
 
 
-def test_an_empty_folder_of_certificates_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_certificate_folder_provides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert ssl.get_default_verify_paths().capath == str(tmp_path)
@@ -34,7 +32,7 @@ def test_an_empty_folder_of_certificates_is_none(tmp_path: Path, monkeypatch: py
     assert installation.has_certificates()
 
 
-def test_a_file_can_be_written_that_is_there_or_could_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_or_creatable_file_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("kept").mkdir()
     Path("chat.db").touch()

@@ -18,11 +18,11 @@ def test_quoted_text_is_the_same_in_an_interpreter_without_the_accelerator(monke
 
 
 @given(st.text())
-def test_quoted_text_comes_back_from_a_json_parser(text: str) -> None:
+def test_quoted_text_round_trips_through_a_json_parser(text: str) -> None:
     assert json.loads(quoted(text)) == text
 
 
-def test_half_of_a_surrogate_pair_is_shown_as_its_escape() -> None:
+def test_lone_surrogate_is_written_as_its_escape() -> None:
     assert json.loads(quoted("a\ud800é")) == "a\\ud800é"
 
 

@@ -41,25 +41,25 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(level)
 
 
-def test_a_json_line() -> None:
+def test_json_line_has_time_level_logger_and_message() -> None:
     line = JSONFormatter().format(record("%d are cut", 7))
 
     expected = '{"time":"2023-11-14T22:13:20.500Z","level":"warning","logger":"tokenfall.x","message":"7 are cut"}'
     assert line == expected
 
 
-def test_a_console_line() -> None:
+def test_console_line_has_time_level_and_message() -> None:
     assert ConsoleFormatter().format(record("%d are cut", 7)) == "22:13:20 warning 7 are cut"
 
 
-def test_nothing_logged_begins_a_json_line_of_its_own() -> None:
+def test_logged_text_never_starts_a_json_line() -> None:
     line = JSONFormatter().format(record("%s", HOSTILE))
 
     assert not any(ord(character) < 32 for character in line)
     assert json.loads(line)["message"] == HOSTILE
 
 
-def test_nothing_logged_begins_a_console_line_of_its_own() -> None:
+def test_logged_text_never_starts_a_console_line() -> None:
     assert ConsoleFormatter().format(record("%s", HOSTILE)).isprintable()
 
 
@@ -79,7 +79,7 @@ def test_a_traceback_keeps_its_lines_on_a_console() -> None:
     assert lines[-1] == "  ZeroDivisionError: by nought"
 
 
-def test_an_exceptions_text_moves_no_cursor_on_a_console() -> None:
+def test_exception_text_is_escaped_on_a_console() -> None:
     made = record("failed")
     made.exc_info = (ValueError, ValueError(HOSTILE), None)
     lines = ConsoleFormatter().format(made).split("\n")
@@ -132,7 +132,7 @@ def test_the_format_follows_the_setting_and_the_terminal(log_format: str, stream
 
 
 @pytest.mark.usefixtures("_logging_as_it_was")
-def test_only_what_is_severe_enough_is_written() -> None:
+def test_lines_below_the_level_are_not_written() -> None:
     stream = io.StringIO()
     set_up("warning", "console", stream=stream)
     logging.getLogger("any").info("whispered")
@@ -171,7 +171,7 @@ def lines_of_a_lean_process(log_format: str) -> list[str]:
     return run.stdout.splitlines()
 
 
-def test_lines_have_one_form_before_and_after_logging_is_imported() -> None:
+def test_json_lines_are_the_same_before_and_after_logging_is_imported() -> None:
     documents = [json.loads(line) for line in lines_of_a_lean_process("json")]
 
     assert [document["level"] for document in documents] == ["info", "error", "warning", "warning"]
@@ -179,7 +179,7 @@ def test_lines_have_one_form_before_and_after_logging_is_imported() -> None:
     assert documents[1]["message"].endswith("ZeroDivisionError: integer division or modulo by zero")
 
 
-def test_console_lines_have_one_form_before_and_after_logging_is_imported() -> None:
+def test_console_lines_are_the_same_before_and_after_logging_is_imported() -> None:
     lines = [line[9:] for line in lines_of_a_lean_process("console") if not line.startswith("  ")]
 
     assert lines == ["info    at 7", "error   failed", "warning later", "warning theirs"]
@@ -197,7 +197,7 @@ print("served on")
 """
 
 
-def test_a_line_that_cannot_be_written_stops_nobody() -> None:
+def test_failed_write_raises_nothing() -> None:
     run = subprocess.run([sys.executable, "-c", UNWRITABLE], capture_output=True, text=True, check=False)
 
     assert run.stdout == "served on\n"

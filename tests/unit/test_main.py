@@ -42,12 +42,12 @@ def run(folder: Path, number: signal.Signals, *, at: str, words: tuple[str, ...]
 
 @pytest.mark.parametrize("at", ["tokenfall.cli", "tokenfall.settings", "tokenfall.http.connection"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
-def test_a_signal_at_the_start_ends_it_silently(tmp_path: Path, number: signal.Signals, at: str) -> None:
+def test_signal_during_the_start_ends_it_silently(tmp_path: Path, number: signal.Signals, at: str) -> None:
     assert run(tmp_path, number, at=at) == (128 + number, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
-def test_a_signal_without_a_meaning_does_not_end_the_start(tmp_path: Path, number: signal.Signals) -> None:
+def test_ignored_signal_does_not_end_the_start(tmp_path: Path, number: signal.Signals) -> None:
     status, said = run(tmp_path, number, at="tokenfall.cli", words=("--version",))
 
     assert (status, said) == (0, f"tokenfall {tokenfall.__version__}\n")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.metrics import GAUGES, LATENCY_BOUNDS_S, STEPS, TOLD_BOUNDS_S, WORST, Histogram, Metrics, add
+from tokenfall.metrics import EXPORTED_BOUNDS_S, GAUGES, LATENCY_BOUNDS_S, STEPS, WORST, Histogram, Metrics, add
 
 if TYPE_CHECKING:
     from tokenfall.metrics import Snapshot
@@ -21,7 +21,7 @@ BUCKET = 2 ** (1 / STEPS)
 SLACK = 1 + 1e-9
 """For the last digits of what is computed by ratios."""
 
-measurable = st.floats(TOLD_BOUNDS_S[0], TOLD_BOUNDS_S[-1], exclude_min=True)
+measurable = st.floats(EXPORTED_BOUNDS_S[0], EXPORTED_BOUNDS_S[-1], exclude_min=True)
 observations = st.lists(measurable, min_size=1, max_size=200)
 shares = st.one_of(st.sampled_from((0.0, 0.5, 0.9, 0.99, 1.0)), st.floats(0.0, 1.0))
 
@@ -55,7 +55,7 @@ def exact_quantile(values: list[float], share: float) -> float:
     return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
-def test_an_observation_counts_in_the_first_bound_that_holds_it() -> None:
+def test_observation_counts_in_the_first_bound_that_is_not_lower() -> None:
     histogram = Histogram((0.1, 1.0))
     for value in (0.0, 0.1, 0.2, 1.0, 1.1):
         histogram.observe(value)
@@ -65,7 +65,7 @@ def test_an_observation_counts_in_the_first_bound_that_holds_it() -> None:
     assert histogram.total == 0.0 + 0.1 + 0.2 + 1.0 + 1.1
 
 
-def test_an_observation_may_count_often_or_not_at_all() -> None:
+def test_observation_may_count_several_times_or_zero() -> None:
     histogram = Histogram((0.1, 1.0))
     histogram.observe(0.5, 3)
     histogram.observe(0.5, 0)
@@ -73,16 +73,16 @@ def test_an_observation_may_count_often_or_not_at_all() -> None:
     assert (histogram.cumulative(), histogram.total) == ([0, 3, 3], 1.5)
 
 
-def test_the_bounds_of_latencies_rise() -> None:
+def test_latency_bounds_are_increasing() -> None:
     assert list(LATENCY_BOUNDS_S) == sorted(set(LATENCY_BOUNDS_S))
 
 
-def test_every_so_many_bounds_one_is_told_to_the_last_digit() -> None:
-    assert LATENCY_BOUNDS_S[::STEPS] == TOLD_BOUNDS_S
-    assert len(LATENCY_BOUNDS_S) == STEPS * (len(TOLD_BOUNDS_S) - 1) + 1
+def test_every_nth_bound_is_exactly_an_exported_bound() -> None:
+    assert LATENCY_BOUNDS_S[::STEPS] == EXPORTED_BOUNDS_S
+    assert len(LATENCY_BOUNDS_S) == STEPS * (len(EXPORTED_BOUNDS_S) - 1) + 1
 
 
-def test_no_bucket_is_wider_than_a_fifth() -> None:
+def test_bucket_is_at_most_a_fifth_wide() -> None:
     ratios = [high / low for low, high in pairwise(LATENCY_BOUNDS_S)]
 
     assert min(ratios) > 1.18
@@ -97,7 +97,7 @@ def test_histograms_share_no_counts() -> None:
     assert sum(metrics.inter_token_s.counts) == sum(Metrics().ttft_s.counts) == 0
 
 
-def test_a_name_is_counted_from_one() -> None:
+def test_counts_by_name_start_at_one() -> None:
     counts: dict[str, int] = {}
     for name in ("left", "cut", "left"):
         add(counts, name)
@@ -108,7 +108,7 @@ def test_a_name_is_counted_from_one() -> None:
 # What came after
 
 
-def test_what_was_counted_since_is_the_difference() -> None:
+def test_since_returns_the_difference() -> None:
     histogram = Histogram((0.1, 1.0))
     histogram.observe(0.05, 2)
     histogram.observe(5.0)
@@ -122,14 +122,14 @@ def test_what_was_counted_since_is_the_difference() -> None:
     assert histogram.counts == [3, 4, 1]
 
 
-def test_what_was_counted_since_counts_nothing_into_the_histogram_itself() -> None:
+def test_since_does_not_change_the_histogram() -> None:
     histogram = Histogram((1.0,))
     histogram.since([0, 0]).observe(0.5)
 
     assert histogram.counts == [0, 0]
 
 
-def test_counts_of_other_bounds_are_not_compared() -> None:
+def test_since_with_other_bounds_raises() -> None:
     with pytest.raises(ValueError, match="zip"):
         Histogram((1.0,)).since([0])
 
@@ -138,7 +138,7 @@ def test_counts_of_other_bounds_are_not_compared() -> None:
 
 
 @given(observations, shares)
-def test_a_quantile_is_the_true_one_within_a_bucket(values: list[float], share: float) -> None:
+def test_quantile_is_within_a_bucket_of_the_exact_one(values: list[float], share: float) -> None:
     exact, told = exact_quantile(values, share), observed(values).quantile(share)
 
     assert exact <= told * BUCKET * SLACK
@@ -146,7 +146,7 @@ def test_a_quantile_is_the_true_one_within_a_bucket(values: list[float], share: 
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=200), shares)
-def test_a_quantile_is_in_the_bucket_of_the_true_one(values: list[float], share: float) -> None:
+def test_quantile_is_in_the_bucket_of_the_exact_one(values: list[float], share: float) -> None:
     exact, told = exact_quantile(values, share), observed(values).quantile(share)
     bounds = (0.0, *LATENCY_BOUNDS_S)
     place = bisect_left(bounds, exact, lo=1)
@@ -163,11 +163,11 @@ def test_quantiles_rise_with_their_share(values: list[float], share: float, othe
     assert histogram.quantile(low) <= histogram.quantile(high) * SLACK
 
 
-def test_of_nothing_the_quantile_is_zero() -> None:
+def test_quantile_without_observations_is_zero() -> None:
     assert [Histogram().quantile(share) for share in (0.0, 0.5, 1.0)] == [0.0, 0.0, 0.0]
 
 
-def test_within_a_bucket_observations_lie_at_equal_ratios() -> None:
+def test_quantile_interpolates_geometrically_inside_a_bucket() -> None:
     histogram = Histogram((1.0, 4.0, 64.0))
     histogram.observe(2.0, 4)
     assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([1.0, 2**0.5, 2.0, 4.0])
@@ -176,14 +176,14 @@ def test_within_a_bucket_observations_lie_at_equal_ratios() -> None:
     assert [histogram.quantile(share) for share in (0.25, 0.5, 0.75, 1.0)] == pytest.approx([2.0, 4.0, 16.0, 64.0])
 
 
-def test_in_the_first_bucket_they_lie_at_equal_distances() -> None:
+def test_quantile_interpolates_linearly_in_the_first_bucket() -> None:
     histogram = Histogram((2.0, 4.0))
     histogram.observe(0.0, 10)
 
     assert [histogram.quantile(share) for share in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 2.0]
 
 
-def test_of_what_is_beyond_the_last_bound_only_that_is_known() -> None:
+def test_quantile_beyond_the_last_bound_is_the_last_bound() -> None:
     histogram = Histogram((2.0, 4.0))
     histogram.observe(100.0, 9)
     assert [histogram.quantile(share) for share in (0.0, 0.5, 1.0)] == [4.0, 4.0, 4.0]
@@ -192,7 +192,7 @@ def test_of_what_is_beyond_the_last_bound_only_that_is_known() -> None:
     assert [histogram.quantile(share) for share in (0.0, 0.1, 0.11, 1.0)] == pytest.approx([0.0, 2.0, 4.0, 4.0])
 
 
-def test_buckets_that_are_empty_are_passed_over() -> None:
+def test_quantile_skips_empty_buckets() -> None:
     histogram = Histogram((1.0, 2.0, 4.0, 8.0))
     histogram.observe(0.5)
     histogram.observe(7.0)
@@ -228,14 +228,14 @@ def test_a_snapshot_does_not_change_later() -> None:
     assert before == all_counted().snapshot()
 
 
-def test_a_sum_adds_everything_up() -> None:
+def test_merge_adds_all_counters() -> None:
     metrics = all_counted()
     metrics.merge(all_counted(2).snapshot())
 
     assert summed(metrics.snapshot()) == summed(all_counted(3).snapshot())
 
 
-def test_a_sum_shows_the_worst_of_some_gauges() -> None:
+def test_merge_takes_the_maximum_of_some_gauges() -> None:
     metrics = Metrics()
     for resolution_s in (0.001, 0.004, 0.002):
         other = Metrics()
@@ -245,7 +245,7 @@ def test_a_sum_shows_the_worst_of_some_gauges() -> None:
     assert metrics.timer_resolution_s == 0.004
 
 
-def test_a_snapshot_may_go_to_another_process() -> None:
+def test_snapshot_is_serializable() -> None:
     sent = msgspec.msgpack.encode(all_counted().snapshot())
     metrics = all_counted(2)
     metrics.merge(msgspec.msgpack.decode(sent))
@@ -253,7 +253,7 @@ def test_a_snapshot_may_go_to_another_process() -> None:
     assert summed(metrics.snapshot()) == summed(all_counted(3).snapshot())
 
 
-def test_of_a_dead_process_everything_counts_but_its_gauges() -> None:
+def test_merge_without_gauges_adds_counters_only() -> None:
     metrics, fresh, counted = Metrics(), Metrics().snapshot(), all_counted().snapshot()
     metrics.merge(counted, gauges=False)
 
@@ -261,7 +261,7 @@ def test_of_a_dead_process_everything_counts_but_its_gauges() -> None:
     assert set(Metrics.__slots__) >= GAUGES
 
 
-def test_counts_by_name_add_up_name_by_name() -> None:
+def test_merge_adds_counts_by_name() -> None:
     metrics, other = Metrics(), Metrics()
     metrics.requests = {("/chat", 200): 1, ("", 404): 2}
     other.requests = {("/chat", 200): 3, ("/chat", 429): 4}
@@ -270,6 +270,6 @@ def test_counts_by_name_add_up_name_by_name() -> None:
     assert metrics.requests == {("/chat", 200): 4, ("", 404): 2, ("/chat", 429): 4}
 
 
-def test_histograms_of_other_bounds_are_not_added() -> None:
+def test_merge_with_other_bounds_raises() -> None:
     with pytest.raises(ValueError, match="zip"):
         Histogram((1.0,)).merge(*Histogram().snapshot())

@@ -15,7 +15,7 @@ class Place(Point):
     __slots__ = ()
 
 
-def test_records_are_equal_when_their_fields_are() -> None:
+def test_records_with_equal_fields_are_equal() -> None:
     assert Point(1, 2) == Point(1, 2)
     assert hash(Point(1, 2)) == hash(Point(1, 2))
     assert Point(1, 2) != Point(2, 1)

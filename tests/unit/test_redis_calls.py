@@ -16,7 +16,7 @@ class Client:
         assert close_connection_pool
 
 
-async def test_a_call_that_fails_or_is_late_is_counted_and_one_that_is_answered_is_not() -> None:
+async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
     failures: list[str] = []
     calls = Calls(cast("Redis", Client()), failed=lambda: failures.append("one"))
     release = asyncio.Event()

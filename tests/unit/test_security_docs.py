@@ -25,6 +25,6 @@ def test_each_threat_names_a_test_that_exists(threat: str) -> None:
         assert f"def {function}(" in source if function else "def test_" in source, f"{file}: {function}"
 
 
-def test_the_policy_leads_to_the_page() -> None:
+def test_security_policy_links_to_the_page() -> None:
     assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     assert "## Report a vulnerability" in PAGE

@@ -61,7 +61,7 @@ def read(name: str, text: str) -> object:
         ("history_url", "memory://", "memory://"),
     ],
 )
-def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
+def test_valid_value_is_parsed(name: str, text: str, value: object) -> None:
     assert read(name, text) == value
 
 
@@ -123,7 +123,7 @@ def test_a_good_value_is_read(name: str, text: str, value: object) -> None:
         ("history_url", "mongodb://a"),
     ],
 )
-def test_a_bad_value_is_named_with_its_setting_and_what_it_takes(name: str, text: str) -> None:
+def test_invalid_value_error_has_setting_value_and_accepted_values(name: str, text: str) -> None:
     message = refused(**{name: text})
 
     assert message.startswith(f"{name.upper()}: got ")
@@ -134,7 +134,7 @@ def test_a_bad_value_is_named_with_its_setting_and_what_it_takes(name: str, text
 
 
 @pytest.mark.parametrize("text", ["gap=fast", "spede=3", "fault=reset"])
-def test_a_mistake_in_the_grammar_is_told_as_over_http(text: str) -> None:
+def test_grammar_error_has_the_same_message_as_over_http(text: str) -> None:
     with pytest.raises(InvalidRequest) as told:
         parse(text)
 
@@ -142,7 +142,7 @@ def test_a_mistake_in_the_grammar_is_told_as_over_http(text: str) -> None:
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_a_bad_value_makes_no_line_of_its_own(hostile: str) -> None:
+def test_invalid_value_with_a_line_break_is_one_line(hostile: str) -> None:
     assert refused(sim=hostile).isprintable()
     assert refused(port=hostile).isprintable()
 
@@ -155,40 +155,40 @@ def test_keys_are_secrets(name: str) -> None:
     assert described()[name].secret
 
 
-def test_a_bad_key_is_not_repeated() -> None:
+def test_invalid_key_is_not_shown() -> None:
     message = refused(api_key="good,sha256:s3cret")
 
     assert "s3cret" not in message
     assert "good" not in message
 
 
-def test_the_password_of_an_address_is_not_repeated() -> None:
+def test_password_in_an_address_is_not_shown() -> None:
     assert "s3cret" not in refused(upstream_url="https://me:s3cret@a.example/v1")
 
 
-def test_no_message_of_settings_that_do_not_fit_together_repeats_a_key() -> None:
+def test_errors_of_conflicting_settings_show_no_key() -> None:
     assert "s3cret" not in refused(host="0.0.0.0", groq_api_key="s3cret", openai_api_key="s3cret")
 
 
 # Precedence
 
 
-def test_the_first_source_that_says_something_wins() -> None:
+def test_first_source_with_a_value_wins() -> None:
     loaded = load({"PORT": "1", "HOST": None}, {"PORT": "2", "HOST": "::1"}, {"HOST": "a", "MODEL": "m"})
 
     assert (loaded.port, loaded.host, loaded.model, loaded.workers) == (1, "::1", "m", 1)
 
 
 @pytest.mark.parametrize("nothing", ["", " ", "\t\n"])
-def test_an_empty_text_is_not_set(nothing: str) -> None:
+def test_empty_text_counts_as_not_set(nothing: str) -> None:
     assert load({"PORT": nothing, "API_KEY": nothing}, {"PORT": "7"}) == Settings(port=7)
 
 
-def test_what_is_not_ours_is_left_alone() -> None:
+def test_unknown_environment_variables_are_ignored() -> None:
     assert load({"PATH": "/bin", "NONSENSE": "1"}) == Settings()
 
 
-def test_a_bad_value_behind_a_good_one_does_not_matter() -> None:
+def test_invalid_value_in_a_later_source_is_ignored() -> None:
     assert load({"PORT": "7"}, {"PORT": "nonsense"}).port == 7
 
 
@@ -207,14 +207,14 @@ def test_a_bad_value_behind_a_good_one_does_not_matter() -> None:
         ({"UPSTREAM_URL": "http://a/v1", "UPSTREAM_API_KEY": "u", "GROQ_API_KEY": "g"}, "http://a/v1", "u"),
     ],
 )
-def test_which_upstream_and_with_which_key(texts: dict[str, str], upstream: str | None, key: str | None) -> None:
+def test_upstream_and_key_follow_the_settings(texts: dict[str, str], upstream: str | None, key: str | None) -> None:
     loaded = load(texts)
 
     assert (loaded.upstream, loaded.upstream_key) == (upstream, key)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.com"])
-def test_an_upstream_is_not_served_to_anybody(host: str) -> None:
+def test_upstream_without_a_key_is_not_served_beyond_loopback(host: str) -> None:
     message = refused(host=host, groq_api_key="g")
 
     assert message.startswith(f"HOST: got {host!r} with an upstream and no API_KEY")
@@ -233,14 +233,14 @@ def test_an_upstream_is_not_served_to_anybody(host: str) -> None:
     ],
     ids=str,
 )
-def test_what_may_be_served_starts(texts: dict[str, str]) -> None:
+def test_permitted_combinations_start(texts: dict[str, str]) -> None:
     assert load(texts).host == texts["HOST"]
 
 
 # What each field says of itself
 
 
-def test_every_field_says_what_it_is_for() -> None:
+def test_every_field_has_a_help_text() -> None:
     assert list(described()) == list(defaults())
     for about in described().values():
         assert about.help
@@ -248,7 +248,7 @@ def test_every_field_says_what_it_is_for() -> None:
 
 
 @pytest.mark.parametrize("name", described())
-def test_a_default_as_it_is_shown_is_one_that_may_be_set(name: str) -> None:
+def test_shown_default_is_a_valid_value(name: str) -> None:
     value = defaults()[name]
     text = shown(name, value)
     if text == "none":
@@ -273,11 +273,11 @@ def test_a_default_as_it_is_shown_is_one_that_may_be_set(name: str) -> None:
         ("sim", "gap=100ms", "gap=100ms"),
     ],
 )
-def test_values_are_shown_as_a_user_writes_them(name: str, value: object, text: str) -> None:
+def test_values_are_shown_in_the_settings_syntax(name: str, value: object, text: str) -> None:
     assert shown(name, value) == text
 
 
-def test_the_defaults_are_those_of_the_documented_table() -> None:
+def test_defaults_match_the_documented_table() -> None:
     assert (
         defaults()
         | {
@@ -309,11 +309,11 @@ def test_the_defaults_are_those_of_the_documented_table() -> None:
     )
 
 
-def test_a_poller_that_the_platform_lacks_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_poller_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr("select.epoll")
 
     with pytest.raises(
-        InvalidSetting, match=r"^POLLER: got 'epoll', which this platform does not have; takes auto, .*selectors$"
+        InvalidSetting, match=r"^POLLER: got 'epoll', which this platform lacks; takes auto, .*selectors$"
     ):
         load({"POLLER": "epoll"})
     assert load({"POLLER": "selectors"}).poller == "selectors"
@@ -330,10 +330,10 @@ def test_an_unknown_poller_is_refused_in_one_line() -> None:
         ("_sqlite3", {"HISTORY_URL": "sqlite:///chat.db"}, "HISTORY_URL: got 'sqlite:///chat.db', and this Python"),
         ("_ssl", {"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: an upstream needs TLS"),
         ("_ssl", {"GROQ_API_KEY": "k"}, "GROQ_API_KEY: an upstream needs TLS"),
-        ("redis", {"LIMITS_URL": "redis://localhost"}, "LIMITS_URL: got redis://, which takes the extra redis"),
+        ("redis", {"LIMITS_URL": "redis://localhost"}, "LIMITS_URL: got redis://, which needs the extra redis"),
     ],
 )
-def test_what_an_image_leaves_out_is_refused_by_the_settings_name(
+def test_module_missing_in_an_image_is_refused_with_the_settings_name(
     monkeypatch: pytest.MonkeyPatch, missing: str, environment: dict[str, str], said: str
 ) -> None:
     monkeypatch.setattr(installation, "has_module", lambda name: name != missing)
@@ -347,8 +347,11 @@ def test_what_an_image_leaves_out_is_refused_by_the_settings_name(
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: got 'https://example.com', and there is no"),
-        ({"REDIS_URL": "rediss://user:secret@localhost"}, "HISTORY_URL: got rediss://, and there is no certificate"),
+        ({"UPSTREAM_URL": "https://example.com"}, "UPSTREAM_URL: got 'https://example.com', and there are no CA"),
+        (
+            {"REDIS_URL": "rediss://user:secret@localhost"},
+            "HISTORY_URL: got rediss://, and there are no CA certificates",
+        ),
     ],
 )
 def test_tls_without_any_certificate_is_refused(
@@ -363,15 +366,15 @@ def test_tls_without_any_certificate_is_refused(
     assert load({"UPSTREAM_URL": "http://localhost"}).upstream == "http://localhost"
 
 
-def test_a_history_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_history_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installation, "can_write", lambda path: path != "/chat.db")
 
     assert refused(history_url="sqlite:////chat.db").startswith(
-        "HISTORY_URL: got 'sqlite:////chat.db', which cannot be written: a read-only file system"
+        "HISTORY_URL: got 'sqlite:////chat.db', which is not writable (read-only file system"
     )
 
 
-def test_vllms_metrics_take_one_worker() -> None:
+def test_vllm_metrics_require_one_worker() -> None:
     said = refused(metrics_vllm="true", workers="2", history_url="redis://localhost")
 
-    assert said == "METRICS_VLLM: got true with WORKERS=2, which count each for itself; takes WORKERS=1"
+    assert said == "METRICS_VLLM: got true with WORKERS=2, which count separately; takes WORKERS=1"

@@ -34,14 +34,14 @@ def halves(number: int = 0) -> list[int]:
     return [number * SLOT_BYTES + _ALIVE + half * _HALF_BYTES for half in (0, 1)]
 
 
-def test_a_slot_says_what_was_published_last() -> None:
+def test_slot_has_the_last_published_snapshot() -> None:
     board = SharedMetrics(1)
     for count in (5, 7, 6):
         assert publish(board, 0, counted(count))
         assert board.last(0) == msgspec.msgpack.decode(msgspec.msgpack.encode(counted(count).snapshot()))
 
 
-def test_an_empty_board_adds_up_to_nothing() -> None:
+def test_total_of_empty_slots_is_zero() -> None:
     board = SharedMetrics(3)
     total = board.total()
 
@@ -49,7 +49,7 @@ def test_an_empty_board_adds_up_to_nothing() -> None:
     assert (total.workers, total.tokens, total.requests) == (0, 0, {})
 
 
-def test_slots_add_up() -> None:
+def test_total_is_the_sum_of_the_slots() -> None:
     board = SharedMetrics(3)
     for number, count in enumerate((1, 20, 300)):
         publish(board, number, counted(count, connections=number))
@@ -59,7 +59,7 @@ def test_slots_add_up() -> None:
     assert total.requests == {("/chat", 200): 321}
 
 
-def test_of_the_dead_only_what_they_counted_counts_until_another_takes_the_place() -> None:
+def test_ended_worker_contributes_only_counters_until_replaced() -> None:
     board = SharedMetrics(2)
     publish(board, 0, counted(1, connections=10))
     publish(board, 1, counted(2, connections=20))
@@ -71,7 +71,7 @@ def test_of_the_dead_only_what_they_counted_counts_until_another_takes_the_place
 
 
 @given(keep=st.integers(0, 400))
-def test_who_is_killed_while_it_writes_leaves_the_snapshot_before(keep: int) -> None:
+def test_worker_killed_during_a_write_leaves_its_previous_snapshot(keep: int) -> None:
     board = SharedMetrics(1)
     publish(board, 0, counted(1))
     publish(board, 0, counted(2))
@@ -85,7 +85,7 @@ def test_who_is_killed_while_it_writes_leaves_the_snapshot_before(keep: int) -> 
 
 
 @given(noise=st.binary(min_size=64, max_size=64), half=st.sampled_from([0, 1]))
-def test_noise_is_never_read(noise: bytes, half: int) -> None:
+def test_random_bytes_are_never_a_valid_snapshot(noise: bytes, half: int) -> None:
     board = SharedMetrics(1)
     publish(board, 0, counted(1))
     publish(board, 0, counted(2))
@@ -95,7 +95,7 @@ def test_noise_is_never_read(noise: bytes, half: int) -> None:
     assert tokens(board) == (2 if half == 0 else 1)
 
 
-def test_where_both_halves_are_torn_the_slot_is_empty_and_takes_the_next() -> None:
+def test_slot_with_two_invalid_halves_is_empty_and_writable() -> None:
     board = SharedMetrics(2)
     publish(board, 1, counted(1))
     for start in halves(1):
@@ -113,7 +113,7 @@ def outgrown() -> Metrics:
     return metrics
 
 
-def test_what_outgrows_its_slot_changes_nothing() -> None:
+def test_too_large_snapshot_changes_nothing() -> None:
     board = SharedMetrics(2)
     publish(board, 0, counted(1))
     publish(board, 1, counted(2))
@@ -122,7 +122,7 @@ def test_what_outgrows_its_slot_changes_nothing() -> None:
     assert [tokens(board, number) for number in (0, 1)] == [1, 2]
 
 
-def test_a_slot_is_used_to_its_last_byte_and_its_neighbour_is_left_alone() -> None:
+def test_slot_is_writable_to_its_last_byte_without_touching_the_next() -> None:
     board = SharedMetrics(2)
     publish(board, 1, counted(2))
     board.number = 0
@@ -136,7 +136,7 @@ def test_a_slot_is_used_to_its_last_byte_and_its_neighbour_is_left_alone() -> No
     assert [tokens(board, number) for number in (0, 1)] == [4, 2]
 
 
-def test_nothing_torn_is_read_while_another_process_writes() -> None:
+def test_concurrent_write_is_never_read_partially() -> None:
     board = SharedMetrics(1)
     publish(board, 0, counted(0))
     writer = get_context("fork").Process(target=write_much, args=(board,))
@@ -171,7 +171,7 @@ def started(board: SharedMetrics, number: int, metrics: Metrics, *, wheel: FakeW
     return WorkerMetrics(board, metrics, wheel=wheel or FakeWheel(), resident_bytes=lambda: 1_000)
 
 
-def test_a_worker_is_on_the_board_from_the_start_and_keeps_up() -> None:
+def test_worker_publishes_from_the_start_and_periodically() -> None:
     board, wheel, metrics = SharedMetrics(2), FakeWheel(), counted(1)
     started(board, 1, metrics, wheel=wheel)
     assert (board.total().workers, board.total().tokens, board.total().resident_bytes) == (1, 1, 1_000)
@@ -182,7 +182,7 @@ def test_a_worker_is_on_the_board_from_the_start_and_keeps_up() -> None:
         assert tokens(board, 1) == count
 
 
-def test_a_workers_timer_is_counted_as_long_as_it_turns() -> None:
+def test_heartbeats_increase_while_the_timer_runs() -> None:
     board, wheel = SharedMetrics(2), FakeWheel()
     started(board, 1, counted(1), wheel=wheel)
     before = board.beats(1)
@@ -192,7 +192,7 @@ def test_a_workers_timer_is_counted_as_long_as_it_turns() -> None:
     assert board.beats(0) == 0
 
 
-def test_a_workers_own_sum_is_of_now() -> None:
+def test_total_includes_the_workers_current_metrics() -> None:
     board, metrics = SharedMetrics(2), Metrics()
     publish(board, 1, counted(10))
     worker = started(board, 0, metrics)
@@ -201,7 +201,7 @@ def test_a_workers_own_sum_is_of_now() -> None:
     assert worker.total().tokens == 15
 
 
-def test_a_worker_goes_on_where_its_predecessor_was_but_has_its_own_gauges() -> None:
+def test_new_worker_continues_the_counters_with_its_own_gauges() -> None:
     board, metrics = SharedMetrics(2), Metrics()
     publish(board, 0, counted(10, connections=3))
     publish(board, 1, counted(100))
@@ -214,7 +214,7 @@ def test_a_worker_goes_on_where_its_predecessor_was_but_has_its_own_gauges() -> 
     assert (total.workers, total.resident_bytes) == (2, 1_000)
 
 
-def test_a_worker_that_counts_more_than_its_slot_holds_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_metrics_over_the_slot_size_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     board, metrics = SharedMetrics(1), counted(1)
     worker = started(board, 0, metrics)
     metrics.merge(outgrown().snapshot())

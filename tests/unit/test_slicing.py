@@ -6,7 +6,7 @@ import pytest
 
 from tokenfall import slicing
 from tokenfall.slices import Sliced
-from tokenfall.slicing import AT_ONCE_S, SLICE_S, begun, later, run_sliced
+from tokenfall.slicing import AT_ONCE_S, SLICE_S, later, run_sliced, start_sliced
 
 AT_ONCE = 3
 """So many slices are as long as a request is computed at once, on the clock of these tests."""
@@ -56,16 +56,16 @@ def work(clock: Clock) -> Work:
 
 
 @pytest.mark.parametrize("slices", range(1, AT_ONCE + 1))
-def test_short_work_gives_its_result_and_no_coroutine(work: Work, slices: int) -> None:
-    assert begun(work.of(slices)) == " done"
+def test_short_work_returns_its_result_without_a_coroutine(work: Work, slices: int) -> None:
+    assert start_sliced(work.of(slices)) == " done"
 
 
-def test_slices_are_counted_by_their_time_and_not_by_their_number(clock: Clock) -> None:
-    assert begun(Work(clock, slice_s=0.0).of(1_000)) == " done"
+def test_slices_are_limited_by_time_not_by_number(clock: Clock) -> None:
+    assert start_sliced(Work(clock, slice_s=0.0).of(1_000)) == " done"
 
 
-async def test_of_longer_work_only_the_first_slices_run_at_once(work: Work) -> None:
-    rest = begun(work.of(AT_ONCE + 2))
+async def test_longer_work_runs_only_its_first_slices_at_once(work: Work) -> None:
+    rest = start_sliced(work.of(AT_ONCE + 2))
 
     assert len(work.log) == AT_ONCE
     assert not isinstance(rest, str)
@@ -73,7 +73,7 @@ async def test_of_longer_work_only_the_first_slices_run_at_once(work: Work) -> N
     assert work.log == [str(number) for number in range(AT_ONCE + 2)]
 
 
-async def test_a_turn_has_as_many_slices_as_its_time_allows(clock: Clock) -> None:
+async def test_turn_runs_as_many_slices_as_its_time_allows(clock: Clock) -> None:
     work = Work(clock, slice_s=SLICE_S / 4)
 
     async def beside() -> None:
@@ -87,7 +87,7 @@ async def test_a_turn_has_as_many_slices_as_its_time_allows(clock: Clock) -> Non
     assert runs[0] == "0123"
 
 
-async def test_work_that_is_begun_later_has_no_slice_at_once(work: Work) -> None:
+async def test_later_runs_no_slice_at_once(work: Work) -> None:
     rest: Coroutine[Any, Any, str] = later(work.of(2))
 
     assert work.log == []
@@ -95,13 +95,13 @@ async def test_work_that_is_begun_later_has_no_slice_at_once(work: Work) -> None
 
 
 @pytest.mark.parametrize("slices", [1, AT_ONCE, AT_ONCE + 2])
-async def test_a_failure_is_raised_wherever_it_happens(work: Work, slices: int) -> None:
+async def test_exception_in_any_slice_is_raised(work: Work, slices: int) -> None:
     with pytest.raises(ValueError, match="no"):
         await run_sliced(work.failing(slices))
     assert await run_sliced(work.of(2, "next")) == "next done"
 
 
-async def test_other_tasks_have_a_turn_between_two_slices(clock: Clock) -> None:
+async def test_other_tasks_run_between_two_slices(clock: Clock) -> None:
     work = Work(clock, slice_s=SLICE_S)
 
     async def beside() -> None:
@@ -115,7 +115,7 @@ async def test_other_tasks_have_a_turn_between_two_slices(clock: Clock) -> None:
     assert not any(f"{number}{number + 1}" in "".join(work.log) for number in range(3))
 
 
-async def test_several_works_run_one_slice_a_turn_together(clock: Clock) -> None:
+async def test_several_computations_run_one_slice_per_turn_in_total(clock: Clock) -> None:
     work = Work(clock, slice_s=SLICE_S)
 
     async def turns() -> None:
@@ -130,7 +130,7 @@ async def test_several_works_run_one_slice_a_turn_together(clock: Clock) -> None
     assert max(len(turn) // 2 for turn in in_turns) == 1, in_turns
 
 
-async def test_cancelled_work_is_closed_and_holds_up_no_other(work: Work, clock: Clock) -> None:
+async def test_cancelled_work_is_closed_and_does_not_block_others(work: Work, clock: Clock) -> None:
     closed = []
 
     def endless() -> Sliced[str]:

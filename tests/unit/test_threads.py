@@ -6,7 +6,7 @@ import pytest
 from tokenfall.threads import in_thread
 
 
-async def test_a_call_returns_from_a_thread_of_its_own_which_ends() -> None:
+async def test_call_runs_in_its_own_thread_which_ends() -> None:
     names = await asyncio.gather(*(in_thread(threading.current_thread) for _ in range(3)))
 
     assert len({*names, threading.current_thread()}) == 4
@@ -15,7 +15,7 @@ async def test_a_call_returns_from_a_thread_of_its_own_which_ends() -> None:
     assert not any(thread.is_alive() for thread in names)
 
 
-async def test_a_failure_of_the_call_is_raised() -> None:
+async def test_exception_of_the_call_is_raised() -> None:
     def fail() -> None:
         raise OSError("no room")
 

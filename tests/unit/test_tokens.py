@@ -20,13 +20,13 @@ from tests.doubles.growth import cpu_s
         ('{"city": "Paris", "days": 2}', ['{"city":', ' "Paris",', ' "days":', " 2}"]),
     ],
 )
-def test_a_token_is_a_word_with_the_space_before_it(text: str, tokens: list[str]) -> None:
+def test_token_is_a_word_with_its_preceding_space(text: str, tokens: list[str]) -> None:
     assert tokens_of(text) == tokens
     assert count_tokens(text) == len(tokens)
 
 
 @given(st.text(alphabet=st.sampled_from("ab \n\t\u2003\x1c\x85é")) | st.text())
-def test_the_tokens_are_the_text_and_are_counted(text: str) -> None:
+def test_tokens_join_to_the_text_and_match_the_count(text: str) -> None:
     tokens = tokens_of(text)
 
     assert "".join(tokens) == (text if text.strip() else "")
@@ -34,7 +34,7 @@ def test_the_tokens_are_the_text_and_are_counted(text: str) -> None:
 
 
 @pytest.mark.parametrize("beyond", [-1, 0, 1])
-def test_slices_of_tokens_are_bounded_and_the_last_has_the_space_at_the_end(beyond: int) -> None:
+def test_slices_of_tokens_are_bounded_and_the_last_has_the_trailing_space(beyond: int) -> None:
     words = SLICE_TOKENS + beyond
     slices = list(token_slices("a " * words))
 
@@ -50,7 +50,7 @@ def test_a_word_across_two_slices_is_counted_once(at: int, gap: str) -> None:
     assert at_once(counted(iter((text,)))) == len(text.split())
 
 
-def test_counting_has_as_many_slices_as_there_is_text() -> None:
+def test_number_of_counting_slices_follows_the_text_size() -> None:
     work = counted(repeat("a" * (SLICE_CHARACTERS // 2), 6))
 
     assert [next(work) for _ in range(3)] == [None] * 3
@@ -58,7 +58,7 @@ def test_counting_has_as_many_slices_as_there_is_text() -> None:
 
 
 @pytest.mark.parametrize("text", [" ", "a", "a ", "\n\ta", "  a"])
-def test_a_megabyte_of_anything_takes_linear_time(text: str) -> None:
+def test_tokenizing_a_megabyte_takes_linear_time(text: str) -> None:
     megabyte = text * (1_000_000 // len(text))
 
     assert cpu_s(lambda: tokens_of(megabyte)) < 2
@@ -66,7 +66,7 @@ def test_a_megabyte_of_anything_takes_linear_time(text: str) -> None:
 
 
 @given(st.text(alphabet="ab \n", min_size=1).filter(str.strip), st.integers(0, 40), st.integers(0, 40))
-def test_a_cut_text_is_the_tokens_said_again_and_again(text: str, count: int, at: int) -> None:
+def test_cut_text_repeats_the_tokens(text: str, count: int, at: int) -> None:
     once = tokens_of(text)
     again = [token if token[0].isspace() else f" {token}" for token in once]
     expected = [*once, *again * 40][:count]
@@ -78,7 +78,7 @@ def test_a_cut_text_is_the_tokens_said_again_and_again(text: str, count: int, at
     assert [*made[at:]] == expected[at:]
 
 
-def test_a_long_text_is_cut_in_slices_and_no_further_than_it_is_said() -> None:
+def test_long_text_is_cut_in_slices_and_only_as_far_as_needed() -> None:
     text = "a " * (3 * SLICE_TOKENS)
 
     assert sum(1 for _ in cut(text, 3 * SLICE_TOKENS)) == 2

@@ -11,7 +11,7 @@ from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.estimate import estimated_tokens
 from tokenfall.simulator.planning import prompt_tokens
 from tokenfall.slices import Sliced
-from tokenfall.slicing import begun
+from tokenfall.slicing import start_sliced
 from tokenfall.wire.anthropic import models as anthropic_models
 from tokenfall.wire.anthropic import request as anthropic_request
 
@@ -25,7 +25,7 @@ class TokenCounting:
     def count(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """The handler."""
         name_twice(request)
-        return begun(self._counted(anthropic_request.decode_count(request.body)))
+        return start_sliced(self._counted(anthropic_request.decode_count(request.body)))
 
     def _counted(self, asked: ChatRequest) -> Sliced[Response]:
         if self._relays and not is_simulated(asked.model):

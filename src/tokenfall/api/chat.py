@@ -74,7 +74,7 @@ class ChatRoutes:
         if body.stream:
             return self._live(answer, announced=body.announce, details=body.details)
         text, finished = await self._chat.runner.whole(answer)
-        return await sliced(plain.whole_answer(text, finished, conversation=conversation.id))
+        return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""

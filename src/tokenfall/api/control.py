@@ -18,7 +18,7 @@ from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.state import SimulatorState
 from tokenfall.simulator.values import name_of
-from tokenfall.slicing import begun
+from tokenfall.slicing import start_sliced
 from tokenfall.wire.json_pieces import json_pieces
 
 
@@ -105,7 +105,7 @@ class ControlRoutes:
         """`GET /sim/requests`: up to some megabytes."""
         self._check_alone()
         told = {"journal": self._journal.is_on, "requests": iter(self._journal.kept())}
-        return begun(documented(json_pieces(told)))
+        return start_sliced(documented(json_pieces(told)))
 
     def forget_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""

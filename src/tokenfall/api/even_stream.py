@@ -65,7 +65,7 @@ class EvenStream(SteadyStream):
             raise ValueError("the dialect has no affixes for this answer")
         self._before, self._after = frame_template
         count = len(plan.choices[0].parts[0].tokens)
-        super().__init__(head, lap=count, alone=count, first_s=next(plan.gaps), gap_s=next(plan.gaps))
+        super().__init__(head, period=count, before_last=count, first_s=next(plan.gaps), gap_s=next(plan.gaps))
         self._affixed_bytes = len(self._before) + len(self._after)
         self._encoder = encoder
         self._finished = finished

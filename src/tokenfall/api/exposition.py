@@ -5,7 +5,7 @@ Source: the Prometheus text format 0.0.4 ("Exposition formats": text format deta
 
 from __future__ import annotations
 
-from tokenfall.metrics import STEPS, TOLD_BOUNDS_S, Histogram
+from tokenfall.metrics import EXPORTED_BOUNDS_S, STEPS, Histogram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def counters(name: str, text: str, *, counts: Iterable[tuple[Labels, float]]) ->
 def histogram(name: str, text: str, *, counted: Histogram, labels: Labels = NO_LABELS) -> Family:
     """A latency histogram with the bounds that are told, of the finer ones that are counted."""
     cumulative = counted.cumulative()
-    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, EXPORTED_BOUNDS_S), "+Inf"]
     samples: list[Sample] = [
         (f"{name}_bucket", {**labels, "le": bound}, count)
         for bound, count in zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True)

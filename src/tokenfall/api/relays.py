@@ -16,7 +16,7 @@ from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.composer import Composer
-from tokenfall.wire.dialect import Answer, Dialect, ParsedRequest, ResponseMeta, Timing, decoded
+from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing, decoded
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 
 TYPE_CHECKING = False
@@ -187,8 +187,8 @@ class TranslatedRelay:
         for each in told:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)
-        answer = Answer(meta=meta, choices=choices, finished=finished, timing=_timing(meta, began_s))
-        return await run_sliced(joined(self._dialect.whole(asked, answer)))
+        answer = ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, began_s))
+        return await run_sliced(joined(self._dialect.encode_response(asked, answer)))
 
 
 def _timing(meta: ResponseMeta, began_s: float) -> Timing:

@@ -31,11 +31,11 @@ from tokenfall.simulator.library import RECORDING
 from tokenfall.simulator.planning import Plan, prompt_tokens
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
-from tokenfall.slicing import begun, later, run_sliced
+from tokenfall.slicing import later, run_sliced, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import UNBOUNDED, Answer, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import UNBOUNDED, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
 
 LARGE_BODY_BYTES = 16_384
 """To decode a larger body takes as long as planning may take at once."""
@@ -124,7 +124,7 @@ class SimulatedProvider:
             return self._answered(request, work, unread=simulation)
         if len(request.body) > LARGE_BODY_BYTES:
             return self._answered(request, work)
-        planned = begun(work)
+        planned = start_sliced(work)
         if isinstance(planned, Coroutine):
             planned.close()  # a coroutine around it goes on, which may be closed before it begins
             return self._answered(request, work)
@@ -271,8 +271,8 @@ class SimulatedProvider:
 
     async def _pieces(self, prepared: _Prepared, timing: Timing) -> Iterator[bytes]:
         choices = await run_sliced(choices_of(prepared.planned))
-        answer = Answer(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        return iter(self._dialect.whole(prepared.asked, answer))
+        answer = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
+        return iter(self._dialect.encode_response(prepared.asked, answer))
 
     async def _enacted(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
         """A fault of a token happens at the time of the token, before any byte of the response is sent."""

@@ -1,4 +1,4 @@
-"""Settings -> a running server. The only place that chooses implementations."""
+"""Builds a running server from the settings. The only place that selects implementations."""
 
 from tokenfall.bootstrap.server import Server
 

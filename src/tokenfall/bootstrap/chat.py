@@ -1,4 +1,4 @@
-"""The chat service of a server, made when the first conversation asks for it."""
+"""Builds the chat service of a server, at the first request that needs it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
-    """Conversations with `model` where a request names none, kept in `history`."""
+    """The chat service; `model` is the default model, `history` stores the conversations."""
     settings = parts.settings
     defaults = Defaults(
         model=model,

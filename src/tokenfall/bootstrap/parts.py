@@ -1,6 +1,6 @@
-"""What a server consists of beyond its sockets. Most parts are made when first asked for: they bring libraries.
+"""The parts of a server apart from its sockets. Most are created at their first use, because they import libraries.
 
-A server that only streams from the simulator makes none of them, and so holds neither asyncio nor msgspec.
+A server that only streams from the simulator creates none of these, so it imports neither asyncio nor msgspec.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Parts:
-    """One server's parts. `table` is where the workers of a port keep their rate limits, None where there is one."""
+    """The parts of one server. `table` holds the rate limits of all workers of a port, None for a single process."""
 
     def __init__(
         self, settings: Settings, reactor: Reactor, *, metrics: Metrics, table: SharedTable | None = None
@@ -47,36 +47,36 @@ class Parts:
         self.metrics = metrics
         self.clock = WheelClock(self.wheel)
         self.keys = Keys(settings.api_key)
-        said = NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim)
-        self.state = SimulatorState(said, now=self.wheel.now)
+        configured = NOTHING if settings.sim == DEFAULT_SIM else parse(settings.sim)
+        self.state = SimulatorState(configured, now=self.wheel.now)
         trusted = frozenset(name for name in (self.state.configured.script, self.state.configured.profile) if name)
         self.library = Library(settings.sim_files, trusted=trusted)
         self.injected_errors = InjectedErrors(self.wheel.now)
         self.request_log = RequestLog()
         self.shared = Shared(self.state, self.injected_errors, keys=self.keys, library=self.library)
         self.chat: Chat | None = None
-        """None until the first request to it."""
+        """None before its first request."""
         self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
         self._table = table
         self._simulated: SimulatedEngine | None = None
         self._throttle: Throttle | None = None
         self.history: HistoryStore | None = self._store() if settings.history != MEMORY else None
-        """None for `memory://` until the first conversation."""
-        self.shared_turns: SharedTurns | None = self._turns_everywhere() if settings.turns != MEMORY else None
+        """None for `memory://` before the first conversation."""
+        self.shared_turns: SharedTurns | None = self._shared_turns() if settings.turns != MEMORY else None
         self.limiter: FallbackLimiter | None = None
-        """Where addresses are limited in Redis."""
-        self.upstream: UpstreamEngine | None = self._relay(reactor) if settings.upstream is not None else None
+        """The rate limiter in Redis, if configured."""
+        self.upstream: UpstreamEngine | None = self._upstream(reactor) if settings.upstream is not None else None
         if settings.rate_limit_rps > 0 and settings.limits != MEMORY:
             self.throttle()
 
     @property
     def holds_asyncio(self) -> bool:
-        """Whether something here must be closed by awaiting it."""
+        """Whether a part must be closed by a coroutine."""
         stores = (self.chat, self.history, self.shared_turns, self.limiter, self.upstream)
         return any(store is not None for store in stores)
 
     def checks(self) -> tuple[dict[str, Check], dict[str, Check]]:
-        """What `/readyz` asks: stores without which no work can be done, and those that only serve some of it."""
+        """The checks of `/readyz`: of the stores that all chats need, and of the stores that some features need."""
         wanted: dict[str, Check] = {}
         if self.limiter is not None:
             wanted["limits"] = self.limiter.check
@@ -85,7 +85,7 @@ class Parts:
         return ({} if self.history is None else {"history": self.history.check}), wanted
 
     async def close(self) -> None:
-        """Let go of everything that was made; turns are drained by then."""
+        """Close all parts. Turns must be drained before."""
         if self.chat is not None:
             await self.chat.runner.settle()
         elif self.shared_turns is not None:
@@ -94,10 +94,10 @@ class Parts:
             if part is not None:
                 await part.close()
 
-    # Handlers, made once for each `LazyHandlers`
+    # Handlers, created once for each `LazyHandlers`
 
     def chat_handlers(self) -> Mapping[str, Any]:
-        from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it brings asyncio and msgspec
+        from tokenfall.api.chat import ChatRoutes  # noqa: PLC0415 - it imports asyncio and msgspec
         from tokenfall.api.chat_injected_errors import ChatInjectedErrors  # noqa: PLC0415
 
         if self.settings.rate_limit_rps > 0:
@@ -110,9 +110,9 @@ class Parts:
         return {name: getattr(routes, name) for name in names}
 
     def control_handlers(self) -> Mapping[str, Any]:
-        from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it brings msgspec
-        from tokenfall.recording import redaction  # noqa: F401, PLC0415 - for the journal
-        from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for what is shown
+        from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it imports msgspec
+        from tokenfall.recording import redaction  # noqa: F401, PLC0415 - for the request log
+        from tokenfall.simulator import format_grammar  # noqa: F401, PLC0415 - for the shown grammar
 
         routes = ControlRoutes(
             self.state,
@@ -126,17 +126,17 @@ class Parts:
         return {name: getattr(routes, name) for name in names + gates}
 
     def page_handlers(self) -> Mapping[str, Any]:
-        from tokenfall.api.page import Page  # noqa: PLC0415 - few look at a page
+        from tokenfall.api.page import Page  # noqa: PLC0415 - rarely needed
 
         page = Page()
         return {"lead": page.lead, "serve": page.serve}
 
     def provider_handlers(self) -> Mapping[str, Speaking]:
-        from tokenfall.bootstrap.providers import Providing, handlers  # noqa: PLC0415 - six dialects, and msgspec
+        from tokenfall.bootstrap.providers import ProviderParts, handlers  # noqa: PLC0415 - six dialects, and msgspec
 
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
         return handlers(
-            Providing(
+            ProviderParts(
                 self.simulated(), self.upstream, self.clock, throttle, self.injected_errors, self.keys, vllm=self.vllm
             )
         )
@@ -146,7 +146,7 @@ class Parts:
     def conversations(self) -> Chat:
         """The chat service."""
         if self.chat is None:
-            from tokenfall.bootstrap.chat import chat_of  # noqa: PLC0415 - it brings asyncio and msgspec
+            from tokenfall.bootstrap.chat import chat_of  # noqa: PLC0415 - it imports asyncio and msgspec
 
             if self.history is None:
                 self.history = self._store()
@@ -154,17 +154,17 @@ class Parts:
         return self.chat
 
     def simulated(self) -> SimulatedEngine:
-        """The simulator behind the chat and the providers' formats."""
+        """The simulated engine of the chat and of the providers' APIs."""
         if self._simulated is None:
-            from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it brings msgspec
+            from tokenfall.simulator.engine import SimulatedEngine  # noqa: PLC0415 - it imports msgspec
 
             self._simulated = SimulatedEngine(self.clock, self.state, library=self.library)
         return self._simulated
 
     def throttle(self) -> Throttle:
-        """The rate limit of client addresses."""
+        """The rate limit per client address."""
         if self._throttle is None:
-            from tokenfall.api.addresses import TrustedProxies  # noqa: PLC0415 - chats alone are limited
+            from tokenfall.api.addresses import TrustedProxies  # noqa: PLC0415 - only needed for chats
             from tokenfall.api.throttle import Throttle  # noqa: PLC0415
             from tokenfall.bootstrap import stores  # noqa: PLC0415
 
@@ -177,33 +177,33 @@ class Parts:
         return self._throttle
 
     def measured(self) -> Metrics:
-        """What is counted by now in this process."""
+        """The current metrics of this process."""
         self.metrics.resident_bytes = resident_bytes()
         self.metrics.timer_resolution_s = self.wheel.resolution_s
         return self.metrics
 
     def _vllm(self) -> VLLMMetrics:
-        from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - few want them
+        from tokenfall.api.metrics_vllm import VLLMMetrics  # noqa: PLC0415 - rarely needed
 
         return VLLMMetrics(self.state, self.wheel.now, model=self._default_model())
 
     def _default_model(self) -> str:
-        from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it brings msgspec
+        from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it imports msgspec
 
         settings = self.settings
         return settings.model if settings.upstream or is_simulated(settings.model) else MODEL
 
     def _store(self) -> HistoryStore:
-        from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings msgspec, and what a URL names
+        from tokenfall.bootstrap import stores  # noqa: PLC0415 - it imports msgspec and the store's library
 
         return stores.history(self.settings, self.metrics)
 
-    def _turns_everywhere(self) -> SharedTurns | None:
-        from tokenfall.bootstrap import stores  # noqa: PLC0415 - it brings redis
+    def _shared_turns(self) -> SharedTurns | None:
+        from tokenfall.bootstrap import stores  # noqa: PLC0415 - it imports redis
 
         return stores.shared_turns(self.settings, self.clock, metrics=self.metrics)
 
-    def _relay(self, reactor: Reactor) -> UpstreamEngine:
-        from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it brings asyncio and msgspec
+    def _upstream(self, reactor: Reactor) -> UpstreamEngine:
+        from tokenfall.bootstrap.upstream import upstream_of  # noqa: PLC0415 - it imports asyncio and msgspec
 
         return upstream_of(self, reactor)

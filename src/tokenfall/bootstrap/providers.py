@@ -1,4 +1,4 @@
-"""The providers' handlers, made when the first of their paths is asked for."""
+"""Builds the handlers of the providers' APIs, at the first request to one of them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.upstream.engine import UpstreamEngine
 
-PASSED_ON = {
+PASSTHROUGH_PATHS = {
     "openai.chat": "/chat/completions",
     "groq.chat": "/chat/completions",
     "openai.completions": "/completions",
     "openai.responses": "/responses",
 }
-"""The dialects that an OpenAI-compatible upstream speaks itself, and where."""
+"""Paths of the dialects that an OpenAI-compatible upstream supports itself. The others are translated."""
 
 
-class Providing(NamedTuple):
-    """What all handlers are made of."""
+class ProviderParts(NamedTuple):
+    """Dependencies of the handlers."""
 
     simulated: SimulatedEngine
     upstream: UpstreamEngine | None
@@ -46,20 +46,20 @@ class Providing(NamedTuple):
     vllm: VLLMMetrics | None = None
 
 
-def handlers(of: Providing) -> Mapping[str, Speaking]:
-    """All of them by the names that `tokenfall.api.routes` uses."""
-    upstream, throttle = of.upstream, of.throttle
+def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
+    """All handlers by the names used in `tokenfall.api.routes`."""
+    upstream, throttle = parts.upstream, parts.throttle
     providers = {
         name: Provider(
             dialect,
-            _simulating(of, dialect),
+            _simulated(parts, dialect),
             relay=_relay(upstream, dialect),
             throttle=throttle,
         )
         for name, dialect in DIALECTS.items()
     }
     fetch = None if upstream is None else _fetch(upstream)
-    catalogue = Catalogue(None if upstream is None else upstream.models, of.clock.now)
+    catalogue = Catalogue(None if upstream is None else upstream.models, parts.clock.now)
     openai = OpenAIRoutes(catalogue, fetch=fetch, throttle=throttle)
     ollama = OllamaRoutes(catalogue, fetch=fetch, throttle=throttle)
     return {
@@ -79,24 +79,23 @@ def handlers(of: Providing) -> Mapping[str, Speaking]:
     }
 
 
-def _simulating(of: Providing, dialect: Dialect) -> SimulatedProvider:
-    if of.vllm is None:
-        return SimulatedProvider(
-            dialect, of.simulated, clock=of.clock, injected_errors=of.injected_errors, keys=of.keys
-        )
-    from tokenfall.api.simulated_provider_vllm import CountedSimulatedProvider  # noqa: PLC0415 - few count so
+def _simulated(parts: ProviderParts, dialect: Dialect) -> SimulatedProvider:
+    clock, injected_errors, keys = parts.clock, parts.injected_errors, parts.keys
+    if parts.vllm is None:
+        return SimulatedProvider(dialect, parts.simulated, clock=clock, injected_errors=injected_errors, keys=keys)
+    from tokenfall.api.simulated_provider_vllm import CountedSimulatedProvider  # noqa: PLC0415 - rarely needed
 
     return CountedSimulatedProvider(
-        dialect, of.simulated, clock=of.clock, injected_errors=of.injected_errors, keys=of.keys, counts=of.vllm
+        dialect, parts.simulated, clock=clock, injected_errors=injected_errors, keys=keys, counts=parts.vllm
     )
 
 
 def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
     if upstream is None:
         return None
-    from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - few have an upstream
+    from tokenfall.api.relays import DoneFraming, PassthroughRelay, ResponsesFraming, TranslatedRelay  # noqa: PLC0415 - only needed with an upstream
 
-    path = PASSED_ON.get(dialect.name)
+    path = PASSTHROUGH_PATHS.get(dialect.name)
     if path is None:
         return TranslatedRelay(upstream, dialect)
     form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
@@ -104,7 +103,7 @@ def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
 
 
 def _fetch(upstream: UpstreamEngine) -> Fetch:
-    from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - few have an upstream
+    from tokenfall.upstream.engine import PassthroughRequest  # noqa: PLC0415 - only needed with an upstream
 
     async def fetch(path: str, body: bytes) -> bytes:
         return await upstream.fetch(PassthroughRequest(path, body))

@@ -1,4 +1,4 @@
-"""One process's server: wired, started and stopped."""
+"""Builds, starts and stops the server of one process. Called by `cli` and `testing`."""
 
 from __future__ import annotations
 
@@ -47,19 +47,18 @@ if TYPE_CHECKING:
     from tokenfall.shared_metrics import SharedMetrics, WorkerMetrics
 
     class SharedMemory(Protocol):
-        """Memory that the worker processes of one port share."""
+        """Memory shared by the worker processes of one port."""
 
-        board: SharedMetrics
-        """Where they add up their metrics."""
+        shared_metrics: SharedMetrics
         table: SharedTable
-        """Where they keep their rate limits."""
+        """The rate limits."""
 
 
 _log = logs.get(__name__)
 
 
 class Server:
-    """A server that is wired but not yet listening, on a reactor that its owner runs and closes."""
+    """A server on a reactor that the caller runs and closes. It listens after `start`."""
 
     def __init__(
         self,
@@ -71,9 +70,10 @@ class Server:
         worker: SharedMemory | None = None,
         guest: bool = False,
     ) -> None:
-        """`worker`: what this process shares with others on the same port.
+        """`worker`: memory shared with the other workers of the port.
 
-        A `guest` runs in a process that is another's, a test's: its collector and its limits are left as they are.
+        A `guest` runs inside another program, such as a test, and does not change the process's garbage collector or
+        descriptor limit.
         """
         self.settings = settings
         self.reactor = reactor
@@ -81,9 +81,9 @@ class Server:
         self.metrics = Metrics()
         self.wheel.late_s = self.metrics.timer_late_s
         self.parts = Parts(settings, reactor, metrics=self.metrics, table=None if worker is None else worker.table)
-        self._board: Dashboard | None = None
+        self._dashboard: Dashboard | None = None
         self._started_s = self.wheel.now()
-        self._all_metrics = None if worker is None else self._on_board(worker.board)
+        self._worker_metrics = None if worker is None else self._publish_metrics(worker.shared_metrics)
         self._access: AccessLog | None = None
         if write_access is not None:
             self._access = AccessLog(write_access, self.wheel, metrics=self.metrics, as_json=json_logs)
@@ -91,7 +91,7 @@ class Server:
         self._guest = guest
         self._stopping: Task[None] | None = None
         self._warming: Task[None] | None = None
-        self.edge = HTTPServer(
+        self.http = HTTPServer(
             self.app,
             reactor=reactor,
             bounds=_bounds(settings),
@@ -100,9 +100,9 @@ class Server:
         )
 
     def start(self) -> list[tuple[str, int]]:
-        """Listen; the addresses. What lives until the end is taken out of the collector's sight. Raises OSError."""
-        shares_port = self._all_metrics is not None
-        addresses = self.edge.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
+        """Listen, and return the addresses. Freezes the objects created so far (`gc.freeze`). Raises OSError."""
+        shares_port = self._worker_metrics is not None
+        addresses = self.http.listen(self.settings.host, self.settings.port, reuse_port=shares_port)
         if self.parts.upstream is not None and self.settings.upstream_warm:
             self._warming = self.reactor.spawn(self.parts.upstream.warm_up())
         if not self._guest:
@@ -112,7 +112,7 @@ class Server:
         return addresses
 
     def stop_then(self, stopped: Callable[[], None]) -> None:
-        """Drain, free everything, and then call `stopped` in a turn of the reactor."""
+        """Drain, close all parts, and then call `stopped` in a turn of the reactor."""
         if self.reactor.loop is not None or self.parts.holds_asyncio:
             self._stopping = self.reactor.spawn(self.stop())
             self._stopping.add_done_callback(lambda task: self._stopped(task, stopped))
@@ -123,16 +123,16 @@ class Server:
             stopped()
 
         self.app.draining = True
-        self.edge.drain(self.settings.drain_timeout, drained)
+        self.http.drain(self.settings.drain_timeout, drained)
 
     async def stop(self) -> None:
-        """`stop_then` for who awaits."""
-        import asyncio  # noqa: PLC0415 - a server that awaited nothing stops without it
+        """`stop_then` as a coroutine."""
+        import asyncio  # noqa: PLC0415 - a server without coroutines stops without it
 
         self.app.draining = True
         drain_s = self.settings.drain_timeout
         drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.edge.drain(drain_s, lambda: drained.set_result(None))
+        self.http.drain(drain_s, lambda: drained.set_result(None))
         chat = self.parts.chat
         try:
             await asyncio.gather(drained, *(() if chat is None else (chat.runner.drain(drain_s),)))
@@ -143,15 +143,15 @@ class Server:
     @staticmethod
     def _stopped(task: Task[None], stopped: Callable[[], None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            _log.error("the server did not stop as it should", exc_info=task.exception())
+            _log.error("stopping the server failed", exc_info=task.exception())
         stopped()
 
     def flush(self) -> None:
-        """Write what is kept of the access log, and let the other workers see what is counted."""
+        """Write the buffered access log, and publish the metrics to the other workers."""
         if self._access is not None:
             self._access.flush()
-        if self._all_metrics is not None:
-            self._all_metrics.publish()
+        if self._worker_metrics is not None:
+            self._worker_metrics.publish()
 
     def _app(self) -> App:
         settings, keys = self.settings, self.parts.keys
@@ -176,7 +176,7 @@ class Server:
         return app
 
     def routes(self) -> list[Route]:
-        """Every route, with its handlers."""
+        """All routes with their handlers."""
         parts, shared = self.parts, self.parts.shared
         needed, wanted = parts.checks()
         probes = Probes(self._measured, lambda: self.app.draining, needed=needed, wanted=wanted, vllm=parts.vllm)
@@ -192,32 +192,32 @@ class Server:
             *provider_routes(LazyHandlers(parts.provider_handlers)),
             *probe_routes(probes),
             *page_routes(LazyHandlers(parts.page_handlers)),
-            *board_routes(self._watch),
+            *board_routes(self._dashboard_events),
         ]
         return described(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
 
-    def _watch(self, request: Request) -> LiveStream:
-        if self._board is None:
-            from tokenfall.api.dashboard import Dashboard  # noqa: PLC0415 - few watch
+    def _dashboard_events(self, request: Request) -> LiveStream:
+        if self._dashboard is None:
+            from tokenfall.api.dashboard import Dashboard  # noqa: PLC0415 - rarely needed
             from tokenfall.simulator.format_grammar import written  # noqa: PLC0415
 
-            self._board = Dashboard(
+            self._dashboard = Dashboard(
                 self._measured,
                 self.parts.clock,
                 sim=lambda: written(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
             )
-        return self._board.events(request)
+        return self._dashboard.events(request)
 
     def _measured(self) -> Metrics:
-        """What is counted by now, by all workers together."""
-        return self.parts.measured() if self._all_metrics is None else self._all_metrics.total()
+        """The current metrics of all workers."""
+        return self.parts.measured() if self._worker_metrics is None else self._worker_metrics.total()
 
-    def _on_board(self, board: SharedMetrics) -> WorkerMetrics:
-        from tokenfall.shared_metrics import WorkerMetrics  # noqa: PLC0415 - one process alone needs none
+    def _publish_metrics(self, shared: SharedMetrics) -> WorkerMetrics:
+        from tokenfall.shared_metrics import WorkerMetrics  # noqa: PLC0415 - not needed by a single process
 
-        return WorkerMetrics(board, self.metrics, wheel=self.wheel, resident_bytes=resident_bytes)
+        return WorkerMetrics(shared, self.metrics, wheel=self.wheel, resident_bytes=resident_bytes)
 
 
 def _bounds(settings: Settings) -> Bounds:

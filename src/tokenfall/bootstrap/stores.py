@@ -1,4 +1,4 @@
-"""Which store a URL means. Redis and SQLite are imported only where one is asked for: each costs megabytes."""
+"""Selects stores by their URLs. Redis and SQLite are imported only if configured, because each costs megabytes."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def history(settings: Settings, metrics: Metrics) -> HistoryStore:
-    """Where conversations live."""
+    """The store of conversations."""
     url = settings.history
     if url == MEMORY:
         return MemoryHistory(limit=settings.history_limit, max_bytes=settings.history_memory)
@@ -31,7 +31,7 @@ def history(settings: Settings, metrics: Metrics) -> HistoryStore:
 
 
 def shared_turns(settings: Settings, clock: Clock, *, metrics: Metrics) -> SharedTurns | None:
-    """Where turns under way are seen by other processes, None where there are none."""
+    """The store that shares running turns with other processes, None for `memory://`."""
     if settings.turns == MEMORY:
         return None
     from tokenfall.turns.redis import RedisTurns  # noqa: PLC0415
@@ -41,7 +41,7 @@ def shared_turns(settings: Settings, clock: Clock, *, metrics: Metrics) -> Share
 
 
 def local_limiter(settings: Settings, now: Callable[[], float], *, table: "SharedTable | None") -> RateLimiter:
-    """Who may go on this machine; `table` is what its workers share, None where there is one process."""
+    """The rate limiter of this machine; `table` is shared by its workers, None for a single process."""
     rate, burst = settings.rate_limit_rps, settings.rate_limit_burst
     if table is None:
         return MemoryLimiter(rate, burst, now=now)
@@ -53,7 +53,7 @@ def local_limiter(settings: Settings, now: Callable[[], float], *, table: "Share
 def redis_limiter(
     settings: Settings, local: RateLimiter, *, now: Callable[[], float], metrics: Metrics
 ) -> "FallbackLimiter":
-    """Who may go on all machines; `local` says so while Redis fails."""
+    """The rate limiter of all machines; falls back to `local` while Redis fails."""
     from tokenfall.limits.fallback import FallbackLimiter  # noqa: PLC0415
     from tokenfall.limits.redis import RedisLimiter  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""The upstream of a server, made at the start where one is set."""
+"""Builds the upstream engine of a server, at the start, if an upstream is configured."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 
 def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
-    """The engine for the upstream that the settings name.
-
-    Raises ValueError for a proxy or certificate authorities in the environment that are of no use.
+    """The engine for the upstream of the settings. Raises ValueError for an invalid proxy or CA file in the
+    environment.
     """
     settings = parts.settings
-    assert settings.upstream is not None  # noqa: S101 - the caller has looked
+    assert settings.upstream is not None  # noqa: S101 - checked by the caller
     address = parse_address(settings.upstream)
     proxy = proxy_for(address)
     timeouts = UpstreamTimeouts(
@@ -40,5 +39,5 @@ def upstream_of(parts: Parts, reactor: Reactor) -> UpstreamEngine:
         timeouts=timeouts,
         wheel=parts.wheel,
         metrics=parts.metrics,
-        retries=Retries(parts.clock, Random(), most=settings.upstream_retries),  # noqa: S311 - a jitter, no secret
+        retries=Retries(parts.clock, Random(), most=settings.upstream_retries),  # noqa: S311 - jitter, not a secret
     )

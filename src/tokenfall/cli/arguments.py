@@ -1,4 +1,4 @@
-"""The command line's words -> settings by their environment names. Imported only when there is a word to read."""
+"""Parses the command line into settings by their environment names. Imported only if there are arguments to parse."""
 
 import argparse
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from tokenfall.settings import defaults, described, shown
 
 
 def parse(words: Sequence[str]) -> dict[str, str | None]:
-    """The flags that were given. Exits with status 2 and a usage line on a mistake, 0 after --help and --version."""
+    """The given flags. Exits with status 2 and a usage line on an error, with 0 after --help and --version."""
     return flags_of(read(words))
 
 
 def read(words: Sequence[str]) -> argparse.Namespace:
-    """The command and what was said to it. Exits as `parse`."""
+    """The command and its arguments. Exits as `parse`."""
     return parser().parse_args(words)
 
 
@@ -30,8 +30,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _suggestion(word: str) -> str:
-    """What the reader may have meant by a flag that there is not."""
-    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
+    """The suggestion for an unknown flag."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed for errors
 
     flags = [flag(field) for field, about in described().items() if about.flag]
     near = get_close_matches(word.partition("=")[0].replace("_", "-").lower(), flags, n=1)
@@ -39,7 +39,7 @@ def _suggestion(word: str) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The whole command line; one flag for each setting that may be one."""
+    """The parser; `serve` has one flag for each setting that may be a flag."""
     root = _Parser(prog="tokenfall", description="An LLM streaming server: simulates a model or serves one.")
     root.add_argument("--version", action="version", version=f"tokenfall {__version__}")
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -65,21 +65,21 @@ def add_record(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """`tokenfall record`."""
     command = commands.add_parser(
         "record",
-        help="relay real traffic and keep it",
-        description="Relay requests to a provider as they are, and keep each with its answer and its times in a file, "
-        "secrets removed. The simulator replays it (script=FILE), and `tokenfall fit` learns from it.",
+        help="relay real traffic and record it",
+        description="Relay requests to a provider unchanged, and store each with its response and its times in a file, "
+        "without secrets. The simulator replays it (script=FILE), and `tokenfall fit` makes a timing profile from it.",
         allow_abbrev=False,
     )
     command.add_argument(
         "--upstream", required=True, metavar="URL", help="base address: https://api.groq.com/openai/v1"
     )
-    command.add_argument("--out", required=True, metavar="FILE", help="where exchanges are appended; ends in .jsonl")
+    command.add_argument("--out", required=True, metavar="FILE", help="file to append exchanges to; ends in .jsonl")
     command.add_argument("--host", default="127.0.0.1", metavar="HOST", help="to listen on (default: 127.0.0.1)")
     command.add_argument("--port", default=8081, type=_port, metavar="PORT", help="to listen on (default: 8081)")
     command.add_argument(
         "--key-env",
         metavar="NAME",
-        help="the environment's name of the provider's key; without it, clients send their own",
+        help="environment variable with the provider's key; without it, clients send their own",
     )
 
 
@@ -87,13 +87,13 @@ def add_fit(commands: "argparse._SubParsersAction[_Parser]") -> None:
     """`tokenfall fit`."""
     command = commands.add_parser(
         "fit",
-        help="learn a timing profile from a recording",
-        description="Show how fast the recorded streams were, and write it as a profile for the simulator "
+        help="make a timing profile from a recording",
+        description="Show the timing of the recorded streams, and write it as a profile for the simulator "
         "(profile=FILE).",
         allow_abbrev=False,
     )
-    command.add_argument("recording", metavar="FILE", help="what `tokenfall record` wrote")
-    command.add_argument("--out", metavar="FILE", help="the profile's file; ends in .json")
+    command.add_argument("recording", metavar="FILE", help="file written by `tokenfall record`")
+    command.add_argument("--out", metavar="FILE", help="file for the profile; ends in .json")
 
 
 def _port(text: str) -> int:

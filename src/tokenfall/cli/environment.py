@@ -1,6 +1,6 @@
-"""Where settings come from besides flags: the environment and `.env`, and what in them is probably a mistake.
+"""Reads `.env`, and warns of misspelled settings in it and in the environment.
 
-It must never show a value: it may be a key.
+It must never show a value, which may be a key.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 ENV_FILE = ".env"
 PREFIX = "TOKENFALL_"
 LEAST_LETTERS = 6
-"""In the environment, which has others' names too, a shorter name is near only when two of its letters are swapped."""
+"""Shorter names in the environment, most of which belong to other programs, are near misses only if two letters are
+swapped."""
 
 
 def env_file() -> dict[str, str | None]:
-    """What `.env` in the working directory says, nothing when there is none. Raises `InvalidSetting`."""
+    """The variables of `.env` in the working directory; empty without that file. Raises `InvalidSetting`."""
     if not os.path.isfile(ENV_FILE):
         return {}
-    from io import StringIO  # noqa: PLC0415 - only who has a .env pays for reading one
+    from io import StringIO  # noqa: PLC0415 - only needed with a .env file
 
     from dotenv import dotenv_values  # noqa: PLC0415
     from dotenv.parser import parse_stream  # noqa: PLC0415
@@ -40,26 +41,26 @@ def env_file() -> dict[str, str | None]:
 def _text() -> str:
     try:
         with open(ENV_FILE, "rb") as file:
-            written = file.read()
+            content = file.read()
     except OSError as error:
         raise InvalidSetting(f"{ENV_FILE}: cannot be read: {error.strerror}") from None
     try:
-        return written.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = written.count(b"\n", 0, error.start) + 1
-        also = ", which is UTF-16" if written[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        raise InvalidSetting(f"{ENV_FILE}, line {line}: is not UTF-8{also}; takes a file in UTF-8") from None
+        line = content.count(b"\n", 0, error.start) + 1
+        encoding = " but UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise InvalidSetting(f"{ENV_FILE}, line {line}: is not UTF-8{encoding}; takes a file in UTF-8") from None
 
 
 def warn_of_near_misses(environment: Mapping[str, str], file: Mapping[str, str | None]) -> None:
-    """Write a line for each name that is none of ours, and nearly is one."""
+    """Print a line for each name that is a near miss of a setting."""
     for where, names, least in (("the environment", environment, LEAST_LETTERS), (ENV_FILE, file, 0)):
         for name, meant in near_misses(names, least=least):
-            print(f"tokenfall: {where} has {name}, which is no setting; did you mean {meant}?", file=sys.stderr)
+            print(f"tokenfall: {where} has {name}, which is not a setting; did you mean {meant}?", file=sys.stderr)
 
 
 def near_misses(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
-    """Names that are no settings, each with the setting that it is near to."""
+    """Pairs of an unknown name and the setting that it resembles."""
     known = [field.upper() for field in described()]
     found = []
     for name in names:
@@ -74,14 +75,14 @@ def near_misses(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
 
 
 def _is_near(name: str, known: str, *, least: int) -> bool:
-    """Whether two letters are swapped, or one is too many, missing or another."""
+    """Whether the names differ by two swapped letters, or by one inserted, missing or replaced letter."""
     if name == known or abs(len(name) - len(known)) > 1:
         return False
     start = next((at for at, (one, other) in enumerate(zip(name, known, strict=False)) if one != other), None)
     if start is None:
         return len(name) >= least
-    rest, known_rest = name[start:], known[start:]
-    if rest[:2] == known_rest[1::-1] and rest[2:] == known_rest[2:]:
+    suffix, known_suffix = name[start:], known[start:]
+    if suffix[:2] == known_suffix[1::-1] and suffix[2:] == known_suffix[2:]:
         return True
-    edits = ((rest[1:], known_rest), (rest, known_rest[1:]), (rest[1:], known_rest[1:]))
+    edits = ((suffix[1:], known_suffix), (suffix, known_suffix[1:]), (suffix[1:], known_suffix[1:]))
     return len(name) >= least and any(one == other for one, other in edits)

@@ -1,4 +1,4 @@
-"""`tokenfall fit`: shows how fast recorded streams were, and writes it as a timing profile."""
+"""`tokenfall fit`: prints the timing of recorded streams and writes it as a timing profile."""
 
 import sys
 from argparse import Namespace
@@ -11,12 +11,11 @@ from tokenfall.simulator.profiles import FILE_ENDING
 
 FAILURE = 1
 USAGE_ERROR = 2
-SHOWN = (1, 5, 10, 25, 50, 75, 90, 95, 99)
-"""The percentiles of the table."""
+PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99)
 
 
 def fit(arguments: Namespace) -> int:
-    """Show and write the profile; the exit status."""
+    """Print and write the profile; return the exit status."""
     if arguments.out is not None and not arguments.out.endswith(FILE_ENDING):
         print(f"tokenfall: --out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}", file=sys.stderr)
         return USAGE_ERROR
@@ -40,9 +39,9 @@ def fit(arguments: Namespace) -> int:
 
 
 def table(profile: Empirical) -> str:
-    """The percentiles in milliseconds."""
-    lines = ["ms" + " " * 6 + f"{'n':>8}" + "".join(f"{f'p{each}':>9}" for each in SHOWN)]
+    """A table of the percentiles in milliseconds."""
+    lines = ["ms" + " " * 6 + f"{'n':>8}" + "".join(f"{f'p{each}':>9}" for each in PERCENTILES)]
     for name, measured in (("ttft", profile.ttft), ("gap", profile.gap)):
-        cells = "".join(f"{measured.at(each / 100) * 1000:9.1f}" for each in SHOWN)
+        cells = "".join(f"{measured.at(each / 100) * 1000:9.1f}" for each in PERCENTILES)
         lines.append(f"{name:<8}{measured.count:>8}{cells}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a person is told at the start. Loads nothing: the supervisor of workers says it too, and has no event loop."""
+"""Messages of the start on the terminal. Imports nothing large, because the supervisor prints them too."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from tokenfall.settings import Settings
 
 
-def say_where(address: tuple[str, int], settings: Settings) -> None:
+def print_greeting(address: tuple[str, int], settings: Settings) -> None:
     """Print the greeting of a server that listens on `address`."""
     print(greeting(f"http://{_named(*address)}", settings), flush=True)
 
 
-def say_cannot_listen(host: str, port: int, *, error: OSError) -> None:
-    """Print the one line that names the settings, the address and why."""
+def print_cannot_listen(host: str, port: int, *, error: OSError) -> None:
+    """Print one line with the settings, the address and the reason."""
     print(f"tokenfall: HOST, PORT: cannot listen on {host}:{port}: {error}", file=sys.stderr)
 
 
 def greeting(base: str, settings: Settings) -> str:
-    """What a person needs to know first. It shows no key, and no user of a store."""
+    """The address, the pages, the main settings and example requests. Shows no key and no user of a store."""
     key = ' -H "X-API-Key: $API_KEY"' if settings.api_key else ""
     return (
         f"Tokenfall listens on {base}\n"
@@ -47,10 +47,10 @@ def _key(settings: Settings) -> str:
 
 
 def _history(settings: Settings) -> str:
-    scheme, _, place = settings.history.partition("://")
+    scheme, _, location = settings.history.partition("://")
     if scheme == "memory":
         return "in memory, lost when the server stops; set HISTORY_URL=sqlite:///chat.db to keep it"
-    return f"{scheme}://{place.rpartition('@')[2].partition('?')[0]}"
+    return f"{scheme}://{location.rpartition('@')[2].partition('?')[0]}"
 
 
 def _limits(settings: Settings) -> str:
@@ -61,6 +61,6 @@ def _limits(settings: Settings) -> str:
 
 
 def _named(host: str, port: int) -> str:
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - read, not listened on
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

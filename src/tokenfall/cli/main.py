@@ -1,4 +1,4 @@
-"""Reads the command line and hands it to a command."""
+"""Entry point of the command line: parses it, validates the settings and runs the command."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ USAGE_ERROR = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; its exit status."""
+    """Run a command; return its exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
     flags: dict[str, str | None] = {}
     if words[:1] == ["health"]:
-        from tokenfall.health_check import health  # noqa: PLC0415 - no server needs it
+        from tokenfall.health_check import health  # noqa: PLC0415 - not needed by a server
 
         return health(words[1:])
-    if words != ["serve"]:  # argparse and its parser cost 0.8 MiB for good, which a container's command line spares
+    if words != ["serve"]:  # argparse and the parser would keep 0.8 MiB in a container that runs `tokenfall serve`
         from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415
 
         arguments = read(words)
@@ -43,33 +43,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE_ERROR
     warn_of_near_misses(os.environ, file)
     if settings.workers > 1:
-        from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - one process alone needs none
+        from tokenfall.cli.supervisor import supervise  # noqa: PLC0415 - not needed by a single process
 
         return supervise(settings, _serve)
     return _serve(settings)
 
 
 def _check_files(settings: Settings) -> None:
-    """Raises `InvalidSetting` where `SIM` names a file or a profile that is not there or not valid."""
+    """Raises `InvalidSetting` if `SIM` names a file or a profile that is missing or invalid."""
     if "profile" not in settings.sim and "script" not in settings.sim:
         return
     from tokenfall.errors import InvalidRequest  # noqa: PLC0415
     from tokenfall.simulator.grammar import parse  # noqa: PLC0415
-    from tokenfall.simulator.library import Library  # noqa: PLC0415 - few name one
+    from tokenfall.simulator.library import Library  # noqa: PLC0415 - rarely needed
 
-    said = parse(settings.sim)
-    trusted = frozenset(name for name in (said.script, said.profile) if name)
+    sim = parse(settings.sim)
+    trusted = frozenset(name for name in (sim.script, sim.profile) if name)
     try:
-        Library(settings.sim_files, trusted=trusted).check(said)
+        Library(settings.sim_files, trusted=trusted).check(sim)
     except InvalidRequest as error:
         raise InvalidSetting(f"SIM: got {settings.sim!r}: {error.message}") from None
 
 
 def _check_upstream(settings: Settings) -> None:
-    """Raises `InvalidSetting` where the environment names a proxy or certificate authorities of no use."""
+    """Raises `InvalidSetting` for an invalid address, proxy or certificate authority in the environment."""
     if settings.upstream is None:
         return
-    from tokenfall.upstream.address import parse_address  # noqa: PLC0415 - few have an upstream
+    from tokenfall.upstream.address import parse_address  # noqa: PLC0415 - only needed with an upstream
     from tokenfall.upstream.proxies import proxy_for  # noqa: PLC0415
 
     try:
@@ -79,7 +79,7 @@ def _check_upstream(settings: Settings) -> None:
     try:
         proxy_for(address)
         if address.is_tls:
-            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does without
+            from tokenfall.upstream.tls import client_context  # noqa: PLC0415 - 5 MiB that plain HTTP does not need
 
             client_context()
     except ValueError as error:
@@ -87,7 +87,7 @@ def _check_upstream(settings: Settings) -> None:
 
 
 def _tool(arguments: Namespace) -> int:
-    """A command that is no server of ours, with what it alone needs; an image may be without it."""
+    """Run `record` or `fit`, whose modules an image may lack."""
     try:
         if arguments.command == "record":
             from tokenfall.cli.record import record  # noqa: PLC0415
@@ -104,7 +104,7 @@ def _tool(arguments: Namespace) -> int:
 
 
 def _serve(settings: Settings, worker: Worker | None = None) -> int:
-    """In this process, whose event loop and libraries are loaded only now: a supervisor of workers has none."""
-    from tokenfall.cli.serve import serve  # noqa: PLC0415 - see above
+    """Serve in this process. The event loop is imported only here, because the supervisor must not have one."""
+    from tokenfall.cli.serve import serve  # noqa: PLC0415 - see the docstring
 
     return serve(settings, worker)

@@ -1,4 +1,4 @@
-"""A port that several processes will listen on, held by one that does not listen."""
+"""Reserves a port for several worker processes, without listening on it. Called by the supervisor."""
 
 import socket
 from collections.abc import Iterator
@@ -7,23 +7,23 @@ from collections.abc import Iterator
 def hold(host: str, port: int) -> list[socket.socket]:
     """Bind every address of `host` for processes that listen with SO_REUSEPORT. Raises OSError.
 
-    Port 0 takes one free port for all addresses. While the sockets are open the port stays ours though all listeners
-    are gone; they get no connection, as they do not listen. A port on which any other process listens is refused,
-    also where SO_REUSEPORT would share it.
+    Port 0 selects one free port for all addresses. While the sockets are open, the port stays reserved even without
+    listeners; the sockets get no connections, because they do not listen. Raises also if another process listens on
+    the port and SO_REUSEPORT would share it.
     """
     held: list[socket.socket] = []
     try:
         for family, kind, protocol, address in _addresses(host, port):
-            taken = (address[0], held[0].getsockname()[1] if held else port, *address[2:])
-            # SO_REUSEPORT shares with whoever of this user has it set: without it the kernel says who is there.
-            with _socket(family, kind, protocol=protocol) as alone:
-                alone.bind(taken)
-                taken = alone.getsockname()
+            bound = (address[0], held[0].getsockname()[1] if held else port, *address[2:])
+            # With SO_REUSEPORT, bind succeeds although another process of this user has the port. Without it, it fails.
+            with _socket(family, kind, protocol=protocol) as exclusive:
+                exclusive.bind(bound)
+                bound = exclusive.getsockname()
             shared = _socket(family, kind, protocol=protocol)
             held.append(shared)
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            shared.bind(taken)
-            # Or anybody who sets it could listen here while all of our listeners are gone.
+            shared.bind(bound)
+            # With SO_REUSEADDR, another process could listen on the port while no worker does.
             shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
     except OSError:
         for each in held:
@@ -42,13 +42,13 @@ def _addresses(host: str, port: int) -> Iterator[_Address]:
 
 
 def _socket(family: int, kind: int, *, protocol: int) -> socket.socket:
-    """With the options that an event loop gives its listeners, so that the same addresses are free for both."""
-    made = socket.socket(family, kind, protocol)
+    """A socket with the options of `reactor.listener`, so that both can bind the same addresses."""
+    sock = socket.socket(family, kind, protocol)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     except OSError:
-        made.close()
+        sock.close()
         raise
-    return made
+    return sock

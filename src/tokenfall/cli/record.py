@@ -1,4 +1,4 @@
-"""`tokenfall record`: relays until a signal says to stop, and keeps what it relayed."""
+"""`tokenfall record`: relays requests to a provider and records the exchanges, until a stop signal."""
 
 import sys
 from argparse import Namespace
@@ -11,7 +11,7 @@ from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recorder import MAX_REQUEST_BYTES, NAMES_OF_LOOPBACK, Recorder
+from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.recordings import FILE_ENDING
 from tokenfall.upstream.address import Address, parse_address
 from tokenfall.upstream.client import HTTPClient
@@ -22,14 +22,14 @@ FAILURE = 1
 USAGE_ERROR = 2
 CONNECT_S = 10.0
 DRAIN_S = 1.0
-"""How long streams under way may still take after the signal."""
+"""How long streams may continue after the signal."""
 
 
 def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
-    """Relay until a signal to stop; the exit status."""
-    mistake = _mistake(arguments, environment)
-    if mistake:
-        print(f"tokenfall: {mistake}", file=sys.stderr)
+    """Relay until a stop signal; return the exit status."""
+    problem = _problem(arguments, environment)
+    if problem:
+        print(f"tokenfall: {problem}", file=sys.stderr)
         return USAGE_ERROR
     reactor = Reactor()
     try:
@@ -61,28 +61,28 @@ def _is_address(url: str) -> bool:
     return True
 
 
-def _mistake(arguments: Namespace, environment: Mapping[str, str | None]) -> str:
-    """What is wrong with the command line, "" for nothing."""
-    scheme, _, rest = arguments.upstream.partition("://")
-    if scheme not in ("http", "https") or set(rest) & set("@?# ") or not _is_address(arguments.upstream):
-        return "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query and spaces"
+def _problem(arguments: Namespace, environment: Mapping[str, str | None]) -> str:
+    """The error message for invalid arguments, "" if they are valid."""
+    scheme, _, after_scheme = arguments.upstream.partition("://")
+    if scheme not in ("http", "https") or set(after_scheme) & set("@?# ") or not _is_address(arguments.upstream):
+        return "--upstream: takes a base address such as https://api.groq.com/openai/v1, without key, query or spaces"
     if not arguments.out.endswith(FILE_ENDING):
-        return f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}, as script= knows it by that"
+        return f"--out: got {arguments.out!r}, takes a file that ends in {FILE_ENDING}, as script= requires"
     if arguments.key_env and not environment.get(arguments.key_env):
         return f"--key-env: {arguments.key_env} is not set"
-    if arguments.key_env and arguments.host not in NAMES_OF_LOOPBACK:
-        return f"--host: with --key-env only {', '.join(NAMES_OF_LOOPBACK)}: who reaches it asks with your key"
+    if arguments.key_env and arguments.host not in LOOPBACK_NAMES:
+        return f"--host: with --key-env only {', '.join(LOOPBACK_NAMES)}: every client that reaches it uses your key"
     return ""
 
 
 def _client(address: Address, reactor: Reactor) -> HTTPClient:
-    """Asks the origin of `address`. Raises ValueError for a proxy or authorities in the environment of no use."""
+    """A client for the origin of `address`. Raises ValueError for an invalid proxy or CA file in the environment."""
     dialer = Dialer(address._replace(path=""), reactor=reactor, connect_s=CONNECT_S, proxy=proxy_for(address))
     return HTTPClient(dialer, reactor)
 
 
 class Recording:
-    """The relay on its reactor."""
+    """The recording server on its reactor."""
 
     def __init__(self, recorder: Recorder, client: HTTPClient, *, reactor: Reactor) -> None:
         self._recorder = recorder
@@ -90,32 +90,32 @@ class Recording:
         self._reactor = reactor
         self._stop_signals = stop_signals()
         bounds = Bounds(max_body_bytes=MAX_REQUEST_BYTES)
-        self._edge = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
+        self._http = HTTPServer(recorder, reactor=reactor, bounds=bounds, metrics=Metrics())
 
     def run(self, arguments: Namespace) -> int:
-        """Listen and relay until a signal; the exit status."""
+        """Listen and relay until a signal; return the exit status."""
         try:
-            host, port = self._edge.listen(arguments.host, arguments.port)[0]
+            host, port = self._http.listen(arguments.host, arguments.port)[0]
         except OSError as error:
             print(f"tokenfall: cannot listen on {arguments.host}:{arguments.port}: {error}", file=sys.stderr)
             self._reactor.close()
             return FAILURE
-        self._reactor.enable_wakeups(self._received)
+        self._reactor.enable_wakeups(self._on_signal)
         for number in self._stop_signals:
             watch(number)
         shown = f"[{host}]" if ":" in host else host
-        print(f"Tokenfall records on http://{shown}:{port} into {arguments.out}; Ctrl-C ends it", flush=True)
+        print(f"Tokenfall records on http://{shown}:{port} into {arguments.out}; stop it with Ctrl-C", flush=True)
         self._reactor.run()
-        self._edge.close()
+        self._http.close()
         self._reactor.close()
         return 0
 
-    def _received(self, number: int) -> None:
+    def _on_signal(self, number: int) -> None:
         if number in self._stop_signals and not self._recorder.stopping:
             self._recorder.stopping = True
-            self._edge.drain(DRAIN_S, self._drained)
+            self._http.drain(DRAIN_S, self._drained)
 
     def _drained(self) -> None:
-        """Close the upstream's connections, and end."""
+        """Close the upstream connections, and end the run."""
         closing = self._reactor.spawn(self._client.close())
         closing.add_done_callback(lambda _: self._reactor.stop())

@@ -1,10 +1,10 @@
-"""`tokenfall serve`: runs a server until a signal says to stop. It owns the signals and the standard streams."""
+"""`tokenfall serve`: runs a server until a stop signal. Owns the signal handlers and the standard streams."""
 
 import sys
 
 from tokenfall import logs
 from tokenfall.bootstrap import Server
-from tokenfall.cli.greeting import say_cannot_listen, say_where
+from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.poller import make_poller
 from tokenfall.reactor.signals import ENDED_BY_SIGNAL, SIGINT, SIGTERM, exit_on, stop_signals, watch
@@ -21,9 +21,9 @@ _log = logs.get("tokenfall")
 
 
 def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
-    """Serve until a signal to stop, then drain; a second signal ends at once. The exit status.
+    """Serve until a stop signal, then drain; a second signal ends at once. Return the exit status.
 
-    As a `worker` it greets nobody, and drains on SIGTERM, however many come, and when its supervisor is gone.
+    A `worker` prints no greeting. It drains on SIGTERM, ignoring further ones, and when its supervisor has ended.
     """
     as_json = logs.set_up(settings.log_level, settings.log_format)
     access = sys.stderr.write if _log.is_enabled_for("info") else None
@@ -33,25 +33,25 @@ def serve(settings: "Settings", worker: "Worker | None" = None) -> int:
         try:
             return _run(server, settings, worker=worker)
         finally:
-            server.edge.close()
+            server.http.close()
             server.flush()
     finally:
         reactor.close()
 
 
 def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> int:
-    """Serve until the end; the exit status."""
+    """Serve until the stop; return the exit status."""
     try:
         addresses = server.start()
     except OSError as error:
-        say_cannot_listen(settings.host, settings.port, error=error)
+        print_cannot_listen(settings.host, settings.port, error=error)
         return FAILURE
     stopper = Stopper(server, settings)
     if worker is None:
-        stopper.obey_signals()
-        say_where(addresses[0], settings)
+        stopper.stop_on_signals()
+        print_greeting(addresses[0], settings)
     else:
-        stopper.obey_supervisor(worker)
+        stopper.stop_with_supervisor(worker)
         worker.is_ready()
     server.reactor.run()
     if worker is None:
@@ -61,7 +61,7 @@ def _run(server: Server, settings: "Settings", *, worker: "Worker | None") -> in
 
 
 class Stopper:
-    """Drains the server once it is to stop."""
+    """Drains the server on a stop signal."""
 
     def __init__(self, server: Server, settings: "Settings") -> None:
         self.status = 0
@@ -70,21 +70,21 @@ class Stopper:
         self._settings = settings
         self._stopping = False
 
-    def obey_signals(self) -> None:
+    def stop_on_signals(self) -> None:
         """Stop on a signal; end at once on a second one."""
         self._watch(stop_signals())
 
-    def obey_supervisor(self, worker: "Worker") -> None:
-        """Stop on SIGTERM and at the end of the lifeline, which comes when the supervisor is gone.
+    def stop_with_supervisor(self, worker: "Worker") -> None:
+        """Stop on SIGTERM and at the end of file of the lifeline, which the supervisor's exit causes.
 
-        A second SIGTERM changes nothing: a signal to the whole group, as systemd sends it, and the supervisor, which
-        passes it on, mean the same stop. To end at once is the supervisor's to decide.
+        A second SIGTERM is ignored: if systemd signals the whole process group, the worker gets one from systemd and
+        one from the supervisor. Only the supervisor ends workers at once.
         """
         self._watch((SIGTERM,), once=True)
         self._server.reactor.add(worker.lifeline, _Lifeline(self, worker.lifeline))
 
     def stop(self) -> None:
-        """Drain, then end the run."""
+        """Drain, then end the reactor's run. Later calls are ignored."""
         if self._stopping:
             return
         self._stopping = True
@@ -92,7 +92,7 @@ class Stopper:
         self._server.stop_then(self._stopped)
 
     def lifeline_ended(self, fd: int) -> None:
-        """The supervisor is gone."""
+        """The supervisor has ended: stop."""
         self._server.reactor.remove(fd)
         self.stop()
 
@@ -115,12 +115,12 @@ class Stopper:
 
 
 class _Lifeline:
-    """A pipe that ends with the supervisor."""
+    """Handler of the pipe that reaches its end of file when the supervisor ends."""
 
     def __init__(self, stopper: Stopper, fd: int) -> None:
         self._stopper = stopper
         self._fd = fd
 
     def ready(self, mask: int) -> None:
-        """An end stays readable: it is watched for once."""
+        """An end of file stays readable, so the descriptor is removed at the first call."""
         self._stopper.lifeline_ended(self._fd)

@@ -1,1 +1,1 @@
-"""Where conversations live."""
+"""Conversation stores: memory, SQLite, Redis."""

@@ -1,5 +1,5 @@
 -- KEYS: conversation, index.
--- ARGV: conversation id, turn id, document, title, last activity, turns at most, expiry (ms), turn replaced or ''.
+-- ARGV: conversation id, turn id, document, title, last activity, maximum of turns, expiry (ms), replaced turn or ''.
 local conversation, index, replaced = KEYS[1], KEYS[2], ARGV[8]
 local turn, most, expire_ms = ARGV[2], tonumber(ARGV[6]), tonumber(ARGV[7])
 
@@ -26,7 +26,7 @@ end
 redis.call('HSET', conversation, 'first', first, 'past', past)
 redis.call('PEXPIRE', conversation, expire_ms)
 
--- Microseconds of the server's clock, but always more than the newest: two turns of one moment keep their order.
+-- Microseconds of the server's clock, but always more than the newest score: simultaneous turns keep their order.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local newest = redis.call('ZREVRANGE', index, 0, 0, 'WITHSCORES')

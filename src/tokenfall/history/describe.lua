@@ -1,4 +1,4 @@
--- KEYS: conversations. For each: last activity, messages, title; an empty list for one that is gone.
+-- KEYS: conversations. Returns for each: last activity, number of messages, title; an empty list if it is unknown.
 local described = {}
 for place, conversation in ipairs(KEYS) do
     local found = redis.call('HMGET', conversation, 'first', 'past', 'last_activity', 'title')

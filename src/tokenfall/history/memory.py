@@ -1,27 +1,27 @@
-"""History in this process's memory: bounded in messages and in bytes, gone when the process ends."""
+"""In-memory history, limited in messages and bytes; lost when the process ends."""
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from itertools import islice
 
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import no_such_place
+from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
 from tokenfall.history.titles import title_of
 
 TURN_OVERHEAD_BYTES = 600
-"""What a turn's objects cost besides its text, so that a million empty turns are bounded too."""
+"""Memory of a turn's objects without its text, so that empty turns count toward the limit, too."""
 
 
 def size_bytes(turn: Turn) -> int:
-    """How much memory `turn` holds, at most."""
+    """Upper bound of the memory that `turn` uses."""
     return TURN_OVERHEAD_BYTES + sum(
         map(_text_bytes, (turn.question.content, turn.answer.content, turn.answer.thought))
     )
 
 
 def _text_bytes(text: str) -> int:
-    """CPython holds 1, 2 or 4 bytes a character and, once a text that is not ASCII was encoded, its UTF-8 beside it."""
+    """CPython stores 1, 2 or 4 bytes per character and, once a non-ASCII string was encoded, its UTF-8 form too."""
     if text.isascii():
         return len(text)
     beyond_16_bits = len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
@@ -29,9 +29,9 @@ def _text_bytes(text: str) -> int:
 
 
 class MemoryHistory:
-    """Keeps at most `limit` messages a conversation and `max_bytes` in all, dropping whole turns, oldest first.
+    """Stores at most `limit` messages per conversation and `max_bytes` in total; drops complete turns, oldest first.
 
-    When all conversations together grow too large, the one that was quiet for longest gives.
+    Over `max_bytes`, turns of the least recently active conversation are dropped.
     """
 
     def __init__(self, *, limit: int, max_bytes: int) -> None:
@@ -79,8 +79,8 @@ class MemoryHistory:
         try:
             names = self._owners.get(owner, Recency()).page(limit, after)
         except KeyError:
-            raise no_such_place() from None
-        return [self._described(Conversation(owner, name)) for name in names]
+            raise page_start_not_found() from None
+        return [self._conversation_info(Conversation(owner, name)) for name in names]
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         if conversation not in self._conversations:
@@ -94,7 +94,7 @@ class MemoryHistory:
     async def close(self) -> None:
         return
 
-    def _described(self, conversation: Conversation) -> ConversationInfo:
+    def _conversation_info(self, conversation: Conversation) -> ConversationInfo:
         turns = self._conversations[conversation]
         return ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), self._titles[conversation])
 
@@ -108,7 +108,7 @@ class MemoryHistory:
         return len(self._conversations) == 1 and next(iter(self._conversations.values()))[0] is turn
 
     def _drop_from(self, turns: deque[Turn], first: str | None) -> None:
-        """Drop the turn `first`, which is there, and all after it."""
+        """Drop the turn `first`, which must exist, and all later turns."""
         dropped = None
         while dropped != first:
             newest = turns.pop()

@@ -1,13 +1,13 @@
-"""Names by when each was last used, in pages. Pure.
+"""Names ordered by last use, read in pages. Pure.
 
-A use is appended, and the one before it stays where it was until there are as many of those as names: so a use costs
-next to nothing, and a page no more than what is on it.
+A use is appended to a log; outdated entries stay until they outnumber the names. So a use takes amortized constant
+time, and a page takes time in proportion to its entries.
 """
 
 from bisect import bisect_left
 
 SPARE = 64
-"""So many old uses are never worth a look."""
+"""Outdated entries that are always tolerated."""
 
 
 class Recency:
@@ -24,19 +24,19 @@ class Recency:
         return len(self._newest)
 
     def use(self, name: str) -> None:
-        """`name` is the newest from now on."""
+        """Make `name` the most recently used."""
         self._count += 1
         self._newest[name] = self._count
         self._uses.append((self._count, name))
-        self._tidy()
+        self._compact()
 
     def drop(self, name: str) -> None:
-        """Forget `name`, which is there."""
+        """Remove `name`, which must exist."""
         del self._newest[name]
-        self._tidy()
+        self._compact()
 
     def page(self, limit: int, after: str | None) -> list[str]:
-        """At most `limit` names that were used before `after` was, the newest first. Raises KeyError."""
+        """At most `limit` names last used before `after`, newest first. Raises KeyError for an unknown `after`."""
         place = len(self._uses) if after is None else bisect_left(self._uses, (self._newest[after],))
         found: list[str] = []
         while place and len(found) < limit:
@@ -46,6 +46,6 @@ class Recency:
                 found.append(name)
         return found
 
-    def _tidy(self) -> None:
+    def _compact(self) -> None:
         if len(self._uses) > 2 * len(self._newest) + SPARE:
             self._uses = [use for use in self._uses if self._newest.get(use[1]) == use[0]]

@@ -1,24 +1,24 @@
-"""History in Redis (6 or later), for several machines.
+"""History in Redis (6 or later), shared by several machines.
 
-Layout. `{owner}` is quoted as in a URL and stands in braces, so that a cluster keeps all keys of an owner in one
-slot; `{@anonymous}` is the owner of conversations for which no key was asked.
+Layout. `{owner}` is URL-quoted and in braces (a hash tag), so that a cluster stores all keys of an owner in one slot;
+`{@anonymous}` is the owner of conversations if no API keys are configured.
 
-- `tokenfall:{owner}:conversation:<id>`, a hash: `turn:<turn id>` is the JSON document of a turn, `at:<place>` the turn
-  id at a place, from `first` up to but not including `past`; `title` and `last_activity` (Unix seconds). One key, so
-  that a conversation is never half there, however it goes.
+- `tokenfall:{owner}:conversation:<id>`, a hash: `turn:<turn id>` is the JSON document of a turn, `at:<position>` the
+  turn id at a position, from `first` up to but not including `past`; `title` and `last_activity` (Unix seconds). It is
+  one key, so that expiry and eviction always remove a complete conversation.
 - `tokenfall:{owner}:conversations`, a sorted set: conversation ids by the microsecond of their last turn.
-- `tokenfall:check`, written by probes.
+- `tokenfall:check`, written by health checks.
 
-Expiry. A conversation is gone `expire_s` after its last turn, the set after the owner's last turn. Reading and naming
-prolong nothing.
+Expiry. A conversation expires `expire_s` after its last turn, the set after the owner's last turn. Reads and renames do
+not extend it.
 
-What can be lost. A turn is one atomic write (a script), and acknowledged once Redis has run it; how safe it is then is
-for Redis' own settings to say. Without persistence all is gone when it restarts; with `appendonly yes` and
-`appendfsync everysec` up to about a second of turns, with `appendfsync always` none. Replication is asynchronous: a
-failover loses what the new primary had not yet seen. A `maxmemory-policy` other than `noeviction` drops conversations.
+Durability. A turn is one atomic write (a script), acknowledged once Redis has executed it; from then on it depends on
+Redis' settings. Without persistence all turns are lost at a restart; with `appendonly yes` and `appendfsync everysec`
+up to about a second of turns, with `appendfsync always` none. Replication is asynchronous: a failover loses the writes
+that had not reached the new primary. A `maxmemory-policy` other than `noeviction` evicts conversations.
 
-Every write may be repeated: a turn's id is looked for in the same step. A write whose caller was told
-`StoreUnavailable` may still have happened, or happen yet. Imported only where it is used.
+Writes are idempotent: the script checks the turn id. After `StoreUnavailable` a write may still have been executed, or
+may be executed later. Imported only if configured.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +30,13 @@ from redis.asyncio import Redis
 
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import no_such_place
+from tokenfall.errors import page_start_not_found
 from tokenfall.history.titles import title_of
 from tokenfall.lua_scripts import lua_script
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
 
 CHECK_S = 1.0
-"""How long a probe may take."""
+"""Timeout of a health check."""
 
 CHECK_KEY = "tokenfall:check"
 
@@ -46,14 +46,14 @@ _decode = msgspec.json.Decoder(Turn).decode
 
 
 class RedisHistory:
-    """Keeps at most `limit` messages a conversation, for `expire_s` after its last turn. Owns `client`."""
+    """Stores at most `limit` messages per conversation, for `expire_s` after its last turn. Owns `client`."""
 
     def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted) -> None:
         self._max_turns = max(1, limit // 2)
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
         self._calls = Calls(client, failed=failed)
-        # A script is sent by its hash, and whole once more after a restart has made Redis forget it (NOSCRIPT).
+        # A script is called by its hash (EVALSHA), and sent again if Redis does not know it after a restart (NOSCRIPT).
         self._append = client.register_script(lua_script(__file__, "append"))
         self._turns = client.register_script(lua_script(__file__, "turns"))
         self._clear = client.register_script(lua_script(__file__, "clear"))
@@ -64,7 +64,7 @@ class RedisHistory:
     def connect(
         cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted
     ) -> "RedisHistory":
-        """On the Redis at `url`, connected at the first use. Raises `ValueError` for a URL that is none."""
+        """A history on the Redis at `url`; connects at first use. Raises `ValueError` for an invalid URL."""
         return cls(connect(url), limit=limit, expire_s=expire_s, failed=failed)
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
@@ -85,7 +85,7 @@ class RedisHistory:
         documents = await self._calls.done(self._turns([_key(conversation)], [newest]))
         if documents is None:
             return None
-        with _readable():
+        with _decoding_errors():
             return [_decode(document) for document in documents]
 
     async def clear(self, conversation: Conversation) -> bool:
@@ -100,10 +100,10 @@ class RedisHistory:
             ranked: Any = self._client.zrevrank(_index(owner), after)
             place = await self._calls.done(ranked)
             if place is None:
-                raise no_such_place()
+                raise page_start_not_found()
             first = place + 1
         found = await self._calls.done(self._described(owner, first=first, limit=limit))
-        with _readable():
+        with _decoding_errors():
             return [
                 ConversationInfo(name.decode(), float(described[0]), described[1], described[2].decode())
                 for name, described in found
@@ -114,18 +114,18 @@ class RedisHistory:
         return bool(await self._calls.done(self._rename([_key(conversation)], [title])))
 
     async def check(self) -> None:
-        # SET and not PING: a replica, a full Redis and one that cannot save refuse it.
-        await self._calls.done(self._write_something(), within_s=CHECK_S)
+        # SET instead of PING: it fails on a replica, a full Redis, and one that cannot persist.
+        await self._calls.done(self._write_check_key(), within_s=CHECK_S)
 
     async def close(self) -> None:
         await self._calls.close()
 
-    async def _write_something(self) -> None:
+    async def _write_check_key(self) -> None:
         await self._client.set(CHECK_KEY, b"", px=10_000)
 
     async def _described(self, owner: str, *, first: int, limit: int) -> list[tuple[bytes, list[Any]]]:
-        # Two steps, because a script may only touch keys that it is given. What is begun in between is missing once;
-        # what has expired in between is left out.
+        # Two steps, because a script may only access keys that it is given. A conversation that is created in between
+        # is missing from this result; one that has expired in between is omitted.
         names: list[Any] = await self._client.zrevrange(_index(owner), first, first + limit - 1)
         if not names:
             return []
@@ -134,12 +134,12 @@ class RedisHistory:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
-    """What somebody else wrote under our keys makes the store unavailable, and nothing crash."""
+def _decoding_errors() -> Iterator[None]:
+    """Converts decoding errors (values written by other software under our keys) to `StoreUnavailable`."""
     try:
         yield
     except (msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
-        _log.warning("what is kept in Redis cannot be read: %s", type(error).__name__)
+        _log.warning("cannot decode a conversation in Redis: %s", type(error).__name__)
         raise unavailable() from None
 
 

@@ -1,11 +1,11 @@
 """History in a SQLite file, for one machine; several processes may share the file.
 
-What can be lost: nothing that was acknowledged. The file is in WAL mode with `synchronous=FULL`, so that a turn is on
-the disk (fsync) before `append` returns, and survives kill -9 and a loss of power alike, as far as the disk itself
-tells the truth. What that costs is shared: all writes that wait are one transaction (`sqlite_thread`).
+Durability: no acknowledged turn is lost. The file is in WAL mode with `synchronous=FULL`: a turn is on the disk (fsync)
+before `append` returns, and survives SIGKILL and power loss, provided that the disk honours fsync. All pending writes
+share one transaction (`sqlite_thread`), and so its cost.
 
-Reads have a thread and a connection of their own and never wait for a commit. The file is made readable for its owner
-only; `-wal` and `-shm` beside it follow. Imported only where it is used.
+Reads have their own thread and connection, and never wait for a commit. The file is created with mode 0600; SQLite
+gives `-wal` and `-shm` the same mode. Imported only if configured.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ import msgspec
 
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
-from tokenfall.errors import StoreUnavailable, no_such_place
+from tokenfall.errors import StoreUnavailable, page_start_not_found
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
 
 BUSY_TIMEOUT_S = 2.0
-"""How long a writer waits for another process's transaction."""
+"""How long a writer waits for a transaction of another process."""
 
 CHECK_S = 1.0
-"""How long a probe may take."""
+"""Timeout of a health check."""
 
 CHECK_BYTES = 16_384
-"""What a probe writes; more after a larger turn could not be kept, and then as much as that."""
+"""Bytes that a health check writes; after the append of a larger turn has failed, the size of that turn."""
 
 MAX_INTEGER = 2**63 - 1
-"""The largest that SQLite has."""
+"""The largest integer of SQLite."""
 
 SCHEMA_VERSION = 1
-"""In `PRAGMA user_version`; 0 is an empty file."""
+"""Value of `PRAGMA user_version`; 0 is an empty file."""
 
 SCHEMA = """
 BEGIN IMMEDIATE;
@@ -65,8 +65,8 @@ COMMIT;
 """
 
 _opening = threading.Lock()
-"""Closing any descriptor of a file drops all POSIX locks that this process holds on it (sqlite.org/howtocorrupt.html,
-2.2): nobody may open the database while another thread has just made its file."""
+"""Held while the file is created and opened. Closing any descriptor of a file drops all POSIX locks of this process on
+it (sqlite.org/howtocorrupt.html, 2.2), so no other thread may open the database in between."""
 
 _log = logs.get(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -74,9 +74,9 @@ _decode = msgspec.json.Decoder(Turn).decode
 
 
 class SQLiteHistory:
-    """Keeps at most `limit` messages a conversation in the file at `path`, opened at the first use.
+    """Stores at most `limit` messages per conversation in the file at `path`, which is opened at first use.
 
-    Must be closed: its threads outlive the event loop otherwise.
+    Must be closed, because its threads do not end with the event loop.
     """
 
     def __init__(self, path: str, *, limit: int) -> None:
@@ -86,22 +86,22 @@ class SQLiteHistory:
             path,
             connect=connect,
             begin="BEGIN IMMEDIATE",
-            last_words="PRAGMA wal_checkpoint(PASSIVE)",  # waits for nobody
+            final_statement="PRAGMA wal_checkpoint(PASSIVE)",  # does not wait for other connections
         )
         self._reader = SQLiteThread("history-reader", path, connect=connect, begin="BEGIN")
-        self._unkept_bytes = 0
-        """The largest turn that could not be kept since one as large could."""
+        self._failed_bytes = 0
+        """Size of the largest turn that could not be written; 0 again once a turn of that size has been written."""
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
-        kept = _Kept(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
-        size_bytes = len(kept.document)
+        row = _TurnRow(turn.id, _encode(turn), title_of(turn), turn.answered_at, self._max_turns, turn.replaces)
+        size_bytes = len(row.document)
         try:
-            await self._writer.do(lambda connection: _append(connection, conversation, kept=kept))
+            await self._writer.do(lambda connection: _append(connection, conversation, row=row))
         except StoreUnavailable:
-            self._unkept_bytes = max(self._unkept_bytes, size_bytes)
+            self._failed_bytes = max(self._failed_bytes, size_bytes)
             raise
-        if size_bytes >= self._unkept_bytes:
-            self._unkept_bytes = 0
+        if size_bytes >= self._failed_bytes:
+            self._failed_bytes = 0
 
     async def turns(self, conversation: Conversation, last: int | None = None) -> Sequence[Turn] | None:
         newest = self._max_turns if last is None else max(0, min(last, self._max_turns))
@@ -119,10 +119,10 @@ class SQLiteHistory:
         return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
 
     async def check(self) -> None:
-        size_bytes = max(CHECK_BYTES, self._unkept_bytes)
+        size_bytes = max(CHECK_BYTES, self._failed_bytes)
         await asyncio.gather(
-            self._writer.do(lambda connection: _write_something(connection, size_bytes), within_s=CHECK_S),
-            self._reader.do(_read_something, within_s=CHECK_S),
+            self._writer.do(lambda connection: _write_probe(connection, size_bytes), within_s=CHECK_S),
+            self._reader.do(_read_probe, within_s=CHECK_S),
         )
 
     async def close(self) -> None:
@@ -130,7 +130,7 @@ class SQLiteHistory:
         await self._writer.close()
 
 
-class _Kept(NamedTuple):
+class _TurnRow(NamedTuple):
     turn_id: str
     document: bytes
     title: str
@@ -140,13 +140,13 @@ class _Kept(NamedTuple):
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """A connection to the database at `path`, made when it is not there. Raises `sqlite3.Error`, `OSError` and, when
-    the file is of a later schema, `StoreUnavailable`.
+    """A connection to the database at `path`, which is created if missing. Raises `sqlite3.Error`, `OSError`, and
+    `StoreUnavailable` if the file has a later schema version.
     """
     with _opening:
         with contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        # Transactions are begun and ended by hand: Python's own would be DEFERRED.
+        # Transactions are explicit: Python's implicit ones would be DEFERRED.
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         try:
             _prepare(connection)
@@ -160,14 +160,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StoreUnavailable("the conversations were written by a newer version of Tokenfall")
-    _become_wal(connection)
+    _enable_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
     if version < SCHEMA_VERSION:
         connection.executescript(SCHEMA)
 
 
-def _become_wal(connection: sqlite3.Connection) -> None:
-    """Going over to WAL does not wait for a lock as other statements do: two processes that begin at once meet."""
+def _enable_wal(connection: sqlite3.Connection) -> None:
+    """Retries, because the change to WAL mode ignores the busy timeout and fails if two processes start at once."""
     deadline_s = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
@@ -179,15 +179,15 @@ def _become_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _write_something(connection: sqlite3.Connection, size_bytes: int) -> None:
-    """As much as a turn: a disk that has room for a page may have none for a turn. Random, since SQLite leaves alone a
-    page that stays the same, and in one row, whose pages are written again each time.
+def _write_probe(connection: sqlite3.Connection, size_bytes: int) -> None:
+    """Write as much as a turn, as a full disk may have room for one page only. The data is random, because SQLite does
+    not write unchanged pages, and always in the same row, so that the file does not grow.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS probes (key INTEGER PRIMARY KEY, filler BLOB NOT NULL)")
     connection.execute("INSERT OR REPLACE INTO probes (key, filler) VALUES (1, randomblob(?))", (size_bytes,))
 
 
-def _read_something(connection: sqlite3.Connection) -> None:
+def _read_probe(connection: sqlite3.Connection) -> None:
     connection.execute("SELECT key FROM conversations LIMIT 1").fetchall()
 
 
@@ -198,32 +198,32 @@ def _key(connection: sqlite3.Connection, conversation: Conversation) -> int | No
     return found[0] if found else None
 
 
-def _append(connection: sqlite3.Connection, conversation: Conversation, *, kept: _Kept) -> None:
+def _append(connection: sqlite3.Connection, conversation: Conversation, *, row: _TurnRow) -> None:
     connection.execute(
         "INSERT OR IGNORE INTO conversations (owner, id, title, last_activity, touched) VALUES (?, ?, ?, 0, 0)",
-        (conversation.owner, conversation.id, kept.title),
+        (conversation.owner, conversation.id, row.title),
     )
     key = _key(connection, conversation)
     inserted = connection.execute(
         "INSERT OR IGNORE INTO turns (conversation, id, document) VALUES (?, ?, ?)",
-        (key, kept.turn_id, kept.document),
+        (key, row.turn_id, row.document),
     )
     if inserted.rowcount == 0:
         return
     connection.execute(
         "DELETE FROM turns WHERE conversation = ?1 AND id <> ?2"
         " AND sequence >= (SELECT sequence FROM turns WHERE conversation = ?1 AND id = ?3)",
-        (key, kept.turn_id, kept.replaces),
+        (key, row.turn_id, row.replaces),
     )
     connection.execute(
         "UPDATE conversations SET last_activity = ?,"
         " touched = (SELECT max(touched) + 1 FROM conversations WHERE owner = ?) WHERE key = ?",
-        (kept.answered_at, conversation.owner, key),
+        (row.answered_at, conversation.owner, key),
     )
     connection.execute(
         "DELETE FROM turns WHERE conversation = ?1 AND sequence <="
         " (SELECT sequence FROM turns WHERE conversation = ?1 ORDER BY sequence DESC LIMIT 1 OFFSET ?2)",
-        (key, kept.max_turns),
+        (key, row.max_turns),
     )
 
 
@@ -256,7 +256,7 @@ def _conversations(
             "SELECT touched FROM conversations WHERE owner = ? AND id = ?", (owner, after)
         ).fetchone()
         if found is None:
-            raise no_such_place()
+            raise page_start_not_found()
         before = found[0]
     listed = connection.execute(
         "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title"

@@ -1,7 +1,7 @@
-"""SQLite in threads, so that no disk ever holds up the event loop. Knows connections and jobs, no conversations.
+"""Runs SQLite in threads, so that disk I/O does not block the event loop. Knows connections and jobs, no conversations.
 
-A thread takes everything that waits, runs it in one transaction with a savepoint for each job, commits, and only then
-tells the callers: one fsync serves them all (group commit), and nothing is acknowledged that is not on the disk.
+A thread takes all queued jobs, runs them in one transaction with a savepoint per job, commits, and only then completes
+the callers' futures (group commit): one fsync serves them all, and nothing is acknowledged before it is on the disk.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from tokenfall import logs
 from tokenfall.errors import StoreUnavailable
 
 BATCH_JOBS = 256
-"""At most so many jobs in one transaction."""
+"""Maximum of jobs in one transaction."""
 
 MAX_WAITING = 10_000
-"""Whoever comes when so many wait is refused at once: a disk that hangs must not fill the memory."""
+"""Maximum of queued jobs; further ones are refused at once, so that a hanging disk does not fill the memory."""
 
 CALL_S = 5.0
-"""When a caller gives up on a disk that hangs; his write may still succeed, as after any lost answer."""
+"""Timeout of a call on a hanging disk; the write may still succeed afterwards."""
 
 Result = TypeVar("Result")
 Work = Callable[[sqlite3.Connection], Result]
@@ -40,35 +40,41 @@ class _Job(Generic[Result]):
 
 
 class SQLiteThread:
-    """One thread with a connection of its own; jobs run in the order in which they were given.
+    """One thread with its own connection; jobs run in FIFO order.
 
-    Nothing is opened before the first job. After an error of the database the connection is closed, and opened anew
-    for the next job; so too when the file at `path` is no longer the one that was opened, because what is written to
-    a deleted file is gone. `begin` opens each transaction, `last_words` are executed before the connection is closed
-    for good. It must be closed: the thread is no daemon, the process would not end.
+    The connection is opened with the first job. After a database error it is closed, and reopened for the next job;
+    also if the file at `path` has been replaced or deleted, because writes to a deleted file are lost. `begin` starts
+    each transaction; `final_statement` is executed before the connection is closed at the end. Must be closed: the
+    thread is not a daemon, so the process would not exit.
     """
 
     def __init__(
-        self, name: str, path: str, *, connect: Callable[[str], sqlite3.Connection], begin: str, last_words: str = ""
+        self,
+        name: str,
+        path: str,
+        *,
+        connect: Callable[[str], sqlite3.Connection],
+        begin: str,
+        final_statement: str = "",
     ) -> None:
         self._path = path
         self._connect = connect
         self._begin = begin
-        self._last_words = last_words
+        self._final_statement = final_statement
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._name = name
         self._thread: threading.Thread | None = None
         self._ended: asyncio.Future[None] | None = None
         self._closed = False
-        # What follows belongs to the thread.
+        # The following attributes are used by the thread only.
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._last_batch = False
 
     async def do(self, work: Work[Result], *, within_s: float = CALL_S) -> Result:
-        """Run `work` inside a transaction and return what it returned, once that is committed.
+        """Run `work` inside a transaction and return its result once the transaction is committed.
 
-        Cancelling the caller cancels nothing: his future is forgotten, the job does not know. So does giving up.
+        Cancellation and timeout of the caller do not cancel the job: it still runs, and its result is discarded.
         """
         if self._closed or self._jobs.qsize() >= MAX_WAITING:
             raise unavailable()
@@ -84,21 +90,21 @@ class SQLiteThread:
             raise unavailable() from None
 
     async def close(self) -> None:
-        """Finish what waits, close the connection and end the thread."""
+        """Finish queued jobs, close the connection and end the thread."""
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
         if self._ended is not None and self._thread is not None:
-            # Shielded, for a caller of close() that is cancelled must not cancel the thread's word to the next.
+            # Shielded: a cancelled caller of close() must not cancel the future for other callers.
             await asyncio.shield(self._ended)
-            self._thread.join()  # it said so with its last statement
+            self._thread.join()  # returns at once: setting the future is the thread's last statement
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         ended = loop.create_future()
         thread = threading.Thread(target=self._run, args=(loop, ended), name=self._name)
         try:
             thread.start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # the system cannot create more threads
             _log.warning("SQLite failed: %s", error)
             raise unavailable() from None
         self._thread, self._ended = thread, ended
@@ -106,11 +112,11 @@ class SQLiteThread:
     def _run(self, loop: asyncio.AbstractEventLoop, ended: "asyncio.Future[None]") -> None:
         while batch := self._next_batch():
             loop.call_soon_threadsafe(_settle, self._outcomes(batch))
-        self._let_go(self._last_words)
+        self._disconnect(self._final_statement)
         loop.call_soon_threadsafe(ended.set_result, None)
 
     def _next_batch(self) -> list[_Job[Any]]:
-        """What waits, at least one; empty once everything before the closing is done."""
+        """The queued jobs, waiting for at least one; empty once `close` was called and all jobs are done."""
         batch: list[_Job[Any]] = []
         while not self._last_batch and len(batch) < BATCH_JOBS:
             try:
@@ -125,35 +131,35 @@ class SQLiteThread:
 
     def _outcomes(self, batch: Sequence[_Job[Any]]) -> Sequence[Outcome]:
         try:
-            connection = self._opened()
+            connection = self._open_connection()
             connection.execute(self._begin)
             outcomes = [_outcome(connection, job) for job in batch]
             connection.execute("COMMIT")
             return outcomes
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers must hear of it and the thread go on
-            # None of the batch is kept: what is not committed when its connection closes never was.
+        except Exception as error:  # noqa: BLE001 - any error must reach the callers, and the thread must go on
+            # The whole batch is rolled back: closing the connection discards an uncommitted transaction.
             _log.warning("SQLite failed: %s: %s", type(error).__name__, error)
-            self._let_go()
-            told = unavailable() if isinstance(error, sqlite3.Error | OSError) else error
-            return [(job.future, None, told) for job in batch]
+            self._disconnect()
+            raised = unavailable() if isinstance(error, sqlite3.Error | OSError) else error
+            return [(job.future, None, raised) for job in batch]
 
-    def _opened(self) -> sqlite3.Connection:
+    def _open_connection(self) -> sqlite3.Connection:
         if self._connection is not None and self._file != _file_at(self._path):
             _log.warning("the SQLite file was replaced; opening the new one")
-            self._let_go()
+            self._disconnect()
         if self._connection is None:
             self._connection = self._connect(self._path)
             self._file = _file_at(self._path)
         return self._connection
 
-    def _let_go(self, last_words: str = "") -> None:
+    def _disconnect(self, final_statement: str = "") -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
         try:
             try:
-                if last_words:
-                    connection.execute(last_words).fetchall()
+                if final_statement:
+                    connection.execute(final_statement).fetchall()
             finally:
                 connection.close()
         except sqlite3.Error as error:
@@ -161,7 +167,7 @@ class SQLiteThread:
 
 
 def unavailable() -> StoreUnavailable:
-    """What callers are told, whatever went wrong."""
+    """The error for callers, independent of the cause."""
     return StoreUnavailable("the conversations cannot be read or written now", retry_after_s=1.0)
 
 
@@ -174,13 +180,13 @@ def _file_at(path: str) -> tuple[int, int] | None:
 
 
 def _outcome(connection: sqlite3.Connection, job: _Job[Any]) -> Outcome:
-    """Do one job inside the transaction; what fails for its own reasons leaves the others alone."""
+    """Run one job inside the transaction; an error of the job itself is rolled back to its savepoint."""
     connection.execute("SAVEPOINT job")
     try:
         result = job.work(connection)
     except sqlite3.Error:
-        raise  # full, broken, locked: the others would fail for the same reason, or are undone already
-    except Exception as error:  # noqa: BLE001 - it is the job's own, and handed to whoever gave it
+        raise  # full, corrupt or locked: the other jobs would fail, too, or have been rolled back already
+    except Exception as error:  # noqa: BLE001 - an error of the job, passed to its caller
         connection.execute("ROLLBACK TO job")
         connection.execute("RELEASE job")
         return job.future, None, error
@@ -190,7 +196,7 @@ def _outcome(connection: sqlite3.Connection, job: _Job[Any]) -> Outcome:
 
 def _settle(outcomes: Sequence[Outcome]) -> None:
     for future, result, error in outcomes:
-        if future.done():  # its caller was cancelled
+        if future.done():  # the caller was cancelled
             continue
         if error is None:
             future.set_result(result)

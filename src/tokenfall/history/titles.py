@@ -1,4 +1,4 @@
-"""What a conversation is called until somebody names it. Pure."""
+"""Default titles of conversations. Pure."""
 
 from tokenfall.conversations import Turn
 
@@ -6,7 +6,7 @@ MAX_TITLE_CHARACTERS = 60
 
 
 def title_of(first: Turn) -> str:
-    """The beginning of its first question, in one line, cut between words where there are any."""
+    """The beginning of the question of turn `first`, in one line, truncated between words if possible."""
     words = first.question.content[: 4 * MAX_TITLE_CHARACTERS].split()
     line = " ".join(words)
     if len(line) <= MAX_TITLE_CHARACTERS:

@@ -1,4 +1,5 @@
--- KEYS: conversation. ARGV: how many of the newest, -1 for all. Documents, oldest first; nil for no conversation.
+-- KEYS: conversation. ARGV: how many of the newest turns, -1 for all.
+-- Returns documents, oldest first; nil for an unknown conversation.
 local ends = redis.call('HMGET', KEYS[1], 'first', 'past')
 if not ends[1] then return false end
 local first, past, newest = tonumber(ends[1]), tonumber(ends[2]), tonumber(ARGV[1])

@@ -59,7 +59,7 @@ class HeadParser:
     def known(self, head: bytes) -> Request | None:
         """A new request from a cached head, None if `head` is not cached. The request has no body."""
         known = self._known.get(head)
-        return None if known is None else known.again()
+        return None if known is None else known.copy_head()
 
     def parse(self, head: bytes) -> Request:
         """`head` ends with its blank line. Raises `Refusal`."""
@@ -70,7 +70,7 @@ class HeadParser:
         if len(head) <= MAX_KNOWN_BYTES and _NEVER_KEPT.isdisjoint(request.headers):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[head] = request.again()
+            self._known[head] = request.copy_head()
         return request
 
     def _parse(self, head: bytes) -> Request:

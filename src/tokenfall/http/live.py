@@ -86,7 +86,7 @@ class LivePlayer:
                 return
             try:
                 response = awaited if isinstance(awaited, LiveStream) else await awaited
-                awaited = None  # a coroutine that has ended still holds its frame
+                awaited = None  # a finished coroutine keeps its frame
                 if isinstance(response, LiveStream):
                     self._stream = response
                     await self._play(response)

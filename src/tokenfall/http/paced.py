@@ -193,7 +193,7 @@ class SteadyPlayer(_TimedPlayer):
     def due(self, now_s: float) -> float | None:
         try:
             stream, played = self._stream, self._played
-            if played == stream.alone:
+            if played == stream.before_last:
                 if stream.ends_in_token:
                     self._count(now_s, is_first=not played)
                 self._end(stream.last_frame(self._chunked), "complete")
@@ -210,7 +210,7 @@ class SteadyPlayer(_TimedPlayer):
             else:
                 metrics.ttft_s.observe(passed_s)
             self.deadline_s = deadline_s = self.deadline_s + stream.gap_s
-            sent = self._connection.send(self._frames[played % stream.lap])
+            sent = self._connection.send(self._frames[played % stream.period])
             return deadline_s if sent else None  # paused until `resume`
         except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")

@@ -44,7 +44,7 @@ class Request:
         self.id = ""
         self.reply_headers = b""
 
-    def again(self) -> "Request":
+    def copy_head(self) -> "Request":
         """A new request with the same head, for the cache of parsed heads."""
         copy = Request.__new__(Request)
         copy.method = self.method

@@ -196,17 +196,17 @@ class PacedStream(TimedStream):
 class SteadyStream(TimedStream):
     """Frames with an index, at one constant gap: the player's only state is the index.
 
-    `first_s` is the gap before the first frame, `gap_s` the gap before each other. `alone` is the number of frames
-    sent before the last one, None for an endless stream; then `last_frame` is sent together with the end of the body.
-    The frames repeat after `lap` frames.
+    `first_s` is the gap before the first frame, `gap_s` the gap before each other. `before_last` frames are sent before
+    the last one, None for an endless stream; then `last_frame` is sent together with the end of the body. The frames
+    repeat after `period` frames.
     """
 
-    __slots__ = ("alone", "first_s", "gap_s", "lap")
+    __slots__ = ("before_last", "first_s", "gap_s", "period")
 
-    def __init__(self, head: StreamHead, *, lap: int, alone: int | None, first_s: float, gap_s: float) -> None:
-        super().__init__(head, endless=alone is None, keepalive=b"", shutdown_frame=b"")
-        self.lap = lap
-        self.alone = alone
+    def __init__(self, head: StreamHead, *, period: int, before_last: int | None, first_s: float, gap_s: float) -> None:
+        super().__init__(head, endless=before_last is None, keepalive=b"", shutdown_frame=b"")
+        self.period = period
+        self.before_last = before_last
         self.first_s = first_s
         self.gap_s = gap_s
 
@@ -218,14 +218,14 @@ class SteadyStream(TimedStream):
     def frames(self, chunked: bool) -> Iterator[bytes]:
         """As in `PacedStream`."""
         frames = self.numbered(chunked)
-        for number in count() if self.alone is None else range(self.alone):
-            yield frames[number % self.lap]
+        for number in count() if self.before_last is None else range(self.before_last):
+            yield frames[number % self.period]
         last = self.last_frame(chunked)
         if last:
             yield last
 
     def numbered(self, chunked: bool) -> Numbered:
-        """The frames 0 to `lap` - 1, in chunked coding or plain."""
+        """The frames 0 to `period` - 1, in chunked coding or plain."""
         raise NotImplementedError
 
     def last_frame(self, chunked: bool) -> bytes:
@@ -249,8 +249,8 @@ class RepeatedStream(SteadyStream):
         self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
     ) -> None:
         in_token = bool(count) and not end.plain
-        alone = count - 1 if count and in_token else count  # the last word is sent with the end of the body
-        super().__init__(head, lap=len(words.plain), alone=alone, first_s=first_s, gap_s=gap_s)
+        before_last = count - 1 if count and in_token else count  # the last word is sent with the end of the body
+        super().__init__(head, period=len(words.plain), before_last=before_last, first_s=first_s, gap_s=gap_s)
         self.ends_in_token = in_token
         self._words = words
         self._end = end
@@ -261,12 +261,12 @@ class RepeatedStream(SteadyStream):
 
     def last_frame(self, chunked: bool) -> bytes:
         if self.ends_in_token and self._count:
-            return self._words.coded(chunked)[(self._count - 1) % self.lap]
+            return self._words.coded(chunked)[(self._count - 1) % self.period]
         return b"".join(self._end.coded(chunked))
 
     def size_bytes(self, frames: int, *, chunked: bool) -> int:
         sizes = list(map(len, self._words.coded(chunked)))
-        rounds, remainder = divmod(frames, self.lap)
+        rounds, remainder = divmod(frames, self.period)
         return rounds * sum(sizes) + sum(sizes[:remainder])
 
 

@@ -1,1 +1,1 @@
-"""Who may go now."""
+"""Rate limiters: token buckets in process memory, shared memory and Redis."""

@@ -1,17 +1,17 @@
 """The token bucket as arithmetic: the generic cell rate algorithm (GCRA). Pure: no clock, no store.
 
-A client's whole state is one number, the theoretical arrival time: the moment at which all that he spent has
-come back. Source: ITU-T I.371, annex A; a bucket of `burst` that fills at `rate` a second gives the same answers.
+The state of a client is one number, the theoretical arrival time (TAT): the time at which its bucket is full again.
+Source: ITU-T I.371, annex A; equivalent to a bucket of `burst` tokens that is refilled with `rate` tokens per second.
 """
 
 from typing import NamedTuple
 
 EPSILON_S = 1e-6
-"""A microsecond: what sums of 1/rate in floats lose after years of uptime must not refuse the last of a burst."""
+"""A microsecond of tolerance: float rounding after years of uptime must not refuse the last request of a burst."""
 
 
 class Spent(NamedTuple):
-    """The answer to one request; `tat_s` is the state to keep, unchanged after a refusal."""
+    """The decision on one request; `tat_s` is the new state, unchanged after a refusal."""
 
     allowed: bool
     tat_s: float
@@ -21,9 +21,10 @@ class Spent(NamedTuple):
 
 
 def spend(tat_s: float, now_s: float, *, rate: float, burst: int) -> Spent:
-    """Spend one request at `now_s` for a client whose state is `tat_s` (0 for a newcomer).
+    """Decide on one request at `now_s` for a client with state `tat_s` (0 for a new client).
 
-    `rate` is in requests a second, above 0; `burst` at least 1. Never more than burst + rate x t pass in t seconds.
+    `rate` is in requests per second, above 0; `burst` is at least 1. At most burst + rate x t requests are allowed in
+    t seconds.
     """
     interval = 1 / rate
     start = max(tat_s, now_s)

@@ -1,6 +1,6 @@
-"""Two limiters as one: the shared one while it answers, else the process' own. No request goes unlimited.
+"""A limiter with a fallback: uses the shared one while it works, else the process's own. Every request is limited.
 
-While the shared one fails, nobody waits for it but one probe in the background.
+While the shared one fails, no request waits for it: a single background task checks it.
 """
 
 import asyncio
@@ -18,27 +18,27 @@ log = logs.get(__name__)
 
 
 def uncounted() -> None:
-    """A failure that nobody counts."""
+    """Default for `failed`: does not count failures."""
 
 
 class RemoteLimiter(RateLimiter, Protocol):
     """A limiter that can fail: `take` raises `StoreUnavailable`."""
 
     async def check(self) -> None:
-        """Return when verdicts can be had now. Raises `StoreUnavailable`."""
+        """Return if `take` works now. Raises `StoreUnavailable`."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything. Nothing may be called afterwards."""
+        """Release all resources. No method may be called afterwards."""
         ...
 
 
 class FallbackLimiter:
-    """`primary` while it answers, else `local`. It owns `primary`; `now` gives monotonic seconds.
+    """Uses `primary` while it works, else `local`. Owns `primary`; `now` returns monotonic seconds.
 
-    After a failure `primary` is left alone for `retry_s`, then checked in the background at the next take, and so on
-    until a check succeeds. The two do not know each other's debts: a change of limiters may give a client one burst
-    more. `failed` is called for each take and check that fails.
+    After a failure `primary` is not used for `retry_s`, then checked in the background at the next `take`, and so on
+    until a check succeeds. The two do not share state: a switch may allow a client one additional burst. `failed` is
+    called for each failed take and check.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class FallbackLimiter:
 
     @property
     def degraded(self) -> bool:
-        """Whether each process limits on its own now."""
+        """Whether `local` is in use."""
         return self._degraded
 
     async def take(self, client: str) -> LimitDecision:
@@ -78,23 +78,23 @@ class FallbackLimiter:
             return await self._local.take(client)
 
     async def check(self) -> None:
-        """Raises `StoreUnavailable` while the local one answers; then it also sees to the probe, as a take does."""
+        """Raises `StoreUnavailable` while `local` is in use; starts the background check if it is due, as `take`."""
         if self._degraded:
             self._probe_when_due()
             raise StoreUnavailable("each process limits on its own now", retry_after_s=self._retry_s)
 
     async def close(self) -> None:
-        """End the probe and close the primary. Nothing may be called afterwards."""
+        """Cancel the background check and close `primary`. No method may be called afterwards."""
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.wait((self._probe,))
         await self._primary.close()
 
     def _degrade(self) -> None:
-        if not self._degraded:  # of many requests under way, the first to fail says so
+        if not self._degraded:  # only the first of several concurrent failures is logged
             self._degraded = True
             self._probe_at = self._now() + self._retry_s
-            log.warning("the rate limits' Redis fails, each process limits on its own")
+            log.warning("Redis for rate limits is unavailable, each process limits on its own")
 
     def _probe_when_due(self) -> None:
         if self._probe is None and self._now() >= self._probe_at:
@@ -112,4 +112,4 @@ class FallbackLimiter:
             self._failed()
             return
         self._degraded = False
-        log.info("the rate limits' Redis answers again, all processes limit together")
+        log.info("Redis for rate limits is available again, all processes limit together")

@@ -1,7 +1,8 @@
-"""The limiter of one process: exact for each client, in fixed memory.
+"""Rate limiter of one process: exact per client, in fixed memory.
 
-Who owes nothing is forgotten; who owes is never pushed out by others. When more clients owe than there is room for,
-newcomers share a few overflow buckets: strangers may be refused together, but nobody gets more than his share.
+Only clients whose bucket is full are forgotten; a client with used tokens is never evicted. If there are more of those
+than fit, new clients share a few overflow buckets: they may be refused because of each other, but no client gets more
+than its limit.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ OVERFLOW_BUCKETS = 256
 
 
 class MemoryLimiter:
-    """A bucket a client. `now` gives monotonic seconds; at most `max_clients` are told apart at a time."""
+    """One bucket per client. `now` returns monotonic seconds; at most `max_clients` have their own bucket."""
 
     def __init__(self, rate: float, burst: int, *, now: Callable[[], float], max_clients: int = MAX_CLIENTS) -> None:
         self.rate = rate
@@ -28,8 +29,8 @@ class MemoryLimiter:
     async def take(self, client: str) -> LimitDecision:
         now = self._now()
         tat = self._tat.get(client)
-        bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: nobody can choose his neighbour
-        if tat is None:  # perhaps it owes in an overflow bucket
+        bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: a client cannot choose its bucket
+        if tat is None:  # it may have used tokens of an overflow bucket
             tat = self._overflow[bucket]
         spent = spend(tat, now, rate=self.rate, burst=self.burst)
         if client in self._tat or len(self._tat) < self._max_clients or self._sweep(now):
@@ -39,7 +40,10 @@ class MemoryLimiter:
         return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
 
     def _sweep(self, now: float) -> bool:
-        """Forget who owes nothing, at most once an interval: a flood must not buy a sweep a request."""
+        """Forget clients with a full bucket, at most once per 1/rate: a flood must not cause a sweep per request.
+
+        Returns whether there is room for another client.
+        """
         if now - self._swept_at >= 1 / self.rate:
             self._swept_at = now
             self._tat = {client: tat for client, tat in self._tat.items() if tat > now}

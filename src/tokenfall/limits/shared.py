@@ -1,8 +1,8 @@
-"""The limiter of several processes on one machine: exact for each client, in fixed memory that all of them see.
+"""Rate limiter of several processes on one machine: exact per client, in fixed shared memory.
 
-A `SharedTable` is made by the supervisor and inherited by each worker that it forks. The rules are those of
-`limits.memory`: who owes nothing is forgotten, who owes is never pushed out, and newcomers for whom there is no room
-share overflow buckets. Linux only (memfd), and one thread a process: the lock is the process'.
+The supervisor creates a `SharedTable`, and each forked worker inherits it. The rules are those of `limits.memory`: only
+clients with a full bucket are forgotten, and new clients without room share overflow buckets. Linux only (memfd), and
+one thread per process, because the lock belongs to the process.
 """
 
 import fcntl
@@ -24,11 +24,11 @@ OVERFLOW_BUCKETS = 256
 REMEMBERED_PLACES = 4_096
 
 WORD_BYTES = 8
-SET_WORDS = 2 * WAYS  # the fingerprints, then what they owe: two cache lines
+SET_WORDS = 2 * WAYS  # fingerprints, then their TATs: two cache lines
 
 
 class Place(NamedTuple):
-    """Where a client belongs. `ways` and `overflow` count the table's words."""
+    """Position of a client in the table. `ways` and `overflow` are word indices."""
 
     fingerprint: int
     ways: int
@@ -36,10 +36,11 @@ class Place(NamedTuple):
 
 
 class SharedTable:
-    """Room for the debts of `slots` clients (a multiple of 8), in sets of 8, and for the overflow. Make it, then fork.
+    """An 8-way set-associative table of the TATs of `slots` clients (a multiple of 8), plus overflow buckets.
 
-    All but `place` is called between `lock` and `unlock` only. A process that dies in between unlocks by dying, and
-    leaves at worst one request unspent, the one that it died of. One that is stopped in between stops them all.
+    Create it before forking. `find` and `keep` may only be called between `lock` and `unlock`. The kernel drops the
+    lock of a process that dies in between; at most its own request goes uncounted. A process that is stopped (SIGSTOP)
+    in between blocks all others.
     """
 
     def __init__(self, slots: int = SLOTS) -> None:
@@ -47,45 +48,45 @@ class SharedTable:
             raise ValueError(f"slots must be a multiple of {WAYS}")
         words = slots // WAYS * SET_WORDS + OVERFLOW_BUCKETS
         self.size_bytes = words * WORD_BYTES
-        self._memory = mmap.mmap(-1, self.size_bytes)  # shared with every fork, and of zeros: nobody owes anything
+        self._memory = mmap.mmap(-1, self.size_bytes)  # shared with every fork; zeros: all buckets are full
         self._fingerprints = memoryview(self._memory).cast("Q")
         self._tats = memoryview(self._memory).cast("d")
         self._lock_file = os.memfd_create("tokenfall-limits")
-        self.place = lru_cache(REMEMBERED_PLACES)(_placing(token_bytes(32), slots))
+        self.place = lru_cache(REMEMBERED_PLACES)(_place_function(token_bytes(32), slots))
 
     def lock(self) -> None:
-        """Wait for the others, for as long as a take takes each.
+        """Acquire the lock; waits for the duration of one `take` per waiting process.
 
-        A POSIX lock belongs to the process, so forks exclude each other though they share the open file; `flock`
-        belongs to the open file, and would let them all in.
+        A POSIX lock belongs to the process, so forked processes exclude each other although they share the open file
+        description. `flock` belongs to the open file description and would not exclude them.
         """
         fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
 
     def unlock(self) -> None:
-        """Let the others go on."""
         fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
 
     def find(self, place: Place, now_s: float) -> tuple[int, float]:
-        """Which word keeps the client's debt from now on, and until when he owes."""
+        """The index of the word for the client's TAT, and its current TAT."""
         first = place.ways
         fingerprints = self._fingerprints[first : first + WAYS].tolist()
         if place.fingerprint in fingerprints:
             word = first + WAYS + fingerprints.index(place.fingerprint)
             return word, self._tats[word]
-        tat_s = self._tats[place.overflow]  # perhaps it owes there
+        tat_s = self._tats[place.overflow]  # the client may have used tokens there
         for word in range(first + WAYS, first + SET_WORDS):
             if self._tats[word] <= now_s:
                 return word, tat_s
         return place.overflow, tat_s
 
     def keep(self, place: Place, word: int, *, tat_s: float) -> None:
-        """Write down that the client of `place` owes until `tat_s`, in the word that `find` named."""
+        """Store `tat_s` for the client of `place`, in the word that `find` returned."""
         if word != place.overflow:
-            self._fingerprints[word - WAYS] = place.fingerprint  # first: who dies here leaves a name that owes nothing
+            # Before the TAT: if the process dies in between, the fingerprint has a full bucket.
+            self._fingerprints[word - WAYS] = place.fingerprint
         self._tats[word] = tat_s
 
     def close(self) -> None:
-        """Let go of the memory in this process; the others keep it."""
+        """Release the memory in this process only."""
         self._fingerprints.release()
         self._tats.release()
         self._memory.close()
@@ -93,11 +94,11 @@ class SharedTable:
 
 
 class SharedLimiter:
-    """A bucket a client for all processes that share `table`; all of them need the same rate and burst.
+    """One bucket per client for all processes that share `table`; all need the same rate and burst.
 
-    `now` gives seconds that mean the same in all processes: on Linux, `time.monotonic` does. A take takes
-    2.7 µs (`MemoryLimiter`: 0.8), 4.6 with more clients than places are remembered: best of five loops of 200,000
-    awaited takes in one process alone, CPython 3.11 on a box of two cores.
+    `now` returns seconds of a clock common to all processes: on Linux, `time.monotonic`. A `take` takes 2.7 µs
+    (`MemoryLimiter`: 0.8), 4.6 with more clients than `REMEMBERED_PLACES`: best of five loops of 200,000 awaited takes
+    in a single process, CPython 3.11 on a machine with two cores.
     """
 
     def __init__(self, rate: float, burst: int, *, table: SharedTable, now: Callable[[], float]) -> None:
@@ -111,7 +112,7 @@ class SharedLimiter:
         place = table.place(client)
         table.lock()
         try:
-            now = self._now()  # only now: whoever held the lock before read his clock before
+            now = self._now()  # after locking, so that times never decrease between lock holders
             word, tat = table.find(place, now)
             spent = spend(tat, now, rate=self.rate, burst=self.burst)
             if spent.allowed:
@@ -121,8 +122,8 @@ class SharedLimiter:
         return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
 
 
-def _placing(key: bytes, slots: int) -> Callable[[str], Place]:
-    """From a client to his place, by a hash under `key`: nobody can choose his neighbours."""
+def _place_function(key: bytes, slots: int) -> Callable[[str], Place]:
+    """A function from a client to its place, by a hash with `key`, so that clients cannot choose their set."""
     sets = slots // WAYS
 
     def place(client: str) -> Place:

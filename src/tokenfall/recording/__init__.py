@@ -1,1 +1,1 @@
-"""Exchanges with a provider: recorded, redacted, found again, replayed, measured."""
+"""Recording of HTTP exchanges with a provider: redaction, storage, lookup for replay, fitting of timing profiles."""

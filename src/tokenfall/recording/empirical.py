@@ -1,6 +1,6 @@
-"""Times as they were measured: quantiles instead of a curve that somebody supposed. Pure.
+"""Empirical timing profiles: quantiles of measured times instead of an assumed distribution. Pure.
 
-Draws are independent of each other: what a provider's slow minutes have in common is lost.
+Draws are independent: correlation between times, for example a provider's slow minutes, is not modelled.
 """
 
 from bisect import bisect_right
@@ -14,14 +14,14 @@ from msgspec import Struct
 
 FORMAT = "tokenfall-profile-1"
 PLACES = (*(percent / 100 for percent in range(100)), 0.995, 0.999, 1.0)
-"""The quantiles that are kept: every percent, and more of the tail, where the seconds are."""
+"""The stored quantiles: every percent, and more in the tail, where the long times are."""
 
 
 class Quantiles(Struct, frozen=True, forbid_unknown_fields=True):
-    """The inverse of a distribution: at each of `places`, from 0 to 1 and rising, `seconds`, never falling."""
+    """An inverse distribution function: `places` increase strictly from 0 to 1, `seconds` never decrease."""
 
     count: int
-    """How many times were measured."""
+    """The size of the sample."""
     places: tuple[float, ...]
     seconds: tuple[float, ...]
 
@@ -30,43 +30,43 @@ class Quantiles(Struct, frozen=True, forbid_unknown_fields=True):
         if len(places) != len(seconds) or len(places) < 2 or places[0] != 0 or places[-1] != 1:
             raise ValueError("quantiles need as many seconds as places, and places from 0 to 1")
         if any(a >= b for a, b in pairwise(places)):
-            raise ValueError("the places of quantiles must rise")
+            raise ValueError("the places of quantiles must increase")
         if any(a > b for a, b in pairwise(seconds)) or seconds[0] < 0:
-            raise ValueError("the seconds of quantiles must not fall, nor be negative")
+            raise ValueError("the seconds of quantiles must not decrease or be negative")
         if not all(map(isfinite, seconds)):
             raise ValueError("the seconds of quantiles must be finite")
 
     def at(self, place: float) -> float:
-        """Seconds at `place` from 0 to 1, in a straight line between two quantiles."""
+        """Seconds at `place` from 0 to 1, interpolated linearly between two quantiles."""
         after = min(bisect_right(self.places, place), len(self.places) - 1)
         low, high = self.places[after - 1], self.places[after]
         return _between(self.seconds[after - 1], self.seconds[after], share=(place - low) / (high - low))
 
     def draw(self, random: Random) -> float:
-        """One time, seconds."""
+        """A random time in seconds."""
         return self.at(random.random())
 
 
 class Empirical(Struct, frozen=True, forbid_unknown_fields=True):
-    """A timing profile: what `tokenfall fit` learns from a recording."""
+    """A timing profile that `tokenfall fit` computed from a recording."""
 
     ttft: Quantiles
     gap: Quantiles
 
     def schedule(self, random: Random) -> Iterator[float]:
-        """The gaps of one stream without end, the first of them the time to the first token; as `timing.schedule`."""
+        """The infinite gaps of one stream in seconds, first the time to the first token; as `timing.schedule`."""
         return chain((self.ttft.draw(random),), (self.gap.draw(random) for _ in repeat(None)))
 
 
 def quantiles(sample: Sequence[float]) -> Quantiles:
-    """Of a sample that is not empty; between two of its values in a straight line (Hyndman and Fan's type 7)."""
+    """The quantiles of a non-empty sample, interpolated linearly (Hyndman and Fan's type 7)."""
     ordered = sorted(sample)
     last = len(ordered) - 1
     seconds = []
     for place in PLACES:
         below = int(place * last)
         seconds.append(_between(ordered[below], ordered[min(below + 1, last)], share=place * last - below))
-    return Quantiles(len(ordered), PLACES, tuple(accumulate(seconds, max)))  # rounding may make one fall by a bit
+    return Quantiles(len(ordered), PLACES, tuple(accumulate(seconds, max)))  # rounding may make one decrease slightly
 
 
 def _between(low: float, high: float, *, share: float) -> float:
@@ -80,12 +80,12 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def encode(profile: Empirical) -> bytes:
-    """A profile as a file's content."""
+    """The content of a profile file."""
     return msgspec.json.format(msgspec.json.encode(_File(FORMAT, profile.ttft, profile.gap)), indent=1) + b"\n"
 
 
 def decode(content: bytes) -> Empirical:
-    """A file's content. Raises ValueError with what is wrong."""
+    """Decode the content of a profile file. Raises ValueError with a description of the problem."""
     try:
         file = msgspec.json.decode(content, type=_File)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Appends recorded exchanges to a file."""
+"""Appends recorded exchanges to a file. Used by `recorder` and `relaying`; knows nothing of HTTP."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,16 +10,16 @@ _log = logs.get("tokenfall")
 
 
 class Keeper:
-    """Appends exchanges to a file, each whole or not at all, in a thread: a disk must not delay tokens."""
+    """Appends exchanges to a file atomically, in a thread, so that the disk does not delay tokens."""
 
     def __init__(self, path: str) -> None:
-        """Raises OSError. An unfinished line that a crash left at the end is cut off."""
+        """Raises OSError. Truncates an incomplete last line, left by a crash."""
         self.kept = 0
         self.lost = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(self._file, 0o600)
-            self._size = _whole_lines(self._file)
+            self._size = _complete_lines_bytes(self._file)
             os.ftruncate(self._file, self._size)
         except BaseException:
             os.close(self._file)
@@ -27,37 +27,37 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, "recording")
 
     def keep(self, exchange: Exchange) -> "Future[None]":
-        """Have it written; returns at once. The future is done when it is on the disk, or cannot be."""
+        """Queue an exchange; returns at once. The future is done when it is on the disk, or has failed."""
         written = self._thread.submit(self._append, exchange.line())
-        written.add_done_callback(self._told)
+        written.add_done_callback(self._count)
         return written
 
     def close(self) -> None:
-        """Wait until all is written."""
+        """Wait until all exchanges are written, then close the file."""
         self._thread.shutdown()
         os.close(self._file)
 
     def _append(self, line: bytes) -> None:
         try:
             if os.write(self._file, line) < len(line):
-                raise OSError("the disk took a part of a line only")
+                raise OSError("only part of a line was written: the disk may be full")
             os.fsync(self._file)
         except OSError:
             os.ftruncate(self._file, self._size)
             raise
         self._size += len(line)
 
-    def _told(self, written: "Future[None]") -> None:
+    def _count(self, written: "Future[None]") -> None:
         error = written.exception()
         if error is None:
             self.kept += 1
         else:
             self.lost += 1
-            _log.error("an exchange could not be kept: %s", error)
+            _log.error("cannot write an exchange to the recording: %s", error)
 
 
-def _whole_lines(file: int) -> int:
-    """How many bytes of a file are whole lines."""
+def _complete_lines_bytes(file: int) -> int:
+    """How many bytes of a file are complete lines."""
     size = os.fstat(file).st_size
     while size:
         start = max(0, size - 65_536)

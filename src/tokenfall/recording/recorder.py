@@ -1,6 +1,6 @@
-"""The relay behind `tokenfall record`: passes each request on as it is, and keeps what was said and when.
+"""The HTTP application of `tokenfall record`: forwards each request unchanged, and records the response with its times.
 
-It judges nothing, repeats nothing and translates nothing: a recording of what we made of a response would be worthless.
+It must not validate, retry or translate: a recording has to contain the provider's original response.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tokenfall.errors import TokenfallError
 from tokenfall.http.response import LiveStream, Response
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.redaction import Redactor
-from tokenfall.recording.relaying import Relaying, end_to_end, named_headers
+from tokenfall.recording.relaying import ExchangeRelay, end_to_end, named_headers
 from tokenfall.recording.signatures import PREFIXES
 from tokenfall.upstream import request as upstream
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from tokenfall.upstream.exchange import Exchange
 
 MAX_REQUEST_BYTES = 33_554_432
-NAMES_OF_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
-_OWN = ("authorization", "x-api-key", "cookie")
+_CREDENTIAL_HEADERS = ("authorization", "x-api-key", "cookie")
 
 _log = logs.get("tokenfall")
 
 
 class Recorder:
-    """The application of the edge that relays. With a `key` it asks in its own name, else in that of the client."""
+    """Implements the HTTP server's `Application`. Uses `key` for the upstream if given, else the client's key."""
 
     def __init__(self, client: HTTPClient, keeper: Keeper, *, base_path: str, key: str | None) -> None:
-        """`client` asks the upstream's origin; `base_path` is that of its base address, without a slash at its end."""
+        """`client` connects to the upstream's origin; `base_path` is the path of its base URL without a final slash."""
         self.stopping = False
-        """Whether what is cut from now on is cut by the relay's own end."""
+        """Set at shutdown: exchanges that end from now on were interrupted by the relay, not by the client."""
         self._client = client
         self._base_path = base_path
         self._keeper = keeper
@@ -49,56 +49,58 @@ class Recorder:
 
     def answer(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
         if self._key is not None and not _is_local(request):
-            return _told(403, "a page of another origin asks: it may not use the key of tokenfall record")
+            return _error(403, "requests from pages of other origins may not use the key of tokenfall record")
         return self._relay(request)
 
     async def _relay(self, request: Request) -> Response | LiveStream:
         target = below(self._base_path, request.target)
-        asked = upstream.Request(request.method, target, headers=self._headers(request), body=request.body or None)
+        forwarded = upstream.Request(request.method, target, headers=self._headers(request), body=request.body or None)
 
-        async def ask(exchange: Exchange) -> None:
-            await self._client.run(asked, exchange, within_s=float("inf"))
+        async def send(exchange: Exchange) -> None:
+            await self._client.run(forwarded, exchange, within_s=float("inf"))
 
-        relaying = Relaying(request, self._keeper, ask=ask, redactor=self._redactor, is_stopping=lambda: self.stopping)
+        relay = ExchangeRelay(
+            request, self._keeper, send=send, redactor=self._redactor, is_stopping=lambda: self.stopping
+        )
         try:
-            return await relaying.answer()
+            return await relay.respond()
         except TokenfallError as error:
-            return _told(502, error.message)
+            return _error(502, error.message)
 
     def _headers(self, request: Request) -> list[tuple[str, str]]:
         headers = named_headers(request)
-        passed = [*end_to_end(list(headers.items())), ("accept-encoding", "identity")]
+        forwarded_headers = [*end_to_end(list(headers.items())), ("accept-encoding", "identity")]
         if self._key is None:
-            return passed
-        passed = [(name, value) for name, value in passed if name not in _OWN]
+            return forwarded_headers
+        forwarded_headers = [(name, value) for name, value in forwarded_headers if name not in _CREDENTIAL_HEADERS]
         if "anthropic-version" in headers:
-            return [*passed, ("x-api-key", self._key)]
-        return [*passed, ("authorization", f"Bearer {self._key}")]
+            return [*forwarded_headers, ("x-api-key", self._key)]
+        return [*forwarded_headers, ("authorization", f"Bearer {self._key}")]
 
     def proceed(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
         return self.answer(request)
 
     def refusal_needs(self, request: Request) -> None:
-        """Everything is loaded at the start."""
+        """Nothing: all modules are loaded at startup."""
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
-        return _told(status, detail)
+        return _error(status, detail)
 
     def cut(self, request: Request) -> Response:
-        return _told(503, "it is about to end")
+        return _error(503, "the server is shutting down")
 
     def crashed(self, request: Request, error: Exception) -> Response:
-        _log.error("a request could not be relayed", exc_info=error)
-        return _told(500, "it failed, see its log")
+        _log.error("cannot relay a request", exc_info=error)
+        return _error(500, "internal error, see its log")
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
-        """What matters is in the recording."""
+        """Nothing: the exchange is in the recording."""
 
 
 def below(base_path: str, target: str) -> str:
-    """A target below the base path, whichever part of that the client has added by itself.
+    """The target below the base path, whether or not the client's target already has a part of the base path.
 
-    Without a base path the target stays as it is.
+    Without a base path the target is unchanged.
     """
     if not base_path or target.startswith(f"{base_path}/"):
         return target
@@ -107,10 +109,10 @@ def below(base_path: str, target: str) -> str:
 
 
 def _is_local(request: Request) -> bool:
-    """Whether no page of another origin asks, be it by its own name or by ours (DNS rebinding)."""
+    """Whether `Host` and `Origin` are loopback names; false for pages of other origins and for DNS rebinding."""
     origin = request.header(b"origin")
     named = [_host(f"//{request.header(b'host')}"), *([] if origin is None else [_host(origin)])]
-    return all(name in NAMES_OF_LOOPBACK for name in named)
+    return all(name in LOOPBACK_NAMES for name in named)
 
 
 def _host(url: str) -> str | None:
@@ -120,6 +122,6 @@ def _host(url: str) -> str | None:
         return None
 
 
-def _told(status: int, message: str) -> Response:
+def _error(status: int, message: str) -> Response:
     document = {"error": {"message": f"tokenfall record: {message}", "type": "relay"}}
     return Response(status, json.dumps(document).encode(), content_type="application/json")

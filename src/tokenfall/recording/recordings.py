@@ -1,6 +1,7 @@
-"""Recorded exchanges: what `tokenfall record` writes, one line of JSON each, and what a replay asks of them.
+"""The recording file format (one JSON line per exchange), and the lookup of exchanges for replay.
 
-A recording is read whole. It holds no clock and no socket: who replays an exchange waits out its gaps.
+Written by `tokenfall record`, read by the simulator's replay and `tokenfall fit`. A recording is loaded completely. No
+clock and no sockets here: the caller waits for the gaps of a replayed exchange.
 """
 
 from base64 import b64decode, b64encode
@@ -16,30 +17,30 @@ from tokenfall.recording.signatures import bare_path, signatures
 FILE_ENDING = ".jsonl"
 
 Break = Literal["client", "upstream", "relay", "size"]
-"""Who ended an exchange early: the client left, the upstream broke off, the relay stopped, or it grew too large."""
+"""Why an exchange is incomplete: client disconnect, upstream failure, shutdown of the relay, or the size limit."""
 
 
 NO_BODY = Raw(b"null")
 
 
 class InvalidRecording(ValueError):
-    """A file that is no recording; the message is one line that names the file, the line and what is wrong."""
+    """Not a valid recording; the message is one line with the file, the line number and the problem."""
 
 
 class Chunk(Struct, frozen=True, array_like=True):
-    """What one read of an answer brought, `at_s` seconds after the request: text, or base64 where it is none."""
+    """One read of a response body, `at_s` seconds after the request: text, or base64 if it is not valid UTF-8."""
 
     at_s: float
     data: str
     coding: Literal["", "base64"] = ""
 
     def payload(self) -> bytes:
-        """The bytes. Raises ValueError on bad base64."""
+        """The original bytes. Raises ValueError for invalid base64."""
         return b64decode(self.data, validate=True) if self.coding else self.data.encode()
 
 
 def chunk(at_s: float, payload: bytes) -> Chunk:
-    """`payload` as it is written down; a read may end inside a character."""
+    """`payload` as a `Chunk`; base64 if a read ends inside a character."""
     try:
         return Chunk(round(at_s, 6), payload.decode())
     except UnicodeDecodeError:
@@ -47,7 +48,7 @@ def chunk(at_s: float, payload: bytes) -> Chunk:
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What was asked, without secrets. `body` is `null` where it was no JSON."""
+    """A recorded request, redacted. `body` is `null` if it was not JSON."""
 
     method: str
     path: str
@@ -55,8 +56,8 @@ class Request(Struct, frozen=True, kw_only=True):
     body: Raw = NO_BODY
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """What came back. An answer that is no stream has one chunk, at its end."""
+class RecordedResponse(Struct, frozen=True, kw_only=True):
+    """A recorded response. If it was not streamed, it has one chunk, with the time of its end."""
 
     status: int
     headers: dict[str, str]
@@ -65,72 +66,72 @@ class Answer(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
-            raise ValueError(f"the status {self.status} is none of an answer")
+            raise ValueError(f"{self.status} is not the status of a response")
         times = [0.0, *(each.at_s for each in self.chunks)]
         if any(earlier > later for earlier, later in pairwise(times)):
-            raise ValueError("the times of chunks must not fall, nor be negative")
+            raise ValueError("the times of chunks must not decrease or be negative")
         for each in self.chunks:
             each.payload()
 
 
 class Exchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One request and its answer; None where none came. `time` is when it was asked, in UTC."""
+    """A request and its response (`answer`, None if there was none). `time` is that of the request, in UTC."""
 
     v: Literal[1] = 1
     time: str
     request: Request
-    answer: Answer | None = None
+    answer: RecordedResponse | None = None
     interrupted: Break | None = None
 
     def line(self) -> bytes:
-        """As it stands in a file."""
+        """The line in the file."""
         return msgspec.json.encode(self) + b"\n"
 
     @property
     def status(self) -> int:
-        """The answer's HTTP status. Only for an exchange that was found to be replayed, as all below."""
-        return self._replayed().status
+        """HTTP status of the response. This and the properties below need an exchange from `Recording.find`."""
+        return self._response().status
 
     @property
     def headers(self) -> dict[str, str]:
-        """The answer's headers that matter, by lower-case names."""
-        return self._replayed().headers
+        """The recorded response headers, by lower-case names."""
+        return self._response().headers
 
     @property
     def streamed(self) -> bool:
-        """Whether to replay `frames`; else `body` after `took_s`."""
-        return self._replayed().streamed
+        """Whether to replay `frames`; otherwise replay `body` after `took_s`."""
+        return self._response().streamed
 
     @property
     def broken(self) -> bool:
-        """Whether the upstream broke off: a replay ends without the end of the body."""
+        """Whether the upstream connection failed: a replay then ends without the end of the body."""
         return self.interrupted == "upstream"
 
     @property
     def body(self) -> bytes:
-        """The whole answer."""
-        return b"".join(each.payload() for each in self._replayed().chunks)
+        """The complete body."""
+        return b"".join(each.payload() for each in self._response().chunks)
 
     def took_s(self, speed: float = 1.0) -> float:
-        """Seconds from the request to the last byte, `speed` times faster than it was."""
-        chunks = self._replayed().chunks
+        """Seconds from the request to the last byte, divided by `speed`."""
+        chunks = self._response().chunks
         return chunks[-1].at_s / speed if chunks else 0.0
 
     def frames(self, speed: float = 1.0) -> Iterator[tuple[float, bytes]]:
-        """Each payload after its gap in seconds since the one before, the first since the request."""
+        """Pairs of gap and payload: seconds since the previous frame (first: since the request) over `speed`."""
         before_s = 0.0
-        for each in self._replayed().chunks:
+        for each in self._response().chunks:
             yield (each.at_s - before_s) / speed, each.payload()
             before_s = each.at_s
 
-    def _replayed(self) -> Answer:
+    def _response(self) -> RecordedResponse:
         if self.answer is None:
-            raise ValueError("the exchange has no answer")
+            raise ValueError("the exchange has no response")
         return self.answer
 
 
 class Recording:
-    """The exchanges of a file, and which of them answers a request."""
+    """The exchanges of a file, indexed by request signature for replay."""
 
     def __init__(self, exchanges: Sequence[Exchange]) -> None:
         self.exchanges = exchanges
@@ -142,15 +143,16 @@ class Recording:
 
     @classmethod
     def load(cls, path: str) -> Self:
-        """Raises `InvalidRecording`, OSError when the file cannot be read."""
+        """Raises `InvalidRecording`, and OSError if the file cannot be read."""
         with open(path, "rb") as file:
             return cls([_exchange(line, f"{path}: line {number}") for number, line in enumerate(file, 1)])
 
     def find(self, body: bytes, path: str) -> Exchange | None:
-        """The exchange that answers this request: the same request, else the same but for the model, else one with
-        the same last user message and the same choice of streaming.
+        """The exchange to replay for a request. Order of preference: the same request; the same except for the model;
+        the same last user message and `stream`.
 
-        Exchanges that match equally well are used in turn. Those that the client or the relay cut short are left out.
+        Exchanges that match equally well are used round-robin. Those that ended by client disconnect, shutdown or the
+        size limit are never used.
         """
         for signature in signatures(body, path):
             matching = self._matching.get(signature)
@@ -170,7 +172,7 @@ class Recording:
 
 def _exchange(line: bytes, place: str) -> Exchange:
     if not line.endswith(b"\n") and not line.endswith(b"}"):
-        raise InvalidRecording(f"{place}: the line was not finished")
+        raise InvalidRecording(f"{place}: the line is incomplete")
     try:
         return msgspec.json.decode(line, type=Exchange)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

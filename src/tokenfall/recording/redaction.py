@@ -1,7 +1,7 @@
-"""Takes secrets out of what is recorded. Pure.
+"""Removes secrets from recorded data. Pure. Also used by the request log.
 
-A secret is found by its value, where it is a key in use; by its field's name; or by the shape that providers give
-their keys. What is taken out of an answer leaves as many asterisks, so that the answer keeps its cuts.
+A secret is recognized by its value (a key in use), by the name of its field, or by a provider's key format. In a
+response each byte of a secret becomes an asterisk, so that the chunk boundaries stay valid.
 """
 
 import re
@@ -12,7 +12,7 @@ import msgspec
 
 REMOVED = "*********"
 SHORTEST_KEY = 8
-"""A shorter value (`test`, `ollama`) is no secret, and to look for it would spoil the words of answers."""
+"""Shorter values (`test`, `ollama`) are not treated as secrets: masking them would damage ordinary text."""
 
 REQUEST_HEADERS = frozenset({"accept", "content-type", "anthropic-version", "anthropic-beta", "openai-beta"})
 ANSWER_HEADERS = frozenset(
@@ -31,19 +31,19 @@ LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
 KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key", "x-auth-token")
 
 MAX_VALUES = 16
-"""Keys of one message that are looked for: the longest of them."""
+"""Keys learned from one message: the longest of them."""
 
 MAX_LEARNED = 1_024
-"""Keys that are looked for at all; the one that was learned first goes."""
+"""Learned keys in total; the oldest is dropped first."""
 
 MAX_KEY_BYTES = 16_384
-"""Of a key in use: as long as a head."""
+"""Longest key in use: the limit for a request head."""
 
 SHAPE_BYTES = 1_024
-"""By so much of a key its shape is known."""
+"""Bytes of a key that suffice to recognize its format."""
 
 MAX_NAME = 128
-"""Characters of a field's name that are looked at, from its end."""
+"""Characters at the end of a field's name that are compared."""
 
 _NAMES = tuple(
     name + plural
@@ -53,15 +53,15 @@ _NAMES = tuple(
     )
     for plural in ("", "s")
 )  # fmt: skip
-"""How names of secrets end, without their hyphens and underscores."""
+"""Suffixes of the names of secret fields, without hyphens and underscores."""
 
 _SECRET_PARAMETERS = ("key", "token", "secret")
 _SIGNATURES = ("sig", "signature")
 
-# Each pattern takes linear time: it begins with characters that no part of it before its end can be, and no repetition
-# gives back what it took.
+# Each pattern takes linear time: its first characters cannot occur in the rest of it before its end, and all
+# repetitions are possessive.
 _FIELD = re.compile(rb'"\s*+:\s*+(\\*+)"')
-"""From the end of a field's name to the beginning of its value, with the backslashes of a document within a text."""
+"""From the end of a field's name to the start of its value; group 1: backslashes of a JSON document in a string."""
 
 _VALUE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NESTED_VALUE = re.compile(rb'[^"\\]*+')
@@ -72,15 +72,15 @@ _SHAPE = re.compile(
 
 
 class Redactor:
-    """Knows every key that it was told: `secrets` for ever, and of what it learns the newest `MAX_LEARNED`."""
+    """Masks secrets: the given `secrets` always, and the newest `MAX_LEARNED` learned ones."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_KEY]
         self._learned: dict[str, None] = {}
-        self._values = _written(self._secrets)
+        self._values = _encodings(self._secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Take out these too, from now on."""
+        """Mask these, too, from now on."""
         fit = sorted({secret for secret in secrets if len(secret) >= SHORTEST_KEY}, key=_by_length)[-MAX_VALUES:]
         new = [secret for secret in fit if secret not in self._learned]
         if not new:
@@ -88,14 +88,14 @@ class Redactor:
         self._learned |= dict.fromkeys(new)
         for oldest in list(self._learned)[:-MAX_LEARNED]:
             del self._learned[oldest]
-        self._values = _written([*self._secrets, *self._learned])
+        self._values = _encodings([*self._secrets, *self._learned])
 
     def masked(self, content: bytes) -> bytes:
-        """As long as before, with asterisks for what is secret."""
+        """`content` with every byte of a secret replaced by an asterisk."""
         return _SHAPE.sub(_mask, _without_fields(self._without_values(content)))
 
     def beginning(self, content: bytes, most: int) -> bytes:
-        """The first `most` bytes of `masked`, without a look at what is far behind them."""
+        """The first `most` bytes of `masked(content)`, without scanning all of a large content."""
         near = self._without_values(content[: most + MAX_KEY_BYTES])[: most + SHAPE_BYTES]
         return self.masked(near)[:most]
 
@@ -105,16 +105,16 @@ class Redactor:
         return content
 
     def text(self, text: str) -> str:
-        """`masked` for a header's value or a path."""
+        """`masked` for a header value or a path."""
         return self.masked(text.encode("utf-8", "surrogateescape")).decode("utf-8", "replace")
 
     def body(self, content: bytes) -> bytes | None:
-        """A request's JSON without secrets, None when it is no JSON."""
+        """A request body without secrets, None if it is not JSON."""
         document = cleaned(content)
         return None if document is None else self.masked(msgspec.json.encode(document))
 
     def headers(self, headers: Mapping[str, str], allowed: frozenset[str]) -> dict[str, str]:
-        """Those that matter, by lower-case names."""
+        """The allowed headers, redacted, by lower-case names."""
         named = {name.lower(): value for name, value in headers.items()}
         return {
             name: self.text(value)
@@ -123,13 +123,13 @@ class Redactor:
         }
 
     def target(self, target: str) -> str:
-        """A path with its query."""
+        """A path with its query, redacted."""
         path, mark, query = target.partition("?")
         return self.text(path + mark + "&".join(map(_without_value, query.split("&"))))
 
 
 def keys_in(headers: Mapping[str, str]) -> list[str]:
-    """The values of a message's headers that must not be kept, wherever they come again."""
+    """The secrets in a message's headers, to be masked wherever they occur."""
     found = []
     for name, value in headers.items():
         lower = name.lower()
@@ -145,7 +145,7 @@ def keys_in(headers: Mapping[str, str]) -> list[str]:
 
 
 def cleaned(content: bytes) -> Any | None:  # noqa: ANN401 - any JSON
-    """A JSON document without the values of fields that are named like secrets; None for what is no JSON."""
+    """A decoded JSON document without the values of secret fields; None if it is not JSON."""
     try:
         return _cleaned(msgspec.json.decode(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -163,8 +163,8 @@ def _cleaned(value: Any) -> Any:  # noqa: ANN401 - any JSON
     }
 
 
-def _written(secrets: Iterable[str]) -> list[bytes]:
-    """The secrets as they may stand in a message, the longest first, so that none leaves the rest of another."""
+def _encodings(secrets: Iterable[str]) -> list[bytes]:
+    """All encodings of the secrets in a message, longest first, so that no part of a longer one is left over."""
     values = set()
     for secret in secrets:
         as_json = msgspec.json.encode(secret)[1:-1]
@@ -177,26 +177,26 @@ def _by_length(secret: str) -> tuple[int, str]:
 
 
 def _is_secret(name: str) -> bool:
-    """Whether a field of this name holds a secret."""
+    """Whether a field of this name contains a secret."""
     return name[-MAX_NAME:].lower().replace("-", "").replace("_", "").endswith(_NAMES)
 
 
 def _without_fields(content: bytes) -> bytes:
-    """`content` with asterisks for the values of fields that are named like secrets, also for one that is cut off."""
-    made, begin, at = [], 0, 0
+    """`content` with asterisks for the values of secret fields, including one that is truncated."""
+    pieces, begin, at = [], 0, 0
     while (found := _FIELD.search(content, at)) is not None:
         name = content[max(0, found.start() - MAX_NAME) : found.start()].rstrip(b"\\").rpartition(b'"')[2]
         at = found.end() - 1
         if _is_secret(name.decode("latin-1")):
             value = (_NESTED_VALUE if found[1] else _VALUE).match(content, found.end())
             at = found.end() if value is None else value.end()
-            made += [content[begin : found.end()], b"*" * (at - found.end())]
+            pieces += [content[begin : found.end()], b"*" * (at - found.end())]
             begin = at
-    return b"".join((*made, content[begin:]))
+    return b"".join((*pieces, content[begin:]))
 
 
 def _without_value(pair: str) -> str:
-    """A query's pair, without the value of a parameter that is named like a secret."""
+    """A query pair; the value of a secret parameter is removed."""
     name, equals, _ = pair.partition("=")
     lower = name.lower()
     return f"{name}={REMOVED}" if equals and (lower.endswith(_SECRET_PARAMETERS) or lower in _SIGNATURES) else pair

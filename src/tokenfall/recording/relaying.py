@@ -1,4 +1,4 @@
-"""One exchange that is relayed and recorded: what came, when, and how it ended."""
+"""Relays and records one exchange: response bytes, their times, and how it ended. Used by `recorder`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines, status_line
 from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recordings import NO_BODY, Answer, Break, Chunk, Exchange, Request, chunk
+from tokenfall.recording.recordings import NO_BODY, Break, Chunk, Exchange, RecordedResponse, Request, chunk
 from tokenfall.recording.redaction import ANSWER_HEADERS, REQUEST_HEADERS, Redactor, keys_in
 from tokenfall.upstream import exchange as upstream
 from tokenfall.upstream.refusals import encoding_error
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from tokenfall.upstream.exchange import Headers
 
 MAX_KEPT_BYTES = 67_108_864
-"""Of one response: what comes after is relayed, not kept."""
+"""Recorded bytes of one response; further bytes are relayed, but not recorded."""
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
 _BODILESS = (204, 304)
-_OF_THE_CONNECTION = frozenset(
+_HOP_BY_HOP = frozenset(
     {
         "accept-encoding",
         "connection",
@@ -46,11 +46,11 @@ _OF_THE_CONNECTION = frozenset(
         "upgrade",
     }
 )
-"""RFC 9110, section 7.6.1, and what each side of a relay says for itself."""
+"""Hop-by-hop headers (RFC 9110, section 7.6.1), and headers that each side of the relay sets itself."""
 
 
-class Kept:
-    """A response while it comes."""
+class ResponseCapture:
+    """Collects a response for the recording."""
 
     def __init__(self, redactor: Redactor) -> None:
         self.status = 0
@@ -63,7 +63,7 @@ class Kept:
         self._bytes = 0
 
     def begin(self, status: int, headers: Headers) -> None:
-        """The head has come."""
+        """Call with the response head."""
         named = dict(headers)
         self.status = status
         self._redactor.learn(keys_in(named))
@@ -77,54 +77,54 @@ class Kept:
             self._pieces.append(piece)
             self._bytes += len(piece)
 
-    def answer(self) -> Answer | None:
-        """What came, None for no status. Secrets are looked for in the whole: a read may cut one in two."""
+    def response(self) -> RecordedResponse | None:
+        """The response so far, None without a head. Masks the joined body: a secret may be split between reads."""
         if not self.status:
             return None
-        whole = self._redactor.masked(b"".join(self._pieces))
-        return Answer(
-            status=self.status, headers=self.headers, streamed=self.streamed, chunks=tuple(self._chunks(whole))
+        body = self._redactor.masked(b"".join(self._pieces))
+        return RecordedResponse(
+            status=self.status, headers=self.headers, streamed=self.streamed, chunks=tuple(self._chunks(body))
         )
 
-    def _chunks(self, whole: bytes) -> list[Chunk]:
+    def _chunks(self, body: bytes) -> list[Chunk]:
         if not self.streamed:
-            return [chunk(self._times[-1], whole)] if self._times else []
+            return [chunk(self._times[-1], body)] if self._times else []
         chunks, start = [], 0
         for at_s, piece in zip(self._times, self._pieces, strict=True):
-            chunks.append(chunk(at_s, whole[start : start + len(piece)]))
+            chunks.append(chunk(at_s, body[start : start + len(piece)]))
             start += len(piece)
         return chunks
 
 
 class RelayedExchange(upstream.Exchange):
-    """A response on its way to the client. `begun` is done when its head has come."""
+    """The upstream side of a relayed response. The future `head` has its status and headers."""
 
-    __slots__ = ("_early", "_kept", "_send", "_started_s", "begun")
+    __slots__ = ("_capture", "_early", "_send", "_started_s", "head")
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, kept: ResponseCapture) -> None:
         super().__init__()
-        self.begun: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
-        self._kept = kept
+        self.head: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
+        self._capture = kept
         self._started_s = monotonic()
-        self._send: Callable[[bytes], Awaitable[None] | None] = self._keep_early
+        self._send: Callable[[bytes], Awaitable[None] | None] = self._buffer
         self._early: list[bytes] = []
 
     def head_received(self, status: int, headers: Headers) -> None:
         if error := encoding_error(dict(headers).get("content-encoding")):
             self.fail(error)
             return
-        self._kept.begin(status, headers)
-        self.begun.set_result((status, headers))
+        self._capture.begin(status, headers)
+        self.head.set_result((status, headers))
 
     def body_received(self, data: bytes) -> None:
-        self._kept.take(monotonic() - self._started_s, data)
+        self._capture.take(monotonic() - self._started_s, data)
         self._pass(data)
 
     def body_ended(self) -> None:
         self.finish()
 
     def pass_to(self, send: Callable[[bytes], Awaitable[None] | None]) -> None:
-        """Hand the body on from now on, beginning with what has come of it."""
+        """Send the body to `send` from now on, starting with the data received before."""
         self._send = send
         for data in self._early:
             self._pass(data)
@@ -135,14 +135,14 @@ class RelayedExchange(upstream.Exchange):
         if room is not None:
             self.wait_for(room)
 
-    def _keep_early(self, data: bytes) -> None:
+    def _buffer(self, data: bytes) -> None:
         self._early.append(data)
 
 
-class Relaying:
-    """Answers one request of a client with what the upstream answers, and keeps the exchange, however it ends.
+class ExchangeRelay:
+    """Relays the upstream's response to one client request and records the exchange, however it ends.
 
-    `ask` sends the request upstream and returns when the exchange has finished.
+    `send` sends the request upstream and returns when the exchange has finished.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Relaying:
         request: ClientRequest,
         keeper: Keeper,
         *,
-        ask: Callable[[upstream.Exchange], Awaitable[None]],
+        send: Callable[[upstream.Exchange], Awaitable[None]],
         redactor: Redactor,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -161,70 +161,72 @@ class Relaying:
         headers = named_headers(request)
         redactor.learn(keys_in(headers))
         document = redactor.body(request.body)
-        self._asked = Request(
+        self._request = Request(
             method=request.method,
             path=redactor.target(request.target),
             headers=redactor.headers(headers, REQUEST_HEADERS),
             body=NO_BODY if document is None else Raw(document),
         )
-        self._asked_at = time()
-        self._kept = Kept(redactor)
-        self._exchange = RelayedExchange(self._kept)
-        self._running = asyncio.ensure_future(ask(self._exchange))
+        self._requested_at = time()
+        self._capture = ResponseCapture(redactor)
+        self._exchange = RelayedExchange(self._capture)
+        self._running = asyncio.ensure_future(send(self._exchange))
 
-    async def answer(self) -> Response | LiveStream:
-        """What the client gets. Raises a `TokenfallError` when no head came."""
-        begun = self._exchange.begun
+    async def respond(self) -> Response | LiveStream:
+        """The response for the client. Raises a `TokenfallError` if the upstream sent no head."""
+        head_future = self._exchange.head
         try:
-            await asyncio.wait((begun, self._running), return_when=asyncio.FIRST_COMPLETED)
-            if not begun.done():
+            await asyncio.wait((head_future, self._running), return_when=asyncio.FIRST_COMPLETED)
+            if not head_future.done():
                 await self._running
-            status, headers = begun.result()
+            status, headers = head_future.result()
             if self._is_head or status in _BODILESS:
                 await self._finished()
         except asyncio.CancelledError:
-            await self._keep(self._who_left())
+            await self._keep(self._interrupted_by())
             raise
         except Exception:
             await self._keep("upstream")
             raise
-        head = end_to_end(headers)
+        forwarded = end_to_end(headers)
         if self._is_head or status in _BODILESS:
             await self._keep(None)
-            return _bodiless(status, head)
-        stream = LiveStream(RelayedHead(status, head), self._pass_body, failure=lambda _: b"")
-        stream.breaks = True  # the end of a broken body must not look like one
+            return _bodiless(status, forwarded)
+        stream = LiveStream(RelayedHead(status, forwarded), self._pass_body, failure=lambda _: b"")
+        stream.breaks = True  # a failed body must not end like a complete one
         return stream
 
     async def _pass_body(self, send: Send) -> bytes:
-        """Send the body as it comes. Returns once the exchange is kept: who has the end of the body knows it kept."""
+        """Forward the body as it arrives. Returns once the exchange is on the disk: a client that has received the end
+        of the body can rely on the recording.
+        """
         interrupted: Break | None = "upstream"
         try:
             self._exchange.pass_to(lambda data: send(data, is_token=False))
             await self._finished()
-            interrupted = "size" if self._kept.full else None
+            interrupted = "size" if self._capture.full else None
         except asyncio.CancelledError:
-            interrupted = self._who_left()
+            interrupted = self._interrupted_by()
             raise
         finally:
             await self._keep(interrupted)
         return b""
 
     async def _finished(self) -> None:
-        """Return once the exchange has finished; raises what it failed with. Who is cancelled here ends it himself."""
+        """Wait for the exchange; raises its error. Cancelling this does not cancel the exchange: `_keep` does."""
         await asyncio.wait((self._running,))
         await self._running
 
-    def _who_left(self) -> Break:
+    def _interrupted_by(self) -> Break:
         return "relay" if self._is_stopping() else "client"
 
     async def _keep(self, interrupted: Break | None) -> None:
-        """Let go of the upstream, and write the exchange."""
+        """Stop the upstream exchange and write it to the recording."""
         self._running.cancel()
         self._exchange.stop()
-        at = datetime.fromtimestamp(self._asked_at, UTC).isoformat(timespec="milliseconds")
-        kept = Exchange(time=at, request=self._asked, answer=self._kept.answer(), interrupted=interrupted)
-        written = self._keeper.keep(kept)
+        at = datetime.fromtimestamp(self._requested_at, UTC).isoformat(timespec="milliseconds")
+        exchange = Exchange(time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted)
+        written = self._keeper.keep(exchange)
         await asyncio.wait([asyncio.wrap_future(written)])
 
 
@@ -235,9 +237,9 @@ def named_headers(request: ClientRequest) -> dict[str, str]:
 
 
 def end_to_end(headers: Headers) -> list[tuple[str, str]]:
-    """The headers that a relay passes on."""
+    """The end-to-end headers, which a relay forwards."""
     connection = ",".join(value for name, value in headers if name == "connection")
-    dropped = _OF_THE_CONNECTION | {name.strip().lower() for name in connection.split(",")}
+    dropped = _HOP_BY_HOP | {name.strip().lower() for name in connection.split(",")}
     return [(name, value) for name, value in headers if name not in dropped]
 
 

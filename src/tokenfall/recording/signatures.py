@@ -1,4 +1,4 @@
-"""By what a recorded request is known again. Pure."""
+"""Signatures by which a request is matched with recorded ones. Pure."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from tokenfall.recording.redaction import cleaned
 VOLATILE = frozenset(
     {"user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier", "stream_options"}
 )
-"""Fields that change from run to run, or nothing that is said."""
+"""Fields that change from run to run, or do not affect the content of the response."""
 
 PREFIXES = ("/openai/v1/", "/v1/")
-"""Before the path that a base address ends with: clients differ in how much of it is theirs to add."""
+"""Path prefixes that some clients add and others expect in the base URL."""
 
 
 def bare_path(target: str) -> str:
-    """`/chat/completions` for `/openai/v1/chat/completions?x=y`."""
+    """The path without prefix and query: `/chat/completions` for `/openai/v1/chat/completions?x=y`."""
     path = target.partition("?")[0]
     for prefix in PREFIXES:
         if path.startswith(prefix):
@@ -25,7 +25,7 @@ def bare_path(target: str) -> str:
 
 
 def signatures(body: bytes, path: str) -> list[tuple[str, ...]]:
-    """What the same request would have too, the strictest first."""
+    """The signatures of a request, the strictest first."""
     path = bare_path(path)
     if not body:
         return [(path,)]
@@ -36,9 +36,9 @@ def signatures(body: bytes, path: str) -> list[tuple[str, ...]]:
     exact = (path, "exact", _canonical(kept))
     kept.pop("model", None)
     found: list[tuple[str, ...]] = [exact, (path, "any model", _canonical(kept))]
-    said = last_words(document)
-    if said:
-        found.append((path, "last words", str(bool(document.get("stream"))), said))
+    text = last_user_text(document)
+    if text:
+        found.append((path, "last user text", str(bool(document.get("stream"))), text))
     return found
 
 
@@ -46,8 +46,8 @@ def _canonical(document: dict[str, Any]) -> str:
     return msgspec.json.encode(document, order="sorted").decode()
 
 
-def last_words(document: dict[str, Any]) -> str:
-    """The last user message, or what stands for it where there are no messages; "" for none."""
+def last_user_text(document: dict[str, Any]) -> str:
+    """The text of the last user message, else a string `input` or `prompt`; "" if there is none."""
     for name in ("messages", "input"):
         turns = document.get(name)
         if isinstance(turns, list):
@@ -62,7 +62,7 @@ def last_words(document: dict[str, Any]) -> str:
 
 
 def _text(content: Any) -> str:  # noqa: ANN401 - any JSON
-    """The text of a message's content: itself, or that of its parts."""
+    """The text of a message's content, its parts joined."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, list) else []

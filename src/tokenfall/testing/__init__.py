@@ -1,10 +1,10 @@
-"""Tokenfall inside somebody's tests: a real server, in a thread or a process of its own, and its controls.
+"""Tokenfall as a test double: a real server, in a thread or a child process, and its controls.
 
     with serve(sim="ttft=10ms") as server:
         client = openai.OpenAI(base_url=server.openai_url, api_key="any")
 
-Works without pytest; `tokenfall.testing.plugin` makes fixtures of it. pytest loads this package at every start, also
-where nobody uses it: so nothing is imported here before a name is asked for.
+It works without pytest; `tokenfall.testing.plugin` provides fixtures. Submodules are imported lazily, because pytest
+imports this package at every start, even if no test uses it.
 """
 
 from importlib import import_module
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ControlRefused", "Gate", "SeenRequest", "ServerGone", "TokenfallServer", "serve"]
 
-_HOMES = {
+_MODULES = {
     "ControlRefused": "control",
     "Gate": "gate",
     "SeenRequest": "server",
@@ -29,6 +29,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

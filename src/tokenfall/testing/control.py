@@ -1,4 +1,4 @@
-"""Requests to a server's own controls, over HTTP: the same for a server in a thread and for one in a process."""
+"""HTTP requests to the control API of the server under test, in a thread or a process."""
 
 import json
 from http import HTTPStatus
@@ -7,49 +7,49 @@ from typing import Any
 
 from tokenfall.testing.hosts import Host
 
-PATIENCE_S = 10.0
-"""How long a control may take to answer."""
+TIMEOUT_S = 10.0
+"""Timeout of a control request."""
 
 
 class ServerGone(ConnectionError):
-    """The server under test has ended, or cannot be reached; the message says how it ended."""
+    """The server under test has ended, or cannot be reached; the message has the reason."""
 
 
 class ControlRefused(ValueError):
-    """The server does not take what it was told; the message is the server's."""
+    """The server refused a control request; the message is the server's."""
 
 
 class Control:
-    """Calls; each has a connection of its own, so that any thread may call and none is left open."""
+    """Control requests. Each uses its own connection, so that any thread may call and none stays open."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     def document(self, method: str, path: str, *, body: object = None) -> Any:  # noqa: ANN401 - JSON is anything
-        """Of a JSON route: its answer, None where there is none. Raises `ServerGone`, `ControlRefused`."""
+        """The JSON response of a route, None without a body. Raises `ServerGone`, `ControlRefused`."""
         content = self.content(method, path, body=body)
         return json.loads(content) if content else None
 
     def content(self, method: str, path: str, *, body: object = None) -> bytes:
-        """What a route answers. Raises `ServerGone`, `ControlRefused`."""
-        told = self._host.exit_reason()
-        if told is not None:
-            raise ServerGone(f"the Tokenfall server is gone: {told}")
+        """The response body of a route. Raises `ServerGone`, `ControlRefused`."""
+        reason = self._host.exit_reason()
+        if reason is not None:
+            raise ServerGone(f"the Tokenfall server is gone: {reason}")
         try:
-            status, content = self._ask(method, path, body=None if body is None else json.dumps(body))
+            status, content = self._request(method, path, body=None if body is None else json.dumps(body))
         except OSError as error:
-            told = self._host.exit_reason() or f"it does not answer: {error}"
-            raise ServerGone(f"the Tokenfall server is gone: {told}") from error
+            reason = self._host.exit_reason() or f"it does not respond: {error}"
+            raise ServerGone(f"the Tokenfall server is gone: {reason}") from error
         if status >= HTTPStatus.BAD_REQUEST:
             raise ControlRefused(_detail(content) or f"{method} {path}: status {status}")
         return content
 
-    def _ask(self, method: str, path: str, *, body: str | None) -> tuple[int, bytes]:
+    def _request(self, method: str, path: str, *, body: str | None) -> tuple[int, bytes]:
         address = self._host.address
         headers = {"connection": "close"}
         if address.key is not None:
             headers["authorization"] = f"Bearer {address.key}"
-        connection = HTTPConnection(reachable(address.host), address.port, timeout=PATIENCE_S)
+        connection = HTTPConnection(reachable(address.host), address.port, timeout=TIMEOUT_S)
         try:
             connection.request(method, path, body, headers)
             with connection.getresponse() as response:
@@ -61,8 +61,8 @@ class Control:
 
 
 def reachable(host: str) -> str:
-    """An address that a client can connect to, for one that a server listens on."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not listened on
+    """The address that a client connects to, for the address that a server listens on."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
 
 
 def _detail(content: bytes) -> str:

@@ -1,10 +1,10 @@
-"""What runs a server under test: what a thread and a process have in common."""
+"""The interface of the thread or process that runs the server under test."""
 
 from typing import NamedTuple, Protocol
 
 
 class Address(NamedTuple):
-    """Where a server listens, and the key that its controls ask for."""
+    """The address that a server listens on, and the API key for its controls, if it requires one."""
 
     host: str
     port: int
@@ -16,18 +16,18 @@ class Host(Protocol):
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """The address that it listens on."""
         ...
 
     @property
     def pid(self) -> int | None:
-        """Of the process that serves, None where it is this one."""
+        """PID of the server's process, None if it is this process."""
         ...
 
     def exit_reason(self) -> str | None:
-        """How the server came to its end, None while it runs."""
+        """Why the server ended, None while it runs."""
         ...
 
     def stop(self) -> None:
-        """Drain it and free everything; a second time does nothing. Returns when nothing is left."""
+        """Drain the server, release all resources and wait until that is done. Further calls do nothing."""
         ...

@@ -1,6 +1,7 @@
-"""pytest's fixtures. The only module here that imports pytest.
+"""The pytest fixtures. The only module of this package that imports pytest.
 
-Loaded at every start of pytest, also where nobody uses it: all else is imported by the first test that wants a server.
+pytest imports it at every start, even if no test uses it, so the other modules are imported by the first test that
+needs a server.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,28 +17,28 @@ if TYPE_CHECKING:
 Factory = Callable[..., "TokenfallServer"]
 
 AT_RUN_TIME = frozenset({"sim"})
-"""Settings that a running server can be given; any other needs a server that starts with it."""
+"""Settings that a running server accepts; any other needs a new server."""
 
 CLOSING_S = 0.1
-"""How long streams of a test that has ended may take to end too, before their server is given up."""
+"""How long the streams of a finished test may take to end before their server is replaced."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line(
         "markers", "tokenfall(process=False, **settings): settings of this test's tokenfall_server, as for serve()"
     )
 
 
 class _Shared:
-    """The server that the tests of a session use one after the other. It is started by the first that wants it."""
+    """The server shared by the tests of a session, one after another. The first test that needs it starts it."""
 
     def __init__(self) -> None:
         self._host: Host | None = None
 
     def clean(self, sim: str) -> "TokenfallServer":
-        """A server that shows nothing of an earlier test."""
-        from tokenfall.testing.server import TokenfallServer  # noqa: PLC0415 - see above
+        """The server, reset to its initial state."""
+        from tokenfall.testing.server import TokenfallServer  # noqa: PLC0415 - see the module's docstring
         from tokenfall.testing.serving import start  # noqa: PLC0415
 
         if self._host is None or self._host.exit_reason() is not None:
@@ -48,8 +49,8 @@ class _Shared:
         return server
 
     def sweep(self, server: "TokenfallServer") -> None:
-        """After a test: free who waits, and give the server up where streams go on."""
-        from tokenfall.testing.control import ServerGone  # noqa: PLC0415 - see above
+        """After a test: release waiting streams, and stop the server if streams still run."""
+        from tokenfall.testing.control import ServerGone  # noqa: PLC0415 - see the module's docstring
 
         try:
             server.reset()
@@ -58,7 +59,7 @@ class _Shared:
             self.stop()
 
     def stop(self) -> None:
-        """Now; the next test gets another."""
+        """Stop the server; the next test starts a new one."""
         if self._host is not None:
             self._host.stop()
             self._host = None
@@ -73,8 +74,8 @@ def _tokenfall_shared() -> Iterator[_Shared]:
 
 @pytest.fixture
 def tokenfall_server_factory() -> Iterator[Factory]:
-    """Starts servers of this test's own: `tokenfall_server_factory(api_key="k", process=True)`; stopped after it."""
-    from tokenfall.testing.serving import serve  # noqa: PLC0415 - see above
+    """Starts servers for this test only: `tokenfall_server_factory(api_key="k", process=True)`; stopped after it."""
+    from tokenfall.testing.serving import serve  # noqa: PLC0415 - see the module's docstring
 
     with ExitStack() as running:
 
@@ -86,11 +87,12 @@ def tokenfall_server_factory() -> Iterator[Factory]:
 
 @pytest.fixture
 def tokenfall_server(request: pytest.FixtureRequest) -> "Iterator[TokenfallServer]":
-    """A real server, as if it were this test's own; `@pytest.mark.tokenfall(sim="ttft=10ms")` sets it.
+    """A real server for this test; `@pytest.mark.tokenfall(sim="ttft=10ms")` configures it.
 
-    The process's tests share one in truth, reset between them, unless the marker has what only a new one can take.
+    The tests of a process share one server, which is reset between them, unless the marker has settings that need a new
+    server.
     """
-    from tokenfall.testing.serving import has_times  # noqa: PLC0415 - see above
+    from tokenfall.testing.serving import has_times  # noqa: PLC0415 - see the module's docstring
 
     settings: dict[str, object] = {}
     for marker in request.node.iter_markers("tokenfall"):  # the nearest comes first

@@ -1,11 +1,11 @@
-"""The metrics page, read: the Prometheus text format 0.0.4 as far as Tokenfall writes it. Pure."""
+"""Parser of `/metrics`: the subset of the Prometheus text format 0.0.4 that Tokenfall writes. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
 class Sample(NamedTuple):
-    """One line: a name with its labels as they are written. `counts`: it never goes down."""
+    """One line: a name with its labels as text. `counts`: it is a counter, not a gauge."""
 
     name: str
     labels: str
@@ -13,7 +13,7 @@ class Sample(NamedTuple):
 
 
 def samples(text: str) -> dict[Sample, float]:
-    """All of them."""
+    """All samples of a metrics page."""
     found: dict[Sample, float] = {}
     counts = False
     for line in text.splitlines():
@@ -27,12 +27,12 @@ def samples(text: str) -> dict[Sample, float]:
 
 
 def summed(found: Mapping[Sample, float], name: str, *, since: Mapping[Sample, float], **labels: str) -> float:
-    """All samples of a name that have these labels; of what counts, only what was added `since`.
+    """The sum of all samples with this name and these labels; of counters, only the increase over `since`.
 
-    Raises KeyError for a name that no sample has.
+    Raises KeyError if no sample has the name.
     """
     if not any(sample.name == name for sample in found):
-        raise KeyError(f"no metric is called {name}; there are {', '.join(sorted({each.name for each in found}))}")
+        raise KeyError(f"no metric is named {name}; there are {', '.join(sorted({each.name for each in found}))}")
     wanted = [f'{label}="{value}"' for label, value in labels.items()]
     return sum(
         value - (since.get(sample, 0.0) if sample.counts else 0.0)

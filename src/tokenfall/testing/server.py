@@ -1,4 +1,4 @@
-"""The server that a test holds in its hands."""
+"""The test's handle of a running server: its URLs, its controls and its metrics."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from tokenfall.testing.control import Control, reachable
 from tokenfall.testing.gate import Gate
 from tokenfall.testing.hosts import Host
 from tokenfall.testing.samples import Sample, samples, summed
-from tokenfall.testing.waiting import awaited
+from tokenfall.testing.waiting import poll
 
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """One request as the server's journal kept it, what callers sent as their key removed."""
+    """One request from the server's request log, without the caller's API key."""
 
     time: float
     """Unix time, seconds."""
@@ -24,25 +24,25 @@ class SeenRequest:
     path: str
     query: str
     headers: Mapping[str, str]
-    """By their names in lower case."""
+    """Values by lower-case name."""
     body: str
     """At most the first 16 KiB."""
     truncated: bool
 
     def json(self) -> Any:  # noqa: ANN401 - JSON is anything
-        """The body as JSON. Raises ValueError when it is none, or was cut."""
+        """The body as JSON. Raises ValueError if it is not JSON or was truncated."""
         return json.loads(self.body)
 
 
 class TokenfallServer:
-    """A running server: its addresses, and its controls.
+    """A running server: its addresses and its controls.
 
     Controls are HTTP requests and block for about a millisecond. They may be called from any thread. All of them raise
-    `ServerGone` once the server has ended, and `ControlRefused` with the server's own words on what it does not take.
+    `ServerGone` once the server has ended, and `ControlRefused` with the server's message if it refuses the request.
     """
 
     def __init__(self, host: Host, *, sim: str = "") -> None:
-        """`sim` is what is put over the server's own default now and at each `reset`."""
+        """`sim` overrides the server's default grammar, now and at each `reset`."""
         self._host = host
         self._sim = sim
         self._control = Control(host)
@@ -52,12 +52,12 @@ class TokenfallServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return self._host.address.port
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
+        """`http://127.0.0.1:PORT`, without a trailing slash."""
         name = reachable(self._host.address.host)
         return f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
 
@@ -81,21 +81,22 @@ class TokenfallServer:
         """The `host` of Ollama's client."""
         return self.url
 
-    # What is simulated
+    # Simulator
 
     @property
     def sim(self) -> str:
-        """What holds where a request says nothing, in the simulator's grammar."""
+        """The current default configuration, in the simulator's grammar."""
         return str(self._control.document("GET", "/sim")["sim"])
 
     def set(self, sim: str) -> None:
-        """Put grammar over what holds, key by key, for answers that begin from now on: `set("status=429x2")`."""
+        """Override keys of the configuration for responses that start from now on: `set("status=429x2")`."""
         self._control.document("PATCH", "/sim", body={"sim": sim})
 
     def reset(self) -> None:
-        """As it was at the start: settings, counts and limits; gates, the journal and conversations are gone.
+        """Restore the initial state: configuration, counts and limits. Gates, logged requests and conversations are
+        deleted.
 
-        Who waits at a gate goes on. Streams under way are not cut.
+        Streams waiting at a gate continue. Running streams are not cut.
         """
         control = self._control
         control.document("DELETE", "/sim")
@@ -110,42 +111,42 @@ class TokenfallServer:
         """The gate at which streams with `gate=NAME` wait, or `gate=NAME@N` at token N."""
         return Gate(self._control, name)
 
-    # What was asked
+    # Request log
 
     def journal(self, *, on: bool = True) -> None:
-        """Begin, or cease, to keep the requests that come: the newest 1,000."""
+        """Start or stop logging requests; the newest 1,000 are stored."""
         self._control.document("PATCH", "/sim", body={"journal": on})
 
     def requests(self) -> list[SeenRequest]:
-        """What the journal kept, oldest first. Raises RuntimeError when it was never on."""
-        told = self._control.document("GET", "/sim/requests")
-        if not told["journal"] and not told["requests"]:
-            raise RuntimeError("the journal is off: call journal() before what it is to keep")
-        return [SeenRequest(**request) for request in told["requests"]]
+        """The logged requests, oldest first. Raises RuntimeError if the log was never on."""
+        log = self._control.document("GET", "/sim/requests")
+        if not log["journal"] and not log["requests"]:
+            raise RuntimeError("the request log is off: call journal() before the requests to be logged")
+        return [SeenRequest(**request) for request in log["requests"]]
 
     def forget_requests(self) -> None:
-        """Empty the journal; it stays on."""
+        """Clear the request log; it stays on."""
         self._control.document("DELETE", "/sim/requests")
 
     def wait_for_requests(self, number: int = 1, *, within_s: float = 5.0) -> list[SeenRequest]:
-        """Return once the journal has so many; it is looked at every 3 ms. Raises TimeoutError, and as `requests`.
+        """Return once this many requests are logged; polls every 3 ms. Raises TimeoutError, and as `requests`.
 
-        Blocks: in a coroutine `await asyncio.to_thread(server.wait_for_requests, 2)`.
+        It blocks; in a coroutine use `await asyncio.to_thread(server.wait_for_requests, 2)`.
         """
-        return awaited(
-            self.requests, lambda seen: len(seen) >= number, within_s=within_s, what=f"{number} requests in the journal"
+        return poll(
+            self.requests, lambda seen: len(seen) >= number, within_s=within_s, what=f"{number} logged requests"
         )
 
-    # What is counted
+    # Metrics
 
     @property
     def streams_in_flight(self) -> int:
-        """Simulated answers that have begun and not ended."""
+        """Number of running simulated streams."""
         return int(self._control.document("GET", "/sim")["streams"])
 
     def wait_until_idle(self, *, within_s: float = 5.0) -> None:
-        """Return once no simulated answer is under way; looks every 3 ms. Raises TimeoutError."""
-        awaited(
+        """Return once no simulated stream is running; polls every 3 ms. Raises TimeoutError."""
+        poll(
             lambda: self.streams_in_flight,
             lambda streams: streams == 0,
             within_s=within_s,
@@ -153,23 +154,23 @@ class TokenfallServer:
         )
 
     def metric(self, name: str, **labels: str) -> float:
-        """A metric of `/metrics`, summed over labels that are not given; counters since the last `reset`.
+        """A metric of `/metrics`, summed over the labels that are not given; counters since the last `reset`.
 
-        Raises KeyError for a name that is not there; a counter with labels is there once it has counted something.
+        Raises KeyError for an unknown name. A counter with labels is unknown before its first event.
         """
         return summed(self._samples(), name, since=self._counted, **labels)
 
     def _samples(self) -> dict[Sample, float]:
         return samples(self._control.content("GET", "/metrics").decode())
 
-    # The end
+    # Process
 
     @property
     def is_running(self) -> bool:
-        """Whether the server is still there."""
+        """Whether the server is still running."""
         return self._host.exit_reason() is None
 
     @property
     def pid(self) -> int | None:
-        """The process's own number, None for a thread of this process."""
+        """PID of the server's process, None for a thread of this process."""
         return self._host.pid

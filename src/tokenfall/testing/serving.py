@@ -1,4 +1,4 @@
-"""Settings given as keywords -> a running server. Reads no environment and no `.env`."""
+"""Starts a server from settings given as keywords. Reads neither the environment nor `.env`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,16 +10,16 @@ from tokenfall.testing.server import TokenfallServer
 from tokenfall.testing.threads import ThreadHost
 
 DEFAULTS = {"port": "0", "rate_limit_rps": "0", "drain_timeout": "200ms", "sim": "gap=1ms", "log_level": "warning"}
-"""What is different in a test: a free port, no limit, a quick end, quick answers, and no line for each request."""
+"""Defaults that differ in a test: a free port, no rate limit, a short drain, fast responses, and no access log."""
 
 
 @contextmanager
 def serve(*, process: bool = False, **settings: object) -> Iterator[TokenfallServer]:
     """A server on a free port until the block ends, in a thread of this process or, with `process`, in a child.
 
-    Settings go by their environment names in lower case: `serve(sim="ttft=10ms", api_key="k")`. Values are written as
-    in the environment; numbers, booleans, and lists of what goes by comma are taken too; None is not said at all.
-    Raises `tokenfall.settings.InvalidSetting`, and OSError when it cannot listen.
+    Settings have their environment names in lower case: `serve(sim="ttft=10ms", api_key="k")`. Values are texts as in
+    the environment, or numbers, booleans and lists; None counts as not set. Raises `tokenfall.settings.InvalidSetting`,
+    and OSError if it cannot listen.
     """
     host = start(settings, process=process)
     try:
@@ -42,24 +42,24 @@ def start(settings: Mapping[str, object], *, process: bool) -> Host:
 
 
 def texts_of(settings: Mapping[str, object]) -> dict[str, str]:
-    """As the environment would have them, with what is different in a test. Raises `InvalidSetting`."""
+    """The settings as environment texts, with `DEFAULTS` applied. Raises `InvalidSetting`."""
     known = defaults()
     for field in settings:
         if field not in known:
             raise InvalidSetting(f"{field}: no such setting; there are {', '.join(known)}")
-    said = {field: _text(value) for field, value in settings.items() if value is not None}
-    return {**DEFAULTS, **said, "sim": _timed(said.get("sim", ""))}
+    given = {field: _text(value) for field, value in settings.items() if value is not None}
+    return {**DEFAULTS, **given, "sim": _timed(given.get("sim", ""))}
 
 
 def has_times(sim: str) -> bool:
-    """Whether grammar names what has times of its own, which a gap that is said, by whomever, would replace."""
+    """Whether the grammar names a profile or script, whose recorded times any `gap` would override."""
     return bool(_keys(sim) & {"profile", "script"})
 
 
 def _timed(sim: str) -> str:
-    """Grammar with the gap of `DEFAULTS`, unless it says how fast an answer is."""
-    own = has_times(sim) or _keys(sim) & {"gap", "tps"}
-    return sim if own else ",".join(filter(None, (DEFAULTS["sim"], sim)))
+    """The grammar with the gap of `DEFAULTS`, unless it sets the timing itself."""
+    sets_timing = has_times(sim) or _keys(sim) & {"gap", "tps"}
+    return sim if sets_timing else ",".join(filter(None, (DEFAULTS["sim"], sim)))
 
 
 def _keys(sim: str) -> set[str]:
@@ -75,8 +75,8 @@ def _text(value: object) -> str:
 
 
 def _control_key(settings: Settings) -> str | None:
-    """A key that the controls can show. Raises `InvalidSetting` where there are only digests."""
+    """A key for the control requests. Raises `InvalidSetting` if all keys are digests."""
     plain = [key for key in settings.api_key if not key.startswith("sha256:")]
     if settings.api_key and not plain:
-        raise InvalidSetting("api_key: got only digests, takes at least one plain key: the server's controls show it")
+        raise InvalidSetting("api_key: got only digests, takes at least one plain key, which the controls send")
     return plain[0] if plain else None

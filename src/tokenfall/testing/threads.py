@@ -1,6 +1,6 @@
-"""A server in a thread of this process, on an event loop of its own. Leaves the process as it finds it.
+"""A server in a thread of this process, on its own event loop.
 
-No signal handler, no logging set-up, no collector setting and no descriptor limit is touched.
+It must not change the state of the process: signal handlers, logging, garbage collector, descriptor limit.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tokenfall.testing.hosts import Address
 
 
 class ThreadHost:
-    """Listens when it is made. Raises OSError when it cannot."""
+    """Listens after construction. Raises OSError if it cannot."""
 
     pid = None
 
@@ -24,9 +24,9 @@ class ThreadHost:
         self._listening: Future[int] = Future()
         self._failure: BaseException | None = None
         self.reactor = Reactor(make_poller(settings.poller))
-        """What the thread runs."""
+        """The event loop of the thread."""
         self._stop: Callable[[], None] | None = None
-        # Who forgets to stop it must not be kept from leaving.
+        # A daemon thread, so that the interpreter can exit without `stop`.
         self._thread = Thread(target=self._run, name="tokenfall", daemon=True)
         self._thread.start()
         try:
@@ -51,7 +51,7 @@ class ThreadHost:
     def _run(self) -> None:
         try:
             self._serve()
-        except BaseException as error:  # noqa: BLE001 - whatever ended it is told to who waits, or at the next use
+        except BaseException as error:  # noqa: BLE001 - reported to the constructor or by `exit_reason`
             self._failure = error
             if not self._listening.done():
                 self._listening.set_exception(error)
@@ -64,7 +64,7 @@ class ThreadHost:
                 self._run_server(server)
             finally:
                 self._stop = None
-                server.edge.close()
+                server.http.close()
         finally:
             reactor.close()
 

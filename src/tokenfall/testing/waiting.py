@@ -1,23 +1,24 @@
-"""Waiting for what a server will show."""
+"""Polling of a server's state."""
 
 from collections.abc import Callable
 from time import monotonic, sleep
 from typing import TypeVar
 
 POLL_S = 0.003
-"""Between two looks. A look is an HTTP request of about half a millisecond."""
+"""Interval between two requests, each of which takes about half a millisecond."""
 
 T = TypeVar("T")
 
 
-def awaited(look: Callable[[], T], enough: Callable[[T], bool], *, within_s: float, what: str) -> T:
-    """Look again and again until it is `enough`; the last look. Raises TimeoutError, which says `what` and the last.
+def poll(read: Callable[[], T], is_done: Callable[[T], bool], *, within_s: float, what: str) -> T:
+    """Call `read` until `is_done` accepts its result, and return that. Raises TimeoutError with `what` and the last
+    result.
 
-    Blocks its thread. In a coroutine call it with `asyncio.to_thread`, or the client in the same loop stands still.
+    It blocks its thread. In a coroutine call it with `asyncio.to_thread`; otherwise a client in the same loop blocks.
     """
     until_s = monotonic() + within_s
-    while not enough(seen := look()):
+    while not is_done(value := read()):
         if monotonic() >= until_s:
-            raise TimeoutError(f"waited {within_s:g} s for {what}; saw {seen!r}")
+            raise TimeoutError(f"waited {within_s:g} s for {what}; got {value!r}")
         sleep(POLL_S)
-    return seen
+    return value

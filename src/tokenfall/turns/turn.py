@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Literal
 
 from tokenfall.conversations import Conversation, TurnEnd
-from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped, again
+from tokenfall.errors import TokenfallError, TurnInterrupted, TurnStopped, copy_error
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.ports import OnDelta
 from tokenfall.turns.response_buffer import ResponseBuffer
@@ -67,7 +67,7 @@ class RunningTurn:
     def begin(self) -> None:
         """The engine is asked now, by the task that calls this. Raises what the turn was stopped with before."""
         if self._stopped_by is not None:
-            raise again(self._stopped_by)
+            raise copy_error(self._stopped_by)
         self._task = asyncio.current_task()
         self._answering = True
 
@@ -106,7 +106,7 @@ class RunningTurn:
         task, error = self._task, self._stopped_by
         if error is None or task is None or task.uncancel() > 0:
             return None
-        return again(error)
+        return copy_error(error)
 
     def answered(self) -> None:
         """The engine is done: what follows is not to be interrupted any more."""

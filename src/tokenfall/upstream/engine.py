@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall import __version__
-from tokenfall.errors import TokenfallError, UpstreamRefused, again
+from tokenfall.errors import TokenfallError, UpstreamRefused, copy_error
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
 from tokenfall.metrics import Metrics, add
@@ -162,7 +162,7 @@ class UpstreamEngine:
                 return wait_s
         add(self._metrics.upstream_errors, error.code)
         # Some providers repeat the request's key in their errors; callers must not see it.
-        raise again(error, without_key(error.message, self._key)) from None
+        raise copy_error(error, without_key(error.message, self._key)) from None
 
     async def _wait(self, wait_s: float) -> None:
         assert self.retries is not None  # noqa: S101 - called for retries only

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 class Request:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
-    `body` is None for a request without a body. `chat` is the source of the body of a request that
-    may be reworded.
+    `body` is None for a request without a body. `chat` is the source of the body, for a request that may be reworded.
     """
 
     __slots__ = ("body", "chat", "headers", "method", "target")

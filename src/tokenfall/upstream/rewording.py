@@ -1,4 +1,4 @@
-"""Remembers which fields that Tokenfall adds itself are refused by which model, and rewords requests without them."""
+"""Remembers which of the fields that Tokenfall adds itself each model refuses, and removes them from requests."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ MOST_MODELS = 256
 
 
 class Rewording:
-    """What each model of one upstream refuses."""
+    """The refused fields of each model of one upstream."""
 
     def __init__(self) -> None:
         self._refused: dict[str, frozenset[str]] = {}

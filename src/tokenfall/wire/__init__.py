@@ -1,1 +1,1 @@
-"""Events to bytes and bytes to events. Nothing here awaits, reads a clock or knows a socket."""
+"""Wire formats: encodes events to bytes and decodes bytes to events. Pure: no I/O, no clock, no sockets."""

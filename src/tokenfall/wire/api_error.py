@@ -1,4 +1,4 @@
-"""What every dialect says of a request that gets no answer, and of what a rate limit leaves. Pure."""
+"""API errors and the state of rate limits, before a dialect encodes them. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class ApiError(Record):
-    """Why there is no answer. `code` is one of `tokenfall.errors`, `status` HTTP's, `param` the field at fault."""
+    """An error response. `code` is one of `tokenfall.errors`, `status` the HTTP status, `param` the invalid field."""
 
     __slots__ = ("code", "message", "param", "request_id", "retry_after_s", "status")
 
@@ -31,7 +31,7 @@ class ApiError(Record):
 
 
 class TokenLimitState(Record):
-    """The same as `LimitState` for tokens."""
+    """As `LimitState`, for tokens."""
 
     __slots__ = ("limit", "remaining", "reset_s")
 
@@ -42,7 +42,7 @@ class TokenLimitState(Record):
 
 
 class LimitState(Record):
-    """What a rate limit leaves a caller: of `limit` requests at once `remaining`, all of them again in `reset_s`.
+    """A caller's rate limit: `remaining` of a burst of `limit` requests, full again in `reset_s`.
 
     `now_s` is Unix time.
     """
@@ -60,5 +60,5 @@ class LimitState(Record):
 
 
 def no_headers(_: LimitState) -> Headers:
-    """Of a dialect that says nothing of its limits."""
+    """For a dialect without rate limit headers."""
     return ()

@@ -1,7 +1,7 @@
-"""What every provider's dialect gives: one shape for six of them. Pure.
+"""The common interface of all provider dialects. Pure.
 
-A dialect is a `Dialect`: functions that read its request and write its answers. `tokenfall.wire.dialects` has the table
-of them. Callers: `tokenfall.api.providers`, which knows none of them by name.
+A `Dialect` has functions that decode its requests and encode its responses. `tokenfall.wire.dialects` is the table of
+all dialects. Called by `tokenfall.api.providers`, which depends on this interface only.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +19,8 @@ from tokenfall.wire.api_error import ApiError, LimitState, no_headers
 class ParsedRequest(Struct, frozen=True, kw_only=True):
     """A request of any dialect.
 
-    `input` is what only its own dialect reads back: fields that shape the answer but not what is said
-    (`stream_options`, `logprobs`). `max_tokens` of `request` is `UNBOUNDED` where the caller did not bound the answer.
+    `input` holds the dialect's own response options (`stream_options`, `logprobs`): fields that change the form of the
+    response, not its content. `request.max_tokens` is `UNBOUNDED` if the client set no limit.
     """
 
     request: ChatRequest
@@ -32,10 +32,10 @@ UNBOUNDED = 2**31
 
 
 class ResponseMeta(Struct, frozen=True):
-    """What names one answer. `number` is 24 hexadecimal digits, to which a dialect puts its own prefix.
+    """Metadata of one response. `number` is 24 hexadecimal digits; each dialect adds its own prefix.
 
-    `created_s` is Unix time; `model` is the model as the caller wrote it. `prompt_tokens` is what the request counts,
-    0 where that is only known at the end.
+    `created_s` is Unix time; `model` is the model name as the client sent it. `prompt_tokens` is the size of the
+    request, 0 if it is known only at the end.
     """
 
     number: str
@@ -45,56 +45,56 @@ class ResponseMeta(Struct, frozen=True):
 
 
 class ContentBlock(Struct, frozen=True):
-    """A stretch of one kind within an answer: text, thoughts, or one tool call. `choice` counts answers from 0."""
+    """A run of output of one kind: text, reasoning (`thought`) or one tool call. `choice` counts from 0."""
 
     kind: Literal["text", "thought", "call"]
     choice: int = 0
     call: ToolCall | None = None
-    """Of a call: its id and name; `arguments` is empty, they are what the section's tokens say."""
+    """For a call: its id and name; `arguments` is empty, as they follow as the tokens of the block."""
     index: int = 0
-    """Of a call: which of this answer's calls, from 0."""
+    """For a call: its position among the calls of the choice, from 0."""
 
 
 class Timing(Struct, frozen=True):
-    """How long an answer took, in seconds, for dialects that say so."""
+    """Durations of a response in seconds, for dialects that report them."""
 
     total_s: float = 0.0
     first_token_s: float = 0.0
 
 
 class Encoder(Protocol):
-    """Writes one streamed answer.
+    """Encodes one streamed response.
 
-    It is asked in this order: for each section `open`, then its tokens; for each choice `finish`; at last `end`. An
-    answer that breaks ends with the dialect's `error_frame` instead, at any time.
+    Order of calls: `open` for each block, then `token` for each of its tokens; `finish` for each choice; `end` last.
+    A stream that fails ends with the dialect's `error_frame` instead, at any point.
     """
 
     def open(self, block: ContentBlock) -> bytes:
-        """The frames that end the section before and begin this one; b"" where there are none."""
+        """The frames that close the previous block and start this one; b"" if there are none."""
         ...
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
-        """What stands before and after the JSON string of a token of the open section: a frame is these and that.
+        """Prefix and suffix of a token's frame in the open block: a frame is prefix + JSON string + suffix.
 
-        None where a token's frame must be written by `token`.
+        None if the frame has to be encoded by `token`.
         """
         ...
 
     def token(self, text: str) -> bytes:
-        """The frame of a token of the open section; b"" where the dialect says nothing until `finish`."""
+        """The frame of a token of the open block; b"" if the dialect buffers the block."""
         ...
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        """The frames that end one choice; b"" where there are none."""
+        """The frames that end one choice; b"" if there are none."""
         ...
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
-        """The frames that end the whole, usage among them. Never empty."""
+        """The frames that end the stream, with the usage. Never empty."""
         ...
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """One whole answer. `tokens` is `text` in its tokens, for dialects that tell of each (`logprobs`)."""
+    """One complete choice. `tokens` is `text` split into tokens, for `logprobs`."""
 
     text: str
     reason: FinishReason
@@ -103,8 +103,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     tokens: Sequence[str] = ()
 
 
-class Answer(Struct, frozen=True, kw_only=True):
-    """A whole answer: one choice, or as many as `n` asked for."""
+class ModelResponse(Struct, frozen=True, kw_only=True):
+    """A complete (not streamed) response with its choices: one, or `n`."""
 
     meta: ResponseMeta
     choices: Sequence[Choice]
@@ -112,37 +112,39 @@ class Answer(Struct, frozen=True, kw_only=True):
     timing: Timing
 
 
-def no_answer(_asked: ParsedRequest, _identity: ResponseMeta) -> bytes | None:
-    """Of a dialect in which all requests are for the model."""
+def no_immediate_response(_parsed: ParsedRequest, _meta: ResponseMeta) -> bytes | None:
+    """For a dialect in which every request needs the model."""
     return None
 
 
 class ErrorFrame(Protocol):
-    """Writes the last frame of a stream that breaks."""
+    """Encodes the last frame of a stream that fails."""
 
     def __call__(self, api_error: ApiError, frames: int = 0, /) -> bytes:
-        """The frame; `frames` are the numbered ones before it."""
+        """The frame; `frames` is the number of frames already sent, for dialects that number them."""
         ...
 
 
-def as_asked(asked: ParsedRequest) -> ParsedRequest:
-    """Of a dialect in which an upstream can answer all that the simulator can."""
-    return asked
+def unchanged(parsed: ParsedRequest) -> ParsedRequest:
+    """For a dialect without options that only the simulator supports."""
+    return parsed
 
 
-def no_numbers(_encoder: Encoder) -> int:
-    """Of a dialect whose frames have no numbers."""
+def no_frame_count(_encoder: Encoder) -> int:
+    """For a dialect that does not number its frames."""
     return 0
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """One dialect's functions. `decode` raises `InvalidRequest` with the field at fault as its `param`.
+    """The functions of one dialect.
 
-    `keepalive` is the stream's heartbeat, b"" where the format has none. `immediate_response` answers what needs no
-    model to be asked, None for what does. `whole` gives the whole response in pieces, and raises `InvalidRequest` where
-    it would be too large. `error` is the body of an answer that is none, `error_frame` the last frame of a stream that
-    breaks, after so many numbered frames; `frame_count` says how many an encoder has written. `for_upstream` leaves out
-    of a request what only the simulator answers.
+    - `decode` raises `InvalidRequest` whose `param` is the invalid field.
+    - `keepalive` is the keepalive frame of a stream, b"" if the format has none.
+    - `encode_response` yields a complete response in pieces; it raises `InvalidRequest` if it would be too large.
+    - `error` is an error response body, `error_frame` the last frame of a stream that fails.
+    - `immediate_response` is the response to a request that needs no model, else None.
+    - `for_upstream` removes options that only the simulator supports.
+    - `frame_count` is the number of frames that an encoder has written, for dialects that number them.
     """
 
     name: str
@@ -150,29 +152,29 @@ class Dialect(Struct, frozen=True, kw_only=True):
     keepalive: bytes
     decode: Callable[[bytes], ParsedRequest]
     encoder: Callable[[ParsedRequest, ResponseMeta], Encoder]
-    whole: Callable[[ParsedRequest, Answer], Iterator[bytes]]
+    encode_response: Callable[[ParsedRequest, ModelResponse], Iterator[bytes]]
     error: Callable[[ApiError], bytes]
     error_frame: ErrorFrame
     limits: Callable[[LimitState], tuple[tuple[str, str], ...]] = no_headers
-    immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = no_answer
-    for_upstream: Callable[[ParsedRequest], ParsedRequest] = as_asked
-    frame_count: Callable[[Encoder], int] = no_numbers
+    immediate_response: Callable[[ParsedRequest, ResponseMeta], bytes | None] = no_immediate_response
+    for_upstream: Callable[[ParsedRequest], ParsedRequest] = unchanged
+    frame_count: Callable[[Encoder], int] = no_frame_count
 
 
 T = TypeVar("T")
 
 RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]
-"""A field that holds a JSON schema: its text, for `schema_text`."""
+"""Field types for a JSON schema, kept as JSON text; read with `schema_text`."""
 
 
 def no_schema() -> msgspec.Raw:
-    """The text of a schema that did not come."""
+    """Default for a schema field that is absent."""
     return msgspec.Raw()
 
 
 MAX_ITEMS = 2_048
-"""Of an array whose items are read one by one (messages, items of an input, images)."""
+"""Limit for arrays whose items are processed one by one (messages, input items, images)."""
 
 MAX_TOOLS = 1_024
 MAX_STOPS = 64
@@ -180,48 +182,49 @@ MAX_STOPS = 64
 MAX_STRINGS = 32_768
 MAX_CONTAINERS = 32_768
 MAX_VALUES = 100_000
-"""Of a JSON body: strings with the keys among them, objects and arrays, and values of all kinds."""
+"""Limits for a JSON body: strings including object keys, objects plus arrays, and values of all types."""
 
 
 def check_json(body: bytes) -> None:
-    """Raises `InvalidRequest` where a body has more values than are read in some milliseconds.
+    """Raise `InvalidRequest` if a body has more values than can be decoded within milliseconds.
 
-    Of what is not JSON it says nothing. It counts what may be a value, and only where that is too much what is one.
+    Does not validate the JSON. Counts delimiters anywhere in the body first (an upper bound of the values), and only if
+    that exceeds a limit, those outside strings.
     """
     if (
-        _how_many(b'"', body) <= 2 * MAX_STRINGS
-        and _how_many(b"{[", body) <= MAX_CONTAINERS
-        and _how_many(b",", body) < MAX_VALUES
+        _count(b'"', body) <= 2 * MAX_STRINGS
+        and _count(b"{[", body) <= MAX_CONTAINERS
+        and _count(b",", body) < MAX_VALUES
     ):
         return
     without_escapes = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if _how_many(b'"', without_escapes) > 2 * MAX_STRINGS:
+    if _count(b'"', without_escapes) > 2 * MAX_STRINGS:
         raise InvalidRequest(f"the body has more than {MAX_STRINGS} strings, the keys of objects among them")
     outside = b"".join(without_escapes.split(b'"')[::2])
-    if _how_many(b"{[", outside) > MAX_CONTAINERS:
+    if _count(b"{[", outside) > MAX_CONTAINERS:
         raise InvalidRequest(f"the body has more than {MAX_CONTAINERS} objects and arrays")
-    if _how_many(b",", outside) >= MAX_VALUES:
+    if _count(b",", outside) >= MAX_VALUES:
         raise InvalidRequest(f"the body has more than {MAX_VALUES} values")
 
 
-def _how_many(characters: bytes, text: bytes) -> int:
-    """How many of these `text` has; `bytes.count` takes ten times as long where it has many."""
+def _count(characters: bytes, text: bytes) -> int:
+    """How many of these characters `text` contains. `bytes.count` takes ten times as long if there are many."""
     return len(text) - len(text.translate(None, characters))
 
 
 def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """The body of a request by msgspec's decoder. Raises `InvalidRequest` naming the field and what it takes."""
+    """Decode and validate a request body. Raises `InvalidRequest` with the field and the expected type."""
     check_json(body)
     try:
         if not body.isascii():
-            body.decode()  # members that are not decoded have to be UTF-8 as well (RFC 8259, section 8.1)
+            body.decode()  # skipped members must be UTF-8, too (RFC 8259, section 8.1)
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the body: {error}") from None
     return decoded_part(decoder, body)
 
 
 def decoded_part(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) -> T:
-    """The same for a part of a body that was checked already."""
+    """As `decoded`, for a part of a body that `check_json` has accepted."""
     try:
         return decoder.decode(body)
     except RecursionError:
@@ -233,7 +236,7 @@ def decoded_part(decoder: "msgspec.json.Decoder[T]", body: bytes | msgspec.Raw) 
 
 
 def schema_text(raw: msgspec.Raw, param: str, *, nullable: bool = True) -> bytes | None:
-    """The JSON text of a schema as it came, None for null and for none. Raises `InvalidRequest` for another type.
+    """The JSON text of a schema, unchanged; None if it is null or absent. Raises `InvalidRequest` for other types.
 
     Schemas are not decoded with their request: see `tokenfall.simulator.structured_output`.
     """
@@ -247,12 +250,12 @@ def schema_text(raw: msgspec.Raw, param: str, *, nullable: bool = True) -> bytes
 
 
 def _type_of(text: bytes) -> str:
-    """The type of a JSON text other than an object, in msgspec's words."""
+    """The type of a JSON text that is not an object, as msgspec names it."""
     known = {b'"': "str", b"[": "array", b"t": "bool", b"f": "bool", b"n": "null"}
     return known.get(text[:1]) or ("float" if set(text) & set(b".eE") else "int")
 
 
 def missing_field(text: str) -> str:
-    """The field that msgspec's `text` says is missing, "" where it says something else."""
-    _, separator, rest = text.partition("missing required field `")
-    return rest.rstrip("`") if separator else ""
+    """The name of the missing field in a msgspec error message, "" for other errors."""
+    _, separator, name = text.partition("missing required field `")
+    return name.rstrip("`") if separator else ""

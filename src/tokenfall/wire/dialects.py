@@ -1,11 +1,11 @@
-"""All dialects of chats, by name. Pure."""
+"""The table of all chat dialects by name. Pure."""
 
 from msgspec.structs import replace
 
 from tokenfall.wire import rate_limit_headers as ratelimits
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta
-from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE, loaded
+from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE, load_response
 from tokenfall.wire.openai.completions import OPENAI_COMPLETIONS
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
@@ -14,13 +14,13 @@ _OPENAI = (OPENAI_CHAT, GROQ_CHAT, OPENAI_COMPLETIONS, OPENAI_RESPONSES)
 _OLLAMA = (OLLAMA_CHAT, OLLAMA_GENERATE)
 
 
-def _loading(asked: ParsedRequest, meta: ResponseMeta) -> bytes | None:
-    """Ollama's request that says nothing only loads the model."""
-    return loaded(asked, meta) if asked.input.load else None
+def _load_or_none(parsed: ParsedRequest, meta: ResponseMeta) -> bytes | None:
+    """An Ollama request without messages or prompt only loads or unloads the model."""
+    return load_response(parsed, meta) if parsed.input.load else None
 
 
 DIALECTS: dict[str, Dialect] = {
     **{dialect.name: replace(dialect, limits=ratelimits.openai) for dialect in _OPENAI},
     ANTHROPIC.name: replace(ANTHROPIC, limits=ratelimits.anthropic),
-    **{dialect.name: replace(dialect, immediate_response=_loading) for dialect in _OLLAMA},
+    **{dialect.name: replace(dialect, immediate_response=_load_or_none) for dialect in _OLLAMA},
 }

@@ -1,4 +1,4 @@
-"""An answer as `tokenfall.wire.composer` puts it, piece by piece, in any dialect. Pure."""
+"""Encodes or accumulates the events that `tokenfall.wire.composer` emits, for any dialect. Pure."""
 
 import msgspec
 
@@ -11,16 +11,16 @@ _encode = msgspec.json.encode
 
 
 class EventEncoder:
-    """Writes what is told with one encoder: opens a section whenever another kind of thing is said."""
+    """Encodes events as frames: opens a content block whenever the kind of event or the call index changes."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._kind = ""
         self._index = -1
-        self._affixes: tuple[bytes, bytes] | None = None
+        self._template: tuple[bytes, bytes] | None = None
 
     def frames(self, event: OutputEvent) -> bytes:
-        """The frames of a piece; b"" where the dialect says it later."""
+        """The frames of an event; b"" if the dialect buffers it."""
         kind = "text" if isinstance(event, TextDelta) else "call" if isinstance(event, ToolCallDelta) else "thought"
         index = event.index if isinstance(event, ToolCallDelta) else -1
         text = event.arguments if isinstance(event, ToolCallDelta) else event.text
@@ -28,16 +28,16 @@ class EventEncoder:
         if kind != self._kind or index != self._index:
             self._kind, self._index = kind, index
             opened = self._encoder.open(_block(event))
-            self._affixes = self._encoder.frame_template()
+            self._template = self._encoder.frame_template()
         if not text:
             return opened
-        if self._affixes is None:
+        if self._template is None:
             return opened + self._encoder.token(text)
-        before, after = self._affixes
-        return b"%b%b%b%b" % (opened, before, one_line(_encode(text)), after)
+        prefix, suffix = self._template
+        return b"%b%b%b%b" % (opened, prefix, one_line(_encode(text)), suffix)
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
-        """The frames that end the answer."""
+        """The frames that end the stream."""
         return self._encoder.finish(0, finished.reason) + self._encoder.end(finished, timing)
 
 
@@ -48,7 +48,7 @@ def _block(event: OutputEvent) -> ContentBlock:
 
 
 class Accumulator:
-    """Collects what is told into one whole answer."""
+    """Accumulates events into one complete choice."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
@@ -56,7 +56,6 @@ class Accumulator:
         self._calls: dict[int, list[ToolCallDelta]] = {}
 
     def on_event(self, event: OutputEvent) -> None:
-        """The next piece."""
         if isinstance(event, ToolCallDelta):
             self._calls.setdefault(event.index, []).append(event)
         elif isinstance(event, TextDelta):
@@ -65,7 +64,7 @@ class Accumulator:
             self._thoughts.append(event.text)
 
     def choice(self, finished: Finished) -> Choice:
-        """All of it."""
+        """The choice made of all events so far."""
         calls = tuple(
             ToolCall(parts[0].id, parts[0].name, "".join(part.arguments for part in parts))
             for index, parts in sorted(self._calls.items())

@@ -1,6 +1,6 @@
 """Finds the end of a JSON document in a byte stream, without parsing it. Pure.
 
-Every byte is looked at once, so the cost is linear however the reads cut the document.
+Each byte is scanned once: the cost is linear, however the document is split into reads.
 """
 
 import re
@@ -10,7 +10,7 @@ _OPENING, _CLOSING = b"{[", b"}]"
 
 
 class JSONDocument:
-    """Collects an object or an array, whose first byte is fed first."""
+    """Collects a JSON object or array. The first byte fed must be its first byte."""
 
     __slots__ = ("_depth", "_ended", "_escape_at", "_in_string", "_pieces", "size_bytes")
 
@@ -20,11 +20,11 @@ class JSONDocument:
         self._ended = False
         self._in_string = False
         self._escape_at = -1
-        """Where in the stream the byte after a backslash is."""
+        """Stream position of the byte after a backslash."""
         self.size_bytes = 0
 
     def feed(self, data: bytes) -> bytes | None:
-        """The whole document once `data` ends it; bytes after its end are dropped."""
+        """The complete document if `data` ends it, else None; bytes after its end are dropped."""
         if self._ended:
             return None
         for mark in _MARKS.finditer(data):

@@ -1,9 +1,9 @@
-"""What keeps a JSON document in one line, whoever cuts the lines. Pure."""
+"""Keeps a JSON document in one line for clients that split text at Unicode line separators. Pure."""
 
 
 def one_line(document: bytes) -> bytes:
-    """A JSON document with U+0085, U+2028 and U+2029 escaped: clients that cut text, not bytes, take them for ends of
-    lines (httpx's `iter_lines`, and with it Ollama's own client for Python).
+    """Escape U+0085, U+2028 and U+2029: clients that split text instead of bytes treat them as line ends (httpx's
+    `iter_lines`, and therefore Ollama's own client for Python).
     """
     if document.isascii():
         return document

@@ -1,4 +1,4 @@
-"""A JSON document in pieces, for documents of megabytes: each piece takes a millisecond or two. Pure."""
+"""Encodes JSON documents of megabytes in pieces that take a millisecond or two each. Pure."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,13 +7,13 @@ import msgspec
 
 PIECE_BYTES = 32_768
 SLICE_CHARACTERS = 16_384
-"""Of a long text: each becomes up to six bytes."""
+"""Characters of a long string that are encoded at once: each becomes up to six bytes."""
 
 _encode = msgspec.json.encode
 
 
 def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON
-    """`document` as JSON. An iterator in it is an array whose elements are encoded one by one, each as a whole."""
+    """`document` as JSON. An iterator in it becomes an array; each element is encoded in one step."""
     gathered: list[bytes] = []
     size = 0
     for part in _parts(document):
@@ -21,7 +21,7 @@ def json_pieces(document: Any) -> Iterator[bytes]:  # noqa: ANN401 - any JSON
         size += len(part)
         if size >= PIECE_BYTES:
             gathered, size = [b"".join(gathered)], 0
-            yield gathered.pop()  # held by nobody here while its reader takes it
+            yield gathered.pop()  # keep no reference while the caller sends the piece
     yield b"".join(gathered)
 
 

@@ -1,10 +1,10 @@
-"""Newline-delimited JSON, as Ollama streams it. Pure."""
+"""Newline-delimited JSON (NDJSON), Ollama's streaming format. Pure."""
 
 CONTENT_TYPE = "application/x-ndjson"
 
 
 def frame(document: bytes) -> bytes:
-    """One line. Raises ValueError when `document` holds a line break outside its strings."""
+    """One line. Raises ValueError if `document` contains a line break outside its strings."""
     if b"\n" in document:
-        raise ValueError("a document of NDJSON is one line")
+        raise ValueError("an NDJSON document must be one line")
     return document + b"\n"

@@ -1,6 +1,6 @@
-"""How each provider says what its rate limit leaves. Pure.
+"""Rate limit headers of each provider. Pure.
 
-Sources: the OpenAI API, "Rate limits in headers"; Groq the same; the Anthropic API, "Response headers".
+Sources: the OpenAI API, "Rate limits in headers" (also used by Groq); the Anthropic API, "Response headers".
 """
 
 from tokenfall.wire.api_error import Headers, LimitState, TokenLimitState
@@ -8,7 +8,7 @@ from tokenfall.wire.times import rfc3339
 
 
 def openai(limit_state: LimitState) -> Headers:
-    """`x-ratelimit-...-requests` and `-tokens`; the time as `1m2.5s`."""
+    """`x-ratelimit-...-requests` and `-tokens`; the reset as a duration, `1m2.5s`."""
     return (*_openai(limit_state, "requests"), *(_openai(limit_state.tokens, "tokens") if limit_state.tokens else ()))
 
 
@@ -23,10 +23,10 @@ def _openai(of: LimitState | TokenLimitState, what: str) -> Headers:
 
 
 def anthropic(limit_state: LimitState) -> Headers:
-    """`anthropic-ratelimit-requests-...` and `-tokens-...`; the time as a moment."""
+    """`anthropic-ratelimit-requests-...` and `-tokens-...`; the reset as an RFC 3339 timestamp."""
     now_s, tokens = limit_state.now_s, limit_state.tokens
-    told = _anthropic(limit_state, "requests", now_s=now_s)
-    return (*told, *(_anthropic(tokens, "tokens", now_s=now_s) if tokens else ()))
+    requests = _anthropic(limit_state, "requests", now_s=now_s)
+    return (*requests, *(_anthropic(tokens, "tokens", now_s=now_s) if tokens else ()))
 
 
 def _anthropic(of: LimitState | TokenLimitState, what: str, *, now_s: float) -> Headers:
@@ -40,9 +40,9 @@ def _anthropic(of: LimitState | TokenLimitState, what: str, *, now_s: float) -> 
 
 
 def duration(seconds: float) -> str:
-    """As Go writes it: `120ms`, `2.5s`, `1m3s`."""
+    """A duration in Go's format: `120ms`, `2.5s`, `1m3s`."""
     seconds = round(seconds, 3)
     if seconds < 1:
         return f"{round(seconds * 1000)}ms"
-    minutes, rest = divmod(seconds, 60)
-    return (f"{int(minutes)}m" if minutes else "") + f"{rest:g}s"
+    minutes, seconds = divmod(seconds, 60)
+    return (f"{int(minutes)}m" if minutes else "") + f"{seconds:g}s"

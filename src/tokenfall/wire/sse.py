@@ -1,6 +1,6 @@
-"""Server-sent events out. Pure.
+"""Encodes server-sent events. Pure.
 
-Source: WHATWG HTML, section 9.2. Frames are `data: ...` in one line, LF only, as strict clients need.
+Source: WHATWG HTML, section 9.2. A frame has one `data:` line and LF line ends only, as strict clients require.
 """
 
 CONTENT_TYPE = "text/event-stream"
@@ -9,9 +9,9 @@ DONE = b"data: [DONE]\n\n"
 
 
 def frame(data: bytes, event: str = "") -> bytes:
-    """One event. Raises ValueError when `data` or `event` would break out of its line."""
+    """One event. Raises ValueError if `data` or `event` contains a line break."""
     if b"\n" in data or b"\r" in data or "\n" in event or "\r" in event:
-        raise ValueError("an event's data and name are one line each")
+        raise ValueError("an event's data and name must be one line each")
     if event:
         return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
     return b"data: %b\n\n" % data

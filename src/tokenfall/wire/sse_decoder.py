@@ -1,7 +1,7 @@
-"""Server-sent events in: bytes as they come -> events. Pure.
+"""Decodes a byte stream of server-sent events. Pure.
 
-Source: WHATWG HTML, section 9.2. One addition: some providers report an error as a JSON document without `data:`, in
-place of the stream or in the middle of it. Such a document is an event that is not `framed`, and the last one.
+Source: WHATWG HTML, section 9.2. One addition: some providers report an error as a JSON document without `data:`,
+instead of the stream or in the middle of it. Such a document becomes the last event, with `framed` False.
 """
 
 import re
@@ -18,24 +18,24 @@ _LINE_END = re.compile(rb"\r\n|\n|\r")
 _DOCUMENT = re.compile(rb"\{|\[[ \t]*+\{")
 _DOCUMENT_LINE = re.compile(rb"\{|\[[ \t]*+(?:\{|\Z)")
 _LF = 0x0A
-_LONGEST_START = 64
-"""A held line of more bytes that has not begun a document does not begin one."""
+_MAX_START_BYTES = 64
+"""A partial line longer than this that is not recognized as a JSON document is not one."""
 
 
 class ServerSentEvent(Struct, frozen=True, gc=False):
-    """`name` is the `event:` field, b"" where there is none."""
+    """`name` is the `event:` field, b"" if there is none."""
 
     data: bytes
     name: bytes = b""
     framed: bool = True
-    """False for a JSON document that stood in the stream without `data:`."""
+    """False for a JSON document without `data:`."""
 
 
 class SSEDecoder:
-    """Cuts a byte stream into events, however the reads cut it.
+    """Splits a byte stream into events, independently of how it is split into reads.
 
-    Ids and comments are dropped. A line, an event's lines together, or a document of more than `max_bytes` raises
-    `UpstreamMalformed`; an unfinished event at the end is dropped, as the standard says.
+    Ids and comments are dropped. A line, the lines of one event together, or a document of more than `max_bytes` raises
+    `UpstreamMalformed`; an incomplete event at the end is dropped, as the standard requires.
     """
 
     __slots__ = (
@@ -54,21 +54,21 @@ class SSEDecoder:
     def __init__(self, max_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max_bytes = max_bytes
         self._between = False
-        """Whether the next byte begins an event that is not the first: nothing is held."""
+        """Whether the next byte starts an event, and not the first one: nothing is buffered."""
         self._started = False
         self._after_cr = False
-        """Whether the last byte was a CR: an LF that follows belongs to it."""
-        self._held: list[bytes] = []  # pieces of a line that has not ended
+        """Whether the last byte was a CR: a following LF belongs to the same line end."""
+        self._held: list[bytes] = []  # pieces of an incomplete line
         self._held_bytes = 0
-        self._data: list[bytes] = []  # data of an event that has not ended
+        self._data: list[bytes] = []  # data lines of an incomplete event
         self._event_bytes = 0
         self._name = b""
         self._document: JSONDocument | None = None
 
     def sole_event(self, data: bytes) -> bytes | None:
-        """The data of the event that `data` is, if it is one whole event of one line; else it must be fed.
+        """Fast path: the event's data if `data` is exactly one complete event of one line, else None (call `feed`).
 
-        Most reads are: they need no splitting, and nothing is held of them.
+        Most reads are exactly one event; they need no splitting and no buffering.
         """
         size = len(data)
         if (
@@ -83,7 +83,7 @@ class SSEDecoder:
         return None
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that `data` ends, in order."""
+        """The events that `data` completes, in order."""
         sole = self.sole_event(data)
         if sole is not None:
             return [ServerSentEvent(sole)]
@@ -97,7 +97,7 @@ class SSEDecoder:
 
     def _read_lines(self, data: bytes) -> list[ServerSentEvent]:
         if self._after_cr:
-            self._after_cr = not data  # an empty read says nothing
+            self._after_cr = not data  # an empty read does not change the state
             data = data.removeprefix(b"\n")
         if not (b"\n" in data or b"\r" in data):
             return self._hold(data) if data else []
@@ -112,7 +112,7 @@ class SSEDecoder:
         return self._events(lines)
 
     def _events(self, lines: list[bytes]) -> list[ServerSentEvent]:
-        """The events of whole lines and the beginning of another."""
+        """The events of complete lines; the last item of `lines` is an incomplete line."""
         events: list[ServerSentEvent] = []
         for number, line in enumerate(lines[:-1]):
             if _DOCUMENT_LINE.match(line):
@@ -141,12 +141,12 @@ class SSEDecoder:
             self._name = value
 
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
-        """Keep the beginning of a line; the document that it begins, if any."""
+        """Buffer an incomplete line; returns the document that it starts, if it is complete."""
         self._held.append(data)
         self._held_bytes += len(data)
         if self._held_bytes > self._max_bytes:
             raise self._too_long()
-        if self._held[0][0] in b"{[" and (self._held_bytes <= _LONGEST_START or len(self._held) == 1):
+        if self._held[0][0] in b"{[" and (self._held_bytes <= _MAX_START_BYTES or len(self._held) == 1):
             text = b"".join(self._held)
             if _DOCUMENT.match(text):
                 return self._begin_document(text)

@@ -1,10 +1,10 @@
-"""Ends a text before the first of some stop texts, however the text is cut. Pure."""
+"""Cuts streamed text before the first stop text, independently of how the text is split into deltas. Pure."""
 
 from collections.abc import Sequence
 
 
 class StopTexts:
-    """What may be the beginning of a stop text is held until it is known not to be one."""
+    """Holds back text that may be the beginning of a stop text until more text decides it."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = stops
@@ -12,10 +12,10 @@ class StopTexts:
         self._longest = max(map(len, stops))
         self._held = ""
         self.found = ""
-        """The stop text that ended the text, "" while none did."""
+        """The stop text that was found, "" if none yet."""
 
     def add(self, text: str) -> str:
-        """What can be told of the text so far."""
+        """The text that can be emitted now."""
         if self.found:
             return ""
         text = self._held + text
@@ -24,18 +24,18 @@ class StopTexts:
         if places:
             place, self.found = min(places)
             return text[:place]
-        begins = self._begins(text)
-        self._held = text[begins:]
-        return text[:begins]
+        start = self._partial_match_start(text)
+        self._held = text[start:]
+        return text[:start]
 
-    def _begins(self, text: str) -> int:
-        """Where a stop text may begin that `text` does not have whole."""
+    def _partial_match_start(self, text: str) -> int:
+        """Position of a possible incomplete stop text at the end of `text`, else its length."""
         for place in range(max(0, len(text) - self._longest + 1), len(text)):
             if text[place] in self._firsts and any(stop.startswith(text[place:]) for stop in self._stops):
                 return place
         return len(text)
 
     def end(self) -> str:
-        """What is held: no more text follows."""
+        """The text that is still held back. Call once, at the end."""
         held, self._held = self._held, ""
         return held

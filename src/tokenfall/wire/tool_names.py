@@ -1,9 +1,9 @@
-"""Names and ids of tool calls on both sides of a relay. Pure.
+"""Maps names and ids of tool calls between clients and an OpenAI-compatible upstream. Pure.
 
-OpenAI-compatible upstreams take names of at most 64 letters, digits, underscores and hyphens; Anthropic's clients send
-up to 128 characters. Upstreams make ids of any characters (`functions.look:0`); Anthropic's clients take letters,
-digits, underscores and hyphens. What one side forbids is written in another way there, and read back on the way back:
-nothing has to be remembered between requests.
+Upstreams accept names of at most 64 letters, digits, underscores and hyphens; Anthropic clients send up to 128
+characters. Upstreams generate ids of any characters (`functions.look:0`); Anthropic clients accept only letters,
+digits, underscores and hyphens. Names and ids that one side does not accept are rewritten for it. An id is decoded from
+itself and a name is looked up among the request's tools, so no state is kept between requests.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -20,7 +20,7 @@ _ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345
 
 
 def upstream_name(name: str) -> str:
-    """The name of a tool for the upstream: shortened, and told apart by a digest, where that is refused."""
+    """The name for the upstream: unchanged if it accepts it, else shortened and made unique with a digest."""
     if len(name) <= MAX_NAME and _ALLOWED.issuperset(name):
         return name
     readable = "".join(character if character in _ALLOWED else "_" for character in name[: MAX_NAME - _DIGEST - 1])
@@ -28,19 +28,19 @@ def upstream_name(name: str) -> str:
 
 
 def names_of(tools: Iterable[Tool]) -> dict[str, str]:
-    """The callers' names of tools whose names the upstream knows shortened, by the latter."""
+    """Client names by shortened upstream name, for the tools whose names were shortened."""
     return {short: tool.name for tool in tools if (short := upstream_name(tool.name)) != tool.name}
 
 
 def client_id(call_id: str) -> str:
-    """The id of an upstream's call for a client of any dialect."""
+    """An upstream's call id in a form that every dialect accepts."""
     if _ALLOWED.issuperset(call_id):
         return call_id
     return _ENCODED + urlsafe_b64encode(call_id.encode()).decode().rstrip("=")
 
 
 def upstream_id(call_id: str) -> str:
-    """The id that the upstream gave a call which a client sends back."""
+    """The upstream's original id for a call id that a client sends back."""
     if not call_id.startswith(_ENCODED):
         return call_id
     encoded = call_id.removeprefix(_ENCODED)

@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokenfall.api.metrics import scraped as exposition_of
-from tokenfall.metrics import LATENCY_BOUNDS_S, TOLD_BOUNDS_S, Histogram, Metrics
+from tokenfall.metrics import EXPORTED_BOUNDS_S, LATENCY_BOUNDS_S, Histogram, Metrics
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -81,13 +81,13 @@ def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
 
 @given(st.lists(st.one_of(st.floats(0.0, 100.0), st.sampled_from(LATENCY_BOUNDS_S)), max_size=50))
 def test_what_is_scraped_is_what_a_histogram_of_those_bounds_would_count(values: list[float]) -> None:
-    metrics, coarse = Metrics(), Histogram(TOLD_BOUNDS_S)
+    metrics, coarse = Metrics(), Histogram(EXPORTED_BOUNDS_S)
     for value_s in values:
         metrics.inter_token_s.observe(value_s)
         coarse.observe(value_s)
     samples = scraped(metrics)
 
-    bounds = [*map(str, TOLD_BOUNDS_S), "+Inf"]
+    bounds = [*map(str, EXPORTED_BOUNDS_S), "+Inf"]
     assert [value(samples, "inter_token_seconds_bucket", le=bound) for bound in bounds] == coarse.cumulative()
     assert value(samples, "inter_token_seconds_count") == len(values)
     assert value(samples, "inter_token_seconds_sum") == coarse.total

@@ -11,7 +11,7 @@ from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse, plan
 from tokenfall.slices import at_once
 from tokenfall.wire.anthropic.response import ANTHROPIC
-from tokenfall.wire.dialect import Answer, Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.dialects import DIALECTS
 from tokenfall.wire.event_encoder import EventEncoder
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
@@ -146,8 +146,8 @@ def test_the_end_is_told_when_it_comes() -> None:
 
 def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
     request = asked(dialect, stream=False, **fields)
-    answer = Answer(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
-    told: dict[str, Any] = json.loads(b"".join(dialect.whole(request, answer)))
+    answer = ModelResponse(meta=IDENTITY, choices=at_once(choices_of(made)), finished=finished(made), timing=TIMING)
+    told: dict[str, Any] = json.loads(b"".join(dialect.encode_response(request, answer)))
     return told
 
 

@@ -21,24 +21,24 @@ def serve_options() -> set[str]:
     return {option for action in serve._actions for option in action.option_strings} - {"-h", "--help"}
 
 
-def test_a_flag_for_every_setting_that_may_be_one_and_for_nothing_else() -> None:
+def test_flags_match_the_settings_that_may_be_flags() -> None:
     assert serve_options() == {f"--{field.replace('_', '-')}" for field in FLAGGED}
 
 
 @pytest.mark.parametrize("secret", ["--groq-api-key", "--openai-api-key", "--upstream-api-key"])
-def test_keys_of_others_are_no_flags_as_process_lists_show_them(secret: str) -> None:
+def test_secrets_are_not_flags(secret: str) -> None:
     assert secret not in serve_options()
 
 
 @pytest.mark.parametrize("field", FLAGGED)
-def test_a_flag_is_its_setting(field: str) -> None:
+def test_flag_sets_its_setting(field: str) -> None:
     given = parse(["serve", flag(field), "x"])
 
     assert given[field.upper()] == "x"
     assert [name for name, text in given.items() if text is not None] == [field.upper()]
 
 
-def test_flags_that_were_not_given_say_nothing() -> None:
+def test_absent_flags_are_none() -> None:
     assert set(parse(["serve"]).values()) == {None}
 
 
@@ -47,7 +47,7 @@ def test_a_flag_wins_over_the_environment() -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("fly",), ("serve", "--nonsense"), ("serve", "--port"), ("serve", "x")])
-def test_a_mistake_ends_with_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_exit_with_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status(*words) == 2
     assert capsys.readouterr().err.startswith("usage: tokenfall")
 
@@ -79,6 +79,6 @@ def test_help_names_every_setting_its_environment_and_its_default(capsys: pytest
     assert "(default: 8080)" in text
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_prints_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_status("--version") == 0
     assert capsys.readouterr().out == f"tokenfall {__version__}\n"

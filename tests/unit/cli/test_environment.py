@@ -22,10 +22,10 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (b"A=1\nPORT 8080\n", ".env, line 2: takes NAME=value, a comment or nothing"),
         (b"A=1\nMODEL='no end\n", ".env, line 2: takes NAME=value, a comment or nothing"),
         (b"A=1\nB=\xe9\n", ".env, line 2: is not UTF-8; takes a file in UTF-8"),
-        ("PORT=1\n".encode("utf-16"), ".env, line 1: is not UTF-8, which is UTF-16; takes a file in UTF-8"),
+        ("PORT=1\n".encode("utf-16"), ".env, line 1: is not UTF-8 but UTF-16; takes a file in UTF-8"),
     ],
 )
-def test_what_a_file_says_wrong_stops_the_start_and_names_the_line(
+def test_invalid_env_file_stops_the_start_and_names_the_line(
     written: bytes, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path(".env").write_bytes(written)
@@ -35,7 +35,7 @@ def test_what_a_file_says_wrong_stops_the_start_and_names_the_line(
     assert main(["record", "--upstream", "http://localhost", "--out", "x.jsonl"]) == USAGE_ERROR
 
 
-def test_a_file_that_cannot_be_read_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_env_file_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_bytes(b"PORT=1\n")
 
     def refused(*_: object) -> None:
@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_read_stops_the_start(monkeypatch: pytest.MonkeyPa
         env_file()
 
 
-def test_a_byte_order_mark_and_all_that_a_shell_takes_are_read() -> None:
+def test_env_file_may_have_a_byte_order_mark_and_shell_syntax() -> None:
     Path(".env").write_bytes(b"\xef\xbb\xbfPORT=1\r\nexport MODEL=\"a\\nb\" # note\r\n\r\nSYSTEM_PROMPT=\r\nA='1\n2'\n")
 
     assert env_file() == {"PORT": "1", "MODEL": "a\nb", "SYSTEM_PROMPT": "", "A": "1\n2"}
@@ -64,11 +64,11 @@ def test_a_byte_order_mark_and_all_that_a_shell_takes_are_read() -> None:
         ("TOKENFALL_PORT", "PORT"),
     ],
 )
-def test_a_name_that_is_nearly_a_setting_is_told_with_it(name: str, meant: str) -> None:
+def test_near_miss_is_reported_with_the_setting(name: str, meant: str) -> None:
     assert near_misses([name], least=LEAST_LETTERS) == [(name, meant)]
 
 
-def test_names_of_others_are_left_alone_in_the_environment() -> None:
+def test_names_of_other_programs_are_ignored_in_the_environment() -> None:
     names = [
         "PATH",
         "HOME",
@@ -86,11 +86,11 @@ def test_names_of_others_are_left_alone_in_the_environment() -> None:
     assert near_misses([field.upper() for field in described()], least=0) == []
 
 
-def test_in_a_file_short_names_count_too() -> None:
+def test_short_names_in_an_env_file_are_reported_too() -> None:
     assert near_misses(["MODE", "HOSTS"], least=0) == [("MODE", "MODEL"), ("HOSTS", "HOST")]
 
 
-def test_the_start_warns_of_them_and_shows_no_value(
+def test_start_warns_of_near_misses_and_shows_no_value(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(supervisor, "supervise", lambda *_: 0)
@@ -99,6 +99,6 @@ def test_the_start_warns_of_them_and_shows_no_value(
 
     assert main(["serve", "--workers", "2", "--history-url", "sqlite:///chat.db"]) == 0
     assert capsys.readouterr().err == (
-        "tokenfall: the environment has API_KEYS, which is no setting; did you mean API_KEY?\n"
-        "tokenfall: .env has PORTS, which is no setting; did you mean PORT?\n"
+        "tokenfall: the environment has API_KEYS, which is not a setting; did you mean API_KEY?\n"
+        "tokenfall: .env has PORTS, which is not a setting; did you mean PORT?\n"
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli.main import main
-from tokenfall.recording.recordings import Answer, Chunk, Exchange, Request
+from tokenfall.recording.recordings import Chunk, Exchange, RecordedResponse, Request
 from tokenfall.simulator import profiles
 
 TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -13,12 +13,14 @@ TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "r.jsonl"
     chunks = (Chunk(0.3, TOKEN), Chunk(0.32, TOKEN), Chunk(0.36, TOKEN))
-    answer = Answer(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
+    answer = RecordedResponse(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
     file.write_bytes(Exchange(time="", request=Request(method="POST", path="/", headers={}), answer=answer).line())
     return file
 
 
-def test_the_table_and_the_profile(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_prints_the_table_and_writes_the_profile(
+    recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "p.json"
 
     assert main(["fit", str(recording), "--out", str(out)]) == 0
@@ -31,7 +33,7 @@ def test_the_table_and_the_profile(recording: Path, tmp_path: Path, capsys: pyte
     assert profiles.read(str(out)).gap.count == 2
 
 
-def test_without_out_nothing_is_written(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_fit_without_out_writes_nothing(recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(recording)]) == 0
     assert [each.name for each in tmp_path.iterdir()] == ["r.jsonl"]
 
@@ -40,11 +42,11 @@ def test_without_out_nothing_is_written(recording: Path, tmp_path: Path, capsys:
     ("content", "what"),
     [
         (None, "r.jsonl: No such file or directory"),
-        (b"", "cannot be fitted: it holds no answered stream"),
+        (b"", "cannot be fitted: it has no stream with status 200"),
         (b"{}\n", "r.jsonl: line 1: "),
     ],
 )
-def test_what_cannot_be_fitted_is_one_line(
+def test_invalid_recording_prints_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, what: str
 ) -> None:
     file = tmp_path / "r.jsonl"
@@ -59,6 +61,6 @@ def test_what_cannot_be_fitted_is_one_line(
     assert said.out == ""
 
 
-def test_a_profile_ends_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_profile_file_must_end_in_json(recording: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fit", str(recording), "--out", "p.txt"]) == 2
     assert "ends in .json" in capsys.readouterr().err

@@ -1,18 +1,18 @@
 import pytest
 
-from tokenfall.cli.greeting import greeting, say_cannot_listen, say_where
+from tokenfall.cli.greeting import greeting, print_cannot_listen, print_greeting
 from tokenfall.settings import Settings
 
 BASE = "http://127.0.0.1:8080"
 
 
 def about(**values: object) -> dict[str, str]:
-    """What the greeting says of each thing."""
+    """The lines of the greeting by their labels."""
     lines = greeting(BASE, Settings(**values)).splitlines()
-    return {name.strip(): said.strip() for name, _, said in (line.partition(":  ") for line in lines[1:8])}
+    return {name.strip(): text.strip() for name, _, text in (line.partition(":  ") for line in lines[1:8])}
 
 
-def test_the_greeting_says_what_answers_and_what_to_try_first() -> None:
+def test_greeting_shows_pages_settings_and_example_requests() -> None:
     assert greeting(BASE, Settings()) == (
         "Tokenfall listens on http://127.0.0.1:8080\n"
         "  the chat page:  http://127.0.0.1:8080/web\n"
@@ -27,7 +27,7 @@ def test_the_greeting_says_what_answers_and_what_to_try_first() -> None:
     )
 
 
-def test_the_greeting_names_the_model_and_its_upstream() -> None:
+def test_greeting_shows_the_model_and_its_upstream() -> None:
     groq = about(groq_api_key="gsk_secret", model="big")
     other = about(upstream_url="http://10.0.0.1/v1?key=secret", model="own")
 
@@ -35,16 +35,16 @@ def test_the_greeting_names_the_model_and_its_upstream() -> None:
     assert other["answers"] == "own at http://10.0.0.1/v1"
 
 
-def test_the_greeting_names_the_store_without_its_user() -> None:
+def test_greeting_shows_the_store_without_its_user() -> None:
     assert about(history_url="sqlite:///chat.db")["history"] == "sqlite:///chat.db"
     assert about(redis_url="rediss://me:secret@host:6380/1?x=secret")["history"] == "rediss://host:6380/1"
 
 
-def test_the_greeting_says_that_there_is_no_rate_limit() -> None:
+def test_greeting_shows_that_there_is_no_rate_limit() -> None:
     assert about(rate_limit_rps=0.0, max_tokens=100)["limits"] == "no rate limit; 100 tokens a response"
 
 
-def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None:
+def test_greeting_with_a_key_shows_the_header_and_not_the_key() -> None:
     said = greeting(BASE, Settings(api_key=("secret",)))
 
     assert all('-H "X-API-Key: $API_KEY"' in line for line in said.splitlines() if "curl" in line)
@@ -61,16 +61,16 @@ def test_where_a_key_is_asked_for_the_greeting_shows_how_but_not_which() -> None
         (("::1", 80), "[::1]:80"),
     ],
 )
-def test_an_address_is_named_so_that_a_browser_takes_it(
+def test_greeting_shows_an_address_that_browsers_accept(
     address: tuple[str, int], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    say_where(address, Settings())
+    print_greeting(address, Settings())
 
     assert capsys.readouterr().out.splitlines()[0] == f"Tokenfall listens on http://{named}"
 
 
-def test_why_it_cannot_listen_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
+def test_listen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_cannot_listen("::1", 80, error=OSError(98, "Address in use"))
 
     said = capsys.readouterr()
     assert said.err == "tokenfall: HOST, PORT: cannot listen on ::1:80: [Errno 98] Address in use\n"

@@ -90,7 +90,7 @@ def get(address: str, path: str, *, body: bytes | None = None) -> bytes:
         return connection.getresponse().read()
 
 
-def test_a_server_at_rest_loads_no_library(tmp_path: Path) -> None:
+def test_idle_server_imports_no_library(tmp_path: Path) -> None:
     with served(tmp_path) as (_, loaded):
         pass
 
@@ -107,7 +107,7 @@ def test_a_server_at_rest_loads_no_library(tmp_path: Path) -> None:
     }
 
 
-def test_plain_streams_data_and_probes_load_no_library(tmp_path: Path) -> None:
+def test_plain_streams_data_and_probes_import_no_library(tmp_path: Path) -> None:
     with served(tmp_path) as (address, loaded):
         for path in (
             "/stream-sse?gap=1us",
@@ -129,14 +129,14 @@ CHAT = b'{"model":"sim:gap=1us,tokens=3","stream":true,"max_tokens":9,"messages"
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/api/chat", "/openai/v1/chat/completions"])
-def test_a_providers_stream_loads_no_asyncio(tmp_path: Path, path: str) -> None:
+def test_provider_stream_does_not_import_asyncio(tmp_path: Path, path: str) -> None:
     with served(tmp_path) as (address, loaded):
         assert get(address, path, body=CHAT)
 
     assert loaded.kept_out & {"asyncio", "logging", "ssl", "threading", "sqlite3", "redis", "httptools"} == set()
 
 
-def test_the_pages_load_no_asyncio(tmp_path: Path) -> None:
+def test_pages_do_not_import_asyncio(tmp_path: Path) -> None:
     with served(tmp_path) as (address, loaded):
         for path in ("/web", "/web/app.js", "/board"):
             assert get(address, path)
@@ -144,7 +144,7 @@ def test_the_pages_load_no_asyncio(tmp_path: Path) -> None:
     assert loaded.kept_out & {"asyncio", "logging", "ssl", "msgspec"} == set()
 
 
-def test_a_chat_brings_asyncio_and_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+def test_chat_imports_asyncio_and_nothing_unneeded(tmp_path: Path) -> None:
     with served(tmp_path) as (address, loaded):
         get(address, "/chat", body=CHAT.replace(b'"model"', b'"unused"'))
 
@@ -164,7 +164,7 @@ def test_a_chat_brings_asyncio_and_nothing_that_it_does_not_need(tmp_path: Path)
         ("/v1/chat/completions", CHAT.replace(b"sim:", b"sim:script=none.jsonl,")),
     ],
 )
-def test_the_main_thread_is_still_the_main_thread(tmp_path: Path, path: str, body: bytes | None) -> None:
+def test_main_thread_is_unchanged(tmp_path: Path, path: str, body: bytes | None) -> None:
     with served(tmp_path) as (address, loaded):
         assert get(address, path, body=body)
 
@@ -173,7 +173,7 @@ def test_the_main_thread_is_still_the_main_thread(tmp_path: Path, path: str, bod
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_an_upstream_loads_its_client_at_the_start(tmp_path: Path, scheme: str) -> None:
+def test_upstream_imports_its_client_at_the_start(tmp_path: Path, scheme: str) -> None:
     with served(tmp_path, UPSTREAM_URL=f"{scheme}://127.0.0.1:1/v1", API_KEY="k") as (_, loaded):
         pass
 
@@ -183,7 +183,7 @@ def test_an_upstream_loads_its_client_at_the_start(tmp_path: Path, scheme: str) 
     assert "urllib.request" not in loaded.modules
 
 
-def test_a_proxy_variable_loads_what_reads_it(tmp_path: Path) -> None:
+def test_proxy_variable_imports_its_parser(tmp_path: Path) -> None:
     environment = {"UPSTREAM_URL": "http://127.0.0.1:1/v1", "API_KEY": "k", "HTTP_PROXY": "http://127.0.0.1:2"}
     with served(tmp_path, **environment) as (_, loaded):
         pass

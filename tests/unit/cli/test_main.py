@@ -18,7 +18,7 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PORT", raising=False)
 
 
-def test_a_bad_setting_stops_the_start_with_one_line(
+def test_invalid_setting_stops_the_start_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PORT", "eighty")
@@ -29,7 +29,7 @@ def test_a_bad_setting_stops_the_start_with_one_line(
     assert said.out == ""
 
 
-def test_a_bad_flag_stops_the_start_though_the_environment_is_good(
+def test_invalid_flag_stops_the_start_despite_a_valid_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PORT", "80")
@@ -39,7 +39,7 @@ def test_a_bad_flag_stops_the_start_though_the_environment_is_good(
 
 
 @pytest.mark.parametrize("url", ["http://a..example/v1", "http://a.example:99999", "https://[nonsense]"])
-def test_an_upstream_that_is_no_address_stops_the_start_with_one_line(
+def test_invalid_upstream_address_stops_the_start_with_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
     monkeypatch.setenv("UPSTREAM_URL", url)
@@ -51,7 +51,7 @@ def test_an_upstream_that_is_no_address_stops_the_start_with_one_line(
 @pytest.mark.parametrize(
     ("sim", "why"), [("profile=nope", "nope"), ("script=nope.yml", "nope.yml"), ("script=nope.jsonl", "nope.jsonl")]
 )
-def test_what_sim_names_must_be_there(
+def test_files_named_by_sim_must_exist(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], sim: str, why: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -64,7 +64,7 @@ def test_what_sim_names_must_be_there(
     assert said.count("\n") == 1
 
 
-def test_a_file_is_read_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_env_file_is_read_from_the_working_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".env").write_text("PORT=from-a-file\n# note\nMODEL='a b'\n", encoding="utf-8")
 
     assert env_file() == {"PORT": "from-a-file", "MODEL": "a b"}
@@ -72,7 +72,7 @@ def test_a_file_is_read_where_it_lies(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "'from-a-file'" in capsys.readouterr().err
 
 
-def test_the_environment_wins_over_the_file(
+def test_environment_overrides_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / ".env").write_text("PORT=from-a-file\n", encoding="utf-8")
@@ -82,22 +82,20 @@ def test_the_environment_wins_over_the_file(
     assert "'from-outside'" in capsys.readouterr().err
 
 
-def test_without_a_file_nothing_is_read(tmp_path: Path) -> None:
+def test_missing_env_file_is_ignored(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()  # a folder of that name is no file
 
     assert env_file() == {}
 
 
-def test_the_words_of_the_process_are_the_default(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_arguments_default_to_sys_argv(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("sys.argv", ["tokenfall", "serve", "--port", "x"])
 
     assert main() == USAGE_ERROR
     assert "PORT: got 'x'" in capsys.readouterr().err
 
 
-def test_several_workers_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_workers_run_under_a_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     supervised: list[int] = []
 
     def supervise(settings: Settings, work: supervisor.Work) -> int:
@@ -113,7 +111,7 @@ def test_several_workers_are_supervised(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     "words", [["fit", "x.jsonl"], ["record", "--upstream", "http://localhost", "--out", "x.jsonl"]]
 )
-def test_a_command_that_an_image_leaves_out_says_so(
+def test_command_missing_in_an_image_prints_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, f"tokenfall.cli.{words[0]}", None)

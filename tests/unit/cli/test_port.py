@@ -29,7 +29,7 @@ def held(stack: ExitStack, port: int = 0) -> int:
     return found
 
 
-def test_several_may_listen_on_a_port_that_is_held_and_get_all_that_comes(stack: ExitStack) -> None:
+def test_held_port_may_have_several_listeners_that_get_all_connections(stack: ExitStack) -> None:
     port = held(stack)
     listeners = [listener(stack, port, reuse_port=True) for _ in range(2)]
     for _ in range(20):
@@ -47,7 +47,7 @@ def test_several_may_listen_on_a_port_that_is_held_and_get_all_that_comes(stack:
     assert accepted == 20
 
 
-def test_nobody_else_takes_a_port_that_is_held(stack: ExitStack) -> None:
+def test_held_port_cannot_be_bound_by_others(stack: ExitStack) -> None:
     port = held(stack)
 
     with pytest.raises(OSError, match="in use"):
@@ -55,7 +55,7 @@ def test_nobody_else_takes_a_port_that_is_held(stack: ExitStack) -> None:
 
 
 @pytest.mark.parametrize("reuse_port", [False, True], ids=["alone", "as if it were to be shared"])
-def test_a_port_on_which_somebody_listens_is_refused(stack: ExitStack, reuse_port: bool) -> None:
+def test_port_with_a_listener_is_refused(stack: ExitStack, reuse_port: bool) -> None:
     port = listener(stack, reuse_port=reuse_port).getsockname()[1]
 
     with pytest.raises(OSError, match="in use"):
@@ -74,7 +74,7 @@ def test_all_addresses_of_a_host_get_the_same_port(stack: ExitStack, monkeypatch
     assert port == same > 0
 
 
-def test_where_one_address_is_taken_none_stays_held(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_of_one_address_releases_all(stack: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     port = listener(stack, reuse_port=False).getsockname()[1]
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.2", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)

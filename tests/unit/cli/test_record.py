@@ -23,10 +23,10 @@ def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"--upstream": "http://a..example/v1"}, "--upstream: takes a base address"),
         ({"--out": "r.txt"}, "ends in .jsonl"),
         ({"--key-env": "NO_KEY"}, "NO_KEY is not set"),
-        ({"--key-env": "A_KEY", "--host": "0.0.0.0"}, "asks with your key"),
+        ({"--key-env": "A_KEY", "--host": "0.0.0.0"}, "uses your key"),
     ],
 )
-def test_a_mistake_is_one_line(wrong: dict[str, str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_argument_prints_one_line(wrong: dict[str, str], what: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for pair in {**GOOD, **wrong}.items() for word in pair]
 
     assert main(["record", *words]) == 2
@@ -38,7 +38,7 @@ def test_a_mistake_is_one_line(wrong: dict[str, str], what: str, capsys: pytest.
 
 
 @pytest.mark.parametrize("words", [(), ("--upstream", "http://127.0.0.1/"), ("--port", "x")])
-def test_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_argument_prints_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["record", *words])
 
@@ -46,13 +46,13 @@ def test_a_usage_line(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err.startswith("usage: tokenfall record")
 
 
-def test_a_port_is_a_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_port_must_be_a_number(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["record", "--upstream", "http://127.0.0.1/", "--out", "r.jsonl", "--port", "70000"])
 
     assert "got '70000', takes an integer from 0 to 65535" in capsys.readouterr().err
 
 
-def test_a_file_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unwritable_file_prints_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["record", "--upstream", "http://127.0.0.1/", "--out", "missing/r.jsonl"]) == 1
     assert capsys.readouterr().err == "tokenfall: --out: cannot write missing/r.jsonl: No such file or directory\n"

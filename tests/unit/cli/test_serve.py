@@ -50,7 +50,7 @@ def stopper(server: Stopping, monkeypatch: pytest.MonkeyPatch) -> Stopper:
 def test_one_signal_drains_and_a_second_ends_at_once(
     number: int, server: Stopping, stopper: Stopper, reactor: Reactor
 ) -> None:
-    stopper.obey_signals()
+    stopper.stop_on_signals()
     os.kill(os.getpid(), number)
     reactor.turn()
     assert (len(server.stopped), stopper.status) == (1, 0)
@@ -69,13 +69,11 @@ def test_the_end_of_the_drain_ends_the_run(server: Stopping, stopper: Stopper, r
     assert (len(server.stopped), stopper.status) == (1, 0)
 
 
-def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer(
-    server: Stopping, stopper: Stopper, reactor: Reactor
-) -> None:
+def test_worker_stops_at_the_end_of_its_lifeline(server: Stopping, stopper: Stopper, reactor: Reactor) -> None:
     lifeline, life = os.pipe()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        stopper.obey_supervisor(Worker(SharedMetrics(1), SharedTable(8), lifeline=lifeline, ready=-1))
+        stopper.stop_with_supervisor(Worker(SharedMetrics(1), SharedTable(8), lifeline=lifeline, ready=-1))
         os.close(life)
         reactor.turn()
         reactor.turn(0.0)
@@ -86,7 +84,7 @@ def test_a_worker_stops_when_its_lifeline_ends_and_watches_it_no_longer(
     assert len(server.stopped) == 1
 
 
-def test_a_server_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_construction_leaks_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a defect")
 
@@ -99,11 +97,9 @@ def test_a_server_that_cannot_be_made_leaves_no_descriptor(monkeypatch: pytest.M
     assert failed.traceback, "its frames are still there, with all that they hold"
 
 
-def test_a_server_that_cannot_listen_leaves_no_descriptor(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_failed_listen_leaks_no_descriptor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def refuse(server: Server) -> None:
-        server.edge.listen("127.0.0.1", 0)
+        server.http.listen("127.0.0.1", 0)
         raise OSError(98, "Address already in use")
 
     monkeypatch.setattr(Server, "start", refuse)

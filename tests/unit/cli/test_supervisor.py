@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tokenfall.cli.supervisor import FAILURE, Worker, how, supervise
+from tokenfall.cli.supervisor import FAILURE, Worker, exit_reason, supervise
 from tokenfall.limits.shared import SharedTable
 from tokenfall.settings import Settings
 from tokenfall.shared_metrics import SharedMetrics
@@ -27,11 +27,11 @@ print(*sorted(watched & {*sys.modules}))
 @pytest.mark.parametrize(
     ("code", "words"), [(0, "status 0"), (3, "status 3"), (-9, "SIGKILL"), (-11, "SIGSEGV"), (-63, "signal 63")]
 )
-def test_how_a_worker_ended_in_words(code: int, words: str) -> None:
-    assert how(code) == words
+def test_exit_reason_names_status_or_signal(code: int, words: str) -> None:
+    assert exit_reason(code) == words
 
 
-def test_it_loads_no_event_loop_and_nothing_that_serves() -> None:
+def test_supervisor_imports_no_event_loop_and_no_server() -> None:
     run = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, check=True)
 
     assert run.stdout.split() == []
@@ -43,7 +43,7 @@ def _blocked() -> None:
 
 
 @pytest.mark.usefixtures("_blocked")
-def test_a_worker_that_is_ready_says_so_and_takes_signals() -> None:
+def test_ready_worker_reports_it_and_unblocks_signals() -> None:
     heard, ready = os.pipe()
     Worker(SharedMetrics(1), TABLE, lifeline=-1, ready=ready).is_ready()
 
@@ -53,7 +53,7 @@ def test_a_worker_that_is_ready_says_so_and_takes_signals() -> None:
     os.close(heard)
 
 
-def test_a_worker_whose_supervisor_is_gone_starts_all_the_same() -> None:
+def test_worker_without_a_supervisor_still_starts() -> None:
     heard, ready = os.pipe()
     os.close(heard)
 
@@ -81,7 +81,7 @@ def work(settings: Settings, worker: Worker) -> int:
 
 @pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize("pipes", [0, 1])
-def test_without_descriptors_to_begin_with_none_is_left_open(pipes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_start_without_descriptors_leaks_none(pipes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_descriptors()
     only_pipes(pipes, monkeypatch)
     with pytest.raises(OSError, match="Too many open files"):
@@ -91,7 +91,7 @@ def test_without_descriptors_to_begin_with_none_is_left_open(pipes: int, monkeyp
 
 
 @pytest.mark.usefixtures("_own_signals")
-def test_workers_that_get_no_descriptor_are_not_started_and_none_is_left_open(
+def test_workers_without_descriptors_are_not_started_and_none_leak(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = open_descriptors()

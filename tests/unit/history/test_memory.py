@@ -28,12 +28,12 @@ def held_bytes(history: MemoryHistory) -> int:
 
 
 def small(turns: int) -> MemoryHistory:
-    """Room for so many turns of `turn(number, text="xy")`."""
+    """A history with room for this number of turns of `turn(number, text="xy")`."""
     return MemoryHistory(limit=100, max_bytes=turns * (TURN_OVERHEAD_BYTES + 4))
 
 
 @pytest.mark.parametrize("text", ["a" * 9_000, "é" * 9_000, "ж" * 9_000, "ж" * 9_000 + "🙂"])
-def test_a_turn_is_counted_with_what_its_texts_hold_once_they_were_encoded(text: str) -> None:
+def test_size_of_a_turn_includes_encoded_texts(text: str) -> None:
     kept = turn(1, text=text)
     msgspec.json.encode(kept)
     held = getsizeof(kept.question.content) + getsizeof(kept.answer.content)
@@ -42,7 +42,7 @@ def test_a_turn_is_counted_with_what_its_texts_hold_once_they_were_encoded(text:
 
 
 @pytest.mark.parametrize(("limit", "turns"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
-async def test_a_limit_of_messages_is_kept_in_whole_turns(limit: int, turns: int) -> None:
+async def test_message_limit_drops_complete_turns(limit: int, turns: int) -> None:
     history = MemoryHistory(limit=limit, max_bytes=ROOMY)
     for number in range(4):
         await history.append(ALICE, turn(number))
@@ -50,7 +50,7 @@ async def test_a_limit_of_messages_is_kept_in_whole_turns(limit: int, turns: int
     assert await history.turns(ALICE) == [turn(number) for number in range(4 - turns, 4)]
 
 
-async def test_what_was_quiet_for_longest_gives_when_memory_is_full() -> None:
+async def test_full_memory_drops_turns_of_the_least_recently_active_conversation() -> None:
     history = small(3)
     for number, conversation in enumerate((ALICE, BOB, ALICE, BOB)):
         await history.append(conversation, turn(number, text="xy"))
@@ -58,7 +58,7 @@ async def test_what_was_quiet_for_longest_gives_when_memory_is_full() -> None:
     assert [len(await history.turns(each) or ()) for each in (ALICE, BOB)] == [1, 2]
 
 
-async def test_a_conversation_that_lost_all_is_gone() -> None:
+async def test_conversation_without_turns_is_removed() -> None:
     history = small(2)
     for number, conversation in enumerate((ALICE, BOB, BOB)):
         await history.append(conversation, turn(number, text="xy"))
@@ -67,7 +67,7 @@ async def test_a_conversation_that_lost_all_is_gone() -> None:
     assert await history.conversations("alice") == []
 
 
-async def test_a_conversation_alone_gives_its_own_oldest() -> None:
+async def test_full_memory_drops_oldest_turns_of_a_single_conversation() -> None:
     history = small(2)
     for number in range(3):
         await history.append(ALICE, turn(number, text="xy"))
@@ -75,7 +75,7 @@ async def test_a_conversation_alone_gives_its_own_oldest() -> None:
     assert await history.turns(ALICE) == [turn(1, text="xy"), turn(2, text="xy")]
 
 
-async def test_a_turn_larger_than_all_memory_is_kept_alone() -> None:
+async def test_turn_larger_than_the_limit_is_stored_alone() -> None:
     history = small(2)
     await history.append(ALICE, turn(1, text="xy"))
     await history.append(BOB, turn(2, text="x" * 5_000))
@@ -84,7 +84,7 @@ async def test_a_turn_larger_than_all_memory_is_kept_alone() -> None:
     assert await history.turns(ALICE) is None
 
 
-async def test_reading_is_no_activity() -> None:
+async def test_reading_does_not_count_as_activity() -> None:
     history = small(2)
     await history.append(ALICE, turn(1, text="xy"))
     await history.append(BOB, turn(2, text="xy"))
@@ -94,7 +94,7 @@ async def test_reading_is_no_activity() -> None:
     assert await history.turns(ALICE) is None
 
 
-async def test_a_million_empty_turns_are_bounded_too() -> None:
+async def test_empty_turns_count_toward_the_limit() -> None:
     history = MemoryHistory(limit=2, max_bytes=20 * TURN_OVERHEAD_BYTES)
     nothing = Turn(
         id="",
@@ -117,7 +117,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-async def test_the_bytes_that_are_counted_are_those_that_are_held(steps: list[tuple[str, str, int]]) -> None:
+async def test_counted_bytes_equal_those_of_the_stored_turns(steps: list[tuple[str, str, int]]) -> None:
     history = MemoryHistory(limit=6, max_bytes=8_000)
     for number, (step, name, size) in enumerate(steps):
         conversation = Conversation("", name)
@@ -128,7 +128,7 @@ async def test_the_bytes_that_are_counted_are_those_that_are_held(steps: list[tu
         assert history._bytes == held_bytes(history) <= 8_000
 
 
-async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few() -> None:
+async def test_page_takes_equally_long_with_many_conversations() -> None:
     history = MemoryHistory(limit=LIMIT, max_bytes=2**30)
     for number in range(MANY):
         await history.append(Conversation("alice", f"c{number}"), turn(number))

@@ -12,7 +12,7 @@ def used(*names: str) -> Recency:
     return recency
 
 
-def test_names_come_by_their_last_use() -> None:
+def test_names_are_ordered_by_last_use() -> None:
     recency = used("a", "b", "c", "a")
 
     assert len(recency) == 3
@@ -20,7 +20,7 @@ def test_names_come_by_their_last_use() -> None:
     assert recency.page(2, None) == ["a", "c"]
 
 
-def test_a_page_begins_after_any_name() -> None:
+def test_page_starts_after_any_name() -> None:
     recency = used("a", "b", "c", "a")
 
     assert [recency.page(1, after) for after in ("a", "c", "b")] == [["c"], ["b"], []]
@@ -28,7 +28,7 @@ def test_a_page_begins_after_any_name() -> None:
         recency.page(1, "d")
 
 
-def test_a_name_that_was_dropped_is_gone_and_may_come_again() -> None:
+def test_dropped_name_is_gone_and_can_be_used_again() -> None:
     recency = used("a", "b", "c")
     recency.drop("b")
     assert recency.page(9, None) == ["c", "a"]
@@ -37,7 +37,7 @@ def test_a_name_that_was_dropped_is_gone_and_may_come_again() -> None:
     assert recency.page(9, None) == ["b", "c", "a"]
 
 
-def test_pages_stay_right_however_often_names_are_used() -> None:
+def test_pages_are_correct_after_any_sequence_of_uses() -> None:
     recency = used(*(str(number % 7) for number in range(10 * SPARE)), "0", "1")
     pages = [recency.page(3, None)]
     while pages[-1]:

@@ -41,7 +41,7 @@ class TestSQLiteHistory(HistoryContract):
 
 
 def value(path: Path, query: str) -> Any:
-    """What another process would see now."""
+    """The turns that another process would read now."""
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(query).fetchone()[0]
 
@@ -55,7 +55,7 @@ def list_of(folder: Path) -> list[str]:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """As a new file, the way an editor or `mv` does it."""
+    """Replace the file by a new one, as an editor or `mv` does."""
     other = path.with_name("other")
     other.write_bytes(content)
     other.replace(path)
@@ -72,13 +72,13 @@ def threads() -> list[str]:
     return [each.name for each in threading.enumerate() if each.name.startswith("history-")]
 
 
-async def test_what_is_acknowledged_is_committed(store: SQLiteHistory, path: Path) -> None:
+async def test_acknowledged_turn_is_committed(store: SQLiteHistory, path: Path) -> None:
     for number in range(1, 4):
         await store.append(ALICE, turn(number))
         assert value(path, "SELECT count(*) FROM turns") == number
 
 
-async def test_many_at_once_are_all_kept_in_a_few_transactions(store: SQLiteHistory, path: Path) -> None:
+async def test_concurrent_appends_share_few_transactions(store: SQLiteHistory, path: Path) -> None:
     await store.check()
     begun: list[str] = []
     await store._writer.do(lambda connection: connection.set_trace_callback(begun.append))
@@ -90,7 +90,7 @@ async def test_many_at_once_are_all_kept_in_a_few_transactions(store: SQLiteHist
     assert begun.count("BEGIN IMMEDIATE") <= 6
 
 
-async def test_the_file_is_durable_and_for_its_owner_only(path: Path) -> None:
+async def test_file_is_durable_and_readable_only_for_its_owner(path: Path) -> None:
     mask = os.umask(0)
     try:
         history = SQLiteHistory(str(path), limit=LIMIT)
@@ -106,7 +106,7 @@ async def test_the_file_is_durable_and_for_its_owner_only(path: Path) -> None:
     assert list_of(path.parent) == ["history.db"]
 
 
-async def test_a_file_outlives_its_store(path: Path) -> None:
+async def test_turns_are_there_after_reopening_the_file(path: Path) -> None:
     first = SQLiteHistory(str(path), limit=LIMIT)
     await first.append(ALICE, turn(1))
     await first.rename(ALICE, "named")
@@ -118,14 +118,14 @@ async def test_a_file_outlives_its_store(path: Path) -> None:
     await second.close()
 
 
-async def test_two_stores_on_one_file_keep_everything_once_and_in_one_order(path: Path) -> None:
+async def test_two_stores_on_one_file_store_every_turn_once_in_one_order(path: Path) -> None:
     stores = [SQLiteHistory(str(path), limit=1_000) for _ in range(2)]
 
     async def say(store: SQLiteHistory, first: int) -> None:
         for number in range(first, first + 50):
             await store.append(ALICE, turn(number))
 
-    # Each turn is said by both, as after an answer that was lost.
+    # Both append each turn, as after a lost response.
     await asyncio.gather(*(say(store, first) for store in stores for first in (0, 50)))
     kept = [await store.turns(ALICE) or () for store in stores]
     for store in stores:
@@ -138,12 +138,14 @@ async def test_two_stores_on_one_file_keep_everything_once_and_in_one_order(path
     assert [n for n in numbers if n >= 50] == list(range(50, 100))
 
 
-async def test_a_locked_file_is_unavailable_in_time_and_works_once_released(store: SQLiteHistory, path: Path) -> None:
+async def test_locked_file_is_unavailable_within_the_timeout_and_works_once_released(
+    store: SQLiteHistory, path: Path
+) -> None:
     await store.append(ALICE, turn(1))
     with locked(path):
         with pytest.raises(StoreUnavailable) as refused:
             await store.append(ALICE, turn(2))
-        # WAL: who only reads waits for no writer.
+        # WAL: readers do not wait for writers.
         assert await store.turns(ALICE) == [turn(1)]
 
     assert refused.value.retry_after_s == 1.0
@@ -152,7 +154,7 @@ async def test_a_locked_file_is_unavailable_in_time_and_works_once_released(stor
     assert await store.turns(ALICE) == [turn(1), turn(3)]
 
 
-async def test_a_lock_that_is_released_in_time_is_waited_for(store: SQLiteHistory, path: Path) -> None:
+async def test_append_waits_for_a_lock_that_is_released_in_time(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with locked(path):
         writing = asyncio.create_task(store.append(ALICE, turn(2)))
@@ -163,7 +165,7 @@ async def test_a_lock_that_is_released_in_time_is_waited_for(store: SQLiteHistor
     assert await store.turns(ALICE) == [turn(1), turn(2)]
 
 
-async def test_a_locked_file_is_not_healthy(store: SQLiteHistory, path: Path) -> None:
+async def test_check_of_a_locked_file_fails(store: SQLiteHistory, path: Path) -> None:
     await store.check()
     with locked(path), pytest.raises(StoreUnavailable):
         await store.check()
@@ -171,7 +173,7 @@ async def test_a_locked_file_is_not_healthy(store: SQLiteHistory, path: Path) ->
     await store.check()
 
 
-async def test_health_writes_a_page_and_changes_nothing(store: SQLiteHistory, path: Path) -> None:
+async def test_check_writes_a_page_and_changes_no_conversation(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     before = len(contents(path.with_name("history.db-wal")))
     await store.check()
@@ -181,7 +183,7 @@ async def test_health_writes_a_page_and_changes_nothing(store: SQLiteHistory, pa
     assert [each.messages for each in await store.conversations("alice")] == [2]
 
 
-async def test_a_file_that_is_locked_before_it_was_ever_opened(path: Path) -> None:
+async def test_file_locked_before_its_first_use_is_unavailable(path: Path) -> None:
     history = SQLiteHistory(str(path), limit=LIMIT)
     with locked(path), pytest.raises(StoreUnavailable):
         await history.append(ALICE, turn(1))
@@ -191,7 +193,7 @@ async def test_a_file_that_is_locked_before_it_was_ever_opened(path: Path) -> No
     await history.close()
 
 
-async def test_a_full_disk_acknowledges_nothing_and_recovers(store: SQLiteHistory) -> None:
+async def test_full_disk_acknowledges_no_turn_and_recovers(store: SQLiteHistory) -> None:
     await store.append(ALICE, turn(1))
     pages = await store._writer.do(lambda c: int(c.execute("PRAGMA page_count").fetchone()[0]))
     await store._writer.do(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
@@ -203,12 +205,12 @@ async def test_a_full_disk_acknowledges_nothing_and_recovers(store: SQLiteHistor
     assert await store.turns(ALICE) == [turn(1)]
     assert await store.turns(BOB) is None
 
-    # The bound was the connection's, which is a new one by now.
+    # The limit was set on the connection, which has been replaced.
     await store.append(ALICE, large)
     assert await store.turns(ALICE) == [turn(1), large]
 
 
-async def test_what_fails_for_its_own_reasons_leaves_its_neighbours_alone(store: SQLiteHistory) -> None:
+async def test_error_of_one_job_does_not_affect_other_jobs(store: SQLiteHistory) -> None:
     def half(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO conversations VALUES (9, 'alice', 'half', '', 0, 0)")
         raise LookupError
@@ -221,7 +223,7 @@ async def test_what_fails_for_its_own_reasons_leaves_its_neighbours_alone(store:
     assert [each.id for each in await store.conversations("alice")] == ["default"]
 
 
-async def test_garbage_is_unavailable_and_no_crash(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_invalid_file_is_unavailable(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     replace(path, b"this is no database at all" * 1_000)
     history = SQLiteHistory(str(path), limit=LIMIT)
     for _ in range(2):
@@ -240,7 +242,7 @@ async def test_garbage_is_unavailable_and_no_crash(path: Path, caplog: pytest.Lo
     await history.close()
 
 
-async def test_a_file_that_was_replaced_or_deleted_is_noticed(path: Path) -> None:
+async def test_replaced_or_deleted_file_is_reopened(path: Path) -> None:
     first = SQLiteHistory(str(path), limit=LIMIT)
     await first.append(ALICE, turn(1))
     await first.close()
@@ -261,7 +263,7 @@ async def test_a_file_that_was_replaced_or_deleted_is_noticed(path: Path) -> Non
     await history.close()
 
 
-async def test_a_document_that_cannot_be_read_is_no_crash(store: SQLiteHistory, path: Path) -> None:
+async def test_invalid_document_is_unavailable(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     await store.append(BOB, turn(2))
     with closing(sqlite3.connect(path)) as other:
@@ -273,7 +275,7 @@ async def test_a_document_that_cannot_be_read_is_no_crash(store: SQLiteHistory, 
     assert read[1] == [turn(2)]
 
 
-async def test_a_later_schema_is_refused_and_left_as_it_is(path: Path) -> None:
+async def test_later_schema_is_refused_and_unchanged(path: Path) -> None:
     with closing(sqlite3.connect(path)) as other:
         other.execute("PRAGMA user_version = 99")
     before = contents(path)
@@ -287,7 +289,7 @@ async def test_a_later_schema_is_refused_and_left_as_it_is(path: Path) -> None:
     assert contents(path) == before
 
 
-async def test_a_folder_that_appears_later_is_found(tmp_path: Path) -> None:
+async def test_folder_created_later_is_used(tmp_path: Path) -> None:
     history = SQLiteHistory(str(tmp_path / "later" / "history.db"), limit=LIMIT)
     with pytest.raises(StoreUnavailable):
         await history.turns(ALICE)
@@ -298,7 +300,7 @@ async def test_a_folder_that_appears_later_is_found(tmp_path: Path) -> None:
     await history.close()
 
 
-async def test_a_cancelled_write_that_was_under_way_happens(store: SQLiteHistory, path: Path) -> None:
+async def test_cancelled_write_is_still_committed(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with locked(path):
         writing = [asyncio.create_task(store.append(ALICE, turn(number))) for number in (2, 3)]
@@ -311,7 +313,7 @@ async def test_a_cancelled_write_that_was_under_way_happens(store: SQLiteHistory
     assert await store.turns(ALICE) == [turn(1), turn(2), turn(3)]
 
 
-async def test_closing_finishes_what_waits_and_ends_the_threads(path: Path) -> None:
+async def test_close_finishes_queued_jobs_and_ends_the_threads(path: Path) -> None:
     history = SQLiteHistory(str(path), limit=1_000)
     await history.check()
     assert len(threads()) == 2
@@ -327,7 +329,7 @@ async def test_closing_finishes_what_waits_and_ends_the_threads(path: Path) -> N
         await history.append(ALICE, turn(1))
 
 
-async def test_a_disk_that_hangs_is_given_up_and_does_not_fill_the_memory(store: SQLiteHistory, path: Path) -> None:
+async def test_hanging_disk_times_out_and_further_jobs_are_refused(store: SQLiteHistory, path: Path) -> None:
     hanging = threading.Event()
     try:
         stuck = asyncio.create_task(store._reader.do(lambda _: hanging.wait(), within_s=1))
@@ -344,14 +346,14 @@ async def test_a_disk_that_hangs_is_given_up_and_does_not_fill_the_memory(store:
     await store.append(ALICE, turn(1))
 
 
-async def test_a_store_that_was_never_used_closes_and_leaves_no_file(path: Path) -> None:
+async def test_unused_store_closes_and_creates_no_file(path: Path) -> None:
     await SQLiteHistory(str(path), limit=LIMIT).close()
 
     assert not list_of(path.parent)
     assert threads() == []
 
 
-async def test_failing_is_logged_without_a_text(
+async def test_failure_is_logged_without_message_text(
     store: SQLiteHistory, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -365,9 +367,7 @@ async def test_failing_is_logged_without_a_text(
     assert "s3cret" not in caplog.text
 
 
-async def test_a_page_of_very_many_conversations_takes_no_longer_than_one_of_few(
-    store: SQLiteHistory, path: Path
-) -> None:
+async def test_page_takes_equally_long_with_many_conversations(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executemany(

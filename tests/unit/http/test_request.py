@@ -77,7 +77,7 @@ def test_drop_content_keeps_a_path_without_a_route() -> None:
 
 def test_drop_content_leaves_shared_headers_of_another_request() -> None:
     asked = request(headers={"accept": "a"})
-    twin = asked.again()
+    twin = asked.copy_head()
     asked.drop_content()
 
     assert twin.headers == {b"accept": b"a"}

@@ -1,4 +1,4 @@
-"""A program of a supervisor and two workers that hammer one client's bucket; the tests run it and read its figures.
+"""A program: a supervisor and two workers that send requests to one client's bucket; tests run it and read its output.
 
 A program of its own, because a test process has threads and must not fork.
 """
@@ -17,7 +17,7 @@ BURST = 20
 
 
 class SlowTable(SharedTable):
-    """Reads, and for long does not write: whoever else comes in meanwhile reads the same."""
+    """Widens the window between read and write, in which another process would read the same state."""
 
     def find(self, place: Place, now_s: float) -> tuple[int, float]:
         found = super().find(place, now_s)
@@ -26,11 +26,11 @@ class SlowTable(SharedTable):
 
     def unlock(self) -> None:
         super().unlock()
-        time.sleep(0.001)  # else the others never have their turn
+        time.sleep(0.001)  # otherwise the other processes never get the lock
 
 
 async def hammered(limiter: SharedLimiter, until_s: float) -> int:
-    """How many requests were allowed until then."""
+    """How many requests were allowed until that time."""
     allowed = 0
     while time.monotonic() < until_s:
         allowed += (await limiter.take("203.0.113.7")).allowed
@@ -38,12 +38,12 @@ async def hammered(limiter: SharedLimiter, until_s: float) -> int:
 
 
 async def afterwards(limiter: SharedLimiter) -> int:
-    """How many of a hundred requests are allowed, however long they take."""
+    """How many of a hundred requests are allowed, without a time limit."""
     return sum([(await limiter.take("203.0.113.7")).allowed for _ in range(100)])
 
 
 def forked(work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, int]:
-    """A worker that writes the outcome of `work` into a pipe: its pid, and the pipe's other end."""
+    """Fork a worker that writes the result of `work` to a pipe: its pid, and the read end of the pipe."""
     outlet, inlet = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -54,7 +54,7 @@ def forked(work: Callable[[], Coroutine[None, None, int]]) -> tuple[int, int]:
 
 
 def figure(worker: tuple[int, int]) -> int:
-    """What the worker wrote, once it has."""
+    """Wait for the worker's result."""
     pid, outlet = worker
     with os.fdopen(outlet, "rb") as pipe:
         text = pipe.read()
@@ -72,7 +72,7 @@ def together(table: SharedTable, *, rate: float, seconds: float) -> None:
 
 
 def killed(times: int) -> None:
-    """Workers that are killed while they hammer, one after the other; what the supervisor still gets after each."""
+    """Kills working workers one after the other; how many requests the supervisor is allowed after each."""
     limiter = SharedLimiter(1e6, BURST, table=SharedTable(), now=time.monotonic)
     allowed = []
     for _ in range(times):

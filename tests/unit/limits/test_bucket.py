@@ -27,7 +27,7 @@ def test_it_agrees_with_an_exact_token_bucket(data: st.DataObject, rate: float, 
 
 
 @given(st.data(), RATES, BURSTS, STARTS)
-def test_never_more_than_burst_and_rate_in_any_time(
+def test_never_more_than_burst_and_rate_in_any_interval(
     data: st.DataObject, rate: float, burst: int, start_s: float
 ) -> None:
     now_s, tat_s = start_s, 0.0
@@ -42,7 +42,7 @@ def test_never_more_than_burst_and_rate_in_any_time(
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 3.0, 7.0, 49.0, 1000.0])
-def test_the_last_of_a_burst_is_not_lost_to_rounding(rate: float) -> None:
+def test_rounding_does_not_refuse_the_last_request_of_a_burst(rate: float) -> None:
     now_s, tat_s = 12345.1, 0.0
     for left in reversed(range(100)):
         spent = spend(tat_s, now_s, rate=rate, burst=100)

@@ -14,7 +14,7 @@ from tests.doubles.clocks import FakeClock
 
 
 class Remote(MemoryLimiter):
-    """A limiter elsewhere, which fails while it is told to and counts who asks."""
+    """A remote limiter that fails on demand and counts its calls."""
 
     def __init__(self, rate: float, burst: int, *, now: Callable[[], float]) -> None:
         super().__init__(rate, burst, now=now)
@@ -59,7 +59,7 @@ def limiter(remote: Remote, clock: FakeClock) -> FallbackLimiter:
 
 
 async def settled() -> None:
-    """Let every task that can go on do so."""
+    """Run all tasks that are ready."""
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -68,8 +68,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-WENT = ("WARNING", "the rate limits' Redis fails, each process limits on its own")
-CAME = ("INFO", "the rate limits' Redis answers again, all processes limit together")
+WENT = ("WARNING", "Redis for rate limits is unavailable, each process limits on its own")
+CAME = ("INFO", "Redis for rate limits is available again, all processes limit together")
 
 
 class TestHealthy(LimiterContract):
@@ -93,7 +93,7 @@ class TestFailing(LimiterContract):
         return clock.advance
 
 
-async def test_the_very_request_that_finds_it_failing_is_answered_by_the_local_one(
+async def test_request_during_which_the_primary_fails_is_decided_locally(
     limiter: FallbackLimiter, remote: Remote
 ) -> None:
     remote.fails = True
@@ -102,7 +102,7 @@ async def test_the_very_request_that_finds_it_failing_is_answered_by_the_local_o
     assert limiter.degraded
 
 
-async def test_while_it_fails_it_is_not_asked_again(limiter: FallbackLimiter, remote: Remote) -> None:
+async def test_failed_primary_is_not_used_again_at_once(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.fails = True
     await taken(limiter, "a", times=100)
     await settled()
@@ -110,13 +110,13 @@ async def test_while_it_fails_it_is_not_asked_again(limiter: FallbackLimiter, re
     assert (remote.takes, remote.checks) == (1, 0)
 
 
-async def test_a_failing_one_never_means_no_limit(limiter: FallbackLimiter, remote: Remote) -> None:
+async def test_requests_are_limited_while_the_primary_fails(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.fails = True
 
     assert await taken(limiter, "a", times=50) == [True] * 3 + [False] * 47
 
 
-async def test_one_probe_at_a_time_and_nobody_waits_for_it(
+async def test_one_check_at_a_time_runs_in_the_background(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock
 ) -> None:
     remote.fails = True
@@ -133,7 +133,7 @@ async def test_one_probe_at_a_time_and_nobody_waits_for_it(
     await limiter.close()
 
 
-async def test_a_probe_that_fails_is_tried_again_only_after_the_pause(
+async def test_failed_check_is_repeated_only_after_the_retry_interval(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock
 ) -> None:
     remote.fails = True
@@ -149,7 +149,7 @@ async def test_a_probe_that_fails_is_tried_again_only_after_the_pause(
     assert limiter.degraded
 
 
-async def test_it_is_asked_again_once_a_probe_succeeds(
+async def test_primary_is_used_again_after_a_successful_check(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock
 ) -> None:
     remote.fails = True
@@ -164,7 +164,7 @@ async def test_it_is_asked_again_once_a_probe_succeeds(
     assert (remote.takes, remote.checks) == (2, 1)
 
 
-async def test_each_change_is_one_line(
+async def test_each_switch_is_logged_once(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -189,7 +189,7 @@ async def test_each_change_is_one_line(
     assert lines(caplog) == [WENT, CAME]
 
 
-async def test_closing_ends_the_probe_and_closes_the_primary(
+async def test_close_cancels_the_check_and_closes_the_primary(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock
 ) -> None:
     remote.fails = True
@@ -204,13 +204,13 @@ async def test_closing_ends_the_probe_and_closes_the_primary(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_closing_without_a_probe(limiter: FallbackLimiter, remote: Remote) -> None:
+async def test_close_without_a_check(limiter: FallbackLimiter, remote: Remote) -> None:
     await limiter.close()
 
     assert remote.closed
 
 
-async def test_a_request_whose_caller_leaves_is_no_failure(limiter: FallbackLimiter, remote: Remote) -> None:
+async def test_cancelled_request_is_not_a_failure(limiter: FallbackLimiter, remote: Remote) -> None:
     remote.answers.clear()
     caller = asyncio.create_task(limiter.take("a"))
     await settled()
@@ -221,7 +221,7 @@ async def test_a_request_whose_caller_leaves_is_no_failure(limiter: FallbackLimi
     assert not limiter.degraded
 
 
-async def test_a_check_fails_while_each_process_limits_on_its_own_and_sees_to_the_probe(
+async def test_check_fails_while_degraded_and_starts_the_background_check(
     limiter: FallbackLimiter, remote: Remote, clock: FakeClock
 ) -> None:
     await limiter.check()
@@ -237,7 +237,7 @@ async def test_a_check_fails_while_each_process_limits_on_its_own_and_sees_to_th
     assert (remote.takes, remote.checks) == (1, 1)
 
 
-async def test_each_take_and_check_of_the_remote_that_fails_is_counted(remote: Remote, clock: FakeClock) -> None:
+async def test_each_failed_take_and_check_of_the_primary_is_counted(remote: Remote, clock: FakeClock) -> None:
     failures: list[str] = []
     local = MemoryLimiter(RATE, BURST, now=clock)
     limiter = FallbackLimiter(remote, local, now=clock, failed=lambda: failures.append("one"))
@@ -247,7 +247,7 @@ async def test_each_take_and_check_of_the_remote_that_fails_is_counted(remote: R
     remote.fails = True
     await limiter.take("a")
     assert len(failures) == 1
-    await limiter.take("a")  # the local one answers, and nothing is asked
+    await limiter.take("a")  # decided locally, without a call of the primary
     assert len(failures) == 1
     clock.advance(RETRY_S)
     await limiter.take("a")

@@ -30,7 +30,7 @@ def small(clock: FakeClock, *, max_clients: int = 2) -> MemoryLimiter:
     return MemoryLimiter(1.0, 2, now=clock, max_clients=max_clients)
 
 
-async def test_a_flood_of_clients_takes_no_more_room(clock: FakeClock) -> None:
+async def test_number_of_clients_is_limited(clock: FakeClock) -> None:
     limiter = small(clock, max_clients=50)
     for number in range(5_000):
         await limiter.take(f"client {number}")
@@ -40,7 +40,7 @@ async def test_a_flood_of_clients_takes_no_more_room(clock: FakeClock) -> None:
     assert len(limiter._overflow) == 256
 
 
-async def test_nobody_is_pushed_out_of_his_debt_by_others(clock: FakeClock) -> None:
+async def test_client_with_used_tokens_is_not_evicted_by_others(clock: FakeClock) -> None:
     limiter = small(clock)
     assert await taken(limiter, "debtor", times=3) == [True, True, False]
     for number in range(2_000):
@@ -49,14 +49,14 @@ async def test_nobody_is_pushed_out_of_his_debt_by_others(clock: FakeClock) -> N
     assert await taken(limiter, "debtor", times=1) == [False]
 
 
-async def test_a_flood_of_strangers_gets_no_more_than_the_overflow_buckets_give(clock: FakeClock) -> None:
+async def test_new_clients_without_room_are_limited_by_the_overflow_buckets(clock: FakeClock) -> None:
     limiter = small(clock)
     allowed = sum([sum(await taken(limiter, f"stranger {number}", times=1)) for number in range(5_000)])
 
     assert allowed <= 2 + 2 * 256
 
 
-async def test_who_owes_nothing_makes_room(clock: FakeClock) -> None:
+async def test_client_with_a_full_bucket_is_evicted(clock: FakeClock) -> None:
     limiter = small(clock)
     for number in range(2):
         await limiter.take(f"guest {number}")
@@ -66,7 +66,7 @@ async def test_who_owes_nothing_makes_room(clock: FakeClock) -> None:
     assert list(limiter._tat) == ["newcomer"]
 
 
-async def test_who_still_owes_keeps_his_place_when_others_make_room(clock: FakeClock) -> None:
+async def test_client_with_used_tokens_stays_when_others_are_evicted(clock: FakeClock) -> None:
     limiter = small(clock)
     await taken(limiter, "debtor", times=2)
     await limiter.take("guest")
@@ -77,24 +77,24 @@ async def test_who_still_owes_keeps_his_place_when_others_make_room(clock: FakeC
     assert await taken(limiter, "debtor", times=2) == [True, False]
 
 
-async def test_a_client_is_limited_in_the_overflow_too(clock: FakeClock) -> None:
+async def test_client_in_an_overflow_bucket_is_limited(clock: FakeClock) -> None:
     limiter = small(clock, max_clients=1)
     await taken(limiter, "debtor", times=2)
 
     assert await taken(limiter, "newcomer", times=4) == [True, True, False, False]
 
 
-async def test_leaving_the_overflow_gives_no_second_burst(clock: FakeClock) -> None:
+async def test_leaving_the_overflow_bucket_gives_no_second_burst(clock: FakeClock) -> None:
     limiter = small(clock, max_clients=1)
     await limiter.take("guest")
     assert await taken(limiter, "newcomer", times=3) == [True, True, False]
-    clock.advance(1.0)  # the guest owes nothing now and makes room; the newcomer has one request back
+    clock.advance(1.0)  # the first bucket is full again, so it is evicted; the new client has one request again
 
     assert await taken(limiter, "newcomer", times=3) == [True, False, False]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=40))
-async def test_never_more_than_burst_and_rate_however_crowded(asked: list[tuple[str, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[str, float]]) -> None:
     clock = FakeClock()
     limiter = small(clock, max_clients=1)
     allowed: dict[str, list[float]] = {}
@@ -108,7 +108,7 @@ async def test_never_more_than_burst_and_rate_however_crowded(asked: list[tuple[
                 assert last - first + 1 <= 2 + (end - start) + 1e-6
 
 
-async def test_a_burst_is_whole_on_a_machine_that_has_been_up_for_a_year() -> None:
+async def test_burst_is_complete_after_a_year_of_uptime() -> None:
     limiter = MemoryLimiter(10.0, 20, now=FakeClock(365 * 86_400.1))
 
     assert await taken(limiter, "a", times=21) == [True] * 20 + [False]

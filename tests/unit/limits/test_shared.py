@@ -47,7 +47,7 @@ def limiter(clock: FakeClock, table: SharedTable) -> SharedLimiter:
 
 
 async def fill(limiter: SharedLimiter) -> None:
-    """Have eight guests owe one request each."""
+    """Use one request of each of eight clients."""
     for number in range(WAYS):
         await limiter.take(f"guest {number}")
 
@@ -56,17 +56,17 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-async def test_two_limiters_on_one_table_limit_together(clock: FakeClock, table: SharedTable) -> None:
+async def test_two_limiters_on_one_table_share_the_limit(clock: FakeClock, table: SharedTable) -> None:
     one, other = (SharedLimiter(1.0, 2, table=table, now=clock) for _ in range(2))
 
     assert await taken(one, "a", times=1) + await taken(other, "a", times=2) == [True, True, False]
     assert await taken(one, "a", times=1) == [False]
 
 
-async def test_any_number_of_clients_takes_no_more_room(clock: FakeClock) -> None:
+async def test_table_size_is_fixed_for_any_number_of_clients(clock: FakeClock) -> None:
     table = SharedTable()
     limiter = SharedLimiter(0.001, 1, table=table, now=clock)
-    for number in range(20_000):  # until all that is remembered is full
+    for number in range(20_000):  # until the table is full
         await limiter.take(f"client {number}")
     before = resident_bytes()
     for number in range(20_000, 200_000):
@@ -77,7 +77,7 @@ async def test_any_number_of_clients_takes_no_more_room(clock: FakeClock) -> Non
     table.close()
 
 
-async def test_nobody_is_pushed_out_of_his_debt_by_others(limiter: SharedLimiter) -> None:
+async def test_client_with_used_tokens_is_not_evicted_by_others(limiter: SharedLimiter) -> None:
     assert await taken(limiter, "debtor", times=3) == [True, True, False]
     for number in range(2_000):
         await limiter.take(f"stranger {number}")
@@ -85,40 +85,38 @@ async def test_nobody_is_pushed_out_of_his_debt_by_others(limiter: SharedLimiter
     assert await taken(limiter, "debtor", times=1) == [False]
 
 
-async def test_a_flood_of_strangers_gets_no_more_than_the_overflow_buckets_give(limiter: SharedLimiter) -> None:
+async def test_new_clients_without_room_are_limited_by_the_overflow_buckets(limiter: SharedLimiter) -> None:
     allowed = sum([sum(await taken(limiter, f"stranger {number}", times=1)) for number in range(5_000)])
 
     assert allowed <= WAYS + 2 * OVERFLOW_BUCKETS
 
 
-async def test_who_owes_nothing_makes_room_and_who_owes_keeps_his_place(
-    limiter: SharedLimiter, clock: FakeClock
-) -> None:
+async def test_only_clients_with_a_full_bucket_are_evicted(limiter: SharedLimiter, clock: FakeClock) -> None:
     await taken(limiter, "debtor", times=2)
     for number in range(WAYS - 1):
         await limiter.take(f"guest {number}")
     clock.advance(1.5)
-    for number in range(WAYS - 1):  # all of the guests' places; in the overflow some would share a bucket with others
+    for number in range(WAYS - 1):  # only slots of the set; in the overflow some would share a bucket
         assert await taken(limiter, f"newcomer {number}", times=3) == [True, True, False]
 
     assert await taken(limiter, "debtor", times=2) == [True, False]
 
 
-async def test_a_client_is_limited_in_the_overflow_too(limiter: SharedLimiter) -> None:
+async def test_client_in_an_overflow_bucket_is_limited(limiter: SharedLimiter) -> None:
     await fill(limiter)
 
     assert await taken(limiter, "newcomer", times=4) == [True, True, False, False]
 
 
-async def test_leaving_the_overflow_gives_no_second_burst(limiter: SharedLimiter, clock: FakeClock) -> None:
+async def test_leaving_the_overflow_bucket_gives_no_second_burst(limiter: SharedLimiter, clock: FakeClock) -> None:
     await fill(limiter)
     assert await taken(limiter, "newcomer", times=3) == [True, True, False]
-    clock.advance(1.0)  # the guests owe nothing now and make room; the newcomer has one request back
+    clock.advance(1.0)  # the eight buckets are full again, so they are evicted; the new client has one request again
 
     assert await taken(limiter, "newcomer", times=3) == [True, False, False]
 
 
-def test_neighbours_are_others_in_each_table() -> None:
+def test_clients_have_other_sets_in_each_table() -> None:
     tables = [SharedTable(1024) for _ in range(2)]
     places = [[table.place(f"client {number}").ways for number in range(64)] for table in tables]
 
@@ -137,13 +135,13 @@ def test_clients_are_spread_over_all_sets() -> None:
     table.close()
 
 
-async def test_any_string_is_a_client(limiter: SharedLimiter) -> None:
+async def test_any_string_is_accepted_as_a_client(limiter: SharedLimiter) -> None:
     for client in ("", "\udc80", "a" * 100_000, "\0"):
         assert await taken(limiter, client, times=3) == [True, True, False]
 
 
 @pytest.mark.parametrize("slots", [0, 4, 12])
-def test_a_table_is_of_whole_sets(slots: int) -> None:
+def test_table_size_must_be_a_multiple_of_the_ways(slots: int) -> None:
     with pytest.raises(ValueError, match="multiple of 8"):
         SharedTable(slots)
 
@@ -164,7 +162,7 @@ async def test_it_agrees_with_an_exact_token_bucket(
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.sampled_from([0.0, 0.1, 0.5, 1.0, 2.5])), max_size=60))
-async def test_never_more_than_burst_and_rate_however_crowded(asked: list[tuple[int, float]]) -> None:
+async def test_never_more_than_burst_and_rate_with_any_number_of_clients(asked: list[tuple[int, float]]) -> None:
     clock = FakeClock()
     table = SharedTable(WAYS)
     limiter = SharedLimiter(1.0, 2, table=table, now=clock)
@@ -179,7 +177,7 @@ async def test_never_more_than_burst_and_rate_however_crowded(asked: list[tuple[
 
 
 def program(*arguments: str) -> Any:
-    """The figures of `hammering` as a program."""
+    """The output of the program `hammering`."""
     done = subprocess.run(
         [sys.executable, hammering.__file__, *arguments], capture_output=True, timeout=25, check=True, text=True
     )
@@ -187,11 +185,11 @@ def program(*arguments: str) -> Any:
 
 
 @pytest.mark.parametrize(("mode", "rate"), [("fast", 100.0), ("fast", 50_000.0), ("slow", 200.0)])
-def test_two_processes_together_get_no_more_than_one(mode: str, rate: float) -> None:
+def test_two_processes_together_are_limited_as_one(mode: str, rate: float) -> None:
     figures = program(mode, str(rate))
 
     assert hammering.BURST <= sum(figures["each"]) <= hammering.BURST + rate * figures["elapsed_s"]
 
 
-def test_a_worker_killed_while_it_hammers_blocks_nobody() -> None:
+def test_killed_worker_does_not_block_other_processes() -> None:
     assert min(program("killed", "50")["allowed"]) > 0

@@ -101,7 +101,7 @@ def test_every_address_of_a_name_gets_the_same_free_port(monkeypatch: pytest.Mon
     assert 0 not in ports
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+def test_port_in_use_is_an_error_and_leaks_no_socket() -> None:
     before = len(os.listdir("/proc/self/fd"))
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="Address already in use"):
         bind("127.0.0.1", taken.getsockname()[1])

@@ -44,7 +44,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 Pair = tuple[socket.socket, socket.socket]
 
 
-def test_wait_reports_what_can_be_read(poller: "Poller", pair: Pair) -> None:
+def test_wait_reports_readable_descriptors(poller: "Poller", pair: Pair) -> None:
     poller.register(pair[0].fileno(), READ)
     assert list(poller.wait(0.0)) == []
     pair[1].send(b"x")
@@ -60,7 +60,7 @@ def test_wait_reports_both_directions_in_one_event(poller: "Poller", pair: Pair)
     assert list(poller.wait(5.0)) == [(pair[0].fileno(), READ | WRITE)]
 
 
-def test_modify_changes_what_is_watched(poller: "Poller", pair: Pair) -> None:
+def test_modify_replaces_the_mask(poller: "Poller", pair: Pair) -> None:
     fd = pair[0].fileno()
     poller.register(fd, READ)
     poller.modify(fd, WRITE)
@@ -91,7 +91,7 @@ def test_wait_ends_without_an_event(poller: "Poller", pair: Pair, timeout_s: flo
     assert list(poller.wait(timeout_s)) == []
 
 
-def test_wait_for_ever_ends_with_an_event(poller: "Poller", pair: Pair) -> None:
+def test_wait_without_timeout_ends_with_an_event(poller: "Poller", pair: Pair) -> None:
     poller.register(pair[0].fileno(), WRITE)
 
     assert list(poller.wait(None)) == [(pair[0].fileno(), WRITE)]

@@ -24,7 +24,7 @@ def sample(kind: str, size: int = 5_000) -> list[float]:
 
 
 def largest_distance(draws: Sequence[float], source: Sequence[float]) -> float:
-    """Kolmogorov and Smirnov's, between two samples, at every value of either."""
+    """The Kolmogorov-Smirnov distance of two samples."""
     one, other = sorted(draws), sorted(source)
     return max(
         abs(side(one, value) / len(one) - side(other, value) / len(other))
@@ -42,14 +42,14 @@ def test_draws_are_distributed_as_the_sample_was(kind: str) -> None:
     assert largest_distance([found.draw(random) for _ in range(DRAWS)], source) < 1.63 / DRAWS**0.5 + 0.005
 
 
-def test_many_equal_values_stay_as_many() -> None:
+def test_share_of_equal_values_is_preserved() -> None:
     source, random = sample("bursts, half of them without a gap"), Random(2)
     drawn = [quantiles(source).draw(random) for _ in range(2_000)]
 
     assert abs(sum(each == 0 for each in drawn) / 2_000 - source.count(0.0) / len(source)) < 0.05
 
 
-def test_a_constant_stays_constant() -> None:
+def test_constant_sample_gives_constant_draws() -> None:
     found, random = quantiles(sample("one value", 7)), Random(3)
 
     assert {found.draw(random) for _ in range(100)} == {0.02}
@@ -57,7 +57,7 @@ def test_a_constant_stays_constant() -> None:
 
 @settings(max_examples=200)
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=50), st.integers(0, 99))
-def test_any_sample_gives_quantiles_within_it_that_survive_a_file(values: list[float], seed: int) -> None:
+def test_quantiles_of_any_sample_are_within_it_and_round_trip(values: list[float], seed: int) -> None:
     found = quantiles(values)
     drawn = found.draw(Random(seed))
 
@@ -68,7 +68,7 @@ def test_any_sample_gives_quantiles_within_it_that_survive_a_file(values: list[f
     assert decode(encode(Empirical(found, found))) == Empirical(found, found)
 
 
-def test_between_two_quantiles_is_a_straight_line() -> None:
+def test_values_between_two_quantiles_are_interpolated_linearly() -> None:
     found = quantiles([1.0, 2.0, 4.0])
 
     assert [found.at(place) for place in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([1, 1.5, 2, 3, 4])
@@ -92,13 +92,13 @@ def test_a_schedule_begins_with_the_ttft_and_is_the_same_for_the_same_seed() -> 
         ((0.0,), (1.0,), "as many seconds"),
         ((0.1, 1.0), (1.0, 2.0), "from 0 to 1"),
         ((0.0, 0.9), (1.0, 2.0), "from 0 to 1"),
-        ((0.0, 0.5, 0.5, 1.0), (1.0, 1.0, 1.0, 1.0), "must rise"),
-        ((0.0, 1.0), (2.0, 1.0), "must not fall"),
-        ((0.0, 1.0), (-1.0, 1.0), "nor be negative"),
+        ((0.0, 0.5, 0.5, 1.0), (1.0, 1.0, 1.0, 1.0), "must increase"),
+        ((0.0, 1.0), (2.0, 1.0), "must not decrease"),
+        ((0.0, 1.0), (-1.0, 1.0), "or be negative"),
         ((0.0, 1.0), (1.0, float("inf")), "finite"),
     ],
 )
-def test_what_is_no_distribution_is_refused(places: tuple[float, ...], seconds: tuple[float, ...], what: str) -> None:
+def test_invalid_quantiles_are_refused(places: tuple[float, ...], seconds: tuple[float, ...], what: str) -> None:
     with pytest.raises(ValueError, match=what):
         Quantiles(1, places, seconds)
 
@@ -110,15 +110,15 @@ def test_what_is_no_distribution_is_refused(places: tuple[float, ...], seconds: 
         (b"[1]", "Expected `object`"),
         (b'{"format":"x"}', "missing required field"),
         (encode(Empirical(quantiles([1.0]), quantiles([1.0]))).replace(b"profile-1", b"profile-9"), "profile-9"),
-        (encode(Empirical(quantiles([1.0]), quantiles([1.0]))).replace(b"0.999", b"0.1"), "must rise"),
+        (encode(Empirical(quantiles([1.0]), quantiles([1.0]))).replace(b"0.999", b"0.1"), "must increase"),
         (b"\xff", "ormed"),
     ],
 )
-def test_a_file_that_is_no_profile_is_refused(content: bytes, what: str) -> None:
+def test_invalid_profile_file_is_refused(content: bytes, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         decode(content)
 
 
-def test_the_tail_is_kept_closer() -> None:
+def test_tail_has_more_quantiles() -> None:
     assert PLACES[0] == 0
     assert PLACES[-4:] == (0.99, 0.995, 0.999, 1.0)

@@ -1,7 +1,7 @@
 import pytest
 
-from tokenfall.recording.fitting import NothingToFit, fit, says_something
-from tokenfall.recording.recordings import Answer, Chunk, Exchange, Recording, Request
+from tokenfall.recording.fitting import NothingToFit, fit, is_token
+from tokenfall.recording.recordings import Chunk, Exchange, RecordedResponse, Recording, Request
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 ROLE = 'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -13,11 +13,13 @@ def stream(*chunks: tuple[float, str], status: int = 200, headers: dict[str, str
     return Exchange(
         time="",
         request=Request(method="POST", path="/chat/completions", headers={}),
-        answer=Answer(status=status, headers=headers, streamed=True, chunks=tuple(Chunk(*each) for each in chunks)),
+        answer=RecordedResponse(
+            status=status, headers=headers, streamed=True, chunks=tuple(Chunk(*each) for each in chunks)
+        ),
     )
 
 
-def test_times_are_those_of_tokens_and_not_of_reads() -> None:
+def test_times_are_measured_at_tokens_not_reads() -> None:
     half, rest = TOKEN[:20], TOKEN[20:]
     profile = fit(Recording([stream((0.1, ROLE), (0.3, TOKEN), (0.35, half), (0.4, rest + TOKEN), (0.9, END))]))
 
@@ -26,14 +28,14 @@ def test_times_are_those_of_tokens_and_not_of_reads() -> None:
     assert (profile.gap.at(0), profile.gap.at(1)) == pytest.approx((0.0, 0.1))
 
 
-def test_all_streams_count_and_gaps_do_not_reach_from_one_to_the_next() -> None:
+def test_all_streams_are_used_without_gaps_between_them() -> None:
     profile = fit(Recording([stream((1, TOKEN), (2, TOKEN)), stream((3, TOKEN), (7, TOKEN)), stream((1, ROLE))]))
 
     assert (profile.ttft.count, profile.ttft.at(0), profile.ttft.at(1)) == (2, 1, 3)
     assert (profile.gap.count, profile.gap.at(0), profile.gap.at(1)) == (2, 1, 4)
 
 
-def test_a_stream_counts_up_to_where_it_cannot_be_read() -> None:
+def test_stream_is_used_up_to_a_malformed_event() -> None:
     profile = fit(Recording([stream((1, TOKEN), (2, TOKEN), (3, "data: " + "x" * 1_100_000), (4, TOKEN))]))
 
     assert profile.gap.count == 1
@@ -42,15 +44,15 @@ def test_a_stream_counts_up_to_where_it_cannot_be_read() -> None:
 @pytest.mark.parametrize(
     ("exchanges", "what"),
     [
-        ([], "no answered stream"),
-        ([stream((1, TOKEN), status=429)], "no answered stream"),
-        ([stream((1, TOKEN), headers={"content-type": "application/x-ndjson"})], "no answered stream"),
-        ([Exchange(time="", request=Request(method="GET", path="/", headers={}))], "no answered stream"),
+        ([], "no stream with status 200"),
+        ([stream((1, TOKEN), status=429)], "no stream with status 200"),
+        ([stream((1, TOKEN), headers={"content-type": "application/x-ndjson"})], "no stream with status 200"),
+        ([Exchange(time="", request=Request(method="GET", path="/", headers={}))], "no stream with status 200"),
         ([stream((1, ROLE), (2, END))], "none of its 1 streams has a token"),
         ([stream((1, TOKEN), (2, END))], "none of its 1 streams has two tokens"),
     ],
 )
-def test_too_little_is_refused_with_what_is_missing(exchanges: list[Exchange], what: str) -> None:
+def test_recording_with_too_little_data_is_refused(exchanges: list[Exchange], what: str) -> None:
     with pytest.raises(NothingToFit, match=what):
         fit(Recording(exchanges))
 
@@ -75,4 +77,4 @@ def test_too_little_is_refused_with_what_is_missing(exchanges: list[Exchange], w
     ],
 )
 def test_which_events_are_tokens(event: bytes, says: bool) -> None:
-    assert says_something(event) == says
+    assert is_token(event) == says

@@ -30,7 +30,7 @@ def test_exchanges_are_appended_and_only_the_owner_may_read(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("unfinished", [b'{"v":1', b"x" * 200_000])
-def test_what_a_crash_left_unfinished_is_cut_off(tmp_path: Path, unfinished: bytes) -> None:
+def test_incomplete_last_line_is_truncated(tmp_path: Path, unfinished: bytes) -> None:
     file = tmp_path / "r.jsonl"
     file.write_bytes(exchange("/1").line() + unfinished)
 
@@ -41,7 +41,7 @@ def test_what_a_crash_left_unfinished_is_cut_off(tmp_path: Path, unfinished: byt
     assert paths(file) == ["/1", "/2"]
 
 
-def test_a_file_of_nothing_but_an_unfinished_line_becomes_empty(tmp_path: Path) -> None:
+def test_file_with_only_an_incomplete_line_becomes_empty(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     file.write_bytes(b'{"v"')
 
@@ -50,7 +50,7 @@ def test_a_file_of_nothing_but_an_unfinished_line_becomes_empty(tmp_path: Path) 
     assert file.read_bytes() == b""
 
 
-def test_a_full_disk_leaves_whole_lines_and_is_told(
+def test_full_disk_leaves_complete_lines_and_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "r.jsonl"

@@ -31,12 +31,12 @@ from tests.end_to_end.upstream import scripted
         ("/x", "//b.example/", "/x//b.example/"),
     ],
 )
-def test_a_request_goes_below_the_base_path(base: str, target: str, asked: str) -> None:
+def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str) -> None:
     assert below(base, target) == asked
 
 
 class SlowKeeper(Keeper):
-    """A disk that is done when a test says so."""
+    """A disk whose writes complete when a test decides."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -47,7 +47,7 @@ class SlowKeeper(Keeper):
         return self.written
 
 
-async def test_the_end_of_a_response_waits_for_the_disk() -> None:
+async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
     keeper, reactor = SlowKeeper(), running_reactor()
     async with scripted() as provider:
         address = parse_address(provider.url)

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 
 from tokenfall.recording.recordings import (
     NO_BODY,
-    Answer,
     Break,
     Chunk,
     Exchange,
     InvalidRecording,
+    RecordedResponse,
     Recording,
     Request,
     chunk,
 )
-from tokenfall.recording.signatures import bare_path, last_words
+from tokenfall.recording.signatures import bare_path, last_user_text
 
 from tests.doubles.clocks import FakeClock
 
@@ -34,7 +34,9 @@ def exchange(asked: bytes | None, answer: str, *, interrupted: Break | None = No
     return Exchange(
         time="2026-11-20T00:00:00Z",
         request=Request(method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)),
-        answer=Answer(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks),
+        answer=RecordedResponse(
+            status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks
+        ),
         interrupted=interrupted,
     )
 
@@ -50,7 +52,7 @@ def found(recording: Recording, asked: bytes, path: str = PATH) -> str | None:
     return None if exchange is None else next(exchange.frames())[1].decode()
 
 
-def test_a_file_gives_back_bytes_and_times(tmp_path: Path) -> None:
+def test_file_round_trips_bytes_and_times(tmp_path: Path) -> None:
     exchange_ = exchange(body("a"), "hello")
     recording = Recording.load(saved(tmp_path, exchange_))
     replayed = recording.find(body("a"), PATH)
@@ -65,11 +67,11 @@ def test_a_file_gives_back_bytes_and_times(tmp_path: Path) -> None:
 
 
 @given(st.binary())
-def test_any_bytes_survive_the_file(payload: bytes) -> None:
+def test_any_bytes_round_trip(payload: bytes) -> None:
     line = Exchange(
         time="",
         request=Request(method="POST", path=PATH, headers={}),
-        answer=Answer(status=200, headers={}, streamed=False, chunks=(chunk(1, payload),)),
+        answer=RecordedResponse(status=200, headers={}, streamed=False, chunks=(chunk(1, payload),)),
     ).line()
 
     assert line.count(b"\n") == 1
@@ -78,9 +80,9 @@ def test_any_bytes_survive_the_file(payload: bytes) -> None:
 
 @given(st.lists(st.floats(0, 300), max_size=30).map(sorted), st.sampled_from([0.5, 1.0, 2.0, 10.0]))
 def test_a_replay_keeps_the_recorded_times(times_s: list[float], speed: float) -> None:
-    """To half a microsecond a chunk, however many came before: a clock is moved by the gaps alone."""
+    """Each chunk is within half a microsecond of its recorded time, if a clock is advanced by the gaps alone."""
     chunks = tuple(chunk(at_s, b"x") for at_s in times_s)
-    answer = Answer(status=200, headers={}, streamed=True, chunks=chunks)
+    answer = RecordedResponse(status=200, headers={}, streamed=True, chunks=chunks)
     line = Exchange(time="", request=Request(method="POST", path=PATH, headers={}), answer=answer).line()
     clock = FakeClock(0.0)
     played_s = []
@@ -91,7 +93,7 @@ def test_a_replay_keeps_the_recorded_times(times_s: list[float], speed: float) -
     assert played_s == pytest.approx([at_s / speed for at_s in times_s], abs=1e-6 / min(speed, 1))
 
 
-def test_the_same_request_wins_over_another_model_and_that_over_the_same_words() -> None:
+def test_same_request_is_preferred_to_another_model_and_that_to_the_same_user_text() -> None:
     same = exchange(body("a", seed=1), "same")
     words = exchange(body("before", "a", seed=2), "words")
     recording = Recording([words, same])
@@ -103,13 +105,13 @@ def test_the_same_request_wins_over_another_model_and_that_over_the_same_words()
     assert found(recording, body("a", seed=3)) == "words", "the first of those that match equally well"
 
 
-def test_the_order_of_fields_is_nothing() -> None:
+def test_order_of_fields_does_not_matter() -> None:
     recording = Recording([exchange(b'{"stream":true,"model":"m","prompt":"x"}', "found")])
 
     assert found(recording, b'{ "prompt": "x", "model": "m", "stream": true }') == "found"
 
 
-def test_equal_matches_are_used_in_turn_and_then_again() -> None:
+def test_equal_matches_are_used_round_robin() -> None:
     recording = Recording([exchange(body("a"), "1"), exchange(body("a"), "2"), exchange(body("b"), "3")])
 
     assert [found(recording, body("a")) for _ in range(4)] == ["1", "2", "1", "2"]
@@ -131,32 +133,32 @@ def test_another_request_is_not_found(asked: bytes, path: str) -> None:
     assert found(Recording([exchange(body("a"), "x")]), asked, path) is None
 
 
-def test_a_request_without_a_body_is_known_by_its_path() -> None:
+def test_request_without_a_body_is_matched_by_path() -> None:
     assert found(Recording([exchange(None, "models", path="/v1/models")]), b"", "/openai/v1/models?x=1") == "models"
 
 
 @pytest.mark.parametrize(("interrupted", "there"), [("client", False), ("relay", False), ("size", False)])
-def test_what_was_cut_short_here_is_not_replayed(interrupted: Break, there: bool) -> None:
+def test_exchange_interrupted_by_client_relay_or_size_is_not_replayed(interrupted: Break, there: bool) -> None:
     assert (found(Recording([exchange(body("a"), "x", interrupted=interrupted)]), body("a")) is not None) == there
 
 
-def test_what_the_upstream_broke_off_is_replayed_as_broken() -> None:
+def test_exchange_interrupted_by_the_upstream_is_replayed_as_broken() -> None:
     replayed = Recording([exchange(body("a"), "x", interrupted="upstream")]).find(body("a"), PATH)
 
     assert replayed is not None
     assert replayed.broken
 
 
-def test_an_exchange_without_an_answer_is_not_replayed() -> None:
+def test_exchange_without_a_response_is_not_replayed() -> None:
     nothing = Exchange(time="", request=Request(method="POST", path=PATH, headers={}, body=msgspec.Raw(body("a"))))
 
     assert Recording([nothing]).find(body("a"), PATH) is None
-    with pytest.raises(ValueError, match="no answer"):
+    with pytest.raises(ValueError, match="no response"):
         assert nothing.status
 
 
-def test_an_answer_without_a_body_took_no_time() -> None:
-    answer = Answer(status=204, headers={}, streamed=False, chunks=())
+def test_response_without_a_body_takes_no_time() -> None:
+    answer = RecordedResponse(status=204, headers={}, streamed=False, chunks=())
 
     assert Exchange(time="", request=Request(method="GET", path="/", headers={}), answer=answer).took_s() == 0
 
@@ -169,16 +171,16 @@ GOOD = exchange(body("a"), "x").line()
     [
         (b"\n", "line 2: "),
         (b"{}\n", "line 2: .*missing required field `time`"),
-        (GOOD[:50], "line 2: the line was not finished"),
+        (GOOD[:50], "line 2: the line is incomplete"),
         (GOOD.replace(b'"v":1', b'"v":2'), "line 2: Invalid enum value 2"),
         (GOOD.replace(b'"time"', b'"tmie"'), "line 2: .*tmie"),
-        (GOOD.replace(b"[0.75", b"[0.25"), "line 2: .*must not fall.*answer"),
+        (GOOD.replace(b"[0.75", b"[0.25"), "line 2: .*must not decrease.*answer"),
         (GOOD.replace(b"/w==", b"?"), "line 2: .*base64|Incorrect padding|Only base64"),
-        (GOOD.replace(b'"status":200', b'"status":99'), "line 2: the status 99"),
+        (GOOD.replace(b'"status":200', b'"status":99'), "line 2: 99 is not the status"),
         (b"\xff\n", "line 2: "),
     ],
 )
-def test_a_bad_line_is_named_by_its_number(tmp_path: Path, bad: bytes, what: str) -> None:
+def test_invalid_line_is_reported_with_its_number(tmp_path: Path, bad: bytes, what: str) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(GOOD + bad)
 
@@ -187,7 +189,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, bad: bytes, what: str
     assert str(caught.value).startswith(f"{path}: line 2: ")
 
 
-def test_a_last_line_without_its_end_is_good_when_it_is_whole(tmp_path: Path) -> None:
+def test_complete_last_line_without_line_end_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(GOOD + GOOD[:-1])
 
@@ -203,7 +205,7 @@ def test_a_last_line_without_its_end_is_good_when_it_is_whole(tmp_path: Path) ->
         ("/api/chat", "/api/chat"),
     ],
 )
-def test_the_path_that_clients_agree_on(target: str, bare: str) -> None:
+def test_bare_path(target: str, bare: str) -> None:
     assert bare_path(target) == bare
 
 
@@ -224,5 +226,5 @@ def test_the_path_that_clients_agree_on(target: str, bare: str) -> None:
         ({}, ""),
     ],
 )
-def test_the_last_words_of_the_user(document: dict[str, Any], words: str) -> None:
-    assert last_words(document) == words
+def test_last_user_text(document: dict[str, Any], words: str) -> None:
+    assert last_user_text(document) == words

@@ -30,20 +30,20 @@ KEY = "tok/en-of-a-provider"
         (b"a risk-assessment-of-everything", b"a risk-assessment-of-everything"),
     ],
 )
-def test_secrets_leave_as_many_asterisks(content: bytes, expected: bytes) -> None:
+def test_secrets_are_replaced_by_as_many_asterisks(content: bytes, expected: bytes) -> None:
     masked = Redactor([KEY]).masked(content)
 
     assert masked == expected
     assert len(masked) == len(content)
 
 
-def test_a_short_key_is_no_secret_and_a_longer_one_leaves_nothing_of_itself() -> None:
+def test_short_key_is_not_masked_and_a_longer_one_is_masked_completely() -> None:
     redactor = Redactor(["test", "abcdefgh", "abcdefgh-ijkl"])
 
     assert redactor.masked(b"a test: abcdefgh-ijkl") == b"a test: *************"
 
 
-def test_keys_are_learned() -> None:
+def test_learned_keys_are_masked() -> None:
     redactor = Redactor()
     assert redactor.masked(KEY.encode()) == KEY.encode()
 
@@ -52,7 +52,7 @@ def test_keys_are_learned() -> None:
     assert redactor.text(KEY) == "*" * len(KEY)
 
 
-def test_a_requests_fields_are_removed_by_name_whatever_they_hold() -> None:
+def test_secret_fields_of_a_request_are_removed_for_any_value() -> None:
     body = (
         b'{"api_keys":["a","b"],"o":[{"Authorization":"c"}],"password":{"type":"string"},"m":"tok\\/en-of-a-provider"}'
     )
@@ -68,12 +68,12 @@ def test_a_requests_fields_are_removed_by_name_whatever_they_hold() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_has_no_body(content: bytes) -> None:
+def test_body_that_is_not_json_is_none(content: bytes) -> None:
     assert cleaned(content) is None
     assert Redactor().body(content) is None
 
 
-def test_only_headers_that_matter_stay() -> None:
+def test_only_allowed_headers_are_kept() -> None:
     headers = {"Accept": "a", "X-Api-Key": "b", "Cookie": "c", "Anthropic-Version": KEY, "X-RateLimit-Limit": "1"}
 
     assert Redactor([KEY]).headers(headers, REQUEST_HEADERS) == {"accept": "a", "anthropic-version": "*" * 20}
@@ -90,11 +90,11 @@ def test_only_headers_that_matter_stay() -> None:
         ({"Accept": "a"}, []),
     ],
 )
-def test_the_keys_of_a_message(headers: dict[str, str], keys: list[str]) -> None:
+def test_keys_are_found_in_headers(headers: dict[str, str], keys: list[str]) -> None:
     assert keys_in(headers) == keys
 
 
-def test_a_query_keeps_its_names() -> None:
+def test_query_keeps_parameter_names() -> None:
     assert Redactor().target("/m?key=a&api-key=b&n=1&access_token=c") == (
         f"/m?key={REMOVED}&api-key={REMOVED}&n=1&access_token={REMOVED}"
     )
@@ -116,11 +116,11 @@ def test_a_query_keeps_its_names() -> None:
         ),
     ],
 )
-def test_fields_named_like_secrets_lose_their_values_wherever_they_end(content: bytes, expected: bytes) -> None:
+def test_values_of_secret_fields_are_masked_even_if_truncated(content: bytes, expected: bytes) -> None:
     assert Redactor().masked(content) == expected
 
 
-def test_the_newest_keys_are_looked_for_and_the_first_for_ever() -> None:
+def test_newest_learned_keys_and_all_given_keys_are_masked() -> None:
     redactor = Redactor([KEY])
     for number in range(MAX_LEARNED + 1):
         redactor.learn([f"learned-{number:06}"])
@@ -128,7 +128,7 @@ def test_the_newest_keys_are_looked_for_and_the_first_for_ever() -> None:
     assert redactor.text(f"{KEY} learned-000000 learned-000001") == f"{'*' * 20} learned-000000 {'*' * 14}"
 
 
-def test_of_one_message_the_longest_keys_are_looked_for() -> None:
+def test_longest_keys_of_a_message_are_learned() -> None:
     redactor = Redactor()
     redactor.learn([*(f"key-{number:04}" for number in range(MAX_VALUES)), "a-longer-one"])
 
@@ -138,7 +138,7 @@ def test_of_one_message_the_longest_keys_are_looked_for() -> None:
 
 @pytest.mark.parametrize("secret", [KEY, "k" * 5_000, "sk-abcdefghijklmnop_1", "x-password"])
 @pytest.mark.parametrize("before", [0, 1, 10, 5_100])
-def test_the_beginning_of_a_content_is_cut_after_secrets_were_taken_out(secret: str, before: int) -> None:
+def test_beginning_is_cut_after_masking(secret: str, before: int) -> None:
     redactor = Redactor()
     redactor.learn([KEY, "k" * 5_000])
     content = b" " * before + (

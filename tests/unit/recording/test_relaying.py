@@ -1,28 +1,28 @@
 import pytest
 
 from tokenfall.recording.redaction import Redactor
-from tokenfall.recording.relaying import Kept
+from tokenfall.recording.relaying import ResponseCapture
 
 
-def test_a_secret_that_reads_cut_in_pieces_is_found_and_the_cuts_stay() -> None:
-    kept = Kept(Redactor(["secret-of-ours"]))
+def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> None:
+    kept = ResponseCapture(Redactor(["secret-of-ours"]))
     kept.status, kept.streamed = 200, True
     for at_s, piece in ((0.5, b"a sec"), (1.0, b"ret-of"), (1.0, b"-ours b")):
         kept.take(at_s, piece)
-    answer = kept.answer()
+    response = kept.response()
 
-    assert answer is not None
-    assert [(each.at_s, each.data) for each in answer.chunks] == [(0.5, "a ***"), (1.0, "******"), (1.0, "***** b")]
+    assert response is not None
+    assert [(each.at_s, each.data) for each in response.chunks] == [(0.5, "a ***"), (1.0, "******"), (1.0, "***** b")]
 
 
-def test_of_an_endless_answer_only_the_beginning_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.recording.relaying.MAX_KEPT_BYTES", 8)
-    kept = Kept(Redactor())
+    kept = ResponseCapture(Redactor())
     kept.status = 200
     for piece in (b"12345", b"6789", b"0"):
         kept.take(1.0, piece)
-    answer = kept.answer()
+    response = kept.response()
 
     assert kept.full
-    assert answer is not None
-    assert [each.data for each in answer.chunks] == ["12345"]
+    assert response is not None
+    assert [each.data for each in response.chunks] == ["12345"]

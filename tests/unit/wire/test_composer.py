@@ -14,7 +14,7 @@ NUMBER = "0123456789abcdef01234567"
 
 
 def composed(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any) -> tuple[list[OutputEvent], Finished]:
-    """All that is told, and the end."""
+    """All emitted events, and `Finished`."""
     composer = Composer(msgspec.structs.replace(REQUEST, **fields), NUMBER)
     told: list[OutputEvent] = []
     for event in events:
@@ -24,7 +24,7 @@ def composed(*events: OutputEvent, reason: FinishReason = "stop", **fields: Any)
 
 
 def blocks(told: Sequence[OutputEvent]) -> list[tuple[str, str]]:
-    """Each section's kind and all it says."""
+    """Each block's kind and its joined text."""
     made: list[tuple[str, str]] = []
     for said in told:
         kind = type(said).__name__ if not isinstance(said, ToolCallDelta) else f"call {said.index}"
@@ -47,7 +47,7 @@ def more(index: int, arguments: str) -> ToolCallDelta:
 # The order
 
 
-def test_what_comes_in_order_is_told_at_once() -> None:
+def test_events_in_order_are_emitted_at_once() -> None:
     composer = Composer(REQUEST, NUMBER)
     events: list[OutputEvent] = [
         ReasoningDelta("hm"),
@@ -83,14 +83,14 @@ def test_what_comes_in_order_is_told_at_once() -> None:
         ([call(0), call(1), more(0, "{}")], [("call 0", "{}"), ("call 1", "{}")]),
     ],
 )
-def test_sections_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
+def test_content_blocks_never_interleave(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
     told, finished = composed(*events)
 
     assert blocks(told) == expected
     assert finished.reason == "tool_calls"
 
 
-def test_what_waited_is_told_as_soon_as_the_call_is_complete() -> None:
+def test_queued_events_are_emitted_once_the_call_is_complete() -> None:
     composer = Composer(REQUEST, NUMBER)
     composer.add(call(0, "{"))
 
@@ -102,7 +102,7 @@ def test_what_waited_is_told_as_soon_as_the_call_is_complete() -> None:
 # Ids and names
 
 
-def test_ids_are_those_of_the_upstream_where_they_are_new_and_allowed() -> None:
+def test_valid_new_ids_of_the_upstream_are_kept() -> None:
     told, _ = composed(call(0, call_id="a"), call(1, call_id="functions.f:0"))
 
     assert [part.id for part in told if isinstance(part, ToolCallDelta)] == ["a", "call-b64-ZnVuY3Rpb25zLmY6MA"]
@@ -118,7 +118,7 @@ def test_ids_are_unique_in_a_conversation(given: str) -> None:
     assert all(each == "same" or NUMBER in each for each in ids)
 
 
-def test_a_shortened_name_is_told_as_the_caller_gave_it() -> None:
+def test_shortened_tool_name_is_restored() -> None:
     name = "mcp__" + "x" * 100
     told, _ = composed(call(0, name=upstream_name(name)), call(1, name="g"), tools=(Tool(name), Tool("g")))
 
@@ -142,11 +142,11 @@ def test_a_shortened_name_is_told_as_the_caller_gave_it() -> None:
         ([TextDelta("")], []),
     ],
 )
-def test_no_blank_text_is_told(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
+def test_text_of_white_space_only_is_dropped(events: list[OutputEvent], expected: list[tuple[str, str]]) -> None:
     assert blocks(composed(*events)[0]) == expected
 
 
-def test_thoughts_that_were_switched_off_are_not_told() -> None:
+def test_disabled_reasoning_is_dropped() -> None:
     assert composed(ReasoningDelta("hm"), TextDelta("a"), ReasoningDelta("hm"), TextDelta("b"), hides_thoughts=True)[
         0
     ] == [
@@ -167,7 +167,7 @@ def test_thoughts_that_were_switched_off_are_not_told() -> None:
         ("content_filter", "content_filter", "content_filter"),
     ],
 )
-def test_a_response_with_a_call_ends_with_it(reason: Any, with_call: str, without: str) -> None:
+def test_response_with_a_call_finishes_with_tool_calls(reason: Any, with_call: str, without: str) -> None:
     assert composed(call(0), reason=reason)[1].reason == with_call
     assert composed(TextDelta("a"), reason=reason)[1].reason == without
 
@@ -177,7 +177,7 @@ def test_a_response_with_a_call_ends_with_it(reason: Any, with_call: str, withou
 STOPS = ("aa", "bb", "cc", "dd", "ee")
 
 
-def test_more_than_four_stop_texts_end_the_text_here() -> None:
+def test_more_than_four_stop_texts_are_applied_by_the_composer() -> None:
     told, finished = composed(
         TextDelta("one e"), TextDelta("e two"), TextDelta("x"), ReasoningDelta("y"), call(0), stop=STOPS
     )
@@ -186,7 +186,7 @@ def test_more_than_four_stop_texts_end_the_text_here() -> None:
     assert (finished.reason, finished.stop) == ("stop", "ee")
 
 
-def test_what_may_be_a_stop_text_is_told_when_it_is_none() -> None:
+def test_possible_stop_text_is_emitted_if_it_does_not_match() -> None:
     assert blocks(composed(TextDelta("one e"), ReasoningDelta("y"), TextDelta("a"), call(0), stop=STOPS)[0]) == [
         ("TextDelta", "one e"),
         ("ReasoningDelta", "y"),
@@ -196,7 +196,7 @@ def test_what_may_be_a_stop_text_is_told_when_it_is_none() -> None:
     assert blocks(composed(TextDelta("one e"), stop=STOPS)[0]) == [("TextDelta", "one e")]
 
 
-def test_four_stop_texts_are_left_to_the_upstream() -> None:
+def test_up_to_four_stop_texts_are_left_to_the_upstream() -> None:
     told, finished = composed(TextDelta("aa"), stop=STOPS[:4])
 
     assert (told, finished.stop) == ([TextDelta("aa")], "")

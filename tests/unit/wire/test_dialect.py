@@ -13,7 +13,7 @@ from tokenfall.wire.dialect import (
     ResponseMeta,
     check_json,
     decoded,
-    no_answer,
+    no_immediate_response,
     no_schema,
     schema_text,
 )
@@ -31,7 +31,7 @@ class Outer(Struct):
 DECODER = msgspec.json.Decoder(Outer)
 
 
-def test_a_body_is_read() -> None:
+def test_valid_body_is_decoded() -> None:
     assert decoded(DECODER, b'{"number":1,"inner":[{"text":"x"}],"more":0}') == Outer(1, [Inner("x")])
 
 
@@ -48,7 +48,7 @@ def test_a_body_is_read() -> None:
         (b'{"more":' + b"[" * 10_000, None, "the body is nested too deeply"),
     ],
 )
-def test_a_body_that_is_none_names_the_field_at_fault(body: bytes, param: str | None, message: str) -> None:
+def test_invalid_body_is_refused_with_the_field(body: bytes, param: str | None, message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decoded(DECODER, body)
 
@@ -59,7 +59,7 @@ def test_a_body_that_is_none_names_the_field_at_fault(body: bytes, param: str | 
 @pytest.mark.parametrize(
     ("raw", "text"), [(b"", None), (b"null", None), (b"{}", b"{}"), (b'{"a": [1]}', b'{"a": [1]}')]
 )
-def test_schema_is_left_as_it_came(raw: bytes, text: bytes | None) -> None:
+def test_schema_text_is_unchanged(raw: bytes, text: bytes | None) -> None:
     assert schema_text(msgspec.Raw(raw), "tools[0]") == text
     assert no_schema() == msgspec.Raw()
 
@@ -68,7 +68,7 @@ def test_schema_is_left_as_it_came(raw: bytes, text: bytes | None) -> None:
     ("raw", "kind"),
     [(b'"a"', "str"), (b"[{}]", "array"), (b"true", "bool"), (b"false", "bool"), (b"-1", "int"), (b"1e3", "float")],
 )
-def test_schema_of_another_type_is_refused_by_its_field(raw: bytes, kind: str) -> None:
+def test_schema_of_another_type_is_refused_with_its_field(raw: bytes, kind: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         schema_text(msgspec.Raw(raw), "tools[0]")
 
@@ -78,7 +78,7 @@ def test_schema_of_another_type_is_refused_by_its_field(raw: bytes, kind: str) -
     )
 
 
-def test_schema_that_is_null_is_refused_where_it_must_be_one() -> None:
+def test_null_schema_is_refused_if_not_nullable() -> None:
     with pytest.raises(InvalidRequest, match="a: Expected `object`, got `null`"):
         schema_text(msgspec.Raw(b"null"), "a", nullable=False)
 
@@ -97,7 +97,7 @@ BACKSLASH, QUOTE = rb"\\", rb"\""
         (b"1", MAX_VALUES, "100000 values"),
     ],
 )
-def test_a_body_has_so_many_values_and_no_more(value: bytes, most: int, what: str) -> None:
+def test_body_with_too_many_values_is_refused(value: bytes, most: int, what: str) -> None:
     check_json(b"[" + b",".join([value] * most) + b"]")
 
     with pytest.raises(InvalidRequest, match=f"more than {what}"):
@@ -105,15 +105,15 @@ def test_a_body_has_so_many_values_and_no_more(value: bytes, most: int, what: st
 
 
 @pytest.mark.parametrize("text", [b"{[,", QUOTE, BACKSLASH, BACKSLASH + QUOTE, b"{" + QUOTE + b",", b"]]"])
-def test_what_stands_in_a_text_is_no_value(text: bytes) -> None:
+def test_delimiters_in_strings_are_not_counted(text: bytes) -> None:
     check_json(b'{"a":"' + text * 200_000 + b'"}')
 
 
-def test_a_dialect_without_headers_says_nothing_of_limits() -> None:
+def test_no_headers_gives_no_headers() -> None:
     assert no_headers(LimitState(limit=1, remaining=1, reset_s=1.0, now_s=1.0)) == ()
 
 
-def test_a_dialect_without_instant_answers_asks_the_model() -> None:
+def test_no_immediate_response_gives_none() -> None:
     asked = ParsedRequest(request=ChatRequest(messages=(), model="m", max_tokens=1), stream=False)
 
-    assert no_answer(asked, ResponseMeta("0", 0.0, "m")) is None
+    assert no_immediate_response(asked, ResponseMeta("0", 0.0, "m")) is None

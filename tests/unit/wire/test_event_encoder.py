@@ -16,7 +16,7 @@ FINISHED = Finished("stop", "up-1", Usage(3, 5), "x")
 
 
 class Notes:
-    """An encoder that writes down what it is asked, in the order in which it is."""
+    """An encoder that records its calls in order."""
 
     def __init__(self, *, affixed: bool = True) -> None:
         self.affixed = affixed
@@ -44,13 +44,13 @@ def said(*events: OutputEvent, affixed: bool = True) -> list[bytes]:
     return [encoder.frames(event) for event in events]
 
 
-def test_a_section_is_opened_whenever_something_else_is_said() -> None:
+def test_block_is_opened_when_the_kind_of_event_changes() -> None:
     events = (ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"), TextDelta("d"), ReasoningDelta("e"))
 
     assert said(*events) == [b'<thought0>("a")', b'("b")', b'<text0>("c")', b'("d")', b'<thought0>("e")']
 
 
-def test_each_call_is_a_section_of_its_own() -> None:
+def test_each_call_opens_its_own_block() -> None:
     events = (
         ToolCallDelta(0, "c0", "f", ""),
         ToolCallDelta(0, "", "", "{"),
@@ -61,18 +61,18 @@ def test_each_call_is_a_section_of_its_own() -> None:
     assert said(*events) == [b"<call00:c0:f:>", b'("{")', b'<call01:c1:g:>("1")', b'<text0>("x")']
 
 
-def test_what_cannot_be_framed_ahead_is_written_token_by_token() -> None:
+def test_without_frame_template_each_token_is_encoded() -> None:
     assert said(TextDelta("a"), TextDelta(""), TextDelta("b"), affixed=False) == [b"<text0>[a]", b"", b"[b]"]
 
 
-def test_the_end_is_that_of_the_only_choice() -> None:
+def test_end_finishes_choice_0() -> None:
     assert EventEncoder(Notes()).end(FINISHED, TIMING) == b"</0stop></up-1>"
 
 
 @pytest.mark.parametrize("dialect", [OPENAI_CHAT, ANTHROPIC], ids=lambda dialect: dialect.name)
 @pytest.mark.parametrize("text", ["\n\n", "a\r\nb\r", "\n\ndata: [DONE]\n\n", "\u2028\x85\x00", 'event: error"}\\'])
 @pytest.mark.parametrize("kind", ["text", "thought", "call"])
-def test_no_text_breaks_out_of_its_frame(dialect: Dialect, text: str, kind: str) -> None:
+def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str) -> None:
     piece: Any = {"text": TextDelta(text), "thought": ReasoningDelta(text), "call": ToolCallDelta(0, text, text, text)}[
         kind
     ]
@@ -98,13 +98,13 @@ def heard(*events: OutputEvent) -> Choice:
     return accumulator.choice(Finished("tool_calls", "m"))
 
 
-def test_all_that_is_heard_is_one_choice() -> None:
+def test_accumulator_joins_all_events_to_one_choice() -> None:
     choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
 
     assert choice == Choice(text="b d", reason="tool_calls", thought="ac", tokens=["b", " d"])
 
 
-def test_parts_of_calls_find_each_other() -> None:
+def test_accumulator_joins_deltas_by_call_index() -> None:
     parts = (
         ToolCallDelta(1, "c1", "g", "1"),
         ToolCallDelta(0, "c0", "f", "{"),
@@ -115,5 +115,5 @@ def test_parts_of_calls_find_each_other() -> None:
     assert heard(*parts).calls == (ToolCall("c0", "f", "{}"), ToolCall("c1", "g", "12"))
 
 
-def test_nothing_heard_is_an_empty_choice() -> None:
+def test_accumulator_without_events_gives_an_empty_choice() -> None:
     assert heard() == Choice(text="", reason="tool_calls", tokens=[])

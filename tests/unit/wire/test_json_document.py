@@ -28,7 +28,7 @@ def found(pieces: list[bytes]) -> list[bytes]:
 @given(
     st.lists(VALUES, max_size=3) | st.dictionaries(st.text(max_size=4), VALUES, max_size=3), PLACES, st.integers(0, 1)
 )
-def test_any_document_is_found_with_and_without_a_tail(value: Any, places: list[int], indent: int) -> None:
+def test_any_document_is_found_with_and_without_trailing_bytes(value: Any, places: list[int], indent: int) -> None:
     text = json.dumps(value, indent=indent or None, ensure_ascii=False).encode()
     tail = b'\n{"another":"]}"}'
     for pieces in ([text], one_by_one(text), cut(text, places), [text + tail], one_by_one(text + tail)):
@@ -41,7 +41,7 @@ def test_an_unfinished_document_is_not_found(feed: Cut, text: bytes) -> None:
     assert found(feed(text)) == []
 
 
-def test_its_size_is_what_was_fed() -> None:
+def test_size_counts_the_fed_bytes() -> None:
     document = JSONDocument()
     document.feed(b"[1,")
     document.feed(b"2")

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from tokenfall.wire.json_lines import one_line
 
 
-def test_what_is_ascii_stays_as_it_is() -> None:
+def test_ascii_document_is_unchanged() -> None:
     document = b'{"a":"b"}'
 
     assert one_line(document) is document
 
 
 @pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029"])
-def test_what_some_take_for_the_end_of_a_line_is_escaped(end: str) -> None:
+def test_unicode_line_separators_are_escaped(end: str) -> None:
     document = json.dumps(f"a{end}b é", ensure_ascii=False).encode()
 
     assert len(one_line(document).decode().splitlines()) == 1
@@ -22,7 +22,7 @@ def test_what_some_take_for_the_end_of_a_line_is_escaped(end: str) -> None:
 
 
 @given(st.text())
-def test_any_text_stays_the_same_text_in_one_line(text: str) -> None:
+def test_any_text_round_trips_in_one_line(text: str) -> None:
     document = one_line(json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass"))
 
     assert len(document.decode("utf-8", "surrogatepass").splitlines()) == 1

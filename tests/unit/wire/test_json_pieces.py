@@ -22,7 +22,7 @@ def test_an_iterator_is_an_array(items: list[object]) -> None:
 
 
 @pytest.mark.parametrize("character", ["a", "\x01", '"', "é", "\U0001f600"])
-def test_a_long_text_comes_in_pieces_that_are_bounded(character: str) -> None:
+def test_long_string_is_encoded_in_limited_pieces(character: str) -> None:
     text = character * (3 * SLICE_CHARACTERS + 1)
     pieces = list(json_pieces({"a": text, "b": 1}))
 
@@ -30,7 +30,7 @@ def test_a_long_text_comes_in_pieces_that_are_bounded(character: str) -> None:
     assert max(map(len, pieces)) <= 6 * SLICE_CHARACTERS + PIECE_BYTES
 
 
-def test_many_small_values_come_in_pieces() -> None:
+def test_many_small_values_are_grouped_in_pieces() -> None:
     pieces = list(json_pieces(list(range(PIECE_BYTES))))
 
     assert max(map(len, pieces)) < PIECE_BYTES + 10

@@ -18,7 +18,7 @@ def test_a_document_of_two_lines_is_refused() -> None:
 
 
 @given(st.lists(st.text()))
-def test_any_text_comes_back_line_by_line(texts: list[str]) -> None:
+def test_any_text_round_trips_line_by_line(texts: list[str]) -> None:
     stream = b"".join(ndjson.frame(msgspec.json.encode(text)) for text in texts)
 
     assert [json.loads(line) for line in stream.split(b"\n")[:-1]] == texts

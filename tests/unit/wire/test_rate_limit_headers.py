@@ -6,7 +6,7 @@ from tokenfall.wire.rate_limit_headers import anthropic, duration, openai
 ALLOWANCE = LimitState(limit=20, remaining=3, reset_s=2.5, now_s=1_700_000_000.0)
 
 
-def test_openai_says_how_long() -> None:
+def test_openai_reset_is_a_duration() -> None:
     assert openai(ALLOWANCE) == (
         ("x-ratelimit-limit-requests", "20"),
         ("x-ratelimit-remaining-requests", "3"),
@@ -14,7 +14,7 @@ def test_openai_says_how_long() -> None:
     )
 
 
-def test_anthropic_says_when() -> None:
+def test_anthropic_reset_is_a_timestamp() -> None:
     assert anthropic(ALLOWANCE) == (
         ("anthropic-ratelimit-requests-limit", "20"),
         ("anthropic-ratelimit-requests-remaining", "3"),
@@ -41,7 +41,7 @@ def test_a_duration_is_written_as_go_does(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_where_nothing_is_limited_nothing_is_said() -> None:
+def test_no_limit_gives_no_headers() -> None:
     free = ALLOWANCE.replaced(limit=0)
 
     assert (openai(free), anthropic(free)) == ((), ())

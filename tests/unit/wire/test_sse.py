@@ -26,7 +26,7 @@ def test_a_frame_is_data_in_one_line_and_a_blank_line() -> None:
     assert sse.frame(b'{"a":1}') == b'data: {"a":1}\n\n'
 
 
-def test_a_named_frame_says_its_name_first() -> None:
+def test_named_frame_begins_with_the_event_field() -> None:
     assert sse.frame(b"{}", "error") == b"event: error\ndata: {}\n\n"
 
 
@@ -35,7 +35,7 @@ def test_the_fixed_frames() -> None:
 
 
 @pytest.mark.parametrize(("data", "event"), [(b"a\nb", ""), (b"a\rb", ""), (b"a", "x\ny"), (b"a", "x\ry")])
-def test_a_frame_that_would_break_out_of_its_line_is_refused(data: bytes, event: str) -> None:
+def test_frame_with_a_line_break_is_refused(data: bytes, event: str) -> None:
     with pytest.raises(ValueError, match="one line"):
         sse.frame(data, event)
 
@@ -45,7 +45,7 @@ def test_a_frame_that_would_break_out_of_its_line_is_refused(data: bytes, event:
 
 @given(st.lists(st.text()), st.lists(st.integers(min_value=0)), st.text())
 @example(["data: x\n\ndata: y", "\r\n", "\u2028\0", ""], [], "event: error")
-def test_any_text_comes_back_whole_byte_by_byte_and_with_a_tail(
+def test_any_text_round_trips_whole_byte_by_byte_and_with_trailing_bytes(
     texts: list[str], places: list[int], unfinished: str
 ) -> None:
     stream = b"".join(sse.frame(msgspec.json.encode(text)) for text in texts)
@@ -55,7 +55,7 @@ def test_any_text_comes_back_whole_byte_by_byte_and_with_a_tail(
 
 
 def as_the_standard_says(stream: bytes) -> list[bytes]:
-    """The data of all events: WHATWG HTML, section 9.2.6, for a stream whose lines have all ended."""
+    """The data of all events per WHATWG HTML, section 9.2.6, for a stream of complete lines."""
     events: list[bytes] = []
     data: list[bytes] = []
     for line in re.split(rb"\r\n|\n|\r", stream):
@@ -78,9 +78,7 @@ ENDS = st.sampled_from([b"\n", b"\n", b"\r\n", b"\r"])
 @given(st.lists(st.tuples(LINES, ENDS)), st.lists(st.integers(min_value=0)))
 @example([(b"data: x", b"\r\n"), (b"", b"\r\n")], [])
 @example([(b"data: x", b"\r"), (b"", b"\r"), (b"", b"\n")], [])
-def test_lines_mean_what_the_standard_says_wherever_they_are_cut(
-    lines: Sequence[tuple[bytes, bytes]], places: list[int]
-) -> None:
+def test_lines_are_decoded_per_standard_with_any_split(lines: Sequence[tuple[bytes, bytes]], places: list[int]) -> None:
     stream = b"".join(line + end for line, end in lines) + b"\n\n"
     expected = as_the_standard_says(stream)
 
@@ -94,17 +92,17 @@ def test_lines_mean_what_the_standard_says_wherever_they_are_cut(
     [(b"data\n\n", [b""]), (b"data\ndata\n\n", [b"\n"]), (b"\xef\xbb\xbfdata: x\n\n", [b"x"])],
     ids=["a field without a colon", "two of them", "a byte order mark"],
 )
-def test_odd_lines_mean_what_the_standard_says(stream: bytes, events: list[bytes]) -> None:
+def test_unusual_lines_are_decoded_per_standard(stream: bytes, events: list[bytes]) -> None:
     assert decoded([stream]) == events
     assert decoded(one_by_one(stream)) == events
 
 
-def test_an_unfinished_event_is_not_an_event() -> None:
+def test_incomplete_event_is_dropped() -> None:
     assert decoded([b"data: half"]) == []
     assert decoded([b"data: half\n"]) == []
 
 
-def test_an_event_that_comes_with_the_end_of_another_is_kept_apart() -> None:
+def test_read_with_the_end_of_one_event_and_another_gives_both() -> None:
     assert decoded([b"data: a", b"\n\ndata: b\n\n"]) == [b"a", b"b"]
 
 
@@ -114,7 +112,7 @@ WAYS = [whole, one_by_one]
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_a_line_at_the_limit_passes(feed: Cut) -> None:
+def test_line_at_the_limit_is_accepted(feed: Cut) -> None:
     stream = b"data: " + b"x" * 94 + b"\n\n"
 
     assert decoded(feed(stream), 100) == [b"x" * 94]
@@ -127,29 +125,29 @@ def test_an_event_over_the_limit_is_refused(feed: Cut) -> None:
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_many_lines_of_one_event_are_refused_together(feed: Cut) -> None:
+def test_lines_of_one_event_over_the_limit_are_refused(feed: Cut) -> None:
     with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data: 0123456789\n" * 11), 100)
 
 
 @pytest.mark.parametrize("feed", WAYS)
-def test_empty_lines_of_one_event_cost_something_too(feed: Cut) -> None:
+def test_empty_data_lines_count_toward_the_limit(feed: Cut) -> None:
     with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoded(feed(b"data:\n" * 1_000), 100)
 
 
-def test_a_line_that_never_ends_is_refused() -> None:
+def test_unterminated_line_over_the_limit_is_refused() -> None:
     decoder = SSEDecoder(100)
     decoder.feed(b"data: " + b"x" * 94)
     with pytest.raises(UpstreamMalformed, match="more than 100 bytes"):
         decoder.feed(b"x")
 
 
-def test_events_are_counted_each_for_itself() -> None:
+def test_limit_applies_to_each_event() -> None:
     assert decoded([b"data: 0123456789\n\n" * 50], 100) == [b"0123456789"] * 50
 
 
-def test_a_comment_that_never_ends_is_refused() -> None:
+def test_unterminated_comment_over_the_limit_is_refused() -> None:
     with pytest.raises(UpstreamMalformed):
         decoded([b":" * 60, b":" * 60], 100)
 
@@ -158,7 +156,7 @@ def test_a_comment_that_never_ends_is_refused() -> None:
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_a_name_belongs_to_its_event_alone(feed: Cut) -> None:
+def test_event_name_applies_to_one_event(feed: Cut) -> None:
     stream = b"event: error\ndata: a\n\ndata: b\n\nevent: lost\n\ndata: c\n\ndata: d\nevent:x\n\n"
     decoder = SSEDecoder()
 
@@ -170,7 +168,7 @@ def test_a_name_belongs_to_its_event_alone(feed: Cut) -> None:
     ]
 
 
-def test_a_name_that_came_alone_belongs_to_the_event_that_follows() -> None:
+def test_event_name_in_an_earlier_read_applies_to_the_event() -> None:
     decoder = SSEDecoder()
     decoder.feed(b"data: a\n\n")
     decoder.feed(b"event: error\n")
@@ -178,7 +176,7 @@ def test_a_name_that_came_alone_belongs_to_the_event_that_follows() -> None:
     assert decoder.feed(b"data: b\n\n") == [ServerSentEvent(b"b", b"error")]
 
 
-def test_names_without_end_are_refused() -> None:
+def test_repeated_names_over_the_limit_are_refused() -> None:
     with pytest.raises(UpstreamMalformed):
         decoded([b"event: x\n" * 20], 100)
 
@@ -187,14 +185,14 @@ def test_names_without_end_are_refused() -> None:
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_an_event_that_ends_with_cr_is_not_held_back(feed: Cut) -> None:
+def test_event_ending_with_cr_is_emitted_at_once(feed: Cut) -> None:
     decoder = SSEDecoder()
     events = [event for piece in feed(b"data: a\r\r") for event in decoder.feed(piece)]
 
     assert events == [ServerSentEvent(b"a")]
 
 
-def test_an_lf_after_a_cr_is_one_line_end_however_late_it_comes() -> None:
+def test_lf_after_cr_in_a_later_read_is_one_line_end() -> None:
     assert decoded([b"data: a\r", b"", b"\n", b"data: b\n\n"]) == [b"a\nb"]
     assert decoded([b"data: a\r", b"\ndata: b\n\n"]) == [b"a\nb"]
 
@@ -206,7 +204,7 @@ def test_an_lf_after_a_cr_is_one_line_end_however_late_it_comes() -> None:
 @pytest.mark.parametrize("before", [b"", b"data: a\n\n", b": ping\n\n", b"data: a\r\n\r\n"])
 @pytest.mark.parametrize("after", [b"", b"\n", b"\n\ndata: b\n\n"])
 @pytest.mark.parametrize("document", [b'{"a":1}', b'{\n "a": 1\n}', b'[{"a":1}]', b'[\n{"a":1}\n]', b'[ {"a":1} ]'])
-def test_a_bare_document_is_the_last_event(feed: Cut, before: bytes, after: bytes, document: bytes) -> None:
+def test_document_without_data_field_is_the_last_event(feed: Cut, before: bytes, after: bytes, document: bytes) -> None:
     decoder = SSEDecoder()
     events = [event for piece in feed(before + document + after) for event in decoder.feed(piece)]
 
@@ -216,7 +214,7 @@ def test_a_bare_document_is_the_last_event(feed: Cut, before: bytes, after: byte
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("line", [b"[DONE]", b"[1]", b"[", b"[" + b" " * 100 + b"x", b'"a"', b"x{"])
-def test_other_lines_are_no_documents(feed: Cut, line: bytes) -> None:
+def test_other_lines_are_not_documents(feed: Cut, line: bytes) -> None:
     stream = line + (b"x\n" if line == b"[" else b"\n") + b"data: a\n\n"
 
     assert decoded(feed(stream)) == [b"a"]
@@ -228,6 +226,6 @@ def test_a_document_over_the_limit_is_refused(feed: Cut) -> None:
         decoded(feed(b'{"a":"' + b"x" * 200), 100)
 
 
-def test_the_first_event_may_have_a_byte_order_mark_and_no_other() -> None:
+def test_byte_order_mark_is_accepted_only_at_the_start() -> None:
     assert decoded([b"\xef\xbb\xbfdata: a\n\n", b"\xef\xbb\xbfdata: b\n\n"]) == [b"a"]
     assert decoded([b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n"]) == [b"a", b"c"]

@@ -10,7 +10,7 @@ LETTERS = st.text("ab", max_size=12)
 
 
 def told(stops: list[str], pieces: list[str]) -> tuple[str, str]:
-    """The text, and the stop text that ended it."""
+    """The emitted text, and the stop text that was found."""
     texts = StopTexts(stops)
     text = "".join(map(texts.add, pieces))
     return text + texts.end(), texts.found
@@ -38,7 +38,7 @@ def test_a_text_ends_before_the_first_stop_text(
 
 
 @given(st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=4), st.lists(LETTERS))
-def test_the_end_does_not_depend_on_how_the_text_is_cut(stops: list[str], pieces: list[str]) -> None:
+def test_stop_text_is_found_with_any_split(stops: list[str], pieces: list[str]) -> None:
     text = "".join(pieces)
     cut, found = told(stops, pieces)
 
@@ -47,7 +47,7 @@ def test_the_end_does_not_depend_on_how_the_text_is_cut(stops: list[str], pieces
     assert (found != "") == any(stop in text for stop in stops)
 
 
-def test_nothing_is_told_after_the_end() -> None:
+def test_text_after_the_stop_text_is_dropped() -> None:
     texts = StopTexts(["x"])
 
     assert (texts.add("ax"), texts.add("b"), texts.end()) == ("a", "", "")

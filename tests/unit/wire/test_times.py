@@ -11,5 +11,5 @@ from tokenfall.wire.times import rfc3339
         (1_700_000_000.999999, "2023-11-14T22:13:20.999999Z"),
     ],
 )
-def test_a_moment_is_utc_to_the_microsecond(unix_s: float, text: str) -> None:
+def test_timestamp_is_utc_with_microseconds(unix_s: float, text: str) -> None:
     assert rfc3339(unix_s) == text

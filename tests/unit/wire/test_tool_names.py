@@ -9,7 +9,7 @@ ALLOWED = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
 
 
 @given(st.text())
-def test_every_name_is_one_that_the_upstream_takes(name: str) -> None:
+def test_every_upstream_name_is_valid(name: str) -> None:
     short = upstream_name(name)
 
     assert len(short) <= MAX_NAME
@@ -17,7 +17,7 @@ def test_every_name_is_one_that_the_upstream_takes(name: str) -> None:
     assert (short == name) == (len(name) <= MAX_NAME and set(name) <= ALLOWED)
 
 
-def test_long_names_of_one_beginning_stay_different() -> None:
+def test_long_names_with_a_common_prefix_stay_different() -> None:
     names = [f"mcp__{'x' * 100}__{number}" for number in range(100)]
 
     assert len({upstream_name(name) for name in names}) == 100
@@ -26,7 +26,7 @@ def test_long_names_of_one_beginning_stay_different() -> None:
 
 
 @given(st.text())
-def test_every_id_is_allowed_for_clients_and_comes_back(call_id: str) -> None:
+def test_every_id_is_valid_for_clients_and_restored(call_id: str) -> None:
     told = client_id(call_id)
 
     assert set(told) <= ALLOWED
@@ -36,5 +36,5 @@ def test_every_id_is_allowed_for_clients_and_comes_back(call_id: str) -> None:
 @pytest.mark.parametrize(
     "call_id", ["toolu_1", "call-b64-", "call-b64-*", "call-b64-_w", "call-b64-YQ", "call-b64-YQ="]
 )
-def test_an_id_that_was_not_made_here_is_left_as_it_is(call_id: str) -> None:
+def test_id_of_another_origin_is_unchanged(call_id: str) -> None:
     assert upstream_id(call_id) == call_id

@@ -1,4 +1,4 @@
-"""Answers written down beforehand: a file of turns, each with what it matches and what it says.
+"""Scenario files: predefined responses as a list of turns, each with conditions on the request and a response.
 
-The format is described in `docs/scenarios.md`. Nothing here is imported until somebody names a script.
+The format is described in `docs/scenarios.md`. Imported only when a scenario is selected.
 """

@@ -1,4 +1,4 @@
-"""Script files: read at the start, read again when they change. An invalid new version never replaces a valid one."""
+"""Loads scenario files, and reloads them after a change. An invalid version never replaces a valid one."""
 
 import os
 import stat
@@ -12,16 +12,16 @@ from tokenfall.simulator.scenarios.format import turns_of
 from tokenfall.simulator.scenarios.matching import Scenario
 from tokenfall.simulator.scenarios.nodes import MAX_BYTES, InvalidScenario, Node
 
-LOOK_S = 1.0
-"""How often at most the file is looked at."""
+CHECK_INTERVAL_S = 1.0
+"""Minimum interval between checks of the file."""
 
 Stamp = tuple[int, int, int]
 
 _log = logs.get(__name__)
 
 
-def read_script(content: bytes, *, name: str) -> Scenario:
-    """The script in `content`; the end of `name` tells its notation: `.json`, `.yaml` or `.yml`.
+def read_scenario(content: bytes, *, name: str) -> Scenario:
+    """The scenario in `content`; the suffix of `name` selects the format: `.json`, `.yaml` or `.yml`.
 
     Raises `InvalidScenario`.
     """
@@ -38,7 +38,7 @@ def _reader(name: str) -> Callable[[str], Node]:
     if suffix == ".json":
         return json_text.read
     if suffix not in (".yaml", ".yml"):
-        raise InvalidScenario("a script is a .yaml, .yml or .json file")
+        raise InvalidScenario("a scenario must be a .yaml, .yml or .json file")
     try:
         from tokenfall.simulator.scenarios import yaml_text  # noqa: PLC0415 - PyYAML is an extra
     except ModuleNotFoundError as error:
@@ -56,58 +56,60 @@ def _decoded(content: bytes) -> str:
 
 
 class ScenarioFile:
-    """A script that follows its file. `now` is monotonic seconds.
+    """A scenario that is reloaded when its file changes. `now` returns monotonic seconds.
 
-    Making one reads the file and raises `InvalidScenario` where that cannot be done.
+    The constructor loads the file, and raises `InvalidScenario` if it cannot.
     """
 
     def __init__(self, path: Path, now: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._now = now
-        self._looked_s = now()
+        self._checked_s = now()
         self._stamp: Stamp | None = None
         self._scenario = self._loaded()
 
     def current(self) -> Scenario:
-        """The script as the file last was when it was valid. Never raises; may read the file, at most once a second.
+        """The last valid version of the scenario. Never raises; checks the file at most once a second.
 
-        A script that was read anew has all its turns unused.
+        After a reload the use counts of all turns are 0.
         """
         now_s = self._now()
-        if now_s - self._looked_s >= LOOK_S:
-            self._looked_s = now_s
-            self._look()
+        if now_s - self._checked_s >= CHECK_INTERVAL_S:
+            self._checked_s = now_s
+            self._check()
         return self._scenario
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         known = self._stamp
         try:
             status = os.stat(self._path)
             if _stamp(status) != known:
-                # Known before it is read: a refused version is told once, not at every look.
+                # Set before loading, so that an invalid version is logged once, not at every check.
                 self._stamp = _stamp(status)
                 self._scenario = self._loaded()
-                _log.info("script read again: %s, %d turns", self._path.name, len(self._scenario.turns))
+                _log.info("scenario reloaded: %s, %d turns", self._path.name, len(self._scenario.turns))
         except InvalidScenario as error:
-            _log.error("script refused, the one before stays in use: %s", error)
+            _log.error("scenario not reloaded, the previous version stays in use: %s", error)
         except OSError as error:
             self._stamp = None
             if known is not None:
-                _log.error("script %s is gone, it stays in use: %s", self._path.name, error.strerror)
+                _log.error(
+                    "scenario file %s was removed, its last version stays in use: %s", self._path.name, error.strerror
+                )
 
     def _loaded(self) -> Scenario:
         name = self._path.name
         try:
-            if not stat.S_ISREG(os.stat(self._path).st_mode):  # opening a pipe would wait for its writer
+            if not stat.S_ISREG(os.stat(self._path).st_mode):  # opening a named pipe would block
                 raise InvalidScenario("not a file", file=name)
             with open(self._path, "rb") as file:
                 self._stamp = _stamp(os.fstat(file.fileno()))
                 content = file.read(MAX_BYTES + 1)
         except OSError as error:
             raise InvalidScenario(f"cannot be read: {error.strerror}", file=name) from None
-        return read_script(content, name=name)
+        return read_scenario(content, name=name)
 
 
 def _stamp(status: os.stat_result) -> Stamp:
-    """What differs between versions; the inode tells a file that was moved into place within the clock's tick."""
+    """Identifies a version of the file. The inode detects a file moved into place within one clock tick."""
     return status.st_mtime_ns, status.st_size, status.st_ino

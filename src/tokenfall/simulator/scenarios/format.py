@@ -1,6 +1,4 @@
-"""The format of a scenario file: nodes in, turns out. Pure and strict; a mistake is an `InvalidScenario` with its
-place.
-"""
+"""Validates the nodes of a scenario file and converts them to turns. Pure; errors have line and field."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, get_args
@@ -17,11 +15,11 @@ from tokenfall.simulator.scenarios.patterns import Pattern, compiled
 Subject = Literal["last", "system", "model", "turn", "tool_result"]
 Kind = Literal["exact", "contains", "pattern"]
 
-Made = TypeVar("Made")
+Value = TypeVar("Value")
 
 
 class Matcher(Struct, frozen=True):
-    """One demand on a request. `expected` is the text, or for `turn` the number; `pattern` is set for that kind."""
+    """A condition on a request. `expected` is the text, for `turn` the number; `pattern` is set if that is the kind."""
 
     subject: Subject
     kind: Kind
@@ -30,26 +28,26 @@ class Matcher(Struct, frozen=True):
 
 
 class TextStep(Struct, frozen=True):
-    """Say `text`."""
+    """Output `text`."""
 
     text: str
 
 
 class ThoughtStep(Struct, frozen=True):
-    """Think `text`."""
+    """Output `text` as reasoning."""
 
     text: str
 
 
 class CallStep(Struct, frozen=True):
-    """Call a tool. `arguments` is what the model says, usually the text of a JSON object."""
+    """Output a tool call. `arguments` is sent unchanged, and is usually the text of a JSON object."""
 
     name: str
     arguments: str
 
 
 class ErrorStep(Struct, frozen=True):
-    """Fail with that message; always the last step."""
+    """Fail with `message`; always the last step."""
 
     message: str
 
@@ -58,9 +56,9 @@ Step = TextStep | ThoughtStep | CallStep | ErrorStep
 
 
 class ScenarioTurn(Struct, frozen=True):
-    """One turn. `number` counts the file's turns from 1, `line` is where it begins.
+    """One turn. `number` is its position in the file, from 1; `line` is its first line.
 
-    No `steps` where the file has no `say`: the answer is then the simulator's own. `times` is None without a bound.
+    Without `say`, `steps` is empty and the simulator generates the response. `times` is None for no limit.
     """
 
     number: int
@@ -73,7 +71,7 @@ class ScenarioTurn(Struct, frozen=True):
 
 
 def turns_of(root: Node) -> tuple[ScenarioTurn, ...]:
-    """The turns of a file. Raises `InvalidScenario`, without the file's name."""
+    """The turns of a file. Raises `InvalidScenario`, without the file name."""
     if not isinstance(root.value, list) or not root.value:
         raise _takes(root, "", what="a list of turns, at least one")
     return tuple(_turn(node, number) for number, node in enumerate(root.value, 1))
@@ -103,8 +101,8 @@ def _turn(node: Node, number: int) -> ScenarioTurn:
 
 
 def _read(
-    fields: Mapping[str, Node], key: str, *, read: Callable[[Node, str], Made], place: str, default: Made
-) -> Made:
+    fields: Mapping[str, Node], key: str, *, read: Callable[[Node, str], Value], place: str, default: Value
+) -> Value:
     return read(fields[key], f"{place}{key}") if key in fields else default
 
 
@@ -114,7 +112,7 @@ def _simulation(node: Node, place: str) -> Simulation:
     except InvalidRequest as error:
         raise InvalidScenario(error.message, line=node.line, field=place) from None
     if simulation.script is not None:
-        raise InvalidScenario("a script cannot lead to another", line=node.line, field=place)
+        raise InvalidScenario("a scenario cannot select another scenario", line=node.line, field=place)
     return simulation
 
 
@@ -173,7 +171,7 @@ def _steps(node: Node, place: str) -> tuple[Step, ...]:
     for index, step in enumerate(steps[:-1]):
         if isinstance(step, ErrorStep):
             raise InvalidScenario(
-                "nothing can follow an error", line=node.value[index + 1].line, field=f"{place}[{index + 1}]"
+                "an error must be the last step", line=node.value[index + 1].line, field=f"{place}[{index + 1}]"
             )
     return steps
 
@@ -203,8 +201,8 @@ def _arguments(node: Node, place: str) -> str:
     if isinstance(node.value, str):
         return node.value
     if not isinstance(node.value, dict):
-        raise _takes(node, place, what="a mapping, or a text that is said as it is")
-    # As people write it, with white space: that is where tokens part.
+        raise _takes(node, place, what="a mapping, or a text that is sent unchanged")
+    # With white space, because tokens are split there.
     return msgspec.json.format(msgspec.json.encode(node.plain), indent=0).decode()
 
 

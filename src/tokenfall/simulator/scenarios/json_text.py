@@ -1,4 +1,4 @@
-"""A JSON text as nodes. msgspec says whether it is JSON; the walk after it only finds the lines."""
+"""Parses JSON to nodes with line numbers. msgspec validates the text; the scan after it only finds the lines."""
 
 import re
 
@@ -11,23 +11,23 @@ _AT_BYTE = re.compile(r" \(byte (\d++)\)")
 
 
 def read(text: str) -> Node:
-    """The one value in `text`. Raises `InvalidScenario`."""
+    """The root node of `text`. Raises `InvalidScenario`."""
     try:
         msgspec.json.decode(text)
     except msgspec.DecodeError as error:
         raise _malformed(text, str(error)) from None
     except RecursionError:
         raise InvalidScenario("nested too deep") from None
-    return _walked(text)
+    return _scanned(text)
 
 
-def _malformed(text: str, said: str) -> InvalidScenario:
-    at = _AT_BYTE.search(said)
+def _malformed(text: str, message: str) -> InvalidScenario:
+    at = _AT_BYTE.search(message)
     before = text.encode()[: int(at[1])] if at else text.encode()
-    return InvalidScenario(_AT_BYTE.sub("", said), line=before.count(b"\n") + 1)
+    return InvalidScenario(_AT_BYTE.sub("", message), line=before.count(b"\n") + 1)
 
 
-def _walked(text: str) -> Node:
+def _scanned(text: str) -> Node:
     builder, line = Builder(), 1
     for piece in _PIECE.findall(text):
         if piece == "\n":
@@ -42,5 +42,5 @@ def _walked(text: str) -> Node:
             value = msgspec.json.decode(piece)
             builder.key_or(value, Node(value, line))
     if builder.root is None:
-        raise InvalidScenario("nothing in it", line=1)
+        raise InvalidScenario("the file is empty", line=1)
     return builder.root

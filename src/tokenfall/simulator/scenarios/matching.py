@@ -1,11 +1,11 @@
-"""Which turn of a script answers a request, and why none does. No clock and no file.
+"""Selects the turn of a scenario for a request, or explains why no turn matches. No clock, no files.
 
-Among the turns that match:
+Precedence among the matching turns:
 
-1. After a tool's result those with `tool_result` go before those without. A turn that called the tool would else
-   match again, since the last user message is still the same, and the loop would never end.
-2. A turn with an exact matcher goes before one that has only `contains` or `pattern`, and that before one without.
-3. The first in the file.
+1. After a tool result, turns with `tool_result` are preferred. Otherwise the turn with the tool call would match again,
+   because the last user message is still the same, in an endless loop.
+2. Turns with an exact matcher are preferred to those with only `contains` or `pattern`, and these to those without.
+3. File order.
 """
 
 import re
@@ -21,76 +21,74 @@ from tokenfall.slices import Sliced
 
 SLICE_CHARACTERS = 1_000_000
 COMPARED_COST = 100_000
-"""What comparing one turn's words costs, in characters that are looked for."""
+"""Cost of comparing the words of one turn, in searched characters."""
 
 MAX_MISSES = 3
 MAX_COMPARED = 2_000
-"""Characters that are compared to tell which miss is nearest."""
+"""Characters that are compared to find the nearest turns."""
 
 _WORD = re.compile(r"\w+")
 _log = logs.get(__name__)
 
 
 class Seen(Struct, frozen=True):
-    """What matchers look at. Of each subject the texts that it goes by; none where the request has no such thing."""
+    """The values of a request that matchers compare. For each subject its equivalent texts; none if it is absent."""
 
     texts: dict[str, tuple[str, ...]]
     turn: int
 
 
 class _Miss(Struct, frozen=True):
-    """A turn that did not match. `failed` is never empty, except where all held and the turn is used up."""
+    """A turn that did not match. `failed` is empty if all matchers match, but the turn was used `times` times."""
 
     turn: ScenarioTurn
     failed: tuple[Matcher, ...]
-    likeness: float
+    similarity: float
 
 
 class Scenario:
-    """The turns of one file, and how often each was used. `name` is what callers are shown of the file."""
+    """The turns of one file with their use counts. `name` is the file name in messages to clients."""
 
     def __init__(self, turns: tuple[ScenarioTurn, ...], *, name: str) -> None:
         self.turns = turns
         self.name = name
         self._used = [0] * len(turns)
-        # Matching asks in the order of preference; sorting is stable, so the file's order decides the rest.
-        self._plainly = sorted(turns, key=_rank)
-        self._after_tool = sorted(self._plainly, key=lambda turn: not _wants_result(turn))
+        # In order of precedence; sorting is stable, so that the file order is kept among equals.
+        self._by_rank = sorted(turns, key=_rank)
+        self._after_tool = sorted(self._by_rank, key=lambda turn: not _matches_result(turn))
 
     def find(self, request: ChatRequest) -> Sliced[ScenarioTurn]:
-        """The turn that answers `request`; this counts as one use of it. Raises `NotFound`, and logs it.
-
-        Call it once a request.
-        """
+        """The turn for `request`. Raises `NotFound`, and logs it. Counts a use of the turn: call once per request."""
         seen = seen_of(request)
         spent = 0
-        for turn in self._after_tool if seen.texts["tool_result"] else self._plainly:
-            if self._is_left(turn) and all(holds(matcher, seen) for matcher in turn.matchers):
+        for turn in self._after_tool if seen.texts["tool_result"] else self._by_rank:
+            if self._has_uses_left(turn) and all(holds(matcher, seen) for matcher in turn.matchers):
                 self._used[turn.number - 1] += 1
                 return turn
             spent += _cost(turn, seen)
             if spent >= SLICE_CHARACTERS:
                 spent = 0
                 yield
-        message = yield from self._missed(seen)
-        _log.warning("no turn of the script %s answers a request; the error names the nearest", self.name)  # no prompt
+        message = yield from self._explain_misses(seen)
+        # The log has no text of prompts.
+        _log.warning("no turn of the scenario %s matches a request; the error names the nearest turns", self.name)
         raise NotFound(message)
 
-    def _is_left(self, turn: ScenarioTurn) -> bool:
+    def _has_uses_left(self, turn: ScenarioTurn) -> bool:
         return turn.times is None or self._used[turn.number - 1] < turn.times
 
-    def _missed(self, seen: Seen) -> Sliced[str]:
+    def _explain_misses(self, seen: Seen) -> Sliced[str]:
         found = yield from self._misses(seen)
-        misses = sorted(found, key=lambda miss: (len(miss.failed), -miss.likeness, miss.turn.number))
-        nearest = "; ".join(_told(miss, seen) for miss in misses[:MAX_MISSES])
-        return f"no turn of the script {self.name} answers this request; nearest: {nearest}"
+        misses = sorted(found, key=lambda miss: (len(miss.failed), -miss.similarity, miss.turn.number))
+        nearest = "; ".join(_explanation(miss, seen) for miss in misses[:MAX_MISSES])
+        return f"no turn of the scenario {self.name} matches this request; nearest: {nearest}"
 
     def _misses(self, seen: Seen) -> Sliced[list[_Miss]]:
         misses = []
         spent = 0
         for turn in self.turns:
             failed = tuple(matcher for matcher in turn.matchers if not holds(matcher, seen))
-            misses.append(_Miss(turn, failed, sum(_likeness(matcher, seen) for matcher in failed)))
+            misses.append(_Miss(turn, failed, sum(_similarity(matcher, seen) for matcher in failed)))
             spent += _cost(turn, seen) + COMPARED_COST
             if spent >= SLICE_CHARACTERS:
                 spent = 0
@@ -99,7 +97,7 @@ class Scenario:
 
 
 def _cost(turn: ScenarioTurn, seen: Seen) -> int:
-    """How many characters matching `turn` goes through, at most; a pattern counts as a slice of its own."""
+    """Upper bound of the characters searched to match `turn`; a pattern counts as a complete slice."""
     cost = 1
     for matcher in turn.matchers:
         if matcher.pattern is not None:
@@ -110,7 +108,7 @@ def _cost(turn: ScenarioTurn, seen: Seen) -> int:
 
 
 def seen_of(request: ChatRequest) -> Seen:
-    """What matchers look at in `request`."""
+    """The values of `request` that matchers compare."""
     messages = request.messages
     users = [message.content for message in messages if message.role == "user"]
     systems = [message.content for message in messages if message.role == "system"]
@@ -127,7 +125,7 @@ def seen_of(request: ChatRequest) -> Seen:
 
 
 def _result(messages: tuple[Message, ...]) -> tuple[str, ...]:
-    """The text, the call's id and the tool's name of the result that came last, where nothing came after it."""
+    """Text, call id and tool name of the tool result, if it is the last message."""
     if not messages or messages[-1].role != "tool":
         return ()
     result = messages[-1]
@@ -136,7 +134,7 @@ def _result(messages: tuple[Message, ...]) -> tuple[str, ...]:
 
 
 def holds(matcher: Matcher, seen: Seen) -> bool:
-    """Whether what was seen is as `matcher` demands."""
+    """Whether `matcher` matches."""
     if matcher.subject == "turn":
         return matcher.expected == seen.turn
     return any(_fits(matcher, text) for text in seen.texts[matcher.subject])
@@ -154,15 +152,15 @@ def _rank(turn: ScenarioTurn) -> int:
     return 0 if any(matcher.kind == "exact" for matcher in turn.matchers) else 1
 
 
-def _wants_result(turn: ScenarioTurn) -> bool:
+def _matches_result(turn: ScenarioTurn) -> bool:
     return any(matcher.subject == "tool_result" for matcher in turn.matchers)
 
 
 # Misses
 
 
-def _likeness(matcher: Matcher, seen: Seen) -> float:
-    """From 0 to 1: the share of words in common. Cheap, since every turn of a file is asked."""
+def _similarity(matcher: Matcher, seen: Seen) -> float:
+    """The share of common words, 0 to 1. Must be cheap, as it is computed for every turn of a file."""
     if matcher.kind == "pattern" or matcher.subject == "turn":
         return 0.0
     expected = _words(str(matcher.expected))
@@ -174,7 +172,7 @@ def _words(text: str) -> set[str]:
     return set(_WORD.findall(text[:MAX_COMPARED].lower()))
 
 
-def _told(miss: _Miss, seen: Seen) -> str:
+def _explanation(miss: _Miss, seen: Seen) -> str:
     place = f"turn {miss.turn.number} (line {miss.turn.line})"
     if not miss.failed:
         return f"{place}: used {miss.turn.times} of {miss.turn.times} times"

@@ -1,6 +1,6 @@
-"""The values of a file with the lines where they stand, whatever its notation. Pure, and bounded in depth and number.
+"""The values of a scenario file with their line numbers, for JSON and YAML. Pure; depth and number are limited.
 
-A reader tells a `Builder` what it sees, in order; it never recurses, and expands nothing.
+A parser calls a `Builder` in document order, without recursion; aliases are not copied.
 """
 
 from math import isfinite
@@ -9,21 +9,21 @@ from typing import Any
 from msgspec import Struct
 
 MAX_BYTES = 1 << 20
-"""Of a file: it is read where streams are paced, so that reading it must be short."""
+"""Limit for a file: it is parsed in the event loop that paces streams, so parsing must be short."""
 
 MAX_VALUES = 50_000
-"""In a file, those behind aliases counted as often as they are used."""
+"""Limit for a file; the values of an alias count for each use."""
 
 MAX_DEPTH = 64
 
 MAX_TEXT = 60
-"""How much of a text is shown in a message."""
+"""Characters of a text that a message shows."""
 
 
 class InvalidScenario(ValueError):
-    """A script that cannot be used. Its text is one line: file, line, field, what is wrong.
+    """An invalid scenario. Its text is one line: file, line, field, problem.
 
-    `line` counts from 1, 0 where the fault has no place in the file; `field` is "" where none is at fault.
+    `line` counts from 1, and is 0 if the problem has no line; `field` is "" if it has no field.
     """
 
     def __init__(self, what: str, *, file: str = "", line: int = 0, field: str = "") -> None:
@@ -35,14 +35,14 @@ class InvalidScenario(ValueError):
         self.field = field
 
     def of_file(self, file: str) -> "InvalidScenario":
-        """The same fault, in that file."""
+        """This error with the file name."""
         return InvalidScenario(self.what, file=file, line=self.line, field=self.field)
 
 
 class Node(Struct, frozen=True):
-    """A value and its line. `value` is a scalar, a list of nodes, or a dict of them; `lines` are those of its keys.
+    """A value and its line. `value` is a scalar, a list of nodes or a dict of nodes; `lines` are the lines of its keys.
 
-    `size` is how many values it holds, itself included, `depth` how many nest in it.
+    `size` is the number of values including itself, `depth` the nesting depth.
     """
 
     value: Any
@@ -53,7 +53,7 @@ class Node(Struct, frozen=True):
 
     @property
     def plain(self) -> Any:  # noqa: ANN401 - a JSON value
-        """The value without lines."""
+        """The value without line numbers."""
         if isinstance(self.value, dict):
             return {key: node.plain for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -62,7 +62,7 @@ class Node(Struct, frozen=True):
 
 
 class _Open:
-    """A list or mapping whose end has not come; `key` is the one that waits for its value."""
+    """An incomplete list or mapping; `key` is the last key if its value is still missing."""
 
     def __init__(self, value: list[Node] | dict[str, Node], line: int) -> None:
         self.value = value
@@ -74,72 +74,72 @@ class _Open:
 
 
 class Builder:
-    """Makes one node of what a reader sees. Every method raises `InvalidScenario`."""
+    """Builds the root node from parser events. Every method raises `InvalidScenario`."""
 
     def __init__(self) -> None:
         self._open: list[_Open] = []
         self.root: Node | None = None
 
     def begin(self, value: list[Node] | dict[str, Node], line: int) -> None:
-        """An empty list or mapping begins."""
-        if self._awaits_key():
-            raise InvalidScenario("a key is a text", line=line)
+        """Start a list or mapping; `value` is empty."""
+        if self._expects_key():
+            raise InvalidScenario("a key must be a text", line=line)
         if len(self._open) >= MAX_DEPTH:
             raise InvalidScenario(f"nested more than {MAX_DEPTH} deep", line=line)
         self._open.append(_Open(value, line))
 
     def end(self) -> Node:
-        """The list or mapping that began last ends."""
+        """End the innermost list or mapping."""
         ended = self._open.pop()
         node = Node(ended.value, ended.line, ended.lines, ended.size, ended.depth)
-        self._place(node)
+        self._attach(node)
         return node
 
     def key_or(self, text: str, value: Node) -> None:
-        """A scalar: the key `text` where a key stands, else `value`."""
-        if self._awaits_key():
+        """Add a scalar: as the key `text` if a key is expected, else as `value`."""
+        if self._expects_key():
             self._key(text, value.line)
         else:
             self.put(value)
 
     def put(self, node: Node) -> None:
-        """A finished value."""
-        if self._awaits_key():
-            raise InvalidScenario("a key is a text", line=node.line)
+        """Add a complete value."""
+        if self._expects_key():
+            raise InvalidScenario("a key must be a text", line=node.line)
         if not _fits(node.value):
-            raise InvalidScenario("a number that fits no 64 bits", line=node.line)
-        self._place(node)
+            raise InvalidScenario("a number does not fit into 64 bits", line=node.line)
+        self._attach(node)
 
-    def _awaits_key(self) -> bool:
+    def _expects_key(self) -> bool:
         return bool(self._open) and isinstance(self._open[-1].value, dict) and self._open[-1].key is None
 
     def _key(self, text: str, line: int) -> None:
         mapping = self._open[-1]
         if text in mapping.lines:
-            raise InvalidScenario("said twice", line=line, field=shown(text))
+            raise InvalidScenario("duplicate key", line=line, field=shown(text))
         mapping.key = text
         mapping.lines[text] = line
 
-    def _place(self, node: Node) -> None:
+    def _attach(self, node: Node) -> None:
         if not self._open:
             self.root = node
             return
-        around = self._open[-1]
-        if isinstance(around.value, list):
-            around.value.append(node)
-        elif around.key is not None:
-            around.value[around.key] = node
-            around.key = None
-        around.size += node.size
-        around.depth = max(around.depth, node.depth + 1)
-        if around.size > MAX_VALUES:
+        parent = self._open[-1]
+        if isinstance(parent.value, list):
+            parent.value.append(node)
+        elif parent.key is not None:
+            parent.value[parent.key] = node
+            parent.key = None
+        parent.size += node.size
+        parent.depth = max(parent.depth, node.depth + 1)
+        if parent.size > MAX_VALUES:
             raise InvalidScenario(f"more than {MAX_VALUES} values", line=node.line)
         if len(self._open) + node.depth > MAX_DEPTH + 1:
             raise InvalidScenario(f"nested more than {MAX_DEPTH} deep", line=node.line)
 
 
 def shown(value: object) -> str:
-    """`value` in one line, shortened."""
+    """`value` in one line, truncated, for messages."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):

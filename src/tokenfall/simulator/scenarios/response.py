@@ -1,4 +1,4 @@
-"""What a scripted turn says, in the planner's words. Pure."""
+"""Converts a scenario turn to the parts of a planned response. Pure."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from tokenfall.tokens import tokens_of
 
 
 class ScenarioResponse(Struct, frozen=True):
-    """An answer before it is bounded. With `error` set it breaks off with that message after its last token."""
+    """A response before token limits are applied. With `error` set, it fails with that message after its last token."""
 
     parts: tuple[PlannedPart, ...]
     reason: FinishReason
@@ -20,9 +20,9 @@ class ScenarioResponse(Struct, frozen=True):
 
 
 def response_of(turn: ScenarioTurn, *, call_ids: str, reasoning: bool) -> ScenarioResponse:
-    """What `turn` says. `call_ids` begins the ids of its tool calls; thoughts are left out without `reasoning`.
+    """The response of `turn`, which must have steps. `call_ids` is the prefix of the ids of its tool calls.
 
-    `turn` must have steps: one without leaves the answer to the simulator.
+    Reasoning is omitted unless `reasoning` is set.
     """
     parts = tuple(_parts(turn.steps, call_ids, reasoning=reasoning))
     reason: FinishReason = "tool_calls" if any(part.call for part in parts) else "stop"

@@ -1,1 +1,1 @@
-"""Values for JSON schemas and texts for their patterns, within a budget."""
+"""Generates values for JSON schemas and texts for their patterns, within a budget of steps."""

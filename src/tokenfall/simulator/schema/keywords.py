@@ -1,7 +1,7 @@
-"""The keywords of a JSON schema: which values each takes, and what two schemas at once say. Pure.
+"""Validates the keywords of a JSON schema, and merges two schemas into one that requires both. Pure.
 
-Source: JSON Schema, draft 2020-12, validation and applicator vocabularies. null stands for an absent keyword, as some
-clients write it, save for `const`.
+Source: JSON Schema, draft 2020-12, validation and applicator vocabularies. A null keyword is treated as absent, as some
+clients send it, except for `const`.
 """
 
 from collections.abc import Callable
@@ -24,8 +24,8 @@ _COUNTS = (
     "maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties",
 )  # fmt: skip
 _NUMBERS = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf")
-_A_COUNT = "a whole number, 0 or more"
-_A_TYPE = f"one of {', '.join(TYPES)}, or a list of them"
+_COUNT = "an integer, 0 or more"
+_TYPE = f"one of {', '.join(TYPES)}, or a list of them"
 
 _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems"), (frozenset({list}), "a list of schemas")),
@@ -35,18 +35,18 @@ _ACCEPTED: dict[str, tuple[frozenset[type], str]] = {
         (frozenset({dict}), "an object whose members are schemas"),
     ),
     **dict.fromkeys(_NUMBERS, (frozenset({int, float}), "a number")),
-    **dict.fromkeys(_COUNTS, (frozenset({int, float}), _A_COUNT)),
+    **dict.fromkeys(_COUNTS, (frozenset({int, float}), _COUNT)),
     **dict.fromkeys(("$ref", "format", "pattern"), (frozenset({str}), "a string")),
     "dependentRequired": (frozenset({dict}), "an object whose members are lists of names"),
     "enum": (frozenset({list}), "a list of values"),
     "required": (frozenset({list}), "a list of names"),
-    "type": (frozenset({str, list}), _A_TYPE),
+    "type": (frozenset({str, list}), _TYPE),
     "uniqueItems": (frozenset({bool}), "true or false"),
 }
 
 
 def checked(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
-    """`part` without its absent keywords, `const` as an `enum`. Raises `InvalidRequest` for a value of a wrong type."""
+    """`part` without null keywords, with `const` as an `enum`. Raises `InvalidRequest` for a value of a wrong type."""
     budget.spend(len(part) // 4, "properties of a schema")
     if None in part.values():
         part = {key: value for key, value in part.items() if value is not None or key == "const"}
@@ -64,19 +64,19 @@ def checked(part: dict[str, Any], budget: Budget) -> dict[str, Any]:
 def _check_type(kinds: str | list[Any]) -> None:
     listed = [kinds] if isinstance(kinds, str) else kinds
     if not 0 < len(listed) <= len(TYPES) or not all(kind in TYPES for kind in listed):
-        raise malformed("type", _A_TYPE)
+        raise malformed("type", _TYPE)
 
 
 def count_of(schema: dict[str, Any], keyword: str, *, default: int) -> int:
-    """The value of a keyword that counts. Raises `InvalidRequest`."""
+    """The value of a keyword that is a count. Raises `InvalidRequest`."""
     value = schema.get(keyword, default)
     if value < 0 or not (isinstance(value, int) or value.is_integer()):
-        raise malformed(keyword, _A_COUNT)
+        raise malformed(keyword, _COUNT)
     return int(value)
 
 
 def number_of(schema: dict[str, Any], keyword: str) -> int | float | None:
-    """The value of a keyword that is a number, None where it is absent. Raises `InvalidRequest` for a huge one."""
+    """The value of a keyword that is a number, None if absent. Raises `InvalidRequest` if it is beyond a double."""
     value: int | float | None = schema.get(keyword)
     if (isinstance(value, int) and value.bit_length() > 1023) or (isinstance(value, float) and not isfinite(value)):
         raise malformed(keyword, "a number of less than 1e308")
@@ -84,7 +84,7 @@ def number_of(schema: dict[str, Any], keyword: str) -> int | float | None:
 
 
 def types_of(schema: dict[str, Any]) -> list[str]:
-    """The types that a value may have, in the order in which they are tried."""
+    """The allowed types of a value, in the order in which they are tried. Derived from other keywords if not given."""
     kinds = schema.get("type")
     if isinstance(kinds, list):
         return sorted(kinds, key="null".__eq__)
@@ -101,14 +101,14 @@ def types_of(schema: dict[str, Any]) -> list[str]:
 
 
 def merged(one: dict[str, Any], other: dict[str, Any], *, budget: Budget) -> dict[str, Any]:
-    """Both at once."""
+    """A schema that requires both schemas. Raises `Unsatisfiable` if they exclude each other."""
     budget.spend((len(one) + len(other)) // 16, "allOf")
     both = {**one, **other}
     for key in one.keys() & other.keys() & _BOTH.keys():
-        ours, theirs = one[key], other[key]
-        if isinstance(ours, (dict, list)) and isinstance(theirs, (dict, list)):
-            budget.spend(len(ours) // 16 + len(theirs) // 4, key)
-        both[key] = _BOTH[key](ours, theirs)
+        first, second = one[key], other[key]
+        if isinstance(first, (dict, list)) and isinstance(second, (dict, list)):
+            budget.spend(len(first) // 16 + len(second) // 4, key)
+        both[key] = _BOTH[key](first, second)
     if "enum" in one and "enum" in other:
         known = {_encoded(value, budget) for value in other["enum"]}
         both["enum"] = [value for value in one["enum"] if _encoded(value, budget) in known]
@@ -145,7 +145,7 @@ def _both_types(one: str | list[str], other: str | list[str]) -> list[str]:
 
 def _both_patterns(one: str, other: str) -> str:
     if one != other:
-        raise unsatisfiable("`pattern`: no text is made for two patterns at once")
+        raise unsatisfiable("`pattern`: two patterns for one text are not supported")
     return one
 
 

@@ -1,7 +1,7 @@
-r"""Sets of characters in patterns: ranges, the classes behind escapes, and the readable members of a set. Pure.
+r"""Character sets of patterns: ranges, escaped classes, and the preferred members of a set. Pure.
 
-Source: ECMA-262, "CharacterClassEscape". For letters outside ASCII, regular expression engines differ (`\d`, `\w`,
-`\p{L}`), so the members that are written first are those on which all engines agree.
+Source: ECMA-262, "CharacterClassEscape". Outside ASCII, regular expression engines differ (`\d`, `\w`, `\p{L}`), so
+members on which all engines agree are preferred.
 """
 
 from functools import lru_cache
@@ -17,7 +17,7 @@ _SURROGATES = (0xD800, 0xDFFF)
 
 
 class Chars(Struct, frozen=True):
-    """A set of characters: its ranges of code points, ascending and apart from each other."""
+    """A set of characters as ranges of code points, ascending and not adjacent."""
 
     ranges: tuple[Range, ...]
 
@@ -28,9 +28,9 @@ class Chars(Struct, frozen=True):
 
 
 class Readable(Struct, frozen=True):
-    """How members of a set are written: `members` in the order of preference, `cycle` one after another.
+    """Preferred members of a set: `members` in order of preference; texts are written by cycling through `cycle`.
 
-    `usual` is the length of a text of them where their number is free.
+    `usual` is the length of a text if its length is free.
     """
 
     members: str
@@ -63,7 +63,7 @@ def complement(chars: Chars) -> Chars:
 
 @lru_cache(1_024)
 def one_char(char: str) -> Chars:
-    """The set of `char` alone, the same object each time: what is known of a node is kept by its identity."""
+    """The set of a single character. Always the same object, because results per node are cached by identity."""
     return Chars(((ord(char), ord(char)),))
 
 
@@ -92,7 +92,7 @@ PROPERTIES = {
     "Punctuation": _set("".join(set(punctuation) - set(_ASCII_SYMBOLS))),
     "S": _set(_ASCII_SYMBOLS), "Symbol": _set(_ASCII_SYMBOLS), "Z": _set(" "), "Zs": _set(" "), "Separator": _set(" "),
 }  # fmt: skip
-"""What `\\p{…}` has within ASCII: no more is written."""
+"""The ASCII members of `\\p{…}`; others are not generated."""
 
 _CYCLE = "tokenfall"
 _ASCII = ascii_lowercase + ascii_uppercase + "1234567890" + "-_. " + punctuation
@@ -100,15 +100,15 @@ _BEYOND_ASCII = "éßñжλ中あ한😀"
 
 
 def ascii_only(chars: Chars) -> Chars:
-    """The members of `chars` within ASCII."""
+    """The ASCII members of `chars`."""
     return Chars(tuple((first, min(last, 127)) for first, last in chars.ranges if first < 128))
 
 
 @lru_cache(256)
 def readable(chars: Chars) -> Readable:
-    """How `chars` is written. `members` is empty where it has half surrogates alone."""
-    held = {chr(code) for first, last in ascii_only(chars).ranges for code in range(first, last + 1)}
-    members = "".join(dict.fromkeys(char for char in _ASCII if char in held))
+    """The preferred members of `chars`. `members` is empty if the set has only surrogates."""
+    ascii_members = {chr(code) for first, last in ascii_only(chars).ranges for code in range(first, last + 1)}
+    members = "".join(dict.fromkeys(char for char in _ASCII if char in ascii_members))
     members = members or "".join(filter(chars.has, _BEYOND_ASCII)) or _first_members(chars)
     for word in (_CYCLE, _CYCLE.upper()):
         if set(word) <= set(members):
@@ -121,7 +121,7 @@ def readable(chars: Chars) -> Readable:
 
 
 def _first_members(chars: Chars) -> str:
-    """The first members of a set that has none of the usual ones. Half surrogates cannot be written in JSON."""
+    """The first members of a set that has none of the preferred ones, without surrogates, which JSON cannot encode."""
     low, high = _SURROGATES
     codes = (
         code

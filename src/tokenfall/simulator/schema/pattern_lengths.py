@@ -1,6 +1,6 @@
-"""How long the texts of a pattern's tree can be, and how a length is shared out among its nodes. Pure.
+"""Computes the possible text lengths of a pattern tree, and distributes a length among its nodes. Pure.
 
-A set of lengths is an integer: bit n stands for length n, up to a bound.
+A set of lengths is an integer bit set: bit n is length n, up to a bound.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tokenfall.simulator.schema.patterns import UNBOUNDED, Choice, Concat, Mark,
 
 
 class Lengths:
-    """The lengths up to `bound` of one tree's nodes, computed when first asked for. Nodes are known by identity."""
+    """The lengths up to `bound` of the nodes of one tree, computed on demand and cached by node identity."""
 
     def __init__(self, budget: Budget, *, bound: int) -> None:
         self.bound = bound
@@ -24,17 +24,17 @@ class Lengths:
         self._readable: dict[int, Readable] = {}
 
     def readable(self, chars: Chars) -> Readable:
-        """How `chars` is written. Raises `Unsatisfiable` where it has no member that JSON can hold."""
+        """The preferred members of `chars`. Raises `Unsatisfiable` if JSON can encode none of them."""
         known = self._readable.get(id(chars))
         if known is None:
             self._budget.spend(8 + len(chars.ranges), "pattern")
             known = self._readable[id(chars)] = readable(chars)
         if not known.members:
-            raise unsatisfiable("`pattern`: a class has half surrogates alone")
+            raise unsatisfiable("`pattern`: a class has only surrogates")
         return known
 
     def usual(self, node: Node) -> int:
-        """The length of the text that is written where every length is free."""
+        """The length of the default text of `node`, if every length is free."""
         known = self._usual.get(id(node))
         if known is None:
             self._budget.spend(1, "pattern")
@@ -53,17 +53,17 @@ class Lengths:
         return 0
 
     def usual_count(self, node: Repeat) -> int:
-        """How often the body is written where the number is free."""
+        """The default number of copies of the body, if the number is free."""
         if isinstance(node.body, Chars):
             return min(max(node.least, self.readable(node.body).usual), node.most)
         return min(node.least, 1) if self.usual(node.body) == 0 else node.least
 
     def allows(self, node: Node, length: int) -> bool:
-        """Whether a text of `node` can have this length."""
+        """Whether `node` has a text of this length."""
         return bool(self._set(node) >> length & 1)
 
     def between(self, node: Node, *, least: int, most: int) -> Iterator[int]:
-        """The lengths of `node` within the bounds, ascending."""
+        """The possible lengths of `node` within the bounds, ascending."""
         most = min(most, self.bound)
         lengths = (self._set(node) & ((2 << most) - 1)) >> least if most >= least else 0
         while lengths:
@@ -72,20 +72,20 @@ class Lengths:
             lengths ^= 1 << lowest
 
     def shares(self, node: Concat, length: int) -> list[int]:
-        """A length for each item of `node`, `length` in all."""
-        rests = [1]
+        """A length for each item of `node`, with the sum `length`."""
+        remainders = [1]
         for item in reversed(node.items[1:]):
-            rests.append(self._sum(rests[-1], self._set(item)))
+            remainders.append(self._sum(remainders[-1], self._set(item)))
         sizes = []
         for item in node.items:
-            sizes.append(self._share(self._set(item), rests.pop(), length=length, usual=self.usual(item)))
+            sizes.append(self._share(self._set(item), remainders.pop(), length=length, usual=self.usual(item)))
             length -= sizes[-1]
         return sizes
 
     def copies(self, node: Repeat, length: int) -> list[int]:
-        """A length for each copy of the body, `length` in all."""
+        """A length for each copy of the body, with the sum `length`."""
         body, least, most = self._body(node)
-        if body & (body - 1) == 0:  # all copies are of one length
+        if body & (body - 1) == 0:  # all copies have the same length
             size = body.bit_length() - 1
             return [size] * (length // size) if size > 0 else []
         usual = self.usual(node.body)
@@ -124,7 +124,10 @@ class Lengths:
         assert_never(node)
 
     def _body(self, node: Repeat) -> tuple[int, int, int]:
-        """The lengths of the body's copies and their number. Empty copies are left out, where the body may be empty."""
+        """The lengths of one copy of the body, and the least and largest number of copies.
+
+        If the body may be empty, empty copies are not counted.
+        """
         lengths = self._set(node.body)
         return (lengths & ~1, 0, node.most) if lengths & 1 else (lengths, node.least, node.most)
 
@@ -141,7 +144,7 @@ class Lengths:
         return known
 
     def _multiples(self, size: int, least: int, *, more: int) -> int:
-        """The lengths of `least` copies of one size, and of up to so many `more`."""
+        """The lengths of `least` to `least + more` copies of one size."""
         if size * least > self.bound:
             return 0
         more = min(more, self.bound // size)
@@ -153,20 +156,20 @@ class Lengths:
         return lengths << size * least & self._all
 
     def _power(self, lengths: int, exponent: int) -> int:
-        """The lengths of so many copies, by squaring."""
+        """The lengths of `exponent` copies, by repeated squaring."""
         result = 1
         while exponent and result:
             if exponent & 1:
                 result = self._sum(result, lengths)
             exponent >>= 1
             squared = self._sum(lengths, lengths) if exponent else lengths
-            if squared == lengths:  # more copies, of which some may be left out, add no length
+            if squared == lengths:  # fixed point: more copies add no length
                 exponent = min(exponent, 1)
             lengths = squared
         return result
 
     def _sum(self, one: int, other: int) -> int:
-        """The lengths of a text of the one with a text of the other behind it: a shift for each run of set bits."""
+        """All sums of a length of `one` and a length of `other`: one shift for each run of set bits."""
         if one.bit_count() > other.bit_count():
             one, other = other, one
         total = start = 0
@@ -186,11 +189,11 @@ class Lengths:
             self._budget.spend(1 + run.bit_length(), "pattern")
         return total & self._all
 
-    def _share(self, lengths: int, rest: int, *, length: int, usual: int) -> int:
-        """The length out of `lengths` that leaves one of `rest`: the usual one, else the least."""
-        if usual <= length and lengths >> usual & 1 and rest >> (length - usual) & 1:
+    def _share(self, lengths: int, remainder: int, *, length: int, usual: int) -> int:
+        """The length n in `lengths` for which `length` - n is in `remainder`: `usual` if possible, else the least."""
+        if usual <= length and lengths >> usual & 1 and remainder >> (length - usual) & 1:
             return usual
         self._budget.spend(4 + length // 64, "pattern")
-        wanted = int(f"{rest & ((2 << length) - 1):0{length + 1}b}"[::-1], 2)  # bit n: `rest` has `length` - n
-        shares = lengths & wanted
+        reversed_bits = int(f"{remainder & ((2 << length) - 1):0{length + 1}b}"[::-1], 2)  # bit n: has `length` - n
+        shares = lengths & reversed_bits
         return (shares & -shares).bit_length() - 1

@@ -1,7 +1,7 @@
-"""Whether a text matches a pattern's tree, without backtracking. Pure.
+"""Matches a text against a pattern tree, without backtracking. Pure.
 
-All positions that a match can have reached are followed at once, as bits of an integer, so a node is never entered
-twice from the same place and the work is a product of the tree's size and the text's length.
+All positions that a match can have reached are processed at once, as bits of an integer. So a node is never evaluated
+twice at the same position, and the work is proportional to the tree's size times the text's length.
 """
 
 from typing import assert_never
@@ -25,10 +25,10 @@ class _Positions:
         self._members: dict[int, int] = {}
 
     def after(self, node: Node, positions: int) -> int:
-        """Where matches of `node` end that begin at `positions`."""
+        """The end positions of all matches of `node` that begin at `positions`."""
         self._budget.spend(1, "pattern")
         if isinstance(node, Chars):
-            return (positions & self._places(node)) << 1
+            return (positions & self._positions_of(node)) << 1
         if isinstance(node, Concat):
             for item in node.items:
                 if not positions:
@@ -43,7 +43,7 @@ class _Positions:
         if isinstance(node, Repeat):
             return self._repeated(node, positions)
         if isinstance(node, Mark):
-            return positions & self._marked(node)
+            return positions & self._mark_positions(node)
         assert_never(node)
 
     def _repeated(self, node: Repeat, positions: int) -> int:
@@ -59,21 +59,21 @@ class _Positions:
             ends |= fresh
         return ends
 
-    def _places(self, chars: Chars) -> int:
-        """The places at which members of `chars` stand."""
-        places = self._members.get(id(chars))
-        if places is None:
+    def _positions_of(self, chars: Chars) -> int:
+        """The positions of the members of `chars` in the text."""
+        positions = self._members.get(id(chars))
+        if positions is None:
             self._budget.spend(2 + len(self._text) // 16 + len(self._chars) * len(chars.ranges) // 16, "pattern")
             bits = {char: "1" if chars.has(char) else "0" for char in self._chars}
-            places = self._members[id(chars)] = int("0" + "".join([bits[char] for char in reversed(self._text)]), 2)
-        return places
+            positions = self._members[id(chars)] = int("0" + "".join([bits[char] for char in reversed(self._text)]), 2)
+        return positions
 
-    def _marked(self, mark: Mark) -> int:
+    def _mark_positions(self, mark: Mark) -> int:
         end = len(self._text)
         if mark.kind == "^":
             return 1
         if mark.kind == "$":
             return 1 << end
-        words = self._places(ESCAPED_CLASSES["w"])
+        words = self._positions_of(ESCAPED_CLASSES["w"])
         boundaries = words ^ (words << 1)
         return boundaries if mark.kind == "b" else ~boundaries

@@ -1,8 +1,8 @@
-"""Texts that match a JSON schema's `pattern`, made from its tree. Pure.
+"""Generates texts that match a JSON schema's `pattern`, from its tree. Pure.
 
-A text of the usual lengths comes first; where the schema's bounds exclude it, the lengths that the tree allows are
-computed and one of them is shared out among its nodes. Nothing is guessed, so the work grows with the pattern and the
-length, and is paid from the budget. Anchors and word boundaries are ignored while writing and verified afterwards.
+The default text is tried first. If the schema's bounds exclude it, the possible lengths of the tree are computed, and
+one is distributed among its nodes. There is no trial and error, so the work grows with pattern and length, and is spent
+from the budget. Anchors and word boundaries are ignored while generating and verified afterwards.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _FILLER = " tokens fall one after another"
 
 
 class Pattern:
-    """A parsed pattern. Raises `Unsatisfiable` where it is none or is not supported."""
+    """A parsed pattern. Raises `Unsatisfiable` if it is invalid or not supported."""
 
     def __init__(self, pattern: str, budget: Budget) -> None:
         self._shown = repr(pattern[:80])
@@ -35,7 +35,7 @@ class Pattern:
         return matches(self._tree, text, budget=self._budget)
 
     def text(self, *, least: int, most: int, variant: int) -> str:
-        """A text of `least` to `most` characters. Texts of other variants differ, where the pattern allows it."""
+        """A text of `least` to `most` characters. Different variants give different texts, if the pattern allows it."""
         if least > MAX_LENGTH:
             raise unsatisfiable(f"`minLength` with a `pattern` must be at most {MAX_LENGTH}")
         most = min(most, MAX_LENGTH)
@@ -45,49 +45,49 @@ class Pattern:
         raise unsatisfiable(f"`pattern` {self._shown}: no text of {least} to {most} characters found")
 
     def _candidates(self, least: int, most: int, *, variant: int) -> Iterator[str]:
-        """Texts that match but for anchors: those of variants, then the shortest ones."""
+        """Texts that match except perhaps for anchors: first some variants, then the shortest ones."""
         for attempt in range(TRIES):
             text = self._sized(least, most, variant=variant + attempt)
             if text is not None:
                 yield text
         for length in islice(self._lengths.between(self._tree, least=least, most=most), TRIES):
-            yield self._written(length, variant)[0]
+            yield self._generated(length, variant)[0]
 
     def _sized(self, least: int, most: int, *, variant: int) -> str | None:
-        """A text for the tree within the bounds, not yet verified."""
+        """A text for the tree within the bounds, not verified yet; None if there is none."""
         usual = self._lengths.usual(self._tree)
         self._widen(max(least, usual) + variant)
         left: int | None = variant
         if least <= usual <= most:
             free = variant == 0 or (least == 0 and most == MAX_LENGTH)
-            text, left = self._written(None if free else usual, variant)
+            text, left = self._generated(None if free else usual, variant)
             if left is None and least <= len(text) <= most:
                 return text
         for length in self._lengths.between(self._tree, least=least, most=most):
             if length != usual:
-                text, left = self._written(length, variant if left is None else left)
+                text, left = self._generated(length, variant if left is None else left)
                 if left is None:
                     return text
         return self._extended(least, most, variant=variant) if usual <= most else None
 
     def _widen(self, length: int) -> None:
-        """Let sets of lengths reach some way beyond `length`. Short ones are cheaper."""
+        """Raise the bound of the length sets if `length` is near it. Small bounds take fewer steps."""
         if self._lengths.bound < length + 32 and self._lengths.bound < MAX_LENGTH:
             self._lengths = Lengths(self._budget, bound=min(2 * length + 64, MAX_LENGTH))
 
     def _extended(self, least: int, most: int, *, variant: int) -> str | None:
-        """A text with more behind or before it, for a pattern that is not anchored there."""
-        text, left = self._written(None, variant)
+        """A text with filler after or before the match, for a pattern that is not anchored there."""
+        text, left = self._generated(None, variant)
         label = "" if left is None else f" {variant}"
         more = (label + _FILLER * (1 + least // len(_FILLER)))[: max(len(label), least - len(text))]
         if not least <= len(text) + len(more) <= most:
             return None
         return text + more if self.matches(text + more) else f"{more[1:]} {text}"
 
-    def _written(self, length: int | None, variant: int) -> tuple[str, int | None]:
-        """A text of exactly `length`, or of the usual lengths, and the variant of another length to go on with.
+    def _generated(self, length: int | None, variant: int) -> tuple[str, int | None]:
+        """A text of exactly `length` (None: default length), and None if it is of this `variant`.
 
-        That is None where this text is of the variant asked for.
+        Otherwise the length has too few texts; the second item is the variant to use with the next length.
         """
         self._budget.spend(4, "pattern")
         writer = _Writer(self._lengths, self._budget, variant=variant)
@@ -96,7 +96,7 @@ class Pattern:
 
 
 class _Writer:
-    """Writes one text. Each choice takes a digit off `variant`; `texts` is how many texts the choices so far have."""
+    """Generates one text. Each choice consumes a digit of `variant`; `texts` is the number of texts of all choices."""
 
     def __init__(self, lengths: Lengths, budget: Budget, *, variant: int) -> None:
         self.out: list[str] = []
@@ -106,7 +106,7 @@ class _Writer:
         self._budget = budget
 
     def write(self, node: Node, length: int | None) -> None:
-        """Write a text of `node`, of a `length` that it allows."""
+        """Append a text of `node` with a possible `length` (None: default length) to `out`."""
         self._budget.spend(1, "pattern")
         if isinstance(node, Chars):
             self._write_chars(node, 1)

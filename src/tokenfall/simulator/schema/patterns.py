@@ -1,8 +1,8 @@
-"""The parser of a JSON schema's `pattern`: a regular expression as a tree. Pure.
+"""Parses a JSON schema's `pattern`, a regular expression, to a tree. Pure.
 
-Source: ECMA-262, "Patterns", as JSON Schema 2020-12 recommends it (core, section 6.4), with named groups of Python's
-spelling besides. Look-around, back-references and flags are refused: no text is generated for them. No regular
-expression engine is given the pattern: a caller could write one on which it runs for years.
+Source: ECMA-262, "Patterns", as JSON Schema 2020-12 recommends it (core, section 6.4), plus named groups in Python's
+syntax. Look-around, back-references and flags are refused, as no text can be generated for them. The pattern is never
+run by a regular expression engine: a client could send one with exponential running time.
 """
 
 from typing import Literal
@@ -26,7 +26,7 @@ from tokenfall.simulator.schema.pattern_chars import (
 
 MAX_PATTERN = 2_000
 MAX_GROUPS = 32
-"""Groups within each other."""
+"""Nesting depth of groups."""
 
 UNBOUNDED = 10**9
 ACCEPTED = "literals, classes, groups, alternatives, quantifiers and anchors"
@@ -37,25 +37,25 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 
 
 class Mark(Struct, frozen=True):
-    """A place between characters: the start (`^`), the end (`$`), a word's boundary (`b`) or none (`B`)."""
+    """A zero-width assertion: start (`^`), end (`$`), word boundary (`b`) or no word boundary (`B`)."""
 
     kind: Literal["^", "$", "b", "B"]
 
 
 class Concat(Struct, frozen=True):
-    """One node after another."""
+    """A sequence of nodes."""
 
     items: "tuple[Node, ...]"
 
 
 class Choice(Struct, frozen=True):
-    """Any of the nodes."""
+    """One of several nodes."""
 
     options: "tuple[Node, ...]"
 
 
 class Repeat(Struct, frozen=True):
-    """A node `least` to `most` times, `UNBOUNDED` for any number."""
+    """A node repeated `least` to `most` times; `UNBOUNDED` is no limit."""
 
     body: "Node"
     least: int
@@ -66,14 +66,14 @@ Node = Chars | Mark | Concat | Choice | Repeat
 
 
 def parsed(pattern: str, budget: Budget) -> Node:
-    """The tree of `pattern`. Raises `Unsatisfiable` for what is not a pattern or is not supported."""
+    """The tree of `pattern`. Raises `Unsatisfiable` if it is invalid or not supported."""
     if len(pattern) > MAX_PATTERN:
         raise unsatisfiable(f"`pattern` has more than {MAX_PATTERN} characters")
     budget.spend(1 + len(pattern), "pattern")
     parser = _Parser(pattern)
     tree = parser.choice(depth=0)
     if not parser.at_end():
-        raise parser.wrong("a `)` closes no group")
+        raise parser.error("a `)` has no matching `(`")
     return tree
 
 
@@ -82,26 +82,26 @@ class _Parser:
         self._pattern = pattern
         self._at = 0
 
-    def wrong(self, why: str) -> Unsatisfiable:
+    def error(self, why: str) -> Unsatisfiable:
         return unsatisfiable(f"`pattern` {self._pattern[:80]!r}: {why}; accepted are {ACCEPTED}")
 
     def at_end(self) -> bool:
         return self._at >= len(self._pattern)
 
-    def _takes(self, text: str) -> bool:
+    def _consume(self, text: str) -> bool:
         found = self._pattern.startswith(text, self._at)
         self._at += len(text) if found else 0
         return found
 
     def _next(self) -> str:
         if self.at_end():
-            raise self.wrong("it ends too early")
+            raise self.error("it is incomplete")
         self._at += 1
         return self._pattern[self._at - 1]
 
     def choice(self, depth: int) -> Node:
         options = [self._concat(depth)]
-        while self._takes("|"):
+        while self._consume("|"):
             options.append(self._concat(depth))
         return options[0] if len(options) == 1 else Choice(tuple(options))
 
@@ -125,29 +125,29 @@ class _Parser:
         if char in "^$":
             return Mark(char)  # type: ignore[arg-type] # one of its kinds
         if char in "*+?" or (char == "{" and self._braces() is not None):
-            raise self.wrong(f"nothing before {char!r} is repeated")
+            raise self.error(f"there is nothing to repeat before {char!r}")
         return self._literal(char)
 
     def _group(self, depth: int) -> Node:
         if depth >= MAX_GROUPS:
-            raise self.wrong(f"more than {MAX_GROUPS} groups are within each other")
-        if self._takes("?"):
+            raise self.error(f"groups are nested more than {MAX_GROUPS} deep")
+        if self._consume("?"):
             self._group_kind()
         node = self.choice(depth + 1)
-        if not self._takes(")"):
-            raise self.wrong("a group is not closed")
+        if not self._consume(")"):
+            raise self.error("a group is not closed")
         return node
 
     def _group_kind(self) -> None:
-        if self._takes(":"):
+        if self._consume(":"):
             return
-        if any(map(self._takes, ("=", "!", "<=", "<!"))):
-            raise self.wrong("look-around is not supported")
-        if not (self._takes("<") or self._takes("P<")):
-            raise self.wrong("a group of this kind is not supported")
+        if any(map(self._consume, ("=", "!", "<=", "<!"))):
+            raise self.error("look-around is not supported")
+        if not (self._consume("<") or self._consume("P<")):
+            raise self.error("a group of this kind is not supported")
         end = self._pattern.find(">", self._at)
         if not self._pattern[self._at : max(end, 0)].isidentifier():
-            raise self.wrong("the name of a group is not a name")
+            raise self.error("the name of a group is not an identifier")
         self._at = end + 1
 
     def _quantified(self, atom: Node) -> Node:
@@ -156,7 +156,7 @@ class _Parser:
         bounds = _QUANTIFIERS.get(self._pattern[self._at])
         if bounds is not None:
             self._at += 1
-        elif self._takes("{"):
+        elif self._consume("{"):
             bounds = self._braces()
             if bounds is None:  # a literal brace
                 self._at -= 1
@@ -164,26 +164,26 @@ class _Parser:
         else:
             return atom
         if isinstance(atom, Mark):
-            raise self.wrong("an anchor is repeated")
-        self._takes("?")  # a lazy quantifier allows the same texts
+            raise self.error("an anchor is repeated")
+        self._consume("?")  # a lazy quantifier allows the same texts
         return Repeat(atom, *bounds)
 
     def _braces(self) -> tuple[int, int] | None:
-        """The bounds behind a `{`, None where it is a literal brace."""
+        """The bounds after a `{`, None if it is a literal brace."""
         end = self._pattern.find("}", self._at)
         least, comma, most = self._pattern[self._at : max(end, self._at)].partition(",")
         if not comma:
             most = least
         if not (_is_number(least) and (_is_number(most) or not most)):
             if not least and _is_number(most):
-                raise self.wrong("a quantifier has no least number")
+                raise self.error("a quantifier has no minimum")
             return None
         if max(len(least), len(most)) > 9:
-            raise self.wrong(f"a quantifier has more than {UNBOUNDED - 1} repetitions")
+            raise self.error(f"a quantifier has more than {UNBOUNDED - 1} repetitions")
         self._at = end + 1
         bounds = (int(least), int(most) if most else UNBOUNDED)
         if bounds[0] > bounds[1]:
-            raise self.wrong("a quantifier has its numbers in the wrong order")
+            raise self.error("the minimum of a quantifier is above its maximum")
         return bounds
 
     def _escape(self) -> Node:
@@ -197,15 +197,15 @@ class _Parser:
         if char not in "pP":
             return ESCAPED_CLASSES.get(char)
         end = self._pattern.find("}", self._at)
-        name = self._pattern[self._at : max(end, 0)] if self._takes("{") else ""
+        name = self._pattern[self._at : max(end, 0)] if self._consume("{") else ""
         name = name.removeprefix("General_Category=").removeprefix("gc=")
         if name not in PROPERTIES:
-            raise self.wrong(f"the property of {char!r} is not one of {', '.join(PROPERTIES)}")
+            raise self.error(f"the property of {char!r} is not one of {', '.join(PROPERTIES)}")
         self._at = end + 1
         return PROPERTIES[name] if char == "p" else ascii_only(complement(PROPERTIES[name]))
 
     def _escaped(self, char: str) -> str:
-        """The character behind a backslash and `char`."""
+        """The character of an escape: a backslash and `char`."""
         if char in _CONTROLS and not (char == "0" and self._pattern[self._at : self._at + 1].isdigit()):
             return _CONTROLS[char]
         if char == "x":
@@ -215,28 +215,28 @@ class _Parser:
         if char == "c":
             return chr(ord(self._next()) % 32)
         if char.isdigit() or char == "k":
-            raise self.wrong("back-references are not supported")
+            raise self.error("back-references are not supported")
         if char.isalpha():
-            raise self.wrong(f"the escape \\{char} is not supported")
+            raise self.error(f"the escape \\{char} is not supported")
         return char
 
     def _hex(self, size: int) -> str:
         text = self._pattern[self._at : self._at + size]
         if len(text) != size or not _HEX.issuperset(text) or size > 8 or int(text, 16) > MAX_CODE_POINT:
-            raise self.wrong("an escape needs hexadecimal digits")
+            raise self.error("an escape needs hexadecimal digits")
         self._at += size
         return chr(int(text, 16))
 
     def _unicode(self) -> str:
-        if self._takes("{"):
+        if self._consume("{"):
             digits, closed, _ = self._pattern[self._at :].partition("}")
             if not closed:
-                raise self.wrong("an escape is not closed")
+                raise self.error("an escape is not closed")
             char = self._hex(len(digits) or 1)
             self._at += 1
             return char
         char = self._hex(4)
-        if "\ud800" <= char <= "\udbff" and self._takes("\\u"):
+        if "\ud800" <= char <= "\udbff" and self._consume("\\u"):
             low = self._hex(4)
             if "\udc00" <= low <= "\udfff":  # a pair of surrogates is one character
                 return (char + low).encode("utf-16", "surrogatepass").decode("utf-16")
@@ -245,14 +245,14 @@ class _Parser:
 
     def _literal(self, char: str) -> Chars:
         if "\ud800" <= char <= "\udfff":
-            raise self.wrong("half of a surrogate pair is not a character")
+            raise self.error("half of a surrogate pair is not a character")
         return one_char(char)
 
     def _class(self) -> Chars:
-        negated = self._takes("^")
+        negated = self._consume("^")
         ranges: list[Range] = []
         within_ascii = False
-        while not self._takes("]"):
+        while not self._consume("]"):
             within_ascii = within_ascii or self._pattern.startswith(("\\p", "\\P"), self._at)
             ranges += self._class_ranges()
         chars = chars_of(ranges)
@@ -260,7 +260,7 @@ class _Parser:
             chars = complement(chars) if ranges else ANY
             chars = ascii_only(chars) if within_ascii else chars
         if not chars.ranges:
-            raise self.wrong("a class has no character")
+            raise self.error("a class has no character")
         return chars
 
     def _class_ranges(self) -> tuple[Range, ...]:
@@ -273,7 +273,7 @@ class _Parser:
         if isinstance(last, Chars):  # `[a-\d]`: the hyphen is a literal
             return ((ord(first), ord(first)), (ord("-"), ord("-")), *last.ranges)
         if last < first:
-            raise self.wrong("a range of a class has its ends in the wrong order")
+            raise self.error("a range of a class ends before it begins")
         return ((ord(first), ord(last)),)
 
     def _class_member(self) -> Chars | str:

@@ -1,11 +1,12 @@
-"""A value that satisfies a JSON schema, always the same for the same schema. Pure.
+"""Generates a value that satisfies a JSON schema; deterministic. Pure.
 
-The simulator fills tool calls and structured output with it. Supported: type, enum, const, properties and required,
-items and prefixItems, the bounds of numbers, texts, arrays and objects, `pattern`, the common formats, allOf, anyOf,
-oneOf, and `$ref` within the schema. Source: JSON Schema, draft 2020-12, validation. Other keywords are ignored.
+The simulator uses it for arguments of tool calls and for structured output. Supported: type, enum, const, properties
+and required, items and prefixItems, bounds of numbers, strings, arrays and objects, `pattern`, the common formats,
+allOf, anyOf, oneOf, and `$ref` within the schema. Source: JSON Schema, draft 2020-12, validation. Other keywords are
+ignored.
 
-Raises `InvalidRequest` for a schema that is malformed, that nothing satisfies, or that costs more than the `Budget` of
-its request. A part that nothing satisfies raises `Unsatisfiable`, and the next alternative is tried.
+Raises `InvalidRequest` for a schema that is malformed, unsatisfiable, or needs more than the request's `Budget`. An
+unsatisfiable part raises `Unsatisfiable`, and the next alternative is tried.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,19 +22,19 @@ from tokenfall.simulator.schema.scalars import Scalars, fits
 
 MAX_DEPTH = 32
 MAX_CHOICES = 100
-"""Alternatives within each other, from the whole value down to one of its parts."""
+"""Nesting depth of alternatives, from the root value down to one of its parts."""
 
 MAX_ITEMS = 1_000
 _APPLIED = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 
 
 def instance(schema: Schema, budget: Budget | None = None) -> Any:  # noqa: ANN401 - a JSON value
-    """A JSON value for `schema`. Optional properties are left out, but one in an object that would else be empty."""
+    """A JSON value for `schema`. Optional properties are omitted, except for one in an otherwise empty object."""
     return _Writer(schema, budget or Budget()).value(schema, _Place())
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where a value is: in the property `name`, how deep, and within which referred schemas, by identity."""
+    """Position of a value: its property `name`, depth, and the ids (identity) of the `$ref` targets it is inside of."""
 
     name: str = ""
     keyword: str = "the schema"
@@ -46,7 +47,7 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 class _Flat(msgspec.Struct):
-    """A schema without its references and allOf. `groups` are alternatives, of each of which one must hold."""
+    """A schema with `$ref` and `allOf` resolved. Of each of `groups`, one alternative must hold."""
 
     plain: dict[str, Any]
     groups: list[tuple[str, list[Schema]]]
@@ -59,47 +60,47 @@ class _Writer:
         self._budget = budget
         self._scalars = Scalars(budget)
         self._variant = 0
-        """Which of several values that must differ is written."""
+        """Selects among the values of a schema, for items that must differ."""
 
     def value(self, schema: Schema, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         if place.depth > MAX_DEPTH:
             raise unsatisfiable(f"`{place.keyword}`: values are nested more than {MAX_DEPTH} deep")
-        return self._written(_Flat({}, [], place.inside), schema, place=place)
+        return self._value(_Flat({}, [], place.inside), schema, place=place)
 
-    def _written(self, flat: _Flat, schema: Schema, *, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
-        """A value for `schema` and `flat` at once: the first of the alternatives that can be written."""
+    def _value(self, flat: _Flat, schema: Schema, *, place: _Place) -> Any:  # noqa: ANN401 - a JSON value
+        """A value that satisfies both `schema` and `flat`, from the first satisfiable alternative."""
         flat = self._flattened(flat, schema, keyword=place.keyword)
         place = _Place(place.name, place.keyword, place.depth, place.choices, flat.inside)
         if not flat.groups:
             return self._plain(flat.plain, place)
         (keyword, alternatives), *groups = flat.groups
         if place.choices >= MAX_CHOICES:
-            raise unsatisfiable(f"`{keyword}`: more than {MAX_CHOICES} alternatives are within each other")
-        rest = _Flat(flat.plain, groups, flat.inside)
+            raise unsatisfiable(f"`{keyword}`: alternatives are nested more than {MAX_CHOICES} deep")
+        remaining = _Flat(flat.plain, groups, flat.inside)
         place = _Place(place.name, keyword, place.depth, place.choices + 1, flat.inside)
-        return self._first((partial(self._written, rest, each, place=place) for each in alternatives), keyword)
+        return self._first((partial(self._value, remaining, each, place=place) for each in alternatives), keyword)
 
     def _flattened(self, flat: _Flat, schema: Schema, *, keyword: str) -> _Flat:
         plain, groups, inside = flat.plain, flat.groups, flat.inside
         parts = [(keyword, schema)]
         while parts:
-            keyword, given = parts.pop()
+            keyword, subschema = parts.pop()
             self._budget.spend(4 + len(inside) // 16, keyword)
-            if given is True:
+            if subschema is True:
                 continue
-            if given is False:
+            if subschema is False:
                 raise unsatisfiable(f"`{keyword}`: false allows no value")
-            if not isinstance(given, dict):
+            if not isinstance(subschema, dict):
                 raise malformed(keyword, "a schema: an object, true or false")
-            part = checked(given, self._budget)
+            part = checked(subschema, self._budget)
             if "$ref" in part:
                 target = referred(self._root, part["$ref"], budget=self._budget)
                 if isinstance(target, dict):
-                    # What satisfies a reference within itself would have satisfied it without: so the smallest value
-                    # never comes back to the same schema, and that is the way out of recursion. The schema is known
-                    # by identity, since a caller can spell a reference to it in many ways.
+                    # A value nested in a value of the same schema would satisfy that schema by itself. So the smallest
+                    # value is never recursive, and recursion can be refused. Schemas are compared by identity, because
+                    # a client can write a reference to the same schema in many ways.
                     if id(target) in inside:
-                        raise unsatisfiable("`$ref`: it refers to itself without an end")
+                        raise unsatisfiable("`$ref`: the recursion has no end")
                     inside |= {id(target)}
                 parts.append(("$ref", target))
             if not _APPLIED.isdisjoint(part):
@@ -111,13 +112,13 @@ class _Writer:
         return _Flat(plain, groups, inside)
 
     def _parts(self, part: dict[str, Any]) -> list[tuple[str, Schema]]:
-        """The parts of `allOf`, the first of them last."""
+        """The parts of `allOf` in reverse order, as they are popped from a stack."""
         parts = part.get("allOf", [])
         self._budget.spend(len(parts) // 4, "allOf")
         return [("allOf", each) for each in reversed(parts)]
 
     def _first(self, writes: Iterable[Callable[[], Any]], keyword: str) -> Any:  # noqa: ANN401 - a JSON value
-        """What the first of `writes` gives that can be satisfied. Raises what the first raised where none can."""
+        """The value of the first of `writes` that is satisfiable. If none is, raises the error of the first."""
         refusal = ""
         variant = self._variant
         for write in writes:
@@ -131,13 +132,13 @@ class _Writer:
 
     def _plain(self, schema: dict[str, Any], place: _Place) -> Any:  # noqa: ANN401 - a JSON value
         if "enum" in schema:
-            return self._enumerated(schema)
+            return self._enum_value(schema)
         kinds = types_of(schema)
         if len(kinds) == 1:
             return self._of_type(kinds[0], schema, place=place)
         return self._first((partial(self._of_type, kind, schema, place=place) for kind in kinds), "type")
 
-    def _enumerated(self, schema: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
+    def _enum_value(self, schema: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
         fitting: list[Any] = []
         for value in schema["enum"]:
             self._budget.spend(1, "enum")
@@ -162,33 +163,37 @@ class _Writer:
             return self._scalars.text(schema, place.name, variant=self._variant)
         if kind == "boolean":
             return self._variant % 2 == 0
-        return None if kind == "null" else self._scalars.number(schema, whole=kind == "integer", variant=self._variant)
+        return (
+            None if kind == "null" else self._scalars.number(schema, integer=kind == "integer", variant=self._variant)
+        )
 
     def _object(self, schema: dict[str, Any], place: _Place) -> dict[str, Any]:
         properties: dict[str, Schema] = schema.get("properties", {})
         least = count_of(schema, "minProperties", default=0)
         most = count_of(schema, "maxProperties", default=len(properties) + MAX_ITEMS)
         extra: Schema = schema.get("additionalProperties", True)
-        written: dict[str, Any] = {}
+        members: dict[str, Any] = {}
         for name in self._required(schema):
             keyword = "properties" if name in properties else "additionalProperties"
-            written[name] = self._member(name, properties.get(name, extra), place=place.below(name, keyword))
+            members[name] = self._member(name, properties.get(name, extra), place=place.below(name, keyword))
         wanted = max(least, min(1, most))
         for name, optional in properties.items():
-            if len(written) >= wanted:
+            if len(members) >= wanted:
                 break
-            if name not in written:
-                value = self._tried(partial(self._member, name, optional, place=place.below(name, "properties")))
-                written |= {} if value is _NONE else {name: value}
-        for count in range(least - len(written)):
+            if name not in members:
+                value = self._value_or_none(
+                    partial(self._member, name, optional, place=place.below(name, "properties"))
+                )
+                members |= {} if value is _NONE else {name: value}
+        for count in range(least - len(members)):
             name = next(name for name in (f"property_{count}", f"property__{count}") if name not in properties)
-            written[name] = self._member(name, extra, place=place.below("", "minProperties"))
-        if len(written) > most:
+            members[name] = self._member(name, extra, place=place.below("", "minProperties"))
+        if len(members) > most:
             raise unsatisfiable(f"`maxProperties`: more than {most} properties are required")
-        return written
+        return members
 
     def _required(self, schema: dict[str, Any]) -> list[str]:
-        """The names of required properties, those of `properties` first and in its order."""
+        """The names of required properties; those in `properties` first, in its order."""
         names = schema.get("required", [])
         properties = schema.get("properties", {})
         self._budget.spend((len(names) + len(properties)) // 8, "required")
@@ -208,19 +213,19 @@ class _Writer:
         least = count_of(schema, "minItems", default=0)
         most = min(count_of(schema, "maxItems", default=MAX_ITEMS), MAX_ITEMS)
         if least > most:
-            raise unsatisfiable(f"`minItems`: an array has at most {most} items here")
-        rest: Schema = schema.get("items", True)
+            raise unsatisfiable(f"`minItems`: an array may have at most {most} items")
+        items: Schema = schema.get("items", True)
         inner = place.below(place.name, "items")
-        schemas = [*first[:most], *[rest] * (least - len(first))]
+        schemas = [*first[:most], *[items] * (least - len(first))]
         if not schemas and most >= 1:
-            value = self._tried(partial(self.value, rest, inner))
+            value = self._value_or_none(partial(self.value, items, inner))
             return [] if value is _NONE else [value]
         if schema.get("uniqueItems"):
-            return self._distinct(schemas, inner)
+            return self._distinct_values(schemas, inner)
         return [self.value(each, inner) for each in schemas]
 
-    def _distinct(self, schemas: list[Schema], place: _Place) -> list[Any]:
-        """Values that all differ. A value that was there already is written again as the next variant."""
+    def _distinct_values(self, schemas: list[Schema], place: _Place) -> list[Any]:
+        """Values that are all different: a duplicate is replaced by the next variant."""
         items: list[Any] = []
         seen: set[bytes] = set()
         before = self._variant
@@ -240,8 +245,8 @@ class _Writer:
         self._variant = before
         return items
 
-    def _tried(self, write: Callable[[], Any]) -> Any:  # noqa: ANN401 - a JSON value
-        """What `write` gives, `_NONE` where nothing satisfies it."""
+    def _value_or_none(self, write: Callable[[], Any]) -> Any:  # noqa: ANN401 - a JSON value
+        """The value of `write`, `_NONE` if it is unsatisfiable."""
         try:
             return self._first((write,), "properties")
         except Unsatisfiable:

@@ -1,4 +1,4 @@
-"""Texts and numbers that satisfy a JSON schema's bounds, for `tokenfall.simulator.schema.sampler`. Pure."""
+"""Generates strings and numbers within a JSON schema's bounds, for `tokenfall.simulator.schema.sampler`. Pure."""
 
 from fractions import Fraction
 from math import ceil, floor
@@ -38,7 +38,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 
 
 def fits(value: object, schema: dict[str, Any]) -> bool:
-    """Whether the type and the bounds of `schema` allow `value`, which is in its `enum`."""
+    """Whether type and bounds of `schema` allow `value`, one of its `enum`."""
     kinds = schema.get("type")
     if kinds is not None and not any(_is(value, kind) for kind in (kinds if isinstance(kinds, list) else [kinds])):
         return False
@@ -62,18 +62,18 @@ def _is(value: object, kind: str) -> bool:
 
 
 class Scalars:
-    """Writes the strings and numbers of one request's schemas; a pattern is parsed once."""
+    """Generates the strings and numbers for the schemas of one request; each pattern is parsed once."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._patterns: dict[str, Pattern] = {}
 
     def text(self, schema: dict[str, Any], name: str, *, variant: int) -> str:
-        """A text within its bounds. Texts of other variants differ, where the schema allows it."""
+        """A string within its bounds. Different variants give different strings, if the schema allows it."""
         least = count_of(schema, "minLength", default=0)
         most = min(count_of(schema, "maxLength", default=MAX_TEXT), MAX_TEXT)
         if least > most:
-            raise unsatisfiable(f"`minLength`: a text has at most {most} characters here")
+            raise unsatisfiable(f"`minLength`: a string may have at most {most} characters")
         self._budget.spend(least // 64, "minLength")
         known = _FORMATS.get(schema.get("format", ""))
         text = _words(name, least, most=most, variant=variant) if known is None else known
@@ -83,7 +83,7 @@ class Scalars:
             if not (usable and least <= len(text) <= most and pattern.matches(text)):
                 text = pattern.text(least=least, most=most, variant=variant)
         elif not least <= len(text) <= most:
-            raise unsatisfiable(f"`format`: {text!r} does not have the accepted length")
+            raise unsatisfiable(f"`format`: {text!r} does not have the required length")
         return self._budget.spend_text(text, "minLength" if least > len(name) else "type")
 
     def _pattern(self, text: str) -> Pattern:
@@ -92,20 +92,20 @@ class Scalars:
             pattern = self._patterns[text] = Pattern(text, self._budget)
         return pattern
 
-    def number(self, schema: dict[str, Any], *, whole: bool, variant: int) -> float:
-        """A number within its bounds. Numbers of other variants differ, where the schema allows it."""
+    def number(self, schema: dict[str, Any], *, integer: bool, variant: int) -> float:
+        """A number within its bounds. Different variants give different numbers, if the schema allows it."""
         if _NUMERIC.isdisjoint(schema):
-            return 1 + variant if whole else 1.5 + variant
+            return 1 + variant if integer else 1.5 + variant
         low, high, above, below = (
             self._fraction(schema, key) for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
         )
         step = self._fraction(schema, "multipleOf")
         if step is not None and step <= 0:
             raise malformed("multipleOf", "a number above 0")
-        if step is None and not whole:
+        if step is None and not integer:
             return _between(low, high, above=above, below=below, variant=variant)
         step = step or Fraction(1)
-        step = Fraction(step.numerator) if whole else step
+        step = Fraction(step.numerator) if integer else step
         leasts = [ceil(bound / step) for bound in (low,) if bound is not None]
         leasts += [floor(bound / step) + 1 for bound in (above,) if bound is not None]
         mosts = [floor(bound / step) for bound in (high,) if bound is not None]
@@ -113,7 +113,7 @@ class Scalars:
         return _float(_step(max(leasts, default=None), min(mosts, default=None), variant=variant) * step)
 
     def _fraction(self, schema: dict[str, Any], keyword: str) -> Fraction | None:
-        """The number that the JSON text of a bound says: a `multipleOf` of 0.1 is a tenth."""
+        """The exact value of a bound; a `multipleOf` is read as decimal, so 0.1 is a tenth."""
         value = number_of(schema, keyword)
         if value is None:
             return None
@@ -146,7 +146,7 @@ def _step(least: int | None, most: int | None, *, variant: int) -> int:
 def _between(
     low: Fraction | None, high: Fraction | None, *, above: Fraction | None, below: Fraction | None, variant: int
 ) -> float:
-    """Half of the way from one bound to the other, or half of that, and so on."""
+    """A number between the bounds: the middle for variant 0, then a quarter, an eighth and so on of the interval."""
     lowest = max((bound for bound in (low, above) if bound is not None), default=None)
     highest = min((bound for bound in (high, below) if bound is not None), default=None)
     if lowest is None:

@@ -1,7 +1,7 @@
-"""The content of a message in the Anthropic dialect: blocks, read one by one by their `type`. Pure.
+"""Decodes the content blocks of a message in the Anthropic dialect, by their `type`. Pure.
 
-Source: the Claude API reference, "Create a message", `messages[].content`. Blocks that only a provider can read
-(encrypted thoughts, results of its own tools, PDFs) are accepted and not read.
+Source: the Claude API reference, "Create a message", `messages[].content`. Blocks that only the provider can read
+(encrypted reasoning, results of its own tools, PDFs) are accepted and ignored.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,25 +16,25 @@ Content = str | list[dict[str, Any]]
 
 
 class Text(Struct):
-    """Something said."""
+    """A text block."""
 
     text: str
 
 
 class Image(Struct):
-    """An image by its address, `data:` or `https:`; "" for a file of the provider's."""
+    """An image by its `data:` or `https:` URL; "" for a file stored at the provider."""
 
     address: str
 
 
 class Document(Struct):
-    """A document, of which only a plain text is read."""
+    """A document; only a plain text source is read."""
 
     source: dict[str, Any]
 
 
 class ToolUse(Struct):
-    """What the model wanted done."""
+    """A tool call of the model."""
 
     id: str
     name: str
@@ -42,20 +42,20 @@ class ToolUse(Struct):
 
 
 class ToolResult(Struct):
-    """What came of it, in blocks of its own."""
+    """The result of a tool call."""
 
     tool_use_id: str
     blocks: "list[Block]"
 
 
 class Thinking(Struct):
-    """What the model thought. That which a provider encrypted is accepted and not read."""
+    """The model's reasoning. Encrypted reasoning is accepted and ignored."""
 
     thinking: str
 
 
 class Other(Struct):
-    """A block that is accepted and not read."""
+    """A block that is accepted and ignored."""
 
 
 Block = Text | Image | Document | ToolUse | ToolResult | Thinking | Other
@@ -85,9 +85,9 @@ _OTHER_DIALECTS = {"image_url", "input_text", "input_image", "input_audio", "inp
 
 
 def blocks(content: Content, field: str, *, in_result: bool = False) -> list[Block]:
-    """The blocks of a content; a text stands for one block of it. Raises `InvalidRequest`.
+    """The blocks of a content; a string is one text block. Raises `InvalidRequest`.
 
-    `in_result` is for what a tool's result holds: no calls, and no further results.
+    `in_result` is for the content of a tool result, which has no tool calls and no nested results.
     """
     if isinstance(content, str):
         return [Text(content)] if content else []
@@ -95,12 +95,12 @@ def blocks(content: Content, field: str, *, in_result: bool = False) -> list[Blo
 
 
 def tagged(tag: str, field: str) -> Exception:
-    """The refusal of a block or tool of a type that the API does not know."""
+    """The error for a block or tool of an unknown type."""
     return invalid(field, f"Input tag {tag!r} found using 'type' does not match any of the expected tags")
 
 
 def converted(value: dict[str, Any], kind: type[T], *, field: str) -> T:
-    """`value` as a `kind`. Raises `InvalidRequest` in the API's words."""
+    """`value` as a `kind`. Raises `InvalidRequest` with the API's wording."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -109,12 +109,12 @@ def converted(value: dict[str, Any], kind: type[T], *, field: str) -> T:
 
 
 def text_of(read: Iterable[Block]) -> str:
-    """The text of blocks, joined, and of documents that are plain text."""
+    """The joined text of text blocks and plain text documents."""
     return "".join(_text(block) for block in read)
 
 
 def images_of(read: Iterable[Block]) -> tuple[str, ...]:
-    """The addresses of the images among blocks."""
+    """The URLs of the images among blocks."""
     return tuple(block.address for block in read if isinstance(block, Image) and block.address)
 
 
@@ -140,7 +140,7 @@ def _block(block: dict[str, Any], field: str, *, in_result: bool) -> Block:
 
 def _text_block(block: dict[str, Any], field: str) -> Block:
     text = block.get("text")
-    if isinstance(text, str):  # most blocks by far, and the converter takes five times as long
+    if isinstance(text, str):  # fast path for most blocks: the converter takes five times as long
         return Text(text)
     return converted(block, Text, field=field)
 
@@ -178,7 +178,7 @@ _READERS: dict[str, Callable[[dict[str, Any], str], Block]] = {
 
 
 def _address(source: dict[str, Any], field: str) -> str:
-    """Where an image is, as one address: `data:` or `https:`; "" for a file of the provider's."""
+    """The `data:` or `https:` URL of an image; "" for a file stored at the provider."""
     kind = source.get("type")
     if kind == "base64":
         image = converted(source, _Base64Image, field=f"{field}.base64")

@@ -1,6 +1,6 @@
-"""How the Anthropic dialect says what went wrong. Pure.
+"""Error responses of the Anthropic dialect. Pure.
 
-Source: the Claude API reference, "Errors"; the wording of a refused field is what the API answers (pydantic's own).
+Source: the Claude API reference, "Errors"; the messages for invalid fields are those of the API (pydantic's wording).
 """
 
 import re
@@ -23,7 +23,7 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_WORDS = {
+_TYPE_NAMES = {
     "int": "integer",
     "float": "number",
     "str": "string",
@@ -41,26 +41,26 @@ _encode = msgspec.json.encode
 
 
 def error(api_error: ApiError) -> bytes:
-    """The body of an answer that is none."""
+    """An error response body."""
     kind = _TYPES.get(api_error.status, "api_error" if api_error.status >= 500 else "invalid_request_error")
-    told: dict[str, object] = {"type": kind, "message": api_error.message}
+    document: dict[str, object] = {"type": kind, "message": api_error.message}
     if api_error.code == NotFound.code and api_error.param == "thread":
-        told["details"] = {"error_code": "thread_not_found"}
-    return _encode({"type": "error", "error": told, "request_id": api_error.request_id or None})
+        document["details"] = {"error_code": "thread_not_found"}
+    return _encode({"type": "error", "error": document, "request_id": api_error.request_id or None})
 
 
 def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
-    """The last frame of a stream that breaks: no `message_stop` follows."""
+    """The last frame of a stream that fails: no `message_stop` follows."""
     return sse.frame(error(api_error), "error")
 
 
 def invalid(field: str, text: str) -> InvalidRequest:
-    """The refusal of one field, named as the API names it: `messages.0.content`."""
+    """The error for one field, with its path in the API's form: `messages.0.content`."""
     return InvalidRequest(f"{field}: {text}", param=field)
 
 
 def rephrased(text: str, field: str) -> InvalidRequest:
-    """The refusal of `field` for what msgspec's `text` says, in the API's words."""
+    """Translate a msgspec error message for `field` to the API's wording."""
     field = _PLACE.sub(r".\1", field)
     if missing := _MISSING.fullmatch(text):
         name = missing[1]
@@ -73,9 +73,9 @@ def rephrased(text: str, field: str) -> InvalidRequest:
         return invalid(field, f"String should have at {side} {length[2]} characters")
     if pattern := _PATTERN.match(text):
         before = pattern[1].removesuffix("Z'")
-        written = before.rstrip("\\") + "$'" if before.endswith("\\") else pattern[1]  # \Z is what the API calls $
-        return invalid(field, f"String should match pattern {written}")
+        regex = before.rstrip("\\") + "$'" if before.endswith("\\") else pattern[1]  # the API writes $ for \Z
+        return invalid(field, f"String should match pattern {regex}")
     if kind := _KIND.match(text):
-        words = [_WORDS.get(name, name) for name in kind[1].split(" | ") if name != "null"]
-        return invalid(field, f"Input should be a valid {' or '.join(words)}")
+        types = [_TYPE_NAMES.get(name, name) for name in kind[1].split(" | ") if name != "null"]
+        return invalid(field, f"Input should be a valid {' or '.join(types)}")
     return invalid(field, text)

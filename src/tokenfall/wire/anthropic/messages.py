@@ -1,8 +1,8 @@
-"""The messages of a request in the Anthropic dialect: what is refused, and what is made of the rest. Pure.
+"""Validates and converts the messages of a request in the Anthropic dialect. Pure.
 
-Source: the Claude API reference, "Create a message", and the bodies that the API answers a mistake with. Messages of
-one role in a row are one turn there, a conversation may begin with the assistant, and a system message may come in its
-midst ("Mid-conversation system messages"); all three were refused once.
+Source: the Claude API reference, "Create a message", and the API's own error responses. Consecutive messages of one
+role are one turn, a conversation may begin with the assistant, and a system message may come in the middle
+("Mid-conversation system messages"); earlier versions of the API refused all three.
 """
 
 from collections.abc import Sequence
@@ -30,11 +30,11 @@ from tokenfall.wire.anthropic.errors import invalid
 MAX_BLOCKS = 1_536
 MAX_OTHERS = 1_200
 MAX_IMAGES = 600
-"""Of all messages together, those within results among them; the API itself takes no more images."""
+"""Limits for all messages together, including tool results; the limit for images is the API's own."""
 
 
 class RawMessage(Struct):
-    """A message, its blocks still to be read."""
+    """A message whose blocks are not decoded yet."""
 
     role: str
     content: Content
@@ -46,7 +46,7 @@ class _Read(Struct):
 
 
 def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message, ...]:
-    """The whole context, the system prompt first. Raises `InvalidRequest`."""
+    """All messages, the system prompt first. Raises `InvalidRequest`."""
     if not raw:
         raise invalid("messages", "at least one message is required")
     if sum(map(_size, raw)) > MAX_BLOCKS:
@@ -60,12 +60,12 @@ def messages(system: Content | None, raw: Sequence[RawMessage]) -> tuple[Message
     for number, message in enumerate(read):
         _check_text(message, number, last=number == len(read) - 1)
     _check_tools(read)
-    made = [part for message in read for part in _messages(message)]
-    return (*_system(system), *made)
+    converted = [part for message in read for part in _messages(message)]
+    return (*_system(system), *converted)
 
 
 def _size(message: RawMessage) -> int:
-    """How many blocks a message has, those within results among them."""
+    """How many blocks a message has, including those of tool results."""
     if isinstance(message.content, str):
         return 1
     within = (block["content"] for block in message.content if "content" in block)
@@ -89,7 +89,7 @@ def _read(message: RawMessage, number: int) -> _Read:
 def _check_text(message: _Read, number: int, *, last: bool) -> None:
     match message.blocks:
         case [Text(text)] if not last and text and not text.isspace():
-            return  # most messages by far, and all that is asked below takes five times as long
+            return  # fast path for most messages: the checks below take five times as long
     final = last and message.role == "assistant"
     if not message.blocks and not final:
         raise invalid(
@@ -110,9 +110,9 @@ def _check_blocks(read: list[Block], field: str) -> None:
 
 
 def _check_tools(read: list[_Read]) -> None:
-    """Each call is answered at the very beginning of the next turn, and nothing is answered that was not called."""
+    """Check that the next turn begins with the result of every tool call, and that every result has its call."""
     seen: set[str] = set()
-    unanswered: dict[str, int] = {}  # ids of calls, each with the number of its message
+    unanswered: dict[str, int] = {}  # call id: index of its message
     turn = ""
     for number, message in enumerate(read):
         if unanswered and turn == "user" and message.role == "assistant":
@@ -160,7 +160,7 @@ def _unanswered(calls: dict[str, int]) -> InvalidRequest:
 
 
 def _system(system: Content | None) -> list[Message]:
-    """The system prompt; its blocks are paragraphs."""
+    """The system prompt, its blocks joined as paragraphs."""
     if isinstance(system, list) and len(system) > MAX_BLOCKS:
         raise invalid("system", f"at most {MAX_BLOCKS} content blocks are read")
     read = blocks(system or "", "system")
@@ -169,21 +169,22 @@ def _system(system: Content | None) -> list[Message]:
 
 
 def _messages(message: _Read) -> list[Message]:
-    """A message for each tool's result, then one for all else, where there is anything."""
+    """One message for each tool result, then one for all other blocks, if any."""
     match message.blocks:
         case [Text(text)]:
             return [Message(message.role, text)]
-    made = [_result(block) for block in message.blocks if isinstance(block, ToolResult)]
-    rest = [block for block in message.blocks if not isinstance(block, ToolResult)]
-    if rest or not made:
+    converted = [_result(block) for block in message.blocks if isinstance(block, ToolResult)]
+    others = [block for block in message.blocks if not isinstance(block, ToolResult)]
+    if others or not converted:
         calls = tuple(
             ToolCall(block.id, block.name, msgspec.json.encode(block.input).decode())
-            for block in rest
+            for block in others
             if isinstance(block, ToolUse)
         )
-        thought = "".join(block.thinking for block in rest if isinstance(block, Thinking))
-        made.append(Message(message.role, text_of(rest), tool_calls=calls, images=images_of(rest), thought=thought))
-    return made
+        thought = "".join(block.thinking for block in others if isinstance(block, Thinking))
+        text, images = text_of(others), images_of(others)
+        converted.append(Message(message.role, text, tool_calls=calls, images=images, thought=thought))
+    return converted
 
 
 def _result(block: ToolResult) -> Message:

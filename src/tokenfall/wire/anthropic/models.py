@@ -1,4 +1,4 @@
-"""`GET /v1/models`, `/v1/models/{id}` and the answer of `/v1/messages/count_tokens` in the Anthropic dialect. Pure.
+"""Responses of `GET /v1/models`, `/v1/models/{id}` and `/v1/messages/count_tokens` in the Anthropic dialect. Pure.
 
 Source: the Claude API reference, "List models", "Get a model" and "Count tokens in a message".
 """
@@ -13,7 +13,7 @@ _encode = msgspec.json.encode
 
 
 def count(tokens: int) -> bytes:
-    """How many tokens a request has."""
+    """The number of input tokens of a request."""
     return _encode({"input_tokens": tokens})
 
 
@@ -23,7 +23,7 @@ def model(name: str, created_s: float) -> bytes:
 
 
 def model_list(names: Sequence[str], created_s: float) -> bytes:
-    """All models, on one page."""
+    """All models, as a single page. `created_s` is Unix time."""
     page = {
         "data": [_document(name, created_s) for name in names],
         "has_more": False,

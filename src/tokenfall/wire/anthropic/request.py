@@ -1,7 +1,7 @@
-"""The bodies of `POST /v1/messages` and `/v1/messages/count_tokens`, as a server reads them. Pure.
+"""Decodes the bodies of `POST /v1/messages` and `/v1/messages/count_tokens`. Pure.
 
 Source: the Claude API reference, "Create a message" and "Count tokens in a message". Fields that are not listed are
-accepted and ignored, and so are tools that only the provider can use (those with a `type` of their own).
+accepted and ignored, and so are the provider's own tools (those with another `type` than `custom`).
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -27,7 +27,7 @@ from tokenfall.wire.dialect import (
 
 MIN_THINKING_BUDGET = 1024
 _BUDGETS = ((4_096, "low"), (16_384, "medium"))
-"""Tokens of thoughts up to which they are of this effort."""
+"""Largest reasoning budget in tokens of each effort; above that it is `high`."""
 
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 
@@ -55,7 +55,7 @@ class _OutputConfig(Struct):
 
 
 class _Tool(Struct):
-    """A tool as it came. Tools of the provider's own have other members, or these of other types."""
+    """A tool, not decoded: the provider's own tools have other members, or members of other types."""
 
     type: Raw = msgspec.field(default_factory=Raw)
     name: Raw = msgspec.field(default_factory=Raw)
@@ -73,7 +73,7 @@ class _Typed(Struct):
 
 
 class Prompt(Struct, kw_only=True):
-    """What both requests have in common: all that is counted as input."""
+    """The members common to both requests: everything that is counted as input."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS)]
@@ -83,7 +83,7 @@ class Prompt(Struct, kw_only=True):
     thinking: _Thinking | None = None
     output_config: _OutputConfig | None = None
     output_format: _Format | None = None
-    """The older name of `output_config.format`."""
+    """The previous name of `output_config.format`."""
 
 
 class _Thread(Struct):
@@ -91,7 +91,7 @@ class _Thread(Struct):
 
 
 class Body(Prompt, kw_only=True):
-    """What is read of a request for an answer."""
+    """The members of `POST /v1/messages` that are decoded."""
 
     thread: _Thread | None = None
 
@@ -103,10 +103,10 @@ class Body(Prompt, kw_only=True):
     top_k: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Shape(Struct, frozen=True):
-    """What shapes the answer and not what is said."""
+class ResponseOptions(Struct, frozen=True):
+    """Response options."""
 
-    omit_thoughts: bool = False
+    omit_thinking: bool = False
 
 
 _body = msgspec.json.Decoder(Body)
@@ -118,7 +118,7 @@ T = TypeVar("T")
 
 
 def decode(body: bytes) -> ParsedRequest:
-    """Read a request for an answer. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to `/v1/messages`. Raises `InvalidRequest` with the invalid field."""
     read = _decoded(_body, body)
     _check(read)
     request = msgspec.structs.replace(
@@ -129,12 +129,12 @@ def decode(body: bytes) -> ParsedRequest:
         stop=tuple(read.stop_sequences or ()),
     )
     thinking = read.thinking
-    shape = Shape(omit_thoughts=thinking is not None and thinking.display == "omitted")
-    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
+    options = ResponseOptions(omit_thinking=thinking is not None and thinking.display == "omitted")
+    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
 def decode_count(body: bytes) -> ChatRequest:
-    """Read a request to count tokens. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to count tokens. Raises `InvalidRequest` with the invalid field."""
     return _request(_decoded(_prompt, body))
 
 
@@ -145,14 +145,14 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "
         if error.param is None:
             raise
         text = error.message.removeprefix(f"{error.param}: ")
-        field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` names it again
+        field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` appends it again
         raise rephrased(text, ".".join(filter(None, (within, field)))) from None
 
 
 def _check(body: Body) -> None:
-    """What the fields of a request for an answer say together."""
+    """Check constraints between the fields of a request to `/v1/messages`."""
     if body.thread is not None and body.thread.type == "continue":
-        # the SDK sends the whole conversation again, which is answered: no conversation is kept here
+        # No threads are stored. On this error the SDK sends the complete conversation again.
         raise NotFound("The thread was not found: send the whole conversation again.", param="thread")
     if any(not text.strip() for text in body.stop_sequences or ()):
         raise invalid("stop_sequences", "each stop sequence must contain non-whitespace")
@@ -169,12 +169,12 @@ def _check(body: Body) -> None:
 
 def _request(prompt: Prompt) -> ChatRequest:
     try:
-        return _made(prompt)
-    except RecursionError:  # what the decoder just bore may be too deep for the converter, further down the stack
+        return _chat_request(prompt)
+    except RecursionError:  # the converter runs deeper in the stack and may overflow where the decoder did not
         raise InvalidRequest("the body is nested too deeply") from None
 
 
-def _made(prompt: Prompt) -> ChatRequest:
+def _chat_request(prompt: Prompt) -> ChatRequest:
     custom = _custom_tools(prompt.tools or [])
     choice = prompt.tool_choice
     return ChatRequest(
@@ -185,14 +185,14 @@ def _made(prompt: Prompt) -> ChatRequest:
         tool_choice=_tool_choice(prompt, custom),
         parallel_tool_calls=choice is None or not choice.disable_parallel_tool_use,
         schema=_schema(prompt),
-        reasoning=_wants_thoughts(prompt.thinking),
+        reasoning=_wants_reasoning(prompt.thinking),
         effort=_effort(prompt),
         hides_thoughts=prompt.thinking is not None and prompt.thinking.type == "disabled",
     )
 
 
 def _effort(prompt: Prompt) -> str:
-    """How much to think, in the upstream's words: as the caller says it, else by the budget."""
+    """The upstream's `reasoning_effort`: from `output_config.effort`, else derived from the thinking budget."""
     thinking = prompt.thinking
     if thinking is not None and thinking.type == "disabled":
         return ""
@@ -212,7 +212,7 @@ def _schema(prompt: Prompt) -> bytes | None:
 
 
 def _custom_tools(tools: list[_Tool]) -> tuple[Tool, ...]:
-    """The caller's own tools."""
+    """The client's own tools, without the provider's."""
     names = [name for tool in tools if (name := _string(tool.name)) is not None]
     if len(set(names)) < len(names):
         raise invalid("tools", "Tool names must be unique.")
@@ -244,7 +244,7 @@ def _string(raw: Raw) -> str | None:
 
 
 def _object(raw: Raw, field: str) -> bytes:
-    """The JSON text of an object. It is not decoded: see `tokenfall.simulator.structured_output`."""
+    """The JSON text of an object, not decoded: see `tokenfall.simulator.structured_output`."""
     text = bytes(raw)
     if not text.startswith(b"{"):
         raise invalid(field, "Input should be a valid dictionary" if text else "Field required")
@@ -252,7 +252,7 @@ def _object(raw: Raw, field: str) -> bytes:
 
 
 def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
-    """The choice in `ChatRequest`'s words; `auto` where it is about a tool that only the provider has."""
+    """The choice as `ChatRequest.tool_choice`; `auto` if it is one of the provider's own tools."""
     choice = prompt.tool_choice
     if choice is None or choice.type in {"auto", "none"}:
         return "auto" if choice is None else choice.type
@@ -267,7 +267,7 @@ def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
     return choice.name if any(tool.name == choice.name for tool in custom) else "auto"
 
 
-def _wants_thoughts(thinking: _Thinking | None) -> bool:
+def _wants_reasoning(thinking: _Thinking | None) -> bool:
     if thinking is None or thinking.type == "disabled":
         return False
     if thinking.type == "enabled":

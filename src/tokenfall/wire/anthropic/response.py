@@ -1,7 +1,7 @@
-"""`POST /v1/messages`, as a server answers it. Pure.
+"""Encodes responses of `POST /v1/messages`. Pure.
 
 Source: the Claude API reference, "Create a message" and "Streaming messages". A frame is `event: {type}` and
-`data: {json}`; the type is said twice, and clients need both.
+`data: {json}`; the type is in both, and clients need both.
 """
 
 from base64 import b64encode
@@ -14,8 +14,8 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
-from tokenfall.wire.anthropic.request import Shape, decode
-from tokenfall.wire.dialect import Answer, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.anthropic.request import ResponseOptions, decode
+from tokenfall.wire.dialect import ContentBlock, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.json_pieces import json_pieces
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -34,16 +34,16 @@ _encode = msgspec.json.encode
 
 
 class MessageEncoder:
-    """Implements `Encoder`: one message, whose content is a block for each section. `choice` is always 0 here.
+    """Implements `Encoder`: one message with its content blocks. `choice` is always 0.
 
-    Where the caller wants thoughts omitted, their block has a signature only.
+    If the client omits thinking (`display: "omitted"`), a thinking block has only a signature.
     """
 
-    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
-        shape: Shape = asked.input
-        self._omits_thoughts = shape.omit_thoughts
-        self._identity = meta
-        self._begun = False
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        options: ResponseOptions = parsed.input
+        self._omits_thinking = options.omit_thinking
+        self._meta = meta
+        self._started = False
         self._block: ContentBlock | None = None
         self._index = -1
         self._reason: FinishReason = "stop"
@@ -58,7 +58,7 @@ class MessageEncoder:
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
         kind = "text" if self._block is None else self._block.kind
-        if kind == "thought" and self._omits_thoughts:
+        if kind == "thought" and self._omits_thinking:
             return None
         head = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b'
         return head % (self._index, _DELTAS[kind]), b"}}\n\n"
@@ -72,28 +72,28 @@ class MessageEncoder:
         return self._begin() + self._close()
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
-        usage = _usage(finished.usage or Usage(self._identity.prompt_tokens, 0))
+        usage = _usage(finished.usage or Usage(self._meta.prompt_tokens, 0))
         delta = _stop(self._reason, finished.stop)
         return _frame("message_delta", {"delta": delta, "usage": usage}) + _frame("message_stop", {})
 
     def _begin(self) -> bytes:
-        """The message's own beginning, once. Its output counts one token, as the API says before there is any."""
-        if self._begun:
+        """`message_start`, once. Its usage has one output token, as the API reports before any output."""
+        if self._started:
             return b""
-        self._begun = True
-        usage = _usage(Usage(self._identity.prompt_tokens, 1))
-        return _frame("message_start", {"message": _message(self._identity, [], stop=_NOT_STOPPED, usage=usage)})
+        self._started = True
+        usage = _usage(Usage(self._meta.prompt_tokens, 1))
+        return _frame("message_start", {"message": _message(self._meta, [], stop=_NOT_STOPPED, usage=usage)})
 
     def _close(self) -> bytes:
-        """The end of the open block, if one is open; before it, a thought is signed."""
+        """The end of the open block, if one is open; a thinking block gets its signature first."""
         block, self._block = self._block, None
         if block is None:
             return b""
-        signed = b""
+        signature_frame = b""
         if block.kind == "thought":
-            delta = {"type": "signature_delta", "signature": _signature(self._identity, self._index)}
-            signed = _frame("content_block_delta", {"index": self._index, "delta": delta})
-        return signed + _frame("content_block_stop", {"index": self._index})
+            delta = {"type": "signature_delta", "signature": _signature(self._meta, self._index)}
+            signature_frame = _frame("content_block_delta", {"index": self._index, "delta": delta})
+        return signature_frame + _frame("content_block_stop", {"index": self._index})
 
 
 _NOT_STOPPED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
@@ -104,7 +104,7 @@ def _frame(event: str, document: dict[str, Any]) -> bytes:
 
 
 def _stop(reason: FinishReason, stop: str) -> dict[str, Any]:
-    """Why the answer ended. `stop` is the text that ended it, "" where none did."""
+    """The stop members. `stop` is the stop text that ended the response, "" if none did."""
     at_text = reason == "stop" and stop != ""
     refusal = {"type": "refusal", "category": None, "explanation": None}
     return {
@@ -115,7 +115,7 @@ def _stop(reason: FinishReason, stop: str) -> dict[str, Any]:
 
 
 def _usage(usage: Usage) -> dict[str, int]:
-    """`input_tokens` are those that the cache had no part in."""
+    """The `usage` object. `input_tokens` excludes tokens read from or written to the cache."""
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
@@ -151,12 +151,12 @@ def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _signature(meta: ResponseMeta, index: int) -> str:
-    """What a thought is signed with: opaque to callers, who send it back, and not read then."""
+    """The signature of a thinking block: opaque data that clients send back; it is ignored then."""
     return b64encode(f"tokenfall {meta.number} {index}".encode()).decode()
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
-    """The arguments of a call as the object they must be; none where what the model said is no whole object."""
+    """The arguments of a call as an object; empty if the model's output is not a complete JSON object."""
     try:
         read = msgspec.json.decode(call.arguments or "{}")
     except (msgspec.DecodeError, RecursionError):
@@ -164,24 +164,24 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
     return read if isinstance(read, dict) else {}
 
 
-def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
-    """The whole answer: its thoughts, its text, its calls."""
-    shape: Shape = asked.input
-    meta, choice = answer.meta, answer.choices[0]
+def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+    """Encode a complete response: reasoning, text and calls, in this order."""
+    options: ResponseOptions = parsed.input
+    meta, choice = response.meta, response.choices[0]
     content: list[dict[str, Any]] = []
     if choice.thought:
-        said = "" if shape.omit_thoughts else choice.thought
-        content.append({"type": "thinking", "thinking": said, "signature": _signature(meta, 0)})
+        thinking = "" if options.omit_thinking else choice.thought
+        content.append({"type": "thinking", "thinking": thinking, "signature": _signature(meta, 0)})
     if choice.text:
         content.append({"type": "text", "text": choice.text})
     content += [_tool_use(call, _arguments(call)) for call in choice.calls]
-    usage = _usage(answer.finished.usage or Usage(meta.prompt_tokens, 0))
-    return json_pieces(_message(meta, content, stop=_stop(choice.reason, answer.finished.stop), usage=usage))
+    usage = _usage(response.finished.usage or Usage(meta.prompt_tokens, 0))
+    return json_pieces(_message(meta, content, stop=_stop(choice.reason, response.finished.stop), usage=usage))
 
 
-def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder of one stream. It tells `meta.prompt_tokens` at once, and what `Finished` says at the end."""
-    return MessageEncoder(asked, meta)
+def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder for one stream. It reports `meta.prompt_tokens` at the start, the usage of `Finished` at the end."""
+    return MessageEncoder(parsed, meta)
 
 
 ANTHROPIC = Dialect(
@@ -190,7 +190,7 @@ ANTHROPIC = Dialect(
     keepalive=PING,
     decode=decode,
     encoder=encoder,
-    whole=whole,
+    encode_response=encode_response,
     error=anthropic_errors.error,
     error_frame=anthropic_errors.error_frame,
 )

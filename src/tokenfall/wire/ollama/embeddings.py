@@ -1,7 +1,7 @@
-"""`POST /api/embed` and the older `POST /api/embeddings`, as Ollama reads and answers them. Pure.
+"""Server side of Ollama's `POST /api/embed` and the older `POST /api/embeddings`. Pure.
 
-Source: Ollama's Go types (`api.EmbedRequest`, `api.EmbeddingRequest`) and handlers. Nothing to embed is answered with
-no vectors. The vectors are those of `tokenfall.wire.openai.embeddings`.
+Source: Ollama's Go types (`api.EmbedRequest`, `api.EmbeddingRequest`) and handlers. An empty input gives no vectors.
+The vectors are those of `tokenfall.wire.openai.embeddings`.
 """
 
 from array import array
@@ -32,7 +32,7 @@ class _EmbeddingsBody(Struct):
 
 
 class Embed(Struct, frozen=True, kw_only=True):
-    """What to embed. `truncate` is whether an input that is too long may be cut."""
+    """A decoded request. `truncate`: whether an input that is too long may be truncated."""
 
     model: str
     inputs: tuple[str, ...]
@@ -45,7 +45,7 @@ _embeddings = msgspec.json.Decoder(_EmbeddingsBody)
 
 
 def decode_embed(body: bytes) -> Embed:
-    """Read a request to `/api/embed`. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to `/api/embed`. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_embed, body)
     given = read.input or []
     inputs = (given,) if isinstance(given, str) else tuple(given)
@@ -61,13 +61,13 @@ def decode_embed(body: bytes) -> Embed:
 
 
 def decode_embeddings(body: bytes) -> Embed:
-    """Read a request to `/api/embeddings`: at most one input. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to `/api/embeddings`: at most one input. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_embeddings, body)
     return Embed(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
 def embed_pieces(embed: Embed, tokens: int, *, timing: Timing) -> Iterator[bytes]:
-    """The answer of `/api/embed`, an input at a time: many are tens of megabytes. `tokens` is what the inputs count."""
+    """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size."""
     metrics = {
         "total_duration": nanoseconds(timing.total_s),
         "load_duration": nanoseconds(0.0),
@@ -85,7 +85,7 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
 
 
 def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: Timing) -> bytes:
-    """The answer of `/api/embed` with vectors that somebody else made."""
+    """The response of `/api/embed` with an upstream's vectors."""
     return _encode(
         {
             "model": model,
@@ -98,10 +98,10 @@ def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timin
 
 
 def embed_whole(embed: Embed, tokens: int, *, timing: Timing) -> bytes:
-    """All `embed_pieces` as one."""
+    """`embed_pieces`, joined."""
     return b"".join(embed_pieces(embed, tokens, timing=timing))
 
 
 def embeddings_whole(embed: Embed) -> bytes:
-    """The answer of `/api/embeddings`."""
+    """The response of `/api/embeddings`."""
     return _encode({"embedding": [number for text in embed.inputs for number in vector(text, embed.dimensions)]})

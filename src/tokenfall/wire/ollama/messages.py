@@ -1,7 +1,7 @@
-"""The messages of a chat in Ollama's dialect: what is refused, and what is made of the rest. Pure.
+"""Validates and converts the messages of a chat in Ollama's dialect. Pure.
 
-Source: Ollama's Go types (`api.Message`, `api.ToolCall`) and its API reference, "Generate a chat completion". A call
-may come without an id there, and its answer may name the tool alone, or nothing: ids are made up here, by position.
+Source: Ollama's Go types (`api.Message`, `api.ToolCall`) and its API reference, "Generate a chat completion". A tool
+call may have no id, and its result may have only the tool's name, or nothing: ids are generated here, by position.
 """
 
 import re
@@ -17,7 +17,7 @@ from tokenfall.wire.dialect import MAX_ITEMS
 
 _ROLES = ("system", "user", "assistant", "tool")
 _BASE64 = re.compile(r"[A-Za-z0-9+/\r\n]*={0,2}[\r\n]*")
-_MEDIA = (("/9j/", "jpeg"), ("R0lGOD", "gif"), ("UklGR", "webp"))  # how files of each begin, in base64
+_MEDIA = (("/9j/", "jpeg"), ("R0lGOD", "gif"), ("UklGR", "webp"))  # base64 of the magic bytes of each format
 
 
 def _no_arguments() -> msgspec.Raw:
@@ -26,7 +26,7 @@ def _no_arguments() -> msgspec.Raw:
 
 class _CalledFunction(Struct):
     name: str | None = None
-    arguments: msgspec.Raw = msgspec.field(default_factory=_no_arguments)  # a default itself has no JSON schema
+    arguments: msgspec.Raw = msgspec.field(default_factory=_no_arguments)  # msgspec has no schema for a Raw default
 
 
 class _Call(Struct):
@@ -38,7 +38,7 @@ Images = Annotated[list[str], Meta(max_length=MAX_ITEMS)] | None
 
 
 class RawMessage(Struct):
-    """A message as it came."""
+    """A message as sent by the client."""
 
     role: str
     content: str | None = None
@@ -50,12 +50,12 @@ class RawMessage(Struct):
 
 
 def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
-    """The whole context. Raises `InvalidRequest`."""
+    """All messages. Raises `InvalidRequest`."""
     for name, items in (("images", _images_of), ("tool_calls", _calls_of)):
         if sum(len(items(message)) for message in raw) > MAX_ITEMS:
             raise InvalidRequest(f"messages: at most {MAX_ITEMS} {name} are read", param="messages")
-    made = []
-    waiting: dict[str, str] = {}  # ids of calls that no message has answered yet, each with its tool
+    converted = []
+    unanswered: dict[str, str] = {}  # id of a call without a result: its tool
     for number, message in enumerate(raw):
         field = f"messages[{number}]"
         role = message.role.lower()
@@ -66,18 +66,18 @@ def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
             )
         calls = _calls(message, number)
         if role == "assistant":
-            waiting = {call.id: call.name for call in calls}
-        made.append(
+            unanswered = {call.id: call.name for call in calls}
+        converted.append(
             Message(
                 role,  # type: ignore[arg-type] # one of Role, by the lines above
                 message.content or "",
                 tool_calls=calls,
-                tool_call_id=_answered(message, waiting, number=number) if role == "tool" else "",
+                tool_call_id=_answered_call(message, unanswered, number=number) if role == "tool" else "",
                 images=images(message.images, f"{field}.images"),
                 thought=(message.thinking or "") if role == "assistant" else "",
             )
         )
-    return tuple(made)
+    return tuple(converted)
 
 
 def _images_of(message: RawMessage) -> Sequence[object]:
@@ -89,19 +89,19 @@ def _calls_of(message: RawMessage) -> Sequence[object]:
 
 
 def _calls(message: RawMessage, number: int) -> tuple[ToolCall, ...]:
-    made = []
+    calls = []
     for place, call in enumerate(message.tool_calls or ()):
-        given = bytes(call.function.arguments)
-        arguments = object_text(b"{}" if given == b"null" else given)
+        raw = bytes(call.function.arguments)
+        arguments = object_text(b"{}" if raw == b"null" else raw)
         if arguments is None:
             field = f"messages[{number}].tool_calls[{place}].function.arguments"
             raise InvalidRequest(f"{field}: Expected `object`", param=field)
-        made.append(ToolCall(call.id or f"call_{number}_{place}", call.function.name or "", arguments))
-    return tuple(made)
+        calls.append(ToolCall(call.id or f"call_{number}_{place}", call.function.name or "", arguments))
+    return tuple(calls)
 
 
 def object_text(document: bytes) -> str | None:
-    """The text of a JSON object, in one line and without blanks; None where `document` is none."""
+    """`document` as compact JSON text; None if it is not a JSON object."""
     try:
         text = msgspec.json.format(document, indent=-1).decode()
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -109,27 +109,27 @@ def object_text(document: bytes) -> str | None:
     return text if text.startswith("{") else None
 
 
-def _answered(message: RawMessage, waiting: dict[str, str], *, number: int) -> str:
-    """The id of the call that a tool's message answers: the one it names, else its tool's first, else the first."""
-    given = message.tool_call_id or ""
-    if given not in waiting:
-        of_tool = [call for call, name in waiting.items() if name == message.tool_name]
-        given = next(iter(of_tool or waiting), given or f"call_{number}")
-    waiting.pop(given, None)
-    return given
+def _answered_call(message: RawMessage, unanswered: dict[str, str], *, number: int) -> str:
+    """The call id of a tool message: its own, else that of the first unanswered call of its tool, else of the first."""
+    call_id = message.tool_call_id or ""
+    if call_id not in unanswered:
+        of_tool = [call for call, name in unanswered.items() if name == message.tool_name]
+        call_id = next(iter(of_tool or unanswered), call_id or f"call_{number}")
+    unanswered.pop(call_id, None)
+    return call_id
 
 
 def images(given: Sequence[str] | None, field: str) -> tuple[str, ...]:
-    """The addresses, `data:`, of images in base64. Raises `InvalidRequest`, as Go's decoder says it."""
+    """The `data:` URLs of images in base64. Raises `InvalidRequest` with the wording of Go's decoder."""
     return tuple(_image(text, f"{field}[{number}]") for number, text in enumerate(given or ()))
 
 
 def _image(text: str, field: str) -> str:
-    end = _BASE64.match(text).end()  # type: ignore[union-attr] # it matches nothing, too
+    end = _BASE64.match(text).end()  # type: ignore[union-attr] # it also matches ""
     if end < len(text):
         raise InvalidRequest(f"{field}: illegal base64 data at input byte {end}", param=field)
     data = text.replace("\r", "").replace("\n", "")
     if len(data) % 4:
         raise InvalidRequest(f"{field}: illegal base64 data at input byte {len(text)}", param=field)
-    kind = next((kind for begins, kind in _MEDIA if data.startswith(begins)), "png")
+    kind = next((kind for prefix, kind in _MEDIA if data.startswith(prefix)), "png")
     return f"data:image/{kind};base64,{data}"

@@ -1,7 +1,7 @@
-"""`POST /api/show`, `GET /api/tags`, `/api/ps` and `/api/version`, as Ollama reads and answers them. Pure.
+"""Server side of Ollama's `POST /api/show`, `GET /api/tags`, `/api/ps` and `/api/version`. Pure.
 
-Source: Ollama's Go types (`api.ShowResponse`, `api.ListResponse`, `api.ProcessResponse`) and its API reference. What
-there is no file for (digest, size) is made from the model's name alone, and is the same in every process.
+Source: Ollama's Go types (`api.ShowResponse`, `api.ListResponse`, `api.ProcessResponse`) and its API reference. There
+are no model files: digest and size are derived from the model's name, and are the same in every process.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ _show = msgspec.json.Decoder(_ShowBody)
 
 
 def decode_show(body: bytes) -> str:
-    """The model that `/api/show` is asked for, as `model` or by its older name `name`. Raises `InvalidRequest`."""
+    """The model in a request to `/api/show`: `model`, or the older member `name`. Raises `InvalidRequest`."""
     read = decoded(_show, body)
     return named(read.model or read.name)
 
@@ -85,29 +85,29 @@ def tags(names: Sequence[str], modified_s: float) -> bytes:
 
 
 def running(names: Sequence[str], expires_s: float) -> bytes:
-    """The models in memory, and until when: `expires_s` is Unix time."""
+    """The loaded models. `expires_s`, when they are unloaded, is Unix time."""
     return _encode({"models": [_process(name, rfc3339(expires_s)) for name in names]})
 
 
 def _process(name: str, expires: str) -> dict[str, Any]:
     file = _file(name)
-    told = {"name": name, "model": name, **file, "details": _DETAILS, "expires_at": expires}
-    return told | {"size_vram": file["size"], "context_length": CONTEXT_LENGTH}
+    document = {"name": name, "model": name, **file, "details": _DETAILS, "expires_at": expires}
+    return document | {"size_vram": file["size"], "context_length": CONTEXT_LENGTH}
 
 
 def version(text: str) -> bytes:
-    """The answer to `GET /api/version`."""
+    """The response of `GET /api/version`."""
     return _encode({"version": text})
 
 
 def no_such_model(name: str) -> bytes:
-    """The body of the 404 for a model that there is none of."""
+    """The body of the 404 for an unknown model."""
     return error(ApiError(status=404, code="not_found", message=f"model '{name[:200]}' not found", param="model"))
 
 
 def _file(name: str) -> dict[str, Any]:
-    """The size, in bytes, and the SHA-256 of a file that could hold the model."""
-    from hashlib import sha256  # noqa: PLC0415 - only who lists models needs it
+    """A plausible size in bytes and SHA-256 digest of a model file."""
+    from hashlib import sha256  # noqa: PLC0415 - needed only to list models
 
     digest = sha256(name.encode()).hexdigest()
     return {"size": 4_000_000_000 + int(digest[:8], 16), "digest": digest}

@@ -1,8 +1,8 @@
-"""The bodies of `POST /api/chat` and `POST /api/generate`, as a server reads them. Pure.
+"""Decodes the bodies of `POST /api/chat` and `POST /api/generate`. Pure.
 
-Source: Ollama's Go types (`api.ChatRequest`, `api.GenerateRequest`, `api.Options`) and the words of its handlers. null
-is a field's absence. Fields that are not listed are accepted and ignored; so are `suffix`, all options but seven, and
-where `raw` does not forbid them `template` and `context`.
+Source: Ollama's Go types (`api.ChatRequest`, `api.GenerateRequest`, `api.Options`) and the error messages of its
+handlers. A null field is treated as absent. Fields that are not listed are accepted and ignored; so are `suffix`, all
+options but seven, and `template` and `context` (which `raw` forbids).
 """
 
 import re
@@ -32,14 +32,14 @@ MAX_NAME = 200
 _LEVELS = ("high", "medium", "low", "max")
 _INT64 = 2**63
 MAX_DURATION = 200
-"""Characters of `keep_alive`."""
+"""Limit for `keep_alive`, in characters."""
 
 _DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d++(?:\.\d*+)?|\.\d++)(?:ns|us|µs|μs|ms|s|m|h))++)", re.ASCII)
 _NUMBER = re.compile(r"[-+]?\d++", re.ASCII)
 
 
 class _Body(Struct, kw_only=True):
-    """What both requests have in common."""
+    """The members common to both requests."""
 
     model: str | None = None
     stream: bool | None = None
@@ -75,11 +75,11 @@ class _GenerateBody(_Body, kw_only=True):
     context: list[int] | None = None
 
 
-class Shape(Struct, frozen=True, kw_only=True):
-    """What shapes the answer and not what is said.
+class ResponseOptions(Struct, frozen=True, kw_only=True):
+    """Response options.
 
-    `load` is a request that says nothing: it loads the model, or with `unload` drops it, and is answered at once with
-    `ollama.loaded`, streaming or not. Its `ChatRequest` may have no message.
+    `load`: the request has no messages or prompt. It loads the model, or unloads it with `unload`, and the response is
+    `load_response`, streaming or not. Its `ChatRequest` may have no message.
     """
 
     generate: bool
@@ -96,22 +96,22 @@ B = TypeVar("B", bound=_Body)
 
 
 def decode_chat(body: bytes) -> ParsedRequest:
-    """Read a request to `/api/chat`. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to `/api/chat`. Raises `InvalidRequest` with the invalid field."""
     read = _read(_chat, body)
     tools = tuple(_functions(read.tools or ()))
     request = msgspec.structs.replace(_request(read, messages(read.messages or ())), tools=tools)
-    return _asked(read, request, generate=False, load=not read.messages)
+    return _parsed(read, request, generate=False, load=not read.messages)
 
 
 def decode_generate(body: bytes) -> ParsedRequest:
-    """Read a request to `/api/generate`. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request to `/api/generate`. Raises `InvalidRequest` with the invalid field."""
     read = _read(_generate, body)
     if read.raw and (read.template or read.system or read.context):
         raise InvalidRequest("raw mode does not support template, system, or context", param="raw")
-    told = [Message("system", read.system)] if read.system else []
+    context = [Message("system", read.system)] if read.system else []
     if read.prompt:
-        told.append(Message("user", read.prompt, images=images(read.images, "images")))
-    return _asked(read, _request(read, tuple(told)), generate=True, load=not read.prompt)
+        context.append(Message("user", read.prompt, images=images(read.images, "images")))
+    return _parsed(read, _request(read, tuple(context)), generate=True, load=not read.prompt)
 
 
 def named(name: str | None) -> str:
@@ -137,29 +137,29 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
     return read
 
 
-def _asked(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> ParsedRequest:
+def _parsed(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> ParsedRequest:
     drop = _is_zero(read.keep_alive)
-    shape = Shape(
+    options = ResponseOptions(
         generate=generate,
         load=load,
         unload=load and drop,
         logprobs=bool(read.logprobs),
         top_logprobs=read.top_logprobs or 0,
     )
-    return ParsedRequest(request=request, stream=read.stream is not False, input=shape)
+    return ParsedRequest(request=request, stream=read.stream is not False, input=options)
 
 
-def _request(read: _Body, told: tuple[Message, ...]) -> ChatRequest:
+def _request(read: _Body, context: tuple[Message, ...]) -> ChatRequest:
     options = read.options or {}
     bound, seed = _integer(options, "num_predict") or 0, _integer(options, "seed")
     schema, json_object = _form(read)
     return ChatRequest(
-        messages=told,
+        messages=context,
         model=named(read.model),
-        max_tokens=min(bound, UNBOUNDED) if bound > 0 else UNBOUNDED,  # -1, -2 and 0: no bound
+        max_tokens=min(bound, UNBOUNDED) if bound > 0 else UNBOUNDED,  # -1, -2 and 0: no limit
         temperature=_number(options, "temperature"),
         top_p=_number(options, "top_p"),
-        seed=None if seed == -1 else seed,  # -1: any
+        seed=None if seed == -1 else seed,  # -1: random
         stop=_stops(options.get("stop")),
         schema=schema,
         json_object=json_object,
@@ -180,57 +180,57 @@ def _functions(tools: Sequence[_Tool]) -> Iterator[Tool]:
 
 
 def _form(read: _Body) -> tuple[bytes | None, bool]:
-    """The schema that `format` is, and whether it is `json`."""
+    """The JSON schema in `format`, if it is one, and whether `format` is `json`."""
     text = bytes(read.format)
     if text.startswith(b"{"):
         return text, False
     name = decoded_part(_text, text) if text.startswith(b'"') else None
     if name in ("", "json") or text in (b"", b"null"):
         return None, name == "json"
-    said = msgspec.json.encode("..." if name is None else f'"{name[:40]}"').decode()
-    raise InvalidRequest(f'invalid format: {said}; expected "json" or a valid JSON Schema object', param="format")
+    shown = msgspec.json.encode("..." if name is None else f'"{name[:40]}"').decode()
+    raise InvalidRequest(f'invalid format: {shown}; expected "json" or a valid JSON Schema object', param="format")
 
 
 def _integer(options: dict[str, Any], name: str) -> int | None:
-    """A whole number of 64 bits; a fraction is cut off, as Go does."""
+    """A 64-bit integer; a fraction is truncated, as Go does."""
     value = options.get(name)
     if type(value) not in {int, float, type(None)}:
-        raise _mistyped(name, "of type integer")
+        raise _type_error(name, "of type integer")
     return None if value is None else max(-_INT64, min(int(value), _INT64 - 1))
 
 
 def _number(options: dict[str, Any], name: str) -> float | None:
     value = options.get(name)
     if type(value) not in {int, float, type(None)}:
-        raise _mistyped(name, "of type float32")
+        raise _type_error(name, "of type float32")
     try:
         return None if value is None else float(value)
     except OverflowError:  # an integer of more than 308 digits
-        raise _mistyped(name, "of type float32") from None
+        raise _type_error(name, "of type float32") from None
 
 
-def _stops(given: Any) -> tuple[str, ...]:  # noqa: ANN401 - whatever was sent
-    """The texts that end an answer; empty ones end nothing. One text alone is taken too, which Ollama refuses."""
+def _stops(given: Any) -> tuple[str, ...]:  # noqa: ANN401 - not validated yet
+    """The stop texts; empty ones are ignored. A single string is accepted, too, which Ollama refuses."""
     texts = [given] if isinstance(given, str) else given or []
     if not isinstance(texts, list):
-        raise _mistyped("stop", "of type array")
+        raise _type_error("stop", "of type array")
     if len(texts) > MAX_STOPS:
-        raise _mistyped("stop", f"of at most {MAX_STOPS} strings")
+        raise _type_error("stop", f"of at most {MAX_STOPS} strings")
     if not all(isinstance(text, str) for text in texts):
-        raise _mistyped("stop", "of an array of strings")
+        raise _type_error("stop", "of an array of strings")
     return tuple(text for text in texts if text)
 
 
-def _mistyped(name: str, what: str) -> InvalidRequest:
+def _type_error(name: str, what: str) -> InvalidRequest:
     return InvalidRequest(f'option "{name}" must be {what}', param=f"options.{name}")
 
 
 def _is_zero(keep_alive: float | str | None) -> bool:
-    """Whether the model is to be dropped at once: seconds, or a duration as Go writes it (`5m`, `1h30m`, `-1s`)."""
+    """Whether to unload the model at once. `keep_alive` is in seconds, or a Go duration (`5m`, `1h30m`, `-1s`)."""
     if not isinstance(keep_alive, str):
         return keep_alive == 0
     if len(keep_alive) > MAX_DURATION or _DURATION.fullmatch(keep_alive) is None:
         shown = keep_alive[:40]
-        said = "missing unit in" if _NUMBER.fullmatch(shown) else "invalid"
-        raise InvalidRequest(f'time: {said} duration "{shown}"', param="keep_alive")
+        problem = "missing unit in" if _NUMBER.fullmatch(shown) else "invalid"
+        raise InvalidRequest(f'time: {problem} duration "{shown}"', param="keep_alive")
     return not any(digit in keep_alive for digit in "123456789")

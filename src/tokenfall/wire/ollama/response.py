@@ -1,9 +1,9 @@
-"""`POST /api/chat` and `POST /api/generate`, as Ollama answers them. Pure.
+"""Encodes responses of `POST /api/chat` and `POST /api/generate`. Pure.
 
 Source: Ollama's Go types (`api.ChatResponse`, `api.GenerateResponse`, `api.Metrics`), which also give the order of the
-fields, and its API reference. A stream is NDJSON, a line a token; a tool call is one line, told whole. Metrics are
-never left out and durations, in nanoseconds, never 0: clients divide by them. An answer that the provider's filter
-ended has stopped, as this dialect has no other word for it.
+fields, and its API reference. A stream is NDJSON, one line per token; a tool call is one complete line. Metrics are
+always present and durations, in nanoseconds, are never 0: clients divide by them. A finish reason of `content_filter`
+becomes `stop`, as this dialect has no other.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Answer, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import ContentBlock, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.ollama.messages import object_text
-from tokenfall.wire.ollama.request import Shape, decode_chat, decode_generate
+from tokenfall.wire.ollama.request import ResponseOptions, decode_chat, decode_generate
 from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
 from tokenfall.wire.times import rfc3339
 
@@ -28,7 +28,7 @@ _encode = msgspec.json.encode
 
 
 class _Form(Struct, frozen=True):
-    """Where a route puts what is said: what stands before each kind, and after all."""
+    """JSON templates of a route: the prefix of each kind of output, and the common suffix."""
 
     text: bytes
     thought: bytes
@@ -46,11 +46,11 @@ _GENERATE = _Form(b'"response":', b'"response":"","thinking":', b'"response":"",
 
 
 class LineEncoder:
-    """Implements `Encoder`. The tokens of a call are kept until its section ends."""
+    """Implements `Encoder`. The tokens of a tool call are buffered until its block ends."""
 
-    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
-        self._form = _form(asked)
-        self._shape: Shape = asked.input
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        self._form = _form(parsed)
+        self._options: ResponseOptions = parsed.input
         self._head = _head(meta)
         self._block = ContentBlock("text")
         self._arguments: list[str] = []
@@ -61,7 +61,7 @@ class LineEncoder:
         return line
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
-        if self._block.kind == "call" or (self._shape.logprobs and self._block.kind == "text"):
+        if self._block.kind == "call" or (self._options.logprobs and self._block.kind == "text"):
             return None
         before = self._form.text if self._block.kind == "text" else self._form.thought
         return self._head + before, self._form.close + _MORE
@@ -72,9 +72,9 @@ class LineEncoder:
             return b""
         frame_template = self.frame_template()
         if frame_template is None:
-            told = _encode(logprobs((text,), self._shape.top_logprobs)["content"])
+            content = _encode(logprobs((text,), self._options.top_logprobs)["content"])
             line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
-            return line + b',"logprobs":%b' % one_line(told) + _MORE
+            return line + b',"logprobs":%b' % one_line(content) + _MORE
         return frame_template[0] + one_line(_encode(text)) + frame_template[1]
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
@@ -85,27 +85,27 @@ class LineEncoder:
         return self._head + self._form.text + b'""' + self._form.close + b',"done":true,' + metrics[1:] + b"\n"
 
     def _close(self) -> bytes:
-        """The line of the call that was open, if one was; one that broke off is told as text, as Ollama does."""
+        """The line of the open call, if there is one; incomplete arguments are sent as text, as Ollama does."""
         call = self._block.call
         if call is None:
             return b""
         arguments = "".join(self._arguments)
         self._arguments.clear()
-        told = call_document(ToolCall(call.id, call.name, arguments), self._block.index)
-        before, said = (self._form.text, arguments) if told is None else (self._form.calls, [told])
-        return self._head + before + one_line(_encode(said)) + self._form.close + _MORE
+        document = call_document(ToolCall(call.id, call.name, arguments), self._block.index)
+        before, value = (self._form.text, arguments) if document is None else (self._form.calls, [document])
+        return self._head + before + one_line(_encode(value)) + self._form.close + _MORE
 
 
 _MORE = b',"done":false}\n'
 
 
-def _form(asked: ParsedRequest) -> _Form:
-    shape: Shape = asked.input
-    return _GENERATE if shape.generate else _CHAT
+def _form(parsed: ParsedRequest) -> _Form:
+    options: ResponseOptions = parsed.input
+    return _GENERATE if options.generate else _CHAT
 
 
 def _head(meta: ResponseMeta) -> bytes:
-    """The beginning of each line."""
+    """The beginning of every line."""
     return one_line(_encode(_named(meta)))[:-1] + b","
 
 
@@ -114,7 +114,7 @@ def _named(meta: ResponseMeta) -> dict[str, Any]:
 
 
 def call_document(call: ToolCall, index: int) -> dict[str, Any] | None:
-    """A whole tool call; None where its arguments are no JSON object. No arguments at all are an empty one."""
+    """A complete tool call; None if its arguments are not a JSON object. Empty arguments are an empty object."""
     arguments = object_text(call.arguments.encode() or b"{}")
     if arguments is None:
         return None
@@ -123,12 +123,12 @@ def call_document(call: ToolCall, index: int) -> dict[str, Any] | None:
 
 
 def nanoseconds(seconds: float) -> int:
-    """A duration as this dialect tells it: at least 1."""
+    """A duration in nanoseconds, at least 1."""
     return max(1, round(seconds * 1e9))
 
 
 def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
-    """What the last line adds: why the answer ended, how long it took and what it cost."""
+    """The members that only the last line has: reason, durations and token counts."""
     usage = finished.usage
     return {
         "done_reason": "length" if finished.reason == "length" else "stop",
@@ -141,61 +141,61 @@ def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
     }
 
 
-def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
-    """The whole answer: this dialect knows one choice."""
-    choice = answer.choices[0]
+def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+    """Encode a complete response; this dialect has one choice."""
+    choice = response.choices[0]
     text = choice.text
     calls = []
     for index, call in enumerate(choice.calls):
-        told = call_document(call, index)
-        if told is None:
+        call_member = call_document(call, index)
+        if call_member is None:
             text += call.arguments
         else:
-            calls.append(told)
-    said: dict[str, Any] = {"thinking": choice.thought} if choice.thought else {}
+            calls.append(call_member)
+    members: dict[str, Any] = {"thinking": choice.thought} if choice.thought else {}
     if calls:
-        said["tool_calls"] = calls
-    document = _named(answer.meta) | _said(asked, text, **said)
-    document |= {"done": True} | _metrics(answer.finished, answer.timing)
-    shape: Shape = asked.input
-    if shape.logprobs:
-        check_size(len(choice.tokens), shape.top_logprobs)
-        document["logprobs"] = logprobs_lazily(choice.tokens, shape.top_logprobs)["content"]
+        members["tool_calls"] = calls
+    document = _named(response.meta) | _output(parsed, text, **members)
+    document |= {"done": True} | _metrics(response.finished, response.timing)
+    options: ResponseOptions = parsed.input
+    if options.logprobs:
+        check_size(len(choice.tokens), options.top_logprobs)
+        document["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs)["content"]
     return json_pieces(document)
 
 
-def for_upstream(asked: ParsedRequest) -> ParsedRequest:
-    """A request that an upstream answers: it is not asked for log probabilities, and none are made up."""
-    return msgspec.structs.replace(asked, input=msgspec.structs.replace(asked.input, logprobs=False))
+def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
+    """Remove `logprobs`: the upstream is not asked for log probabilities, and none are invented."""
+    return msgspec.structs.replace(parsed, input=msgspec.structs.replace(parsed.input, logprobs=False))
 
 
-def loaded(asked: ParsedRequest, meta: ResponseMeta) -> bytes:
-    """The answer to a request that only loads the model (`Shape.load`): one document, of type `application/json`."""
-    shape: Shape = asked.input
-    reason = "unload" if shape.unload else "load"
-    return _encode(_named(meta) | _said(asked, "") | {"done": True, "done_reason": reason})
+def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:
+    """The response to a request that only loads or unloads the model: one `application/json` document."""
+    options: ResponseOptions = parsed.input
+    reason = "unload" if options.unload else "load"
+    return _encode(_named(meta) | _output(parsed, "") | {"done": True, "done_reason": reason})
 
 
-def _said(asked: ParsedRequest, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - what JSON can hold
-    shape: Shape = asked.input
-    if shape.generate:
+def _output(parsed: ParsedRequest, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
+    options: ResponseOptions = parsed.input
+    if options.generate:
         return {"response": text, **more}
     return {"message": {"role": "assistant", "content": text, **more}}
 
 
 def error(api_error: ApiError) -> bytes:
-    """The body of an answer that is none."""
+    """An error response body."""
     return _encode({"error": api_error.message})
 
 
 def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
-    """The last line of a stream that breaks: none with `done` follows."""
+    """The last line of a stream that fails: no line with `done` follows."""
     return ndjson.frame(one_line(error(api_error)))
 
 
-def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder of one stream."""
-    return LineEncoder(asked, meta)
+def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder for one stream."""
+    return LineEncoder(parsed, meta)
 
 
 OLLAMA_CHAT = Dialect(
@@ -204,7 +204,7 @@ OLLAMA_CHAT = Dialect(
     keepalive=b"",
     decode=decode_chat,
     encoder=encoder,
-    whole=whole,
+    encode_response=encode_response,
     error=error,
     error_frame=error_frame,
     for_upstream=for_upstream,

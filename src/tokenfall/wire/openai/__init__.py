@@ -1,1 +1,1 @@
-"""The APIs of OpenAI: chat completions (Groq's too), legacy completions, embeddings, models, responses."""
+"""OpenAI's APIs: chat completions (also Groq's), legacy completions, embeddings, models, responses."""

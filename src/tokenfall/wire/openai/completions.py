@@ -1,8 +1,8 @@
-"""`POST /v1/completions`, as a server reads and answers it. Pure.
+"""Server side of `POST /v1/completions`: decodes requests, encodes responses. Pure.
 
 Source: the OpenAI API reference, "Create completion" and "The completion object"; `min_tokens` and `ignore_eos` are
-vLLM's. Several prompts are one request whose messages they are: choice `c` answers prompt `c // n`. Fields that are not
-listed are accepted and ignored, `suffix` too.
+vLLM's. Several prompts become one `ChatRequest` with a message per prompt; choice `c` belongs to prompt `c // n`.
+Fields that are not listed are accepted and ignored, and so is `suffix`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import count_tokens, token_slices, tokens_of
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
-    Answer,
     Choice,
     ContentBlock,
     Dialect,
     Encoder,
+    ModelResponse,
     ParsedRequest,
     ResponseMeta,
     Timing,
@@ -40,10 +40,10 @@ DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
 MAX_CHOICES = 128
 MAX_ECHOED_CHARACTERS = 2**23
-"""Of all prompts that a whole response echoes."""
+"""Limit for all echoed prompts of a complete response."""
 
 MAX_ECHOED = 2_048
-"""Log probabilities of echoed prompts in a stream: they are one frame."""
+"""Limit for log probabilities of an echoed prompt in a stream, where they are one frame."""
 
 _encode = msgspec.json.encode
 
@@ -67,8 +67,8 @@ class _Body(Struct, kw_only=True):
     top_p: Fraction | None = None
 
 
-class Shape(Struct, frozen=True, kw_only=True):
-    """What shapes the answer. `echoed` are the prompts where they are to be told again; `logprobs` None for none."""
+class ResponseOptions(Struct, frozen=True, kw_only=True):
+    """Response options. `echoed` are the prompts if `echo` is set, `each` is `n`, `logprobs` None if not requested."""
 
     include_usage: bool = False
     logprobs: int | None = None
@@ -76,7 +76,7 @@ class Shape(Struct, frozen=True, kw_only=True):
     echoed: tuple[str, ...] = ()
 
     def echo(self, choice: int) -> str:
-        """What `choice` begins with."""
+        """The echoed prompt of `choice`, "" without `echo`."""
         return self.echoed[choice // self.each] if self.echoed else ""
 
 
@@ -84,7 +84,7 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 def decode(body: bytes) -> ParsedRequest:
-    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     prompts = texts_of("" if read.prompt is None else read.prompt, "prompt", most=MAX_PROMPTS)
     each = read.n or 1
@@ -101,17 +101,17 @@ def decode(body: bytes) -> ParsedRequest:
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
     )
-    shape = Shape(
+    options = ResponseOptions(
         include_usage=read.stream_options is not None and bool(read.stream_options.include_usage),
         logprobs=read.logprobs,
         each=each,
         echoed=prompts if read.echo else (),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
+    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
 def _check(body: _Body, choices: int) -> None:
-    """What fields say together."""
+    """Check constraints between fields."""
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
     best_of, each = body.best_of or body.n or 1, body.n or 1
@@ -120,30 +120,30 @@ def _check(body: _Body, choices: int) -> None:
     if best_of > each and body.stream:
         raise InvalidRequest("best_of above n cannot be streamed", param="best_of")
     if choices > MAX_CHOICES:
-        raise InvalidRequest(f"n answers to each prompt are {choices}, at most {MAX_CHOICES}", param="n")
+        raise InvalidRequest(f"n choices for each prompt make {choices}, the maximum is {MAX_CHOICES}", param="n")
 
 
 class Logprobs:
-    """What is told of a choice's tokens: the places count characters from the beginning of the choice's text."""
+    """Builds the `logprobs` documents of one choice. Text offsets count characters from the start of its text."""
 
     def __init__(self, top: int) -> None:
         self._top = top
         self._offset = 0
 
-    def told(self, tokens: Sequence[str], *, first: bool = False) -> dict[str, Any]:
-        """What is told of the next `tokens`. `first` are a prompt's: of its first nobody can say how likely it is."""
+    def document(self, tokens: Sequence[str], *, first: bool = False) -> dict[str, Any]:
+        """The document of the next `tokens`. With `first`, for a prompt: its first token has no log probability."""
         offsets = []
         for token in tokens:
             offsets.append(self._offset)
             self._offset += len(token)
-        likely: list[float | None] = [logprob_of(token) for token in tokens]
-        tops: list[dict[str, float] | None] = [self._alternatives(token) for token in tokens]
+        token_logprobs: list[float | None] = [logprob_of(token) for token in tokens]
+        top_logprobs: list[dict[str, float] | None] = [self._alternatives(token) for token in tokens]
         if first and tokens:
-            likely[0] = tops[0] = None
+            token_logprobs[0] = top_logprobs[0] = None
         return {
             "tokens": list(tokens),
-            "token_logprobs": likely,
-            "top_logprobs": tops if self._top else None,
+            "token_logprobs": token_logprobs,
+            "top_logprobs": top_logprobs if self._top else None,
             "text_offset": offsets,
         }
 
@@ -152,24 +152,24 @@ class Logprobs:
 
 
 def _alternatives(token: str, top: int) -> dict[str, float]:
-    likeliest = [token, *(other for other in ALTERNATIVES[:top] if other != token)][:top]
-    return {each: logprob_of(token) - 1.0 * place for place, each in enumerate(likeliest)}
+    most_likely = [token, *(other for other in ALTERNATIVES[:top] if other != token)][:top]
+    return {each: logprob_of(token) - 1.0 * rank for rank, each in enumerate(most_likely)}
 
 
 class ChunkEncoder:
-    """Implements `Encoder`. Thoughts and tool calls, which this format has not, are not told."""
+    """Implements `Encoder`. Drops reasoning and tool calls: this format has no fields for them."""
 
-    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
-        self._shape: Shape = asked.input
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        self._options: ResponseOptions = parsed.input
         self._head = _head(meta)
-        self._end = b'],"usage":null}\n\n' if self._shape.include_usage else b"]}\n\n"
+        self._end = b'],"usage":null}\n\n' if self._options.include_usage else b"]}\n\n"
         self._logprobs: dict[int, Logprobs] = {}
         self._block = ContentBlock("text")
-        top = self._shape.logprobs
-        if self._shape.echoed and top is not None and meta.prompt_tokens * (1 + top) > MAX_ECHOED:
+        top = self._options.logprobs
+        if self._options.echoed and top is not None and meta.prompt_tokens * (1 + top) > MAX_ECHOED:
             raise InvalidRequest(
-                f"a stream tells of at most {MAX_ECHOED} log probabilities of echoed prompts, and "
-                f"{meta.prompt_tokens} tokens with {top} alternatives each have more",
+                f"a stream has at most {MAX_ECHOED} log probabilities of echoed prompts, "
+                f"and {meta.prompt_tokens} tokens with {top} alternatives each exceed that",
                 param="logprobs",
             )
 
@@ -177,15 +177,15 @@ class ChunkEncoder:
         self._block = block
         if block.choice in self._logprobs:
             return b""
-        logprobs = self._logprobs[block.choice] = Logprobs(self._shape.logprobs or 0)
-        echo = self._shape.echo(block.choice)
+        logprobs = self._logprobs[block.choice] = Logprobs(self._options.logprobs or 0)
+        echo = self._options.echo(block.choice)
         if not echo:
             return b""
-        told = None if self._shape.logprobs is None else logprobs.told(tokens_of(echo), first=True)
-        return self._chunk(echo, block.choice, logprobs=told)
+        document = None if self._options.logprobs is None else logprobs.document(tokens_of(echo), first=True)
+        return self._chunk(echo, block.choice, logprobs=document)
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
-        if self._block.kind != "text" or self._shape.logprobs is not None:
+        if self._block.kind != "text" or self._options.logprobs is not None:
             return None
         before = b'data: %b"choices":[{"index":%d,"text":' % (self._head, self._block.choice)
         return before, b',"logprobs":null,"finish_reason":null}' + self._end
@@ -197,14 +197,14 @@ class ChunkEncoder:
         if frame_template is not None:
             return frame_template[0] + _encode(text) + frame_template[1]
         choice = self._block.choice
-        return self._chunk(text, choice, logprobs=self._logprobs[choice].told((text,)))
+        return self._chunk(text, choice, logprobs=self._logprobs[choice].document((text,)))
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         first = b"" if choice in self._logprobs else self.open(ContentBlock("text", choice))
         return first + self._chunk("", choice, reason=reason)
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
-        if not (finished.usage and self._shape.include_usage):
+        if not (finished.usage and self._options.include_usage):
             return sse.DONE
         usage = _encode(usage_document(finished.usage))
         return b'data: %b"choices":[],"usage":%b}\n\n' % (self._head, usage) + sse.DONE
@@ -212,53 +212,53 @@ class ChunkEncoder:
     def _chunk(
         self, text: str, choice: int, *, reason: FinishReason | None = None, logprobs: dict[str, Any] | None = None
     ) -> bytes:
-        told = _encode({"index": choice, "text": text, "logprobs": logprobs, "finish_reason": _reason(reason)})
-        return b'data: %b"choices":[%b%b' % (self._head, told, self._end)
+        document = _encode({"index": choice, "text": text, "logprobs": logprobs, "finish_reason": _reason(reason)})
+        return b'data: %b"choices":[%b%b' % (self._head, document, self._end)
 
 
-def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
-    """The whole answer."""
-    shape: Shape = asked.input
-    usage = answer.finished.usage
-    if shape.logprobs is not None and usage is not None:
-        echoed = shape.each * usage.prompt_tokens if shape.echoed else 0
-        check_size(echoed + usage.completion_tokens, shape.logprobs)
-    if sum(map(len, shape.echoed)) * shape.each > MAX_ECHOED_CHARACTERS:
-        raise InvalidRequest(f"a whole response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
+def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+    """Encode a complete response."""
+    options: ResponseOptions = parsed.input
+    usage = response.finished.usage
+    if options.logprobs is not None and usage is not None:
+        echoed = options.each * usage.prompt_tokens if options.echoed else 0
+        check_size(echoed + usage.completion_tokens, options.logprobs)
+    if sum(map(len, options.echoed)) * options.each > MAX_ECHOED_CHARACTERS:
+        raise InvalidRequest(f"a complete response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
     document = {
-        **_named(answer.meta),
-        "choices": [_choice(number, choice, shape=shape) for number, choice in enumerate(answer.choices)],
+        **_named(response.meta),
+        "choices": [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
         "usage": usage and usage_document(usage),
     }
     return json_pieces(document)
 
 
-def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
-    echo = shape.echo(number)
-    told = None if shape.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=shape.logprobs)
-    return {"index": number, "text": echo + choice.text, "logprobs": told, "finish_reason": _reason(choice.reason)}
+def _choice(number: int, choice: Choice, *, options: ResponseOptions) -> dict[str, Any]:
+    echo = options.echo(number)
+    document = None if options.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=options.logprobs)
+    return {"index": number, "text": echo + choice.text, "logprobs": document, "finish_reason": _reason(choice.reason)}
 
 
-def _logprobs_lazily(echo: str, said: Sequence[str], *, top: int) -> dict[str, Any]:
-    """As `Logprobs.told` of the prompt and then of the answer, with iterators in place of lists, for `json_pieces`."""
+def _logprobs_lazily(echo: str, response_tokens: Sequence[str], *, top: int) -> dict[str, Any]:
+    """As `Logprobs.document` for the prompt and the response tokens, with iterators for lists, for `json_pieces`."""
 
     def tokens() -> Iterator[str]:
-        return chain(chain.from_iterable(token_slices(echo)), said)
+        return chain(chain.from_iterable(token_slices(echo)), response_tokens)
 
     def each(read: Callable[[str], Any]) -> Iterator[Any]:
-        likely = map(read, tokens())
-        return chain((None,), islice(likely, 1, None)) if echo.strip() else likely
+        values = map(read, tokens())
+        return chain((None,), islice(values, 1, None)) if echo.strip() else values
 
     return {
         "tokens": tokens(),
         "token_logprobs": each(logprob_of),
         "top_logprobs": each(partial(_alternatives, top=top)) if top else None,
-        "text_offset": islice(accumulate(map(len, tokens()), initial=0), count_tokens(echo) + len(said)),
+        "text_offset": islice(accumulate(map(len, tokens()), initial=0), count_tokens(echo) + len(response_tokens)),
     }
 
 
 def _named(meta: ResponseMeta) -> dict[str, Any]:
-    """What names the answer, in every document."""
+    """The members that every document of a response begins with."""
     return {
         "id": f"cmpl-{meta.number}",
         "object": "text_completion",
@@ -269,18 +269,18 @@ def _named(meta: ResponseMeta) -> dict[str, Any]:
 
 
 def _head(meta: ResponseMeta) -> bytes:
-    """The beginning of every frame."""
+    """The beginning of every frame's document."""
     return _encode(_named(meta))[:-1] + b","
 
 
 def _reason(reason: FinishReason | None) -> str | None:
-    """This format knows no calls: an answer that ended with one has stopped."""
+    """The finish reason; `tool_calls` becomes `stop`, as this format has no tool calls."""
     return "stop" if reason == "tool_calls" else reason
 
 
-def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder of one stream."""
-    return ChunkEncoder(asked, meta)
+def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder for one stream."""
+    return ChunkEncoder(parsed, meta)
 
 
 OPENAI_COMPLETIONS = Dialect(
@@ -289,7 +289,7 @@ OPENAI_COMPLETIONS = Dialect(
     keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
-    whole=whole,
+    encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
 )

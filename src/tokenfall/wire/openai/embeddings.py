@@ -1,7 +1,7 @@
-"""`POST /v1/embeddings`, as a server reads and answers it, and the simulator's vectors. Pure.
+"""Server side of `POST /v1/embeddings`, and the simulator's vectors. Pure.
 
-Source: the OpenAI API reference, "Create embeddings". A vector is made from the text alone: the same text has the same
-vector in every process, and two texts have next to nothing in common.
+Source: the OpenAI API reference, "Create embeddings". A vector is a deterministic function of the text, identical in
+every process. Vectors of different texts are nearly orthogonal.
 """
 
 from array import array
@@ -19,7 +19,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.wire.dialect import decoded
 
 DIMENSIONS = 1536
-"""Of every model that is not asked for another number."""
+"""Dimensions of every model unless the request sets `dimensions`."""
 
 MAX_DIMENSIONS = 4096
 MAX_INPUTS = 2048
@@ -37,7 +37,7 @@ class _Body(Struct, kw_only=True):
 
 
 class Embed(Struct, frozen=True, kw_only=True):
-    """What to embed. A list of token ids is the text of its numbers, with a space between: a word for each token."""
+    """A decoded request. A list of token ids becomes the text of its numbers, separated by spaces: a word per token."""
 
     model: str
     inputs: tuple[str, ...]
@@ -49,7 +49,7 @@ _decoder = msgspec.json.Decoder(_Body)
 
 
 def decode(body: bytes) -> Embed:
-    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     inputs = texts_of(read.input, "input", most=MAX_INPUTS)
     for number, text in enumerate(inputs):
@@ -65,14 +65,17 @@ def decode(body: bytes) -> Embed:
 
 
 def texts_of(given: str | list[str | int | list[int]], param: str, *, most: int) -> tuple[str, ...]:
-    """The texts of a field that takes a text, texts, token ids or lists of token ids. Raises `InvalidRequest`."""
+    """The texts of a field that is a string, or an array of strings, token ids or lists of token ids.
+
+    Raises `InvalidRequest` for an empty array, a mixture, or more than `most` items.
+    """
     if isinstance(given, str):
         return (given,)
     if not given:
         raise InvalidRequest(f"Invalid '{param}': empty array. Expected an array with minimum length 1.", param=param)
     kinds = set(map(type, given))
     if len(kinds) > 1:
-        raise InvalidRequest(f"{param} takes texts, token ids or lists of token ids, and no mixture", param=param)
+        raise InvalidRequest(f"{param} takes strings, token ids or lists of token ids, not a mixture", param=param)
     if kinds == {int}:
         return (_numbers(given),)
     if len(given) > most:
@@ -87,15 +90,15 @@ def texts_of(given: str | list[str | int | list[int]], param: str, *, most: int)
     return tuple(each if isinstance(each, str) else _numbers(each) for each in given)
 
 
-def _numbers(ids: Any) -> str:  # noqa: ANN401 - a list of integers, which the caller knows
-    """Integers with a space between, for a hundred thousand of them in a millisecond or two."""
+def _numbers(ids: Any) -> str:  # noqa: ANN401 - always a list of integers
+    """Integers separated by spaces. Via JSON, as that takes a millisecond or two for a hundred thousand of them."""
     return _encode(ids).decode()[1:-1].replace(",", " ")
 
 
 def pieces(embed: Embed, tokens: int) -> Iterator[bytes]:
-    """The whole answer, an input at a time: 2,048 of them are 180 megabytes. `tokens` is what the inputs count.
+    """A complete response, one input at a time: 2,048 inputs are 180 megabytes. `tokens` is the size of the inputs.
 
-    The inputs themselves are let go of: the answer may wait long for its reader.
+    Keeps no reference to the input texts, as a slow client may take long to read the response.
     """
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(usage))
@@ -111,46 +114,46 @@ def _pieces(seeds: "array[int]", dimensions: int, *, base64: bool, end: bytes) -
 
 def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> bytes:
     numbers = vector_of(seed, dimensions)
-    told: Any = base64_of(numbers) if base64 else numbers
+    embedding: Any = base64_of(numbers) if base64 else numbers
     comma = b"," if number else b""
-    return comma + _encode({"object": "embedding", "index": number, "embedding": told})
+    return comma + _encode({"object": "embedding", "index": number, "embedding": embedding})
 
 
-def whole(embed: Embed, tokens: int) -> bytes:
-    """All `pieces` as one."""
+def encode_response(embed: Embed, tokens: int) -> bytes:
+    """`pieces`, joined."""
     return b"".join(pieces(embed, tokens))
 
 
 def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
-    """The vector of `text`, of length 1. A shorter one is the longer one's beginning, made as long as 1 again."""
+    """The unit vector of `text`. Fewer dimensions give a prefix of the longer vector, normalized again."""
     return vector_of(seed_of(text), dimensions)
 
 
 def seeds_of(texts: Iterable[str]) -> "array[int]":
-    """What the vectors of `texts` are made from."""
+    """The seeds of the vectors of `texts`."""
     return array("Q", map(seed_of, texts))
 
 
 def seed_of(text: str) -> int:
-    """What the vector of `text` is made from, 64 bits."""
+    """The 64-bit seed of the vector of `text`."""
     data = text.encode("utf-8", "surrogatepass")
     return crc32(data) << 32 | adler32(data)
 
 
 def vector_of(seed: int, dimensions: int) -> list[float]:
-    """The vector of a text by its seed."""
+    """The unit vector for a seed."""
     numbers = _integers(seed, dimensions)
     scale = 1 / sqrt(sum(number * number for number in numbers) or 1)
     return [number * scale for number in numbers]
 
 
 def base64_of(numbers: list[float]) -> str:
-    """Numbers as OpenAI's base64: 32-bit floats, little-endian."""
+    """OpenAI's base64 format: little-endian 32-bit floats."""
     return b2a_base64(pack(f"<{len(numbers)}f", *numbers), newline=False).decode()
 
 
 def _integers(state: int, count: int) -> tuple[int, ...]:
-    """`count` integers of 16 bits, evenly spread and none of them 0, four from each step of splitmix64."""
+    """`count` uniformly distributed, odd 16-bit integers: four from each step of splitmix64."""
     steps = -(-count // 4)
     mixed = []
     for _ in range(steps):

@@ -1,6 +1,6 @@
-"""How the OpenAI dialects say what went wrong. Pure.
+"""Error responses of the OpenAI dialects. Pure.
 
-Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com sends; Groq's are the same.
+Source: the OpenAI API reference, "Errors", and the bodies that api.openai.com sends; Groq uses the same format.
 """
 
 import msgspec
@@ -23,7 +23,7 @@ _encode = msgspec.json.encode
 
 
 def error(api_error: ApiError) -> bytes:
-    """The body of an answer that is none."""
+    """An error response body."""
     return _encode(
         {
             "error": {
@@ -45,5 +45,5 @@ def _code(api_error: ApiError) -> str:
 
 
 def error_frame(api_error: ApiError, _frames: int = 0) -> bytes:
-    """The last frame of a stream that breaks: no `[DONE]` follows."""
+    """The last frame of a stream that fails: no `[DONE]` follows."""
     return sse.frame(error(api_error))

@@ -1,4 +1,4 @@
-"""Log probabilities for simulated tokens: made up, but always the same for the same token. Pure.
+"""Invented log probabilities for simulated tokens; a token always has the same value. Pure.
 
 Source: the OpenAI API reference, `choices[].logprobs.content`.
 """
@@ -13,26 +13,26 @@ ALTERNATIVES = (" the", " a", " and", " of", " to", " in", " is", " it", " that"
                 " at", " an", " be", " this", " or", " so")  # fmt: skip
 
 
-MAX_TOLD = 2**17
-"""Log probabilities in a whole response, alternatives among them: some ten megabytes of JSON."""
+MAX_LOGPROBS = 2**17
+"""Limit for the log probabilities of a complete response, including alternatives: some ten megabytes of JSON."""
 
 
 def logprobs(tokens: Sequence[str], top: int) -> dict[str, Any]:
-    """What is told of `tokens`, each with its `top` likeliest alternatives, itself among them."""
+    """The `logprobs` document of `tokens`. The `top` most likely alternatives of a token include the token itself."""
     return {"content": [_token(token, top) for token in tokens], "refusal": None}
 
 
 def logprobs_lazily(tokens: Sequence[str], top: int) -> dict[str, Any]:
-    """The same with an iterator in place of the list, for `json_pieces`: a token takes up to 50 microseconds."""
+    """As `logprobs`, with an iterator in place of the list, for `json_pieces`: a token takes up to 50 microseconds."""
     return {"content": (_token(token, top) for token in tokens), "refusal": None}
 
 
 def check_size(tokens: int, top: int) -> None:
-    """Raises `InvalidRequest` where a whole response would tell of too many tokens and alternatives."""
-    if tokens * (1 + top) > MAX_TOLD:
+    """Raise `InvalidRequest` if a complete response would have too many log probabilities."""
+    if tokens * (1 + top) > MAX_LOGPROBS:
         raise InvalidRequest(
-            f"a whole response tells of at most {MAX_TOLD} log probabilities, and {tokens} tokens with {top} "
-            "alternatives each have more: ask for fewer tokens, or for a stream",
+            f"a complete response has at most {MAX_LOGPROBS} log probabilities, and {tokens} tokens with {top} "
+            "alternatives each exceed that: request fewer tokens, or a stream",
             param="logprobs",
         )
 
@@ -43,10 +43,10 @@ def logprob_of(token: str) -> float:
 
 
 def _token(token: str, top: int) -> dict[str, Any]:
-    likeliest = [token, *(other for other in ALTERNATIVES if other != token)][:top]
-    told = _one(token, logprob_of(token))
-    told["top_logprobs"] = [_one(each, logprob_of(token) - 1.0 * place) for place, each in enumerate(likeliest)]
-    return told
+    most_likely = [token, *(other for other in ALTERNATIVES if other != token)][:top]
+    document = _one(token, logprob_of(token))
+    document["top_logprobs"] = [_one(each, logprob_of(token) - 1.0 * rank) for rank, each in enumerate(most_likely)]
+    return document
 
 
 def _one(token: str, logprob: float) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`GET /v1/models` and `GET /v1/models/{id}`, as a server answers them. Pure.
+"""Responses of `GET /v1/models` and `GET /v1/models/{id}`. Pure.
 
 Source: the OpenAI API reference, "Models".
 """
@@ -21,12 +21,12 @@ def model_list(ids: Sequence[str], created_s: float) -> bytes:
 
 
 def model(name: str, created_s: float) -> bytes:
-    """One model."""
+    """One model. `created_s` is Unix time."""
     return _encode(_document(name, created_s))
 
 
 def no_such_model(name: str) -> bytes:
-    """The body of the 404 for a model that there is none of."""
+    """The body of the 404 for an unknown model."""
     message = f"The model '{name[:200]}' does not exist"
     return openai_errors.error(ApiError(status=404, code="not_found", message=message, param="model"))
 

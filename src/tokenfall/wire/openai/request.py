@@ -1,4 +1,4 @@
-"""The body of `POST /v1/chat/completions`, as a server reads it. Pure.
+"""Decodes the body of `POST /v1/chat/completions`. Pure.
 
 Source: the OpenAI API reference, "Create chat completion"; `reasoning_format` and `include_reasoning` are Groq's,
 `min_tokens` and `ignore_eos` vLLM's. Fields that are not listed are accepted and ignored.
@@ -32,7 +32,7 @@ class _ImageURL(Struct):
 
 
 class Part(Struct):
-    """A piece of a message's content. Other kinds than text and image_url are accepted and not read."""
+    """A part of a message's content. Types other than text and image_url are accepted and ignored."""
 
     type: str
     text: str = ""
@@ -96,7 +96,7 @@ class _AllowedTools(Struct):
 
 
 class _ToolChoice(Struct):
-    """One tool, or those that may be called."""
+    """A single tool, or `allowed_tools`."""
 
     type: Literal["function", "custom", "allowed_tools"]
     function: _Named | None = None
@@ -115,13 +115,11 @@ class _ResponseFormat(Struct):
 
 
 class StreamOptions(Struct):
-    """How a stream is told."""
-
     include_usage: bool | None = None
 
 
 class Body(Struct, kw_only=True):
-    """What is read of a request."""
+    """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     messages: Annotated[list[_Message], Meta(min_length=1, max_length=MAX_ITEMS)]
@@ -148,22 +146,22 @@ class Body(Struct, kw_only=True):
     service_tier: str | None = None
 
 
-class Shape(Struct, frozen=True):
-    """What shapes the answer and not what is said."""
+class ResponseOptions(Struct, frozen=True):
+    """Response options."""
 
     include_usage: bool = False
     logprobs: bool = False
     top_logprobs: int = 0
     groq: bool = False
     service_tier: str | None = None
-    """The tier that the answer says it was served in, None where it says nothing."""
+    """The tier that the response reports, None if it reports none."""
 
 
 _decoder = msgspec.json.Decoder(Body)
 
 
 def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
-    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     _check(read)
     choice = read.tool_choice or "auto"
@@ -177,24 +175,24 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         top_p=read.top_p,
         seed=read.seed,
         stop=stops(read.stop),
-        tools=tuple(_callable(read)),
-        tool_choice=choice if isinstance(choice, str) else _chosen(choice),
+        tools=tuple(_allowed_tools(read)),
+        tool_choice=choice if isinstance(choice, str) else _choice_name(choice),
         parallel_tool_calls=read.parallel_tool_calls is not False,
         schema=None if schema is None else _schema(schema),
         schema_name="" if schema is None else schema.name,
         json_object=form is not None and form.type == "json_object",
-        reasoning=_wants_thoughts(read),
+        reasoning=_wants_reasoning(read),
         n=read.n or 1,
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
     )
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
-    shape = Shape(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
-    return ParsedRequest(request=request, stream=bool(read.stream), input=shape)
+    options = ResponseOptions(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
 def _tier(body: Body, *, groq: bool) -> str | None:
-    """Groq says it always, OpenAI where it was asked for; `auto` is served as the default."""
+    """Groq always reports a tier, OpenAI only if the request has one; `auto` is reported as the default tier."""
     given = body.service_tier
     usual = "on_demand" if groq else "default"
     if given in (None, "auto"):
@@ -202,16 +200,16 @@ def _tier(body: Body, *, groq: bool) -> str | None:
     return given
 
 
-def _callable(body: Body) -> Iterator[Tool]:
+def _allowed_tools(body: Body) -> Iterator[Tool]:
     """The tools that may be called: all, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
     if isinstance(choice, _ToolChoice) and choice.allowed_tools is not None:
         allowed = {_name_of(tool) for tool in choice.allowed_tools.tools}
-    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+    return (tool for tool in _supported_tools(body.tools or ()) if allowed is None or tool.name in allowed)
 
 
-def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
+def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
     for number, tool in enumerate(tools):
         function = tool.function
         if function is not None:
@@ -221,13 +219,13 @@ def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
             yield Tool(tool.custom.name, tool.custom.description or "", custom=True)
 
 
-def _chosen(choice: _ToolChoice) -> str:
-    """The choice in `ChatRequest`'s words."""
+def _choice_name(choice: _ToolChoice) -> str:
+    """The choice as `ChatRequest.tool_choice`."""
     return _name_of(choice) if choice.allowed_tools is None else choice.allowed_tools.mode
 
 
 def _name_of(tool: _Tool | _AllowedTool | _ToolChoice) -> str:
-    """The name of the function or custom tool, "" where there is none."""
+    """The name of the function or custom tool, "" if there is none."""
     named = tool.function or tool.custom
     return "" if named is None else named.name
 
@@ -237,13 +235,13 @@ def _schema(named: _JSONSchema) -> bytes:
 
 
 def stops(stop: str | list[str] | None) -> tuple[str, ...]:
-    """The texts that end an answer; empty ones end nothing."""
+    """The stop texts; empty ones are ignored."""
     texts = [stop] if isinstance(stop, str) else stop or []
     return tuple(text for text in texts if text)
 
 
 def _check(body: Body) -> None:
-    """What fields say together."""
+    """Check constraints between fields."""
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
     if body.top_logprobs is not None and not body.logprobs:
@@ -270,7 +268,7 @@ def _check_tool_choice(body: Body) -> None:
     chosen = [choice] if choice.allowed_tools is None else choice.allowed_tools.tools
     for name in map(_name_of, chosen):
         if name not in names:
-            raise InvalidRequest(f"tool_choice names {name[:80]!r}, which is no tool", param="tool_choice")
+            raise InvalidRequest(f"tool_choice names {name[:80]!r}, which is not one of tools", param="tool_choice")
 
 
 def _missing(param: str) -> InvalidRequest:
@@ -278,32 +276,32 @@ def _missing(param: str) -> InvalidRequest:
 
 
 def _check_tool_messages(messages: list[_Message]) -> None:
-    """Each call is answered before anything else is said, and nothing is answered that was not called."""
+    """Check that every tool call has its result before the next other message, and every result its call."""
     open_calls: set[str] = set()
     for number, message in enumerate(messages):
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
                 raise InvalidRequest(
-                    f"messages[{number}]: a message of role 'tool' must answer a tool call of a message before it",
+                    f"messages[{number}]: a message of role 'tool' must follow a message with its tool call",
                     param=f"messages[{number}].tool_call_id",
                 )
             open_calls.discard(message.tool_call_id)
         elif open_calls:
             raise InvalidRequest(
-                f"messages[{number}]: the tool calls before it must be answered first: {_listed(open_calls)}",
+                f"messages[{number}]: the tool calls before it must have their results first: {_listed(open_calls)}",
                 param=f"messages[{number}].role",
             )
         else:
             open_calls = {call.id for call in message.tool_calls or ()}
     if open_calls:
         raise InvalidRequest(
-            f"messages: the tool calls of the last assistant's message must be answered: {_listed(open_calls)}",
+            f"messages: the tool calls of the last assistant message must have results: {_listed(open_calls)}",
             param="messages",
         )
 
 
 def _call(call: _Call, param: str) -> ToolCall:
-    """A call of a function, or of a custom tool. Raises `InvalidRequest` for one of neither."""
+    """A call of a function or custom tool. Raises `InvalidRequest` if it has neither member."""
     if call.function is not None:
         return ToolCall(call.id, call.function.name, call.function.arguments)
     if call.custom is not None:
@@ -331,14 +329,14 @@ def _message(message: _Message, number: int) -> Message:
 
 
 def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, ...]]:
-    """The text of a message's content, its parts joined, and the addresses of its images."""
+    """The text of a message's content, its parts joined, and the URLs of its images."""
     if content is None or isinstance(content, str):
         return content or "", ()
     images = tuple(part.image_url.url for part in content if part.image_url is not None)
     return "".join(part.text for part in content if part.type == "text"), images
 
 
-def _wants_thoughts(body: Body) -> bool:
+def _wants_reasoning(body: Body) -> bool:
     if body.include_reasoning is False or body.reasoning_format == "hidden":
         return False
     effort = body.reasoning_effort not in (None, "none", "minimal")

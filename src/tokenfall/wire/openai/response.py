@@ -1,7 +1,7 @@
-"""`POST /v1/chat/completions`, as a server answers it; the same under `/openai`, where Groq's clients look. Pure.
+"""Encodes responses of `POST /v1/chat/completions`, also for Groq's clients (under `/openai`). Pure.
 
 Source: the OpenAI API reference, "The chat completion object" and "The chat completion chunk object"; Groq's `x_groq`
-and `reasoning`; `reasoning_content` as DeepSeek and vLLM say it. A frame is `data: {json}` and nothing else.
+and `reasoning`; `reasoning_content` as in DeepSeek and vLLM. Every frame is one `data: {json}` line.
 """
 
 from collections.abc import Iterator
@@ -13,39 +13,48 @@ import msgspec
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    Choice,
+    ContentBlock,
+    Dialect,
+    Encoder,
+    ModelResponse,
+    ParsedRequest,
+    ResponseMeta,
+    Timing,
+)
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
-from tokenfall.wire.openai.request import Shape, decode
+from tokenfall.wire.openai.request import ResponseOptions, decode
 
 FINGERPRINT = "fp_tokenfall"
 _encode = msgspec.json.encode
 
 
 class ChunkEncoder:
-    """Implements `Encoder`. What does not change from token to token is written once a section."""
+    """Implements `Encoder`. The constant parts of a token's frame are encoded once per block."""
 
-    __slots__ = ("_begun", "_block", "_head", "_last", "_request_id", "_shape", "_tier")
+    __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id", "_tier")
 
-    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
-        self._shape: Shape = asked.input
-        self._head = _head(meta, "chat.completion.chunk", extra=_NO_USAGE if self._shape.include_usage else b"")
-        self._request_id = f"req_{meta.number}" if self._shape.groq else ""
-        tier = None if self._shape.groq else self._shape.service_tier
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        self._options: ResponseOptions = parsed.input
+        self._head = _head(meta, "chat.completion.chunk", extra=_NO_USAGE if self._options.include_usage else b"")
+        self._request_id = f"req_{meta.number}" if self._options.groq else ""
+        tier = None if self._options.groq else self._options.service_tier
         self._tier = b"" if tier is None else b',"service_tier":%b' % _encode(tier)
-        self._begun = -1
-        """The last choice that was begun: they come in their order."""
+        self._last_choice = -1
+        """The last choice that was opened: choices come in order."""
         self._block = ContentBlock("text")
         self._last: tuple[int, FinishReason] | None = None
-        """Of Groq: the choice whose last chunk waits for the usage that it tells, and why it ended."""
+        """For Groq: the last choice and its finish reason; its final chunk also has the usage, so it is deferred."""
 
     def open(self, block: ContentBlock) -> bytes:
         self._block = block
         first = b""
-        if block.choice > self._begun:
+        if block.choice > self._last_choice:
             first = self._chunk({"role": "assistant", "content": ""}, block.choice, groq={"id": self._request_id})
-            self._begun = block.choice
+            self._last_choice = block.choice
         if block.call is None:
             return first
         call = {"index": block.index, **call_document(block.call)}
@@ -53,7 +62,7 @@ class ChunkEncoder:
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
         block = self._block
-        if self._shape.logprobs and block.kind == "text":
+        if self._options.logprobs and block.kind == "text":
             return None
         before = b'data: %b"choices":[{"index":%d,"delta":{' % (self._head, block.choice)
         if block.kind == "call":
@@ -61,7 +70,7 @@ class ChunkEncoder:
             member = b'"custom":{"input":' if custom else b'"function":{"arguments":'
             call = b'"tool_calls":[{"index":%d,%b' % (block.index, member)
             return before + call, b'}}]},"logprobs":null,"finish_reason":null}]}\n\n'
-        thought = "reasoning" if self._shape.groq else "reasoning_content"
+        thought = "reasoning" if self._options.groq else "reasoning_content"
         name = thought if block.kind == "thought" else "content"
         return before + b'"%b":' % name.encode(), b'},"logprobs":null,"finish_reason":null}]}\n\n'
 
@@ -69,24 +78,24 @@ class ChunkEncoder:
         frame_template = self.frame_template()
         if frame_template is not None:
             return frame_template[0] + _encode(text) + frame_template[1]
-        told = logprobs((text,), self._shape.top_logprobs)
-        return self._chunk({"content": text}, self._block.choice, logprobs=told)
+        document = logprobs((text,), self._options.top_logprobs)
+        return self._chunk({"content": text}, self._block.choice, logprobs=document)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
-        first = b"" if choice <= self._begun else self.open(ContentBlock("text", choice))
-        if not self._shape.groq:
+        first = b"" if choice <= self._last_choice else self.open(ContentBlock("text", choice))
+        if not self._options.groq:
             return first + self._chunk({}, choice, reason=reason)
         before, self._last = self._last, (choice, reason)
         return (b"" if before is None else self._chunk({}, before[0], reason=before[1])) + first
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
         frames = b""
-        usage = finished.usage and usage_document(finished.usage, timing if self._shape.groq else None)
+        usage = finished.usage and usage_document(finished.usage, timing if self._options.groq else None)
         if self._last is not None:
             choice, reason = self._last
             groq = {"id": self._request_id, **({"usage": usage} if usage else {})}
             frames = self._chunk({}, choice, reason=reason, groq=groq)
-        if usage and self._shape.include_usage:
+        if usage and self._options.include_usage:
             head = self._head.replace(_NO_USAGE, b"")
             frames += b'data: %b"choices":[],"usage":%b}\n\n' % (head, _encode(usage))
         return frames + sse.DONE
@@ -100,9 +109,9 @@ class ChunkEncoder:
         logprobs: dict[str, Any] | None = None,
         groq: dict[str, Any] | None = None,
     ) -> bytes:
-        told = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
-        extra = self._tier + (b',"x_groq":%b' % _encode(groq) if groq and self._shape.groq else b"")
-        return b'data: %b"choices":[%b]%b}\n\n' % (self._head, told, extra)
+        document = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
+        extra = self._tier + (b',"x_groq":%b' % _encode(groq) if groq and self._options.groq else b"")
+        return b'data: %b"choices":[%b]%b}\n\n' % (self._head, document, extra)
 
 
 _NO_USAGE = b'"usage":null,'
@@ -123,69 +132,69 @@ def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
 
 
 def usage_document(usage: Usage, timing: Timing | None = None) -> dict[str, Any]:
-    """`usage` as these dialects say it; with `timing` as Groq adds it, in seconds."""
-    told: dict[str, Any] = {
+    """The `usage` object; with `timing`, Groq's durations in seconds are added."""
+    document: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
     }
     if timing is not None:
-        told |= {
+        document |= {
             "queue_time": 0.0,
             "prompt_time": timing.first_token_s,
             "completion_time": timing.total_s - timing.first_token_s,
             "total_time": timing.total_s,
         }
     if usage.cached_tokens:
-        told["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+        document["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.reasoning_tokens:
-        told["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return told
+        document["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    return document
 
 
 def call_document(call: ToolCall) -> dict[str, Any]:
-    """A whole tool call."""
+    """A complete tool call."""
     if call.custom:
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
-    """The whole answer."""
-    shape: Shape = asked.input
-    if shape.logprobs:
-        check_size(sum(len(choice.tokens) for choice in answer.choices), shape.top_logprobs)
-    meta, usage = answer.meta, answer.finished.usage
+def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+    """Encode a complete response."""
+    options: ResponseOptions = parsed.input
+    if options.logprobs:
+        check_size(sum(len(choice.tokens) for choice in response.choices), options.top_logprobs)
+    meta, usage = response.meta, response.finished.usage
     document: dict[str, Any] = {
         "id": f"chatcmpl-{meta.number}",
         "object": "chat.completion",
         "created": int(meta.created_s),
         "model": meta.model,
         "system_fingerprint": FINGERPRINT,
-        "choices": [_choice(number, choice, shape=shape) for number, choice in enumerate(answer.choices)],
-        "usage": usage and usage_document(usage, answer.timing if shape.groq else None),
+        "choices": [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
+        "usage": usage and usage_document(usage, response.timing if options.groq else None),
     }
-    if shape.groq:
+    if options.groq:
         document |= {"usage_breakdown": None, "x_groq": {"id": f"req_{meta.number}"}}
-    if shape.service_tier is not None:
-        document["service_tier"] = shape.service_tier
+    if options.service_tier is not None:
+        document["service_tier"] = options.service_tier
     return json_pieces(document)
 
 
-def _choice(number: int, choice: Choice, *, shape: Shape) -> dict[str, Any]:
+def _choice(number: int, choice: Choice, *, options: ResponseOptions) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text or (None if choice.calls else "")}
     message["refusal"] = None
     if choice.thought:
-        message["reasoning" if shape.groq else "reasoning_content"] = choice.thought
+        message["reasoning" if options.groq else "reasoning_content"] = choice.thought
     if choice.calls:
         message["tool_calls"] = [call_document(call) for call in choice.calls]
-    told = logprobs_lazily(choice.tokens, shape.top_logprobs) if shape.logprobs else None
-    return {"index": number, "message": message, "logprobs": told, "finish_reason": choice.reason}
+    document = logprobs_lazily(choice.tokens, options.top_logprobs) if options.logprobs else None
+    return {"index": number, "message": message, "logprobs": document, "finish_reason": choice.reason}
 
 
-def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder of one stream."""
-    return ChunkEncoder(asked, meta)
+def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder for one stream."""
+    return ChunkEncoder(parsed, meta)
 
 
 OPENAI_CHAT = Dialect(
@@ -194,7 +203,7 @@ OPENAI_CHAT = Dialect(
     keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
-    whole=whole,
+    encode_response=encode_response,
     error=openai_errors.error,
     error_frame=openai_errors.error_frame,
 )

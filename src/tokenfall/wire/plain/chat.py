@@ -1,4 +1,4 @@
-"""Tokenfall's own dialect: `POST /chat`, turns, `/history` and `/conversations`. Pure."""
+"""Tokenfall's own dialect: decodes and encodes `POST /chat`, turns, `/history` and `/conversations`. Pure."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,19 +16,19 @@ from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:@-]{1,64}\Z")]
-"""Letters, digits and `._:@-`, 1 to 64 of them."""
+"""1 to 64 letters, digits or `._:@-`."""
 
 TurnId = Annotated[str, Meta(pattern=r"^turn_[0-9a-f]{24}\Z")]
-"""As `X-Turn-Id` and the history name a turn."""
+"""The id of a turn, as in `X-Turn-Id` and the history."""
 
 NewestTurn = Annotated[str, Meta(pattern=r"^(turn_[0-9a-f]{24})?\Z")]
-"""The id of a conversation's newest turn, "" where it has none."""
+"""The id of a conversation's newest turn, "" if it has none."""
 
 DEFAULT_CONVERSATION = "default"
 
 MAX_NUMBER_DIGITS = 12
 MAX_LISTED = 1_000
-"""Conversations in one list."""
+"""Largest `limit` of `GET /conversations`."""
 
 _TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
@@ -58,19 +58,19 @@ class ChatBody(Struct, frozen=True):
 
     @property
     def question(self) -> Message:
-        """The last user's message: the new turn. Raises `InvalidRequest`."""
+        """The last user message, which starts the new turn. Raises `InvalidRequest` if there is none."""
         message = next((message for message in reversed(self.messages) if message.role == "user"), None)
         if message is None or not message.content.strip():
-            raise InvalidRequest("the last user's message of messages is the new turn, and must say something")
+            raise InvalidRequest("the last user message in messages is the new turn, and must not be empty")
         return Message("user", message.content)
 
     def digest_bytes(self) -> bytes:
-        """What an idempotency key stands for: the request, whatever turn it was to follow when it was repeated."""
+        """The part of the request that an idempotency key identifies: all but `after`, which a retry may change."""
         return _encode(msgspec.structs.replace(self, after=None))
 
     @property
     def system(self) -> Message | None:
-        """A leading system message."""
+        """The system message, if it is the first message."""
         first = self.messages[0]
         return Message("system", first.content) if first.role == "system" else None
 
@@ -85,7 +85,7 @@ _chat_decoder = msgspec.json.Decoder(ChatBody)
 
 
 def decode_chat(body: bytes) -> ChatBody:
-    """Read the body of `POST /chat`. Raises `InvalidRequest` naming the field and what it takes."""
+    """Decode the body of `POST /chat`. Raises `InvalidRequest` with the field and the expected type."""
     check_json(body)
     try:
         chat = _chat_decoder.decode(body)
@@ -100,7 +100,7 @@ def decode_chat(body: bytes) -> ChatBody:
 
 
 def conversation_id(text: str) -> str:
-    """`text` if it is a conversation's id. Raises `InvalidRequest`."""
+    """`text` if it is a valid conversation id. Raises `InvalidRequest`."""
     try:
         checked: str = msgspec.convert(text, ConversationId)
     except msgspec.ValidationError:
@@ -109,19 +109,19 @@ def conversation_id(text: str) -> str:
 
 
 def content_frame(number: int, text: str) -> bytes:
-    """A token of a turn, the `number`th from 1: what Last-Event-ID names when the stream is resumed."""
+    """The frame of a turn's token number `number`, from 1. Its id is sent as Last-Event-ID to resume the stream."""
     return b'id: %d\ndata: {"content":%b}\n\n' % (number, one_line(_encode(text)))
 
 
 def reasoning_frame(text: str) -> bytes:
-    """A piece of what the model thinks, for a client that asked for `details`. It has no number."""
+    """The frame of a piece of reasoning, for clients that set `details`. It has no id."""
     return b'event: reasoning\ndata: {"content":%b}\n\n' % one_line(_encode(text))
 
 
 def end_frame(finished: Finished) -> bytes:
-    """How a turn ended, before its `[DONE]`, for a client that asked for `details`."""
-    ended = {"finish_reason": finished.reason, "usage": _usage(finished.usage), "model": finished.model}
-    return b"event: end\ndata: %b\n\n" % one_line(_encode(ended))
+    """The frame with a turn's finish reason and usage, before `[DONE]`, for clients that set `details`."""
+    document = {"finish_reason": finished.reason, "usage": _usage(finished.usage), "model": finished.model}
+    return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
 class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ _title_decoder = msgspec.json.Decoder(TitleBody)
 
 
 def decode_title(body: bytes) -> str:
-    """Read the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
+    """Decode the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
     try:
         return _title_decoder.decode(body).title
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -142,21 +142,21 @@ def decode_title(body: bytes) -> str:
 
 
 def turn_id(text: str) -> str:
-    """`text` if it can be a turn's id. Raises `NotFound`."""
+    """`text` if it has the form of a turn id. Raises `NotFound`."""
     if _TURN_ID.fullmatch(text) is None:
         raise NotFound("there is no such turn; its id is that of X-Turn-Id")
     return text
 
 
 def event_number(text: str) -> int:
-    """A Last-Event-ID: the number of a turn's token, 0 before the first. Raises `InvalidRequest`."""
+    """The token number in a Last-Event-ID, 0 for the beginning. Raises `InvalidRequest`."""
     if not (text.isascii() and text.isdigit() and len(text) <= MAX_NUMBER_DIGITS):
         raise InvalidRequest("Last-Event-ID takes the number of an event of this turn, 0 for all")
     return int(text)
 
 
-def whole_answer(text: str, finished: Finished, *, conversation: str) -> Iterator[bytes]:
-    """The answer to `POST /chat` with `"stream": false`."""
+def complete_response(text: str, finished: Finished, *, conversation: str) -> Iterator[bytes]:
+    """The response of `POST /chat` with `"stream": false`."""
     return json_pieces(
         {
             "content": text,
@@ -169,23 +169,23 @@ def whole_answer(text: str, finished: Finished, *, conversation: str) -> Iterato
 
 
 def history(turns: Iterable[Turn]) -> Iterator[bytes]:
-    """The answer to `GET /history`: messages, oldest first."""
+    """The response of `GET /history`: messages, oldest first."""
     return json_pieces([document for turn in turns for document in _messages(turn)])
 
 
 def page(query: Sequence[tuple[str, str]]) -> tuple[int, str | None]:
-    """How many conversations a query asks for, and behind which. Raises `InvalidRequest`."""
-    asked = dict(query)
-    if len(asked) < len(query) or asked.keys() - {"limit", "after"}:
+    """The parameters `limit` and `after` of a query for conversations. Raises `InvalidRequest`."""
+    parameters = dict(query)
+    if len(parameters) < len(query) or parameters.keys() - {"limit", "after"}:
         raise InvalidRequest("the query takes limit and after, each once, and nothing else")
-    limit = asked.get("limit", str(LISTED))
+    limit = parameters.get("limit", str(LISTED))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
         raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
-    return int(limit), conversation_id(asked["after"]) if "after" in asked else None
+    return int(limit), conversation_id(parameters["after"]) if "after" in parameters else None
 
 
 def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:
-    """The answer to `GET /conversations`."""
+    """The response of `GET /conversations`."""
     return json_pieces(iter(conversations))
 
 

@@ -1,1 +1,1 @@
-"""The upstream's wire format: OpenAI-compatible requests out, whatever providers really send in. Pure."""
+"""Client side of the wire format: encodes OpenAI-compatible requests, decodes what providers really send. Pure."""

@@ -1,8 +1,8 @@
-"""One event's data to a `Chunk`. Pure.
+"""Typed decoding of a stream event's data. Pure.
 
-An ordinary chunk is decoded by its types in one step. Members that are read only in odd chunks have the type None here:
-a chunk that has one, or has a value of another type, is decoded again by `tokenfall.wire.upstream.lenient`, into the
-same `Chunk`.
+Fast path: a standard chunk is decoded directly into `Chunk`. Members that only non-standard chunks have are typed None
+here, so that decoding fails on such a chunk, as on any value of another type; `tokenfall.wire.upstream.lenient` then
+decodes it into the same `Chunk`.
 
 Source: the OpenAI API reference, "The chat completion chunk object".
 """
@@ -19,7 +19,7 @@ class CalledFunction(Struct, gc=False):
 
 
 class CallPiece(Struct, gc=False):
-    """A piece of a tool call as it came; each member may be absent."""
+    """A fragment of a tool call as sent by the provider; each member may be absent."""
 
     index: int | None = None
     id: str | None = None
@@ -39,12 +39,12 @@ class ChunkDelta(Struct, gc=False):
     refusal: str | None = None
     tool_calls: list[CallPiece] | None = None
     reasoning_details: list[ReasoningDetail] | None = None
-    """OpenRouter sends it beside `reasoning`, MiniMax alone."""
+    """OpenRouter sends it in addition to `reasoning`, MiniMax instead of it."""
     function_call: None = None
     thinking: None = None
 
     def thought(self) -> str:
-        """The reasoning, under the first name that has any."""
+        """The reasoning text, from the first member that has any."""
         if self.reasoning_content or self.reasoning:
             return self.reasoning_content or self.reasoning or ""
         return "".join(detail.text or detail.summary or "" for detail in self.reasoning_details or ())
@@ -54,9 +54,9 @@ class ChunkChoice(Struct, gc=False):
     delta: ChunkDelta | None
     finish_reason: str | None = None
     stop_reason: str | int | None = None
-    """vLLM: the stop text that ended the answer, or a token's number."""
+    """vLLM: the stop text that ended the response, or a token id."""
     matched_stop: str | int | None = None
-    """The same of SGLang."""
+    """SGLang's name for `stop_reason`."""
     message: None = None
     text: None = None
     usage: None = None
@@ -64,7 +64,7 @@ class ChunkChoice(Struct, gc=False):
 
 
 class Chunk(Struct, gc=False):
-    """What Tokenfall reads of a chunk; all other members are skipped while decoding."""
+    """The members of a chunk that Tokenfall reads; all others are skipped while decoding."""
 
     choices: Annotated[list[ChunkChoice], Meta(min_length=1)]
     model: str | None = None
@@ -82,7 +82,7 @@ class PassthroughChoice(Struct, gc=False):
 
 
 class PassthroughChunk(Struct, gc=False):
-    """What is read of an event that is passed through: a chunk, a legacy completion, or an event of a response."""
+    """The decoded members of a passthrough event: a chunk, a legacy completion, or an event of the Responses API."""
 
     type: str = ""
     choices: list[PassthroughChoice] | None = None
@@ -95,7 +95,7 @@ class PassthroughChunk(Struct, gc=False):
     detail: None = None
 
 
-decode_ordinary = msgspec.json.Decoder(Chunk).decode
-decode_passed = msgspec.json.Decoder(PassthroughChunk).decode
-NOT_ORDINARY = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What the two raise for everything else."""
+decode_standard = msgspec.json.Decoder(Chunk).decode
+decode_passthrough = msgspec.json.Decoder(PassthroughChunk).decode
+NOT_STANDARD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Raised by both decoders for everything that is not standard."""

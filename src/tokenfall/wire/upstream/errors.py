@@ -1,4 +1,4 @@
-"""Errors of a provider in every form that is in use: bodies of refusals, and errors inside a 200. Pure.
+"""Extracts error messages from provider responses in every known form: error bodies, and errors inside a 200. Pure.
 
 Forms: `{"error": {"message": …}}` (OpenAI), `{"error": "…"}` (Ollama), `[{"error": …}]` (Gemini's compatible API),
 `{"object": "error", "message": …}` (older vLLM), `{"detail": "…"}` and `{"detail": [{"loc": …, "msg": …}]}` (FastAPI),
@@ -11,15 +11,15 @@ from tokenfall.errors import UpstreamStreamError
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 from tokenfall.wire.upstream.surrogates import without_halves
 
-MAX_WORDS = 300
+MAX_MESSAGE_CHARACTERS = 300
 _MAX_PARAM = 100
-_MOST_REASONS = 8
-_DEEPEST = 4
+_MAX_REASONS = 8
+_MAX_DEPTH = 4
 
 _MESSAGES = ("message", "error_message", "error", "detail", "details", "msg", "reason", "description")
-"""Members of an error that hold its words, the most telling first."""
+"""Members of an error that may hold its message, most specific first."""
 _NAMES = ("code", "type", "status")
-"""Members that name the error, for one that has no words."""
+"""Members that identify an error without a message."""
 
 
 def stream_error(message: str) -> UpstreamStreamError:
@@ -28,81 +28,81 @@ def stream_error(message: str) -> UpstreamStreamError:
 
 
 def document_error(document: object) -> str | None:
-    """The words of a document that reports an error, "" where it gives none; None for every other document."""
+    """The message of a document that reports an error, "" if it has none; None if the document is not an error."""
     if isinstance(document, list):
-        found = [words for item in document[:_MOST_REASONS] if (words := document_error(item)) is not None]
-        return "; ".join(filter(None, found))[:MAX_WORDS] if found else None
+        found = [message for item in document[:_MAX_REASONS] if (message := document_error(item)) is not None]
+        return "; ".join(filter(None, found))[:MAX_MESSAGE_CHARACTERS] if found else None
     if not isinstance(document, dict):
         return None
     if _is_present(document.get("error")):
-        return _words_of(document["error"]) or _words_of(document.get("message"))
+        return _message_of(document["error"]) or _message_of(document.get("message"))
     if "error" in (document.get("object"), document.get("type")) or document.get("error_message"):
-        return error_words(document)
+        return error_message(document)
     if document.get("choices") or document.get("object"):
         return None
     if document.get("detail") or (document.get("message") and _is_present(document.get("code"))):
-        return error_words(document)
+        return error_message(document)
     return None
 
 
-def error_words(error: object) -> str:
-    """The words of what is known to be an error, whatever its form; at most 300 characters."""
-    return _words_of(error)
+def error_message(error: object) -> str:
+    """The message of a value that is known to be an error, in any form; at most 300 characters."""
+    return _message_of(error)
 
 
 def _is_present(error: object) -> bool:
-    """Whether an `error` member reports anything."""
+    """Whether an `error` member has a value that reports an error."""
     return error is not None and error is not False and error not in ("", 0, [])
 
 
-def _words_of(error: object, depth: int = 0) -> str:
+def _message_of(error: object, depth: int = 0) -> str:
     if isinstance(error, str):
-        return without_halves(error.strip()[:MAX_WORDS])
+        return without_halves(error.strip()[:MAX_MESSAGE_CHARACTERS])
     if isinstance(error, int | float) and not isinstance(error, bool):
-        return str(error)[:MAX_WORDS]
-    if depth == _DEEPEST:
+        return str(error)[:MAX_MESSAGE_CHARACTERS]
+    if depth == _MAX_DEPTH:
         return ""
     if isinstance(error, list):
-        reasons = (_words_of(item, depth + 1) for item in error[:_MOST_REASONS])
-        return "; ".join(filter(None, reasons))[:MAX_WORDS]
+        reasons = (_message_of(item, depth + 1) for item in error[:_MAX_REASONS])
+        return "; ".join(filter(None, reasons))[:MAX_MESSAGE_CHARACTERS]
     if not isinstance(error, dict):
         return ""
     for name in _MESSAGES:
-        if words := _words_of(error.get(name), depth + 1):
-            return f"{_place(error)}{words}"[:MAX_WORDS]
-    return next((words for name in _NAMES if (words := _words_of(error.get(name), _DEEPEST))), "")
+        if message := _message_of(error.get(name), depth + 1):
+            return f"{_place(error)}{message}"[:MAX_MESSAGE_CHARACTERS]
+    return next((text for name in _NAMES if (text := _message_of(error.get(name), _MAX_DEPTH))), "")
 
 
 def _place(error: dict[str, Any]) -> str:
-    """The field at fault, as FastAPI names it."""
+    """Path of the invalid field in FastAPI's format, as a prefix of the message."""
     place = error.get("loc")
     if not isinstance(place, list) or not place:
         return ""
-    return ".".join(str(step) for step in place[:_MOST_REASONS] if isinstance(step, str | int)) + ": "
+    return ".".join(str(step) for step in place[:_MAX_REASONS] if isinstance(step, str | int)) + ": "
 
 
 def error_body_message(body: bytes) -> str:
-    """The words in the body of an error response, "" where there are none; at most 300 characters."""
+    """The message in an error response body, "" if there is none; at most 300 characters."""
     try:
         document = decode_leniently(body)
     except NotJSON:
-        return _plain_text(body[: 4 * MAX_WORDS].decode(errors="replace"))
+        return _plain_text(body[: 4 * MAX_MESSAGE_CHARACTERS].decode(errors="replace"))
     found = document_error(document)
     if found is None and isinstance(document, str):
         return _plain_text(document)
     if found is None and isinstance(document, dict) and not document.get("choices"):
-        return _words_of(document.get("message"))
+        return _message_of(document.get("message"))
     return found or ""
 
 
 def _plain_text(text: str) -> str:
-    """A body that is neither an object nor markup, if it reads like words."""
-    words = " ".join(without_halves(text[:MAX_WORDS]).split())
-    return words if words[:1].isalnum() and words.isprintable() else ""
+    """A plain text body as one line, "" if it looks like markup or binary data."""
+    line = " ".join(without_halves(text[:MAX_MESSAGE_CHARACTERS]).split())
+    return line if line[:1].isalnum() and line.isprintable() else ""
 
 
 def error_body_param(body: bytes) -> str | None:
-    """The field at fault that the body of an error response names, None where it names none."""
+    """The invalid field (`error.param`) in an error response body, None if it has none."""
     try:
         document = decode_leniently(body)
     except NotJSON:

@@ -1,7 +1,7 @@
-"""Chunks that are not ordinary: every known deviation is read into the same `Chunk`. Pure.
+"""Lenient decoding of non-standard chunks into the same `Chunk`, for every known deviation. Pure.
 
-Null is absence at every level. Numbers may be floats or strings, text may be a list of parts, `message` or `text` may
-stand in place of `delta`, arguments may be an object, usage may be in a choice or in `x_groq`.
+Null means absent at every level. Numbers may be floats or strings, text may be a list of parts, `message` or `text` may
+replace `delta`, arguments may be an object, usage may be in a choice or in `x_groq`.
 """
 
 from collections.abc import Iterator
@@ -10,33 +10,33 @@ from typing import Any
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire.sse_decoder import ServerSentEvent
 from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece, Chunk, ChunkChoice, ChunkDelta
-from tokenfall.wire.upstream.errors import document_error, error_words, stream_error
+from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
 from tokenfall.wire.upstream.surrogates import without_halves
 from tokenfall.wire.upstream.usage import whole_number
 
 Document = dict[str, Any]
 ERROR = b"error"
-"""The name of an event that reports an error, whatever its data."""
+"""An event of this name reports an error, regardless of its data."""
 
 
 def read_document(event: ServerSentEvent) -> Document | None:
-    """The JSON object of an event, None for an event that says nothing.
+    """The JSON object of an event, None for an empty event.
 
-    Raises `UpstreamStreamError` for an error in any form, `UpstreamMalformed` for what is no JSON object.
+    Raises `UpstreamStreamError` for an error in any form, `UpstreamMalformed` if the data is not a JSON object.
     """
     is_error = event.name == ERROR
     try:
         document = decode_leniently(event.data) if event.data.strip() else None
     except NotJSON:
         if is_error:
-            raise stream_error(error_words(event.data.decode(errors="replace"))) from None
+            raise stream_error(error_message(event.data.decode(errors="replace"))) from None
         raise malformed() from None
-    words = document_error(document)
-    if words is None and is_error:
-        words = error_words(document)
-    if words is not None:
-        raise stream_error(words)
+    message = document_error(document)
+    if message is None and is_error:
+        message = error_message(document)
+    if message is not None:
+        raise stream_error(message)
     if document is None:
         return None
     if not isinstance(document, dict) or not event.framed:
@@ -45,11 +45,11 @@ def read_document(event: ServerSentEvent) -> Document | None:
 
 
 def malformed() -> UpstreamMalformed:
-    return UpstreamMalformed("the upstream sent an event that is no chunk of its format")
+    return UpstreamMalformed("the upstream sent an event that is not a valid chunk")
 
 
 def lenient_chunk(document: Document) -> Chunk:
-    """Raises `UpstreamMalformed` and, for an error in a choice, `UpstreamStreamError`."""
+    """Raises `UpstreamMalformed`, and `UpstreamStreamError` for an error in a choice."""
     choices = document.get("choices")
     if isinstance(choices, dict):
         choices = [choices]
@@ -69,7 +69,7 @@ def _usages(document: Document, choices: list[Any]) -> Iterator[Document]:
 
 def lenient_choice(choice: Document) -> ChunkChoice:
     if (error := choice.get("error")) is not None:
-        raise stream_error(error_words(error))
+        raise stream_error(error_message(error))
     delta = choice.get("delta")
     if delta is None:
         delta = choice.get("message")
@@ -84,18 +84,18 @@ def lenient_choice(choice: Document) -> ChunkChoice:
 
 
 def lenient_delta(delta: Document) -> ChunkDelta:
-    said = dict(_parts(delta.get("content"), "text"))
-    thoughts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
-    thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in thoughts)), "")
+    texts = dict(_parts(delta.get("content"), "text"))
+    reasoning_texts = (delta.get(name) for name in ("reasoning_content", "reasoning", "thinking", "reasoning_details"))
+    thought = next(filter(None, ("".join(text for _, text in _parts(each, "thought")) for each in reasoning_texts)), "")
     calls = [_call(each) for each in _listed(delta.get("tool_calls")) if isinstance(each, dict)]
     called = delta.get("function_call")
     if isinstance(called, dict):
         calls.append(_call({"function": called}))
     refusal = "".join(text for _, text in _parts(delta.get("refusal"), "refusal"))
     return ChunkDelta(
-        content=said.get("text"),
-        reasoning_content=thought + said.get("thought", ""),
-        refusal=refusal + said.get("refusal", ""),
+        content=texts.get("text"),
+        reasoning_content=thought + texts.get("thought", ""),
+        refusal=refusal + texts.get("refusal", ""),
         tool_calls=calls or None,
     )
 
@@ -112,7 +112,7 @@ _PART_TEXTS = ("text", "thinking", "reasoning", "refusal", "content", "summary")
 
 
 def _parts(content: object, kind: str) -> Iterator[tuple[str, str]]:
-    """The texts of a string, a part or a list of parts, joined by their kind."""
+    """Pairs of kind and joined text, from a string, a part or a list of parts; `kind` is the default."""
     gathered: dict[str, list[str]] = {}
     for part in _listed(content):
         if isinstance(part, dict):
@@ -163,7 +163,7 @@ def _arguments(arguments: object) -> str:
 
 
 def lenient_text(value: object) -> str:
-    """A string, or a number as one; "" for everything else."""
+    """A string, or a number converted to one; "" for everything else."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else ""
@@ -174,5 +174,5 @@ def _stop(value: object) -> str | None:
 
 
 def _name(value: object) -> str:
-    """A name that need not be joined from pieces."""
+    """A name; never split between chunks, so surrogate halves are replaced at once."""
     return without_halves(lenient_text(value))

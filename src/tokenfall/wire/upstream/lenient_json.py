@@ -1,17 +1,17 @@
-"""JSON as providers send it: lone surrogates, NaN, raw control characters and bytes that are not UTF-8 pass. Pure.
+"""Lenient JSON decoding: accepts lone surrogates, NaN, raw control characters and invalid UTF-8. Pure.
 
-Linear in the size of the text, which its caller bounds; nesting and the digits of a number are bounded here.
+Time is linear in the size of the text, which the caller must limit; nesting and digits of a number are limited here.
 """
 
 import json
 from typing import Any
 
-_MOST_DIGITS = 19
+_MAX_DIGITS = 19
 
 
 def _number(digits: str) -> int | float:
-    """An integer; converting one of thousands of digits takes time that is not linear."""
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+    """An integer, or a float if it has many digits: int conversion takes more than linear time."""
+    return int(digits) if len(digits) <= _MAX_DIGITS else float(digits)
 
 
 _decode = json.JSONDecoder(strict=False, parse_int=_number).decode
@@ -23,7 +23,7 @@ class NotJSON(ValueError):
 
 
 def decode_leniently(data: bytes) -> Any:  # noqa: ANN401 - any JSON
-    """The value of a JSON text. Halves of surrogate pairs stay in its strings. Raises `NotJSON`."""
+    """The value of a JSON text. Its strings may contain surrogate halves. Raises `NotJSON`."""
     try:
         return _decode(data.decode(errors="replace").removeprefix("\ufeff"))
     except (ValueError, RecursionError):
@@ -31,7 +31,7 @@ def decode_leniently(data: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def compact_json(value: Any) -> str:  # noqa: ANN401 - any JSON
-    """The JSON text of a decoded value. Raises `NotJSON` for NaN and what is nested too deeply."""
+    """The compact JSON text of a decoded value. Raises `NotJSON` for NaN and too deep nesting."""
     try:
         return _encode(value)
     except (ValueError, RecursionError):

@@ -1,12 +1,12 @@
-"""Events that are passed through: what must be known of each. Pure."""
+"""Inspects passthrough events: type, token bytes, sequence number, errors. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import PassthroughEvent
 from tokenfall.wire.sse_decoder import ServerSentEvent
-from tokenfall.wire.upstream.chunk import NOT_ORDINARY, CallPiece, ChunkChoice, PassthroughChoice, decode_passed
-from tokenfall.wire.upstream.errors import document_error, error_words, stream_error
+from tokenfall.wire.upstream.chunk import NOT_STANDARD, CallPiece, ChunkChoice, PassthroughChoice, decode_passthrough
+from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
 from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 from tokenfall.wire.upstream.usage import whole_number
@@ -14,27 +14,27 @@ from tokenfall.wire.upstream.usage import whole_number
 _DELTA = ".delta"
 
 
-def read_passed(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
-    """An event as it goes on, None for one without data; what is not JSON goes on too.
+def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
+    """The event to forward, None for one without data; data that is not JSON is forwarded, too.
 
-    Raises `UpstreamStreamError` for an error in any form that is no end, `UpstreamMalformed` for a document that is no
-    event.
+    `ends` is true for the types of events that end the stream. Raises `UpstreamStreamError` for an error in any form
+    unless its type ends the stream, `UpstreamMalformed` for a JSON document without `data:`.
     """
     try:
-        found = decode_passed(event.data)
-    except NOT_ORDINARY:
-        return _read_odd(event, ends)
+        found = decode_passthrough(event.data)
+    except NOT_STANDARD:
+        return _read_leniently(event, ends)
     if event.name == ERROR or not event.framed or found.object == "error" or found.type == "error":
-        return _read_odd(event, ends)
+        return _read_leniently(event, ends)
     if found.choices:
-        size, says = _said(found.choices)
+        size, is_token = _output_size(found.choices)
     else:
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
-        says = size > 0
-    return PassthroughEvent(_one_line(event.data), says, found.type, size, found.sequence_number)
+        is_token = size > 0
+    return PassthroughEvent(_one_line(event.data), is_token, found.type, size, found.sequence_number)
 
 
-def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
+def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
     is_error = event.name == ERROR
     if not event.data.strip() and not is_error:
         return None
@@ -42,36 +42,36 @@ def _read_odd(event: ServerSentEvent, ends: Callable[[str], bool]) -> Passthroug
         document = decode_leniently(event.data)
     except NotJSON:
         if is_error:
-            raise stream_error(error_words(event.data.decode(errors="replace"))) from None
+            raise stream_error(error_message(event.data.decode(errors="replace"))) from None
         return PassthroughEvent(_one_line(event.data), is_token=False)
     kind = document.get("type") if isinstance(document, dict) else None
     kind = kind if isinstance(kind, str) and kind.isascii() else ""
     if not (kind and ends(kind)):
-        words = document_error(document)
-        if words is not None or is_error:
-            raise stream_error(error_words(document) if words is None else words)
+        message = document_error(document)
+        if message is not None or is_error:
+            raise stream_error(error_message(document) if message is None else message)
     if not event.framed:
         raise malformed()
     if not isinstance(document, dict):
         return PassthroughEvent(_one_line(event.data))
-    size, says = _said_leniently(document, kind)
+    size, is_token = _output_size_leniently(document, kind)
     number = whole_number(document.get("sequence_number"))
-    return PassthroughEvent(_one_line(event.data), says, kind, size, -1 if number is None else number)
+    return PassthroughEvent(_one_line(event.data), is_token, kind, size, -1 if number is None else number)
 
 
-def _said_leniently(document: Document, kind: str) -> tuple[int, bool]:
+def _output_size_leniently(document: Document, kind: str) -> tuple[int, bool]:
     choices = document.get("choices")
     if isinstance(choices, list) and choices:
         try:
-            return _said([lenient_choice(choice) for choice in choices if isinstance(choice, dict)])
+            return _output_size([lenient_choice(choice) for choice in choices if isinstance(choice, dict)])
         except UpstreamMalformed:
             return 0, False
     size = _bytes_of(lenient_text(document.get("delta"))) if kind.endswith(_DELTA) else 0
     return size, size > 0
 
 
-def _said(choices: Sequence[ChunkChoice | PassthroughChoice]) -> tuple[int, bool]:
-    """Bytes of what the choices say, and whether they say anything: the name of a tool is something too."""
+def _output_size(choices: Sequence[ChunkChoice | PassthroughChoice]) -> tuple[int, bool]:
+    """Bytes of output in the choices, and whether they have any output; a tool's name counts as output of 0 bytes."""
     size, named = 0, False
     for choice in choices:
         delta = choice.delta
@@ -100,5 +100,5 @@ def _bytes_of(text: str | None) -> int:
 
 
 def _one_line(data: bytes) -> bytes:
-    """In JSON a line ends only where a space may stand."""
+    """`data` in one line: in JSON, a line break is allowed only where a space is."""
     return data.replace(b"\n", b" ")

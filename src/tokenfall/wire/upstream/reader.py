@@ -1,6 +1,6 @@
-"""Bytes of a provider's stream to events. Pure.
+"""Decodes the bytes of a provider's stream to events. Pure.
 
-Only `[DONE]`, or an event that the caller names, is a stream's end.
+A stream is complete only with `[DONE]`, or with an event type that the caller specifies.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from tokenfall.events import (
     Usage,
 )
 from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
-from tokenfall.wire.upstream.chunk import NOT_ORDINARY, Chunk, ChunkChoice, ChunkDelta, decode_ordinary
+from tokenfall.wire.upstream.chunk import NOT_STANDARD, Chunk, ChunkChoice, ChunkDelta, decode_standard
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
-from tokenfall.wire.upstream.passthrough import read_passed
+from tokenfall.wire.upstream.passthrough import read_passthrough
 from tokenfall.wire.upstream.surrogates import REPLACEMENT, Place, SurrogateJoiner, may_hold_halves
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 from tokenfall.wire.upstream.usage import usage_of
@@ -39,12 +39,12 @@ _REASONS: dict[str, FinishReason] = {
 
 
 def finish_reason(text: str) -> FinishReason:
-    """A provider's reason in our words; an unknown one counts as an ordinary stop."""
+    """Maps a provider's finish reason; an unknown one becomes `stop`."""
     return _REASONS.get(text, "stop")
 
 
 class ResponseReader:
-    """A chat completion: text, thoughts and tool calls, then `Finished`."""
+    """Decodes a chat completion: text, reasoning and tool calls, then `Finished`."""
 
     __slots__ = ("_calls", "_decoder", "_joiners", "_model", "_reason", "_refused", "_stop", "_usage", "broken")
 
@@ -52,17 +52,17 @@ class ResponseReader:
         self._decoder = SSEDecoder()
         self._calls: ToolCallReader | None = None
         self._joiners: SurrogateJoiner | None = None
-        """From the first half of a surrogate pair on."""
+        """Set when the first surrogate half arrives."""
         self._model = ""
         self._reason: FinishReason = "stop"
         self._refused = False
         self._stop = ""
         self._usage: Usage | None = None
         self.broken: UpstreamBroken | None = None
-        """Why nothing more can be read, if so."""
+        """The error that ended the stream, if any; nothing more can be read then."""
 
     def feed(self, data: bytes) -> list[OutputEvent | Finished]:
-        """The events that `data` ends. Those before a break are returned: look at `broken` afterwards."""
+        """The events that `data` completes, including those before an error: check `broken` after each call."""
         events: list[OutputEvent | Finished] = []
         try:
             sole = self._decoder.sole_event(data)
@@ -70,8 +70,8 @@ class ResponseReader:
                 self._read_all(data, events)
                 return events
             try:
-                chunk = decode_ordinary(sole)
-            except NOT_ORDINARY:
+                chunk = decode_standard(sole)
+            except NOT_STANDARD:
                 self._read_all(data, events)
             else:
                 self._read(chunk, events)
@@ -80,21 +80,21 @@ class ResponseReader:
         return events
 
     def _read_all(self, data: bytes, events: list[OutputEvent | Finished]) -> None:
-        """Append the events of any number of chunks, ordinary or not."""
+        """Append the events of any number of chunks, standard or not."""
         for event in self._decoder.feed(data):
             if event.data.strip() == DONE:
                 self._end(events)
                 return
             chunk: Chunk | None
             try:
-                chunk = decode_ordinary(event.data) if not event.name else self._odd_chunk(event)
-            except NOT_ORDINARY:
-                chunk = self._odd_chunk(event)
+                chunk = decode_standard(event.data) if not event.name else self._lenient_chunk(event)
+            except NOT_STANDARD:
+                chunk = self._lenient_chunk(event)
             if chunk is not None:
                 self._read(chunk, events)
 
-    def _odd_chunk(self, event: ServerSentEvent) -> Chunk | None:
-        """A chunk that is not ordinary, None for an event that says nothing."""
+    def _lenient_chunk(self, event: ServerSentEvent) -> Chunk | None:
+        """A non-standard chunk, None for an empty event."""
         document = read_document(event)
         if document is None:
             return None
@@ -115,7 +115,7 @@ class ResponseReader:
                     or delta.reasoning_details
                     or self._joiners is not None
                 ):
-                    events += self._said(delta)
+                    events += self._events(delta)
                 elif delta.content:
                     events.append(TextDelta(delta.content))
             if choice.finish_reason is not None:
@@ -125,19 +125,19 @@ class ResponseReader:
         if chunk.usage:
             self._usage = usage_of(chunk.usage)
 
-    def _said(self, delta: ChunkDelta) -> list[OutputEvent]:
-        said: list[OutputEvent] = []
+    def _events(self, delta: ChunkDelta) -> list[OutputEvent]:
+        events: list[OutputEvent] = []
         thought = self._joined("thought", delta.thought())
         if thought:
-            said.append(ReasoningDelta(thought))
+            events.append(ReasoningDelta(thought))
         text = self._joined("text", (delta.content or "") + (delta.refusal or ""))
         self._refused = self._refused or bool(delta.refusal)
         if text:
-            said.append(TextDelta(text))
+            events.append(TextDelta(text))
         if delta.tool_calls:
             self._calls = self._calls or ToolCallReader()
-            said += map(self._joined_part, self._calls.read(delta.tool_calls))
-        return said
+            events += map(self._joined_part, self._calls.read(delta.tool_calls))
+        return events
 
     def _joined(self, key: Place, text: str) -> str:
         return text if self._joiners is None else self._joiners.join(key, text)
@@ -164,17 +164,17 @@ class ResponseReader:
 
 
 def _half(place: Place) -> OutputEvent:
-    """What stands for the half of a surrogate pair at the end of a text."""
+    """A replacement character for a surrogate half at the end of a text."""
     if isinstance(place, int):
         return ToolCallDelta(place, "", "", REPLACEMENT)
     return ReasoningDelta(REPLACEMENT) if place == "thought" else TextDelta(REPLACEMENT)
 
 
 class PassthroughReader:
-    """Events as they are, for a caller that speaks the provider's own dialect.
+    """Forwards events unchanged, for a client that uses the provider's own dialect.
 
-    `[DONE]` ends the stream, and so does an event whose `type` is one that `ends` accepts. The end is told too, and
-    then `Finished`; what follows it is dropped. An error that is no end breaks the stream, also when `[DONE]` follows.
+    `[DONE]` ends the stream, and so does an event for whose `type` `ends` is true. The last event is forwarded, then
+    `Finished`; everything after it is dropped. Any other error breaks the stream, even if `[DONE]` follows.
     """
 
     __slots__ = ("_decoder", "_ends", "broken")
@@ -185,14 +185,14 @@ class PassthroughReader:
         self.broken: UpstreamBroken | None = None
 
     def feed(self, data: bytes) -> list[PassthroughEvent | Finished]:
-        """The events that `data` ends."""
+        """The events that `data` completes, as `ResponseReader.feed`."""
         events: list[PassthroughEvent | Finished] = []
         try:
             for event in self._decoder.feed(data):
                 if event.data == DONE:
                     events += (PassthroughEvent(DONE, is_token=False), Finished("stop", ""))
                     break
-                passed = read_passed(event, self._ends)
+                passed = read_passthrough(event, self._ends)
                 if passed is None:
                     continue
                 events.append(passed)

@@ -1,7 +1,7 @@
-"""A request as an OpenAI-compatible upstream takes it. Pure.
+"""Encodes a request for an OpenAI-compatible upstream. Pure.
 
-Source: the OpenAI API reference, "Create chat completion"; `reasoning_content` of an assistant's message as DeepSeek
-and Moonshot want it back.
+Source: the OpenAI API reference, "Create chat completion"; `reasoning_content` in assistant messages, as DeepSeek and
+Moonshot require it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from tokenfall.wire.upstream.rewrites import REASONING_CONTENT, REASONING_EFFORT
 from tokenfall.wire.upstream.strict_schema import fits_strict
 
 MAX_STOPS = 4
-"""Stop texts that an upstream takes; where there are more, `tokenfall.wire.composer` ends the text."""
+"""Stop texts that an upstream accepts; if there are more, `tokenfall.wire.composer` applies them all."""
 
 IMAGE_FOLLOWS = "The result is an image, in the user message that follows."
 
 
 def encode_request(request: ChatRequest) -> bytes:
-    """The body of a streaming chat completion that asks for usage too."""
+    """The body of a streaming chat completion request with `include_usage`, unless the upstream refuses that."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": list(_messages(request)),
@@ -53,7 +53,7 @@ def _effort(request: ChatRequest) -> str | None:
 
 
 def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
-    """All messages. Images of tools' results follow the results in a user's message: a tool's message takes text."""
+    """All messages. Images in tool results are moved to a user message after them: tool messages accept only text."""
     images: list[str] = []
     for message in request.messages:
         if images and message.role != "tool":
@@ -73,17 +73,17 @@ def _messages(request: ChatRequest) -> Iterator[Message | dict[str, Any]]:
 def _message(message: Message) -> Message | dict[str, Any]:
     if not (message.tool_calls or message.tool_call_id or message.images or message.thought):
         return message
-    told: dict[str, Any] = {"role": message.role, "content": message.content}
+    document: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.images:
-        told["content"] = _parts(message.content, message.images)
+        document["content"] = _parts(message.content, message.images)
     if message.thought:
-        told["reasoning_content"] = message.thought
+        document["reasoning_content"] = message.thought
     if message.tool_calls:
-        told["content"] = told["content"] or None
-        told["tool_calls"] = [_call(call) for call in message.tool_calls]
+        document["content"] = document["content"] or None
+        document["tool_calls"] = [_call(call) for call in message.tool_calls]
     if message.tool_call_id:
-        told["tool_call_id"] = upstream_id(message.tool_call_id)
-    return told
+        document["tool_call_id"] = upstream_id(message.tool_call_id)
+    return document
 
 
 def _parts(text: str, images: Sequence[str]) -> list[dict[str, Any]]:
@@ -109,11 +109,11 @@ def _tools(request: ChatRequest) -> dict[str, Any]:
     choice: Any = request.tool_choice
     if choice not in ("auto", "none", "required"):
         choice = {"type": "function", "function": {"name": upstream_name(choice)}}
-    told: dict[str, Any] = {"tools": [{"type": "function", "function": _function(tool)} for tool in request.tools]}
-    told["tool_choice"] = choice
+    members: dict[str, Any] = {"tools": [{"type": "function", "function": _function(tool)} for tool in request.tools]}
+    members["tool_choice"] = choice
     if not request.parallel_tool_calls:
-        told["parallel_tool_calls"] = False
-    return told
+        members["parallel_tool_calls"] = False
+    return members
 
 
 def _function(tool: Tool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Members of a request that Tokenfall chose itself and that some upstreams refuse. Pure.
+"""Request members that Tokenfall adds and some upstreams refuse. Pure.
 
-A request is worded in the usual way at first. When the upstream refuses one of these members by name, the request is
-worded without it, once: see `ChatRequest.refused`.
+A request is first sent with all of them. If the upstream's error names one, the request is sent again without it (or
+with its alternative), once per member: see `ChatRequest.refused`.
 """
 
 from tokenfall.errors import UpstreamRefused
@@ -15,12 +15,12 @@ STREAM_OPTIONS = "stream_options"
 
 _OMITTED = (REASONING_CONTENT, REASONING_EFFORT, STREAM_OPTIONS)
 _NEW_FAMILIES = ("gpt-5", "o1", "o3", "o4", "codex")
-"""Models that take `max_completion_tokens` only."""
+"""Models that accept only `max_completion_tokens`."""
 _UNKNOWN = ("unsupported", "unrecognized", "unknown", "unexpected", "not supported", "not permitted", "extra")
 
 
 def max_tokens_name(request: ChatRequest) -> str:
-    """The member that bounds the response."""
+    """The name of the member that limits the response length."""
     if MAX_TOKENS in request.refused:
         return MAX_COMPLETION_TOKENS
     family = request.model.rpartition("/")[2].lower()
@@ -30,14 +30,14 @@ def max_tokens_name(request: ChatRequest) -> str:
 
 
 def refused_member(error: UpstreamRefused, request: ChatRequest) -> str | None:
-    """The member that `error` refuses, where the request can be worded without it."""
-    words = f"{error.param or ''} {error.message}"
+    """The member that `error` refuses, if the request can be sent without it; else None."""
+    text = f"{error.param or ''} {error.message}"
     for member in _OMITTED:
-        if member in words and member not in request.refused:
+        if member in text and member not in request.refused:
             return member
     sent = max_tokens_name(request)
     other = MAX_TOKENS if sent == MAX_COMPLETION_TOKENS else MAX_COMPLETION_TOKENS
-    if other in request.refused or sent not in words:
+    if other in request.refused or sent not in text:
         return None
-    names_other = other in words.replace(MAX_COMPLETION_TOKENS, "" if other == MAX_TOKENS else other)
-    return sent if names_other or any(word in words.lower() for word in _UNKNOWN) else None
+    names_other = other in text.replace(MAX_COMPLETION_TOKENS, "" if other == MAX_TOKENS else other)
+    return sent if names_other or any(word in text.lower() for word in _UNKNOWN) else None

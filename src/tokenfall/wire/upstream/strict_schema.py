@@ -1,4 +1,4 @@
-"""Whether a JSON schema is in the subset that OpenAI's `strict` takes. Pure.
+"""Checks whether a JSON schema is in the subset that OpenAI's `strict` supports. Pure.
 
 Source: the OpenAI documentation, "Structured Outputs", "Supported schemas": the root is an object, every object lists
 all its properties as required and allows no others, and composition other than `anyOf` is not supported.
@@ -12,12 +12,12 @@ _UNSUPPORTED = frozenset(
     {"allOf", "oneOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties",
      "propertyNames", "unevaluatedProperties", "minProperties", "maxProperties", "prefixItems", "contains", "default"}
 )  # fmt: skip
-_MOST_SCHEMAS = 5_000
+_MAX_SCHEMAS = 5_000
 _WITHIN = ("properties", "$defs", "definitions")
 
 
 def fits_strict(schema: bytes) -> bool:
-    """Whether `strict` can be asked for; False for what is no JSON schema. At most 5,000 schemas are looked at."""
+    """Whether `strict` can be set; False if it is not a JSON schema or has more than 5,000 subschemas."""
     if b"additionalProperties" not in schema:
         return False
     try:
@@ -27,7 +27,7 @@ def fits_strict(schema: bytes) -> bool:
     if not isinstance(root, dict) or root.get("type") != "object" or "anyOf" in root:
         return False
     pending: list[Any] = [root]
-    for _ in range(_MOST_SCHEMAS):
+    for _ in range(_MAX_SCHEMAS):
         if not pending:
             return True
         each = pending.pop()
@@ -50,7 +50,7 @@ def _fits(schema: dict[str, Any]) -> bool:
 
 
 def _within(schema: dict[str, Any]) -> list[Any]:
-    """The schemas that a schema has."""
+    """The direct subschemas of a schema."""
     found: list[Any] = []
     for name in _WITHIN:
         named = schema.get(name)

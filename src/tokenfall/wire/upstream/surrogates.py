@@ -1,7 +1,7 @@
-"""Text that was divided between the halves of a UTF-16 surrogate pair. Pure.
+"""Joins UTF-16 surrogate pairs that were split between chunks. Pure.
 
-Some providers cut a response after a number of UTF-16 units: one chunk then ends with the escape of a first half, and
-the next begins with that of the second.
+Some providers split a response by UTF-16 code units: one chunk then ends with the escape of a high surrogate, and the
+next begins with that of the low surrogate.
 """
 
 import re
@@ -10,24 +10,24 @@ from typing import Literal
 
 REPLACEMENT = "\ufffd"
 Place = Literal["text", "thought"] | int
-"""What a half belongs to; a number is that of a tool call."""
+"""The text that a half belongs to; a number is the index of a tool call."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def may_hold_halves(json_text: bytes) -> bool:
-    """Whether a JSON text has the escape of any surrogate."""
+    """Whether a JSON text contains the escape of a surrogate."""
     return _ESCAPED.search(json_text) is not None
 
 
 def without_halves(text: str) -> str:
-    """`text` with U+FFFD in place of each half."""
+    """`text` with U+FFFD in place of each surrogate."""
     return _SURROGATE.sub(REPLACEMENT, text)
 
 
 class SurrogateJoiner:
-    """Joins the halves that two pieces of one text divide between them; other halves become U+FFFD."""
+    """Joins halves that are split between two pieces of one text; unpaired halves become U+FFFD."""
 
     __slots__ = ("_halves",)
 
@@ -35,7 +35,7 @@ class SurrogateJoiner:
         self._halves: dict[Place, str] = {}
 
     def join(self, place: Place, text: str) -> str:
-        """`text` behind what was held of the piece before; a first half at its end is held."""
+        """`text` after the half held from the previous piece; a high surrogate at its end is held."""
         if not text:
             return ""
         text = self._halves.pop(place, "") + text
@@ -47,5 +47,5 @@ class SurrogateJoiner:
         return without_halves(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"))
 
     def halves(self) -> Iterator[Place]:
-        """The places where a half is still held."""
+        """The places with a held half, at the end of the stream."""
         return iter(self._halves)

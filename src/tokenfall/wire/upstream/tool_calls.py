@@ -1,8 +1,8 @@
-"""Pieces of tool calls to calls: which piece belongs to which call. Pure.
+"""Assigns fragments of tool calls to calls. Pure.
 
-Providers number calls by `index`, by `id`, by both or by neither, and some use one index for all calls. A piece belongs
-to the latest call of its index; without an index to that of its id; without both to the latest. It begins a new call
-when it brings another id, another name, or the same name after arguments that are complete.
+Providers identify calls by `index`, by `id`, by both or by neither, and some use one index for all calls. A fragment
+belongs to the latest call with its index; without an index, to the call with its id; without both, to the latest call.
+It starts a new call if it has another id, another name, or the same name after complete arguments.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from tokenfall.wire.upstream.chunk import CallPiece
 
 
 class _Call:
-    """One call; `number` is its place among the calls that were told, None until its name is known."""
+    """One call; `number` is its position among the emitted calls, None until its name is known."""
 
-    __slots__ = ("_scanner", "_unscanned", "_whole", "held", "id", "index", "name", "number")
+    __slots__ = ("_complete", "_scanner", "_unscanned", "held", "id", "index", "name", "number")
 
     def __init__(self, index: int | None) -> None:
         self.index = index
@@ -26,30 +26,30 @@ class _Call:
         self.held = ""
         self._unscanned: list[str] = []
         self._scanner = JSONDocument()
-        self._whole = False
+        self._complete = False
 
     def add(self, arguments: str) -> None:
         self._unscanned.append(arguments)
 
-    def is_whole(self) -> bool:
-        """Whether the arguments are a complete JSON object. Each piece is scanned once, and only when this is asked."""
+    def is_complete(self) -> bool:
+        """Whether the arguments are a complete JSON object. Scans each fragment once, and only if this is called."""
         pending, self._unscanned = self._unscanned, []
         for piece in pending:
-            self._whole = self._scanner.feed(piece.encode(errors="replace")) is not None or self._whole
-        return self._whole
+            self._complete = self._scanner.feed(piece.encode(errors="replace")) is not None or self._complete
+        return self._complete
 
 
 class ToolCallReader:
-    """Tells each call under a number of its own, its first piece with the id and the name."""
+    """Emits each call with its own index; the first delta of a call has its id and name."""
 
-    __slots__ = ("_calls", "_told")
+    __slots__ = ("_calls", "_emitted")
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
-        self._told = 0
+        self._emitted = 0
 
     def read(self, pieces: Iterable[CallPiece]) -> list[ToolCallDelta]:
-        """The parts that can be told: a call whose name has not come is held."""
+        """The deltas that can be emitted; those of a call whose name is not known yet are held."""
         return [part for piece in pieces if (part := self._read(piece)) is not None]
 
     def _read(self, piece: CallPiece) -> ToolCallDelta | None:
@@ -65,7 +65,7 @@ class ToolCallReader:
         call.id = call.id or piece.id or ""
         call.name = call.name or name
         call.add(arguments)
-        return self._tell(call, arguments)
+        return self._emit(call, arguments)
 
     def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
         if not self._calls:
@@ -85,30 +85,30 @@ class ToolCallReader:
     def _of_id(self, call_id: str) -> _Call | None:
         return next((call for call in reversed(self._calls) if call.id == call_id), None)
 
-    def _tell(self, call: _Call, arguments: str) -> ToolCallDelta | None:
+    def _emit(self, call: _Call, arguments: str) -> ToolCallDelta | None:
         if call.number is not None:
             return ToolCallDelta(call.number, "", "", arguments)
         call.held += arguments
         if not call.name:
             return None
-        call.number = self._told
-        self._told += 1
+        call.number = self._emitted
+        self._emitted += 1
         held, call.held = call.held, ""
         return ToolCallDelta(call.number, call.id, call.name, held)
 
     def end(self) -> None:
-        """Raises `UpstreamMalformed` for a call whose name never came."""
+        """Call at the end of the stream. Raises `UpstreamMalformed` for a call without a name."""
         if any(call.held for call in self._calls):
             raise UpstreamMalformed("the upstream sent a tool call without a name")
 
 
 def _starts_another(call: _Call, call_id: str, *, name: str) -> bool:
-    """Whether a piece that would belong to `call` begins the next one.
+    """Whether a fragment that would belong to `call` starts a new one.
 
-    Some providers give every piece an id of its own: without a name it begins a call only when `call` is complete.
+    Some providers give every fragment its own id: without a name, it starts a new call only if `call` is complete.
     """
     if call_id and call.id:
         if call_id != call.id:
-            return bool(name) or call.is_whole()
-        return bool(name) and call.index is None and call.is_whole()
-    return bool(name and call.name) and (name != call.name or call.is_whole())
+            return bool(name) or call.is_complete()
+        return bool(name) and call.index is None and call.is_complete()
+    return bool(name and call.name) and (name != call.name or call.is_complete())

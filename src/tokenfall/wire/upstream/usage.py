@@ -1,4 +1,4 @@
-"""Usage as providers count it. Pure."""
+"""Normalizes token usage as providers report it. Pure."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ from tokenfall.events import Usage
 
 
 def usage_of(usage: dict[str, Any]) -> Usage:
-    """Numbers may be floats, strings or null; a count that is missing or no number is 0.
+    """Numbers may be floats, strings or null; a missing or invalid count is 0.
 
-    Cached tokens stand in `prompt_tokens_details` (OpenAI), `input_tokens_details`, or beside the others (DeepSeek).
+    Cached tokens are in `prompt_tokens_details` (OpenAI), `input_tokens_details`, or in `usage` itself (DeepSeek).
     """
     prompt = count(usage.get("prompt_tokens")) or count(usage.get("input_tokens"))
     completion = count(usage.get("completion_tokens")) or count(usage.get("output_tokens"))
@@ -26,7 +26,7 @@ def _details(usage: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def whole_number(value: object) -> int | None:
-    """A number that may be a float or a string; None for everything else."""
+    """The integer value of an int, float or numeric string; None for everything else."""
     try:
         return int(float(value)) if isinstance(value, int | float | str) else None
     except (ValueError, OverflowError):
@@ -34,5 +34,5 @@ def whole_number(value: object) -> int | None:
 
 
 def count(value: object) -> int:
-    """A count of tokens, 0 for everything that is none."""
+    """A token count, 0 for everything else."""
     return max(0, whole_number(value) or 0)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.simulator.scenarios.files import LOOK_S, ScenarioFile
+from tokenfall.simulator.scenarios.files import CHECK_INTERVAL_S, ScenarioFile
 from tokenfall.simulator.scenarios.format import TextStep
 from tokenfall.simulator.scenarios.nodes import InvalidScenario
 
 
 class Watch:
-    """A clock that a test winds."""
+    """A clock that tests advance."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -42,93 +42,93 @@ def said(file: ScenarioFile) -> str:
     return step.text
 
 
-def test_a_changed_file_is_read_again_at_most_once_a_second(path: Path, watch: Watch, file: ScenarioFile) -> None:
+def test_changed_file_is_reloaded_at_most_once_a_second(path: Path, watch: Watch, file: ScenarioFile) -> None:
     path.write_text("- say: three")
-    watch.now_s += LOOK_S - 0.01
+    watch.now_s += CHECK_INTERVAL_S - 0.01
     assert said(file) == "one"
     watch.now_s += 0.01
     assert said(file) == "three"
     path.write_text("- say: fours")
     os.utime(path, ns=(1, 1))
     assert said(file) == "three"
-    watch.now_s += LOOK_S
+    watch.now_s += CHECK_INTERVAL_S
     assert said(file) == "fours"
 
 
-def test_a_file_that_did_not_change_keeps_its_script(watch: Watch, file: ScenarioFile) -> None:
+def test_unchanged_file_is_not_reloaded(watch: Watch, file: ScenarioFile) -> None:
     before = file.current()
     watch.now_s += 5
     assert file.current() is before
 
 
-def test_a_changed_file_is_read_again_once(path: Path, watch: Watch, file: ScenarioFile) -> None:
+def test_changed_file_is_reloaded_once(path: Path, watch: Watch, file: ScenarioFile) -> None:
     path.write_text("- say: three")
-    watch.now_s += LOOK_S
+    watch.now_s += CHECK_INTERVAL_S
     before = file.current()
-    watch.now_s += LOOK_S
+    watch.now_s += CHECK_INTERVAL_S
 
     assert file.current() is before
 
 
-def test_what_cannot_be_read_any_more_is_told_once(
+def test_unreadable_file_is_logged_once(
     path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     path.mkdir()
     for _ in range(3):
-        watch.now_s += LOOK_S
+        watch.now_s += CHECK_INTERVAL_S
         assert said(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
-        "script refused, the one before stays in use: talk.yaml: not a file"
+        "scenario not reloaded, the previous version stays in use: talk.yaml: not a file"
     ]
 
 
-def test_an_invalid_version_is_refused_once_and_the_old_one_stays(
+def test_invalid_version_is_logged_once_and_the_previous_one_stays(
     path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.write_text("- say: two\n- sai: three")
     for _ in range(3):
-        watch.now_s += LOOK_S
+        watch.now_s += CHECK_INTERVAL_S
         assert said(file) == "one"
 
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "talk.yaml:2: turn 2: unknown key 'sai'" in record.getMessage()
     path.write_text("- say: mended")
-    watch.now_s += LOOK_S
+    watch.now_s += CHECK_INTERVAL_S
     assert said(file) == "mended"
 
 
-def test_a_file_that_goes_is_told_once_and_its_script_stays(
+def test_removed_file_is_logged_once_and_its_scenario_stays(
     path: Path, watch: Watch, file: ScenarioFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     path.unlink()
     for _ in range(3):
-        watch.now_s += LOOK_S
+        watch.now_s += CHECK_INTERVAL_S
         assert said(file) == "one"
 
     assert [record.getMessage() for record in caplog.records] == [
-        "script talk.yaml is gone, it stays in use: No such file or directory"
+        "scenario file talk.yaml was removed, its last version stays in use: No such file or directory"
     ]
     path.write_text("- say: back")
-    watch.now_s += LOOK_S
+    watch.now_s += CHECK_INTERVAL_S
     assert said(file) == "back"
 
 
-def test_a_file_must_be_there_at_first(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidScenario, match=r"^none\.yaml: cannot be read: No such file or directory$"):
         ScenarioFile(tmp_path / "none.yaml")
 
 
-def test_a_pipe_is_no_script_and_is_not_waited_for(tmp_path: Path) -> None:
+def test_named_pipe_is_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
 
     with pytest.raises(InvalidScenario, match="not a file"):
         ScenarioFile(tmp_path / "pipe.yaml")
 
 
-def test_an_invalid_file_at_first_is_refused(tmp_path: Path) -> None:
+def test_invalid_first_version_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[{}]")
 
     with pytest.raises(InvalidScenario, match=r"^bad\.json:1: turn 1: has neither say nor sim$"):

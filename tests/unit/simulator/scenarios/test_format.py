@@ -8,31 +8,31 @@ from hypothesis import strategies as st
 
 from tokenfall.simulator.grammar import Simulation, Spread
 from tokenfall.simulator.scenarios import yaml_text
-from tokenfall.simulator.scenarios.files import read_script
+from tokenfall.simulator.scenarios.files import read_scenario
 from tokenfall.simulator.scenarios.format import CallStep, ErrorStep, ScenarioTurn, TextStep, ThoughtStep
 from tokenfall.simulator.scenarios.nodes import MAX_BYTES, MAX_DEPTH, MAX_VALUES, InvalidScenario
 
 
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])
 def either_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests that ask for it hold with libyaml and without."""
+    """Runs a test with and without libyaml."""
     monkeypatch.setattr(yaml_text, "_LOADER", getattr(yaml, request.param))
 
 
 def turns(text: str, name: str = "s.yaml") -> tuple[ScenarioTurn, ...]:
-    return read_script(text.encode(), name=name).turns
+    return read_scenario(text.encode(), name=name).turns
 
 
 def refusal(content: str | bytes, name: str = "s.yaml") -> InvalidScenario:
     with pytest.raises(InvalidScenario) as raised:
-        read_script(content if isinstance(content, bytes) else content.encode(), name=name)
+        read_scenario(content if isinstance(content, bytes) else content.encode(), name=name)
     assert "\n" not in str(raised.value)
     assert str(raised.value).startswith(name)
     assert raised.value.__cause__ is None
     return raised.value
 
 
-def test_a_turn_has_all_that_was_written() -> None:
+def test_turn_with_all_fields() -> None:
     text = """
 - when: {last: hi, turn: 2}
   say:
@@ -59,12 +59,12 @@ def test_a_turn_has_all_that_was_written() -> None:
     assert turn.steps == (ThoughtStep("hm"), TextStep("well"), *calls, ErrorStep("gone"))
 
 
-def test_a_turn_may_leave_the_answer_to_the_simulator() -> None:
+def test_turn_without_say_has_no_steps() -> None:
     assert turns("- sim: gap=1s")[0].steps == ()
     assert turns('- say: ""')[0].steps == (TextStep(""),)
 
 
-def test_json_and_yaml_are_one_format() -> None:
+def test_json_and_yaml_give_the_same_turns() -> None:
     text = '[\n{"when": {"last": {"contains": "é\\n"}},\n "say": [{"call": {"name": "f", "arguments": {"a": -1e3}}}]}]'
 
     assert turns(text, "s.json") == turns(text, "s.YML")
@@ -73,12 +73,12 @@ def test_json_and_yaml_are_one_format() -> None:
 
 @pytest.mark.usefixtures("either_loader")
 @pytest.mark.parametrize("said", ["yes", "12:30", "2024-99-99", "0x1f", "1_000", ".inf", "<<"])
-def test_what_yaml_1_2_calls_a_text_is_one(said: str) -> None:
+def test_plain_scalars_are_texts_per_yaml_1_2(said: str) -> None:
     assert turns(f"- say: {said}")[0].steps == (TextStep(said),)
 
 
 @pytest.mark.usefixtures("either_loader")
-def test_aliases_stand_for_what_they_name() -> None:
+def test_aliases_are_resolved() -> None:
     one, two = turns("- &a {say: &t hi}\n- {say: *t, times: 2}")
 
     assert one.steps == two.steps == (TextStep("hi"),)
@@ -88,54 +88,54 @@ def test_aliases_stand_for_what_they_name() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "field", "what"),
     [
-        ("", 1, "", "nothing in it"),
+        ("", 1, "", "the file is empty"),
         ("say: hi", 1, "", "takes a list of turns, at least one, got a mapping"),
         ("[]", 1, "", "takes a list of turns, at least one, got a list"),
         ("- hi", 1, "turn 1", "takes a mapping with when, say"),
         ("- say: a\n- when: {}", 2, "turn 2", "has neither say nor sim"),
         ("- say: a\n  tims: 1", 2, "turn 1", "unknown key 'tims'; keys: when, say, sim, finish_reason, times"),
-        ("- say: a\n  say: b", 2, "'say'", "said twice"),
+        ("- say: a\n  say: b", 2, "'say'", "duplicate key"),
         ("- say: 5", 1, "turn 1: say", "takes a text, or a list of steps, at least one, got 5"),
         ("- say:", 1, "turn 1: say", "got nothing"),
         ("- say: []", 1, "turn 1: say", "takes a text, or a list of steps"),
         ("- say:\n  - text: a\n    call: {name: f}", 2, "turn 1: say[0]", "takes one of text, think, call, error, got"),
         ("- say:\n  - {}", 2, "turn 1: say[0]", "got none"),
         ("- say:\n  - text: true", 2, "turn 1: say[0].text", "takes a text, got true"),
-        ("- say:\n  - error: a\n  - text: b", 3, "turn 1: say[1]", "nothing can follow an error"),
+        ("- say:\n  - error: a\n  - text: b", 3, "turn 1: say[1]", "an error must be the last step"),
         ("- say:\n  - call: {arguments: {}}", 2, "turn 1: say[0].call", "has no name"),
         ("- say:\n  - call:\n      name: ''", 3, "turn 1: say[0].call.name", "takes a text that is not empty"),
         ("- say:\n  - call: {name: f, arguments: [1]}", 2, "turn 1: say[0].call.arguments", "takes a mapping, or"),
         ("- say: a\n  when:\n    last: 5", 3, "turn 1: when.last", "takes a text, {contains"),
         ("- say: a\n  when: {last: {}}", 2, "turn 1: when.last", "takes one of contains, pattern, got none"),
-        ("- say: a\n  when: {last: {pattern: '('}}", 2, "turn 1: when.last.pattern", "'(' is no regular expression"),
+        ("- say: a\n  when: {last: {pattern: '('}}", 2, "turn 1: when.last.pattern", "'(' is not a regular expression"),
         ("- {say: a, when: {last: {pattern: " + "x" * 501 + "}}}", 1, "turn 1: when.last.pattern", "at most 500"),
         ("- say: a\n  when: {turn: 0}", 2, "turn 1: when.turn", "takes an integer from 1, got 0"),
         ("- say: a\n  when: {lst: a}", 2, "turn 1: when", "unknown key 'lst'"),
         ("- say: a\n  times: true", 2, "turn 1: times", "takes an integer from 1, got true"),
         ("- say: a\n  sim: gap=20", 2, "turn 1: sim", "gap got '20', takes"),
-        ("- say: a\n  sim: script=b.yaml", 2, "turn 1: sim", "cannot lead to another"),
+        ("- say: a\n  sim: script=b.yaml", 2, "turn 1: sim", "cannot select another"),
         ("- say: a\n  finish_reason: done", 2, "turn 1: finish_reason", "takes one of stop, length"),
         ("- sim: gap=1s\n  finish_reason: stop", 2, "turn 1: finish_reason", "needs say"),
-        ("- say: !!str a", 1, "", "the tag 'tag:yaml.org,2002:str': none"),
-        ("- say: !!python/object/apply:os.system [id]", 1, "", "none is known here"),
-        ("- say: *a", 1, "", "the alias 'a' leads nowhere"),
-        ("- &a [*a]", 1, "", "or into itself"),
+        ("- say: !!str a", 1, "", "the tag 'tag:yaml.org,2002:str': tags"),
+        ("- say: !!python/object/apply:os.system [id]", 1, "", "tags are not supported"),
+        ("- say: *a", 1, "", "the alias 'a' is undefined"),
+        ("- &a [*a]", 1, "", "or recursive"),
         ("- say: a\n---\n- say: b", 2, "", "a second document"),
-        ("- [1]: 2", 1, "", "a key is a text"),
-        ("- &a x\n- *a : 2", 2, "", "a key is a text"),
-        ("- say: a\n  b: c: d", 2, "", "no YAML: "),
-        ("- \x01", 0, "", "no YAML: "),
+        ("- [1]: 2", 1, "", "a key must be a text"),
+        ("- &a x\n- *a : 2", 2, "", "a key must be a text"),
+        ("- say: a\n  b: c: d", 2, "", "invalid YAML: "),
+        ("- \x01", 0, "", "invalid YAML: "),
         ('- "\\ud800"', 1, "", ""),
-        ('- "\\U00110000"', None, "", "no YAML: "),
-        ('- "\\UFFFFFFFF"', None, "", "no YAML: "),
-        ("- 99999999999999999999", 1, "", "fits no 64 bits"),
-        ("- 1e999", 1, "", "fits no 64 bits"),
+        ('- "\\U00110000"', None, "", "invalid YAML: "),
+        ('- "\\UFFFFFFFF"', None, "", "invalid YAML: "),
+        ("- 99999999999999999999", 1, "", "does not fit into 64 bits"),
+        ("- 1e999", 1, "", "does not fit into 64 bits"),
         ("[" * (MAX_DEPTH + 1), 1, "", f"nested more than {MAX_DEPTH} deep"),
         ("- &a " + "[" * 40 + "]" * 40 + "\n- " + "[" * 30 + "*a" + "]" * 30, 2, "", "nested more than"),
         ("[" + "1," * MAX_VALUES + "1]", 1, "", f"more than {MAX_VALUES} values"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(text: str, line: int | None, field: str, what: str) -> None:
+def test_error_has_line_and_field(text: str, line: int | None, field: str, what: str) -> None:
     refused = refusal(text)
 
     assert what in str(refused)
@@ -143,7 +143,7 @@ def test_a_mistake_is_told_with_its_place(text: str, line: int | None, field: st
     assert line is None or refused.line == line
 
 
-def test_aliases_of_aliases_are_counted_as_what_they_stand_for() -> None:
+def test_nested_aliases_count_all_their_values() -> None:
     lines = ["- &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"- &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
 
@@ -158,7 +158,7 @@ def test_aliases_of_aliases_are_counted_as_what_they_stand_for() -> None:
         (b"", 1, "truncated"),
         (b"[" * 100_000, 0, "nested too deep"),
         (b"[" * 100 + b"]" * 100, 1, "nested more than 64"),
-        (b'[{"say": "a", "say": "b"}]', 1, "said twice"),
+        (b'[{"say": "a", "say": "b"}]', 1, "duplicate key"),
         (b'[{"say": "a\\\\\\"[{\\n"},\n{"times": 0}]', 2, "turn 2: has neither"),
         (b"\n[" + b"9" * 30 + b"]", 2, "64 bits"),
         (b"[" + b"9" * 5000 + b"]", None, ""),
@@ -167,18 +167,18 @@ def test_aliases_of_aliases_are_counted_as_what_they_stand_for() -> None:
         (b" " * (MAX_BYTES + 1), 0, "larger than"),
     ],
 )
-def test_a_mistake_in_json_is_told_with_its_line(content: bytes, line: int | None, what: str) -> None:
+def test_json_error_has_its_line(content: bytes, line: int | None, what: str) -> None:
     refused = refusal(content, "s.json")
 
     assert what in str(refused)
     assert line is None or refused.line == line
 
 
-def test_another_ending_is_refused() -> None:
+def test_unknown_file_suffix_is_refused() -> None:
     assert "a .yaml, .yml or .json file" in str(refusal("[]", "s.toml"))
 
 
-def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pyyaml_is_refused_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "tokenfall.simulator.scenarios.yaml_text")
     monkeypatch.delattr("tokenfall.simulator.scenarios.yaml_text")
     monkeypatch.setitem(sys.modules, "yaml", None)
@@ -210,7 +210,7 @@ likely = st.lists(
 
 def loads_or_is_refused(content: bytes, name: str) -> bool:
     try:
-        read_script(content, name=name)
+        read_scenario(content, name=name)
     except InvalidScenario as error:
         lines = str(error).splitlines()
     else:
@@ -243,7 +243,7 @@ def test_any_text_loads_or_is_refused(content: bytes) -> None:
 
 
 @given(values)
-def test_arguments_are_said_as_they_were_written(value: object) -> None:
+def test_arguments_text_is_unchanged(value: object) -> None:
     text = msgspec.json.encode([{"say": [{"call": {"name": "f", "arguments": {"a": value}}}]}])
     if loads_or_is_refused(text, "s.json"):
         (step,) = turns(text.decode(), "s.json")[0].steps

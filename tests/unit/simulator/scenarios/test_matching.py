@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from tokenfall.errors import NotFound
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.simulator.scenarios.files import read_script
+from tokenfall.simulator.scenarios.files import read_scenario
 from tokenfall.simulator.scenarios.matching import Scenario
 from tokenfall.simulator.scenarios.patterns import SEARCHED
 from tokenfall.slices import at_once
 
 
 def script(text: str) -> Scenario:
-    return read_script(text.encode(), name="s.yaml")
+    return read_scenario(text.encode(), name="s.yaml")
 
 
 def asked(*messages: Message, last: str = "", model: str = "sim") -> ChatRequest:
@@ -70,18 +70,18 @@ TOOL_LOOP = (
         ("last: hi, turn: 2", asked(last="hi"), False),
     ],
 )
-def test_a_matcher_holds_or_not(when: str, request_: ChatRequest, holds: bool) -> None:
+def test_matcher_matches_or_not(when: str, request_: ChatRequest, holds: bool) -> None:
     assert found(f"- when: {{{when}}}\n  say: a\n- say: b", request_) == (1 if holds else 2)
 
 
-def test_a_pattern_sees_so_much_and_no_more() -> None:
+def test_pattern_searches_only_the_first_characters() -> None:
     text = "- {when: {last: {pattern: x}}, say: a}\n- say: b"
 
     assert found(text, asked(last="-" * (SEARCHED - 1) + "x")) == 1
     assert found(text, asked(last="-" * SEARCHED + "x")) == 2
 
 
-def test_many_turns_are_looked_through_in_slices() -> None:
+def test_matching_many_turns_is_sliced() -> None:
     turns = "".join(f"- {{when: {{last: {{pattern: x{number}}}}}, say: a}}\n" for number in range(20))
     looking = script(turns).find(asked(last="-"))
 
@@ -90,7 +90,7 @@ def test_many_turns_are_looked_through_in_slices() -> None:
         at_once(looking)
 
 
-def test_exact_goes_before_pattern_and_pattern_before_none() -> None:
+def test_exact_is_preferred_to_pattern_and_pattern_to_none() -> None:
     text = """
 - say: any
 - {when: {last: {pattern: h}}, say: pattern}
@@ -101,7 +101,7 @@ def test_exact_goes_before_pattern_and_pattern_before_none() -> None:
     assert [found(text, asked(last=last)) for last in ("hi", "ho", "a")] == [4, 2, 1]
 
 
-def test_after_a_tool_result_its_turn_goes_before_the_one_that_called() -> None:
+def test_after_a_tool_result_turns_with_tool_result_are_preferred() -> None:
     text = """
 - {when: {last: "weather?"}, say: [{call: {name: get_weather}}]}
 - {when: {tool_result: {contains: snow}}, say: snow}
@@ -111,7 +111,7 @@ def test_after_a_tool_result_its_turn_goes_before_the_one_that_called() -> None:
     assert found(text, asked(*TOOL_LOOP)) == 3
 
 
-def test_a_turn_is_used_so_often() -> None:
+def test_turn_with_times_is_used_that_often() -> None:
     used = script("- {when: {last: hi}, say: a, times: 2}\n- {say: b, times: 1}")
 
     assert [at_once(used.find(asked(last="hi"))).number for _ in range(3)] == [1, 1, 2]
@@ -119,7 +119,7 @@ def test_a_turn_is_used_so_often() -> None:
         at_once(used.find(asked(last="hi")))
 
 
-def test_the_nearest_misses_are_shown_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_nearest_turns_are_in_the_error_and_a_miss_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     text = """
 - {when: {last: good bye, system: x}, say: a}
 - {when: {last: good evening}, say: b}
@@ -132,17 +132,17 @@ def test_the_nearest_misses_are_shown_and_logged(caplog: pytest.LogCaptureFixtur
 
     told = "'the weather in Rome\\n" + "x" * 39 + "…'"
     assert message == (
-        "no turn of the script s.yaml answers this request; nearest: "
+        "no turn of the scenario s.yaml matches this request; nearest: "
         f"turn 4 (line 5): last expected 'the weather in Paris', got {told}; "
         f"turn 2 (line 3): last expected 'good evening', got {told}; "
         f"turn 3 (line 4): last expected pattern 'z+', got {told}"
     )
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("WARNING", "no turn of the script s.yaml answers a request; the error names the nearest")
+        ("WARNING", "no turn of the scenario s.yaml matches a request; the error names the nearest turns")
     ]
 
 
-def test_a_miss_tells_each_matcher_that_failed() -> None:
+def test_error_lists_each_failed_matcher() -> None:
     text = "- {when: {last: hi, turn: 2, system: x, model: {contains: gpt}}, say: a}"
 
     assert missed(text, asked(last="hi", model="sim:a")).endswith(
@@ -161,7 +161,7 @@ messages = st.lists(st.builds(Message, st.sampled_from(["user", "system", "assis
 
 
 @given(st.lists(whens, min_size=1, max_size=6), messages, words)
-def test_matching_is_deterministic_and_keeps_its_order(
+def test_matching_is_deterministic_and_keeps_file_order(
     whens: list[dict[str, object]], messages: list[Message], model: str
 ) -> None:
     text = repr([{"when": when, "say": "x"} for when in whens])

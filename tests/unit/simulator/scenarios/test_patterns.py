@@ -32,7 +32,7 @@ def no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("pattern", LINEAR)
-def test_few_ways_are_searched_by_re_wherever_it_runs(pattern: str) -> None:
+def test_pattern_with_few_ways_is_searched_by_re(pattern: str) -> None:
     made = compiled(pattern)
 
     assert made.search == re.compile(pattern).search
@@ -40,7 +40,7 @@ def test_few_ways_are_searched_by_re_wherever_it_runs(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", [*ONE_REPEAT, *HOSTILE])
-def test_repetitions_are_searched_by_re2_where_it_is_installed_and_knows_them(pattern: str) -> None:
+def test_repetitions_are_searched_by_re2_if_it_supports_them(pattern: str) -> None:
     made = compiled(pattern)
     by_re = made.search == re.compile(pattern).search
 
@@ -50,28 +50,32 @@ def test_repetitions_are_searched_by_re2_where_it_is_installed_and_knows_them(pa
 
 @pytest.mark.usefixtures("no_re2")
 @pytest.mark.parametrize("pattern", ONE_REPEAT)
-def test_one_repetition_is_searched_by_re_where_re2_is_not_installed(pattern: str) -> None:
+def test_single_repetition_is_searched_by_re_without_re2(pattern: str) -> None:
     assert compiled(pattern).searched == SEARCHED_WITH_A_REPEAT
 
 
 @pytest.mark.usefixtures("no_re2")
 @pytest.mark.parametrize("pattern", [*HOSTILE, *BEYOND_RE2])
-def test_what_might_take_long_is_refused_where_re2_is_not_installed(pattern: str) -> None:
+def test_slow_pattern_is_refused_without_re2(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^might take too long: without google-re2 .* at most one unbounded"):
         compiled(pattern)
 
 
 @pytest.mark.parametrize("pattern", BEYOND_RE2)
-def test_what_might_take_long_and_re2_does_not_know_is_refused(pattern: str) -> None:
+def test_slow_pattern_that_re2_does_not_support_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"^might take too long: RE2 takes no look-around"):
         compiled(pattern)
 
 
 @pytest.mark.parametrize(
     ("pattern", "what"),
-    [("(", "is no regular expression"), ("a" * (MAX_PATTERN + 1), "at most 500"), ("a{99999999999}", "is no regular")],
+    [
+        ("(", "is not a regular expression"),
+        ("a" * (MAX_PATTERN + 1), "at most 500"),
+        ("a{99999999999}", "is not a regular"),
+    ],
 )
-def test_what_is_no_pattern_is_refused(pattern: str, what: str) -> None:
+def test_invalid_pattern_is_refused(pattern: str, what: str) -> None:
     with pytest.raises(ValueError, match=what):
         compiled(pattern)
 
@@ -87,13 +91,13 @@ def test_what_is_no_pattern_is_refused(pattern: str, what: str) -> None:
         ("é+x", "ééx", True),
     ],
 )
-def test_a_search_finds_what_is_there(pattern: str, text: str, found: bool) -> None:
+def test_search_finds_a_match(pattern: str, text: str, found: bool) -> None:
     assert compiled(pattern).found(text) is found
 
 
 @pytest.mark.parametrize("installed", [True, False])
 @pytest.mark.parametrize("pattern", [*LINEAR, *ONE_REPEAT, *HOSTILE])
-def test_no_search_takes_long(pattern: str, installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_search_is_fast(pattern: str, installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not installed:
         monkeypatch.setattr(patterns, "_re2", lambda: None)
     try:
@@ -104,7 +108,7 @@ def test_no_search_takes_long(pattern: str, installed: bool, monkeypatch: pytest
     assert max(cpu_s(lambda text=text: made.found(text)) for text in TEXTS) < 0.1  # type: ignore[misc] # bound as default
 
 
-def test_without_the_package_there_is_no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_re2_is_none_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "re2", None)
     patterns._re2.cache_clear()
     try:

@@ -2,26 +2,26 @@ import pytest
 
 from tokenfall.messages import ToolCall
 from tokenfall.simulator.planning import PlannedPart
-from tokenfall.simulator.scenarios.files import read_script
+from tokenfall.simulator.scenarios.files import read_scenario
 from tokenfall.simulator.scenarios.response import ScenarioResponse, response_of
 
 
 def said(text: str, *, reasoning: bool = False) -> ScenarioResponse:
-    return response_of(read_script(text.encode(), name="s.yaml").turns[0], call_ids="call_x", reasoning=reasoning)
+    return response_of(read_scenario(text.encode(), name="s.yaml").turns[0], call_ids="call_x", reasoning=reasoning)
 
 
-def test_text_is_said_in_tokens() -> None:
+def test_text_is_split_into_tokens() -> None:
     assert said("- say: a b") == ScenarioResponse((PlannedPart(["a", " b"]),), "stop")
 
 
-def test_thoughts_are_for_who_asks() -> None:
+def test_reasoning_is_omitted_unless_requested() -> None:
     text = "- say: [{think: hm hm}, {text: a}]"
 
     assert said(text).parts == (PlannedPart(["a"]),)
     assert said(text, reasoning=True).parts == (PlannedPart(["hm", " hm"], thought=True), PlannedPart(["a"]))
 
 
-def test_calls_have_ids_and_the_reason_of_calls() -> None:
+def test_calls_have_ids_and_finish_with_tool_calls() -> None:
     text = "- say: [{call: {name: f, arguments: {a: 1}}}, {text: x}, {call: {name: g}}]"
 
     assert said(text) == ScenarioResponse(
@@ -35,11 +35,11 @@ def test_calls_have_ids_and_the_reason_of_calls() -> None:
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
-def test_the_reason_may_be_written(reason: str) -> None:
+def test_finish_reason_of_the_turn_is_used(reason: str) -> None:
     assert said(f"- {{say: [{{call: {{name: f}}}}], finish_reason: {reason}}}").reason == reason
 
 
-def test_an_error_ends_the_answer() -> None:
+def test_error_step_ends_the_response() -> None:
     assert said("- say: [{text: a}, {error: overloaded}]") == ScenarioResponse(
         (PlannedPart(["a"]),), "stop", "overloaded"
     )

@@ -4,7 +4,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.schema.budget import MAX_STEPS, Budget, Unsatisfiable, malformed, refused, unsatisfiable
 
 
-def test_spent_budget_is_refused_by_keyword_and_limit() -> None:
+def test_exhausted_budget_is_refused_with_keyword_and_limit() -> None:
     budget = Budget()
     budget.spend(MAX_STEPS, "enum")
 
@@ -14,7 +14,7 @@ def test_spent_budget_is_refused_by_keyword_and_limit() -> None:
     assert budget.spent == MAX_STEPS + 1
 
 
-def test_text_costs_by_its_length_and_its_words() -> None:
+def test_steps_for_text_depend_on_length_and_words() -> None:
     costs = []
     for text in ("", "x" * 6_400, "a " * 400):
         budget = Budget()
@@ -24,7 +24,7 @@ def test_text_costs_by_its_length_and_its_words() -> None:
     assert costs == [1, 101, 113]
 
 
-def test_json_costs_by_its_length() -> None:
+def test_steps_for_json_depend_on_length() -> None:
     budget = Budget()
     budget.spend_json(b"1" * 80, "const")
 

@@ -30,18 +30,18 @@ def test_keyword_with_a_value_of_a_wrong_type_is_refused_by_name(keyword: str, v
     assert f"`{keyword}`" in caught.value.message
 
 
-def test_null_is_an_absent_keyword_but_a_constant() -> None:
+def test_null_keyword_is_absent_except_for_const() -> None:
     assert checked({"required": None, "type": "string"}, Budget()) == {"type": "string"}
     assert checked({"required": None, "const": None}, Budget()) == {"const": None, "enum": [None]}
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, -0.5, float("inf"), float("nan")])
-def test_count_that_is_no_whole_number_is_refused(value: float) -> None:
-    with pytest.raises(InvalidRequest, match="`minItems` must be a whole number, 0 or more"):
+def test_count_that_is_not_an_integer_is_refused(value: float) -> None:
+    with pytest.raises(InvalidRequest, match="`minItems` must be an integer, 0 or more"):
         count_of({"minItems": value}, "minItems", default=0)
 
 
-def test_count_is_read_as_a_whole_number() -> None:
+def test_integral_float_is_accepted_as_a_count() -> None:
     assert (count_of({"minItems": 3.0}, "minItems", default=0), count_of({}, "minItems", default=7)) == (3, 7)
 
 
@@ -67,7 +67,7 @@ def test_number_within_a_double_is_read() -> None:
         ({"title": "t"}, ["string"]),
     ],
 )
-def test_types_are_told_by_type_or_by_other_keywords(schema: dict[str, Any], types: list[str]) -> None:
+def test_types_are_derived_from_type_or_other_keywords(schema: dict[str, Any], types: list[str]) -> None:
     assert types_of(schema) == types
 
 
@@ -94,7 +94,7 @@ def test_types_are_told_by_type_or_by_other_keywords(schema: dict[str, Any], typ
         ({"title": "one"}, {"title": "other"}, {"title": "other"}),
     ],
 )
-def test_two_schemas_at_once_say_what_both_say(
+def test_merged_schema_has_the_constraints_of_both(
     one: dict[str, Any], other: dict[str, Any], both: dict[str, Any]
 ) -> None:
     assert merged(one, other, budget=Budget()) == both

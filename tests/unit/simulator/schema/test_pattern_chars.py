@@ -15,7 +15,7 @@ from tokenfall.simulator.schema.pattern_chars import (
 from tokenfall.simulator.schema.patterns import parsed
 
 
-def test_ranges_are_joined_where_they_touch() -> None:
+def test_adjacent_ranges_are_joined() -> None:
     assert chars_of([(5, 9), (1, 2), (3, 4), (20, 30), (25, 26)]) == Chars(((1, 9), (20, 30)))
 
 
@@ -54,7 +54,7 @@ def test_properties_agree_with_pythons_within_ascii() -> None:
         ("[\ue000-\ue001]", "\ue000", "\ue000"),
     ],
 )
-def test_class_is_written_with_its_most_readable_members(pattern: str, cycle: str, first: str) -> None:
+def test_readable_members_of_a_class_are_preferred(pattern: str, cycle: str, first: str) -> None:
     chars = parsed(pattern, Budget())
     assert isinstance(chars, Chars)
 

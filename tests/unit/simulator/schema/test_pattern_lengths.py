@@ -33,7 +33,7 @@ def test_lengths_of_a_pattern(pattern: str, expected: list[int]) -> None:
     assert lengths(pattern) == expected
 
 
-def test_lengths_are_those_within_the_bounds() -> None:
+def test_lengths_are_limited_by_the_bounds() -> None:
     assert lengths("(?:ab)*", least=3, most=9) == [4, 6, 8]
     assert lengths("a*", least=99, most=500) == [99, 100]
     assert lengths("a*", least=3, most=2) == []
@@ -43,7 +43,7 @@ def test_lengths_are_those_within_the_bounds() -> None:
     ("pattern", "length", "shares"),
     [("[a-z]+[0-9]+", 9, [5, 4]), ("[a-z]+[0-9]+", 2, [1, 1]), ("(?:aa|b)(?:ccc|d)", 4, [1, 3])],
 )
-def test_length_is_shared_out_among_items(pattern: str, length: int, shares: list[int]) -> None:
+def test_length_is_distributed_among_items(pattern: str, length: int, shares: list[int]) -> None:
     node = parsed(pattern, Budget())
     assert isinstance(node, Concat)
 
@@ -61,14 +61,14 @@ def test_length_is_shared_out_among_items(pattern: str, length: int, shares: lis
         ("(?:)*", 0, []),
     ],
 )
-def test_length_is_shared_out_among_copies(pattern: str, length: int, copies: list[int]) -> None:
+def test_length_is_distributed_among_copies(pattern: str, length: int, copies: list[int]) -> None:
     node = parsed(pattern, Budget())
     assert isinstance(node, Repeat)
 
     assert Lengths(Budget(), bound=100).copies(node, length) == copies
 
 
-def test_work_on_lengths_grows_with_the_bound_and_not_with_the_counts() -> None:
+def test_work_on_lengths_depends_on_the_bound_not_on_the_counts() -> None:
     steps = []
     for count in (10, 1_000, 1_000_000):
         budget = Budget()

@@ -68,7 +68,7 @@ def text(pattern: str, *, least: int = 0, most: int = 50_000, variant: int = 0) 
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_text_of_a_pattern_in_use_matches_it_by_pythons_re(name: str) -> None:
+def test_text_of_a_common_pattern_matches_in_pythons_re(name: str) -> None:
     texts = [text(REAL[name], variant=variant) for variant in range(2)]
 
     assert all(re.search(REAL[name], each) for each in texts)
@@ -114,7 +114,9 @@ def test_text_is_readable_and_short(pattern: str, expected: str) -> None:
         (r"^a{1990,}$", 2_000, 50_000, "a" * 2_000),
     ],
 )
-def test_text_of_a_bounded_length_has_it_and_matches(pattern: str, least: int, most: int, expected: str | None) -> None:
+def test_text_with_length_bounds_is_within_them_and_matches(
+    pattern: str, least: int, most: int, expected: str | None
+) -> None:
     found = text(pattern, least=least, most=most)
 
     assert least <= len(found) <= most
@@ -141,7 +143,7 @@ def test_text_of_a_bounded_length_has_it_and_matches(pattern: str, least: int, m
         (r"[\ud800-\udfff]", 0, 50_000),
     ],
 )
-def test_pattern_without_a_text_of_the_length_is_unsatisfiable(pattern: str, least: int, most: int) -> None:
+def test_pattern_without_a_text_of_the_required_length_is_unsatisfiable(pattern: str, least: int, most: int) -> None:
     with pytest.raises(Unsatisfiable, match="`pattern`"):
         text(pattern, least=least, most=most)
 
@@ -160,24 +162,24 @@ def test_pattern_without_a_text_of_the_length_is_unsatisfiable(pattern: str, lea
         (r"foo$", 50_000, 30),
     ],
 )
-def test_variants_differ_where_the_pattern_allows_it(pattern: str, most: int, count: int) -> None:
+def test_variants_differ_if_the_pattern_allows_it(pattern: str, most: int, count: int) -> None:
     found = [text(pattern, most=most, variant=variant) for variant in range(count)]
 
     assert len(set(found)) == count
     assert all(re.search(pattern, each) and len(each) <= most for each in found)
 
 
-def test_variant_is_the_same_text_where_the_bounds_allow_no_other() -> None:
+def test_variants_are_equal_if_the_bounds_allow_one_text() -> None:
     assert text("foo", most=3, variant=1) == text("foo", most=3) == "foo"
 
 
-def test_alternative_that_an_anchor_excludes_is_passed_over() -> None:
+def test_alternative_excluded_by_an_anchor_is_skipped() -> None:
     assert text("^x(^a|b)$") == "xb"
 
 
 @given(patterns, st.integers(0, 12), st.sampled_from([0, 3, 1_000]), st.integers(0, 3))
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_text_of_any_pattern_matches_it_by_pythons_re(pattern: str, least: int, more: int, variant: int) -> None:
+def test_text_of_any_pattern_matches_in_pythons_re(pattern: str, least: int, more: int, variant: int) -> None:
     try:
         found = text(pattern, least=least, most=least + more, variant=variant)
     except Unsatisfiable as error:

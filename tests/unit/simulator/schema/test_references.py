@@ -24,7 +24,7 @@ ROOT = {
         ("#/allOf/1", {"title": "second"}),
     ],
 )
-def test_reference_leads_to_the_very_node(reference: str, target: object) -> None:
+def test_reference_gives_the_same_object_as_in_the_schema(reference: str, target: object) -> None:
     found = referred(ROOT, reference, budget=Budget())
 
     assert found == target
@@ -50,6 +50,6 @@ def test_reference_leads_to_the_very_node(reference: str, target: object) -> Non
         "#" + "/a" * MAX_REFERENCE,
     ],
 )
-def test_reference_that_leads_to_no_schema_is_refused(reference: str) -> None:
+def test_reference_to_something_else_than_a_schema_is_refused(reference: str) -> None:
     with pytest.raises(InvalidRequest, match=r"`\$ref`"):
         referred(ROOT, reference, budget=Budget())

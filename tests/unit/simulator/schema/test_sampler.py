@@ -16,7 +16,7 @@ _small = st.integers(-20, 20)
 
 
 def validated(schema: Any) -> Any:
-    """The value for `schema`, which must satisfy it, as it goes over the wire."""
+    """The generated value for `schema`, as JSON; asserts that it satisfies the schema."""
     value = msgspec.json.decode(msgspec.json.encode(instance(schema)))
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER).validate(
         value
@@ -109,13 +109,13 @@ schemas: Schemas = st.recursive(
 
 @given(schemas)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_value_satisfies_its_schema_and_is_always_the_same(schema: Any) -> None:
+def test_value_satisfies_its_schema_and_is_deterministic(schema: Any) -> None:
     assert validated(schema) == instance(schema) == instance(msgspec.json.decode(msgspec.json.encode(schema)))
 
 
 @given(schemas, schemas)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_references_lead_on_and_recursion_has_a_way_out(leaf: Any, other: Any) -> None:
+def test_references_are_resolved_and_recursion_ends(leaf: Any, other: Any) -> None:
     tree = {
         "type": "object",
         "properties": {
@@ -178,7 +178,7 @@ junk: Schemas = st.recursive(
 
 @given(junk)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_whatever_is_no_schema_is_refused_and_never_a_crash(schema: Any) -> None:
+def test_any_json_as_a_schema_gives_a_value_or_is_refused(schema: Any) -> None:
     try:
         msgspec.json.encode(instance(schema))
     except InvalidRequest as error:
@@ -186,7 +186,7 @@ def test_whatever_is_no_schema_is_refused_and_never_a_crash(schema: Any) -> None
 
 
 @pytest.mark.parametrize("schema", [None, 7, "string", [], {"type": 7}, {"type": "strnig"}, {"enum": 7}, {"enum": []}])
-def test_what_is_no_schema_is_refused(schema: Any) -> None:
+def test_malformed_schema_is_refused(schema: Any) -> None:
     with pytest.raises(InvalidRequest):
         instance(schema)
 
@@ -225,7 +225,7 @@ def test_what_is_no_schema_is_refused(schema: Any) -> None:
         {"type": "string", "pattern": "("},
     ],
 )
-def test_what_nothing_satisfies_is_refused(schema: Any) -> None:
+def test_unsatisfiable_schema_is_refused(schema: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^the simulator cannot satisfy this JSON schema: "):
         instance(schema)
 
@@ -247,7 +247,7 @@ def test_what_nothing_satisfies_is_refused(schema: Any) -> None:
         ({"$ref": "#/$defs/any", "$defs": {"any": True}}, "large language models"),
     ],
 )
-def test_what_is_said(schema: Any, value: Any) -> None:
+def test_example_values(schema: Any, value: Any) -> None:
     assert validated(schema) == value
 
 
@@ -266,31 +266,31 @@ def test_what_is_said(schema: Any, value: Any) -> None:
         {"type": "array", "items": {"type": "integer"}},
     ],
 )
-def test_items_differ_where_they_must(items: Any) -> None:
+def test_unique_items_differ(items: Any) -> None:
     schema = {"type": "array", "items": items, "minItems": 5, "uniqueItems": True}
 
     assert len(validated(schema)) == 5
 
 
-def test_items_differ_where_an_enum_repeats_a_value() -> None:
+def test_unique_items_differ_if_an_enum_repeats_a_value() -> None:
     schema = {"type": "array", "items": {"enum": ["a", "a", "b"]}, "minItems": 2, "uniqueItems": True}
 
     assert validated(schema) == ["a", "b"]
 
 
 @pytest.mark.parametrize("spelling", ["#/x/0", "#/%78/0", "#/x/%30"])
-def test_recursion_ends_however_its_reference_is_spelt(spelling: str) -> None:
+def test_recursion_ends_with_any_spelling_of_the_reference(spelling: str) -> None:
     node = {"properties": {"next": {"anyOf": [{"$ref": spelling}, {"type": "null"}]}}, "required": ["next"]}
 
     assert validated({"x": [node], "$ref": "#/x/0"}) == {"next": None}
 
 
-def test_refusal_of_alternatives_tells_why_the_first_fails() -> None:
+def test_error_of_alternatives_is_that_of_the_first() -> None:
     with pytest.raises(InvalidRequest, match="`pattern` '\\(\\?=a\\)': look-around is not supported"):
         instance({"anyOf": [{"pattern": "(?=a)"}, False]})
 
 
-def test_malformed_alternative_is_refused_though_another_would_do() -> None:
+def test_malformed_alternative_is_refused_even_if_another_is_satisfiable() -> None:
     with pytest.raises(InvalidRequest, match="`minimum` must be a number"):
         instance({"anyOf": [{"minimum": "1"}, {"type": "null"}]})
 
@@ -307,5 +307,5 @@ def test_value_that_is_nested_too_deeply_is_refused(wrap: Callable[[Any], Any], 
     for _ in range(150):
         schema = wrap(schema)
 
-    with pytest.raises(InvalidRequest, match=f"`{keyword}`: .* (deep|within each other)"):
+    with pytest.raises(InvalidRequest, match=f"`{keyword}`: .* deep"):
         instance(schema)

@@ -12,8 +12,8 @@ def text(schema: dict[str, Any], name: str = "", *, variant: int = 0) -> str:
     return Scalars(Budget()).text(schema, name, variant=variant)
 
 
-def number(schema: dict[str, Any], *, whole: bool = False, variant: int = 0) -> float:
-    return Scalars(Budget()).number(schema, whole=whole, variant=variant)
+def number(schema: dict[str, Any], *, integer: bool = False, variant: int = 0) -> float:
+    return Scalars(Budget()).number(schema, integer=integer, variant=variant)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def number(schema: dict[str, Any], *, whole: bool = False, variant: int = 0) -> 
         ({"pattern": r"^[a-z]+$", "minLength": 7}, "tokenfa"),
     ],
 )
-def test_text_is_of_its_name_its_format_or_its_pattern(schema: dict[str, Any], expected: str) -> None:
+def test_text_is_derived_from_name_format_or_pattern(schema: dict[str, Any], expected: str) -> None:
     assert text(schema, "first_name") == expected
 
 
@@ -43,7 +43,7 @@ def test_text_of_a_pattern_and_a_format_differs_by_variant() -> None:
     assert all(re.fullmatch(schema["pattern"], each) for each in texts)
 
 
-def test_pattern_is_parsed_once_a_request() -> None:
+def test_pattern_is_parsed_once_per_request() -> None:
     budget = Budget()
     scalars = Scalars(budget)
     costs = []
@@ -65,13 +65,13 @@ def test_pattern_is_parsed_once_a_request() -> None:
         ({"pattern": "(?=a)"}, "pattern"),
     ],
 )
-def test_text_that_cannot_be_written_is_unsatisfiable(schema: dict[str, Any], keyword: str) -> None:
+def test_text_with_contradicting_bounds_is_unsatisfiable(schema: dict[str, Any], keyword: str) -> None:
     with pytest.raises(Unsatisfiable, match=f"`{keyword}`"):
         text(schema)
 
 
 @pytest.mark.parametrize(
-    ("schema", "whole", "expected"),
+    ("schema", "integer", "expected"),
     [
         ({}, True, 1),
         ({}, False, 1.5),
@@ -90,8 +90,8 @@ def test_text_that_cannot_be_written_is_unsatisfiable(schema: dict[str, Any], ke
         ({"minimum": 1e308}, True, 1e308),
     ],
 )
-def test_number_is_within_its_bounds(schema: dict[str, Any], whole: bool, expected: float) -> None:
-    assert number(schema, whole=whole) == expected
+def test_number_is_within_its_bounds(schema: dict[str, Any], integer: bool, expected: float) -> None:
+    assert number(schema, integer=integer) == expected
 
 
 @pytest.mark.parametrize(
@@ -103,22 +103,22 @@ def test_number_is_within_its_bounds(schema: dict[str, Any], whole: bool, expect
         {"multipleOf": 1.7e308, "minimum": 1.75e308},
     ],
 )
-def test_number_that_no_bounds_allow_is_unsatisfiable(schema: dict[str, Any]) -> None:
+def test_number_with_contradicting_bounds_is_unsatisfiable(schema: dict[str, Any]) -> None:
     with pytest.raises(Unsatisfiable, match="no number"):
         number(schema)
 
 
 @pytest.mark.parametrize("step", [0, -1, -0.5])
-def test_multiple_of_nothing_is_refused(step: float) -> None:
+def test_multiple_of_zero_is_refused(step: float) -> None:
     with pytest.raises(InvalidRequest, match="`multipleOf` must be a number above 0"):
         number({"multipleOf": step})
 
 
-def test_number_of_many_digits_costs_more() -> None:
+def test_number_with_many_digits_spends_more_steps() -> None:
     costs = []
     for bound in (1, 1e300, 5e-324):
         budget = Budget()
-        Scalars(budget).number({"minimum": bound}, whole=False, variant=0)
+        Scalars(budget).number({"minimum": bound}, integer=False, variant=0)
         costs.append(budget.spent)
 
     assert 10 * costs[0] < costs[1] < costs[2]
@@ -143,5 +143,5 @@ def test_number_of_many_digits_costs_more() -> None:
         ([], {"minItems": 3}, True),
     ],
 )
-def test_value_of_an_enum_fits_by_its_type_and_its_bounds(value: object, schema: dict[str, Any], allowed: bool) -> None:
+def test_enum_value_is_checked_against_type_and_bounds(value: object, schema: dict[str, Any], allowed: bool) -> None:
     assert fits(value, schema) is allowed

@@ -20,7 +20,7 @@ def image(**source: object) -> dict[str, Any]:
         ({"type": "text", "text": "a"}, ()),
     ],
 )
-def test_the_address_of_an_image(block: dict[str, Any], address: tuple[str, ...]) -> None:
+def test_image_source_becomes_a_url(block: dict[str, Any], address: tuple[str, ...]) -> None:
     assert images_of(blocks([block], "f")) == address
 
 
@@ -53,12 +53,12 @@ def test_calls_and_results() -> None:
     ]
 
 
-def test_a_text_is_a_block_and_no_text_is_none() -> None:
+def test_string_content_is_one_block_and_empty_content_none() -> None:
     assert blocks("Hi", "f") == [Text("Hi")]
     assert blocks("", "f") == []
 
 
-def test_an_image_in_a_result_has_its_address() -> None:
+def test_image_in_a_tool_result_is_read() -> None:
     result = {"type": "tool_result", "tool_use_id": "t", "content": [image(type="url", url="https://a")]}
 
     assert blocks([result], "f") == [ToolResult("t", [Image("https://a")])]
@@ -108,7 +108,7 @@ def test_an_image_in_a_result_has_its_address() -> None:
         ),
     ],
 )
-def test_what_a_block_lacks_is_named(block: dict[str, Any], param: str, said: str) -> None:
+def test_missing_block_field_is_named(block: dict[str, Any], param: str, said: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         blocks([block], "f")
 

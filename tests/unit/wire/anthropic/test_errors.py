@@ -48,13 +48,13 @@ def test_a_status_has_its_type(status: int, kind: bytes) -> None:
         ("Invalid enum value 'x'", "a", "a", "Invalid enum value 'x'"),
     ],
 )
-def test_a_refusal_is_in_the_apis_words(text: str, field: str, param: str, said: str) -> None:
+def test_error_has_the_wording_of_the_api(text: str, field: str, param: str, said: str) -> None:
     refused = rephrased(text, field)
 
     assert (refused.param, refused.message) == (param, f"{param}: {said}")
 
 
-def test_the_sdk_is_told_that_a_thread_is_lost() -> None:
+def test_unknown_thread_has_the_error_code_of_the_sdk() -> None:
     told = json.loads(error(ApiError(status=404, code="not_found", message="x", param="thread")))
 
     assert told["error"]["details"] == {"error_code": "thread_not_found"}

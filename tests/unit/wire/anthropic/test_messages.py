@@ -41,7 +41,7 @@ def refusal(*raw: RawMessage) -> tuple[str | None, str]:
     return refused.value.param, refused.value.message
 
 
-def test_texts_and_blocks_are_the_same() -> None:
+def test_string_and_text_blocks_give_the_same_message() -> None:
     assert read(HI, assistant("Ho"), user(text("a"), text("b"))) == [
         Message("user", "Hi"),
         Message("assistant", "Ho"),
@@ -56,13 +56,13 @@ def test_the_system_prompt_comes_first_and_its_blocks_are_paragraphs() -> None:
     assert messages("", [HI]) == messages([], [HI]) == (Message("user", "Hi"),)
 
 
-def test_roles_in_a_row_and_a_beginning_by_the_assistant_are_accepted() -> None:
+def test_repeated_roles_and_a_leading_assistant_are_accepted() -> None:
     roles = [message.role for message in read(assistant("Ask."), HI, user("Ho"), assistant("a"), assistant("b"))]
 
     assert roles == ["assistant", "user", "user", "assistant", "assistant"]
 
 
-def test_a_system_message_may_come_in_the_midst() -> None:
+def test_system_message_in_the_middle_is_accepted() -> None:
     read_ = read(HI, RawMessage("system", "Be brief."), assistant("Ho"), HI, RawMessage("system", [text("Now.")]))
 
     assert [message.role for message in read_] == ["user", "system", "assistant", "user", "system"]
@@ -95,7 +95,7 @@ def test_images_go_with_their_text() -> None:
     ]
 
 
-def test_thoughts_are_kept_unless_they_are_encrypted() -> None:
+def test_thinking_is_kept_unless_encrypted() -> None:
     thoughts = [{"type": "thinking", "thinking": "Hm", "signature": "s"}, {"type": "redacted_thinking", "data": "x"}]
 
     assert read(HI, assistant(*thoughts, text("So")))[1] == Message("assistant", "So", thought="Hm")
@@ -103,12 +103,12 @@ def test_thoughts_are_kept_unless_they_are_encrypted() -> None:
 
 
 @pytest.mark.parametrize("thinking", [{}, {"thinking": None}, {"thinking": ""}])
-def test_a_thought_without_text_is_none(thinking: dict[str, Any]) -> None:
+def test_thinking_without_text_is_empty(thinking: dict[str, Any]) -> None:
     assert read(HI, assistant({"type": "thinking", **thinking}, text("So")))[1] == Message("assistant", "So")
 
 
 @pytest.mark.parametrize("last", [assistant(""), assistant()])
-def test_the_last_message_may_be_an_empty_assistants(last: RawMessage) -> None:
+def test_last_assistant_message_may_be_empty(last: RawMessage) -> None:
     assert read(HI, last)[1] == Message("assistant", "")
 
 
@@ -141,7 +141,7 @@ def test_what_the_api_refuses(raw: list[RawMessage], param: str, said: str) -> N
     assert refusal(*raw) == (param, said)
 
 
-def test_an_assistants_text_may_end_in_whitespace_where_it_is_not_the_last() -> None:
+def test_trailing_whitespace_is_accepted_before_the_last_message() -> None:
     assert read(HI, assistant("Ho "), HI)[1] == Message("assistant", "Ho ")
 
 
@@ -176,7 +176,7 @@ def test_a_call_without_its_result_is_refused(raw: list[RawMessage]) -> None:
     assert refusal(*raw) == ("messages.1", UNANSWERED)
 
 
-def test_calls_of_one_turn_without_results_are_named_together() -> None:
+def test_calls_without_results_are_listed_together() -> None:
     param, said = refusal(HI, assistant(use(1)), assistant(use(2)), HI)
 
     assert param == "messages.1"
@@ -209,7 +209,7 @@ def test_a_result_without_its_call_is_refused(raw: list[RawMessage], place: str)
         ),
     ],
 )
-def test_calls_and_results_have_their_places(raw: list[RawMessage], place: str, said: str) -> None:
+def test_calls_and_results_in_wrong_roles_are_refused(raw: list[RawMessage], place: str, said: str) -> None:
     assert refusal(*raw) == (place, f"{place}: {said}")
 
 
@@ -221,20 +221,20 @@ def test_calls_and_results_have_their_places(raw: list[RawMessage], place: str, 
         ({"type": "image", "source": {"type": "url", "url": "https://a"}}, MAX_IMAGES, "600 images"),
     ],
 )
-def test_blocks_and_images_of_all_messages_are_bounded(block: dict[str, Any], most: int, what: str) -> None:
+def test_blocks_and_images_of_all_messages_are_limited(block: dict[str, Any], most: int, what: str) -> None:
     messages(None, [RawMessage("user", [block] * most)])
 
     with pytest.raises(InvalidRequest, match=f"at most {what}"):
         messages(None, [RawMessage("user", [block]), RawMessage("user", [block] * most)])
 
 
-def test_blocks_within_a_result_are_counted_too() -> None:
+def test_blocks_in_tool_results_are_counted() -> None:
     result = {"type": "tool_result", "tool_use_id": "a", "content": [{"type": "text", "text": "b"}] * MAX_BLOCKS}
 
     with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
         messages(None, [RawMessage("user", [result])])
 
 
-def test_the_blocks_of_a_system_prompt_are_bounded() -> None:
+def test_blocks_of_a_system_prompt_are_limited() -> None:
     with pytest.raises(InvalidRequest, match="at most 1536 content blocks"):
         messages([{"type": "text", "text": "a"}] * (MAX_BLOCKS + 1), [RawMessage("user", "a")])

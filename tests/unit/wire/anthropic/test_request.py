@@ -6,7 +6,7 @@ import pytest
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.anthropic import request as anthropic_request
-from tokenfall.wire.anthropic.request import Shape, decode, decode_count
+from tokenfall.wire.anthropic.request import ResponseOptions, decode, decode_count
 from tokenfall.wire.dialect import UNBOUNDED
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -34,11 +34,11 @@ def refusal(sent: bytes) -> tuple[str | None, str]:
     return refused.value.param, refused.value.message
 
 
-def test_the_least_request() -> None:
+def test_minimal_request() -> None:
     asked = decode(body())
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (asked.stream, asked.input) == (False, Shape())
+    assert (asked.stream, asked.input) == (False, ResponseOptions())
 
 
 def test_every_field() -> None:
@@ -73,7 +73,7 @@ def test_every_field() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.input) == (True, Shape(omit_thoughts=True))
+    assert (asked.stream, asked.input) == (True, ResponseOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_every_field() -> None:
         ({"thinking": {"type": "disabled"}, "output_config": {"effort": "high"}}, ""),
     ],
 )
-def test_how_much_to_think(fields: dict[str, Any], effort: str) -> None:
+def test_reasoning_effort(fields: dict[str, Any], effort: str) -> None:
     assert decode(body(max_tokens=40_000, **fields)).request.effort == effort
 
 
 @pytest.mark.parametrize(("kind", "hides"), [("disabled", True), ("adaptive", False)])
-def test_thoughts_can_be_switched_off(kind: str, hides: bool) -> None:
+def test_disabled_thinking_hides_reasoning(kind: str, hides: bool) -> None:
     assert decode(body(thinking={"type": kind})).request.hides_thoughts == hides
     assert not decode(body()).request.hides_thoughts
 
@@ -122,11 +122,11 @@ def test_the_choice_of_a_tool(tools: object, choice: object, expected: str) -> N
     ("thinking", "wanted"),
     [(None, False), ({"type": "disabled"}, False), ({"type": "adaptive"}, True), ({"type": "between_tools"}, True)],
 )
-def test_thoughts_that_are_wanted(thinking: object, wanted: bool) -> None:
+def test_enabled_thinking_requests_reasoning(thinking: object, wanted: bool) -> None:
     assert request(thinking=thinking).reasoning is wanted
 
 
-def test_a_schema_by_its_older_name() -> None:
+def test_output_format_is_accepted_as_legacy_name() -> None:
     form = {"type": "json_schema", "schema": SCHEMA}
 
     assert request(output_format=form).schema == SCHEMA_TEXT
@@ -204,7 +204,7 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object, said: 
         ({"output_format": {"type": "json_schema", "schema": []}}, "output_format.schema", NOT_AN_OBJECT),
     ],
 )
-def test_fields_of_fields_have_theirs(fields: dict[str, object], param: str, said: str) -> None:
+def test_nested_fields_have_their_bounds(fields: dict[str, object], param: str, said: str) -> None:
     assert refusal(body(**fields)) == (param, f"{param}: {said}")
 
 
@@ -234,18 +234,18 @@ def test_fields_of_fields_have_theirs(fields: dict[str, object], param: str, sai
         ),
     ],
 )
-def test_what_fields_say_together_must_agree(fields: dict[str, object], param: str, said: str) -> None:
+def test_contradicting_fields_are_refused(fields: dict[str, object], param: str, said: str) -> None:
     assert refusal(body(**fields)) == (param, said)
 
 
-def test_thoughts_leave_room_for_an_answer_and_for_a_choice() -> None:
+def test_thinking_without_a_forced_tool_is_accepted() -> None:
     fields = {"thinking": ENABLED, "max_tokens": 1025, "tools": [WEATHER], "tool_choice": {"type": "none"}}
 
     assert request(**fields).reasoning
 
 
 @pytest.mark.parametrize("name", ["model", "max_tokens", "messages"])
-def test_what_is_missing_is_named(name: str) -> None:
+def test_missing_field_is_named(name: str) -> None:
     sent = json.dumps({key: value for key, value in LEAST.items() if key != name}).encode()
 
     assert refusal(sent) == (name, f"{name}: Field required")
@@ -267,7 +267,7 @@ def test_what_is_missing_is_named(name: str) -> None:
     ],
     ids=lambda sent: repr(sent[:40]),
 )
-def test_what_is_no_request_is_refused(sent: bytes) -> None:
+def test_body_that_is_not_a_request_is_refused(sent: bytes) -> None:
     refusal(sent)
 
 
@@ -279,7 +279,7 @@ def nested(depth: int) -> bytes:
     return b'{"model":"m","max_tokens":9,"messages":[' + said + b"]}"
 
 
-def test_a_request_is_read_or_refused_however_deep() -> None:
+def test_deeply_nested_request_is_read_or_refused() -> None:
     for depth in (1, *range(700, 1100, 3)):
         try:
             decode(nested(depth))
@@ -287,7 +287,7 @@ def test_a_request_is_read_or_refused_however_deep() -> None:
             assert "nested too deeply" in refused.message  # noqa: PT017
 
 
-def test_what_is_too_deep_only_for_the_converter_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_too_deep_for_the_converter_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def overflow(*_: object) -> None:
         raise RecursionError
 
@@ -296,7 +296,7 @@ def test_what_is_too_deep_only_for_the_converter_is_refused_too(monkeypatch: pyt
     assert refusal(body()) == (None, "the body is nested too deeply")
 
 
-def test_a_request_to_count_needs_no_bound() -> None:
+def test_count_request_needs_no_max_tokens() -> None:
     sent = json.dumps({"model": "m", "messages": LEAST["messages"], "system": "S", "tools": [WEATHER]}).encode()
 
     assert decode_count(sent) == ChatRequest(
@@ -307,12 +307,12 @@ def test_a_request_to_count_needs_no_bound() -> None:
     )
 
 
-def test_a_request_to_count_is_refused_like_others() -> None:
+def test_invalid_count_request_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"^messages: Field required$"):
         decode_count(b'{"model":"m"}')
 
 
-def test_a_thread_cannot_be_continued_and_may_be_begun() -> None:
+def test_thread_can_be_started_but_not_continued() -> None:
     with pytest.raises(NotFound) as caught:
         decode(body(thread={"type": "continue", "previous_message_id": "msg_1"}))
 

@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.anthropic.request import Shape
+from tokenfall.wire.anthropic.request import ResponseOptions
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Answer, Choice, ContentBlock, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Choice, ContentBlock, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-ASKED = ParsedRequest(request=REQUEST, stream=True, input=Shape())
-QUIET = ParsedRequest(request=REQUEST, stream=True, input=Shape(omit_thoughts=True))
+ASKED = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions())
+QUIET = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(omit_thinking=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
@@ -94,7 +94,7 @@ def test_a_text() -> None:
     )
 
 
-def test_thoughts_are_signed_before_the_text() -> None:
+def test_thinking_block_is_signed_before_the_text() -> None:
     assert stream([(THOUGHT, ["Hm"]), (TEXT, ["So"])]) == (
         START
         + THOUGHT_START
@@ -109,7 +109,7 @@ def test_thoughts_are_signed_before_the_text() -> None:
     )
 
 
-def test_thoughts_that_are_to_be_omitted_are_signed_all_the_same() -> None:
+def test_omitted_thinking_has_only_a_signature() -> None:
     encoder = ANTHROPIC.encoder(QUIET, IDENTITY)
     encoder.open(THOUGHT)
 
@@ -159,7 +159,7 @@ REFUSAL = b'{"type":"refusal","category":null,"explanation":null}'
         ("content_filter", "", b'"refusal"', b"null", REFUSAL),
     ],
 )
-def test_an_empty_answer_has_no_block_but_a_reason(
+def test_empty_response_has_a_stop_reason_and_no_block(
     reason: FinishReason, stop: str, told: bytes, sequence: bytes, details: bytes
 ) -> None:
     assert stream([], reason, stop=stop) == START + END % (told, sequence, details, 5)
@@ -173,15 +173,15 @@ def test_a_block_ends_once() -> None:
     assert encoder.finish(0, "stop") == b""
 
 
-def test_an_answer_whose_cost_nobody_told_has_the_input_that_was_known() -> None:
+def test_unknown_usage_is_reported_as_prompt_tokens() -> None:
     assert stream([], usage=None) == START + END % (b'"end_turn"', b"null", b"null", 0)
 
 
-def test_what_was_told_at_the_end_counts() -> None:
+def test_usage_of_finished_is_reported() -> None:
     assert b'"usage":{"input_tokens":40,' in stream([], usage=Usage(40, 1)).split(b"message_delta", 1)[1]
 
 
-def test_a_token_is_its_text_between_affixes() -> None:
+def test_token_frame_is_prefix_text_suffix() -> None:
     encoder = ANTHROPIC.encoder(ASKED, IDENTITY)
     for block in (TEXT, THOUGHT, WEATHER):
         encoder.open(block)
@@ -192,12 +192,12 @@ def test_a_token_is_its_text_between_affixes() -> None:
         assert encoder.frame_template() == frame_template
 
 
-def test_a_heartbeat_is_the_dialects_own() -> None:
+def test_keepalive_is_a_ping_event() -> None:
     assert ANTHROPIC.keepalive == PING
 
 
 @given(st.lists(st.text()))
-def test_any_text_comes_back_from_its_frames(texts: list[str]) -> None:
+def test_any_text_round_trips_in_its_frames(texts: list[str]) -> None:
     for block, name in ((TEXT, "text"), (THOUGHT, "thinking"), (WEATHER, "partial_json")):
         events = (json.loads(event.data) for event in SSEDecoder().feed(stream([(block, texts)])))
         deltas = [event["delta"] for event in events if event["type"] == "content_block_delta"]
@@ -229,7 +229,11 @@ def test_an_error_after_the_first_token_is_an_event() -> None:
 
 def whole(choice: Choice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
-    return b"".join(ANTHROPIC.whole(asked, Answer(meta=IDENTITY, choices=[choice], finished=finished, timing=Timing())))
+    return b"".join(
+        ANTHROPIC.encode_response(
+            asked, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=Timing())
+        )
+    )
 
 
 WHOLE = (
@@ -239,7 +243,7 @@ WHOLE = (
 )
 
 
-def test_a_whole_text() -> None:
+def test_complete_text() -> None:
     assert whole(Choice(text="Hi\n", reason="stop")) == WHOLE % (
         b'{"type":"text","text":"Hi\\n"}',
         b"end_turn",
@@ -248,14 +252,14 @@ def test_a_whole_text() -> None:
     )
 
 
-def test_a_whole_text_that_ended_at_a_stop_sequence() -> None:
+def test_complete_text_with_a_stop_sequence() -> None:
     told = whole(Choice(text="Hi", reason="stop"), stop="END")
 
     assert told == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
 
 
 @pytest.mark.parametrize(("asked", "shown"), [(ASKED, b"Hm"), (QUIET, b"")])
-def test_whole_thoughts_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
+def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
     calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
 
     assert whole(Choice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
@@ -269,7 +273,7 @@ def test_whole_thoughts_text_and_calls(asked: ParsedRequest, shown: bytes) -> No
 
 
 @pytest.mark.parametrize("arguments", ['{"city":', "[1]", "null", "[" * 100_000])
-def test_arguments_that_are_no_object_are_none(arguments: str) -> None:
+def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
     told = whole(Choice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
 
     assert told == WHOLE % (
@@ -280,19 +284,19 @@ def test_arguments_that_are_no_object_are_none(arguments: str) -> None:
     )
 
 
-def test_an_empty_whole_answer_has_no_content() -> None:
+def test_complete_empty_response_has_no_content() -> None:
     assert whole(Choice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
 
 
-def test_cached_tokens_are_no_input_tokens() -> None:
-    answer = Answer(
+def test_cached_tokens_are_not_input_tokens() -> None:
+    answer = ModelResponse(
         meta=IDENTITY,
         choices=[Choice(text="Hi", reason="stop")],
         finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
         timing=Timing(),
     )
 
-    assert json.loads(b"".join(ANTHROPIC.whole(ASKED, answer)))["usage"] == {
+    assert json.loads(b"".join(ANTHROPIC.encode_response(ASKED, answer)))["usage"] == {
         "input_tokens": 100,
         "cache_creation_input_tokens": 100,
         "cache_read_input_tokens": 800,

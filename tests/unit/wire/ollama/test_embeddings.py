@@ -31,7 +31,7 @@ from tokenfall.wire.openai.embeddings import vector
         ({"options": {"num_ctx": 1}, "keep_alive": "5m"}, Embed(model="sim", inputs=())),
     ],
 )
-def test_what_is_to_embed(fields: dict[str, object], embed: Embed) -> None:
+def test_embed_request_is_decoded(fields: dict[str, object], embed: Embed) -> None:
     assert decode_embed(json.dumps({"model": "sim", **fields}).encode()) == embed
 
 
@@ -44,13 +44,13 @@ def test_what_is_to_embed(fields: dict[str, object], embed: Embed) -> None:
         (b'{"model":"sim","input":["a"%b]}' % (b',"a"' * 2048), "input takes at most 2048 texts", "input"),
     ],
 )
-def test_what_is_refused(body: bytes, message: str, param: str) -> None:
+def test_invalid_request_is_refused(body: bytes, message: str, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode_embed(body)
     assert (caught.value.message, caught.value.param) == (message, param)
 
 
-def test_an_answer_has_a_vector_for_each_input() -> None:
+def test_response_has_a_vector_for_each_input() -> None:
     embed = Embed(model="sim", inputs=("Hi", "Ho"), dimensions=3)
 
     body = embed_whole(embed, 2, timing=Timing(total_s=0.5))
@@ -62,20 +62,20 @@ def test_an_answer_has_a_vector_for_each_input() -> None:
     assert isclose(sum(number * number for number in vectors[0]), 1)
 
 
-def test_nothing_to_embed_has_no_vectors() -> None:
+def test_empty_input_gives_no_vectors() -> None:
     assert embed_whole(Embed(model="sim", inputs=()), 0, timing=Timing()) == (
         b'{"model":"sim","embeddings":[],"total_duration":1,"load_duration":1,"prompt_eval_count":0}'
     )
 
 
-def test_vectors_of_somebody_else() -> None:
+def test_vectors_of_an_upstream_are_encoded() -> None:
     assert embed_document("m", [[0.5, -1.0], [0.0, 2.0]], tokens=3, timing=Timing(total_s=0.5)) == (
         b'{"model":"m","embeddings":[[0.5,-1.0],[0.0,2.0]],"total_duration":500000000,"load_duration":1,'
         b'"prompt_eval_count":3}'
     )
 
 
-def test_the_older_route_embeds_one_prompt() -> None:
+def test_legacy_route_embeds_one_prompt() -> None:
     embed = decode_embeddings(b'{"model":"sim","prompt":"Hi"}')
 
     assert embed == Embed(model="sim", inputs=("Hi",))
@@ -83,10 +83,10 @@ def test_the_older_route_embeds_one_prompt() -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"model":"sim"}', b'{"model":"sim","prompt":""}'])
-def test_the_older_route_needs_no_prompt(body: bytes) -> None:
+def test_legacy_route_accepts_no_prompt(body: bytes) -> None:
     assert embeddings_whole(decode_embeddings(body)) == b'{"embedding":[]}'
 
 
-def test_the_older_route_needs_a_model() -> None:
+def test_legacy_route_requires_a_model() -> None:
     with pytest.raises(InvalidRequest, match="model is required"):
         decode_embeddings(b'{"prompt":"Hi"}')

@@ -88,13 +88,13 @@ CALLS: dict[str, object] = {
         ([{}, {}, {}, {}, {"tool_call_id": "late"}], ["call_0_0", "call_0_1", "mine", "call_4", "late"]),
     ],
 )
-def test_an_answer_finds_its_call(answers: list[dict[str, object]], ids: list[str]) -> None:
+def test_tool_result_is_matched_to_its_call(answers: list[dict[str, object]], ids: list[str]) -> None:
     told = read(CALLS, *({"role": "tool", "content": "x", **answer} for answer in answers))
 
     assert [message.tool_call_id for message in told[1:]] == ids
 
 
-def test_calls_of_another_turn_are_not_answered() -> None:
+def test_tool_result_does_not_match_calls_of_another_turn() -> None:
     told = read(CALLS, {"role": "assistant", "content": "No."}, {"role": "tool", "content": "x"})
 
     assert told[2] == Message("tool", "x", tool_call_id="call_2")
@@ -110,14 +110,14 @@ def test_calls_of_another_turn_are_not_answered() -> None:
         ("AAAA\r\nBBBB\n", "data:image/png;base64,AAAABBBB"),
     ],
 )
-def test_an_image_becomes_an_address(data: str, url: str) -> None:
+def test_image_becomes_a_data_url(data: str, url: str) -> None:
     assert read({"role": "user", "content": "What?", "images": [data]}) == (Message("user", "What?", images=(url,)),)
 
 
 @pytest.mark.parametrize(
     ("data", "place"), [("data:image/png;base64,AAAA", 4), ("AAA", 3), ("AAAA=", 5), ("A===", 3), ("AA==AA", 4)]
 )
-def test_an_image_is_base64(data: str, place: int) -> None:
+def test_image_that_is_not_base64_is_refused(data: str, place: int) -> None:
     with pytest.raises(InvalidRequest, match=f"illegal base64 data at input byte {place}") as caught:
         images(["AAAA", data], "images")
 
@@ -125,14 +125,14 @@ def test_an_image_is_base64(data: str, place: int) -> None:
 
 
 @pytest.mark.parametrize("document", [b"", b"{", b"[]", b"{}{}", b'{"a":"\xff"}', b"[" * 100_000])
-def test_what_is_no_object_has_no_text(document: bytes) -> None:
+def test_object_text_of_other_json_is_none(document: bytes) -> None:
     assert object_text(document) is None
 
 
 @pytest.mark.parametrize(
     "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [_Call(_CalledFunction(name="f"))] * 1_025}]
 )
-def test_images_and_calls_of_all_messages_are_bounded(fields: dict[str, Any]) -> None:
+def test_images_and_calls_of_all_messages_are_limited(fields: dict[str, Any]) -> None:
     one = RawMessage("user", "a", **fields)
     messages([one])
 

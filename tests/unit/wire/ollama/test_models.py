@@ -22,12 +22,12 @@ DETAILS = (
         b'{"model":"","name":"sim"}',
     ],
 )
-def test_a_model_is_asked_for_by_either_name(body: bytes) -> None:
+def test_show_accepts_model_or_name(body: bytes) -> None:
     assert ollama_models.decode_show(body) == "sim"
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"model":"","name":null}'])
-def test_a_model_must_be_asked_for(body: bytes) -> None:
+def test_show_without_a_model_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="model is required") as caught:
         ollama_models.decode_show(body)
     assert caught.value.param == "model"
@@ -58,7 +58,7 @@ def test_the_models_in_memory() -> None:
     )
 
 
-def test_models_keep_their_order_and_have_files_of_their_own() -> None:
+def test_models_keep_their_order_and_have_different_digests() -> None:
     models = json.loads(ollama_models.tags(["b", "a"], NOW_S))["models"]
 
     assert [model["name"] for model in models] == ["b", "a"]
@@ -66,7 +66,7 @@ def test_models_keep_their_order_and_have_files_of_their_own() -> None:
     assert {len(model["digest"]) for model in models} == {64}
 
 
-def test_there_may_be_no_models() -> None:
+def test_empty_list_of_models() -> None:
     assert ollama_models.tags([], NOW_S) == ollama_models.running([], NOW_S) == b'{"models":[]}'
 
 
@@ -74,5 +74,5 @@ def test_the_version() -> None:
     assert ollama_models.version("0.12.0") == b'{"version":"0.12.0"}'
 
 
-def test_a_model_that_there_is_none_of() -> None:
+def test_unknown_model_gives_an_error_body() -> None:
     assert ollama_models.no_such_model("x") == b'{"error":"model \'x\' not found"}'

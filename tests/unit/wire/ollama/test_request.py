@@ -5,7 +5,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.ollama.request import Shape, decode_chat, decode_generate
+from tokenfall.wire.ollama.request import ResponseOptions, decode_chat, decode_generate
 
 HI: list[dict[str, object]] = [{"role": "user", "content": "Hi"}]
 
@@ -24,10 +24,10 @@ def refused(**fields: object) -> tuple[str, str | None]:
     return caught.value.message, caught.value.param
 
 
-def test_a_chat_streams_unless_told_otherwise() -> None:
+def test_chat_streams_by_default() -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
 
-    assert chat() == ParsedRequest(request=request, stream=True, input=Shape(generate=False))
+    assert chat() == ParsedRequest(request=request, stream=True, input=ResponseOptions(generate=False))
     assert chat(stream=None).stream
     assert chat(stream=True).stream
     assert not chat(stream=False).stream
@@ -76,14 +76,14 @@ def test_every_field_of_a_chat() -> None:
     )
 
 
-def test_null_is_a_fields_absence() -> None:
+def test_null_field_is_treated_as_absent() -> None:
     names = ("format", "options", "think", "keep_alive", "tools", "stream", "top_logprobs")
     options = dict.fromkeys(("num_predict", "temperature", "top_p", "seed", "stop"))
 
     assert chat(**dict.fromkeys(names)) == chat(options=options) == chat()
 
 
-def test_every_field_of_a_generated_answer() -> None:
+def test_every_field_of_generate() -> None:
     asked = generate(
         system="Be brief.",
         suffix="x",
@@ -110,7 +110,7 @@ def test_every_field_of_a_generated_answer() -> None:
             effort="high",
         ),
         stream=False,
-        input=Shape(generate=True),
+        input=ResponseOptions(generate=True),
     )
 
 
@@ -125,7 +125,7 @@ def test_every_field_of_a_generated_answer() -> None:
         (None, "", False),
     ],
 )
-def test_how_much_to_think(think: object, effort: str, hides: bool) -> None:
+def test_reasoning_effort(think: object, effort: str, hides: bool) -> None:
     request = chat(think=think).request
 
     assert (request.effort, request.hides_thoughts, request.reasoning) == (effort, hides, bool(think))
@@ -143,7 +143,7 @@ def test_penalties_are_read() -> None:
     ("num_predict", "max_tokens"),
     [(1, 1), (2.9, 2), (0, UNBOUNDED), (-1, UNBOUNDED), (-2, UNBOUNDED), (2**40, UNBOUNDED)],
 )
-def test_num_predict_bounds_the_answer(num_predict: float, max_tokens: int) -> None:
+def test_num_predict_sets_max_tokens(num_predict: float, max_tokens: int) -> None:
     assert chat(options={"num_predict": num_predict}).request.max_tokens == max_tokens
 
 
@@ -169,21 +169,21 @@ def test_no_format_is_empty() -> None:
 
 
 @pytest.mark.parametrize("keep_alive", [5, -1, 0.5, "5m", "-1s", "1h30m", "1.5h", ".5s", "100ms", "3µs", "+1s", "10ns"])
-def test_how_long_a_model_is_kept_changes_nothing(keep_alive: object) -> None:
+def test_valid_keep_alive_is_accepted(keep_alive: object) -> None:
     assert chat(keep_alive=keep_alive) == chat()
-    assert chat(messages=[], keep_alive=keep_alive).input == Shape(generate=False, load=True)
+    assert chat(messages=[], keep_alive=keep_alive).input == ResponseOptions(generate=False, load=True)
 
 
 @pytest.mark.parametrize("keep_alive", [0, 0.0, -0.0, "0", "0s", "-0", "0h0m", "0.0s"])
-def test_a_model_that_is_not_kept_is_unloaded(keep_alive: object) -> None:
-    assert generate(prompt="", keep_alive=keep_alive).input == Shape(generate=True, load=True, unload=True)
-    assert generate(keep_alive=keep_alive).input == Shape(generate=True)
+def test_zero_keep_alive_unloads_the_model(keep_alive: object) -> None:
+    assert generate(prompt="", keep_alive=keep_alive).input == ResponseOptions(generate=True, load=True, unload=True)
+    assert generate(keep_alive=keep_alive).input == ResponseOptions(generate=True)
 
 
 def test_an_empty_prompt_loads_the_model() -> None:
     asked = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
 
-    assert asked.input == Shape(generate=True, load=True)
+    assert asked.input == ResponseOptions(generate=True, load=True)
     assert asked.request.messages == (Message("system", "Be brief."),)
 
 
@@ -238,12 +238,12 @@ def test_an_empty_prompt_loads_the_model() -> None:
         ({"tools": {}}, "tools: Expected `array | null`, got `object`", "tools"),
     ],
 )
-def test_what_is_refused(fields: dict[str, object], message: str, param: str) -> None:
+def test_invalid_request_is_refused(fields: dict[str, object], message: str, param: str) -> None:
     assert refused(**fields) == (message, param)
 
 
 @pytest.mark.parametrize("fields", [{"template": "x"}, {"system": "x"}, {"context": [1]}])
-def test_raw_takes_the_prompt_alone(fields: dict[str, object]) -> None:
+def test_raw_with_system_template_or_context_is_refused(fields: dict[str, object]) -> None:
     assert generate(raw=True, template="", system="", context=[]).request.messages == (Message("user", "Hi"),)
     with pytest.raises(InvalidRequest, match="raw mode does not support template, system, or context") as caught:
         generate(raw=True, **fields)
@@ -251,12 +251,12 @@ def test_raw_takes_the_prompt_alone(fields: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b" \n"])
-def test_a_body_is_needed(body: bytes) -> None:
+def test_empty_body_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="missing request body"):
         decode_generate(body)
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"model":"\xff"}', b'{"format":' + b"[" * 10_000])
-def test_a_body_is_an_object(body: bytes) -> None:
+def test_body_that_is_not_an_object_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_chat(body)

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.ollama import response as ollama
-from tokenfall.wire.ollama.request import Shape
+from tokenfall.wire.ollama.request import ResponseOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-CHAT = ParsedRequest(request=REQUEST, stream=True, input=Shape(generate=False))
-GENERATE = ParsedRequest(request=REQUEST, stream=True, input=Shape(generate=True))
+CHAT = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(generate=False))
+GENERATE = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
 TIMING = Timing(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
@@ -59,17 +59,21 @@ def stream(
 
 def whole(*choices: Choice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
-    return b"".join(OLLAMA_CHAT.whole(asked, Answer(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)))
+    return b"".join(
+        OLLAMA_CHAT.encode_response(
+            asked, ModelResponse(meta=IDENTITY, choices=choices, finished=finished, timing=TIMING)
+        )
+    )
 
 
 # Streams, byte for byte
 
 
-def test_a_text_is_a_line_for_each_token_and_one_for_the_end() -> None:
+def test_text_stream_has_a_line_per_token_and_a_last_line() -> None:
     assert stream([(TEXT, ["The", " sky"])]) == THE + SKY + STOP
 
 
-def test_thoughts_come_before_the_text_in_a_field_of_their_own() -> None:
+def test_reasoning_is_sent_in_thinking() -> None:
     assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"])]) == HM + THE + STOP
 
 
@@ -84,7 +88,7 @@ def test_a_tool_call_is_one_line_with_its_arguments_as_an_object() -> None:
     assert encoder.end(Finished("tool_calls", "m", USAGE), TIMING) == STOP
 
 
-def test_a_call_is_told_when_the_next_section_begins() -> None:
+def test_call_is_sent_when_the_next_block_opens() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
     encoder.open(WEATHER)
     encoder.token('{"city":"Graz"}')
@@ -104,18 +108,18 @@ def test_a_call_may_follow_a_text() -> None:
     assert stream([(TEXT, ["The"]), (WEATHER, ['{"city":"Graz"}'])], "tool_calls") == THE + WEATHER_LINE + STOP
 
 
-def test_arguments_of_several_lines_are_told_in_one() -> None:
+def test_arguments_with_line_breaks_are_sent_in_one_line() -> None:
     assert stream([(WEATHER, ['{\n  "city": "Graz"\n}\n'])], "tool_calls") == WEATHER_LINE + STOP
 
 
-def test_numbers_in_arguments_stay_as_the_model_said_them() -> None:
+def test_numbers_in_arguments_are_unchanged() -> None:
     line = WEATHER_LINE.replace(b'"Graz"', b"1234567890123456789012345678901234567890.50")
 
     assert stream([(WEATHER, ['{"city":1234567890123456789012345678901234567890.50}'])]) == line + STOP
 
 
 @pytest.mark.parametrize("arguments", ['{"city":"Gr', "[1]", "nonsense", "[" * 100_000])
-def test_a_call_that_broke_off_is_text(arguments: str) -> None:
+def test_incomplete_call_is_sent_as_text(arguments: str) -> None:
     line = THE.replace(b'"The"', json.dumps(arguments).encode())
 
     assert stream([(WEATHER, [arguments])], "length") == line + LENGTH
@@ -124,21 +128,21 @@ def test_a_call_that_broke_off_is_text(arguments: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "end"), [("stop", STOP), ("length", LENGTH), ("tool_calls", STOP), ("content_filter", STOP)]
 )
-def test_the_last_line_says_why_the_answer_ended(reason: FinishReason, end: bytes) -> None:
+def test_last_line_has_the_done_reason(reason: FinishReason, end: bytes) -> None:
     assert stream([(TEXT, ["The"])], reason) == THE + end
 
 
-def test_an_empty_answer_is_its_end_alone() -> None:
+def test_empty_response_is_only_the_last_line() -> None:
     assert stream([]) == STOP
 
 
-def test_an_unknown_usage_is_told_as_0() -> None:
+def test_unknown_usage_is_0() -> None:
     end = STOP.replace(b'_count":12', b'_count":0').replace(b'_count":5', b'_count":0')
 
     assert stream([(TEXT, ["The"])], usage=None) == THE + end
 
 
-def test_no_duration_is_0() -> None:
+def test_durations_are_never_0() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
 
     end = json.loads(encoder.end(Finished("stop", "m", USAGE), Timing(0.0, 0.5)))
@@ -146,7 +150,7 @@ def test_no_duration_is_0() -> None:
     assert (end["total_duration"], end["prompt_eval_duration"], end["eval_duration"]) == (1, 500_000_000, 1)
 
 
-def test_a_generated_text_is_the_response() -> None:
+def test_generate_puts_text_in_response() -> None:
     head = HEAD + b'"response":'
 
     assert stream([(THOUGHT, ["Hm"]), (TEXT, ["The"]), (WEATHER, ["{}"])], asked=GENERATE) == (
@@ -165,7 +169,7 @@ def test_a_generated_text_is_the_response() -> None:
 
 @pytest.mark.parametrize("asked", [CHAT, GENERATE])
 @pytest.mark.parametrize("block", [TEXT, THOUGHT])
-def test_the_affixes_hold_for_a_whole_section(asked: ParsedRequest, block: ContentBlock) -> None:
+def test_frame_template_holds_for_the_whole_block(asked: ParsedRequest, block: ContentBlock) -> None:
     encoder = OLLAMA_CHAT.encoder(asked, IDENTITY)
     encoder.open(block)
 
@@ -176,7 +180,7 @@ def test_the_affixes_hold_for_a_whole_section(asked: ParsedRequest, block: Conte
 
 
 @given(st.lists(st.text()), st.sampled_from([CHAT, GENERATE]), st.sampled_from([TEXT, THOUGHT]))
-def test_any_text_survives_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
+def test_any_text_round_trips_in_its_line(tokens: list[str], asked: ParsedRequest, block: ContentBlock) -> None:
     lines = stream([(block, tokens)], asked=asked).decode().splitlines()  # as httpx cuts them: at U+2028, too
 
     documents = [json.loads(line) for line in lines]
@@ -187,7 +191,7 @@ def test_any_text_survives_its_line(tokens: list[str], asked: ParsedRequest, blo
 
 
 @given(st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()))
-def test_any_arguments_survive_their_line(arguments: dict[str, object]) -> None:
+def test_any_arguments_round_trip_in_their_line(arguments: dict[str, object]) -> None:
     text = json.dumps(arguments, ensure_ascii=False, indent=1)
 
     line = stream([(WEATHER, text)], "tool_calls").decode().splitlines()[0]
@@ -198,13 +202,13 @@ def test_any_arguments_survive_their_line(arguments: dict[str, object]) -> None:
 # Whole answers
 
 
-def test_a_whole_answer() -> None:
+def test_complete_response() -> None:
     assert whole(Choice(text="The sky", reason="stop")) == (
         HEAD + b'"message":{"role":"assistant","content":"The sky"},"done":true,"done_reason":"stop",' + METRICS
     )
 
 
-def test_a_whole_answer_with_thoughts_and_calls() -> None:
+def test_complete_response_with_reasoning_and_calls() -> None:
     calls = (ToolCall("call_a", "weather", '{"city": "Graz"}'), ToolCall("call_b", "time", ""))
 
     assert whole(Choice(text="", reason="tool_calls", thought="Hm", calls=calls)) == (
@@ -215,7 +219,7 @@ def test_a_whole_answer_with_thoughts_and_calls() -> None:
     )
 
 
-def test_a_call_that_broke_off_is_text_of_a_whole_answer() -> None:
+def test_incomplete_call_is_text_in_a_complete_response() -> None:
     calls = (ToolCall("call_a", "weather", '{"ci'),)
 
     assert whole(Choice(text="So: ", reason="length", calls=calls), usage=None) == (
@@ -225,7 +229,7 @@ def test_a_call_that_broke_off_is_text_of_a_whole_answer() -> None:
     )
 
 
-def test_a_whole_generated_answer() -> None:
+def test_complete_generate_response() -> None:
     assert whole(Choice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
         HEAD + b'"response":"The sky","thinking":"Hm","done":true,"done_reason":"length",' + METRICS
     )
@@ -243,11 +247,11 @@ def test_a_whole_generated_answer() -> None:
         (OLLAMA_GENERATE, b'{"model":"sim","prompt":"","keep_alive":"0s"}', b'"response":"",%b"unload"}'),
     ],
 )
-def test_a_request_that_says_nothing_loads_the_model(dialect: Dialect, body: bytes, told: bytes) -> None:
+def test_request_without_a_prompt_loads_the_model(dialect: Dialect, body: bytes, told: bytes) -> None:
     asked = dialect.decode(body)
 
     assert asked.input.load
-    assert ollama.loaded(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
+    assert ollama.load_response(asked, IDENTITY) == HEAD + told % b'"done":true,"done_reason":'
 
 
 # Errors
@@ -265,25 +269,25 @@ def test_an_error_after_the_first_token_is_a_line() -> None:
     assert encoder.token("The") + OLLAMA_CHAT.error_frame(api_error) == THE + b'{"error":"it\\u2028broke"}\n'
 
 
-def test_what_the_dialects_are() -> None:
+def test_dialect_names_and_content_types() -> None:
     assert [OLLAMA_CHAT.name, OLLAMA_GENERATE.name] == ["ollama.chat", "ollama.generate"]
     for dialect in (OLLAMA_CHAT, OLLAMA_GENERATE):
         assert (dialect.stream_type, dialect.keepalive) == ("application/x-ndjson", b"")
 
 
 @pytest.mark.parametrize("dialect", [OLLAMA_CHAT, OLLAMA_GENERATE], ids=lambda dialect: dialect.name)
-def test_log_probabilities_are_told_where_they_were_asked_for(dialect: Dialect) -> None:
+def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     said = {"prompt": "x", "messages": [{"role": "user", "content": "x"}]}
     asked = dialect.decode(json.dumps({"model": "sim", **said, "logprobs": True, "top_logprobs": 2}).encode())
     encoder = dialect.encoder(asked, IDENTITY)
     encoder.open(ContentBlock("text"))
     [line] = encoder.token("Hi").splitlines()
     choice = Choice(text="Hi", reason="stop", tokens=["Hi"])
-    answer = Answer(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
+    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
 
     [told] = json.loads(line)["logprobs"]
     assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)
-    assert json.loads(b"".join(dialect.whole(asked, answer)))["logprobs"] == [told]
+    assert json.loads(b"".join(dialect.encode_response(asked, answer)))["logprobs"] == [told]
     assert not dialect.for_upstream(asked).input.logprobs
     assert encoder.open(ContentBlock("thought")) == b""
     assert b"logprobs" not in encoder.token("Hm")

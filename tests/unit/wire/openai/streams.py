@@ -1,4 +1,4 @@
-"""What the tests of the OpenAI dialects share: an answer told as the simulator tells it."""
+"""Shared by the tests of the OpenAI dialects: streams a response as the simulator does."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Answer, Choice, ContentBlock, Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim")
@@ -34,7 +34,7 @@ def frames(
     reason: FinishReason = "stop",
     usage: Usage | None = USAGE,
 ) -> list[bytes]:
-    """The stream of an answer, cut after each event."""
+    """The stream of a response, split after each event."""
     encoder = dialect.encoder(request, IDENTITY)
     stream = b""
     for choice in range(request.request.n):
@@ -55,7 +55,7 @@ def json_string(text: str) -> bytes:
 
 
 def cut(stream: bytes) -> list[bytes]:
-    """`stream` after each blank line."""
+    """`stream`, split after each blank line."""
     assert stream.endswith(b"\n\n")
     return [each + b"\n\n" for each in stream[:-2].split(b"\n\n")]
 
@@ -66,5 +66,7 @@ def documents(stream: Sequence[bytes]) -> list[dict[str, Any]]:
     return [json.loads(each) for each in data if each != b"[DONE]"]
 
 
-def answer(*choices: Choice, usage: Usage | None = USAGE) -> Answer:
-    return Answer(meta=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING)
+def answer(*choices: Choice, usage: Usage | None = USAGE) -> ModelResponse:
+    return ModelResponse(
+        meta=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING
+    )

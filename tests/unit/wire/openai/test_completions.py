@@ -11,7 +11,7 @@ from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import tokens_of
 from tokenfall.wire.dialect import Choice, ContentBlock, ParsedRequest, ResponseMeta
-from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, Shape
+from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, ResponseOptions
 
 from tests.unit.wire.openai.streams import (
     BROKEN,
@@ -43,14 +43,14 @@ def complete(**fields: Any) -> ParsedRequest:
 # What POST /v1/completions takes
 
 
-def test_only_a_model_and_a_prompt_are_needed() -> None:
+def test_model_and_prompt_are_sufficient() -> None:
     read = complete(user="u")
 
     assert read.request == ChatRequest(messages=(Message("user", "Say hi"),), model="sim", max_tokens=16)
-    assert (read.stream, read.input) == (False, Shape())
+    assert (read.stream, read.input) == (False, ResponseOptions())
 
 
-def test_all_that_may_be_said_is_read() -> None:
+def test_all_fields_are_decoded() -> None:
     read = complete(
         prompt=["a", "b"],
         suffix="s",
@@ -81,7 +81,10 @@ def test_all_that_may_be_said_is_read() -> None:
         min_tokens=1,
         ignore_eos=True,
     )
-    assert (read.stream, read.input) == (True, Shape(include_usage=True, logprobs=5, each=3, echoed=("a", "b")))
+    assert (read.stream, read.input) == (
+        True,
+        ResponseOptions(include_usage=True, logprobs=5, each=3, echoed=("a", "b")),
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_prompts_are_texts_or_token_ids(prompt: object, texts: list[str]) -> Non
         ({"suffix": 1}, "suffix"),
     ],
 )
-def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str) -> None:
+def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         complete(**fields)
 
@@ -144,7 +147,7 @@ def test_a_text() -> None:
     ]
 
 
-def test_thoughts_and_calls_are_not_told() -> None:
+def test_reasoning_and_calls_are_dropped() -> None:
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
 
     assert frames(OPENAI_COMPLETIONS, complete(), script, reason="tool_calls") == [
@@ -155,7 +158,7 @@ def test_thoughts_and_calls_are_not_told() -> None:
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "content_filter"])
-def test_an_empty_answer_is_a_reason(reason: FinishReason) -> None:
+def test_empty_response_is_a_finish_reason(reason: FinishReason) -> None:
     end = chunk(b"", reason=b'"%b"' % reason.encode())
 
     assert frames(OPENAI_COMPLETIONS, complete(), [], reason=reason) == [end, DONE]
@@ -174,7 +177,7 @@ def test_usage_comes_last_and_is_null_before() -> None:
     assert len(frames(OPENAI_COMPLETIONS, request, [], usage=None)) == 2
 
 
-def test_several_prompts_are_echoed_each_before_its_answers() -> None:
+def test_each_prompt_is_echoed_before_its_choices() -> None:
     script = [(ContentBlock("text", choice=number), [str(number)]) for number in range(3)]  # the last says nothing
 
     assert frames(OPENAI_COMPLETIONS, complete(prompt=["a", "b"], n=2, echo=True), script) == [
@@ -193,13 +196,13 @@ def test_several_prompts_are_echoed_each_before_its_answers() -> None:
     ]
 
 
-def test_a_prompt_is_echoed_once_however_many_sections_follow() -> None:
+def test_prompt_is_echoed_once_per_choice() -> None:
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]
 
     assert frames(OPENAI_COMPLETIONS, complete(echo=True), script)[:2] == [chunk(b"Say hi"), chunk(b"Hi")]
 
 
-def test_logprobs_are_told_of_the_prompt_too_and_places_run_on() -> None:
+def test_logprobs_include_the_echoed_prompt_with_continuous_offsets() -> None:
     assert frames(OPENAI_COMPLETIONS, complete(echo=True, logprobs=1), [(TEXT, ["Hi", " you"])])[:3] == [
         chunk(
             b"Say hi",
@@ -218,26 +221,26 @@ def test_logprobs_are_told_of_the_prompt_too_and_places_run_on() -> None:
     ]
 
 
-def test_without_alternatives_there_are_none() -> None:
+def test_zero_alternatives_give_none() -> None:
     assert frames(OPENAI_COMPLETIONS, complete(logprobs=0), [(TEXT, ["Hi"])])[0] == chunk(
         b"Hi", logprobs=b'{"tokens":["Hi"],"token_logprobs":[-0.6558],"top_logprobs":null,"text_offset":[0]}'
     )
 
 
-def test_as_many_alternatives_as_asked_for_even_of_a_token_that_is_one() -> None:
+def test_number_of_alternatives_is_as_requested_even_for_an_alternative_token() -> None:
     [told, *_] = documents(frames(OPENAI_COMPLETIONS, complete(logprobs=5), [(TEXT, [" the"])]))
 
     assert list(told["choices"][0]["logprobs"]["top_logprobs"][0]) == [" the", " a", " and", " of", " to"]
 
 
-def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
+def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
     assert OPENAI_COMPLETIONS.error_frame(BROKEN) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 
 
 @given(st.text(), st.sampled_from([None, 1]), st.text())
-def test_any_text_survives_its_frame(text: str, logprobs: int | None, prompt: str) -> None:
+def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prompt: str) -> None:
     request = complete(prompt=prompt, echo=True, logprobs=logprobs)
     told = documents(frames(OPENAI_COMPLETIONS, request, [(TEXT, [text])]))
 
@@ -247,8 +250,10 @@ def test_any_text_survives_its_frame(text: str, logprobs: int | None, prompt: st
 # Whole answers
 
 
-def test_a_whole_answer() -> None:
-    told = b"".join(OPENAI_COMPLETIONS.whole(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
+def test_complete_response() -> None:
+    told = b"".join(
+        OPENAI_COMPLETIONS.encode_response(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"])))
+    )
 
     assert told == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"Hi","logprobs":null,"finish_reason":"length"}],'
@@ -257,10 +262,10 @@ def test_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize(("logprobs", "tops"), [(0, None), (1, [None, {" b": -0.8169}, {"Hi": -0.6558}])])
-def test_a_whole_answer_with_its_prompt_and_logprobs(logprobs: int, tops: object) -> None:
+def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -> None:
     request = complete(prompt="a b", echo=True, logprobs=logprobs)
     told = json.loads(
-        b"".join(OPENAI_COMPLETIONS.whole(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
+        b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
     )
 
     assert told["choices"][0]["text"] == "a bHi"
@@ -272,40 +277,40 @@ def test_a_whole_answer_with_its_prompt_and_logprobs(logprobs: int, tops: object
     }
 
 
-def test_a_whole_answer_that_nobody_counted() -> None:
+def test_complete_response_without_usage() -> None:
     calls = answer(Choice(text="", reason="tool_calls"), usage=None)
 
-    assert b"".join(OPENAI_COMPLETIONS.whole(complete(), calls)) == (
+    assert b"".join(OPENAI_COMPLETIONS.encode_response(complete(), calls)) == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
     )
 
 
-def test_a_stream_tells_of_so_many_echoed_log_probabilities_and_no_more() -> None:
+def test_stream_with_too_many_echoed_logprobs_is_refused() -> None:
     meta = ResponseMeta("0" * 24, 0.0, "sim", MAX_ECHOED // 6)
     request = complete(prompt="a", echo=True, logprobs=5, stream=True)
     OPENAI_COMPLETIONS.encoder(request, meta)
 
-    with pytest.raises(InvalidRequest, match="a stream tells of at most 2048"):
+    with pytest.raises(InvalidRequest, match="a stream has at most 2048"):
         OPENAI_COMPLETIONS.encoder(request, replace(meta, prompt_tokens=MAX_ECHOED // 6 + 1))
     OPENAI_COMPLETIONS.encoder(complete(prompt="a", echo=True, stream=True), replace(meta, prompt_tokens=9_000))
 
 
 @pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])
-def test_a_whole_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
+def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
     request = complete(prompt="a" * 100_000, **fields)
     choices = Choice(text="Hi", reason="stop", tokens=["Hi"])
 
-    with pytest.raises(InvalidRequest, match="a whole response"):
-        OPENAI_COMPLETIONS.whole(request, answer(choices, usage=Usage(1, 30_000)))
+    with pytest.raises(InvalidRequest, match="a complete response"):
+        OPENAI_COMPLETIONS.encode_response(request, answer(choices, usage=Usage(1, 30_000)))
 
 
 @given(st.text(alphabet="ab \n"), st.integers(0, 3))
-def test_whole_log_probabilities_are_those_of_a_stream(prompt: str, top: int) -> None:
+def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top: int) -> None:
     request = complete(prompt=prompt or "a", echo=True, logprobs=top)
     choice = Choice(text="H i", reason="stop", tokens=["H", " i"])
-    told = json.loads(b"".join(OPENAI_COMPLETIONS.whole(request, answer(choice))))
+    told = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(choice))))
     streamed = Logprobs(top)
-    before, after = streamed.told(tokens_of(prompt or "a"), first=True), streamed.told(["H", " i"])
+    before, after = streamed.document(tokens_of(prompt or "a"), first=True), streamed.document(["H", " i"])
     whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
 
     assert told["choices"][0]["logprobs"] == whole

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.openai.embeddings import Embed, base64_of, decode, pieces, vector, whole
+from tokenfall.wire.openai.embeddings import Embed, base64_of, decode, encode_response, pieces, vector
 
 
 def body(**fields: object) -> bytes:
@@ -18,11 +18,11 @@ def body(**fields: object) -> bytes:
 # What POST /v1/embeddings takes
 
 
-def test_only_a_model_and_an_input_are_needed() -> None:
+def test_model_and_input_are_sufficient() -> None:
     assert decode(body(user="u")) == Embed(model="m", inputs=("Hi",), dimensions=1536, base64=False)
 
 
-def test_all_that_may_be_said_is_read() -> None:
+def test_all_fields_are_decoded() -> None:
     assert decode(body(input=["a", " "], dimensions=3, encoding_format="base64")) == Embed(
         model="m", inputs=("a", " "), dimensions=3, base64=True
     )
@@ -37,7 +37,7 @@ def test_all_that_may_be_said_is_read() -> None:
         ([7] * 3000, (" ".join(["7"] * 3000),)),
     ],
 )
-def test_token_ids_are_a_text_of_as_many_words(given_: list[object], inputs: tuple[str, ...]) -> None:
+def test_token_ids_become_a_text_with_a_word_per_token(given_: list[object], inputs: tuple[str, ...]) -> None:
     assert decode(body(input=given_)).inputs == inputs
 
 
@@ -48,7 +48,7 @@ def test_token_ids_are_a_text_of_as_many_words(given_: list[object], inputs: tup
         ({"input": ["a", ""]}, "input[1]", "input[1] cannot be an empty string"),
         ({"input": []}, "input", "Invalid 'input': empty array. Expected an array with minimum length 1."),
         ({"input": [[1], []]}, "input[1]", "Invalid 'input[1]': empty array. Expected an array with minimum length 1."),
-        ({"input": ["a", 1]}, "input", "input takes texts, token ids or lists of token ids, and no mixture"),
+        ({"input": ["a", 1]}, "input", "input takes strings, token ids or lists of token ids, not a mixture"),
         (
             {"input": ["x"] * 2049},
             "input",
@@ -66,7 +66,7 @@ def test_token_ids_are_a_text_of_as_many_words(given_: list[object], inputs: tup
         ({"encoding_format": "int8"}, "encoding_format", "encoding_format: Invalid enum value 'int8'"),
     ],
 )
-def test_what_is_refused(fields: dict[str, object], param: str, message: str) -> None:
+def test_invalid_request_is_refused(fields: dict[str, object], param: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode(body(**fields))
 
@@ -76,13 +76,13 @@ def test_what_is_refused(fields: dict[str, object], param: str, message: str) ->
 # Vectors
 
 
-def test_a_vector_never_changes() -> None:
+def test_vector_of_a_text_is_constant() -> None:
     assert [round(number, 6) for number in vector("a", 5)] == [-0.613951, 0.280946, -0.647446, -0.299325, 0.18802]
     assert len(vector("a")) == 1536
 
 
 @given(st.text(), st.integers(min_value=1, max_value=64))
-def test_a_vector_is_of_length_1_and_a_shorter_one_is_its_beginning(text: str, dimensions: int) -> None:
+def test_vector_is_normalized_and_fewer_dimensions_are_its_prefix(text: str, dimensions: int) -> None:
     longer, shorter = vector(text, 64), vector(text, dimensions)
 
     assert isclose(sum(number**2 for number in shorter), 1)
@@ -90,7 +90,7 @@ def test_a_vector_is_of_length_1_and_a_shorter_one_is_its_beginning(text: str, d
     assert all(isclose(a, b / length) for a, b in zip(shorter, longer, strict=False))
 
 
-def test_two_texts_have_next_to_nothing_in_common() -> None:
+def test_vectors_of_two_texts_are_nearly_orthogonal() -> None:
     texts = [vector(text) for text in ("a", "b", "ab", "ba", "a ", "")]
     products = [sum(x * y for x, y in zip(a, b, strict=True)) for a in texts for b in texts if a is not b]
 
@@ -104,8 +104,8 @@ def test_base64_is_of_32_bit_floats_little_endian() -> None:
 # What POST /v1/embeddings answers
 
 
-def test_an_answer_with_numbers() -> None:
-    told = json.loads(whole(decode(body(input=["a", "b"], dimensions=2)), 2))
+def test_response_with_floats() -> None:
+    told = json.loads(encode_response(decode(body(input=["a", "b"], dimensions=2)), 2))
 
     assert told == {
         "object": "list",
@@ -118,8 +118,8 @@ def test_an_answer_with_numbers() -> None:
     }
 
 
-def test_an_answer_in_base64() -> None:
-    told = whole(decode(body(input="a", dimensions=1, encoding_format="base64")), 1)
+def test_response_in_base64() -> None:
+    told = encode_response(decode(body(input="a", dimensions=1, encoding_format="base64")), 1)
 
     assert told == (
         b'{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAvw=="}],'
@@ -128,5 +128,5 @@ def test_an_answer_in_base64() -> None:
     assert unpack("<f", b64decode("AACAvw==")) == (-1.0,)
 
 
-def test_an_answer_comes_an_input_at_a_time() -> None:
+def test_response_is_encoded_one_input_at_a_time() -> None:
     assert len(list(pieces(decode(body(input=["a", "b", "c"])), 3))) == 5

@@ -32,13 +32,13 @@ def test_each_status_has_its_type_and_some_codes_openais_name(
     assert body == b'{"error":{"message":"m","type":"%b","param":null,"code":"%b"}}' % (type_, told)
 
 
-def test_a_stream_that_breaks_ends_with_the_error_as_a_frame() -> None:
+def test_error_frame_ends_a_stream_that_fails() -> None:
     assert openai_errors.error_frame(ApiError(status=502, code="upstream_reset", message="it\nbroke")) == (
         b'data: {"error":{"message":"it\\nbroke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
 
 
-def test_a_model_that_is_not_there_has_a_code_of_its_own() -> None:
+def test_unknown_model_has_its_own_code() -> None:
     api_error = ApiError(status=404, code="not_found", message="m", param="model")
 
     assert b'"code":"model_not_found"' in openai_errors.error(api_error)

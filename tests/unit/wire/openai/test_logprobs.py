@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.openai.logprobs import ALTERNATIVES, MAX_TOLD, check_size, logprob_of, logprobs, logprobs_lazily
+from tokenfall.wire.openai.logprobs import ALTERNATIVES, MAX_LOGPROBS, check_size, logprob_of, logprobs, logprobs_lazily
 
 
-def test_a_token_is_told_with_its_bytes_and_its_likeliest_alternatives() -> None:
+def test_token_has_its_bytes_and_most_likely_alternatives() -> None:
     assert logprobs(["é"], 2) == {
         "content": [
             {
@@ -23,12 +23,12 @@ def test_a_token_is_told_with_its_bytes_and_its_likeliest_alternatives() -> None
     }
 
 
-def test_without_alternatives_there_are_none() -> None:
+def test_zero_alternatives_give_none() -> None:
     assert [each["top_logprobs"] for each in logprobs([" a", " b"], 0)["content"]] == [[], []]
 
 
 @given(st.sampled_from([*ALTERNATIVES, "x"]), st.integers(min_value=1, max_value=20))
-def test_no_alternative_comes_twice_and_the_token_itself_comes_first(token: str, top: int) -> None:
+def test_alternatives_are_unique_and_begin_with_the_token(token: str, top: int) -> None:
     [told] = logprobs([token], top)["content"]
 
     tokens = [each["token"] for each in told["top_logprobs"]]
@@ -42,14 +42,14 @@ def test_a_token_always_has_the_same_logprob(token: str) -> None:
     assert logprob_of(token) == logprob_of(token)
 
 
-def test_a_whole_response_tells_of_so_many_and_no_more() -> None:
-    check_size(MAX_TOLD // 21, 20)
+def test_complete_response_with_too_many_logprobs_is_refused() -> None:
+    check_size(MAX_LOGPROBS // 21, 20)
 
     with pytest.raises(InvalidRequest, match="at most 131072 log probabilities"):
-        check_size(MAX_TOLD // 21 + 1, 20)
+        check_size(MAX_LOGPROBS // 21 + 1, 20)
 
 
-def test_lazily_told_is_what_is_told() -> None:
+def test_lazy_logprobs_equal_logprobs() -> None:
     lazily = logprobs_lazily(("a", " b"), 2)
 
     assert {**lazily, "content": list(lazily["content"])} == logprobs(("a", " b"), 2)

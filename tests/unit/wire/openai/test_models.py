@@ -9,7 +9,7 @@ def test_models_are_a_list_in_the_order_given() -> None:
     )
 
 
-def test_no_models_are_a_list_too() -> None:
+def test_empty_list_of_models() -> None:
     assert openai_models.model_list([], 0.0) == b'{"object":"list","data":[]}'
 
 
@@ -17,7 +17,7 @@ def test_one_model() -> None:
     assert openai_models.model("sim", 1.0) == b'{"id":"sim","object":"model","created":1,"owned_by":"tokenfall"}'
 
 
-def test_a_model_that_there_is_none_of() -> None:
+def test_unknown_model_gives_an_error_body() -> None:
     assert openai_models.no_such_model("nope") == (
         b'{"error":{"message":"The model \'nope\' does not exist","type":"invalid_request_error",'
         b'"param":"model","code":"model_not_found"}}'

@@ -6,7 +6,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.openai.request import Shape, decode, stops
+from tokenfall.wire.openai.request import ResponseOptions, decode, stops
 
 ASKED = {"role": "user", "content": "Hi"}
 LOOK = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
@@ -25,14 +25,14 @@ def request(**fields: Any) -> ChatRequest:
     return decode(body(**fields)).request
 
 
-def test_only_a_model_and_messages_are_needed() -> None:
+def test_model_and_messages_are_sufficient() -> None:
     asked = decode(body(user="u", store=True))
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
-    assert (asked.stream, asked.input) == (False, Shape())
+    assert (asked.stream, asked.input) == (False, ResponseOptions())
 
 
-def test_all_that_may_be_said_is_read() -> None:
+def test_all_fields_are_decoded() -> None:
     asked = decode(
         body(
             stream=True,
@@ -76,11 +76,11 @@ def test_all_that_may_be_said_is_read() -> None:
     )
     assert (asked.stream, asked.input) == (
         True,
-        Shape(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
+        ResponseOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
     )
 
 
-def test_the_newer_name_of_max_tokens_wins() -> None:
+def test_max_completion_tokens_has_precedence() -> None:
     assert request(max_tokens=7, max_completion_tokens=9).max_tokens == 9
 
 
@@ -90,7 +90,7 @@ def test_a_choice_of_one_tool_is_its_name() -> None:
     assert request(tools=[LOOK], tool_choice="auto").tool_choice == "auto"
 
 
-def test_any_json_may_be_asked_for() -> None:
+def test_json_object_format_is_accepted() -> None:
     assert request(response_format={"type": "json_object"}).json_object
     assert not request(response_format={"type": "text"}).json_object
 
@@ -109,12 +109,12 @@ def test_any_json_may_be_asked_for() -> None:
         ({"include_reasoning": True}, True),
     ],
 )
-def test_when_thoughts_are_wanted(fields: dict[str, Any], wanted: bool) -> None:
+def test_options_that_request_reasoning(fields: dict[str, Any], wanted: bool) -> None:
     assert request(**fields).reasoning is wanted
 
 
 @pytest.mark.parametrize(("given", "read"), [(None, ()), ("", ()), ("x", ("x",)), (["", "x"], ("x",))])
-def test_an_empty_stop_ends_nothing(given: str | list[str] | None, read: tuple[str, ...]) -> None:
+def test_empty_stop_text_is_ignored(given: str | list[str] | None, read: tuple[str, ...]) -> None:
     assert stops(given) == read
 
 
@@ -186,7 +186,7 @@ def test_messages_of_all_roles_are_read() -> None:
         ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {"name": "buy"}}}, "tool_choice"),
     ],
 )
-def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str) -> None:
+def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode(body(**fields))
 
@@ -217,7 +217,7 @@ def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str) -> 
         ),
     ],
 )
-def test_calls_and_their_answers_must_match(messages: list[dict[str, Any]], param: str) -> None:
+def test_calls_and_results_that_do_not_match_are_refused(messages: list[dict[str, Any]], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode(body(messages=messages))
 
@@ -239,7 +239,7 @@ def test_only_allowed_tools_may_be_called(mode: str) -> None:
     assert ([tool.name for tool in read.tools], read.tool_choice) == (["buy"], mode)
 
 
-def test_custom_tools_are_read_and_may_be_demanded() -> None:
+def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
     read = request(tools=[LOOK, RUN], tool_choice={"type": "custom", "custom": {"name": "run"}})
 
     assert read.tools[1] == Tool("run", "d", custom=True)
@@ -258,7 +258,7 @@ def test_custom_tools_are_read_and_may_be_demanded() -> None:
         ({"tools": [LOOK], "tool_choice": allowed("auto", "look") | {"type": "function"}}, "tool_choice.function"),
     ],
 )
-def test_a_choice_of_what_is_no_tool_is_refused(fields: dict[str, Any], param: str) -> None:
+def test_choice_of_an_unknown_tool_is_refused(fields: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         request(**fields)
 
@@ -269,14 +269,14 @@ def test_a_choice_of_what_is_no_tool_is_refused(fields: dict[str, Any], param: s
     ("call", "param"),
     [({"id": "c"}, "function"), ({"id": "c", "type": "custom"}, "custom"), ({"id": "c", "type": "x"}, "function")],
 )
-def test_a_call_of_nothing_is_refused(call: dict[str, Any], param: str) -> None:
+def test_call_without_a_function_is_refused(call: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         request(messages=[{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "c"}])
 
     assert caught.value.param == f"messages[0].tool_calls[0].{param}"
 
 
-def test_tools_of_other_kinds_are_not_called() -> None:
+def test_tools_of_other_types_are_ignored() -> None:
     assert request(tools=[LOOK, {"type": "web_search"}]).tools == request(tools=[LOOK]).tools
 
 
@@ -291,7 +291,7 @@ def test_a_custom_call_in_the_history_is_read() -> None:
 @pytest.mark.parametrize(
     ("given", "tier"), [(None, None), ("auto", "default"), ("default", "default"), ("flex", "flex")]
 )
-def test_the_service_tier_is_told_where_it_was_asked_for(given: str | None, tier: str | None) -> None:
+def test_service_tier_is_reported_if_requested(given: str | None, tier: str | None) -> None:
     body = {"model": "m", "messages": [ASKED], "service_tier": given}
 
     assert decode(json.dumps(body).encode()).input.service_tier == tier

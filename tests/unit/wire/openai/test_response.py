@@ -45,7 +45,7 @@ def chat(dialect: Dialect = OPENAI_CHAT, **fields: Any) -> ParsedRequest:
     return asked(dialect, messages=[{"role": "user", "content": "Hi"}], **fields)
 
 
-def test_its_names() -> None:
+def test_dialect_name_and_content_type() -> None:
     assert (OPENAI_CHAT.name, GROQ_CHAT.name) == ("openai.chat", "groq.chat")
     assert (OPENAI_CHAT.stream_type, OPENAI_CHAT.keepalive) == ("text/event-stream", b": ping\n\n")
     assert (chat().input.groq, chat(GROQ_CHAT).input.groq) == (False, True)
@@ -64,7 +64,7 @@ def test_a_text() -> None:
     ]
 
 
-def test_thoughts_then_text() -> None:
+def test_reasoning_then_text() -> None:
     assert frames(OPENAI_CHAT, chat(), [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])]) == [
         delta(ROLE),
         delta(b'"reasoning_content":"Hm"'),
@@ -91,7 +91,7 @@ def test_text_and_two_tool_calls() -> None:
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
-def test_an_empty_answer_has_a_role_and_a_reason(reason: FinishReason) -> None:
+def test_empty_response_has_a_role_and_a_finish_reason(reason: FinishReason) -> None:
     assert frames(OPENAI_CHAT, chat(), [], reason=reason) == [
         delta(ROLE),
         delta(b"", reason=b'"%b"' % reason.encode()),
@@ -130,7 +130,7 @@ def test_each_choice_has_its_own_role_and_end() -> None:
     ]
 
 
-def test_logprobs_are_told_of_text_and_not_of_thoughts() -> None:
+def test_text_has_logprobs_and_reasoning_has_none() -> None:
     request = chat(logprobs=True, top_logprobs=1)
     encoded = frames(OPENAI_CHAT, request, [(THOUGHT, ["Hm"]), (TEXT, ["Hi"])])
 
@@ -140,7 +140,7 @@ def test_logprobs_are_told_of_text_and_not_of_thoughts() -> None:
     assert encoded[2] == delta(b'"content":"Hi"').replace(b'"logprobs":null', b'"logprobs":' + told)
 
 
-def test_groq_names_its_request_and_tells_usage_always() -> None:
+def test_groq_sends_request_id_and_always_usage() -> None:
     usage = (
         b'{"prompt_tokens":3,"completion_tokens":5,"total_tokens":8,'
         b'"queue_time":0.0,"prompt_time":0.5,"completion_time":1.0,"total_time":1.5}'
@@ -160,7 +160,7 @@ def test_groq_names_its_request_and_tells_usage_always() -> None:
     assert [each["usage"] is None for each in documents(frames(GROQ_CHAT, asks_too, []))] == [True] * 2 + [False]
 
 
-def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
+def test_error_frame_is_the_same_before_and_after_the_first_token() -> None:
     assert OPENAI_CHAT.error_frame(BROKEN) == (
         b'data: {"error":{"message":"it broke","type":"server_error","param":null,"code":"upstream_reset"}}\n\n'
     )
@@ -168,7 +168,7 @@ def test_a_break_is_the_same_before_and_after_the_first_token() -> None:
 
 
 @given(st.text(), st.booleans())
-def test_any_text_survives_its_frame(text: str, logprobs: bool) -> None:
+def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
     [_, told, *_] = documents(frames(OPENAI_CHAT, chat(logprobs=logprobs), [(TEXT, [text])]))
 
     assert told["choices"][0]["delta"] == {"content": text}
@@ -177,8 +177,8 @@ def test_any_text_survives_its_frame(text: str, logprobs: bool) -> None:
 # Whole answers
 
 
-def test_a_whole_answer() -> None:
-    told = b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
+def test_complete_response() -> None:
+    told = b"".join(OPENAI_CHAT.encode_response(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
 
     assert told == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
@@ -188,10 +188,12 @@ def test_a_whole_answer() -> None:
     )
 
 
-def test_a_whole_answer_with_calls_has_no_content() -> None:
+def test_complete_response_with_calls_has_null_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
     told = json.loads(
-        b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None)))
+        b"".join(
+            OPENAI_CHAT.encode_response(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None))
+        )
     )
 
     assert told["usage"] is None
@@ -210,16 +212,16 @@ def test_a_whole_answer_with_calls_has_no_content() -> None:
     ]
 
 
-def test_a_whole_empty_answer_is_an_empty_text() -> None:
-    told = json.loads(b"".join(OPENAI_CHAT.whole(chat(), answer(Choice(text="", reason="stop")))))
+def test_complete_empty_response_has_empty_content() -> None:
+    told = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(Choice(text="", reason="stop")))))
 
     assert told["choices"][0]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
-def test_whole_thoughts_and_logprobs(dialect: Dialect, name: str) -> None:
+def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: str) -> None:
     choice = Choice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
-    told = json.loads(b"".join(dialect.whole(chat(dialect, logprobs=True), answer(choice, choice))))
+    told = json.loads(b"".join(dialect.encode_response(chat(dialect, logprobs=True), answer(choice, choice))))
 
     assert [each["index"] for each in told["choices"]] == [0, 1]
     assert told["choices"][1]["message"][name] == "Hm"
@@ -247,7 +249,7 @@ def test_a_service_tier_is_in_each_chunk() -> None:
     assert {each.get("service_tier") for each in (told[0], told[-1])} == {"flex"}
 
 
-def test_usage_tells_cached_and_reasoning_tokens_where_there_are_any() -> None:
+def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
     assert usage_document(Usage(9, 8, 5, 0, 3)) == {
         "prompt_tokens": 9,
         "completion_tokens": 8,
@@ -257,7 +259,7 @@ def test_usage_tells_cached_and_reasoning_tokens_where_there_are_any() -> None:
     }
 
 
-def test_each_of_groqs_choices_ends_and_the_last_tells_usage() -> None:
+def test_groq_finishes_each_choice_and_sends_usage_with_the_last() -> None:
     told = documents(frames(GROQ_CHAT, chat(GROQ_CHAT, n=2), [(TEXT, ["Hi"])]))
     ends = [each for each in told if each["choices"][0]["finish_reason"]]
 

@@ -25,7 +25,7 @@ def body(**fields: object) -> bytes:
 # What POST /chat takes
 
 
-def test_only_messages_are_needed() -> None:
+def test_messages_are_sufficient() -> None:
     chat = plain.decode_chat(body())
 
     assert chat.question == Message("user", "Hi")
@@ -33,7 +33,7 @@ def test_only_messages_are_needed() -> None:
     assert (chat.model, chat.max_tokens, chat.temperature) == (None, None, None)
 
 
-def test_all_that_may_be_said_is_read() -> None:
+def test_all_fields_are_decoded() -> None:
     chat = plain.decode_chat(
         body(stream=False, conversation="a.B_9:@-", model="m", max_tokens=7, temperature=0.5, top_p=1)
     )
@@ -100,22 +100,22 @@ def test_each_field_has_its_bounds(field: str, good: object, bad: object) -> Non
     ],
     ids=lambda sent: repr(sent[:60]),
 )
-def test_what_is_no_chat_is_refused(sent: bytes) -> None:
+def test_invalid_chat_body_is_refused(sent: bytes) -> None:
     with pytest.raises(InvalidRequest):
         plain.decode_chat(sent)
 
 
-def test_a_turn_cannot_replace_and_continue() -> None:
+def test_turn_with_replaces_and_continues_is_refused() -> None:
     turn = "turn_" + "0a" * 12
     with pytest.raises(InvalidRequest, match="replaces or continues"):
         plain.decode_chat(body(replaces=turn, continues=turn))
 
 
-def test_a_nul_in_a_message_is_a_character_like_others() -> None:
+def test_nul_in_a_message_is_accepted() -> None:
     assert plain.decode_chat(body(messages=[{"role": "user", "content": "a\0b"}])).question.content == "a\0b"
 
 
-def test_the_question_is_the_last_users_message() -> None:
+def test_question_is_the_last_user_message() -> None:
     said = [ASKED, {"role": "user", "content": "new"}, {"role": "assistant", "content": "old"}]
 
     assert plain.decode_chat(body(messages=said)).question == Message("user", "new")
@@ -142,17 +142,17 @@ def test_only_a_leading_system_message_is_the_system_message() -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "A-z.0_9:@", "x" * 64])
-def test_a_conversations_id_is_taken(name: str) -> None:
+def test_valid_conversation_id_is_accepted(name: str) -> None:
     assert plain.conversation_id(name) == name
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a/b", "a\0", "é", "a\r\nset-cookie: b"])
-def test_what_is_no_conversations_id_is_refused(name: str) -> None:
+def test_invalid_conversation_id_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="conversation"):
         plain.conversation_id(name)
 
 
-def test_a_line_break_after_a_conversations_id_is_refused() -> None:
+def test_line_break_after_a_conversation_id_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="conversation"):
         plain.conversation_id("abc\n")
     with pytest.raises(InvalidRequest, match="conversation"):
@@ -173,28 +173,28 @@ def test_a_line_break_after_a_conversations_id_is_refused() -> None:
         ("data: x\n\nevent: y", b'data: {"content":"data: x\\n\\nevent: y"}\n\n'),
     ],
 )
-def test_a_token_of_the_chat(text: str, frame: bytes) -> None:
+def test_content_frame_has_id_and_data(text: str, frame: bytes) -> None:
     assert plain.content_frame(7, text) == b"id: 7\n" + frame
 
 
 @given(st.lists(st.text()))
-def test_any_token_comes_back_from_its_frame(texts: list[str]) -> None:
+def test_any_token_round_trips_in_its_frame(texts: list[str]) -> None:
     stream = b"".join(plain.content_frame(number, text) for number, text in enumerate(texts, 1))
 
     assert [json.loads(event.data)["content"] for event in SSEDecoder().feed(stream)] == texts
 
 
-def test_a_broken_stream_says_so() -> None:
+def test_error_frame_of_an_sse_stream() -> None:
     frame = plain_stream.error_frame("upstream_timeout", "too\nlate")
 
     assert frame == b'event: error\ndata: {"error":{"code":"upstream_timeout","message":"too\\nlate"}}\n\n'
 
 
-def test_a_broken_stream_of_lines_says_so() -> None:
+def test_error_line_of_an_ndjson_stream() -> None:
     assert plain_stream.error_line("shutting_down", "bye") == b'{"error":"bye","code":"shutting_down"}\n'
 
 
-def test_a_word_of_the_plain_streams() -> None:
+def test_token_document_of_the_plain_streams() -> None:
     assert plain_stream.token_document("Large ") == b'{"content":"Large ","finish":false}'
     assert plain_stream.token_document("", finish=True) == b'{"content":"","finish":true}'
 
@@ -206,8 +206,8 @@ def test_a_word_of_the_plain_streams() -> None:
     ("usage", "shown"),
     [(None, b"null"), (Usage(3, 4), b'{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}')],
 )
-def test_a_whole_answer(usage: Usage | None, shown: bytes) -> None:
-    document = b"".join(plain.whole_answer("Hi\n", Finished("stop", "m", usage), conversation="c"))
+def test_complete_response(usage: Usage | None, shown: bytes) -> None:
+    document = b"".join(plain.complete_response("Hi\n", Finished("stop", "m", usage), conversation="c"))
 
     expected = b'{"content":"Hi\\n","finish_reason":"stop","usage":%b,"model":"m","conversation":"c"}'
     assert document == expected % shown
@@ -224,7 +224,7 @@ TURN = Turn(
 )
 
 
-def test_the_history_of_a_whole_turn() -> None:
+def test_history_of_a_complete_turn() -> None:
     document = b"".join(plain.history([replace(TURN, finish_reason="length", usage=Usage(1, 2))]))
 
     assert document == (
@@ -234,20 +234,20 @@ def test_the_history_of_a_whole_turn() -> None:
     )
 
 
-def test_the_history_tells_how_fast_an_answer_came() -> None:
+def test_history_has_ttft_and_tokens_per_second() -> None:
     _, answer = json.loads(b"".join(plain.history([replace(TURN, ttft_s=0.25, tokens_per_s=12.5, replaces="t0")])))
 
     assert (answer["ttft_s"], answer["tokens_per_s"]) == (0.25, 12.5)
     assert "replaces" not in answer
 
 
-def test_the_history_tells_what_interrupted_a_turn() -> None:
+def test_history_has_the_code_of_an_interruption() -> None:
     _, answer = json.loads(b"".join(plain.history([replace(TURN, status="interrupted", end_code="stopped")])))
 
     assert (answer["status"], answer["end_code"]) == ("interrupted", "stopped")
 
 
-def test_a_turn_that_was_kept_before_its_end_code_was_is_read() -> None:
+def test_stored_turn_without_end_code_is_read() -> None:
     document = msgspec.json.encode(TURN)
     old = document.replace(b',"end_code":""', b"")
 
@@ -280,7 +280,7 @@ def test_the_list_of_conversations() -> None:
     )
 
 
-def test_the_end_of_a_stream_may_say_more() -> None:
+def test_error_frame_may_have_more_members() -> None:
     frame = plain_stream.error_frame("shutting_down", "bye", turn="turn_1", resumable=False)
 
     assert frame == (
@@ -289,12 +289,12 @@ def test_the_end_of_a_stream_may_say_more() -> None:
 
 
 @pytest.mark.parametrize("choice", ["cancel", "finish", None])
-def test_what_becomes_of_a_turn_without_its_client(choice: str | None) -> None:
+def test_on_disconnect_is_decoded(choice: str | None) -> None:
     assert plain.decode_chat(body(on_disconnect=choice)).on_disconnect == choice
 
 
 @pytest.mark.parametrize("choice", ["Cancel", "", True, 1])
-def test_nothing_else_becomes_of_it(choice: object) -> None:
+def test_unknown_on_disconnect_is_refused(choice: object) -> None:
     with pytest.raises(InvalidRequest, match="on_disconnect"):
         plain.decode_chat(body(on_disconnect=choice))
 
@@ -313,31 +313,31 @@ def test_a_title(title: str) -> None:
     ],
     ids=lambda document: repr(document[:20]),
 )
-def test_what_is_no_title(document: bytes) -> None:
+def test_invalid_title_is_refused(document: bytes) -> None:
     with pytest.raises(InvalidRequest, match="1 to 200 characters"):
         plain.decode_title(document)
 
 
-def test_a_turns_id() -> None:
+def test_valid_turn_id_is_accepted() -> None:
     text = "turn_0123456789abcdef01234567"
 
     assert plain.turn_id(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "turn_", "turn_" + "0" * 23, "turn_" + "0" * 25, "turn_" + "F" * 24, "x" * 29])
-def test_what_cannot_be_a_turns_id_is_no_turn(text: str) -> None:
+def test_invalid_turn_id_raises_not_found(text: str) -> None:
     for odd in (text, text + "\n"):
         with pytest.raises(NotFound):
             plain.turn_id(odd)
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("7", 7), ("007", 7), ("9" * 12, 999_999_999_999)])
-def test_the_number_of_an_event(text: str, number: int) -> None:
+def test_valid_last_event_id_is_accepted(text: str, number: int) -> None:
     assert plain.event_number(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "²", "١", "9" * 13, "1_0", "\n"])
-def test_what_is_no_number_of_an_event(text: str) -> None:
+def test_invalid_last_event_id_is_refused(text: str) -> None:
     with pytest.raises(InvalidRequest, match="Last-Event-ID takes"):
         plain.event_number(text)
 
@@ -350,7 +350,7 @@ def test_what_is_no_number_of_an_event(text: str) -> None:
         ((("limit", "1000"), ("after", "a:1")), (1_000, "a:1")),
     ],
 )
-def test_a_page_of_conversations_is_asked_for(query: Sequence[tuple[str, str]], asked: tuple[int, str | None]) -> None:
+def test_limit_and_after_are_decoded(query: Sequence[tuple[str, str]], asked: tuple[int, str | None]) -> None:
     assert plain.page(query) == asked
 
 
@@ -369,6 +369,6 @@ def test_a_page_of_conversations_is_asked_for(query: Sequence[tuple[str, str]], 
         (("before", "a"),),
     ],
 )
-def test_a_page_that_is_none_is_refused(query: Sequence[tuple[str, str]]) -> None:
+def test_invalid_query_is_refused(query: Sequence[tuple[str, str]]) -> None:
     with pytest.raises(InvalidRequest):
         plain.page(query)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from tokenfall.wire.upstream.errors import document_error, error_body_message, error_body_param, error_words
+from tokenfall.wire.upstream.errors import document_error, error_body_message, error_body_param, error_message
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ from tokenfall.wire.upstream.errors import document_error, error_body_message, e
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_the_message_of_a_refusal(body: bytes, message: str) -> None:
+def test_message_is_read_from_every_error_body(body: bytes, message: str) -> None:
     assert error_body_message(body) == message
 
 
@@ -66,7 +66,7 @@ def test_the_message_of_a_refusal(body: bytes, message: str) -> None:
         b'{"error":[]}',
     ],
 )
-def test_a_refusal_without_a_message_has_none(body: bytes) -> None:
+def test_error_body_without_a_message_gives_an_empty_one(body: bytes) -> None:
     assert error_body_message(body) == ""
 
 
@@ -91,13 +91,13 @@ def test_which_documents_report_an_error(document: Any, words: str | None) -> No
     assert document_error(document) == words
 
 
-def test_many_reasons_are_cut() -> None:
-    assert error_words([str(number) for number in range(100)]) == "0; 1; 2; 3; 4; 5; 6; 7"
+def test_more_than_eight_reasons_are_truncated() -> None:
+    assert error_message([str(number) for number in range(100)]) == "0; 1; 2; 3; 4; 5; 6; 7"
     assert document_error([{"error": str(number)} for number in range(100)]) == "0; 1; 2; 3; 4; 5; 6; 7"
 
 
-def test_a_place_of_other_types_is_left_out() -> None:
-    assert error_words({"loc": ["body", {}, 1], "msg": "x"}) == "body.1: x"
+def test_loc_steps_of_other_types_are_skipped() -> None:
+    assert error_message({"loc": ["body", {}, 1], "msg": "x"}) == "body.1: x"
 
 
 @pytest.mark.parametrize(
@@ -117,11 +117,11 @@ def test_a_place_of_other_types_is_left_out() -> None:
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_the_field_at_fault_of_a_refusal(body: bytes, param: str | None) -> None:
+def test_param_is_read_from_the_error_body(body: bytes, param: str | None) -> None:
     assert error_body_param(body) == param
 
 
-def test_a_body_of_many_items_is_read_in_time_that_is_linear() -> None:
+def test_error_body_of_many_items_takes_linear_time() -> None:
     many = json.dumps([{"error": {"message": "x" * 10}}] * 5_000).encode()
 
     assert error_body_message(many) == "; ".join(["x" * 10] * 8)

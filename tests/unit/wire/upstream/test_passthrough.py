@@ -25,21 +25,21 @@ def passed(pieces: Iterable[bytes], reader: PassthroughReader | None = None) -> 
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_events_are_passed_on_up_to_their_end(feed: Cut) -> None:
+def test_events_are_forwarded_up_to_the_end(feed: Cut) -> None:
     stream = b"event: x\nid: 7\ndata: junk\n\n: ping\n\n" + DONE
 
     assert passed(feed(stream)) == [PassthroughEvent(b"junk"), PassthroughEvent(b"[DONE]"), Finished("stop", "")]
 
 
-def test_nothing_is_passed_on_after_the_end() -> None:
+def test_events_after_the_end_are_not_forwarded() -> None:
     assert passed([b"data: 1\n\n" + DONE + b"data: 2\n\n"])[-1] == Finished("stop", "")
 
 
-def test_an_event_of_many_lines_is_passed_on_as_one() -> None:
+def test_event_of_many_data_lines_is_forwarded_in_one_line() -> None:
     assert passed([b'data: {"a":\r\ndata: 1}\r\n\r\n']) == [PassthroughEvent(b'{"a": 1}')]
 
 
-def test_an_event_without_an_end_is_not_passed_on() -> None:
+def test_incomplete_event_is_not_forwarded() -> None:
     reader = PassthroughReader(lambda _: False)
 
     assert passed([b"data: 1\n\ndata: " + b"x" * (MAX_EVENT_BYTES + 1)], reader) in ([], [PassthroughEvent(b"1")])
@@ -48,7 +48,7 @@ def test_an_event_without_an_end_is_not_passed_on() -> None:
 
 @pytest.mark.parametrize("error", ['{"message":"out of memory"}', '"out of memory"'])
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str) -> None:
+def test_error_that_does_not_end_the_stream_breaks_it(feed: Cut, error: str) -> None:
     reader = PassthroughReader(lambda _: False)
     stream = b'data: 1\n\ndata: {"error":%b}\n\n' % error.encode() + DONE
 
@@ -60,11 +60,11 @@ def test_an_error_that_is_no_end_breaks_what_is_passed_on(feed: Cut, error: str)
 @pytest.mark.parametrize(
     "payload", [b'{"error":null}', b'{"delta":"error"}', b'{"a":{"error":1}}', b'["error"]', b'"error"!']
 )
-def test_what_only_names_an_error_is_passed_on(payload: bytes) -> None:
+def test_event_that_only_mentions_an_error_is_forwarded(payload: bytes) -> None:
     assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload)]
 
 
-def test_an_error_that_is_an_end_is_passed_on() -> None:
+def test_error_whose_type_ends_the_stream_is_forwarded() -> None:
     reader = PassthroughReader(lambda _: True)
 
     assert passed([b'data: {"type":"error","error":1}\n\n'], reader) == [
@@ -75,7 +75,7 @@ def test_an_error_that_is_an_end_is_passed_on() -> None:
 
 
 def is_token(payload: bytes) -> bool:
-    """Whether the one event of `payload` is a token; it says so of both fast and odd chunks."""
+    """Whether the one event of `payload` is a token; the same for standard and lenient decoding."""
     event = passed([b"data: %b\n\n" % payload])[0]
     assert isinstance(event, PassthroughEvent)
     assert event.data == payload
@@ -110,20 +110,20 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("choice", "text_bytes"), CHOICES, ids=lambda value: repr(value)[:60])
-def test_a_chunk_is_a_token_when_it_says_something(choice: str, text_bytes: int) -> None:
+def test_chunk_with_output_is_a_token(choice: str, text_bytes: int) -> None:
     payload = f'{{"id":"a","choices":[{choice}],"usage":null}}'.encode()
 
     assert is_token(payload) == (text_bytes > 0)
     assert passed([b"data: %b\n\n" % payload])[0] == PassthroughEvent(payload, text_bytes > 0, "", text_bytes)
 
 
-def test_the_name_of_a_tool_is_a_token_and_no_text() -> None:
+def test_tool_name_is_a_token_of_zero_bytes() -> None:
     payload = b'{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":""}}]}}]}'
 
     assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True)]
 
 
-def test_every_choice_counts() -> None:
+def test_output_of_all_choices_is_counted() -> None:
     payload = b'{"choices":[{"delta":{"content":""}},{"index":1,"delta":{"content":"abc"}}]}'
 
     assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, is_token=True, text_bytes=3)]
@@ -150,13 +150,13 @@ def test_every_choice_counts() -> None:
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_other_events_are_no_tokens(payload: bytes) -> None:
+def test_other_events_are_not_tokens(payload: bytes) -> None:
     assert not is_token(payload)
 
 
 @pytest.mark.parametrize("kind", ["output_text", "refusal", "reasoning_text", "function_call_arguments"])
 @pytest.mark.parametrize(("delta", "text_bytes"), [('"ab"', 2), ("7", 1), ('"\\ud83d"', 1)])
-def test_deltas_of_responses_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
+def test_deltas_of_the_responses_api_are_tokens(kind: str, delta: str, text_bytes: int) -> None:
     payload = f'{{"type":"response.{kind}.delta","delta":{delta}}}'.encode()
 
     assert passed([b"data: %b\n\n" % payload]) == [
@@ -167,7 +167,7 @@ def test_deltas_of_responses_are_tokens(kind: str, delta: str, text_bytes: int) 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("kind", ["response.completed", "response.failed"])
 @pytest.mark.parametrize("more", ["", ',"detail":"x"'])
-def test_a_type_that_is_an_end_ends_the_stream(feed: Cut, kind: str, more: str) -> None:
+def test_event_type_that_ends_the_stream_is_followed_by_finished(feed: Cut, kind: str, more: str) -> None:
     payload = f'{{"type":"{kind}"{more}}}'.encode()
     reader = PassthroughReader(lambda event_type: event_type == kind)
 
@@ -179,7 +179,7 @@ def test_a_type_that_is_an_end_ends_the_stream(feed: Cut, kind: str, more: str) 
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_events_without_data_are_not_passed_on(feed: Cut) -> None:
+def test_events_without_data_are_not_forwarded(feed: Cut) -> None:
     assert passed(feed(b"data:\n\ndata: 1\n\ndata: \n\n")) == [PassthroughEvent(b"1")]
 
 
@@ -201,7 +201,7 @@ def test_events_without_data_are_not_passed_on(feed: Cut) -> None:
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_an_error_in_any_form_breaks_what_is_passed_on(feed: Cut, stream: bytes, words: str) -> None:
+def test_error_in_any_form_breaks_the_stream(feed: Cut, stream: bytes, words: str) -> None:
     reader = PassthroughReader(lambda _: False)
 
     assert passed(feed(b"data: 1\n\n" + stream + DONE), reader) == [PassthroughEvent(b"1")]
@@ -209,7 +209,7 @@ def test_an_error_in_any_form_breaks_what_is_passed_on(feed: Cut, stream: bytes,
     assert reader.broken.message == f"the upstream broke off{words}"
 
 
-def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
+def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
     for document in (b'{"choices":[{"message":{"content":"Hi"}}]}', b'{"a":"\xff"}'):
         reader = PassthroughReader(lambda _: False)
         passed([document], reader)
@@ -225,5 +225,5 @@ def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
         (b'{"type":"response.x"}', -1),
     ],
 )
-def test_the_number_of_an_event_is_read(payload: bytes, number: int) -> None:
+def test_sequence_number_is_read(payload: bytes, number: int) -> None:
     assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]

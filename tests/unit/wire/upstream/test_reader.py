@@ -30,7 +30,7 @@ def ended(reason: str, **fields: object) -> bytes:
 
 
 def fed(pieces: Iterable[bytes], reader: ResponseReader) -> list[Any]:
-    """The events up to a break."""
+    """The events up to an error."""
     events: list[Any] = []
     for each in pieces:
         events += reader.feed(each)
@@ -48,7 +48,7 @@ def read(pieces: Iterable[bytes]) -> list[Any]:
 
 
 def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
-    """The events that were handed on before the stream broke."""
+    """The events before the error that broke the stream."""
     reader = ResponseReader()
     events = fed(pieces, reader)
     assert reader.broken is not None
@@ -59,7 +59,7 @@ def read_until_broken(pieces: Iterable[bytes]) -> list[Any]:
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_an_answer_is_its_tokens_and_its_end(feed: Cut) -> None:
+def test_stream_gives_its_tokens_and_finished(feed: Cut) -> None:
     usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     stream = said("Hel", model="m-1") + said("lo") + ended("stop") + chunk(choices=[], usage=usage) + DONE
 
@@ -67,7 +67,7 @@ def test_an_answer_is_its_tokens_and_its_end(feed: Cut) -> None:
 
 
 @given(st.lists(st.text(min_size=1)))
-def test_any_text_comes_through(texts: list[str]) -> None:
+def test_any_text_round_trips(texts: list[str]) -> None:
     stream = b"".join(map(said, texts)) + DONE
     expected = [*map(TextDelta, texts), Finished("stop", "")]
 
@@ -75,7 +75,7 @@ def test_any_text_comes_through(texts: list[str]) -> None:
     assert read(one_by_one(stream)) == expected
 
 
-def test_an_event_alone_in_its_read_may_be_the_end_or_an_odd_chunk() -> None:
+def test_single_event_in_a_read_may_be_done_or_a_nonstandard_chunk() -> None:
     odd = chunk(choices=[{"delta": {"content": [{"type": "text", "text": "b"}]}}])
 
     assert read([said("a"), odd, said("c"), DONE]) == [
@@ -86,30 +86,30 @@ def test_an_event_alone_in_its_read_may_be_the_end_or_an_odd_chunk() -> None:
     ]
 
 
-def test_an_error_alone_in_its_read_breaks_the_stream() -> None:
+def test_single_error_event_in_a_read_breaks_the_stream() -> None:
     assert read_until_broken([said("a"), chunk(error={"message": "overloaded"}), said("b")]) == [TextDelta("a")]
 
 
-def test_what_groq_counts_is_taken() -> None:
+def test_usage_in_x_groq_is_read() -> None:
     counted = {"id": "req", "usage": {"prompt_tokens": 7, "completion_tokens": 8}}
 
     assert read([ended("stop", x_groq=counted) + DONE]) == [Finished("stop", "", Usage(7, 8))]
     assert read([said("Hi", x_groq={"id": "req"}) + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
-def test_a_chunk_without_text_is_no_event() -> None:
+def test_chunk_without_output_gives_no_event() -> None:
     stream = said("") + chunk(choices=[{"index": 0, "delta": {"content": None}}]) + chunk() + chunk(choices=[])
 
     assert read([stream]) == []
 
 
-def test_only_the_first_choice_is_heard() -> None:
+def test_only_the_first_choice_is_read() -> None:
     choices = [{"delta": {"content": "a"}}, {"delta": {"content": "b"}}]
 
     assert read([chunk(choices=choices)]) == [TextDelta("a")]
 
 
-def test_the_last_model_and_usage_that_were_named_count() -> None:
+def test_last_model_and_usage_are_reported() -> None:
     first, last = {"prompt_tokens": 1, "completion_tokens": 1}, {"prompt_tokens": 1, "completion_tokens": 9}
     stream = said("a", model="m-1", usage=first) + said("b", model="m-2", usage=last) + ended("stop", model="") + DONE
 
@@ -134,17 +134,17 @@ def test_reasons_to_finish(theirs: str, ours: str) -> None:
     assert event.reason == ours
 
 
-def test_only_done_is_the_end() -> None:
+def test_stream_without_done_is_not_finished() -> None:
     assert read([said("Hi") + ended("stop")]) == [TextDelta("Hi")]
     assert read([said("Hi") + ended("stop") + DONE]) == [TextDelta("Hi"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("data", [b"data: [D]\n\n", b"data: DONE\n\n", b'data: "[DONE]"\n\n', b"data: 7\n\n"])
-def test_what_only_looks_like_the_end_breaks_the_answer(data: bytes) -> None:
+def test_data_similar_to_done_raises_malformed(data: bytes) -> None:
     assert read_until_broken([said("Hi") + data]) == [TextDelta("Hi")]
 
 
-def test_nothing_is_heard_after_the_end() -> None:
+def test_events_after_done_are_dropped() -> None:
     assert read([DONE + said("more")]) == [Finished("stop", "")]
 
 
@@ -162,8 +162,8 @@ def test_nothing_is_heard_after_the_end() -> None:
     ],
     ids=lambda data: repr(data[:40]),
 )
-def test_what_is_no_chunk_breaks_the_answer_without_repeating_it(data: bytes) -> None:
-    with pytest.raises(UpstreamMalformed, match=r"^the upstream sent an event that is no chunk of its format$"):
+def test_invalid_chunk_raises_malformed_without_its_content(data: bytes) -> None:
+    with pytest.raises(UpstreamMalformed, match=r"^the upstream sent an event that is not a valid chunk$"):
         read([b"data: %b\n\n" % data])
 
 
@@ -171,14 +171,14 @@ def test_what_is_no_chunk_breaks_the_answer_without_repeating_it(data: bytes) ->
     ("error", "shown"),
     [({"message": "overloaded", "type": "x"}, ": overloaded"), ("overloaded", ": overloaded"), ({}, ""), (7, ": 7")],
 )
-def test_an_error_inside_the_stream_breaks_the_answer(error: object, shown: str) -> None:
+def test_error_event_breaks_the_stream(error: object, shown: str) -> None:
     with pytest.raises(UpstreamStreamError, match=f"^the upstream broke off{shown}$"):
         read([chunk(error=error)])
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("broken", [chunk(error="overloaded"), b"data: junk\n\n"], ids=["error", "junk"])
-def test_what_was_said_before_a_break_is_handed_on(feed: Cut, broken: bytes) -> None:
+def test_events_before_an_error_are_returned(feed: Cut, broken: bytes) -> None:
     assert read_until_broken(feed(said("Hel") + said("lo") + broken)) == [TextDelta("Hel"), TextDelta("lo")]
 
 
@@ -197,7 +197,7 @@ def piece(**delta: object) -> bytes:
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
+def test_reasoning_and_calls_keep_their_order(feed: Cut) -> None:
     named = {"index": 0, "id": "c0", "type": "function", "function": {"name": "f", "arguments": ""}}
     stream = (
         piece(reasoning_content="a")
@@ -227,7 +227,7 @@ def test_thoughts_and_calls_are_told_in_their_order(feed: Cut) -> None:
         NAN,
     ],
 )
-def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
+def test_error_ends_the_events_of_a_read(broken: bytes) -> None:
     reader = ResponseReader()
 
     assert heard([said("Hi") + broken + DONE], reader) == [TextDelta("Hi")]
@@ -253,23 +253,23 @@ def test_a_break_ends_what_is_heard_in_full_too(broken: bytes) -> None:
         b'data: {"choices":[{"delta":{"content":[]}}]}\n\n',
     ],
 )
-def test_what_says_nothing_is_no_event(feed: Cut, odd: bytes) -> None:
+def test_empty_delta_gives_no_event(feed: Cut, odd: bytes) -> None:
     assert read(feed(said("a") + odd + said("b") + DONE)) == [TextDelta("a"), TextDelta("b"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_the_end_may_have_a_name_and_spaces(feed: Cut) -> None:
+def test_done_may_have_an_event_name_and_spaces(feed: Cut) -> None:
     assert read(feed(said("a") + b"data: [DONE] \n\n")) == [TextDelta("a"), Finished("stop", "")]
     assert read(feed(said("a") + b"event: done\ndata: [DONE]\n\n")) == [TextDelta("a"), Finished("stop", "")]
 
 
-def test_the_name_of_an_event_makes_no_difference_to_its_chunk() -> None:
+def test_chunk_with_an_event_name_is_read_as_without() -> None:
     assert read([b"event: message\n" + said("a") + DONE]) == [TextDelta("a"), Finished("stop", "")]
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
 @pytest.mark.parametrize("end", [b"\r", b"\n", b"\r\n"])
-def test_an_answer_is_the_same_with_every_line_end_and_a_byte_order_mark(feed: Cut, end: bytes) -> None:
+def test_every_line_end_and_a_byte_order_mark_are_accepted(feed: Cut, end: bytes) -> None:
     stream = b"\xef\xbb\xbf" + (said("Hel") + said("lo") + DONE).replace(b"\n", end)
 
     assert read(feed(stream)) == [TextDelta("Hel"), TextDelta("lo"), Finished("stop", "")]
@@ -307,7 +307,7 @@ def test_an_answer_is_the_same_with_every_line_end_and_a_byte_order_mark(feed: C
     ],
     ids=lambda value: repr(value)[:70],
 )
-def test_an_error_in_any_form_breaks_the_answer_with_its_words(feed: Cut, stream: bytes, words: str) -> None:
+def test_error_in_any_form_breaks_the_stream_with_its_message(feed: Cut, stream: bytes, words: str) -> None:
     with pytest.raises(UpstreamStreamError) as caught:
         read(feed(said("Hi") + stream + DONE))
 
@@ -315,7 +315,7 @@ def test_an_error_in_any_form_breaks_the_answer_with_its_words(feed: Cut, stream
     assert read_until_broken(feed(said("Hi") + stream + DONE)) == [TextDelta("Hi")]
 
 
-def test_a_whole_answer_in_place_of_a_stream_is_malformed() -> None:
+def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
     with pytest.raises(UpstreamMalformed):
         read([b'{"choices":[{"message":{"content":"Hi"}}]}'])
 
@@ -358,7 +358,7 @@ THINKING = {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"ty
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_what_a_delta_says_in_any_form(feed: Cut, delta: object, events: list[Any]) -> None:
+def test_delta_in_every_known_form_is_read(feed: Cut, delta: object, events: list[Any]) -> None:
     assert heard(feed(odd(delta))) == events
 
 
@@ -371,12 +371,12 @@ def test_what_a_delta_says_in_any_form(feed: Cut, delta: object, events: list[An
         {"delta": {"content": "a"}, "message": {"content": "the whole"}},
     ],
 )
-def test_text_in_other_places(choice: object) -> None:
+def test_text_in_nonstandard_members_is_read(choice: object) -> None:
     assert heard([chunk(choices=[choice])]) == [TextDelta("a")]
     assert heard([chunk(choices=choice)]) == [TextDelta("a")]
 
 
-def test_a_refusal_is_shown_and_gives_the_reason() -> None:
+def test_refusal_is_text_and_finishes_with_content_filter() -> None:
     stream = odd({"content": None, "refusal": ""}) + odd({"refusal": "I can't"}) + odd({"refusal": "."})
 
     assert read([stream + ended("stop") + DONE]) == [
@@ -391,7 +391,7 @@ def test_a_refusal_is_shown_and_gives_the_reason() -> None:
 @pytest.mark.parametrize(
     ("value", "stop"), [("END", "END"), (7, ""), (None, ""), (1.5, ""), ("END\ud83d", "END\ufffd")]
 )
-def test_the_stop_that_matched_is_told(field: str, value: object, stop: str) -> None:
+def test_matched_stop_text_is_reported(field: str, value: object, stop: str) -> None:
     stream = chunk(choices=[{"delta": {}, "finish_reason": "stop", field: value}]) + DONE
 
     assert read([stream]) == [Finished("stop", "", stop=stop)]
@@ -405,7 +405,7 @@ def test_numbers_may_be_floats_or_strings(number: object) -> None:
 
 
 @pytest.mark.parametrize("number", [None, "x", [], {}, -1, "inf", "nan"])
-def test_what_is_no_number_counts_nothing(number: object) -> None:
+def test_invalid_number_counts_as_zero(number: object) -> None:
     usage = {"prompt_tokens": number, "completion_tokens": 2}
 
     assert read([said("a", usage=usage) + DONE])[-1] == Finished("stop", "", Usage(0, 2))
@@ -456,7 +456,7 @@ HIGH, LOW = "\ud83d", "\ude00"
         (["a", HIGH], "a\ufffd"),
     ],
 )
-def test_halves_are_joined_across_chunks_and_else_replaced(feed: Cut, texts: list[str], whole_text: str) -> None:
+def test_surrogate_halves_are_joined_across_chunks_or_replaced(feed: Cut, texts: list[str], whole_text: str) -> None:
     def told(name: str) -> list[Any]:
         return read(feed(b"".join(piece(**{name: text}) for text in texts) + DONE))[:-1]
 
@@ -467,7 +467,7 @@ def test_halves_are_joined_across_chunks_and_else_replaced(feed: Cut, texts: lis
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_halves_of_arguments_are_joined_within_their_call(feed: Cut) -> None:
+def test_surrogate_halves_in_arguments_are_joined_per_call(feed: Cut) -> None:
     pieces = [(0, "f", HIGH), (1, "g", HIGH), (0, "", LOW), (1, "", "x"), (1, "", HIGH)]
     stream = b"".join(
         piece(tool_calls=[{"index": index, "function": {"name": name, "arguments": arguments}}])
@@ -480,7 +480,7 @@ def test_halves_of_arguments_are_joined_within_their_call(feed: Cut) -> None:
 
 
 @given(st.lists(st.text(st.characters(), min_size=1), max_size=8))
-def test_any_text_cut_between_utf16_units_comes_through(texts: list[str]) -> None:
+def test_any_text_split_between_utf16_units_round_trips(texts: list[str]) -> None:
     units = "".join(texts).encode("utf-16-le")
     halves = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
     events = read([b"".join(piece(content=half) for half in halves) + DONE])

@@ -20,7 +20,7 @@ def test_a_request_streams_and_asks_for_usage() -> None:
     )
 
 
-def test_a_request_names_a_temperature_that_was_asked_for() -> None:
+def test_temperature_is_sent_if_given() -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9, temperature=0.0)
 
     assert encode_request(request).endswith(b'"max_tokens":9,"temperature":0.0}')
@@ -30,7 +30,7 @@ def test_a_request_names_a_temperature_that_was_asked_for() -> None:
 
 
 def sent(**fields: Any) -> dict[str, Any]:
-    """What a request says besides what all of them do."""
+    """The members of a request that not all requests have."""
     request = ChatRequest(**{"messages": (Message("user", "Hi"),), "model": "m", "max_tokens": UNBOUNDED, **fields})
     body: dict[str, Any] = json.loads(encode_request(request))
     common = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
@@ -102,12 +102,12 @@ WEATHER = {"name": "weather", "description": "It rains", "parameters": {"type": 
         ({"parallel_tool_calls": False, "tool_choice": "none"}, {}),
     ],
 )
-def test_what_is_asked_for_is_said_in_openais_words(fields: dict[str, Any], told: dict[str, Any]) -> None:
+def test_all_options_are_encoded_as_openai_members(fields: dict[str, Any], told: dict[str, Any]) -> None:
     assert sent(**fields) == told
 
 
 @pytest.mark.parametrize("choice", ["none", "required"])
-def test_how_tools_are_chosen(choice: str) -> None:
+def test_tool_choice_is_encoded(choice: str) -> None:
     assert sent(tools=(Tool("t"),), tool_choice=choice)["tool_choice"] == choice
 
 
@@ -138,7 +138,7 @@ def test_messages_keep_their_calls_results_and_images(message: Message, told: di
     assert sent(messages=(message,)) == {"messages": [told]}
 
 
-def test_thoughts_go_back_to_the_model_unless_it_refuses_them() -> None:
+def test_reasoning_is_sent_unless_the_upstream_refuses_it() -> None:
     message = Message("assistant", "So", thought="Hm")
 
     assert sent(messages=(message,)) == {
@@ -149,7 +149,7 @@ def test_thoughts_go_back_to_the_model_unless_it_refuses_them() -> None:
     }
 
 
-def test_images_of_results_follow_them_in_a_users_message() -> None:
+def test_images_in_tool_results_are_sent_in_a_user_message_after_them() -> None:
     results = (
         Message("tool", "here", tool_call_id="a", images=("data:1", "data:2")),
         Message("tool", "", tool_call_id="b", images=("data:3",)),
@@ -169,7 +169,7 @@ def test_images_of_results_follow_them_in_a_users_message() -> None:
     }
 
 
-def test_names_and_ids_are_those_that_the_upstream_knows() -> None:
+def test_tool_names_and_ids_are_mapped_for_the_upstream() -> None:
     name = "x" * 100
     call = Message("assistant", "", tool_calls=(ToolCall(client_id("functions.f:0"), name, "{}"),))
     result = Message("tool", "ok", tool_call_id=client_id("functions.f:0"))
@@ -191,13 +191,13 @@ def test_names_and_ids_are_those_that_the_upstream_knows() -> None:
         ("o3-local", ["max_completion_tokens"], "max_tokens"),
     ],
 )
-def test_the_bound_of_the_answer_has_the_name_that_the_model_takes(model: str, refused: list[str], member: str) -> None:
+def test_token_limit_has_the_name_that_the_model_accepts(model: str, refused: list[str], member: str) -> None:
     body = json.loads(encode_request(ChatRequest(messages=(), model=model, max_tokens=9, refused=frozenset(refused))))
 
     assert {name: body.get(name) for name in ("max_tokens", "max_completion_tokens") if name in body} == {member: 9}
 
 
-def test_usage_is_not_asked_for_where_that_is_refused() -> None:
+def test_stream_options_are_omitted_if_refused() -> None:
     request = ChatRequest(messages=(), model="m", max_tokens=9, refused=frozenset({"stream_options"}))
 
     assert b"stream_options" not in encode_request(request)

@@ -31,17 +31,17 @@ def member(
         ("stream_options is not supported", "m", "stream_options"),
     ],
 )
-def test_a_refused_member_is_known_by_its_name(message: str, model: str, expected: str | None) -> None:
+def test_refused_member_is_found_in_the_message(message: str, model: str, expected: str | None) -> None:
     assert member(message, model=model) == expected
 
 
-def test_the_param_names_the_member_too() -> None:
+def test_refused_member_is_found_in_the_param() -> None:
     assert member("Unsupported parameter", param="reasoning_effort") == "reasoning_effort"
     assert member("Unsupported parameter", param="max_tokens") == "max_tokens"
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "reasoning_content", "reasoning_effort", "stream_options"])
-def test_what_was_left_out_already_cannot_be_left_out_again(name: str) -> None:
+def test_member_that_was_omitted_already_is_not_found_again(name: str) -> None:
     message = UNSUPPORTED if name == "max_tokens" else f"{name} is not supported"
 
     assert member(message, refused=frozenset({name})) is None

@@ -70,9 +70,9 @@ def test_a_schema_that_does_not_fit(schema: Any) -> None:
         b'{"additionalProperties":"\xff"}',
     ],
 )
-def test_what_is_no_schema_does_not_fit(text: bytes) -> None:
+def test_invalid_schema_does_not_fit(text: bytes) -> None:
     assert not fits_strict(text)
 
 
-def test_a_schema_of_too_many_schemas_is_not_looked_at_to_its_end() -> None:
+def test_schema_with_too_many_subschemas_does_not_fit() -> None:
     assert not fits_strict(json.dumps(closed(**{f"p{number}": STRING for number in range(6_000)})).encode())

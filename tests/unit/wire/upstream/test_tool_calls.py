@@ -103,13 +103,13 @@ TWO = [("a", "f", '{"x":1}'), ("b", "g", '{"y":2}')]
         "another id, named late",
     ],
 )
-def test_two_calls_are_two_however_they_are_numbered(pieces: list[CallPiece], at_once: bool) -> None:
+def test_two_calls_are_separated_with_any_numbering(pieces: list[CallPiece], at_once: bool) -> None:
     assert calls(*pieces, at_once=at_once) == TWO
 
 
 @pytest.mark.parametrize("index", [None, 0])
 @pytest.mark.parametrize("call_id", [None, ""])
-def test_calls_without_ids_are_told_apart_by_name_and_completeness(index: int | None, call_id: str | None) -> None:
+def test_calls_without_ids_are_separated_by_name_and_complete_arguments(index: int | None, call_id: str | None) -> None:
     whole_calls = [piece(index, call_id, "f", '{"x":1}'), piece(index, call_id, "f", '{"x":2}')]
     named = [piece(index, call_id, "f", ""), piece(index, call_id, "g", '{"y":'), piece(index, call_id, None, "2}")]
     repeated = [piece(index, call_id, "f", '{"x":'), piece(index, call_id, "f", '"}"}')]
@@ -119,13 +119,13 @@ def test_calls_without_ids_are_told_apart_by_name_and_completeness(index: int | 
     assert calls(*repeated) == [("", "f", '{"x":"}"}')]
 
 
-def test_calls_of_one_id_are_told_apart_by_completeness() -> None:
+def test_calls_with_one_id_are_separated_by_complete_arguments() -> None:
     same = [piece(None, "a", "f", '{"x":1}'), piece(None, "a", "f", '{"x":'), piece(None, "a", None, "2}")]
 
     assert calls(*same) == [("a", "f", '{"x":1}'), ("a", "f", '{"x":2}')]
 
 
-def test_a_piece_of_a_new_index_is_not_of_the_call_before() -> None:
+def test_fragment_with_a_new_index_starts_a_new_call() -> None:
     assert calls(piece(0, "a", "f", "{"), piece(1, None, None, "{}"), piece(1, None, "g", "")) == [
         ("a", "f", "{"),
         ("", "g", "{}"),
@@ -136,12 +136,12 @@ def test_a_piece_of_a_new_index_is_not_of_the_call_before() -> None:
     ]
 
 
-def test_a_piece_without_anything_is_none() -> None:
+def test_empty_fragment_is_ignored() -> None:
     assert calls(CallPiece(), piece(0, None, None, None), piece(1, "", "", "")) == []
     assert calls(piece(0, "a", None, None)) == []
 
 
-def test_arguments_without_a_name_break_the_answer() -> None:
+def test_arguments_without_a_name_raise_malformed() -> None:
     with pytest.raises(UpstreamMalformed, match="a tool call without a name"):
         calls(piece(0, "a", None, "{}"))
 
@@ -172,7 +172,7 @@ def chunk(**delta: Any) -> bytes:
     ],
     ids=lambda value: repr(value)[:70],
 )
-def test_a_call_in_any_form(feed: Cut, delta: dict[str, Any], part: tuple[str, str, str]) -> None:
+def test_call_in_every_known_form_is_read(feed: Cut, delta: dict[str, Any], part: tuple[str, str, str]) -> None:
     reader = ResponseReader()
     events = [event for each in feed(chunk(**delta)) for event in reader.feed(each)]
 
@@ -180,7 +180,7 @@ def test_a_call_in_any_form(feed: Cut, delta: dict[str, Any], part: tuple[str, s
 
 
 @pytest.mark.parametrize("feed", [whole, one_by_one])
-def test_a_function_call_of_old_in_pieces_is_one_call(feed: Cut) -> None:
+def test_legacy_function_call_in_fragments_is_one_call(feed: Cut) -> None:
     stream = chunk(function_call={"name": "f", "arguments": ""}) + chunk(function_call={"arguments": "{}"})
     reader = ResponseReader()
     events = [event for each in feed(stream) for event in reader.feed(each)]
@@ -188,14 +188,14 @@ def test_a_function_call_of_old_in_pieces_is_one_call(feed: Cut) -> None:
     assert events == [ToolCallDelta(0, "", "f", ""), ToolCallDelta(0, "", "", "{}")]
 
 
-def test_a_call_without_a_name_breaks_the_answer_at_its_end() -> None:
+def test_call_without_a_name_raises_malformed_at_the_end() -> None:
     reader = ResponseReader()
     reader.feed(chunk(tool_calls=[{"index": 0, "function": {"arguments": "{}"}}]) + b"data: [DONE]\n\n")
 
     assert isinstance(reader.broken, UpstreamMalformed)
 
 
-def test_completeness_is_found_in_time_that_is_linear() -> None:
+def test_completeness_check_takes_linear_time() -> None:
     reader = ToolCallReader()
     pieces = [piece(0, None, "f", '["x",')] + [piece(0, None, "f", '"y",')] * 20_000
     assert len(reader.read(pieces)) == 20_001

@@ -1,7 +1,7 @@
-"""The `input` of `POST /v1/responses`: items of many kinds, as the messages of a conversation. Pure.
+"""Converts the `input` items of `POST /v1/responses` to messages. Pure.
 
-Source: the OpenAI API reference, "Create a model response", `input`. Items of kinds that are not listed here (a web
-search's call, say) are accepted and not read.
+Source: the OpenAI API reference, "Create a model response", `input`. Items of other types (`web_search_call`, for
+example) are accepted and ignored.
 """
 
 from collections.abc import Callable
@@ -64,7 +64,7 @@ _output_decoder = msgspec.json.Decoder(_CallOutput)
 
 
 def messages_of(given: str | list[Raw]) -> list[Message]:
-    """The messages that `given` says, oldest first. Raises `InvalidRequest` with the item at fault."""
+    """The messages of an `input`, oldest first. Raises `InvalidRequest` with the invalid item."""
     if isinstance(given, str):
         return [Message("user", given)]
     conversation = _Conversation()
@@ -83,7 +83,7 @@ def messages_of(given: str | list[Raw]) -> list[Message]:
 
 
 class _Conversation:
-    """Messages as items come. Calls that follow each other, or an assistant's text, are one message with it."""
+    """Builds messages from items in order. Consecutive calls, and an assistant text before them, become one message."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -108,7 +108,7 @@ class _Conversation:
             adder(item, place)
 
     def check(self) -> None:
-        """The end of the items. Raises `InvalidRequest` where a call has no output."""
+        """Call after the last item. Raises `InvalidRequest` if a call has no output."""
         self._end_calls()
         for call_id in self._open:
             raise InvalidRequest(f"No tool output found for function call {call_id[:80]}.", param="input")
@@ -117,7 +117,9 @@ class _Conversation:
         message = decoded_part(_message_decoder, item)
         self._end_calls()
         role: Role = "system" if message.role == "developer" else message.role
-        text, images = _said(message.content, f"{place}.content", allowed=_ANSWERS if role == "assistant" else _PARTS)
+        text, images = _text_and_images(
+            message.content, f"{place}.content", allowed=_ANSWERS if role == "assistant" else _PARTS
+        )
         self.messages.append(Message(role, text, images=images))
 
     def _add_call(self, item: Raw, place: str) -> None:
@@ -125,12 +127,12 @@ class _Conversation:
         self._begin_call(ToolCall(call.call_id, call.name, call.arguments))
 
     def _add_referenced(self, item: str) -> None:
-        """An item that was handed out here, as far as its id tells: its content is not kept."""
-        kind, _, rest = item.partition("_")
-        if kind not in _ITEM_KINDS or len(rest) <= _NUMBER_DIGITS or not _HEXADECIMAL.issuperset(rest):
+        """Resolve an `item_reference`. Content is not stored: only the call id can be restored, from the item's id."""
+        kind, _, suffix = item.partition("_")
+        if kind not in _ITEM_KINDS or len(suffix) <= _NUMBER_DIGITS or not _HEXADECIMAL.issuperset(suffix):
             raise InvalidRequest(f"Item with id '{item[:80]}' not found.", param="input")
         if kind in _CALL_KINDS:
-            self._begin_call(ToolCall(f"call_{rest}", "", "", custom=kind == "ctc"))
+            self._begin_call(ToolCall(f"call_{suffix}", "", "", custom=kind == "ctc"))
 
     def _add_custom_call(self, item: Raw, place: str) -> None:
         call = decoded_part(_custom_decoder, item)
@@ -144,7 +146,7 @@ class _Conversation:
         self._calls.append(call)
 
     def _end_calls(self) -> None:
-        """Put the calls that followed each other into their message."""
+        """Add the pending consecutive calls to the last message."""
         if self._calls:
             text = self.messages[-1].content
             self.messages[-1] = Message("assistant", text, tool_calls=(*self.messages[-1].tool_calls, *self._calls))
@@ -157,12 +159,14 @@ class _Conversation:
             message = f"No tool call found for function call output with call_id {output.call_id[:80]}."
             raise InvalidRequest(message, param="input")
         self._open.pop(output.call_id, None)
-        text, images = _said(output.output, f"{place}.output", allowed=_PARTS)
+        text, images = _text_and_images(output.output, f"{place}.output", allowed=_PARTS)
         self.messages.append(Message("tool", text, tool_call_id=output.call_id, images=images))
 
 
-def _said(content: str | list[_Part], place: str, *, allowed: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    """The text of a content, its parts joined, and the addresses of its images."""
+def _text_and_images(
+    content: str | list[_Part], place: str, *, allowed: tuple[str, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """The text of a content, its parts joined, and the URLs of its images. Raises `InvalidRequest` for other types."""
     if isinstance(content, str):
         return content, ()
     for number, part in enumerate(content):

@@ -1,9 +1,9 @@
-"""The body of `POST /v1/responses`, as a server reads it. Pure.
+"""Decodes the body of `POST /v1/responses`. Pure.
 
-Source: the OpenAI API reference, "Create a model response". This server keeps no responses: what refers to a kept one
-(`previous_response_id`, `conversation`, `prompt`) is refused as one that is not found, and so is `background`; `store`
-is accepted, and an `item_reference` is read as far as its id tells. Tools of other types than `function` and `custom`,
-and fields that are not listed, are accepted and ignored.
+Source: the OpenAI API reference, "Create a model response". This server stores no responses: references to a stored one
+(`previous_response_id`, `conversation`, `prompt`) are refused as not found, and `background` is refused. `store` is
+accepted; an `item_reference` is resolved from its id alone. Tools of types other than `function` and `custom`, and
+fields that are not listed, are accepted and ignored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ from tokenfall.wire.openai.responses.input import messages_of
 MIN_OUTPUT_TOKENS = 16
 _ENCRYPTED = "reasoning.encrypted_content"
 
-_OWN = ("function", "custom")
+_TOOL_TYPES = ("function", "custom")
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,128}\Z")]
 _Metadata = dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]]
 
@@ -61,14 +61,12 @@ class _Text(Struct):
 
 
 class Reasoning(Struct):
-    """How much to think, and whether to tell of it."""
-
     effort: str | None = None
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
 class Body(Struct, kw_only=True):
-    """What is read of a request."""
+    """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     input: str | Annotated[list[Raw], Meta(max_length=MAX_ITEMS)] | None = None
@@ -94,8 +92,8 @@ class Body(Struct, kw_only=True):
     include: Annotated[list[str], Meta(max_length=64)] | None = None
 
 
-class Shape(Struct, frozen=True):
-    """What a response says again of its request. `tools`, `tool_choice` and `format` are as they came."""
+class ResponseOptions(Struct, frozen=True):
+    """The request members that a response repeats. `tools`, `tool_choice` and `format` are the original JSON."""
 
     instructions: str | None
     max_output_tokens: int | None
@@ -112,7 +110,7 @@ class Shape(Struct, frozen=True):
     top_p: float
     truncation: str
     encrypted: bool = False
-    """Whether thoughts are told as `encrypted_content` too."""
+    """Whether reasoning items have `encrypted_content`."""
 
 
 class _RepeatedText(Struct):
@@ -121,7 +119,7 @@ class _RepeatedText(Struct):
 
 
 class _Repeated(Struct):
-    """What a response repeats of its request, as it came: schemas in it are not decoded."""
+    """Request members that a response repeats as original JSON: schemas in them are not decoded."""
 
     tools: list[Raw] | None = None
     tool_choice: Raw = msgspec.field(default_factory=Raw)
@@ -133,9 +131,9 @@ _repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
 def decode(body: bytes) -> ParsedRequest:
-    """Read a request. Raises `InvalidRequest` with the field at fault."""
+    """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
-    _check_kept(read)
+    _check_stored_references(read)
     _check_output(read)
     _check_tools(read)
     repeated = decoded(_repeated_decoder, body)
@@ -147,30 +145,30 @@ def decode(body: bytes) -> ParsedRequest:
         max_tokens=read.max_output_tokens or UNBOUNDED,
         temperature=read.temperature,
         top_p=read.top_p,
-        tools=tuple(_callable(read)),
+        tools=tuple(_allowed_tools(read)),
         tool_choice=_choice(read),
         parallel_tool_calls=read.parallel_tool_calls is not False,
         schema=_schema(form) if form is not None and form.type == "json_schema" else None,
         schema_name=(form is not None and form.name) or "",
         json_object=form is not None and form.type == "json_object",
-        reasoning=_wants_thoughts(read.reasoning),
+        reasoning=_wants_reasoning(read.reasoning),
     )
-    return ParsedRequest(request=request, stream=bool(read.stream), input=_shape(read, repeated))
+    return ParsedRequest(request=request, stream=bool(read.stream), input=_options(read, repeated))
 
 
-def _callable(body: Body) -> Iterator[Tool]:
-    """The tools that may be called: all that are the caller's own, or those that `allowed_tools` lists."""
+def _allowed_tools(body: Body) -> Iterator[Tool]:
+    """The tools that may be called: all function and custom tools, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
     if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
         allowed = {tool.name for tool in choice.tools or ()}
-    return (tool for tool in _own(body.tools or ()) if allowed is None or tool.name in allowed)
+    return (tool for tool in _supported_tools(body.tools or ()) if allowed is None or tool.name in allowed)
 
 
-def _own(tools: Sequence[_Tool]) -> Iterator[Tool]:
+def _supported_tools(tools: Sequence[_Tool]) -> Iterator[Tool]:
     for number, tool in enumerate(tools):
         parameters = schema_text(tool.parameters, f"tools[{number}].parameters")
-        if tool.type in _OWN and tool.name is not None:
+        if tool.type in _TOOL_TYPES and tool.name is not None:
             custom = tool.type == "custom"
             yield Tool(tool.name, tool.description or "", b"" if custom else parameters or b"", custom=custom)
 
@@ -179,10 +177,10 @@ def _schema(form: _Format) -> bytes | None:
     return schema_text(form.schema, "text.format.schema")
 
 
-def _check_kept(body: Body) -> None:
-    """What refers to something that a server keeps."""
+def _check_stored_references(body: Body) -> None:
+    """Refuse members that refer to stored state."""
     if body.background:
-        raise InvalidRequest("background is not available here: responses are not kept", param="background")
+        raise InvalidRequest("background is not available: responses are not stored", param="background")
     if body.previous_response_id is not None:
         message = f"Previous response with id '{body.previous_response_id[:80]}' not found."
         raise InvalidRequest(message, param="previous_response_id")
@@ -197,7 +195,7 @@ def _check_kept(body: Body) -> None:
 
 
 def _check_output(body: Body) -> None:
-    """What fields say of the answer."""
+    """Check the fields that constrain the output."""
     most = body.max_output_tokens
     if most is not None and most < MIN_OUTPUT_TOKENS:
         raise InvalidRequest(
@@ -216,14 +214,14 @@ def _check_output(body: Body) -> None:
 def _check_tools(body: Body) -> None:
     tools = body.tools or []
     for number, tool in enumerate(tools):
-        if tool.type in _OWN and tool.name is None:
+        if tool.type in _TOOL_TYPES and tool.name is None:
             raise _missing(f"tools[{number}].name")
     choice = body.tool_choice
     if choice == "required" and not tools:
         raise InvalidRequest("Tool choice 'required' must be specified with 'tools' parameter.", param="tool_choice")
     if isinstance(choice, _ToolChoice) and choice.type == "allowed_tools":
         _check_allowed(choice, tools)
-    if not isinstance(choice, _ToolChoice) or choice.type not in _OWN:
+    if not isinstance(choice, _ToolChoice) or choice.type not in _TOOL_TYPES:
         return
     if choice.name is None:
         raise _missing("tool_choice.name")
@@ -237,7 +235,7 @@ def _check_allowed(choice: _ToolChoice, tools: Sequence[_Tool]) -> None:
         raise _missing("tool_choice.tools")
     names = {tool.name for tool in tools}
     for allowed in choice.tools:
-        if allowed.type in _OWN and allowed.name not in names:
+        if allowed.type in _TOOL_TYPES and allowed.name not in names:
             message = f"Tool choice '{(allowed.name or '')[:80]}' not found in 'tools' parameter."
             raise InvalidRequest(message, param="tool_choice")
 
@@ -247,7 +245,7 @@ def _missing(param: str) -> InvalidRequest:
 
 
 def _choice(body: Body) -> str:
-    """`auto`, `none`, `required` or the function's name; a choice of a tool that is none here is `auto`."""
+    """`auto`, `none`, `required` or a tool's name; `auto` if the choice is a tool of another type."""
     choice = body.tool_choice
     if isinstance(choice, _ToolChoice):
         return {"function": choice.name or "", "custom": choice.name or "", "allowed_tools": choice.mode}.get(
@@ -256,15 +254,15 @@ def _choice(body: Body) -> str:
     return choice or "auto"
 
 
-def _wants_thoughts(reasoning: Reasoning | None) -> bool:
+def _wants_reasoning(reasoning: Reasoning | None) -> bool:
     if reasoning is None:
         return False
     return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
 
 
-def _shape(body: Body, repeated: _Repeated) -> Shape:
+def _options(body: Body, repeated: _Repeated) -> ResponseOptions:
     text = repeated.text or _RepeatedText()
-    return Shape(
+    return ResponseOptions(
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
         max_tool_calls=body.max_tool_calls,
@@ -273,8 +271,8 @@ def _shape(body: Body, repeated: _Repeated) -> Shape:
         reasoning=body.reasoning or Reasoning(),
         store=body.store is not False,
         temperature=1.0 if body.temperature is None else body.temperature,
-        text={"format": _given(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
-        tool_choice=_given(repeated.tool_choice) or "auto",
+        text={"format": _raw_or_none(text.format) or {"type": "text"}, "verbosity": text.verbosity or "medium"},
+        tool_choice=_raw_or_none(repeated.tool_choice) or "auto",
         tools=repeated.tools or [],
         top_logprobs=body.top_logprobs or 0,
         top_p=1.0 if body.top_p is None else body.top_p,
@@ -283,5 +281,5 @@ def _shape(body: Body, repeated: _Repeated) -> Shape:
     )
 
 
-def _given(raw: Raw) -> Raw | None:
+def _raw_or_none(raw: Raw) -> Raw | None:
     return raw if bytes(raw) not in (b"", b"null") else None

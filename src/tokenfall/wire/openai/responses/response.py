@@ -1,4 +1,4 @@
-"""`POST /v1/responses`, as a server answers it. Pure.
+"""Encodes responses of `POST /v1/responses`. Pure.
 
 Source: the OpenAI API reference, "Create a model response".
 """
@@ -11,67 +11,67 @@ import msgspec
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Answer, Dialect, Encoder, ParsedRequest, ResponseMeta
+from tokenfall.wire.dialect import Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.responses.document import Item, item_id, response_document
 from tokenfall.wire.openai.responses.request import decode
-from tokenfall.wire.openai.responses.stream import EventEncoder, numbered
+from tokenfall.wire.openai.responses.stream import EventEncoder, event_count
 
 _encode = msgspec.json.encode
 
 
-def whole(asked: ParsedRequest, answer: Answer) -> Iterator[bytes]:
-    """The whole answer: thoughts, text and calls, in this order."""
-    choice, meta = answer.choices[0], answer.meta
-    said: list[tuple[Literal["text", "thought", "call"], str, ToolCall | None]] = []
+def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+    """Encode a complete response: reasoning, text and calls, in this order."""
+    choice, meta = response.choices[0], response.meta
+    blocks: list[tuple[Literal["text", "thought", "call"], str, ToolCall | None]] = []
     if choice.thought:
-        said.append(("thought", choice.thought, None))
-    if choice.text or not (said or choice.calls):
-        said.append(("text", choice.text, None))
-    said += [("call", call.arguments, call) for call in choice.calls]
+        blocks.append(("thought", choice.thought, None))
+    if choice.text or not (blocks or choice.calls):
+        blocks.append(("text", choice.text, None))
+    blocks += [("call", call.arguments, call) for call in choice.calls]
     items = [
         Item(
             kind=kind,
             id=item_id(kind, meta.number, index=index, call=call),
             text=text,
             call=call,
-            encrypted=asked.input.encrypted,
+            encrypted=parsed.input.encrypted,
         )
-        for index, (kind, text, call) in enumerate(said)
+        for index, (kind, text, call) in enumerate(blocks)
     ]
-    usage, total_s = answer.finished.usage, answer.timing.total_s
+    usage, total_s = response.finished.usage, response.timing.total_s
     return json_pieces(
-        response_document(asked.input, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
+        response_document(parsed.input, meta, items=items, reason=choice.reason, usage=usage, total_s=total_s)
     )
 
 
 def error(api_error: ApiError) -> bytes:
-    """The body of an answer that is none."""
+    """An error response body."""
     return openai_errors.error(_named(api_error))
 
 
 def error_frame(api_error: ApiError, frames: int = 0) -> bytes:
-    """The last frame of a stream that breaks.
+    """The last frame of a stream that fails.
 
-    The reference has the error's members in the event itself; api.openai.com sends them within `error`, and there the
-    SDKs look: both are told. Its number is the one after those of the `frames` before it.
+    The reference puts the error's members into the event itself; api.openai.com sends them in `error`, and the SDKs
+    read them there: the frame has both. `frames`, the number of frames before it, is its sequence number.
     """
     envelope = msgspec.json.decode(error(api_error))
-    told = {"code": envelope["error"]["code"], "message": api_error.message, "param": api_error.param}
-    return sse.frame(_encode({"type": "error", "sequence_number": frames, **told, **envelope}), "error")
+    members = {"code": envelope["error"]["code"], "message": api_error.message, "param": api_error.param}
+    return sse.frame(_encode({"type": "error", "sequence_number": frames, **members, **envelope}), "error")
 
 
 def _named(api_error: ApiError) -> ApiError:
-    """With the code that OpenAI has for a response that is not kept."""
+    """`api_error`, with OpenAI's code for an unknown previous response if it is one."""
     if api_error.param != "previous_response_id":
         return api_error
     return api_error.replaced(code="previous_response_not_found")
 
 
-def encoder(asked: ParsedRequest, meta: ResponseMeta) -> Encoder:
-    """The encoder of one stream."""
-    return EventEncoder(asked, meta)
+def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+    """The encoder for one stream."""
+    return EventEncoder(parsed, meta)
 
 
 OPENAI_RESPONSES = Dialect(
@@ -80,8 +80,8 @@ OPENAI_RESPONSES = Dialect(
     keepalive=sse.PING,
     decode=decode,
     encoder=encoder,
-    whole=whole,
+    encode_response=encode_response,
     error=error,
     error_frame=error_frame,
-    frame_count=numbered,
+    frame_count=event_count,
 )

@@ -1,7 +1,7 @@
-"""The events of a streamed response. Pure.
+"""Encodes the events of a streamed response. Pure.
 
 Source: the OpenAI API reference, "Responses: streaming events". A frame is `event:` and `data:`, numbered from 0 within
-its stream, and no `[DONE]` follows the last. The numbers are why no token's frame is constant.
+its stream; there is no `[DONE]`. As frames are numbered, there is no constant frame template.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from tokenfall.wire.openai.responses.document import (
     summary_part,
     text_part,
 )
-from tokenfall.wire.openai.responses.request import Shape
+from tokenfall.wire.openai.responses.request import ResponseOptions
 
 _DELTAS = {
     "text": "response.output_text.delta",
@@ -33,27 +33,27 @@ _encode = msgspec.json.encode
 
 
 class EventEncoder:
-    """Implements `Encoder`. A section is an item of the output, and its text is kept for the events that repeat it."""
+    """Implements `Encoder`. A block is an output item; its text is buffered for the `done` events that repeat it."""
 
-    def __init__(self, asked: ParsedRequest, meta: ResponseMeta) -> None:
-        self._shape: Shape = asked.input
-        self._identity = meta
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        self._options: ResponseOptions = parsed.input
+        self._meta = meta
         self.events = 0
-        """How many were written, which is the number of the next."""
+        """Number of events written, and the sequence number of the next one."""
         self._items: list[Item] = []
         self._item: Item | None = None
-        self._said: list[str] = []
-        self._affixes = (b"", b"", b"")
+        self._texts: list[str] = []
+        self._delta_parts = (b"", b"", b"")
         self._reason: FinishReason = "stop"
 
     def open(self, block: ContentBlock) -> bytes:
         frames = self._begin() if self._item is None else self._close(self._item, "completed")
         index = len(self._items)
-        name = item_id(block.kind, self._identity.number, index=index, call=block.call)
-        encrypted = self._shape.encrypted and block.kind == "thought"
+        name = item_id(block.kind, self._meta.number, index=index, call=block.call)
+        encrypted = self._options.encrypted and block.kind == "thought"
         item = self._item = Item(kind=block.kind, id=name, text="", call=block.call, encrypted=encrypted)
-        self._said = []
-        self._affixes = _affixes(item, index)
+        self._texts = []
+        self._delta_parts = _delta_parts(item, index)
         added = {"output_index": index, "item": item_document(item, "in_progress")}
         frames += self._event("response.output_item.added", added)
         if item.kind == "text":
@@ -67,11 +67,11 @@ class EventEncoder:
         return None
 
     def token(self, text: str) -> bytes:
-        self._said.append(text)
-        before, between, after = self._affixes
+        self._texts.append(text)
+        prefix, infix, suffix = self._delta_parts
         number = self.events
         self.events = number + 1
-        return b"%b%d%b%b%b" % (before, number, between, _encode(text), after)
+        return b"%b%d%b%b%b" % (prefix, number, infix, _encode(text), suffix)
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         first = self.open(ContentBlock("text")) if self._item is None else b""
@@ -80,8 +80,8 @@ class EventEncoder:
 
     def end(self, finished: Finished, timing: Timing) -> bytes:
         response = response_document(
-            self._shape,
-            self._identity,
+            self._options,
+            self._meta,
             items=self._items,
             reason=self._reason,
             usage=finished.usage,
@@ -90,14 +90,14 @@ class EventEncoder:
         return self._event(f"response.{response['status']}", {"response": response})
 
     def _begin(self) -> bytes:
-        response = response_document(self._shape, self._identity, items=[])
+        response = response_document(self._options, self._meta, items=[])
         kinds = ("response.created", "response.in_progress")
         return b"".join(self._event(kind, {"response": response}) for kind in kinds)
 
-    def _close(self, begun: Item, status: Status) -> bytes:
+    def _close(self, open_item: Item, status: Status) -> bytes:
         """The events that end the open item."""
-        text, index = "".join(self._said), len(self._items)
-        item = msgspec.structs.replace(begun, text=text)
+        text, index = "".join(self._texts), len(self._items)
+        item = msgspec.structs.replace(open_item, text=text)
         self._items.append(item)
         place = _place(item, index)
         if item.kind == "text":
@@ -117,13 +117,13 @@ class EventEncoder:
         return sse.frame(_encode({"type": kind, "sequence_number": number, **members}), kind)
 
 
-def numbered(encoder: Encoder) -> int:
-    """How many events the encoder of a response has written."""
+def event_count(encoder: Encoder) -> int:
+    """How many events a stream's encoder has written."""
     return encoder.events if isinstance(encoder, EventEncoder) else 0
 
 
 def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The event that repeats a call's arguments, and what it says."""
+    """The type and members of the event that repeats a call's arguments."""
     if item.call is not None and item.call.custom:
         return "response.custom_tool_call_input.done", {**place, "input": item.text}
     name = {} if item.call is None else {"name": item.call.name}
@@ -131,15 +131,15 @@ def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _place(item: Item, index: int) -> dict[str, Any]:
-    """Where in the response something is said."""
+    """The members that locate an event's content in the response."""
     within = {"text": {"content_index": 0}, "thought": {"summary_index": 0}}.get(item.kind, {})
     return {"item_id": item.id, "output_index": index, **within}
 
 
-def _affixes(item: Item, index: int) -> tuple[bytes, bytes, bytes]:
-    """What stands before an event's number, between it and the token, and after the token."""
+def _delta_parts(item: Item, index: int) -> tuple[bytes, bytes, bytes]:
+    """Parts of a delta frame: before the sequence number, between it and the token, after the token."""
     custom = item.call is not None and item.call.custom
     kind = _DELTAS["custom" if custom else item.kind].encode()
-    before = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
-    between = b',%b,"delta":' % _encode(_place(item, index))[1:-1]
-    return before, between, b',"logprobs":[]}\n\n' if item.kind == "text" else b"}\n\n"
+    prefix = b'event: %b\ndata: {"type":"%b","sequence_number":' % (kind, kind)
+    infix = b',%b,"delta":' % _encode(_place(item, index))[1:-1]
+    return prefix, infix, b',"logprobs":[]}\n\n' if item.kind == "text" else b"}\n\n"

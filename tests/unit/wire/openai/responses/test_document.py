@@ -13,21 +13,21 @@ from tests.unit.wire.openai.streams import IDENTITY
     ("reason", "status"),
     [("stop", "completed"), ("tool_calls", "completed"), ("length", "incomplete"), ("content_filter", "incomplete")],
 )
-def test_what_a_reason_makes_of_a_response(reason: FinishReason, status: str) -> None:
+def test_finish_reason_sets_status_and_incomplete_details(reason: FinishReason, status: str) -> None:
     assert status_of(reason) == status
 
 
-def test_an_id_tells_what_an_item_is() -> None:
+def test_item_id_has_a_prefix_per_kind() -> None:
     assert [item_id(kind, "ab", index=3) for kind in ("text", "thought", "call")] == ["msg_ab3", "rs_ab3", "fc_ab3"]
 
 
 @pytest.mark.parametrize(("custom", "prefix"), [(False, "fc"), (True, "ctc")])
-def test_the_id_of_a_call_names_the_call(custom: bool, prefix: str) -> None:
+def test_item_id_contains_a_generated_call_id(custom: bool, prefix: str) -> None:
     assert item_id("call", "ab", index=3, call=ToolCall("call_ab0", "f", "", custom=custom)) == f"{prefix}_ab0"
     assert item_id("call", "ab", index=3, call=ToolCall("mine", "f", "", custom=custom)) == f"{prefix}_ab3"
 
 
-def test_thoughts_are_encrypted_where_that_was_asked_for() -> None:
+def test_encrypted_reasoning_is_included_if_requested() -> None:
     item = Item(kind="thought", id="rs_1", text="Hm", encrypted=True)
 
     assert item_document(item, "completed")["encrypted_content"]
@@ -43,20 +43,20 @@ def test_a_custom_call_has_an_input() -> None:
     }  # fmt: skip
 
 
-def test_cached_tokens_are_told() -> None:
+def test_cached_tokens_are_reported() -> None:
     told = response_document(respond().input, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
 
     assert told["usage"]["input_tokens_details"] == {"cache_write_tokens": 1, "cached_tokens": 5}
 
 
-def test_thoughts_cost_no_more_than_the_whole_answer() -> None:
+def test_reasoning_tokens_do_not_exceed_completion_tokens() -> None:
     item = Item(kind="thought", id="rs_1", text="one two three")
     told = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
 
     assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}
 
 
-def test_a_response_says_its_request_again() -> None:
+def test_response_repeats_request_members() -> None:
     form = {"type": "json_schema", "name": "s", "schema": {}}
     tools = [{"type": "function", "name": "look", "strict": True}, {"type": "web_search"}]
     shape = respond(

@@ -21,7 +21,7 @@ def output(call_id: str, said: Any = "x") -> dict[str, Any]:
     return {"type": "function_call_output", "call_id": call_id, "output": said}
 
 
-def test_a_text_is_the_users() -> None:
+def test_string_input_is_a_user_message() -> None:
     assert messages_of("Hi") == [Message("user", "Hi")]
 
 
@@ -51,7 +51,7 @@ def test_messages_of_all_roles_with_all_parts() -> None:
     ]
 
 
-def test_calls_that_follow_each_other_are_one_message_with_the_text_before() -> None:
+def test_consecutive_calls_join_the_preceding_assistant_message() -> None:
     look = (ToolCall("c1", "look", "{}"), ToolCall("c2", "look", "{}"))
 
     assert messages_of(
@@ -73,11 +73,11 @@ def test_calls_that_follow_each_other_are_one_message_with_the_text_before() -> 
     ]
 
 
-def test_a_call_may_come_first() -> None:
+def test_input_may_begin_with_a_call() -> None:
     assert [message.role for message in messages_of(items(call("c1"), output("c1")))] == ["assistant", "tool"]
 
 
-def test_items_of_other_kinds_are_not_read() -> None:
+def test_items_of_other_types_are_ignored() -> None:
     others = items(
         {"type": "reasoning", "id": "rs_1", "summary": [], "content": None},
         {"type": "web_search_call", "id": "ws_1", "action": {"type": "search"}},
@@ -124,7 +124,7 @@ def test_items_of_other_kinds_are_not_read() -> None:
         ({"type": "item_reference"}, "input", "Item with id '' not found."),
     ],
 )
-def test_what_is_refused_names_the_item(item: Any, param: str, message: str) -> None:
+def test_invalid_item_is_refused_with_its_path(item: Any, param: str, message: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         messages_of(items(item))
 
@@ -156,7 +156,7 @@ NUMBER = "0123456789abcdef01234567"
 
 
 @pytest.mark.parametrize(("kind", "custom"), [("fc", False), ("ctc", True)])
-def test_a_reference_to_a_call_that_was_made_here_is_the_call(kind: str, custom: bool) -> None:
+def test_reference_to_a_generated_call_restores_the_call(kind: str, custom: bool) -> None:
     reference = {"type": "item_reference", "id": f"{kind}_{NUMBER}1"}
     output = {"type": "function_call_output", "call_id": f"call_{NUMBER}1", "output": "y"}
 
@@ -164,13 +164,13 @@ def test_a_reference_to_a_call_that_was_made_here_is_the_call(kind: str, custom:
 
 
 @pytest.mark.parametrize("kind", ["msg", "rs"])
-def test_a_reference_to_what_was_said_here_says_nothing(kind: str) -> None:
+def test_reference_to_a_message_item_is_ignored(kind: str) -> None:
     assert read({"type": "item_reference", "id": f"{kind}_{NUMBER}0"}, {"role": "user", "content": "Hi"}) == [
         Message("user", "Hi")
     ]
 
 
 @pytest.mark.parametrize("item", ["msg_never", f"msg_{NUMBER}", f"x_{NUMBER}0", f"msg_{NUMBER}z", "", None])
-def test_a_reference_to_what_never_was_is_refused(item: str | None) -> None:
+def test_reference_to_an_unknown_item_is_refused(item: str | None) -> None:
     with pytest.raises(InvalidRequest, match="not found"):
         read({"type": "item_reference", "id": item})

@@ -7,7 +7,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.openai.responses.request import Reasoning, Shape
+from tokenfall.wire.openai.responses.request import Reasoning, ResponseOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.streams import asked
@@ -18,7 +18,7 @@ SEARCH = {"type": "web_search", "search_context_size": "low"}
 
 
 def as_sent(value: Any) -> msgspec.Raw:
-    """What a response repeats of its request: the text that came."""
+    """The original JSON of a request member that a response repeats."""
     return msgspec.Raw(json.dumps(value))
 
 
@@ -26,12 +26,12 @@ def respond(**fields: Any) -> ParsedRequest:
     return asked(OPENAI_RESPONSES, **{"input": "Hi", **fields})
 
 
-def test_only_a_model_and_an_input_are_needed() -> None:
+def test_model_and_input_are_sufficient() -> None:
     read = respond(user="u", include=["message.output_text.logprobs"])
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
-    assert read.input == Shape(
+    assert read.input == ResponseOptions(
         instructions=None,
         max_output_tokens=None,
         max_tool_calls=None,
@@ -49,7 +49,7 @@ def test_only_a_model_and_an_input_are_needed() -> None:
     )
 
 
-def test_all_that_may_be_said_is_read() -> None:
+def test_all_fields_are_decoded() -> None:
     form = {"type": "json_schema", "name": "s", "schema": {"type": "array"}, "strict": True}
     choice = {"type": "function", "name": "buy"}
     read = respond(
@@ -85,7 +85,7 @@ def test_all_that_may_be_said_is_read() -> None:
         reasoning=True,
     )
     assert read.stream
-    assert read.input == Shape(
+    assert read.input == ResponseOptions(
         instructions="Be brief.",
         max_output_tokens=16,
         max_tool_calls=2,
@@ -130,7 +130,7 @@ def test_a_choice_of_a_tool(given: object, choice: str) -> None:
 @pytest.mark.parametrize(
     ("form", "json_object"), [(None, False), ({"type": "text"}, False), ({"type": "json_object"}, True)]
 )
-def test_any_json_may_be_asked_for(form: object, json_object: bool) -> None:
+def test_json_object_format_is_accepted(form: object, json_object: bool) -> None:
     request = respond(text={"format": form}).request
 
     assert (request.json_object, request.schema, request.schema_name) == (json_object, None, "")
@@ -147,14 +147,14 @@ def test_any_json_may_be_asked_for(form: object, json_object: bool) -> None:
         ({"summary": "concise"}, True),
     ],
 )
-def test_when_thoughts_are_wanted(reasoning: object, wanted: bool) -> None:
+def test_options_that_request_reasoning(reasoning: object, wanted: bool) -> None:
     assert respond(reasoning=reasoning).request.reasoning is wanted
 
 
 @pytest.mark.parametrize(
     ("fields", "param", "message"),
     [
-        ({"background": True}, "background", "background is not available here: responses are not kept"),
+        ({"background": True}, "background", "background is not available: responses are not stored"),
         (
             {"previous_response_id": "resp_1"},
             "previous_response_id",
@@ -209,7 +209,7 @@ def test_when_thoughts_are_wanted(reasoning: object, wanted: bool) -> None:
         ({"truncation": "sometimes"}, "truncation", None),
     ],
 )
-def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str, message: str | None) -> None:
+def test_invalid_request_is_refused_with_the_field(fields: dict[str, Any], param: str, message: str | None) -> None:
     with pytest.raises(InvalidRequest) as caught:
         respond(**fields)
 
@@ -218,7 +218,7 @@ def test_what_is_refused_names_the_field(fields: dict[str, Any], param: str, mes
 
 
 @pytest.mark.parametrize("given", [None, []])
-def test_something_must_be_asked(given: object) -> None:
+def test_request_without_input_is_refused(given: object) -> None:
     with pytest.raises(InvalidRequest, match='One of "input" or') as caught:
         respond(input=given)
 
@@ -229,7 +229,7 @@ FUNCTION = {"type": "function", "name": "look", "parameters": {"type": "object"}
 RUN = {"type": "custom", "name": "run", "description": "d", "format": {"type": "text"}}
 
 
-def test_custom_tools_are_read_and_may_be_demanded() -> None:
+def test_custom_tools_are_decoded_and_may_be_chosen() -> None:
     read = respond(tools=[FUNCTION, RUN], tool_choice={"type": "custom", "name": "run"}).request
 
     assert read.tools[1] == Tool("run", "d", custom=True)
@@ -253,13 +253,13 @@ def test_only_allowed_tools_may_be_called(mode: str) -> None:
         ({"type": "custom", "name": "look"}, "tool_choice"),
     ],
 )
-def test_a_choice_of_what_is_no_tool_is_refused(choice: dict[str, Any], param: str) -> None:
+def test_choice_of_an_unknown_tool_is_refused(choice: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         respond(tools=[FUNCTION, RUN], tool_choice=choice)
 
     assert caught.value.param == param
 
 
-def test_encrypted_thoughts_are_asked_for() -> None:
+def test_include_requests_encrypted_reasoning() -> None:
     assert respond(include=["reasoning.encrypted_content"]).input.encrypted
     assert not respond(include=["x"]).input.encrypted

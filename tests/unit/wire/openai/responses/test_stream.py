@@ -122,7 +122,7 @@ def test_a_text() -> None:
     ]
 
 
-def test_thoughts_then_text() -> None:
+def test_reasoning_then_text() -> None:
     place = b'"item_id":"rs_0123456789abcdef012345670","output_index":0,"summary_index":0,'
     rs = b'{"id":"rs_0123456789abcdef012345670","type":"reasoning","status":"%b","summary":[%b]}'
     thought = rs % (b"completed", b'{"type":"summary_text","text":"Hm, well"}')
@@ -157,7 +157,7 @@ def test_text_and_two_calls() -> None:
 
 
 @pytest.mark.parametrize(("reason", "why"), [("length", b"max_output_tokens"), ("content_filter", b"content_filter")])
-def test_an_answer_cut_short_is_incomplete(reason: FinishReason, why: bytes) -> None:
+def test_truncated_response_is_incomplete(reason: FinishReason, why: bytes) -> None:
     output = message(0, b"incomplete", part(b"Hi"))
     told = response(b"incomplete", output=output, why=b'{"reason":"%b"}' % why, usage=USAGE % 0)
 
@@ -174,7 +174,7 @@ def test_only_the_last_item_is_incomplete() -> None:
     assert [item["status"] for item in last["response"]["output"]] == ["completed", "incomplete"]
 
 
-def test_an_empty_answer_is_an_empty_message() -> None:
+def test_empty_response_is_an_empty_message() -> None:
     assert frames(OPENAI_RESPONSES, respond(), [], usage=None) == [
         *BEGIN,
         *message_events(2, []),
@@ -182,7 +182,7 @@ def test_an_empty_answer_is_an_empty_message() -> None:
     ]
 
 
-def test_no_frame_of_a_token_is_constant_as_each_has_its_number() -> None:
+def test_numbered_frames_have_no_frame_template() -> None:
     encoder = OPENAI_RESPONSES.encoder(respond(), IDENTITY)
     encoder.open(TEXT)
 
@@ -191,7 +191,7 @@ def test_no_frame_of_a_token_is_constant_as_each_has_its_number() -> None:
 
 
 @given(st.text(), st.sampled_from([TEXT, THOUGHT, FIRST_CALL]))
-def test_any_text_survives_its_frame(text: str, block: Any) -> None:
+def test_any_text_round_trips_in_its_frame(text: str, block: Any) -> None:
     told = documents(frames(OPENAI_RESPONSES, respond(), [(block, [text])]))
 
     assert [each["sequence_number"] for each in told] == list(range(len(told)))
@@ -208,7 +208,7 @@ def test_a_custom_call_has_an_input() -> None:
     assert b"function_call" not in told
 
 
-def test_the_last_word_of_a_stream_that_breaks_has_the_next_number() -> None:
+def test_error_frame_has_the_next_sequence_number() -> None:
     encoder = OPENAI_RESPONSES.encoder(respond(), IDENTITY)
     encoder.open(TEXT)
     encoder.token("a")
