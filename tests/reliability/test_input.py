@@ -40,6 +40,7 @@ MESSAGES = b'"messages":[{"role":"user","content":"a"}]'
 def documents() -> list[bytes]:
     whole = b'{"model":"sim","max_tokens":5,"prompt":"a","input":"a",' + MESSAGES
     return [
+        whole + b',"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
         b"[" * 100_000,
         b'{"a":' * 100_000,
         whole + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
