@@ -3,10 +3,10 @@
 from typing import Any
 
 from tokenfall.errors import TokenfallError
-from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
+from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
 
 
-class RecordedExchange(Exchange):
+class RecordedExchange(UpstreamExchange):
     """`calls` holds the reports in their order: names, and the body's parts joined in `body`."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class FakeConnection:
         self.calls: list[str] = []
         self.reads = True
 
-    def attach(self, exchange: Exchange) -> None:
+    def attach(self, exchange: UpstreamExchange) -> None:
         """As `UpstreamConnection.send`."""
         connection: Any = self
         exchange.connection = connection

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.recording.recordings import Exchange, Recording
+from tokenfall.recording.recordings import RecordedExchange, Recording
 
 from tests.end_to_end import upstream
 from tests.end_to_end.client import PATIENCE_S, Answer, Client, fetch, request
@@ -48,7 +48,7 @@ class Recorder:
         out, errors = self.process.communicate(timeout=PATIENCE_S)
         return self.process.returncode, (out + errors).decode()
 
-    def exchanges(self) -> list[Exchange]:
+    def exchanges(self) -> list[RecordedExchange]:
         """What it kept; it is ended for that, and well."""
         status, said = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)

@@ -10,7 +10,7 @@ from tokenfall.api.simulated_response import LINES, MOST_KEPT, fragment
 from tokenfall.http.response import SteadyStream, chunk
 from tokenfall.simulator.paragraph import WORDS
 from tokenfall.simulator.prose import AGAIN, Prose
-from tokenfall.wire.dialect import ContentBlock, Timing
+from tokenfall.wire.dialect import ContentBlock, ResponseTiming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class EvenStream(SteadyStream):
         return frame
 
     def last_frame(self, chunked: bool) -> bytes:
-        timing = Timing(self._now() - self._started_s, self.first_s)
+        timing = ResponseTiming(self._now() - self._started_s, self.first_s)
         frame = self._encoder.finish(0, self._finished.reason) + self._encoder.end(self._finished, timing)
         return chunk(frame) if chunked else frame
 

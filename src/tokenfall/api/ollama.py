@@ -16,7 +16,7 @@ from tokenfall.simulator.engine import is_simulated
 from tokenfall.slicing import run_sliced
 from tokenfall.tokens import counted
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Timing
+from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama import embeddings as ollama_embed
 from tokenfall.wire.ollama import models as ollama_models
 from tokenfall.wire.ollama.response import error
@@ -54,7 +54,7 @@ class OllamaRoutes:
         name_twice(request)
         embed = ollama_embed.decode_embed(request.body)
         tokens = await run_sliced(counted(iter(embed.inputs)))
-        timing = Timing(0.0)
+        timing = ResponseTiming(0.0)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
             return document(ollama_embed.embed_document(embed.model, vectors, tokens=tokens, timing=timing))
@@ -96,7 +96,9 @@ class OllamaRoutes:
         """A fault as Ollama says it."""
         return refusal(request, api_error, error=error)
 
-    async def _relayed(self, request: Request, embed: ollama_embed.Embed, *, fetch: Fetch) -> list[list[float]]:
+    async def _relayed(
+        self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Fetch
+    ) -> list[list[float]]:
         """The upstream's vectors. Raises an `UpstreamError`."""
         if self._throttle is not None:
             await self._throttle.spend(request)

@@ -14,7 +14,7 @@ Nanoseconds = Annotated[int, Meta(ge=1)]
 Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
 
 
-class Usage(Struct):
+class TokenUsage(Struct):
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
@@ -23,7 +23,7 @@ class Usage(Struct):
 class WholeAnswer(Struct):
     content: str
     finish_reason: FinishReason
-    usage: Usage | None
+    usage: TokenUsage | None
     model: str
     conversation: str
 
@@ -39,19 +39,19 @@ class HistoryMessage(Struct):
     reasoning: str | UnsetType = UNSET
     thought_s: float | UnsetType = UNSET
     finish_reason: FinishReason | UnsetType = UNSET
-    usage: Usage | UnsetType = UNSET
+    usage: TokenUsage | UnsetType = UNSET
 
 
-class Item(Struct):
+class PayloadItem(Struct):
     content: str
     finish: bool
 
 
-class DataDocument(Struct):
+class StaticDocument(Struct):
     id: str
     type: Literal["static_response"]
     message: str
-    payload: list[Item]
+    payload: list[PayloadItem]
 
 
 class Health(Struct):
@@ -92,7 +92,7 @@ class Journal(Struct):
     requests: list[NotedRequest]
 
 
-class Gate(Struct):
+class GateState(Struct):
     name: str
     open: bool
     tokens: Count
@@ -100,8 +100,8 @@ class Gate(Struct):
     waiting: Count
 
 
-class Gates(Struct):
-    gates: list[Gate]
+class GateList(Struct):
+    gates: list[GateState]
 
 
 class Description(Struct):
@@ -124,7 +124,7 @@ class Problem(Struct):
 # OpenAI and Groq
 
 
-class OpenAIUsage(Usage):
+class OpenAIUsage(TokenUsage):
     prompt_tokens_details: dict[str, Count] | UnsetType = UNSET
     completion_tokens_details: dict[str, Count] | UnsetType = UNSET
     queue_time: float | UnsetType = UNSET
@@ -140,12 +140,12 @@ class TokenLogprob(Struct):
     top_logprobs: "list[TokenLogprob] | UnsetType" = UNSET
 
 
-class Logprobs(Struct):
+class ChatLogprobs(Struct):
     content: list[TokenLogprob]
     refusal: None
 
 
-class CalledFunction(Struct):
+class FunctionCall(Struct):
     name: str
     arguments: str
 
@@ -153,7 +153,7 @@ class CalledFunction(Struct):
 class Call(Struct):
     id: str
     type: Literal["function", "custom"]
-    function: CalledFunction | UnsetType = UNSET
+    function: FunctionCall | UnsetType = UNSET
     custom: dict[str, str] | UnsetType = UNSET
 
 
@@ -169,7 +169,7 @@ class CompletionMessage(Struct):
 class ChatChoice(Struct):
     index: Count
     message: CompletionMessage
-    logprobs: Logprobs | None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason
 
 
@@ -207,7 +207,7 @@ class Completion(Struct):
     model: str
     system_fingerprint: str
     choices: list[TextChoice]
-    usage: Usage
+    usage: TokenUsage
 
 
 class OutputText(Struct):
@@ -272,7 +272,7 @@ class IncompleteDetails(Struct):
     reason: Literal["max_output_tokens", "content_filter"]
 
 
-class Response(Struct):
+class ResponsesResponse(Struct):
     id: Annotated[str, Meta(pattern="^resp_")]
     object: Literal["response"]
     created_at: int
@@ -373,7 +373,7 @@ class MessageUsage(Struct):
     output_tokens: Count
 
 
-class Message(Struct):
+class AnthropicResponse(Struct):
     id: Annotated[str, Meta(pattern="^msg_")]
     type: Literal["message"]
     role: Literal["assistant"]

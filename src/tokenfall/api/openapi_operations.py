@@ -108,17 +108,17 @@ OURS = {
     "GET /stream-sse": Operation(summary="A paragraph as server-sent events", media=(sse.CONTENT_TYPE,), **_STREAM),
     "GET /stream-ndjson": Operation(summary="The same as NDJSON", media=(ndjson.CONTENT_TYPE,), **_STREAM),
     "GET /stream-loop": Operation(summary="An endless stream", media=(sse.CONTENT_TYPE,), **_STREAM),
-    "GET /api/data": Operation(summary="One JSON document", answers=(answers.DataDocument,), **_STREAM),
+    "GET /api/data": Operation(summary="One JSON document", answers=(answers.StaticDocument,), **_STREAM),
     "GET /sim": Operation(summary="The simulator's default now", answers=(answers.Simulated,), **_CONTROL),
     "PATCH /sim": Operation(summary="Change it", body="sim", answers=(answers.Simulated,), **_CONTROL),
     "PUT /sim": Operation(summary="Replace it", body="new_sim", answers=(answers.Simulated,), **_CONTROL),
     "DELETE /sim": Operation(summary="As it was at the start", status=204, **_CONTROL),
     "GET /sim/requests": Operation(summary="What was asked", answers=(answers.Journal,), **_CONTROL),
     "DELETE /sim/requests": Operation(summary="Forget what was asked", status=204, **_CONTROL),
-    "GET /sim/gates": Operation(summary="All gates", answers=(answers.Gates,), **_CONTROL),
-    "GET /sim/gates/{gate}": Operation(summary="One gate", answers=(answers.Gate,), **_GATE),
+    "GET /sim/gates": Operation(summary="All gates", answers=(answers.GateList,), **_CONTROL),
+    "GET /sim/gates/{gate}": Operation(summary="One gate", answers=(answers.GateState,), **_GATE),
     "PATCH /sim/gates/{gate}": Operation(
-        summary="Open, close or make a gate", body="gate", answers=(answers.Gate,), **_GATE
+        summary="Open, close or make a gate", body="gate", answers=(answers.GateState,), **_GATE
     ),
     "DELETE /sim/gates/{gate}": Operation(summary="Forget a gate", status=204, **_GATE),
     "GET /health": Operation(summary="That the server answers", tag="probes", answers=(answers.Health,), media=(TEXT,)),
@@ -168,7 +168,7 @@ PROVIDED = {
     "openai.completions": _provider(
         "Legacy completion", answers.Completion, tag="openai", body="openai.completions", **_SSE
     ),
-    "openai.responses": _provider("Response", answers.Response, tag="openai", body="openai.responses", **_SSE),
+    "openai.responses": _provider("Response", answers.ResponsesResponse, tag="openai", body="openai.responses", **_SSE),
     "openai.embeddings": _provider("Vectors", answers.Embeddings, tag="openai", body="openai.embeddings", **_READ),
     "models": _provider(
         "All models; as Anthropic lists them for who sends anthropic-version",
@@ -184,7 +184,7 @@ PROVIDED = {
         parameters=("model", "anthropic-version"),
         **_ONE,
     ),
-    "anthropic": _provider("Message", answers.Message, tag="anthropic", body="anthropic", **_SSE),
+    "anthropic": _provider("Message", answers.AnthropicResponse, tag="anthropic", body="anthropic", **_SSE),
     "anthropic.count": _provider(
         "How many tokens a message has", answers.TokenCount, tag="anthropic", body="anthropic.count", failures=(400,)
     ),

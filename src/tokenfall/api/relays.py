@@ -16,7 +16,7 @@ from tokenfall.slicing import run_sliced
 from tokenfall.upstream.engine import PassthroughRequest, UpstreamEngine
 from tokenfall.wire import sse
 from tokenfall.wire.composer import Composer
-from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing, decoded
+from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming, decoded
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 
 TYPE_CHECKING = False
@@ -191,9 +191,9 @@ class TranslatedRelay:
         return await run_sliced(joined(self._dialect.encode_response(asked, answer)))
 
 
-def _timing(meta: ResponseMeta, began_s: float) -> Timing:
+def _timing(meta: ResponseMeta, began_s: float) -> ResponseTiming:
     total_s = time() - meta.created_s
     first_s = max(0.0, began_s - meta.created_s)
     if total_s - first_s < AT_ONCE_S:
         first_s = 0.0
-    return Timing(total_s, first_s)
+    return ResponseTiming(total_s, first_s)

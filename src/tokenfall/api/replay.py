@@ -7,7 +7,7 @@ from tokenfall.errors import NotFound
 from tokenfall.http.request import Request
 from tokenfall.http.response import PacedStream, Response, StreamHead, chunk
 from tokenfall.ports import Clock
-from tokenfall.recording.recordings import Exchange, Recording
+from tokenfall.recording.recordings import RecordedExchange, Recording
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def replayed(
     return PacedStream(StreamHead(content_type), frames, gaps=gaps)
 
 
-async def _whole(exchange: Exchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Disconnect:
+async def _whole(exchange: RecordedExchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Disconnect:
     await clock.sleep_until(due_s)
     if exchange.broken:
         return Disconnect("close")

@@ -35,7 +35,15 @@ from tokenfall.slicing import later, run_sliced, start_sliced
 from tokenfall.threads import in_thread
 from tokenfall.tokens import SLICE_TOKENS
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import UNBOUNDED, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    UNBOUNDED,
+    Dialect,
+    Encoder,
+    ModelResponse,
+    ParsedRequest,
+    ResponseMeta,
+    ResponseTiming,
+)
 
 LARGE_BODY_BYTES = 16_384
 """To decode a larger body takes as long as planning may take at once."""
@@ -236,7 +244,7 @@ class SimulatedProvider:
                 prepared.planned,
                 encoder,
                 finished=prepared.finished,
-                timing=lambda: Timing(now() - started_s if counted is None else counted.total_s, first_s),
+                timing=lambda: ResponseTiming(now() - started_s if counted is None else counted.total_s, first_s),
                 fault_plan=fault_plan,
                 error_frame=self._error_frame(prepared.planned, encoder),
             ),
@@ -263,13 +271,15 @@ class SimulatedProvider:
     async def _document(self, started_s: float, prepared: _Prepared) -> Response | LiveStream:
         tokens = prepared.planned.usage.completion_tokens
         first_s = next(prepared.gaps)
-        timing = Timing(total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s)
+        timing = ResponseTiming(
+            total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
+        )
         pieces = await self._pieces(prepared, timing)
         begun = await run_sliced(gathered(pieces))
         await self._clock.sleep_until(started_s + timing.total_s)
         return continued(begun, pieces)
 
-    async def _pieces(self, prepared: _Prepared, timing: Timing) -> Iterator[bytes]:
+    async def _pieces(self, prepared: _Prepared, timing: ResponseTiming) -> Iterator[bytes]:
         choices = await run_sliced(choices_of(prepared.planned))
         answer = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
         return iter(self._dialect.encode_response(prepared.asked, answer))
@@ -295,7 +305,7 @@ class SimulatedProvider:
             garbage = garbage or step is GARBAGE
         if fault_plan.lacks_its_end:
             return Disconnect("close")
-        timing = Timing(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
+        timing = ResponseTiming(total_s=clock.now() - now_s if prepared.simulation.seed is None else gaps.total_s)
         pieces = await self._pieces(prepared, timing)
         if garbage:
             return document(garbled(await run_sliced(joined(pieces))))

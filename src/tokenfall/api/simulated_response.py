@@ -14,7 +14,7 @@ from tokenfall.simulator.fault_plan import FaultPlan
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse
 from tokenfall.slices import Sliced
 from tokenfall.tokens import SLICE_TOKENS
-from tokenfall.wire.dialect import Choice, ContentBlock, Encoder, Timing
+from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 
 MOST_WHOLE = 131_072
@@ -35,7 +35,7 @@ def frames(
     encoder: Encoder,
     *,
     finished: Finished,
-    timing: Callable[[], Timing],
+    timing: Callable[[], ResponseTiming],
     fault_plan: FaultPlan | None = None,
     error_frame: Callable[[], bytes] | None = None,
 ) -> Callable[[bool], Iterator[Item]]:
@@ -55,7 +55,7 @@ def frames(
 
 
 def _ready(
-    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], chunked: bool
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], chunked: bool
 ) -> Iterator[bytes]:
     """The frames as they go out, where nothing happens to them."""
     code = chunk if chunked else bytes
@@ -125,7 +125,7 @@ fragment = _Fragments().__getitem__
 
 
 def _with_faults(
-    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], Timing], fault_plan: FaultPlan
+    plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], fault_plan: FaultPlan
 ) -> Iterator[bytes]:
     """The frames of a stream on a course, not yet coded; b"" for a token that the dialect leaves unsaid."""
     pending, count = b"", 0
@@ -166,9 +166,9 @@ def _blocks(choice: PlannedResponse, number: int) -> Iterator[tuple[ContentBlock
             yield ContentBlock("thought" if part.thought else "text", choice=number), part
 
 
-def choices_of(plan: Plan) -> Sliced[list[Choice]]:
+def choices_of(plan: Plan) -> Sliced[list[ResponseChoice]]:
     """The planned answers as wholes. Raises `InvalidRequest` where they are too long to be held in memory."""
-    made: dict[int, Choice] = {}  # the choices of one request are one object
+    made: dict[int, ResponseChoice] = {}  # the choices of one request are one object
     for planned in plan.choices:
         if id(planned) not in made:
             made[id(planned)] = yield from _choice(planned)
@@ -176,7 +176,7 @@ def choices_of(plan: Plan) -> Sliced[list[Choice]]:
     return choices
 
 
-def _choice(choice: PlannedResponse) -> Sliced[Choice]:
+def _choice(choice: PlannedResponse) -> Sliced[ResponseChoice]:
     texts: list[str] = []
     characters = 0
     parts = [part for part in choice.parts if part.call is None and not part.thought]
@@ -193,7 +193,7 @@ def _choice(choice: PlannedResponse) -> Sliced[Choice]:
                 yield
     thoughts = [token for part in choice.parts if part.thought for token in part.tokens]
     calls = tuple(replace(part.call, arguments="".join(part.tokens)) for part in choice.parts if part.call is not None)
-    return Choice(
+    return ResponseChoice(
         text="".join(texts),
         reason=choice.reason,
         thought="".join(thoughts),

@@ -13,7 +13,7 @@ from tokenfall.reactor.signals import stop_signals, watch
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.recordings import FILE_ENDING
-from tokenfall.upstream.address import Address, parse_address
+from tokenfall.upstream.address import UpstreamAddress, parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
 from tokenfall.upstream.proxies import proxy_for
@@ -46,7 +46,7 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
         return FAILURE
     logs.set_up("error", "text")
     key = environment.get(arguments.key_env) if arguments.key_env else None
-    recording = Recording(Recorder(client, keeper, base_path=address.path, key=key), client, reactor=reactor)
+    recording = RecordingServer(Recorder(client, keeper, base_path=address.path, key=key), client, reactor=reactor)
     status = recording.run(arguments)
     keeper.close()
     print(f"{keeper.kept} exchanges kept, {keeper.lost} lost", flush=True)
@@ -75,13 +75,13 @@ def _problem(arguments: Namespace, environment: Mapping[str, str | None]) -> str
     return ""
 
 
-def _client(address: Address, reactor: Reactor) -> HTTPClient:
+def _client(address: UpstreamAddress, reactor: Reactor) -> HTTPClient:
     """A client for the origin of `address`. Raises ValueError for an invalid proxy or CA file in the environment."""
     dialer = Dialer(address._replace(path=""), reactor=reactor, connect_s=CONNECT_S, proxy=proxy_for(address))
     return HTTPClient(dialer, reactor)
 
 
-class Recording:
+class RecordingServer:
     """The recording server on its reactor."""
 
     def __init__(self, recorder: Recorder, client: HTTPClient, *, reactor: Reactor) -> None:

@@ -4,7 +4,7 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from tokenfall import logs
-from tokenfall.recording.recordings import Exchange
+from tokenfall.recording.recordings import RecordedExchange
 
 _log = logs.get("tokenfall")
 
@@ -26,7 +26,7 @@ class Keeper:
             raise
         self._thread = ThreadPoolExecutor(1, "recording")
 
-    def keep(self, exchange: Exchange) -> "Future[None]":
+    def keep(self, exchange: RecordedExchange) -> "Future[None]":
         """Queue an exchange; returns at once. The future is done when it is on the disk, or has failed."""
         written = self._thread.submit(self._append, exchange.line())
         written.add_done_callback(self._count)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
     from tokenfall.upstream.client import HTTPClient
-    from tokenfall.upstream.exchange import Exchange
+    from tokenfall.upstream.exchange import UpstreamExchange
 
 MAX_REQUEST_BYTES = 33_554_432
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -54,9 +54,11 @@ class Recorder:
 
     async def _relay(self, request: Request) -> Response | LiveStream:
         target = below(self._base_path, request.target)
-        forwarded = upstream.Request(request.method, target, headers=self._headers(request), body=request.body or None)
+        forwarded = upstream.UpstreamRequest(
+            request.method, target, headers=self._headers(request), body=request.body or None
+        )
 
-        async def send(exchange: Exchange) -> None:
+        async def send(exchange: UpstreamExchange) -> None:
             await self._client.run(forwarded, exchange, within_s=float("inf"))
 
         relay = ExchangeRelay(

@@ -27,7 +27,7 @@ class InvalidRecording(ValueError):
     """Not a valid recording; the message is one line with the file, the line number and the problem."""
 
 
-class Chunk(Struct, frozen=True, array_like=True):
+class RecordedChunk(Struct, frozen=True, array_like=True):
     """One read of a response body, `at_s` seconds after the request: text, or base64 if it is not valid UTF-8."""
 
     at_s: float
@@ -39,15 +39,15 @@ class Chunk(Struct, frozen=True, array_like=True):
         return b64decode(self.data, validate=True) if self.coding else self.data.encode()
 
 
-def chunk(at_s: float, payload: bytes) -> Chunk:
-    """`payload` as a `Chunk`; base64 if a read ends inside a character."""
+def chunk(at_s: float, payload: bytes) -> RecordedChunk:
+    """`payload` as a `RecordedChunk`; base64 if a read ends inside a character."""
     try:
-        return Chunk(round(at_s, 6), payload.decode())
+        return RecordedChunk(round(at_s, 6), payload.decode())
     except UnicodeDecodeError:
-        return Chunk(round(at_s, 6), b64encode(payload).decode(), "base64")
+        return RecordedChunk(round(at_s, 6), b64encode(payload).decode(), "base64")
 
 
-class Request(Struct, frozen=True, kw_only=True):
+class RecordedRequest(Struct, frozen=True, kw_only=True):
     """A recorded request, redacted. `body` is `null` if it was not JSON."""
 
     method: str
@@ -62,7 +62,7 @@ class RecordedResponse(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
     streamed: bool
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[RecordedChunk, ...]
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
@@ -74,12 +74,12 @@ class RecordedResponse(Struct, frozen=True, kw_only=True):
             each.payload()
 
 
-class Exchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RecordedExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request and its response (`answer`, None if there was none). `time` is that of the request, in UTC."""
 
     v: Literal[1] = 1
     time: str
-    request: Request
+    request: RecordedRequest
     answer: RecordedResponse | None = None
     interrupted: Break | None = None
 
@@ -133,9 +133,9 @@ class Exchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Recording:
     """The exchanges of a file, indexed by request signature for replay."""
 
-    def __init__(self, exchanges: Sequence[Exchange]) -> None:
+    def __init__(self, exchanges: Sequence[RecordedExchange]) -> None:
         self.exchanges = exchanges
-        self._matching: dict[Any, list[Exchange]] = {}
+        self._matching: dict[Any, list[RecordedExchange]] = {}
         self._turns: dict[Any, int] = {}
         for exchange in exchanges:
             for signature in self._signatures_of(exchange):
@@ -147,7 +147,7 @@ class Recording:
         with open(path, "rb") as file:
             return cls([_exchange(line, f"{path}: line {number}") for number, line in enumerate(file, 1)])
 
-    def find(self, body: bytes, path: str) -> Exchange | None:
+    def find(self, body: bytes, path: str) -> RecordedExchange | None:
         """The exchange to replay for a request. Order of preference: the same request; the same except for the model;
         the same last user message and `stream`.
 
@@ -163,17 +163,17 @@ class Recording:
         return None
 
     @staticmethod
-    def _signatures_of(exchange: Exchange) -> list[tuple[str, ...]]:
+    def _signatures_of(exchange: RecordedExchange) -> list[tuple[str, ...]]:
         request = exchange.request
         if exchange.answer is None or exchange.interrupted not in (None, "upstream") or request.method == "HEAD":
             return []
         return signatures(b"" if request.body == NO_BODY else bytes(request.body), bare_path(request.path))
 
 
-def _exchange(line: bytes, place: str) -> Exchange:
+def _exchange(line: bytes, place: str) -> RecordedExchange:
     if not line.endswith(b"\n") and not line.endswith(b"}"):
         raise InvalidRecording(f"{place}: the line is incomplete")
     try:
-        return msgspec.json.decode(line, type=Exchange)
+        return msgspec.json.decode(line, type=RecordedExchange)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRecording(f"{place}: {error}") from None

@@ -11,7 +11,15 @@ from msgspec import Raw
 
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines, status_line
 from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recordings import NO_BODY, Break, Chunk, Exchange, RecordedResponse, Request, chunk
+from tokenfall.recording.recordings import (
+    NO_BODY,
+    Break,
+    RecordedChunk,
+    RecordedExchange,
+    RecordedRequest,
+    RecordedResponse,
+    chunk,
+)
 from tokenfall.recording.redaction import ANSWER_HEADERS, REQUEST_HEADERS, Redactor, keys_in
 from tokenfall.upstream import exchange as upstream
 from tokenfall.upstream.refusals import encoding_error
@@ -86,7 +94,7 @@ class ResponseCapture:
             status=self.status, headers=self.headers, streamed=self.streamed, chunks=tuple(self._chunks(body))
         )
 
-    def _chunks(self, body: bytes) -> list[Chunk]:
+    def _chunks(self, body: bytes) -> list[RecordedChunk]:
         if not self.streamed:
             return [chunk(self._times[-1], body)] if self._times else []
         chunks, start = [], 0
@@ -96,7 +104,7 @@ class ResponseCapture:
         return chunks
 
 
-class RelayedExchange(upstream.Exchange):
+class RelayedExchange(upstream.UpstreamExchange):
     """The upstream side of a relayed response. The future `head` has its status and headers."""
 
     __slots__ = ("_capture", "_early", "_send", "_started_s", "head")
@@ -150,7 +158,7 @@ class ExchangeRelay:
         request: ClientRequest,
         keeper: Keeper,
         *,
-        send: Callable[[upstream.Exchange], Awaitable[None]],
+        send: Callable[[upstream.UpstreamExchange], Awaitable[None]],
         redactor: Redactor,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -161,7 +169,7 @@ class ExchangeRelay:
         headers = named_headers(request)
         redactor.learn(keys_in(headers))
         document = redactor.body(request.body)
-        self._request = Request(
+        self._request = RecordedRequest(
             method=request.method,
             path=redactor.target(request.target),
             headers=redactor.headers(headers, REQUEST_HEADERS),
@@ -225,7 +233,9 @@ class ExchangeRelay:
         self._running.cancel()
         self._exchange.stop()
         at = datetime.fromtimestamp(self._requested_at, UTC).isoformat(timespec="milliseconds")
-        exchange = Exchange(time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted)
+        exchange = RecordedExchange(
+            time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted
+        )
         written = self._keeper.keep(exchange)
         await asyncio.wait([asyncio.wrap_future(written)])
 

@@ -32,7 +32,7 @@ from tokenfall.simulator.fault_plan import (
 )
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
-from tokenfall.simulator.planning import Plan, PlannedPart, Timing, Told, plan
+from tokenfall.simulator.planning import GapSource, Plan, PlannedPart, PlanOverrides, plan
 from tokenfall.simulator.state import DEFAULTS, SimulatorState
 from tokenfall.simulator.waiting import passed
 from tokenfall.slices import Sliced
@@ -63,7 +63,7 @@ class Decided(Struct, frozen=True):
     simulation: Simulation
     turn: Any = None
     """A `ScenarioTurn`."""
-    timing: Timing | None = None
+    timing: GapSource | None = None
 
 
 class SimulatedEngine:
@@ -118,7 +118,7 @@ class SimulatedEngine:
             turn = yield from self.library.script(simulation.script).find(request)
             simulation = simulation.overlay(turn.simulation)
         under = DEFAULTS
-        timing: Timing | None = None
+        timing: GapSource | None = None
         if simulation.profile is not None:
             profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):
@@ -129,12 +129,12 @@ class SimulatedEngine:
 
     def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
         """The tokens and the times of the response. Raises `InvalidRequest`."""
-        told = Told(timing=decided.timing)
+        told = PlanOverrides(timing=decided.timing)
         if decided.turn is not None and decided.turn.steps:
             from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - loaded with a scenario
 
             says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning or request.shows_thoughts)
-            told = Told(says.parts, says.reason, says.error or "", decided.timing)
+            told = PlanOverrides(says.parts, says.reason, says.error or "", decided.timing)
         return plan(request, decided.simulation, call_ids=call_ids, told=told)
 
     async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from tokenfall.errors import InvalidRequest
 from tokenfall.records import Record
 from tokenfall.simulator import values
-from tokenfall.simulator.values import MAX_TOKENS, Fault, Gate, Length, Limit, Load, Spread, Status, seconds
+from tokenfall.simulator.values import MAX_TOKENS, Fault, GatePosition, Length, Limit, Load, Spread, Status, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Simulation(Record):
     status: tuple[Status, ...] | None
     limit: Limit | None
     profile: str | None
-    gate: Gate | None
+    gate: GatePosition | None
     script: str | None
     speed: float | None
 

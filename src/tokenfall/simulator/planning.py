@@ -83,14 +83,14 @@ class Plan(Struct, frozen=True):
     error: str = ""
 
 
-class Timing(Protocol):
+class GapSource(Protocol):
     """Times of streams."""
 
     def schedule(self, random: Random) -> Iterator[float]:
         """The gaps of one stream without end, the first of them the time to the first token."""
 
 
-class Told(Struct, frozen=True):
+class PlanOverrides(Struct, frozen=True):
     """What was decided elsewhere: the `parts` and `reason` of a script's turn, which fails with `error` at its end, and
     measured times in place of the grammar's.
     """
@@ -98,13 +98,13 @@ class Told(Struct, frozen=True):
     parts: tuple[PlannedPart, ...] | None = None
     reason: FinishReason = "stop"
     error: str = ""
-    timing: Timing | None = None
+    timing: GapSource | None = None
 
 
-NOTHING = Told()
+NOTHING = PlanOverrides()
 
 
-def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: Told = NOTHING) -> Sliced[Plan]:
+def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: PlanOverrides = NOTHING) -> Sliced[Plan]:
     """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
     if told.parts is None:

@@ -92,7 +92,7 @@ class Limit(Record):
         self.tokens = tokens
 
 
-class Gate(Record):
+class GatePosition(Record):
     """A stream waits at token `at` (from 0) until the gate lets it through."""
 
     __slots__ = ("at", "name")
@@ -214,10 +214,10 @@ def limit(text: str) -> Limit:
     return Limit(values.get("rpm"), values.get("tpm"))
 
 
-def gate(text: str) -> Gate:
+def gate(text: str) -> GatePosition:
     """`ready` or `ready@5`."""
     name, at, place = text.partition("@")
-    return Gate(name_of(name), _place(place) if at else 0)
+    return GatePosition(name_of(name), _place(place) if at else 0)
 
 
 def name_of(text: str) -> str:

@@ -4,7 +4,7 @@ import msgspec
 
 from tokenfall.conversations import TurnEnd
 from tokenfall.ports import LiveTurn
-from tokenfall.turns.keys import Keys
+from tokenfall.turns.keys import TurnKeys
 
 RENEW_S = 0.4
 """How often a silent turn says that it lives, and looks whether it is to stop."""
@@ -23,7 +23,7 @@ class Copy:
 
     def __init__(self, turn: LiveTurn) -> None:
         self.turn = turn
-        self.keys = Keys(turn.conversation.owner, turn.id)
+        self.keys = TurnKeys(turn.conversation.owner, turn.id)
         self.have = 0
         self.ended_s: float | None = None
         """When its end was first seen."""

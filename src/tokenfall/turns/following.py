@@ -13,7 +13,7 @@ from tokenfall.errors import NotFound, ResumeExpired, StoreUnavailable, Tokenfal
 from tokenfall.events import Finished, TextDelta
 from tokenfall.ports import OnDelta
 from tokenfall.redis_calls import COMMAND_S, Calls
-from tokenfall.turns.keys import Keys
+from tokenfall.turns.keys import TurnKeys
 
 BLOCK_MS = 250
 """How long a read waits for the next entry: shorter than a drain's patience, longer than a batch."""
@@ -48,7 +48,7 @@ class FollowedInRedis:
         """Whether the turn had ended when it was found."""
         self._client = client
         self._calls = calls
-        self._keys = Keys(conversation.owner, turn)
+        self._keys = TurnKeys(conversation.owner, turn)
         self._there = 0  # pieces, when it was looked last
 
     async def find(self) -> None:

@@ -5,7 +5,7 @@ from hashlib import sha256
 from tokenfall.redis_calls import tag
 
 
-class Keys:
+class TurnKeys:
     """Of one turn of `owner`."""
 
     __slots__ = ("_tag", "alive", "stop", "stream")

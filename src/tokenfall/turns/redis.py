@@ -37,7 +37,7 @@ from tokenfall.ports import Clock, LiveTurn
 from tokenfall.redis_calls import Calls, connect, uncounted
 from tokenfall.turns.copying import Copies, Copy
 from tokenfall.turns.following import FollowedInRedis
-from tokenfall.turns.keys import Keys
+from tokenfall.turns.keys import TurnKeys
 
 BATCH_S = 0.04
 LEASE_MS = 3_000
@@ -100,7 +100,7 @@ class RedisTurns:
         followed = await self.follow(owner, turn, after=0)
         if followed.ended:
             return
-        await self._calls.done(self._client.set(Keys(owner, turn).stop, b"", px=round(STOP_S * 1000)))
+        await self._calls.done(self._client.set(TurnKeys(owner, turn).stop, b"", px=round(STOP_S * 1000)))
         try:
             async with asyncio.timeout(STOP_S):
                 await followed.end()
@@ -108,7 +108,7 @@ class RedisTurns:
             raise TurnLost("the turn does not stop: nobody seems to answer it") from None
 
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
-        keys = Keys(owner, claim.turn)
+        keys = TurnKeys(owner, claim.turn)
         arguments: list[str | bytes | int] = [_encode(claim), claim.conversation, LEASE_MS]
         held = await self._calls.done(self._claim([keys.claim(key), keys.alive], arguments))
         if held is None:

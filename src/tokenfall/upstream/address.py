@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Address(NamedTuple):
+class UpstreamAddress(NamedTuple):
     """A base address. `host` is a name or an IP address without brackets, `path` has no trailing slash."""
 
     scheme: str
@@ -36,7 +36,7 @@ class Address(NamedTuple):
         return f"{self.scheme}://{self.authority}"
 
 
-def parse_address(url: str) -> Address:
+def parse_address(url: str) -> UpstreamAddress:
     """Raises ValueError if `url` is not an http or https URL, or has a user, a query or a fragment."""
     try:
         parts = urlsplit(url)
@@ -48,4 +48,4 @@ def parse_address(url: str) -> Address:
         raise ValueError("not an http or https address")
     if parts.username is not None or parts.query or parts.fragment:
         raise ValueError("the address must not have a user, a query or a fragment")
-    return Address(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))
+    return UpstreamAddress(parts.scheme, host, port or DEFAULT_PORTS[parts.scheme], parts.path.rstrip("/"))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from tokenfall import logs
 from tokenfall.errors import UpstreamError
-from tokenfall.upstream.exchange import Exchange, StaleConnection
+from tokenfall.upstream.exchange import StaleConnection, UpstreamExchange
 from tokenfall.upstream.pool import Pool
-from tokenfall.upstream.request import Request, RequestEncoder
+from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
 
 if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
@@ -29,7 +29,7 @@ class HTTPClient:
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
 
-    async def run(self, request: Request, exchange: Exchange, *, within_s: float) -> None:
+    async def run(self, request: UpstreamRequest, exchange: UpstreamExchange, *, within_s: float) -> None:
         """Send a request and wait until `exchange` has finished; raises the error that it failed with.
 
         `within_s` limits opening a connection; TimeoutError after that. If the server had closed the pooled connection

@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client connection: one request at a time, whose response goes to an `Exchange`.
+"""An HTTP/1.1 client connection: one request at a time, whose response goes to an `UpstreamExchange`.
 
 | state | input | next states |
 |---|---|---|
@@ -32,7 +32,7 @@ from tokenfall.upstream.exchange import StaleConnection
 
 if TYPE_CHECKING:
     from tokenfall.reactor.loop import Reactor
-    from tokenfall.upstream.exchange import Exchange
+    from tokenfall.upstream.exchange import UpstreamExchange
     from tokenfall.upstream.tls import TLSLayer
 
 MAX_HEAD_BYTES = 65_536
@@ -77,7 +77,7 @@ class UpstreamConnection(StreamSocket):
         self._tls = tls
         self._parser = httptools.HttpResponseParser(self)
         self._state = IDLE
-        self._exchange: Exchange | None = None
+        self._exchange: UpstreamExchange | None = None
         self._headers: list[tuple[str, str]] = []
         self._head_bytes = 0
         self._framing_bytes = 0
@@ -100,7 +100,7 @@ class UpstreamConnection(StreamSocket):
         """The session that later connections can resume; None without TLS or before the server has sent one."""
         return None if self._tls is None else self._tls.session
 
-    def send(self, request: bytes, exchange: Exchange, *, is_head: bool = False) -> None:
+    def send(self, request: bytes, exchange: UpstreamExchange, *, is_head: bool = False) -> None:
         """Send a request, head and body. The connection must be idle. `is_head`: a HEAD request."""
         self.clear_deadline()
         self._state = AWAITING

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
     from tokenfall.reactor.loop import Reactor
-    from tokenfall.upstream.address import Address
+    from tokenfall.upstream.address import UpstreamAddress
     from tokenfall.upstream.proxies import Proxy
     from tokenfall.upstream.tls import TLSLayer
 
@@ -38,7 +38,9 @@ _log = logs.get(__name__)
 class Dialer:
     """Connects to `address`, through `proxy` if given."""
 
-    def __init__(self, address: Address, *, reactor: Reactor, connect_s: float, proxy: Proxy | None = None) -> None:
+    def __init__(
+        self, address: UpstreamAddress, *, reactor: Reactor, connect_s: float, proxy: Proxy | None = None
+    ) -> None:
         """Raises ValueError if the CA certificates named by the environment cannot be read."""
         self.address = address
         self._reactor = reactor

@@ -16,7 +16,7 @@ from tokenfall.metrics import Metrics, add
 from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
-from tokenfall.upstream.request import Request
+from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.retries import Retries
 from tokenfall.upstream.rewording import Rewording
@@ -115,7 +115,7 @@ class UpstreamEngine:
         await self._client.close()
 
     async def _stream(
-        self, request: Request, reader: Callable[[], Reader], *, on_event: OnEvent, text_only: bool = False
+        self, request: UpstreamRequest, reader: Callable[[], Reader], *, on_event: OnEvent, text_only: bool = False
     ) -> Finished:
         watch = self._watch()
         tries = 0
@@ -141,7 +141,7 @@ class UpstreamEngine:
             else:
                 request, tries = reworded, 0
 
-    def _reworded(self, request: Request, error: Exception) -> Request | None:
+    def _reworded(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
         """The request without the field that the upstream refuses, if Tokenfall added that field itself; only once."""
         if request.chat is None or not isinstance(error, UpstreamRefused):
             return None
@@ -172,19 +172,19 @@ class UpstreamEngine:
     def _watch(self, *, non_streaming: bool = False) -> Watch:
         return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), non_streaming=non_streaming)
 
-    def _first(self, request: ChatRequest) -> Request:
+    def _first(self, request: ChatRequest) -> UpstreamRequest:
         """The first try of a chat, which may be reworded."""
         request = self._rewording.without_refused(request)
         encoded = self._chat(request)
         encoded.chat = request
         return encoded
 
-    def _chat(self, request: ChatRequest) -> Request:
+    def _chat(self, request: ChatRequest) -> UpstreamRequest:
         return self._request(PassthroughRequest(CHAT, encode_request(request)), "POST", accept=sse.CONTENT_TYPE)
 
-    def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> Request:
+    def _request(self, passthrough: PassthroughRequest, method: str, *, accept: str) -> UpstreamRequest:
         headers = [*self._headers, ("Accept", accept)]
         if method != "POST":
-            return Request(method, passthrough.path, headers=headers)
+            return UpstreamRequest(method, passthrough.path, headers=headers)
         headers.append(("Content-Type", "application/json"))
-        return Request(method, passthrough.path, headers=headers, body=passthrough.body)
+        return UpstreamRequest(method, passthrough.path, headers=headers, body=passthrough.body)

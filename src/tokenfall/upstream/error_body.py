@@ -7,7 +7,7 @@ from collections.abc import Callable
 from tokenfall.errors import TokenfallError
 from tokenfall.ports import Wheel
 from tokenfall.reactor.deadlines import Deadlined
-from tokenfall.upstream.exchange import Exchange
+from tokenfall.upstream.exchange import UpstreamExchange
 
 MAX_ERROR_BODY_BYTES = 65_536
 BODY_S = 1.0
@@ -19,7 +19,7 @@ class ErrorBody(Deadlined):
 
     __slots__ = ("_exchange", "_explain", "_left_bytes", "_pieces")
 
-    def __init__(self, exchange: Exchange, explain: Callable[[bytes], TokenfallError], *, wheel: Wheel) -> None:
+    def __init__(self, exchange: UpstreamExchange, explain: Callable[[bytes], TokenfallError], *, wheel: Wheel) -> None:
         super().__init__(wheel)
         self._exchange = exchange
         self._explain = explain

@@ -19,7 +19,7 @@ class StaleConnection(Exception):
     """A pooled connection closed before the first byte of the response, so the request may be sent again."""
 
 
-class Exchange:
+class UpstreamExchange:
     """Base class of receivers of a response. The connection calls the first four methods, in this order.
 
     The sender of the request awaits `end`; a subclass completes it with `finish` or `fail`. After that the connection

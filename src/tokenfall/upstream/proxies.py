@@ -10,7 +10,7 @@ from base64 import b64encode
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from tokenfall.upstream.address import Address
+from tokenfall.upstream.address import UpstreamAddress
 
 
 class Proxy(NamedTuple):
@@ -24,7 +24,7 @@ class Proxy(NamedTuple):
         return f"Proxy({self.host!r}, {self.port})"
 
 
-def proxy_for(address: Address) -> Proxy | None:
+def proxy_for(address: UpstreamAddress) -> Proxy | None:
     """The proxy for `address`, None to connect directly. Raises ValueError, without the URL, if it is invalid."""
     if not any(os.environ.get(name) for name in _NAMES):
         return None

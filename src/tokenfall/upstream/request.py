@@ -9,11 +9,11 @@ from tokenfall.http.response import header_lines
 
 if TYPE_CHECKING:
     from tokenfall.messages import ChatRequest
-    from tokenfall.upstream.address import Address
+    from tokenfall.upstream.address import UpstreamAddress
     from tokenfall.upstream.proxies import Proxy
 
 
-class Request:
+class UpstreamRequest:
     """A request to an upstream. `target` is a path, optionally with a query, relative to the base address.
 
     `body` is None for a request without a body. `chat` is the source of the body, for a request that may be reworded.
@@ -46,14 +46,14 @@ class Request:
 class RequestEncoder:
     """Encoder for one address. A plain HTTP request to a proxy has the absolute form; RFC 9112, section 3.2.2."""
 
-    def __init__(self, address: Address, *, proxy: Proxy | None = None) -> None:
+    def __init__(self, address: UpstreamAddress, *, proxy: Proxy | None = None) -> None:
         by_proxy = proxy is not None and not address.is_tls
         self._prefix = (address.origin if by_proxy else "") + address.path
         self._fixed = header_lines([("Host", address.authority)])
         if by_proxy and proxy is not None and proxy.authorization:
             self._fixed += header_lines([("Proxy-Authorization", proxy.authorization)])
 
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: UpstreamRequest) -> bytes:
         """Head and body. Raises ValueError for a header with a line break."""
         length = [] if request.body is None else [("Content-Length", str(len(request.body)))]
         line = f"{request.method} {self._prefix}{request.target} HTTP/1.1\r\n".encode()

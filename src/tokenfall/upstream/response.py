@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from tokenfall.errors import TokenfallError, UpstreamMalformed
 from tokenfall.upstream.error_body import ErrorBody
-from tokenfall.upstream.exchange import Exchange, Headers, StaleConnection
+from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
 from tokenfall.upstream.refusals import encoding_error, refusal
 from tokenfall.upstream.timeouts import Watch
 
 MAX_BODY_BYTES = 16_777_216
 
 
-class Response(Exchange):
+class UpstreamResponse(UpstreamExchange):
     """Base class: fails with an `UpstreamError` on a status other than 200 and on a compressed body."""
 
     __slots__ = ("_error_body", "_watch", "status")
@@ -76,7 +76,7 @@ class Response(Exchange):
             self.fail(error)
 
 
-class CompleteResponse(Response):
+class CompleteResponse(UpstreamResponse):
     """Collects a non-streaming response; `body` is complete once the exchange has finished."""
 
     __slots__ = ("_pieces", "_size_bytes")

@@ -9,8 +9,8 @@ from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamTruncate
 from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.refusals import is_event_stream, no_stream
-from tokenfall.upstream.request import Request
-from tokenfall.upstream.response import Response
+from tokenfall.upstream.request import UpstreamRequest
+from tokenfall.upstream.response import UpstreamResponse
 from tokenfall.upstream.timeouts import Watch
 
 MAX_TEXT_BYTES = 4_194_304
@@ -31,7 +31,7 @@ OnEvent = Callable[[Any], Awaitable[None] | None]
 """As `tokenfall.ports.OnEvent`, for the reader's events."""
 
 
-class TokenStream(Response):
+class TokenStream(UpstreamResponse):
     """`finished` is set to the final event once the exchange has finished.
 
     With `text_only` the callback gets `TextDelta` only; other tokens still count as progress. While the callback's
@@ -41,7 +41,7 @@ class TokenStream(Response):
     __slots__ = ("_left_bytes", "_on_event", "_reader", "_request", "_text_only", "finished", "reported")
 
     def __init__(
-        self, request: Request, reader: Reader, *, on_event: OnEvent, watch: Watch, text_only: bool = False
+        self, request: UpstreamRequest, reader: Reader, *, on_event: OnEvent, watch: Watch, text_only: bool = False
     ) -> None:
         super().__init__(watch)
         self._request = request

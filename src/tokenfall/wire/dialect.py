@@ -55,7 +55,7 @@ class ContentBlock(Struct, frozen=True):
     """For a call: its position among the calls of the choice, from 0."""
 
 
-class Timing(Struct, frozen=True):
+class ResponseTiming(Struct, frozen=True):
     """Durations of a response in seconds, for dialects that report them."""
 
     total_s: float = 0.0
@@ -88,12 +88,12 @@ class Encoder(Protocol):
         """The frames that end one choice; b"" if there are none."""
         ...
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         """The frames that end the stream, with the usage. Never empty."""
         ...
 
 
-class Choice(Struct, frozen=True, kw_only=True):
+class ResponseChoice(Struct, frozen=True, kw_only=True):
     """One complete choice. `tokens` is `text` split into tokens, for `logprobs`."""
 
     text: str
@@ -107,9 +107,9 @@ class ModelResponse(Struct, frozen=True, kw_only=True):
     """A complete (not streamed) response with its choices: one, or `n`."""
 
     meta: ResponseMeta
-    choices: Sequence[Choice]
+    choices: Sequence[ResponseChoice]
     finished: Finished
-    timing: Timing
+    timing: ResponseTiming
 
 
 def no_immediate_response(_parsed: ParsedRequest, _meta: ResponseMeta) -> bytes | None:

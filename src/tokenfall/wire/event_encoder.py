@@ -4,7 +4,7 @@ import msgspec
 
 from tokenfall.events import Finished, OutputEvent, TextDelta, ToolCallDelta
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Choice, ContentBlock, Encoder, Timing
+from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, ResponseTiming
 from tokenfall.wire.json_lines import one_line
 
 _encode = msgspec.json.encode
@@ -36,7 +36,7 @@ class EventEncoder:
         prefix, suffix = self._template
         return b"%b%b%b%b" % (opened, prefix, one_line(_encode(text)), suffix)
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         """The frames that end the stream."""
         return self._encoder.finish(0, finished.reason) + self._encoder.end(finished, timing)
 
@@ -63,13 +63,13 @@ class Accumulator:
         else:
             self._thoughts.append(event.text)
 
-    def choice(self, finished: Finished) -> Choice:
+    def choice(self, finished: Finished) -> ResponseChoice:
         """The choice made of all events so far."""
         calls = tuple(
             ToolCall(parts[0].id, parts[0].name, "".join(part.arguments for part in parts))
             for index, parts in sorted(self._calls.items())
         )
         text = "".join(self._texts)
-        return Choice(
+        return ResponseChoice(
             text=text, reason=finished.reason, thought="".join(self._thoughts), calls=calls, tokens=self._texts
         )

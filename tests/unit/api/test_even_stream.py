@@ -14,7 +14,7 @@ from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, plan
 from tokenfall.simulator.prose import AGAIN
 from tokenfall.slices import at_once
-from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Dialect, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.dialects import DIALECTS
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.0, "sim", 3)
@@ -60,7 +60,7 @@ def test_the_bytes_are_those_of_the_answer_frame_by_frame(dialect: Dialect, toke
     request = asked(dialect)
     made = planned(request, f"tokens={tokens}")
     encoder = dialect.encoder(request, IDENTITY)
-    expected = list(frames(made, encoder, finished=finished(made), timing=lambda: Timing(7.0, 2.0))(chunked))
+    expected = list(frames(made, encoder, finished=finished(made), timing=lambda: ResponseTiming(7.0, 2.0))(chunked))
     answer = even(dialect, request, made)
 
     assert list(answer.frames(chunked)) == expected

@@ -123,7 +123,7 @@ def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, An
     schemas = told["components"]["schemas"]
 
     assert set(schemas["ChatRequest"]["properties"]) == set(plain.ChatBody.__struct_fields__)
-    assert set(schemas["OpenAIChatRequest"]["properties"]) == set(openai_request.Body.__struct_fields__)
+    assert set(schemas["OpenAIChatRequest"]["properties"]) == set(openai_request.ChatCompletionBody.__struct_fields__)
     assert schemas["TitleRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 

@@ -11,13 +11,13 @@ from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.planning import Plan, PlannedPart, PlannedResponse, plan
 from tokenfall.slices import at_once
 from tokenfall.wire.anthropic.response import ANTHROPIC
-from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import Dialect, ModelResponse, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.dialects import DIALECTS
 from tokenfall.wire.event_encoder import EventEncoder
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 3)
-TIMING = Timing(total_s=1.5, first_token_s=0.5)
+TIMING = ResponseTiming(total_s=1.5, first_token_s=0.5)
 TEXT = PlannedPart(["Hello", " wor\nld", " \u2028"])
 THOUGHTS = PlannedPart(["Hm", "."], thought=True)
 CALLS = (

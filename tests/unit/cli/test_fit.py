@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tokenfall.cli.main import main
-from tokenfall.recording.recordings import Chunk, Exchange, RecordedResponse, Request
+from tokenfall.recording.recordings import RecordedChunk, RecordedExchange, RecordedRequest, RecordedResponse
 from tokenfall.simulator import profiles
 
 TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
@@ -12,9 +12,11 @@ TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     file = tmp_path / "r.jsonl"
-    chunks = (Chunk(0.3, TOKEN), Chunk(0.32, TOKEN), Chunk(0.36, TOKEN))
+    chunks = (RecordedChunk(0.3, TOKEN), RecordedChunk(0.32, TOKEN), RecordedChunk(0.36, TOKEN))
     answer = RecordedResponse(status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks)
-    file.write_bytes(Exchange(time="", request=Request(method="POST", path="/", headers={}), answer=answer).line())
+    file.write_bytes(
+        RecordedExchange(time="", request=RecordedRequest(method="POST", path="/", headers={}), answer=answer).line()
+    )
     return file
 
 

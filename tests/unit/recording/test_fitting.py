@@ -1,7 +1,7 @@
 import pytest
 
 from tokenfall.recording.fitting import NothingToFit, fit, is_token
-from tokenfall.recording.recordings import Chunk, Exchange, RecordedResponse, Recording, Request
+from tokenfall.recording.recordings import RecordedChunk, RecordedExchange, RecordedRequest, RecordedResponse, Recording
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
 ROLE = 'data: {"choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
@@ -9,12 +9,12 @@ TOKEN = 'data: {"choices":[{"delta":{"content":"a"}}]}\n\n'
 END = 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 
 
-def stream(*chunks: tuple[float, str], status: int = 200, headers: dict[str, str] = SSE) -> Exchange:
-    return Exchange(
+def stream(*chunks: tuple[float, str], status: int = 200, headers: dict[str, str] = SSE) -> RecordedExchange:
+    return RecordedExchange(
         time="",
-        request=Request(method="POST", path="/chat/completions", headers={}),
+        request=RecordedRequest(method="POST", path="/chat/completions", headers={}),
         answer=RecordedResponse(
-            status=status, headers=headers, streamed=True, chunks=tuple(Chunk(*each) for each in chunks)
+            status=status, headers=headers, streamed=True, chunks=tuple(RecordedChunk(*each) for each in chunks)
         ),
     )
 
@@ -47,12 +47,15 @@ def test_stream_is_used_up_to_a_malformed_event() -> None:
         ([], "no stream with status 200"),
         ([stream((1, TOKEN), status=429)], "no stream with status 200"),
         ([stream((1, TOKEN), headers={"content-type": "application/x-ndjson"})], "no stream with status 200"),
-        ([Exchange(time="", request=Request(method="GET", path="/", headers={}))], "no stream with status 200"),
+        (
+            [RecordedExchange(time="", request=RecordedRequest(method="GET", path="/", headers={}))],
+            "no stream with status 200",
+        ),
         ([stream((1, ROLE), (2, END))], "none of its 1 streams has a token"),
         ([stream((1, TOKEN), (2, END))], "none of its 1 streams has two tokens"),
     ],
 )
-def test_recording_with_too_little_data_is_refused(exchanges: list[Exchange], what: str) -> None:
+def test_recording_with_too_little_data_is_refused(exchanges: list[RecordedExchange], what: str) -> None:
     with pytest.raises(NothingToFit, match=what):
         fit(Recording(exchanges))
 

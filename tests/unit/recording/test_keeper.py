@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recordings import Exchange, Recording, Request
+from tokenfall.recording.recordings import RecordedExchange, RecordedRequest, Recording
 
 
-def exchange(path: str) -> Exchange:
-    return Exchange(time="", request=Request(method="GET", path=path, headers={}))
+def exchange(path: str) -> RecordedExchange:
+    return RecordedExchange(time="", request=RecordedRequest(method="GET", path=path, headers={}))
 
 
 def paths(file: Path) -> list[str]:

@@ -8,7 +8,7 @@ from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.metrics import Metrics
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recorder import Recorder, below
-from tokenfall.recording.recordings import Exchange
+from tokenfall.recording.recordings import RecordedExchange
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -42,7 +42,7 @@ class SlowKeeper(Keeper):
         self.asked = asyncio.Event()
         self.written: Future[None] = Future()
 
-    def keep(self, exchange: Exchange) -> "Future[None]":
+    def keep(self, exchange: RecordedExchange) -> "Future[None]":
         self.asked.set()
         return self.written
 

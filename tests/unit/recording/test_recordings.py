@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from tokenfall.recording.recordings import (
     NO_BODY,
     Break,
-    Chunk,
-    Exchange,
     InvalidRecording,
+    RecordedChunk,
+    RecordedExchange,
+    RecordedRequest,
     RecordedResponse,
     Recording,
-    Request,
     chunk,
 )
 from tokenfall.recording.signatures import bare_path, last_user_text
@@ -29,11 +29,15 @@ def body(*said: str, **more: Any) -> bytes:
     return msgspec.json.encode({"model": "m", "stream": True, "messages": messages, **more})
 
 
-def exchange(asked: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH) -> Exchange:
-    chunks = (Chunk(0.5, answer), Chunk(0.75, "é"), chunk(1.75, b"\xff"))
-    return Exchange(
+def exchange(
+    asked: bytes | None, answer: str, *, interrupted: Break | None = None, path: str = PATH
+) -> RecordedExchange:
+    chunks = (RecordedChunk(0.5, answer), RecordedChunk(0.75, "é"), chunk(1.75, b"\xff"))
+    return RecordedExchange(
         time="2026-11-20T00:00:00Z",
-        request=Request(method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)),
+        request=RecordedRequest(
+            method="POST", path=path, headers={}, body=NO_BODY if asked is None else msgspec.Raw(asked)
+        ),
         answer=RecordedResponse(
             status=200, headers={"content-type": "text/event-stream"}, streamed=True, chunks=chunks
         ),
@@ -41,7 +45,7 @@ def exchange(asked: bytes | None, answer: str, *, interrupted: Break | None = No
     )
 
 
-def saved(tmp_path: Path, *exchanges: Exchange) -> str:
+def saved(tmp_path: Path, *exchanges: RecordedExchange) -> str:
     path = tmp_path / "r.jsonl"
     path.write_bytes(b"".join(each.line() for each in exchanges))
     return str(path)
@@ -68,14 +72,14 @@ def test_file_round_trips_bytes_and_times(tmp_path: Path) -> None:
 
 @given(st.binary())
 def test_any_bytes_round_trip(payload: bytes) -> None:
-    line = Exchange(
+    line = RecordedExchange(
         time="",
-        request=Request(method="POST", path=PATH, headers={}),
+        request=RecordedRequest(method="POST", path=PATH, headers={}),
         answer=RecordedResponse(status=200, headers={}, streamed=False, chunks=(chunk(1, payload),)),
     ).line()
 
     assert line.count(b"\n") == 1
-    assert msgspec.json.decode(line, type=Exchange).body == payload
+    assert msgspec.json.decode(line, type=RecordedExchange).body == payload
 
 
 @given(st.lists(st.floats(0, 300), max_size=30).map(sorted), st.sampled_from([0.5, 1.0, 2.0, 10.0]))
@@ -83,10 +87,12 @@ def test_a_replay_keeps_the_recorded_times(times_s: list[float], speed: float) -
     """Each chunk is within half a microsecond of its recorded time, if a clock is advanced by the gaps alone."""
     chunks = tuple(chunk(at_s, b"x") for at_s in times_s)
     answer = RecordedResponse(status=200, headers={}, streamed=True, chunks=chunks)
-    line = Exchange(time="", request=Request(method="POST", path=PATH, headers={}), answer=answer).line()
+    line = RecordedExchange(
+        time="", request=RecordedRequest(method="POST", path=PATH, headers={}), answer=answer
+    ).line()
     clock = FakeClock(0.0)
     played_s = []
-    for gap_s, _ in msgspec.json.decode(line, type=Exchange).frames(speed):
+    for gap_s, _ in msgspec.json.decode(line, type=RecordedExchange).frames(speed):
         clock.advance(gap_s)
         played_s.append(clock())
 
@@ -150,7 +156,9 @@ def test_exchange_interrupted_by_the_upstream_is_replayed_as_broken() -> None:
 
 
 def test_exchange_without_a_response_is_not_replayed() -> None:
-    nothing = Exchange(time="", request=Request(method="POST", path=PATH, headers={}, body=msgspec.Raw(body("a"))))
+    nothing = RecordedExchange(
+        time="", request=RecordedRequest(method="POST", path=PATH, headers={}, body=msgspec.Raw(body("a")))
+    )
 
     assert Recording([nothing]).find(body("a"), PATH) is None
     with pytest.raises(ValueError, match="no response"):
@@ -160,7 +168,10 @@ def test_exchange_without_a_response_is_not_replayed() -> None:
 def test_response_without_a_body_takes_no_time() -> None:
     answer = RecordedResponse(status=204, headers={}, streamed=False, chunks=())
 
-    assert Exchange(time="", request=Request(method="GET", path="/", headers={}), answer=answer).took_s() == 0
+    assert (
+        RecordedExchange(time="", request=RecordedRequest(method="GET", path="/", headers={}), answer=answer).took_s()
+        == 0
+    )
 
 
 GOOD = exchange(body("a"), "x").line()

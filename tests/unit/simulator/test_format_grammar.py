@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from tokenfall.simulator.format_grammar import written
 from tokenfall.simulator.grammar import TEXTS, Length, Simulation, Spread, parse
-from tokenfall.simulator.values import FAULT_KINDS, MAX_TOKENS, Fault, Gate, Limit, Load, Status
+from tokenfall.simulator.values import FAULT_KINDS, MAX_TOKENS, Fault, GatePosition, Limit, Load, Status
 
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 PLACES = st.integers(0, MAX_TOKENS)
@@ -56,7 +56,7 @@ SIMULATIONS = st.builds(
         | st.builds(Limit, st.none(), st.integers(1, 10**9))
     ),
     profile=maybe(NAMES),
-    gate=maybe(st.builds(Gate, NAMES, PLACES)),
+    gate=maybe(st.builds(GatePosition, NAMES, PLACES)),
     script=maybe(NAMES),
     speed=maybe(st.floats(0.001, 1000)),
 )

@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.grammar import KEYS, Length, Simulation, Spread, from_pairs, parse, seconds
-from tokenfall.simulator.values import Fault, Gate, Limit, Load, Status
+from tokenfall.simulator.values import Fault, GatePosition, Limit, Load, Status
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ from tokenfall.simulator.values import Fault, Gate, Limit, Load, Status
             Simulation(fault=(Fault("reset", 5), Fault("stall", 1, time_s=5.0, probability=0.5))),
         ),
         ("status=503:retry=3", Simulation(status=(Status(503, retry_after_s=3.0),))),
-        ("gate=a@2,load=2@64", Simulation(gate=Gate("a", 2), load=Load(2.0, 64))),
+        ("gate=a@2,load=2@64", Simulation(gate=GatePosition("a", 2), load=Load(2.0, 64))),
         ("profile=groq-70b,script=a.yaml,speed=2.5", Simulation(profile="groq-70b", script="a.yaml", speed=2.5)),
         (" ttft = 1s , seed = 7 ", Simulation(ttft=Spread(1.0), seed=7)),
     ],

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from tokenfall.simulator import values
-from tokenfall.simulator.values import FAULT_KINDS, Fault, Gate, Limit, Load, Status
+from tokenfall.simulator.values import FAULT_KINDS, Fault, GatePosition, Limit, Load, Status
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_what_is_no_limit(text: str) -> None:
         (values.load, "2@64", Load(2.0, 64)),
         (values.load, "1@1", Load(1.0, 1)),
         (values.load, "1000@1000000", Load(1000.0, 1_000_000)),
-        (values.gate, "ready", Gate("ready")),
-        (values.gate, "a.b-c_9@5", Gate("a.b-c_9", 5)),
-        (values.gate, "x" * 64, Gate("x" * 64)),
+        (values.gate, "ready", GatePosition("ready")),
+        (values.gate, "a.b-c_9@5", GatePosition("a.b-c_9", 5)),
+        (values.gate, "x" * 64, GatePosition("x" * 64)),
         (values.name_of, "A", "A"),
         (values.speed, "0.5", 0.5),
         (values.speed, "1000", 1000.0),

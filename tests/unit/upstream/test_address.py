@@ -1,26 +1,26 @@
 import pytest
 
-from tokenfall.upstream.address import Address, parse_address
+from tokenfall.upstream.address import UpstreamAddress, parse_address
 
 
 @pytest.mark.parametrize(
     ("url", "address", "authority"),
     [
-        ("http://a.example", Address("http", "a.example", 80), "a.example"),
-        ("https://a.example/v1", Address("https", "a.example", 443, "/v1"), "a.example"),
-        ("https://a.example/openai/v1/", Address("https", "a.example", 443, "/openai/v1"), "a.example"),
-        ("HTTPS://A.Example:8443", Address("https", "a.example", 8443), "a.example:8443"),
-        ("http://a.example:443", Address("http", "a.example", 443), "a.example:443"),
-        ("http://a.example:80/", Address("http", "a.example", 80), "a.example"),
-        ("http://a.example:", Address("http", "a.example", 80), "a.example"),
-        ("http://127.0.0.1:8000/v1", Address("http", "127.0.0.1", 8000, "/v1"), "127.0.0.1:8000"),
-        ("http://[::1]:8000/v1", Address("http", "::1", 8000, "/v1"), "[::1]:8000"),
-        ("https://[2001:db8::1]", Address("https", "2001:db8::1", 443), "[2001:db8::1]"),
-        ("https://bücher.example", Address("https", "xn--bcher-kva.example", 443), "xn--bcher-kva.example"),
-        ("http://my_host", Address("http", "my_host", 80), "my_host"),
+        ("http://a.example", UpstreamAddress("http", "a.example", 80), "a.example"),
+        ("https://a.example/v1", UpstreamAddress("https", "a.example", 443, "/v1"), "a.example"),
+        ("https://a.example/openai/v1/", UpstreamAddress("https", "a.example", 443, "/openai/v1"), "a.example"),
+        ("HTTPS://A.Example:8443", UpstreamAddress("https", "a.example", 8443), "a.example:8443"),
+        ("http://a.example:443", UpstreamAddress("http", "a.example", 443), "a.example:443"),
+        ("http://a.example:80/", UpstreamAddress("http", "a.example", 80), "a.example"),
+        ("http://a.example:", UpstreamAddress("http", "a.example", 80), "a.example"),
+        ("http://127.0.0.1:8000/v1", UpstreamAddress("http", "127.0.0.1", 8000, "/v1"), "127.0.0.1:8000"),
+        ("http://[::1]:8000/v1", UpstreamAddress("http", "::1", 8000, "/v1"), "[::1]:8000"),
+        ("https://[2001:db8::1]", UpstreamAddress("https", "2001:db8::1", 443), "[2001:db8::1]"),
+        ("https://bücher.example", UpstreamAddress("https", "xn--bcher-kva.example", 443), "xn--bcher-kva.example"),
+        ("http://my_host", UpstreamAddress("http", "my_host", 80), "my_host"),
     ],
 )
-def test_address_is_parsed(url: str, address: Address, authority: str) -> None:
+def test_address_is_parsed(url: str, address: UpstreamAddress, authority: str) -> None:
     parsed = parse_address(url)
 
     assert parsed == address

@@ -8,14 +8,14 @@ from tokenfall.errors import ShuttingDown, UpstreamUnreachable
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
-from tokenfall.upstream.request import Request
+from tokenfall.upstream.request import UpstreamRequest
 
 from tests.doubles.exchanges import RecordedExchange
 from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import eventually
 from tests.end_to_end.upstream import Exchange, Upstream, scripted
 
-GET = Request("GET", "/")
+GET = UpstreamRequest("GET", "/")
 
 
 async def hello(exchange: Exchange) -> None:
@@ -43,7 +43,7 @@ async def upstream() -> AsyncIterator[Upstream]:
         yield made
 
 
-async def ask(client: HTTPClient, request: Request = GET) -> RecordedExchange:
+async def ask(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
     exchange = RecordedExchange()
     await client.run(request, exchange, within_s=5.0)
     return exchange
@@ -107,7 +107,7 @@ async def test_request_on_a_stale_connection_is_sent_again_on_a_new_one(upstream
                 await hello(exchange)
 
         upstream.script = close_the_first
-        assert (await ask(client, Request("POST", "/", body=b'{"a":1}'))).body == b"Hello"
+        assert (await ask(client, UpstreamRequest("POST", "/", body=b'{"a":1}'))).body == b"Hello"
 
         assert [exchange.raw for exchange in upstream.exchanges[1:]] == [b'{"a":1}'] * 2
         assert upstream.connections == 2
@@ -158,7 +158,7 @@ async def test_invalid_header_does_not_close_the_connection(upstream: Upstream) 
     async with client_of(upstream) as client:
         await ask(client)
         with pytest.raises(ValueError, match="line break"):
-            await ask(client, Request("GET", "/", headers=[("X", "a\r\nb")]))
+            await ask(client, UpstreamRequest("GET", "/", headers=[("X", "a\r\nb")]))
         await ask(client)
 
         assert upstream.connections == 1

@@ -19,7 +19,7 @@ from tokenfall.upstream.connection import Owner
 from tokenfall.upstream.dialer import MAX_PROXY_HEAD_BYTES, Dialer
 from tokenfall.upstream.names import AddressInfo
 from tokenfall.upstream.proxies import parse_proxy
-from tokenfall.upstream.request import Request
+from tokenfall.upstream.request import UpstreamRequest
 
 from tests.doubles.certificates import server_context, trusted_file
 from tests.doubles.exchanges import RecordedExchange
@@ -27,7 +27,7 @@ from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import descriptors, eventually
 from tests.end_to_end.upstream import Exchange, Upstream, scripted
 
-GET = Request("GET", "/models", headers=[("Authorization", "Bearer key-canary")])
+GET = UpstreamRequest("GET", "/models", headers=[("Authorization", "Bearer key-canary")])
 CREDENTIALS = "me:s3cret"
 
 

@@ -2,17 +2,17 @@ import pytest
 
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.proxies import Proxy
-from tokenfall.upstream.request import Request, RequestEncoder
+from tokenfall.upstream.request import RequestEncoder, UpstreamRequest
 
 PROXY = Proxy("proxy.example", 3128, "Basic bWU6czNjcmV0")
 
 
-def encoded(url: str, request: Request, *, proxy: Proxy | None = None) -> bytes:
+def encoded(url: str, request: UpstreamRequest, *, proxy: Proxy | None = None) -> bytes:
     return RequestEncoder(parse_address(url), proxy=proxy).encode(request)
 
 
 def test_a_request_is_a_head_and_a_body() -> None:
-    request = Request("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
+    request = UpstreamRequest("POST", "/chat/completions?a=b", headers=[("Accept", "*/*"), ("X", "1")], body=b"{}")
 
     assert encoded("https://a.example/v1", request) == (
         b"POST /v1/chat/completions?a=b HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\nX: 1\r\n"
@@ -22,23 +22,24 @@ def test_a_request_is_a_head_and_a_body() -> None:
 
 def test_request_without_a_body_has_no_content_length() -> None:
     assert (
-        encoded("http://[::1]:8000", Request("GET", "/models")) == b"GET /models HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n"
+        encoded("http://[::1]:8000", UpstreamRequest("GET", "/models"))
+        == b"GET /models HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n"
     )
 
 
 def test_empty_body_has_a_content_length() -> None:
-    assert b"\r\nContent-Length: 0\r\n" in encoded("http://a.example", Request("POST", "/", body=b""))
+    assert b"\r\nContent-Length: 0\r\n" in encoded("http://a.example", UpstreamRequest("POST", "/", body=b""))
 
 
 @pytest.mark.parametrize("name", ["X\r\nY", "X\n"])
 def test_a_line_break_in_a_header_is_refused(name: str) -> None:
     for header in ((name, "1"), ("X", name)):
         with pytest.raises(ValueError, match="line break"):
-            encoded("http://a.example", Request("GET", "/", headers=[header]))
+            encoded("http://a.example", UpstreamRequest("GET", "/", headers=[header]))
 
 
 def test_plain_request_through_a_proxy_has_the_absolute_form() -> None:
-    data = encoded("http://a.example:8000/v1", Request("GET", "/models"), proxy=PROXY)
+    data = encoded("http://a.example:8000/v1", UpstreamRequest("GET", "/models"), proxy=PROXY)
 
     assert data == (
         b"GET http://a.example:8000/v1/models HTTP/1.1\r\n"
@@ -47,17 +48,17 @@ def test_plain_request_through_a_proxy_has_the_absolute_form() -> None:
 
 
 def test_request_through_a_tunnel_has_no_proxy_headers() -> None:
-    request = Request("GET", "/models")
+    request = UpstreamRequest("GET", "/models")
 
     assert encoded("https://a.example/v1", request, proxy=PROXY) == encoded("https://a.example/v1", request)
 
 
 def test_proxy_without_credentials_gets_no_authorization() -> None:
-    assert b"Proxy-Authorization" not in encoded("http://a.example", Request("GET", "/"), proxy=Proxy("p", 1))
+    assert b"Proxy-Authorization" not in encoded("http://a.example", UpstreamRequest("GET", "/"), proxy=Proxy("p", 1))
 
 
 def test_released_request_drops_its_body() -> None:
-    request = Request("POST", "/", headers=[("X", "1")], body=b"{}")
+    request = UpstreamRequest("POST", "/", headers=[("X", "1")], body=b"{}")
     request.release()
 
     assert (request.body, list(request.headers)) == (None, [])

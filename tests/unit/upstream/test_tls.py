@@ -15,7 +15,7 @@ from tokenfall.errors import UpstreamConnectTimeout, UpstreamReset, UpstreamUnre
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
-from tokenfall.upstream.request import Request
+from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.tls import TLSLayer, client_context
 
 from tests.doubles.certificates import context_of_version, server_context, trusted_file
@@ -24,7 +24,7 @@ from tests.doubles.loops import running_reactor
 from tests.end_to_end.in_process import descriptors, eventually
 from tests.end_to_end.upstream import Exchange, Script, Upstream, scripted
 
-GET = Request("GET", "/", headers=[("Authorization", "Bearer s3cret")])
+GET = UpstreamRequest("GET", "/", headers=[("Authorization", "Bearer s3cret")])
 MIB = 1_048_576
 
 
@@ -66,7 +66,7 @@ async def hello_and_close(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
-async def ask(client: HTTPClient, request: Request = GET) -> RecordedExchange:
+async def ask(client: HTTPClient, request: UpstreamRequest = GET) -> RecordedExchange:
     exchange = RecordedExchange()
     await client.run(request, exchange, within_s=9.0)
     return exchange
@@ -124,7 +124,7 @@ async def test_large_request_and_response_arrive_completely() -> None:
         upstream.script = echo
         body = b'"' + os.urandom(4 * MIB).hex().encode() + b'"'
 
-        assert (await ask(client, Request("POST", "/", body=body))).body == body
+        assert (await ask(client, UpstreamRequest("POST", "/", body=body))).body == body
 
 
 # Whom it trusts

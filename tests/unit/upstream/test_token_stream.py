@@ -14,7 +14,7 @@ from tokenfall.errors import (
     UpstreamTruncated,
 )
 from tokenfall.events import TextDelta
-from tokenfall.upstream.request import Request
+from tokenfall.upstream.request import UpstreamRequest
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 from tokenfall.upstream.token_stream import MAX_TEXT_BYTES, TokenStream
 from tokenfall.wire.upstream.reader import ResponseReader
@@ -48,7 +48,7 @@ class Relay:
         self.heard: list[object] = []
         self.full: asyncio.Future[None] | None = None
         self.wheel = FakeWheel()
-        self.request = Request("POST", "/chat/completions", body=b"{}")
+        self.request = UpstreamRequest("POST", "/chat/completions", body=b"{}")
         watch = Watch(self.wheel, UpstreamTimeouts(), started_s=self.wheel.now())
         self.stream = TokenStream(
             self.request, ResponseReader(), on_event=self._on_event, watch=watch, text_only=text_only

@@ -5,7 +5,7 @@ import pytest
 from tokenfall.events import Finished, OutputEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire.anthropic.response import ANTHROPIC
-from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, Timing
+from tokenfall.wire.dialect import ContentBlock, Dialect, ResponseChoice, ResponseTiming
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
@@ -35,7 +35,7 @@ class Notes:
     def finish(self, choice: int, reason: str) -> bytes:
         return f"</{choice}{reason}>".encode()
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         return f"</{finished.model}>".encode()
 
 
@@ -91,7 +91,7 @@ def test_any_text_stays_within_its_frame(dialect: Dialect, text: str, kind: str)
 # Heard as a whole
 
 
-def heard(*events: OutputEvent) -> Choice:
+def heard(*events: OutputEvent) -> ResponseChoice:
     accumulator = Accumulator()
     for event in events:
         accumulator.on_event(event)
@@ -101,7 +101,7 @@ def heard(*events: OutputEvent) -> Choice:
 def test_accumulator_joins_all_events_to_one_choice() -> None:
     choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
 
-    assert choice == Choice(text="b d", reason="tool_calls", thought="ac", tokens=["b", " d"])
+    assert choice == ResponseChoice(text="b d", reason="tool_calls", thought="ac", tokens=["b", " d"])
 
 
 def test_accumulator_joins_deltas_by_call_index() -> None:
@@ -116,4 +116,4 @@ def test_accumulator_joins_deltas_by_call_index() -> None:
 
 
 def test_accumulator_without_events_gives_an_empty_choice() -> None:
-    assert heard() == Choice(text="", reason="tool_calls", tokens=[])
+    assert heard() == ResponseChoice(text="", reason="tool_calls", tokens=[])

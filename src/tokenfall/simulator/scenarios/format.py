@@ -10,7 +10,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.scenarios.nodes import InvalidScenario, Node, shown
-from tokenfall.simulator.scenarios.patterns import Pattern, compiled
+from tokenfall.simulator.scenarios.patterns import TextPattern, compiled
 
 Subject = Literal["last", "system", "model", "turn", "tool_result"]
 Kind = Literal["exact", "contains", "pattern"]
@@ -24,7 +24,7 @@ class Matcher(Struct, frozen=True):
     subject: Subject
     kind: Kind
     expected: str | int
-    pattern: Pattern | None = None
+    pattern: TextPattern | None = None
 
 
 class TextStep(Struct, frozen=True):
@@ -152,7 +152,7 @@ def _matcher(node: Node, place: str, *, subject: Any) -> Matcher:  # noqa: ANN40
     return Matcher(subject, "pattern", expected, _compiled(within, f"{place}.pattern"))
 
 
-def _compiled(node: Node, place: str) -> Pattern:
+def _compiled(node: Node, place: str) -> TextPattern:
     try:
         return compiled(node.value)
     except ValueError as error:

@@ -46,7 +46,7 @@ ACCEPTED = (
 ACCEPTED_BY_RE2 = f"RE2 takes no look-around and no backreference, and programs of at most {MAX_INSTRUCTIONS} steps"
 
 
-class Pattern(Struct, frozen=True):
+class TextPattern(Struct, frozen=True):
     """A compiled expression that is searched in the first `searched` characters of a text."""
 
     search: Callable[[str], Any]
@@ -72,7 +72,7 @@ _UNLIMITED = _Ways(TOO_MANY, 2)
 _ONE_CHARACTER = (tree.LITERAL, tree.NOT_LITERAL, tree.ANY, tree.IN)
 
 
-def compiled(pattern: str) -> Pattern:
+def compiled(pattern: str) -> TextPattern:
     """Compile `pattern`. Raises ValueError; the message lists the accepted syntax."""
     if len(pattern) > MAX_PATTERN:
         raise ValueError(f"a pattern has at most {MAX_PATTERN} characters")
@@ -84,12 +84,12 @@ def compiled(pattern: str) -> Pattern:
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is not a regular expression: {error}") from None
     if not ways.repeats and ways.count <= FEW_WAYS:
-        return Pattern(search, SEARCHED)
+        return TextPattern(search, SEARCHED)
     linear = _re2_search(pattern)
     if linear is not None:
-        return Pattern(linear, SEARCHED_BY_RE2)
+        return TextPattern(linear, SEARCHED_BY_RE2)
     if ways.repeats <= 1 and ways.count <= 2:
-        return Pattern(search, SEARCHED_WITH_A_REPEAT)
+        return TextPattern(search, SEARCHED_WITH_A_REPEAT)
     raise ValueError(f"might take too long: {ACCEPTED if _re2() is None else ACCEPTED_BY_RE2}")
 
 

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from tokenfall.simulator.schema.budget import Budget, unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import Chars, Readable, readable
-from tokenfall.simulator.schema.patterns import UNBOUNDED, Choice, Concat, Mark, Node, Repeat
+from tokenfall.simulator.schema.patterns import UNBOUNDED, Alternation, Concat, Mark, Node, Repeat
 
 
 class Lengths:
@@ -46,7 +46,7 @@ class Lengths:
             return 1
         if isinstance(node, Concat):
             return sum(map(self.usual, node.items))
-        if isinstance(node, Choice):
+        if isinstance(node, Alternation):
             return self.usual(node.options[0])
         if isinstance(node, Repeat):
             return self.usual_count(node) * self.usual(node.body)
@@ -111,7 +111,7 @@ class Lengths:
             for item in node.items:
                 lengths = self._sum(lengths, self._set(item))
             return lengths
-        if isinstance(node, Choice):
+        if isinstance(node, Alternation):
             lengths = 0
             for option in node.options:
                 lengths |= self._set(option)

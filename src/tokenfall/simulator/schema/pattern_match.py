@@ -8,7 +8,7 @@ from typing import assert_never
 
 from tokenfall.simulator.schema.budget import Budget
 from tokenfall.simulator.schema.pattern_chars import ESCAPED_CLASSES, Chars
-from tokenfall.simulator.schema.patterns import Choice, Concat, Mark, Node, Repeat
+from tokenfall.simulator.schema.patterns import Alternation, Concat, Mark, Node, Repeat
 
 
 def matches(tree: Node, text: str, *, budget: Budget) -> bool:
@@ -35,7 +35,7 @@ class _Positions:
                     break
                 positions = self.after(item, positions)
             return positions
-        if isinstance(node, Choice):
+        if isinstance(node, Alternation):
             ends = 0
             for option in node.options:
                 ends |= self.after(option, positions)

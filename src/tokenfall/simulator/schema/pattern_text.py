@@ -13,7 +13,7 @@ from tokenfall.simulator.schema.budget import Budget, unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import Chars
 from tokenfall.simulator.schema.pattern_lengths import Lengths
 from tokenfall.simulator.schema.pattern_match import matches
-from tokenfall.simulator.schema.patterns import Choice, Concat, Mark, Node, Repeat, parsed
+from tokenfall.simulator.schema.patterns import Alternation, Concat, Mark, Node, Repeat, parsed
 
 MAX_LENGTH = 2_000
 TRIES = 4
@@ -114,7 +114,7 @@ class _Writer:
             sizes = [None] * len(node.items) if length is None else self._lengths.shares(node, length)
             for item, size in zip(node.items, sizes, strict=True):
                 self.write(item, size)
-        elif isinstance(node, Choice):
+        elif isinstance(node, Alternation):
             self._budget.spend(len(node.options) // 2, "pattern")
             options = [each for each in node.options if length is None or self._lengths.allows(each, length)]
             self.write(options[self._digit(len(options))], length)

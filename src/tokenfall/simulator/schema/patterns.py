@@ -48,7 +48,7 @@ class Concat(Struct, frozen=True):
     items: "tuple[Node, ...]"
 
 
-class Choice(Struct, frozen=True):
+class Alternation(Struct, frozen=True):
     """One of several nodes."""
 
     options: "tuple[Node, ...]"
@@ -62,7 +62,7 @@ class Repeat(Struct, frozen=True):
     most: int
 
 
-Node = Chars | Mark | Concat | Choice | Repeat
+Node = Chars | Mark | Concat | Alternation | Repeat
 
 
 def parsed(pattern: str, budget: Budget) -> Node:
@@ -103,7 +103,7 @@ class _Parser:
         options = [self._concat(depth)]
         while self._consume("|"):
             options.append(self._concat(depth))
-        return options[0] if len(options) == 1 else Choice(tuple(options))
+        return options[0] if len(options) == 1 else Alternation(tuple(options))
 
     def _concat(self, depth: int) -> Node:
         items: list[Node] = []

@@ -90,7 +90,7 @@ class _Thread(Struct):
     type: str = ""
 
 
-class Body(Prompt, kw_only=True):
+class MessagesBody(Prompt, kw_only=True):
     """The members of `POST /v1/messages` that are decoded."""
 
     thread: _Thread | None = None
@@ -103,13 +103,13 @@ class Body(Prompt, kw_only=True):
     top_k: Annotated[int, Meta(ge=0)] | None = None
 
 
-class ResponseOptions(Struct, frozen=True):
+class MessagesOptions(Struct, frozen=True):
     """Response options."""
 
     omit_thinking: bool = False
 
 
-_body = msgspec.json.Decoder(Body)
+_body = msgspec.json.Decoder(MessagesBody)
 _prompt = msgspec.json.Decoder(Prompt)
 _custom = msgspec.json.Decoder(_CustomTool)
 _text = msgspec.json.Decoder(str)
@@ -129,7 +129,7 @@ def decode(body: bytes) -> ParsedRequest:
         stop=tuple(read.stop_sequences or ()),
     )
     thinking = read.thinking
-    options = ResponseOptions(omit_thinking=thinking is not None and thinking.display == "omitted")
+    options = MessagesOptions(omit_thinking=thinking is not None and thinking.display == "omitted")
     return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
@@ -149,7 +149,7 @@ def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "
         raise rephrased(text, ".".join(filter(None, (within, field)))) from None
 
 
-def _check(body: Body) -> None:
+def _check(body: MessagesBody) -> None:
     """Check constraints between the fields of a request to `/v1/messages`."""
     if body.thread is not None and body.thread.type == "continue":
         # No threads are stored. On this error the SDK sends the complete conversation again.

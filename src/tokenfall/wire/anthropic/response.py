@@ -14,8 +14,16 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
-from tokenfall.wire.anthropic.request import ResponseOptions, decode
-from tokenfall.wire.dialect import ContentBlock, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.anthropic.request import MessagesOptions, decode
+from tokenfall.wire.dialect import (
+    ContentBlock,
+    Dialect,
+    Encoder,
+    ModelResponse,
+    ParsedRequest,
+    ResponseMeta,
+    ResponseTiming,
+)
 from tokenfall.wire.json_pieces import json_pieces
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -40,7 +48,7 @@ class MessageEncoder:
     """
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        options: ResponseOptions = parsed.input
+        options: MessagesOptions = parsed.input
         self._omits_thinking = options.omit_thinking
         self._meta = meta
         self._started = False
@@ -71,7 +79,7 @@ class MessageEncoder:
         self._reason = reason
         return self._begin() + self._close()
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         usage = _usage(finished.usage or Usage(self._meta.prompt_tokens, 0))
         delta = _stop(self._reason, finished.stop)
         return _frame("message_delta", {"delta": delta, "usage": usage}) + _frame("message_stop", {})
@@ -166,7 +174,7 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response: reasoning, text and calls, in this order."""
-    options: ResponseOptions = parsed.input
+    options: MessagesOptions = parsed.input
     meta, choice = response.meta, response.choices[0]
     content: list[dict[str, Any]] = []
     if choice.thought:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.dialect import Timing, decoded
+from tokenfall.wire.dialect import ResponseTiming, decoded
 from tokenfall.wire.ollama.request import named
 from tokenfall.wire.ollama.response import nanoseconds
 from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
@@ -31,7 +31,7 @@ class _EmbeddingsBody(Struct):
     prompt: str | None = None
 
 
-class Embed(Struct, frozen=True, kw_only=True):
+class OllamaEmbeddings(Struct, frozen=True, kw_only=True):
     """A decoded request. `truncate`: whether an input that is too long may be truncated."""
 
     model: str
@@ -44,7 +44,7 @@ _embed = msgspec.json.Decoder(_EmbedBody)
 _embeddings = msgspec.json.Decoder(_EmbeddingsBody)
 
 
-def decode_embed(body: bytes) -> Embed:
+def decode_embed(body: bytes) -> OllamaEmbeddings:
     """Decode a request to `/api/embed`. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_embed, body)
     given = read.input or []
@@ -52,7 +52,7 @@ def decode_embed(body: bytes) -> Embed:
     if len(inputs) > MAX_INPUTS:
         raise InvalidRequest(f"input takes at most {MAX_INPUTS} texts", param="input")
     wanted = read.dimensions or 0
-    return Embed(
+    return OllamaEmbeddings(
         model=named(read.model),
         inputs=inputs,
         dimensions=wanted if 0 < wanted < DIMENSIONS else DIMENSIONS,
@@ -60,13 +60,13 @@ def decode_embed(body: bytes) -> Embed:
     )
 
 
-def decode_embeddings(body: bytes) -> Embed:
+def decode_embeddings(body: bytes) -> OllamaEmbeddings:
     """Decode a request to `/api/embeddings`: at most one input. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_embeddings, body)
-    return Embed(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
+    return OllamaEmbeddings(model=named(read.model), inputs=(read.prompt,) if read.prompt else ())
 
 
-def embed_pieces(embed: Embed, tokens: int, *, timing: Timing) -> Iterator[bytes]:
+def embed_pieces(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> Iterator[bytes]:
     """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size."""
     metrics = {
         "total_duration": nanoseconds(timing.total_s),
@@ -84,7 +84,7 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
     yield end
 
 
-def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: Timing) -> bytes:
+def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: ResponseTiming) -> bytes:
     """The response of `/api/embed` with an upstream's vectors."""
     return _encode(
         {
@@ -97,11 +97,11 @@ def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timin
     )
 
 
-def embed_whole(embed: Embed, tokens: int, *, timing: Timing) -> bytes:
+def embed_whole(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> bytes:
     """`embed_pieces`, joined."""
     return b"".join(embed_pieces(embed, tokens, timing=timing))
 
 
-def embeddings_whole(embed: Embed) -> bytes:
+def embeddings_whole(embed: OllamaEmbeddings) -> bytes:
     """The response of `/api/embeddings`."""
     return _encode({"embedding": [number for text in embed.inputs for number in vector(text, embed.dimensions)]})

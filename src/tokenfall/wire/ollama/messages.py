@@ -37,7 +37,7 @@ class _Call(Struct):
 Images = Annotated[list[str], Meta(max_length=MAX_ITEMS)] | None
 
 
-class RawMessage(Struct):
+class RawChatMessage(Struct):
     """A message as sent by the client."""
 
     role: str
@@ -49,7 +49,7 @@ class RawMessage(Struct):
     tool_name: str | None = None
 
 
-def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
+def messages(raw: Sequence[RawChatMessage]) -> tuple[Message, ...]:
     """All messages. Raises `InvalidRequest`."""
     for name, items in (("images", _images_of), ("tool_calls", _calls_of)):
         if sum(len(items(message)) for message in raw) > MAX_ITEMS:
@@ -80,15 +80,15 @@ def messages(raw: Sequence[RawMessage]) -> tuple[Message, ...]:
     return tuple(converted)
 
 
-def _images_of(message: RawMessage) -> Sequence[object]:
+def _images_of(message: RawChatMessage) -> Sequence[object]:
     return message.images or ()
 
 
-def _calls_of(message: RawMessage) -> Sequence[object]:
+def _calls_of(message: RawChatMessage) -> Sequence[object]:
     return message.tool_calls or ()
 
 
-def _calls(message: RawMessage, number: int) -> tuple[ToolCall, ...]:
+def _calls(message: RawChatMessage, number: int) -> tuple[ToolCall, ...]:
     calls = []
     for place, call in enumerate(message.tool_calls or ()):
         raw = bytes(call.function.arguments)
@@ -109,7 +109,7 @@ def object_text(document: bytes) -> str | None:
     return text if text.startswith("{") else None
 
 
-def _answered_call(message: RawMessage, unanswered: dict[str, str], *, number: int) -> str:
+def _answered_call(message: RawChatMessage, unanswered: dict[str, str], *, number: int) -> str:
     """The call id of a tool message: its own, else that of the first unanswered call of its tool, else of the first."""
     call_id = message.tool_call_id or ""
     if call_id not in unanswered:

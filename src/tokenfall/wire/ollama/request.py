@@ -26,7 +26,7 @@ from tokenfall.wire.dialect import (
     no_schema,
     schema_text,
 )
-from tokenfall.wire.ollama.messages import Images, RawMessage, images, messages
+from tokenfall.wire.ollama.messages import Images, RawChatMessage, images, messages
 
 MAX_NAME = 200
 _LEVELS = ("high", "medium", "low", "max")
@@ -62,7 +62,7 @@ class _Tool(Struct):
 
 
 class _ChatBody(_Body, kw_only=True):
-    messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS)] | None = None
+    messages: Annotated[list[RawChatMessage], Meta(max_length=MAX_ITEMS)] | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
 
 
@@ -75,7 +75,7 @@ class _GenerateBody(_Body, kw_only=True):
     context: list[int] | None = None
 
 
-class ResponseOptions(Struct, frozen=True, kw_only=True):
+class OllamaOptions(Struct, frozen=True, kw_only=True):
     """Response options.
 
     `load`: the request has no messages or prompt. It loads the model, or unloads it with `unload`, and the response is
@@ -139,7 +139,7 @@ def _read(decoder: "msgspec.json.Decoder[B]", body: bytes) -> B:
 
 def _parsed(read: _Body, request: ChatRequest, *, generate: bool, load: bool) -> ParsedRequest:
     drop = _is_zero(read.keep_alive)
-    options = ResponseOptions(
+    options = OllamaOptions(
         generate=generate,
         load=load,
         unload=load and drop,

@@ -16,11 +16,19 @@ from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
 from tokenfall.wire import ndjson
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import ContentBlock, Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    ContentBlock,
+    Dialect,
+    Encoder,
+    ModelResponse,
+    ParsedRequest,
+    ResponseMeta,
+    ResponseTiming,
+)
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.ollama.messages import object_text
-from tokenfall.wire.ollama.request import ResponseOptions, decode_chat, decode_generate
+from tokenfall.wire.ollama.request import OllamaOptions, decode_chat, decode_generate
 from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
 from tokenfall.wire.times import rfc3339
 
@@ -50,7 +58,7 @@ class LineEncoder:
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._form = _form(parsed)
-        self._options: ResponseOptions = parsed.input
+        self._options: OllamaOptions = parsed.input
         self._head = _head(meta)
         self._block = ContentBlock("text")
         self._arguments: list[str] = []
@@ -80,7 +88,7 @@ class LineEncoder:
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         return self.open(ContentBlock("text", choice))
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         metrics = _encode(_metrics(finished, timing))
         return self._head + self._form.text + b'""' + self._form.close + b',"done":true,' + metrics[1:] + b"\n"
 
@@ -100,7 +108,7 @@ _MORE = b',"done":false}\n'
 
 
 def _form(parsed: ParsedRequest) -> _Form:
-    options: ResponseOptions = parsed.input
+    options: OllamaOptions = parsed.input
     return _GENERATE if options.generate else _CHAT
 
 
@@ -127,7 +135,7 @@ def nanoseconds(seconds: float) -> int:
     return max(1, round(seconds * 1e9))
 
 
-def _metrics(finished: Finished, timing: Timing) -> dict[str, Any]:
+def _metrics(finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
     """The members that only the last line has: reason, durations and token counts."""
     usage = finished.usage
     return {
@@ -157,7 +165,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
         members["tool_calls"] = calls
     document = _named(response.meta) | _output(parsed, text, **members)
     document |= {"done": True} | _metrics(response.finished, response.timing)
-    options: ResponseOptions = parsed.input
+    options: OllamaOptions = parsed.input
     if options.logprobs:
         check_size(len(choice.tokens), options.top_logprobs)
         document["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs)["content"]
@@ -171,13 +179,13 @@ def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
 
 def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:
     """The response to a request that only loads or unloads the model: one `application/json` document."""
-    options: ResponseOptions = parsed.input
+    options: OllamaOptions = parsed.input
     reason = "unload" if options.unload else "load"
     return _encode(_named(meta) | _output(parsed, "") | {"done": True, "done_reason": reason})
 
 
 def _output(parsed: ParsedRequest, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    options: ResponseOptions = parsed.input
+    options: OllamaOptions = parsed.input
     if options.generate:
         return {"response": text, **more}
     return {"message": {"role": "assistant", "content": text, **more}}

@@ -19,14 +19,14 @@ from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import count_tokens, token_slices, tokens_of
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
-    Choice,
     ContentBlock,
     Dialect,
     Encoder,
     ModelResponse,
     ParsedRequest,
+    ResponseChoice,
     ResponseMeta,
-    Timing,
+    ResponseTiming,
     decoded,
 )
 from tokenfall.wire.json_pieces import json_pieces
@@ -67,7 +67,7 @@ class _Body(Struct, kw_only=True):
     top_p: Fraction | None = None
 
 
-class ResponseOptions(Struct, frozen=True, kw_only=True):
+class CompletionOptions(Struct, frozen=True, kw_only=True):
     """Response options. `echoed` are the prompts if `echo` is set, `each` is `n`, `logprobs` None if not requested."""
 
     include_usage: bool = False
@@ -101,7 +101,7 @@ def decode(body: bytes) -> ParsedRequest:
         min_tokens=read.min_tokens or 0,
         ignore_eos=bool(read.ignore_eos),
     )
-    options = ResponseOptions(
+    options = CompletionOptions(
         include_usage=read.stream_options is not None and bool(read.stream_options.include_usage),
         logprobs=read.logprobs,
         each=each,
@@ -123,7 +123,7 @@ def _check(body: _Body, choices: int) -> None:
         raise InvalidRequest(f"n choices for each prompt make {choices}, the maximum is {MAX_CHOICES}", param="n")
 
 
-class Logprobs:
+class CompletionLogprobs:
     """Builds the `logprobs` documents of one choice. Text offsets count characters from the start of its text."""
 
     def __init__(self, top: int) -> None:
@@ -156,14 +156,14 @@ def _alternatives(token: str, top: int) -> dict[str, float]:
     return {each: logprob_of(token) - 1.0 * rank for rank, each in enumerate(most_likely)}
 
 
-class ChunkEncoder:
+class CompletionEncoder:
     """Implements `Encoder`. Drops reasoning and tool calls: this format has no fields for them."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: ResponseOptions = parsed.input
+        self._options: CompletionOptions = parsed.input
         self._head = _head(meta)
         self._end = b'],"usage":null}\n\n' if self._options.include_usage else b"]}\n\n"
-        self._logprobs: dict[int, Logprobs] = {}
+        self._logprobs: dict[int, CompletionLogprobs] = {}
         self._block = ContentBlock("text")
         top = self._options.logprobs
         if self._options.echoed and top is not None and meta.prompt_tokens * (1 + top) > MAX_ECHOED:
@@ -177,7 +177,7 @@ class ChunkEncoder:
         self._block = block
         if block.choice in self._logprobs:
             return b""
-        logprobs = self._logprobs[block.choice] = Logprobs(self._options.logprobs or 0)
+        logprobs = self._logprobs[block.choice] = CompletionLogprobs(self._options.logprobs or 0)
         echo = self._options.echo(block.choice)
         if not echo:
             return b""
@@ -203,7 +203,7 @@ class ChunkEncoder:
         first = b"" if choice in self._logprobs else self.open(ContentBlock("text", choice))
         return first + self._chunk("", choice, reason=reason)
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         if not (finished.usage and self._options.include_usage):
             return sse.DONE
         usage = _encode(usage_document(finished.usage))
@@ -218,7 +218,7 @@ class ChunkEncoder:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response."""
-    options: ResponseOptions = parsed.input
+    options: CompletionOptions = parsed.input
     usage = response.finished.usage
     if options.logprobs is not None and usage is not None:
         echoed = options.each * usage.prompt_tokens if options.echoed else 0
@@ -233,14 +233,16 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     return json_pieces(document)
 
 
-def _choice(number: int, choice: Choice, *, options: ResponseOptions) -> dict[str, Any]:
+def _choice(number: int, choice: ResponseChoice, *, options: CompletionOptions) -> dict[str, Any]:
     echo = options.echo(number)
     document = None if options.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=options.logprobs)
     return {"index": number, "text": echo + choice.text, "logprobs": document, "finish_reason": _reason(choice.reason)}
 
 
 def _logprobs_lazily(echo: str, response_tokens: Sequence[str], *, top: int) -> dict[str, Any]:
-    """As `Logprobs.document` for the prompt and the response tokens, with iterators for lists, for `json_pieces`."""
+    """As `CompletionLogprobs.document` for the prompt and the response tokens, with iterators for lists, for
+    `json_pieces`.
+    """
 
     def tokens() -> Iterator[str]:
         return chain(chain.from_iterable(token_slices(echo)), response_tokens)
@@ -280,7 +282,7 @@ def _reason(reason: FinishReason | None) -> str | None:
 
 def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder for one stream."""
-    return ChunkEncoder(parsed, meta)
+    return CompletionEncoder(parsed, meta)
 
 
 OPENAI_COMPLETIONS = Dialect(

@@ -36,7 +36,7 @@ class _Body(Struct, kw_only=True):
     encoding_format: Literal["float", "base64"] | None = None
 
 
-class Embed(Struct, frozen=True, kw_only=True):
+class OpenAIEmbeddings(Struct, frozen=True, kw_only=True):
     """A decoded request. A list of token ids becomes the text of its numbers, separated by spaces: a word per token."""
 
     model: str
@@ -48,7 +48,7 @@ class Embed(Struct, frozen=True, kw_only=True):
 _decoder = msgspec.json.Decoder(_Body)
 
 
-def decode(body: bytes) -> Embed:
+def decode(body: bytes) -> OpenAIEmbeddings:
     """Decode a request. Raises `InvalidRequest` with the invalid field."""
     read = decoded(_decoder, body)
     inputs = texts_of(read.input, "input", most=MAX_INPUTS)
@@ -56,7 +56,7 @@ def decode(body: bytes) -> Embed:
         if not text:
             param = "input" if len(inputs) == 1 else f"input[{number}]"
             raise InvalidRequest(f"{param} cannot be an empty string", param=param)
-    return Embed(
+    return OpenAIEmbeddings(
         model=read.model,
         inputs=inputs,
         dimensions=read.dimensions or DIMENSIONS,
@@ -95,7 +95,7 @@ def _numbers(ids: Any) -> str:  # noqa: ANN401 - always a list of integers
     return _encode(ids).decode()[1:-1].replace(",", " ")
 
 
-def pieces(embed: Embed, tokens: int) -> Iterator[bytes]:
+def pieces(embed: OpenAIEmbeddings, tokens: int) -> Iterator[bytes]:
     """A complete response, one input at a time: 2,048 inputs are 180 megabytes. `tokens` is the size of the inputs.
 
     Keeps no reference to the input texts, as a slow client may take long to read the response.
@@ -119,7 +119,7 @@ def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> byte
     return comma + _encode({"object": "embedding", "index": number, "embedding": embedding})
 
 
-def encode_response(embed: Embed, tokens: int) -> bytes:
+def encode_response(embed: OpenAIEmbeddings, tokens: int) -> bytes:
     """`pieces`, joined."""
     return b"".join(pieces(embed, tokens))
 

@@ -118,7 +118,7 @@ class StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class Body(Struct, kw_only=True):
+class ChatCompletionBody(Struct, kw_only=True):
     """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -146,7 +146,7 @@ class Body(Struct, kw_only=True):
     service_tier: str | None = None
 
 
-class ResponseOptions(Struct, frozen=True):
+class ChatOptions(Struct, frozen=True):
     """Response options."""
 
     include_usage: bool = False
@@ -157,7 +157,7 @@ class ResponseOptions(Struct, frozen=True):
     """The tier that the response reports, None if it reports none."""
 
 
-_decoder = msgspec.json.Decoder(Body)
+_decoder = msgspec.json.Decoder(ChatCompletionBody)
 
 
 def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
@@ -187,11 +187,11 @@ def decode(body: bytes, *, groq: bool = False) -> ParsedRequest:
         ignore_eos=bool(read.ignore_eos),
     )
     usage = read.stream_options is not None and bool(read.stream_options.include_usage)
-    options = ResponseOptions(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
+    options = ChatOptions(usage, bool(read.logprobs), read.top_logprobs or 0, groq, _tier(read, groq=groq))
     return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
-def _tier(body: Body, *, groq: bool) -> str | None:
+def _tier(body: ChatCompletionBody, *, groq: bool) -> str | None:
     """Groq always reports a tier, OpenAI only if the request has one; `auto` is reported as the default tier."""
     given = body.service_tier
     usual = "on_demand" if groq else "default"
@@ -200,7 +200,7 @@ def _tier(body: Body, *, groq: bool) -> str | None:
     return given
 
 
-def _allowed_tools(body: Body) -> Iterator[Tool]:
+def _allowed_tools(body: ChatCompletionBody) -> Iterator[Tool]:
     """The tools that may be called: all, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
@@ -240,7 +240,7 @@ def stops(stop: str | list[str] | None) -> tuple[str, ...]:
     return tuple(text for text in texts if text)
 
 
-def _check(body: Body) -> None:
+def _check(body: ChatCompletionBody) -> None:
     """Check constraints between fields."""
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
@@ -256,7 +256,7 @@ def _check(body: Body) -> None:
     _check_tool_messages(body.messages)
 
 
-def _check_tool_choice(body: Body) -> None:
+def _check_tool_choice(body: ChatCompletionBody) -> None:
     names = [_name_of(tool) for tool in body.tools or ()]
     choice = body.tool_choice
     if choice is not None and choice != "none" and not body.tools:
@@ -336,7 +336,7 @@ def text_and_images(content: str | list[Part] | None) -> tuple[str, tuple[str, .
     return "".join(part.text for part in content if part.type == "text"), images
 
 
-def _wants_reasoning(body: Body) -> bool:
+def _wants_reasoning(body: ChatCompletionBody) -> bool:
     if body.include_reasoning is False or body.reasoning_format == "hidden":
         return False
     effort = body.reasoning_effort not in (None, "none", "minimal")

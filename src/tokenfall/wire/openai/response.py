@@ -14,31 +14,31 @@ from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
-    Choice,
     ContentBlock,
     Dialect,
     Encoder,
     ModelResponse,
     ParsedRequest,
+    ResponseChoice,
     ResponseMeta,
-    Timing,
+    ResponseTiming,
 )
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
-from tokenfall.wire.openai.request import ResponseOptions, decode
+from tokenfall.wire.openai.request import ChatOptions, decode
 
 FINGERPRINT = "fp_tokenfall"
 _encode = msgspec.json.encode
 
 
-class ChunkEncoder:
+class ChatCompletionEncoder:
     """Implements `Encoder`. The constant parts of a token's frame are encoded once per block."""
 
     __slots__ = ("_block", "_head", "_last", "_last_choice", "_options", "_request_id", "_tier")
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: ResponseOptions = parsed.input
+        self._options: ChatOptions = parsed.input
         self._head = _head(meta, "chat.completion.chunk", extra=_NO_USAGE if self._options.include_usage else b"")
         self._request_id = f"req_{meta.number}" if self._options.groq else ""
         tier = None if self._options.groq else self._options.service_tier
@@ -88,7 +88,7 @@ class ChunkEncoder:
         before, self._last = self._last, (choice, reason)
         return (b"" if before is None else self._chunk({}, before[0], reason=before[1])) + first
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         frames = b""
         usage = finished.usage and usage_document(finished.usage, timing if self._options.groq else None)
         if self._last is not None:
@@ -131,7 +131,7 @@ def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
     return named[:-1] + b"," + extra
 
 
-def usage_document(usage: Usage, timing: Timing | None = None) -> dict[str, Any]:
+def usage_document(usage: Usage, timing: ResponseTiming | None = None) -> dict[str, Any]:
     """The `usage` object; with `timing`, Groq's durations in seconds are added."""
     document: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
@@ -161,7 +161,7 @@ def call_document(call: ToolCall) -> dict[str, Any]:
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
     """Encode a complete response."""
-    options: ResponseOptions = parsed.input
+    options: ChatOptions = parsed.input
     if options.logprobs:
         check_size(sum(len(choice.tokens) for choice in response.choices), options.top_logprobs)
     meta, usage = response.meta, response.finished.usage
@@ -181,7 +181,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     return json_pieces(document)
 
 
-def _choice(number: int, choice: Choice, *, options: ResponseOptions) -> dict[str, Any]:
+def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": choice.text or (None if choice.calls else "")}
     message["refusal"] = None
     if choice.thought:
@@ -194,7 +194,7 @@ def _choice(number: int, choice: Choice, *, options: ResponseOptions) -> dict[st
 
 def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder for one stream."""
-    return ChunkEncoder(parsed, meta)
+    return ChatCompletionEncoder(parsed, meta)
 
 
 OPENAI_CHAT = Dialect(

@@ -1,8 +1,8 @@
 """Typed decoding of a stream event's data. Pure.
 
-Fast path: a standard chunk is decoded directly into `Chunk`. Members that only non-standard chunks have are typed None
-here, so that decoding fails on such a chunk, as on any value of another type; `tokenfall.wire.upstream.lenient` then
-decodes it into the same `Chunk`.
+Fast path: a standard chunk is decoded directly into `CompletionChunk`. Members that only non-standard chunks have are
+typed None here, so that decoding fails on such a chunk, as on any value of another type;
+`tokenfall.wire.upstream.lenient` then decodes it into the same `CompletionChunk`.
 
 Source: the OpenAI API reference, "The chat completion chunk object".
 """
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 
-class CalledFunction(Struct, gc=False):
+class CalledFunctionDelta(Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
@@ -23,7 +23,7 @@ class CallPiece(Struct, gc=False):
 
     index: int | None = None
     id: str | None = None
-    function: CalledFunction | None = None
+    function: CalledFunctionDelta | None = None
     custom: None = None
 
 
@@ -63,7 +63,7 @@ class ChunkChoice(Struct, gc=False):
     error: None = None
 
 
-class Chunk(Struct, gc=False):
+class CompletionChunk(Struct, gc=False):
     """The members of a chunk that Tokenfall reads; all others are skipped while decoding."""
 
     choices: Annotated[list[ChunkChoice], Meta(min_length=1)]
@@ -95,7 +95,7 @@ class PassthroughChunk(Struct, gc=False):
     detail: None = None
 
 
-decode_standard = msgspec.json.Decoder(Chunk).decode
+decode_standard = msgspec.json.Decoder(CompletionChunk).decode
 decode_passthrough = msgspec.json.Decoder(PassthroughChunk).decode
 NOT_STANDARD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Raised by both decoders for everything that is not standard."""

@@ -1,4 +1,4 @@
-"""Lenient decoding of non-standard chunks into the same `Chunk`, for every known deviation. Pure.
+"""Lenient decoding of non-standard chunks into the same `CompletionChunk`, for every known deviation. Pure.
 
 Null means absent at every level. Numbers may be floats or strings, text may be a list of parts, `message` or `text` may
 replace `delta`, arguments may be an object, usage may be in a choice or in `x_groq`.
@@ -9,7 +9,7 @@ from typing import Any
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire.sse_decoder import ServerSentEvent
-from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece, Chunk, ChunkChoice, ChunkDelta
+from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece, ChunkChoice, ChunkDelta, CompletionChunk
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient_json import NotJSON, compact_json, decode_leniently
 from tokenfall.wire.upstream.surrogates import without_halves
@@ -48,7 +48,7 @@ def malformed() -> UpstreamMalformed:
     return UpstreamMalformed("the upstream sent an event that is not a valid chunk")
 
 
-def lenient_chunk(document: Document) -> Chunk:
+def lenient_chunk(document: Document) -> CompletionChunk:
     """Raises `UpstreamMalformed`, and `UpstreamStreamError` for an error in a choice."""
     choices = document.get("choices")
     if isinstance(choices, dict):
@@ -57,7 +57,7 @@ def lenient_chunk(document: Document) -> Chunk:
         raise malformed()
     found = [lenient_choice(choice) for choice in choices or () if isinstance(choice, dict)]
     usage = next(_usages(document, choices or []), None)
-    return Chunk(found, _name(document.get("model")), usage)
+    return CompletionChunk(found, _name(document.get("model")), usage)
 
 
 def _usages(document: Document, choices: list[Any]) -> Iterator[Document]:
@@ -149,7 +149,7 @@ def _call(piece: Document) -> CallPiece:
     arguments = function.get("arguments")
     if arguments is None:
         arguments = function.get("input")
-    called = CalledFunction(_name(function.get("name")), _arguments(arguments))
+    called = CalledFunctionDelta(_name(function.get("name")), _arguments(arguments))
     return CallPiece(whole_number(piece.get("index")), _name(piece.get("id")), called)
 
 

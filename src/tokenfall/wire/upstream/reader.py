@@ -17,7 +17,7 @@ from tokenfall.events import (
     Usage,
 )
 from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
-from tokenfall.wire.upstream.chunk import NOT_STANDARD, Chunk, ChunkChoice, ChunkDelta, decode_standard
+from tokenfall.wire.upstream.chunk import NOT_STANDARD, ChunkChoice, ChunkDelta, CompletionChunk, decode_standard
 from tokenfall.wire.upstream.errors import stream_error
 from tokenfall.wire.upstream.lenient import lenient_chunk, read_document
 from tokenfall.wire.upstream.passthrough import read_passthrough
@@ -85,7 +85,7 @@ class ResponseReader:
             if event.data.strip() == DONE:
                 self._end(events)
                 return
-            chunk: Chunk | None
+            chunk: CompletionChunk | None
             try:
                 chunk = decode_standard(event.data) if not event.name else self._lenient_chunk(event)
             except NOT_STANDARD:
@@ -93,7 +93,7 @@ class ResponseReader:
             if chunk is not None:
                 self._read(chunk, events)
 
-    def _lenient_chunk(self, event: ServerSentEvent) -> Chunk | None:
+    def _lenient_chunk(self, event: ServerSentEvent) -> CompletionChunk | None:
         """A non-standard chunk, None for an empty event."""
         document = read_document(event)
         if document is None:
@@ -102,7 +102,7 @@ class ResponseReader:
             self._joiners = SurrogateJoiner()
         return lenient_chunk(document)
 
-    def _read(self, chunk: Chunk, events: list[OutputEvent | Finished]) -> None:
+    def _read(self, chunk: CompletionChunk, events: list[OutputEvent | Finished]) -> None:
         if chunk.choices:
             choice = chunk.choices[0]
             delta = choice.delta

@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.simulator.schema.budget import Budget, Unsatisfiable
 from tokenfall.simulator.schema.pattern_chars import DOT, ESCAPED_CLASSES, chars_of, complement, one_char
-from tokenfall.simulator.schema.patterns import MAX_GROUPS, MAX_PATTERN, Choice, Concat, Mark, Node, Repeat, parsed
+from tokenfall.simulator.schema.patterns import MAX_GROUPS, MAX_PATTERN, Alternation, Concat, Mark, Node, Repeat, parsed
 
 A, B, C = map(one_char, "abc")
 
@@ -17,10 +17,10 @@ def tree(pattern: str) -> Node:
         ("", Concat(())),
         ("a", A),
         ("ab", Concat((A, B))),
-        ("a|", Choice((A, Concat(())))),
+        ("a|", Alternation((A, Concat(())))),
         ("^a$", Concat((Mark("^"), A, Mark("$")))),
         (r"\ba\B", Concat((Mark("b"), A, Mark("B")))),
-        ("(a|b)c", Concat((Choice((A, B)), C))),
+        ("(a|b)c", Concat((Alternation((A, B)), C))),
         ("(?:a)(?<x>b)(?P<y>c)", Concat((A, B, C))),
         ("a*b+?c??", Concat((Repeat(A, 0, 10**9), Repeat(B, 1, 10**9), Repeat(C, 0, 1)))),
         ("a{2}b{2,}c{0,3}?", Concat((Repeat(A, 2, 2), Repeat(B, 2, 10**9), Repeat(C, 0, 3)))),

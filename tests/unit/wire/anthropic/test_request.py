@@ -6,7 +6,7 @@ import pytest
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.anthropic import request as anthropic_request
-from tokenfall.wire.anthropic.request import ResponseOptions, decode, decode_count
+from tokenfall.wire.anthropic.request import MessagesOptions, decode, decode_count
 from tokenfall.wire.dialect import UNBOUNDED
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -38,7 +38,7 @@ def test_minimal_request() -> None:
     asked = decode(body())
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
-    assert (asked.stream, asked.input) == (False, ResponseOptions())
+    assert (asked.stream, asked.input) == (False, MessagesOptions())
 
 
 def test_every_field() -> None:
@@ -73,7 +73,7 @@ def test_every_field() -> None:
         reasoning=True,
         effort="low",
     )
-    assert (asked.stream, asked.input) == (True, ResponseOptions(omit_thinking=True))
+    assert (asked.stream, asked.input) == (True, MessagesOptions(omit_thinking=True))
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,22 @@ from hypothesis import strategies as st
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
-from tokenfall.wire.anthropic.request import ResponseOptions
+from tokenfall.wire.anthropic.request import MessagesOptions
 from tokenfall.wire.anthropic.response import ANTHROPIC
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Choice, ContentBlock, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    ContentBlock,
+    ModelResponse,
+    ParsedRequest,
+    ResponseChoice,
+    ResponseMeta,
+    ResponseTiming,
+)
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-ASKED = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions())
-QUIET = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(omit_thinking=True))
+ASKED = ParsedRequest(request=REQUEST, stream=True, input=MessagesOptions())
+QUIET = ParsedRequest(request=REQUEST, stream=True, input=MessagesOptions(omit_thinking=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim", 12)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
@@ -37,7 +44,7 @@ def stream(
     for block, tokens in said:
         frames += encoder.open(block)
         frames += b"".join(map(encoder.token, tokens))
-    return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), Timing())
+    return frames + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage, stop), ResponseTiming())
 
 
 START = (
@@ -227,11 +234,13 @@ def test_an_error_after_the_first_token_is_an_event() -> None:
 # Whole answers, byte for byte
 
 
-def whole(choice: Choice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = "") -> bytes:
+def whole(
+    choice: ResponseChoice, *, asked: ParsedRequest = ASKED, usage: Usage | None = USAGE, stop: str = ""
+) -> bytes:
     finished = Finished(choice.reason, "m", usage, stop)
     return b"".join(
         ANTHROPIC.encode_response(
-            asked, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=Timing())
+            asked, ModelResponse(meta=IDENTITY, choices=[choice], finished=finished, timing=ResponseTiming())
         )
     )
 
@@ -244,7 +253,7 @@ WHOLE = (
 
 
 def test_complete_text() -> None:
-    assert whole(Choice(text="Hi\n", reason="stop")) == WHOLE % (
+    assert whole(ResponseChoice(text="Hi\n", reason="stop")) == WHOLE % (
         b'{"type":"text","text":"Hi\\n"}',
         b"end_turn",
         b"null",
@@ -253,7 +262,7 @@ def test_complete_text() -> None:
 
 
 def test_complete_text_with_a_stop_sequence() -> None:
-    told = whole(Choice(text="Hi", reason="stop"), stop="END")
+    told = whole(ResponseChoice(text="Hi", reason="stop"), stop="END")
 
     assert told == WHOLE % (b'{"type":"text","text":"Hi"}', b"stop_sequence", b'"END"', 5)
 
@@ -262,7 +271,7 @@ def test_complete_text_with_a_stop_sequence() -> None:
 def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -> None:
     calls = (ToolCall("toolu_1", "weather", '{"city": "Ulm"}'), ToolCall("toolu_2", "time", ""))
 
-    assert whole(Choice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
+    assert whole(ResponseChoice(text="So", reason="tool_calls", thought="Hm", calls=calls), asked=asked) == WHOLE % (
         b'{"type":"thinking","thinking":"%b","signature":"%b"},{"type":"text","text":"So"},'
         b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{"city":"Ulm"}},'
         b'{"type":"tool_use","id":"toolu_2","name":"time","input":{}}' % (shown, SIGNATURE),
@@ -274,7 +283,7 @@ def test_complete_reasoning_text_and_calls(asked: ParsedRequest, shown: bytes) -
 
 @pytest.mark.parametrize("arguments", ['{"city":', "[1]", "null", "[" * 100_000])
 def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
-    told = whole(Choice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
+    told = whole(ResponseChoice(text="", reason="length", calls=(ToolCall("toolu_1", "weather", arguments),)))
 
     assert told == WHOLE % (
         b'{"type":"tool_use","id":"toolu_1","name":"weather","input":{}}',
@@ -285,15 +294,15 @@ def test_arguments_that_are_not_an_object_become_empty(arguments: str) -> None:
 
 
 def test_complete_empty_response_has_no_content() -> None:
-    assert whole(Choice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
+    assert whole(ResponseChoice(text="", reason="stop"), usage=None) == WHOLE % (b"", b"end_turn", b"null", 0)
 
 
 def test_cached_tokens_are_not_input_tokens() -> None:
     answer = ModelResponse(
         meta=IDENTITY,
-        choices=[Choice(text="Hi", reason="stop")],
+        choices=[ResponseChoice(text="Hi", reason="stop")],
         finished=Finished("stop", "m", Usage(1000, 5, 800, 100)),
-        timing=Timing(),
+        timing=ResponseTiming(),
     )
 
     assert json.loads(b"".join(ANTHROPIC.encode_response(ASKED, answer)))["usage"] == {

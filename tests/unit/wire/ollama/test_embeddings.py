@@ -4,9 +4,9 @@ from math import isclose
 import pytest
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.dialect import Timing
+from tokenfall.wire.dialect import ResponseTiming
 from tokenfall.wire.ollama.embeddings import (
-    Embed,
+    OllamaEmbeddings,
     decode_embed,
     decode_embeddings,
     embed_document,
@@ -19,19 +19,19 @@ from tokenfall.wire.openai.embeddings import vector
 @pytest.mark.parametrize(
     ("fields", "embed"),
     [
-        ({"input": "Hi"}, Embed(model="sim", inputs=("Hi",))),
-        ({"input": ["Hi", ""]}, Embed(model="sim", inputs=("Hi", ""))),
-        ({"input": "Hi", "dimensions": 3}, Embed(model="sim", inputs=("Hi",), dimensions=3)),
-        ({"input": "Hi", "dimensions": 0, "truncate": True}, Embed(model="sim", inputs=("Hi",))),
-        ({"input": "Hi", "dimensions": -1}, Embed(model="sim", inputs=("Hi",))),
-        ({"input": "Hi", "dimensions": 100_000}, Embed(model="sim", inputs=("Hi",))),
-        ({"input": "Hi", "truncate": False}, Embed(model="sim", inputs=("Hi",), truncate=False)),
-        ({"input": ""}, Embed(model="sim", inputs=())),
-        ({"input": []}, Embed(model="sim", inputs=())),
-        ({"options": {"num_ctx": 1}, "keep_alive": "5m"}, Embed(model="sim", inputs=())),
+        ({"input": "Hi"}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
+        ({"input": ["Hi", ""]}, OllamaEmbeddings(model="sim", inputs=("Hi", ""))),
+        ({"input": "Hi", "dimensions": 3}, OllamaEmbeddings(model="sim", inputs=("Hi",), dimensions=3)),
+        ({"input": "Hi", "dimensions": 0, "truncate": True}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "dimensions": -1}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "dimensions": 100_000}, OllamaEmbeddings(model="sim", inputs=("Hi",))),
+        ({"input": "Hi", "truncate": False}, OllamaEmbeddings(model="sim", inputs=("Hi",), truncate=False)),
+        ({"input": ""}, OllamaEmbeddings(model="sim", inputs=())),
+        ({"input": []}, OllamaEmbeddings(model="sim", inputs=())),
+        ({"options": {"num_ctx": 1}, "keep_alive": "5m"}, OllamaEmbeddings(model="sim", inputs=())),
     ],
 )
-def test_embed_request_is_decoded(fields: dict[str, object], embed: Embed) -> None:
+def test_embed_request_is_decoded(fields: dict[str, object], embed: OllamaEmbeddings) -> None:
     assert decode_embed(json.dumps({"model": "sim", **fields}).encode()) == embed
 
 
@@ -51,9 +51,9 @@ def test_invalid_request_is_refused(body: bytes, message: str, param: str) -> No
 
 
 def test_response_has_a_vector_for_each_input() -> None:
-    embed = Embed(model="sim", inputs=("Hi", "Ho"), dimensions=3)
+    embed = OllamaEmbeddings(model="sim", inputs=("Hi", "Ho"), dimensions=3)
 
-    body = embed_whole(embed, 2, timing=Timing(total_s=0.5))
+    body = embed_whole(embed, 2, timing=ResponseTiming(total_s=0.5))
 
     assert body.startswith(b'{"model":"sim","embeddings":[[')
     assert body.endswith(b']],"total_duration":500000000,"load_duration":1,"prompt_eval_count":2}')
@@ -63,13 +63,13 @@ def test_response_has_a_vector_for_each_input() -> None:
 
 
 def test_empty_input_gives_no_vectors() -> None:
-    assert embed_whole(Embed(model="sim", inputs=()), 0, timing=Timing()) == (
+    assert embed_whole(OllamaEmbeddings(model="sim", inputs=()), 0, timing=ResponseTiming()) == (
         b'{"model":"sim","embeddings":[],"total_duration":1,"load_duration":1,"prompt_eval_count":0}'
     )
 
 
 def test_vectors_of_an_upstream_are_encoded() -> None:
-    assert embed_document("m", [[0.5, -1.0], [0.0, 2.0]], tokens=3, timing=Timing(total_s=0.5)) == (
+    assert embed_document("m", [[0.5, -1.0], [0.0, 2.0]], tokens=3, timing=ResponseTiming(total_s=0.5)) == (
         b'{"model":"m","embeddings":[[0.5,-1.0],[0.0,2.0]],"total_duration":500000000,"load_duration":1,'
         b'"prompt_eval_count":3}'
     )
@@ -78,7 +78,7 @@ def test_vectors_of_an_upstream_are_encoded() -> None:
 def test_legacy_route_embeds_one_prompt() -> None:
     embed = decode_embeddings(b'{"model":"sim","prompt":"Hi"}')
 
-    assert embed == Embed(model="sim", inputs=("Hi",))
+    assert embed == OllamaEmbeddings(model="sim", inputs=("Hi",))
     assert json.loads(embeddings_whole(embed)) == {"embedding": vector("Hi")}
 
 

@@ -5,15 +5,15 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
-from tokenfall.wire.ollama.messages import RawMessage, _Call, _CalledFunction, images, messages, object_text
+from tokenfall.wire.ollama.messages import RawChatMessage, _Call, _CalledFunction, images, messages, object_text
 
 
 def read(*documents: dict[str, object]) -> tuple[Message, ...]:
-    return messages([msgspec.convert(document, RawMessage) for document in documents])
+    return messages([msgspec.convert(document, RawChatMessage) for document in documents])
 
 
 def parsed(body: bytes) -> tuple[Message, ...]:
-    return messages(msgspec.json.decode(body, type=list[RawMessage]))
+    return messages(msgspec.json.decode(body, type=list[RawChatMessage]))
 
 
 def refused(body: bytes) -> tuple[str, str | None]:
@@ -133,7 +133,7 @@ def test_object_text_of_other_json_is_none(document: bytes) -> None:
     "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [_Call(_CalledFunction(name="f"))] * 1_025}]
 )
 def test_images_and_calls_of_all_messages_are_limited(fields: dict[str, Any]) -> None:
-    one = RawMessage("user", "a", **fields)
+    one = RawChatMessage("user", "a", **fields)
     messages([one])
 
     with pytest.raises(InvalidRequest, match="at most 2048"):

@@ -5,7 +5,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.ollama.request import ResponseOptions, decode_chat, decode_generate
+from tokenfall.wire.ollama.request import OllamaOptions, decode_chat, decode_generate
 
 HI: list[dict[str, object]] = [{"role": "user", "content": "Hi"}]
 
@@ -27,7 +27,7 @@ def refused(**fields: object) -> tuple[str, str | None]:
 def test_chat_streams_by_default() -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
 
-    assert chat() == ParsedRequest(request=request, stream=True, input=ResponseOptions(generate=False))
+    assert chat() == ParsedRequest(request=request, stream=True, input=OllamaOptions(generate=False))
     assert chat(stream=None).stream
     assert chat(stream=True).stream
     assert not chat(stream=False).stream
@@ -110,7 +110,7 @@ def test_every_field_of_generate() -> None:
             effort="high",
         ),
         stream=False,
-        input=ResponseOptions(generate=True),
+        input=OllamaOptions(generate=True),
     )
 
 
@@ -171,19 +171,19 @@ def test_no_format_is_empty() -> None:
 @pytest.mark.parametrize("keep_alive", [5, -1, 0.5, "5m", "-1s", "1h30m", "1.5h", ".5s", "100ms", "3µs", "+1s", "10ns"])
 def test_valid_keep_alive_is_accepted(keep_alive: object) -> None:
     assert chat(keep_alive=keep_alive) == chat()
-    assert chat(messages=[], keep_alive=keep_alive).input == ResponseOptions(generate=False, load=True)
+    assert chat(messages=[], keep_alive=keep_alive).input == OllamaOptions(generate=False, load=True)
 
 
 @pytest.mark.parametrize("keep_alive", [0, 0.0, -0.0, "0", "0s", "-0", "0h0m", "0.0s"])
 def test_zero_keep_alive_unloads_the_model(keep_alive: object) -> None:
-    assert generate(prompt="", keep_alive=keep_alive).input == ResponseOptions(generate=True, load=True, unload=True)
-    assert generate(keep_alive=keep_alive).input == ResponseOptions(generate=True)
+    assert generate(prompt="", keep_alive=keep_alive).input == OllamaOptions(generate=True, load=True, unload=True)
+    assert generate(keep_alive=keep_alive).input == OllamaOptions(generate=True)
 
 
 def test_an_empty_prompt_loads_the_model() -> None:
     asked = generate(prompt=None, system="Be brief.", images=["iVBORw0KGgo="])
 
-    assert asked.input == ResponseOptions(generate=True, load=True)
+    assert asked.input == OllamaOptions(generate=True, load=True)
     assert asked.request.messages == (Message("system", "Be brief."),)
 
 

@@ -8,16 +8,24 @@ from hypothesis import strategies as st
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message, ToolCall
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    ContentBlock,
+    Dialect,
+    ModelResponse,
+    ParsedRequest,
+    ResponseChoice,
+    ResponseMeta,
+    ResponseTiming,
+)
 from tokenfall.wire.ollama import response as ollama
-from tokenfall.wire.ollama.request import ResponseOptions
+from tokenfall.wire.ollama.request import OllamaOptions
 from tokenfall.wire.ollama.response import OLLAMA_CHAT, OLLAMA_GENERATE
 
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=9)
-CHAT = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(generate=False))
-GENERATE = ParsedRequest(request=REQUEST, stream=True, input=ResponseOptions(generate=True))
+CHAT = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=False))
+GENERATE = ParsedRequest(request=REQUEST, stream=True, input=OllamaOptions(generate=True))
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "sim", 12)
-TIMING = Timing(total_s=1.5, first_token_s=0.25)
+TIMING = ResponseTiming(total_s=1.5, first_token_s=0.25)
 USAGE = Usage(12, 5)
 TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
 WEATHER = ContentBlock("call", call=ToolCall("call_a", "weather", ""))
@@ -57,7 +65,7 @@ def stream(
     return lines + encoder.finish(0, reason) + encoder.end(Finished(reason, "m", usage), TIMING)
 
 
-def whole(*choices: Choice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
+def whole(*choices: ResponseChoice, asked: ParsedRequest = CHAT, usage: Usage | None = USAGE) -> bytes:
     finished = Finished(choices[0].reason, "m", usage)
     return b"".join(
         OLLAMA_CHAT.encode_response(
@@ -145,7 +153,7 @@ def test_unknown_usage_is_0() -> None:
 def test_durations_are_never_0() -> None:
     encoder = OLLAMA_CHAT.encoder(CHAT, IDENTITY)
 
-    end = json.loads(encoder.end(Finished("stop", "m", USAGE), Timing(0.0, 0.5)))
+    end = json.loads(encoder.end(Finished("stop", "m", USAGE), ResponseTiming(0.0, 0.5)))
 
     assert (end["total_duration"], end["prompt_eval_duration"], end["eval_duration"]) == (1, 500_000_000, 1)
 
@@ -203,7 +211,7 @@ def test_any_arguments_round_trip_in_their_line(arguments: dict[str, object]) ->
 
 
 def test_complete_response() -> None:
-    assert whole(Choice(text="The sky", reason="stop")) == (
+    assert whole(ResponseChoice(text="The sky", reason="stop")) == (
         HEAD + b'"message":{"role":"assistant","content":"The sky"},"done":true,"done_reason":"stop",' + METRICS
     )
 
@@ -211,7 +219,7 @@ def test_complete_response() -> None:
 def test_complete_response_with_reasoning_and_calls() -> None:
     calls = (ToolCall("call_a", "weather", '{"city": "Graz"}'), ToolCall("call_b", "time", ""))
 
-    assert whole(Choice(text="", reason="tool_calls", thought="Hm", calls=calls)) == (
+    assert whole(ResponseChoice(text="", reason="tool_calls", thought="Hm", calls=calls)) == (
         HEAD + b'"message":{"role":"assistant","content":"","thinking":"Hm","tool_calls":['
         b'{"id":"call_a","function":{"index":0,"name":"weather","arguments":{"city":"Graz"}}},'
         b'{"id":"call_b","function":{"index":1,"name":"time","arguments":{}}}]},"done":true,"done_reason":"stop",'
@@ -222,7 +230,7 @@ def test_complete_response_with_reasoning_and_calls() -> None:
 def test_incomplete_call_is_text_in_a_complete_response() -> None:
     calls = (ToolCall("call_a", "weather", '{"ci'),)
 
-    assert whole(Choice(text="So: ", reason="length", calls=calls), usage=None) == (
+    assert whole(ResponseChoice(text="So: ", reason="length", calls=calls), usage=None) == (
         HEAD + b'"message":{"role":"assistant","content":"So: {\\"ci"},"done":true,"done_reason":"length",'
         b'"total_duration":1500000000,"load_duration":1,"prompt_eval_count":0,"prompt_eval_duration":250000000,'
         b'"eval_count":0,"eval_duration":1250000000}'
@@ -230,7 +238,7 @@ def test_incomplete_call_is_text_in_a_complete_response() -> None:
 
 
 def test_complete_generate_response() -> None:
-    assert whole(Choice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
+    assert whole(ResponseChoice(text="The sky", reason="length", thought="Hm"), asked=GENERATE) == (
         HEAD + b'"response":"The sky","thinking":"Hm","done":true,"done_reason":"length",' + METRICS
     )
 
@@ -282,8 +290,8 @@ def test_logprobs_are_sent_if_requested(dialect: Dialect) -> None:
     encoder = dialect.encoder(asked, IDENTITY)
     encoder.open(ContentBlock("text"))
     [line] = encoder.token("Hi").splitlines()
-    choice = Choice(text="Hi", reason="stop", tokens=["Hi"])
-    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=Timing())
+    choice = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
+    answer = ModelResponse(meta=IDENTITY, choices=[choice], finished=Finished("stop", "sim"), timing=ResponseTiming())
 
     [told] = json.loads(line)["logprobs"]
     assert (told["token"], len(told["top_logprobs"])) == ("Hi", 2)

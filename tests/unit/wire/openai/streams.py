@@ -7,7 +7,15 @@ from typing import Any
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ModelResponse, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import (
+    ContentBlock,
+    Dialect,
+    ModelResponse,
+    ParsedRequest,
+    ResponseChoice,
+    ResponseMeta,
+    ResponseTiming,
+)
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 IDENTITY = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.5, "sim")
@@ -17,7 +25,7 @@ FIRST_CALL = ContentBlock("call", call=ToolCall("call_1", "look", ""), index=0)
 SECOND_CALL = ContentBlock("call", call=ToolCall("call_2", "buy", ""), index=1)
 BROKEN = ApiError(status=502, code="upstream_reset", message="it broke")
 USAGE = Usage(3, 5)
-TIMING = Timing(total_s=1.5, first_token_s=0.5)
+TIMING = ResponseTiming(total_s=1.5, first_token_s=0.5)
 
 Script = Sequence[tuple[ContentBlock, Sequence[str]]]
 
@@ -66,7 +74,7 @@ def documents(stream: Sequence[bytes]) -> list[dict[str, Any]]:
     return [json.loads(each) for each in data if each != b"[DONE]"]
 
 
-def answer(*choices: Choice, usage: Usage | None = USAGE) -> ModelResponse:
+def answer(*choices: ResponseChoice, usage: Usage | None = USAGE) -> ModelResponse:
     return ModelResponse(
         meta=IDENTITY, choices=choices, finished=Finished(choices[0].reason, "sim", usage), timing=TIMING
     )

@@ -10,8 +10,8 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.tokens import tokens_of
-from tokenfall.wire.dialect import Choice, ContentBlock, ParsedRequest, ResponseMeta
-from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, Logprobs, ResponseOptions
+from tokenfall.wire.dialect import ContentBlock, ParsedRequest, ResponseChoice, ResponseMeta
+from tokenfall.wire.openai.completions import MAX_ECHOED, OPENAI_COMPLETIONS, CompletionLogprobs, CompletionOptions
 
 from tests.unit.wire.openai.streams import (
     BROKEN,
@@ -47,7 +47,7 @@ def test_model_and_prompt_are_sufficient() -> None:
     read = complete(user="u")
 
     assert read.request == ChatRequest(messages=(Message("user", "Say hi"),), model="sim", max_tokens=16)
-    assert (read.stream, read.input) == (False, ResponseOptions())
+    assert (read.stream, read.input) == (False, CompletionOptions())
 
 
 def test_all_fields_are_decoded() -> None:
@@ -83,7 +83,7 @@ def test_all_fields_are_decoded() -> None:
     )
     assert (read.stream, read.input) == (
         True,
-        ResponseOptions(include_usage=True, logprobs=5, each=3, echoed=("a", "b")),
+        CompletionOptions(include_usage=True, logprobs=5, each=3, echoed=("a", "b")),
     )
 
 
@@ -252,7 +252,9 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: int | None, prom
 
 def test_complete_response() -> None:
     told = b"".join(
-        OPENAI_COMPLETIONS.encode_response(complete(), answer(Choice(text="Hi", reason="length", tokens=["Hi"])))
+        OPENAI_COMPLETIONS.encode_response(
+            complete(), answer(ResponseChoice(text="Hi", reason="length", tokens=["Hi"]))
+        )
     )
 
     assert told == (
@@ -265,7 +267,9 @@ def test_complete_response() -> None:
 def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -> None:
     request = complete(prompt="a b", echo=True, logprobs=logprobs)
     told = json.loads(
-        b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(Choice(text="Hi", reason="stop", tokens=["Hi"]))))
+        b"".join(
+            OPENAI_COMPLETIONS.encode_response(request, answer(ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])))
+        )
     )
 
     assert told["choices"][0]["text"] == "a bHi"
@@ -278,7 +282,7 @@ def test_complete_response_with_echo_and_logprobs(logprobs: int, tops: object) -
 
 
 def test_complete_response_without_usage() -> None:
-    calls = answer(Choice(text="", reason="tool_calls"), usage=None)
+    calls = answer(ResponseChoice(text="", reason="tool_calls"), usage=None)
 
     assert b"".join(OPENAI_COMPLETIONS.encode_response(complete(), calls)) == (
         b"{" + HEAD + b'"choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"stop"}],"usage":null}'
@@ -298,7 +302,7 @@ def test_stream_with_too_many_echoed_logprobs_is_refused() -> None:
 @pytest.mark.parametrize("fields", [{"logprobs": 5}, {"echo": True, "n": 100}])
 def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, Any]) -> None:
     request = complete(prompt="a" * 100_000, **fields)
-    choices = Choice(text="Hi", reason="stop", tokens=["Hi"])
+    choices = ResponseChoice(text="Hi", reason="stop", tokens=["Hi"])
 
     with pytest.raises(InvalidRequest, match="a complete response"):
         OPENAI_COMPLETIONS.encode_response(request, answer(choices, usage=Usage(1, 30_000)))
@@ -307,9 +311,9 @@ def test_complete_response_that_would_be_too_large_is_refused(fields: dict[str, 
 @given(st.text(alphabet="ab \n"), st.integers(0, 3))
 def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top: int) -> None:
     request = complete(prompt=prompt or "a", echo=True, logprobs=top)
-    choice = Choice(text="H i", reason="stop", tokens=["H", " i"])
+    choice = ResponseChoice(text="H i", reason="stop", tokens=["H", " i"])
     told = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(choice))))
-    streamed = Logprobs(top)
+    streamed = CompletionLogprobs(top)
     before, after = streamed.document(tokens_of(prompt or "a"), first=True), streamed.document(["H", " i"])
     whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.openai.embeddings import Embed, base64_of, decode, encode_response, pieces, vector
+from tokenfall.wire.openai.embeddings import OpenAIEmbeddings, base64_of, decode, encode_response, pieces, vector
 
 
 def body(**fields: object) -> bytes:
@@ -19,11 +19,11 @@ def body(**fields: object) -> bytes:
 
 
 def test_model_and_input_are_sufficient() -> None:
-    assert decode(body(user="u")) == Embed(model="m", inputs=("Hi",), dimensions=1536, base64=False)
+    assert decode(body(user="u")) == OpenAIEmbeddings(model="m", inputs=("Hi",), dimensions=1536, base64=False)
 
 
 def test_all_fields_are_decoded() -> None:
-    assert decode(body(input=["a", " "], dimensions=3, encoding_format="base64")) == Embed(
+    assert decode(body(input=["a", " "], dimensions=3, encoding_format="base64")) == OpenAIEmbeddings(
         model="m", inputs=("a", " "), dimensions=3, base64=True
     )
 

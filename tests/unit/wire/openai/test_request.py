@@ -6,7 +6,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.dialect import UNBOUNDED
-from tokenfall.wire.openai.request import ResponseOptions, decode, stops
+from tokenfall.wire.openai.request import ChatOptions, decode, stops
 
 ASKED = {"role": "user", "content": "Hi"}
 LOOK = {"type": "function", "function": {"name": "look", "description": "d", "parameters": {"type": "object"}}}
@@ -29,7 +29,7 @@ def test_model_and_messages_are_sufficient() -> None:
     asked = decode(body(user="u", store=True))
 
     assert asked.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
-    assert (asked.stream, asked.input) == (False, ResponseOptions())
+    assert (asked.stream, asked.input) == (False, ChatOptions())
 
 
 def test_all_fields_are_decoded() -> None:
@@ -76,7 +76,7 @@ def test_all_fields_are_decoded() -> None:
     )
     assert (asked.stream, asked.input) == (
         True,
-        ResponseOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
+        ChatOptions(include_usage=True, logprobs=True, top_logprobs=20, groq=True, service_tier="on_demand"),
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.dialect import Choice, ContentBlock, Dialect, ParsedRequest
+from tokenfall.wire.dialect import ContentBlock, Dialect, ParsedRequest, ResponseChoice
 from tokenfall.wire.openai.response import GROQ_CHAT, OPENAI_CHAT, usage_document
 
 from tests.unit.wire.openai.streams import (
@@ -178,7 +178,9 @@ def test_any_text_round_trips_in_its_frame(text: str, logprobs: bool) -> None:
 
 
 def test_complete_response() -> None:
-    told = b"".join(OPENAI_CHAT.encode_response(chat(), answer(Choice(text="Hi", reason="length", tokens=["Hi"]))))
+    told = b"".join(
+        OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="Hi", reason="length", tokens=["Hi"])))
+    )
 
     assert told == (
         b'{"id":"chatcmpl-0123456789abcdef01234567","object":"chat.completion","created":1700000000,"model":"sim",'
@@ -192,7 +194,9 @@ def test_complete_response_with_calls_has_null_content() -> None:
     calls = (ToolCall("call_1", "look", "{}"),)
     told = json.loads(
         b"".join(
-            OPENAI_CHAT.encode_response(chat(), answer(Choice(text="", reason="tool_calls", calls=calls), usage=None))
+            OPENAI_CHAT.encode_response(
+                chat(), answer(ResponseChoice(text="", reason="tool_calls", calls=calls), usage=None)
+            )
         )
     )
 
@@ -213,14 +217,14 @@ def test_complete_response_with_calls_has_null_content() -> None:
 
 
 def test_complete_empty_response_has_empty_content() -> None:
-    told = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(Choice(text="", reason="stop")))))
+    told = json.loads(b"".join(OPENAI_CHAT.encode_response(chat(), answer(ResponseChoice(text="", reason="stop")))))
 
     assert told["choices"][0]["message"]["content"] == ""
 
 
 @pytest.mark.parametrize(("dialect", "name"), [(OPENAI_CHAT, "reasoning_content"), (GROQ_CHAT, "reasoning")])
 def test_complete_response_with_reasoning_and_logprobs(dialect: Dialect, name: str) -> None:
-    choice = Choice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
+    choice = ResponseChoice(text="Hi", reason="stop", thought="Hm", tokens=["Hi"])
     told = json.loads(b"".join(dialect.encode_response(chat(dialect, logprobs=True), answer(choice, choice))))
 
     assert [each["index"] for each in told["choices"]] == [0, 1]

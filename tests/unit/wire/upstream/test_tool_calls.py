@@ -5,7 +5,7 @@ import pytest
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import ToolCallDelta
-from tokenfall.wire.upstream.chunk import CalledFunction, CallPiece
+from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece
 from tokenfall.wire.upstream.reader import ResponseReader
 from tokenfall.wire.upstream.tool_calls import ToolCallReader
 
@@ -13,7 +13,7 @@ from tests.doubles.pieces import Cut, one_by_one, whole
 
 
 def piece(index: int | None, call_id: str | None, name: str | None, arguments: str | None) -> CallPiece:
-    return CallPiece(index, call_id, CalledFunction(name, arguments))
+    return CallPiece(index, call_id, CalledFunctionDelta(name, arguments))
 
 
 def calls(*pieces: CallPiece, at_once: bool = False) -> list[tuple[str, str, str]]:

@@ -12,14 +12,14 @@ from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
 from tokenfall.wire.dialect import ResponseMeta
-from tokenfall.wire.openai.responses.request import ResponseOptions
+from tokenfall.wire.openai.responses.request import ResponsesOptions
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
 _INCOMPLETE: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-class Item(Struct, frozen=True, kw_only=True):
+class OutputItem(Struct, frozen=True, kw_only=True):
     """An output item: a message, a reasoning summary or a tool call. `text` is its complete text or arguments."""
 
     kind: Literal["text", "thought", "call"]
@@ -30,7 +30,7 @@ class Item(Struct, frozen=True, kw_only=True):
     """For reasoning: add `encrypted_content`."""
 
 
-def _encrypted(item: Item) -> str:
+def _encrypted(item: OutputItem) -> str:
     """Opaque data that clients send back; it is ignored then."""
     return b64encode(f"tokenfall {item.id} {item.text}".encode()).decode()
 
@@ -62,7 +62,7 @@ def summary_part(text: str) -> dict[str, Any]:
     return {"type": "summary_text", "text": text}
 
 
-def item_document(item: Item, status: Status) -> dict[str, Any]:
+def item_document(item: OutputItem, status: Status) -> dict[str, Any]:
     """An output item; empty if it is in progress."""
     in_progress = status == "in_progress"
     if item.kind == "thought":
@@ -79,10 +79,10 @@ def item_document(item: Item, status: Status) -> dict[str, Any]:
 
 
 def response_document(
-    options: ResponseOptions,
+    options: ResponsesOptions,
     meta: ResponseMeta,
     *,
-    items: list[Item],
+    items: list[OutputItem],
     reason: FinishReason | None = None,
     usage: Usage | None = None,
     total_s: float = 0.0,
@@ -124,7 +124,7 @@ def response_document(
     }
 
 
-def _usage(usage: Usage, items: list[Item]) -> dict[str, Any]:
+def _usage(usage: Usage, items: list[OutputItem]) -> dict[str, Any]:
     # Reasoning tokens are counted from the reasoning text, as the simulator counts tokens.
     reasoning_tokens = sum(count_tokens(item.text) for item in items if item.kind == "thought")
     return {

@@ -65,7 +65,7 @@ class Reasoning(Struct):
     summary: Literal["auto", "concise", "detailed"] | None = None
 
 
-class Body(Struct, kw_only=True):
+class ResponsesBody(Struct, kw_only=True):
     """The members of a request that are decoded."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
@@ -92,7 +92,7 @@ class Body(Struct, kw_only=True):
     include: Annotated[list[str], Meta(max_length=64)] | None = None
 
 
-class ResponseOptions(Struct, frozen=True):
+class ResponsesOptions(Struct, frozen=True):
     """The request members that a response repeats. `tools`, `tool_choice` and `format` are the original JSON."""
 
     instructions: str | None
@@ -126,7 +126,7 @@ class _Repeated(Struct):
     text: _RepeatedText | None = None
 
 
-_decoder = msgspec.json.Decoder(Body)
+_decoder = msgspec.json.Decoder(ResponsesBody)
 _repeated_decoder = msgspec.json.Decoder(_Repeated)
 
 
@@ -156,7 +156,7 @@ def decode(body: bytes) -> ParsedRequest:
     return ParsedRequest(request=request, stream=bool(read.stream), input=_options(read, repeated))
 
 
-def _allowed_tools(body: Body) -> Iterator[Tool]:
+def _allowed_tools(body: ResponsesBody) -> Iterator[Tool]:
     """The tools that may be called: all function and custom tools, or those that `allowed_tools` lists."""
     choice = body.tool_choice
     allowed = None
@@ -177,7 +177,7 @@ def _schema(form: _Format) -> bytes | None:
     return schema_text(form.schema, "text.format.schema")
 
 
-def _check_stored_references(body: Body) -> None:
+def _check_stored_references(body: ResponsesBody) -> None:
     """Refuse members that refer to stored state."""
     if body.background:
         raise InvalidRequest("background is not available: responses are not stored", param="background")
@@ -194,7 +194,7 @@ def _check_stored_references(body: Body) -> None:
         raise InvalidRequest(message, param="input")
 
 
-def _check_output(body: Body) -> None:
+def _check_output(body: ResponsesBody) -> None:
     """Check the fields that constrain the output."""
     most = body.max_output_tokens
     if most is not None and most < MIN_OUTPUT_TOKENS:
@@ -211,7 +211,7 @@ def _check_output(body: Body) -> None:
             raise _missing("text.format.schema")
 
 
-def _check_tools(body: Body) -> None:
+def _check_tools(body: ResponsesBody) -> None:
     tools = body.tools or []
     for number, tool in enumerate(tools):
         if tool.type in _TOOL_TYPES and tool.name is None:
@@ -244,7 +244,7 @@ def _missing(param: str) -> InvalidRequest:
     return InvalidRequest(f"Missing required parameter: '{param}'.", param=param)
 
 
-def _choice(body: Body) -> str:
+def _choice(body: ResponsesBody) -> str:
     """`auto`, `none`, `required` or a tool's name; `auto` if the choice is a tool of another type."""
     choice = body.tool_choice
     if isinstance(choice, _ToolChoice):
@@ -260,9 +260,9 @@ def _wants_reasoning(reasoning: Reasoning | None) -> bool:
     return reasoning.effort not in (None, "none", "minimal") or reasoning.summary is not None
 
 
-def _options(body: Body, repeated: _Repeated) -> ResponseOptions:
+def _options(body: ResponsesBody, repeated: _Repeated) -> ResponsesOptions:
     text = repeated.text or _RepeatedText()
-    return ResponseOptions(
+    return ResponsesOptions(
         instructions=body.instructions,
         max_output_tokens=body.max_output_tokens,
         max_tool_calls=body.max_tool_calls,

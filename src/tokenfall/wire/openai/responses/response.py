@@ -14,9 +14,9 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
-from tokenfall.wire.openai.responses.document import Item, item_id, response_document
+from tokenfall.wire.openai.responses.document import OutputItem, item_id, response_document
 from tokenfall.wire.openai.responses.request import decode
-from tokenfall.wire.openai.responses.stream import EventEncoder, event_count
+from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
 
 _encode = msgspec.json.encode
 
@@ -31,7 +31,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
         blocks.append(("text", choice.text, None))
     blocks += [("call", call.arguments, call) for call in choice.calls]
     items = [
-        Item(
+        OutputItem(
             kind=kind,
             id=item_id(kind, meta.number, index=index, call=call),
             text=text,
@@ -71,7 +71,7 @@ def _named(api_error: ApiError) -> ApiError:
 
 def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
     """The encoder for one stream."""
-    return EventEncoder(parsed, meta)
+    return ResponsesEncoder(parsed, meta)
 
 
 OPENAI_RESPONSES = Dialect(

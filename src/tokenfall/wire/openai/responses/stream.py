@@ -10,9 +10,9 @@ import msgspec
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.wire import sse
-from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, Timing
+from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.openai.responses.document import (
-    Item,
+    OutputItem,
     Status,
     item_document,
     item_id,
@@ -21,7 +21,7 @@ from tokenfall.wire.openai.responses.document import (
     summary_part,
     text_part,
 )
-from tokenfall.wire.openai.responses.request import ResponseOptions
+from tokenfall.wire.openai.responses.request import ResponsesOptions
 
 _DELTAS = {
     "text": "response.output_text.delta",
@@ -32,16 +32,16 @@ _DELTAS = {
 _encode = msgspec.json.encode
 
 
-class EventEncoder:
+class ResponsesEncoder:
     """Implements `Encoder`. A block is an output item; its text is buffered for the `done` events that repeat it."""
 
     def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
-        self._options: ResponseOptions = parsed.input
+        self._options: ResponsesOptions = parsed.input
         self._meta = meta
         self.events = 0
         """Number of events written, and the sequence number of the next one."""
-        self._items: list[Item] = []
-        self._item: Item | None = None
+        self._items: list[OutputItem] = []
+        self._item: OutputItem | None = None
         self._texts: list[str] = []
         self._delta_parts = (b"", b"", b"")
         self._reason: FinishReason = "stop"
@@ -51,7 +51,7 @@ class EventEncoder:
         index = len(self._items)
         name = item_id(block.kind, self._meta.number, index=index, call=block.call)
         encrypted = self._options.encrypted and block.kind == "thought"
-        item = self._item = Item(kind=block.kind, id=name, text="", call=block.call, encrypted=encrypted)
+        item = self._item = OutputItem(kind=block.kind, id=name, text="", call=block.call, encrypted=encrypted)
         self._texts = []
         self._delta_parts = _delta_parts(item, index)
         added = {"output_index": index, "item": item_document(item, "in_progress")}
@@ -78,7 +78,7 @@ class EventEncoder:
         self._reason = reason
         return first + (b"" if self._item is None else self._close(self._item, status_of(reason)))
 
-    def end(self, finished: Finished, timing: Timing) -> bytes:
+    def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         response = response_document(
             self._options,
             self._meta,
@@ -94,7 +94,7 @@ class EventEncoder:
         kinds = ("response.created", "response.in_progress")
         return b"".join(self._event(kind, {"response": response}) for kind in kinds)
 
-    def _close(self, open_item: Item, status: Status) -> bytes:
+    def _close(self, open_item: OutputItem, status: Status) -> bytes:
         """The events that end the open item."""
         text, index = "".join(self._texts), len(self._items)
         item = msgspec.structs.replace(open_item, text=text)
@@ -119,10 +119,10 @@ class EventEncoder:
 
 def event_count(encoder: Encoder) -> int:
     """How many events a stream's encoder has written."""
-    return encoder.events if isinstance(encoder, EventEncoder) else 0
+    return encoder.events if isinstance(encoder, ResponsesEncoder) else 0
 
 
-def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def _call_done(item: OutputItem, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The type and members of the event that repeats a call's arguments."""
     if item.call is not None and item.call.custom:
         return "response.custom_tool_call_input.done", {**place, "input": item.text}
@@ -130,13 +130,13 @@ def _call_done(item: Item, place: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "response.function_call_arguments.done", {**place, **name, "arguments": item.text}
 
 
-def _place(item: Item, index: int) -> dict[str, Any]:
+def _place(item: OutputItem, index: int) -> dict[str, Any]:
     """The members that locate an event's content in the response."""
     within = {"text": {"content_index": 0}, "thought": {"summary_index": 0}}.get(item.kind, {})
     return {"item_id": item.id, "output_index": index, **within}
 
 
-def _delta_parts(item: Item, index: int) -> tuple[bytes, bytes, bytes]:
+def _delta_parts(item: OutputItem, index: int) -> tuple[bytes, bytes, bytes]:
     """Parts of a delta frame: before the sequence number, between it and the token, after the token."""
     custom = item.call is not None and item.call.custom
     kind = _DELTAS["custom" if custom else item.kind].encode()

@@ -3,7 +3,7 @@ import pytest
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.openai.responses.document import Item, item_document, item_id, response_document, status_of
+from tokenfall.wire.openai.responses.document import OutputItem, item_document, item_id, response_document, status_of
 
 from tests.unit.wire.openai.responses.test_stream import respond
 from tests.unit.wire.openai.streams import IDENTITY
@@ -28,14 +28,14 @@ def test_item_id_contains_a_generated_call_id(custom: bool, prefix: str) -> None
 
 
 def test_encrypted_reasoning_is_included_if_requested() -> None:
-    item = Item(kind="thought", id="rs_1", text="Hm", encrypted=True)
+    item = OutputItem(kind="thought", id="rs_1", text="Hm", encrypted=True)
 
     assert item_document(item, "completed")["encrypted_content"]
-    assert "encrypted_content" not in item_document(Item(kind="thought", id="rs_1", text="Hm"), "completed")
+    assert "encrypted_content" not in item_document(OutputItem(kind="thought", id="rs_1", text="Hm"), "completed")
 
 
 def test_a_custom_call_has_an_input() -> None:
-    item = Item(kind="call", id="ctc_1", text="x", call=ToolCall("c", "run", "", custom=True))
+    item = OutputItem(kind="call", id="ctc_1", text="x", call=ToolCall("c", "run", "", custom=True))
     named = {"call_id": "c", "name": "run"}
 
     assert item_document(item, "completed") == {
@@ -50,7 +50,7 @@ def test_cached_tokens_are_reported() -> None:
 
 
 def test_reasoning_tokens_do_not_exceed_completion_tokens() -> None:
-    item = Item(kind="thought", id="rs_1", text="one two three")
+    item = OutputItem(kind="thought", id="rs_1", text="one two three")
     told = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
 
     assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}

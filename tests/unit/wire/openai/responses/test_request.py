@@ -7,7 +7,7 @@ import pytest
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
 from tokenfall.wire.dialect import UNBOUNDED, ParsedRequest
-from tokenfall.wire.openai.responses.request import Reasoning, ResponseOptions
+from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.streams import asked
@@ -31,7 +31,7 @@ def test_model_and_input_are_sufficient() -> None:
 
     assert read.request == ChatRequest(messages=(Message("user", "Hi"),), model="sim", max_tokens=UNBOUNDED)
     assert not read.stream
-    assert read.input == ResponseOptions(
+    assert read.input == ResponsesOptions(
         instructions=None,
         max_output_tokens=None,
         max_tool_calls=None,
@@ -85,7 +85,7 @@ def test_all_fields_are_decoded() -> None:
         reasoning=True,
     )
     assert read.stream
-    assert read.input == ResponseOptions(
+    assert read.input == ResponsesOptions(
         instructions="Be brief.",
         max_output_tokens=16,
         max_tool_calls=2,

@@ -2,7 +2,7 @@ import json
 
 from tokenfall.messages import ToolCall
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import Choice
+from tokenfall.wire.dialect import ResponseChoice
 from tokenfall.wire.openai.responses.response import OPENAI_RESPONSES
 
 from tests.unit.wire.openai.responses.test_stream import USAGE, message, part, respond, response
@@ -15,27 +15,31 @@ def test_dialect_name_and_content_type() -> None:
 
 
 def test_complete_response() -> None:
-    told = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(Choice(text="Hi", reason="stop"))))
+    told = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="stop"))))
 
     output = message(0, b"completed", part(b"Hi"))
     assert told == response(b"completed", output=output, completed=b"1700000002", usage=USAGE % 0)
 
 
 def test_complete_response_truncated_is_incomplete() -> None:
-    told = b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(Choice(text="Hi", reason="length"), usage=None)))
+    told = b"".join(
+        OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="Hi", reason="length"), usage=None))
+    )
 
     output = message(0, b"incomplete", part(b"Hi"))
     assert told == response(b"incomplete", output=output, why=b'{"reason":"max_output_tokens"}')
 
 
 def test_complete_empty_response_has_an_empty_message() -> None:
-    told = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(Choice(text="", reason="stop")))))
+    told = json.loads(
+        b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(ResponseChoice(text="", reason="stop"))))
+    )
 
     assert [item["content"][0]["text"] for item in told["output"]] == [""]
 
 
 def test_complete_response_equals_the_last_stream_event() -> None:
-    choice = Choice(
+    choice = ResponseChoice(
         text="Hi", reason="tool_calls", thought="Hm", calls=(ToolCall("call_1", "look", "{}"),), tokens=["Hi"]
     )
     script = [(THOUGHT, ["Hm"]), (TEXT, ["Hi"]), (FIRST_CALL, ["{}"])]
@@ -45,7 +49,7 @@ def test_complete_response_equals_the_last_stream_event() -> None:
 
 
 def test_calls_without_text_give_no_message_item() -> None:
-    choice = Choice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
+    choice = ResponseChoice(text="", reason="tool_calls", calls=(ToolCall("call_1", "look", "{}"),))
     told = json.loads(b"".join(OPENAI_RESPONSES.encode_response(respond(), answer(choice))))
 
     assert [item["type"] for item in told["output"]] == ["function_call"]
