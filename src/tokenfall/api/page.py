@@ -1,6 +1,7 @@
-"""The chat page and the board: the files of `tokenfall/web`, read when first asked for and then kept.
+"""The chat page and the dashboard: the files of `tokenfall/web`, read at their first request and then kept.
 
-They hold nothing secret, so they are served without a key; they ask for one when the API does.
+They contain no secrets and are served without a key; the pages ask for one if the API requires it. A file may be stored
+compressed, as `NAME.gz`: the container images do that.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 from hashlib import sha256
 from os import listdir, path
-from zlib import compressobj
+from zlib import compressobj, decompress
 
 from tokenfall.errors import NotFound
 from tokenfall.http.response import Response
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from tokenfall.http.request import Request
 
 
+COMPRESSED = ".gz"
 WEB = path.join(path.dirname(path.dirname(__file__)), "web")
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -56,7 +58,8 @@ class Page:
     """The handlers of the pages and their assets."""
 
     def __init__(self) -> None:
-        assets = {f"/web/{name}": name for name in sorted(listdir(WEB)) if path.splitext(name)[1] in ASSETS}
+        names = sorted(name.removesuffix(COMPRESSED) for name in listdir(WEB))
+        assets = {f"/web/{name}": name for name in names if path.splitext(name)[1] in ASSETS}
         self.files = PAGES | assets
         """Each path that is served, with the name of its file."""
         self._kept: dict[tuple[str, bool], tuple[str, Response]] = {}
@@ -94,10 +97,18 @@ def _line_ends(comment: re.Match[bytes]) -> bytes:
     return b"\n" * comment[0].count(b"\n")
 
 
+def _content(place: str) -> bytes:
+    try:
+        with open(place, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        with open(place + COMPRESSED, "rb") as file:
+            return decompress(file.read(), _GZIP)
+
+
 def _read(name: str, gzipped: bool) -> tuple[str, Response]:
     """A file's entity tag, and the answer that it is."""
-    with open(path.join(WEB, name), "rb") as file:
-        body = file.read()
+    body = _content(path.join(WEB, name))
     if name.endswith((".js", ".css")):
         body = _COMMENT.sub(_line_ends, body)  # the lines keep their numbers
     tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'

@@ -6,6 +6,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from tokenfall.api import page
 from tokenfall.api.page import PAGES, WEB, Page, takes_gzip
 from tokenfall.errors import NotFound
 from tokenfall.http.response import Response
@@ -250,3 +251,17 @@ def test_gzip_is_sent_to_who_asks_for_it(accepted: str) -> None:
 )
 def test_gzip_is_sent_to_nobody_else(accepted: str) -> None:
     assert not takes_gzip(accepted)
+
+
+def test_a_file_that_is_stored_compressed_is_served_as_the_same_response(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("stream.js", "style.css"):
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress((Path(WEB) / name).read_bytes()))
+    monkeypatch.setattr(page, "WEB", str(tmp_path))
+    stored = Page()
+
+    assert {path for path in stored.files if path.startswith("/web/")} == {"/web/stream.js", "/web/style.css"}
+    for path in ("/web/stream.js", "/web/style.css"):
+        response = stored.serve(request(path))
+        assert (response.body, header(response, "etag")) == (served(path).body, header(served(path), "etag"))
