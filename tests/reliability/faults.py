@@ -127,7 +127,7 @@ FAULTS = {
         "CR, LF or NUL in reflected headers; text of a model with lines and events of SSE in it",
         "one place that writes frames and refuses; the same text in other projects' readers",
         (
-            f"{UNIT}/wire/test_sse.py::test_a_frame_that_would_break_out_of_its_line_is_refused",
+            f"{UNIT}/wire/test_sse.py::test_frame_with_a_line_break_is_refused",
             f"{RELIABILITY}/test_input.py::test_any_text_comes_through_foreign_readers_as_it_was",
         ),
     ),
@@ -151,7 +151,7 @@ FAULTS = {
         "very many client addresses",
         "fixed memory; nobody can push out their own debt",
         (
-            f"{UNIT}/limits/test_memory.py::test_nobody_is_pushed_out_of_his_debt_by_others",
+            f"{UNIT}/limits/test_memory.py::test_client_with_used_tokens_is_not_evicted_by_others",
             f"{RELIABILITY}/test_input.py::test_many_addresses_cost_no_memory_and_forgive_nobody",
         ),
     ),
