@@ -166,7 +166,9 @@ async def test_who_watches_does_not_hold_the_drain(serve: Serve) -> None:
         await event(board)
         begun_s = time.monotonic()
         server.signal()
-        assert await last_words(board) == {"code": "shutting_down", "message": "the server is shutting down"}
+        error = await last_words(board)
+        assert (error["code"], error["message"]) == ("shutting_down", "the server is shutting down")
+        assert error["retry_after"] > 0
         assert await board.client.gone() == "closed"
         assert server.wait() == 0
         assert time.monotonic() - begun_s < 1 + 2
@@ -226,6 +228,6 @@ async def test_the_board_and_all_that_it_names_are_served_under_a_strict_policy(
         assert "style=" not in text
 
 
-@pytest.mark.parametrize("path", ["/board/", "/board/event", "/board/events/", "/web/board.html", "/web/index.html"])
+@pytest.mark.parametrize("path", ["/board/event", "/board/events/", "/web/board.html", "/web/index.html"])
 async def test_nothing_else_of_it_is_served(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404
