@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Throttle:
-    """Counts requests against the rate limit of the client's address and reports the rest in response headers."""
+    """Counts requests against the rate limit of the client's address and reports the remainder in response headers."""
 
     def __init__(self, limiter: RateLimiter, *, proxies: TrustedProxies, metrics: Metrics) -> None:
         self._limiter = limiter
