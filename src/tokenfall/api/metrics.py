@@ -1,4 +1,4 @@
-"""The server's own metrics, as metric families for `/metrics`. Names follow Prometheus' naming practice."""
+"""The server's own metrics as metric families, for `/metrics`. Names follow Prometheus' naming practice."""
 
 from __future__ import annotations
 

@@ -172,9 +172,9 @@ _LIST: dict[str, Any] = {"failures": (502, 503, 504)}
 _ONE: dict[str, Any] = {"failures": (404, 502, 503, 504)}
 
 
-def _provider(summary: str, kind: type | tuple[type, ...], *, tag: str, **more: Any) -> Operation:  # noqa: ANN401 - fields of `Operation`
+def _provider(summary: str, kind: type | tuple[type, ...], *, tag: str, **fields: Any) -> Operation:  # noqa: ANN401 - fields of `Operation`
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    return Operation(summary=summary, tag=tag, answers=kinds, **more)
+    return Operation(summary=summary, tag=tag, answers=kinds, **fields)
 
 
 PROVIDED = {

@@ -45,7 +45,7 @@ class Run(Protocol):
 
 
 class Relay(Protocol):
-    """How requests in one dialect reach the upstream. Its failures are `UpstreamError`s."""
+    """How requests in one dialect reach the upstream, whose failures are raised as `UpstreamError`."""
 
     def decode(self, body: bytes) -> ParsedRequest:
         """The parts of a request that the relay itself needs. Raises `InvalidRequest`."""

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Send
 
 
-class _Peeked(Struct):
+class _PassthroughFields(Struct):
     """The fields that are needed of a request that is passed through; the upstream validates all others."""
 
     model: str
     stream: bool | None = None
 
 
-_peek = msgspec.json.Decoder(_Peeked)
+_decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
-"""A response that took less time from first token to end arrived at once: the time of its first token is unknown."""
+"""If a response took less time from first token to end, it arrived at once and the time of the first token is unknown."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
@@ -113,9 +113,9 @@ class PassthroughRelay:
         self._form = form
 
     def decode(self, body: bytes) -> ParsedRequest:
-        peeked = decoded(_peek, body)
-        request = ChatRequest(messages=(), model=peeked.model, max_tokens=0)
-        return ParsedRequest(request=request, stream=bool(peeked.stream))
+        fields = decoded(_decoder, body)
+        request = ChatRequest(messages=(), model=fields.model, max_tokens=0)
+        return ParsedRequest(request=request, stream=bool(fields.stream))
 
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
         return PassthroughStream(self._upstream, PassthroughRequest(self._path, request.body), form=self._form)

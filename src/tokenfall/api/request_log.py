@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS = 1_000
 MAX_KEPT_BYTES = 2_500_000
-"""Size of all requests together. Encoded as JSON, in one response, they may be up to six times as large."""
+"""Size of all requests together. The JSON response that lists them may be up to six times as large."""
 
 MAX_BODY_BYTES = 16_384
 _SECRET = (

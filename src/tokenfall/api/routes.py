@@ -1,4 +1,4 @@
-"""The table of all routes."""
+"""The table of all routes. It has paths and flags only; handlers are passed in."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     """`routes` and `GET /openapi.json`, which describes all of them: generated at the first request, then cached."""
 
     def make() -> Response:
-        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - rarely requested, and a megabyte
+        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - rarely requested, and takes a megabyte
 
         body = encoded(all_routes, keyed=keyed, relays=relays)
         return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))

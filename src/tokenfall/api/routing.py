@@ -1,4 +1,4 @@
-"""Which handler serves which path, and which checks precede it."""
+"""Which handler serves which path, and which checks precede it. `tokenfall.api.app` performs the checks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Route:
     `limited`: counts against the rate limit of the client address.
     `open_while_draining`: also served while the server drains.
     `private`: refuses pages of other sites, if no API key protects it.
-    `quiet`: logged at debug level only, because probes call it, or clients thousands of times a second.
+    `quiet`: only errors are logged above debug level, as probes call it, or clients thousands of times a second.
     `request_logged`: added to the simulator's request log, if that is on.
     """
 

@@ -46,7 +46,7 @@ from tokenfall.wire.dialect import (
 )
 
 LARGE_BODY_BYTES = 16_384
-"""Decoding a larger body takes as long as planning may block the loop, so planning is then left to later turns."""
+"""A larger body takes as long to decode as planning may block the loop, so its planning runs in later turns."""
 
 SCHEMAS = Modules("tokenfall.simulator.structured_output")
 """Modules that the first tool or JSON schema needs."""
@@ -336,7 +336,7 @@ def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float
 
 
 def _response_meta(request: Request, parsed: ParsedRequest, *, seed: int | None) -> ResponseMeta:
-    """A new id for each response; with a seed, the same id for the same request."""
+    """A new id for each response; with a seed, the same id and creation time for the same request."""
     if seed is None:
         return ResponseMeta(urandom(12).hex(), time(), parsed.request.model)
     digest = sha256(b"%d %b" % (seed, request.body)).hexdigest()

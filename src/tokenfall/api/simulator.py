@@ -171,7 +171,7 @@ class PlainStream:
             stream.ends_in_token = steady.ends_in_token
         elif random is None and not sim.profile:
             self._add_to_cache(request, steady)
-        self._add_frames(stream)
+        self._set_control_frames(stream)
         state.limiter.enter()
         stream.ended = self._shared.leave
         return stream
@@ -185,10 +185,10 @@ class PlainStream:
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
         stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
-        self._add_frames(stream)
+        self._set_control_frames(stream)
         return stream
 
-    def _add_frames(self, stream: TimedStream) -> None:
+    def _set_control_frames(self, stream: TimedStream) -> None:
         """Set the format's keepalive and shutdown frame."""
         stream.keepalive, stream.shutdown_frame = self._words.keepalive, self._words.shutdown_frame
 
