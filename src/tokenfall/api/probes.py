@@ -33,7 +33,7 @@ _VERSION = Response(200, flat_object({"name": "tokenfall", "version": __version_
 
 
 class Probes:
-    """The handlers. `measured` returns the current metrics. All callables are called anew for each request.
+    """The handlers. `measured` returns the current metrics. Every callable is called at each request.
 
     A check fails with `StoreUnavailable`. If one of `needed` fails, the server cannot work now; if one of `wanted`
     fails, it works with less than configured. `vllm` has additional metrics for `/metrics`.

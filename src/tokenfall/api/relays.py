@@ -35,7 +35,7 @@ class _PassthroughFields(Struct):
 
 _decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
-"""If a response took less time from first token to end, it arrived at once and the time of the first token is unknown."""
+"""A response that took less time from first token to end arrived at once; the time of its first token is unknown."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
