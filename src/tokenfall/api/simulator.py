@@ -1,7 +1,6 @@
 """The simulator's plain routes: `/stream-sse`, `/stream-ndjson`, `/stream-loop` and `/api/data`.
 
-Frames are encoded once, when the server starts. Equal requests without randomness share one
-stream object.
+Frames are encoded once, when the server starts. Equal requests without randomness share one stream object.
 """
 
 from __future__ import annotations
