@@ -1,4 +1,4 @@
-"""Our counters as metric families; names follow Prometheus' naming practice."""
+"""The server's own metrics as metric families, for `/metrics`. Names follow Prometheus' naming practice."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
-    """All counters as text, vLLM's names last."""
+    """The body of `/metrics`: all metrics as text, vLLM's last."""
     return exposition(chain(families(metrics), () if vllm is None else vllm.families(metrics)))
 
 
 def families(metrics: Metrics) -> Iterator[Family]:
-    """Everything that is counted."""
+    """All metrics of this server, without vLLM's."""
     yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
     yield gauge("tokenfall_streams_in_flight", "Streams being played.", value=metrics.streams)
     yield gauge("tokenfall_detached_turns", "Turns that go on without their clients.", value=metrics.detached_turns)

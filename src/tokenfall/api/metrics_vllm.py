@@ -1,8 +1,8 @@
-"""What vLLM says of itself, said of the simulator: for gateways and autoscalers that read its metrics, without a GPU.
+"""vLLM's metrics, computed from simulated responses: for gateways and autoscalers that read them, without a GPU.
 
-Source: vLLM, `vllm/v1/metrics/loggers.py`, read in November 2026: names, labels, finished reasons. Where a metric was
-renamed, both names are there: `time_per_output_token` is now `inter_token_latency`, `gpu_cache_usage` is
-`kv_cache_usage`. The bounds of the histograms are ours.
+Source of names, labels and finish reasons: vLLM, `vllm/v1/metrics/loggers.py`, read in November 2026. A metric that
+vLLM renamed is exported under both names: `time_per_output_token` is now `inter_token_latency`, `gpu_cache_usage`
+is now `kv_cache_usage`. The histogram bounds are Tokenfall's own.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from tokenfall.simulator.state import SimulatorState
 
 STREAMS_THAT_FILL_THE_CACHE = 256
-"""Where the grammar's `load` does not say how many: vLLM's own default of sequences in a batch."""
+"""Used if the grammar sets no `load`: vLLM's default number of sequences in a batch."""
 
 ABORTED = "abort"
 _REASONS = {"stop": "stop", "length": "length", "tool_calls": "stop", "content_filter": "stop"}
-"""vLLM's reasons by ours: to it a call of a tool is an end like any other."""
+"""vLLM's finish reasons by Tokenfall's. vLLM counts a tool call as `stop`."""
 
 
-class _UnderWay:
-    """What is counted of a response once it has ended."""
+class _RunningResponse:
+    """A response that has not ended: the values to count at its end."""
 
     __slots__ = ("reason", "whole_tokens")
 
@@ -39,39 +39,42 @@ class _UnderWay:
 
 
 class VLLMMetrics:
-    """Counts the simulated responses of the providers' routes in one process; `model` is the label of all."""
+    """Counts one process's simulated responses on provider routes. `model` is the `model_name` label of all metrics."""
 
     def __init__(self, state: SimulatorState, now: Callable[[], float], *, model: str) -> None:
-        self._stage = state
+        self._state = state
         self._now = now
         self._labels = {"engine": "0", "model_name": model}
-        self._under_way: dict[int, _UnderWay] = {}
+        self._running: dict[int, _RunningResponse] = {}
         self._prompt_tokens = 0
-        self._whole_tokens = 0
+        self._unstreamed_tokens = 0
         self._finished = {"stop": 0, "length": 0, ABORTED: 0}
         self._e2e_s = Histogram()
 
     def began(self, request: Request, *, prompt_tokens: int, reason: str, whole_tokens: int) -> None:
-        """A response is planned. `whole_tokens` are those of a response that is no stream: nobody else counts them."""
+        """A response has been planned.
+
+        `whole_tokens` is its number of tokens if it is not streamed, because nothing else counts them; 0 for a stream.
+        """
         self._prompt_tokens += prompt_tokens
-        self._under_way[id(request)] = _UnderWay(_REASONS.get(reason, "stop"), whole_tokens=whole_tokens)
+        self._running[id(request)] = _RunningResponse(_REASONS.get(reason, "stop"), whole_tokens=whole_tokens)
 
     def ended(self, request: Request, outcome: Outcome) -> None:
-        """Any request has ended; it is counted if its response was planned here."""
-        response = self._under_way.pop(id(request), None)
+        """A request has ended. It is counted only if `began` was called for it."""
+        response = self._running.pop(id(request), None)
         if response is None:
             return
         self._e2e_s.observe(self._now() - request.started_s)
         if outcome == "complete":
-            self._whole_tokens += response.whole_tokens
+            self._unstreamed_tokens += response.whole_tokens
             self._finished[response.reason] += 1
         else:
             self._finished[ABORTED] += 1
 
     def families(self, metrics: Metrics) -> Iterator[Family]:
-        """All of them; `metrics` has the tokens of streams and their times."""
-        labels, limiter = self._labels, self._stage.limiter
-        load = self._stage.defaults.load
+        """All vLLM metrics. `metrics` has the token count and the latencies of streams."""
+        labels, limiter = self._labels, self._state.limiter
+        load = self._state.defaults.load
         usage = min(1.0, limiter.inside / (load.capacity if load else STREAMS_THAT_FILL_THE_CACHE))
         yield gauge("vllm:num_requests_running", "Simulated responses under way.", value=limiter.inside, labels=labels)
         yield gauge("vllm:num_requests_waiting", "Those that `load` makes wait.", value=limiter.waiting, labels=labels)
@@ -83,7 +86,7 @@ class VLLMMetrics:
         yield counter(
             "vllm:generation_tokens_total",
             "Tokens of the responses.",
-            value=metrics.tokens + self._whole_tokens,
+            value=metrics.tokens + self._unstreamed_tokens,
             labels=labels,
         )
         yield counters(

@@ -1,4 +1,4 @@
-"""Ollama's routes beside its chats: embeddings, and what it says of its models."""
+"""Ollama's routes other than chat and generate: embeddings, models and version."""
 
 from time import time
 
@@ -23,10 +23,10 @@ from tokenfall.wire.ollama.response import error
 from tokenfall.wire.openai.embeddings import DIMENSIONS
 
 SPOKEN_VERSION = "0.12.6"
-"""The Ollama whose API is spoken: clients look at it to learn what they may ask for."""
+"""The Ollama version whose API is implemented. Clients check it to find out which features are available."""
 
 EXPIRES_S = 300.0
-"""How long a model is said to stay in memory."""
+"""The time for which `/api/ps` reports each model to stay in memory."""
 
 
 class _Vector(Struct):
@@ -41,7 +41,7 @@ _vectors = msgspec.json.Decoder(_Vectors).decode
 
 
 class OllamaRoutes:
-    """The handlers. `fetch` asks the upstream for a whole answer, None where there is none."""
+    """The handlers. `fetch` requests a complete response from the upstream; None without an upstream."""
 
     def __init__(self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None) -> None:
         self._catalogue = catalogue
@@ -61,7 +61,7 @@ class OllamaRoutes:
         return await sliced(ollama_embed.embed_pieces(embed, tokens, timing=timing))
 
     async def embeddings(self, request: Request) -> Response:
-        """`POST /api/embeddings`, the older form."""
+        """`POST /api/embeddings`, the older form of `/api/embed`."""
         name_twice(request)
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
@@ -93,22 +93,22 @@ class OllamaRoutes:
         return document(ollama_models.version(SPOKEN_VERSION))
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:
-        """A fault as Ollama says it."""
+        """An error response in Ollama's format."""
         return refusal(request, api_error, error=error)
 
     async def _relayed(
         self, request: Request, embed: ollama_embed.OllamaEmbeddings, *, fetch: Fetch
     ) -> list[list[float]]:
-        """The upstream's vectors. Raises an `UpstreamError`."""
+        """The upstream's vectors. Raises `UpstreamError`."""
         if self._throttle is not None:
             await self._throttle.spend(request)
         if not embed.inputs:
             return []
-        asked: dict[str, object] = {"model": embed.model, "input": embed.inputs}
+        payload: dict[str, object] = {"model": embed.model, "input": embed.inputs}
         if embed.dimensions != DIMENSIONS:
-            asked["dimensions"] = embed.dimensions
+            payload["dimensions"] = embed.dimensions
         try:
-            told = _vectors(await fetch("/embeddings", msgspec.json.encode(asked)))
+            vectors = _vectors(await fetch("/embeddings", msgspec.json.encode(payload)))
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise UpstreamMalformed("the upstream's embeddings are none") from None
-        return [vector.embedding for vector in told.data]
+        return [vector.embedding for vector in vectors.data]

@@ -1,4 +1,4 @@
-"""OpenAI's routes beside its chats: embeddings, and models, which Anthropic's clients ask for at the same path."""
+"""OpenAI's routes other than chat: embeddings and models. Anthropic's clients request models at the same path."""
 
 from time import time
 
@@ -22,7 +22,7 @@ from tokenfall.wire.openai import models as openai_models
 
 
 class OpenAIRoutes:
-    """The handlers. `fetch` asks the upstream for a whole answer, None where there is none."""
+    """The handlers. `fetch` requests a complete response from the upstream; None without an upstream."""
 
     def __init__(self, catalogue: Catalogue, *, fetch: Fetch | None, throttle: Throttle | None) -> None:
         self._catalogue = catalogue
@@ -39,7 +39,7 @@ class OpenAIRoutes:
             if self._throttle is not None:
                 await self._throttle.spend(request, ratelimits.openai)
             return document(await self._fetch("/embeddings", body))
-        tokens = await later(counted(iter(embed.inputs)))  # to decode may have taken all that a turn has
+        tokens = await later(counted(iter(embed.inputs)))  # decoding may have used all the time of this turn
         return await sliced(openai_embeddings.pieces(embed, tokens))
 
     async def models(self, request: Request) -> Response:
@@ -62,7 +62,7 @@ class OpenAIRoutes:
         return document(openai_models.no_such_model(name), status=404)
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:
-        """A fault in the dialect of who asks."""
+        """An error response in the client's dialect."""
         return refusal(request, api_error, error=anthropic_error if _is_anthropic(request) else openai_errors.error)
 
 

@@ -1,6 +1,6 @@
-"""`GET /openapi.json`: every route in OpenAPI 3.1, made from the routes, the Structs and the tables that serve them.
+"""`GET /openapi.json`: every route in OpenAPI 3.1, generated from the routes, the Structs and the status tables.
 
-Loaded at the first request of it. A route that `openapi_operations` does not know is a KeyError, which a test finds.
+Imported at the first request. A route without an entry in `openapi_operations` raises KeyError, which a test detects.
 """
 
 import re
@@ -23,11 +23,11 @@ from tokenfall.wire.ollama import response as ollama
 from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.responses import response as openai_responses
 
-_EDGE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
-"""What any request may meet before its route is asked, or because of a defect."""
+_ANY_ROUTE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
+"""Statuses that any request may get: before its handler runs, or because of a defect."""
 
 _NAMES = {f"{method} {path}": name for method, path, name in PROVIDERS}
-_WORDS: dict[str, tuple[str, tuple[Words, ...]]] = {
+_ERROR_ENCODERS: dict[str, tuple[str, tuple[Words, ...]]] = {
     "openai": ("OpenAI", (openai_errors.error,)),
     "openai.responses": ("OpenAIResponse", (openai_responses.error,)),
     "models": ("Model", (openai_errors.error, anthropic_errors.error)),
@@ -35,10 +35,10 @@ _WORDS: dict[str, tuple[str, tuple[Words, ...]]] = {
     "anthropic": ("Anthropic", (anthropic_errors.error,)),
     "ollama": ("Ollama", (ollama.error,)),
 }
-"""The words of a provider's route, and what they are called: by its name, or else by its tag."""
+"""By the name of a provider route, or else by its tag: component prefix, and the dialects' error encoders."""
 
 _STREAMS = (sse.CONTENT_TYPE, ndjson.CONTENT_TYPE)
-"""Of what a stream's events are, OpenAPI 3.1 cannot tell."""
+"""Media types without a schema: OpenAPI 3.1 cannot describe the events of a stream."""
 
 _SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -55,7 +55,7 @@ _HEADERS: dict[str, Schema] = {
 
 
 def document(routes: Sequence[Route], *, keyed: bool, relays: bool) -> Schema:
-    """The description of a server with these routes. `keyed`: it asks for a key; `relays`: it has an upstream."""
+    """The description of a server with these routes. `keyed`: it requires API keys; `relays`: it has an upstream."""
     writer = _Writer(keyed=keyed, relays=relays)
     paths: dict[str, Schema] = {}
     for route in routes:
@@ -77,12 +77,12 @@ def document(routes: Sequence[Route], *, keyed: bool, relays: bool) -> Schema:
 
 
 def encoded(routes: Sequence[Route], *, keyed: bool, relays: bool) -> bytes:
-    """The same as JSON."""
+    """`document` as JSON."""
     return msgspec.json.encode(document(routes, keyed=keyed, relays=relays))
 
 
 def operation_of(route: Route) -> Operation:
-    """What is known of a route. Raises KeyError of one that nobody described."""
+    """The metadata of a route. Raises KeyError if it has none."""
     key = f"{route.method} {route.path}"
     if key in _NAMES:
         return PROVIDED[_NAMES[key]]
@@ -90,7 +90,7 @@ def operation_of(route: Route) -> Operation:
 
 
 class _Writer:
-    """Writes operations, and collects the failures that they refer to."""
+    """Creates operations, and collects the error responses that they refer to."""
 
     def __init__(self, *, keyed: bool, relays: bool) -> None:
         self.failures = Failures()
@@ -98,7 +98,7 @@ class _Writer:
         self._relays = relays
 
     def operation(self, route: Route) -> Schema:
-        """One route."""
+        """The operation object of one route."""
         operation = operation_of(route)
         slash = ["slash"] if route.path.endswith("/") and route.path != "/" else []
         described: Schema = {
@@ -118,21 +118,21 @@ class _Writer:
 
     def _responses(self, route: Route, operation: Operation) -> Schema:
         name = _NAMES.get(f"{route.method} {route.path}", "")
-        called, words = _WORDS.get(name) or _WORDS.get(operation.tag) or ("Problem", ())
-        responses = {str(operation.status): _answer(operation)}
+        prefix, encoders = _ERROR_ENCODERS.get(name) or _ERROR_ENCODERS.get(operation.tag) or ("Problem", ())
+        responses = {str(operation.status): _success(operation)}
         for status in sorted(self._statuses(route, operation)):
             if status < 400:
                 responses[str(status)] = _response(status, {}, headers={})
-            elif words:
-                responses[str(status)] = self.failures.worded(called, status, words=words)
+            elif encoders:
+                responses[str(status)] = self.failures.worded(prefix, status, words=encoders)
             else:
                 responses[str(status)] = self.failures.of_problem(status)
-        if words and self._relays and 502 in operation.failures:
-            responses["default"] = self.failures.of_upstream(called, words)
+        if encoders and self._relays and 502 in operation.failures:
+            responses["default"] = self.failures.of_upstream(prefix, encoders)
         return responses | _unready(operation)
 
     def _statuses(self, route: Route, operation: Operation) -> set[int]:
-        statuses = {*_EDGE, *operation.failures}
+        statuses = {*_ANY_ROUTE, *operation.failures}
         if route.keyed and self._keyed:
             statuses.add(401)
         if route.keyed and self._relays and not self._keyed:
@@ -142,7 +142,7 @@ class _Writer:
         return statuses
 
 
-def _answer(operation: Operation) -> Schema:
+def _success(operation: Operation) -> Schema:
     headers = {"X-Request-Id": {"required": True, **_ID}}
     headers |= {name: {"required": True, **_HEADERS[name]} for name in operation.headers}
     content: Schema = {}
@@ -155,11 +155,11 @@ def _answer(operation: Operation) -> Schema:
 
 
 def _unready(operation: Operation) -> Schema:
-    """A 503 that is no error: what a probe found."""
+    """A 503 that is the result of a probe, not an error."""
     if operation.unready is None:
         return {}
-    told = {JSON: {"schema": _schema(operation.unready)}, CONTENT_TYPE: {"schema": reference("Problem")}}
-    return {"503": _response(503, told, headers={})}
+    content = {JSON: {"schema": _schema(operation.unready)}, CONTENT_TYPE: {"schema": reference("Problem")}}
+    return {"503": _response(503, content, headers={})}
 
 
 def _schema(kind: Any) -> Schema:  # noqa: ANN401 - a Struct, or a list of one

@@ -1,6 +1,7 @@
-"""What the routes answer, as Structs that are only read for their JSON schemas: nothing is encoded by them.
+"""Response bodies as Structs, used only to generate JSON schemas: no response is encoded with them.
 
-They say what the simulator and this server answer. A relayed answer may hold more, so more is allowed everywhere.
+They describe the responses of this server and of the simulator. A relayed response may have more fields, so all Structs
+allow additional fields.
 """
 
 from typing import Annotated, Any, Literal

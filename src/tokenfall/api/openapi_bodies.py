@@ -1,4 +1,7 @@
-"""JSON schemas of what the routes read and write, made from the very Structs, under names that can be shown."""
+"""JSON schemas of request and response bodies under public names, generated from Structs.
+
+The schema of a request body is generated from the Struct that decodes it.
+"""
 
 import re
 from typing import Any
@@ -39,21 +42,21 @@ BODIES: dict[str, tuple[str, type]] = {
     "ollama.embeddings": ("OllamaEmbeddings", _EmbeddingsBody),
     "ollama.show": ("OllamaShow", _ShowBody),
 }
-"""What is read of each body, and the prefix of its components' names."""
+"""For each request body: the prefix of its component names, and the Struct that decodes it."""
 
 _ITEMS = {
     "message": _MessageItem,
     "function_call": _Call,
     "function_call_output": _CallOutput,
 }
-"""The items of an OpenAI response's `input` that are read, by their `type`."""
+"""The items that are decoded in the `input` of the Responses API, by their `type`."""
 
-_LEAST: dict[str, dict[str, Schema]] = {
+_CONSTRAINTS: dict[str, dict[str, Schema]] = {
     "anthropic": {"messages": {"minItems": 1}},
     "anthropic.count": {"messages": {"minItems": 1}},
     "openai.embeddings": {"input": {"minLength": 1, "minItems": 1}},
 }
-"""What is asked of fields after they are decoded."""
+"""Constraints that are checked after decoding, so they are missing in the Structs."""
 
 _NEED_A_MODEL = ("ollama.chat", "ollama.generate", "ollama.embed", "ollama.embeddings")
 _REF = "#/components/schemas/"
@@ -65,18 +68,18 @@ def reference(name: str) -> Schema:
 
 
 def body_name(key: str) -> str:
-    """The component that a body of `BODIES` is."""
+    """The component name of a body in `BODIES`."""
     return BODIES[key][0] + "Request"
 
 
 def components() -> dict[str, Schema]:
-    """All schemas by name: of the bodies that are read, and of the answers."""
+    """All schemas by component name: request bodies and responses."""
     found: dict[str, Schema] = {}
     for key in BODIES:
         found |= _of_body(key)
-    answers = [kind for kind in vars(openapi_answers).values() if isinstance(kind, type) and _is_struct(kind)]
-    _, named = msgspec.json.schema_components([ConversationInfo, *answers], ref_template=_REF + "{name}")
-    found |= {name: _presented(schema, {}) for name, schema in named.items()}
+    responses = [kind for kind in vars(openapi_answers).values() if isinstance(kind, type) and _is_struct(kind)]
+    _, named = msgspec.json.schema_components([ConversationInfo, *responses], ref_template=_REF + "{name}")
+    found |= {name: _published(schema, {}) for name, schema in named.items()}
     return found
 
 
@@ -88,14 +91,14 @@ def _of_body(key: str) -> dict[str, Schema]:
     prefix, kind = BODIES[key]
     kinds = [kind, *_ITEMS.values()] if key == "openai.responses" else [kind]
     _, named = msgspec.json.schema_components(kinds, ref_template="{name}")
-    names = {name: prefix + _shown(name) for name in named} | {kind.__name__: body_name(key)}
-    found = {names[name]: _presented(schema, names) for name, schema in named.items()}
+    names = {name: prefix + _public_name(name) for name in named} | {kind.__name__: body_name(key)}
+    found = {names[name]: _published(schema, names) for name, schema in named.items()}
     body = found[body_name(key)]
     if key == "ollama.show":
         body["anyOf"] = [{"required": ["model"]}, {"required": ["name"]}]
-    for name, least in _LEAST.get(key, {}).items():
-        body["properties"][name] |= least
-    if key in _NEED_A_MODEL:  # null is a field's absence in that dialect, so its Structs need nothing
+    for name, constraints in _CONSTRAINTS.get(key, {}).items():
+        body["properties"][name] |= constraints
+    if key in _NEED_A_MODEL:  # null means absent in this dialect, so its Structs have no required fields
         body["required"] = ["model"]
         body["properties"]["model"] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
     if key == "openai.responses":
@@ -104,14 +107,14 @@ def _of_body(key: str) -> dict[str, Schema]:
 
 
 def _describe_input(body: Schema, names: dict[str, str]) -> None:
-    """`input` is read an item at a time, by its `type`: the body's Struct says nothing of them."""
+    """Adds the items of `input`: each is decoded separately by its `type`, so the body's Struct does not have them."""
     items = [
         {"allOf": [reference(name), _typed({"const": tag}, needed=tag != "message")]} for tag, name in names.items()
     ]
-    unread = _typed({"type": "string", "not": {"enum": [*names, "item_reference"]}}, needed=True)
+    other = _typed({"type": "string", "not": {"enum": [*names, "item_reference"]}}, needed=True)
     for choice in body["properties"]["input"]["anyOf"]:
         if choice.get("type") == "array":
-            choice["items"] = {"anyOf": [*items, unread]}
+            choice["items"] = {"anyOf": [*items, other]}
 
 
 def _typed(kind: Schema, *, needed: bool) -> Schema:
@@ -119,22 +122,22 @@ def _typed(kind: Schema, *, needed: bool) -> Schema:
     return {"type": "object", "properties": {"type": kind}, **required}
 
 
-def _shown(name: str) -> str:
+def _public_name(name: str) -> str:
     return name.lstrip("_").removeprefix("Raw")
 
 
 def _is_title(key: str, value: object) -> bool:
-    """Of a schema, where it only repeats a Struct's name; a property may be called so too."""
+    """Whether this is a schema's title, which only repeats the Struct's name, and not a property called `title`."""
     return key == "title" and isinstance(value, str)
 
 
-def _presented(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - any part of a schema
-    """With references to components under the names that are shown, and patterns as JSON schemas write them."""
+def _published(value: Any, names: dict[str, str]) -> Any:  # noqa: ANN401 - any part of a schema
+    """The schema with references to public component names, and with patterns in JSON Schema syntax."""
     if isinstance(value, list):
-        return [_presented(each, names) for each in value]
+        return [_published(each, names) for each in value]
     if not isinstance(value, dict):
         return value
-    presented = {key: _presented(each, names) for key, each in value.items() if not _is_title(key, each)}
+    presented = {key: _published(each, names) for key, each in value.items() if not _is_title(key, each)}
     target = presented.get("$ref")
     if isinstance(target, str) and not target.startswith("#"):
         presented["$ref"] = _REF + names[target]

@@ -1,4 +1,4 @@
-"""What the description says of answers that are none, made from the tables of statuses and the dialects' own words."""
+"""Error responses in the OpenAPI description, generated from the status tables and the dialects' error encoders."""
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -14,7 +14,7 @@ Words = Callable[[ApiError], bytes]
 
 JSON = "application/json"
 BY_EDGE = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
-"""Statuses that are told in a problem document wherever the path's own words are not known yet."""
+"""Statuses that may come as a problem document on any path: sent before the path's dialect is known."""
 
 _REQUEST_ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[int, Schema] = {
@@ -25,40 +25,40 @@ _HEADERS: dict[int, Schema] = {
 
 
 class Failures:
-    """Collects the failures that operations refer to. `named` are all of them, as `components.responses` has them."""
+    """Collects the error responses that operations refer to. `named` is the value of `components.responses`."""
 
     def __init__(self) -> None:
         self.named: dict[str, Schema] = {"Problem405": _response(405, {CONTENT_TYPE: {"schema": _problem(405)}})}
 
     def of_problem(self, status: int) -> Schema:
-        """A problem document."""
-        return self._kept(f"Problem{status}", _response(status, {CONTENT_TYPE: {"schema": _problem(status)}}))
+        """A reference to a problem document."""
+        return self._add(f"Problem{status}", _response(status, {CONTENT_TYPE: {"schema": _problem(status)}}))
 
     def worded(self, name: str, status: int, *, words: Sequence[Words]) -> Schema:
-        """A failure in the words of the dialects of the path, of which `name` is the name."""
-        schemas = [_shape(_samples(status, word), enumerated=True) for word in words]
+        """A reference to an error response in the path's dialects; `words` are their encoders, `name` is the prefix."""
+        schemas = [_schema_of(_samples(status, encode), enumerated=True) for encode in words]
         content: Schema = {JSON: {"schema": _any(schemas)}}
         if status in BY_EDGE:
             content[CONTENT_TYPE] = {"schema": _problem(status)}
-        return self._kept(f"{name}{status}", _response(status, content))
+        return self._add(f"{name}{status}", _response(status, content))
 
     def of_upstream(self, name: str, words: Sequence[Words]) -> Schema:
-        """Whatever status an upstream answered with, in the words of the path."""
-        schema = _any([_shape(_samples(502, word), enumerated=False) for word in words])
-        told = {
+        """A reference to an error response with the upstream's status, in the path's dialects."""
+        schema = _any([_schema_of(_samples(502, encode), enumerated=False) for encode in words])
+        response = {
             "description": "With the status that the upstream answered with.",
             "content": {JSON: {"schema": schema}},
         }
-        return self._kept(f"{name}Upstream", told)
+        return self._add(f"{name}Upstream", response)
 
-    def _kept(self, name: str, response: Schema) -> Schema:
+    def _add(self, name: str, response: Schema) -> Schema:
         self.named[name] = response
         return {"$ref": f"#/components/responses/{name}"}
 
 
 def codes_of(status: int) -> list[str]:
-    """All codes that have this status."""
-    known = [code for code, its in STATUS_OF_CODE.items() if its == status]
+    """All error codes with this status."""
+    known = [code for code, of_code in STATUS_OF_CODE.items() if of_code == status]
     return sorted({*known, *([CODE_OF_STATUS[status]] if status in CODE_OF_STATUS else [])})
 
 
@@ -76,23 +76,23 @@ def _any(schemas: list[Schema]) -> Schema:
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
-def _samples(status: int, word: Words) -> list[Any]:
-    """What the dialect says of each code: with and without what may be missing."""
+def _samples(status: int, encode: Words) -> list[Any]:
+    """The dialect's error bodies for each code, with and without optional fields."""
     forms = ((None, ""), ("field", ""), ("model", ""), ("previous_response_id", ""), (None, "id"))
-    told = [
+    errors = [
         ApiError(status=status, code=code, message="why", param=param, request_id=request_id)
         for code in codes_of(status)
         for param, request_id in forms
     ]
-    return [msgspec.json.decode(word(api_error)) for api_error in told]
+    return [msgspec.json.decode(encode(api_error)) for api_error in errors]
 
 
-def _shape(samples: list[Any], *, enumerated: bool, key: str = "") -> Schema:
-    """The schema of all samples; `type` and `code` take what is in them and nothing else, where `enumerated`."""
+def _schema_of(samples: list[Any], *, enumerated: bool, key: str = "") -> Schema:
+    """A schema that all samples match. If `enumerated`, `type` and `code` allow only the values in the samples."""
     if isinstance(samples[0], dict):
         names = list(samples[0])
         members = {
-            name: _shape([sample[name] for sample in samples], enumerated=enumerated, key=name) for name in names
+            name: _schema_of([sample[name] for sample in samples], enumerated=enumerated, key=name) for name in names
         }
         return {"type": "object", "properties": members, "required": names}
     if enumerated and key in {"type", "code"}:

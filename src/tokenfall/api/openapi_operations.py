@@ -1,4 +1,4 @@
-"""What the description says of each route: one line a route, looked up by its name or its method and path."""
+"""The OpenAPI metadata of each route, by method and path, or for a provider route by its name."""
 
 from typing import Any
 
@@ -24,14 +24,14 @@ PATTERNS = {
     "seed": r"^\d{1,18}$",
 }
 PATTERNS["ttft"] = PATTERNS["gap"]
-"""Values of the grammar's keys: all that match are taken, and nearly all that are taken match."""
+"""Patterns of the grammar's values. Every value that matches is accepted; a few accepted values do not match."""
 
 
 class Operation(Struct, frozen=True, kw_only=True):
-    """One route. `body` names one of `BODIES`, `answers` are the Structs that its JSON answer may be.
+    """One route. `body` is a key of `BODIES`; `answers` are the Structs of its JSON response, any one of them.
 
-    `media` are the types of answers that are no JSON: streams and files. `failures` are the statuses that it has
-    besides those that every route of its kind has.
+    `media` are the media types of its other responses: streams and files. `failures` are its error statuses in addition
+    to those of every route of its kind.
     """
 
     summary: str
@@ -44,7 +44,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
     unready: type | None = None
-    """What a 503 of it says, where that is no error."""
+    """The body of a 503 that is the result of a probe, not an error."""
 
 
 _TURN = ("X-Conversation-Id", "X-Turn-Id")
@@ -57,7 +57,7 @@ _STREAM: dict[str, Any] = {"tag": "simulator", "parameters": (*KEYS, "X-Sim"), "
 
 OURS = {
     "POST /chat": Operation(
-        summary="A turn of a conversation",
+        summary="Send a message and receive the response",
         tag="chat",
         body="chat",
         answers=(answers.WholeAnswer,),
@@ -67,17 +67,17 @@ OURS = {
         failures=(404, 409, 422, *_UPSTREAM),
     ),
     "GET /history": Operation(
-        summary="A conversation's messages, oldest first",
+        summary="List the messages of a conversation, oldest first",
         tag="chat",
         answers=(list[answers.HistoryMessage],),
         parameters=("conversation?",),
         failures=(400, 404, 503),
     ),
     "DELETE /history": Operation(
-        summary="Forget a conversation", tag="chat", status=204, parameters=("conversation?",), failures=(400, 404, 503)
+        summary="Delete a conversation", tag="chat", status=204, parameters=("conversation?",), failures=(400, 404, 503)
     ),
     "GET /chat/turns/{turn}": Operation(
-        summary="The rest of a turn, and what still comes",
+        summary="Resume the event stream of a turn",
         tag="chat",
         media=(sse.CONTENT_TYPE,),
         parameters=("turn", "Last-Event-ID", "announce", "details"),
@@ -85,17 +85,21 @@ OURS = {
         failures=(404, 409, 410, *_UPSTREAM),
     ),
     "POST /chat/turns/{turn}/stop": Operation(
-        summary="End a turn, keeping what was said", tag="chat", status=204, parameters=("turn",), failures=(404, 503)
+        summary="Stop a turn and keep its text so far",
+        tag="chat",
+        status=204,
+        parameters=("turn",),
+        failures=(404, 503),
     ),
     "GET /conversations": Operation(
-        summary="The caller's conversations, in pages",
+        summary="List the caller's conversations, paginated",
         tag="chat",
         answers=(list[ConversationInfo],),
         parameters=("limit", "after"),
         failures=(400, 404, 503),
     ),
     "PATCH /conversations/{conversation}": Operation(
-        summary="Name a conversation",
+        summary="Set the title of a conversation",
         tag="chat",
         body="title",
         status=204,
@@ -103,49 +107,60 @@ OURS = {
         failures=(400, 404, 503),
     ),
     "DELETE /conversations/{conversation}": Operation(
-        summary="Forget a conversation", tag="chat", status=204, parameters=("conversation",), failures=(400, 404, 503)
+        summary="Delete a conversation", tag="chat", status=204, parameters=("conversation",), failures=(400, 404, 503)
     ),
-    "GET /stream-sse": Operation(summary="A paragraph as server-sent events", media=(sse.CONTENT_TYPE,), **_STREAM),
-    "GET /stream-ndjson": Operation(summary="The same as NDJSON", media=(ndjson.CONTENT_TYPE,), **_STREAM),
-    "GET /stream-loop": Operation(summary="An endless stream", media=(sse.CONTENT_TYPE,), **_STREAM),
-    "GET /api/data": Operation(summary="One JSON document", answers=(answers.StaticDocument,), **_STREAM),
-    "GET /sim": Operation(summary="The simulator's default now", answers=(answers.Simulated,), **_CONTROL),
-    "PATCH /sim": Operation(summary="Change it", body="sim", answers=(answers.Simulated,), **_CONTROL),
-    "PUT /sim": Operation(summary="Replace it", body="new_sim", answers=(answers.Simulated,), **_CONTROL),
-    "DELETE /sim": Operation(summary="As it was at the start", status=204, **_CONTROL),
-    "GET /sim/requests": Operation(summary="What was asked", answers=(answers.Journal,), **_CONTROL),
-    "DELETE /sim/requests": Operation(summary="Forget what was asked", status=204, **_CONTROL),
-    "GET /sim/gates": Operation(summary="All gates", answers=(answers.GateList,), **_CONTROL),
-    "GET /sim/gates/{gate}": Operation(summary="One gate", answers=(answers.GateState,), **_GATE),
+    "GET /stream-sse": Operation(
+        summary="Stream a paragraph as server-sent events", media=(sse.CONTENT_TYPE,), **_STREAM
+    ),
+    "GET /stream-ndjson": Operation(summary="Stream a paragraph as NDJSON", media=(ndjson.CONTENT_TYPE,), **_STREAM),
+    "GET /stream-loop": Operation(
+        summary="Stream words without end as server-sent events", media=(sse.CONTENT_TYPE,), **_STREAM
+    ),
+    "GET /api/data": Operation(summary="Get a JSON document", answers=(answers.StaticDocument,), **_STREAM),
+    "GET /sim": Operation(summary="Get the simulator's defaults", answers=(answers.Simulated,), **_CONTROL),
+    "PATCH /sim": Operation(
+        summary="Change the simulator's defaults, or switch the request log",
+        body="sim",
+        answers=(answers.Simulated,),
+        **_CONTROL,
+    ),
+    "PUT /sim": Operation(
+        summary="Replace the simulator's defaults", body="new_sim", answers=(answers.Simulated,), **_CONTROL
+    ),
+    "DELETE /sim": Operation(summary="Reset the simulator to its state at server start", status=204, **_CONTROL),
+    "GET /sim/requests": Operation(summary="List the logged requests", answers=(answers.Journal,), **_CONTROL),
+    "DELETE /sim/requests": Operation(summary="Clear the request log", status=204, **_CONTROL),
+    "GET /sim/gates": Operation(summary="List the gates", answers=(answers.GateList,), **_CONTROL),
+    "GET /sim/gates/{gate}": Operation(summary="Get a gate", answers=(answers.GateState,), **_GATE),
     "PATCH /sim/gates/{gate}": Operation(
-        summary="Open, close or make a gate", body="gate", answers=(answers.GateState,), **_GATE
+        summary="Open, close or create a gate", body="gate", answers=(answers.GateState,), **_GATE
     ),
-    "DELETE /sim/gates/{gate}": Operation(summary="Forget a gate", status=204, **_GATE),
-    "GET /health": Operation(summary="That the server answers", tag="probes", answers=(answers.Health,), media=(TEXT,)),
-    "GET /livez": Operation(summary="That the event loop turns", tag="probes", media=(TEXT,)),
+    "DELETE /sim/gates/{gate}": Operation(summary="Delete a gate", status=204, **_GATE),
+    "GET /health": Operation(summary="Health check", tag="probes", answers=(answers.Health,), media=(TEXT,)),
+    "GET /livez": Operation(summary="Liveness: the event loop runs", tag="probes", media=(TEXT,)),
     "GET /readyz": Operation(
-        summary="Whether new work is welcome",
+        summary="Readiness: the server accepts new requests",
         tag="probes",
         answers=(answers.Readiness,),
         unready=answers.Readiness,
     ),
-    "GET /metrics": Operation(summary="Prometheus text", tag="probes", media=(METRICS,)),
-    "GET /version": Operation(summary="Name and version", tag="probes", answers=(answers.Version,)),
+    "GET /metrics": Operation(summary="Metrics in Prometheus text format", tag="probes", media=(METRICS,)),
+    "GET /version": Operation(summary="Name and version of the server", tag="probes", answers=(answers.Version,)),
     "GET /board/events": Operation(
-        summary="What the server is doing now, an event a second", tag="page", media=(sse.CONTENT_TYPE,)
+        summary="Stream the server's live statistics, one event a second", tag="page", media=(sse.CONTENT_TYPE,)
     ),
     "GET /web": Operation(summary="The chat page", media=(TYPES[".html"],), **_FILE),
-    "GET /board": Operation(summary="The board", media=(TYPES[".html"],), **_FILE),
+    "GET /board": Operation(summary="The dashboard", media=(TYPES[".html"],), **_FILE),
     "GET /web/{file}": Operation(
-        summary="A file of the pages",
+        summary="An asset of the pages",
         media=tuple(TYPES[extension] for extension in sorted(ASSETS)),
         parameters=("file",),
         **_FILE | {"failures": (304, 404)},
     ),
-    "GET /": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
-    "GET /web/": Operation(summary="Leads to the page", tag="page", status=307, headers=("Location",)),
-    "GET /board/": Operation(summary="Leads to the dashboard", tag="page", status=307, headers=("Location",)),
-    "GET /openapi.json": Operation(summary="This description", tag="page", answers=(answers.Description,)),
+    "GET /": Operation(summary="Redirect to the chat page", tag="page", status=307, headers=("Location",)),
+    "GET /web/": Operation(summary="Redirect to the chat page", tag="page", status=307, headers=("Location",)),
+    "GET /board/": Operation(summary="Redirect to the dashboard", tag="page", status=307, headers=("Location",)),
+    "GET /openapi.json": Operation(summary="This OpenAPI description", tag="page", answers=(answers.Description,)),
 }
 """Tokenfall's own routes."""
 
@@ -157,28 +172,32 @@ _LIST: dict[str, Any] = {"failures": (502, 503, 504)}
 _ONE: dict[str, Any] = {"failures": (404, 502, 503, 504)}
 
 
-def _provider(summary: str, kind: type | tuple[type, ...], *, tag: str, **more: Any) -> Operation:  # noqa: ANN401 - fields of `Operation`
+def _provider(summary: str, kind: type | tuple[type, ...], *, tag: str, **fields: Any) -> Operation:  # noqa: ANN401 - fields of `Operation`
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    return Operation(summary=summary, tag=tag, answers=kinds, **more)
+    return Operation(summary=summary, tag=tag, answers=kinds, **fields)
 
 
 PROVIDED = {
-    "openai.chat": _provider("Chat", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE),
-    "groq.chat": _provider("Chat, as Groq has it", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE),
+    "openai.chat": _provider("Chat completion", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE),
+    "groq.chat": _provider(
+        "Chat completion in Groq's format", answers.ChatCompletion, tag="openai", body="openai.chat", **_SSE
+    ),
     "openai.completions": _provider(
         "Legacy completion", answers.Completion, tag="openai", body="openai.completions", **_SSE
     ),
-    "openai.responses": _provider("Response", answers.ResponsesResponse, tag="openai", body="openai.responses", **_SSE),
-    "openai.embeddings": _provider("Vectors", answers.Embeddings, tag="openai", body="openai.embeddings", **_READ),
+    "openai.responses": _provider(
+        "Model response", answers.ResponsesResponse, tag="openai", body="openai.responses", **_SSE
+    ),
+    "openai.embeddings": _provider("Embeddings", answers.Embeddings, tag="openai", body="openai.embeddings", **_READ),
     "models": _provider(
-        "All models; as Anthropic lists them for who sends anthropic-version",
+        "List the models; in Anthropic's format if the anthropic-version header is set",
         (answers.Models, answers.AnthropicModels),
         tag="openai",
         parameters=("anthropic-version",),
         **_LIST,
     ),
     "model": _provider(
-        "One model; as Anthropic describes it for who sends anthropic-version",
+        "Get a model; in Anthropic's format if the anthropic-version header is set",
         (answers.Model, answers.AnthropicModel),
         tag="openai",
         parameters=("model", "anthropic-version"),
@@ -186,38 +205,42 @@ PROVIDED = {
     ),
     "anthropic": _provider("Message", answers.AnthropicResponse, tag="anthropic", body="anthropic", **_SSE),
     "anthropic.count": _provider(
-        "How many tokens a message has", answers.TokenCount, tag="anthropic", body="anthropic.count", failures=(400,)
+        "Count the tokens of a message", answers.TokenCount, tag="anthropic", body="anthropic.count", failures=(400,)
     ),
-    "ollama.chat": _provider("Chat", answers.OllamaChat, tag="ollama", body="ollama.chat", **_LINES),
-    "ollama.generate": _provider("Completion", answers.OllamaGenerated, tag="ollama", body="ollama.generate", **_LINES),
-    "ollama.embed": _provider("Vectors", answers.OllamaEmbed, tag="ollama", body="ollama.embed", **_READ),
+    "ollama.chat": _provider("Chat completion", answers.OllamaChat, tag="ollama", body="ollama.chat", **_LINES),
+    "ollama.generate": _provider(
+        "Text completion", answers.OllamaGenerated, tag="ollama", body="ollama.generate", **_LINES
+    ),
+    "ollama.embed": _provider("Embeddings", answers.OllamaEmbed, tag="ollama", body="ollama.embed", **_READ),
     "ollama.embeddings": _provider(
-        "One vector", answers.OllamaEmbedding, tag="ollama", body="ollama.embeddings", **_READ
+        "Embedding of one text", answers.OllamaEmbedding, tag="ollama", body="ollama.embeddings", **_READ
     ),
     "ollama.show": _provider(
-        "One model", answers.OllamaShow, tag="ollama", body="ollama.show", failures=(404, *_UPSTREAM)
+        "Get a model", answers.OllamaShow, tag="ollama", body="ollama.show", failures=(404, *_UPSTREAM)
     ),
-    "ollama.tags": _provider("All models", answers.OllamaTags, tag="ollama", **_LIST),
-    "ollama.ps": _provider("Models in memory", answers.OllamaProcesses, tag="ollama", **_LIST),
-    "ollama.version": _provider("Version", answers.OllamaVersion, tag="ollama"),
+    "ollama.tags": _provider("List the models", answers.OllamaTags, tag="ollama", **_LIST),
+    "ollama.ps": _provider("List the models in memory", answers.OllamaProcesses, tag="ollama", **_LIST),
+    "ollama.version": _provider("Ollama version", answers.OllamaVersion, tag="ollama"),
 }
 """The providers' routes, by their names in `tokenfall.api.routes`."""
 
 _ID_PATTERN = "^[A-Za-z0-9._:@-]{1,64}$"  # as ConversationId
 
 
-def _parameter(name: str, place: str, *, schema: Schema, told: str = "") -> Schema:
+def _parameter(name: str, place: str, *, schema: Schema, description: str = "") -> Schema:
     required = {"required": True} if place == "path" else {}
-    described = {"description": told} if told else {}
+    described = {"description": description} if description else {}
     return {"name": name, "in": place, **described, **required, "schema": {"type": "string", **schema}}
 
 
 PARAMETERS: dict[str, Schema] = {
     **{
-        key: _parameter(key, "query", schema={"pattern": PATTERNS[key]} if key in PATTERNS else {}, told=takes)
+        key: _parameter(key, "query", schema={"pattern": PATTERNS[key]} if key in PATTERNS else {}, description=takes)
         for key, (_, _, takes) in KEYS.items()
     },
-    "X-Sim": _parameter("X-Sim", "header", schema={"example": "ttft=300ms,gap=20ms"}, told="The simulator's grammar."),
+    "X-Sim": _parameter(
+        "X-Sim", "header", schema={"example": "ttft=300ms,gap=20ms"}, description="The simulator's grammar."
+    ),
     "Idempotency-Key": _parameter("Idempotency-Key", "header", schema={"minLength": 1, "maxLength": 255}),
     "announce": _parameter("announce", "query", schema={"type": "boolean", "default": False}),
     "details": _parameter("details", "query", schema={"type": "boolean", "default": False}),
@@ -225,10 +248,12 @@ PARAMETERS: dict[str, Schema] = {
     "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
     "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
     "limit": _parameter("limit", "query", schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
-    "after": _parameter("after", "query", schema={"pattern": _ID_PATTERN}, told="The last id of the page before."),
+    "after": _parameter(
+        "after", "query", schema={"pattern": _ID_PATTERN}, description="The last id of the page before."
+    ),
     "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),
     "file": _parameter("file", "path", schema={"pattern": r"^[a-z_]+\.(css|js|svg)$"}),
     "turn": _parameter("turn", "path", schema={"pattern": "^turn_[0-9a-f]{24}$"}),
-    "model": _parameter("model", "path", schema={"minLength": 1}, told="It may have slashes in it."),
+    "model": _parameter("model", "path", schema={"minLength": 1}, description="It may have slashes in it."),
 }

@@ -1,7 +1,7 @@
-"""The chat page and the dashboard: the files of `tokenfall/web`, read at their first request and then kept.
+"""The chat page and the dashboard: the files of `tokenfall/web`, read at the first request and cached.
 
-They contain no secrets and are served without a key; the pages ask for one if the API requires it. A file may be stored
-compressed, as `NAME.gz`: the container images do that.
+They contain no secrets and are served without an API key; the pages prompt for one if the API requires it. A file may
+be stored compressed, as `NAME.gz`: the container images do that.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 PAGES = {"/web": "index.html", "/board": "board.html"}
-"""The pages by their paths."""
+"""The file of each page, by path."""
 
 ASSETS = TYPES.keys() - {".html"}
-"""What is served below `/web/`; a page itself has an address of its own."""
+"""Types of the files served below `/web/`; the pages themselves have other paths."""
 
 _GZIP = 31
-"""What zlib calls a window of 32 KiB in the gzip format."""
+"""zlib's `wbits` value for the gzip format with a window of 32 KiB."""
 
 _COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
-"""A comment that has its lines for itself: a fifth of what would be sent."""
+"""A comment on lines of its own. Such comments would be a fifth of what is sent."""
 
 _REFUSED = re.compile(r"q=0(\.0*)?")
 _POLICY = (
@@ -61,31 +61,31 @@ class Page:
         names = sorted(name.removesuffix(COMPRESSED) for name in listdir(WEB))
         assets = {f"/web/{name}": name for name in names if path.splitext(name)[1] in ASSETS}
         self.files = PAGES | assets
-        """Each path that is served, with the name of its file."""
-        self._kept: dict[tuple[str, bool], tuple[str, Response]] = {}
+        """File names by path."""
+        self._cache: dict[tuple[str, bool], tuple[str, Response]] = {}
 
     def lead(self, request: Request) -> Response:
-        """`GET /`, `/web/` and `/board/`: to the page, by a relative address, so that a proxy's path prefix stays."""
+        """`GET /`, `/web/` and `/board/`: redirects to the page; a relative URL keeps a proxy's path prefix."""
         page = request.path.strip("/")
         query = f"?{request.query_string.decode('ascii')}" if page and request.query_string else ""
         return Response(307, headers=(("location", f"../{page}{query}" if page else "web"),))
 
     def serve(self, request: Request) -> Response:
-        """A page or `/web/{file}`, or 304 when the browser has it. Raises `NotFound`."""
+        """A page or `/web/{file}`; 304 if the browser has the current version. Raises `NotFound`."""
         name = self.files.get(request.path)
         if name is None:
             raise NotFound("there is no such file of a page")
-        which = name, takes_gzip(request.header(b"accept-encoding") or "")
-        if which not in self._kept:
-            self._kept[which] = _read(*which)
-        tag, response = self._kept[which]
+        key = name, takes_gzip(request.header(b"accept-encoding") or "")
+        if key not in self._cache:
+            self._cache[key] = _read(*key)
+        tag, response = self._cache[key]
         if tag in (request.header(b"if-none-match") or ""):
             return Response(304, headers=(*_HEADERS, ("etag", tag)))
         return response
 
 
 def takes_gzip(accepted: str) -> bool:
-    """Whether an Accept-Encoding asks for gzip by its name; RFC 9110, section 12.5.3."""
+    """Whether an Accept-Encoding header accepts gzip by name; RFC 9110, section 12.5.3."""
     for coding in accepted.lower().split(","):
         name, _, weight = coding.partition(";")
         if name.strip() in {"gzip", "x-gzip"}:
@@ -107,10 +107,10 @@ def _content(place: str) -> bytes:
 
 
 def _read(name: str, gzipped: bool) -> tuple[str, Response]:
-    """A file's entity tag, and the answer that it is."""
+    """The entity tag of a file, and the response that serves it."""
     body = _content(path.join(WEB, name))
     if name.endswith((".js", ".css")):
-        body = _COMMENT.sub(_line_ends, body)  # the lines keep their numbers
+        body = _COMMENT.sub(_line_ends, body)  # keeps the line numbers
     tag = f'"{sha256(body).hexdigest()[:20]}{"-gzip" if gzipped else ""}"'
     headers = [*_HEADERS, ("etag", tag)]
     if gzipped:

@@ -1,4 +1,4 @@
-"""`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: outside keys and limits, answered until the end."""
+"""`/health`, `/livez`, `/readyz`, `/metrics` and `/version`: no API key, no rate limit, also served while draining."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 METRICS = Modules("tokenfall.api.metrics", after=THREADING)
-"""What the first scrape needs."""
+"""Modules that the first scrape needs."""
 
-_NOTHING: dict[str, Check] = {}
+_NO_CHECKS: dict[str, Check] = {}
 JSON = "application/json"
 _UNCACHED = (("cache-control", "no-store"),)
 _OK = Response(200, b"OK", content_type="text/plain; charset=utf-8", headers=_UNCACHED)
@@ -33,10 +33,10 @@ _VERSION = Response(200, flat_object({"name": "tokenfall", "version": __version_
 
 
 class Probes:
-    """The handlers. `measured` gives the counters as they are now. `is_draining` and the checks are asked at each call.
+    """The handlers. `measured` returns the current metrics. Every callable is called at each request.
 
-    A check raises `StoreUnavailable`: of the `needed`, that no work can be done now; of the `wanted`, that it is done
-    with less than was set. `vllm` counts what `/metrics` says besides.
+    A check fails with `StoreUnavailable`. If one of `needed` fails, the server cannot work now; if one of `wanted`
+    fails, it works with less than configured. `vllm` has additional metrics for `/metrics`.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class Probes:
         measured: Callable[[], Metrics],
         is_draining: Callable[[], bool],
         *,
-        needed: Mapping[str, Check] = _NOTHING,
-        wanted: Mapping[str, Check] = _NOTHING,
+        needed: Mapping[str, Check] = _NO_CHECKS,
+        wanted: Mapping[str, Check] = _NO_CHECKS,
         vllm: VLLMMetrics | None = None,
     ) -> None:
         self._measured = measured
@@ -56,7 +56,7 @@ class Probes:
         self._started_s = monotonic()
 
     def health(self, request: Request) -> Response:
-        """`OK` as text; JSON for who accepts it."""
+        """`OK` as text; JSON if the client accepts it."""
         if b"application/json" not in request.headers.get(b"accept", b""):
             return _OK
         uptime_s = round(monotonic() - self._started_s, 3)
@@ -64,16 +64,16 @@ class Probes:
         return Response(200, body, content_type=JSON, headers=_UNCACHED)
 
     def live(self, request: Request) -> Response:
-        """The event loop turns: that is all that it says."""
+        """`OK`: any response means that the event loop runs."""
         return _OK
 
     def ready(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
-        """Whether new work is welcome, and what it has to do without."""
+        """Whether the server accepts new work, and which checks fail."""
         if self._is_draining():
             return _json(503, {"status": "draining"})
         if not self._needed and not self._wanted:
             return _json(200, {"status": "ready"})
-        from tokenfall.api.readiness import checked  # noqa: PLC0415 - it brings asyncio
+        from tokenfall.api.readiness import checked  # noqa: PLC0415 - imports asyncio
 
         return checked(self._needed, self._wanted)
 
@@ -90,7 +90,7 @@ class Probes:
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process, 0 where /proc does not tell."""
+    """Resident memory of this process, 0 if /proc is not available."""
     try:
         with open("/proc/self/statm", encoding="ascii") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

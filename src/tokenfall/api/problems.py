@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents. The one place where a code becomes a status."""
+"""Errors as RFC 9457 problem documents. The only place that maps an error code to a status."""
 
 from math import ceil
 
@@ -63,14 +63,14 @@ CODE_OF_STATUS = {
     503: "overloaded",
     505: "version_not_supported",
 }
-"""The codes of what is refused before a handler is asked."""
+"""Codes of errors that are sent before a handler runs, by status."""
 
 INTERNAL = "an internal error; the log has it by the request id"
-"""All that a caller is told of a defect."""
+"""The message for every unknown error; only the log has the details."""
 
 
 def problem(request: Request, api_error: ApiError, *, headers: tuple[tuple[str, str], ...] = ()) -> Response:
-    """A problem document; its `type` is `about:blank`, its `code` is what a program should look at."""
+    """A problem document. Its `type` is `about:blank`; programs should read its `code`."""
     document: dict[str, str | int] = {
         "type": "about:blank",
         "title": phrase(api_error.status),
@@ -91,25 +91,25 @@ def problem(request: Request, api_error: ApiError, *, headers: tuple[tuple[str, 
 
 
 def headers_of(api_error: ApiError) -> tuple[tuple[str, str], ...]:
-    """What the answer's head says of a fault, in any dialect."""
+    """The response headers of an error, the same in all dialects."""
     headers: tuple[tuple[str, str], ...] = ()
     if api_error.retry_after_s is not None:
-        headers = (("retry-after", str(_whole_s(api_error.retry_after_s))),)
+        headers = (("retry-after", str(_retry_after(api_error.retry_after_s))),)
     return (*headers, ("www-authenticate", "Bearer")) if api_error.code == "unauthorized" else headers
 
 
 def of_status(request: Request, status: int, *, detail: str) -> ApiError:
-    """A refusal that only has a status: the edge's own."""
-    again_s = 1.0 if status == 503 else None
+    """An error that is defined by its status: one of the HTTP server's own."""
+    retry_after_s = 1.0 if status == 503 else None
     return ApiError(
-        status=status, code=CODE_OF_STATUS[status], message=detail, request_id=request.id, retry_after_s=again_s
+        status=status, code=CODE_OF_STATUS[status], message=detail, request_id=request.id, retry_after_s=retry_after_s
     )
 
 
 def of_error(request: Request, error: Exception, *, as_provider: bool = False) -> ApiError:
-    """What went wrong, as it may be shown. An unknown error shows nothing of itself.
+    """The error in the form that clients may see. Nothing of an unknown error is included.
 
-    `as_provider`: with the status that the provider answered with, where it was the provider.
+    `as_provider`: use the provider's status, if the provider caused the error.
     """
     if not isinstance(error, TokenfallError):
         return ApiError(status=500, code="internal_error", message=INTERNAL, request_id=request.id)
@@ -123,17 +123,17 @@ def of_error(request: Request, error: Exception, *, as_provider: bool = False) -
     )
 
 
-def _whole_s(seconds: float) -> int:
-    """As Retry-After has it."""
+def _retry_after(seconds: float) -> int:
+    """Whole seconds for Retry-After, at least 1."""
     return max(1, ceil(seconds))
 
 
 def error_event(error: Exception) -> bytes:
-    """The last frame of a stream that broke. Unknown errors are logged, never shown."""
+    """The last frame of a failed stream. Unknown errors are logged, never sent."""
     if isinstance(error, TokenfallError):
-        later: dict[str, int] = {}
+        fields: dict[str, int] = {}
         if error.retry_after_s is not None:
-            later = {"retry_after": _whole_s(error.retry_after_s)}
-        return plain_stream.error_frame(error.code, error.message, **later)
+            fields = {"retry_after": _retry_after(error.retry_after_s)}
+        return plain_stream.error_frame(error.code, error.message, **fields)
     _log.error("a stream failed", exc_info=error)
     return plain_stream.error_frame("internal_error", INTERNAL)

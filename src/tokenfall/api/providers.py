@@ -1,6 +1,6 @@
-"""One provider's chat route in its dialect: simulated here, or relayed to the upstream.
+"""A provider's chat route in one dialect: the response is simulated here or relayed to the upstream.
 
-It knows dialects by the shape that `tokenfall.wire.dialect` gives them, and none by name.
+Uses dialects only through the interface `tokenfall.wire.dialect.Dialect`; must not know any of them by name.
 """
 
 from __future__ import annotations
@@ -37,33 +37,31 @@ _log = logs.get(__name__)
 
 
 class Run(Protocol):
-    """Sends each frame of one answer and returns the last. `frames` says how many numbered ones were sent."""
+    """Sends the frames of one response, except the last, which it returns. `frames`: number of numbered frames sent."""
 
     frames: int
 
-    def __call__(self, send: Send) -> Coroutine[Any, Any, bytes]:
-        """What it does."""
-        ...
+    def __call__(self, send: Send) -> Coroutine[Any, Any, bytes]: ...
 
 
 class Relay(Protocol):
-    """How requests of one dialect reach the upstream. What it raises is an `UpstreamError`."""
+    """How requests in one dialect reach the upstream, whose failures are raised as `UpstreamError`."""
 
     def decode(self, body: bytes) -> ParsedRequest:
-        """As much of a request as the relay itself must know. Raises `InvalidRequest`."""
+        """The parts of a request that the relay itself needs. Raises `InvalidRequest`."""
         ...
 
-    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> Run:
-        """What sends the answer."""
+    def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> Run:
+        """The `Run` that sends the response."""
         ...
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
-        """The whole answer's body."""
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
+        """The body of the complete response."""
         ...
 
 
 class Provider:
-    """The handler of one route. `relay` is None where no upstream is set; `throttle` limits what is relayed."""
+    """The handler of one route. `relay` is None without an upstream; `throttle` limits the rate of relayed requests."""
 
     def __init__(
         self,
@@ -78,7 +76,7 @@ class Provider:
         self._relay = relay
         self._throttle = throttle
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.error_frame(
+        self._shutdown_frame = dialect.error_frame(
             ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
         )
 
@@ -88,44 +86,44 @@ class Provider:
         """The handler. Raises `InvalidRequest`."""
         name_twice(request)
         relay = self._relay
-        asked = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
-        immediate_response = self._dialect.immediate_response(asked, ResponseMeta("", time(), asked.request.model))
+        parsed = self._dialect.decode(request.body) if relay is None else relay.decode(request.body)
+        immediate_response = self._dialect.immediate_response(parsed, ResponseMeta("", time(), parsed.request.model))
         if immediate_response is not None:
             parse(request.header(b"x-sim") or "")
             return document(immediate_response)
         if relay is None:
-            return self._simulating.answer(request, asked)
-        if is_simulated(asked.request.model):
+            return self._simulating.answer(request, parsed)
+        if is_simulated(parsed.request.model):
             return self._simulating.answer(request, self._dialect.decode(request.body))
-        return self._relayed(request, asked, relay=relay)
+        return self._relayed(request, parsed, relay=relay)
 
     def refuse(self, request: Request, api_error: ApiError) -> Response:
-        """A fault in the dialect's own shape."""
+        """An error response in the dialect's format."""
         return refusal(request, api_error, error=self._dialect.error)
 
     # Relayed
 
-    async def _relayed(self, request: Request, asked: ParsedRequest, *, relay: Relay) -> Response | LiveStream:
+    async def _relayed(self, request: Request, parsed: ParsedRequest, *, relay: Relay) -> Response | LiveStream:
         if self._throttle is not None:
             await self._throttle.spend(request, self._dialect.limits)
-        tokens = estimated_tokens(asked.request)
-        meta = ResponseMeta(urandom(12).hex(), time(), asked.request.model, tokens)
-        if not asked.stream:
-            return document(await relay.whole(request, asked, meta=meta))
-        run = relay.stream(request, asked, meta=meta)
+        tokens = estimated_tokens(parsed.request)
+        meta = ResponseMeta(urandom(12).hex(), time(), parsed.request.model, tokens)
+        if not parsed.stream:
+            return document(await relay.whole(request, parsed, meta=meta))
+        run = relay.stream(request, parsed, meta=meta)
         return LiveStream(
             self._head,
             run,
             failure=lambda error: self._failure(error, frames=run.frames),
             keepalive=self._dialect.keepalive,
-            shutdown_frame=self._farewell,
+            shutdown_frame=self._shutdown_frame,
         )
 
     def _failure(self, error: Exception, *, frames: int) -> bytes:
-        """The last frame of a stream that broke. Unknown errors are logged, never shown."""
+        """The last frame of a failed stream. Unknown errors are logged, never sent."""
         if not isinstance(error, TokenfallError):
             _log.error("a relayed stream failed", exc_info=error)
-        return self._dialect.error_frame(problems.of_error(_NOBODY, error), frames)
+        return self._dialect.error_frame(problems.of_error(_NO_REQUEST, error), frames)
 
 
-_NOBODY = Request("-", b"-", headers={}, http_minor=1)
+_NO_REQUEST = Request("-", b"-", headers={}, http_minor=1)

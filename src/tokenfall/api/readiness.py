@@ -1,4 +1,4 @@
-"""`/readyz` where stores must be asked. Loaded with asyncio; a server without stores never comes here."""
+"""`/readyz` for a server with stores to check. Imports asyncio, so a server without stores never imports it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,17 +13,17 @@ Check = Callable[[], Awaitable[None]]
 
 
 async def checked(needed: Mapping[str, Check], wanted: Mapping[str, Check]) -> Response:
-    """503 when one of `needed` fails, else 200, which names what of `wanted` fails. All are asked at once."""
+    """503 if one of `needed` fails, else 200 with the names of the failed `wanted`. All checks run concurrently."""
     failing, degraded = await asyncio.gather(_failing(needed), _failing(wanted))
     if failing:
         body = msgspec.json.encode({"status": "unavailable", "failing": failing + degraded})
         return document(body, status=503)
-    told = {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"}
-    return document(msgspec.json.encode(told))
+    state = {"status": "degraded", "failing": degraded} if degraded else {"status": "ready"}
+    return document(msgspec.json.encode(state))
 
 
 async def _failing(checks: Mapping[str, Check]) -> list[str]:
-    """The names of those that fail; all are asked at once."""
+    """The names of the failed checks, which run concurrently."""
     fails = await asyncio.gather(*(_fails(check) for check in checks.values()))
     return [name for name, failed in zip(checks, fails, strict=True) if failed]
 

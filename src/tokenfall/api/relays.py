@@ -1,4 +1,4 @@
-"""How provider requests reach the upstream: as they are where it speaks the same dialect, else translated."""
+"""How provider requests reach the upstream: passed through if it has the same dialect, otherwise translated."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Send
 
 
-class _Peeked(Struct):
-    """What must be known of a request that is passed on: the rest is for the upstream to judge."""
+class _PassthroughFields(Struct):
+    """The fields that are needed of a request that is passed through; the upstream validates all others."""
 
     model: str
     stream: bool | None = None
 
 
-_peek = msgspec.json.Decoder(_Peeked)
+_decoder = msgspec.json.Decoder(_PassthroughFields)
 AT_ONCE_S = 0.001
-"""An answer that took less from its first token on came at once: when its first token was made is not known."""
+"""A response that took less time from first token to end arrived at once; the time of its first token is unknown."""
 
 _RESPONSE_ENDS = ("response.completed", "response.incomplete", "response.failed", "error")
 
 
 class ChatUpstream(Protocol):
-    """The part of `UpstreamEngine` that a translated chat needs."""
+    """The part of `UpstreamEngine` that translated requests need."""
 
     async def converse(self, request: ChatRequest, on_event: Any) -> Finished:  # noqa: ANN401 - a callback for each `OutputEvent`
         """See `UpstreamEngine.converse`."""
@@ -49,19 +49,19 @@ class ChatUpstream(Protocol):
 
 
 class StreamFraming(Protocol):
-    """How a stream that is passed on is framed, and which event besides `[DONE]` is its end."""
+    """Encodes the events of a passed-through stream, and knows which event besides `[DONE]` ends it."""
 
     def ends(self, event_type: str) -> bool:
-        """Whether an event of this type is the genuine end."""
+        """Whether an event of this type is the regular end of the stream."""
         ...
 
     def frame(self, event: PassthroughEvent) -> bytes:
-        """The event as it goes to the client."""
+        """The event as it is sent to the client."""
         ...
 
 
 class DoneFraming:
-    """Chat and legacy completions: data lines alone, `[DONE]` at the end."""
+    """Chat and legacy completions: events have only `data`, and only `[DONE]` is the end."""
 
     def ends(self, event_type: str) -> bool:
         return False
@@ -71,7 +71,7 @@ class DoneFraming:
 
 
 class ResponsesFraming:
-    """Responses: events are named by their type, and one of four types is the last."""
+    """Responses API: `event` is the type, and one of four types ends the stream."""
 
     def ends(self, event_type: str) -> bool:
         return event_type in _RESPONSE_ENDS
@@ -81,13 +81,13 @@ class ResponsesFraming:
 
 
 class PassthroughStream:
-    """One stream that is passed on. Implements `Run`."""
+    """One passed-through stream. Implements `Run`."""
 
-    __slots__ = ("_form", "_passing", "_upstream", "frames")
+    __slots__ = ("_form", "_passthrough", "_upstream", "frames")
 
     def __init__(self, upstream: UpstreamEngine, passthrough: PassthroughRequest, *, form: StreamFraming) -> None:
         self._upstream = upstream
-        self._passing = passthrough
+        self._passthrough = passthrough
         self._form = form
         self.frames = 0
 
@@ -98,14 +98,14 @@ class PassthroughStream:
             self.frames = event.number + 1
             return send(form.frame(event), is_token=event.is_token)
 
-        asking = self._upstream.pass_on(self._passing, on_event, ends=form.ends)
-        del self._passing  # the upstream lets go of the request's body when it is no longer needed
-        await asking
+        relaying = self._upstream.pass_on(self._passthrough, on_event, ends=form.ends)
+        del self._passthrough  # so that the upstream engine can free the request body when it no longer needs it
+        await relaying
         return b""
 
 
 class PassthroughRelay:
-    """For the dialect that the upstream speaks itself: `path` is below its base address."""
+    """Passes requests in the upstream's own dialect through. `path` is below its base URL. Implements `Relay`."""
 
     def __init__(self, upstream: UpstreamEngine, path: str, *, form: StreamFraming) -> None:
         self._upstream = upstream
@@ -113,87 +113,80 @@ class PassthroughRelay:
         self._form = form
 
     def decode(self, body: bytes) -> ParsedRequest:
-        """See `Relay`."""
-        peeked = decoded(_peek, body)
-        request = ChatRequest(messages=(), model=peeked.model, max_tokens=0)
-        return ParsedRequest(request=request, stream=bool(peeked.stream))
+        fields = decoded(_decoder, body)
+        request = ChatRequest(messages=(), model=fields.model, max_tokens=0)
+        return ParsedRequest(request=request, stream=bool(fields.stream))
 
-    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
-        """See `Relay`."""
+    def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
         return PassthroughStream(self._upstream, PassthroughRequest(self._path, request.body), form=self._form)
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
-        """See `Relay`."""
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         return await self._upstream.fetch(PassthroughRequest(self._path, request.body))
 
 
 class TranslatedStream:
-    """One stream that is translated. Implements `Run`."""
+    """One translated stream. Implements `Run`."""
 
-    __slots__ = ("_asked", "_dialect", "_identity", "_upstream", "frames")
+    __slots__ = ("_dialect", "_meta", "_parsed", "_upstream", "frames")
 
-    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, asked: ParsedRequest, meta: ResponseMeta) -> None:
+    def __init__(self, upstream: ChatUpstream, dialect: Dialect, *, parsed: ParsedRequest, meta: ResponseMeta) -> None:
         self._upstream = upstream
         self._dialect = dialect
-        self._asked = asked
-        self._identity = meta
+        self._parsed = parsed
+        self._meta = meta
         self.frames = 0
 
     async def __call__(self, send: Send) -> bytes:
-        meta, request = self._identity, self._asked.request
-        encoder = EventEncoder(self._dialect.encoder(self._asked, meta))
+        meta, request = self._meta, self._parsed.request
+        encoder = EventEncoder(self._dialect.encoder(self._parsed, meta))
         composer = Composer(request, meta.number)
-        began_s = 0.0
+        first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> Any:  # noqa: ANN401 - as `Send`
-            nonlocal began_s
-            began_s = began_s or time()
+            nonlocal first_event_s
+            first_event_s = first_event_s or time()
             frames = b"".join(map(encoder.frames, composer.add(event)))
             return send(frames) if frames else None
 
-        told, finished = composer.end(await self._upstream.converse(request, on_event))
-        return b"".join(map(encoder.frames, told)) + encoder.end(finished, _timing(meta, began_s))
+        queued, finished = composer.end(await self._upstream.converse(request, on_event))
+        return b"".join(map(encoder.frames, queued)) + encoder.end(finished, _timing(meta, first_event_s))
 
 
 class TranslatedRelay:
-    """For every other dialect: the upstream is asked for a chat completion, and its events are written in `dialect`."""
+    """Requests a chat completion for any other dialect and encodes its events in `dialect`. Implements `Relay`."""
 
     def __init__(self, upstream: ChatUpstream, dialect: Dialect) -> None:
         self._upstream = upstream
         self._dialect = dialect
 
     def decode(self, body: bytes) -> ParsedRequest:
-        """See `Relay`."""
         return self._dialect.for_upstream(self._dialect.decode(body))
 
-    def stream(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
-        """See `Relay`."""
-        return TranslatedStream(self._upstream, self._dialect, asked=asked, meta=meta)
+    def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> TranslatedStream:
+        return TranslatedStream(self._upstream, self._dialect, parsed=parsed, meta=meta)
 
-    async def whole(self, request: Request, asked: ParsedRequest, *, meta: ResponseMeta) -> bytes:
-        """See `Relay`."""
+    async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         accumulator = Accumulator()
-        composer = Composer(asked.request, meta.number)
-
-        began_s = 0.0
+        composer = Composer(parsed.request, meta.number)
+        first_event_s = 0.0
 
         def on_event(event: OutputEvent) -> None:
-            nonlocal began_s
-            began_s = began_s or time()
+            nonlocal first_event_s
+            first_event_s = first_event_s or time()
             for each in composer.add(event):
                 accumulator.on_event(each)
 
-        told, finished = composer.end(await self._upstream.converse(asked.request, on_event))
-        for each in told:
+        queued, finished = composer.end(await self._upstream.converse(parsed.request, on_event))
+        for each in queued:
             accumulator.on_event(each)
         choices = (accumulator.choice(finished),)
-        answer = ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, began_s))
-        return await run_sliced(joined(self._dialect.encode_response(asked, answer)))
+        response = ModelResponse(meta=meta, choices=choices, finished=finished, timing=_timing(meta, first_event_s))
+        return await run_sliced(joined(self._dialect.encode_response(parsed, response)))
 
 
-def _timing(meta: ResponseMeta, began_s: float) -> ResponseTiming:
+def _timing(meta: ResponseMeta, first_event_s: float) -> ResponseTiming:
     total_s = time() - meta.created_s
-    first_s = max(0.0, began_s - meta.created_s)
+    first_s = max(0.0, first_event_s - meta.created_s)
     if total_s - first_s < AT_ONCE_S:
         first_s = 0.0
     return ResponseTiming(total_s, first_s)

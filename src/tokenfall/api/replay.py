@@ -1,4 +1,4 @@
-"""A recorded exchange as the answer to a request: the same bytes, at the same times or faster."""
+"""Responds with a recorded exchange: the same bytes, at the recorded times or faster."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 def replayed(
     recording: Recording, request: Request, *, clock: Clock, speed: float
 ) -> PacedStream | Coroutine[Any, Any, Response | Disconnect]:
-    """The exchange that was recorded of this request, `speed` times faster. Raises `NotFound` where none was."""
+    """The recorded response to this request, `speed` times as fast. Raises `NotFound` if there is none."""
     exchange = recording.find(request.body, request.path)
     if exchange is None:
         raise NotFound("nothing that was recorded answers this request")
     content_type = exchange.headers.get("content-type", "application/json")
     if not exchange.streamed:
-        return _whole(exchange, request.started_s + exchange.took_s(speed), clock=clock, content_type=content_type)
-    told = list(exchange.frames(speed))
-    gaps = iter([*(gap_s for gap_s, _ in told), 0.0, 0.0])
+        return _complete(exchange, request.started_s + exchange.took_s(speed), clock=clock, content_type=content_type)
+    timed_frames = list(exchange.frames(speed))
+    gaps = iter([*(gap_s for gap_s, _ in timed_frames), 0.0, 0.0])
 
     def frames(chunked: bool) -> Iterator[Item]:
-        for _, payload in told:
+        for _, payload in timed_frames:
             yield chunk(payload) if chunked else payload
         if exchange.broken:
             yield Disconnect("close")
@@ -39,7 +39,9 @@ def replayed(
     return PacedStream(StreamHead(content_type), frames, gaps=gaps)
 
 
-async def _whole(exchange: RecordedExchange, due_s: float, *, clock: Clock, content_type: str) -> Response | Disconnect:
+async def _complete(
+    exchange: RecordedExchange, due_s: float, *, clock: Clock, content_type: str
+) -> Response | Disconnect:
     await clock.sleep_until(due_s)
     if exchange.broken:
         return Disconnect("close")

@@ -1,4 +1,4 @@
-"""What was asked of the simulator, for tests that want to see it: off unless switched on, bounded, without secrets."""
+"""The log of the simulator's requests, for tests that check them: off by default, bounded, with secrets removed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MAX_REQUESTS = 1_000
 MAX_KEPT_BYTES = 2_500_000
-"""Of all requests together: as JSON, they are a whole response of up to six times as much."""
+"""Size of all requests together. The JSON response that lists them may be up to six times as large."""
 
 MAX_BODY_BYTES = 16_384
 _SECRET = (
@@ -24,7 +24,7 @@ _REMOVED = "[removed]"
 
 
 class RequestLog:
-    """The newest requests. What callers send as their key is removed wherever it stands."""
+    """The newest requests. API keys of the callers are removed wherever they occur."""
 
     def __init__(self) -> None:
         self.is_on = False
@@ -33,13 +33,13 @@ class RequestLog:
         self._bytes = 0
 
     def note(self, request: Request) -> None:
-        """Keep a request, if the journal is on."""
+        """Add a request, if the log is on."""
         if not self.is_on:
             return
         headers = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in request.headers.items()
-            if not name.startswith(b":")  # the edge's own
+            if not name.startswith(b":")  # added by the HTTP server
         }
         redactor = _redactor(headers)
         path, _, query = redactor.target(f"{request.path}?{request.query_string.decode('latin-1')}").partition("?")
@@ -67,18 +67,17 @@ class RequestLog:
             self._bytes -= self._sizes.pop(0)
 
     def kept(self) -> list[dict[str, Any]]:
-        """Oldest first."""
+        """All requests, oldest first."""
         return list(self._kept)
 
     def clear(self) -> None:
-        """Forget all."""
         self._kept.clear()
         self._sizes.clear()
         self._bytes = 0
 
 
 def _redactor(headers: dict[str, str]) -> Redactor:
-    from tokenfall.recording.redaction import Redactor, keys_in  # noqa: PLC0415 - who keeps no journal needs none
+    from tokenfall.recording.redaction import Redactor, keys_in  # noqa: PLC0415 - needed only if the log is on
 
     redactor = Redactor()
     redactor.learn(keys_in(headers))

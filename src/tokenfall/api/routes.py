@@ -1,4 +1,4 @@
-"""Every route, on one screen."""
+"""The table of all routes. It has paths and flags only; handlers are passed in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def chat_routes(chat: LazyHandlers) -> list[Route]:
-    """What reaches a model or a conversation: keyed and limited."""
+    """Routes to models and conversations: keyed and limited."""
     return [
         Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, request_logged=True),
         Route("GET", "/history", handler=chat.handler("history"), needs=chat, limited=True, private=True),
@@ -46,7 +46,7 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
 
 
 def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
-    """What load tests call: keyed, but never limited."""
+    """Routes for load tests: keyed, but not limited."""
     return [
         Route("GET", "/stream-sse", handler=sse, request_logged=True),
         Route("GET", "/stream-ndjson", handler=ndjson, request_logged=True),
@@ -56,7 +56,7 @@ def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream
 
 
 def control_routes(control: LazyHandlers) -> list[Route]:
-    """The simulator's controls: keyed."""
+    """Routes that control the simulator: keyed."""
     return [
         Route("GET", "/sim", handler=control.handler("show"), needs=control, private=True),
         Route("PATCH", "/sim", handler=control.handler("change"), needs=control, private=True),
@@ -95,20 +95,20 @@ PROVIDERS = (
     ("GET", "/api/ps", "ollama.ps"),
     ("GET", "/api/version", "ollama.version"),
 )
-"""Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients look below `/openai`."""
+"""Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients use `/openai`."""
 
 
 PREFIXES = (("/v1/messages", "anthropic"), ("/v1/", "models"), ("/openai/", "models"), ("/api/", "ollama.tags"))
-"""In whose words faults are told below a provider's prefix where there is no route."""
+"""For paths without a route: the name of the handler that encodes errors, by path prefix."""
 
 
 def words_below(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
-    """The prefixes, each with how faults are told below it."""
+    """The prefixes, each with the function that encodes errors below it."""
     return [(prefix, handlers.refuse(name)) for prefix, name in PREFIXES]
 
 
 def provider_routes(handlers: LazyHandlers) -> list[Route]:
-    """The providers' own paths: keyed; what is relayed is limited by its handler."""
+    """The providers' own paths: keyed. Their handlers limit relayed requests."""
     return [
         Route(
             method,
@@ -123,7 +123,7 @@ def provider_routes(handlers: LazyHandlers) -> list[Route]:
 
 
 def probe_routes(probes: Probes) -> list[Route]:
-    """What operators call: outside keys and limits, to the very end."""
+    """Routes for operators: neither keyed nor limited, open while the server drains."""
     return [
         _open("/health", probes.health),
         _open("/livez", probes.live),
@@ -134,37 +134,37 @@ def probe_routes(probes: Probes) -> list[Route]:
 
 
 def page_routes(page: LazyHandlers) -> list[Route]:
-    """The pages and what they consist of."""
+    """The pages and their assets."""
     files = [
         Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
         for path in ("/web", "/board", "/web/{file}")
     ]
-    leads = [
+    redirects = [
         Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in ("/", "/web/", "/board/")
     ]
-    return [*leads, *files]
+    return [*redirects, *files]
 
 
 BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
 
 
 def board_routes(watch: Handler) -> list[Route]:
-    """What the server is doing: keyed. Its page is one of the page's."""
+    """The events of the dashboard: keyed. Its page is in `page_routes`."""
     return [Route("GET", "/board/events", handler=watch, needs=BOARD)]
 
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
-    """All of `routes`, and the one that describes them and itself: written at the first request, then kept."""
+    """`routes` and `GET /openapi.json`, which describes all of them: generated at the first request, then cached."""
 
     def make() -> Response:
-        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - few ask, and it is a megabyte
+        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - rarely requested, and takes a megabyte
 
-        body = encoded(everything, keyed=keyed, relays=relays)
+        body = encoded(all_routes, keyed=keyed, relays=relays)
         return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
 
     description = CachedResponse(make)
-    everything = [*routes, Route("GET", "/openapi.json", handler=description, needs=description, keyed=False)]
-    return everything
+    all_routes = [*routes, Route("GET", "/openapi.json", handler=description, needs=description, keyed=False)]
+    return all_routes
 
 
 def _open(path: str, handler: Handler, *, needs: Loadable | None = None) -> Route:

@@ -1,4 +1,4 @@
-"""Which handler answers which path, and what stands before it."""
+"""Which handler serves which path, and which checks precede it. `tokenfall.api.app` performs the checks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 
 class Route:
-    """One method of one path. One part of it may be a parameter in braces: `/chat/turns/{turn}`.
+    """One method of one path. The path may have one parameter in braces: `/chat/turns/{turn}`.
 
-    A parameter is one segment; with dots, `{model...}`, it may have slashes in it.
+    A parameter is one path segment; with dots, `{model...}`, it may contain slashes.
 
-    `quiet`: answers are logged at debug level only, being asked for thousands of times a second or by probes.
-    `request_logged`: kept by the simulator's journal, if that is on.
-    `refuse` says what is wrong in the words of the path's own dialect; without it, a problem document does. Neither it
-    nor `handler` is called before what the route `needs` is loaded.
-    `private`: closed to pages of other sites where no API key protects it.
-    `keyed`: asks for an API key. `limited`: spends of the address's rate. `open_while_draining`: answers to the end.
+    `refuse` encodes an error in the dialect of the path; without it, errors are problem documents. Neither it nor
+    `handler` is called before `needs` is loaded.
+
+    `keyed`: requires an API key.
+    `limited`: counts against the rate limit of the client address.
+    `open_while_draining`: also served while the server drains.
+    `private`: refuses pages of other sites, if no API key protects it.
+    `quiet`: only errors are logged above debug level, as probes call it, or clients thousands of times a second.
+    `request_logged`: added to the simulator's request log, if that is on.
     """
 
     __slots__ = (
@@ -53,7 +56,7 @@ class Route:
         needs: Loadable | None = None,
         **flags: bool,
     ) -> None:
-        """`flags`: those above by their names; `keyed` where nothing is said, and nothing else."""
+        """`flags`: those above, by name. Only `keyed` is true by default."""
         self.method = method
         self.path = path
         self.handler = handler
@@ -73,7 +76,7 @@ class Router:
     """Routes by path: exact ones first, then those with a parameter. HEAD is served wherever GET is."""
 
     def __init__(self, routes: list[Route], *, words: Sequence[tuple[str, Refuse]] = ()) -> None:
-        """`words` are how faults are told below some prefixes where there is no route."""
+        """`words` encode errors of paths without a route, by path prefix."""
         self._words = words
         self._paths: dict[str, dict[str, Route]] = {}
         for route in routes:
@@ -84,19 +87,19 @@ class Router:
             if route.method == "GET":
                 methods.setdefault("HEAD", route)
         self._patterns = [
-            (*_around(path), "...}" in path, methods) for path, methods in self._paths.items() if "{" in path
+            (*_affixes(path), "...}" in path, methods) for path, methods in self._paths.items() if "{" in path
         ]
 
     def quiet_paths(self) -> frozenset[str]:
-        """The paths whose answers are not worth a line."""
+        """The paths of which all routes are quiet."""
         return frozenset(path for path, methods in self._paths.items() if all(r.quiet for r in methods.values()))
 
     def methods(self, path: str) -> dict[str, Route]:
-        """The routes of a path by method, empty when there is no such path."""
+        """The routes of a path by method, empty if there are none."""
         return self._paths.get(path) or self._matching(path)
 
     def refuse_below(self, path: str) -> Refuse | None:
-        """How faults are told at a path that has no route, None for a problem document."""
+        """Encodes the errors of a path without a route; None for problem documents."""
         return next((refuse for prefix, refuse in self._words if path.startswith(prefix)), None)
 
     def _matching(self, path: str) -> dict[str, Route]:
@@ -109,15 +112,15 @@ class Router:
 
 
 def parameter(request: Request) -> str:
-    """The value of the one parameter in the path of a request's route."""
-    prefix, suffix = _around(request.route)
+    """The value of the parameter in a request's path."""
+    prefix, suffix = _affixes(request.route)
     return request.path[len(prefix) : len(request.path) - len(suffix)]
 
 
-def _around(pattern: str) -> tuple[str, str]:
-    """What stands before and after a pattern's parameter."""
-    prefix, _, rest = pattern.partition("{")
-    return prefix, rest.partition("}")[2]
+def _affixes(pattern: str) -> tuple[str, str]:
+    """The prefix and suffix of a pattern's parameter."""
+    prefix, _, parameter_and_suffix = pattern.partition("{")
+    return prefix, parameter_and_suffix.partition("}")[2]
 
 
 _NONE: dict[str, Route] = {}

@@ -1,4 +1,4 @@
-"""Simulated answers to provider requests: a paced stream or a document, with what the grammar makes go wrong."""
+"""Simulated responses to provider requests: a paced stream or a document, with the faults that the grammar sets."""
 
 from collections.abc import Callable, Coroutine, Iterator
 from hashlib import sha256
@@ -46,10 +46,10 @@ from tokenfall.wire.dialect import (
 )
 
 LARGE_BODY_BYTES = 16_384
-"""To decode a larger body takes as long as planning may take at once."""
+"""A larger body takes as long to decode as planning may block the loop, so its planning runs in later turns."""
 
 SCHEMAS = Modules("tokenfall.simulator.structured_output")
-"""What the first tool or JSON schema needs."""
+"""Modules that the first tool or JSON schema needs."""
 
 SCRIPTS = Modules(
     "concurrent.futures.thread",
@@ -61,16 +61,16 @@ SCRIPTS = Modules(
 RECORDINGS = Modules(
     "concurrent.futures.thread", "tokenfall.recording.recordings", "tokenfall.api.replay", after=THREADING
 )
-"""What the first script or recording needs."""
+"""Modules that the first script, or the first recording, needs."""
 
 SEEDED_S = 1_700_000_000.0
-"""When a seeded answer was made: the same seed and request give the same bytes."""
+"""Creation time of every seeded response: the same seed and request give the same bytes."""
 
 
 class _Prepared(Struct, frozen=True):
-    """All that is decided of one answer before its first token."""
+    """Everything about a response that is decided before its first token."""
 
-    asked: ParsedRequest
+    parsed: ParsedRequest
     simulation: Simulation
     meta: ResponseMeta
     planned: Plan
@@ -83,8 +83,8 @@ Whole = Response | LiveStream | Disconnect
 Played = TimedStream | Coroutine[Any, Any, Whole]
 
 
-class _Counted:
-    """Gaps, and how much they were so far: what a seeded answer says of its time must not depend on the clock."""
+class _SummedGaps:
+    """Gaps and their sum so far: the durations in a seeded response must not depend on the clock."""
 
     def __init__(self, gaps: Iterator[float]) -> None:
         self._gaps = gaps
@@ -113,59 +113,59 @@ class SimulatedProvider:
         self._keys = keys
         self._leave = engine.state.limiter.leave
         self._head = StreamHead(dialect.stream_type)
-        self._farewell = dialect.error_frame(
+        self._shutdown_frame = dialect.error_frame(
             ApiError(status=503, code=shutting_down().code, message=shutting_down().message), 0
         )
 
     def answer(
-        self, request: Request, asked: ParsedRequest
+        self, request: Request, parsed: ParsedRequest
     ) -> TimedStream | Loadable | Coroutine[Any, Any, TimedStream | Whole]:
-        """The answer. Raises what the grammar asks for before the first token, and `InvalidRequest`."""
+        """The response. Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         header = request.header(b"x-sim")
-        chat = replace(asked.request, simulation=header) if header else asked.request
+        chat = replace(parsed.request, simulation=header) if header else parsed.request
         simulation = self._engine.simulation(chat)
         needed = _needed(chat, simulation)
         if needed is not None:
             return needed
-        work = self._planned(request, asked, chat=chat, simulation=simulation)
+        work = self._planned(request, parsed, chat=chat, simulation=simulation)
         if not self._engine.library.is_ready(simulation):
-            return self._answered(request, work, unread=simulation)
+            return self._plan_later(request, work, unread=simulation)
         if len(request.body) > LARGE_BODY_BYTES:
-            return self._answered(request, work)
+            return self._plan_later(request, work)
         planned = start_sliced(work)
         if isinstance(planned, Coroutine):
-            planned.close()  # a coroutine around it goes on, which may be closed before it begins
-            return self._answered(request, work)
+            planned.close()  # never awaited, if the coroutine below is closed before it starts
+            return self._plan_later(request, work)
         return self._played(request, planned)
 
-    async def _answered(
+    async def _plan_later(
         self, request: Request, work: Sliced[_Prepared | Simulation], *, unread: Simulation | None = None
     ) -> TimedStream | Whole:
-        """The answer to a request that takes longer to plan than it may take at once.
+        """The response to a request whose planning could block the loop for too long.
 
-        `unread` names a file that has to be read first.
+        `unread`: the simulation whose file has to be read first.
         """
         if unread is not None:
             await in_thread(lambda: self._engine.library.check(unread))
-        answer = self._played(request, await later(work))
-        return await answer if isinstance(answer, Coroutine) else answer
+        response = self._played(request, await later(work))
+        return await response if isinstance(response, Coroutine) else response
 
     def _played(self, request: Request, prepared: _Prepared | Simulation) -> Played:
         if isinstance(prepared, Simulation):
             return self._replayed(request, prepared)
-        return self._stream(request, prepared) if prepared.asked.stream else self._later(request, prepared)
+        return self._stream(request, prepared) if prepared.parsed.stream else self._complete(request, prepared)
 
     def _planned(
-        self, request: Request, asked: ParsedRequest, *, chat: ChatRequest, simulation: Simulation
+        self, request: Request, parsed: ParsedRequest, *, chat: ChatRequest, simulation: Simulation
     ) -> Sliced[_Prepared | Simulation]:
-        """What is decided of the answer; the grammar alone where a recording is replayed."""
+        """The prepared response; only the grammar if a recording is to be replayed."""
         decided = yield from self._engine.decide(chat, simulation)
         simulation = decided.simulation
         if simulation.status or simulation.limit:
             yield from self._refuse(request, simulation, chat=chat)
         if simulation.script is not None and simulation.script.endswith(RECORDING):
             return simulation
-        meta = _response_meta(request, asked, seed=simulation.seed)
+        meta = _response_meta(request, parsed, seed=simulation.seed)
         planned = yield from self._engine.plan(chat, decided, call_ids=f"call_{meta.number}")
         meta = replace(meta, prompt_tokens=planned.usage.prompt_tokens)
         choice = planned.choices[0]
@@ -173,23 +173,23 @@ class SimulatedProvider:
         fault_plan = state.fault_plan(simulation, planned.faults)
         gaps = state.gaps(planned.gaps, simulation.load)
         return _Prepared(
-            asked,
+            parsed,
             simulation,
             meta,
             planned,
-            Finished(choice.reason, asked.request.model, planned.usage, choice.stop),
+            Finished(choice.reason, parsed.request.model, planned.usage, choice.stop),
             fault_plan,
             gaps if fault_plan is None else fault_plan.gaps(gaps),
         )
 
     def _refuse(self, request: Request, simulation: Simulation, *, chat: ChatRequest) -> Sliced[None]:
-        """Raises what the grammar asks for in place of an answer; says in the head what a limit leaves."""
-        wanted = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
+        """Raises the error that the grammar sets in place of a response; adds the headers of a simulated rate limit."""
+        tokens = (yield from prompt_tokens(chat)) + (0 if chat.max_tokens >= UNBOUNDED else chat.max_tokens)
         owner = self._keys.owner(request)
-        self._injected_errors.enforce(request, simulation, owner=owner, tokens=wanted, tell=self._dialect.limits)
+        self._injected_errors.enforce(request, simulation, owner=owner, tokens=tokens, tell=self._dialect.limits)
 
     def _replayed(self, request: Request, simulation: Simulation) -> Played:
-        from tokenfall.api.replay import replayed  # noqa: PLC0415 - few replay
+        from tokenfall.api.replay import replayed  # noqa: PLC0415 - rarely needed
 
         recording = self._engine.library.recording(simulation.script or "")
         return replayed(recording, request, clock=self._clock, speed=simulation.speed or 1.0)
@@ -200,8 +200,8 @@ class SimulatedProvider:
         return lambda: self._dialect.error_frame(api_error, self._dialect.frame_count(encoder))
 
     def _stream(self, request: Request, prepared: _Prepared) -> TimedStream:
-        stream = self._even(request, prepared) or self._any(request, prepared)
-        stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._farewell
+        stream = self._even(request, prepared) or self._paced(request, prepared)
+        stream.keepalive, stream.shutdown_frame = self._dialect.keepalive, self._shutdown_frame
         if prepared.fault_plan is None:
             self._engine.state.limiter.enter()
             stream.ended = self._leave
@@ -211,10 +211,10 @@ class SimulatedProvider:
         return stream
 
     def _even(self, request: Request, prepared: _Prepared) -> EvenStream | None:
-        """The answer in the form that takes the least, None where it has none."""
+        """The response as an `EvenStream`, which takes the least memory and time; None if it cannot be one."""
         if prepared.fault_plan is not None or not is_even(prepared.planned, prepared.simulation):
             return None
-        encoder = self._dialect.encoder(prepared.asked, prepared.meta)
+        encoder = self._dialect.encoder(prepared.parsed, prepared.meta)
         try:
             return EvenStream(
                 self._head,
@@ -227,34 +227,34 @@ class SimulatedProvider:
         except ValueError:
             return None
 
-    def _any(self, request: Request, prepared: _Prepared) -> PacedStream:
-        """Any answer, frame by frame."""
+    def _paced(self, request: Request, prepared: _Prepared) -> PacedStream:
+        """Any response, as a stream of single frames."""
         started_s, now = request.started_s, self._now
         fault_plan = prepared.fault_plan
         first_s = 0.0
         gaps = prepared.gaps
-        if fault_plan is None:  # on a course the first gap is that of the door
+        if fault_plan is None:  # in a fault plan, the first gap is that of the permit
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
-        counted = None if prepared.simulation.seed is None else _Counted(gaps)
-        encoder = self._dialect.encoder(prepared.asked, prepared.meta)
+        summed = None if prepared.simulation.seed is None else _SummedGaps(gaps)
+        encoder = self._dialect.encoder(prepared.parsed, prepared.meta)
         return PacedStream(
             self._head,
             frames(
                 prepared.planned,
                 encoder,
                 finished=prepared.finished,
-                timing=lambda: ResponseTiming(now() - started_s if counted is None else counted.total_s, first_s),
+                timing=lambda: ResponseTiming(now() - started_s if summed is None else summed.total_s, first_s),
                 fault_plan=fault_plan,
                 error_frame=self._error_frame(prepared.planned, encoder),
             ),
-            gaps=gaps if counted is None else counted,
+            gaps=gaps if summed is None else summed,
         )
 
-    # Whole answers
+    # Complete responses
 
-    async def _later(self, request: Request, prepared: _Prepared) -> Whole:
-        """The whole answer, when its last token is due."""
+    async def _complete(self, request: Request, prepared: _Prepared) -> Whole:
+        """The complete response, at the time of its last token."""
         limiter, fault_plan = self._engine.state.limiter, prepared.fault_plan
         if fault_plan is None:
             limiter.enter()
@@ -264,7 +264,7 @@ class SimulatedProvider:
                 limiter.leave()
         try:
             await passed(fault_plan.permit)
-            return await self._enacted(prepared, fault_plan)
+            return await self._with_faults(prepared, fault_plan)
         finally:
             fault_plan.permit.leave()
 
@@ -275,22 +275,22 @@ class SimulatedProvider:
             total_s=await run_sliced(_total(prepared.gaps, tokens, first_s=first_s)), first_token_s=first_s
         )
         pieces = await self._pieces(prepared, timing)
-        begun = await run_sliced(gathered(pieces))
+        first_bytes = await run_sliced(gathered(pieces))
         await self._clock.sleep_until(started_s + timing.total_s)
-        return continued(begun, pieces)
+        return continued(first_bytes, pieces)
 
     async def _pieces(self, prepared: _Prepared, timing: ResponseTiming) -> Iterator[bytes]:
         choices = await run_sliced(choices_of(prepared.planned))
-        answer = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
-        return iter(self._dialect.encode_response(prepared.asked, answer))
+        response = ModelResponse(meta=prepared.meta, choices=choices, finished=prepared.finished, timing=timing)
+        return iter(self._dialect.encode_response(prepared.parsed, response))
 
-    async def _enacted(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
+    async def _with_faults(self, prepared: _Prepared, fault_plan: FaultPlan) -> Whole:
         """A fault of a token happens at the time of the token, before any byte of the response is sent."""
         clock = self._clock
         now_s = due_s = clock.now()
         steps = fault_plan.steps(prepared.planned.usage.completion_tokens)
         garbage = False
-        gaps = _Counted(prepared.gaps)
+        gaps = _SummedGaps(prepared.gaps)
         next(steps), next(gaps)  # the permit, which the caller has acquired
         for step in steps:
             due_s += next(gaps)
@@ -313,7 +313,7 @@ class SimulatedProvider:
 
 
 def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
-    """The first of what this request needs that is not loaded yet."""
+    """The first modules that this request needs and that are not loaded yet."""
     needed: list[Loadable] = []
     if chat.schema is not None or chat.tools:
         needed.append(SCHEMAS)
@@ -325,7 +325,7 @@ def _needed(chat: ChatRequest, simulation: Simulation) -> Loadable | None:
 
 
 def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float]:
-    """The seconds that `first_s` and the next `count` gaps take."""
+    """The sum of `first_s` and the next `count` gaps."""
     total_s = first_s
     while count > 0:
         total_s = sum(islice(gaps, min(count, SLICE_TOKENS)), total_s)
@@ -335,9 +335,9 @@ def _total(gaps: Iterator[float], count: int, *, first_s: float) -> Sliced[float
     return total_s
 
 
-def _response_meta(request: Request, asked: ParsedRequest, *, seed: int | None) -> ResponseMeta:
-    """Names the answer: anew each time, or with a seed the same for the same request."""
+def _response_meta(request: Request, parsed: ParsedRequest, *, seed: int | None) -> ResponseMeta:
+    """A new id for each response; with a seed, the same id and creation time for the same request."""
     if seed is None:
-        return ResponseMeta(urandom(12).hex(), time(), asked.request.model)
+        return ResponseMeta(urandom(12).hex(), time(), parsed.request.model)
     digest = sha256(b"%d %b" % (seed, request.body)).hexdigest()
-    return ResponseMeta(digest[:24], SEEDED_S, asked.request.model)
+    return ResponseMeta(digest[:24], SEEDED_S, parsed.request.model)

@@ -9,19 +9,19 @@ from tokenfall.simulator.grammar import Simulation
 
 
 class CountedSimulatedProvider(SimulatedProvider):
-    """The same responses; each is counted when it is planned."""
+    """A `SimulatedProvider` that counts each response when it is planned."""
 
-    def __init__(self, *of: Any, counts: VLLMMetrics, **named: Any) -> None:  # noqa: ANN401 - whatever `SimulatedProvider` takes
-        super().__init__(*of, **named)
+    def __init__(self, *args: Any, counts: VLLMMetrics, **options: Any) -> None:  # noqa: ANN401 - passed to `SimulatedProvider`
+        super().__init__(*args, **options)
         self._counts = counts
 
-    def _played(self, request: Request, prepared: Any) -> Played:  # noqa: ANN401 - `_Prepared`, the base's own
-        if not isinstance(prepared, Simulation):  # a recording brings its own text and times
+    def _played(self, request: Request, prepared: Any) -> Played:  # noqa: ANN401 - `_Prepared`, private to the base class
+        if not isinstance(prepared, Simulation):  # recordings are not counted: they have their own text and times
             usage = prepared.planned.usage
             self._counts.began(
                 request,
                 prompt_tokens=usage.prompt_tokens,
                 reason=prepared.finished.reason,
-                whole_tokens=0 if prepared.asked.stream else usage.completion_tokens,
+                whole_tokens=0 if prepared.parsed.stream else usage.completion_tokens,
             )
         return super()._played(request, prepared)

@@ -1,4 +1,7 @@
-"""Simulated answers as streams and documents of any dialect: no task a stream, nothing encoded a token."""
+"""Planned responses as frames or as complete choices, for any dialect.
+
+A stream needs no task of its own, and most tokens are not encoded but taken from a cache.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, Respon
 from tokenfall.wire.json_lines import one_line
 
 MOST_WHOLE = 131_072
-"""Characters of a whole response, which are held until its reader has taken them."""
+"""Most characters of a complete response, which is held in memory until the client has read it."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ def frames(
 
     def coded(chunked: bool) -> Iterator[Item]:
         if fault_plan is None or error_frame is None:
-            return _ready(plan, encoder, finished=finished, timing=timing, chunked=chunked)
+            return _without_faults(plan, encoder, finished=finished, timing=timing, chunked=chunked)
         plain = _with_faults(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
         code = chunk if chunked else bytes
         return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, coded=code)
@@ -54,10 +57,10 @@ def frames(
     return coded
 
 
-def _ready(
+def _without_faults(
     plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], chunked: bool
 ) -> Iterator[bytes]:
-    """The frames as they go out, where nothing happens to them."""
+    """The frames of a stream without faults, as they are sent."""
     code = chunk if chunked else bytes
     pending = b""
     for number, choice in enumerate(plan.choices):
@@ -82,7 +85,7 @@ def _ready(
 
 
 def _framed(fragments: Iterator[bytes], frame_template: tuple[bytes, bytes], *, chunked: bool) -> Iterator[bytes]:
-    """A section's frames after its first: four ready pieces each, for this is what a simulated token costs."""
+    """A block's frames after the first. Each joins ready pieces: this loop is the cost of a simulated token."""
     before, after = frame_template
     join = b"".join
     if not chunked:
@@ -96,7 +99,7 @@ def _framed(fragments: Iterator[bytes], frame_template: tuple[bytes, bytes], *, 
 
 
 class _Lines(dict[int, bytes]):
-    """The lines before chunks, by their size: a few dozen, made when first needed and shared by all streams."""
+    """Chunk size lines by chunk size: a few dozen, created when first needed and shared by all streams."""
 
     def __missing__(self, size: int) -> bytes:
         line = b"%x\r\n" % size
@@ -106,7 +109,7 @@ class _Lines(dict[int, bytes]):
 
 
 class _Fragments(dict[str, bytes]):
-    """Tokens as JSON strings: the simulator's words are few, and are encoded once."""
+    """Tokens as JSON strings: the simulator has few different words, so each is encoded only once."""
 
     def __missing__(self, token: str) -> bytes:
         encoded = one_line(_encode(token))
@@ -117,7 +120,7 @@ class _Fragments(dict[str, bytes]):
 
 MOST_KEPT = 4096
 LONGEST_KEPT = 32
-"""Longer words are not the simulator's own: somebody sent them to be echoed."""
+"""Longer tokens are not the simulator's own words; a client sent them to be echoed."""
 
 LINES = _Lines()
 fragment = _Fragments().__getitem__
@@ -127,19 +130,19 @@ fragment = _Fragments().__getitem__
 def _with_faults(
     plan: Plan, encoder: Encoder, *, finished: Finished, timing: Callable[[], ResponseTiming], fault_plan: FaultPlan
 ) -> Iterator[bytes]:
-    """The frames of a stream on a course, not yet coded; b"" for a token that the dialect leaves unsaid."""
+    """The frames of a stream with a fault plan, before chunked coding; b"" for a token that the dialect omits."""
     pending, count = b"", 0
     for number, choice in enumerate(plan.choices):
         for block, part in _blocks(choice, number):
             pending += encoder.open(block)
             frame_template = encoder.frame_template()
             for token in _token_texts(fault_plan, part, first=count):
-                told = (
+                frame = (
                     encoder.token(token)
                     if frame_template is None
                     else frame_template[0] + fragment(token) + frame_template[1]
                 )
-                yield pending + told
+                yield pending + frame
                 pending = b""
             count += len(part.tokens)
         pending += encoder.finish(number, choice.reason)
@@ -147,9 +150,9 @@ def _with_faults(
 
 
 def _token_texts(fault_plan: FaultPlan, part: PlannedPart, *, first: int) -> Iterator[str]:
-    """A part's tokens as they are said on this course; a call's arguments stay what they are.
+    """A part's tokens with the changes of the fault plan, except for the arguments of a tool call.
 
-    `first` is the number of the first of them in the stream.
+    `first` is the number of the part's first token in the stream.
     """
     if part.call is not None:
         return iter(part.tokens)
@@ -167,13 +170,12 @@ def _blocks(choice: PlannedResponse, number: int) -> Iterator[tuple[ContentBlock
 
 
 def choices_of(plan: Plan) -> Sliced[list[ResponseChoice]]:
-    """The planned answers as wholes. Raises `InvalidRequest` where they are too long to be held in memory."""
-    made: dict[int, ResponseChoice] = {}  # the choices of one request are one object
+    """The planned choices with their complete text. Raises `InvalidRequest` if one is too long to be held in memory."""
+    made: dict[int, ResponseChoice] = {}  # all choices of a request are the same object
     for planned in plan.choices:
         if id(planned) not in made:
             made[id(planned)] = yield from _choice(planned)
-    choices = [made[id(planned)] for planned in plan.choices]
-    return choices
+    return [made[id(planned)] for planned in plan.choices]
 
 
 def _choice(choice: PlannedResponse) -> Sliced[ResponseChoice]:

@@ -1,6 +1,6 @@
 """The simulator's plain routes: `/stream-sse`, `/stream-ndjson`, `/stream-loop` and `/api/data`.
 
-Their frames are cut once, when the server starts, and a stream is made once for all who ask for the same.
+Frames are encoded once, when the server starts. Equal requests without randomness share one stream object.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 
 PROFILES = Modules("tokenfall.simulator.profiles")
-"""What the first profile needs: it brings msgspec."""
+"""Modules that the first profile needs, among them msgspec."""
 
 LOOP_DEFAULTS = Simulation(gap=Spread(0.2))
-"""`/stream-loop` without a word from anybody."""
+"""The defaults of `/stream-loop`."""
 
 MOST_KNOWN = 64
 LONGEST_KNOWN_BYTES = 256
-"""Streams that are kept to be played again, and how long their grammar may be."""
+"""Limits of the stream cache: number of streams, and length of the grammar of each."""
 
 _END = plain_stream.token_document("", finish=True)
 _SHUTTING_DOWN = (shutting_down().code, shutting_down().message)
@@ -51,7 +51,7 @@ _BROKEN = (SimulatedFailure.code, "the simulated stream broke off, as configured
 
 
 class Words:
-    """A format's heartbeat, b"" for none, its last word when the server drains, and the one on an error."""
+    """A format's keepalive (b"" for none), its last frame at server shutdown, and its error frame."""
 
     def __init__(self, keepalive: bytes, shutdown_frame: bytes, *, error_frame: bytes) -> None:
         self.keepalive = keepalive
@@ -63,7 +63,7 @@ _SSE = Words(sse.PING, plain_stream.error_frame(*_SHUTTING_DOWN), error_frame=pl
 
 
 class Shared:
-    """What all plain routes share with the rest of the simulator."""
+    """The parts of the simulator that all plain routes use."""
 
     def __init__(self, state: SimulatorState, injected_errors: InjectedErrors, *, keys: Keys, library: Library) -> None:
         self.state = state
@@ -73,7 +73,7 @@ class Shared:
         self._keys = keys
 
     def with_files(self, simulation: Simulation, *, under: Simulation) -> Simulation:
-        """What was said, over what its profile says, over `under`. Raises `InvalidRequest`."""
+        """`simulation` over its profile over `under`. Raises `InvalidRequest`."""
         if simulation.script is not None:
             raise InvalidRequest("simulator: script answers chats; it has no word for a plain stream", param="script")
         profile = self._library.profile(simulation.profile or "")
@@ -84,12 +84,12 @@ class Shared:
         return under.overlay(profile).overlay(simulation)
 
     def refuse(self, request: Request, simulation: Simulation) -> None:
-        """Raises what the grammar asks for in place of an answer."""
+        """Raises the error that the grammar sets in place of a response."""
         self._injected_errors.enforce(request, simulation, owner=self._keys.owner(request), tokens=1)
 
 
 class Passage:
-    """A text's frames, repeated without end, and the frame that ends a stream of it: `frame_of` makes a word's."""
+    """The frames of the words of a text, repeated without end, and the end frame. `frame_of` encodes a word."""
 
     def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
         self._frame_of = frame_of
@@ -100,20 +100,20 @@ class Passage:
         self.length = len(WORDS)
 
     def steady(self, head: StreamHead, *, count: int | None, first_s: float, gap_s: float) -> RepeatedStream:
-        """The first `count` words and the end, or words without end for None."""
+        """The first `count` words and the end frame; if None, words without end."""
         return RepeatedStream(head, self._words, end=self._end, count=count, first_s=first_s, gap_s=gap_s)
 
     def enacted(self, words: Iterator[str], fault_plan: FaultPlan) -> Iterator[bytes]:
-        """The frames of `words` as they are said on a course, and the end, b"" for none."""
+        """The frames of `words` with the changes of the fault plan, then the end frame, b"" for none."""
         for number, word in enumerate(words):
             yield self._frame_of(fault_plan.token_text(number, word))
         yield self._end_frame
 
 
 class PlainStream:
-    """One of the three streams. `endless`: until the client leaves, unless `tokens` is asked for.
+    """The handler of one streaming route. `endless`: until the client disconnects, unless the grammar sets `tokens`.
 
-    `under` is what holds below what the operator says.
+    `under` has the route's defaults, which the operator's configuration overrides.
     """
 
     def __init__(
@@ -134,82 +134,82 @@ class PlainStream:
         self._configured: Simulation | None = None
         self._defaults = under
         self._words = words
-        self._known: dict[tuple[bytes, bytes], RepeatedStream] = {}
-        """By query and X-Sim header, where nothing is left to chance: thousands of clients play one object."""
+        self._cache: dict[tuple[bytes, bytes], RepeatedStream] = {}
+        """Streams without randomness, by query and X-Sim header: thousands of clients share one object."""
 
     def __call__(self, request: Request) -> TimedStream | Loadable:
-        """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
+        """Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         state = self._shared.state
         if state.configured is not self._configured:
             self._configured = state.configured
             self._defaults = self._under.overlay(state.configured)
-            self._known.clear()
-        known = self._known.get((request.query_string, request.headers.get(b"x-sim", b"")))
-        if known is None:
-            return self._made(request)
+            self._cache.clear()
+        cached = self._cache.get((request.query_string, request.headers.get(b"x-sim", b"")))
+        if cached is None:
+            return self._create(request)
         state.limiter.enter()
-        return known
+        return cached
 
-    def _made(self, request: Request) -> TimedStream | Loadable:
+    def _create(self, request: Request) -> TimedStream | Loadable:
         state = self._shared.state
-        of = asked(request, self._defaults)
-        if of.profile and not PROFILES.is_loaded:
+        sim = asked(request, self._defaults)
+        if sim.profile and not PROFILES.is_loaded:
             return PROFILES
-        if of.profile or of.script:
-            of = self._shared.with_files(asked(request, state.configured), under=self._under)
-        endless = self._endless and of.tokens is None
-        if of.status or of.limit or of.fault or of.gate or of.load or of.text == "words":
-            return self._enacted(request, of, endless=endless)
-        random = dice(of)
-        count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
-        gap = of.gap or GAP
-        steady = self._passage.steady(self._head, count=count, first_s=(of.ttft or gap).mean_s, gap_s=gap.mean_s)
+        if sim.profile or sim.script:
+            sim = self._shared.with_files(asked(request, state.configured), under=self._under)
+        endless = self._endless and sim.tokens is None
+        if sim.status or sim.limit or sim.fault or sim.gate or sim.load or sim.text == "words":
+            return self._with_faults(request, sim, endless=endless)
+        random = dice(sim)
+        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._passage.length
+        gap = sim.gap or GAP
+        steady = self._passage.steady(self._head, count=count, first_s=(sim.ttft or gap).mean_s, gap_s=gap.mean_s)
         stream: TimedStream = steady
-        if random is not None and (gap.cv or (of.ttft and of.ttft.cv)):
-            gaps = schedule(of.ttft, gap, random=random)
+        if random is not None and (gap.cv or (sim.ttft and sim.ttft.cv)):
+            gaps = schedule(sim.ttft, gap, random=random)
             stream = PacedStream(self._head, steady.frames, gaps=gaps, endless=endless)
             stream.ends_in_token = steady.ends_in_token
-        elif random is None and not of.profile:
-            self._keep(request, steady)
-        self._word(stream)
+        elif random is None and not sim.profile:
+            self._add_to_cache(request, steady)
+        self._set_control_frames(stream)
         state.limiter.enter()
         stream.ended = self._shared.leave
         return stream
 
-    def _keep(self, request: Request, stream: RepeatedStream) -> None:
-        simulation = (request.query_string, request.headers.get(b"x-sim", b""))
-        if sum(map(len, simulation)) <= LONGEST_KNOWN_BYTES:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[simulation] = stream
+    def _add_to_cache(self, request: Request, stream: RepeatedStream) -> None:
+        key = (request.query_string, request.headers.get(b"x-sim", b""))
+        if sum(map(len, key)) <= LONGEST_KNOWN_BYTES:
+            if len(self._cache) >= MOST_KNOWN:
+                self._cache.clear()
+            self._cache[key] = stream
 
     def _stream(self, frames: Callable[[bool], Iterator[Item]], gaps: Iterator[float], *, endless: bool) -> PacedStream:
         stream = PacedStream(self._head, frames, gaps=gaps, endless=endless)
-        self._word(stream)
+        self._set_control_frames(stream)
         return stream
 
-    def _word(self, stream: TimedStream) -> None:
-        """Give a stream what its format says between and after its frames."""
+    def _set_control_frames(self, stream: TimedStream) -> None:
+        """Set the format's keepalive and shutdown frame."""
         stream.keepalive, stream.shutdown_frame = self._words.keepalive, self._words.shutdown_frame
 
-    def _enacted(self, request: Request, of: Simulation, *, endless: bool) -> PacedStream:
-        """A stream to which something may happen."""
+    def _with_faults(self, request: Request, sim: Simulation, *, endless: bool) -> PacedStream:
+        """A stream that needs a fault plan, or has random words."""
         shared = self._shared
-        shared.refuse(request, of)
-        random = _random(of.seed)
-        count = answer_length(of.tokens, random) if of.tokens else None if endless else self._passage.length
-        faults = happening(of, random)
-        fault_plan = shared.state.fault_plan(of, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
-        token_text = (random.choice(WORDS) for _ in repeat(None)) if of.text == "words" else cycle(WORDS)
-        plain = self._passage.enacted(islice(token_text, count), fault_plan)
+        shared.refuse(request, sim)
+        random = _random(sim.seed)
+        count = answer_length(sim.tokens, random) if sim.tokens else None if endless else self._passage.length
+        faults = happening(sim, random)
+        fault_plan = shared.state.fault_plan(sim, faults) or FaultPlan(faults, permit=shared.state.limiter.permit(None))
+        texts = (random.choice(WORDS) for _ in repeat(None)) if sim.text == "words" else cycle(WORDS)
+        plain = self._passage.enacted(islice(texts, count), fault_plan)
         tokens = maxsize if count is None else count
-        words = self._words
+        error_frame = self._words.error_frame
 
         def frames(chunked: bool) -> Iterator[Item]:
             code = chunk if chunked else bytes
-            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: words.error_frame, coded=code)
+            return fault_plan.items(plain, tokens=tokens, error_frame=lambda: error_frame, coded=code)
 
-        gaps = shared.state.gaps(schedule(of.ttft, of.gap or GAP, random=random), of.load)
+        gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
         stream.ends_in_token = fault_plan.ends_in_token(has_end=self._passage.has_end)
         stream.ended = fault_plan.permit.leave
@@ -220,7 +220,7 @@ _ITEMS = ("First item", "Second item", "Third item")
 
 
 class DataDocument:
-    """`GET /api/data`: one JSON document, at once or after the time to first token that was asked for."""
+    """`GET /api/data`: one JSON document, sent immediately or after the configured `ttft`."""
 
     def __init__(self, shared: Shared, clock: Clock) -> None:
         items = b",".join(plain_stream.token_document(text, finish=text.startswith("Third")) for text in _ITEMS)
@@ -231,7 +231,7 @@ class DataDocument:
         self._clock = clock
 
     def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        """The handler. Raises `InvalidRequest` and what the grammar asks for in place of an answer."""
+        """Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         plan = asked(request, self._shared.state.configured)
         if plan.status or plan.limit:
             self._shared.refuse(request, plan)
@@ -246,7 +246,7 @@ class DataDocument:
 
 
 def asked(request: Request, defaults: Simulation) -> Simulation:
-    """The grammar of this request: its query over its X-Sim header over `defaults`. Raises `InvalidRequest`."""
+    """The parsed grammar of this request: its query over its X-Sim header over `defaults`. Raises `InvalidRequest`."""
     header = request.header(b"x-sim")
     if header:
         defaults = defaults.overlay(parse(header))
@@ -254,17 +254,17 @@ def asked(request: Request, defaults: Simulation) -> Simulation:
 
 
 def dice(plan: Simulation) -> Random | None:
-    """The dice of one stream, None when nothing is left to chance: dice cost 2.5 KiB a stream."""
-    chancy = (plan.gap and plan.gap.cv) or (plan.ttft and plan.ttft.cv)
-    if chancy or (plan.tokens and plan.tokens.least != plan.tokens.most):
+    """The random generator of one stream; None if nothing is random, as a generator takes 2.5 KiB a stream."""
+    varies = (plan.gap and plan.gap.cv) or (plan.ttft and plan.ttft.cv)
+    if varies or (plan.tokens and plan.tokens.least != plan.tokens.most):
         return _random(plan.seed)
     return None
 
 
 def _random(seed: int | None) -> Random:
-    from random import Random  # noqa: PLC0415 - half a MiB, where something is left to chance
+    from random import Random  # noqa: PLC0415 - half a MiB, not needed without randomness
 
-    return Random(seed)  # noqa: S311 - a simulation's dice, not a secret's
+    return Random(seed)  # noqa: S311 - for simulation, not for secrets
 
 
 def sse_stream(shared: Shared) -> PlainStream:

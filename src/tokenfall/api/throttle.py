@@ -1,4 +1,4 @@
-"""The rate limit of a client address, as HTTP says it.
+"""The rate limit of client addresses, and its HTTP headers.
 
 Headers: draft-ietf-httpapi-ratelimit-headers-10 (`RateLimit`, `RateLimit-Policy`), `Retry-After` of RFC 9110.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Throttle:
-    """Spends a request of the client's address and says in the answer's head what is left."""
+    """Counts requests against the rate limit of the client's address and reports the remainder in response headers."""
 
     def __init__(self, limiter: RateLimiter, *, proxies: TrustedProxies, metrics: Metrics) -> None:
         self._limiter = limiter
@@ -32,7 +32,7 @@ class Throttle:
         self._policy = f'"address";q={limiter.burst};w={window_s}'
 
     async def spend(self, request: Request, tell: Callable[[LimitState], Headers] = no_headers) -> None:
-        """Raises `RateLimited`. `tell` gives the headers of a provider's dialect, said beside our own."""
+        """Count one request. Raises `RateLimited`. `tell` creates the additional headers of a provider's dialect."""
         client = self._proxies.client(request.client, request.header(b"x-forwarded-for") or "")
         decision = await self._limiter.take(bucket_of(client))
         wait_s = decision.reset_s if decision.allowed else decision.retry_after_s
