@@ -40,7 +40,7 @@ class Question(Struct, frozen=True, kw_only=True):
     replace: this turn and all later ones are not sent to the model, and are deleted when the new turn is stored.
     `continues` is the id of a turn whose response is to be continued, and which is replaced by the result: `message`
     instructs the model to continue, and is not stored. `after` is the id of the newest turn that the caller knows, ""
-    for none: if the conversation has a newer one, the request fails. None for no such check.
+    for none: if the conversation has another, the request fails. None for no such check.
     """
 
     conversation: Conversation
