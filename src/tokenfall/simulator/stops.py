@@ -23,7 +23,7 @@ def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[
     while piece := (yield from _next_piece(tokens, at_least)):
         window += piece
         at, stop = yield from _first(window, stops)
-        if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
+        if stop and at + longest <= len(window):  # else a longer match may begin earlier and end in the next piece
             break
         cut = max(0, len(window) - longest)
         begin, window = begin + cut, window[cut:]

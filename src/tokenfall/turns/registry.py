@@ -137,7 +137,7 @@ class TurnRegistry:
         if self.shared is not None:
             await self.shared.close()
 
-    # Kept and forgotten
+    # Retention
 
     def _find(self, owner: str, turn_id: str) -> RunningTurn | None:
         turn = self._turns.get(turn_id)

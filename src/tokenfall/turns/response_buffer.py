@@ -20,7 +20,7 @@ class ResponseBuffer:
 
     def __init__(self) -> None:
         self._joined: list[str] = []
-        self._lengths = array("B")  # of the pieces in `_joined`, JOINED to each; few are longer than 255
+        self._lengths = array("B")  # of the pieces, JOINED for each text of `_joined`; few exceed 255
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> None:
