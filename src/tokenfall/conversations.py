@@ -25,7 +25,7 @@ class Turn(Struct, frozen=True, kw_only=True):
     `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None if there are too few tokens.
     `replaces` is the id of the turn that this one replaces. `end_code` is the code of the error that interrupted it
     (`stopped`, `upstream_reset`); "" for a complete turn, and in records stored before this field existed. `thought_s`
-    is how long the model reasoned; the beginning of its reasoning is the answer's `thought`.
+    is the reasoning time in seconds; `answer.thought` is the beginning of the reasoning text.
     """
 
     id: str
@@ -75,7 +75,7 @@ class TurnEnd(Struct, frozen=True):
 
 
 class Claim(Struct, frozen=True):
-    """The turn that an idempotency key is bound to. `digest` is that of the request that created the turn."""
+    """The turn that an idempotency key is bound to. `digest` is the digest of the request that created the turn."""
 
     turn: str
     conversation: str

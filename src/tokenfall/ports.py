@@ -17,10 +17,10 @@ class TimerEntry(Protocol):
     """An entry of a timer wheel."""
 
     slot: int | None
-    """The wheel's slot of the entry, None while it is not on the wheel. Only the wheel writes it."""
+    """Slot of the entry in the wheel; None while it is not scheduled. Only the wheel writes it."""
 
     deadline_s: float
-    """The deadline that it was joined with. Only the wheel writes it."""
+    """The deadline passed to `Wheel.join`. Only the wheel writes it."""
 
     def due(self, now_s: float) -> float | None:
         """Called once per deadline. Return the next deadline, or None to leave the wheel.
@@ -31,7 +31,7 @@ class TimerEntry(Protocol):
 
 
 class Wheel(Protocol):
-    """The timer of all deadlines: the next token of each stream and the timeouts of connections."""
+    """The timer wheel of all deadlines: the next token of each stream and the timeouts of connections."""
 
     @property
     def resolution_s(self) -> float:
@@ -43,26 +43,26 @@ class Wheel(Protocol):
         ...
 
     def join(self, entry: TimerEntry, deadline_s: float) -> None:
-        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. Moves an entry that is on the wheel.
+        """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. Reschedules a scheduled entry.
 
-        An entry with a past deadline is called in the next turn.
+        An entry with a past deadline is called in the next loop iteration.
         """
         ...
 
     def leave(self, entry: TimerEntry) -> None:
-        """Remove the entry; no effect if it is not on the wheel."""
+        """Remove the entry; no effect if it is not scheduled."""
         ...
 
 
 class Clock(Protocol):
-    """The clock of coroutines."""
+    """Clock and timer for coroutines."""
 
     def now(self) -> float:
         """Monotonic seconds."""
         ...
 
     async def sleep_until(self, deadline_s: float) -> None:
-        """Return at `deadline_s`; if it has passed, at once or after a turn of the other tasks. May be cancelled."""
+        """Return at `deadline_s`; if it has passed, at once or after one loop iteration. May be cancelled."""
         ...
 
 
@@ -105,7 +105,7 @@ class HistoryStore(Protocol):
     """
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
-        """Store `turn` as the newest; when this returns, it has the durability of the store.
+        """Store `turn` as the newest; on return it is as durable as the store guarantees.
 
         The turn that it replaces and all later ones are deleted atomically with the write; if that turn no longer
         exists, nothing is deleted. The oldest turns are deleted to keep the store's limit of messages. Appending the
@@ -124,7 +124,7 @@ class HistoryStore(Protocol):
     async def conversations(
         self, owner: str, *, limit: int = LISTED, after: str | None = None
     ) -> Sequence[ConversationInfo]:
-        """At most `limit` conversations of `owner`, most recently active first, following the one with the id `after`.
+        """At most `limit` conversations of `owner` after the one with the id `after`, most recently active first.
 
         A page may be shorter if conversations have just expired; it is empty after the last one. Raises `NotFound` if
         `after` does not exist.
@@ -140,7 +140,7 @@ class HistoryStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish writes in progress and release everything. No method may be called afterwards."""
+        """Finish writes in progress and release all resources. No method may be called afterwards."""
         ...
 
 
@@ -158,7 +158,7 @@ class LiveTurn(Protocol):
         ...
 
     def stop(self) -> None:
-        """End it now, as interrupted; no effect if it has ended."""
+        """End the turn now, as interrupted; no effect if it has ended."""
         ...
 
 
@@ -178,7 +178,7 @@ class SharedTurns(Protocol):
         ...
 
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
-        """Bind `key` to a turn; return None if it was free, else its existing claim."""
+        """Bind `key` to the turn of `claim` and return None; if the key is bound already, return its existing claim."""
         ...
 
     async def check(self) -> None:
@@ -186,7 +186,7 @@ class SharedTurns(Protocol):
         ...
 
     async def close(self) -> None:
-        """Publish the remaining events, and release everything."""
+        """Publish the remaining events, and release all resources."""
         ...
 
 
@@ -216,7 +216,7 @@ class RateLimiter(Protocol):
     """Requests per second."""
 
     async def take(self, client: str) -> LimitDecision:
-        """Take one request from the limit of `client`, an opaque string. A refused request costs nothing."""
+        """Count one request of `client`, an opaque string. A refused request does not count."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""One turn of a chat: load, trim, answer, save."""
+"""Runs one turn of a chat: load and trim the history, call the engine, store the response."""

@@ -1,4 +1,4 @@
-"""Which part of a conversation the model sees. Pure."""
+"""Selects the messages of a conversation that are sent to the model. Pure."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,15 @@ TOKENS_A_MESSAGE = 4
 
 
 def turns_within(messages: int) -> int:
-    """How many whole turns fit into so many messages: a model that is sent half a turn answers the wrong half."""
+    """How many complete turns fit into `messages`: with half a turn, the model responds to the wrong message."""
     return messages // 2
 
 
 def estimated_tokens(message: Message) -> int:
-    """About how many tokens a message is to a model: a token for each 4 bytes of UTF-8, and 4 for its frame.
+    """Estimated tokens of a message: one per 4 bytes of UTF-8, and 4 for the message itself.
 
-    English runs at 4 to 5 bytes a token, most other scripts at fewer characters but as many bytes. A budget needs a
-    bound that no tokenizer's tables have to be loaded for, not the number that the provider bills.
+    English has 4 to 5 bytes per token, most other scripts fewer characters but as many bytes. A budget needs an
+    estimate without a tokenizer's tables, not the number that the provider bills.
     """
     size = len(message.content.encode("utf-8", "surrogatepass"))
     return TOKENS_A_MESSAGE + -(-size // BYTES_A_TOKEN)
@@ -27,18 +27,18 @@ def estimated_tokens(message: Message) -> int:
 def context(
     turns: Sequence[Turn], question: Message, *, system: Message | None, limit: int, max_tokens: int | None = None
 ) -> tuple[Message, ...]:
-    """The messages for the model: the system message, the newest whole turns within `limit` messages, the question.
+    """The messages for the model: the system message, the newest complete turns within `limit` messages, the question.
 
-    With `max_tokens`, so many of these turns that all messages together stay within that estimate; the system message
-    and the question are sent whatever they take.
+    With `max_tokens`, the oldest turns are dropped until the estimate for all messages fits. The system message and the
+    question are always included.
     """
     fixed = (*([system] if system else []), question)
-    left = None if max_tokens is None else max_tokens - sum(map(estimated_tokens, fixed))
-    said: list[Message] = []
+    remaining = None if max_tokens is None else max_tokens - sum(map(estimated_tokens, fixed))
+    history: list[Message] = []
     for turn in reversed(turns[max(0, len(turns) - turns_within(limit)) :]):
-        if left is not None:
-            left -= estimated_tokens(turn.question) + estimated_tokens(turn.answer)
-            if left < 0:
+        if remaining is not None:
+            remaining -= estimated_tokens(turn.question) + estimated_tokens(turn.answer)
+            if remaining < 0:
                 break
-        said += (turn.answer, turn.question)
-    return (*fixed[:-1], *reversed(said), question)
+        history += (turn.answer, turn.question)
+    return (*fixed[:-1], *reversed(history), question)

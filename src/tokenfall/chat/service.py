@@ -1,7 +1,7 @@
-"""The chat: a question becomes a turn, a turn is answered and kept.
+"""The chat: creates a turn for each question, and manages conversations.
 
-Called by `tokenfall.api.chat`. It knows engines and stores by their ports, and must never know a wire format, a
-status code or a socket.
+Called by `tokenfall.api.chat`. Uses engines and stores through their ports; must not know wire formats, status codes
+or sockets.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
 
 class Defaults(Struct, frozen=True, kw_only=True):
-    """What holds where the caller does not say. `context_messages` counts messages of the history sent to the model.
+    """Defaults for questions. `context_messages` is the maximum number of history messages sent to the model.
 
-    `context_tokens` bounds them further, by an estimate; None for no bound.
+    `context_tokens` limits them further, by an estimate of their tokens; None for no limit.
     """
 
     model: str
@@ -34,13 +34,13 @@ class Defaults(Struct, frozen=True, kw_only=True):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What a caller asks. `system` replaces the default system prompt for this turn.
+    """A request for one turn. `system` replaces the default system prompt for this turn.
 
-    `idempotency` is the caller's key for this request, and a digest of the request it stands for. `replaces` names the
-    turn of the conversation in whose place this one is asked: it and all after it are not shown to the model, and go
-    when this one is kept. `continues` names the turn whose answer goes on, in its place: `message` tells the model
-    to go on, and is not kept. `after` is the newest turn that the caller knows, "" for none: when the conversation has
-    another, nothing is asked. None for no such check.
+    `idempotency` is the caller's key for this request, and a digest of the request. `replaces` is the id of a turn to
+    replace: this turn and all later ones are not sent to the model, and are deleted when the new turn is stored.
+    `continues` is the id of a turn whose response is to be continued, and which is replaced by the result: `message`
+    instructs the model to continue, and is not stored. `after` is the id of the newest turn that the caller knows, ""
+    for none: if the conversation has another, the request fails. None for no such check.
     """
 
     conversation: Conversation
@@ -59,8 +59,6 @@ class Question(Struct, frozen=True, kw_only=True):
 
 
 class Chat:
-    """Answers questions within conversations."""
-
     def __init__(
         self,
         engine: Engine,
@@ -77,9 +75,9 @@ class Chat:
         self.runner = runner
 
     async def begin(self, question: Question) -> TurnRun | Followed:
-        """Load and trim the conversation; nothing is asked of the engine yet. Raises what the store raises.
+        """Load and trim the conversation, without calling the engine yet. Raises the errors of the store.
 
-        A question whose idempotency key came before is its turn again, from the beginning.
+        If the idempotency key is already bound to a turn, that turn is returned, from its beginning.
         """
         turn = RunningTurn(question.conversation, on_disconnect=question.on_disconnect or self._defaults.on_disconnect)
         try:
@@ -89,7 +87,7 @@ class Chat:
                 if running is not None:
                     return running
             self.turns.add(turn)
-            before = await self._before(question)
+            before = await self._previous_turns(question)
             request = self._request(question, before)
         except BaseException as error:
             turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
@@ -121,8 +119,8 @@ class Chat:
             shows_thoughts=question.shows_thoughts,
         )
 
-    async def _before(self, question: Question) -> Sequence[Turn]:
-        """The turns that the model is shown. Raises `ConversationChanged`."""
+    async def _previous_turns(self, question: Question) -> Sequence[Turn]:
+        """The turns to send to the model. Raises `ConversationChanged`."""
         most = turns_within(self._defaults.context_messages)
         named = question.continues or question.replaces
         if named is None:
@@ -139,44 +137,44 @@ class Chat:
         return turns[max(0, past - max(most, 1)) : past]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
-        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
         return await self.turns.follow(owner, turn, after=after)
 
     async def stop(self, owner: str, turn: str) -> None:
-        """End a turn of `owner`, keeping what was said; return once that is done. Raises `NotFound`."""
+        """Stop a turn of `owner` and keep its text; return once it has ended. Raises `NotFound`."""
         await self.turns.stop(owner, turn)
 
     @property
     def outlives(self) -> bool:
-        """Whether what was said of a turn can be had after the end of this process."""
+        """Whether a turn can be resumed after the end of this process."""
         return self.turns.shared is not None
 
     # Conversations
 
     async def history(self, conversation: Conversation, *, may_be_new: bool) -> Sequence[Turn]:
-        """All that is kept of a conversation. Raises `NotFound`, unless it may not have begun yet."""
+        """All stored turns of a conversation. Raises `NotFound` if it does not exist, unless `may_be_new`."""
         turns = await self._history.turns(conversation)
         if turns is None and not may_be_new:
             raise NotFound("there is no such conversation")
         return turns or ()
 
     async def clear(self, conversation: Conversation, *, may_be_new: bool) -> None:
-        """Forget a conversation. Raises `NotFound`, unless it may not have begun yet."""
+        """Delete a conversation. Raises `NotFound` if it does not exist, unless `may_be_new`."""
         if not await self._history.clear(conversation) and not may_be_new:
             raise NotFound("there is no such conversation")
 
     async def rename(self, conversation: Conversation, title: str) -> None:
-        """Name a conversation. Raises `NotFound`."""
+        """Set the title of a conversation. Raises `NotFound`."""
         if not await self._history.rename(conversation, title):
             raise NotFound("there is no such conversation")
 
     async def conversations(self, owner: str, *, limit: int, after: str | None) -> Sequence[ConversationInfo]:
-        """Those of `owner`, the most recently active first."""
+        """Conversations of `owner`, most recently active first."""
         return await self._history.conversations(owner, limit=limit, after=after)
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:
-    """Raise `ConversationChanged` when the newest turn is not the one that the caller knows."""
+    """Raise `ConversationChanged` if the newest turn is not `after`."""
     newest = turns[-1].id if turns else ""
     if after is not None and after != newest:
         now = f"its newest turn is {newest}" if newest else "it has no turns now"

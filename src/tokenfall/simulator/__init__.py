@@ -1,1 +1,1 @@
-"""A model that is simulated: its grammar, timing, faults, texts, schemas and scenarios."""
+"""The simulated model: its grammar, timing, faults, texts, schemas and scenarios."""

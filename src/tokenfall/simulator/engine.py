@@ -1,6 +1,7 @@
 """The simulated engine: filler text with the timing and the faults that the grammar configures.
 
-Called by the chat through the port `Engine`, and by the providers' routes, which plan here and encode themselves.
+Called by the chat through the port `Engine`, and by the provider routes, which only plan here and encode the response
+themselves.
 """
 
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ MODEL = "sim"
 """Name of the simulated model; `sim:GRAMMAR` is the same model with its own configuration."""
 
 LATEST = "latest"
-"""The tag that Ollama's clients append to a name without one: the same model, no grammar."""
+"""The tag that Ollama's clients append to a model name without one. It is not a grammar, and is ignored."""
 
 BROKE_OFF = "the simulated model broke off, as configured"
 """Message of a fault `error`."""
@@ -58,7 +59,7 @@ def is_simulated(model: str) -> bool:
 
 
 class Decided(Struct, frozen=True):
-    """The configuration of one response: the grammar from all sources, the scenario's turn, and measured times."""
+    """The configuration of one response: merged from all sources, with the scenario's turn and measured times."""
 
     simulation: Simulation
     turn: Any = None
@@ -103,7 +104,7 @@ class SimulatedEngine:
         return finished
 
     def simulation(self, request: ChatRequest) -> Simulation:
-        """The grammar of `request`: its own, over that of its model's name, over the operator's."""
+        """The configuration of `request`: its own, over its model name's suffix, over the operator's."""
         suffix = request.model.partition(":")[2] if is_simulated(request.model) else ""
         suffix = "" if suffix == LATEST else suffix
         return self.state.configured.overlay(parse(suffix)).overlay(parse(request.simulation))
@@ -117,25 +118,26 @@ class SimulatedEngine:
         if simulation.script is not None and not simulation.script.endswith(RECORDING):
             turn = yield from self.library.script(simulation.script).find(request)
             simulation = simulation.overlay(turn.simulation)
-        under = DEFAULTS
+        base = DEFAULTS
         timing: GapSource | None = None
         if simulation.profile is not None:
             profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):
-                under = DEFAULTS.overlay(profile)
+                base = DEFAULTS.overlay(profile)
             else:
                 timing = profile
-        return Decided(under.overlay(simulation), turn, timing)
+        return Decided(base.overlay(simulation), turn, timing)
 
     def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
         """The tokens and the times of the response. Raises `InvalidRequest`."""
-        told = PlanOverrides(timing=decided.timing)
+        overrides = PlanOverrides(timing=decided.timing)
         if decided.turn is not None and decided.turn.steps:
-            from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - loaded with a scenario
+            from tokenfall.simulator.scenarios.response import response_of  # noqa: PLC0415 - only for scenarios
 
-            says = response_of(decided.turn, call_ids=call_ids, reasoning=request.reasoning or request.shows_thoughts)
-            told = PlanOverrides(says.parts, says.reason, says.error or "", decided.timing)
-        return plan(request, decided.simulation, call_ids=call_ids, told=told)
+            reasoning = request.reasoning or request.shows_thoughts
+            scripted = response_of(decided.turn, call_ids=call_ids, reasoning=reasoning)
+            overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", decided.timing)
+        return plan(request, decided.simulation, call_ids=call_ids, told=overrides)
 
     async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock
@@ -162,7 +164,7 @@ class SimulatedEngine:
             due_s += next(gaps)
             await clock.sleep_until(due_s)
             if isinstance(step, Disconnect):
-                raise _broken_off(step)
+                raise _disconnect_error(step)
             if not isinstance(step, Step):
                 await passed(step)
                 due_s = clock.now()
@@ -185,7 +187,7 @@ def _delta(part: PlannedPart | None, text: str) -> TextDelta | ReasoningDelta:
     return ReasoningDelta(text) if part is not None and part.thought else TextDelta(text)
 
 
-def _broken_off(disconnect: Disconnect) -> TokenfallError:
+def _disconnect_error(disconnect: Disconnect) -> TokenfallError:
     if disconnect.how == "reset":
         return UpstreamReset("the simulated connection was reset, as configured")
     return UpstreamTruncated("the simulated connection was closed, as configured")

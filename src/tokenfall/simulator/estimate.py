@@ -1,14 +1,14 @@
-"""How many tokens a prompt has for an upstream, before the upstream says. Pure.
+"""Estimates the tokens of a prompt for an upstream, before the upstream reports its count. Pure.
 
-No tokenizer is asked: four bytes of UTF-8 are about one token of English, of code and of JSON, and three quarters of a
-character of Chinese or Japanese are. The estimate is meant to be between a third and three times the upstream's count.
+No tokenizer is used: one token is about four bytes of UTF-8 in English, code and JSON, and three quarters of a
+character in Chinese and Japanese. The estimate is meant to be between a third and three times the upstream's count.
 """
 
 from tokenfall.messages import ChatRequest, Message
 
 BYTES_A_TOKEN = 4
 TOKENS_AN_IMAGE = 800
-"""Providers count between 85 and 1,600, by an image's size, which is not looked at."""
+"""Providers count between 85 and 1,600 tokens, by the size of the image, which is not examined here."""
 
 
 def estimated_tokens(request: ChatRequest) -> int:
@@ -18,7 +18,7 @@ def estimated_tokens(request: ChatRequest) -> int:
 
 
 def tokens_besides(request: ChatRequest) -> int:
-    """What is no text of a message: images and tools."""
+    """Tokens other than the text of messages: images and tools."""
     images = sum(len(message.images) for message in request.messages)
     tools = sum(_bytes(tool.name) + _bytes(tool.description) + len(tool.parameters) for tool in request.tools)
     return TOKENS_AN_IMAGE * images + -(-tools // BYTES_A_TOKEN)

@@ -1,10 +1,10 @@
-"""What happens in one simulated stream: its tokens, with the faults, waits and delays that the grammar asks for. Pure.
+"""The steps of one simulated stream: its tokens, with the configured faults, waits and delays. Pure.
 
-`FaultPlan.steps` is the one place that decides what happens at token N. Two adapters execute the steps: `frames` below
-for paced streams, and the engine for live ones; the simulated provider goes through them for a whole response.
-Streams without faults, gates and load do not come here.
+Only `FaultPlan.steps` decides what happens at token N. Two adapters execute the steps: `FaultPlan.items` for paced
+streams, and the engine for live ones; the simulated provider iterates over them for a non-streaming response. Streams
+without faults, gates and load do not use it.
 
-Steps and gaps are pulled in turn, a step and then the gap before it. An inserted step has a gap of its own.
+Consumers take steps and gaps alternately: a step, then the gap before it. An inserted step has a gap of its own.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ if TYPE_CHECKING:
     from tokenfall.simulator.values import Fault
 
     Item = bytes | Barrier | Disconnect
-    """A frame as it is sent; or wait; or disconnect."""
+    """A frame to send, a barrier to wait at, or a disconnect."""
 
 
 SPLIT_S = 0.02
 """Delay between the two packets of a split frame."""
 
 ODD = "é"
-"""Appended to a token that is to be split: two bytes in UTF-8, and the frame is cut between them."""
+"""Appended to a token that is to be split: it has two bytes in UTF-8, and the frame is cut between them."""
 
 _GARBAGE = b"\xff\x00"
 
 
 class Step:
-    """One of the constants below; the other steps are a `Barrier` to wait at, and a `Disconnect`."""
+    """One of the constants below. The other steps are a `Barrier` to wait at and a `Disconnect`."""
 
     __slots__ = ("is_end", "part")
 
     def __init__(self, part: str = "", *, is_end: bool = False) -> None:
         self.part = part
-        """Of a token or the end that is sent in two packets: `first` or `second`."""
+        """`first` or `second` half of a token or end that is sent in two packets; else ""."""
         self.is_end = is_end
 
 
 TOKEN, FIRST_HALF, SECOND_HALF = Step(), Step("first"), Step("second")
-"""The next token, or a half of it."""
+"""The next token, or one half of it."""
 
 END, FIRST_HALF_OF_END, SECOND_HALF_OF_END = Step(is_end=True), Step("first", is_end=True), Step("second", is_end=True)
-"""The end of the stream, or a half of it."""
+"""The end of the stream, or one half of it."""
 
 GARBAGE = Step()
 """Invalid bytes, before the token or the end that follows."""
@@ -59,8 +59,9 @@ ERROR = Step()
 
 
 class FaultPlan:
-    """`faults` are those of this stream. Its `permit` is acquired first; the caller releases it at the end of the
-    stream. `gate` is passed at each token from `gate_at` on.
+    """The plan of one stream. Its `permit` is acquired first; the caller releases it at the end of the stream.
+
+    The stream waits at `gate` before each token from `gate_at` on.
     """
 
     def __init__(
@@ -70,19 +71,19 @@ class FaultPlan:
         self._faults = sorted(faults, key=lambda fault: fault.at)
         self._gate = gate
         self._gate_at = gate_at
-        self._extra: list[float] = []
+        self._inserted_gaps: list[float] = []
 
     def token_text(self, number: int, token: str) -> str:
-        """The token as it is sent: `ODD` is appended to one that is to be split."""
+        """The token as it is sent: with `ODD` appended if it is to be split."""
         return token + ODD if any(fault.kind == "split" and fault.at == number for fault in self._faults) else token
 
     def gaps(self, gaps: Iterator[float]) -> Iterator[float]:
-        """`gaps` with stalls and drips, and those of the inserted steps."""
+        """`gaps` with stalls and drips, and the gaps of inserted steps."""
         number = 0
         drip_s: float | None = None
         while True:
-            if self._extra:
-                yield self._extra.pop(0)
+            if self._inserted_gaps:
+                yield self._inserted_gaps.pop(0)
                 continue
             gap_s = next(gaps)
             for fault in self._faults:
@@ -93,28 +94,28 @@ class FaultPlan:
             number += 1
 
     def steps(self, tokens: int) -> Iterator[Step | Barrier | Disconnect]:
-        """What happens, in order, in a stream of so many tokens. Without its end (`nodone`) it stops after the last."""
-        yield self._inserted(self.permit)
+        """The steps of a stream of `tokens` tokens, in order. With `nodone` they stop after the last token."""
+        yield self._insert(self.permit)
         number = 0
         while True:
             is_token = number < tokens
             here = [fault.kind for fault in self._faults if self._happens(fault, number, is_token=is_token)]
             if "garbage" in here:
-                self._extra.append(0.0)
+                self._inserted_gaps.append(0.0)
                 yield GARBAGE
             if "reset" in here or "close" in here:
-                yield self._inserted(Disconnect("reset" if "reset" in here else "close"))
+                yield self._insert(Disconnect("reset" if "reset" in here else "close"))
                 return
             if "error" in here:
                 yield ERROR
                 return
             if is_token and self._gate is not None and number >= self._gate_at:
-                yield self._inserted(self._gate)
+                yield self._insert(self._gate)
             if not is_token and self.lacks_its_end:
                 return
             if "split" in here:
                 yield FIRST_HALF if is_token else FIRST_HALF_OF_END
-                self._extra.append(SPLIT_S)
+                self._inserted_gaps.append(SPLIT_S)
                 yield SECOND_HALF if is_token else SECOND_HALF_OF_END
             else:
                 yield TOKEN if is_token else END
@@ -130,9 +131,10 @@ class FaultPlan:
         error_frame: Callable[[], bytes],
         coded: Callable[[bytes], bytes] = bytes,
     ) -> Iterator[Item]:
-        """The steps as they are sent: of `frames`, one for each token and one for the end, each is made when it is due.
+        """The steps as items to send. `frames` yields one frame for each token and one for the end, when it is due.
 
-        b"" is a token or an end that has no frame. `error_frame` is the dialect's frame for an error.
+        b"" is a token or an end without a frame. `error_frame` makes the dialect's frame for an error; `coded` applies
+        the transfer coding.
         """
         frame: bytes | None = None
         for step in self.steps(tokens):
@@ -149,26 +151,26 @@ class FaultPlan:
                 if frame:
                     yield _half(coded(frame), step.part) if step.part else coded(frame)
                 elif step.part == "second":
-                    self._extra.pop()
+                    self._inserted_gaps.pop()
                 if step.part != "first":
                     frame = None
 
     @staticmethod
     def _happens(fault: Fault, number: int, *, is_token: bool) -> bool:
-        """Whether a fault happens at this token; one beyond the last token happens at the end."""
+        """Whether a fault applies at this token; a fault beyond the last token applies at the end."""
         return fault.at == number if is_token else fault.at >= number
 
     @property
     def lacks_its_end(self) -> bool:
-        """Whether the end is left out."""
+        """Whether the end is omitted."""
         return any(fault.kind == "nodone" for fault in self._faults)
 
     def ends_in_token(self, *, has_end: bool = True) -> bool:
         """Whether the last frame is a token, in a format that may have no end."""
         return (self.lacks_its_end or not has_end) and all(fault.kind != "error" for fault in self._faults)
 
-    def _inserted(self, item: Barrier | Disconnect) -> Barrier | Disconnect:
-        self._extra.append(0.0)
+    def _insert(self, item: Barrier | Disconnect) -> Barrier | Disconnect:
+        self._inserted_gaps.append(0.0)
         return item
 
 
@@ -186,6 +188,6 @@ def garbled(frame: bytes) -> bytes:
 
 
 def happening(simulation: Simulation, random: Random) -> tuple[Fault, ...]:
-    """The faults of one response, by their probabilities."""
+    """The faults of one response, drawn by their probabilities."""
     faults = simulation.fault or ()
     return tuple(fault for fault in faults if fault.probability >= 1 or random.random() < fault.probability)

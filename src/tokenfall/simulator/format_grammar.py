@@ -1,6 +1,6 @@
-"""The simulator's grammar written back: what `grammar.parse` reads again as the same. Pure.
+"""Formats a `Simulation` in the simulator's grammar; `grammar.parse` returns an equal one. Pure.
 
-A file's name with a comma in it cannot be written in the grammar: it can come from a query alone.
+A file name that contains a comma cannot be written in the grammar; only a query string can contain one.
 """
 
 from decimal import Decimal
@@ -10,7 +10,7 @@ from tokenfall.simulator.values import Fault, Spread, Status
 
 
 def written(simulation: Simulation) -> str:
-    """`gap=0.1s,ttft=0.3s~0.4`; empty for nothing."""
+    """`gap=0.1s,ttft=0.3s~0.4`; "" if no value is set."""
     of = simulation
     parts = {
         "gap": of.gap and _spread(of.gap),
@@ -32,7 +32,7 @@ def written(simulation: Simulation) -> str:
 
 
 def _number(value: float) -> str:
-    """A plain decimal number, with no exponent: what the grammar takes, and reads again as the same."""
+    """A decimal without an exponent, as the grammar requires; it is parsed to the same float."""
     return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
@@ -60,5 +60,5 @@ def _status(status: Status) -> str:
 
 
 def _limit(requests: int | None, tokens: int | None) -> str:
-    said = {"rpm": requests, "tpm": tokens}
-    return ",".join(f"{key}={value}" for key, value in said.items() if value is not None)
+    limits = {"rpm": requests, "tpm": tokens}
+    return ",".join(f"{key}={value}" for key, value in limits.items() if value is not None)

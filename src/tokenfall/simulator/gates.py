@@ -1,6 +1,6 @@
-"""What makes a simulated stream wait for something other than time: gates that a test opens, and a full house.
+"""The barriers of simulated streams: gates that a test opens, and the limit of concurrent responses.
 
-No loop and no clock: who must wait leaves a callback, and whoever makes room calls it.
+Uses no event loop and no timer: a waiting stream registers a callback, which is called when it may continue.
 """
 
 from __future__ import annotations
@@ -19,58 +19,58 @@ if TYPE_CHECKING:
 
 
 MAX_GATES = 1_000
-"""Gates that are kept although no stream holds them."""
+"""Maximum number of gates that are kept without a stream that uses them."""
 
 IDLE_S = 3_600.0
-"""How long such a gate is kept after it was last used."""
+"""How long such a gate is kept after its last use."""
 
 SPARE = 64
-"""Entries of the queue whose streams have left and that are not worth a look."""
+"""Number of cancelled queue entries up to which the queue is not rebuilt."""
 
 
 class TestGate:
-    """A gate that a test opens and closes: it begins closed, and lets through as many tokens as it is told.
+    """A gate that a test opens and closes: initially closed, it lets through as many tokens as are allowed.
 
-    Who waits is let through in the order in which they came: a token is promised to one of them, not to the quickest.
+    FIFO: each allowed token is reserved for the stream that has waited longest.
     """
 
-    __test__ = False  # pytest takes the name for a test's
+    __test__ = False  # pytest would collect the class because of its name
 
     def __init__(self) -> None:
         self.is_open = False
         self.allowed = 0
-        """Tokens that may still pass while it is closed, and are promised to nobody."""
+        """Tokens that may still pass while the gate is closed, and are not reserved."""
         self.passed = 0
         self._waiting: dict[Resume, None] = {}
-        self._promised: set[Resume] = set()
+        self._reserved: set[Resume] = set()
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting streams."""
         return len(self._waiting)
 
     def open(self) -> None:
-        """Let everything through."""
+        """Let all tokens pass."""
         self.is_open = True
         waiting, self._waiting = self._waiting, {}
         for resume in waiting:
             resume()
 
     def close(self) -> None:
-        """Let nothing through from now on."""
+        """Let no more tokens pass, and cancel those allowed."""
         self.is_open = False
         self.allowed = 0
-        self._promised.clear()
+        self._reserved.clear()
 
     def allow(self, tokens: int) -> None:
-        """Let so many more tokens through."""
+        """Let `tokens` more tokens pass."""
         self.allowed += tokens
-        self._promise()
+        self._reserve()
 
     def passes(self, resume: Resume) -> bool:
         """See `tokenfall.ports.Barrier`."""
-        if resume in self._promised:
-            self._promised.remove(resume)
+        if resume in self._reserved:
+            self._reserved.remove(resume)
         elif not self.is_open:
             if not self.allowed:
                 self._waiting[resume] = None
@@ -80,36 +80,36 @@ class TestGate:
         return True
 
     def forget(self, resume: Resume) -> None:
-        """Who waited waits no more; what was promised to it is another's."""
+        """Cancel the wait; a token reserved for it goes to the next stream."""
         self._waiting.pop(resume, None)
-        if resume in self._promised:
-            self._promised.remove(resume)
+        if resume in self._reserved:
+            self._reserved.remove(resume)
             self.allow(1)
 
-    def _promise(self) -> None:
+    def _reserve(self) -> None:
         while self.allowed and self._waiting:
             resume = next(iter(self._waiting))
             del self._waiting[resume]
-            self._promised.add(resume)
+            self._reserved.add(resume)
             self.allowed -= 1
             resume()
 
 
 class Gates:
-    """The gates of a server by name; the first who names one makes it.
+    """The gates of a server by name; each is created on first use.
 
-    A gate that nobody has opened, closed or allowed tokens lasts as long as a stream holds it: a new one would be the
-    same. So no number of gates that callers name takes room from others. One that was moved is kept for `IDLE_S` after
-    it was last used by the clock `now`; for ever without one.
+    A gate that was never opened, closed or allowed tokens exists only as long as a stream uses it, because a new one
+    would be equal. So callers cannot exhaust the limit by naming gates. A gate that was controlled is kept for `IDLE_S`
+    after its last use by the clock `now`; without a clock, forever.
     """
 
     def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
         self._now = now
         self._gates: WeakValueDictionary[str, TestGate] | None = None
-        self._kept: dict[str, tuple[float, TestGate]] = {}  # used last, and the gate; the oldest use first
+        self._kept: dict[str, tuple[float, TestGate]] = {}  # last use, gate; least recently used first
 
     def get(self, name: str) -> TestGate:
-        """The gate called `name`."""
+        """The gate called `name`, created if it does not exist."""
         self._expire()
         if self._gates is None:
             from weakref import WeakValueDictionary  # noqa: PLC0415 - few servers have a gate
@@ -123,7 +123,7 @@ class Gates:
         return found
 
     def kept(self, name: str) -> TestGate:
-        """The gate called `name`, kept also while no stream holds it. Raises ValueError when there are too many."""
+        """As `get`, and keep the gate while no stream uses it. Raises ValueError above `MAX_GATES`."""
         found = self.get(name)
         if name not in self._kept and len(self._kept) >= MAX_GATES:
             raise ValueError(f"more than {MAX_GATES} gates")
@@ -131,12 +131,12 @@ class Gates:
         return found
 
     def known(self) -> dict[str, TestGate]:
-        """All of them."""
+        """All gates by name."""
         self._expire()
         return dict(self._gates or {})
 
     def drop(self, name: str) -> bool:
-        """Forget a gate; who waited there goes on. False when there was none."""
+        """Delete a gate and let its waiting streams continue. False if it did not exist."""
         found = None if self._gates is None else self._gates.pop(name, None)
         self._kept.pop(name, None)
         if found is not None:
@@ -144,7 +144,7 @@ class Gates:
         return found is not None
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Delete all gates."""
         for name in list(self._gates or ()):
             self.drop(name)
 
@@ -153,7 +153,7 @@ class Gates:
         self._kept[name] = (self._now(), gate)
 
     def _expire(self) -> None:
-        """Let go of what was used too long ago; a gate that a stream still holds stays known."""
+        """Stop keeping gates that have expired; streams that use one still hold it."""
         before_s = self._now() - IDLE_S
         while self._kept:
             name, (used_s, _) = next(iter(self._kept.items()))
@@ -163,57 +163,57 @@ class Gates:
 
 
 class ConcurrencyLimiter:
-    """Counts the simulated answers under way, and makes latecomers wait where the grammar's `load` says so.
+    """Counts the simulated responses in progress, and queues streams above the capacity of their `load`.
 
-    A place is given as soon as it is free to who has room in it: of those who wait, first to who allows for the most
-    inside, and of equals to the first. So who waits for an emptier house holds up nobody else.
+    When a response ends, waiting streams whose capacity allows it are admitted at once: largest capacity first, then
+    FIFO. So a stream with a small capacity does not block the others.
     """
 
     def __init__(self) -> None:
         self.inside = 0
         self._waiting: dict[Permit, Resume] = {}
         self._order: list[tuple[int, int, Permit]] = []
-        """A heap of who waits, with the largest capacity first; also of who has left since, until it is met."""
+        """Heap of waiting permits, largest capacity first. Cancelled permits stay until they reach the top."""
         self._arrivals = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting streams."""
         return len(self._waiting)
 
     def factor(self, load: Load) -> float:
-        """How many times longer gaps are now."""
+        """Current factor of gaps."""
         return 1 + (load.factor - 1) * min(self.inside, load.capacity) / load.capacity
 
     def enter(self) -> None:
-        """An answer begins."""
+        """A response begins."""
         self.inside += 1
 
     def leave(self) -> None:
-        """An answer has ended, however it did."""
+        """A response has ended, successfully or not."""
         self.inside -= 1
         if self._order:
             self._admit()
 
     def permit(self, load: Load | None) -> Permit:
-        """For one answer, to be let in when there is room; at once where there is no `load`."""
+        """A permit for one response; without `load` it passes at once."""
         return Permit(self, load)
 
     def queue(self, permit: Permit, resume: Resume) -> None:
-        """Wait behind those who wait already."""
+        """Add a permit to the queue, or replace its callback."""
         if permit not in self._waiting:
             self._arrivals += 1
             heappush(self._order, (-permit.capacity, self._arrivals, permit))
         self._waiting[permit] = resume
 
     def forget(self, permit: Permit) -> None:
-        """Who waited waits no more."""
+        """Cancel the wait of a permit."""
         if self._waiting.pop(permit, None) is not None and len(self._order) > 2 * len(self._waiting) + SPARE:
             self._order = [entry for entry in self._order if entry[2] in self._waiting]
             heapify(self._order)
 
     def _admit(self) -> None:
-        """Let in who has room: where the one with the largest capacity has none, nobody else has."""
+        """Admit the waiting permits that fit: if the one with the largest capacity does not, no other does."""
         while self._order:
             permit = self._order[0][2]
             if permit in self._waiting and not permit.fits():
@@ -226,40 +226,40 @@ class ConcurrencyLimiter:
 
 
 class Permit:
-    """Lets one answer into the house, once. A `tokenfall.ports.Barrier`."""
+    """Admits one response, once. A `tokenfall.ports.Barrier`."""
 
     def __init__(self, limiter: ConcurrencyLimiter, load: Load | None) -> None:
-        self._house = limiter
+        self._limiter = limiter
         self.capacity = maxsize if load is None else load.capacity
-        """How many may be inside, itself among them."""
-        self._inside = False
+        """Maximum number of responses in progress, including its own."""
+        self._admitted = False
 
     def passes(self, resume: Resume) -> bool:
         """See `tokenfall.ports.Barrier`."""
-        if not self._inside:
+        if not self._admitted:
             if not self.fits():
-                self._house.queue(self, resume)
+                self._limiter.queue(self, resume)
                 return False
             self.enter()
         return True
 
     def fits(self) -> bool:
-        """Whether there is room."""
-        return self._house.inside < self.capacity
+        """Whether the capacity allows one more response."""
+        return self._limiter.inside < self.capacity
 
     def enter(self) -> None:
-        """Come in."""
-        self._inside = True
-        self._house.enter()
+        """Count its response as in progress."""
+        self._admitted = True
+        self._limiter.enter()
 
     def forget(self, resume: Resume) -> None:
-        """Who waited waits no more."""
-        self._house.forget(self)
+        """See `tokenfall.ports.Barrier`."""
+        self._limiter.forget(self)
 
     def leave(self) -> None:
-        """The answer has ended, inside or not."""
-        if self._inside:
-            self._inside = False
-            self._house.leave()
+        """The response has ended, whether it was admitted or not."""
+        if self._admitted:
+            self._admitted = False
+            self._limiter.leave()
         else:
-            self._house.forget(self)
+            self._limiter.forget(self)

@@ -1,7 +1,7 @@
 """The simulator's grammar: `ttft=300ms~0.4,gap=20ms,tokens=80..200,seed=7`. Pure.
 
-The same keys are read from the SIM setting, a model name's suffix, the header X-Sim and a query string;
-`overlay` puts the nearer over the farther. A mistake names the key, what it got and what it takes.
+The same keys are read from the SIM setting, a model name's suffix, the header X-Sim and a query string; `overlay`
+merges two sources. Error messages name the key, the value received and the accepted values.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["KEYS", "MAX_TOKENS", "Length", "Simulation", "Spread", "from_pairs",
 
 
 class Simulation(Record):
-    """What was asked of the simulator, by the fields that `KEYS` names; None where nothing was said."""
+    """A configuration of the simulator, with the fields that `KEYS` names; None for a value that is not set."""
 
     __slots__ = (
         "fault", "gap", "gate", "limit", "load", "prefill_s", "profile", "script", "seed", "speed", "status", "text",
@@ -43,14 +43,14 @@ class Simulation(Record):
     script: str | None
     speed: float | None
 
-    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - each field has a type of its own, above
+    def __init__(self, **fields: Any) -> None:  # noqa: ANN401 - the fields are typed above
         for name in self.__slots__:
             setattr(self, name, fields.pop(name, None))
         if fields:
             raise TypeError(f"there is no field {next(iter(fields))!r}")
 
     def overlay(self, nearer: Simulation) -> Simulation:
-        """`nearer` where it says something, this one elsewhere. A nearer profile takes the place of farther times."""
+        """The values of `nearer` where set, else of this one. A profile in `nearer` also replaces this one's times."""
         fields = {name: value for name, value in nearer.as_dict().items() if value is not None}
         if nearer.profile is not None:
             fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
@@ -58,11 +58,11 @@ class Simulation(Record):
 
 
 MAX_TEXT = 16_384
-"""Characters of a text in the grammar: as many as a head has bytes."""
+"""Maximum characters of a text in the grammar: the maximum bytes of a request head."""
 
 
 def parse(text: str) -> Simulation:
-    """Read `key=value` pairs parted by commas; an empty text says nothing. Raises `InvalidRequest`."""
+    """Parse `key=value` pairs separated by commas; an empty text sets no value. Raises `InvalidRequest`."""
     if len(text) > MAX_TEXT:
         raise InvalidRequest(f"simulator: more than {MAX_TEXT} characters")
     pairs: list[tuple[str, str]] = []
@@ -79,7 +79,7 @@ def parse(text: str) -> Simulation:
 
 
 def from_pairs(pairs: Iterable[tuple[str, str]]) -> Simulation:
-    """Read pairs such as a query string's. Raises `InvalidRequest` on unknown or repeated keys and on bad values."""
+    """Parse pairs, as of a query string. Raises `InvalidRequest` for unknown or repeated keys and bad values."""
     fields: dict[str, Any] = {}
     for key, value in pairs:
         if key not in KEYS:
@@ -134,4 +134,4 @@ KEYS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "script": ("script", values.file_name, "a script file, or a recording made by tokenfall record"),
     "speed": ("speed", values.speed, "how many times faster a recording is replayed, above 0 up to 1000"),
 }
-"""Each key: the field it fills, its reader (ValueError on a bad value) and what it takes, for the error."""
+"""Each key: its field, its parser (ValueError for a bad value), and the accepted values for the error message."""

@@ -1,7 +1,7 @@
-"""The files that the grammar names: scripts, recordings and timing profiles. Each is read when it is first named.
+"""The files that the grammar names: scripts, recordings and timing profiles. Each is read on first use.
 
-Whoever may ask the simulator may name a file, so a name leads nowhere but into one folder. What the operator names
-himself, in the settings, may lie anywhere.
+Every client of the simulator can name a file, so names are resolved inside one folder only. Files that the operator
+names in the settings may be anywhere.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 RECORDING = ".jsonl"
 MAX_KEPT = 64
-"""So many files of each kind are held; the one that was asked for longest ago goes."""
+"""Maximum number of cached files of each kind; the one read longest ago is dropped."""
 
 
 class Library:
-    """`folder` is where names lead; `trusted` are names that are taken as they are."""
+    """`folder` is the root of names; `trusted` names are paths used as they are."""
 
     def __init__(self, folder: str = ".", *, trusted: frozenset[str] = frozenset()) -> None:
         self._folder = os.path.realpath(folder)
@@ -38,14 +38,14 @@ class Library:
         self._recordings: dict[str, tuple[Stamp, Recording]] = {}
 
     def check(self, simulation: Simulation) -> None:
-        """Raises `InvalidRequest` where a file or profile that is named is not there or not valid."""
+        """Raises `InvalidRequest` if a named file or profile does not exist or is not valid."""
         if simulation.profile is not None:
             self.profile(simulation.profile)
         if simulation.script is not None:
             (self.recording if simulation.script.endswith(RECORDING) else self.script)(simulation.script)
 
     def is_ready(self, simulation: Simulation) -> bool:
-        """Whether the script or recording that is named, if one is, was read before: to read one may take a second.
+        """Whether the named script or recording, if any, has been read before: reading one may take a second.
 
         If not, call `check` in a thread first.
         """
@@ -55,8 +55,8 @@ class Library:
         return self._path(simulation.script, "script") in kept
 
     def script(self, name: str) -> Scenario:
-        """The script as its file is now. Raises `InvalidRequest` for one that never was valid."""
-        from pathlib import Path  # noqa: PLC0415 - with what it imports 0.7 MiB
+        """The last valid version of the script. Raises `InvalidRequest` if there was none yet."""
+        from pathlib import Path  # noqa: PLC0415 - costs 0.7 MiB with its imports
 
         from tokenfall.simulator.scenarios.files import ScenarioFile  # noqa: PLC0415 - see the package
         from tokenfall.simulator.scenarios.nodes import InvalidScenario  # noqa: PLC0415
@@ -72,8 +72,8 @@ class Library:
         return found.current()
 
     def recording(self, name: str) -> Recording:
-        """The recording as its file is now. Raises `InvalidRequest`."""
-        from tokenfall.recording.recordings import InvalidRecording, Recording  # noqa: PLC0415 - few replay
+        """The current version of the recording. Raises `InvalidRequest`."""
+        from tokenfall.recording.recordings import InvalidRecording, Recording  # noqa: PLC0415 - rarely used
 
         path = self._path(name, "script")
         try:
@@ -90,8 +90,8 @@ class Library:
         return kept[1]
 
     def profile(self, name: str) -> Simulation | Empirical:
-        """A named profile in the grammar's terms, or the measured one in a file. Raises `InvalidRequest`."""
-        from tokenfall.simulator import profiles  # noqa: PLC0415 - few ask for one
+        """A named profile as a `Simulation`, or the measured profile of a file. Raises `InvalidRequest`."""
+        from tokenfall.simulator import profiles  # noqa: PLC0415 - rarely used
 
         try:
             if profiles.is_file(name):

@@ -1,4 +1,4 @@
-"""What the simulator says, cut into words once. Pure."""
+"""The simulator's filler text, split into words. Pure."""
 
 PARAGRAPH = (
     "Large language models do not hand over an answer; they let it fall, one token after another, and whoever builds "

@@ -1,16 +1,17 @@
-"""What the simulator answers: decided before the first token, so that it can be counted, paced and framed. Pure.
+"""Plans a simulated response before its first token, so that it can be counted, paced and framed. Pure.
 
-The same request and the same plan of timing give the same answer, whatever the dialect.
+The same request and configuration give the same response in every dialect.
 
-- With tools: those whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called, the first of them
-  alone where calls may not be parallel. Once the results are in the messages, or where no tool is mentioned, the answer
-  is text, unless `tool_choice` demands a call: then a tool is called that was not called yet, or else the first.
+- With tools: the tools whose names the last user message mentions (see `MENTIONS_SEARCHED`) are called; only the first
+  of them if calls may not be parallel. If the last message is a tool's result, or no tool is mentioned, the response is
+  text, unless `tool_choice` requires a call: then a tool is called that was not called yet, or else the first.
   Arguments satisfy the tool's schema.
 - With a JSON schema or `json_object`: a JSON text that satisfies it.
-- Else what the grammar's `text` says: prose, the question itself, or random words, as long as `tokens` says.
-- `stop` ends it before that text, `max_tokens` after so many tokens, `min_tokens` and `ignore_eos` make prose longer.
+- Else by the grammar's `text`: prose, the question itself, or random words, of the length set by `tokens`.
+- `stop` ends the text before that sequence, `max_tokens` after that many tokens; `min_tokens` and `ignore_eos` make
+  prose longer.
 
-Planning is sliced (see `tokenfall.slices`): a caller may ask for a million tokens, or send a megabyte of words.
+Planning is sliced (see `tokenfall.slices`): a request may require a million tokens, or contain a megabyte of words.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,17 +37,19 @@ from tokenfall.slices import Sliced
 from tokenfall.tokens import counted, cut, tokens_of
 
 MAX_RESPONSE_TOKENS = 2**20
-"""Tokens of all answers to one request: a whole answer is held in memory."""
+"""Maximum tokens of all choices of one request: a complete response is held in memory."""
 
 MOST_CHARACTERS = 2**23
-"""Characters of a question that is said again and again."""
+"""Maximum characters of a response that repeats the question."""
 
 MAX_ECHOED_BYTES = 32_768
-"""Of a question that is said again: a stream of it holds it, with four bytes for each token."""
+"""Maximum size of a question to repeat: its stream holds it, with four bytes for each token."""
 
 MENTIONS_SEARCHED = 10_000_000
-"""Characters of the last question that are searched for names of tools, times those of all names: about 5 ms where
-each name nearly matches at every place."""
+"""Maximum product of the characters searched in the last question and the characters of all tool names.
+
+Takes about 5 ms if each name nearly matches at every position.
+"""
 
 THOUGHTS = "The reader wants an answer, and it should come a token at a time. So I begin."
 
@@ -55,7 +58,7 @@ CUSTOM_INPUT = "Tokenfall says this to a custom tool."
 
 
 class PlannedPart(Struct, frozen=True):
-    """A stretch of an answer: thoughts, text, or the arguments of `call`, which is then given without them."""
+    """A part of a response: reasoning, text, or the arguments of `call`, whose own `arguments` are then empty."""
 
     tokens: Sequence[str]
     thought: bool = False
@@ -63,7 +66,7 @@ class PlannedPart(Struct, frozen=True):
 
 
 class PlannedResponse(Struct, frozen=True):
-    """One answer. `stop` is the text of `stop` that ended it."""
+    """One choice of a response. `stop` is the stop sequence that ended it."""
 
     parts: tuple[PlannedPart, ...]
     reason: FinishReason
@@ -71,9 +74,9 @@ class PlannedResponse(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """All answers to one request, and their times: `gaps` are the seconds before each token and before the end.
+    """All choices of a response, and its timing: `gaps` are the seconds before each token and before the end.
 
-    `faults` are those that happen to this one; `error` is what a script's own failure says.
+    `faults` are the faults of this response; `error` is the message of an error that a script configures.
     """
 
     choices: tuple[PlannedResponse, ...]
@@ -84,15 +87,15 @@ class Plan(Struct, frozen=True):
 
 
 class GapSource(Protocol):
-    """Times of streams."""
+    """Source of the timing of streams."""
 
     def schedule(self, random: Random) -> Iterator[float]:
-        """The gaps of one stream without end, the first of them the time to the first token."""
+        """An endless iterator of the gaps of one stream, seconds; the first is the time to the first token."""
 
 
 class PlanOverrides(Struct, frozen=True):
-    """What was decided elsewhere: the `parts` and `reason` of a script's turn, which fails with `error` at its end, and
-    measured times in place of the grammar's.
+    """Values that replace planned ones: the `parts` and `reason` of a script's turn, which fails with `error` at its
+    end, and measured times instead of the grammar's.
     """
 
     parts: tuple[PlannedPart, ...] | None = None
@@ -105,44 +108,44 @@ NOTHING = PlanOverrides()
 
 
 def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: PlanOverrides = NOTHING) -> Sliced[Plan]:
-    """The answer to `request`. `call_ids` begins the ids of tool calls. Raises `InvalidRequest`."""
+    """The response to `request`. `call_ids` is the prefix of tool call ids. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
     if told.parts is None:
-        speech = yield from _speech(request, simulation, random=random)
-        one = yield from _planned(request, speech, call_ids=call_ids)
+        filler = yield from _filler(request, simulation, random=random)
+        choice = yield from _planned(request, filler, call_ids=call_ids)
     else:
-        one = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
-    choices = (one,) * request.n
-    tokens = request.n * sum(len(part.tokens) for part in one.parts)
+        choice = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
+    choices = (choice,) * request.n
+    tokens = request.n * sum(len(part.tokens) for part in choice.parts)
     if tokens > MAX_RESPONSE_TOKENS:
         raise InvalidRequest(f"the simulator says no more than {MAX_RESPONSE_TOKENS} tokens at once")
-    thought = request.n * sum(len(part.tokens) for part in one.parts if part.thought)
+    thought = request.n * sum(len(part.tokens) for part in choice.parts if part.thought)
     usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
     if told.timing is not None:
         gaps = told.timing.schedule(random)
     faults = happening(simulation, random)
-    if told.error and one.reason != "length":
+    if told.error and choice.reason != "length":
         faults += (Fault("error", at=tokens),)
     return Plan(choices, usage, gaps, faults, told.error)
 
 
 def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
-    """The gaps of one answer to a prompt of so many tokens."""
+    """The gaps of one response to a prompt of `prompt` tokens."""
     gaps = schedule(simulation.ttft, simulation.gap or GAP, random=random)
     prefill_s = (simulation.prefill_s or 0.0) * prompt / 1000
     return chain((next(gaps) + prefill_s,), gaps) if prefill_s else gaps
 
 
-def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
-    """What is said where the caller asked for nothing else, before `max_tokens`."""
+def _filler(request: ChatRequest, simulation: Simulation, *, random: Random) -> Sliced[Sequence[str]]:
+    """The text of a response without tool calls and JSON; `max_tokens` is not yet applied."""
     question = _last_question(request) if simulation.text == "echo" else ""
     echoed = yield from counted(iter((question,)))
-    ordinary = echoed or len(WORDS)
-    wanted = max(answer_length(simulation.tokens or Length(ordinary, ordinary), random), request.min_tokens)
+    default = echoed or len(WORDS)
+    wanted = max(answer_length(simulation.tokens or Length(default, default), random), request.min_tokens)
     if request.ignore_eos:
         wanted = min(request.max_tokens, MAX_TOKENS) + 1
-    wanted = min(wanted, request.max_tokens + 1)  # one more than the bound is enough to see that there was more to say
+    wanted = min(wanted, request.max_tokens + 1)  # one more than the limit, to detect truncation
     if simulation.text == "words":
         return RandomWords(random.getrandbits(64), wanted)
     if echoed:
@@ -155,26 +158,26 @@ def _speech(request: ChatRequest, simulation: Simulation, *, random: Random) -> 
 
 
 def prompt_tokens(request: ChatRequest) -> Sliced[int]:
-    """How many tokens a request has: those of its messages' texts and of the calls in them, of images and of tools."""
+    """Number of tokens of a request: the text and calls of its messages, images and tools."""
     texts = (message.content for message in request.messages)
     calls = (call.arguments for message in request.messages for call in message.tool_calls)
     return (yield from counted(chain(texts, calls))) + tokens_besides(request)
 
 
-def _planned(request: ChatRequest, speech: Sequence[str], *, call_ids: str) -> Sliced[PlannedResponse]:
+def _planned(request: ChatRequest, filler: Sequence[str], *, call_ids: str) -> Sliced[PlannedResponse]:
     thoughts = [PlannedPart(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
     calls = _calls(request, call_ids=call_ids)
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
-    text = _text(request, speech)
+    text = _text(request, filler)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
     kept, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
     return _bounded([*thoughts, PlannedPart(kept if stop else text)], most, reason="stop", stop=stop)
 
 
 def _calls(request: ChatRequest, *, call_ids: str) -> list[PlannedPart]:
-    tools = _called(request)
+    tools = _tools_to_call(request)
     if not tools:
         return []
     schemas = [tool.parameters or b"{}" for tool in tools if not tool.custom]
@@ -188,8 +191,8 @@ def _calls(request: ChatRequest, *, call_ids: str) -> list[PlannedPart]:
     ]
 
 
-def _called(request: ChatRequest) -> Sequence[Tool]:
-    """The tools to call: none where the results are there, or none is wanted, unless a call is demanded."""
+def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:
+    """The tools to call: none after results, if none is mentioned or with `none`, unless a call is required."""
     choice, tools = request.tool_choice, request.tools
     has_results = any(message.role == "tool" for message in request.messages[-1:])
     if not tools or choice == "none" or (choice == "auto" and has_results):
@@ -199,12 +202,12 @@ def _called(request: ChatRequest) -> Sequence[Tool]:
     question = _last_question(request)[: MENTIONS_SEARCHED // (1 + sum(len(tool.name) for tool in tools))]
     chosen: Sequence[Tool] = [tool for tool in tools if _mentions(question, tool.name)]
     if choice == "required":
-        chosen = _demanded(request, chosen) if has_results else chosen or tools[:1]
+        chosen = _required_tools(request, chosen) if has_results else chosen or tools[:1]
     return chosen if request.parallel_tool_calls else chosen[:1]
 
 
 def _mentions(question: str, name: str) -> bool:
-    """Whether a question has the name of a tool as a word of its own."""
+    """Whether a question contains the name of a tool as a separate word."""
     at = question.find(name)
     while at >= 0:
         around = question[max(0, at - 1) : at] + question[at + len(name) : at + len(name) + 1]
@@ -214,19 +217,19 @@ def _mentions(question: str, name: str) -> bool:
     return False
 
 
-def _demanded(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence[Tool]:
-    """The tools to call where a call is demanded although there are results: one that was not called yet, if any."""
+def _required_tools(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence[Tool]:
+    """The tool to call if a call is required after results: the first that was not called yet, if any."""
     called = {call.name for message in request.messages for call in message.tool_calls}
     candidates = (*mentioned, *request.tools)
     return [next((tool for tool in candidates if tool.name not in called), candidates[0])]
 
 
-def _text(request: ChatRequest, speech: Sequence[str]) -> Sequence[str]:
+def _text(request: ChatRequest, filler: Sequence[str]) -> Sequence[str]:
     if request.schema is not None:
         return tokens_of(_json_texts([request.schema], copies=request.n)[0])
     if request.json_object:
         return tokens_of('{"answer": "Large language models let their answer fall."}')
-    return speech
+    return filler
 
 
 def _last_question(request: ChatRequest) -> str:
@@ -234,13 +237,13 @@ def _last_question(request: ChatRequest) -> str:
 
 
 def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> list[str]:
-    from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - few ask, and the simulator must be small
+    from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - keeps the simulator small
 
     return json_texts(schemas, copies=copies, objects=objects)
 
 
 def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
-    """`parts` with at most so many tokens together."""
+    """`parts` truncated to `most` tokens in total."""
     kept: list[PlannedPart] = []
     left = most
     for part in parts:

@@ -1,6 +1,6 @@
-"""Named timing profiles, `profile=groq-70b`, and those that `tokenfall fit` wrote, `profile=FILE.json`.
+"""Named timing profiles (`profile=groq-70b`), and profiles written by `tokenfall fit` (`profile=FILE.json`).
 
-Where each figure comes from, and which are estimates, stands beside it in `profiles.json`.
+`profiles.json` gives the source of the figures, and lists those that are estimates.
 """
 
 from os import path
@@ -14,19 +14,19 @@ FILE_ENDING = ".json"
 
 
 class Profile(Struct, frozen=True, forbid_unknown_fields=True):
-    """How fast a provider's model answers, in the grammar's own words."""
+    """The timing of a provider's model, in the notation of the grammar."""
 
     ttft: str
     gap: str
     prefill: str
     source: str
-    """Where the figures come from, and of when they are."""
+    """Source and date of the figures."""
     estimated: str
-    """Which figures nobody published."""
+    """Which figures are estimates, because none are published."""
 
 
 def named(name: str) -> Profile:
-    """Raises ValueError, naming what there is, for any other name."""
+    """Raises ValueError, which lists the existing names, for an unknown name."""
     known = every()
     if name not in known:
         raise ValueError(f"there is no profile {name[:40]!r}; there are {', '.join(known)}, and files ending in .json")
@@ -40,18 +40,18 @@ def text_of(name: str) -> str:
 
 
 def every() -> dict[str, Profile]:
-    """All named profiles, read anew each time: few ask, and who does not pays nothing."""
+    """All named profiles. Read on each call: they are rarely used, and unused ones should cost no memory."""
     with open(path.join(path.dirname(__file__), "profiles.json"), "rb") as file:
         return msgspec.json.decode(file.read(), type=dict[str, Profile])
 
 
 def is_file(name: str) -> bool:
-    """Whether `profile=` names a file and not a profile."""
+    """Whether `profile=` refers to a file instead of a named profile."""
     return name.endswith(FILE_ENDING)
 
 
 def read(name: str) -> Empirical:
-    """The profile in a file that `tokenfall fit` wrote. Raises ValueError, also for a file that cannot be read."""
+    """The profile in a file written by `tokenfall fit`. Raises ValueError, also if the file cannot be read."""
     try:
         with open(name, "rb") as file:
             return decode(file.read())

@@ -1,4 +1,4 @@
-"""What the simulator says, cut into words once."""
+"""Token sequences of the simulator that are computed instead of stored: repeated filler text, and random words."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice, repeat
@@ -12,9 +12,9 @@ _64_BITS = 2**64 - 1
 
 
 class Prose(Sequence[str]):
-    """The first `count` tokens of an endless repetition: a word each, all but the first with the space before it.
+    """The first `count` tokens of the repeated filler text: a word each, with a leading space except for the first.
 
-    It holds a number, however long it is.
+    Its memory use does not depend on its length.
     """
 
     __slots__ = ("_count",)
@@ -42,9 +42,9 @@ class Prose(Sequence[str]):
 
 
 class RandomWords(Sequence[str]):
-    """The first `count` of endless words by chance, all but the first with the space before it.
+    """`count` random words, with a leading space except for the first.
 
-    Each word is found from `seed` and its number, so that it holds two numbers, however long it is.
+    Each word is computed from `seed` and its index, so memory use does not depend on the length.
     """
 
     __slots__ = ("_count", "_seed")
@@ -74,5 +74,5 @@ class RandomWords(Sequence[str]):
 
     def _word(self, number: int) -> str:
         mixed = (number * 0x9E3779B97F4A7C15 ^ self._seed) & _64_BITS
-        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS  # splitmix64, but for its last step
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _64_BITS  # splitmix64 without its last step
         return (AGAIN if number else WORDS)[(mixed >> 32) % len(WORDS)]

@@ -1,4 +1,4 @@
-"""What all simulated answers of a server share: the default of the grammar, the gates, and how many are under way."""
+"""State that all simulated responses of a server share: defaults of the grammar, gates, and the number in progress."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 
 
 GAP = Spread(0.1)
-"""Between two tokens where nobody says otherwise."""
+"""Default gap between two tokens."""
 
 DEFAULTS = Simulation(gap=GAP)
-"""Where nobody says anything."""
+"""Built-in defaults."""
 
 NOTHING = Simulation()
 
 
 class SimulatorState:
-    """`configured` is what the operator wants where nobody says otherwise; it may be changed while the server runs.
+    """`configured` are the operator's defaults; they may be changed while the server runs.
 
     Gates expire by the clock `now`.
     """
@@ -34,18 +34,18 @@ class SimulatorState:
 
     @property
     def defaults(self) -> Simulation:
-        """What holds where nobody says otherwise."""
+        """The operator's defaults over the built-in ones."""
         return DEFAULTS.overlay(self.configured)
 
     def gaps(self, gaps: Iterator[float], load: Load | None) -> Iterator[float]:
-        """`gaps` as the load of the moment makes them."""
+        """`gaps`, each multiplied by the load factor at that moment."""
         if load is None:
             return gaps
         limiter = self.limiter
         return (gap_s * limiter.factor(load) for gap_s in gaps)
 
     def fault_plan(self, simulation: Simulation, faults: tuple[Fault, ...]) -> FaultPlan | None:
-        """What happens to one stream, None for nothing."""
+        """The plan of one stream; None without faults, gate and load."""
         if not faults and simulation.gate is None and simulation.load is None:
             return None
         permit = self.limiter.permit(simulation.load)

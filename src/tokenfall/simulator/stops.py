@@ -1,4 +1,4 @@
-"""Where the texts of `stop` end a simulated response. Pure, and sliced: both may have a megabyte."""
+"""Ends a simulated response at a stop sequence. Pure, and sliced: text and stop sequences may each have a megabyte."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -10,20 +10,20 @@ from tokenfall.tokens import SLICE_CHARACTERS, SLICE_TOKENS
 
 
 def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[str], str]]:
-    """`text` up to the first of `stops` in it, and which that is. It is searched in windows that overlap."""
+    """`text` up to the first of `stops` in it, and that stop sequence ("" for none). Searches overlapping windows."""
     if not stops:
         return text, ""
     longest = max(map(len, stops))
-    if isinstance(text, Prose):  # it repeats itself: what is not in its beginning is not in it
+    if isinstance(text, Prose):  # it is periodic: a match occurs in its beginning or nowhere
         text = text[: 2 * len(WORDS) + longest]
     window = ""
-    begin = 0  # where the window begins in the whole text
+    begin = 0  # position of the window in the text
     at, stop = 0, ""
     tokens, at_least = iter(text), max(SLICE_CHARACTERS, longest)
     while piece := (yield from _next_piece(tokens, at_least)):
         window += piece
         at, stop = yield from _first(window, stops)
-        if stop and at + longest <= len(window):  # else a longer one may begin before it and end in the next piece
+        if stop and at + longest <= len(window):  # else a longer match may begin earlier and end in the next piece
             break
         cut = max(0, len(window) - longest)
         begin, window = begin + cut, window[cut:]
@@ -33,7 +33,7 @@ def stopped(text: Sequence[str], stops: Sequence[str]) -> Sliced[tuple[Sequence[
 
 
 def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
-    """Where the first of `stops` begins and which it is, "" for none."""
+    """Position and text of the first stop sequence in `window`, "" for none."""
     found: list[tuple[int, str]] = []
     spent = 0
     for stop in stops:
@@ -48,13 +48,13 @@ def _first(window: str, stops: Sequence[str]) -> Sliced[tuple[int, str]]:
 
 
 def _next_piece(tokens: Iterator[str], at_least: int) -> Sliced[str]:
-    """At least so many characters of the text that is left, fewer at its end, "" after it."""
+    """At least `at_least` characters of the remaining text, fewer at its end, "" after it."""
     gathered: list[str] = []
     size = 0
-    while size < at_least and (some := list(islice(tokens, SLICE_TOKENS))):
-        gathered += some
-        size += sum(map(len, some))
-        if len(some) < SLICE_TOKENS:
+    while size < at_least and (chunk := list(islice(tokens, SLICE_TOKENS))):
+        gathered += chunk
+        size += sum(map(len, chunk))
+        if len(chunk) < SLICE_TOKENS:
             break
         yield
     return "".join(gathered)
@@ -64,15 +64,15 @@ def _up_to(text: Sequence[str], end: int) -> Sliced[list[str]]:
     """The tokens of the first `end` characters of `text`."""
     kept: list[str] = []
     tokens = iter(text)
-    while end > 0 and (some := list(islice(tokens, SLICE_TOKENS))):
-        size = sum(map(len, some))
+    while end > 0 and (chunk := list(islice(tokens, SLICE_TOKENS))):
+        size = sum(map(len, chunk))
         if size <= end:
-            kept += some
+            kept += chunk
             end -= size
             yield
             continue
-        for token in some:
-            if not token[:end].strip():  # white space at the end belongs to the last token
+        for token in chunk:
+            if not token[:end].strip():  # trailing white space belongs to the token before it
                 kept[-1:] = [last + token[:end] for last in kept[-1:]]
                 return kept
             kept.append(token[:end])

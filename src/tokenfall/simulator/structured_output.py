@@ -1,7 +1,7 @@
-"""The JSON texts that the simulator writes for the schemas of a request. Pure.
+"""Generates JSON texts that satisfy the schemas of a request. Pure.
 
-A schema is decoded here and not with its request: the decoder makes an object of each of its parts, which takes up to
-50 ms a MiB, so its parts are counted and paid for first.
+A schema is decoded here and not with its request: decoding creates an object for each of its parts, which takes up to
+50 ms per MiB, so the parts are counted and charged to the budget first.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _TYPED = {"type", "$ref", "allOf", "anyOf", "oneOf", "enum", "const"}
 
 _decoder: msgspec.json.Decoder[Schema] = msgspec.json.Decoder(dict[str, Any] | bool, float_hook=float)
-"""`float` reads a float of 17 digits and a large exponent in 0.3 us, msgspec's own way in 17 us (0.20, measured)."""
+"""`float` parses a float of 17 digits and a large exponent in 0.3 us, msgspec in 17 us (0.20, measured)."""
 
 
 def json_texts(schemas: Sequence[bytes], *, copies: int = 1, objects: bool = False) -> list[str]:
-    """A JSON text for each of `schemas`, in one budget. Raises `InvalidRequest`.
+    """A JSON text for each of `schemas`, within one budget. Raises `InvalidRequest`.
 
-    Each text will be sent `copies` times. With `objects`, a schema that names no type is one of objects.
+    Each text will be sent `copies` times. With `objects`, a schema without a type is a schema of objects.
     """
     budget = Budget()
     texts = [_json_text(schema, budget, objects=objects) for schema in schemas]
@@ -34,12 +34,12 @@ def json_texts(schemas: Sequence[bytes], *, copies: int = 1, objects: bool = Fal
 
 
 def _json_text(schema: bytes, budget: Budget, *, objects: bool) -> str:
-    read = _decoded(schema, budget)
-    if objects and isinstance(read, dict) and _TYPED.isdisjoint(read):
-        read["type"] = "object"
+    decoded = _decoded(schema, budget)
+    if objects and isinstance(decoded, dict) and _TYPED.isdisjoint(decoded):
+        decoded["type"] = "object"
     try:
-        encoded = msgspec.json.encode(instance(read, budget))
-        # With white space, as people write it: that is where tokens part.
+        encoded = msgspec.json.encode(instance(decoded, budget))
+        # With white space, because tokens are split there.
         return msgspec.json.format(encoded, indent=0).decode()
     except RecursionError:
         raise refused("a value is nested too deeply") from None
@@ -48,7 +48,7 @@ def _json_text(schema: bytes, budget: Budget, *, objects: bool) -> str:
 def _decoded(schema: bytes, budget: Budget) -> Schema:
     marks = sum(map(schema.count, (b"[", b"{", b",", b":")))
     budget.spend(len(schema) // 256 + marks // 4, "size of the schema")
-    if b"0" * MAX_DIGITS in schema.translate(_ZEROS):  # reading digits as a number takes the square of their number
+    if b"0" * MAX_DIGITS in schema.translate(_ZEROS):  # parsing takes quadratic time in the number of digits
         raise refused(f"a number has {MAX_DIGITS} digits or more")
     try:
         return _decoder.decode(schema)

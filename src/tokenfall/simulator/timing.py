@@ -1,6 +1,6 @@
-"""When tokens come, as numbers: pure and, with a seed, repeatable.
+"""Timing of tokens. Pure and, with a seed, reproducible.
 
-A schedule is an endless iterator of gaps in seconds: the first is the time to the first token, each other the time
+A schedule is an endless iterator of gaps in seconds: the first is the time to the first token, each later one the time
 since the token before it.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def schedule(ttft: Spread | None, gap: Spread, *, random: Random | None) -> Iterator[float]:
     """The gaps of one stream. Without `ttft` the first token comes after one gap.
 
-    `random` may be None when neither has a coefficient of variation.
+    `random` may be None if neither has a coefficient of variation.
     """
     first = ttft or gap
     if random is None or not (first.cv or gap.cv):
@@ -30,12 +30,12 @@ def schedule(ttft: Spread | None, gap: Spread, *, random: Random | None) -> Iter
 
 
 def draw(spread: Spread, random: Random) -> float:
-    """One time, seconds: lognormal with that mean and coefficient of variation."""
+    """One random time, seconds: lognormal with the mean and coefficient of variation of `spread`."""
     return next(draws(spread, random))
 
 
 def draws(spread: Spread, random: Random) -> Iterator[float]:
-    """Times without end: a lognormal of mean m and variation c has sigma^2 = ln(1 + c^2), mu = ln(m) - sigma^2 / 2."""
+    """Endless random times: lognormal; mean m and variation c give sigma^2 = ln(1 + c^2), mu = ln(m) - sigma^2 / 2."""
     if spread.cv == 0 or spread.mean_s == 0:
         return repeat(spread.mean_s)
     variance = log(1 + spread.cv**2)
@@ -45,7 +45,7 @@ def draws(spread: Spread, random: Random) -> Iterator[float]:
 
 
 def answer_length(length: Length, random: Random | None) -> int:
-    """How many tokens this answer has. `random` may be None when there is nothing to choose."""
+    """Number of tokens of one response. `random` may be None if `length` is a single number."""
     if random is None or length.least == length.most:
         return length.least
     return random.randint(length.least, length.most)

@@ -1,4 +1,4 @@
-"""The values of the simulator's grammar, and how each is read from text. Pure; a reader raises ValueError."""
+"""The values of the simulator's grammar and their parsers. Pure; parsers raise ValueError."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MAX_SECONDS = 86_400.0
 MAX_TOKENS = 1_000_000
 MAX_CV = 10
 LEAST_S = 1e-15
-"""What is less is no time at all."""
+"""Shorter times are read as 0."""
 MAX_DIGITS = 64
-"""Of a decimal number: enough to write back any that was read."""
+"""Maximum length of a decimal number: enough to format every parsed number again."""
 SEVERAL = 16
-"""So many faults or states at most in one text."""
+"""Maximum number of faults or statuses in one text."""
 
 
 class Spread(Record):
-    """A time around `mean_s` seconds; `cv` is the coefficient of variation of its lognormal, 0 for always the mean."""
+    """A lognormal time with mean `mean_s`, seconds, and coefficient of variation `cv`; constant if `cv` is 0."""
 
     __slots__ = ("cv", "mean_s")
 
@@ -33,7 +33,7 @@ class Spread(Record):
 
 
 class Length(Record):
-    """How many tokens an answer has: from `least` to `most`, both included."""
+    """Number of tokens of a response: from `least` to `most`, both included."""
 
     __slots__ = ("least", "most")
 
@@ -57,7 +57,7 @@ _TIMED = ("stall", "drip")
 
 
 class Fault(Record):
-    """What goes wrong before token `at` (from 0), with a probability. `time_s` is a stall's length or a drip's gap."""
+    """A fault before token `at` (from 0), with a probability. `time_s` is the duration of a stall or gap of a drip."""
 
     __slots__ = ("at", "kind", "probability", "time_s")
 
@@ -69,7 +69,7 @@ class Fault(Record):
 
 
 class Status(Record):
-    """An HTTP error in place of an answer: the first `times` requests (None for any), each with a probability."""
+    """An HTTP error instead of a response: for the first `times` requests (None for all), each with a probability."""
 
     __slots__ = ("code", "probability", "retry_after_s", "times")
 
@@ -83,7 +83,7 @@ class Status(Record):
 
 
 class Limit(Record):
-    """A provider's limiter: requests and tokens a minute, None for any number."""
+    """Rate limits of a provider: requests and tokens per minute, None for no limit."""
 
     __slots__ = ("requests", "tokens")
 
@@ -106,7 +106,7 @@ def seconds(text: str) -> float:
     """`300ms`, `1.5s`, `2m` or `250us` in seconds; raises ValueError on anything else."""
     for unit, times, parts in (("ms", 1, 1_000), ("us", 1, 1_000_000), ("s", 1, 1), ("m", 60, 1)):
         if text.endswith(unit):
-            value = number(text.removesuffix(unit)) * times / parts  # by a division, 9ms is the float 0.009
+            value = number(text.removesuffix(unit)) * times / parts  # division makes 9ms the float 0.009
             if value > MAX_SECONDS:
                 raise ValueError(text)
             return value if value >= LEAST_S else 0.0
@@ -137,7 +137,7 @@ def spread(text: str, read: Callable[[str], float] = seconds) -> Spread:
 
 
 def gap_of_rate(text: str) -> Spread:
-    """Tokens a second, `50` or `50~0.3`, as the gap between two."""
+    """Tokens per second, `50` or `50~0.3`, as the gap between two tokens."""
     rate, cv = spread(text, number).mean_s, spread(text, number).cv
     if not 1 / MAX_SECONDS <= rate <= 1e6:
         raise ValueError(text)
@@ -163,14 +163,14 @@ def load(text: str) -> Load:
 
 
 def faults(text: str) -> tuple[Fault, ...]:
-    """`reset@5`, `stall@3:5s%0.1`; several parted by `+`."""
+    """`reset@5`, `stall@3:5s%0.1`; several are separated by `+`."""
     return tuple(map(_fault, _several(text)))
 
 
 def _fault(text: str) -> Fault:
-    rest, percent, chance = text.partition("%")
-    named, colon, argument = rest.partition(":")
-    kind, at, place = named.partition("@")
+    timed, percent, chance = text.partition("%")
+    located, colon, argument = timed.partition(":")
+    kind, at, place = located.partition("@")
     if kind not in FAULT_KINDS or not at or bool(colon) != (kind in _TIMED):
         raise ValueError(text)
     return Fault(
@@ -182,14 +182,14 @@ def _fault(text: str) -> Fault:
 
 
 def statuses(text: str) -> tuple[Status, ...]:
-    """`429x2`, `500%0.1`, `503:retry=3`; several parted by `+`, of which the first that applies is answered."""
+    """`429x2`, `500%0.1`, `503:retry=3`; several are separated by `+`, and the first that applies is sent."""
     return tuple(map(_status, _several(text)))
 
 
 def _status(text: str) -> Status:
-    rest, colon, retry = text.partition(":")
-    rest, percent, chance = rest.partition("%")
-    code, times_sign, times = rest.partition("x")
+    drawn, colon, retry = text.partition(":")
+    counted, percent, chance = drawn.partition("%")
+    code, times_sign, times = counted.partition("x")
     if colon and not retry.startswith("retry="):
         raise ValueError(text)
     found = Status(
@@ -204,7 +204,7 @@ def _status(text: str) -> Status:
 
 
 def limit(text: str) -> Limit:
-    """`rpm=60`, `tpm=6000`, or both parted by a comma."""
+    """`rpm=60`, `tpm=6000`, or both separated by a comma."""
     values: dict[str, int] = {}
     for part in text.split(","):
         key, equals, value = part.strip().partition("=")
@@ -230,7 +230,7 @@ def name_of(text: str) -> str:
 
 
 def speed(text: str) -> float:
-    """How many times faster than it was recorded."""
+    """Replay speed relative to the recording."""
     found = number(text)
     if not 0 < found <= 1000:
         raise ValueError(text)
@@ -238,7 +238,7 @@ def speed(text: str) -> float:
 
 
 def file_name(text: str) -> str:
-    """A file's name, as it is."""
+    """A file name, unchanged."""
     if not text or "\0" in text or len(text) > 1000:
         raise ValueError(text)
     return text

@@ -1,17 +1,17 @@
-"""Waiting at a `Barrier`, for code that awaits."""
+"""Waiting at a `Barrier` in coroutines."""
 
 from tokenfall.ports import Barrier
 
 
-async def passed(hold: Barrier) -> None:
-    """Return once `hold` has let this one through. Cancelling gives the place up."""
-    import asyncio  # noqa: PLC0415 - whoever awaits has it
+async def passed(barrier: Barrier) -> None:
+    """Return once `barrier` lets the caller pass. Cancelling gives up the wait."""
+    import asyncio  # noqa: PLC0415 - every caller has imported it
 
     released = asyncio.Event()
     resume = released.set
     try:
-        while not hold.passes(resume):
+        while not barrier.passes(resume):
             await released.wait()
             released.clear()
     finally:
-        hold.forget(resume)
+        barrier.forget(resume)

@@ -1,1 +1,1 @@
-"""Where turns under way can be followed from other processes."""
+"""Running turns: execution, state, and sharing with other processes."""

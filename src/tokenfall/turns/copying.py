@@ -1,4 +1,7 @@
-"""How far each turn of this process has been copied, and what of it is to be written next. Knows no Redis."""
+"""Tracks how much of each turn of this process has been copied to the shared store, and what to write next.
+
+Called by `tokenfall.turns.redis`; must not know Redis.
+"""
 
 import msgspec
 
@@ -7,32 +10,32 @@ from tokenfall.ports import LiveTurn
 from tokenfall.turns.keys import TurnKeys
 
 RENEW_S = 0.4
-"""How often a silent turn says that it lives, and looks whether it is to stop."""
+"""Interval at which a turn without new pieces renews its lease and checks for a stop request."""
 
 GIVE_UP_S = 10.0
-"""How long the end of a turn is tried to be told."""
+"""How long writing the end of a turn is retried."""
 
 ENDED_AT_MOST = 1_000
-"""How many turns may wait for their end to be told, or they would pile up while it cannot be."""
+"""Maximum number of turns whose end is yet to be written; they accumulate while the store fails."""
 
 
 class Copy:
-    """One turn, and how much of it is known to be there."""
+    """A turn and the state of its copy in the store."""
 
     __slots__ = ("_end", "_pieces", "_renewed_s", "ended_s", "have", "keys", "turn")
 
     def __init__(self, turn: LiveTurn) -> None:
         self.turn = turn
         self.keys = TurnKeys(turn.conversation.owner, turn.id)
-        self.have = 0
+        self.have = 0  # pieces in the store
         self.ended_s: float | None = None
-        """When its end was first seen."""
+        """When the end was first observed."""
         self._renewed_s = float("-inf")
         self._pieces: list[str] = []
         self._end: TurnEnd | None = None
 
     def take(self, now_s: float) -> bool:
-        """Take what has been said since, to be written; False when nothing has to be."""
+        """Take the pieces since the last write; False if neither they, the end nor a renewal need a write."""
         self._end = self.turn.end
         if self._end is not None and self.ended_s is None:
             self.ended_s = now_s
@@ -44,9 +47,9 @@ class Copy:
         return keys.stream, keys.alive, keys.stop, keys.claim(claimed_with) if claimed_with else keys.stream
 
     def script_arguments(self) -> tuple[str | bytes | int, ...]:
-        """What was taken."""
+        """The arguments for what `take` took."""
         end, past = self._end, self.have + len(self._pieces)
-        came_to_nothing = end is not None and end.finished is None and not past
+        produced_nothing = end is not None and end.finished is None and not past
         return (
             self.turn.id,
             self.turn.conversation.id,
@@ -54,17 +57,17 @@ class Copy:
             past,
             encoded(self._pieces),
             b"" if end is None else msgspec.json.encode(end),
-            int(came_to_nothing),
+            int(produced_nothing),
         )
 
     def written(self, have: int, *, now_s: float) -> None:
-        """So many pieces are there now, which are fewer than before when the store has lost some."""
+        """The store now has `have` pieces; fewer than before if it has lost some."""
         self.have = have
         self._renewed_s = now_s
 
 
 class Copies:
-    """All turns of this process that are not yet there to their end, the oldest first."""
+    """All turns of this process that are not completely copied, oldest first."""
 
     def __init__(self) -> None:
         self._copies: dict[str, Copy] = {}
@@ -76,7 +79,7 @@ class Copies:
         self._copies[turn.id] = Copy(turn)
 
     def take(self, now_s: float) -> list[Copy]:
-        """Those with something to be written."""
+        """The turns with something to write."""
         return [copy for copy in self._copies.values() if copy.take(now_s)]
 
     def drop(self, copy: Copy) -> None:
@@ -84,7 +87,7 @@ class Copies:
             del self._copies[copy.turn.id]
 
     def give_up(self, now_s: float) -> None:
-        """Let go of what ended too long ago, and of the oldest of too many."""
+        """Drop turns that ended more than `GIVE_UP_S` ago, and the oldest above `ENDED_AT_MOST`."""
         ended = [copy for copy in self._copies.values() if copy.ended_s is not None]
         for number, copy in enumerate(reversed(ended)):
             if number >= ENDED_AT_MOST or now_s - (copy.ended_s or 0.0) > GIVE_UP_S:
@@ -92,7 +95,7 @@ class Copies:
 
 
 def encoded(pieces: list[str]) -> bytes:
-    """As a JSON array. Half a surrogate pair, which is no Unicode, becomes a question mark."""
+    """As a JSON array. Lone surrogates, which UTF-8 cannot encode, become question marks."""
     try:
         return msgspec.json.encode(pieces)
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""Bounds for turns that go on without the client that asked.
+"""Limits on turns that continue after their client has disconnected.
 
-Nobody sees what they cost, so their number, their memory and their time are bounded: beyond a bound the oldest ends.
+No client waits for them, so their number, memory and time are limited: above a limit the oldest turn is ended.
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from tokenfall.errors import DetachedLimit
 from tokenfall.turns.turn import RunningTurn
 
 LOOK_EVERY_S = 1.0
-"""How often their memory and time are looked at while there are any."""
+"""Interval of checking memory and time while there are detached turns."""
 OVERHEAD_BYTES = 4_000
-"""What a turn holds besides its question and its text."""
+"""Memory of a turn besides its question and its text."""
 
 
 class DetachedBounds(Struct, frozen=True, kw_only=True):
-    """`max_bytes` counts questions and texts, `max_s` from when the client left."""
+    """`max_bytes` counts questions and texts; `max_s` starts when the client disconnects."""
 
     max_turns: int = 256
     max_bytes: int = 8_388_608
@@ -35,57 +35,57 @@ class DetachedTurns:
         self._bounds = bounds
         self._now = now
         self._on_count = on_count
-        self._turns: dict[RunningTurn, tuple[float, int]] = {}  # since when, and the bytes of the question
+        self._turns: dict[RunningTurn, tuple[float, int]] = {}  # time of detaching, bytes of the question
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._turns)
 
     def add(self, turn: RunningTurn, *, question_bytes: int) -> None:
-        """The client of `turn` has left, and it goes on."""
+        """Register `turn`, which continues without its client."""
         self._turns[turn] = (self._now(), question_bytes + OVERHEAD_BYTES)
-        self._counted()
+        self._report_count()
         self._enforce()
-        self._look_again()
+        self._schedule_check()
 
     def remove(self, turn: RunningTurn) -> None:
-        """The turn has ended; harmless when it is not here."""
+        """Remove a turn that has ended; no effect if it is not detached."""
         if self._turns.pop(turn, None) is not None:
-            self._counted()
+            self._report_count()
 
     def close(self) -> None:
-        """Look no more."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _enforce(self) -> None:
-        """End the oldest turns until the rest is within the bounds."""
+        """End the oldest turns until the others are within the limits."""
         bounds = self._bounds
         sizes = {turn: size + turn.said.characters for turn, (_, size) in self._turns.items()}
-        number, held = len(sizes), sum(sizes.values())
+        number, total_bytes = len(sizes), sum(sizes.values())
         oldest_s = self._now() - bounds.max_s
         for turn, size in sizes.items():
             if self._turns[turn][0] <= oldest_s:
                 turn.stop_with(DetachedLimit("the turn went on without its client for too long"))
             elif number > bounds.max_turns:
                 turn.stop_with(DetachedLimit("too many turns went on without their clients"))
-            elif held > bounds.max_bytes:
+            elif total_bytes > bounds.max_bytes:
                 turn.stop_with(DetachedLimit("the turns that went on without their clients held too much memory"))
             else:
-                return  # those after it are younger
+                return  # all later ones are newer
             number -= 1
-            held -= size
+            total_bytes -= size
 
-    def _look_again(self) -> None:
+    def _schedule_check(self) -> None:
         if self._timer is None and self._turns:
-            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._looked)
+            self._timer = asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._check)
 
-    def _looked(self) -> None:
+    def _check(self) -> None:
         self._timer = None
         self._enforce()
-        self._look_again()
+        self._schedule_check()
 
-    def _counted(self) -> None:
+    def _report_count(self) -> None:
         if self._on_count is not None:
             self._on_count(len(self._turns))

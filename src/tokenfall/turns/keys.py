@@ -1,4 +1,4 @@
-"""The names of a turn's keys. The layout is told in `turns.redis`."""
+"""Names of a turn's keys in Redis. `turns.redis` documents the layout."""
 
 from hashlib import sha256
 
@@ -6,7 +6,7 @@ from tokenfall.redis_calls import tag
 
 
 class TurnKeys:
-    """Of one turn of `owner`."""
+    """Key names of one turn of `owner`."""
 
     __slots__ = ("_tag", "alive", "stop", "stream")
 
@@ -17,5 +17,5 @@ class TurnKeys:
         self.stop = f"{self._tag}:stop:{turn}"
 
     def claim(self, key: str) -> str:
-        """Of an idempotency key, which may be long and is the caller's."""
+        """Name for an idempotency key; hashed, because callers choose it and it may be long."""
         return f"{self._tag}:claim:{sha256(key.encode()).hexdigest()}"

@@ -1,24 +1,24 @@
-"""Turns under way in Redis (6 or later), to be followed, stopped and claimed from any process.
+"""Shares running turns through Redis (6 or later), so that any process can follow, stop and claim them.
 
 Layout; `{owner}` as in `tokenfall.redis_calls.tag`, so that a cluster keeps all keys of an owner in one slot:
 
-- `tokenfall:{owner}:turn:<id>`, a stream: first an entry `conversation`, then entries `at` and `pieces` (a JSON array
-  of the pieces from that place on), at last `end` (JSON of a `TurnEnd`). An entry's id is the number of pieces up to
-  its end, and 1, or 2 for the end: so it is known to whoever writes or reads from where. Gone `keep_s` after the last
-  batch.
-- `tokenfall:{owner}:alive:<id>`: there while the process that answers lives, `LEASE_MS` at most without a word from it.
-- `tokenfall:{owner}:stop:<id>`: somebody wants the turn to stop. Gone with its end, or after `STOP_S`.
-- `tokenfall:{owner}:claim:<sha256 of the key>`: the `Claim` of an idempotency key. Gone with the stream, and when the
-  turn has no stream after `LEASE_MS`: who claimed died, or never learned that it had the claim.
+- `tokenfall:{owner}:turn:<id>`, a stream: first an entry `conversation`, then entries with `pieces` (a JSON array) and
+  `at` (the position of the first of them), finally `end` (JSON of a `TurnEnd`). An entry's id is `N-1`, or `N-2` for
+  the end, where N is the number of pieces including its own: readers and writers derive it from a position. Expires
+  `keep_s` after the last batch.
+- `tokenfall:{owner}:alive:<id>`: lease of the process that runs the turn; expires `LEASE_MS` after the last renewal.
+- `tokenfall:{owner}:stop:<id>`: a request to stop the turn. Deleted when it ends; expires after `STOP_S`.
+- `tokenfall:{owner}:claim:<sha256 of the key>`: the `Claim` of an idempotency key. Expires with the stream; without a
+  stream after `LEASE_MS`: the claiming process died, or never received the reply.
 
-What can be lost: a token is never awaited. Every `BATCH_S` what has been said since is written, all turns in one round
-trip; a process that is killed takes the last batch with it, and its turns' followers are told `turn_lost`. A batch
-that was written though nobody knows it changes nothing when it comes again, and what Redis forgot is written anew.
+Possible losses: tokens are not written one by one. Every `BATCH_S` the new pieces of all turns are written in one round
+trip; a process that is killed loses its last batch, and followers of its turns get `turn_lost`. Repeating a batch whose
+reply was lost changes nothing, and data that Redis has lost is written again.
 
-What it costs (measured 2026-11 on 2 cores, Python 3.11, redis-py 8.1 without hiredis, Redis 7.0 beside it): 500 turns
-of 25 tokens a second take 115 ms of processor a second here where they are one owner's and 200 ms where they are 500
-owners', and 70 to 80 ms in Redis; 200 of them being followed take 260 ms more. With a command for each turn the first
-figure was 230 ms, and with `register_script` every batch would ask first whether the script is there.
+Cost (measured 2026-11 on 2 cores, Python 3.11, redis-py 8.1 without hiredis, Redis 7.0 on the same machine): 500 turns
+of 25 tokens/s take 115 ms of CPU time per second in this process if they have one owner and 200 ms if they have 500
+owners, and 70 to 80 ms in Redis; following 200 of them takes 260 ms more. With one command per turn the first figure
+was 230 ms; `register_script` would check for the script before each batch.
 """
 
 import asyncio
@@ -43,24 +43,24 @@ BATCH_S = 0.04
 LEASE_MS = 3_000
 
 RETRY_S = 0.5
-"""How long after a batch that failed the next one is tried: so long a turn may go unseen when Redis is back."""
+"""Delay after a failed batch: for this long a turn may stay invisible to others after Redis recovers."""
 
 STOP_S = 10.0
-"""How long whoever stops a turn waits for its end."""
+"""How long `stop` waits for the end of the turn."""
 
 CLOSE_S = 1.0
 
 FOLLOWERS = 1_000
-"""How many may read turns at a time."""
+"""Maximum number of connections that read turns."""
 
 GROUP = 100
-"""So many turns are written by one script."""
+"""Maximum number of turns written by one script call."""
 
 COPY = lua_script(__file__, "copy")
 COPY_SHA = sha1(COPY.encode(), usedforsecurity=False).hexdigest()
 
 Reply = list[tuple[int, int, int]]
-"""Of each turn how many pieces are there, whether it has its end, and whether somebody wants it to stop."""
+"""For each turn: the number of pieces stored, whether its end is stored, and whether a stop was requested."""
 
 _log = logs.get(__name__)
 _encode = msgspec.json.encode
@@ -68,11 +68,11 @@ _decode_claim = msgspec.json.Decoder(Claim).decode
 
 
 class RedisTurns:
-    """Implements `SharedTurns`. `keep_s`: how long what is not written to any more can be read."""
+    """Implements `SharedTurns`. `keep_s`: how long a turn can be read after its last write."""
 
     def __init__(self, url: str, *, keep_s: float, clock: Clock, failed: Callable[[], None] = uncounted) -> None:
         client = connect(url)
-        # Whoever follows waits for entries, and must not take the connections of those who write them.
+        # Followers block while they wait for entries, so they must not use the connections of writers.
         self._reader = connect(url, max_connections=FOLLOWERS)
         self._reads = Calls(self._reader, failed=failed)
         self._keep_ms = max(round(keep_s * 1000), LEASE_MS)
@@ -110,11 +110,11 @@ class RedisTurns:
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
         keys = TurnKeys(owner, claim.turn)
         arguments: list[str | bytes | int] = [_encode(claim), claim.conversation, LEASE_MS]
-        held = await self._calls.done(self._claim([keys.claim(key), keys.alive], arguments))
-        if held is None:
+        existing = await self._calls.done(self._claim([keys.claim(key), keys.alive], arguments))
+        if existing is None:
             return None
         try:
-            return _decode_claim(held)
+            return _decode_claim(existing)
         except msgspec.MsgspecError:
             _log.warning("a claim in Redis cannot be read")
             raise StoreUnavailable("the idempotency keys cannot be read now", retry_after_s=1.0) from None
@@ -134,7 +134,7 @@ class RedisTurns:
     # Copying
 
     async def _copy_all(self) -> None:
-        """Until there is nothing left to copy."""
+        """Copy batches until every turn is completely copied."""
         wait_s = BATCH_S
         try:
             while self._copies:
@@ -144,28 +144,28 @@ class RedisTurns:
             self._copying = None
 
     async def _copy_batch(self) -> bool:
-        """Whether all of it was written."""
+        """Write one batch; return whether all of it was written."""
         now_s = self._clock.now()
         groups = _by_owner(self._copies.take(now_s))
         try:
-            replies = await self._calls.done(self._written(groups)) if groups else []
+            replies = await self._calls.done(self._write(groups)) if groups else []
         except StoreUnavailable:
             replies = [None] * len(groups)
         for group, reply in zip(groups, replies, strict=True):
             if reply is not None:
-                self._note(group, reply, now_s=now_s)
-        self._report(failing=None in replies)
+                self._apply(group, reply, now_s=now_s)
+        self._set_failing(failing=None in replies)
         return not self._failing
 
-    async def _written(self, groups: list[list[Copy]]) -> list["Reply | None"]:
-        """What Redis says to each group, None for one that it refused; all in one round trip."""
+    async def _write(self, groups: list[list[Copy]]) -> list["Reply | None"]:
+        """The reply to each group, None for a rejected one; all in one round trip."""
         commands = [self._command(group) for group in groups]
         replies = await self._run("EVALSHA", COPY_SHA, commands=commands)
         if any(isinstance(reply, NoScriptError) for reply in replies):
             replies = await self._run("EVAL", COPY, commands=commands)
-        refused = next((reply for reply in replies if isinstance(reply, Exception)), None)
-        if refused is not None:
-            _log.warning("Redis refused a copy of turns: %s", type(refused).__name__)
+        rejected = next((reply for reply in replies if isinstance(reply, Exception)), None)
+        if rejected is not None:
+            _log.warning("Redis rejected a batch of turns: %s", type(rejected).__name__)
         return [None if isinstance(reply, Exception) else reply for reply in replies]
 
     async def _run(self, how: str, script: str, *, commands: list[list[str | bytes | int]]) -> list[Any]:
@@ -183,7 +183,7 @@ class RedisTurns:
             command += copy.script_arguments()
         return command
 
-    def _note(self, group: list[Copy], reply: "Reply", *, now_s: float) -> None:
+    def _apply(self, group: list[Copy], reply: "Reply", *, now_s: float) -> None:
         for copy, (have, ended, stop) in zip(group, reply, strict=True):
             copy.written(have, now_s=now_s)
             if ended:
@@ -191,17 +191,17 @@ class RedisTurns:
             elif stop:
                 copy.turn.stop()
 
-    def _report(self, *, failing: bool) -> None:
+    def _set_failing(self, *, failing: bool) -> None:
         if failing:
             self._copies.give_up(self._clock.now())
             if not self._failing:
-                _log.warning("turns cannot be copied to Redis: they can be resumed only where they are answered")
+                _log.warning("turns cannot be copied to Redis: only the process that runs a turn can resume it")
         self._failing = failing
 
 
 def _by_owner(copies: list[Copy]) -> list[list[Copy]]:
-    """What one script may write: turns of one owner, not too many, for Redis does nothing else meanwhile."""
+    """The copies that one script call writes: of one owner, and at most `GROUP`, because a script blocks Redis."""
     owners: dict[str, list[Copy]] = {}
     for copy in copies:
         owners.setdefault(copy.turn.conversation.owner, []).append(copy)
-    return [theirs[at : at + GROUP] for theirs in owners.values() for at in range(0, len(theirs), GROUP)]
+    return [owned[at : at + GROUP] for owned in owners.values() for at in range(0, len(owned), GROUP)]

@@ -1,7 +1,7 @@
-"""The turns of this process: those under way, and for a while those that have ended, to be resumed.
+"""The turns of this process: running turns, and recently ended ones, which can still be resumed.
 
-Bounded in time and in memory: of the ended turns the oldest go first. What runs in other processes it knows by the
-port `SharedTurns`, where there is one.
+Ended turns are limited in time and memory; the oldest are dropped first. Turns of other processes are reached through
+the port `SharedTurns`, if it is configured.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from tokenfall.ports import Followed, SharedTurns
 from tokenfall.turns.turn import FollowedLocally, RunningTurn
 
 OVERHEAD_BYTES = 1_000
-"""What an ended turn holds besides its text."""
+"""Memory of an ended turn besides its text."""
 
 
 class TurnRegistry:
-    """`keep_s` and `max_bytes` bound what has ended. `alone` says that no other process answers this one's callers."""
+    """`keep_s` and `max_bytes` limit the ended turns. `alone`: no other process serves the same clients."""
 
     def __init__(
         self, *, keep_s: float, max_bytes: int, now: Callable[[], float], shared: SharedTurns | None, alone: bool
@@ -30,31 +30,31 @@ class TurnRegistry:
         self._now = now
         self._turns: dict[str, RunningTurn] = {}
         self._keys: dict[tuple[str, str], asyncio.Future[Claim]] = {}
-        self._ended: OrderedDict[str, tuple[float, int]] = OrderedDict()  # until when, and its bytes
+        self._ended: OrderedDict[str, tuple[float, int]] = OrderedDict()  # expiry, size in bytes
         self._bytes = 0
         self._sweep: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """How many turns it knows: those that run, and those that have ended and can be resumed."""
+        """Number of turns that run or can be resumed."""
         return len(self._turns)
 
     @property
     def claims(self) -> int:
-        """How many idempotency keys are bound to a turn."""
+        """Number of idempotency keys that are bound to a turn."""
         return len(self._keys)
 
     # Called by the chat
 
     def add(self, turn: RunningTurn) -> None:
-        """A turn begins."""
+        """Register a new turn, and publish it to other processes."""
         self._turns[turn.id] = turn
         if self.shared is not None:
             self.shared.publish(turn)
 
     async def claim(self, turn: RunningTurn, *, key: str, digest: str) -> Followed | None:
-        """Bind an idempotency key to `turn`: None, or the turn it stands for already, from its beginning.
+        """Bind an idempotency key to `turn` and return None; if it is bound already, return that turn from its start.
 
-        Raises `IdempotencyMismatch`, and `IdempotencyUnavailable` where other processes could not know of the key.
+        Raises `IdempotencyMismatch`, and `IdempotencyUnavailable` if other processes could not see the key.
         """
         if self.shared is None and not self._alone:
             raise IdempotencyUnavailable("Idempotency-Key needs TURNS_URL=redis://... where several workers answer")
@@ -66,13 +66,13 @@ class TurnRegistry:
             if holder is mine:
                 return None
             if self.shared is None and holder.turn not in self._turns:
-                continue  # its client left before anything was asked: the key is free again
+                continue  # its client disconnected before the engine was called: the key is free again
             if holder.digest != digest:
                 raise IdempotencyMismatch("this Idempotency-Key came before with another request; takes a new key")
             return await self.follow(owner, holder.turn, after=0)
 
     def _claim(self, turn: RunningTurn, key: str, *, mine: Claim) -> "asyncio.Future[Claim]":
-        """Claim for this process at once, and in a while for all of them."""
+        """Claim in this process at once; the future resolves when the claim is valid in all processes."""
         name = (turn.conversation.owner, key)
         turn.idempotency_key = key
         self._turns[turn.id] = turn
@@ -89,13 +89,13 @@ class TurnRegistry:
             raise
         if holder is None:
             if turn.end is not None:
-                self.shared.publish(turn)  # its client left meanwhile: told so, the store frees the key
+                self.shared.publish(turn)  # its client has disconnected: publishing the end frees the key
             return mine
         self._forget(mine.turn)
         return holder
 
     async def follow(self, owner: str, turn_id: str, *, after: int) -> Followed:
-        """A turn of `owner` from its piece `after` on. Raises `NotFound` and `ResumeExpired`."""
+        """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
         turn = self._find(owner, turn_id)
         if turn is None:
             if self.shared is None:
@@ -106,7 +106,7 @@ class TurnRegistry:
         return FollowedLocally(turn, after=after)
 
     async def stop(self, owner: str, turn_id: str) -> None:
-        """End a turn and return once it has ended. Raises `NotFound`."""
+        """Stop a turn and return once it has ended. Raises `NotFound`."""
         turn = self._find(owner, turn_id)
         if turn is None:
             if self.shared is None:
@@ -117,7 +117,7 @@ class TurnRegistry:
         await ended(turn)
 
     def ended(self, turn: RunningTurn) -> None:
-        """A turn is over: keep it for a while, unless it came to nothing and may be asked anew."""
+        """Keep an ended turn for a while; if it failed without text, forget it, so that its key is free again."""
         if not len(turn.said) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return
@@ -127,17 +127,17 @@ class TurnRegistry:
         self._make_room()
 
     def under_way(self) -> list[RunningTurn]:
-        """Those that have not ended."""
+        """The turns that have not ended."""
         return [turn for turn in self._turns.values() if turn.end is None]
 
     async def close(self) -> None:
-        """Forget all."""
+        """Cancel the timer and close `shared`."""
         if self._sweep is not None:
             self._sweep.cancel()
         if self.shared is not None:
             await self.shared.close()
 
-    # Kept and forgotten
+    # Retention
 
     def _find(self, owner: str, turn_id: str) -> RunningTurn | None:
         turn = self._turns.get(turn_id)
@@ -148,7 +148,7 @@ class TurnRegistry:
         return NotFound(f"there is no such turn under way or just ended{where}; GET /history has what was kept")
 
     def _make_room(self) -> None:
-        """Let go of what is too old or too much, and come back when the next is too old."""
+        """Drop ended turns that have expired or exceed the memory limit, and schedule the next expiry."""
         now = self._now()
         while self._ended:
             until_s, size = next(iter(self._ended.values()))

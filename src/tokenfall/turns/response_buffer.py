@@ -1,30 +1,29 @@
-"""What an answer has said so far, in the pieces in which it came. Pure.
+"""The text of a response so far, in the pieces in which it was generated. Pure.
 
-A token kept as a string of its own costs 60 bytes more than its text. So pieces are joined, and the lengths kept: the
-text is there once, and the same pieces can be cut from it again.
+A string per token costs 60 bytes more than its text. So pieces are joined and their lengths kept, to split the joined
+text into the same pieces again.
 """
 
 from array import array
 from sys import maxsize
 
 JOINED = 16
-"""So many pieces are joined into one string."""
+"""Number of pieces that are joined into one string."""
 
 MOST_IN_A_BYTE = 255
 
 
 class ResponseBuffer:
-    """A growing text that remembers its pieces."""
+    """An append-only text that keeps its piece boundaries."""
 
     __slots__ = ("_joined", "_lengths", "_pieces")
 
     def __init__(self) -> None:
         self._joined: list[str] = []
-        self._lengths = array("B")  # of the pieces in `_joined`, JOINED to each; few are longer than 255
+        self._lengths = array("B")  # of the pieces, JOINED for each text of `_joined`; few exceed 255
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> None:
-        """The next piece."""
         pieces = self._pieces
         pieces.append(piece)
         if len(pieces) == JOINED:
@@ -39,15 +38,14 @@ class ResponseBuffer:
         pieces.clear()
 
     def __len__(self) -> int:
-        """How many pieces there are."""
+        """Number of pieces."""
         return len(self._lengths) + len(self._pieces)
 
     def text(self) -> str:
-        """All of it."""
         return "".join((*self._joined, *self._pieces))
 
     def since(self, position: int, most: int = maxsize) -> list[str]:
-        """The pieces after the first `position`, as they came, and no more than `most` of them."""
+        """At most `most` of the pieces after the first `position`."""
         joined = len(self._lengths)
         if position >= joined:
             return self._pieces[position - joined :][:most]
@@ -65,9 +63,8 @@ class ResponseBuffer:
 
     @property
     def characters(self) -> int:
-        """How many characters there are."""
         return sum(map(len, self._joined)) + sum(map(len, self._pieces))
 
     def size_bytes(self) -> int:
-        """About how much memory it holds."""
+        """Approximate memory use."""
         return len(self.text().encode("utf-8", "surrogatepass")) + self._lengths.itemsize * len(self._lengths)

@@ -1,7 +1,7 @@
-"""Runs turns: asks the engine, passes its deltas on, writes the turn to the history, and ends it.
+"""Runs turns: calls the engine, passes its deltas on, writes the turn to the history, and ends it.
 
-Called by `tokenfall.chat`. It knows the engine and the history by their ports, and must never know how a context is
-chosen.
+Called by `tokenfall.chat`. Uses the engine and the history through their ports; must not know how the context of a
+request is chosen.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from tokenfall.turns.registry import TurnRegistry, ended
 from tokenfall.turns.turn import RunningTurn, client_left
 
 FAILED = TurnEnd(code=TokenfallError.code, message="the answer failed")
-"""The end of a turn by an error that nobody foresaw."""
+"""The end of a turn after an unexpected error."""
 
 
 class TurnRunner:
@@ -38,31 +38,31 @@ class TurnRunner:
     # Called by `TurnRun`
 
     def write(self, turn: Turn, conversation: Conversation) -> "asyncio.Future[None]":
-        """Begin to write a turn to the history; cancelling a caller that waits for it does not cancel the write."""
+        """Start writing a turn to the history; cancelling a caller that awaits it does not cancel the write."""
         writing = asyncio.ensure_future(self._history.append(conversation, turn))
         self._writes.add(writing)
         writing.add_done_callback(self._writes.discard)
         return writing
 
     def detach(self, turn: RunningTurn, *, question_bytes: int) -> None:
-        """The client has left, and the turn goes on."""
+        """The client has disconnected, and the turn continues."""
         self._detached.add(turn, question_bytes=question_bytes)
 
     def forget(self, turn: RunningTurn) -> None:
-        """The turn has ended: it counts no longer, and is kept for resumption as the registry allows."""
+        """The turn has ended: it is no longer detached, and the registry keeps it for resumption."""
         self._detached.remove(turn)
         self._registry.ended(turn)
 
     # Called by the chat
 
     async def whole(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
-        """The whole response. Cancelling means that the client left; the turn decides whether it goes on."""
+        """The complete response. Cancelling means that the client disconnected; the turn may continue without it."""
         texts: list[str] = []
         running = asyncio.ensure_future(
             turn.run(lambda delta: texts.append(delta.text) if type(delta) is TextDelta else None)
         )
         self._running.add(running)
-        running.add_done_callback(self._ran)
+        running.add_done_callback(self._on_done)
         try:
             finished = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -70,18 +70,18 @@ class TurnRunner:
                 running.cancel()
             raise
         finally:
-            del running  # it may keep an error, whose frames would keep it
+            del running  # avoids a reference cycle of its exception and this frame
         return "".join(texts), finished
 
-    def _ran(self, running: "asyncio.Future[Finished]") -> None:
+    def _on_done(self, running: "asyncio.Future[Finished]") -> None:
         self._running.discard(running)
         if not running.cancelled():
-            running.exception()  # its caller and the turn's followers were told of it
+            running.exception()  # retrieved: its caller and the turn's followers have received it
 
     async def drain(self, drain_s: float) -> None:
         """Let turns finish for up to `drain_s` seconds, then stop those without a client.
 
-        It waits for all of them: a turn whose client leaves meanwhile may have to finish without it.
+        It waits for all turns, because a client may disconnect meanwhile and its turn continue without it.
         """
         self.draining = True
         try:
@@ -107,11 +107,9 @@ class TurnRunner:
 
 
 class TurnRun:
-    """One turn that is about to run. `id` is known before the first token."""
+    """One turn to be run once. `id` is known before the first token."""
 
     __slots__ = (
-        "_asked_at",
-        "_asked_s",
         "_continued",
         "_engine",
         "_on_event",
@@ -119,6 +117,8 @@ class TurnRun:
         "_replaces",
         "_request",
         "_runner",
+        "_started_at",
+        "_started_s",
         "_turn",
         "after",
         "conversation",
@@ -136,36 +136,36 @@ class TurnRun:
         replaces: str | None = None,
         continued: Turn | None = None,
     ) -> None:
-        """`continued` is the turn whose response goes on: its question is stored, and its response with the rest."""
+        """`continued` is the turn to continue: its question is stored, and its response joined with the new text."""
         self.after = 0
         self.id = turn.id
         self.conversation = turn.conversation
         self._turn = turn
         self._request: ChatRequest | None = request
-        """Until the engine is asked: the messages may be long, and a stream may last."""
+        """None once the engine was called: the messages may be large, and a stream may be long."""
         self._continued = continued
         self._question = continued.question if continued else request.messages[-1]
         self.model = request.model
-        """The model that is asked."""
+        """The requested model."""
         self._engine = engine
         self._runner = runner
         self._replaces = continued.id if continued else replaces
         self._on_event: OnDelta | None = None
-        self._asked_at = time()
-        self._asked_s = perf_counter()
+        self._started_at = time()
+        self._started_s = perf_counter()
 
     def goes_on(self) -> bool:
-        """The client that asked has left: whether `run` is to go on without it, or to be cancelled."""
+        """The client has disconnected: whether `run` continues without it; if not, the caller must cancel it."""
         goes_on = self._turn.goes_on()
         if goes_on:
             self._runner.detach(self._turn, question_bytes=len(self._question.content))
         return goes_on
 
     async def run(self, on_event: OnDelta) -> Finished:
-        """Ask the engine, tell `on_event` its deltas, and return the end once the turn is kept.
+        """Call the engine, report its deltas to `on_event`, and return the final event once the turn is stored.
 
-        When the engine fails, the turn is stopped, or this is cancelled because the caller left, what was said by then
-        is kept as interrupted; a turn in which nothing was said is not kept. Raises what the engine and the store do.
+        If the engine fails, the turn is stopped, or this is cancelled because the client disconnected, the text so far
+        is stored as interrupted; a turn without text is not stored. Raises the errors of the engine and the store.
         """
         turn = self._turn
         finished: Finished | None = None
@@ -186,19 +186,19 @@ class TurnRun:
             try:
                 raise stopped from None
             finally:
-                del stopped  # or this frame and the error would hold each other
+                del stopped  # avoids a reference cycle of the error and this frame
         finally:
-            self._on_event = None  # it leads back here, through the stream that asks whether this goes on
+            self._on_event = None  # breaks a reference cycle: the callback's stream holds this run
             await self._conclude(finished, end)
         return finished
 
     def _reply(self, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         request, self._request = self._request, None
-        assert request is not None  # noqa: S101 - an answer runs once
+        assert request is not None  # noqa: S101 - a turn runs once
         self._on_event = on_event
-        return self._engine.reply(request, self._note)
+        return self._engine.reply(request, self._dispatch)
 
-    def _note(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+    def _dispatch(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
         """Pass a delta to the turn and to the client."""
         if type(delta) is TextDelta:
             self._turn.add(delta.text)
@@ -207,20 +207,20 @@ class TurnRun:
         return None if self._on_event is None else self._on_event(delta)
 
     async def _conclude(self, finished: Finished | None, end: TurnEnd) -> None:
-        """Keep what was said, and only then tell the followers of the end, also when the caller leaves meanwhile."""
+        """Store the turn, and only then publish its end to followers, even if the caller is cancelled meanwhile."""
         try:
             self._turn.answered()
             if finished is None and not self._turn.said:
                 self._over(end)
                 return
-            writing = self._runner.write(self._kept(finished, end), self.conversation)
-            writing.add_done_callback(partial(self._written, end))
+            writing = self._runner.write(self._record(finished, end), self.conversation)
+            writing.add_done_callback(partial(self._on_written, end))
         except Exception:
             self._over(FAILED)  # or its followers, and the drain, would wait for it
             raise
         await asyncio.shield(writing)
 
-    def _written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
+    def _on_written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
         error = shutting_down() if writing.cancelled() else writing.exception()
         self._over(end if error is None else told(error))
 
@@ -230,8 +230,8 @@ class TurnRun:
         finally:
             self._runner.forget(self._turn)
 
-    def _kept(self, finished: Finished | None, end: TurnEnd) -> Turn:
-        """The turn as it is now; interrupted when it did not finish."""
+    def _record(self, finished: Finished | None, end: TurnEnd) -> Turn:
+        """The turn as it is to be stored; interrupted if it did not finish."""
         first_s = self._turn.first_s
         before = self._continued.answer if self._continued else Message("assistant", "")
         thought_s = self._turn.thought_s
@@ -243,11 +243,11 @@ class TurnRun:
             ),
             status="complete" if finished else "interrupted",
             model=(finished.model if finished else "") or self.model,
-            asked_at=self._asked_at,
+            asked_at=self._started_at,
             answered_at=time(),
             finish_reason=finished.reason if finished else None,
             usage=finished.usage if finished else None,
-            ttft_s=None if first_s is None else round(first_s - self._asked_s, 4),
+            ttft_s=None if first_s is None else round(first_s - self._started_s, 4),
             tokens_per_s=None if first_s is None else rate(len(self._turn.said), perf_counter() - first_s),
             replaces=self._replaces,
             end_code=end.code,
@@ -256,10 +256,10 @@ class TurnRun:
 
 
 def rate(tokens: int, took_s: float) -> float | None:
-    """Tokens a second after the first; None where nothing can be told of so few."""
+    """Tokens per second after the first; None if there are too few to measure."""
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
 def told(error: BaseException) -> TurnEnd:
-    """An error as the end of a turn; the text of an unknown one is not shown."""
+    """An error as the end of a turn; the text of an unknown error is not exposed."""
     return TurnEnd(code=error.code, message=error.message) if isinstance(error, TokenfallError) else FAILED

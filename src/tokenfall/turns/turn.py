@@ -1,7 +1,7 @@
-"""A turn while it is answered, and for a while after: what was said, who listens, and how it ended.
+"""State of a turn while it runs and for a while after: its text, its followers, and how it ended.
 
-Its pieces are heard by the client that asked, at once and without a task switch, and by any number of followers, who
-may come late. It knows no store and no engine.
+The client that sent the request receives the pieces directly, without a task switch; any number of followers may join
+at any time. Must not know stores or engines.
 """
 
 import asyncio
@@ -17,24 +17,24 @@ from tokenfall.ports import OnDelta
 from tokenfall.turns.response_buffer import ResponseBuffer
 
 OnDisconnect = Literal["cancel", "finish"]
-"""What becomes of a turn when its client leaves: it ends, or it is answered to its end for whoever comes back."""
+"""What happens to a turn when its client disconnects: it is cancelled, or it finishes and can be resumed."""
 
 AT_ONCE = 256
-"""Pieces that a follower holds of a turn: it may be slow, and the turn long."""
+"""Maximum number of pieces that a follower copies from a turn at a time: it may be slow, and the turn long."""
 
 
 MAX_THOUGHT_CHARACTERS = 32_768
-"""So much of what a model thinks is kept; what comes after it is told to who listens, and to nobody later."""
+"""Characters of the reasoning text that are stored; text beyond them is only streamed."""
 
 MAX_THOUGHTS = 8_192
-"""So many pieces of it."""
+"""Pieces of the reasoning text that are kept."""
 
 
 class RunningTurn:
-    """Implements `LiveTurn`. `end` is set once, when the turn is kept or lost."""
+    """Implements `LiveTurn`. `end` is set once, after the turn was stored or could not be."""
 
     __slots__ = (
-        "_answering", "_changed", "_followers", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
+        "_changed", "_followers", "_generating", "_stopped_by", "_task", "conversation", "end", "finishes", "first_s",
         "id", "idempotency_key", "left", "said", "thought_end_s", "thought_first_s", "thoughts",
     )  # fmt: skip
 
@@ -45,16 +45,16 @@ class RunningTurn:
         self.finishes = on_disconnect == "finish"
         self.said = ResponseBuffer()
         self.thoughts: list[str] = []
-        """What the model thinks, in pieces, up to `MAX_THOUGHT_CHARACTERS`. Not numbered: it is no part of the text."""
+        """Pieces of the reasoning text, up to `MAX_THOUGHTS`. Not numbered: they are not part of the response text."""
         self.thought_first_s: float | None = None
         self.thought_end_s: float | None = None
         self.first_s: float | None = None
-        """When the first piece came, by the clock of `time.perf_counter`."""
+        """Time of the first piece, by `time.perf_counter`."""
         self.end: TurnEnd | None = None
         self.left = False
-        """Whether the client that asked has left."""
+        """Whether the client that sent the request has disconnected."""
         self._followers = 0
-        self._answering = False
+        self._generating = False
         self._stopped_by: TokenfallError | None = None
         self._task: asyncio.Task[object] | None = None
         self._changed: asyncio.Future[None] | None = None
@@ -62,106 +62,104 @@ class RunningTurn:
     def since(self, position: int, most: int = maxsize) -> list[str]:
         return self.said.since(position, most)
 
-    # What the one who answers calls
+    # Called by the runner
 
     def begin(self) -> None:
-        """The engine is asked now, by the task that calls this. Raises what the turn was stopped with before."""
+        """The calling task is about to call the engine. Raises the error that the turn was already stopped with."""
         if self._stopped_by is not None:
             raise copy_error(self._stopped_by)
         self._task = asyncio.current_task()
-        self._answering = True
+        self._generating = True
 
     def add(self, text: str) -> None:
-        """The next piece."""
         self.said.add(text)
         if self.first_s is None:
             self.first_s = perf_counter()
         if self._changed is not None:
-            self._tell()
+            self._notify()
 
     def add_thought(self, text: str) -> None:
-        """The next piece of what the model thinks."""
         self.thought_end_s = perf_counter()
         if self.thought_first_s is None:
             self.thought_first_s = self.thought_end_s
         if len(self.thoughts) < MAX_THOUGHTS:
             self.thoughts.append(text[:MAX_THOUGHT_CHARACTERS])
         if self._changed is not None:
-            self._tell()
+            self._notify()
 
     @property
     def thought(self) -> str:
-        """The beginning of what the model thought."""
+        """The beginning of the reasoning text."""
         return "".join(self.thoughts)[:MAX_THOUGHT_CHARACTERS]
 
     @property
     def thought_s(self) -> float | None:
-        """How long it thought, None where it did not."""
+        """Reasoning time in seconds; None without reasoning."""
         if self.thought_first_s is None or self.thought_end_s is None:
             return None
         return (self.first_s or self.thought_end_s) - self.thought_first_s
 
     def cancelled(self) -> TokenfallError | None:
-        """The engine was cancelled: what by, if the turn was stopped and nobody else cancelled its task too."""
+        """The engine was cancelled: the error, if only `stop_with` cancelled its task; None if anything else did."""
         task, error = self._task, self._stopped_by
         if error is None or task is None or task.uncancel() > 0:
             return None
         return copy_error(error)
 
     def answered(self) -> None:
-        """The engine is done: what follows is not to be interrupted any more."""
-        self._answering = False
+        """The engine has finished; from now on the turn cannot be stopped."""
+        self._generating = False
 
     def finish(self, end: TurnEnd) -> None:
-        """The turn is over."""
+        """Set the end and notify the followers."""
         self.end = end
-        self._answering = False
+        self._generating = False
         self._task = None
         if self._changed is not None:
-            self._tell()
+            self._notify()
 
-    # What others call
+    # Called by clients, followers and limits
 
     @property
     def detached(self) -> bool:
-        """Whether it is being answered with no client of its own."""
+        """Whether it runs without its client."""
         return self.left and self.end is None
 
     def stop(self) -> None:
         self.stop_with(TurnStopped("the answer was stopped"))
 
     def stop_with(self, error: TokenfallError) -> None:
-        """End with `error` what is not at its end already."""
+        """End the turn with `error`; no effect if it is already stopping, concluding or ended."""
         if self._stopped_by is not None or self.end is not None:
             return
         if self._task is None:
-            self._stopped_by = error  # before it began
-        elif self._answering:
+            self._stopped_by = error  # `begin` will raise it
+        elif self._generating:
             self._stopped_by = error
             self._task.cancel()
 
     def goes_on(self) -> bool:
-        """The client that asked has left: whether the turn is answered all the same."""
+        """The client has disconnected: whether the turn continues without it."""
         self.left = True
-        return self._answering and (self.finishes or self._followers > 0)
+        return self._generating and (self.finishes or self._followers > 0)
 
     def followed(self) -> None:
-        """Somebody listens."""
+        """A follower has joined."""
         self._followers += 1
 
     def let_go(self) -> None:
-        """Somebody listens no more; when nobody does and the turn is for nobody else, it ends."""
+        """A follower has left; the last one ends a turn that has no client and need not finish."""
         self._followers -= 1
         if not self._followers and self.left and not self.finishes:
             self.stop_with(client_left())
 
     async def change(self) -> None:
-        """Return when there is another piece, or the end."""
+        """Return at the next piece or at the end."""
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._changed)
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, None
         if changed is not None and not changed.done():
             changed.set_result(None)
@@ -201,5 +199,5 @@ class FollowedLocally:
 
 
 def client_left() -> TurnInterrupted:
-    """What is told of a turn whose client left."""
+    """The error of a turn whose client disconnected."""
     return TurnInterrupted("the client that asked left before the answer was complete")
