@@ -23,7 +23,7 @@ from tokenfall.wire.json_pieces import json_pieces
 
 
 class SimBody(Struct, forbid_unknown_fields=True):
-    """The body of `PATCH /sim`. `sim`: changed settings, in the simulator's grammar; `journal`: whether to log requests."""
+    """The body of `PATCH /sim`. `sim`: settings to change, in the simulator's grammar; `journal`: log requests."""
 
     sim: str | None = None
     journal: bool | None = None
@@ -68,7 +68,7 @@ class ControlRoutes:
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
-        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - most servers never use /sim
+        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - needed only by /sim
 
         state = self._state
         return _document(
