@@ -62,7 +62,7 @@ class EvenStream(SteadyStream):
         self._opened = encoder.open(_TEXT)
         frame_template = encoder.frame_template()
         if frame_template is None:
-            raise ValueError("the dialect has no frame template for this response")
+            raise ValueError("the dialect has no affixes for this answer")
         self._prefix, self._suffix = frame_template
         count = len(plan.choices[0].parts[0].tokens)
         super().__init__(head, period=count, before_last=count, first_s=next(plan.gaps), gap_s=next(plan.gaps))
