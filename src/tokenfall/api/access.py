@@ -1,7 +1,7 @@
-"""The access log: one line an answer, without keys, prompts or query strings.
+"""The access log: one line per response, without keys, prompts or query strings.
 
-A line costs about a microsecond, so it is written by hand from what the router already knows, kept for a moment and
-flushed with others: a log must not cost a short answer more than its own bytes.
+Called by `tokenfall.api.app` after each response. A line costs about a microsecond: it is formatted without the
+`logging` package, from fields that the request already has, and written in batches.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FLUSH_AT_LINES = 512
 
 
 class AccessLog:
-    """Collects lines and hands them to `write`, at most `FLUSH_AFTER_S` later. `flush` writes what is left."""
+    """Buffers lines and passes them to `write` within `FLUSH_AFTER_S`. Call `flush` before exit."""
 
     def __init__(self, write: Callable[[str], object], wheel: Wheel, *, metrics: Metrics, as_json: bool) -> None:
         self.slot: int | None = None
@@ -40,16 +40,16 @@ class AccessLog:
         self._stamp = ""
 
     def answered(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
-        """Log one answer. The path is the route's pattern where there is one, the request's own elsewhere."""
+        """Log one response. The path is the route's pattern, or the request's own path if no route matched."""
         now_s = time()
         second = int(now_s)
         if second != self._second:
             self._second, self._stamp = second, timestamp(second)[:-4]
         took_ms = (self._wheel.now() - request.started_s) * 1000
         stamp = f"{self._stamp}{int(now_s * 1000) % 1000:03}Z"
-        form = _json_line if self._as_json else _console_line
+        format_line = _json_line if self._as_json else _console_line
         self._lines.append(
-            form(request, stamp=stamp, status=status, outcome=outcome, sent_bytes=sent_bytes, took_ms=took_ms)
+            format_line(request, stamp=stamp, status=status, outcome=outcome, sent_bytes=sent_bytes, took_ms=took_ms)
         )
         if len(self._lines) >= FLUSH_AT_LINES:
             self.flush()
@@ -57,12 +57,12 @@ class AccessLog:
             self._wheel.join(self, self._wheel.now() + FLUSH_AFTER_S)
 
     def due(self, now_s: float) -> float | None:
-        """The wheel's call."""
+        """See `tokenfall.ports.TimerEntry`."""
         self.flush()
         return None
 
     def flush(self) -> None:
-        """Write what is kept. Lines that cannot be written are lost, and counted: a full disk must not stop answers."""
+        """Write the buffered lines. On an error they are dropped and counted: a full disk must not stop responses."""
         if not self._lines:
             return
         lines, self._lines = self._lines, []

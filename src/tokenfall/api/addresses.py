@@ -1,6 +1,7 @@
-"""Which client a request counts for: its address, seen through trusted proxies, without what it may choose freely.
+"""Client addresses as keys of the rate limiter; evaluates X-Forwarded-For of trusted proxies. Pure.
 
-IPv6 by its /64, since who has one address has the 2^64 of its network; IPv4 mapped into IPv6 as IPv4.
+An IPv6 client is identified by its /64 network, because it usually controls all 2^64 addresses of it. An IPv4-mapped
+IPv6 address is treated as IPv4.
 """
 
 from functools import lru_cache
@@ -11,7 +12,7 @@ _PREFIX_BYTES = 8
 
 
 def packed(address: str) -> bytes | None:
-    """4 or 16 bytes, IPv4 mapped into IPv6 as 4; None when `address` is none. An IPv6 zone is dropped."""
+    """4 or 16 bytes, 4 for IPv4-mapped IPv6; None if `address` is not an IP address. An IPv6 zone is dropped."""
     try:
         if ":" not in address:
             return inet_pton(AF_INET, address)
@@ -23,7 +24,7 @@ def packed(address: str) -> bytes | None:
 
 @lru_cache(maxsize=256)
 def bucket_of(address: str) -> str:
-    """The name under which an address is limited."""
+    """The rate limiter's key of an address: an IPv4 address, an IPv6 /64 network, or "unknown"."""
     octets = packed(address)
     if octets is None:
         return "unknown"
@@ -33,13 +34,16 @@ def bucket_of(address: str) -> str:
 
 
 class TrustedProxies:
-    """The networks whose X-Forwarded-For is believed, in CIDR form."""
+    """The networks, in CIDR notation, whose X-Forwarded-For header is trusted."""
 
     def __init__(self, networks: tuple[str, ...]) -> None:
         self._networks = tuple(network(text) for text in networks)
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """The nearest address that is no trusted proxy, read from the right: only proxies' own words are believed."""
+        """The first address from the right of X-Forwarded-For, starting with `peer`, that is not a trusted proxy.
+
+        Entries to the left of it may be forged and are ignored.
+        """
         address = peer
         if not self._networks or not self._trusts(peer):
             return address
@@ -60,7 +64,7 @@ class TrustedProxies:
 
 
 def network(text: str) -> tuple[int, int, int]:
-    """A network in CIDR form: its width in bits, how far to shift an address, what must be left. Raises ValueError."""
+    """Parse CIDR notation into address width in bits, right shift, and shifted prefix. Raises ValueError."""
     address, _, length = text.partition("/")
     octets = packed(address)
     if octets is None:
@@ -69,6 +73,6 @@ def network(text: str) -> tuple[int, int, int]:
     if length and not (length.isascii() and length.isdigit()):
         raise ValueError(text)
     shift = width - (int(length) if length else width)
-    if not 0 <= shift <= width or (width == 32 and ":" in address):  # say IPv4 networks as IPv4
+    if not 0 <= shift <= width or (width == 32 and ":" in address):  # IPv4 networks must be in IPv4 notation
         raise ValueError(text)
     return width, shift, int.from_bytes(octets, "big") >> shift

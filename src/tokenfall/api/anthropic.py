@@ -1,4 +1,4 @@
-"""Anthropic's route beside its messages: counting tokens."""
+"""The handler of Anthropic's token counting route."""
 
 from collections.abc import Coroutine
 from typing import Any
@@ -17,17 +17,17 @@ from tokenfall.wire.anthropic import request as anthropic_request
 
 
 class TokenCounting:
-    """`POST /v1/messages/count_tokens`. No OpenAI-compatible upstream counts: for its models there is an estimate."""
+    """`POST /v1/messages/count_tokens`. An estimate for upstream models: OpenAI-compatible servers cannot count."""
 
     def __init__(self, *, relays: bool) -> None:
         self._relays = relays
 
     def count(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
-        """The handler."""
+        """Return the token count. Raises `InvalidRequest`."""
         name_twice(request)
         return start_sliced(self._counted(anthropic_request.decode_count(request.body)))
 
-    def _counted(self, asked: ChatRequest) -> Sliced[Response]:
-        if self._relays and not is_simulated(asked.model):
-            return document(anthropic_models.count(estimated_tokens(asked)))
-        return document(anthropic_models.count((yield from prompt_tokens(asked))))
+    def _counted(self, chat_request: ChatRequest) -> Sliced[Response]:
+        if self._relays and not is_simulated(chat_request.model):
+            return document(anthropic_models.count(estimated_tokens(chat_request)))
+        return document(anthropic_models.count((yield from prompt_tokens(chat_request))))

@@ -1,6 +1,6 @@
-"""The application behind the edge: finds the route, lets the guards speak, turns errors into answers.
+"""The application that the HTTP server calls: routing, access checks, error responses, access log.
 
-It knows routes, keys and limits by their interfaces, and must never know an engine, a store or a frame.
+It uses routes, keys and limits through their interfaces, and must not depend on engines, stores or stream formats.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 _ID = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-"""What a client's own request id may consist of, up to 64 of them."""
+"""The characters allowed in a client's own request id, which has at most 64."""
 
 _log = logs.get(__name__)
 
 
 _AT_ONCE = (Response, TimedStream, LiveStream, Disconnect, Loadable)
-"""What an answer is that need not be awaited."""
+"""The results of a handler that need not be awaited."""
 
 
 class App:
@@ -50,10 +50,10 @@ class App:
     ) -> None:
         self.draining = False
         self.throttle: Callable[[], Throttle] | None = None
-        """Gives the limiter of addresses; it is made at the first request that is limited."""
+        """Returns the rate limiter per address, which is created by the first limited request."""
         self.loopback_only: LoopbackOnly | None = None
         self.other_sites: OtherSites | None = None
-        """Guards private routes where no API key does."""
+        """Protects private routes if no API keys are set."""
         self.request_log: RequestLog | None = None
         self.vllm: VLLMMetrics | None = None
         self._router = router
@@ -66,7 +66,7 @@ class App:
         self._count = 0
 
     def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        self._name(request)
+        self._set_id(request)
         methods = self._router.methods(request.path)
         route = methods.get(request.method)
         self._add_cors(request)
@@ -75,24 +75,24 @@ class App:
         request.route = route.path
         if route.request_logged and self.request_log is not None and self.request_log.is_on:
             self.request_log.note(request)
-        return self._answered(request, route)
+        return self._respond(request, route)
 
     def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        return self._answered(request, self._router.methods(request.path)[request.method])
+        return self._respond(request, self._router.methods(request.path)[request.method])
 
-    def _answered(self, request: Request, route: Route) -> Answer | Coroutine[Any, Any, Answer]:
+    def _respond(self, request: Request, route: Route) -> Answer | Coroutine[Any, Any, Answer]:
         if route.needs is not None and not route.needs.is_loaded:
             return route.needs
         try:
             if self.draining and not route.open_while_draining:
                 raise shutting_down()
             if route.limited and self.throttle is not None:
-                return self._answer_later(request, route=route, throttle=self.throttle())
+                return self._respond_throttled(request, route=route, throttle=self.throttle())
             self._check(request, route)
             return route.handler(request)
         except TokenfallError as error:
             return self._failed(request, error)
-        except Exception as error:  # noqa: BLE001 - a defect answers 500 and is logged; the process lives
+        except Exception as error:  # noqa: BLE001 - a defect is logged and answered with 500; the process continues
             return self.crashed(request, error)
 
     def refusal_needs(self, request: Request) -> Loadable | None:
@@ -103,9 +103,9 @@ class App:
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         if not request.id:
-            self._name(request)
+            self._set_id(request)
             self._add_cors(request)
-        api_error, refuse = problems.of_status(request, status, detail=detail), self._words_of(request)
+        api_error, refuse = problems.of_status(request, status, detail=detail), self._refuse_of(request)
         return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
     def cut(self, request: Request) -> Response:
@@ -117,12 +117,12 @@ class App:
         return self._failed(request, error)
 
     def _failed(self, request: Request, error: Exception) -> Response:
-        refuse = self._words_of(request)
+        refuse = self._refuse_of(request)
         api_error = problems.of_error(request, error, as_provider=refuse is not None)
         return problems.problem(request, api_error) if refuse is None else refuse(request, api_error)
 
-    def _words_of(self, request: Request) -> Refuse | None:
-        """How faults are told at this path; as anywhere where that is not loaded and could not be."""
+    def _refuse_of(self, request: Request) -> Refuse | None:
+        """The route's own error response, None for a problem document: none is set, or it could not be loaded."""
         route = self._route_of(request)
         return None if route is None or self.refusal_needs(request) is not None else route.refuse
 
@@ -139,11 +139,11 @@ class App:
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 
-    async def _answer_later(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
+    async def _respond_throttled(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
         await throttle.spend(request)
         self._check(request, route)
-        answer = route.handler(request)
-        return answer if isinstance(answer, _AT_ONCE) else await answer
+        response = route.handler(request)
+        return response if isinstance(response, _AT_ONCE) else await response
 
     def _check(self, request: Request, route: Route) -> None:
         if not route.keyed:
@@ -158,8 +158,8 @@ class App:
         if b"origin" in request.headers:
             request.reply_headers += self._cors.lines(request)
 
-    def _name(self, request: Request) -> None:
-        """Give the request its id: the client's own when it sends a plain one."""
+    def _set_id(self, request: Request) -> None:
+        """Set the request id: the client's own if it is valid, else a new one."""
         sent = request.headers.get(b"x-request-id")
         if sent and len(sent) <= 64 and not sent.translate(None, _ID):
             request.id = sent.decode("ascii")
@@ -169,7 +169,7 @@ class App:
         request.reply_headers = b"x-request-id: %b\r\n" % request.id.encode()
 
     def _no_route(self, request: Request, methods: dict[str, Route]) -> Response:
-        """OPTIONS of any path, an unknown path, or an unknown method."""
+        """The response to OPTIONS, to an unknown path and to a method that the path does not support."""
         allowed = ", ".join(sorted({*methods, "OPTIONS"}))
         if request.method == "OPTIONS" and (methods or request.path == "*"):
             if b"access-control-request-method" in request.headers:

@@ -1,4 +1,4 @@
-"""Which models there are: the simulator, and those of the upstream where one is set."""
+"""The available models: the simulator's, and those of the upstream if one is configured. Called by the model routes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 KEPT_S = 60.0
-"""How long the upstream's list is believed."""
+"""How long the upstream's list is cached."""
 
 WAIT_S = 5.0
-"""How long anybody waits for it: less than a client of a list has patience."""
+"""Maximum wait for the upstream's list; shorter than the usual timeouts of clients."""
 
 
 class _Model(Struct):
@@ -33,10 +33,12 @@ _decode = msgspec.json.Decoder(_Models).decode
 
 
 class Catalogue:
-    """`fetch` gives the upstream's own answer to `GET /models`, None where there is no upstream.
+    """The list of models, with a cache.
 
-    One request to the upstream serves all who ask meanwhile. Where a list is known, even an old one, only the one who
-    asked first waits for it; nobody waits longer than `within_s`.
+    `fetch` returns the body of the upstream's `GET /models` response; it is None without an upstream.
+
+    Concurrent callers share one upstream request. If a list is cached, even an expired one, only the first caller waits
+    for the new list. No caller waits longer than `within_s`.
     """
 
     def __init__(
@@ -51,11 +53,11 @@ class Catalogue:
         self._until_s = float("-inf")
 
     async def names(self) -> list[str]:
-        """All models, ours first. Raises an `UpstreamError`."""
+        """All model names, the simulator's first. Raises an `UpstreamError`."""
         return [MODEL, *await self._upstreams()]
 
     async def has(self, name: str) -> bool:
-        """Whether there is such a model. Without an upstream the simulator answers to every name.
+        """Whether the model exists. Without an upstream, the simulator accepts every name.
 
         Raises an `UpstreamError`.
         """
@@ -66,14 +68,14 @@ class Catalogue:
             return []
         if self._fetched is not None and (self._fetching is not None or self._now() < self._until_s):
             return self._fetched
-        return await self._asked(self._fetch)
+        return await self._fetch_shared(self._fetch)
 
-    async def _asked(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
-        """What the upstream says, to all who wait for it; it is given up when nobody does any more."""
-        import asyncio  # noqa: PLC0415 - a server without an upstream holds no asyncio
+    async def _fetch_shared(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
+        """The result of the one pending upstream request, which is cancelled when no caller waits for it."""
+        import asyncio  # noqa: PLC0415 - a server without an upstream must not load asyncio
 
         if self._fetching is None:
-            self._fetching = asyncio.ensure_future(self._ask(fetch))
+            self._fetching = asyncio.ensure_future(self._refresh(fetch))
         fetching = self._fetching
         self._waiting += 1
         try:
@@ -91,7 +93,7 @@ class Catalogue:
                 if self._fetching is fetching:
                     self._fetching = None
 
-    async def _ask(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
+    async def _refresh(self, fetch: Callable[[], Awaitable[bytes]]) -> list[str]:
         self._fetched = _names(await fetch())
         self._until_s = self._now() + KEPT_S
         return self._fetched

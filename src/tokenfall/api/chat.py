@@ -1,4 +1,7 @@
-"""The chat's routes: `POST /chat`, turns under way, `/history` and `/conversations`."""
+"""The handlers of `/chat`, `/chat/turns`, `/history` and `/conversations`.
+
+They translate between HTTP and `tokenfall.chat.service`, and must not depend on engines or stores.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +33,14 @@ if TYPE_CHECKING:
 
 MAX_IDEMPOTENCY_KEY = 255
 SWITCHES = {"announce", "details"}
-"""What the query of a resumption takes."""
+"""The query parameters of a resumed stream."""
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 
 
 class ChatRoutes:
-    """The handlers. `keys` tells whose conversations a request may see.
+    """The handlers. `keys` identifies the owner of the conversations that a request may access.
 
-    `refuse` raises what the simulator was told to answer in place of a turn, for a request and the model it names.
+    `refuse`, called with the request and its model, raises the error that the simulator is configured to inject.
     """
 
     def __init__(self, chat: Chat, keys: Keys, *, refuse: Callable[[Request, str | None], None] | None = None) -> None:
@@ -53,7 +56,7 @@ class ChatRoutes:
         if self._refuse is not None:
             self._refuse(request, body.model)
         conversation = Conversation(self._keys.owner(request), body.conversation)
-        answer = await self._chat.begin(
+        turn = await self._chat.begin(
             Question(
                 conversation=conversation,
                 message=body.question,
@@ -70,34 +73,34 @@ class ChatRoutes:
                 idempotency=_idempotency(request, body),
             )
         )
-        _name(request, answer)
+        _add_headers(request, turn)
         if body.stream:
-            return self._live(answer, announced=body.announce, details=body.details)
-        text, finished = await self._chat.runner.whole(answer)
+            return self._live(turn, announced=body.announce, details=body.details)
+        text, finished = await self._chat.runner.whole(turn)
         return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
 
     async def resume(self, request: Request) -> LiveStream:
-        """`GET /chat/turns/{turn}`: the rest of a turn after `Last-Event-ID`, then what still comes."""
+        """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""
         after = plain.event_number(request.header(b"last-event-id") or "0")
         switches = _switches(request)
-        followed = await self._chat.resume(*self._asked_turn(request), after=after)
-        _name(request, followed)
+        followed = await self._chat.resume(*self._owned_turn(request), after=after)
+        _add_headers(request, followed)
         return self._live(followed, announced="announce" in switches, details="details" in switches)
 
     async def stop(self, request: Request) -> Response:
-        """`POST /chat/turns/{turn}/stop`: 204 once the turn has ended and is kept."""
-        await self._chat.stop(*self._asked_turn(request))
+        """`POST /chat/turns/{turn}/stop`: 204 after the turn has ended and is stored."""
+        await self._chat.stop(*self._owned_turn(request))
         return Response(204)
 
     async def history(self, request: Request) -> Response | LiveStream:
         """`GET /history`."""
-        conversation, may_be_new = self._asked_conversation(request)
+        conversation, may_be_new = self._queried_conversation(request)
         turns = await self._chat.history(conversation, may_be_new=may_be_new)
         return await sliced(plain.history(turns))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
-        conversation, may_be_new = self._asked_conversation(request)
+        conversation, may_be_new = self._queried_conversation(request)
         await self._chat.clear(conversation, may_be_new=may_be_new)
         return Response(204)
 
@@ -118,28 +121,31 @@ class ChatRoutes:
         await self._chat.clear(self._named_conversation(request), may_be_new=False)
         return Response(204)
 
-    def _live(self, answer: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
-        told: dict[str, str | bool] = {"turn": answer.id, "resumable": self._chat.outlives}
+    def _live(self, turn: TurnRun | Followed, *, announced: bool, details: bool) -> LiveStream:
+        fields: dict[str, str | bool] = {"turn": turn.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
-            _Frames(answer, details=details).run,
+            _Frames(turn, details=details).run,
             failure=problems.error_event,
-            goes_on=answer.goes_on if isinstance(answer, TurnRun) else None,
+            goes_on=turn.goes_on if isinstance(turn, TurnRun) else None,
             keepalive=sse.PING,
-            shutdown_frame=plain_stream.error_frame(shutting_down().code, shutting_down().message, **told),
+            shutdown_frame=plain_stream.error_frame(shutting_down().code, shutting_down().message, **fields),
         )
         stream.announced = announced
         return stream
 
-    def _asked_turn(self, request: Request) -> tuple[str, str]:
-        """Whose turn, and which."""
+    def _owned_turn(self, request: Request) -> tuple[str, str]:
+        """The owner and the turn id."""
         return self._keys.owner(request), plain.turn_id(parameter(request))
 
     def _named_conversation(self, request: Request) -> Conversation:
         return Conversation(self._keys.owner(request), plain.conversation_id(parameter(request)))
 
-    def _asked_conversation(self, request: Request) -> tuple[Conversation, bool]:
-        """Which conversation, and whether it is the default one, which exists before its first turn."""
+    def _queried_conversation(self, request: Request) -> tuple[Conversation, bool]:
+        """The conversation, and whether it is the default one, which exists before its first turn.
+
+        Raises `InvalidRequest`.
+        """
         query = request.query()
         unknown = sorted({name for name, _ in query} - {"conversation"})
         if unknown or len(query) > 1:
@@ -148,15 +154,15 @@ class ChatRoutes:
         return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
-def _name(request: Request, answer: TurnRun | Followed) -> None:
-    named = [("x-conversation-id", answer.conversation.id), ("x-turn-id", answer.id)]
-    if isinstance(answer, TurnRun) and answer.model.isprintable():
-        named.append(("x-model", answer.model))
-    request.reply_headers += header_lines(named)
+def _add_headers(request: Request, turn: TurnRun | Followed) -> None:
+    headers = [("x-conversation-id", turn.conversation.id), ("x-turn-id", turn.id)]
+    if isinstance(turn, TurnRun) and turn.model.isprintable():
+        headers.append(("x-model", turn.model))
+    request.reply_headers += header_lines(headers)
 
 
 def _switches(request: Request) -> set[str]:
-    """The switches that the query turns on. Raises `InvalidRequest`."""
+    """The query parameters with the value true. Raises `InvalidRequest`."""
     query = request.query()
     given = dict(query)
     if len(given) < len(query) or not given.keys() <= SWITCHES or not set(given.values()) <= {"true", "false"}:
@@ -165,34 +171,34 @@ def _switches(request: Request) -> set[str]:
 
 
 def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | None:
-    """The request's Idempotency-Key and what it stands for; draft-ietf-httpapi-idempotency-key-header-06."""
+    """The Idempotency-Key and the digest of the request; draft-ietf-httpapi-idempotency-key-header-06."""
     key = request.header(b"idempotency-key")
     if key is None:
         return None
     if not (0 < len(key) <= MAX_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
         raise InvalidRequest(f"Idempotency-Key takes 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters")
-    asked = b"\0".join((request.headers.get(b"x-sim", b""), body.digest_bytes()))
-    return key, sha256(asked).hexdigest()
+    identified = b"\0".join((request.headers.get(b"x-sim", b""), body.digest_bytes()))
+    return key, sha256(identified).hexdigest()
 
 
 class _Frames:
-    """Sends the frame of each event of one turn, numbered from the position at which the client begins."""
+    """Sends a frame for each event of one turn; text frames are numbered from the client's start position."""
 
-    __slots__ = ("_answer", "_details", "_number", "_send")
+    __slots__ = ("_details", "_number", "_send", "_turn")
 
-    def __init__(self, answer: TurnRun | Followed, *, details: bool) -> None:
-        self._answer = answer
+    def __init__(self, turn: TurnRun | Followed, *, details: bool) -> None:
+        self._turn = turn
         self._details = details
-        self._number = answer.after
+        self._number = turn.after
         self._send: Send
 
     async def run(self, send: Send) -> bytes:
-        """Send all frames but the last one, which is returned."""
+        """Send all frames but the last, and return that."""
         self._send = send
         try:
-            finished = await self._answer.run(self._on_event)
+            finished = await self._turn.run(self._on_event)
         finally:
-            del self._send  # it leads to the stream, and the stream to this
+            del self._send  # breaks a reference cycle with the stream
         full = send(plain.end_frame(finished)) if self._details else None
         if full is not None:
             await full

@@ -1,4 +1,4 @@
-"""What the simulator's grammar answers in place of a turn of `/chat`."""
+"""Injected errors of `POST /chat`: HTTP errors and rate limits that the simulator's grammar configures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class ChatInjectedErrors:
-    """What `/chat` is refused by the grammar. `default_model` answers where none is named."""
+    """The check, called before a turn starts. `default_model` is the model of requests that name none.
+
+    `relays`: there is an upstream, so that only simulated models are checked.
+    """
 
     def __init__(self, shared: Shared, engine: SimulatedEngine, *, default_model: str, relays: bool) -> None:
         self._shared = shared
@@ -22,12 +25,12 @@ class ChatInjectedErrors:
         self._relays = relays
 
     def __call__(self, request: Request, model: str | None) -> None:
-        """Raises what the grammar asks for in place of a turn of `model`, if that is simulated; a turn is one token."""
-        named = model or self._default_model
-        if self._relays and not is_simulated(named):
+        """Raise the configured error if `model` is simulated. For a token limit, a turn counts as one token."""
+        effective_model = model or self._default_model
+        if self._relays and not is_simulated(effective_model):
             return
         header = request.header(b"x-sim") or ""
-        asked_for = ChatRequest(messages=(), model=named, max_tokens=0, simulation=header)
-        simulation = self._engine.simulation(asked_for)
+        chat_request = ChatRequest(messages=(), model=effective_model, max_tokens=0, simulation=header)
+        simulation = self._engine.simulation(chat_request)
         if simulation.status or simulation.limit:
             self._shared.refuse(request, simulation)

@@ -1,4 +1,4 @@
-"""`/sim`: the simulator's default, its journal and its gates, while it runs."""
+"""The handlers of `/sim`, which show and change the simulator's defaults, request log and gates at run time."""
 
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
@@ -23,20 +23,20 @@ from tokenfall.wire.json_pieces import json_pieces
 
 
 class SimBody(Struct, forbid_unknown_fields=True):
-    """The body of `PATCH /sim`: grammar to put over the default, and whether to keep a journal."""
+    """The body of `PATCH /sim`. `sim`: settings to change, in the simulator's grammar; `journal`: log requests."""
 
     sim: str | None = None
     journal: bool | None = None
 
 
 class NewSim(Struct, forbid_unknown_fields=True):
-    """The body of `PUT /sim`: the whole default, in the simulator's grammar."""
+    """The body of `PUT /sim`: all default settings, in the simulator's grammar."""
 
     sim: str
 
 
 class GateBody(Struct, forbid_unknown_fields=True):
-    """The body of `PATCH /sim/gates/{gate}`: open or close it, or let so many more tokens through."""
+    """The body of `PATCH /sim/gates/{gate}`: open or close the gate, or let a number of further tokens pass."""
 
     open: bool | None = None
     tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
@@ -48,7 +48,7 @@ _gate = msgspec.json.Decoder(GateBody)
 
 
 class ControlRoutes:
-    """The handlers. `alone`: no other worker answers, so that what is changed here is changed for all."""
+    """The handlers. `alone`: this is the only worker; otherwise a change would not apply to the other workers."""
 
     def __init__(
         self,
@@ -59,18 +59,18 @@ class ControlRoutes:
         journal: RequestLog,
         alone: bool,
     ) -> None:
-        self._stage = state
+        self._state = state
         self._library = library
-        self._first = state.configured
+        self._initial = state.configured
         self._injected_errors = injected_errors
         self._journal = journal
         self._alone = alone
 
     def show(self, request: Request) -> Response:
         """`GET /sim`."""
-        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - only tests ask
+        from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - needed only by /sim
 
-        state = self._stage
+        state = self._state
         return _document(
             {"sim": written(state.defaults), "journal": self._journal.is_on, "streams": state.limiter.inside}
         )
@@ -80,7 +80,7 @@ class ControlRoutes:
         self._check_alone()
         body = _decoded(_sim, request.body, takes='{"sim": "ttft=1s"} or {"journal": true}')
         if body.sim is not None:
-            self._stage.configured = self._stage.configured.overlay(self._read(body.sim))
+            self._state.configured = self._state.configured.overlay(self._parsed(body.sim))
         if body.journal is not None:
             self._journal.is_on = body.journal
         return self.show(request)
@@ -88,24 +88,24 @@ class ControlRoutes:
     def replace(self, request: Request) -> Response:
         """`PUT /sim`. Raises `InvalidRequest`."""
         self._check_alone()
-        self._stage.configured = self._read(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
+        self._state.configured = self._parsed(_decoded(_new, request.body, takes='{"sim": "ttft=1s"}').sim)
         return self.show(request)
 
     def reset(self, request: Request) -> Response:
-        """`DELETE /sim`: as it was at the start; counts and limits begin anew, gates and the journal are gone."""
+        """`DELETE /sim`: restore the initial settings; reset counts and limits, delete gates and the request log."""
         self._check_alone()
-        self._stage.configured = self._first
-        self._stage.gates.clear()
+        self._state.configured = self._initial
+        self._state.gates.clear()
         self._injected_errors.reset()
         self._journal.is_on = False
         self._journal.clear()
         return Response(204)
 
     def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
-        """`GET /sim/requests`: up to some megabytes."""
+        """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
-        told = {"journal": self._journal.is_on, "requests": iter(self._journal.kept())}
-        return start_sliced(documented(json_pieces(told)))
+        content = {"journal": self._journal.is_on, "requests": iter(self._journal.kept())}
+        return start_sliced(documented(json_pieces(content)))
 
     def forget_requests(self, request: Request) -> Response:
         """`DELETE /sim/requests`."""
@@ -116,41 +116,44 @@ class ControlRoutes:
     def gates(self, request: Request) -> Response:
         """`GET /sim/gates`."""
         self._check_alone()
-        return _document({"gates": [_told(name, gate) for name, gate in self._stage.gates.known().items()]})
+        return _document({"gates": [_gate_fields(name, gate) for name, gate in self._state.gates.known().items()]})
 
     def gate(self, request: Request) -> Response:
         """`GET /sim/gates/{gate}`. Raises `NotFound`."""
         self._check_alone()
         name = _gate_name(request)
-        found = self._stage.gates.known().get(name)
+        found = self._state.gates.known().get(name)
         if found is None:
             raise NotFound("there is no such gate: a stream with gate=NAME makes it, or PATCH")
-        return _document(_told(name, found))
+        return _document(_gate_fields(name, found))
 
     def move_gate(self, request: Request) -> Response:
-        """`PATCH /sim/gates/{gate}`, which makes the gate where there is none. Raises `InvalidRequest`."""
+        """`PATCH /sim/gates/{gate}`: create the gate if it does not exist. Raises `InvalidRequest`."""
         self._check_alone()
         name = _gate_name(request)
         body = _decoded(_gate, request.body, takes='{"open": true}, {"open": false} or {"tokens": 3}')
         try:
-            found = self._stage.gates.kept(name)
+            found = self._state.gates.kept(name)
         except ValueError as error:
             raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME forgets one") from None
         if body.open is not None:
             (found.open if body.open else found.close)()
         if body.tokens is not None:
             found.allow(body.tokens)
-        return _document(_told(name, found))
+        return _document(_gate_fields(name, found))
 
     def drop_gate(self, request: Request) -> Response:
-        """`DELETE /sim/gates/{gate}`: who waits there goes on. Raises `NotFound`."""
+        """`DELETE /sim/gates/{gate}`: streams that wait at it continue. Raises `NotFound`."""
         self._check_alone()
-        if not self._stage.gates.drop(_gate_name(request)):
+        if not self._state.gates.drop(_gate_name(request)):
             raise NotFound("there is no such gate")
         return Response(204)
 
-    def _read(self, text: str) -> Simulation:
-        """What a text says, if all that it names is there: else each request from then on would be refused."""
+    def _parsed(self, text: str) -> Simulation:
+        """Parse settings, and check that the files and profiles they name exist; otherwise every request would fail.
+
+        Raises `InvalidRequest`.
+        """
         simulation = parse(text)
         self._library.check(simulation)
         return simulation
@@ -167,12 +170,12 @@ def _gate_name(request: Request) -> str:
         raise InvalidRequest("a gate's name takes 1 to 64 letters, digits or any of . _ -") from None
 
 
-def _told(name: str, gate: TestGate) -> dict[str, str | bool | int]:
+def _gate_fields(name: str, gate: TestGate) -> dict[str, str | bool | int]:
     return {"name": name, "open": gate.is_open, "tokens": gate.allowed, "passed": gate.passed, "waiting": gate.waiting}
 
 
-def _document(told: object) -> Response:
-    return document(msgspec.json.encode(told))
+def _document(content: object) -> Response:
+    return document(msgspec.json.encode(content))
 
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Cross-origin reads: which pages may, and the preflight's answer. Source: the Fetch standard, section 3.2."""
+"""CORS headers of responses and preflights. Called by `tokenfall.api.app`. Source: the Fetch standard, section 3.2."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MAX_AGE = ("access-control-max-age", "86400")
 
 
 class CORS:
-    """The policy. Without `origins` any page may read, with `loopback_only` only this machine's."""
+    """The policy. Without `origins`, every origin is allowed, or only loopback origins if `loopback_only`."""
 
     def __init__(self, origins: tuple[str, ...], *, loopback_only: bool) -> None:
         self._origins = frozenset(origins)
         self._any = "*" in self._origins or (not origins and not loopback_only)
 
     def lines(self, request: Request) -> bytes:
-        """Header lines for the answer to `request`, which has an Origin header."""
+        """Header lines for the response to `request`, which has an Origin header."""
         if self._any:
             return _ANY
         origin = request.header(b"origin") or ""
@@ -36,13 +36,13 @@ class CORS:
         )
 
     def preflight(self, request: Request, methods: str) -> bytes:
-        """Further lines for the response to a preflight, where `methods` are allowed.
+        """Additional header lines for the response to a preflight; `methods` are the allowed ones.
 
-        All headers that a page asks for are allowed: the providers' SDKs send many of their own, and no header here
-        does what the page could not do without it.
+        All requested headers are allowed: the providers' SDKs send many of their own, and no request header gives a
+        page access that it would not have without it.
         """
-        asked = request.header(b"access-control-request-headers")
-        allowed = f"{_ALLOWED}, {asked}" if asked else _ALLOWED
+        requested = request.header(b"access-control-request-headers")
+        allowed = f"{_ALLOWED}, {requested}" if requested else _ALLOWED
         lines = (("access-control-allow-methods", methods), ("access-control-allow-headers", allowed), _MAX_AGE)
         return header_lines(lines) + header_lines((("vary", "Access-Control-Request-Headers"),))
 

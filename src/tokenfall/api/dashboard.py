@@ -1,8 +1,7 @@
-"""`/board/events`: what the server is doing now, an event a second.
+"""The handler of `/board/events`: live metrics of the server, one JSON event per second, for the dashboard page.
 
-Called by the board page and by whoever likes it as JSON. It knows counters and a clock, and must never know a socket,
-a store or a conversation. Nothing is sampled while nobody watches, and once a second for all who do. Imported when
-the first one asks.
+It uses counters and a clock, and must not depend on sockets, stores or conversations. One sample per second serves all
+clients; without clients there is none. Imported at the first request.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ if TYPE_CHECKING:
 
 
 EVERY_S = 1.0
-"""Between two events."""
+"""Interval between two events."""
 
 WINDOW_S = 10.0
-"""What the percentiles are of: long enough to hold a few first tokens, short enough to be now."""
+"""Window of the percentiles: long enough to contain a few first tokens, short enough to show the current state."""
 
 EARLY_S = 0.01
-"""A clock may wake a sleeper a little early: the sample is taken then all the same."""
+"""Tolerance for a clock that wakes a coroutine early: the sample is taken anyway."""
 
 _STREAM = StreamHead(sse.CONTENT_TYPE)
-_OVER = problems.error_event(shutting_down())
+_SHUTDOWN_FRAME = problems.error_event(shutting_down())
 
 
 class Percentiles(Struct, frozen=True, kw_only=True):
-    """Of `count` observations, in seconds."""
+    """Percentiles of `count` observations."""
 
     count: int
     p50_s: float
@@ -52,7 +51,7 @@ class Percentiles(Struct, frozen=True, kw_only=True):
 
 
 class Requests(Struct, frozen=True):
-    """How many requests of a route were answered so since the start."""
+    """Number of requests of a route with this response status since the start."""
 
     route: str
     status: int
@@ -60,10 +59,11 @@ class Requests(Struct, frozen=True):
 
 
 class Now(Struct, kw_only=True):
-    """One event. Rates are of the last second, percentiles of the last `window_s`, and None where nothing was seen.
+    """One event. Rates cover the last second; percentiles the last `window_s`, None without observations.
 
-    `at` is in Unix seconds. What is named in the plural is counted since the start, but streams, connections, detached
-    turns and workers are those of now. `sim` is the simulator's default; `draining` says that no new work is taken.
+    `at` is Unix time. `workers`, `streams`, `connections`, `detached_turns` and `resident_bytes` are current values;
+    the other counts are since the start. `sim` is the simulator's default settings in its grammar; `draining` is true
+    while the server accepts no new work before it stops.
     """
 
     at: float
@@ -94,7 +94,7 @@ class Now(Struct, kw_only=True):
 
 
 class _Sample(Struct, frozen=True):
-    """What the next events are compared with. `at_s` is the clock's."""
+    """Counters at one time, from which later events compute rates and percentiles. `at_s` is the clock's time."""
 
     at_s: float
     tokens: int
@@ -105,8 +105,10 @@ class _Sample(Struct, frozen=True):
 
 
 class Dashboard:
-    """The handler. `measured` gives the counters as they are now, those of all workers together, and `sim` the
-    simulator's default, in its grammar.
+    """The handler.
+
+    `measured` returns the current metrics of all workers together, `sim` the simulator's default settings in its
+    grammar.
     """
 
     def __init__(
@@ -125,50 +127,52 @@ class Dashboard:
         self._is_draining = is_draining
         self._samples: deque[_Sample] = deque()
         self._frame = b""
-        self._due_s = 0.0  # when the next sample is, for all who watch
+        self._due_s = 0.0  # time of the next sample, common to all clients
 
     def events(self, request: Request) -> LiveStream:
-        """`GET /board/events`: endless, and over when the server drains and its last stream has ended."""
-        stream = LiveStream(_STREAM, self._play, failure=problems.error_event, keepalive=sse.PING, shutdown_frame=_OVER)
+        """`GET /board/events`: an endless stream; it ends when the server drains and its last stream has ended."""
+        stream = LiveStream(
+            _STREAM, self._run, failure=problems.error_event, keepalive=sse.PING, shutdown_frame=_SHUTDOWN_FRAME
+        )
         stream.announced = True
         stream.counted = False
         return stream
 
-    async def _play(self, send: Send) -> bytes:
+    async def _run(self, send: Send) -> bytes:
         while not self._is_over():
-            frame = self._now()
+            frame = self._current_frame()
             full = send(frame) if frame else None
             if full is not None:
                 await full
             await self._clock.sleep_until(self._due_s)
-        return _OVER
+        return _SHUTDOWN_FRAME
 
     def _is_over(self) -> bool:
-        """Nothing more will happen."""
+        """Whether the server drains and no other stream is left."""
         return self._is_draining() and self._measured().streams == 0
 
-    def _now(self) -> bytes:
-        """The frame of this second, made by the first who asks for it; empty when there is nothing to compare with."""
+    def _current_frame(self) -> bytes:
+        """The frame of this second, made by the first client's call; empty until there are two samples."""
         now_s, samples = self._clock.now(), self._samples
         if samples and now_s - samples[-1].at_s > 3 * EVERY_S:
-            samples.clear()  # nobody has watched for a while
+            samples.clear()  # there was no client for some time
             self._frame = b""
         if not samples:
             self._due_s = now_s
         if now_s > self._due_s - EARLY_S:
-            self._take(now_s)
-            self._due_s = max(self._due_s + EVERY_S, now_s + EVERY_S / 2)  # who wakes late makes no other late
+            self._take_sample(now_s)
+            self._due_s = max(self._due_s + EVERY_S, now_s + EVERY_S / 2)  # a late sample must not delay the next
         return self._frame
 
-    def _take(self, now_s: float) -> None:
+    def _take_sample(self, now_s: float) -> None:
         metrics, samples = self._measured(), self._samples
         samples.append(_sample(metrics, now_s))
         while len(samples) > 2 and now_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
         if len(samples) > 1:
-            told = _told(metrics, samples, started_s=self._started_s)
-            told.sim, told.draining = self._sim(), self._is_draining()
-            self._frame = sse.frame(msgspec.json.encode(told))
+            event = _event(metrics, samples, started_s=self._started_s)
+            event.sim, event.draining = self._sim(), self._is_draining()
+            self._frame = sse.frame(msgspec.json.encode(event))
 
 
 def _sample(metrics: Metrics, now_s: float) -> _Sample:
@@ -182,7 +186,7 @@ def _sample(metrics: Metrics, now_s: float) -> _Sample:
     )
 
 
-def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now:
+def _event(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now:
     first, before, last = samples[0], samples[-2], samples[-1]
     took_s = last.at_s - before.at_s
     return Now(
@@ -212,9 +216,9 @@ def _told(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now
     )
 
 
-def _rate(more: int, took_s: float) -> float:
-    """Never below 0, also when a worker's counts could not be read for once and are missing."""
-    return round(max(0, more) / took_s, 2)
+def _rate(increase: int, took_s: float) -> float:
+    """Events per second; not negative even if the counts of a worker could not be read and are missing."""
+    return round(max(0, increase) / took_s, 2)
 
 
 def _requests(metrics: Metrics) -> Iterator[Requests]:
@@ -223,10 +227,10 @@ def _requests(metrics: Metrics) -> Iterator[Requests]:
 
 
 def _percentiles(histogram: Histogram, before: list[int]) -> Percentiles | None:
-    """Of what was observed since the counts were `before`."""
-    seen = histogram.since(before)
-    count = sum(seen.counts)
-    if count == 0 or min(seen.counts) < 0:  # below: a worker's are missing
+    """Percentiles of the observations after the counts were `before`; None without any."""
+    recent = histogram.since(before)
+    count = sum(recent.counts)
+    if count == 0 or min(recent.counts) < 0:  # negative: the counts of a worker are missing
         return None
-    p50_s, p90_s, p99_s = (round(seen.quantile(share), 6) for share in (0.5, 0.9, 0.99))
+    p50_s, p90_s, p99_s = (round(recent.quantile(share), 6) for share in (0.5, 0.9, 0.99))
     return Percentiles(count=count, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s)

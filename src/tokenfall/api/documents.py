@@ -1,4 +1,7 @@
-"""Whole answers that no cache may keep, and how the providers' routes refuse."""
+"""JSON responses with `cache-control: no-store`, short ones complete and long ones streamed, and provider errors.
+
+Called by the handlers of `tokenfall.api`. It must not depend on a dialect.
+"""
 
 from __future__ import annotations
 
@@ -18,88 +21,97 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 MAX_BYTES = 2**24
-"""Of a response that has to be made as one before it is sent."""
+"""Maximum size of a response that must be complete before it is sent."""
 
 WHOLE_BYTES = 65_536
-"""A response that is longer is made as its reader takes it, so much at a time, and sent in chunked coding."""
+"""A longer response is sent in chunked coding, in parts of at least this size, encoded as the client reads them."""
 
 UNCACHED = (("cache-control", "no-store"),)
 _HEAD = RelayedHead(200, (("content-type", JSON), *UNCACHED))
 
 
 def document(body: bytes, *, status: int = 200) -> Response:
-    """A JSON document."""
+    """A complete JSON response."""
     return Response(status, body, content_type=JSON, headers=UNCACHED)
 
 
 def refusal(request: Request, api_error: ApiError, *, error: Callable[[ApiError], bytes]) -> Response:
-    """A fault on a provider's route; `error` is the body in its dialect."""
+    """The error response of a provider's route; `error` encodes the body in its dialect."""
     name_twice(request)
     headers = (*UNCACHED, *problems.headers_of(api_error))
     return Response(api_error.status, error(api_error), content_type=JSON, headers=headers)
 
 
 def name_twice(request: Request) -> None:
-    """`request-id` beside `x-request-id`: each provider's clients look for their own."""
+    """Send the request id as `request-id` and `x-request-id`, because the SDKs of the providers read different headers.
+
+    Calling it again has no effect.
+    """
     if b"\r\nrequest-id:" not in b"\r\n" + request.reply_headers:
         request.reply_headers += header_lines((("request-id", request.id),))
 
 
 def joined(pieces: Iterable[bytes]) -> Sliced[bytes]:
-    """All pieces, a slice each: thousands of vectors take a second. Raises `InvalidRequest` for too many of them."""
-    made: list[bytes] = []
+    """All pieces joined, one per slice, because thousands of vectors take a second.
+
+    Raises `InvalidRequest` above `MAX_BYTES`.
+    """
+    collected: list[bytes] = []
     size = 0
     for piece in pieces:
-        if made:
+        if collected:
             yield
-        made.append(piece)
+        collected.append(piece)
         size += len(piece)
         if size > MAX_BYTES:
             raise InvalidRequest(f"a whole response has at most {MAX_BYTES} bytes: ask for less, or for a stream")
-    return b"".join(made)
+    return b"".join(collected)
 
 
 async def sliced(pieces: Iterator[bytes]) -> Response | LiveStream:
-    """All pieces as a JSON document, of which no more than a slice is held. What fails in the first may be refused."""
+    """All pieces as a JSON response; only one part of about `WHOLE_BYTES` is held in memory.
+
+    An error in the first part is raised, so that the caller can still send an error response.
+    """
     return continued(await run_sliced(gathered(pieces)), pieces)
 
 
 def gathered(pieces: Iterator[bytes]) -> Sliced[bytes]:
-    """The next pieces, together at least `WHOLE_BYTES`; less where there are no more."""
-    made: list[bytes] = []
+    """The next pieces joined, at least `WHOLE_BYTES`; fewer if the iterator ends."""
+    collected: list[bytes] = []
     size = 0
     for piece in pieces:
-        made.append(piece)
+        collected.append(piece)
         size += len(piece)
         if size >= WHOLE_BYTES:
             break
         yield
-    return b"".join(made)
+    return b"".join(collected)
 
 
-def continued(begun: bytes, pieces: Iterator[bytes]) -> Response | LiveStream:
-    """A JSON document that begins with what was `gathered` of it; the rest is made as its reader takes it."""
-    if len(begun) < WHOLE_BYTES:
-        return document(begun)
-    parts = [begun]
+def continued(first_part: bytes, pieces: Iterator[bytes]) -> Response | LiveStream:
+    """A JSON response that starts with `first_part`, made by `gathered`; the others are encoded as the client reads."""
+    if len(first_part) < WHOLE_BYTES:
+        return document(first_part)
+    parts = [first_part]
 
     async def run(send: Send) -> bytes:
         while parts:
-            room = send(parts.pop(), is_token=False)
-            if room is not None:
-                await room
+            full = send(parts.pop(), is_token=False)
+            if full is not None:
+                await full
             part = await later(gathered(pieces))
             if part:
                 parts.append(part)
-            del part  # not to be held while the reader takes it
+            del part  # freed while the client reads it
         return b""
 
     stream = LiveStream(_HEAD, run, failure=lambda _: b"")
-    stream.breaks = True  # half a document must not look like a whole one
+    stream.breaks = True  # a truncated document must not look complete
     stream.counted = False
     return stream
 
 
 def documented(pieces: Iterable[bytes]) -> Sliced[Response]:
-    """All pieces as a JSON document."""
+    """All pieces as a complete JSON response. Raises `InvalidRequest` above `MAX_BYTES`."""
     return document((yield from joined(pieces)))

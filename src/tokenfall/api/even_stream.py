@@ -1,7 +1,7 @@
-"""The commonest simulated answer as a stream: the simulator's own words at even gaps, in any dialect.
+"""The most common simulated response as a stream: filler text at a constant gap, in any dialect.
 
-Its frames differ by a word, so it holds what stands before and after that word, and makes each frame when it is due.
-All other answers are made frame by frame (`tokenfall.api.simulated_response`), which takes more memory and more time.
+Its frames differ only in one word, so it stores the prefix and suffix around that word and builds each frame when it
+is due. `tokenfall.api.simulated_response` makes all other responses, with more memory and CPU time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _WORDS = tuple(map(fragment, AGAIN))
 
 
 def is_even(plan: Plan, simulation: Simulation) -> bool:
-    """Whether an answer is of prose, at gaps that are the same for all tokens but the first."""
+    """Whether the response is filler text with a constant gap between tokens; the gap before the first may differ."""
     if simulation.seed is not None or simulation.profile is not None or len(plan.choices) != 1:
-        return False  # with a seed the times are added up, and a profile may be one that was measured
+        return False  # a seed accumulates the times; a profile may be a measured one
     if any(spread is not None and spread.cv for spread in (simulation.gap, simulation.ttft)):
         return False
     parts = plan.choices[0].parts
@@ -38,11 +38,11 @@ def is_even(plan: Plan, simulation: Simulation) -> bool:
 
 
 class EvenStream(SteadyStream):
-    """An answer for which `is_even` holds, to be played once."""
+    """A response for which `is_even` is true. It can be played once."""
 
     __slots__ = (
-        "_affixed_bytes", "_after", "_before", "_chunked", "_encoder", "_finished", "_first_bytes", "_now", "_opened",
-        "_started_s",
+        "_chunked", "_encoder", "_finished", "_first_bytes", "_now", "_opened", "_prefix", "_started_s", "_suffix",
+        "_template_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -55,18 +55,18 @@ class EvenStream(SteadyStream):
         now: Callable[[], float],
         started_s: float,
     ) -> None:
-        """Takes the first two of the plan's gaps. `now` says at the end how long it took, since `started_s`.
+        """Takes the first two gaps from the plan. `started_s` is a time of the clock `now`, for the total duration.
 
-        Raises ValueError where the dialect has to write each frame.
+        Raises ValueError if the dialect has no frame template for this response.
         """
         self._opened = encoder.open(_TEXT)
         frame_template = encoder.frame_template()
         if frame_template is None:
             raise ValueError("the dialect has no affixes for this answer")
-        self._before, self._after = frame_template
+        self._prefix, self._suffix = frame_template
         count = len(plan.choices[0].parts[0].tokens)
         super().__init__(head, period=count, before_last=count, first_s=next(plan.gaps), gap_s=next(plan.gaps))
-        self._affixed_bytes = len(self._before) + len(self._after)
+        self._template_bytes = len(self._prefix) + len(self._suffix)
         self._encoder = encoder
         self._finished = finished
         self._now = now
@@ -75,23 +75,23 @@ class EvenStream(SteadyStream):
         self._chunked = False
 
     def numbered(self, chunked: bool) -> EvenStream:
-        """Itself: it is played once, in one coding."""
+        """Returns itself, because it is played once and in one coding."""
         if chunked:
             self._chunked = True
-            self._after = _CHUNKED[self._after]
+            self._suffix = _CHUNKED[self._suffix]
         return self
 
     def __getitem__(self, number: int) -> bytes:
-        """The frame of a token. The first begins with what opens the answer, and is made once."""
+        """The frame of a token. Frame 0 includes the opening frames of the response, and can be read only once."""
         if not number:
             return self._first()
         word = _WORDS[number % len(_WORDS)]
         if self._chunked:
-            return _join((LINES[self._affixed_bytes + len(word)], self._before, word, self._after))
-        return _join((self._before, word, self._after))
+            return _join((LINES[self._template_bytes + len(word)], self._prefix, word, self._suffix))
+        return _join((self._prefix, word, self._suffix))
 
     def _first(self) -> bytes:
-        frame = _join((self._opened, self._before, _FIRST, self._after))
+        frame = _join((self._opened, self._prefix, _FIRST, self._suffix))
         if self._chunked:
             frame = LINES[len(frame) - len(_LINE_END)] + frame
         self._opened = b""
@@ -106,19 +106,19 @@ class EvenStream(SteadyStream):
     def size_bytes(self, frames: int, *, chunked: bool) -> int:
         if not frames:
             return 0
-        rounds, rest = divmod(frames - 1, len(_WORDS))
+        rounds, remainder = divmod(frames - 1, len(_WORDS))
         sizes = [len(self[number]) for number in range(1, 1 + len(_WORDS))]
-        return self._first_bytes + rounds * sum(sizes) + sum(sizes[:rest])
+        return self._first_bytes + rounds * sum(sizes) + sum(sizes[:remainder])
 
 
 class _Chunked(dict[bytes, bytes]):
-    """What stands after a word, with the end of its chunk: a few, shared by all streams."""
+    """Frame suffixes with the end of the chunk appended: a small cache shared by all streams."""
 
-    def __missing__(self, after: bytes) -> bytes:
-        ended = after + _LINE_END
+    def __missing__(self, suffix: bytes) -> bytes:
+        coded = suffix + _LINE_END
         if len(self) < MOST_KEPT:
-            self[after] = ended
-        return ended
+            self[suffix] = coded
+        return coded
 
 
 _CHUNKED = _Chunked()

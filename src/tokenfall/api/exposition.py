@@ -1,4 +1,6 @@
-"""Metric families as Prometheus text. Pure, and without a library: the one for it imports an HTTP server and TLS.
+"""Metric families and their encoding in the Prometheus text format. Pure.
+
+Called by the metrics routes. It does not use `prometheus_client`, because that imports an HTTP server and TLS.
 
 Source: the Prometheus text format 0.0.4 ("Exposition formats": text format details).
 """
@@ -13,18 +15,18 @@ if TYPE_CHECKING:
 
     Labels = Mapping[str, str]
     Sample = tuple[str, Labels, float]
-    """A name, its labels and its value."""
+    """Name, labels and value."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 NO_LABELS: Labels = {}
 
 
 class Family:
-    """All samples of one metric: `kind` is `counter`, `gauge` or `histogram`; counters are named with `_total`."""
+    """All samples of one metric. `kind` is `counter`, `gauge` or `histogram`; counter names end in `_total`."""
 
     __slots__ = ("help", "kind", "name", "samples")
 
-    def __init__(self, kind: str, name: str, *, help: str, samples: Iterable[Sample]) -> None:  # noqa: A002 - the format's word
+    def __init__(self, kind: str, name: str, *, help: str, samples: Iterable[Sample]) -> None:  # noqa: A002 - the format's term
         self.kind = kind
         self.name = name
         self.help = help
@@ -32,22 +34,22 @@ class Family:
 
 
 def gauge(name: str, text: str, *, value: float, labels: Labels = NO_LABELS) -> Family:
-    """One value of now."""
+    """A gauge with one sample."""
     return Family("gauge", name, help=text, samples=((name, labels, value),))
 
 
 def counter(name: str, text: str, *, value: float, labels: Labels = NO_LABELS) -> Family:
-    """One count since the start."""
+    """A counter with one sample."""
     return Family("counter", name, help=text, samples=((name, labels, value),))
 
 
 def counters(name: str, text: str, *, counts: Iterable[tuple[Labels, float]]) -> Family:
-    """A count for each set of labels."""
+    """A counter with one sample per set of labels."""
     return Family("counter", name, help=text, samples=[(name, labels, count) for labels, count in counts])
 
 
 def histogram(name: str, text: str, *, counted: Histogram, labels: Labels = NO_LABELS) -> Family:
-    """A latency histogram with the bounds that are told, of the finer ones that are counted."""
+    """A latency histogram, reduced from the finer internal buckets to `EXPORTED_BOUNDS_S`."""
     cumulative = counted.cumulative()
     bounds = [*map(str, EXPORTED_BOUNDS_S), "+Inf"]
     samples: list[Sample] = [
@@ -59,7 +61,7 @@ def histogram(name: str, text: str, *, counted: Histogram, labels: Labels = NO_L
 
 
 def exposition(families: Iterable[Family]) -> bytes:
-    """The text of all."""
+    """The response body for these families, in their order."""
     return "".join(map(_text, families)).encode()
 
 

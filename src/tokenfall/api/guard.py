@@ -1,4 +1,4 @@
-"""Who may ask: API keys, and web pages of other origins where no key protects."""
+"""Access checks: API keys, and the Origin and Host headers on servers without keys. Called before each handler."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Keys:
-    """The API keys that callers may show: each plain or `sha256:<hex>`. Only digests are kept."""
+    """The accepted API keys, each given as plain text or `sha256:<hex>`. Only the digests are stored."""
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._digests = tuple(_digest(key) for key in keys)
@@ -23,22 +23,22 @@ class Keys:
         return bool(self._digests)
 
     def owner(self, request: Request) -> str:
-        """The fingerprint of the key that was shown, `ANONYMOUS` where none is asked for. Raises `Unauthorized`.
+        """The fingerprint of the request's key; `ANONYMOUS` if no keys are configured. Raises `Unauthorized`.
 
-        Every known digest is compared, in constant time, whether the key is known or not.
+        The key is compared with all digests, each in constant time, also after a match.
         """
         if not self._digests:
             return ANONYMOUS
-        from hashlib import sha256  # noqa: PLC0415 - it brings OpenSSL, for those that have keys
+        from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, needed only with keys
         from hmac import compare_digest  # noqa: PLC0415
 
-        shown = _shown_key(request)
-        digest = sha256(shown).digest()
+        key = _key_of(request)
+        digest = sha256(key).digest()
         known = 0
         for candidate in self._digests:
             known |= compare_digest(candidate, digest)
         if not known:
-            what = "this API key is not known" if shown else "an API key is needed"
+            what = "this API key is not known" if key else "an API key is needed"
             raise Unauthorized(f"{what}; send it as Authorization: Bearer or X-API-Key")
         return digest.hex()[:32]
 
@@ -46,12 +46,12 @@ class Keys:
 def _digest(key: str) -> bytes:
     if key.startswith("sha256:"):
         return bytes.fromhex(key.removeprefix("sha256:"))
-    from hashlib import sha256  # noqa: PLC0415 - it brings OpenSSL, for those that have keys
+    from hashlib import sha256  # noqa: PLC0415 - loads OpenSSL, needed only with keys
 
     return sha256(key.encode()).digest()
 
 
-def _shown_key(request: Request) -> bytes:
+def _key_of(request: Request) -> bytes:
     scheme, _, token = request.headers.get(b"authorization", b"").partition(b" ")
     if scheme.lower() == b"bearer" and token:
         return token.strip()
@@ -59,10 +59,10 @@ def _shown_key(request: Request) -> bytes:
 
 
 class LoopbackOnly:
-    """Lets only pages and names of this machine in: for an upstream that no key protects.
+    """Rejects other origins and hosts than loopback; used with an upstream if no API keys are configured.
 
-    A page of another origin could otherwise spend the upstream's account, directly or by DNS rebinding. `check_host`
-    is off where the server is meant to be reached by other names.
+    Without this check, a web page of another origin could use the upstream's account, directly or by DNS rebinding.
+    `check_host` is false if the server is meant to be reached by other host names.
     """
 
     def __init__(self, origins: tuple[str, ...], *, check_host: bool) -> None:
@@ -78,14 +78,14 @@ class LoopbackOnly:
             raise OriginNotAllowed("the Host header must name this machine, where no API key protects")
 
     def _allows(self, origin: str) -> bool:
-        """Origins that the operator named, also *, are his decision."""
+        """Loopback origins, and those that the operator configured, including *."""
         return is_loopback_origin(origin) or origin in self._origins or "*" in self._origins
 
 
 class OtherSites:
-    """Keeps pages of other sites out of what a person has said and set, where no key protects it.
+    """Protects conversations and settings from pages of other sites if no API keys are configured.
 
-    Pages of this server, of this machine and of `origins` may ask.
+    Allowed are pages of this server, loopback origins and `origins`.
     """
 
     def __init__(self, origins: tuple[str, ...]) -> None:
@@ -101,7 +101,7 @@ class OtherSites:
 
 
 def is_loopback_origin(origin: str) -> bool:
-    """Whether `origin` is a page served by this machine."""
+    """Whether the origin is http or https on a loopback host."""
     scheme, _, host = origin.partition("://")
     return scheme in ("http", "https") and _is_loopback_host(host)
 

@@ -1,4 +1,7 @@
-"""What the simulator refuses because it was told to: HTTP errors by count and chance, and a provider's limiter."""
+"""Errors that the simulator is configured to inject: HTTP errors by count and probability, and a simulated rate limit.
+
+Called by the handlers of simulated routes before the response starts.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ class _Spent:
 
 
 class InjectedErrors:
-    """Counts for each rule how often it was asked under, since the start or the last `reset`."""
+    """Counts requests per caller and rule, and the use of limits, since the start or the last `reset`."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -37,7 +40,7 @@ class InjectedErrors:
         self._spent: dict[tuple[str, Limit], _Spent] = {}
 
     def reset(self) -> None:
-        """Count anew."""
+        """Reset all counts and limits."""
         self._asked.clear()
         self._spent.clear()
 
@@ -50,9 +53,9 @@ class InjectedErrors:
         tokens: int,
         tell: Callable[[LimitState], Headers] = no_headers,
     ) -> None:
-        """Raises what the grammar asks for in place of an answer to a request of so many tokens.
+        """Raise the configured error for a request of `tokens` tokens, if any.
 
-        `tell` gives the headers of a provider's dialect on what a limit leaves; they are said either way.
+        `tell` returns the dialect's rate limit headers; they are added to accepted and refused requests.
         """
         self.check(simulation, owner)
         if simulation.limit is not None:
@@ -62,59 +65,64 @@ class InjectedErrors:
                 raise refused
 
     def check(self, simulation: Simulation, owner: str) -> None:
-        """Raises the error that the grammar's `status` asks for, if this is its time."""
+        """Count the request, and raise the error of the first matching `status` rule, if any."""
         rules = simulation.status
         if not rules:
             return
         if len(self._asked) >= MAX_RULES:
             self._asked.clear()
         count = self._asked[owner, rules] = self._asked.get((owner, rules), 0) + 1
-        from random import Random  # noqa: PLC0415 - half a MiB, for chances
+        from random import Random  # noqa: PLC0415 - half a MiB, needed only with rules
 
-        random = Random() if simulation.seed is None else Random(f"{simulation.seed} {count}")  # noqa: S311 - dice
+        random = Random() if simulation.seed is None else Random(f"{simulation.seed} {count}")  # noqa: S311 - not cryptographic
         for rule in rules:
             if (rule.times is None or count <= rule.times) and random.random() < rule.probability:
                 raise _error(rule)
 
     def spend(self, limit: Limit, owner: str, *, tokens: int) -> tuple[LimitState, RateLimited | None]:
-        """What is left to a caller after a request of so many tokens, or why it is refused; that spends nothing."""
+        """The state of the limit after a request of `tokens` tokens, and the error if it is refused.
+
+        A refused request does not count towards the limit.
+        """
         now_s = self._now()
         if len(self._spent) >= MAX_RULES:
             self._spent.clear()
         spent = self._spent.setdefault((owner, limit), _Spent())
-        requests_s = _after(spent.requests_s, now_s, cost=1, a_minute=limit.requests)
-        tokens_s = _after(spent.tokens_s, now_s, cost=tokens, a_minute=limit.tokens)
-        late_s = max(requests_s, tokens_s) - now_s - MINUTE_S
+        requests_s = _arrival_after(spent.requests_s, now_s, cost=1, a_minute=limit.requests)
+        tokens_s = _arrival_after(spent.tokens_s, now_s, cost=tokens, a_minute=limit.tokens)
+        wait_s = max(requests_s, tokens_s) - now_s - MINUTE_S
         refused = None
-        if late_s > 1e-9:
-            what = "requests" if requests_s - now_s > MINUTE_S else "tokens"
-            short = "RPM" if what == "requests" else "TPM"
-            bound = limit.requests if what == "requests" else limit.tokens
+        if wait_s > 1e-9:
+            unit = "requests" if requests_s - now_s > MINUTE_S else "tokens"
+            short = "RPM" if unit == "requests" else "TPM"
+            bound = limit.requests if unit == "requests" else limit.tokens
             refused = RateLimited(
-                f"Rate limit reached on {what} per min ({short}): Limit {bound}. Please try again in {late_s:.3f}s.",
-                retry_after_s=late_s,
+                f"Rate limit reached on {unit} per min ({short}): Limit {bound}. Please try again in {wait_s:.3f}s.",
+                retry_after_s=wait_s,
             )
         else:
             spent.requests_s, spent.tokens_s = requests_s, tokens_s
-        return self._allowance(limit, spent, now_s=now_s), refused
+        return self._limit_state(limit, spent, now_s=now_s), refused
 
-    def _allowance(self, limit: Limit, spent: _Spent, *, now_s: float) -> LimitState:
+    def _limit_state(self, limit: Limit, spent: _Spent, *, now_s: float) -> LimitState:
         tokens = None
         if limit.tokens is not None:
-            left, reset_s = _left(spent.tokens_s, now_s, a_minute=limit.tokens)
-            tokens = TokenLimitState(limit.tokens, left, reset_s=reset_s)
+            remaining, reset_s = _remaining(spent.tokens_s, now_s, a_minute=limit.tokens)
+            tokens = TokenLimitState(limit.tokens, remaining, reset_s=reset_s)
         bound = limit.requests or 0
-        left, reset_s = _left(spent.requests_s, now_s, a_minute=bound) if bound else (0, 0.0)
-        return LimitState(bound, left, reset_s=reset_s, now_s=time(), tokens=tokens)
+        remaining, reset_s = _remaining(spent.requests_s, now_s, a_minute=bound) if bound else (0, 0.0)
+        return LimitState(bound, remaining, reset_s=reset_s, now_s=time(), tokens=tokens)
 
 
-def _after(tat_s: float, now_s: float, *, cost: int, a_minute: int | None) -> float:
+def _arrival_after(tat_s: float, now_s: float, *, cost: int, a_minute: int | None) -> float:
+    """The theoretical arrival time after a request."""
     return now_s if a_minute is None else max(tat_s, now_s) + cost * MINUTE_S / a_minute
 
 
-def _left(tat_s: float, now_s: float, *, a_minute: int) -> tuple[int, float]:
-    owed_s = max(0.0, tat_s - now_s)
-    return max(0, int((MINUTE_S - owed_s) * a_minute / MINUTE_S + 1e-6)), owed_s
+def _remaining(tat_s: float, now_s: float, *, a_minute: int) -> tuple[int, float]:
+    """How much of the limit is left, and the seconds until all of it is available."""
+    reset_s = max(0.0, tat_s - now_s)
+    return max(0, int((MINUTE_S - reset_s) * a_minute / MINUTE_S + 1e-6)), reset_s
 
 
 def _error(rule: Status) -> TokenfallError:

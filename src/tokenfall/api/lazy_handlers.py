@@ -1,6 +1,7 @@
-"""Handlers that are made when first asked for: most need libraries that the plain simulator never uses.
+"""Handlers that are created at their first request: most need libraries that the plain simulator never uses.
 
-A route `needs` what makes its handler; who calls a handler before that is loaded gets it made at once.
+A route's `needs` is the `Loadable` that creates its handler. A handler called before that is loaded is created
+synchronously.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ if TYPE_CHECKING:
     from tokenfall.wire.api_error import ApiError
 
     class Speaking(Protocol):
-        """A handler with words of its own for what goes wrong."""
+        """A handler with its own format of error responses."""
 
         def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            """The handler."""
+            """Return the response, or a coroutine for it."""
             ...
 
         def refuse(self, request: Request, api_error: ApiError) -> Response:
-            """A fault in the handler's dialect."""
+            """Return the error response in the handler's dialect."""
             ...
 
 
 class HandlerWithErrors:
-    """A `Speaking` of two functions."""
+    """A `Speaking` made from two functions."""
 
     def __init__(self, handle: Handler, refuse: Refuse) -> None:
         self._handle = handle
@@ -41,7 +42,7 @@ class HandlerWithErrors:
 
 
 class CachedResponse(Loadable):
-    """The handler of a response that is made once, and then kept."""
+    """A handler whose response is created once and cached."""
 
     def __init__(self, make: Callable[[], Response]) -> None:
         super().__init__(after=THREADING)
@@ -58,7 +59,10 @@ class CachedResponse(Loadable):
 
 
 class LazyHandlers(Loadable):
-    """`make` gives all handlers by name, once. It is called in a thread at the first request to any of them."""
+    """A group of handlers that are created together, in a thread, at the first request to any of them.
+
+    `make` returns them by name.
+    """
 
     def __init__(self, make: Callable[[], Mapping[str, Any]], *, after: Loadable | None = None) -> None:
         super().__init__(after=after)
@@ -69,16 +73,16 @@ class LazyHandlers(Loadable):
         self._made = self._make()
 
     def handler(self, name: str) -> Handler:
-        """What stands for the handler called `name`."""
+        """A handler that forwards to the one called `name`, and creates it if necessary."""
 
         def handle(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            answer: Answer | Coroutine[Any, Any, Answer] = self._all()[name](request)
-            return answer
+            response: Answer | Coroutine[Any, Any, Answer] = self._all()[name](request)
+            return response
 
         return handle
 
     def refuse(self, name: str) -> Refuse:
-        """What stands for the words of a `Speaking` called `name`."""
+        """A function that forwards to `refuse` of the handler called `name`, and creates that if necessary."""
 
         def refuse(request: Request, api_error: ApiError) -> Response:
             response: Response = self._all()[name].refuse(request, api_error)
