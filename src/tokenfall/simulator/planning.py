@@ -166,29 +166,29 @@ def prompt_tokens(request: ChatRequest) -> Sliced[int]:
 
 def _planned(request: ChatRequest, filler: Sequence[str], *, call_ids: str) -> Sliced[PlannedResponse]:
     thoughts = [PlannedPart(tokens_of(THOUGHTS), thought=True)] if request.reasoning else []
-    calls = _calls(request, call_ids=call_ids)
+    calls = yield from _calls(request, call_ids=call_ids)
     if calls:
         return _bounded([*thoughts, *calls], request.max_tokens, reason="tool_calls")
     most = min(request.max_tokens, MAX_TOKENS) if request.ignore_eos else request.max_tokens
-    text = _text(request, filler)
+    text = yield from _text(request, filler)
     left = max(0, most - sum(len(part.tokens) for part in thoughts))
     kept, stop = (yield from stopped(text[:left], request.stop)) if request.stop else (text, "")
     return _bounded([*thoughts, PlannedPart(kept if stop else text)], most, reason="stop", stop=stop)
 
 
-def _calls(request: ChatRequest, *, call_ids: str) -> list[PlannedPart]:
+def _calls(request: ChatRequest, *, call_ids: str) -> Sliced[list[PlannedPart]]:
     tools = _tools_to_call(request)
     if not tools:
         return []
+    yield
     schemas = [tool.parameters or b"{}" for tool in tools if not tool.custom]
-    texts = iter(_json_texts(schemas, copies=request.n, objects=True) if schemas else ())
-    return [
-        PlannedPart(
-            tokens_of(CUSTOM_INPUT if tool.custom else next(texts)),
-            call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom),
-        )
-        for number, tool in enumerate(tools)
-    ]
+    texts = iter((yield from _json_texts(schemas, copies=request.n, objects=True)) if schemas else ())
+    calls = []
+    for number, tool in enumerate(tools):
+        tokens = tokens_of(CUSTOM_INPUT if tool.custom else next(texts))
+        calls.append(PlannedPart(tokens, call=ToolCall(f"{call_ids}{number}", tool.name, "", custom=tool.custom)))
+        yield
+    return calls
 
 
 def _tools_to_call(request: ChatRequest) -> Sequence[Tool]:
@@ -224,9 +224,9 @@ def _required_tools(request: ChatRequest, mentioned: Sequence[Tool]) -> Sequence
     return [next((tool for tool in candidates if tool.name not in called), candidates[0])]
 
 
-def _text(request: ChatRequest, filler: Sequence[str]) -> Sequence[str]:
+def _text(request: ChatRequest, filler: Sequence[str]) -> Sliced[Sequence[str]]:
     if request.schema is not None:
-        return tokens_of(_json_texts([request.schema], copies=request.n)[0])
+        return tokens_of((yield from _json_texts([request.schema], copies=request.n))[0])
     if request.json_object:
         return tokens_of('{"answer": "Large language models let their answer fall."}')
     return filler
@@ -236,10 +236,10 @@ def _last_question(request: ChatRequest) -> str:
     return next((message.content for message in reversed(request.messages) if message.role == "user"), "")
 
 
-def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> list[str]:
+def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> Sliced[list[str]]:
     from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - keeps the simulator small
 
-    return json_texts(schemas, copies=copies, objects=objects)
+    return (yield from json_texts(schemas, copies=copies, objects=objects))
 
 
 def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:

@@ -10,6 +10,7 @@ from tokenfall.errors import InvalidRequest
 from tokenfall.simulator.schema.budget import MAX_STEPS, Budget
 from tokenfall.simulator.schema.sampler import instance
 from tokenfall.simulator.structured_output import MAX_DIGITS, json_texts
+from tokenfall.slices import at_once
 from tokenfall.tokens import tokens_of
 
 from tests.doubles.hostile_schemas import HOSTILE, doubled
@@ -28,8 +29,12 @@ KEYWORDS = (
 anything of a value."""
 
 
+def generated(schemas: list[bytes], **options: Any) -> list[str]:
+    return at_once(json_texts(schemas, **options))
+
+
 def written(schema: Any, **options: Any) -> str:
-    return json_texts([json.dumps(schema).encode()], **options)[0]
+    return generated([json.dumps(schema).encode()], **options)[0]
 
 
 def processor_s(schema: Any) -> float:
@@ -39,7 +44,7 @@ def processor_s(schema: Any) -> float:
     for _ in range(3):
         began_s = process_time()
         try:
-            tokens_of(json_texts([text])[0])
+            tokens_of(generated([text])[0])
         except InvalidRequest as error:
             assert error.message.startswith("the simulator cannot satisfy this JSON schema: ")  # noqa: PT017 - or none
         times.append(process_time() - began_s)
@@ -109,15 +114,15 @@ def test_schema_of_a_tool_that_names_no_type_is_one_of_objects(schema: Any) -> N
 
 def test_schema_of_a_tool_that_names_a_type_keeps_it() -> None:
     assert written({"const": 1}, objects=True) == written({"enum": [1]}, objects=True) == "1"
-    assert json_texts([b"true"], objects=True) == json_texts([b"{}"]) == ['"large language models"']
+    assert generated([b"true"], objects=True) == generated([b"{}"]) == ['"large language models"']
 
 
 def test_schemas_of_one_request_share_one_budget() -> None:
     schema = json.dumps({"required": [str(number) for number in range(200)]}).encode()
 
-    assert len(json_texts([schema] * 2)) == 2
+    assert len(generated([schema] * 2)) == 2
     with pytest.raises(InvalidRequest, match="steps of one request"):
-        json_texts([schema] * 8)
+        generated([schema] * 8)
 
 
 def test_text_is_paid_for_each_of_its_copies() -> None:
@@ -146,7 +151,7 @@ def test_text_is_paid_for_each_of_its_copies() -> None:
 )
 def test_schema_that_cannot_be_decoded_cheaply_is_refused(text: bytes, why: str) -> None:
     with pytest.raises(InvalidRequest, match=f"^the simulator cannot satisfy this JSON schema: .*{why}"):
-        json_texts([text])
+        generated([text])
 
 
 def test_value_that_is_nested_deeper_than_its_schema_is_refused() -> None:
@@ -155,7 +160,7 @@ def test_value_that_is_nested_deeper_than_its_schema_is_refused() -> None:
     for depth in range(1_000, 700, -5):  # how deep the decoder goes depends on where it is called
         text = head.replace('"DEEP"', "[" * depth + "]" * depth).encode()
         with pytest.raises(InvalidRequest) as caught:
-            json_texts([text])
+            generated([text])
         if "a value is nested too deeply" in caught.value.message:
             return
     pytest.fail("every schema that was decoded had a value that was encoded")
