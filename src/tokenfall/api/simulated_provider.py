@@ -14,7 +14,7 @@ from tokenfall.api.documents import continued, document, gathered, joined
 from tokenfall.api.even_stream import EvenStream, is_even
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.simulated_response import choices_of, frames
+from tokenfall.api.simulated_response import choices_of, frames, frames_with_faults
 from tokenfall.api.simulator import PROFILES
 from tokenfall.disconnect import Disconnect
 from tokenfall.errors import SimulatedFailure, shutting_down
@@ -237,19 +237,24 @@ class SimulatedProvider:
             first_s = next(gaps)
             gaps = chain((first_s,), gaps)
         summed = None if prepared.simulation.seed is None else _SummedGaps(gaps)
+        planned, finished = prepared.planned, prepared.finished
         encoder = self._dialect.encoder(prepared.parsed, prepared.meta)
-        return PacedStream(
-            self._head,
-            frames(
-                prepared.planned,
+
+        def timing() -> ResponseTiming:
+            return ResponseTiming(now() - started_s if summed is None else summed.total_s, first_s)
+
+        if fault_plan is None:
+            made = frames(planned, encoder, finished=finished, timing=timing)
+        else:
+            made = frames_with_faults(
+                planned,
                 encoder,
-                finished=prepared.finished,
-                timing=lambda: ResponseTiming(now() - started_s if summed is None else summed.total_s, first_s),
+                finished=finished,
+                timing=timing,
                 fault_plan=fault_plan,
-                error_frame=self._error_frame(prepared.planned, encoder),
-            ),
-            gaps=gaps if summed is None else summed,
-        )
+                error_frame=self._error_frame(planned, encoder),
+            )
+        return PacedStream(self._head, made, gaps=gaps if summed is None else summed)
 
     # Complete responses
 

@@ -39,17 +39,27 @@ def frames(
     *,
     finished: Finished,
     timing: Callable[[], ResponseTiming],
-    fault_plan: FaultPlan | None = None,
-    error_frame: Callable[[], bytes] | None = None,
 ) -> Callable[[bool], Iterator[Item]]:
-    """The frames of a planned response, one for each token and one for the end; `timing` is called at the end.
-
-    A `fault_plan` inserts faults and waits between them; `error_frame` makes the frame of a fault `error`.
-    """
+    """The frames of a planned response, one for each token and one for the end; `timing` is called at the end."""
 
     def coded(chunked: bool) -> Iterator[Item]:
-        if fault_plan is None or error_frame is None:
-            return _without_faults(plan, encoder, finished=finished, timing=timing, chunked=chunked)
+        return _without_faults(plan, encoder, finished=finished, timing=timing, chunked=chunked)
+
+    return coded
+
+
+def frames_with_faults(
+    plan: Plan,
+    encoder: Encoder,
+    *,
+    finished: Finished,
+    timing: Callable[[], ResponseTiming],
+    fault_plan: FaultPlan,
+    error_frame: Callable[[], bytes],
+) -> Callable[[bool], Iterator[Item]]:
+    """As `frames`, with faults and waits inserted; `error_frame` makes the frame of a fault `error`."""
+
+    def coded(chunked: bool) -> Iterator[Item]:
         plain = _with_faults(plan, encoder, finished=finished, timing=timing, fault_plan=fault_plan)
         code = chunk if chunked else bytes
         return fault_plan.items(plain, tokens=plan.usage.completion_tokens, error_frame=error_frame, coded=code)

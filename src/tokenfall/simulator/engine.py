@@ -20,17 +20,7 @@ from tokenfall.errors import (
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest
 from tokenfall.ports import Clock, OnDelta
-from tokenfall.simulator.fault_plan import (
-    END,
-    ERROR,
-    FIRST_HALF_OF_END,
-    GARBAGE,
-    ODD,
-    SECOND_HALF,
-    SECOND_HALF_OF_END,
-    FaultPlan,
-    Step,
-)
+from tokenfall.simulator.fault_plan import ERROR, GARBAGE, ODD, FaultPlan, Step
 from tokenfall.simulator.grammar import Simulation, parse
 from tokenfall.simulator.library import RECORDING, Library
 from tokenfall.simulator.planning import GapSource, Plan, PlannedPart, PlanOverrides, plan
@@ -137,7 +127,7 @@ class SimulatedEngine:
             reasoning = request.reasoning or request.shows_thoughts
             scripted = response_of(decided.turn, call_ids=call_ids, reasoning=reasoning)
             overrides = PlanOverrides(scripted.parts, scripted.reason, scripted.error or "", decided.timing)
-        return plan(request, decided.simulation, call_ids=call_ids, told=overrides)
+        return plan(request, decided.simulation, call_ids=call_ids, overrides=overrides)
 
     async def _play(self, planned: Plan, gaps: Iterator[float], *, on_event: OnDelta) -> None:
         clock = self._clock
@@ -173,13 +163,14 @@ class SimulatedEngine:
                 raise UpstreamStreamError(planned.error or BROKE_OFF)
             if step is GARBAGE:
                 raise UpstreamMalformed("the simulated response contained invalid bytes, as configured")
-            if step is END or step is SECOND_HALF_OF_END:
+            if step.is_end:
+                if step.part == "first":
+                    continue
                 return
-            if step is not FIRST_HALF_OF_END:
-                part, text = (part, ODD) if step is SECOND_HALF else next(texts)
-                full = on_event(_delta(part, text))
-                if full is not None:
-                    await full
+            part, text = (part, ODD) if step.part == "second" else next(texts)
+            full = on_event(_delta(part, text))
+            if full is not None:
+                await full
         raise UpstreamTruncated("the simulated response ended without its end, as configured")
 
 

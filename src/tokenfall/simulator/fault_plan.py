@@ -45,11 +45,9 @@ class Step:
         self.is_end = is_end
 
 
-TOKEN, FIRST_HALF, SECOND_HALF = Step(), Step("first"), Step("second")
-"""The next token, or one half of it."""
-
-END, FIRST_HALF_OF_END, SECOND_HALF_OF_END = Step(is_end=True), Step("first", is_end=True), Step("second", is_end=True)
-"""The end of the stream, or one half of it."""
+TOKEN, END = Step(), Step(is_end=True)
+TOKEN_HALVES = Step("first"), Step("second")
+END_HALVES = Step("first", is_end=True), Step("second", is_end=True)
 
 GARBAGE = Step()
 """Invalid bytes, before the token or the end that follows."""
@@ -114,9 +112,10 @@ class FaultPlan:
             if not is_token and self.lacks_its_end:
                 return
             if "split" in here:
-                yield FIRST_HALF if is_token else FIRST_HALF_OF_END
+                first, second = TOKEN_HALVES if is_token else END_HALVES
+                yield first
                 self._inserted_gaps.append(SPLIT_S)
-                yield SECOND_HALF if is_token else SECOND_HALF_OF_END
+                yield second
             else:
                 yield TOKEN if is_token else END
             if not is_token:

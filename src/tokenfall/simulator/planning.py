@@ -107,14 +107,16 @@ class PlanOverrides(Struct, frozen=True):
 NOTHING = PlanOverrides()
 
 
-def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: PlanOverrides = NOTHING) -> Sliced[Plan]:
+def plan(
+    request: ChatRequest, simulation: Simulation, *, call_ids: str, overrides: PlanOverrides = NOTHING
+) -> Sliced[Plan]:
     """The response to `request`. `call_ids` is the prefix of tool call ids. Raises `InvalidRequest`."""
     random = Random(simulation.seed if simulation.seed is not None else request.seed)
-    if told.parts is None:
+    if overrides.parts is None:
         filler = yield from _filler(request, simulation, random=random)
         choice = yield from _planned(request, filler, call_ids=call_ids)
     else:
-        choice = _bounded(list(told.parts), request.max_tokens, reason=told.reason)
+        choice = _bounded(list(overrides.parts), request.max_tokens, reason=overrides.reason)
     choices = (choice,) * request.n
     tokens = request.n * sum(len(part.tokens) for part in choice.parts)
     if tokens > MAX_RESPONSE_TOKENS:
@@ -122,12 +124,12 @@ def plan(request: ChatRequest, simulation: Simulation, *, call_ids: str, told: P
     thought = request.n * sum(len(part.tokens) for part in choice.parts if part.thought)
     usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)
-    if told.timing is not None:
-        gaps = told.timing.schedule(random)
+    if overrides.timing is not None:
+        gaps = overrides.timing.schedule(random)
     faults = happening(simulation, random)
-    if told.error and choice.reason != "length":
+    if overrides.error and choice.reason != "length":
         faults += (Fault("error", at=tokens),)
-    return Plan(choices, usage, gaps, faults, told.error)
+    return Plan(choices, usage, gaps, faults, overrides.error)
 
 
 def timed(simulation: Simulation, random: Random, *, prompt: int) -> Iterator[float]:
@@ -239,7 +241,7 @@ def _last_question(request: ChatRequest) -> str:
 def _json_texts(schemas: Sequence[bytes], *, copies: int, objects: bool = False) -> Sliced[list[str]]:
     from tokenfall.simulator.structured_output import json_texts  # noqa: PLC0415 - keeps the simulator small
 
-    return (yield from json_texts(schemas, copies=copies, objects=objects))
+    return json_texts(schemas, copies=copies, objects=objects)
 
 
 def _bounded(parts: list[PlannedPart], most: int, *, reason: FinishReason, stop: str = "") -> PlannedResponse:
