@@ -122,24 +122,20 @@ class UpstreamEngine:
         while True:
             tries += 1
             stream = TokenStream(request, reader(), on_event=on_event, watch=watch, text_only=text_only)
-            wait_s = 0.0
             try:
                 await self._client.run(request, stream, within_s=watch.begins_in_s())
             except (TokenfallError, TimeoutError) as error:
                 reworded = self._reworded(request, error)
-                if reworded is None:
-                    wait_s = self._wait_s(
-                        error, watch=watch, status=stream.status, tries=0 if stream.reported else tries
-                    )
+                if reworded is not None:
+                    request, tries = reworded, 0
+                    continue
+                wait_s = self._wait_s(error, watch=watch, status=stream.status, tries=0 if stream.reported else tries)
             else:
                 assert stream.finished is not None  # noqa: S101 - set by every stream that ends without an error
                 return stream.finished
             finally:
                 stream.stop()
-            if reworded is None:
-                await self._wait(wait_s)
-            else:
-                request, tries = reworded, 0
+            await self._wait(wait_s)
 
     def _reworded(self, request: UpstreamRequest, error: Exception) -> UpstreamRequest | None:
         """The request without the field that the upstream refuses, if Tokenfall added that field itself; only once."""
