@@ -38,9 +38,8 @@ def detached_turns(clock: FakeClock | None = None, **bounds: Any) -> DetachedTur
 
 def chat_of(engine: Engine, history: HistoryStore, *, defaults: Defaults, shared: SharedTurns | None = None) -> Chat:
     """A chat service that remembers its turns as `turns_of` does."""
-    turns = turns_of(shared=shared)
-    runner = TurnRunner(history, registry=turns, detached=detached_turns())
-    return Chat(engine, history, defaults=defaults, turns=turns, runner=runner)
+    runner = TurnRunner(history, registry=turns_of(shared=shared), detached=detached_turns())
+    return Chat(engine, history, defaults=defaults, runner=runner)
 
 
 def turn_that_said(*texts: str, finishes: bool = False, conversation: Conversation = HERE) -> RunningTurn:

@@ -46,4 +46,4 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
         engine = EngineByModel(simulated=engine, upstream=parts.upstream)
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
     runner = TurnRunner(history, registry=turns, detached=detached)
-    return Chat(engine, history, defaults=defaults, turns=turns, runner=runner)
+    return Chat(engine, history, defaults=defaults, runner=runner)

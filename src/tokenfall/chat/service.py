@@ -14,8 +14,7 @@ from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
-from tokenfall.turns.registry import TurnRegistry
-from tokenfall.turns.runner import TurnRun, TurnRunner, told
+from tokenfall.turns.runner import TurnRun, TurnRunner, turn_end
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
 
@@ -65,13 +64,12 @@ class Chat:
         history: HistoryStore,
         *,
         defaults: Defaults,
-        turns: TurnRegistry,
         runner: TurnRunner,
     ) -> None:
         self._engine = engine
         self._history = history
         self._defaults = defaults
-        self.turns = turns
+        self.turns = runner.registry
         self.runner = runner
 
     async def begin(self, question: Question) -> TurnRun | Followed:
@@ -90,7 +88,7 @@ class Chat:
             before = await self._previous_turns(question)
             request = self._request(question, before)
         except BaseException as error:
-            turn.finish(told(client_left() if isinstance(error, asyncio.CancelledError) else error))
+            turn.finish(turn_end(client_left() if isinstance(error, asyncio.CancelledError) else error))
             self.turns.ended(turn)
             raise
         return TurnRun(
@@ -120,21 +118,22 @@ class Chat:
         )
 
     async def _previous_turns(self, question: Question) -> Sequence[Turn]:
-        """The turns to send to the model. Raises `ConversationChanged`."""
-        most = turns_within(self._defaults.context_messages)
+        """The turns before the question, from which `context` takes the newest. Raises `ConversationChanged`."""
         named = question.continues or question.replaces
         if named is None:
-            turns = await self._history.turns(question.conversation, last=max(most, 1)) or ()
+            most = turns_within(self._defaults.context_messages)
+            turns = (
+                await self._history.turns(question.conversation, last=max(most, 1)) or ()
+            )  # `after` needs the newest
             _check_newest(turns, question.after)
-            return turns[max(0, len(turns) - most) :]
+            return turns
         turns = await self._history.turns(question.conversation) or ()
         _check_newest(turns, question.after)
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
             raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
-        past = place + 1 if question.continues else place
-        return turns[max(0, past - max(most, 1)) : past]
+        return turns[: place + 1 if question.continues else place]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""

@@ -36,7 +36,7 @@ _log = logs.get(__name__)
 _decode_pieces = msgspec.json.Decoder(list[str]).decode
 _decode_end = msgspec.json.Decoder(TurnEnd).decode
 
-Told = tuple[int, list[str]] | TurnEnd
+TurnEntry = tuple[int, list[str]] | TurnEnd
 """Pieces with the position of the first, or the end of the turn."""
 
 
@@ -98,7 +98,7 @@ class FollowedInRedis:
                 async for _ in entries:
                     pass
 
-    async def _entries(self, after: int) -> AsyncGenerator[Told, None]:
+    async def _entries(self, after: int) -> AsyncGenerator[TurnEntry, None]:
         """The existing and the following entries, up to the end. Raises `TurnLost` if its process is gone."""
         newest, misses = f"{after}-1", 0
         while misses <= MISSES:
@@ -131,7 +131,7 @@ class FollowedInRedis:
             raise ResumeExpired(f"the turn has {self._available} events; Last-Event-ID takes no later one")
 
 
-def _decoded(fields: dict[bytes, bytes]) -> Told:
+def _decoded(fields: dict[bytes, bytes]) -> TurnEntry:
     try:
         if b"end" in fields:
             return _decode_end(fields[b"end"])

@@ -30,7 +30,7 @@ class TurnRunner:
         self.draining = False
         """Whether the server is shutting down."""
         self._history = history
-        self._registry = registry
+        self.registry = registry
         self._detached = detached
         self._running: set[asyncio.Future[Finished]] = set()
         self._writes: set[asyncio.Future[None]] = set()
@@ -51,7 +51,7 @@ class TurnRunner:
     def forget(self, turn: RunningTurn) -> None:
         """The turn has ended: it is no longer detached, and the registry keeps it for resumption."""
         self._detached.remove(turn)
-        self._registry.ended(turn)
+        self.registry.ended(turn)
 
     # Called by the chat
 
@@ -86,24 +86,24 @@ class TurnRunner:
         self.draining = True
         try:
             async with asyncio.timeout(drain_s):
-                for turn in self._registry.under_way():
+                for turn in self.registry.under_way():
                     await ended(turn)
         except TimeoutError:
-            for turn in self._registry.under_way():
+            for turn in self.registry.under_way():
                 if turn.detached:
                     turn.stop_with(shutting_down())
 
     async def settle(self) -> None:
         """Stop every turn, and return once all have ended and are written; failures were reported to their callers."""
-        for turn in self._registry.under_way():
+        for turn in self.registry.under_way():
             turn.stop_with(shutting_down())
         await asyncio.gather(*self._running, return_exceptions=True)
-        for turn in self._registry.under_way():
+        for turn in self.registry.under_way():
             if turn.detached:
                 await ended(turn)
         await asyncio.gather(*self._writes, return_exceptions=True)
         self._detached.close()
-        await self._registry.close()
+        await self.registry.close()
 
 
 class TurnRun:
@@ -175,14 +175,14 @@ class TurnRun:
             finished = await self._reply(on_event)
             end = TurnEnd(finished)
         except TokenfallError as error:
-            end = told(error)
+            end = turn_end(error)
             raise
         except asyncio.CancelledError:
             stopped = turn.cancelled()
             if stopped is None:
-                end = told(shutting_down() if self._runner.draining else client_left())
+                end = turn_end(shutting_down() if self._runner.draining else client_left())
                 raise
-            end = told(stopped)
+            end = turn_end(stopped)
             try:
                 raise stopped from None
             finally:
@@ -222,7 +222,7 @@ class TurnRun:
 
     def _on_written(self, end: TurnEnd, writing: "asyncio.Future[None]") -> None:
         error = shutting_down() if writing.cancelled() else writing.exception()
-        self._over(end if error is None else told(error))
+        self._over(end if error is None else turn_end(error))
 
     def _over(self, end: TurnEnd) -> None:
         try:
@@ -260,6 +260,6 @@ def rate(tokens: int, took_s: float) -> float | None:
     return round((tokens - 1) / took_s, 2) if tokens > 1 and took_s > 0 else None
 
 
-def told(error: BaseException) -> TurnEnd:
+def turn_end(error: BaseException) -> TurnEnd:
     """An error as the end of a turn; the text of an unknown error is not exposed."""
     return TurnEnd(code=error.code, message=error.message) if isinstance(error, TokenfallError) else FAILED

@@ -17,7 +17,7 @@ from tokenfall.ports import Engine
 from tokenfall.turns import runner as answering_module
 from tokenfall.turns import turn as turn_module
 from tokenfall.turns.response_buffer import JOINED
-from tokenfall.turns.runner import TurnRun, TurnRunner, rate, told
+from tokenfall.turns.runner import TurnRun, TurnRunner, rate, turn_end
 from tokenfall.turns.turn import FollowedLocally
 
 from tests.doubles.connections import settle
@@ -370,11 +370,11 @@ async def test_the_deltas_of_an_empty_piece_are_heard_too() -> None:
 
 
 def test_an_error_as_an_end() -> None:
-    assert (told(StoreUnavailable("down")).code, told(StoreUnavailable("down")).message) == (
+    assert (turn_end(StoreUnavailable("down")).code, turn_end(StoreUnavailable("down")).message) == (
         "store_unavailable",
         "down",
     )
-    assert told(OSError("s3cret")).message == "the answer failed"
+    assert turn_end(OSError("s3cret")).message == "the answer failed"
 
 
 # How fast it came
