@@ -107,12 +107,11 @@ docs: $(VENV)/.ready-dev ## write the generated pages
 .PHONY: dist
 dist: $(VENV)/.ready-venv ## build the wheel and the source distribution
 	@rm -rf dist
-	@$(PIP) install build
-	@PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build --outdir dist .
+	@$(PIP) install hatchling
+	@$(BIN)/python -m hatchling build --directory dist
 
 .PHONY: smoke
-smoke: $(VENV)/.ready-venv ## build the wheel and test it in a separate environment
-	@test -n "$(wildcard dist/*.whl)" || $(PIP) wheel --no-deps --wheel-dir dist .
+smoke: dist ## build the wheel and test it in a separate environment
 	@PYTHON="$(PYTHON)" scripts/smoke dist/*.whl
 
 ##@ Set it up
