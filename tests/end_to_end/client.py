@@ -207,6 +207,15 @@ async def fetch(port: int, data: bytes) -> Answer:
         return await client.ask(data)
 
 
+async def status_or_zero(client: Client, data: bytes) -> int:
+    """The status of the response to a request, 0 if the connection ends before one."""
+    try:
+        await client.send(data)
+        return (await client.head()).status
+    except (ConnectionError, EOFError):
+        return 0
+
+
 async def metric(port: int, name: str) -> float:
     """A value of `/metrics`; a labelled one by its whole name with labels. 0 for one that is not there yet."""
     answer = await fetch(port, request("/metrics"))

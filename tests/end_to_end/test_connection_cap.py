@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from tests.end_to_end.client import Client, fetch, metric_becomes, request
+from tests.end_to_end.client import Client, fetch, metric_becomes, request, status_or_zero
 from tests.end_to_end.conftest import Serve
 
 
@@ -49,15 +49,8 @@ async def test_three_hundred_clients_and_128_descriptors(serve: Serve) -> None:
     server = serve(descriptors=128)
     begun = time.monotonic()
     clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))
-
-    async def asks(client: Client) -> int:
-        try:
-            await client.send(request("/stream-loop?gap=20ms"))
-            return (await client.head()).status
-        except (ConnectionError, EOFError):
-            return 0
-
-    statuses = await asyncio.gather(*map(asks, clients))
+    ask = request("/stream-loop?gap=20ms")
+    statuses = await asyncio.gather(*(status_or_zero(client, ask) for client in clients))
     assert set(statuses) <= {200, 503, 0}
     assert 32 <= statuses.count(200) <= 128
     for client, status in zip(clients, statuses, strict=True):
