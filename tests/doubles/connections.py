@@ -48,6 +48,9 @@ class FakeReactor:
     def call_soon(self, call: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_soon(call)
 
+    def call_before_wait(self, call: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_soon(call)
+
     def call_soon_threadsafe(self, call: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(call)
 

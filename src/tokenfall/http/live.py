@@ -41,6 +41,8 @@ class LivePlayer:
         "_server",
         "_stream",
         "_task",
+        "_unsent",
+        "_unsent_bytes",
         "_wakeup",
         "deadline_s",
         "metrics",
@@ -72,6 +74,8 @@ class LivePlayer:
         self._half_closed = False
         self._detached = False  # the client disconnected, but the stream's `run` continues
         self._cut = False
+        self._unsent: list[bytes] | None = None  # written before the loop waits again
+        self._unsent_bytes = 0
         self._wakeup: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = server.reactor.spawn(self._run())
 
@@ -110,7 +114,7 @@ class LivePlayer:
         connection, server, request = self._connection, self._server, self._request
         request.drop_content()
         if request.method == "HEAD":
-            self._write(b"")
+            self._send_now(b"")
             connection.end_stream("complete", 0)
             return
         self._open(stream)
@@ -120,10 +124,12 @@ class LivePlayer:
         try:
             last = await stream.run(self._send)
         except asyncio.CancelledError:
+            self._flush()
             if not self._cut or self.status != 200:
                 raise
             outcome, last = "cut", stream.shutdown_frame
         except Exception as error:
+            self._flush()
             if self.status != 200 and not self._detached:
                 raise
             outcome, last = "failed", stream.failure(error)
@@ -131,6 +137,7 @@ class LivePlayer:
             if not self._detached:
                 metrics.streams -= 1
             server.wheel.leave(self)
+            stream.goes_on = None  # the run has ended
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
@@ -148,20 +155,17 @@ class LivePlayer:
         """Send one frame of the stream; see `Send`."""
         if self._detached:
             return None
-        self._write(chunk(frame) if self._chunked else frame)
+        self._write(b"%x\r\n%b\r\n" % (len(frame), frame) if self._chunked else frame)  # `chunk`, without its call
         if is_token:
-            self._count()
+            metrics, now_s = self.metrics, self._server.wheel.now()
+            metrics.tokens += 1
+            if self._last_s:
+                metrics.inter_token_s.observe(now_s - self._last_s)
+            else:
+                self._server.wheel.leave(self)  # no more heartbeats
+                metrics.ttft_s.observe(now_s - self._request.started_s)
+            self._last_s = now_s
         return self._room() if self._connection.paused else None
-
-    def _count(self) -> None:
-        metrics, now_s = self.metrics, self._server.wheel.now()
-        if self._last_s:
-            metrics.inter_token_s.observe(now_s - self._last_s)
-        else:
-            self._server.wheel.leave(self)  # no more heartbeats
-            metrics.ttft_s.observe(now_s - self._request.started_s)
-        self._last_s = now_s
-        metrics.tokens += 1
 
     def _room(self) -> Awaitable[None]:
         """Wait until the kernel has accepted all bytes."""
@@ -170,6 +174,28 @@ class LivePlayer:
         return self._wakeup
 
     def _write(self, data: bytes) -> None:
+        """Write `data` before the loop waits again, together with everything else of this turn.
+
+        So several tokens in one read of an upstream are one write; and the writes of a turn follow each other, which
+        wakes the readers less often.
+        """
+        if self._unsent is None:
+            self._unsent = [data]
+            self._unsent_bytes = len(data)
+            self._server.reactor.call_before_wait(self._flush)
+        else:
+            self._unsent.append(data)
+            self._unsent_bytes += len(data)
+        if self._unsent_bytes > self._server.bounds.send_buffer_bytes:
+            self._flush()
+
+    def _flush(self) -> None:
+        unsent, self._unsent = self._unsent, None
+        if unsent is not None:
+            self._send_now(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def _send_now(self, data: bytes) -> None:
+        """Send `data`, after the head if it has not been sent."""
         self.sent_bytes += len(data)
         if self.status != 200 and self._stream is not None:
             self.status = 200
@@ -185,9 +211,11 @@ class LivePlayer:
         if connection.closed:
             return
         if outcome != "complete" and self._stream is not None and self._stream.breaks:
+            self._flush()
             connection.reset(outcome)
             return
         self._write(self._coded(frame) + (LAST_CHUNK if self._chunked else b""))
+        self._flush()
         if not connection.closed:
             connection.end_stream(outcome, self.sent_bytes)
 
@@ -207,8 +235,9 @@ class LivePlayer:
         return not self._connection.closed
 
     def _probe_client(self, keepalive: bytes) -> None:
+        self._flush()
         if self.status != 200:
-            self._write(b"")  # the head
+            self._send_now(b"")  # the head
         probe(self._connection, self, keepalive=self._coded(keepalive))
 
     def _give_up(self) -> None:
@@ -224,6 +253,7 @@ class LivePlayer:
 
     def stop(self) -> None:
         self._server.wheel.leave(self)
+        self._unsent = None
         if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
             self._detached = True
             self.metrics.streams -= 1

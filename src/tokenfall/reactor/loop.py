@@ -59,6 +59,7 @@ class Reactor:
         """The asyncio loop that runs this loop's turns; None before the first coroutine."""
         self._handlers: list[Handler | None] = []
         self._calls: list[Callable[[], object]] = []
+        self._before_wait: list[Callable[[], object]] = []
         self._wakeup: _Wakeup | None = None
         self._stopping = False
         self._slept_s = 0.0
@@ -88,6 +89,10 @@ class Reactor:
     def call_soon(self, call: "Callable[[], object]") -> None:
         """Run `call` at the end of this turn; if called from such a call, at the end of the next."""
         self._calls.append(call)
+
+    def call_before_wait(self, call: "Callable[[], object]") -> None:
+        """Run `call` before the loop waits again: after the handlers, tasks and timers that are ready now."""
+        self._before_wait.append(call)
 
     def call_soon_threadsafe(self, call: "Callable[[], object]") -> None:
         """`call_soon` from any thread. `enable_wakeups` must have been called."""
@@ -141,6 +146,8 @@ class Reactor:
     def turn(self, timeout_s: float | None = None) -> None:
         """Wait for events, calls or deadlines, at most `timeout_s`, and handle them."""
         wheel = self.wheel
+        if self._before_wait:
+            self._run(self._before_wait)
         if self._calls or self._stopping:
             timeout_s = 0.0
         else:
@@ -160,7 +167,7 @@ class Reactor:
                     _log.exception("a handler of a descriptor failed")
         wheel.turn()
         if self._calls:
-            self._run_calls()
+            self._run(self._calls)
 
     def close(self) -> None:
         """Release everything, including the asyncio loop, whose tasks are cancelled first."""
@@ -175,6 +182,7 @@ class Reactor:
             self.loop = None
         self.wheel.clear()
         self._calls.clear()
+        self._before_wait.clear()
         self.poller.close()
 
     def _wait(self, timeout_s: float | None) -> "Events":
@@ -195,9 +203,9 @@ class Reactor:
             self._slept_s = 0.0
         return events
 
-    def _run_calls(self) -> None:
-        calls = self._calls
-        count = len(calls)  # calls added meanwhile run in the next turn
+    @staticmethod
+    def _run(calls: "list[Callable[[], object]]") -> None:
+        count = len(calls)  # calls added meanwhile run the next time
         for number in range(count):
             try:
                 calls[number]()

@@ -152,15 +152,14 @@ class StreamSocket(Deadlined):
 
     def ready(self, mask: int) -> None:
         if mask & ~WRITE:
-            self._readable(mask)
+            if self._mask & READ:
+                self._read()
+            elif mask & HANGUP and self.fd >= 0:
+                self._lose()
         if mask & WRITE and self._unsent is not None and self.fd >= 0:
             self._flush()
 
-    def _readable(self, mask: int) -> None:
-        if not self._mask & READ:
-            if mask & HANGUP and self.fd >= 0:
-                self._lose()
-            return
+    def _read(self) -> None:
         try:
             data = os.read(self.fd, READ_BYTES)
         except BlockingIOError:

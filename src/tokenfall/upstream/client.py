@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tokenfall.upstream.connection import UpstreamConnection
     from tokenfall.upstream.dialer import Dialer
 
+REFILL_S = 0.01
+"""Delay before a used warm connection is replaced: opening one at once would delay the first token of the request."""
+
 _log = logs.get(__name__)
 
 
@@ -28,6 +31,7 @@ class HTTPClient:
         self._pool = Pool(reactor.wheel.now, on_answered=dialer.remember)
         self._warm = warm
         self._warming: set[asyncio.Task[None]] = set()
+        self._refill: asyncio.TimerHandle | None = None
 
     async def run(self, request: UpstreamRequest, exchange: UpstreamExchange, *, within_s: float) -> None:
         """Send a request and wait until `exchange` has finished; raises the error that it failed with.
@@ -39,8 +43,8 @@ class HTTPClient:
         connection = self._pool.take()
         if connection is None:
             connection = await self._open(within_s)
-        else:
-            self.warm_up()
+        elif self._refill is None:
+            self._refill = asyncio.get_running_loop().call_later(REFILL_S, self.warm_up)
         while True:
             exchange.begin()
             connection.send(data, exchange, is_head=request.method == "HEAD")
@@ -57,6 +61,7 @@ class HTTPClient:
 
     def warm_up(self) -> None:
         """Start to open the missing warm connections, without waiting for them."""
+        self._refill = None
         for _ in range(self._warm - len(self._pool) - len(self._warming)):
             task = asyncio.ensure_future(self._open_one())
             self._warming.add(task)
@@ -64,6 +69,8 @@ class HTTPClient:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._refill is not None:
+            self._refill.cancel()
         for task in self._warming:
             task.cancel()
         await asyncio.gather(*self._warming, return_exceptions=True)

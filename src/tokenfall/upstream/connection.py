@@ -141,10 +141,10 @@ class UpstreamConnection(StreamSocket):
 
     def data_received(self, data: bytes) -> None:
         tls = self._tls
+        if tls is None:
+            self._feed(data)
+            return
         try:
-            if tls is None:
-                self._feed(data)
-                return
             for plaintext in tls.decrypt(data):
                 if not plaintext:
                     self._server_ended()

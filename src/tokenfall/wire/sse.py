@@ -10,8 +10,10 @@ DONE = b"data: [DONE]\n\n"
 
 def frame(data: bytes, event: str = "") -> bytes:
     """One event. Raises ValueError if `data` or `event` contains a line break."""
-    if b"\n" in data or b"\r" in data or "\n" in event or "\r" in event:
-        raise ValueError("an event's data and name must be one line each")
+    if b"\n" in data or b"\r" in data:
+        raise ValueError("an event's data must be one line")
     if event:
+        if "\n" in event or "\r" in event:
+            raise ValueError("an event's name must be one line")
         return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
     return b"data: %b\n\n" % data
