@@ -87,9 +87,9 @@ def _read(message: RawMessage, number: int) -> _Read:
 
 
 def _check_text(message: _Read, number: int, *, last: bool) -> None:
-    match message.blocks:
-        case [Text(text)] if not last and text and not text.isspace():
-            return  # fast path for most messages: the checks below take five times as long
+    sole = message.blocks[0] if len(message.blocks) == 1 else None
+    if isinstance(sole, Text) and not last and sole.text and not sole.text.isspace():
+        return  # fast path for most messages: the checks below take five times as long
     final = last and message.role == "assistant"
     if not message.blocks and not final:
         raise invalid(
@@ -170,21 +170,20 @@ def _system(system: Content | None) -> list[Message]:
 
 def _messages(message: _Read) -> list[Message]:
     """One message for each tool result, then one for all other blocks, if any."""
-    match message.blocks:
-        case [Text(text)]:
-            return [Message(message.role, text)]
+    if len(message.blocks) == 1 and isinstance(message.blocks[0], Text):
+        return [Message(message.role, message.blocks[0].text)]
     converted = [_result(block) for block in message.blocks if isinstance(block, ToolResult)]
-    others = [block for block in message.blocks if not isinstance(block, ToolResult)]
+    others = [block for block in message.blocks if not isinstance(block, ToolResult)] if converted else message.blocks
     if others or not converted:
-        calls = tuple(
-            ToolCall(block.id, block.name, msgspec.json.encode(block.input).decode())
-            for block in others
-            if isinstance(block, ToolUse)
-        )
-        thought = "".join(block.thinking for block in others if isinstance(block, Thinking))
+        calls = [_call(block) for block in others if isinstance(block, ToolUse)]
+        thoughts = [block.thinking for block in others if isinstance(block, Thinking)]
         text, images = text_of(others), images_of(others)
-        converted.append(Message(message.role, text, tool_calls=calls, images=images, thought=thought))
+        converted.append(Message(message.role, text, tool_calls=tuple(calls), images=images, thought="".join(thoughts)))
     return converted
+
+
+def _call(block: ToolUse) -> ToolCall:
+    return ToolCall(block.id, block.name, msgspec.json.encode(block.input).decode())
 
 
 def _result(block: ToolResult) -> Message:

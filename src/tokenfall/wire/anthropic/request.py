@@ -22,6 +22,7 @@ from tokenfall.wire.dialect import (
     ParsedRequest,
     RawSchema,
     decoded,
+    decoded_part,
     missing_field,
 )
 
@@ -119,7 +120,7 @@ T = TypeVar("T")
 
 def decode(body: bytes) -> ParsedRequest:
     """Decode a request to `/v1/messages`. Raises `InvalidRequest` with the invalid field."""
-    read = _decoded(_body, body)
+    read = _whole(_body, body)
     _check(read)
     request = msgspec.structs.replace(
         _request(read),
@@ -135,18 +136,23 @@ def decode(body: bytes) -> ParsedRequest:
 
 def decode_count(body: bytes) -> ChatRequest:
     """Decode a request to count tokens. Raises `InvalidRequest` with the invalid field."""
-    return _request(_decoded(_prompt, body))
+    return _request(_whole(_prompt, body))
 
 
-def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes, *, within: str = "") -> T:
+def _whole(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
     try:
         return decoded(decoder, body)
     except InvalidRequest as error:
-        if error.param is None:
-            raise
-        text = error.message.removeprefix(f"{error.param}: ")
-        field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` appends it again
-        raise rephrased(text, ".".join(filter(None, (within, field)))) from None
+        raise _explained(error) from None
+
+
+def _explained(error: InvalidRequest, *, within: str = "") -> InvalidRequest:
+    """The error of a decoder in the API's wording; `within` is the field that was decoded, "" for the body."""
+    if error.param is None:
+        return error
+    text = error.message.removeprefix(f"{error.param}: ")
+    field = error.param.removesuffix(missing_field(text)).removesuffix(".")  # `rephrased` appends it again
+    return rephrased(text, ".".join(filter(None, (within, field))))
 
 
 def _check(body: MessagesBody) -> None:
@@ -228,11 +234,12 @@ def _custom_tools(tools: list[_Tool]) -> tuple[Tool, ...]:
 
 def _custom_tool(tool: _Tool, field: str) -> Tool:
     given = {"name": tool.name, "description": tool.description}
-    read = _decoded(
-        _custom, msgspec.json.encode({name: raw for name, raw in given.items() if bytes(raw)}), within=field
-    )
+    try:
+        read = decoded_part(_custom, msgspec.json.encode({name: raw for name, raw in given.items() if bytes(raw)}))
+    except InvalidRequest as error:
+        raise _explained(error, within=field) from None
     schema = _object(tool.input_schema, f"{field}.input_schema")
-    kind = bytes(decoded(_typed, schema).type)
+    kind = bytes(decoded_part(_typed, schema).type)
     if kind != b'"object"':
         raise invalid(f"{field}.input_schema.type", "Input should be 'object'" if kind else "Field required")
     return Tool(read.name, read.description or "", schema)
@@ -240,7 +247,7 @@ def _custom_tool(tool: _Tool, field: str) -> Tool:
 
 def _string(raw: Raw) -> str | None:
     text = bytes(raw)
-    return decoded(_text, text) if text.startswith(b'"') else None
+    return decoded_part(_text, text) if text.startswith(b'"') else None
 
 
 def _object(raw: Raw, field: str) -> bytes:
