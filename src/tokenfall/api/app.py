@@ -62,7 +62,7 @@ class App:
         self._metrics = metrics
         self._access = access
         self._quiet: frozenset[str] = frozenset() if log_quiet else router.quiet_paths()
-        self._id_prefix = urandom(4).hex()
+        self._id_prefix = urandom(4).hex().encode()
         self._count = 0
 
     def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
@@ -162,11 +162,12 @@ class App:
         """Set the request id: the client's own if it is valid, else a new one."""
         sent = request.headers.get(b"x-request-id")
         if sent and len(sent) <= 64 and not sent.translate(None, _ID):
-            request.id = sent.decode("ascii")
+            request_id = sent
         else:
             self._count += 1
-            request.id = f"{self._id_prefix}-{self._count:08x}"
-        request.reply_headers = b"x-request-id: %b\r\n" % request.id.encode()
+            request_id = b"%b-%08x" % (self._id_prefix, self._count)
+        request.id = request_id.decode("ascii")
+        request.reply_headers = b"x-request-id: %b\r\n" % request_id
 
     def _no_route(self, request: Request, methods: dict[str, Route]) -> Response:
         """The response to OPTIONS, to an unknown path and to a method that the path does not support."""

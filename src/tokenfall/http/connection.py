@@ -169,7 +169,11 @@ class Connection(StreamSocket):
 
     def _answer_known(self, request: Request) -> None:
         """`_advance` without a reader, for a read that is one request with a cached head and no body."""
-        self._guarded(lambda: self._answer(request))
+        try:
+            self._answer(request)
+        except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
+            _log.exception("a connection failed")
+            self.reset("failed")
 
     def _guarded(self, call: "Callable[[], None]") -> None:
         try:
@@ -253,17 +257,16 @@ class Connection(StreamSocket):
         line = b"" if request.http_minor else _KEEP_ALIVE
         head = (response.head, self._server.date_line(), request.reply_headers, line if keep else _CLOSE, b"\r\n")
         body = b"" if request.method == "HEAD" or response.status in (204, 304) else response.body
-        self._write_response(b"".join(head), body)
+        if len(body) <= self._server.bounds.send_buffer_bytes:
+            self.write(b"".join((*head, body)))
+        else:
+            self._write_large(b"".join(head), body)
         self._finish(response.status, "complete", sent_bytes=len(body), keep=keep)
 
-    def _write_response(self, head: bytes, body: bytes) -> None:
-        """Write a head and a body. A large body gets a larger send buffer, and is neither joined nor copied."""
-        bounds = self._server.bounds
-        if len(body) <= bounds.send_buffer_bytes:
-            self.write(head + body)
-            return
+    def _write_large(self, head: bytes, body: bytes) -> None:
+        """Write a head and a large body, which gets a larger send buffer, and is neither joined nor copied."""
         self._is_large = True
-        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=bounds.large_body_buffer_bytes)
+        self.set_option(_socket.SOL_SOCKET, _socket.SO_SNDBUF, value=self._server.bounds.large_body_buffer_bytes)
         self.write(head)
         self.write(body)
 
