@@ -169,15 +169,11 @@ class Connection(StreamSocket):
 
     def _answer_known(self, request: Request) -> None:
         """`_advance` without a reader, for a read that is one request with a cached head and no body."""
-        try:
-            self._answer(request)
-        except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
-            _log.exception("a connection failed")
-            self.reset("failed")
+        self._guarded(self._answer, request)
 
-    def _guarded(self, call: "Callable[[], None]") -> None:
+    def _guarded(self, call: "Callable[..., None]", *arguments: object) -> None:
         try:
-            call()
+            call(*arguments)
         except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
             _log.exception("a connection failed")
             self.reset("failed")
@@ -448,7 +444,7 @@ class Connection(StreamSocket):
             request = unreadable(self.peer, self._wheel.now())
         request.keep_alive = False
         self._request = request
-        self._guarded(lambda: self._play_refusal(request, refusal))
+        self._guarded(self._play_refusal, request, refusal)
 
     def _play_refusal(self, request: Request, refusal: Refusal) -> None:
         application = self._server.application
