@@ -64,6 +64,9 @@ def stir(bowl: Bowl) -> None:
 
     return "<b>**done**</b> & 🥞\""""
 
+COLOURED = [["span"]] * 9
+"""Of CODE: two comments, five keywords, a number and a string."""
+
 LINK = {"target": "_blank", "rel": "noopener noreferrer nofollow", "referrerpolicy": "no-referrer"}
 CLIPBOARD = ["clipboard-read", "clipboard-write"]
 
@@ -218,7 +221,7 @@ def test_a_rich_answer_has_the_elements_that_it_names(
             ],
         ],
         ["blockquote", ["p"], ["ul", ["li", ["p"]]]],
-        ["figure", ["figcaption", ["span"], ["button"]], ["pre", ["code", ["span"]]]],
+        ["figure", ["figcaption", ["span"], ["button"], ["button"]], ["pre", ["code", ["span", *COLOURED]]]],
         ["p", ["a"]],
         ["hr"],
         ["p"],
@@ -280,7 +283,7 @@ def test_a_reload_shows_the_same(open_page: Pages, rich: ServerProcess) -> None:
 
 def test_code_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich, permissions=CLIPBOARD)
-    button = said(page).locator("figure").get_by_role("button")
+    button = said(page).locator("figure .copy")
     expect(button).to_have_accessible_name("Copy")
     button.click()
     expect(button).to_have_text("Copied")
@@ -401,3 +404,54 @@ def test_formulas_are_shown_and_copied_as_they_were_written(open_page: Pages, se
         }"""
     )
     assert copied.strip() == FORMULAS
+
+
+# Code
+
+
+LONG = "def f(x):\n" + "".join(f"    x += {number}  # {'long ' * 40}.\n" for number in range(60))
+
+
+def test_code_is_coloured_while_it_comes_and_each_colour_can_be_read(
+    open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path
+) -> None:
+    server = serve(SIM=f"{script(tmp_path, RICH, RICH)},gap=0ms,gate=hold@{len(RICH.split()) - 11}")
+    for scheme in ("light", "dark"):
+        page = open_page(server, color_scheme=scheme, viewport=(1280, 1500))
+        ask(page, "Tell me.")
+        for kind, text in {"comment": "# Slowly!\n", "keyword": "def", "number": "3"}.items():
+            expect(said(page).locator(f".{kind}").first).to_have_text(text)
+        gate(server, "hold")
+        ended(page)
+        colours = said(page).locator(".comment, .string, .number, .keyword").evaluate_all(_STYLES, "color")
+        assert len(set(colours)) == 4, scheme
+        assert axe(page, within="figure") == []
+        said(page).locator("figure").screenshot(path=artefact(f"code-{scheme}.png"))
+        gate(server, "hold", open=False)
+
+
+@pytest.mark.parametrize("viewport", [(1280, 600), (360, 640)])
+def test_the_header_of_a_long_block_stays_in_view_and_wrap_breaks_its_lines(
+    open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path, viewport: tuple[int, int]
+) -> None:
+    page = open_page(
+        serve(SIM=f"{script(tmp_path, f'```python{chr(10)}{LONG}```')},gap=0ms"),
+        viewport=viewport,
+        permissions=CLIPBOARD,
+    )
+    asked_and_answered(page, "Tell me.")
+    log, header = page.locator("#log"), said(page).locator("figcaption")
+    page.wait_for_function("() => document.querySelector('#to-end').hidden")
+    log.evaluate("(log) => { log.scrollTop = log.scrollHeight / 2; }")
+    expect(header.locator(".language")).to_be_in_viewport()
+    assert header.bounding_box()["y"] == pytest.approx(log.bounding_box()["y"], abs=1)  # type: ignore[index]
+    page.screenshot(path=artefact(f"code-{viewport[0]}.png"))
+    pre = said(page).locator("pre")
+    assert pre.evaluate("(pre) => pre.scrollWidth > pre.clientWidth")
+    header.get_by_role("button", name="Wrap").click()
+    expect(header.get_by_role("button", name="Wrap")).to_have_attribute("aria-pressed", "true")
+    assert pre.evaluate("(pre) => pre.scrollWidth <= pre.clientWidth")
+    header.get_by_role("button", name="Copy").press("Enter")
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == LONG.removesuffix("\n")
+    assert axe(page, within="figure") == []

@@ -31,6 +31,7 @@ const DOCUMENTS = [
   '> quote\n> more\nlazy\n> - list\n> - l2\n>> deep\n\nplain\n\n> again',
   'a\n\n---\n\nb\n***\n___\n* * *\n- - -\nend',
   '```js\nconst a = 1;\n``\n```\nafter ```inline``` x\n```\n```',
+  '```js\nif (a) return `b ${c}\nd`; // e "f"\n/* g\nif */ x = "h\\"\n```\n',
   '~~~\nfoo ~~ bar\n~~~~\n\n````md\n```\ninner\n```\n````\n',
   '```\n\n\na\n\n\n```\nb\n\n```python\n    indented\n\ttab\n  \n',
   '1. Do:\n   ```py\nunindented = 1\n   ```\n2. next',
@@ -222,6 +223,7 @@ describe('what is closed', () => {
       'paragraph with code never closed': `a \`b ${'word and another '.repeat(900)}`,
       'paragraph with a label never closed': `a [b ${'word and another '.repeat(900)}`,
       code: `\`\`\`\n${'    call(something, "text")\n'.repeat(700)}`,
+      'code in colours': `\`\`\`js\n${'    if (call(1)) return "text"; // so\n'.repeat(700)}`,
       'line of code': `\`\`\`\n${'{"a":1},'.repeat(2000)}`,
       list: '- an item with **bold** text\n'.repeat(700),
       'nested list': '- an item\n  - with items\n    1. in it\n'.repeat(500),
@@ -291,9 +293,10 @@ describe('elements', () => {
   });
 
   test('of code', () => {
-    const copy = '<button class="copy" data-copy="code" type="button">Copy</button>';
+    const buttons = '<button aria-pressed="false" class="wrap" data-wrap="" type="button">Wrap</button> ' +
+      '<button class="copy" data-copy="code" type="button">Copy</button>';
     const figure = (label, language) => `<figure aria-label="${label}" class="code" dir="auto"><figcaption>` +
-      `<span class="language">${language}</span> ${copy}</figcaption>` +
+      `<span class="language">${language}</span> ${buttons}</figcaption>` +
       '<pre dir="ltr" tabindex="0"><code><span class="lines">b</span></code></pre></figure>';
     assert.equal(shown('```js\nb\n```'), figure('Code: js', 'js'));
     assert.equal(shown('```\nb'), figure('Code', 'code'));
@@ -309,15 +312,15 @@ describe('elements', () => {
 
 const ALLOWED = {
   a: ['href', 'title', 'target', 'rel', 'referrerpolicy'], blockquote: [], br: [],
-  button: ['type', 'class', 'data-copy'], code: [], del: [], div: ['class', 'tabindex', 'role', 'aria-label'], em: [],
+  button: ['type', 'class', 'data-copy', 'data-wrap', 'aria-pressed'], code: [], del: [], div: ['class', 'tabindex', 'role', 'aria-label'], em: [],
   figcaption: [], figure: ['class', 'aria-label'], h3: [], h4: [], h5: [], h6: [], hr: [], li: ['class'],
   ol: ['start'], p: [], pre: ['tabindex', 'dir'], span: ['class', 'translate'], strong: [], table: [], tbody: [], td: ['class'],
   th: ['class', 'scope'], thead: [], tr: [], ul: [],
 };
 const FIXED = {
-  class: /^(code|copy|language|lines|math|table|center|right|loose|task|loose task)$/,
+  class: /^(code|copy|wrap|language|lines|comment|string|number|keyword|math|table|center|right|loose|task|loose task)$/,
   href: /^(https?:\/\/|mailto:)[^\s"<>`]+$/, target: /^_blank$/, rel: /^noopener noreferrer nofollow$/,
-  referrerpolicy: /^no-referrer$/, type: /^button$/, 'data-copy': /^code$/, tabindex: /^0$/, role: /^group$/,
+  referrerpolicy: /^no-referrer$/, type: /^button$/, 'data-copy': /^code$/, 'data-wrap': /^$/, 'aria-pressed': /^false$/, tabindex: /^0$/, role: /^group$/,
   scope: /^col$/, start: /^\d{1,9}$/, dir: /^(auto|ltr)$/, 'aria-label': /^(Table|Code(: \S{1,40})?)$/, title: /^/, translate: /^no$/,
 };
 

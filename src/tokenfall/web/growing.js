@@ -5,6 +5,7 @@
  * It must never touch a block that is closed, nor, once ended, differ from what render.js makes of the whole text.
  */
 
+import { CodeText } from './code.js';
 import { parseInline } from './inline.js';
 import { BlockParser, decidedText } from './markdown.js';
 import { directed, patch, shell } from './render.js';
@@ -83,22 +84,9 @@ function keyOf(node) {
 }
 
 function contentOf(node, body) {
+  if (node.type === 'code') return new CodeText(body, node);
   if (node.children) return new Blocks(body);
-  if (node.type === 'lines') return new Lines(body);
   return 'text' in node ? new Inline(body) : null;
-}
-
-/** A part of code, which only grows. */
-class Lines {
-  #text = document.createTextNode('');
-
-  constructor(body) {
-    body.append(this.#text);
-  }
-
-  show({ text }) {
-    this.#text.appendData(text.slice(this.#text.length));
-  }
 }
 
 /** The text of a paragraph, heading or cell; its settled start is drawn once. */

@@ -5,6 +5,7 @@
  * or give a link an address that inline.js did not let through.
  */
 
+import { codeShell, CodeText } from './code.js';
 import { parseInline } from './inline.js';
 
 const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', math: 'span', link: 'a', break: 'br' };
@@ -19,7 +20,6 @@ const SHELLS = {
   item: ({ loose, task }) => of('li', classes(loose && 'loose', task && 'task')),
   row: () => of('tr'),
   cell: ({ align }) => of('td', classes(align)),
-  lines: () => of('span', { class: 'lines' }),
 };
 
 /** A whole tree of blocks as elements. */
@@ -59,8 +59,8 @@ export function patch(parent, last, nodes) {
 
 function filled(node) {
   const { element, body } = shell(node);
-  if (node.children) body.append(...node.children.map(filled));
-  else if (node.type === 'lines') body.append(node.text);
+  if (node.type === 'code') new CodeText(body, node).show(node, () => false);
+  else if (node.children) body.append(...node.children.map(filled));
   else if ('text' in node) patch(body, null, parseInline(node.text).nodes);
   return element;
 }
@@ -75,15 +75,6 @@ function of(tag, attributes = {}, ...children) {
 function classes(...names) {
   const given = names.filter(Boolean);
   return given.length > 0 ? { class: given.join(' ') } : {};
-}
-
-function codeShell({ language }) {
-  const copy = of('button', { type: 'button', class: 'copy', 'data-copy': 'code' }, 'Copy');
-  const caption = of('figcaption', {}, of('span', { class: 'language' }, language || 'code'), ' ', copy);
-  const body = of('code');
-  const label = language ? `Code: ${language}` : 'Code';
-  const text = of('pre', { tabindex: 0, dir: 'ltr' }, body);
-  return { element: of('figure', { class: 'code', 'aria-label': label }, caption, text), body };
 }
 
 function tableShell({ header }) {

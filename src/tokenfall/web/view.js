@@ -5,6 +5,7 @@
  */
 
 import { copy } from './clipboard.js';
+import { toggleWrap } from './code.js';
 import { EditForm } from './edit.js';
 import { endOf, stateOf } from './endings.js';
 import { Follow } from './follow.js';
@@ -138,6 +139,7 @@ export class ConversationView {
     const message = pressed?.closest('.message');
     if (!message) return;
     if (pressed.dataset.copy === 'code') copy(pressed.closest('figure').querySelector('code').textContent, pressed);
+    else if ('wrap' in pressed.dataset) toggleWrap(pressed);
     else if (pressed.dataset.action === 'copy') copy(this.#said.get(message) ?? '', pressed);
     else if (pressed.dataset.action === 'edit') this.#edit(message, this.#said.get(message));
     else if (pressed.dataset.action === 'again') this.#askAgain(message);
