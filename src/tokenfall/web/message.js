@@ -6,9 +6,11 @@
  */
 
 import { wordsOfEnd } from './endings.js';
+import { fillFolded } from './folding.js';
 import { GrowingMarkdown } from './growing.js';
 import { Progress } from './progress.js';
 import { Reasoning } from './reasoning.js';
+import { timing } from './timing.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
 
@@ -51,7 +53,7 @@ export function bodyOf(message) {
 /** A question. */
 export function questionElement(text, turn = '') {
   const message = frame('user', turn);
-  bodyOf(message).append(text); // a text node
+  fillFolded(bodyOf(message), text);
   return message;
 }
 
@@ -60,7 +62,7 @@ function noteOf(isSilent, words, { pace }) {
   const parts = [
     isSilent && element('span', 'ended', 'Empty response'),
     words && element('span', 'ended', words),
-    pace && element('span', 'pace', pace),
+    pace && timing(pace),
   ];
   return parts.filter(Boolean);
 }

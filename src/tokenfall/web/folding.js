@@ -1,0 +1,57 @@
+/**
+ * A long question, folded: its first lines, and a button that shows the rest.
+ *
+ * It must never fold what is short, or take a character from the text: what is hidden stays in the page.
+ */
+
+/** More than this is long. */
+const MOST = { lines: 40, characters: 4000 };
+
+/** And this is shown of it. */
+const FIRST = { lines: 12, characters: 1200 };
+
+/** Where what is shown of `text` ends; its length where it is not long. */
+export function foldOf(text) {
+  if (text.length <= MOST.characters && linesOf(text) <= MOST.lines) return text.length;
+  let end = -1;
+  for (let line = 0; line < FIRST.lines && end < FIRST.characters; line += 1) {
+    end = text.indexOf('\n', end + 1);
+    if (end < 0) break;
+  }
+  if (end >= 0 && end <= FIRST.characters) return end;
+  return FIRST.characters - (/[\ud800-\udbff]/.test(text[FIRST.characters - 1]) ? 1 : 0); // not half a character
+}
+
+function linesOf(text) {
+  let lines = 1;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines += 1;
+  return lines;
+}
+
+function sizeOf(text) {
+  const lines = linesOf(text);
+  return lines > FIRST.lines ? `${lines.toLocaleString('en')} lines` : `${text.length.toLocaleString('en')} characters`;
+}
+
+/** Puts `text` into `body`, folded where it is long, with the button after it. */
+export function fillFolded(body, text) {
+  const end = foldOf(text);
+  body.append(text.slice(0, end));
+  if (end === text.length) return;
+  const rest = document.createElement('span');
+  const button = document.createElement('button');
+  rest.className = 'rest';
+  rest.append(text.slice(end));
+  button.type = 'button';
+  button.className = 'action unfold';
+  const show = (isOpen) => {
+    rest.hidden = !isOpen;
+    body.classList.toggle('folded', !isOpen);
+    button.textContent = isOpen ? 'Show less' : `Show all (${sizeOf(text)})`;
+    button.setAttribute('aria-expanded', String(isOpen));
+  };
+  show(false);
+  button.addEventListener('click', () => show(rest.hidden));
+  body.append(rest);
+  body.after(button);
+}

@@ -1,0 +1,71 @@
+"""What a message shows only where it is wanted: the rest of a long question, and the figures of a response."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.axe import axe
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import answer, ask, asked_and_answered, draft, ended, message, press, status
+from tests.end_to_end.conftest import Serve
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_figures_of_a_response_are_small_until_they_are_wanted(
+    open_page: Pages, serve: Serve, artefact: Artefact, theme: str
+) -> None:
+    page = open_page(serve(SIM="text=echo,gap=1ms"), color_scheme=theme, viewport=(360, 640))
+    asked_and_answered(page, "one two three four")
+    button = answer(page).get_by_role("button", name=re.compile("^Speed: First token after "))
+    pace = button.locator(".pace")
+    small = "(pace) => pace.getBoundingClientRect().width <= 1"
+    page.mouse.move(0, 0)
+    assert pace.evaluate(small)
+    button.hover()
+    assert not pace.evaluate(small)
+    page.mouse.move(0, 0)
+    answer(page).locator("[data-action=again]").focus()
+    page.keyboard.press("Tab")
+    expect(button).to_be_focused()
+    assert not pace.evaluate(small)
+    page.keyboard.press("Enter")  # as a tap does
+    expect(button).to_have_attribute("aria-expanded", "true")
+    draft(page).focus()
+    assert not pace.evaluate(small)
+    assert axe(page, within="main") == []
+    page.screenshot(path=artefact(f"timing-{theme}.png"))
+    button.click()
+    page.mouse.move(0, 0)
+    draft(page).focus()
+    assert pace.evaluate(small)
+
+
+def test_a_question_of_100_kb_is_folded_and_copied_whole(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+    text = "\n".join(f"{number}: {'words ' * 15}".strip() for number in range(1000))
+    assert len(text) > 90_000
+    page = open_page(serve(SIM="text=words,tokens=2,gap=1ms"), permissions=["clipboard-read", "clipboard-write"])
+    ask(page, text)
+    ended(page)
+    page.reload()
+    ended(page)
+    question = message(page, 0)
+    shown = question.locator(".text")
+    assert shown.inner_text() == "\n".join(text.split("\n")[:12])
+    button = question.get_by_role("button", name="Show all (1,000 lines)")
+    assert axe(page, within="main") == []
+    page.screenshot(path=artefact("folded.png"))
+    press(page, "Copy your message", of=0)
+    expect(status(page)).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == text
+    button.press("Enter")
+    assert shown.inner_text() == text
+    less = question.get_by_role("button", name="Show less")
+    expect(less).to_be_focused()
+    expect(less).to_have_attribute("aria-expanded", "true")
+    less.press("Enter")
+    assert shown.inner_text() == "\n".join(text.split("\n")[:12])
+    press(page, "Edit", of=0)
+    expect(page.get_by_label("Edit your message")).to_have_value(text)
+    expect(button).to_be_hidden()
