@@ -260,7 +260,8 @@ beforeEach(() => {
     else waits.push({ act, ms });
   };
   globalThis.clearTimeout = () => {};
-  globalThis.document = { querySelector: (name) => (assert.equal(name, '#status'), status) };
+  const shown = { hidden: false, querySelector: (name) => (assert.equal(name, '#status'), status) };
+  globalThis.document = Object.assign(new EventTarget(), shown);
   Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
   forgetTurn('holidays');
   forgetTurn('default');

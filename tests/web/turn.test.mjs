@@ -96,12 +96,15 @@ function turnOf(server, asked = ASKED, { onToken = () => {} } = {}) {
 const tokens = (told) => told.filter((one) => one.startsWith('token ')).map((one) => one.slice(6)).join('');
 
 const timing = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+let page; // the document
 let waitedMs; // every wait that was begun
 let isHeld; // waits do not end
 let running; // timers
 
 beforeEach(() => {
   [waitedMs, isHeld, running] = [[], false, new Set()];
+  page = Object.assign(new EventTarget(), { hidden: false });
+  globalThis.document = page;
   Object.defineProperty(globalThis, 'navigator', { value: { onLine: true }, configurable: true, writable: true });
   globalThis.setTimeout = (act, ms) => {
     const id = waitedMs.push(ms);
@@ -115,6 +118,62 @@ beforeEach(() => {
 afterEach(() => {
   Object.assign(globalThis, timing);
   delete globalThis.navigator;
+  delete globalThis.document;
+});
+
+function hide(hidden) {
+  page.hidden = hidden;
+  page.dispatchEvent(new Event('visibilitychange'));
+}
+
+async function settle() {
+  for (let n = 0; n < 10; n += 1) await settled();
+}
+
+describe('a page that is hidden', () => {
+  test('lets go of a turn, and goes on with it once it is seen', async () => {
+    const server = new Server(endless(said('a', 1)), whole(said('b', 2) + DONE));
+    const { turn, told } = turnOf(server);
+    const run = turn.run();
+    await settle();
+    hide(true);
+    await settle();
+    assert.deepEqual([waitedMs, server.asked[0].signal.aborted, server.followed], [[3000], true, []]);
+    hide(false);
+    await run;
+    assert.deepEqual(told, ['send', 'begin turn_1 sim', 'token a', 'back', 'token b']);
+    assert.deepEqual(server.after, ['1']);
+  });
+
+  test('for a moment only keeps its connection', async () => {
+    isHeld = true;
+    const server = new Server(endless(said('a', 1)));
+    const { turn } = turnOf(server);
+    const run = turn.run();
+    await settle();
+    hide(true);
+    hide(false);
+    assert.deepEqual([running.size, server.asked[0].signal.aborted], [0, false]);
+    await turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+  });
+
+  test('can be left', async () => {
+    const { turn } = turnOf(new Server(endless(said('a', 1))));
+    const run = turn.run();
+    await settle();
+    hide(true);
+    await settle();
+    await turn.leave();
+    await assert.rejects(run, { name: 'AbortError' });
+  });
+});
+
+test('a token that was told is not told again', async () => {
+  const server = new Server(whole(said('a', 1)), whole(said('a', 1) + said('b', 2) + DONE));
+  const { turn, told } = turnOf(server);
+  await turn.run();
+  assert.equal(tokens(told), 'ab');
 });
 
 describe('a turn that is asked', () => {

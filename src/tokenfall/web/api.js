@@ -19,6 +19,11 @@ export class Api {
     this.#keys = keys;
   }
 
+  /** The key that is sent now; tabs with another have no part in what is heard here. */
+  get key() {
+    return this.#keys.current;
+  }
+
   /**
    * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page
    * asks for them by itself, so its reader is not asked for a key unless `asksForKey`.

@@ -1,13 +1,14 @@
 /**
  * What the server tells of itself, one sample a second, for as long as somebody looks.
  *
- * It connects again whenever the connection ends, and not at all while the tab has been hidden for a while.
+ * It connects again whenever the connection ends, and not at all while the tab is hidden; tabs share one connection.
  * It must never touch the page, have two connections, or ask for a key again after the reader said no.
  */
 
 import { wordsFor } from './board_words.js';
 import { Failure } from './failures.js';
 import { request } from './request.js';
+import { join, nameOf } from './shared.js';
 import { eventsOf } from './stream.js';
 import { pause } from './waiting.js';
 
@@ -16,9 +17,6 @@ const SILENCE_MS = 10_000;
 
 /** And one that says nothing for so long is late: what is shown is not what it does now. */
 const LATE_MS = 3000;
-
-/** How long a hidden tab keeps its connection. */
-const HIDDEN_MS = 30_000;
 
 const LONGEST_WAIT_S = 10;
 
@@ -35,7 +33,7 @@ export class BoardFeed {
   #lateness = 0; // the timer that says that a connection is late
   #silence = 0; // the one that gives it up
   #isLate = false;
-  #hiding = 0; // the one that gives up a hidden tab's
+  #newest = []; // the event that another tab begins with
 
   /**
    * @param keys see dialogs.js
@@ -49,16 +47,16 @@ export class BoardFeed {
     document.addEventListener('visibilitychange', () => this.#mind());
   }
 
-  /** Connects at once; in place of the connection or the wait there is. */
+  /** Connects at once, or when the tab is seen; in place of the connection or the wait there is. */
   start() {
     this.#leave();
     this.#run = new AbortController();
-    this.#keepUp(this.#run.signal);
+    if (document.hidden) this.#run.abort();
+    else this.#keepUp(this.#run.signal);
   }
 
   #mind() {
-    clearTimeout(this.#hiding);
-    if (document.hidden) this.#hiding = setTimeout(() => this.#rest(), HIDDEN_MS);
+    if (document.hidden) this.#rest();
     else if (this.#run?.signal.aborted) this.start();
   }
 
@@ -87,15 +85,21 @@ export class BoardFeed {
 
   /** One connection, until it ends; always throws. */
   async #follow(signal, onBegin) {
-    const response = await request(this.#keys, 'board/events', { signal });
+    const events = await join({
+      name: () => nameOf('board', this.#keys.current),
+      read: async () => eventsOf(await request(this.#keys, 'board/events', { signal })),
+      since: () => this.#newest,
+      signal,
+    });
     signal.throwIfAborted();
     let begun = false;
     try {
       this.#listen();
-      for await (const { type, data } of eventsOf(response)) {
+      for await (const event of events) {
         signal.throwIfAborted();
-        const body = JSON.parse(data);
-        if (type === 'error') throw Failure.ofEvent(body.error, '');
+        const body = JSON.parse(event.data);
+        if (event.type === 'error') throw Failure.ofEvent(body.error, '');
+        this.#newest = [event];
         this.#listen();
         if (!begun) onBegin();
         if (!begun || this.#isLate) this.#onState('live', '');

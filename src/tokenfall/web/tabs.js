@@ -1,8 +1,8 @@
 /**
  * Answers under way, as the tabs of this browser tell each other of them: a tab that shows the same conversation follows.
  *
- * A question is told as underway.js keeps it, with its conversation. It must never tell a key or an answer's text, or
- * change what another tab keeps.
+ * A question is told as underway.js keeps it, with its conversation. What is answered they share by shared.js. It must
+ * never tell a key, or change what another tab keeps.
  */
 
 const CHANNEL = 'tokenfall';

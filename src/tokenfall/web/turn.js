@@ -4,11 +4,15 @@
  * It must never touch the DOM, ask a question twice, tell a token twice, or return before the answer's genuine end.
  */
 
+import { join, lead, nameOf } from './shared.js';
 import { tokensOf } from './stream.js';
-import { pause, unlessAborted } from './waiting.js';
+import { pause, seen, unlessAborted, whenHidden } from './waiting.js';
 
 /** How long to wait before each try to come back that brings nothing new; then the turn is given up. */
 const COME_BACK_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
+
+/** How long a hidden page keeps its connection: others may wait for it. */
+const HIDDEN_MS = 3000;
 
 /** Who is told to wait for longer is told so, and not that the connection is lost. */
 const LONGEST_WAIT_S = 60;
@@ -32,7 +36,9 @@ export class Turn {
   #asked;
   #tell;
   #stopper = new AbortController(); // nobody wants to hear more
-  #connection = new AbortController();
+  #connection = new AbortController(); // the one under way
+  #isResting = false; // the page is hidden
+  #heard = []; // for a tab that follows later
   follows = null; // the newest turn that the page knew when this was asked
   #head = null; // the answer's head, awaited
   #last = '0'; // the newest event that was told
@@ -72,26 +78,43 @@ export class Turn {
    */
   async run(follows = null) {
     this.follows = follows;
-    let response = this.id ? await this.#comeBack() : await this.#ask();
+    let items = this.id ? await this.#comeBack() : await this.#begin();
     for (;;) {
       try {
-        await this.#tellAll(response);
+        await this.#tellAll(items);
         return;
       } catch (error) {
-        if (this.isOver || !isLost(error) || !this.id) throw error;
-        response = await this.#comeBack(error);
+        if (this.isOver || !this.id || !(this.#isResting || isLost(error))) throw error;
+        items = await this.#comeBack(this.#isResting ? null : error);
       }
     }
   }
 
-  async #tellAll(response) {
-    for await (const { text, id, thought, end } of tokensOf(response, this.signal)) {
-      if (id) this.#last = id;
-      this.#tries = 0;
-      if (thought) this.#tellThought(thought);
-      if (end) this.#tell.onFinish?.(end);
-      if (text) this.#tell.onToken(text);
+  /** A hidden page lets go of its connection: the server goes on, and others may wait for one. */
+  async #tellAll(items) {
+    const stopWatching = whenHidden(HIDDEN_MS, () => {
+      this.#isResting = this.id !== '';
+      if (this.#isResting) this.#connection.abort();
+    });
+    try {
+      for await (const item of items) {
+        this.signal.throwIfAborted();
+        if (!item.id || !(Number(item.id) <= Number(this.#last))) this.#tellItem(item);
+      }
+    } finally {
+      stopWatching();
     }
+  }
+
+  #tellItem(item) {
+    const { text, id, thought, end } = item;
+    if (thought && this.#thinksAgain) this.#heard = this.#heard.filter((each) => !each.thought);
+    this.#heard.push(item);
+    if (id) this.#last = id;
+    this.#tries = 0;
+    if (thought) this.#tellThought(thought);
+    if (end) this.#tell.onFinish?.(end);
+    if (text) this.#tell.onToken(text);
   }
 
   /** Thoughts have no number: who comes back is told them from the beginning. */
@@ -112,6 +135,31 @@ export class Turn {
     this.#stopper.abort();
     if (!this.id) await this.#head?.catch(() => null); // until it says what the turn is called
     this.#connection.abort();
+  }
+
+  async #begin() {
+    const items = tokensOf(await this.#ask(), this.signal);
+    return this.id ? lead(this.#sharing(), items) : items;
+  }
+
+  /** How this turn is followed by the tabs that show it; see shared.js. */
+  #sharing() {
+    return {
+      name: () => nameOf(this.id, this.#api.key ?? ''),
+      read: async () => tokensOf(await this.#follow(), this.signal),
+      since: (after) => this.#heard.slice(this.#heard.findLastIndex(({ id }) => id === after) + 1),
+      after: () => {
+        this.#thinksAgain = true;
+        return this.#last;
+      },
+      signal: this.#connection.signal,
+    };
+  }
+
+  async #follow() {
+    const response = await this.#api.follow({ turn: this.id, after: this.#last, signal: this.#connection.signal });
+    this.#thinksAgain = true;
+    return response;
   }
 
   #ask() {
@@ -141,6 +189,8 @@ export class Turn {
   async #comeBack(lost = null) {
     this.cameBack = true;
     let failure = lost;
+    await seen(this.signal);
+    this.#isResting = false;
     while (this.#tries < COME_BACK_MS.length) {
       if (failure) this.#tell.onLost();
       const waitS = failure?.retryAfterS ?? 0;
@@ -148,11 +198,10 @@ export class Turn {
       await pause(Math.max(COME_BACK_MS[this.#tries], waitS * 1000), this.signal);
       this.#tries += 1;
       try {
-        const { signal } = this.#connection;
-        const response = await this.#api.follow({ turn: this.id, after: this.#last, signal });
-        this.#thinksAgain = true;
+        this.#connection = new AbortController();
+        const items = await join(this.#sharing());
         this.#tell.onBack();
-        return response;
+        return items;
       } catch (error) {
         if (this.isOver || !isLost(error)) throw error;
         failure = error;

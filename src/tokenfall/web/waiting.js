@@ -1,5 +1,5 @@
 /**
- * Promises that give up: when a signal is aborted, after a time, once the network is back.
+ * Promises that give up: when a signal is aborted, after a time, once the network is back or the page is seen.
  *
  * It must never leave a timer or a listener behind.
  */
@@ -30,4 +30,29 @@ export async function pause(ms, signal) {
   const left = new AbortController();
   const online = new Promise((resolve) => addEventListener('online', resolve, { once: true, signal: left.signal }));
   await unlessAborted(online, signal).finally(() => left.abort());
+}
+
+/** Resolves once the page is not hidden; rejects when `signal` is aborted. */
+export async function seen(signal) {
+  if (!document.hidden) return;
+  const left = new AbortController();
+  const shown = new Promise((resolve) => {
+    document.addEventListener('visibilitychange', () => document.hidden || resolve(), { signal: left.signal });
+  });
+  await unlessAborted(shown, signal).finally(() => left.abort());
+}
+
+/** Calls `act` when the page has been hidden for `ms`, unless what is returned has been called before. */
+export function whenHidden(ms, act) {
+  let timer = 0;
+  const mind = () => {
+    clearTimeout(timer);
+    timer = document.hidden ? setTimeout(act, ms) : 0;
+  };
+  document.addEventListener('visibilitychange', mind);
+  mind();
+  return () => {
+    clearTimeout(timer);
+    document.removeEventListener('visibilitychange', mind);
+  };
 }

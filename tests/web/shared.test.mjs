@@ -1,0 +1,229 @@
+/** Streams that tabs share, with locks and channels of our own: each `Tab` is one. */
+
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import { setImmediate as turned } from 'node:timers/promises';
+
+/** Web Locks, as far as they are used. */
+class Locks {
+  #waiting = new Map(); // by name: the requests, of which the first holds the lock
+
+  request(name, { signal, ifAvailable }, act) {
+    const queue = this.#waiting.get(name) ?? [];
+    this.#waiting.set(name, queue);
+    if (ifAvailable && queue.length > 0) return Promise.resolve(act(null));
+    return new Promise((resolve, reject) => {
+      const entry = { run: () => Promise.resolve(act({ name })).then(resolve, reject).finally(() => this.#leave(queue, entry)) };
+      signal?.addEventListener('abort', () => {
+        if (queue[0] === entry) return; // it holds the lock
+        this.#leave(queue, entry);
+        reject(signal.reason);
+      });
+      queue.push(entry);
+      if (queue.length === 1) queueMicrotask(entry.run);
+    });
+  }
+
+  #leave(queue, entry) {
+    const wasFirst = queue[0] === entry;
+    queue.splice(queue.indexOf(entry), 1);
+    if (wasFirst) queue[0]?.run();
+  }
+}
+
+const channels = new Set();
+
+/** Tells all others of its name, later. */
+class Channel {
+  onmessage = null;
+
+  constructor(name) {
+    this.name = name;
+    channels.add(this);
+  }
+
+  postMessage(data) {
+    const copy = structuredClone(data);
+    for (const other of channels) {
+      if (other !== this && other.name === this.name) setImmediate(() => channels.has(other) && other.onmessage?.({ data: copy }));
+    }
+  }
+
+  close() {
+    channels.delete(this);
+  }
+}
+
+const put = (name, value) => Object.defineProperty(globalThis, name, { value, configurable: true, writable: true });
+put('BroadcastChannel', Channel);
+put('navigator', { onLine: true, locks: new Locks() });
+const { join, lead, nameOf } = await import('../../src/tokenfall/web/shared.js');
+
+beforeEach(() => {
+  channels.clear();
+  navigator.locks = new Locks();
+});
+
+/** The server's stream: items that a test says, told to each connection from the one after `after`. */
+class Stream {
+  items = [];
+  opened = []; // `after` of each connection
+  #wakes = new Set();
+  ends = false;
+
+  say(...items) {
+    this.items.push(...items);
+    for (const wake of this.#wakes) wake();
+  }
+
+  end() {
+    this.ends = true;
+    this.say();
+  }
+
+  async *open(after = 0, signal = new AbortController().signal) {
+    this.opened.push(after);
+    for (let at = after; ; ) {
+      while (at < this.items.length) yield this.items[at++];
+      if (this.ends) return;
+      await new Promise((resolve, reject) => {
+        this.#wakes.add(resolve);
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      });
+    }
+  }
+}
+
+class Tab {
+  heard = [];
+  state = 'waiting';
+  #controller = new AbortController();
+
+  constructor(stream, { name = () => 'stream', items = null } = {}) {
+    const { signal } = this.#controller;
+    const how = {
+      name,
+      signal,
+      read: async () => stream.open(this.heard.length, signal),
+      since: (after) => this.heard.slice(after),
+      after: () => this.heard.length,
+    };
+    this.done = this.#listen(items ? lead(how, items) : join(how)).catch(() => (this.state = 'left'));
+  }
+
+  async #listen(joined) {
+    const items = await joined;
+    this.state = 'begun';
+    for await (const item of items) this.heard.push(item);
+    this.state = 'done';
+  }
+
+  leave() {
+    this.#controller.abort();
+  }
+}
+
+async function settle() {
+  for (let n = 0; n < 30; n += 1) await turned();
+}
+
+/** Until a tab that follows another can tell that there is no more of it. */
+const later = () => new Promise((resolve) => setTimeout(resolve, 100));
+
+describe('tabs', () => {
+  test('share one connection, and each hears all', async () => {
+    const stream = new Stream();
+    const tabs = [new Tab(stream), new Tab(stream)];
+    await settle();
+    stream.say('a', 'b');
+    await settle();
+    tabs.push(new Tab(stream));
+    await settle();
+    stream.say('c');
+    stream.end();
+    await later();
+    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['abc', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ state }) => state), ['done', 'done', 'done']);
+    assert.deepEqual(stream.opened, [0]);
+    assert.equal(channels.size, 0);
+  });
+
+  test('go on without the one that reads, from where they are', async () => {
+    const stream = new Stream();
+    const tabs = [new Tab(stream), new Tab(stream), new Tab(stream)];
+    await settle();
+    stream.say('a', 'b');
+    await settle();
+    tabs[0].leave();
+    await later();
+    stream.say('c');
+    await settle();
+    tabs[2].leave();
+    stream.end();
+    await later();
+    assert.deepEqual(tabs.map(({ heard }) => heard.join('')), ['ab', 'abc', 'abc']);
+    assert.deepEqual(tabs.map(({ state }) => state), ['left', 'done', 'left']);
+    assert.deepEqual(stream.opened, [0, 2]);
+  });
+
+  test('follow one that has asked', async () => {
+    const stream = new Stream();
+    const asker = new Tab(stream, { items: stream.open() });
+    await settle();
+    const follower = new Tab(stream);
+    await settle();
+    stream.say('a');
+    await settle();
+    assert.deepEqual([asker.heard, follower.heard, stream.opened], [['a'], ['a'], [0]]);
+    asker.leave();
+    stream.end();
+    await follower.done;
+    assert.deepEqual(follower.heard, ['a']);
+  });
+
+  test('with another key have a connection of their own', async () => {
+    const stream = new Stream();
+    const tabs = ['one', 'two'].map((key) => new Tab(stream, { name: () => nameOf('stream', key) }));
+    await settle();
+    assert.deepEqual([tabs.map(({ state }) => state), stream.opened], [['begun', 'begun'], [0, 0]]);
+    assert.doesNotMatch(nameOf('stream', 'secret'), /secret/);
+    tabs.forEach((tab) => tab.leave());
+  });
+
+  test('whose key became another by reading tell those who have it, and nobody else', async () => {
+    const stream = new Stream();
+    let key = 'old';
+    const first = new Tab(stream, { name: () => (stream.opened.length > 0 ? (key = 'new') : key) });
+    await settle();
+    const [old, fresh] = ['old', 'new'].map((name) => new Tab(stream, { name: () => name }));
+    stream.say('a');
+    await settle();
+    assert.deepEqual([first.heard, old.heard, fresh.heard], [['a'], ['a'], ['a']]);
+    assert.equal(stream.opened.length, 2);
+    [first, old, fresh].forEach((tab) => tab.leave());
+  });
+
+  test('read for themselves where there are no locks', async () => {
+    navigator.locks = undefined;
+    const stream = new Stream();
+    const tabs = [new Tab(stream, { items: stream.open() }), new Tab(stream)];
+    stream.say('a');
+    stream.end();
+    await settle();
+    assert.deepEqual([tabs.map(({ heard }) => heard), stream.opened], [[['a'], ['a']], [0, 0]]);
+  });
+
+  test('wait for a tab that hangs for a while only', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const stream = new Stream();
+    navigator.locks.request('stream', {}, () => new Promise(() => {}));
+    const tab = new Tab(stream);
+    t.mock.timers.tick(4999);
+    await settle();
+    assert.equal(tab.state, 'waiting');
+    t.mock.timers.tick(1);
+    await settle();
+    assert.equal(tab.state, 'begun');
+    tab.leave();
+  });
+});
