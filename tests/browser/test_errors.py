@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.axe import axe
+from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import (
     Withheld,
@@ -288,6 +290,70 @@ def test_a_key_is_kept_in_this_tab_and_nowhere_else(open_page: Pages, serve: Ser
     beside = page.context.new_page()
     beside.goto(page.url)
     key_dialog(beside, NEEDED)
+
+
+def test_a_key_is_remembered_on_the_device_changed_and_forgotten(
+    open_page: Pages, serve: Serve, artefact: Artefact
+) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="right,other"))
+    key_dialog(page, NEEDED)
+    remember = page.get_by_label("Remember this key on this device")
+    expect(remember).not_to_be_checked()
+    remember.check()
+    assert axe(page, within="#key-dialog") == []
+    page.screenshot(path=artefact("key-dialog.png"))
+    give_key(page, "right")
+    asked_and_answered(page, COUNTING)
+    assert page.evaluate("[sessionStorage['tokenfall:key'], localStorage['tokenfall:key']]") == [None, "right"]
+    beside = page.context.new_page()
+    beside.goto(page.url)
+    ended(beside)
+    change_key(beside)
+    expect(beside.locator("#key")).to_have_value("")
+    expect(beside.get_by_label("Remember this key on this device")).to_be_checked()
+    give_key(beside, "other")
+    open_page.expect("status of 404")  # the conversation belongs to the key
+    expect(beside.locator("#empty")).to_be_visible()
+    assert beside.evaluate("localStorage['tokenfall:key']") == "other"
+    change_key(beside)
+    beside.get_by_role("button", name="Forget the key").click()
+    expect(beside.get_by_role("dialog")).to_have_count(0)
+    expect(status(beside)).to_have_text("The key is forgotten.")
+    assert beside.evaluate("[sessionStorage['tokenfall:key'], localStorage['tokenfall:key']]") == [None, None]
+    page.reload()
+    key_dialog(page, NEEDED)
+    expect(page.get_by_role("button", name="Forget the key")).to_have_count(0)
+
+
+def change_key(page: Page) -> None:
+    page.locator("#menu summary").click()
+    page.get_by_role("button", name="API key").click()
+    expect(page.get_by_role("dialog", name="API key")).to_contain_text("Requests are sent with a key.")
+
+
+def test_a_remembered_key_that_is_refused_is_forgotten(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=ECHO, API_KEY="right"))
+    key_dialog(page, NEEDED)
+    page.get_by_label("Remember this key on this device").check()
+    give_key(page, "wrong")
+    key_dialog(page, REFUSED)
+    assert page.evaluate("localStorage['tokenfall:key']") is None
+    expect(page.get_by_label("Remember this key on this device")).to_be_checked()
+
+
+def test_a_password_manager_finds_what_it_fills(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    for path in ("/web", "/board"):
+        page = open_page(serve(SIM=ECHO, API_KEY="right"), path)
+        form = page.locator("#key-form")
+        expect(form).to_be_visible()
+        assert form.locator("input").evaluate_all("(all) => all.map((each) => [each.type, each.autocomplete])") == [
+            ["text", "username"],
+            ["password", "current-password"],
+            ["checkbox", ""],
+        ]
 
 
 @pytest.mark.parametrize("by", ["Cancel", "Esc"])

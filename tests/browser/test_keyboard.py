@@ -54,7 +54,7 @@ FOCUSED = """() => {
     return element.id ? `#${element.id}` : element.localName;
   }
   const copy = element.cloneNode(true);
-  for (const unheard of copy.querySelectorAll('[aria-hidden=true], .when')) unheard.remove();
+  for (const unheard of copy.querySelectorAll('[aria-hidden=true], .when, .pace')) unheard.remove();
   return (element.getAttribute('aria-label') ?? copy.textContent).trim();
 }"""
 
@@ -143,16 +143,18 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "New conversation",
         "rich",
         "Dashboard",
-        "This conversation",
+        "Menu",
         "#log",
         "Copy your message",
         "Edit your message",
         "a link",
         "Table",
+        "Wrap",
         "Copy",
         "pre",
         "Copy response",
         "Regenerate response",
+        "Speed:",
         "#draft",
         "Send",
     ]
@@ -163,12 +165,13 @@ def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: S
     asked_and_answered(page, "short")
     assert walk(page, first="Conversations") == [
         "Conversations",
-        "This conversation",
+        "Menu",
         "#log",
         "Copy your message",
         "Edit your message",
         "Copy response",
         "Regenerate response",
+        "Speed:",
         "#draft",
         "Send",
     ]
@@ -287,16 +290,16 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
     asked_and_answered(page, "first")
     write(page, "held")
     says(page, "one two three")
-    reach(page, "This conversation", key="Shift+Tab")
+    reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     stops = []
-    for _ in range(4):
+    for _ in range(5):
         press(page, "Tab")
         stops.append(focused(page))
         assert page.evaluate(FOCUS_IS_SEEN) == ""
-    assert stops == ["Rename", "Export as Markdown", "Export as JSON", "Delete"]
+    assert stops == ["Rename", "Export as Markdown", "Export as JSON", "Delete", "API key"]
     press(page, "Escape")
-    assert focused(page) == "This conversation"
+    assert focused(page) == "Menu"
     expect(page.locator("#rename")).to_be_hidden()
     gate(server, "more")
     ended(page)
@@ -305,7 +308,7 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
 def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "first")
-    reach(page, "This conversation", key="Shift+Tab")
+    reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     expect(page.locator("#rename")).to_be_visible()
     reach(page, "#log")
@@ -314,7 +317,7 @@ def test_the_menu_closes_when_the_focus_leaves_it(open_page: Pages, server: Serv
 
 def chosen(page: Page, act: str) -> None:
     """Takes something from the menu."""
-    reach(page, "This conversation", key="Shift+Tab")
+    reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     reach(page, act)
     press(page, "Enter")
@@ -339,14 +342,14 @@ def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> N
     assert page.evaluate("getSelection().toString()") == "first"
     stays_within(page, "#rename-dialog")
     press(page, "Escape")
-    assert focused(page) == "This conversation"
+    assert focused(page) == "Menu"
     expect(page.locator("#title")).to_have_text("first")
     chosen(page, "Rename")
     page.keyboard.type("Named")
     press(page, "Enter")
     expect(page.locator("#title")).to_have_text("Named")
     expect(status(page)).to_have_text("Renamed")
-    assert focused(page) == "This conversation"
+    assert focused(page) == "Menu"
 
 
 def test_a_dialog_that_is_opened_again_at_once_is_still_answered(open_page: Pages, server: ServerProcess) -> None:
@@ -370,7 +373,7 @@ def test_a_conversation_is_deleted_only_by_who_means_it(open_page: Pages, server
     assert focused(page) == "Cancel"
     stays_within(page, "#delete-dialog")
     press(page, "Escape")
-    assert focused(page) == "This conversation"
+    assert focused(page) == "Menu"
     chosen(page, "Delete")
     press(page, "Enter")  # Cancel has the focus
     assert texts(page) == ["first", "Short."]
@@ -388,7 +391,7 @@ def test_a_conversation_is_exported(open_page: Pages, server: ServerProcess, act
     with page.expect_download() as download:
         chosen(page, act)
     assert download.value.suggested_filename.endswith(f".{ending}")
-    assert focused(page) == "This conversation"
+    assert focused(page) == "Menu"
 
 
 def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerProcess) -> None:

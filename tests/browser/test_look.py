@@ -105,7 +105,7 @@ MEASURE = """() => {
   const wrong = [];
   const say = (element, words) => wrong.push(`${name(element)} ${words}`);
   const MAY_SCROLL = 'pre, .table, textarea, input';
-  const MAY_CUT = '.unseen, .title, .name, input';
+  const MAY_CUT = '.unseen, .pace, .title, .name, input';
 
   for (const element of all('body *')) {
     const { left, right } = element.getBoundingClientRect();
@@ -125,7 +125,7 @@ MEASURE = """() => {
   const layer = document.querySelector('dialog:modal') ?? document.querySelector('.menu[open]') ?? document;
   const isExempt = (element) => element.matches('a') && element.closest('.text');
   for (const target of all('button, summary, input, textarea, select, a[href]')) {
-    const { left, top, width, height } = target.getBoundingClientRect();
+    const { left, top, width, height } = (target.closest('label') ?? target).getBoundingClientRect();
     if (!isExempt(target) && Math.min(width, height) < 43.99) say(target, `measures ${width} x ${height}`);
     if (!layer.contains(target) || target.closest('.log')) continue;
     const [x, y] = [left + width / 2, top + height / 2];
@@ -510,7 +510,7 @@ UNBORDERED = """() => [...document.querySelectorAll('button, input, textarea, su
   const { borderTopWidth, borderTopColor, outlineStyle } = getComputedStyle(box);
   const { backgroundColor } = getComputedStyle(document.body);
   const isSeen = parseFloat(borderTopWidth) >= 1 && ![backgroundColor, 'rgba(0, 0, 0, 0)'].includes(borderTopColor);
-  return !isSeen && !each.matches('summary, .copy, .action');
+  return !isSeen && !each.matches('summary, .copy, .wrap, .action');
 }).map((each) => each.outerHTML.slice(0, 80))"""
 
 

@@ -21,7 +21,8 @@ import { ConversationView } from './view.js';
 
 const UNTITLED = 'New conversation';
 
-const api = new Api(new Keys());
+const keys = new Keys();
+const api = new Api(keys);
 const notice = new Notice();
 const composer = new Composer({ send: (text) => conversation.ask({ text }), stop: () => conversation.stop() });
 const view = new ConversationView({
@@ -32,7 +33,7 @@ const view = new ConversationView({
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin });
-const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
+const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json'), changeKey });
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
@@ -147,6 +148,13 @@ async function exportAs(extension) {
     const text = isMarkdown ? asMarkdown(title, messages) : asJSON(id, title, messages);
     download(text, fileName(title, extension), isMarkdown ? 'text/markdown' : 'application/json');
   });
+}
+
+/** With another key the server may have another conversation under this name. */
+async function changeKey() {
+  const before = keys.current;
+  if (await keys.change()) openAddress();
+  else if (before && !keys.current) showStatus('The key is forgotten.');
 }
 
 /** Does something with the conversation, and tells how it went. */

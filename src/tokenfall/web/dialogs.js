@@ -4,9 +4,12 @@
  * It must never show a key, keep one the server refused, or open one dialog twice.
  */
 
+import { readDevice, writeDevice } from './device.js';
 import { keep, recall } from './kept.js';
 
 const KEY = 'key';
+
+const find = (selector) => document.querySelector(selector);
 
 /** Opens `dialog` and resolves to whether its form was submitted; Esc and Cancel are a no. */
 function ask(dialog) {
@@ -30,14 +33,14 @@ function ask(dialog) {
 }
 
 export function confirmDelete() {
-  return ask(document.querySelector('#delete-dialog'));
+  return ask(find('#delete-dialog'));
 }
 
 /** The conversation's new name, or null when it is to stay as it is. */
 export async function askForName(now) {
-  const input = document.querySelector('#name');
+  const input = find('#name');
   input.value = now;
-  const asked = ask(document.querySelector('#rename-dialog'));
+  const asked = ask(find('#rename-dialog'));
   input.select();
   const name = (await asked) ? input.value.trim() : now;
   return name === now ? null : name;
@@ -48,7 +51,7 @@ export class Keys {
 
   /** The key to send, or an empty string. */
   get current() {
-    return recall(KEY);
+    return recall(KEY) || readDevice(KEY);
   }
 
   /**
@@ -58,22 +61,46 @@ export class Keys {
   renew(refused) {
     if (this.#asking) return this.#asking;
     if (this.current !== refused) return Promise.resolve(this.current !== '');
-    this.#asking = this.#ask(refused).finally(() => {
+    const why = refused ? 'The server did not accept this key. Try another.' : 'This server needs an API key.';
+    const isOnDevice = readDevice(KEY) === refused && refused !== '';
+    if (isOnDevice) writeDevice(KEY, '');
+    keep(KEY, '');
+    if (this.current) return Promise.resolve(true); // the one on the device is another
+    return this.#ask(why, { isOnDevice });
+  }
+
+  /** Lets the reader enter another key, or forget the one there is; resolves to whether there is another. */
+  change() {
+    const why = this.current ? 'Requests are sent with a key. Enter another to replace it.' : 'Requests are sent without a key.';
+    return this.#asking ?? this.#ask(why, { isOnDevice: readDevice(KEY) !== '', canForget: this.current !== '' });
+  }
+
+  #ask(why, { isOnDevice, canForget = false }) {
+    this.#asking = this.#answered(why, isOnDevice, canForget).finally(() => {
       this.#asking = null;
     });
     return this.#asking;
   }
 
-  async #ask(refused) {
-    keep(KEY, '');
-    const input = document.querySelector('#key');
-    document.querySelector('#key-why').textContent = refused
-      ? 'The server did not accept this key. Try another.'
-      : 'This server needs an API key.';
-    const agreed = await ask(document.querySelector('#key-dialog'));
+  async #answered(why, isOnDevice, canForget) {
+    const [dialog, input, remember, forget] = ['#key-dialog', '#key', '#key-remember', '#key-forget'].map(find);
+    find('#key-why').textContent = why;
+    remember.checked = isOnDevice;
+    forget.hidden = !canForget;
+    forget.onclick = () => {
+      this.#keep('', true);
+      dialog.close();
+    };
+    const agreed = await ask(dialog);
     const key = input.value.trim();
     input.value = '';
-    if (agreed) keep(KEY, key);
+    if (agreed) this.#keep(key, remember.checked);
     return agreed;
+  }
+
+  /** In one place only: else forgetting it in the one would leave it in the other. */
+  #keep(key, onDevice) {
+    keep(KEY, onDevice ? '' : key);
+    if (onDevice || readDevice(KEY)) writeDevice(KEY, onDevice ? key : '');
   }
 }

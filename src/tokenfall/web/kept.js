@@ -1,5 +1,5 @@
 /**
- * The two things this page remembers, the API key and the draft, for this tab only.
+ * What this page remembers for this tab only: the draft, and the API key unless it is to be remembered on the device.
  *
  * It must never use localStorage or cookies, and never fail: where the browser forbids storage,
  * values live as long as the page does.

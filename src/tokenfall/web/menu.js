@@ -1,5 +1,5 @@
 /**
- * What can be done with the conversation that is shown, behind one button.
+ * What can be done with the conversation that is shown, and with the API key, behind one button.
  *
  * It must never stay open when the reader has gone elsewhere.
  */
@@ -9,9 +9,15 @@ const find = (id) => document.querySelector(id);
 export class Menu {
   #menu = find('#menu');
 
-  /** @param on { rename, exportMarkdown, exportJSON, remove } */
+  /** @param on { rename, exportMarkdown, exportJSON, remove, changeKey } */
   constructor(on) {
-    const acts = { '#rename': on.rename, '#export-markdown': on.exportMarkdown, '#export-json': on.exportJSON, '#delete': on.remove };
+    const acts = {
+      '#rename': on.rename,
+      '#export-markdown': on.exportMarkdown,
+      '#export-json': on.exportJSON,
+      '#delete': on.remove,
+      '#change-key': on.changeKey,
+    };
     for (const [id, act] of Object.entries(acts)) {
       find(id).addEventListener('click', () => {
         this.#close();
@@ -31,9 +37,9 @@ export class Menu {
     });
   }
 
-  /** Nothing can be done with a conversation that has not begun. */
+  /** Nothing can be done with a conversation that has not begun; the key is there all the same. */
   setUsable(usable) {
-    this.#menu.hidden = !usable;
+    for (const button of this.#menu.querySelectorAll('button:not(#change-key)')) button.hidden = !usable;
   }
 
   #close() {
