@@ -125,7 +125,8 @@ MEASURE = """() => {
   const layer = document.querySelector('dialog:modal') ?? document.querySelector('.menu[open]') ?? document;
   const isExempt = (element) => element.matches('a') && element.closest('.text');
   for (const target of all('button, summary, input, textarea, select, a[href]')) {
-    const { left, top, width, height } = (target.closest('label') ?? target).getBoundingClientRect();
+    const area = target.closest('label') ?? target;
+    const { left, top, width, height } = area.getBoundingClientRect();
     if (!isExempt(target) && Math.min(width, height) < 43.99) say(target, `measures ${width} x ${height}`);
     if (!layer.contains(target) || target.closest('.log')) continue;
     const [x, y] = [left + width / 2, top + height / 2];
@@ -137,7 +138,7 @@ MEASURE = """() => {
     if (box || !holds({ left: 0, top: 0, right: innerWidth, bottom: innerHeight })) continue; // scrolled away
     const hit = document.elementFromPoint(x, y);
     if (hit && getComputedStyle(hit.closest('.bar') ?? hit).position === 'sticky') continue; // scrolled away below it
-    if (!target.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
+    if (!area.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
   }
   return wrong;
 }"""

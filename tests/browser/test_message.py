@@ -18,7 +18,7 @@ def test_the_figures_of_a_response_are_small_until_they_are_wanted(
 ) -> None:
     page = open_page(serve(SIM="text=echo,gap=1ms"), color_scheme=theme, viewport=(360, 640))
     asked_and_answered(page, "one two three four")
-    button = answer(page).get_by_role("button", name=re.compile("^Speed: First token after "))
+    button = answer(page).get_by_role("button", name=re.compile("^Speed First token after "))
     pace = button.locator(".pace")
     small = "(pace) => pace.getBoundingClientRect().width <= 1"
     page.mouse.move(0, 0)

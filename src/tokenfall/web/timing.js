@@ -7,17 +7,13 @@
 /** @param pace the figures as pace.js words them */
 export function timing(pace) {
   const button = document.createElement('button');
-  const [colon, figures] = [': ', pace].map((text) => {
-    const part = document.createElement('span');
-    part.append(text);
-    return part;
-  });
-  colon.className = 'unseen';
+  const figures = document.createElement('span');
   figures.className = 'pace';
+  figures.append(pace);
   button.type = 'button';
   button.className = 'action timing';
   button.setAttribute('aria-expanded', 'false');
-  button.append('Speed', colon, figures);
+  button.append('Speed ', figures);
   button.addEventListener('click', () => {
     button.setAttribute('aria-expanded', String(button.getAttribute('aria-expanded') !== 'true'));
   });
