@@ -162,7 +162,10 @@ _REFUSED = """async (json) => {
 _LISTED = r"""() => {
   const list = document.querySelector('#conversations');
   const allowed = {
-    li: /^class=$/,
+    ul: /^(class=group|aria-labelledby=group-today)$/,
+    p: /^(class=group-name|id=group-today)$/,
+    li: /^class=entry$/,
+    button: /^(type=button|class=more|aria-label=Actions for [^]*|popovertarget=entry-menu)$/,
     a: /^(class=conversation|href=\?conversation=[\w.%-]+|data-id=c\d+|aria-current=page)$/,
     span: /^(class=(name|when)|dir=auto|data-at=[\d.]+)$/,
   };

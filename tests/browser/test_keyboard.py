@@ -141,7 +141,9 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
     asked_and_answered(page, "rich")
     assert walk(page, first="New conversation") == [
         "New conversation",
+        "Search conversations",
         "rich",
+        "Actions for rich",
         "Dashboard",
         "This conversation",
         "#log",
@@ -416,7 +418,9 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
     assert focused(page) == "New conversation"
     assert set(walk(page, first="New conversation")) == {
         "New conversation",
+        "Search conversations",
         "first",
+        "Actions for first",
         "Dashboard",
         "Close",
     }
@@ -498,9 +502,13 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
     expect(page.locator("body")).to_match_aria_snapshot("""
         - navigation "Conversations":
           - button "New conversation"
-          - list:
+          - searchbox "Search conversations"
+          - status
+          - paragraph: Today
+          - list "Today":
             - listitem:
               - link /rich/
+              - button "Actions for rich"
           - link "Dashboard"
         - banner:
           - heading "rich" [level=1]

@@ -20,11 +20,16 @@ export class Api {
   }
 
   /**
-   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page
+   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages, pinned }]. The page
    * asks for them by itself, so its reader is not asked for a key unless `asksForKey`.
    */
   async conversations({ asksForKey = false } = {}) {
     return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
+  }
+
+  /** Those of them in whose title or messages all words of `text` occur. */
+  async search(text) {
+    return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
   }
 
   /** A conversation's messages, oldest first; null for one that the server does not have. */
@@ -37,8 +42,16 @@ export class Api {
     }
   }
 
-  async rename(conversation, title) {
-    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify({ title }) });
+  rename(conversation, title) {
+    return this.#change(conversation, { title });
+  }
+
+  pin(conversation, pinned) {
+    return this.#change(conversation, { pinned });
+  }
+
+  async #change(conversation, change) {
+    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
   }
 
   /** Also of one that has not begun, or is gone. */

@@ -31,7 +31,7 @@ const view = new ConversationView({
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
-const sidebar = new Sidebar({ open: go, begin });
+const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
@@ -83,8 +83,8 @@ function tellTabs() {
   tabs.tell(conversation.id, underWayIn(conversation.id));
 }
 
-function titleNow() {
-  return listed.find(({ id }) => id === conversation.id)?.title;
+function titleNow(of = conversation.id) {
+  return listed.find(({ id }) => id === of)?.title;
 }
 
 /** The server lists a conversation once it has an answer; until then it is known here. */
@@ -119,14 +119,16 @@ async function list() {
   showTitle();
 }
 
-async function rename() {
-  const { id } = conversation;
-  const title = await askForName(titleNow());
+async function rename(id = conversation.id) {
+  const title = await askForName(titleNow(id));
   if (title) await told('Renamed', () => api.rename(id, title));
 }
 
-async function remove() {
-  const { id } = conversation;
+async function pin(id, pinned) {
+  await told(pinned ? 'Pinned' : 'Unpinned', () => api.pin(id, pinned));
+}
+
+async function remove(id = conversation.id) {
   if (!(await confirmDelete())) return;
   await told('Deleted', async () => {
     if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again

@@ -9,6 +9,7 @@ import { wordsOfEnd } from './endings.js';
 import { GrowingMarkdown } from './growing.js';
 import { Progress } from './progress.js';
 import { Reasoning } from './reasoning.js';
+import { stamp } from './timestamps.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
 
@@ -48,9 +49,10 @@ export function bodyOf(message) {
   return message.querySelector('.text');
 }
 
-/** A question. */
-export function questionElement(text, turn = '') {
+/** A question, sent at `atS`, Unix seconds. */
+export function questionElement(text, turn = '', atS = Date.now() / 1000) {
   const message = frame('user', turn);
+  stamp(message, atS);
   bodyOf(message).append(text); // a text node
   return message;
 }
@@ -115,10 +117,10 @@ export class Answer {
   }
 
   /**
-   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS }, all optional; see endings.js.
+   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS, atS }, all optional; see endings.js.
    * Draws what is left at once: in a hidden tab no animation frame comes.
    */
-  end(state, { thoughtS = null, ...end } = {}) {
+  end(state, { thoughtS = null, atS = Date.now() / 1000, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
@@ -126,6 +128,7 @@ export class Answer {
     if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
     this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
+    stamp(this.element, atS);
     const isSilent = state === 'complete' && !this.text;
     this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
     this.#onDraw();

@@ -112,16 +112,16 @@ export class ConversationView {
   }
 
   #kept(message) {
-    const { role, content, turn = '', model, ttft_s: ttft, tokens_per_s: rate } = message;
+    const { role, content, turn = '', created, model, ttft_s: ttft, tokens_per_s: rate } = message;
     if (role === 'user') {
-      const question = questionElement(content, turn);
+      const question = questionElement(content, turn, created ?? NaN);
       this.#said.set(question, content);
       return question;
     }
     const answer = new Answer(turn);
     if (message.reasoning) answer.think(message.reasoning);
     answer.append(content);
-    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null });
+    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null, atS: created ?? NaN });
     this.#said.set(answer.element, content);
     return answer.element;
   }
