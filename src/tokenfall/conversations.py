@@ -58,6 +58,7 @@ class ConversationInfo(Struct, frozen=True):
     last_activity: float
     messages: int
     title: str = ""
+    pinned: bool = False
 
 
 class TurnEnd(Struct, frozen=True):

@@ -92,7 +92,7 @@ def _simulation(body: bytes) -> object:
 
 DECODERS: tuple[Callable[[bytes], Any], ...] = (
     plain_chat.decode_chat,
-    plain_chat.decode_title,
+    plain_chat.decode_conversation,
     openai_request.decode,
     lambda body: openai_request.decode(body, groq=True),
     completions.decode,

@@ -106,14 +106,20 @@ class ChatRoutes:
 
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
-        limit, after = plain.page(request.query())
-        found = await self._chat.conversations(self._keys.owner(request), limit=limit, after=after)
+        page = plain.page(request.query())
+        found = await self._chat.conversations(
+            self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
+        )
         return await sliced(plain.conversation_list(found))
 
-    async def rename(self, request: Request) -> Response:
+    async def change(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""
-        title = plain.decode_title(request.body)
-        await self._chat.rename(self._named_conversation(request), title)
+        change = plain.decode_conversation(request.body)
+        conversation = self._named_conversation(request)
+        if isinstance(change.title, str):
+            await self._chat.rename(conversation, change.title)
+        if isinstance(change.pinned, bool):
+            await self._chat.pin(conversation, change.pinned)
         return Response(204)
 
     async def delete(self, request: Request) -> Response:

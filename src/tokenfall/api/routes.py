@@ -29,7 +29,7 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
         Route(
             "PATCH",
             "/conversations/{conversation}",
-            handler=chat.handler("rename"),
+            handler=chat.handler("change"),
             needs=chat,
             limited=True,
             private=True,

@@ -5,7 +5,7 @@ or sockets.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -167,8 +167,17 @@ class Chat:
         if not await self._history.rename(conversation, title):
             raise NotFound("there is no such conversation")
 
-    async def conversations(self, owner: str, *, limit: int, after: str | None) -> Sequence[ConversationInfo]:
-        """Conversations of `owner`, most recently active first."""
+    async def pin(self, conversation: Conversation, pinned: bool) -> None:
+        """Pin or unpin a conversation. Raises `NotFound`."""
+        if not await self._history.pin(conversation, pinned):
+            raise NotFound("there is no such conversation")
+
+    async def conversations(
+        self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
+    ) -> Sequence[ConversationInfo]:
+        """Conversations of `owner`, most recently active first; only those with all words of `search`, if any."""
+        if search:
+            return await self._history.search(owner, search, limit=limit, after=after)
         return await self._history.conversations(owner, limit=limit, after=after)
 
 

@@ -611,7 +611,7 @@ async def test_any_printable_key_will_do(key: str) -> None:
 async def test_a_conversation_is_named_and_deleted() -> None:
     chat = routes(told("Hi"))
     await said(chat, ask(conversation="a:1"))
-    named = await chat.rename(conversation_request("a:1", body=b'{"title":"Reasons"}'))
+    named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
     (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
     deleted = await chat.delete(conversation_request("a%3A1"))
 
@@ -622,6 +622,17 @@ async def test_a_conversation_is_named_and_deleted() -> None:
             await handler(conversation_request("a:1", body=b'{"title":"x"}'))
 
 
+async def test_a_conversation_is_pinned_and_found() -> None:
+    chat = routes(told("Hi"))
+    for name in ("a", "b"):
+        await said(chat, ask(conversation=name))
+    await chat.change(conversation_request("a", body=b'{"title":"Blue Sky","pinned":true}'))
+    found = json.loads(whole(await chat.conversations(request("/conversations?search=SKY+blue"))).body)
+
+    assert [(each["id"], each["title"], each["pinned"]) for each in found] == [("a", "Blue Sky", True)]
+    assert (await chat.change(conversation_request("b", body=b'{"pinned":false}'))).status == 204
+
+
 async def test_the_default_conversation_is_not_deleted_before_it_began() -> None:
     with pytest.raises(NotFound):
         await routes(told("Hi")).delete(conversation_request("default"))
@@ -630,14 +641,14 @@ async def test_the_default_conversation_is_not_deleted_before_it_began() -> None
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"title":""}', b'{"title":"a","b":1}', b'{"title":1}'])
 async def test_what_is_no_title_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        await routes(told("Hi")).rename(conversation_request("c-1", body=body))
+        await routes(told("Hi")).change(conversation_request("c-1", body=body))
 
 
 async def test_another_keys_conversation_is_neither_named_nor_deleted() -> None:
     chat = routes(told("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))
-    for handler in (chat.rename, chat.delete):
+    for handler in (chat.change, chat.delete):
         with pytest.raises(NotFound):
             await handler(conversation_request("c-1", body=b'{"title":"x"}', headers=bob))
         with pytest.raises(InvalidRequest):

@@ -641,6 +641,18 @@ async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> N
     assert [each.title for each in await chat.conversations("alice", limit=9, after=None)] == ["Reasons"]
 
 
+async def test_a_conversation_is_pinned_and_found_by_its_owner(history: MemoryHistory) -> None:
+    chat = chat_on(told("Hi"), history)
+    await ask(told("Hi"), history)
+    await chat.pin(HERE, True)
+    with pytest.raises(NotFound):
+        await chat.pin(Conversation("bob", HERE.id), True)
+
+    assert [each.pinned for each in await chat.conversations("alice", limit=9, after=None, search=("hi",))] == [True]
+    assert await chat.conversations("alice", limit=9, after=None, search=("nothing",)) == []
+    assert await chat.conversations("bob", limit=9, after=None, search=("hi",)) == []
+
+
 async def test_the_context_keeps_to_its_budget(history: MemoryHistory) -> None:
     engine = told("So.")
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=100, context_tokens=16)

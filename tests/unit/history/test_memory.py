@@ -67,6 +67,17 @@ async def test_conversation_without_turns_is_removed() -> None:
     assert await history.conversations("alice") == []
 
 
+async def test_pin_is_removed_with_a_conversation_without_turns() -> None:
+    history = small(2)
+    await history.append(ALICE, turn(0, text="xy"))
+    await history.pin(ALICE, True)
+    for number in (1, 2):
+        await history.append(BOB, turn(number, text="xy"))
+    await history.append(ALICE, turn(3, text="xy"))
+
+    assert [each.pinned for each in await history.conversations("alice")] == [False]
+
+
 async def test_full_memory_drops_oldest_turns_of_a_single_conversation() -> None:
     history = small(2)
     for number in range(3):

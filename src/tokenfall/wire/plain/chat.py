@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.conversations import LISTED, ConversationInfo, Turn
 from tokenfall.errors import InvalidRequest, NotFound
@@ -29,6 +29,10 @@ DEFAULT_CONVERSATION = "default"
 MAX_NUMBER_DIGITS = 12
 MAX_LISTED = 1_000
 """Largest `limit` of `GET /conversations`."""
+
+MAX_SEARCH_CHARACTERS = 200
+MAX_SEARCH_WORDS = 16
+"""Limits of the `search` of `GET /conversations`."""
 
 _TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
@@ -124,21 +128,26 @@ def end_frame(finished: Finished) -> bytes:
     return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
-class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PATCH /conversations/{id}`."""
+class ConversationBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /conversations/{id}`: at least one of its fields."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-_title_decoder = msgspec.json.Decoder(TitleBody)
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
 
 
-def decode_title(body: bytes) -> str:
+_CHANGES = "title, a string of 1 to 200 characters, or pinned, a boolean, or both"
+_conversation_decoder = msgspec.json.Decoder(ConversationBody)
+
+
+def decode_conversation(body: bytes) -> ConversationBody:
     """Decode the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
     try:
-        return _title_decoder.decode(body).title
+        change = _conversation_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f'the body takes {{"title": "..."}} of 1 to 200 characters: {error}') from None
+        raise InvalidRequest(f"the body takes {_CHANGES}: {error}") from None
+    if change == ConversationBody():
+        raise InvalidRequest(f"the body takes {_CHANGES}")
+    return change
 
 
 def turn_id(text: str) -> str:
@@ -173,15 +182,33 @@ def history(turns: Iterable[Turn]) -> Iterator[bytes]:
     return json_pieces([document for turn in turns for document in _messages(turn)])
 
 
-def page(query: Sequence[tuple[str, str]]) -> tuple[int, str | None]:
-    """The parameters `limit` and `after` of a query for conversations. Raises `InvalidRequest`."""
+class ListQuery(Struct, frozen=True):
+    """A page of a list of conversations. `search` are the words of a search, empty without one."""
+
+    limit: int
+    after: str | None
+    search: tuple[str, ...]
+
+
+def page(query: Sequence[tuple[str, str]]) -> ListQuery:
+    """The parameters `limit`, `after` and `search` of a query for conversations. Raises `InvalidRequest`."""
     parameters = dict(query)
-    if len(parameters) < len(query) or parameters.keys() - {"limit", "after"}:
-        raise InvalidRequest("the query takes limit and after, each once, and nothing else")
+    if len(parameters) < len(query) or parameters.keys() - {"limit", "after", "search"}:
+        raise InvalidRequest("the query takes limit, after and search, each once, and nothing else")
     limit = parameters.get("limit", str(LISTED))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
         raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
-    return int(limit), conversation_id(parameters["after"]) if "after" in parameters else None
+    after = conversation_id(parameters["after"]) if "after" in parameters else None
+    return ListQuery(int(limit), after, _search_words(parameters["search"]) if "search" in parameters else ())
+
+
+def _search_words(text: str) -> tuple[str, ...]:
+    words = tuple(text.split())
+    if len(text) > MAX_SEARCH_CHARACTERS or not 1 <= len(words) <= MAX_SEARCH_WORDS:
+        raise InvalidRequest(
+            f"search takes 1 to {MAX_SEARCH_WORDS} words of {MAX_SEARCH_CHARACTERS} characters in all", param="search"
+        )
+    return words
 
 
 def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:
