@@ -51,13 +51,14 @@ test('the server is asked once the reader pauses, for the words without the spac
 });
 
 test('an answer for other words than those in the field is not shown', async () => {
-  const late = Promise.withResolvers();
-  const { searching } = searchingFor(late.promise, Promise.resolve([{ id: 'new' }]));
+  let answerLate;
+  const late = new Promise((resolve) => (answerLate = resolve));
+  const { searching } = searchingFor(late, Promise.resolve([{ id: 'new' }]));
   type('old');
   await pass();
   type('new');
   await pass();
-  late.resolve([{ id: 'old' }]);
+  answerLate([{ id: 'old' }]);
   await pass();
   assert.deepEqual(searching.found, new Set(['new']));
 });

@@ -32,7 +32,7 @@ const view = new ConversationView({
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
-const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
+const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json'), print: () => window.print() });
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them

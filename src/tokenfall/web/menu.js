@@ -9,9 +9,9 @@ const find = (id) => document.querySelector(id);
 export class Menu {
   #menu = find('#menu');
 
-  /** @param on { rename, exportMarkdown, exportJSON, remove } */
+  /** @param on { rename, exportMarkdown, exportJSON, print, remove } */
   constructor(on) {
-    const acts = { '#rename': on.rename, '#export-markdown': on.exportMarkdown, '#export-json': on.exportJSON, '#delete': on.remove };
+    const acts = { '#rename': on.rename, '#export-markdown': on.exportMarkdown, '#export-json': on.exportJSON, '#print': on.print, '#delete': on.remove };
     for (const [id, act] of Object.entries(acts)) {
       find(id).addEventListener('click', () => {
         this.#close();
