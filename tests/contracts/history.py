@@ -3,8 +3,9 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from tokenfall.conversations import Conversation, Turn
+from tokenfall.conversations import Conversation, Turn, Variant
 from tokenfall.errors import NotFound
 from tokenfall.events import Usage
 from tokenfall.history.search import BATCH, BATCH_BYTES, PIECE_CHARACTERS
@@ -50,6 +51,13 @@ class HistoryContract:
 
     async def test_a_turn_comes_back_whole(self, history: HistoryStore) -> None:
         kept = turn(1)
+        await history.append(ALICE, kept)
+
+        assert await history.turns(ALICE) == [kept]
+
+    async def test_a_turn_comes_back_with_its_variants(self, history: HistoryStore) -> None:
+        earlier = Variant(content="é", status="interrupted", model="sim", answered_at=1.5, end_code="stopped")
+        kept = replace(turn(1), variants=(earlier, replace(earlier, content="second", end_code="")))
         await history.append(ALICE, kept)
 
         assert await history.turns(ALICE) == [kept]

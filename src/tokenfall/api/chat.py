@@ -94,14 +94,19 @@ class ChatRoutes:
 
     async def history(self, request: Request) -> Response | LiveStream:
         """`GET /history`."""
-        conversation, may_be_new = self._queried_conversation(request)
-        turns = await self._chat.history(conversation, may_be_new=may_be_new)
-        return await sliced(plain.history(turns))
+        name, variants = plain.history_query(request.query())
+        conversation = Conversation(self._keys.owner(request), name)
+        turns = await self._chat.history(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
+        return await sliced(plain.history(turns, variants=variants))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
-        conversation, may_be_new = self._queried_conversation(request)
-        await self._chat.clear(conversation, may_be_new=may_be_new)
+        query = request.query()
+        if len(query) > 1 or any(name != "conversation" for name, _ in query):
+            raise InvalidRequest("the query takes conversation, once, and nothing else")
+        name, _ = plain.history_query(query)
+        conversation = Conversation(self._keys.owner(request), name)
+        await self._chat.clear(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
         return Response(204)
 
     async def conversations(self, request: Request) -> Response | LiveStream:
@@ -146,18 +151,6 @@ class ChatRoutes:
 
     def _named_conversation(self, request: Request) -> Conversation:
         return Conversation(self._keys.owner(request), plain.conversation_id(parameter(request)))
-
-    def _queried_conversation(self, request: Request) -> tuple[Conversation, bool]:
-        """The conversation, and whether it is the default one, which exists before its first turn.
-
-        Raises `InvalidRequest`.
-        """
-        query = request.query()
-        unknown = sorted({name for name, _ in query} - {"conversation"})
-        if unknown or len(query) > 1:
-            raise InvalidRequest("the query takes conversation, once, and nothing else")
-        name = plain.conversation_id(query[0][1]) if query else plain.DEFAULT_CONVERSATION
-        return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
 def _add_headers(request: Request, turn: TurnRun | Followed) -> None:

@@ -29,6 +29,15 @@ class WholeAnswer(Struct):
     conversation: str
 
 
+class HistoryVariant(Struct):
+    content: str
+    created: float
+    model: str
+    status: Literal["interrupted"] | UnsetType = UNSET
+    end_code: str | UnsetType = UNSET
+    finish_reason: FinishReason | UnsetType = UNSET
+
+
 class HistoryMessage(Struct):
     role: Literal["user", "assistant"]
     content: str
@@ -41,6 +50,7 @@ class HistoryMessage(Struct):
     thought_s: float | UnsetType = UNSET
     finish_reason: FinishReason | UnsetType = UNSET
     usage: TokenUsage | UnsetType = UNSET
+    variants: list[HistoryVariant] | UnsetType = UNSET
 
 
 class PayloadItem(Struct):

@@ -70,7 +70,7 @@ OURS = {
         summary="List the messages of a conversation, oldest first",
         tag="chat",
         answers=(list[answers.HistoryMessage],),
-        parameters=("conversation?",),
+        parameters=("conversation?", "variants"),
         failures=(400, 404, 503),
     ),
     "DELETE /history": Operation(
@@ -251,6 +251,7 @@ PARAMETERS: dict[str, Schema] = {
     "after": _parameter(
         "after", "query", schema={"pattern": _ID_PATTERN}, description="The last id of the page before."
     ),
+    "variants": _parameter("variants", "query", schema={"type": "boolean", "default": False}),
     "search": _parameter(
         "search",
         "query",

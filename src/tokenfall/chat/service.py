@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from tokenfall.chat.context import context, turns_within
-from tokenfall.conversations import Conversation, ConversationInfo, Turn
+from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant, variants_after
 from tokenfall.errors import ConversationChanged, NotFound
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
@@ -85,7 +85,7 @@ class Chat:
                 if running is not None:
                     return running
             self.turns.add(turn)
-            before = await self._previous_turns(question)
+            before, named = await self._previous_turns(question)
             request = self._request(question, before)
         except BaseException as error:
             turn.finish(turn_end(client_left() if isinstance(error, asyncio.CancelledError) else error))
@@ -97,7 +97,8 @@ class Chat:
             engine=self._engine,
             runner=self.runner,
             replaces=question.replaces,
-            continued=before[-1] if question.continues else None,
+            continued=named if question.continues else None,
+            variants=_variants(question, named),
         )
 
     def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
@@ -117,8 +118,10 @@ class Chat:
             shows_thoughts=question.shows_thoughts,
         )
 
-    async def _previous_turns(self, question: Question) -> Sequence[Turn]:
-        """The turns before the question, from which `context` takes the newest. Raises `ConversationChanged`."""
+    async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:
+        """The turns before the question, from which `context` takes the newest, and the turn that it replaces or
+        continues, if any. Raises `ConversationChanged`.
+        """
         named = question.continues or question.replaces
         if named is None:
             most = turns_within(self._defaults.context_messages)
@@ -126,14 +129,14 @@ class Chat:
                 await self._history.turns(question.conversation, last=max(most, 1)) or ()
             )  # `after` needs the newest
             _check_newest(turns, question.after)
-            return turns
+            return turns, None
         turns = await self._history.turns(question.conversation) or ()
         _check_newest(turns, question.after)
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
             raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
-        return turns[: place + 1 if question.continues else place]
+        return turns[: place + 1 if question.continues else place], turns[place]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
@@ -179,6 +182,15 @@ class Chat:
         if search:
             return await self._history.search(owner, search, limit=limit, after=after)
         return await self._history.conversations(owner, limit=limit, after=after)
+
+
+def _variants(question: Question, named: Turn | None) -> tuple[Variant, ...]:
+    """The earlier responses to keep: those of a regenerated or continued turn, none of one whose question changes."""
+    if named is None:
+        return ()
+    if question.continues:
+        return named.variants
+    return variants_after(named) if named.question == question.message else ()
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

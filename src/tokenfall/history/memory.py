@@ -13,12 +13,15 @@ from tokenfall.history.titles import title_of
 TURN_OVERHEAD_BYTES = 600
 """Memory of a turn's objects without its text, so that empty turns count toward the limit, too."""
 
+VARIANT_OVERHEAD_BYTES = 200
+"""The same for each of its variants."""
+
 
 def size_bytes(turn: Turn) -> int:
     """Upper bound of the memory that `turn` uses."""
-    return TURN_OVERHEAD_BYTES + sum(
-        map(_text_bytes, (turn.question.content, turn.answer.content, turn.answer.thought))
-    )
+    texts = [turn.question.content, turn.answer.content, turn.answer.thought]
+    texts += [variant.content for variant in turn.variants]
+    return TURN_OVERHEAD_BYTES + VARIANT_OVERHEAD_BYTES * len(turn.variants) + sum(map(_text_bytes, texts))
 
 
 def _text_bytes(text: str) -> int:

@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
-from tokenfall.conversations import Conversation, Turn, TurnEnd
+from tokenfall.conversations import Conversation, Turn, TurnEnd, Variant
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
@@ -120,6 +120,7 @@ class TurnRun:
         "_started_at",
         "_started_s",
         "_turn",
+        "_variants",
         "after",
         "conversation",
         "id",
@@ -135,8 +136,12 @@ class TurnRun:
         runner: TurnRunner,
         replaces: str | None = None,
         continued: Turn | None = None,
+        variants: tuple[Variant, ...] = (),
     ) -> None:
-        """`continued` is the turn to continue: its question is stored, and its response joined with the new text."""
+        """`continued` is the turn to continue: its question is stored, and its response joined with the new text.
+
+        `variants` are earlier responses to the same question, to be stored with the turn.
+        """
         self.after = 0
         self.id = turn.id
         self.conversation = turn.conversation
@@ -149,6 +154,7 @@ class TurnRun:
         """The requested model."""
         self._engine = engine
         self._runner = runner
+        self._variants = variants
         self._replaces = continued.id if continued else replaces
         self._on_event: OnDelta | None = None
         self._started_at = time()
@@ -252,6 +258,7 @@ class TurnRun:
             replaces=self._replaces,
             end_code=end.code,
             thought_s=None if thought_s is None else round(thought_s, 2),
+            variants=self._variants,
         )
 
 

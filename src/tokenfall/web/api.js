@@ -32,10 +32,10 @@ export class Api {
     return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
   }
 
-  /** A conversation's messages, oldest first; null for one that the server does not have. */
+  /** A conversation's messages, oldest first, with the earlier responses of those that were regenerated; null for one that the server does not have. */
   async history(conversation) {
     try {
-      return arrayOf(await this.#request(`history?conversation=${encodeURIComponent(conversation)}`));
+      return arrayOf(await this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
     } catch (error) {
       if (error.status === 404) return null;
       throw error;

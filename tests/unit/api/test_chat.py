@@ -396,8 +396,28 @@ async def test_a_conversation_is_asked_for_by_name() -> None:
 async def test_other_questions_are_refused(query: str) -> None:
     chat = routes(told("Hi"))
     for handler in (chat.history, chat.clear):
-        with pytest.raises(InvalidRequest, match="takes conversation, once, and nothing else"):
+        with pytest.raises(InvalidRequest, match="takes conversation, once, and .*nothing else"):
             await handler(request(f"/history{query}"))
+
+
+@pytest.mark.parametrize("query", ["?variants", "?variants=1", "?variants=true&variants=true"])
+async def test_variants_are_true_or_false(query: str) -> None:
+    with pytest.raises(InvalidRequest, match="variants, true or false"):
+        await routes(told("Hi")).history(request(f"/history{query}"))
+
+
+async def test_only_the_history_has_variants() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask())
+    (turn,) = {each["turn"] for each in await kept(chat)}
+    await said(chat, ask(replaces=turn))
+    with pytest.raises(InvalidRequest, match="conversation, once, and nothing else"):
+        await chat.clear(request("/history?variants=true", method="DELETE"))
+
+    assert [each.get("variants") for each in await kept(chat)] == [None, None]
+    question, answer = await kept(chat, "/history?variants=true")
+    assert "variants" not in question
+    assert [each["content"] for each in answer["variants"]] == ["Hi"]
 
 
 @pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 import pytest
 
 from tokenfall.chat.service import Chat, Defaults, Question
-from tokenfall.conversations import Conversation, Turn
+from tokenfall.conversations import MAX_VARIANTS, Conversation, Turn, Variant
 from tokenfall.errors import (
     ConversationChanged,
     IdempotencyMismatch,
@@ -207,6 +207,52 @@ async def test_what_it_sees_is_bounded_as_ever(history: MemoryHistory) -> None:
     await (await chat.begin(question("again", replaces=ids[2]))).run(deaf)
 
     assert [message.content for message in engine.requests[0].messages] == ["two", "to two", "again"]
+
+
+async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
+    """The turn after the newest was answered anew with each of these texts."""
+    for text in texts:
+        newest = (await kept(history))[-1]
+        again = question(newest.question.content, replaces=newest.id)
+        await (await chat_on(told(text), history).begin(again)).run(deaf)
+    return (await kept(history))[-1]
+
+
+async def test_a_regenerated_turn_keeps_the_earlier_responses(history: MemoryHistory) -> None:
+    before = (await kept(history))[-1] if await asked_thrice(history) else None
+    turn = await regenerated(history, "second", "third")
+
+    assert before is not None
+    assert turn.answer.content == "third"
+    assert [each.content for each in turn.variants] == ["to three", "second"]
+    assert turn.variants[0] == Variant(
+        content="to three", status="complete", model="m", answered_at=before.answered_at, finish_reason="stop"
+    )
+
+
+async def test_a_turn_keeps_only_its_newest_variants(history: MemoryHistory) -> None:
+    await ask(told("0"), history)
+    turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
+
+    assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
+
+
+async def test_an_edited_turn_keeps_no_variants(history: MemoryHistory) -> None:
+    await ask(told("first"), history)
+    turn = await regenerated(history, "second")
+    await (await chat_on(told("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
+
+    assert [each.variants for each in await kept(history)] == [()]
+
+
+async def test_a_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
+    await ask(told("first"), history)
+    turn = await regenerated(history, "second")
+    await (await chat_on(told(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
+    (continued,) = await kept(history)
+
+    assert continued.answer.content == "second part"
+    assert continued.variants == turn.variants
 
 
 async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from tokenfall.conversations import Conversation, ConversationInfo, Turn
+from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant
 from tokenfall.history.memory import TURN_OVERHEAD_BYTES, MemoryHistory, size_bytes
 from tokenfall.messages import Message
 
@@ -39,6 +40,12 @@ def test_size_of_a_turn_includes_encoded_texts(text: str) -> None:
     held = getsizeof(kept.question.content) + getsizeof(kept.answer.content)
 
     assert held <= size_bytes(kept) < 1.5 * held
+
+
+def test_size_of_a_turn_includes_its_variants() -> None:
+    variant = Variant(content="x" * 5_000, status="complete", model="sim", answered_at=1.5)
+
+    assert size_bytes(replace(turn(1), variants=(variant,) * 3)) >= size_bytes(turn(1)) + 3 * 5_000
 
 
 @pytest.mark.parametrize(("limit", "turns"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tokenfall.conversations import LISTED, ConversationInfo, Turn
+from tokenfall.conversations import LISTED, ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
@@ -177,9 +177,22 @@ def complete_response(text: str, finished: Finished, *, conversation: str) -> It
     )
 
 
-def history(turns: Iterable[Turn]) -> Iterator[bytes]:
-    """The response of `GET /history`: messages, oldest first."""
-    return json_pieces([document for turn in turns for document in _messages(turn)])
+def history_query(query: Sequence[tuple[str, str]]) -> tuple[str, bool]:
+    """The conversation of `GET /history`, and whether variants are requested. Raises `InvalidRequest`."""
+    parameters = dict(query)
+    if (
+        len(parameters) < len(query)
+        or parameters.keys() - {"conversation", "variants"}
+        or parameters.get("variants", "true") not in {"true", "false"}
+    ):
+        raise InvalidRequest("the query takes conversation, once, and variants, true or false, and nothing else")
+    name = conversation_id(parameters["conversation"]) if "conversation" in parameters else DEFAULT_CONVERSATION
+    return name, parameters.get("variants") == "true"
+
+
+def history(turns: Iterable[Turn], *, variants: bool = False) -> Iterator[bytes]:
+    """The response of `GET /history`: messages, oldest first; with earlier responses if `variants`."""
+    return json_pieces([document for turn in turns for document in _messages(turn, variants=variants)])
 
 
 class ListQuery(Struct, frozen=True):
@@ -216,28 +229,39 @@ def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[byt
     return json_pieces(iter(conversations))
 
 
-def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+def _messages(turn: Turn, *, variants: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
     answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
     question |= {"turn": turn.id, "created": turn.asked_at}
-    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
-    if turn.status != "complete":
-        answer["status"] = turn.status
-    if turn.end_code:
-        answer["end_code"] = turn.end_code
+    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model, **_end(turn)}
     if turn.answer.thought:
         answer["reasoning"] = turn.answer.thought
     if turn.thought_s is not None:
         answer["thought_s"] = turn.thought_s
-    if turn.finish_reason is not None:
-        answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:
         answer["usage"] = _usage(turn.usage)
     if turn.ttft_s is not None:
         answer["ttft_s"] = turn.ttft_s
     if turn.tokens_per_s is not None:
         answer["tokens_per_s"] = turn.tokens_per_s
+    if variants and turn.variants:
+        answer["variants"] = [
+            {"content": each.content, "created": each.answered_at, "model": each.model, **_end(each)}
+            for each in turn.variants
+        ]
     return question, answer
+
+
+def _end(response: Turn | Variant) -> dict[str, Any]:
+    """How a response ended, as members of a message."""
+    end: dict[str, Any] = {}
+    if response.status != "complete":
+        end["status"] = response.status
+    if response.end_code:
+        end["end_code"] = response.end_code
+    if response.finish_reason is not None:
+        end["finish_reason"] = response.finish_reason
+    return end
 
 
 def _usage(usage: Usage | None) -> _Usage | None:

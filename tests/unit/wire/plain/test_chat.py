@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tokenfall.conversations import ConversationInfo, Turn
+from tokenfall.conversations import ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
@@ -262,6 +262,21 @@ def test_the_history_of_an_interrupted_turn() -> None:
         b'[{"role":"user","content":"Why?","turn":"t1","created":1.5},'
         b'{"role":"assistant","content":"So.","turn":"t1","created":2.5,"model":"m","status":"interrupted"}]'
     )
+
+
+def test_the_history_has_variants_on_request() -> None:
+    variants = (
+        Variant(content="No.", status="interrupted", model="m", answered_at=0.5, end_code="stopped"),
+        Variant(content="Yes.", status="complete", model="n", answered_at=1.0, finish_reason="length"),
+    )
+    turn = replace(TURN, variants=variants)
+    _, answer = json.loads(b"".join(plain.history([turn], variants=True)))
+
+    assert answer["variants"] == [
+        {"content": "No.", "created": 0.5, "model": "m", "status": "interrupted", "end_code": "stopped"},
+        {"content": "Yes.", "created": 1.0, "model": "n", "finish_reason": "length"},
+    ]
+    assert b"variants" not in b"".join([*plain.history([turn]), *plain.history([TURN], variants=True)])
 
 
 def test_the_history_is_oldest_first_and_may_be_empty() -> None:
