@@ -144,6 +144,7 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "Search conversations",
         "rich",
         "Actions for rich",
+        "Import a conversation",
         "Dashboard",
         "This conversation",
         "#log",
@@ -421,6 +422,7 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
         "Search conversations",
         "first",
         "Actions for first",
+        "Import a conversation",
         "Dashboard",
         "Close",
     }
@@ -509,6 +511,7 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
             - listitem:
               - link /rich/
               - button "Actions for rich"
+          - button "Import a conversation"
           - link "Dashboard"
         - banner:
           - heading "rich" [level=1]

@@ -14,6 +14,7 @@ from tokenfall.wire.openai import completions, embeddings
 from tokenfall.wire.openai import request as openai_request
 from tokenfall.wire.openai.responses import request as responses_request
 from tokenfall.wire.plain import chat as plain_chat
+from tokenfall.wire.plain.importing import decode_import
 from tokenfall.wire.sse_decoder import SSEDecoder
 from tokenfall.wire.upstream.reader import ResponseReader
 
@@ -106,6 +107,7 @@ DECODERS: tuple[Callable[[bytes], Any], ...] = (
     ollama_embeddings.decode_embeddings,
     ollama_models.decode_show,
     _simulation,
+    lambda body: decode_import(body, now_s=1.0, new_id=lambda: "turn_1"),
 )
 
 

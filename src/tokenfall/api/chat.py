@@ -6,9 +6,11 @@ They translate between HTTP and `tokenfall.chat.service`, and must not depend on
 from __future__ import annotations
 
 from hashlib import sha256
+from os import urandom
+from time import time
 
 from tokenfall.api import problems
-from tokenfall.api.documents import sliced
+from tokenfall.api.documents import document, sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
@@ -20,9 +22,11 @@ from tokenfall.http.response import LiveStream, Response, StreamHead, header_lin
 from tokenfall.ports import Followed
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
+from tokenfall.turns.turn import new_turn_id
 from tokenfall.wire import sse
 from tokenfall.wire.plain import chat as plain
 from tokenfall.wire.plain import stream as plain_stream
+from tokenfall.wire.plain.importing import decode_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,6 +120,14 @@ class ChatRoutes:
             self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
         )
         return await sliced(plain.conversation_list(found))
+
+    async def add(self, request: Request) -> Response:
+        """`POST /conversations`: a new conversation with the messages of an exported one."""
+        owner = self._keys.owner(request)
+        title, turns = decode_import(request.body, now_s=time(), new_id=new_turn_id)
+        conversation = Conversation(owner, f"chat-{urandom(8).hex()}")
+        await self._chat.add(conversation, turns, title=title)
+        return document(plain.new_conversation(conversation.id), status=201)
 
     async def change(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""

@@ -29,6 +29,10 @@ class WholeAnswer(Struct):
     conversation: str
 
 
+class NewConversation(Struct):
+    id: str
+
+
 class HistoryVariant(Struct):
     content: str
     created: float

@@ -21,12 +21,14 @@ from tokenfall.wire.openai.embeddings import _Body as _VectorsBody
 from tokenfall.wire.openai.responses import request as openai_responses_request
 from tokenfall.wire.openai.responses.input import _Call, _CallOutput, _MessageItem
 from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain.importing import ImportBody
 
 Schema = dict[str, Any]
 
 BODIES: dict[str, tuple[str, type]] = {
     "chat": ("Chat", plain.ChatBody),
     "conversation": ("Conversation", plain.ConversationBody),
+    "import": ("Import", ImportBody),
     "sim": ("Sim", SimBody),
     "new_sim": ("NewSim", NewSim),
     "gate": ("Gate", GateBody),

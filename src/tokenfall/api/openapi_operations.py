@@ -98,6 +98,14 @@ OURS = {
         parameters=("limit", "after", "search"),
         failures=(400, 404, 503),
     ),
+    "POST /conversations": Operation(
+        summary="Import an exported conversation as a new one",
+        tag="chat",
+        body="import",
+        status=201,
+        answers=(answers.NewConversation,),
+        failures=(400, 503),
+    ),
     "PATCH /conversations/{conversation}": Operation(
         summary="Set the title of a conversation, pin or unpin it",
         tag="chat",

@@ -6,12 +6,13 @@ or sockets.
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
 from tokenfall.chat.context import context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant, variants_after
-from tokenfall.errors import ConversationChanged, NotFound
+from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.turns.runner import TurnRun, TurnRunner, turn_end
@@ -174,6 +175,18 @@ class Chat:
         """Pin or unpin a conversation. Raises `NotFound`."""
         if not await self._history.pin(conversation, pinned):
             raise NotFound("there is no such conversation")
+
+    async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
+        """Store a new conversation, "" for the default title; nothing of it stays if that fails or is cancelled."""
+        try:
+            for turn in turns:
+                await self._history.append(conversation, turn)
+            if title:
+                await self._history.rename(conversation, title)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                await asyncio.shield(self._history.clear(conversation))
+            raise
 
     async def conversations(
         self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()

@@ -54,6 +54,17 @@ export class Api {
     await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
   }
 
+  /** Makes a conversation of an exported one, whose text importing.js has checked; resolves to its id. */
+  async import(body) {
+    const init = { method: 'POST', headers: JSON_BODY, body };
+    const response = await this.#request('conversations', init).catch((error) => {
+      throw error.status === 413 ? new Failure('file_too_large', error) : error;
+    });
+    const { id } = (await response.json().catch(() => null)) ?? {};
+    if (typeof id !== 'string') throw new Failure('unexpected');
+    return id;
+  }
+
   /** Also of one that has not begun, or is gone. */
   async delete(conversation) {
     await this.#request(pathOf(conversation), { method: 'DELETE' }).catch((error) => {

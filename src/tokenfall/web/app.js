@@ -11,6 +11,7 @@ import { Conversation } from './conversation.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { asFailure } from './failures.js';
+import { importedBody, Importing } from './importing.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
@@ -33,6 +34,7 @@ const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.fol
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json'), print: () => window.print() });
+new Importing((read) => told('Imported', async () => go(await api.import(importedBody(await read())))));
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
@@ -57,6 +59,7 @@ function newId() {
 
 /** Shows another conversation, and says so in the address. */
 function go(id, { isNew = false } = {}) {
+  sidebar.close();
   if (id !== conversation.id) {
     history.pushState({ isNew }, '', addressOf(id));
     open(id, { isNew });

@@ -83,6 +83,11 @@ export class Sidebar {
     for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
   }
 
+  /** Where it is over the page, it is closed. */
+  close() {
+    this.#set(false);
+  }
+
   #leaveFor(go) {
     this.#set(false);
     go();

@@ -653,6 +653,21 @@ async def test_a_conversation_is_pinned_and_found() -> None:
     assert (await chat.change(conversation_request("b", body=b'{"pinned":false}'))).status == 204
 
 
+async def test_an_exported_conversation_is_added_as_a_new_one() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask(conversation="a"))
+    exported = {"title": "Reasons", "messages": await kept(chat, "/history?conversation=a")}
+    added = await chat.add(request("/conversations", method="POST", body=json.dumps(exported).encode()))
+    name = json.loads(added.body)["id"]
+    (listed, _) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
+
+    assert added.status == 201
+    assert (listed["id"], listed["title"], listed["messages"]) == (name, "Reasons", 2)
+    (turn,) = {each.pop("turn") for each in (messages := await kept(chat, f"/history?conversation={name}"))}
+    assert turn != exported["messages"][0]["turn"]
+    assert messages == [{key: value for key, value in each.items() if key != "turn"} for each in exported["messages"]]
+
+
 async def test_the_default_conversation_is_not_deleted_before_it_began() -> None:
     with pytest.raises(NotFound):
         await routes(told("Hi")).delete(conversation_request("default"))

@@ -255,6 +255,27 @@ async def test_a_continued_turn_keeps_its_variants(history: MemoryHistory) -> No
     assert continued.variants == turn.variants
 
 
+async def test_a_conversation_that_cannot_be_added_whole_is_not_added(history: MemoryHistory) -> None:
+    class Full(MemoryHistory):
+        async def append(self, conversation: Conversation, turn: Turn) -> None:
+            if turn.id == turns[1].id:
+                raise StoreUnavailable("full")
+            await super().append(conversation, turn)
+
+    await asked_thrice(history)
+    turns = await kept(history)
+    full = Full(limit=100, max_bytes=1_000_000)
+    with pytest.raises(StoreUnavailable):
+        await chat_on(told("never"), full).add(HERE, turns, title="")
+    assert await full.turns(HERE) is None
+
+    for title, listed in [("", "one"), ("named", "named")]:
+        added = MemoryHistory(limit=100, max_bytes=1_000_000)
+        await chat_on(told("never"), added).add(HERE, turns, title=title)
+        assert await added.turns(HERE) == turns
+        assert [each.title for each in await added.conversations(HERE.owner)] == [listed]
+
+
 async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
     ids = await asked_thrice(history)
     with pytest.raises(UpstreamBroken):

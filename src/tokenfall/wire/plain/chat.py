@@ -229,6 +229,11 @@ def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[byt
     return json_pieces(iter(conversations))
 
 
+def new_conversation(name: str) -> bytes:
+    """The response of `POST /conversations`."""
+    return _encode({"id": name})
+
+
 def _messages(turn: Turn, *, variants: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
     answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
