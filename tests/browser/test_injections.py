@@ -29,7 +29,7 @@ PARTS = 4  # of the forms: a long conversation takes the browser longer to lay o
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
     r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)"
-    r"(\?(conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
+    r"(\?((variants=true&)?conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
 WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
@@ -59,6 +59,7 @@ _ALLOWED = r"""{
   div: { class: /^(text|actions|table)$/, tabindex: /^0$/, role: /^group$/, 'aria-label': /^Table$/ },
   button: { type: /^button$/, class: /^(action|copy)$/, 'data-action': /^(copy|edit|again|continue)$/,
             'data-copy': /^code$/ },
+  time: { class: /^at$/, datetime: /^[\d:.TZ-]+$/, title: /^[\w ,:]+$/ },
   p: { class: /^(note|progress)$/, 'aria-hidden': /^true$/ },
   span: { class: /^(unseen|lines|language|math|ended|model|pace)$/, translate: /^no$/ },
   figure: { class: /^code$/, 'aria-label': /^Code(: \S{1,40})?$/ },

@@ -6,7 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
-from tests.browser.steps import answer, ask, asked_of, contents, ended, message, press, says, set_sim, texts
+from tests.browser.steps import answer, ask, contents, ended, message, press, says, set_sim, texts
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -79,7 +79,7 @@ def test_a_conversation_goes_on_beside_an_earlier_response(open_page: Pages, ser
 def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     thrice(page, server)
-    posted = asked_of(page)
+    set_sim(server, "text=echo,gap=1ms")
     press(page, "Edit", of=0)
     page.get_by_label("Edit your message").fill("other words")
     page.get_by_role("button", name="Save and send").click()
@@ -89,7 +89,6 @@ def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: S
     page.reload()
     says(page, "other words")
     expect(place(page)).to_have_count(0)
-    assert len(posted) == 1
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -103,8 +102,10 @@ def test_the_steps_look_well(
     says(page, SECOND)
     assert axe(page) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    heights = message(page, -1).locator(".variants button").evaluate_all(
-        "(all) => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))"
+    heights = (
+        message(page, -1)
+        .locator(".variants button")
+        .evaluate_all("(all) => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))")
     )
     assert min(heights) >= 44
     page.screenshot(path=artefact(f"variants-{viewport[0]}-{theme}.png"))

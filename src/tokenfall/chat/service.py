@@ -11,7 +11,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from tokenfall.chat.context import context, turns_within
-from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant, variants_after
+from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
@@ -97,9 +97,8 @@ class Chat:
             request,
             engine=self._engine,
             runner=self.runner,
-            replaces=question.replaces,
+            replaces=named if question.replaces else None,
             continued=named if question.continues else None,
-            variants=_variants(question, named),
         )
 
     def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
@@ -195,15 +194,6 @@ class Chat:
         if search:
             return await self._history.search(owner, search, limit=limit, after=after)
         return await self._history.conversations(owner, limit=limit, after=after)
-
-
-def _variants(question: Question, named: Turn | None) -> tuple[Variant, ...]:
-    """The earlier responses to keep: those of a regenerated or continued turn, none of one whose question changes."""
-    if named is None:
-        return ()
-    if question.continues:
-        return named.variants
-    return variants_after(named) if named.question == question.message else ()
 
 
 def _check_newest(turns: Sequence[Turn], after: str | None) -> None:

@@ -4,8 +4,8 @@ Layout. `{owner}` is URL-quoted and in braces (a hash tag), so that a cluster st
 `{@anonymous}` is the owner of conversations if no API keys are configured.
 
 - `tokenfall:{owner}:conversation:<id>`, a hash: `turn:<turn id>` is the JSON document of a turn, `at:<position>` the
-  turn id at a position, from `first` up to but not including `past`; `title`, `last_activity` (Unix seconds) and, if it is
-  pinned, `pinned`. It is one key, so that expiry and eviction always remove a complete conversation.
+  turn id at a position, from `first` up to but not including `past`; `title`, `last_activity` (Unix seconds) and, if
+  it is pinned, `pinned`. It is one key, so that expiry and eviction always remove a complete conversation.
 - `tokenfall:{owner}:conversations`, a sorted set: conversation ids by the microsecond of their last turn.
 - `tokenfall:check`, written by health checks.
 
@@ -106,11 +106,7 @@ class RedisHistory:
             first = place + 1
         found = await self._calls.done(self._described(owner, first=first, limit=limit))
         with _decoding_errors():
-            return [
-                ConversationInfo(name.decode(), float(described[0]), described[1], described[2].decode(), bool(described[3]))
-                for name, described in found
-                if described
-            ]
+            return [_conversation_info(name, described) for name, described in found if described]
 
     async def search(
         self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
@@ -163,6 +159,11 @@ def _decoded(documents: Iterable[bytes]) -> Iterator[Turn]:
     with _decoding_errors():
         for document in documents:
             yield _decode(document)
+
+
+def _conversation_info(name: bytes, described: list[Any]) -> ConversationInfo:
+    last_activity, messages, title, pinned = described
+    return ConversationInfo(name.decode(), float(last_activity), messages, title.decode(), pinned is not None)
 
 
 def _key(conversation: Conversation) -> str:

@@ -121,7 +121,7 @@ class SQLiteHistory:
         self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
     ) -> Sequence[ConversationInfo]:
         async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
-            documents = await self._reader.do(lambda connection: _documents(connection, owner, names))
+            documents = await self._reader.do(lambda connection: _documents(connection, owner, names=names))
             return [None if each is None else texts_of(_decoded(each)) for each in documents]
 
         listed = await self.conversations(owner, limit=SEARCHED, after=after)
@@ -252,7 +252,7 @@ def _turns(connection: sqlite3.Connection, conversation: Conversation, *, newest
     return list(_decoded(document for (document,) in reversed(documents)))
 
 
-def _documents(connection: sqlite3.Connection, owner: str, names: Sequence[str]) -> list[list[bytes] | None]:
+def _documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
     """The documents of the first conversations of `names`, None for those that do not exist.
 
     Only the conversation that exceeds `BATCH_BYTES` is the last one, so that no search delays other readers for long.
@@ -303,7 +303,10 @@ def _conversations(
         " FROM conversations WHERE owner = ? AND touched < ? ORDER BY touched DESC LIMIT ?",
         (owner, before, limit),
     )
-    return [ConversationInfo(*row, pinned=bool(pinned)) for *row, pinned in listed]
+    return [
+        ConversationInfo(name, last_activity, messages, title, bool(pinned))
+        for name, last_activity, messages, title, pinned in listed
+    ]
 
 
 def _rename(connection: sqlite3.Connection, conversation: Conversation, *, title: str) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
-from tokenfall.conversations import Conversation, Turn, TurnEnd, Variant
+from tokenfall.conversations import Conversation, Turn, TurnEnd, Variant, variants_after
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
@@ -134,13 +134,12 @@ class TurnRun:
         *,
         engine: Engine,
         runner: TurnRunner,
-        replaces: str | None = None,
+        replaces: Turn | None = None,
         continued: Turn | None = None,
-        variants: tuple[Variant, ...] = (),
     ) -> None:
         """`continued` is the turn to continue: its question is stored, and its response joined with the new text.
 
-        `variants` are earlier responses to the same question, to be stored with the turn.
+        If the question of the turn `replaces` is the same, its response is stored as a variant.
         """
         self.after = 0
         self.id = turn.id
@@ -154,8 +153,9 @@ class TurnRun:
         """The requested model."""
         self._engine = engine
         self._runner = runner
-        self._variants = variants
-        self._replaces = continued.id if continued else replaces
+        self._variants = _variants(self._question, replaces=replaces, continued=continued)
+        replaced = continued or replaces
+        self._replaces = replaced.id if replaced else None
         self._on_event: OnDelta | None = None
         self._started_at = time()
         self._started_s = perf_counter()
@@ -260,6 +260,13 @@ class TurnRun:
             thought_s=None if thought_s is None else round(thought_s, 2),
             variants=self._variants,
         )
+
+
+def _variants(question: Message, *, replaces: Turn | None, continued: Turn | None) -> tuple[Variant, ...]:
+    """The earlier responses to `question`."""
+    if continued is not None:
+        return continued.variants
+    return variants_after(replaces) if replaces is not None and replaces.question == question else ()
 
 
 def rate(tokens: int, took_s: float) -> float | None:

@@ -32,7 +32,6 @@ export class EntryMenu {
       this.#box.querySelector('[data-action=pin]').textContent = pinned ? 'Unpin' : 'Pin';
       this.#place();
     });
-    this.#box.addEventListener('toggle', ({ newState }) => newState === 'open' && this.#box.querySelector('button').focus());
     document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !this.#box.matches(':popover-open')) return;
       event.preventDefault();

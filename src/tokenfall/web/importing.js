@@ -22,7 +22,7 @@ export function importedBody(text) {
 export class Importing {
   /** @param onFile called with the function that resolves to the text of the file that the reader has chosen */
   constructor(onFile) {
-    const [button, field] = [document.querySelector('#import'), document.querySelector('#import-file')];
+    const [button, field] = [document.querySelector('#import-open'), document.querySelector('#import-file')];
     button.addEventListener('click', () => field.click());
     field.addEventListener('change', () => {
       const [file] = field.files;

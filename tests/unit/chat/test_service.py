@@ -219,14 +219,14 @@ async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
 
 
 async def test_a_regenerated_turn_keeps_the_earlier_responses(history: MemoryHistory) -> None:
-    before = (await kept(history))[-1] if await asked_thrice(history) else None
+    await asked_thrice(history)
+    before = (await kept(history))[-1]
     turn = await regenerated(history, "second", "third")
 
-    assert before is not None
     assert turn.answer.content == "third"
     assert [each.content for each in turn.variants] == ["to three", "second"]
     assert turn.variants[0] == Variant(
-        content="to three", status="complete", model="m", answered_at=before.answered_at, finish_reason="stop"
+        content="to three", status="complete", model="model-1", answered_at=before.answered_at, finish_reason="stop"
     )
 
 

@@ -42,7 +42,7 @@ class _ImportedMessage(_Variant, frozen=True, kw_only=True):
     usage: _Usage | None = None
     ttft_s: _Figure | None = None
     tokens_per_s: _Figure | None = None
-    variants: Annotated[list[_Variant], Meta(max_length=MAX_VARIANTS)] = []  # noqa: RUF012 - msgspec copies it
+    variants: Annotated[list[_Variant], Meta(max_length=MAX_VARIANTS)] = []
 
 
 class ImportBody(Struct, frozen=True):
@@ -56,7 +56,10 @@ _decoder = msgspec.json.Decoder(ImportBody)
 
 
 def decode_import(body: bytes, *, now_s: float, new_id: Callable[[], str]) -> tuple[str, list[Turn]]:
-    """The title, "" without one, and the turns. `now_s` is the time of messages without one. Raises `InvalidRequest`."""
+    """The title, "" without one, and the turns. `now_s` is the time of messages without one.
+
+    Raises `InvalidRequest`.
+    """
     check_json(body)
     try:
         document = _decoder.decode(body)

@@ -287,7 +287,9 @@ def test_the_history_is_oldest_first_and_may_be_empty() -> None:
 
 
 def test_the_list_of_conversations() -> None:
-    listed = b"".join(plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?", pinned=True), ConversationInfo("a", 1.0, 2)]))
+    listed = b"".join(
+        plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?", pinned=True), ConversationInfo("a", 1.0, 2)])
+    )
 
     assert listed == (
         b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?","pinned":true},'
@@ -328,7 +330,16 @@ def test_a_conversation_is_renamed_and_pinned_at_once() -> None:
 @pytest.mark.parametrize(
     "document",
     [
-        *(b"", b"{}", b"[]", b'{"title":""}', b'{"title":null}', b'{"title":"a","x":1}', b'{"title":"\xff"}', b'{"pinned":1}'),
+        *(
+            b"",
+            b"{}",
+            b"[]",
+            b'{"title":""}',
+            b'{"title":null}',
+            b'{"title":"a","x":1}',
+            b'{"title":"\xff"}',
+            b'{"pinned":1}',
+        ),
         b"[" * 99_999,
         json.dumps({"title": "a" * 201}).encode(),
     ],
