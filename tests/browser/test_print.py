@@ -14,8 +14,9 @@ from tests.end_to_end.conftest import Serve
 CUT = """() => [...document.querySelectorAll('html, body, .page, .stage, .log, .message, .text, pre')].filter(
   (each) => each.scrollHeight > each.clientHeight + 1 && getComputedStyle(each).overflowY !== 'visible'
 ).map(({ localName, className }) => `${localName}.${className}`)"""
-WIDE = """() => [...document.querySelectorAll('body *')].filter((each) => each.getBoundingClientRect().right > innerWidth
-  && !each.matches('.unseen')).map(({ localName, className }) => `${localName}.${className}`)"""
+WIDE = """() => [...document.querySelectorAll('body *:not(.unseen)')].filter(
+  (each) => each.getBoundingClientRect().right > innerWidth
+).map(({ localName, className }) => `${localName}.${className}`)"""
 LONG_LINE = "a_long_line_of_code " * 30
 
 
