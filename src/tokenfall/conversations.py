@@ -19,13 +19,25 @@ class Conversation(Struct, frozen=True):
 TurnStatus = Literal["complete", "interrupted"]
 
 
+class Variant(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An earlier response to the question of a turn, which was replaced by a regenerated one. Fields as in `Turn`."""
+
+    content: str
+    status: TurnStatus
+    model: str
+    answered_at: float
+    finish_reason: FinishReason | None = None
+    end_code: str = ""
+
+
 class Turn(Struct, frozen=True, kw_only=True):
     """A user message and the model's response, the unit of history. `asked_at` and `answered_at` are Unix seconds.
 
     `ttft_s` is the time to the first token, `tokens_per_s` the rate after it; None if there are too few tokens.
     `replaces` is the id of the turn that this one replaces. `end_code` is the code of the error that interrupted it
     (`stopped`, `upstream_reset`); "" for a complete turn, and in records stored before this field existed. `thought_s`
-    is the reasoning time in seconds; `answer.thought` is the beginning of the reasoning text.
+    is the reasoning time in seconds; `answer.thought` is the beginning of the reasoning text. `variants` are earlier
+    responses to the same question, oldest first.
     """
 
     id: str
@@ -42,6 +54,24 @@ class Turn(Struct, frozen=True, kw_only=True):
     replaces: str | None = None
     end_code: str = ""
     thought_s: float | None = None
+    variants: tuple[Variant, ...] = ()
+
+
+MAX_VARIANTS = 4
+"""How many earlier responses a turn keeps, the newest ones."""
+
+
+def variants_after(replaced: Turn) -> tuple[Variant, ...]:
+    """The variants of a turn that is a new response to the question of `replaced`."""
+    newest = Variant(
+        content=replaced.answer.content,
+        status=replaced.status,
+        model=replaced.model,
+        answered_at=replaced.answered_at,
+        finish_reason=replaced.finish_reason,
+        end_code=replaced.end_code,
+    )
+    return (*replaced.variants, newest)[-MAX_VARIANTS:]
 
 
 LISTED = 100
@@ -58,6 +88,7 @@ class ConversationInfo(Struct, frozen=True):
     last_activity: float
     messages: int
     title: str = ""
+    pinned: bool = False
 
 
 class TurnEnd(Struct, frozen=True):

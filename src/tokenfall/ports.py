@@ -4,7 +4,7 @@ Each Protocol is documented here, and implementations do not repeat that. Only `
 implementations.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from tokenfall.conversations import LISTED, Claim, Conversation, ConversationInfo, Turn, TurnEnd
@@ -131,8 +131,21 @@ class HistoryStore(Protocol):
         """
         ...
 
+    async def search(
+        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        """As `conversations`, but only those in whose title or messages each of `words` occurs, in any case.
+
+        A page looks at a limited number of conversations and characters, and then ends with those found so far.
+        """
+        ...
+
     async def rename(self, conversation: Conversation, title: str) -> bool:
         """Set the title; False if the conversation does not exist. Does not change its last activity."""
+        ...
+
+    async def pin(self, conversation: Conversation, pinned: bool) -> bool:
+        """Mark the conversation as pinned or not; False if it does not exist. Does not change its last activity."""
         ...
 
     async def check(self) -> None:

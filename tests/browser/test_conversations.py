@@ -253,12 +253,12 @@ def test_the_slower_answer_of_a_conversation_left_behind_is_not_shown(open_page:
     def hold(route: Route) -> None:
         held.append(route)
 
-    page.route("**/history?conversation=b", hold, times=1)
-    with page.expect_request("**/history?conversation=b"):
+    page.route("**/history?*conversation=b", hold, times=1)
+    with page.expect_request("**/history?*conversation=b"):
         listed(page).filter(has_text="in b").click()
     listed(page).filter(has_text="in c").click()
     says(page, "in c")
-    with page.expect_response("**/history?conversation=b"):
+    with page.expect_response("**/history?*conversation=b"):
         held[0].continue_()
     page.evaluate("fetch('history?conversation=b').then((response) => response.text())")  # longer than the page needs
     assert texts(page) == ["in c"] * 2
@@ -626,6 +626,60 @@ def test_an_export_that_fails_says_so(open_page: Pages, three: ServerProcess) ->
     page.route("**/history?*", lambda route: route.abort())
     choose(page, "Export as JSON")
     expect(alert(page)).to_contain_text("The server cannot be reached.")
+
+
+# Imported
+
+
+def import_file(page: Page, file: Path) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Import a conversation").click()
+    chooser.value.set_files(file)
+
+
+def test_an_exported_conversation_is_imported_as_a_new_one(
+    open_page: Pages, three: ServerProcess, tmp_path: Path
+) -> None:
+    told(three, "# Grüße 👋", conversation="b")
+    page = open_page(three, "/web?conversation=b")
+    titled(page, "in b")
+    exported(page, "JSON", tmp_path / "export.json")
+    before = history(three, "b")
+    delete(page)
+    says(page, "in c")
+    import_file(page, tmp_path / "export.json")
+    titled(page, "in b")
+    assert texts(page) == ["in b", "in b", "# Grüße 👋", "Grüße 👋"]
+    expect(status(page)).to_have_text("Imported")
+    name = str(in_address(page))
+    assert re.fullmatch("chat-[0-9a-f]{16}", name)
+    ids = {each["turn"] for each in history(three, name)}
+    assert [{**each, "turn": ""} for each in history(three, name)] == [{**each, "turn": ""} for each in before]
+    assert not ids & {each["turn"] for each in before}
+    asked_and_answered(page, "goes on")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("no JSON", "not a conversation that was exported"),
+        ('{"messages": 3}', "not a conversation that was exported"),
+        ('{"messages": [{"role": "assistant", "content": "x"}, {"role": "user", "content": "x"}]}', "messages[0]"),
+        ('{"messages": ["' + "x" * 1_100_000 + '"]}', "too large for the server"),
+    ],
+    ids=["no JSON", "no messages", "wrong order", "too large"],
+)
+def test_another_file_is_refused_with_what_is_wrong(
+    open_page: Pages, three: ServerProcess, tmp_path: Path, text: str, words: str
+) -> None:
+    open_page.allow("status of 4(00|13)")
+    page = open_page(three, "/web?conversation=b")
+    says(page, "in b")
+    (tmp_path / "file.json").write_text(text)
+    import_file(page, tmp_path / "file.json")
+    expect(alert(page)).to_contain_text(words)
+    assert len(titles(three)) == 3
+    says(page, "in b")
 
 
 # Changed elsewhere

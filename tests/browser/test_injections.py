@@ -29,7 +29,7 @@ PARTS = 4  # of the forms: a long conversation takes the browser longer to lay o
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
     r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)"
-    r"(\?(conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
+    r"(\?((variants=true&)?conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
 WITH_AND_WITHOUT_POLICY = pytest.mark.parametrize("bypass_csp", [False, True], ids=["policy", "no-policy"])
@@ -60,6 +60,7 @@ _ALLOWED = r"""{
   button: { type: /^button$/, class: /^(action|action unfold|action timing|copy|wrap)$/, 'data-copy': /^code$/,
             'data-action': /^(copy|edit|again|continue)$/, 'data-wrap': /^$/, 'aria-pressed': /^false$/,
             'aria-expanded': /^false$/ },
+  time: { class: /^at$/, datetime: /^[\d:.TZ-]+$/, title: /^[\w ,:]+$/ },
   p: { class: /^(note|progress)$/, 'aria-hidden': /^true$/ },
   span: { class: /^(unseen|lines|language|math|ended|model|pace|comment|string|number|keyword|rest)$/,
           translate: /^no$/, hidden: /^$/, 'aria-hidden': /^true$/ },
@@ -164,7 +165,10 @@ _REFUSED = """async (json) => {
 _LISTED = r"""() => {
   const list = document.querySelector('#conversations');
   const allowed = {
-    li: /^class=$/,
+    ul: /^(class=group|aria-labelledby=group-today)$/,
+    p: /^(class=group-name|id=group-today)$/,
+    li: /^class=entry$/,
+    button: /^(type=button|class=more|aria-label=Actions for [^]*|popovertarget=entry-menu)$/,
     a: /^(class=conversation|href=\?conversation=[\w.%-]+|data-id=c\d+|aria-current=page)$/,
     span: /^(class=(name|when)|dir=auto|data-at=[\d.]+)$/,
   };

@@ -141,7 +141,10 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
     asked_and_answered(page, "rich")
     assert walk(page, first="New conversation") == [
         "New conversation",
+        "#search",
         "rich",
+        "Actions for rich",
+        "Import a conversation",
         "Dashboard",
         "Menu",
         "#log",
@@ -297,7 +300,7 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
         press(page, "Tab")
         stops.append(focused(page))
         assert page.evaluate(FOCUS_IS_SEEN) == ""
-    assert stops == ["Rename", "Export as Markdown", "Export as JSON", "Delete", "API key"]
+    assert stops == ["Rename", "Export as Markdown", "Export as JSON", "Print", "Delete", "API key"]
     press(page, "Escape")
     assert focused(page) == "Menu"
     expect(page.locator("#rename")).to_be_hidden()
@@ -419,7 +422,10 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
     assert focused(page) == "New conversation"
     assert set(walk(page, first="New conversation")) == {
         "New conversation",
+        "#search",
         "first",
+        "Actions for first",
+        "Import a conversation",
         "Dashboard",
         "Close",
     }
@@ -501,9 +507,14 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
     expect(page.locator("body")).to_match_aria_snapshot("""
         - navigation "Conversations":
           - button "New conversation"
-          - list:
+          - searchbox "Search conversations"
+          - status
+          - paragraph: Today
+          - list "Today":
             - listitem:
               - link /rich/
+              - button "Actions for rich"
+          - button "Import a conversation"
           - link "Dashboard"
         - banner:
           - heading "rich" [level=1]
@@ -561,7 +572,7 @@ def test_an_answer_is_told_by_its_state_and_not_by_its_words(open_page: Pages, s
     regions = page.locator(LIVE).evaluate_all(
         "(all) => all.map((each) => [each.role ?? each.localName, each.ariaLive, each.checkVisibility()])"
     )
-    assert regions == [["log", "off", True], ["alert", None, True], ["status", None, True]]
+    assert regions == [["status", None, True], ["log", "off", True], ["alert", None, True], ["status", None, True]]
 
 
 def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
-from tokenfall.conversations import Conversation, Turn
+from tokenfall.conversations import Conversation, Turn, Variant
 from tokenfall.errors import NotFound
 from tokenfall.events import Usage
+from tokenfall.history.search import BATCH, BATCH_BYTES, PIECE_CHARACTERS
 from tokenfall.messages import Message
 from tokenfall.ports import HistoryStore
 
@@ -49,6 +51,13 @@ class HistoryContract:
 
     async def test_a_turn_comes_back_whole(self, history: HistoryStore) -> None:
         kept = turn(1)
+        await history.append(ALICE, kept)
+
+        assert await history.turns(ALICE) == [kept]
+
+    async def test_a_turn_comes_back_with_its_variants(self, history: HistoryStore) -> None:
+        earlier = Variant(content="é", status="interrupted", model="sim", answered_at=1.5, end_code="stopped")
+        kept = replace(turn(1), variants=(earlier, replace(earlier, content="second", end_code="")))
         await history.append(ALICE, kept)
 
         assert await history.turns(ALICE) == [kept]
@@ -303,3 +312,79 @@ class HistoryContract:
         for owner in ("alice", "bob", "carol"):
             with pytest.raises(NotFound, match="after"):
                 await history.conversations(owner, after="gone")
+
+    @pytest.mark.parametrize(
+        ("words", "found"),
+        [
+            (["question"], ["c2", "c1", "c0"]),
+            (["QUEST", "2"], ["c2"]),
+            (["answer", "grüße"], ["c1"]),
+            (["GRÜSSE"], ["c1"]),
+            (["on", "answer 1"], ["c1"]),
+            (["question 1", "answer 2"], []),
+        ],
+    )
+    async def test_conversations_are_found_by_all_words_of_a_search(
+        self, history: HistoryStore, words: list[str], found: list[str]
+    ) -> None:
+        for number in range(3):
+            await history.append(Conversation("alice", f"c{number}"), turn(number))
+        await history.append(Conversation("bob", "c9"), turn(1, text="question answer grüße"))
+        await history.rename(Conversation("alice", "c1"), "Viele Grüße")
+
+        assert [each.id for each in await history.search("alice", words)] == found
+
+    async def test_later_turns_are_searched_and_dropped_ones_are_not(self, history: HistoryStore) -> None:
+        for number in range(LIMIT // 2 + 1):
+            await history.append(ALICE, turn(number))
+        await history.rename(ALICE, "named")
+        listed = list(await history.conversations("alice"))
+
+        assert await history.search("alice", ["answer 0"]) == []
+        assert await history.search("alice", [f"answer {LIMIT // 2}"]) == listed
+
+    async def test_a_search_has_pages(self, history: HistoryStore) -> None:
+        for number in range(7):
+            text = "blue" if number % 2 else "red"
+            await history.append(Conversation("alice", f"c{number}"), turn(number, text=text))
+
+        assert [each.id for each in await history.search("alice", ["blue"], limit=2)] == ["c5", "c3"]
+        assert [each.id for each in await history.search("alice", ["blue"], limit=2, after="c3")] == ["c1"]
+        assert await history.search("alice", ["blue"], after="c1") == []
+        with pytest.raises(NotFound, match="after"):
+            await history.search("alice", ["blue"], after="gone")
+
+    async def test_a_search_reads_in_batches_and_finds_a_word_across_pieces_of_a_long_text(
+        self, history: HistoryStore
+    ) -> None:
+        for number in range(2 * BATCH + 1):
+            await history.append(Conversation("alice", f"c{number}"), turn(number))
+        for number in range(3):
+            text = "x" * (PIECE_CHARACTERS - 3) + "Needle" + "y" * (BATCH_BYTES // 2)  # as question and as answer
+            await history.append(Conversation("alice", f"c{number}"), turn(1_000 + number, text=text))
+
+        assert [each.id for each in await history.search("alice", ["needle"])] == ["c2", "c1", "c0"]
+        assert len(await history.search("alice", ["question"], limit=1_000)) == 2 * BATCH + 1
+
+    async def test_a_conversation_is_pinned_until_it_is_unpinned_or_deleted(self, history: HistoryStore) -> None:
+        other = Conversation("alice", "other")
+        await history.append(ALICE, turn(1))
+        await history.append(other, turn(2))
+        for _ in range(2):
+            assert await history.pin(ALICE, True) is True
+            listed = await history.conversations("alice")
+            assert [(each.id, each.pinned) for each in listed] == [("other", False), ("default", True)]
+        await history.append(ALICE, turn(3))
+        assert [each.pinned for each in await history.conversations("alice")] == [True, False]
+        assert await history.pin(ALICE, False) is True
+        assert [each.pinned for each in await history.conversations("alice")] == [False, False]
+        await history.pin(ALICE, True)
+        await history.clear(ALICE)
+        await history.append(ALICE, turn(4))
+        assert [each.pinned for each in await history.conversations("alice")] == [False, False]
+
+    async def test_what_is_not_there_cannot_be_pinned(self, history: HistoryStore) -> None:
+        await history.append(ALICE, turn(1))
+
+        assert await history.pin(BOB, True) is False
+        assert await history.conversations("bob") == []

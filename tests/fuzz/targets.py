@@ -14,6 +14,7 @@ from tokenfall.wire.openai import completions, embeddings
 from tokenfall.wire.openai import request as openai_request
 from tokenfall.wire.openai.responses import request as responses_request
 from tokenfall.wire.plain import chat as plain_chat
+from tokenfall.wire.plain.importing import decode_import
 from tokenfall.wire.sse_decoder import SSEDecoder
 from tokenfall.wire.upstream.reader import ResponseReader
 
@@ -92,7 +93,7 @@ def _simulation(body: bytes) -> object:
 
 DECODERS: tuple[Callable[[bytes], Any], ...] = (
     plain_chat.decode_chat,
-    plain_chat.decode_title,
+    plain_chat.decode_conversation,
     openai_request.decode,
     lambda body: openai_request.decode(body, groq=True),
     completions.decode,
@@ -106,6 +107,7 @@ DECODERS: tuple[Callable[[bytes], Any], ...] = (
     ollama_embeddings.decode_embeddings,
     ollama_models.decode_show,
     _simulation,
+    lambda body: decode_import(body, now_s=1.0, new_id=lambda: "turn_1"),
 )
 
 

@@ -24,6 +24,7 @@ PATIENCE_S = 10.0
 
 RULES_BETWEEN_FIELDS = (
     "/chat",
+    "/conversations",
     "/chat/completions",
     "/completions",
     "/responses",

@@ -125,6 +125,8 @@ async def test_a_document_that_cannot_be_read_is_no_crash(store: RedisHistory, r
 
     with pytest.raises(StoreUnavailable):
         await store.turns(ALICE)
+    with pytest.raises(StoreUnavailable):
+        await store.search("alice", ["answer"])
     assert await store.turns(BOB) == [turn(2)]
 
 

@@ -6,9 +6,11 @@ They translate between HTTP and `tokenfall.chat.service`, and must not depend on
 from __future__ import annotations
 
 from hashlib import sha256
+from os import urandom
+from time import time
 
 from tokenfall.api import problems
-from tokenfall.api.documents import sliced
+from tokenfall.api.documents import document, sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
@@ -20,9 +22,11 @@ from tokenfall.http.response import LiveStream, Response, StreamHead, header_lin
 from tokenfall.ports import Followed
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
+from tokenfall.turns.turn import new_turn_id
 from tokenfall.wire import sse
 from tokenfall.wire.plain import chat as plain
 from tokenfall.wire.plain import stream as plain_stream
+from tokenfall.wire.plain.importing import decode_import
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,26 +98,45 @@ class ChatRoutes:
 
     async def history(self, request: Request) -> Response | LiveStream:
         """`GET /history`."""
-        conversation, may_be_new = self._queried_conversation(request)
-        turns = await self._chat.history(conversation, may_be_new=may_be_new)
-        return await sliced(plain.history(turns))
+        name, variants = plain.history_query(request.query())
+        conversation = Conversation(self._keys.owner(request), name)
+        turns = await self._chat.history(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
+        return await sliced(plain.history(turns, variants=variants))
 
     async def clear(self, request: Request) -> Response:
         """`DELETE /history`."""
-        conversation, may_be_new = self._queried_conversation(request)
-        await self._chat.clear(conversation, may_be_new=may_be_new)
+        query = request.query()
+        if len(query) > 1 or any(name != "conversation" for name, _ in query):
+            raise InvalidRequest("the query takes conversation, once, and nothing else")
+        name, _ = plain.history_query(query)
+        conversation = Conversation(self._keys.owner(request), name)
+        await self._chat.clear(conversation, may_be_new=name == plain.DEFAULT_CONVERSATION)
         return Response(204)
 
     async def conversations(self, request: Request) -> Response | LiveStream:
         """`GET /conversations`."""
-        limit, after = plain.page(request.query())
-        found = await self._chat.conversations(self._keys.owner(request), limit=limit, after=after)
+        page = plain.page(request.query())
+        found = await self._chat.conversations(
+            self._keys.owner(request), limit=page.limit, after=page.after, search=page.search
+        )
         return await sliced(plain.conversation_list(found))
 
-    async def rename(self, request: Request) -> Response:
+    async def add(self, request: Request) -> Response:
+        """`POST /conversations`: a new conversation with the messages of an exported one."""
+        owner = self._keys.owner(request)
+        title, turns = decode_import(request.body, now_s=time(), new_id=new_turn_id)
+        conversation = Conversation(owner, f"chat-{urandom(8).hex()}")
+        await self._chat.add(conversation, turns, title=title)
+        return document(plain.new_conversation(conversation.id), status=201)
+
+    async def change(self, request: Request) -> Response:
         """`PATCH /conversations/{conversation}`."""
-        title = plain.decode_title(request.body)
-        await self._chat.rename(self._named_conversation(request), title)
+        change = plain.decode_conversation(request.body)
+        conversation = self._named_conversation(request)
+        if isinstance(change.title, str):
+            await self._chat.rename(conversation, change.title)
+        if isinstance(change.pinned, bool):
+            await self._chat.pin(conversation, change.pinned)
         return Response(204)
 
     async def delete(self, request: Request) -> Response:
@@ -140,18 +163,6 @@ class ChatRoutes:
 
     def _named_conversation(self, request: Request) -> Conversation:
         return Conversation(self._keys.owner(request), plain.conversation_id(parameter(request)))
-
-    def _queried_conversation(self, request: Request) -> tuple[Conversation, bool]:
-        """The conversation, and whether it is the default one, which exists before its first turn.
-
-        Raises `InvalidRequest`.
-        """
-        query = request.query()
-        unknown = sorted({name for name, _ in query} - {"conversation"})
-        if unknown or len(query) > 1:
-            raise InvalidRequest("the query takes conversation, once, and nothing else")
-        name = plain.conversation_id(query[0][1]) if query else plain.DEFAULT_CONVERSATION
-        return Conversation(self._keys.owner(request), name), name == plain.DEFAULT_CONVERSATION
 
 
 def _add_headers(request: Request, turn: TurnRun | Followed) -> None:

@@ -8,17 +8,13 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from tokenfall.api.openapi_history import Count, HistoryMessage, HistoryVariant, NewConversation, TokenUsage
 from tokenfall.events import FinishReason
 
-Count = Annotated[int, Meta(ge=0)]
+__all__ = ["HistoryMessage", "HistoryVariant", "NewConversation", "TokenUsage"]
+
 Nanoseconds = Annotated[int, Meta(ge=1)]
 Moment = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
-
-
-class TokenUsage(Struct):
-    prompt_tokens: Count
-    completion_tokens: Count
-    total_tokens: Count
 
 
 class WholeAnswer(Struct):
@@ -27,20 +23,6 @@ class WholeAnswer(Struct):
     usage: TokenUsage | None
     model: str
     conversation: str
-
-
-class HistoryMessage(Struct):
-    role: Literal["user", "assistant"]
-    content: str
-    turn: Annotated[str, Meta(pattern="^turn_[0-9a-f]{24}$")]
-    created: float
-    model: str | UnsetType = UNSET
-    status: Literal["interrupted"] | UnsetType = UNSET
-    end_code: str | UnsetType = UNSET
-    reasoning: str | UnsetType = UNSET
-    thought_s: float | UnsetType = UNSET
-    finish_reason: FinishReason | UnsetType = UNSET
-    usage: TokenUsage | UnsetType = UNSET
 
 
 class PayloadItem(Struct):

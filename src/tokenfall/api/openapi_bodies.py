@@ -21,12 +21,14 @@ from tokenfall.wire.openai.embeddings import _Body as _VectorsBody
 from tokenfall.wire.openai.responses import request as openai_responses_request
 from tokenfall.wire.openai.responses.input import _Call, _CallOutput, _MessageItem
 from tokenfall.wire.plain import chat as plain
+from tokenfall.wire.plain.importing import ImportBody
 
 Schema = dict[str, Any]
 
 BODIES: dict[str, tuple[str, type]] = {
     "chat": ("Chat", plain.ChatBody),
-    "title": ("Title", plain.TitleBody),
+    "conversation": ("Conversation", plain.ConversationBody),
+    "import": ("Import", ImportBody),
     "sim": ("Sim", SimBody),
     "new_sim": ("NewSim", NewSim),
     "gate": ("Gate", GateBody),
@@ -94,6 +96,8 @@ def _of_body(key: str) -> dict[str, Schema]:
     names = {name: prefix + _public_name(name) for name in named} | {kind.__name__: body_name(key)}
     found = {names[name]: _published(schema, names) for name, schema in named.items()}
     body = found[body_name(key)]
+    if key == "conversation":
+        body["minProperties"] = 1
     if key == "ollama.show":
         body["anyOf"] = [{"required": ["model"]}, {"required": ["name"]}]
     for name, constraints in _CONSTRAINTS.get(key, {}).items():

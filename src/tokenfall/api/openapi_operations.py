@@ -70,7 +70,7 @@ OURS = {
         summary="List the messages of a conversation, oldest first",
         tag="chat",
         answers=(list[answers.HistoryMessage],),
-        parameters=("conversation?",),
+        parameters=("conversation?", "variants"),
         failures=(400, 404, 503),
     ),
     "DELETE /history": Operation(
@@ -92,16 +92,24 @@ OURS = {
         failures=(404, 503),
     ),
     "GET /conversations": Operation(
-        summary="List the caller's conversations, paginated",
+        summary="List or search the caller's conversations, paginated",
         tag="chat",
         answers=(list[ConversationInfo],),
-        parameters=("limit", "after"),
+        parameters=("limit", "after", "search"),
         failures=(400, 404, 503),
     ),
-    "PATCH /conversations/{conversation}": Operation(
-        summary="Set the title of a conversation",
+    "POST /conversations": Operation(
+        summary="Import an exported conversation as a new one",
         tag="chat",
-        body="title",
+        body="import",
+        status=201,
+        answers=(answers.NewConversation,),
+        failures=(400, 503),
+    ),
+    "PATCH /conversations/{conversation}": Operation(
+        summary="Set the title of a conversation, pin or unpin it",
+        tag="chat",
+        body="conversation",
         status=204,
         parameters=("conversation",),
         failures=(400, 404, 503),
@@ -250,6 +258,13 @@ PARAMETERS: dict[str, Schema] = {
     "limit": _parameter("limit", "query", schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
     "after": _parameter(
         "after", "query", schema={"pattern": _ID_PATTERN}, description="The last id of the page before."
+    ),
+    "variants": _parameter("variants", "query", schema={"type": "boolean", "default": False}),
+    "search": _parameter(
+        "search",
+        "query",
+        schema={"minLength": 1, "maxLength": 200, "pattern": r"^\s*\S+(\s+\S+){0,15}\s*$"},
+        description="Only conversations in whose title or messages each of these words occurs.",
     ),
     "conversation": _parameter("conversation", "path", schema={"pattern": _ID_PATTERN}),
     "{gate}": _parameter("gate", "path", schema={"pattern": "^[._-]{0,20}[A-Za-z0-9][A-Za-z0-9._-]{0,43}$"}),

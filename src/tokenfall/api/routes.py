@@ -26,10 +26,11 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
         Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), needs=chat, limited=True),
         Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), needs=chat, limited=True),
         Route("GET", "/conversations", handler=chat.handler("conversations"), needs=chat, limited=True, private=True),
+        Route("POST", "/conversations", handler=chat.handler("add"), needs=chat, limited=True, private=True),
         Route(
             "PATCH",
             "/conversations/{conversation}",
-            handler=chat.handler("rename"),
+            handler=chat.handler("change"),
             needs=chat,
             limited=True,
             private=True,

@@ -5,13 +5,14 @@ or sockets.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
 from tokenfall.chat.context import context, turns_within
 from tokenfall.conversations import Conversation, ConversationInfo, Turn
-from tokenfall.errors import ConversationChanged, NotFound
+from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
 from tokenfall.turns.runner import TurnRun, TurnRunner, turn_end
@@ -85,7 +86,7 @@ class Chat:
                 if running is not None:
                     return running
             self.turns.add(turn)
-            before = await self._previous_turns(question)
+            before, named = await self._previous_turns(question)
             request = self._request(question, before)
         except BaseException as error:
             turn.finish(turn_end(client_left() if isinstance(error, asyncio.CancelledError) else error))
@@ -96,8 +97,8 @@ class Chat:
             request,
             engine=self._engine,
             runner=self.runner,
-            replaces=question.replaces,
-            continued=before[-1] if question.continues else None,
+            replaces=named if question.replaces else None,
+            continued=named if question.continues else None,
         )
 
     def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
@@ -117,8 +118,10 @@ class Chat:
             shows_thoughts=question.shows_thoughts,
         )
 
-    async def _previous_turns(self, question: Question) -> Sequence[Turn]:
-        """The turns before the question, from which `context` takes the newest. Raises `ConversationChanged`."""
+    async def _previous_turns(self, question: Question) -> tuple[Sequence[Turn], Turn | None]:
+        """The turns before the question, from which `context` takes the newest, and the turn that it replaces or
+        continues, if any. Raises `ConversationChanged`.
+        """
         named = question.continues or question.replaces
         if named is None:
             most = turns_within(self._defaults.context_messages)
@@ -126,14 +129,14 @@ class Chat:
                 await self._history.turns(question.conversation, last=max(most, 1)) or ()
             )  # `after` needs the newest
             _check_newest(turns, question.after)
-            return turns
+            return turns, None
         turns = await self._history.turns(question.conversation) or ()
         _check_newest(turns, question.after)
         place = next((place for place, turn in enumerate(turns) if turn.id == named), None)
         if place is None:
             member = "continues" if question.continues else "replaces"
             raise ConversationChanged(f"the turn that {member} names is not in the conversation, or not any more")
-        return turns[: place + 1 if question.continues else place]
+        return turns[: place + 1 if question.continues else place], turns[place]
 
     async def resume(self, owner: str, turn: str, *, after: int) -> Followed:
         """Follow a turn of `owner`, starting after its first `after` pieces. Raises `NotFound` and `ResumeExpired`."""
@@ -167,8 +170,29 @@ class Chat:
         if not await self._history.rename(conversation, title):
             raise NotFound("there is no such conversation")
 
-    async def conversations(self, owner: str, *, limit: int, after: str | None) -> Sequence[ConversationInfo]:
-        """Conversations of `owner`, most recently active first."""
+    async def pin(self, conversation: Conversation, pinned: bool) -> None:
+        """Pin or unpin a conversation. Raises `NotFound`."""
+        if not await self._history.pin(conversation, pinned):
+            raise NotFound("there is no such conversation")
+
+    async def add(self, conversation: Conversation, turns: Sequence[Turn], *, title: str) -> None:
+        """Store a new conversation, "" for the default title; nothing of it stays if that fails or is cancelled."""
+        try:
+            for turn in turns:
+                await self._history.append(conversation, turn)
+            if title:
+                await self._history.rename(conversation, title)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                await asyncio.shield(self._history.clear(conversation))
+            raise
+
+    async def conversations(
+        self, owner: str, *, limit: int, after: str | None, search: Collection[str] = ()
+    ) -> Sequence[ConversationInfo]:
+        """Conversations of `owner`, most recently active first; only those with all words of `search`, if any."""
+        if search:
+            return await self._history.search(owner, search, limit=limit, after=after)
         return await self._history.conversations(owner, limit=limit, after=after)
 
 

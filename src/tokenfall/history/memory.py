@@ -1,23 +1,27 @@
 """In-memory history, limited in messages and bytes; lost when the process ends."""
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
 from tokenfall.history.recency import Recency
+from tokenfall.history.search import SEARCHED, search, texts_of
 from tokenfall.history.titles import title_of
 
 TURN_OVERHEAD_BYTES = 600
 """Memory of a turn's objects without its text, so that empty turns count toward the limit, too."""
 
+VARIANT_OVERHEAD_BYTES = 200
+"""The same for each of its variants."""
+
 
 def size_bytes(turn: Turn) -> int:
     """Upper bound of the memory that `turn` uses."""
-    return TURN_OVERHEAD_BYTES + sum(
-        map(_text_bytes, (turn.question.content, turn.answer.content, turn.answer.thought))
-    )
+    texts = [turn.question.content, turn.answer.content, turn.answer.thought]
+    texts += [variant.content for variant in turn.variants]
+    return TURN_OVERHEAD_BYTES + VARIANT_OVERHEAD_BYTES * len(turn.variants) + sum(map(_text_bytes, texts))
 
 
 def _text_bytes(text: str) -> int:
@@ -40,6 +44,7 @@ class MemoryHistory:
         self._bytes = 0
         self._conversations: OrderedDict[Conversation, deque[Turn]] = OrderedDict()
         self._titles: dict[Conversation, str] = {}
+        self._pinned: set[Conversation] = set()
         self._owners: dict[str, Recency] = {}
 
     async def append(self, conversation: Conversation, turn: Turn) -> None:
@@ -68,6 +73,7 @@ class MemoryHistory:
     async def clear(self, conversation: Conversation) -> bool:
         turns = self._conversations.pop(conversation, None)
         self._titles.pop(conversation, None)
+        self._pinned.discard(conversation)
         if turns is not None:
             self._unlist(conversation)
         self._bytes -= sum(size_bytes(turn) for turn in turns or ())
@@ -82,10 +88,25 @@ class MemoryHistory:
             raise page_start_not_found() from None
         return [self._conversation_info(Conversation(owner, name)) for name in names]
 
+    async def search(
+        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
+            return [self._texts(Conversation(owner, name)) for name in names]
+
+        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        return await search(listed, words, read=read, limit=limit)
+
     async def rename(self, conversation: Conversation, title: str) -> bool:
         if conversation not in self._conversations:
             return False
         self._titles[conversation] = title
+        return True
+
+    async def pin(self, conversation: Conversation, pinned: bool) -> bool:
+        if conversation not in self._conversations:
+            return False
+        (self._pinned.add if pinned else self._pinned.discard)(conversation)
         return True
 
     async def check(self) -> None:
@@ -96,7 +117,17 @@ class MemoryHistory:
 
     def _conversation_info(self, conversation: Conversation) -> ConversationInfo:
         turns = self._conversations[conversation]
-        return ConversationInfo(conversation.id, turns[-1].answered_at, 2 * len(turns), self._titles[conversation])
+        return ConversationInfo(
+            conversation.id,
+            turns[-1].answered_at,
+            2 * len(turns),
+            self._titles[conversation],
+            conversation in self._pinned,
+        )
+
+    def _texts(self, conversation: Conversation) -> Iterable[str] | None:
+        turns = self._conversations.get(conversation)
+        return None if turns is None else texts_of(tuple(turns))  # a copy: turns may be added during the search
 
     def _unlist(self, conversation: Conversation) -> None:
         listed = self._owners[conversation.owner]
@@ -121,4 +152,5 @@ class MemoryHistory:
         if not turns:
             del self._conversations[conversation]
             del self._titles[conversation]
+            self._pinned.discard(conversation)
             self._unlist(conversation)

@@ -4,8 +4,8 @@ Layout. `{owner}` is URL-quoted and in braces (a hash tag), so that a cluster st
 `{@anonymous}` is the owner of conversations if no API keys are configured.
 
 - `tokenfall:{owner}:conversation:<id>`, a hash: `turn:<turn id>` is the JSON document of a turn, `at:<position>` the
-  turn id at a position, from `first` up to but not including `past`; `title` and `last_activity` (Unix seconds). It is
-  one key, so that expiry and eviction always remove a complete conversation.
+  turn id at a position, from `first` up to but not including `past`; `title`, `last_activity` (Unix seconds) and, if
+  it is pinned, `pinned`. It is one key, so that expiry and eviction always remove a complete conversation.
 - `tokenfall:{owner}:conversations`, a sorted set: conversation ids by the microsecond of their last turn.
 - `tokenfall:check`, written by health checks.
 
@@ -21,7 +21,7 @@ Writes are idempotent: the script checks the turn id. After `StoreUnavailable` a
 may be executed later. Imported only if configured.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from redis.asyncio import Redis
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import page_start_not_found
+from tokenfall.history.search import BATCH_BYTES, SEARCHED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.lua_scripts import lua_script
 from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
@@ -58,6 +59,8 @@ class RedisHistory:
         self._turns = client.register_script(lua_script(__file__, "turns"))
         self._clear = client.register_script(lua_script(__file__, "clear"))
         self._rename = client.register_script(lua_script(__file__, "rename"))
+        self._read = client.register_script(lua_script(__file__, "read"))
+        self._pin = client.register_script(lua_script(__file__, "pin"))
         self._describe = client.register_script(lua_script(__file__, "describe"))
 
     @classmethod
@@ -85,8 +88,7 @@ class RedisHistory:
         documents = await self._calls.done(self._turns([_key(conversation)], [newest]))
         if documents is None:
             return None
-        with _decoding_errors():
-            return [_decode(document) for document in documents]
+        return list(_decoded(documents))
 
     async def clear(self, conversation: Conversation) -> bool:
         keys = [_key(conversation), _index(conversation.owner)]
@@ -104,14 +106,24 @@ class RedisHistory:
             first = place + 1
         found = await self._calls.done(self._described(owner, first=first, limit=limit))
         with _decoding_errors():
-            return [
-                ConversationInfo(name.decode(), float(described[0]), described[1], described[2].decode())
-                for name, described in found
-                if described
-            ]
+            return [_conversation_info(name, described) for name, described in found if described]
+
+    async def search(
+        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
+            keys = [_key(Conversation(owner, name)) for name in names]
+            found = await self._calls.done(self._read(keys, [BATCH_BYTES]))
+            return [None if each is None else texts_of(_decoded(each)) for each in found]
+
+        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        return await search(listed, words, read=read, limit=limit)
 
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return bool(await self._calls.done(self._rename([_key(conversation)], [title])))
+
+    async def pin(self, conversation: Conversation, pinned: bool) -> bool:
+        return bool(await self._calls.done(self._pin([_key(conversation)], ["1" if pinned else ""])))
 
     async def check(self) -> None:
         # SET instead of PING: it fails on a replica, a full Redis, and one that cannot persist.
@@ -141,6 +153,17 @@ def _decoding_errors() -> Iterator[None]:
     except (msgspec.MsgspecError, ValueError, TypeError, AttributeError) as error:
         _log.warning("cannot decode a conversation in Redis: %s", type(error).__name__)
         raise unavailable() from None
+
+
+def _decoded(documents: Iterable[bytes]) -> Iterator[Turn]:
+    with _decoding_errors():
+        for document in documents:
+            yield _decode(document)
+
+
+def _conversation_info(name: bytes, described: list[Any]) -> ConversationInfo:
+    last_activity, messages, title, pinned = described
+    return ConversationInfo(name.decode(), float(last_activity), messages, title.decode(), pinned is not None)
 
 
 def _key(conversation: Conversation) -> str:

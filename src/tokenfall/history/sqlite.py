@@ -14,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -22,6 +22,7 @@ import msgspec
 from tokenfall import logs
 from tokenfall.conversations import LISTED, Conversation, ConversationInfo, Turn
 from tokenfall.errors import StoreUnavailable, page_start_not_found
+from tokenfall.history.search import BATCH_BYTES, SEARCHED, search, texts_of
 from tokenfall.history.sqlite_thread import SQLiteThread, unavailable
 from tokenfall.history.titles import title_of
 
@@ -37,7 +38,7 @@ CHECK_BYTES = 16_384
 MAX_INTEGER = 2**63 - 1
 """The largest integer of SQLite."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Value of `PRAGMA user_version`; 0 is an empty file."""
 
 SCHEMA = """
@@ -60,7 +61,8 @@ CREATE TABLE IF NOT EXISTS turns (
     UNIQUE (conversation, id)
 );
 CREATE INDEX IF NOT EXISTS turns_in_order ON turns (conversation, sequence);
-PRAGMA user_version = 1;
+CREATE TABLE IF NOT EXISTS pins (conversation INTEGER PRIMARY KEY REFERENCES conversations (key));
+PRAGMA user_version = 2;
 COMMIT;
 """
 
@@ -115,8 +117,21 @@ class SQLiteHistory:
     ) -> Sequence[ConversationInfo]:
         return await self._reader.do(lambda connection: _conversations(connection, owner, limit=limit, after=after))
 
+    async def search(
+        self, owner: str, words: Collection[str], *, limit: int = LISTED, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        async def read(names: Sequence[str]) -> list[Iterable[str] | None]:
+            documents = await self._reader.do(lambda connection: _documents(connection, owner, names=names))
+            return [None if each is None else texts_of(_decoded(each)) for each in documents]
+
+        listed = await self.conversations(owner, limit=SEARCHED, after=after)
+        return await search(listed, words, read=read, limit=limit)
+
     async def rename(self, conversation: Conversation, title: str) -> bool:
         return await self._writer.do(lambda connection: _rename(connection, conversation, title=title))
+
+    async def pin(self, conversation: Conversation, pinned: bool) -> bool:
+        return await self._writer.do(lambda connection: _pin(connection, conversation, pinned=pinned))
 
     async def check(self) -> None:
         size_bytes = max(CHECK_BYTES, self._failed_bytes)
@@ -234,8 +249,31 @@ def _turns(connection: sqlite3.Connection, conversation: Conversation, *, newest
     documents = connection.execute(
         "SELECT document FROM turns WHERE conversation = ? ORDER BY sequence DESC LIMIT ?", (key, newest)
     ).fetchall()
+    return list(_decoded(document for (document,) in reversed(documents)))
+
+
+def _documents(connection: sqlite3.Connection, owner: str, *, names: Sequence[str]) -> list[list[bytes] | None]:
+    """The documents of the first conversations of `names`, None for those that do not exist.
+
+    Only the conversation that exceeds `BATCH_BYTES` is the last one, so that no search delays other readers for long.
+    """
+    found: list[list[bytes] | None] = []
+    size = 0
+    for name in names:
+        if size > BATCH_BYTES:
+            break
+        key = _key(connection, Conversation(owner, name))  # a key of before may be that of another conversation by now
+        rows = connection.execute("SELECT document FROM turns WHERE conversation = ? ORDER BY sequence", (key,))
+        documents = [document for (document,) in rows]
+        size += sum(map(len, documents))
+        found.append(None if key is None else documents)
+    return found
+
+
+def _decoded(documents: Iterable[bytes]) -> Iterator[Turn]:
     try:
-        return [_decode(document) for (document,) in reversed(documents)]
+        for document in documents:
+            yield _decode(document)
     except (msgspec.MsgspecError, UnicodeDecodeError, TypeError) as error:
         _log.warning("a turn in SQLite cannot be read: %s", type(error).__name__)
         raise unavailable() from None
@@ -244,6 +282,7 @@ def _turns(connection: sqlite3.Connection, conversation: Conversation, *, newest
 def _clear(connection: sqlite3.Connection, conversation: Conversation) -> bool:
     key = _key(connection, conversation)
     connection.execute("DELETE FROM turns WHERE conversation = ?", (key,))
+    connection.execute("DELETE FROM pins WHERE conversation = ?", (key,))
     return connection.execute("DELETE FROM conversations WHERE key = ?", (key,)).rowcount > 0
 
 
@@ -259,11 +298,15 @@ def _conversations(
             raise page_start_not_found()
         before = found[0]
     listed = connection.execute(
-        "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title"
+        "SELECT id, last_activity, 2 * (SELECT count(*) FROM turns WHERE conversation = key), title,"
+        " key IN (SELECT conversation FROM pins)"
         " FROM conversations WHERE owner = ? AND touched < ? ORDER BY touched DESC LIMIT ?",
         (owner, before, limit),
     )
-    return [ConversationInfo(*row) for row in listed]
+    return [
+        ConversationInfo(name, last_activity, messages, title, bool(pinned))
+        for name, last_activity, messages, title, pinned in listed
+    ]
 
 
 def _rename(connection: sqlite3.Connection, conversation: Conversation, *, title: str) -> bool:
@@ -271,3 +314,12 @@ def _rename(connection: sqlite3.Connection, conversation: Conversation, *, title
         "UPDATE conversations SET title = ? WHERE owner = ? AND id = ?", (title, conversation.owner, conversation.id)
     )
     return renamed.rowcount > 0
+
+
+def _pin(connection: sqlite3.Connection, conversation: Conversation, *, pinned: bool) -> bool:
+    key = _key(connection, conversation)
+    if key is None:
+        return False
+    change = "INSERT OR IGNORE INTO pins VALUES (?)" if pinned else "DELETE FROM pins WHERE conversation = ?"
+    connection.execute(change, (key,))
+    return True

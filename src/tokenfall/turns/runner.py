@@ -10,7 +10,7 @@ from functools import partial
 from time import perf_counter, time
 from typing import Any
 
-from tokenfall.conversations import Conversation, Turn, TurnEnd
+from tokenfall.conversations import Conversation, Turn, TurnEnd, Variant, variants_after
 from tokenfall.errors import TokenfallError, shutting_down
 from tokenfall.events import Finished, ReasoningDelta, TextDelta
 from tokenfall.messages import ChatRequest, Message
@@ -120,6 +120,7 @@ class TurnRun:
         "_started_at",
         "_started_s",
         "_turn",
+        "_variants",
         "after",
         "conversation",
         "id",
@@ -133,10 +134,13 @@ class TurnRun:
         *,
         engine: Engine,
         runner: TurnRunner,
-        replaces: str | None = None,
+        replaces: Turn | None = None,
         continued: Turn | None = None,
     ) -> None:
-        """`continued` is the turn to continue: its question is stored, and its response joined with the new text."""
+        """`continued` is the turn to continue: its question is stored, and its response joined with the new text.
+
+        If the question of the turn `replaces` is the same, its response is stored as a variant.
+        """
         self.after = 0
         self.id = turn.id
         self.conversation = turn.conversation
@@ -149,7 +153,9 @@ class TurnRun:
         """The requested model."""
         self._engine = engine
         self._runner = runner
-        self._replaces = continued.id if continued else replaces
+        self._variants = _variants(self._question, replaces=replaces, continued=continued)
+        replaced = continued or replaces
+        self._replaces = replaced.id if replaced else None
         self._on_event: OnDelta | None = None
         self._started_at = time()
         self._started_s = perf_counter()
@@ -252,7 +258,15 @@ class TurnRun:
             replaces=self._replaces,
             end_code=end.code,
             thought_s=None if thought_s is None else round(thought_s, 2),
+            variants=self._variants,
         )
+
+
+def _variants(question: Message, *, replaces: Turn | None, continued: Turn | None) -> tuple[Variant, ...]:
+    """The earlier responses to `question`."""
+    if continued is not None:
+        return continued.variants
+    return variants_after(replaces) if replaces is not None and replaces.question == question else ()
 
 
 def rate(tokens: int, took_s: float) -> float | None:

@@ -30,6 +30,11 @@ MAX_THOUGHTS = 8_192
 """Pieces of the reasoning text that are kept."""
 
 
+def new_turn_id() -> str:
+    """An id that cannot be guessed."""
+    return f"turn_{urandom(12).hex()}"
+
+
 class RunningTurn:
     """Implements `LiveTurn`. `end` is set once, after the turn was stored or could not be."""
 
@@ -39,7 +44,7 @@ class RunningTurn:
     )  # fmt: skip
 
     def __init__(self, conversation: Conversation, *, on_disconnect: OnDisconnect) -> None:
-        self.id = f"turn_{urandom(12).hex()}"
+        self.id = new_turn_id()
         self.conversation = conversation
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"

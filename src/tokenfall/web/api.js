@@ -25,25 +25,49 @@ export class Api {
   }
 
   /**
-   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages }]. The page
+   * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages, pinned }]. The page
    * asks for them by itself, so its reader is not asked for a key unless `asksForKey`.
    */
   async conversations({ asksForKey = false } = {}) {
     return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
   }
 
-  /** A conversation's messages, oldest first; null for one that the server does not have. */
+  /** Those of them in whose title or messages all words of `text` occur. */
+  async search(text) {
+    return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
+  }
+
+  /** A conversation's messages, oldest first, with the earlier responses of those that were regenerated; null for one that the server does not have. */
   async history(conversation) {
     try {
-      return arrayOf(await this.#request(`history?conversation=${encodeURIComponent(conversation)}`));
+      return arrayOf(await this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
     } catch (error) {
       if (error.status === 404) return null;
       throw error;
     }
   }
 
-  async rename(conversation, title) {
-    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify({ title }) });
+  rename(conversation, title) {
+    return this.#change(conversation, { title });
+  }
+
+  pin(conversation, pinned) {
+    return this.#change(conversation, { pinned });
+  }
+
+  async #change(conversation, change) {
+    await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
+  }
+
+  /** Makes a conversation of an exported one, whose text importing.js has checked; resolves to its id. */
+  async import(body) {
+    const init = { method: 'POST', headers: JSON_BODY, body };
+    const response = await this.#request('conversations', init).catch((error) => {
+      throw error.status === 413 ? new Failure('file_too_large', error) : error;
+    });
+    const { id } = (await response.json().catch(() => null)) ?? {};
+    if (typeof id !== 'string') throw new Failure('unexpected');
+    return id;
   }
 
   /** Also of one that has not begun, or is gone. */

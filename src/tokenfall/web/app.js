@@ -11,6 +11,7 @@ import { Conversation } from './conversation.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { asFailure } from './failures.js';
+import { Importing, importedBody } from './importing.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
@@ -32,8 +33,16 @@ const view = new ConversationView({
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
-const sidebar = new Sidebar({ open: go, begin });
-const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json'), changeKey });
+const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
+const menu = new Menu({
+  rename,
+  remove,
+  exportMarkdown: () => exportAs('md'),
+  exportJSON: () => exportAs('json'),
+  print: () => window.print(),
+  changeKey,
+});
+new Importing((read) => told('Imported', async () => go(await api.import(importedBody(await read())))));
 const begun = new Map(); // those that it does not list yet
 let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
 let listed = []; // the conversations, as the server lists them
@@ -58,6 +67,7 @@ function newId() {
 
 /** Shows another conversation, and says so in the address. */
 function go(id, { isNew = false } = {}) {
+  sidebar.close();
   if (id !== conversation.id) {
     history.pushState({ isNew }, '', addressOf(id));
     open(id, { isNew });
@@ -84,8 +94,8 @@ function tellTabs() {
   tabs.tell(conversation.id, underWayIn(conversation.id));
 }
 
-function titleNow() {
-  return listed.find(({ id }) => id === conversation.id)?.title;
+function titleNow(of = conversation.id) {
+  return listed.find(({ id }) => id === of)?.title;
 }
 
 /** The server lists a conversation once it has an answer; until then it is known here. */
@@ -120,14 +130,16 @@ async function list() {
   showTitle();
 }
 
-async function rename() {
-  const { id } = conversation;
-  const title = await askForName(titleNow());
+async function rename(id = conversation.id) {
+  const title = await askForName(titleNow(id));
   if (title) await told('Renamed', () => api.rename(id, title));
 }
 
-async function remove() {
-  const { id } = conversation;
+async function pin(id, pinned) {
+  await told(pinned ? 'Pinned' : 'Unpinned', () => api.pin(id, pinned));
+}
+
+async function remove(id = conversation.id) {
   if (!(await confirmDelete())) return;
   await told('Deleted', async () => {
     if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again

@@ -30,8 +30,8 @@ export function endOf(told) {
 export function answerKept(messages, turn) {
   const answer = messages.find((message) => message.turn === turn && message.role === 'assistant');
   if (!answer) return null;
-  const { content, model, ttft_s: ttft, tokens_per_s: rate } = answer;
-  return { content, state: stateOf(answer), isKept: true, model, pace: measured(ttft, rate), ...endOf(answer) };
+  const { content, model, created, ttft_s: ttft, tokens_per_s: rate } = answer;
+  return { content, state: stateOf(answer), isKept: true, model, pace: measured(ttft, rate), ...endOf(answer), ...(created && { atS: created }) };
 }
 
 /** Words for the reader; empty for an answer that ended by itself. */

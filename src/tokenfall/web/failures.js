@@ -32,6 +32,8 @@ const WORDS_BY_CODE = {
   conversation_changed: 'This conversation was changed elsewhere in the meantime. It is shown as it is now.',
   stopped: 'The response was stopped elsewhere.',
   interrupted: 'The response was interrupted and is not complete.',
+  not_exported: 'This file is not a conversation that was exported as JSON.',
+  file_too_large: 'This file is too large for the server.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
   simulated_failure: 'The simulator was told to fail here.',

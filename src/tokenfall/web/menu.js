@@ -9,12 +9,13 @@ const find = (id) => document.querySelector(id);
 export class Menu {
   #menu = find('#menu');
 
-  /** @param on { rename, exportMarkdown, exportJSON, remove, changeKey } */
+  /** @param on { rename, exportMarkdown, exportJSON, print, remove, changeKey } */
   constructor(on) {
     const acts = {
       '#rename': on.rename,
       '#export-markdown': on.exportMarkdown,
       '#export-json': on.exportJSON,
+      '#print': on.print,
       '#delete': on.remove,
       '#change-key': on.changeKey,
     };

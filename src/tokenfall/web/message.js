@@ -10,6 +10,7 @@ import { fillFolded } from './folding.js';
 import { GrowingMarkdown } from './growing.js';
 import { Progress } from './progress.js';
 import { Reasoning } from './reasoning.js';
+import { stamp } from './timestamps.js';
 import { timing } from './timing.js';
 
 const NAMES = { user: 'You', assistant: 'Assistant' };
@@ -50,9 +51,10 @@ export function bodyOf(message) {
   return message.querySelector('.text');
 }
 
-/** A question. */
-export function questionElement(text, turn = '') {
+/** A question, sent at `atS`, Unix seconds. */
+export function questionElement(text, turn = '', atS = Date.now() / 1000) {
   const message = frame('user', turn);
+  stamp(message, atS);
   fillFolded(bodyOf(message), text);
   return message;
 }
@@ -117,10 +119,10 @@ export class Answer {
   }
 
   /**
-   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS }, all optional; see endings.js.
+   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS, atS }, all optional; see endings.js.
    * Draws what is left at once: in a hidden tab no animation frame comes.
    */
-  end(state, { thoughtS = null, ...end } = {}) {
+  end(state, { thoughtS = null, atS = Date.now() / 1000, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
     this.#draw();
     this.#growing.end();
@@ -128,6 +130,7 @@ export class Answer {
     if (thoughtS !== null || this.text === '') this.#reasoning?.end(thoughtS);
     this.setModel(end.model);
     Object.assign(this.element.dataset, { state, reason: end.reason ?? '' });
+    stamp(this.element, atS);
     const isSilent = state === 'complete' && !this.text;
     this.element.querySelector('.note').replaceChildren(...noteOf(isSilent, wordsOfEnd(state, end), end));
     this.#onDraw();

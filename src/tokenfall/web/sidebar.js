@@ -4,7 +4,10 @@
  * It must never load anything itself, or keep the keyboard from the page while it is closed.
  */
 
+import { EntryMenu } from './entry_menu.js';
+import { grouped } from './grouping.js';
 import { element } from './message.js';
+import { Searching } from './searching.js';
 
 const NARROW = matchMedia('(width < 60rem)');
 const TIMES_MS = 30_000; // between two looks at what time has passed
@@ -26,9 +29,17 @@ export class Sidebar {
   #none = document.querySelector('#no-conversations');
   #opener = document.querySelector('#sidebar-open');
   #isOpen = false;
+  #shown = { conversations: [], current: '', isWhole: false };
+  #searching;
 
-  /** @param on { open(id), begin() }: the reader chose a conversation, or wants a new one */
+  /**
+   * @param on { open(id), begin() }: the reader chose a conversation, or wants a new one; { rename(id), pin(id, pinned),
+   *   remove(id) }: from an entry's menu; { search(words) }: resolves to the conversations that the server finds
+   */
   constructor(on) {
+    const isPinned = (id) => this.#shown.conversations.find((each) => each.id === id)?.pinned === true;
+    new EntryMenu(this.#list, { ...on, isPinned, pin: (id) => on.pin(id, !isPinned(id)) });
+    this.#searching = new Searching({ search: on.search, change: () => this.#draw() });
     document.querySelector('#new').addEventListener('click', () => this.#leaveFor(() => on.begin()));
     document.querySelector('#sidebar-close').addEventListener('click', () => this.#set(false));
     this.#opener.addEventListener('click', () => this.#set(true));
@@ -53,15 +64,28 @@ export class Sidebar {
 
   /** Shows `conversations`; the one with the id `current` is on the page. `isWhole`: the server has listed all. */
   show(conversations, current, { isWhole }) {
-    const focused = document.activeElement?.closest?.('#conversations a')?.dataset.id;
-    this.#list.replaceChildren(...conversations.map((conversation) => entry(conversation, current)));
-    this.#none.hidden = conversations.length > 0 || !isWhole;
-    if (focused) [...this.#list.querySelectorAll('a')].find((link) => link.dataset.id === focused)?.focus();
+    this.#shown = { conversations, current, isWhole };
+    this.#draw();
+  }
+
+  #draw() {
+    const { conversations, current, isWhole } = this.#shown;
+    const { found } = this.#searching;
+    const groups = found ? [{ name: '', conversations: conversations.filter(({ id }) => found.has(id)) }] : grouped(conversations);
+    const giveBack = keepFocus(this.#list);
+    this.#list.replaceChildren(...groups.flatMap((group) => elementsOf(group, current)));
+    this.#none.hidden = found !== null || conversations.length > 0 || !isWhole;
+    giveBack();
   }
 
   /** Says anew how long ago each was. */
   refresh() {
     for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
+  }
+
+  /** Where it is over the page, it is closed. */
+  close() {
+    this.#set(false);
   }
 
   #leaveFor(go) {
@@ -81,7 +105,28 @@ export class Sidebar {
   }
 }
 
-function entry({ id, title, last_activity: lastActivity }, current) {
+/** Call what it returns after the list was drawn anew: the same link or button has the focus, or what took its place. */
+function keepFocus(list) {
+  const focused = document.activeElement;
+  if (!list.contains(focused) || !focused.closest('li')) return () => {};
+  const all = () => [...list.querySelectorAll(focused.localName)];
+  const idOf = (each) => each.closest('li').querySelector('a').dataset.id;
+  const [id, place] = [idOf(focused), all().indexOf(focused)];
+  return () => (all().find((each) => idOf(each) === id) ?? all()[place] ?? all().at(-1) ?? document.querySelector('#new')).focus();
+}
+
+/** A list with its name, if it has one. */
+function elementsOf({ name, conversations }, current) {
+  const list = element('ul', 'group', ...conversations.map((conversation) => entry(conversation, current)));
+  if (!name) return [list];
+  const label = element('p', 'group-name', name);
+  label.id = `group-${name.toLowerCase().replaceAll(' ', '-')}`;
+  list.setAttribute('aria-labelledby', label.id);
+  return [label, list];
+}
+
+/** What the server does not list yet has no menu. */
+function entry({ id, title, last_activity: lastActivity, messages }, current) {
   const link = element('a', 'conversation');
   link.href = `?conversation=${encodeURIComponent(id)}`;
   link.dataset.id = id;
@@ -91,5 +136,13 @@ function entry({ id, title, last_activity: lastActivity }, current) {
   when.dataset.at = lastActivity;
   link.append(name, when);
   if (id === current) link.setAttribute('aria-current', 'page');
-  return element('li', '', link);
+  return element('li', 'entry', link, ...(messages === undefined ? [] : [menuButton(title || id)]));
+}
+
+function menuButton(title) {
+  const button = element('button', 'more', '⋯');
+  button.type = 'button';
+  button.setAttribute('aria-label', `Actions for ${title}`);
+  button.setAttribute('popovertarget', 'entry-menu');
+  return button;
 }

@@ -11,6 +11,7 @@ import { endOf, stateOf } from './endings.js';
 import { Follow } from './follow.js';
 import { Answer, bodyOf, element, questionElement } from './message.js';
 import { measured } from './pace.js';
+import { follow, once, responsesTo } from './variants.js';
 
 const NOTHING = 'Ask anything to start.';
 const UNKNOWN = 'This conversation was not found. It may have been deleted, or lost when the server restarted. A new message starts it again.';
@@ -86,6 +87,7 @@ export class ConversationView {
     const hidden = replaces ? this.#from(replaces) : [];
     const [question, before] = isContinued && hidden.length > 1 ? hidden.map((each) => this.#said.get(each) ?? '') : [text, ''];
     for (const message of hidden) message.hidden = true;
+    const earlier = this.#earlier(hidden, question, isContinued);
     const asked = questionElement(question, turn);
     const answer = new Answer(turn, () => {
       if (answer.text) this.#said.set(answer.element, answer.text);
@@ -101,7 +103,10 @@ export class ConversationView {
       before,
       name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
       /** What it replaced is gone. */
-      settle: () => hidden.splice(0).forEach((message) => this.#replaced(message, question)),
+      settle: () => {
+        if (earlier.length > 0) follow(earlier.splice(0), answer.element);
+        hidden.splice(0).forEach((message) => this.#replaced(message, question));
+      },
       /** It came to nothing: all is as before. */
       withdraw: () => {
         asked.remove();
@@ -113,18 +118,33 @@ export class ConversationView {
   }
 
   #kept(message) {
-    const { role, content, turn = '', model, ttft_s: ttft, tokens_per_s: rate } = message;
+    const { role, content, turn = '', created } = message;
     if (role === 'user') {
-      const question = questionElement(content, turn);
+      const question = questionElement(content, turn, created ?? NaN);
       this.#said.set(question, content);
       return question;
     }
+    const answer = this.#ended(message, turn);
+    const earlier = (message.variants ?? []).map((variant) => once(() => this.#ended(variant, turn)));
+    if (earlier.length > 0) follow(earlier, answer);
+    return answer;
+  }
+
+  /** The element of a response that the server has. */
+  #ended(message, turn) {
+    const { content, created, model, ttft_s: ttft, tokens_per_s: rate } = message;
     const answer = new Answer(turn);
     if (message.reasoning) answer.think(message.reasoning);
     answer.append(content);
-    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null });
+    answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null, atS: created ?? NaN });
     this.#said.set(answer.element, content);
     return answer.element;
+  }
+
+  /** The responses to the same question before the one that is to come in the place of the `replaced` messages. */
+  #earlier([question, answer], text, isContinued) {
+    if (!answer?.matches('.assistant') || this.#said.get(question) !== text) return [];
+    return isContinued ? responsesTo(answer).slice(0, -1) : [...responsesTo(answer)];
   }
 
   /** The messages of a turn and all after it. */

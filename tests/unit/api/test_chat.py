@@ -405,8 +405,28 @@ async def test_a_conversation_is_asked_for_by_name() -> None:
 async def test_other_questions_are_refused(query: str) -> None:
     chat = routes(told("Hi"))
     for handler in (chat.history, chat.clear):
-        with pytest.raises(InvalidRequest, match="takes conversation, once, and nothing else"):
+        with pytest.raises(InvalidRequest, match=r"takes conversation, once, and .*nothing else"):
             await handler(request(f"/history{query}"))
+
+
+@pytest.mark.parametrize("query", ["?variants", "?variants=1", "?variants=true&variants=true"])
+async def test_variants_are_true_or_false(query: str) -> None:
+    with pytest.raises(InvalidRequest, match="variants, true or false"):
+        await routes(told("Hi")).history(request(f"/history{query}"))
+
+
+async def test_only_the_history_has_variants() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask())
+    (turn,) = {each["turn"] for each in await kept(chat)}
+    await said(chat, ask(replaces=turn))
+    with pytest.raises(InvalidRequest, match="conversation, once, and nothing else"):
+        await chat.clear(request("/history?variants=true", method="DELETE"))
+
+    assert [each.get("variants") for each in await kept(chat)] == [None, None]
+    question, answer = await kept(chat, "/history?variants=true")
+    assert "variants" not in question
+    assert [each["content"] for each in answer["variants"]] == ["Hi"]
 
 
 @pytest.mark.parametrize("query", ["?conversation=", "?conversation=a%20b", "?conversation=abc%0a"])
@@ -620,15 +640,44 @@ async def test_any_printable_key_will_do(key: str) -> None:
 async def test_a_conversation_is_named_and_deleted() -> None:
     chat = routes(told("Hi"))
     await said(chat, ask(conversation="a:1"))
-    named = await chat.rename(conversation_request("a:1", body=b'{"title":"Reasons"}'))
+    named = await chat.change(conversation_request("a:1", body=b'{"title":"Reasons"}'))
     (listed,) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
     deleted = await chat.delete(conversation_request("a%3A1"))
 
     assert (named.status, deleted.status) == (204, 204)
     assert (listed["id"], listed["title"]) == ("a:1", "Reasons")
-    for handler in (chat.delete, chat.rename):
+    for handler in (chat.delete, chat.change):
         with pytest.raises(NotFound):
             await handler(conversation_request("a:1", body=b'{"title":"x"}'))
+
+
+async def test_a_conversation_is_pinned_and_found() -> None:
+    chat = routes(told("Hi"))
+    for name in ("a", "b"):
+        await said(chat, ask(conversation=name))
+    await chat.change(conversation_request("a", body=b'{"title":"Blue Sky","pinned":true}'))
+    found = json.loads(whole(await chat.conversations(request("/conversations?search=SKY+blue"))).body)
+
+    assert [(each["id"], each["title"], each["pinned"]) for each in found] == [("a", "Blue Sky", True)]
+    assert (await chat.change(conversation_request("b", body=b'{"pinned":false}'))).status == 204
+
+
+async def test_an_exported_conversation_is_added_as_a_new_one() -> None:
+    chat = routes(told("Hi"))
+    await said(chat, ask(conversation="a"))
+    exported = await kept(chat, "/history?conversation=a")
+    added = await chat.add(
+        request("/conversations", method="POST", body=json.dumps({"title": "Reasons", "messages": exported}).encode())
+    )
+    name = json.loads(added.body)["id"]
+    (listed, _) = json.loads(whole(await chat.conversations(request("/conversations"))).body)
+
+    assert added.status == 201
+    assert (listed["id"], listed["title"], listed["messages"]) == (name, "Reasons", 2)
+    messages = await kept(chat, f"/history?conversation={name}")
+    (turn,) = {each.pop("turn") for each in messages}
+    assert {turn} != {each.pop("turn") for each in exported}
+    assert messages == exported
 
 
 async def test_the_default_conversation_is_not_deleted_before_it_began() -> None:
@@ -639,14 +688,14 @@ async def test_the_default_conversation_is_not_deleted_before_it_began() -> None
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"title":""}', b'{"title":"a","b":1}', b'{"title":1}'])
 async def test_what_is_no_title_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
-        await routes(told("Hi")).rename(conversation_request("c-1", body=body))
+        await routes(told("Hi")).change(conversation_request("c-1", body=body))
 
 
 async def test_another_keys_conversation_is_neither_named_nor_deleted() -> None:
     chat = routes(told("Hi"), keys=("alice", "bob"))
     alice, bob = {"x-api-key": "alice"}, {"x-api-key": "bob"}
     await said(chat, ask(headers=alice, conversation="c-1"))
-    for handler in (chat.rename, chat.delete):
+    for handler in (chat.change, chat.delete):
         with pytest.raises(NotFound):
             await handler(conversation_request("c-1", body=b'{"title":"x"}', headers=bob))
         with pytest.raises(InvalidRequest):

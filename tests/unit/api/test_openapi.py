@@ -124,7 +124,8 @@ def test_bodies_are_described_by_the_structs_that_decode_them(told: dict[str, An
 
     assert set(schemas["ChatRequest"]["properties"]) == set(plain.ChatBody.__struct_fields__)
     assert set(schemas["OpenAIChatRequest"]["properties"]) == set(openai_request.ChatCompletionBody.__struct_fields__)
-    assert schemas["TitleRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
+    assert schemas["ConversationRequest"]["minProperties"] == 1
+    assert schemas["ConversationRequest"]["properties"]["title"] == {"type": "string", "minLength": 1, "maxLength": 200}
 
 
 def test_the_default_is_replaced_by_a_whole_one_and_changed_by_any_part(told: dict[str, Any]) -> None:

@@ -71,6 +71,7 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("GET", "/history", CHAT),
         ("DELETE", "/history", CHAT),
         ("GET", "/conversations", CHAT),
+        ("POST", "/conversations", CHAT),
         ("PATCH", "/conversations/{conversation}", CHAT),
         ("DELETE", "/conversations/{conversation}", CHAT),
         ("GET", "/chat/turns/{turn}", CHAT),

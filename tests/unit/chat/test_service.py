@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Sequence
 import pytest
 
 from tokenfall.chat.service import Chat, Defaults, Question
-from tokenfall.conversations import Conversation, Turn
+from tokenfall.conversations import MAX_VARIANTS, Conversation, Turn, Variant
 from tokenfall.errors import (
     ConversationChanged,
     IdempotencyMismatch,
@@ -207,6 +207,73 @@ async def test_what_it_sees_is_bounded_as_ever(history: MemoryHistory) -> None:
     await (await chat.begin(question("again", replaces=ids[2]))).run(deaf)
 
     assert [message.content for message in engine.requests[0].messages] == ["two", "to two", "again"]
+
+
+async def regenerated(history: MemoryHistory, *texts: str) -> Turn:
+    """The turn after the newest was answered anew with each of these texts."""
+    for text in texts:
+        newest = (await kept(history))[-1]
+        again = question(newest.question.content, replaces=newest.id)
+        await (await chat_on(told(text), history).begin(again)).run(deaf)
+    return (await kept(history))[-1]
+
+
+async def test_a_regenerated_turn_keeps_the_earlier_responses(history: MemoryHistory) -> None:
+    await asked_thrice(history)
+    before = (await kept(history))[-1]
+    turn = await regenerated(history, "second", "third")
+
+    assert turn.answer.content == "third"
+    assert [each.content for each in turn.variants] == ["to three", "second"]
+    assert turn.variants[0] == Variant(
+        content="to three", status="complete", model="model-1", answered_at=before.answered_at, finish_reason="stop"
+    )
+
+
+async def test_a_turn_keeps_only_its_newest_variants(history: MemoryHistory) -> None:
+    await ask(told("0"), history)
+    turn = await regenerated(history, *map(str, range(1, MAX_VARIANTS + 3)))
+
+    assert [each.content for each in turn.variants] == [str(number) for number in range(2, MAX_VARIANTS + 2)]
+
+
+async def test_an_edited_turn_keeps_no_variants(history: MemoryHistory) -> None:
+    await ask(told("first"), history)
+    turn = await regenerated(history, "second")
+    await (await chat_on(told("other"), history).begin(question("edited", replaces=turn.id))).run(deaf)
+
+    assert [each.variants for each in await kept(history)] == [()]
+
+
+async def test_a_continued_turn_keeps_its_variants(history: MemoryHistory) -> None:
+    await ask(told("first"), history)
+    turn = await regenerated(history, "second")
+    await (await chat_on(told(" part"), history).begin(question("go on", continues=turn.id))).run(deaf)
+    (continued,) = await kept(history)
+
+    assert continued.answer.content == "second part"
+    assert continued.variants == turn.variants
+
+
+async def test_a_conversation_that_cannot_be_added_whole_is_not_added(history: MemoryHistory) -> None:
+    class Full(MemoryHistory):
+        async def append(self, conversation: Conversation, turn: Turn) -> None:
+            if turn.id == turns[1].id:
+                raise StoreUnavailable("full")
+            await super().append(conversation, turn)
+
+    await asked_thrice(history)
+    turns = await kept(history)
+    full = Full(limit=100, max_bytes=1_000_000)
+    with pytest.raises(StoreUnavailable):
+        await chat_on(told("never"), full).add(HERE, turns, title="")
+    assert await full.turns(HERE) is None
+
+    for title, listed in [("", "one"), ("named", "named")]:
+        added = MemoryHistory(limit=100, max_bytes=1_000_000)
+        await chat_on(told("never"), added).add(HERE, turns, title=title)
+        assert await added.turns(HERE) == turns
+        assert [each.title for each in await added.conversations(HERE.owner)] == [listed]
 
 
 async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
@@ -639,6 +706,18 @@ async def test_a_conversation_is_named_by_its_owner(history: MemoryHistory) -> N
         await chat.rename(Conversation("bob", HERE.id), "Mine")
 
     assert [each.title for each in await chat.conversations("alice", limit=9, after=None)] == ["Reasons"]
+
+
+async def test_a_conversation_is_pinned_and_found_by_its_owner(history: MemoryHistory) -> None:
+    chat = chat_on(told("Hi"), history)
+    await ask(told("Hi"), history)
+    await chat.pin(HERE, True)
+    with pytest.raises(NotFound):
+        await chat.pin(Conversation("bob", HERE.id), True)
+
+    assert [each.pinned for each in await chat.conversations("alice", limit=9, after=None, search=("hi",))] == [True]
+    assert await chat.conversations("alice", limit=9, after=None, search=("nothing",)) == []
+    assert await chat.conversations("bob", limit=9, after=None, search=("hi",)) == []
 
 
 async def test_the_context_keeps_to_its_budget(history: MemoryHistory) -> None:

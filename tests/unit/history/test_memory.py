@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from tokenfall.conversations import Conversation, ConversationInfo, Turn
+from tokenfall.conversations import Conversation, ConversationInfo, Turn, Variant
 from tokenfall.history.memory import TURN_OVERHEAD_BYTES, MemoryHistory, size_bytes
 from tokenfall.messages import Message
 
@@ -41,6 +42,12 @@ def test_size_of_a_turn_includes_encoded_texts(text: str) -> None:
     assert held <= size_bytes(kept) < 1.5 * held
 
 
+def test_size_of_a_turn_includes_its_variants() -> None:
+    variant = Variant(content="x" * 5_000, status="complete", model="sim", answered_at=1.5)
+
+    assert size_bytes(replace(turn(1), variants=(variant,) * 3)) >= size_bytes(turn(1)) + 3 * 5_000
+
+
 @pytest.mark.parametrize(("limit", "turns"), [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2)])
 async def test_message_limit_drops_complete_turns(limit: int, turns: int) -> None:
     history = MemoryHistory(limit=limit, max_bytes=ROOMY)
@@ -65,6 +72,17 @@ async def test_conversation_without_turns_is_removed() -> None:
 
     assert await history.turns(ALICE) is None
     assert await history.conversations("alice") == []
+
+
+async def test_pin_is_removed_with_a_conversation_without_turns() -> None:
+    history = small(2)
+    await history.append(ALICE, turn(0, text="xy"))
+    await history.pin(ALICE, True)
+    for number in (1, 2):
+        await history.append(BOB, turn(number, text="xy"))
+    await history.append(ALICE, turn(3, text="xy"))
+
+    assert [each.pinned for each in await history.conversations("alice")] == [False]
 
 
 async def test_full_memory_drops_oldest_turns_of_a_single_conversation() -> None:

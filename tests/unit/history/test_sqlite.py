@@ -14,7 +14,7 @@ import pytest
 
 from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
-from tokenfall.history.sqlite import SQLiteHistory
+from tokenfall.history.sqlite import SCHEMA, SQLiteHistory
 from tokenfall.history.sqlite_thread import BATCH_JOBS, MAX_WAITING
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
@@ -273,6 +273,40 @@ async def test_invalid_document_is_unavailable(store: SQLiteHistory, path: Path)
 
     assert isinstance(read[0], StoreUnavailable)
     assert read[1] == [turn(2)]
+    with pytest.raises(StoreUnavailable):
+        await store.search("alice", ["answer"])
+
+
+class LateHistory(SQLiteHistory):
+    """Its list still has a conversation that has been deleted."""
+
+    async def conversations(
+        self, owner: str, *, limit: int = 0, after: str | None = None
+    ) -> Sequence[ConversationInfo]:
+        return [ConversationInfo("default", 1.0, 2, "question")]
+
+
+async def test_conversation_deleted_during_a_search_is_not_found(path: Path) -> None:
+    history = LateHistory(str(path), limit=LIMIT)
+    await history.append(BOB, turn(1))
+
+    assert await history.search("alice", ["question"]) == []
+    assert len(await history.search("bob", ["question"])) == 1
+    await history.close()
+
+
+async def test_file_of_the_first_schema_is_upgraded(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        first, _, _ = SCHEMA.partition("CREATE TABLE IF NOT EXISTS pins")
+        other.executescript(f"{first} PRAGMA user_version = 1; COMMIT;")
+        other.execute("INSERT INTO conversations VALUES (1, 'alice', 'default', 'named', 1.5, 1)")
+        other.commit()
+    history = SQLiteHistory(str(path), limit=LIMIT)
+
+    assert [(each.title, each.pinned) for each in await history.conversations("alice")] == [("named", False)]
+    assert await history.pin(ALICE, True)
+    assert [(each.title, each.pinned) for each in await history.conversations("alice")] == [("named", True)]
+    await history.close()
 
 
 async def test_later_schema_is_refused_and_unchanged(path: Path) -> None:

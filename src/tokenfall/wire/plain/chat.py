@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tokenfall.conversations import LISTED, ConversationInfo, Turn
+from tokenfall.conversations import LISTED, ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
@@ -29,6 +29,10 @@ DEFAULT_CONVERSATION = "default"
 MAX_NUMBER_DIGITS = 12
 MAX_LISTED = 1_000
 """Largest `limit` of `GET /conversations`."""
+
+MAX_SEARCH_CHARACTERS = 200
+MAX_SEARCH_WORDS = 16
+"""Limits of the `search` of `GET /conversations`."""
 
 _TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
@@ -124,21 +128,26 @@ def end_frame(finished: Finished) -> bytes:
     return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
-class TitleBody(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of `PATCH /conversations/{id}`."""
+class ConversationBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `PATCH /conversations/{id}`: at least one of its fields."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=200)]
-
-
-_title_decoder = msgspec.json.Decoder(TitleBody)
+    title: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
 
 
-def decode_title(body: bytes) -> str:
+_CHANGES = "title, a string of 1 to 200 characters, or pinned, a boolean, or both"
+_conversation_decoder = msgspec.json.Decoder(ConversationBody)
+
+
+def decode_conversation(body: bytes) -> ConversationBody:
     """Decode the body of `PATCH /conversations/{id}`. Raises `InvalidRequest`."""
     try:
-        return _title_decoder.decode(body).title
+        change = _conversation_decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f'the body takes {{"title": "..."}} of 1 to 200 characters: {error}') from None
+        raise InvalidRequest(f"the body takes {_CHANGES}: {error}") from None
+    if change == ConversationBody():
+        raise InvalidRequest(f"the body takes {_CHANGES}")
+    return change
 
 
 def turn_id(text: str) -> str:
@@ -168,20 +177,51 @@ def complete_response(text: str, finished: Finished, *, conversation: str) -> It
     )
 
 
-def history(turns: Iterable[Turn]) -> Iterator[bytes]:
-    """The response of `GET /history`: messages, oldest first."""
-    return json_pieces([document for turn in turns for document in _messages(turn)])
-
-
-def page(query: Sequence[tuple[str, str]]) -> tuple[int, str | None]:
-    """The parameters `limit` and `after` of a query for conversations. Raises `InvalidRequest`."""
+def history_query(query: Sequence[tuple[str, str]]) -> tuple[str, bool]:
+    """The conversation of `GET /history`, and whether variants are requested. Raises `InvalidRequest`."""
     parameters = dict(query)
-    if len(parameters) < len(query) or parameters.keys() - {"limit", "after"}:
-        raise InvalidRequest("the query takes limit and after, each once, and nothing else")
+    if (
+        len(parameters) < len(query)
+        or parameters.keys() - {"conversation", "variants"}
+        or parameters.get("variants", "true") not in {"true", "false"}
+    ):
+        raise InvalidRequest("the query takes conversation, once, and variants, true or false, and nothing else")
+    name = conversation_id(parameters["conversation"]) if "conversation" in parameters else DEFAULT_CONVERSATION
+    return name, parameters.get("variants") == "true"
+
+
+def history(turns: Iterable[Turn], *, variants: bool = False) -> Iterator[bytes]:
+    """The response of `GET /history`: messages, oldest first; with earlier responses if `variants`."""
+    return json_pieces([document for turn in turns for document in _messages(turn, variants=variants)])
+
+
+class ListQuery(Struct, frozen=True):
+    """A page of a list of conversations. `search` are the words of a search, empty without one."""
+
+    limit: int
+    after: str | None
+    search: tuple[str, ...]
+
+
+def page(query: Sequence[tuple[str, str]]) -> ListQuery:
+    """The parameters `limit`, `after` and `search` of a query for conversations. Raises `InvalidRequest`."""
+    parameters = dict(query)
+    if len(parameters) < len(query) or parameters.keys() - {"limit", "after", "search"}:
+        raise InvalidRequest("the query takes limit, after and search, each once, and nothing else")
     limit = parameters.get("limit", str(LISTED))
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 4 and 1 <= int(limit) <= MAX_LISTED):
         raise InvalidRequest(f"limit takes an integer from 1 to {MAX_LISTED}", param="limit")
-    return int(limit), conversation_id(parameters["after"]) if "after" in parameters else None
+    after = conversation_id(parameters["after"]) if "after" in parameters else None
+    return ListQuery(int(limit), after, _search_words(parameters["search"]) if "search" in parameters else ())
+
+
+def _search_words(text: str) -> tuple[str, ...]:
+    words = tuple(text.split())
+    if len(text) > MAX_SEARCH_CHARACTERS or not 1 <= len(words) <= MAX_SEARCH_WORDS:
+        raise InvalidRequest(
+            f"search takes 1 to {MAX_SEARCH_WORDS} words of {MAX_SEARCH_CHARACTERS} characters in all", param="search"
+        )
+    return words
 
 
 def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[bytes]:
@@ -189,28 +229,44 @@ def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[byt
     return json_pieces(iter(conversations))
 
 
-def _messages(turn: Turn) -> tuple[dict[str, Any], dict[str, Any]]:
+def new_conversation(name: str) -> bytes:
+    """The response of `POST /conversations`."""
+    return _encode({"id": name})
+
+
+def _messages(turn: Turn, *, variants: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
     answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
     question |= {"turn": turn.id, "created": turn.asked_at}
-    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model}
-    if turn.status != "complete":
-        answer["status"] = turn.status
-    if turn.end_code:
-        answer["end_code"] = turn.end_code
+    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model, **_end(turn)}
     if turn.answer.thought:
         answer["reasoning"] = turn.answer.thought
     if turn.thought_s is not None:
         answer["thought_s"] = turn.thought_s
-    if turn.finish_reason is not None:
-        answer["finish_reason"] = turn.finish_reason
     if turn.usage is not None:
         answer["usage"] = _usage(turn.usage)
     if turn.ttft_s is not None:
         answer["ttft_s"] = turn.ttft_s
     if turn.tokens_per_s is not None:
         answer["tokens_per_s"] = turn.tokens_per_s
+    if variants and turn.variants:
+        answer["variants"] = [
+            {"content": each.content, "created": each.answered_at, "model": each.model, **_end(each)}
+            for each in turn.variants
+        ]
     return question, answer
+
+
+def _end(response: Turn | Variant) -> dict[str, Any]:
+    """How a response ended, as members of a message."""
+    end: dict[str, Any] = {}
+    if response.status != "complete":
+        end["status"] = response.status
+    if response.end_code:
+        end["end_code"] = response.end_code
+    if response.finish_reason is not None:
+        end["finish_reason"] = response.finish_reason
+    return end
 
 
 def _usage(usage: Usage | None) -> _Usage | None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tokenfall.conversations import ConversationInfo, Turn
+from tokenfall.conversations import ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import Message
@@ -264,6 +264,21 @@ def test_the_history_of_an_interrupted_turn() -> None:
     )
 
 
+def test_the_history_has_variants_on_request() -> None:
+    variants = (
+        Variant(content="No.", status="interrupted", model="m", answered_at=0.5, end_code="stopped"),
+        Variant(content="Yes.", status="complete", model="n", answered_at=1.0, finish_reason="length"),
+    )
+    turn = replace(TURN, variants=variants)
+    _, answer = json.loads(b"".join(plain.history([turn], variants=True)))
+
+    assert answer["variants"] == [
+        {"content": "No.", "created": 0.5, "model": "m", "status": "interrupted", "end_code": "stopped"},
+        {"content": "Yes.", "created": 1.0, "model": "n", "finish_reason": "length"},
+    ]
+    assert b"variants" not in b"".join([*plain.history([turn]), *plain.history([TURN], variants=True)])
+
+
 def test_the_history_is_oldest_first_and_may_be_empty() -> None:
     both = json.loads(b"".join(plain.history([TURN, replace(TURN, id="t2")])))
 
@@ -272,11 +287,13 @@ def test_the_history_is_oldest_first_and_may_be_empty() -> None:
 
 
 def test_the_list_of_conversations() -> None:
-    listed = b"".join(plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?"), ConversationInfo("a", 1.0, 2)]))
+    listed = b"".join(
+        plain.conversation_list([ConversationInfo("b", 2.5, 4, "Why?", pinned=True), ConversationInfo("a", 1.0, 2)])
+    )
 
     assert listed == (
-        b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?"},'
-        b'{"id":"a","last_activity":1.0,"messages":2,"title":""}]'
+        b'[{"id":"b","last_activity":2.5,"messages":4,"title":"Why?","pinned":true},'
+        b'{"id":"a","last_activity":1.0,"messages":2,"title":"","pinned":false}]'
     )
 
 
@@ -301,13 +318,28 @@ def test_unknown_on_disconnect_is_refused(choice: object) -> None:
 
 @pytest.mark.parametrize("title", ["a", "é" * 200, "a\nb"])
 def test_a_title(title: str) -> None:
-    assert plain.decode_title(json.dumps({"title": title}).encode()) == title
+    assert plain.decode_conversation(json.dumps({"title": title}).encode()) == plain.ConversationBody(title=title)
+
+
+def test_a_conversation_is_renamed_and_pinned_at_once() -> None:
+    change = plain.decode_conversation(b'{"pinned":false,"title":"a"}')
+
+    assert change == plain.ConversationBody(title="a", pinned=False)
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        *(b"", b"{}", b"[]", b'{"title":""}', b'{"title":null}', b'{"title":"a","x":1}', b'{"title":"\xff"}'),
+        *(
+            b"",
+            b"{}",
+            b"[]",
+            b'{"title":""}',
+            b'{"title":null}',
+            b'{"title":"a","x":1}',
+            b'{"title":"\xff"}',
+            b'{"pinned":1}',
+        ),
         b"[" * 99_999,
         json.dumps({"title": "a" * 201}).encode(),
     ],
@@ -315,7 +347,7 @@ def test_a_title(title: str) -> None:
 )
 def test_invalid_title_is_refused(document: bytes) -> None:
     with pytest.raises(InvalidRequest, match="1 to 200 characters"):
-        plain.decode_title(document)
+        plain.decode_conversation(document)
 
 
 def test_valid_turn_id_is_accepted() -> None:
@@ -345,13 +377,17 @@ def test_invalid_last_event_id_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("query", "asked"),
     [
-        ((), (100, None)),
-        ((("limit", "1"),), (1, None)),
-        ((("limit", "1000"), ("after", "a:1")), (1_000, "a:1")),
+        ((), (100, None, ())),
+        ((("limit", "1"),), (1, None, ())),
+        ((("limit", "1000"), ("after", "a:1")), (1_000, "a:1", ())),
+        ((("search", " Blue\tsky "),), (100, None, ("Blue", "sky"))),
+        ((("search", "é" * 200),), (100, None, ("é" * 200,))),
     ],
 )
-def test_limit_and_after_are_decoded(query: Sequence[tuple[str, str]], asked: tuple[int, str | None]) -> None:
-    assert plain.page(query) == asked
+def test_list_query_is_decoded(
+    query: Sequence[tuple[str, str]], asked: tuple[int, str | None, tuple[str, ...]]
+) -> None:
+    assert msgspec.structs.astuple(plain.page(query)) == asked
 
 
 @pytest.mark.parametrize(
@@ -367,8 +403,15 @@ def test_limit_and_after_are_decoded(query: Sequence[tuple[str, str]], asked: tu
         (("after", "a b"),),
         (("limit", "1"), ("limit", "2")),
         (("before", "a"),),
+        (("search", "a"), ("search", "b")),
     ],
 )
 def test_invalid_query_is_refused(query: Sequence[tuple[str, str]]) -> None:
     with pytest.raises(InvalidRequest):
         plain.page(query)
+
+
+@pytest.mark.parametrize("search", ["", " \t", "a" * 201, "a " * 17])
+def test_invalid_search_is_refused_with_its_limits(search: str) -> None:
+    with pytest.raises(InvalidRequest, match="search takes 1 to 16 words of 200 characters in all"):
+        plain.page((("search", search),))

@@ -1,0 +1,97 @@
+"""Search in the titles and messages of conversations. Must not know how they are stored.
+
+A conversation is found if each word of the search occurs in its title or in one of its messages, in any case and also
+within other words. Texts are read in batches and compared in pieces, so that a search does not block the event loop.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from itertools import chain
+
+from tokenfall.conversations import ConversationInfo, Turn
+from tokenfall.slices import Sliced
+from tokenfall.slicing import run_sliced
+
+SEARCHED = 1_000
+"""One page of a search looks at so many conversations at most; then it ends with what was found."""
+
+PAGE_CHARACTERS = 2**24
+"""One page looks at so many characters at most."""
+
+PIECE_CHARACTERS = 16_384
+"""Characters that are compared in one slice."""
+
+BATCH = 50
+"""Conversations that are read at once."""
+
+BATCH_BYTES = 2**18
+"""A store that reads documents ends a batch with the conversation that exceeds this size."""
+
+Read = Callable[[Sequence[str]], Awaitable[Sequence[Iterable[str] | None]]]
+"""Reads the texts of the first conversations of a list of ids, at least one: None for one that does not exist."""
+
+
+async def search(
+    conversations: Sequence[ConversationInfo], words: Collection[str], *, read: Read, limit: int
+) -> list[ConversationInfo]:
+    """The first `limit` of `conversations` in which all `words` occur; fewer if the page's bounds are reached."""
+    scan = Scan(words, limit)
+    place = 0
+    while place < len(conversations) and not scan.is_done:
+        batch = conversations[place : place + BATCH]
+        texts = await read([each.id for each in batch])
+        await run_sliced(scan.look(zip(batch, texts, strict=False)))
+        place += len(texts)
+    return scan.found
+
+
+class Scan:
+    """One page of a search: takes conversations in the order of the page until `is_done`."""
+
+    def __init__(self, words: Collection[str], limit: int, *, characters: int = PAGE_CHARACTERS) -> None:
+        self.found: list[ConversationInfo] = []
+        self._words = {word.casefold() for word in words}
+        self._overlap = max(map(len, self._words)) - 1
+        self._limit = limit
+        self._left = characters
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the page is full, or enough text was looked at."""
+        return len(self.found) >= self._limit or self._left <= 0
+
+    def look(self, batch: Iterable[tuple[ConversationInfo, Iterable[str] | None]]) -> Sliced[None]:
+        """Add those conversations to `found` that have all words, until the page is done."""
+        for conversation, texts in batch:
+            if self.is_done:
+                return
+            if texts is not None and (yield from self._has_all_words(chain((conversation.title,), texts))):
+                self.found.append(conversation)
+            yield
+
+    def _has_all_words(self, texts: Iterable[str]) -> Sliced[bool]:
+        missing = self._words
+        for piece in self._pieces(texts):
+            missing = {word for word in missing if word not in piece}
+            if not missing:
+                return True
+            if self._left <= 0:
+                break
+            yield
+        return False
+
+    def _pieces(self, texts: Iterable[str]) -> Iterator[str]:
+        """The texts in pieces that overlap, so that a word on a boundary is whole in one of them.
+
+        Casefolding never shortens a text, so the overlap is long enough in characters of the original.
+        """
+        for text in texts:
+            for start in range(0, len(text), PIECE_CHARACTERS):
+                self._left -= min(PIECE_CHARACTERS, len(text) - start)
+                yield text[start : start + PIECE_CHARACTERS + self._overlap].casefold()
+
+
+def texts_of(turns: Iterable[Turn]) -> Iterator[str]:
+    """The texts that a search looks at."""
+    for turn in turns:
+        yield turn.question.content
+        yield turn.answer.content

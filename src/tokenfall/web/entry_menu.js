@@ -1,0 +1,52 @@
+/**
+ * What can be done with a conversation of the list: one menu for all entries, opened by the button of each.
+ *
+ * It must never act on another conversation than the one it was opened at, or stop an answer with its Escape.
+ */
+
+const find = (id) => document.querySelector(id);
+
+/** The link of the entry that has `button`. */
+function linkOf(button) {
+  return button.closest('li').querySelector('a');
+}
+
+export class EntryMenu {
+  #box = find('#entry-menu');
+  #opener = null; // the button that was pressed
+
+  /** @param on { rename(id), pin(id), remove(id), isPinned(id) } */
+  constructor(list, on) {
+    // Before the browser opens the menu, which it does by itself: `popovertarget`.
+    list.addEventListener('click', ({ target }) => (this.#opener = target.closest('.more') ?? this.#opener));
+    for (const act of ['rename', 'pin', 'remove']) {
+      this.#box.querySelector(`[data-action=${act}]`).addEventListener('click', () => {
+        const { id } = linkOf(this.#opener).dataset;
+        this.#box.hidePopover(); // gives the focus back to the button, where dialogs find it
+        on[act](id);
+      });
+    }
+    this.#box.addEventListener('beforetoggle', ({ newState }) => {
+      if (newState !== 'open') return;
+      const pinned = on.isPinned(linkOf(this.#opener).dataset.id);
+      this.#box.querySelector('[data-action=pin]').textContent = pinned ? 'Unpin' : 'Pin';
+      this.#place();
+    });
+    document.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || !this.#box.matches(':popover-open')) return;
+      event.preventDefault();
+      event.stopImmediatePropagation(); // it would close the drawer, or stop an answer
+      this.#box.hidePopover();
+    }, { capture: true });
+    this.#box.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !this.#box.contains(relatedTarget) && this.#box.hidePopover());
+    list.addEventListener('scroll', () => this.#box.hidePopover());
+    addEventListener('resize', () => this.#box.hidePopover());
+  }
+
+  /** Below the button, or above it in the lower half of the page; the menus' right edges meet. */
+  #place() {
+    const { top, bottom, right } = this.#opener.getBoundingClientRect();
+    const isLow = bottom > innerHeight / 2;
+    this.#box.style.inset = isLow ? `auto ${innerWidth - right}px ${innerHeight - top}px auto` : `${bottom}px ${innerWidth - right}px auto auto`;
+  }
+}

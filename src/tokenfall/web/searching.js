@@ -1,0 +1,65 @@
+/**
+ * The search field above the list of conversations: asks the server as the reader types.
+ *
+ * It must never show what was found for other words than those in the field.
+ */
+
+import { asFailure } from './failures.js';
+
+const PAUSE_MS = 250; // in typing, before the server is asked
+
+/** "1 conversation found". */
+export function wordsOfFound(count) {
+  if (count === 0) return 'Nothing found.';
+  return count === 1 ? '1 conversation found.' : `${count} conversations found.`;
+}
+
+export class Searching {
+  #field = document.querySelector('#search');
+  #status = document.querySelector('#found');
+  #on;
+  #timer = 0;
+
+  /** @param on { search(words), which resolves to the conversations; change(), called when `found` has changed } */
+  constructor(on) {
+    this.#on = on;
+    /** The ids that were found; null while nothing is searched for. */
+    this.found = null;
+    this.#field.addEventListener('input', () => this.#changed());
+    this.#field.addEventListener('keydown', (event) => {
+      if (event.key !== 'Escape' || this.#field.value === '') return;
+      event.preventDefault();
+      event.stopPropagation(); // it would stop an answer
+      this.clear();
+    });
+  }
+
+  clear() {
+    if (this.#field.value === '') return;
+    this.#field.value = '';
+    this.#changed();
+  }
+
+  #changed() {
+    clearTimeout(this.#timer);
+    if (this.#field.value.trim()) this.#timer = setTimeout(() => this.#search(this.#field.value), PAUSE_MS);
+    else this.#show(null, '');
+  }
+
+  async #search(words) {
+    let [found, told] = [null, ''];
+    try {
+      found = new Set((await this.#on.search(words.trim())).map(({ id }) => id));
+      told = wordsOfFound(found.size);
+    } catch (error) {
+      told = asFailure(error).words;
+    }
+    if (words === this.#field.value) this.#show(found, told);
+  }
+
+  #show(found, told) {
+    this.found = found;
+    this.#status.textContent = told;
+    this.#on.change();
+  }
+}

@@ -1,0 +1,32 @@
+/**
+ * When a message was sent, in the reader's language and time zone.
+ *
+ * It must never show a time that is not known.
+ */
+
+const TIME = { hour: 'numeric', minute: '2-digit' };
+
+/** "14:05" of today, "28 Nov, 14:05" of another day, with its year if that is another. */
+export function shortTime(atS, now = new Date(), language = undefined) {
+  const at = new Date(atS * 1000);
+  const isThisYear = at.getFullYear() === now.getFullYear();
+  const day = at.toDateString() === now.toDateString() ? {} : { day: 'numeric', month: 'short', ...(!isThisYear && { year: 'numeric' }) };
+  return new Intl.DateTimeFormat(language, { ...day, ...TIME }).format(at);
+}
+
+export function fullTime(atS, language = undefined) {
+  return new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'medium' }).format(new Date(atS * 1000));
+}
+
+/** Says at the end of `message` when it was sent, Unix seconds; again in place of what it said before. */
+export function stamp(message, atS) {
+  if (!Number.isFinite(atS)) return;
+  const time = document.createElement('time');
+  time.className = 'at';
+  time.dateTime = new Date(atS * 1000).toISOString();
+  time.title = fullTime(atS);
+  time.textContent = shortTime(atS);
+  const actions = message.querySelector('.actions');
+  actions.querySelector('.at')?.remove();
+  actions.append(time);
+}

@@ -1,0 +1,63 @@
+/**
+ * The responses to one question that was asked again: one of them is shown, and "2 / 3" says which.
+ *
+ * A response is a function that makes its element, once. It must never change which of them the model is sent: the last.
+ */
+
+import { element } from './message.js';
+
+const MOST = 5; // as many as the server keeps, with the last one
+const all = new WeakMap(); // of each element: the responses to its question, oldest first
+
+/** Makes the element when it is first needed. */
+export function once(make) {
+  let made = null;
+  return () => (made ??= make());
+}
+
+/** The responses to the question of `answer`, which may be the only one. */
+export function responsesTo(answer) {
+  return all.get(answer) ?? [() => answer];
+}
+
+/** `answer` is shown, and comes after `earlier` responses to the same question. */
+export function follow(earlier, answer) {
+  const responses = [...earlier, () => answer].slice(-MOST);
+  mark(responses, responses.length - 1);
+}
+
+function mark(responses, place) {
+  const answer = responses[place]();
+  const isEarlier = place < responses.length - 1;
+  all.set(answer, responses);
+  answer.querySelector('.variants')?.remove();
+  answer.toggleAttribute('data-earlier', isEarlier);
+  if (responses.length > 1) answer.querySelector('.actions').prepend(switcher(responses, place, isEarlier));
+}
+
+function switcher(responses, place, isEarlier) {
+  const said = element('span', 'place', `${place + 1} / ${responses.length}`);
+  const box = element('div', 'variants', step('Previous response', '‹', place - 1), said, step('Next response', '›', place + 1));
+  box.setAttribute('role', 'group');
+  box.setAttribute('aria-label', 'Responses to this message');
+  if (isEarlier) box.append(element('span', 'ended', 'Earlier response, not sent to the model'));
+  return box;
+
+  function step(label, sign, to) {
+    const button = element('button', 'action', sign);
+    button.type = 'button';
+    button.setAttribute('aria-label', label);
+    button.setAttribute('aria-disabled', String(!(to in responses)));
+    button.addEventListener('click', () => to in responses && show(responses, { from: place, to, label }));
+    return button;
+  }
+}
+
+function show(responses, { from, to, label }) {
+  const [now, next] = [responses[from](), responses[to]()];
+  mark(responses, to);
+  next.dataset.turn = now.dataset.turn; // it stands for the same turn
+  next.hidden = false;
+  now.replaceWith(next);
+  next.querySelector(`[aria-label="${label}"]`).focus();
+}

@@ -1,0 +1,56 @@
+"""The conversation on paper: all of it, and nothing that only a screen has."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import said, says
+from tests.browser.test_conversations import ECHO, told
+from tests.end_to_end.conftest import Serve
+
+CUT = """() => [...document.querySelectorAll('html, body, .page, .stage, .log, .message, .text, pre')].filter(
+  (each) => each.scrollHeight > each.clientHeight + 1 && getComputedStyle(each).overflowY !== 'visible'
+).map(({ localName, className }) => `${localName}.${className}`)"""
+WIDE = """() => [...document.querySelectorAll('body *:not(.unseen)')].filter(
+  (each) => each.getBoundingClientRect().right > innerWidth
+).map(({ localName, className }) => `${localName}.${className}`)"""
+LONG_LINE = "a_long_line_of_code " * 30
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_printed_conversation_is_whole_and_readable(
+    open_page: Pages, serve: Serve, artefact: Artefact, theme: str
+) -> None:
+    server = serve(SIM=ECHO)
+    for number in range(30):
+        told(server, f"Question {number}\n\n```python\n{LONG_LINE}\n```\n\n> quoted\n\n| a | b |\n|--|--|\n| 1 | 2 |")
+    page = open_page(server, color_scheme=theme)
+    expect(said(page)).to_contain_text("Question 29")
+    page.emulate_media(media="print")
+    for hidden in ("#sidebar", ".foot", "#menu", "#messages button"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    expect(page.get_by_role("heading", name="Question 0", level=1)).to_be_visible()
+    assert page.evaluate(CUT) == []
+    assert page.evaluate(WIDE) == []
+    paper, ink = page.evaluate(
+        "[document.body, document.querySelector('.text p')].map((each, place) => "
+        "getComputedStyle(each)[place ? 'color' : 'backgroundColor'])"
+    )
+    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+    pdf = page.pdf(path=artefact(f"print-{theme}.pdf"))
+    assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 6
+    page.screenshot(path=artefact(f"print-{theme}.png"))
+
+
+def test_print_is_in_the_menu_of_the_conversation(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=ECHO)
+    told(server, "hello")
+    page = open_page(server)
+    says(page, "hello")
+    page.evaluate("window.print = () => { window.printed = true; }")
+    page.locator("#menu summary").click()
+    page.locator("#menu").get_by_role("button", name="Print").click()
+    assert page.evaluate("window.printed") is True

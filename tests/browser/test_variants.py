@@ -1,0 +1,111 @@
+"""The responses to a question that was asked again: one at a time, on the page and after a reload."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.axe import axe
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import answer, ask, contents, ended, message, press, says, set_sim, texts
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+QUESTION = "one two three"
+FIRST, SECOND, THIRD = "one", "one two", "one two three"
+
+
+def place(page: Page) -> Locator:
+    return answer(page).locator(".place")
+
+
+def step(page: Page, which: str) -> None:
+    answer(page).get_by_role("button", name=f"{which} response", exact=True).click()
+
+
+@pytest.fixture
+def server(serve: Serve) -> ServerProcess:
+    return serve(SIM="text=echo,gap=1ms,tokens=1")
+
+
+def thrice(page: Page, server: ServerProcess) -> None:
+    """Asks the question, and twice again: each response is a word longer."""
+    ask(page, QUESTION)
+    ended(page)
+    for tokens, text in [(2, SECOND), (3, THIRD)]:
+        set_sim(server, f"text=echo,gap=1ms,tokens={tokens}")
+        press(page, "Regenerate")
+        says(page, text)
+        ended(page)
+
+
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_earlier_responses_are_a_step_away(open_page: Pages, server: ServerProcess, reloaded: bool) -> None:
+    page = open_page(server)
+    thrice(page, server)
+    if reloaded:
+        page.reload()
+    says(page, THIRD)
+    expect(place(page)).to_have_text("3 / 3")
+    for text, told in [(SECOND, "2 / 3"), (FIRST, "1 / 3")]:
+        step(page, "Previous")
+        says(page, text)
+        expect(place(page)).to_have_text(told)
+        expect(answer(page).locator(".variants")).to_contain_text("not sent to the model")
+        expect(answer(page).get_by_role("button", name="Previous response")).to_be_focused()
+    expect(answer(page).get_by_role("button", name="Previous response")).to_have_attribute("aria-disabled", "true")
+    assert texts(page) == [QUESTION, FIRST]
+    step(page, "Next")
+    step(page, "Next")
+    says(page, THIRD)
+    expect(answer(page).locator(".variants")).not_to_contain_text("not sent")
+    assert contents(server) == [QUESTION, THIRD]
+
+
+def test_a_conversation_goes_on_beside_an_earlier_response(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    thrice(page, server)
+    step(page, "Previous")
+    says(page, SECOND)
+    set_sim(server, "text=echo,gap=1ms")
+    press(page, "Regenerate")
+    expect(place(page)).to_have_text("4 / 4")
+    ended(page)
+    ask(page, "more")
+    says(page, "more")
+    ended(page)
+    assert texts(page) == contents(server) == [QUESTION, THIRD, "more", "more"]
+
+
+def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: ServerProcess) -> None:
+    page = open_page(server)
+    thrice(page, server)
+    set_sim(server, "text=echo,gap=1ms")
+    press(page, "Edit", of=0)
+    page.get_by_label("Edit your message").fill("other words")
+    page.get_by_role("button", name="Save and send").click()
+    says(page, "other words")
+    ended(page)
+    expect(place(page)).to_have_count(0)
+    page.reload()
+    says(page, "other words")
+    expect(place(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [(360, 640), (1280, 800)])
+def test_the_steps_look_well(
+    open_page: Pages, server: ServerProcess, artefact: Artefact, theme: str, viewport: tuple[int, int]
+) -> None:
+    page = open_page(server, viewport=viewport, color_scheme=theme)
+    thrice(page, server)
+    step(page, "Previous")
+    says(page, SECOND)
+    assert axe(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    heights = (
+        message(page, -1)
+        .locator(".variants button")
+        .evaluate_all("(all) => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))")
+    )
+    assert min(heights) >= 44
+    page.screenshot(path=artefact(f"variants-{viewport[0]}-{theme}.png"))

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { setImmediate as settled } from 'node:timers/promises';
+
+import { Failure } from '../../src/tokenfall/web/failures.js';
+import { Searching, wordsOfFound } from '../../src/tokenfall/web/searching.js';
+
+let field, status;
+
+beforeEach(() => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  field = Object.assign(new EventTarget(), { value: '' });
+  status = { textContent: '' };
+  globalThis.document = { querySelector: (id) => ({ '#search': field, '#found': status })[id] };
+});
+
+afterEach(() => {
+  mock.timers.reset();
+  delete globalThis.document;
+});
+
+/** A search that is answered by the next of `answers`, and what it asked for. */
+function searchingFor(...answers) {
+  const made = { asked: [], changes: 0 };
+  made.searching = new Searching({
+    search: (words) => { made.asked.push(words); return answers.shift(); },
+    change: () => (made.changes += 1),
+  });
+  return made;
+}
+
+function type(text) {
+  field.value = text;
+  field.dispatchEvent(new Event('input'));
+}
+
+async function pass(ms = 250) {
+  mock.timers.tick(ms);
+  await settled();
+}
+
+test('the server is asked once the reader pauses, for the words without the space around them', async () => {
+  const { searching, asked } = searchingFor(Promise.resolve([{ id: 'a' }, { id: 'b' }]));
+  type('b');
+  await pass(200);
+  type(' blue ');
+  await pass(200);
+  assert.deepEqual([asked, searching.found], [[], null]);
+  await pass(50);
+  assert.deepEqual([asked, searching.found, status.textContent], [['blue'], new Set(['a', 'b']), '2 conversations found.']);
+});
+
+test('an answer for other words than those in the field is not shown', async () => {
+  let answerLate;
+  const late = new Promise((resolve) => (answerLate = resolve));
+  const { searching } = searchingFor(late, Promise.resolve([{ id: 'new' }]));
+  type('old');
+  await pass();
+  type('new');
+  await pass();
+  answerLate([{ id: 'old' }]);
+  await pass();
+  assert.deepEqual(searching.found, new Set(['new']));
+});
+
+test('an empty field searches for nothing', async () => {
+  const made = searchingFor(Promise.resolve([]));
+  type('x');
+  await pass();
+  assert.equal(status.textContent, 'Nothing found.');
+  type('  ');
+  await pass();
+  assert.deepEqual([made.searching.found, status.textContent, made.asked], [null, '', ['x']]);
+});
+
+test('Escape empties the field, and in an empty one it is not for the search', () => {
+  searchingFor();
+  const escape = () => Object.assign(new Event('keydown', { cancelable: true }), { key: 'Escape' });
+  type('x');
+  const [first, second] = [escape(), escape()];
+  field.dispatchEvent(first);
+  field.dispatchEvent(second);
+  assert.deepEqual([field.value, first.defaultPrevented, second.defaultPrevented], ['', true, false]);
+});
+
+test('a failure is told in its words', async () => {
+  const { searching } = searchingFor(Promise.reject(new Failure('http', { status: 429 })));
+  type('x');
+  await pass();
+  assert.deepEqual([searching.found, status.textContent], [null, 'Too many requests.']);
+});
+
+test('one is one', () => assert.deepEqual([0, 1, 2].map(wordsOfFound), ['Nothing found.', '1 conversation found.', '2 conversations found.']));
