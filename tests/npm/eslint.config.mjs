@@ -28,7 +28,7 @@ function attribute(names, message) {
 
 const TEXT = 'Text is never parsed as HTML: make elements by createElement and text by textContent or append.';
 const SCRIPT = 'Code comes from the files of this folder only: pass a function.';
-const STORAGE = 'What the page keeps is for this tab only: use kept.js (sessionStorage).';
+const STORAGE = 'What the page keeps is for this tab only (kept.js), but for settings of this device (device.js).';
 const HANDLER = 'The policy forbids handlers in attributes: use addEventListener.';
 const STYLE = 'The policy forbids inline style: set a class, or a property of element.style.';
 const OWN_FILES = "The page imports its own files only, by './name.js'.";
@@ -48,6 +48,8 @@ const MARKUP = [
   'writeln',
 ];
 
+const STORED = ['indexedDB', 'cookie', 'cookieStore'];
+
 const PAGE_SYNTAX = [
   ...named(MARKUP, TEXT),
   // document.write itself is a restricted property; these are other documents, or the same by another way.
@@ -66,10 +68,12 @@ const PAGE_SYNTAX = [
   { selector: 'MemberExpression[property.value="Function"]', message: SCRIPT },
   { selector: 'TemplateElement[value.cooked=/^\\s*(javascript|vbscript|data):/i]', message: SCRIPT },
   { selector: 'Literal[value=/^\\s*(vbscript:|data:text)/i]', message: SCRIPT },
-  ...named(['localStorage', 'indexedDB', 'cookie', 'cookieStore'], STORAGE),
+  ...named(STORED, STORAGE),
   { selector: 'ImportDeclaration[source.value=/^(?!\\.\\u002F)/]', message: OWN_FILES },
   { selector: 'ImportExpression', message: OWN_FILES },
 ];
+
+const LOCAL_STORAGE = named(['localStorage'], STORAGE);
 
 /** Names of `window` that a local variable is easily mistaken for. */
 const MISTAKEN = ['event', 'name', 'status', 'length', 'top', 'parent', 'find', 'stop', 'close', 'open', 'focus'];
@@ -108,9 +112,13 @@ export default [
         ...MISTAKEN.map((name) => ({ name, message: `This is window.${name}: declare it, or say window.${name}.` })),
       ],
       'no-restricted-properties': ['error', { object: 'document', property: 'write', message: TEXT }],
-      'no-restricted-syntax': ['error', ...PAGE_SYNTAX],
+      'no-restricted-syntax': ['error', ...PAGE_SYNTAX, ...LOCAL_STORAGE],
       'no-script-url': 'error',
     },
+  },
+  {
+    files: ['device.js', 'theme.js'].map((name) => `src/tokenfall/web/${name}`),
+    rules: { 'no-restricted-syntax': ['error', ...PAGE_SYNTAX] },
   },
   {
     files: ['tests/**/*.mjs'],

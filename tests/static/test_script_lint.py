@@ -112,6 +112,10 @@ ALLOWED = [
 PLANTED = [(rule, code) for rule, codes in REFUSED.items() for code in codes] + [("", code) for code in ALLOWED]
 GIVEN = "const [box, text] = [() => {}, new URLSearchParams(location.search).get('text')];\nbox(text);\n"
 
+ON_THIS_DEVICE = "localStorage.clear();"
+DEVICE = ("device.js", "theme.js")
+"""The files that may store what outlives the tab."""
+
 DISABLED = "/* eslint no-eval: 'off' */\n// eslint-disable-next-line\neval(location.search);\n"
 
 
@@ -156,6 +160,15 @@ def test_each_form_breaks_its_rule_and_no_other(planted: list[set[str]], number:
 
 def test_no_rule_can_be_switched_off_in_the_page(planted: list[set[str]]) -> None:
     assert "no-eval" in planted[-1]
+
+
+def test_only_two_files_store_what_outlives_the_tab(tmp_path: Path) -> None:
+    (tmp_path / PAGE).mkdir(parents=True)
+    for name in (*DEVICE, "other.js"):
+        (tmp_path / PAGE / name).write_text(f"{GIVEN}{ON_THIS_DEVICE}\nbox.innerHTML = text;\n", encoding="utf-8")
+    found = lint(tmp_path.resolve(), PAGE)
+
+    assert {file.name: len(messages) for file, messages in found.items()} == {**dict.fromkeys(DEVICE, 1), "other.js": 2}
 
 
 def test_the_page_keeps_all_rules() -> None:

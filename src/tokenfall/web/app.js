@@ -14,6 +14,7 @@ import { asFailure } from './failures.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
+import { Setup } from './setup.js';
 import { Sidebar } from './sidebar.js';
 import { Tabs } from './tabs.js';
 import { turnUnderWay } from './underway.js';
@@ -31,6 +32,7 @@ const view = new ConversationView({
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
 const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
+const setup = new Setup({ api, ask: (question) => conversation.ask(question) });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
 const begun = new Map(); // those that it does not list yet
@@ -70,6 +72,7 @@ function begin() {
 
 function open(id, { isNew = false } = {}) {
   conversation.open(id, { isNew });
+  setup.open(id);
   tabs.ask(id);
   showTitle();
 }
@@ -111,6 +114,7 @@ async function list() {
   try {
     listed = await api.conversations(asks);
     isListed = true;
+    setup.load();
     for (const { id } of listed) begun.delete(id);
     if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
@@ -131,6 +135,7 @@ async function remove() {
   await told('Deleted', async () => {
     if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again
     await api.delete(id);
+    setup.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
     if (next) go(next.id);
