@@ -50,7 +50,7 @@ PHONE = (360, 640)
 FOCUSED = """() => {
   const element = document.activeElement;
   if (element === document.body) return '';
-  if (element.localName === 'pre' || (element.id && element.matches('input, textarea, div'))) {
+  if (element.localName === 'pre' || (element.id && element.matches('input, textarea, select, div'))) {
     return element.id ? `#${element.id}` : element.localName;
   }
   const copy = element.cloneNode(true);
@@ -143,6 +143,8 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "New conversation",
         "rich",
         "Dashboard",
+        "Shortcuts",
+        "#theme",
         "This conversation",
         "#log",
         "Copy your message",
@@ -154,6 +156,8 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "Copy response",
         "Regenerate response",
         "#draft",
+        "#model",
+        "Settings",
         "Send",
     ]
 
@@ -170,6 +174,8 @@ def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: S
         "Copy response",
         "Regenerate response",
         "#draft",
+        "#model",
+        "Settings",
         "Send",
     ]
 
@@ -418,6 +424,8 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
         "New conversation",
         "first",
         "Dashboard",
+        "Shortcuts",
+        "#theme",
         "Close",
     }
     press(page, "Escape")
@@ -502,6 +510,9 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
             - listitem:
               - link /rich/
           - link "Dashboard"
+          - button "Shortcuts"
+          - text: Theme
+          - combobox "Theme"
         - banner:
           - heading "rich" [level=1]
         - main:
@@ -527,6 +538,8 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
         - contentinfo:
           - alert
           - textbox "Your message"
+          - combobox "Model"
+          - button "Settings"
           - status: Complete
           - button "Send"
     """)

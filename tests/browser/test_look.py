@@ -125,7 +125,7 @@ MEASURE = """() => {
   const layer = document.querySelector('dialog:modal') ?? document.querySelector('.menu[open]') ?? document;
   const isExempt = (element) => element.matches('a') && element.closest('.text');
   for (const target of all('button, summary, input, textarea, select, a[href]')) {
-    const { left, top, width, height } = target.getBoundingClientRect();
+    const { left, top, width, height } = (target.closest('label') ?? target).getBoundingClientRect();
     if (!isExempt(target) && Math.min(width, height) < 43.99) say(target, `measures ${width} x ${height}`);
     if (!layer.contains(target) || target.closest('.log')) continue;
     const [x, y] = [left + width / 2, top + height / 2];
@@ -137,7 +137,7 @@ MEASURE = """() => {
     if (box || !holds({ left: 0, top: 0, right: innerWidth, bottom: innerHeight })) continue; // scrolled away
     const hit = document.elementFromPoint(x, y);
     if (hit && getComputedStyle(hit.closest('.bar') ?? hit).position === 'sticky') continue; // scrolled away below it
-    if (!target.contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
+    if (!(target.closest('label') ?? target).contains(hit)) say(target, `is covered by ${hit && name(hit)}`);
   }
   return wrong;
 }"""
@@ -467,7 +467,7 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["web", "board"])
 def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
-    with held(open_page, talking, path, "*.js", theme=theme) as page:
+    with held(open_page, talking, path, "{app,board}.js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
         assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run

@@ -6,17 +6,21 @@
  */
 
 import { Api } from './api.js';
+import { Attention } from './attention.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { asFailure } from './failures.js';
+import { ListSwitch } from './list_switch.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
 import { Setup } from './setup.js';
+import { Shortcuts } from './shortcuts.js';
 import { Sidebar } from './sidebar.js';
 import { Tabs } from './tabs.js';
+import { ThemeSwitch } from './theme_switch.js';
 import { turnUnderWay } from './underway.js';
 import { ConversationView } from './view.js';
 
@@ -31,7 +35,9 @@ const view = new ConversationView({
   keep: (text) => composer.giveBack(text),
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: noteTurn });
+const attention = new Attention();
+const listSwitch = new ListSwitch();
 const setup = new Setup({ api, ask: (question) => conversation.ask(question) });
 const sidebar = new Sidebar({ open: go, begin });
 const menu = new Menu({ rename, remove, exportMarkdown: () => exportAs('md'), exportJSON: () => exportAs('json') });
@@ -95,14 +101,21 @@ function noteBegin() {
   const { id, question } = conversation;
   if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server knows it
   if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
+  attention.begin(id);
   showTitle();
+}
+
+/** The server may list what it did not; a turn may have ended. */
+function noteTurn() {
+  if (!conversation.isBusy) attention.end(conversation.id, document.querySelector('#status').textContent);
+  list();
 }
 
 function showTitle() {
   const { id } = conversation;
   const title = titleNow();
   document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
-  document.title = title ? `${title} · Tokenfall` : 'Tokenfall';
+  attention.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
   sidebar.show([...begun.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
 }
@@ -173,6 +186,8 @@ function look() {
   tabs.ask(conversation.id);
 }
 
+new ThemeSwitch();
+new Shortcuts({ begin, list: () => listSwitch.act(), write: () => composer.focus() });
 for (const event of ['focus', 'online']) addEventListener(event, look);
 addEventListener('pageshow', ({ persisted }) => persisted && look()); // out of the back-forward cache
 document.addEventListener('visibilitychange', look);
