@@ -130,7 +130,7 @@ def test_without_its_key_the_first_visit_claims_nothing(open_page: Pages, serve:
 
 def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
-    expect(model(page).locator("option").first).to_have_text("Default: sim")
+    expect(model(page).locator("option").first).to_have_text("sim (default)")
     assert offered(page)[1] == "sim as groq-70b"
     posted = asked_of(page)
     model(page).select_option("sim as groq-70b")
@@ -157,7 +157,7 @@ def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: Serv
     page.route("**/v1/models", listed)
     page.goto(f"http://127.0.0.1:{upstream.port}/web")
     expect(model(page).locator("option", has_text="small")).to_be_attached()
-    assert offered(page)[:4] == ["Default: big", "big", "small", "sim"]
+    assert offered(page)[:4] == ["big (default)", "big", "small", "sim"]
     model(page).select_option("small")
     expect(intro(page)).to_contain_text("small responds here.")
     asked_and_answered(page, "first")
@@ -172,7 +172,7 @@ def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
     page = open_page(upstream, "/livez")
     page.route("**/v1/models", lambda route: route.fulfill(status=502, json={}))
     page.goto(f"http://127.0.0.1:{upstream.port}/web")
-    expect(model(page).locator("option").first).to_have_text("Default: big")
+    expect(model(page).locator("option").first).to_have_text("big (default)")
     assert offered(page)[1:3] == ["sim", "sim as groq-70b"]
     expect(alert(page)).to_be_empty()
 
@@ -182,7 +182,7 @@ def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
 
 def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST))
-    expect(model(page).locator("option").first).to_have_text("Default: sim")
+    expect(model(page).locator("option").first).to_have_text("sim (default)")
     posted = asked_of(page)
     with changed(page) as dialog:
         expect(dialog.get_by_label("Token limit of a response")).to_have_attribute("placeholder", "4096")

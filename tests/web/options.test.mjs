@@ -138,7 +138,7 @@ describe('the list of models', () => {
 
   test('has only simulated ones without an upstream, the default first', () => {
     const [[group, first], [simulator, others]] = choices('', SIM, []);
-    assert.deepEqual([group, first, simulator], ['', [['', 'Default: sim']], 'Simulator']);
+    assert.deepEqual([group, first, simulator], ['', [['', 'sim (default)']], 'Simulator']);
     assert.deepEqual(others[0], ['sim:profile=groq-70b', 'sim as groq-70b']);
     assert.ok(others.every(([model]) => model.startsWith('sim:profile=')));
   });
