@@ -115,6 +115,21 @@ def test_with_an_upstream_its_model_is_named_and_the_examples_are_its_own(
     expect(said(page)).to_contain_text("Write a short Python function")
 
 
+def test_without_a_model_set_the_upstreams_only_one_is_named(open_page: Pages, serve: Serve) -> None:
+    open_page.allow("favicon.ico")
+    server = serve(UPSTREAM_URL="http://127.0.0.1:9/v1", UPSTREAM_RETRIES="0")
+    page = open_page(server, "/livez")
+    names = ["sim", "small", "big"]
+    page.route("**/v1/models", lambda route: route.fulfill(json={"data": [{"id": name} for name in names]}))
+    page.goto(f"http://127.0.0.1:{server.port}/web")
+    expect(model(page).locator("option", has_text="big")).to_be_attached()
+    expect(intro(page)).to_contain_text("The upstream’s model responds here.")
+    names.pop()
+    page.reload()
+    expect(intro(page)).to_contain_text("small responds here.")
+    expect(model(page).locator("option").first).to_have_text("small (default)")
+
+
 def test_without_its_key_the_first_visit_claims_nothing(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=FAST, API_KEY="right"), "/web")

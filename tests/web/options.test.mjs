@@ -148,6 +148,10 @@ describe('the list of models', () => {
     assert.deepEqual([models, simulated[0]], [['Models', ['big', 'small']], 'sim']);
   });
 
+  test('has no name for the default of a server that has not set one', () => {
+    assert.deepEqual(choices('', { ...BIG, model: '' }, ['big', 'small'])[0], ['', [['', 'Default model']]]);
+  });
+
   test('keeps a choice that is not listed, and one made before the server said anything', () => {
     assert.deepEqual(names('gone', BIG, ['big'])[0], ['', ['', 'gone']]);
     assert.deepEqual(choices('gone', null, [])[0], ['', [['', 'Default model'], ['gone', 'gone']]]);

@@ -62,7 +62,7 @@ function aboutSimulator({ upstream }) {
 }
 
 function aboutModel(model) {
-  const name = element('strong', '', model);
+  const name = element('strong', '', model || 'The upstream’s model');
   name.dir = 'auto';
   return [element('p', '', name, ' responds here.')];
 }

@@ -29,7 +29,7 @@ export function choices(chosen, defaults, models) {
 }
 
 function labelOf(model, defaults) {
-  if (model === '') return defaults ? `${defaults.model} (default)` : 'Default model';
+  if (model === '') return defaults?.model ? `${defaults.model} (default)` : 'Default model';
   return model.startsWith('sim:profile=') ? `sim as ${model.slice('sim:profile='.length)}` : model;
 }
 

@@ -7,7 +7,7 @@
 
 import { asFailure } from './failures.js';
 import { Intro } from './intro.js';
-import { ModelPicker } from './model_picker.js';
+import { isSimulated, ModelPicker } from './model_picker.js';
 import { dropOptions, optionsOf, setOptions, wordsOf } from './options.js';
 import { askForOptions } from './options_dialog.js';
 
@@ -53,6 +53,8 @@ export class Setup {
     this.#show();
     if (!this.#defaults.upstream) return;
     this.#models = await this.#api.models();
+    const [only, ...more] = this.#models.filter((model) => !isSimulated(model));
+    if (!this.#defaults.model && more.length === 0) this.#defaults.model = only ?? '';
     this.#show();
   }
 

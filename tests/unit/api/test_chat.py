@@ -331,7 +331,13 @@ async def test_what_the_caller_does_not_say_is_the_default() -> None:
 
 @pytest.mark.parametrize(
     ("model", "relays", "simulated"),
-    [("model-0", True, False), ("sim", True, True), ("sim:gap=1ms", True, True), ("sim", False, True)],
+    [
+        ("model-0", True, False),
+        ("", True, False),
+        ("sim", True, True),
+        ("sim:gap=1ms", True, True),
+        ("sim", False, True),
+    ],
 )
 async def test_the_defaults_tell_the_model_and_whether_it_is_simulated(
     model: str, relays: bool, simulated: bool
