@@ -67,6 +67,7 @@ def _documents() -> Iterator[Ask]:
     yield Ask("POST", "/v1/messages/count_tokens", {"model": "sim", "messages": MESSAGES})
     yield Ask("POST", "/api/embed", {"model": "sim", "input": ASKED_FOR})
     yield Ask("POST", "/api/show", {"model": "sim"})
+    yield Ask("GET", "/chat/defaults")
     yield Ask("GET", "/history?conversation=c")
     yield Ask("PATCH", "/conversations/c", {"title": "T"}, statuses=(200, 204))
     yield Ask("GET", "/conversations")

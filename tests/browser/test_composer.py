@@ -330,6 +330,7 @@ def test_the_focus_does_not_go_away_with_stop(open_page: Pages, serve: Serve, st
     page = open_page(server)
     ask(page, "one two three")
     says(page, "one two")
+    page.locator("#settings").focus()
     page.keyboard.press("Tab")
     expect(page.locator("#stop")).to_be_focused()
     if stopped:

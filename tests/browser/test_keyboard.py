@@ -50,7 +50,7 @@ PHONE = (360, 640)
 FOCUSED = """() => {
   const element = document.activeElement;
   if (element === document.body) return '';
-  if (element.localName === 'pre' || (element.id && element.matches('input, textarea, div'))) {
+  if (element.localName === 'pre' || (element.id && element.matches('input, textarea, select, div'))) {
     return element.id ? `#${element.id}` : element.localName;
   }
   const copy = element.cloneNode(true);
@@ -146,6 +146,8 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "Actions for rich",
         "Import a conversation",
         "Dashboard",
+        "Shortcuts",
+        "#theme",
         "Menu",
         "#log",
         "Copy your message",
@@ -159,6 +161,8 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "Regenerate response",
         "Speed",
         "#draft",
+        "#model",
+        "Settings",
         "Send",
     ]
 
@@ -176,6 +180,8 @@ def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: S
         "Regenerate response",
         "Speed",
         "#draft",
+        "#model",
+        "Settings",
         "Send",
     ]
 
@@ -427,6 +433,8 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
         "Actions for first",
         "Import a conversation",
         "Dashboard",
+        "Shortcuts",
+        "#theme",
         "Close",
     }
     press(page, "Escape")
@@ -516,6 +524,9 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
               - button "Actions for rich"
           - button "Import a conversation"
           - link "Dashboard"
+          - button "Shortcuts"
+          - text: Theme
+          - combobox "Theme"
         - banner:
           - heading "rich" [level=1]
         - main:
@@ -541,6 +552,8 @@ def test_the_page_has_its_landmarks_and_headings(open_page: Pages, server: Serve
         - contentinfo:
           - alert
           - textbox "Your message"
+          - combobox "Model"
+          - button "Settings"
           - status: Complete
           - button "Send"
     """)

@@ -4,6 +4,7 @@ What is measured of a state comes as a list of words about what is wrong, so tha
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -449,7 +450,7 @@ def test_text_runs_the_way_its_script_does(open_page: Pages, talking: ServerProc
 
 @contextmanager
 def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme: str) -> Iterator[Page]:
-    """The page at `path`, which waits in vain for files like `what`."""
+    """The page at `path`, which waits in vain for files whose names begin like the pattern `what`."""
     page = open_page(server, "/livez", color_scheme=theme)
     open_page.allow("favicon.ico", "ERR_FAILED")
     waiting: list[Route] = []
@@ -457,7 +458,7 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
     def hold(route: Route) -> None:
         waiting.append(route)
 
-    page.route(f"**/web/{what}", hold)
+    page.route(re.compile(f"/web/{what}"), hold)
     page.goto(f"http://127.0.0.1:{server.port}/{path}", wait_until="commit")
     yield page
     assert waiting
@@ -468,7 +469,7 @@ def held(open_page: Pages, server: ServerProcess, path: str, what: str, *, theme
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["web", "board"])
 def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: ServerProcess, theme: str, path: str) -> None:
-    with held(open_page, talking, path, "*.js", theme=theme) as page:
+    with held(open_page, talking, path, "(app|board).js", theme=theme) as page:
         page.wait_for_function("() => performance.getEntriesByName('first-contentful-paint').length > 0")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == PAGE_COLOURS[theme]
         assert page.locator("#conversations, #tiles").inner_html() == ""  # no script has run
@@ -476,7 +477,7 @@ def test_the_first_paint_has_the_themes_ground(open_page: Pages, talking: Server
 
 @pytest.mark.parametrize("path", ["web", "board"])
 def test_before_the_style_comes_the_canvas_is_the_themes(open_page: Pages, talking: ServerProcess, path: str) -> None:
-    with held(open_page, talking, path, "*", theme="dark") as page:
+    with held(open_page, talking, path, "(?!theme)", theme="dark") as page:
         page.wait_for_function("() => document.querySelector('link[rel=stylesheet]')")
         page.wait_for_function("() => getComputedStyle(document.documentElement).color === 'rgb(255, 255, 255)'")
         assert page.evaluate("document.styleSheets.length") == 0

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 
 import { Api } from '../../src/tokenfall/web/api.js';
+import { setOptions } from '../../src/tokenfall/web/options.js';
 
 const QUESTION = { conversation: 'holidays', text: 'Where to?', replaces: null, key: 'k' };
 const problem = (status, code) => new Response(JSON.stringify({ code }), { status });
@@ -45,6 +46,45 @@ describe('a question', () => {
     const { api, asked } = apiWith(problem(422, 'idempotency_mismatch'), new Response('a'));
     await assert.rejects(api.ask(QUESTION), { code: 'idempotency_mismatch', status: 422 });
     assert.equal(asked.length, 1);
+  });
+});
+
+describe('options', () => {
+  const options = { system: 'Be brief.', model: 'big' };
+
+  test('of a question go with it, and make another request of it', async () => {
+    const { api, asked } = apiWith(new Response('a'), new Response('b'));
+    await api.ask({ ...QUESTION, options });
+    await api.ask({ ...QUESTION, options: { model: 'small' } });
+    const [first, second] = asked;
+    assert.deepEqual(first.body.messages.map(({ role, content }) => [role, content]), [['system', 'Be brief.'], ['user', 'Where to?']]);
+    assert.deepEqual([first.body.model, second.body.model], ['big', 'small']);
+    assert.equal(new Set(['k', first.key, second.key]).size, 3);
+  });
+
+  test('of the conversation go with each of its questions', async () => {
+    const { api, asked } = apiWith(new Response('a'), new Response('b'));
+    setOptions('holidays', { temperature: 0.5 });
+    await api.ask(QUESTION);
+    await api.ask({ ...QUESTION, conversation: 'other' });
+    setOptions('holidays', { temperature: null });
+    assert.deepEqual(asked.map(({ body }) => body.temperature), [0.5, undefined]);
+  });
+});
+
+describe('what the server says of its models', () => {
+  test('is asked for without asking for a key', async () => {
+    const defaults = { model: 'big', simulated: false, upstream: true, max_tokens: 9 };
+    const made = apiWith(Response.json(defaults), Response.json({ data: [{ id: 'sim' }, { id: 'big' }] }), problem(401, 'unauthorized'));
+    assert.deepEqual([await made.api.defaults(), await made.api.models()], [defaults, ['sim', 'big']]);
+    await assert.rejects(made.api.models(), { status: 401 });
+    assert.deepEqual([made.asked.map(({ path }) => path), made.renewals], [['chat/defaults', 'v1/models', 'v1/models'], 0]);
+  });
+
+  test('is not taken from something else', async () => {
+    const { api } = apiWith(new Response('<html>'), Response.json({}));
+    await assert.rejects(api.defaults(), { code: 'unexpected' });
+    await assert.rejects(api.models(), { code: 'unexpected' });
   });
 });
 

@@ -475,6 +475,14 @@ describe('a question', () => {
     assert.equal(status.textContent, 'Stopped at the limit');
   });
 
+  test('with options of its own has them once, and is tried again without', async () => {
+    const api = answering(whole(said('Rome', 1) + broke('upstream_stream_error')), whole(DONE));
+    const { notice } = await asked(api, 'Fail.', { options: { model: 'sim:fault=error@1' } });
+    notice.again.run();
+    await settle();
+    assert.deepEqual(api.asked.map(({ options }) => options), [{ model: 'sim:fault=error@1' }, undefined]);
+  });
+
   test('that goes on with an answer names its turn, and adds to it', async () => {
     const api = answering(whole(said(' it is', 1) + DONE));
     const { view } = await asked(api, 'Go on.', { replaces: 'turn_0', isShown: true, isContinued: true });

@@ -10,7 +10,7 @@ from os import urandom
 from time import time
 
 from tokenfall.api import problems
-from tokenfall.api.documents import document, sliced
+from tokenfall.api.documents import JSON, document, sliced
 from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
@@ -20,6 +20,7 @@ from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
 from tokenfall.ports import Followed
+from tokenfall.simulator.engine import is_simulated
 from tokenfall.simulator.grammar import parse
 from tokenfall.turns.runner import TurnRun
 from tokenfall.turns.turn import new_turn_id
@@ -45,12 +46,21 @@ class ChatRoutes:
     """The handlers. `keys` identifies the owner of the conversations that a request may access.
 
     `refuse`, called with the request and its model, raises the error that the simulator is configured to inject.
+    `relays`: there is an upstream, so that the simulator generates only the responses of its own models.
     """
 
-    def __init__(self, chat: Chat, keys: Keys, *, refuse: Callable[[Request, str | None], None] | None = None) -> None:
+    def __init__(
+        self,
+        chat: Chat,
+        keys: Keys,
+        *,
+        refuse: Callable[[Request, str | None], None] | None = None,
+        relays: bool = False,
+    ) -> None:
         self._chat = chat
         self._keys = keys
         self._refuse = refuse
+        self._relays = relays
 
     async def chat(self, request: Request) -> Response | LiveStream:
         """`POST /chat`."""
@@ -82,6 +92,15 @@ class ChatRoutes:
             return self._live(turn, announced=body.announce, details=body.details)
         text, finished = await self._chat.runner.whole(turn)
         return await sliced(plain.complete_response(text, finished, conversation=conversation.id))
+
+    def defaults(self, request: Request) -> Response:
+        """`GET /chat/defaults`."""
+        defaults = self._chat.defaults
+        is_sim = not self._relays or is_simulated(defaults.model)
+        document = plain.ChatDefaults(
+            model=defaults.model, simulated=is_sim, upstream=self._relays, max_tokens=defaults.max_tokens
+        )
+        return Response(200, plain.chat_defaults(document), content_type=JSON)
 
     async def resume(self, request: Request) -> LiveStream:
         """`GET /chat/turns/{turn}`: the events of a turn after `Last-Event-ID`, past and future."""

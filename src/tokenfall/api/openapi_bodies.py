@@ -80,7 +80,8 @@ def components() -> dict[str, Schema]:
     for key in BODIES:
         found |= _of_body(key)
     responses = [kind for kind in vars(openapi_answers).values() if isinstance(kind, type) and _is_struct(kind)]
-    _, named = msgspec.json.schema_components([ConversationInfo, *responses], ref_template=_REF + "{name}")
+    kinds = [ConversationInfo, plain.ChatDefaults, *responses]
+    _, named = msgspec.json.schema_components(kinds, ref_template=_REF + "{name}")
     found |= {name: _published(schema, {}) for name, schema in named.items()}
     return found
 

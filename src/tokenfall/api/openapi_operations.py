@@ -11,6 +11,7 @@ from tokenfall.api.page import ASSETS, TYPES
 from tokenfall.conversations import ConversationInfo
 from tokenfall.simulator.grammar import KEYS
 from tokenfall.wire import ndjson, sse
+from tokenfall.wire.plain.chat import ChatDefaults
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -65,6 +66,9 @@ OURS = {
         parameters=("X-Sim", "Idempotency-Key"),
         headers=(*_TURN, "X-Model"),
         failures=(404, 409, 422, *_UPSTREAM),
+    ),
+    "GET /chat/defaults": Operation(
+        summary="Get the model and the limit of questions that set none", tag="chat", answers=(ChatDefaults,)
     ),
     "GET /history": Operation(
         summary="List the messages of a conversation, oldest first",

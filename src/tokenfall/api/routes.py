@@ -21,6 +21,7 @@ def chat_routes(chat: LazyHandlers) -> list[Route]:
     """Routes to models and conversations: keyed and limited."""
     return [
         Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, request_logged=True),
+        Route("GET", "/chat/defaults", handler=chat.handler("defaults"), needs=chat),
         Route("GET", "/history", handler=chat.handler("history"), needs=chat, limited=True, private=True),
         Route("DELETE", "/history", handler=chat.handler("clear"), needs=chat, limited=True, private=True),
         Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), needs=chat, limited=True),

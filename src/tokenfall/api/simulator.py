@@ -81,7 +81,7 @@ class Shared:
             raise InvalidRequest(
                 "simulator: a measured profile is for chats only; plain streams take a named profile", param="profile"
             )
-        return under.overlay(profile).overlay(simulation)
+        return simulation.over_profile(profile, under=under)
 
     def refuse(self, request: Request, simulation: Simulation) -> None:
         """Raises the error that the grammar sets in place of a response."""

@@ -107,8 +107,8 @@ class Parts:
         chat = self.conversations()
         model, relays = self._default_model(), self.settings.upstream is not None
         refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
-        routes = ChatRoutes(chat, self.keys, refuse=refuse)
-        names = ("chat", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
+        routes = ChatRoutes(chat, self.keys, refuse=refuse, relays=relays)
+        names = ("chat", "defaults", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
         return {name: getattr(routes, name) for name in names}
 
     def control_handlers(self) -> Mapping[str, Any]:

@@ -147,6 +147,11 @@ class Chat:
         await self.turns.stop(owner, turn)
 
     @property
+    def defaults(self) -> Defaults:
+        """What applies to a question that does not set it."""
+        return self._defaults
+
+    @property
     def outlives(self) -> bool:
         """Whether a turn can be resumed after the end of this process."""
         return self.turns.shared is not None

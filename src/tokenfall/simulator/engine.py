@@ -108,15 +108,13 @@ class SimulatedEngine:
         if simulation.script is not None and not simulation.script.endswith(RECORDING):
             turn = yield from self.library.script(simulation.script).find(request)
             simulation = simulation.overlay(turn.simulation)
-        base = DEFAULTS
         timing: GapSource | None = None
         if simulation.profile is not None:
             profile = self.library.profile(simulation.profile)
             if isinstance(profile, Simulation):
-                base = DEFAULTS.overlay(profile)
-            else:
-                timing = profile
-        return Decided(base.overlay(simulation), turn, timing)
+                return Decided(simulation.over_profile(profile, under=DEFAULTS), turn)
+            timing = profile
+        return Decided(DEFAULTS.overlay(simulation), turn, timing)
 
     def plan(self, request: ChatRequest, decided: "Decided", *, call_ids: str = "call_") -> Sliced[Plan]:
         """The tokens and the times of the response. Raises `InvalidRequest`."""

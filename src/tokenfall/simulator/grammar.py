@@ -56,6 +56,10 @@ class Simulation(Record):
             fields = {"gap": None, "ttft": None, "prefill_s": None} | fields
         return self.replaced(**fields) if fields else self
 
+    def over_profile(self, times: Simulation, *, under: Simulation) -> Simulation:
+        """This one over the times of its profile, over `under`."""
+        return under.overlay(times).overlay(self.replaced(profile=None)).replaced(profile=self.profile)
+
 
 MAX_TEXT = 16_384
 """Maximum characters of a text in the grammar: the maximum bytes of a request head."""

@@ -5,6 +5,7 @@
  */
 
 import { Failure } from './failures.js';
+import { fieldsOf, keyWith, optionsOf } from './options.js';
 import { request } from './request.js';
 
 const STREAM = { announce: true, details: true, on_disconnect: 'finish' };
@@ -82,11 +83,13 @@ export class Api {
    * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
    * the server can tell. `replaces` is the turn in whose place it is asked, or whose answer goes on if `isContinued`;
    * `follows` is the newest turn that the page knows, '' for none: if the server has another, it answers 409.
-   * `onSend` is called as each attempt leaves.
+   * `onSend` is called as each attempt leaves. `options` are those of the conversation unless given; see options.js.
    */
   async ask(asked) {
-    const { conversation, text, replaces, isContinued, follows, key, signal, onSend } = asked;
-    const body = { messages: [{ role: 'user', content: text }], conversation, ...STREAM };
+    const { conversation, text, replaces, isContinued, follows, signal, onSend } = asked;
+    const options = asked.options ?? optionsOf(conversation);
+    const key = keyWith(asked.key, options);
+    const body = { ...fieldsOf(text, options), conversation, ...STREAM };
     if (replaces) body[isContinued ? 'continues' : 'replaces'] = replaces;
     if (typeof follows === 'string') body.after = follows;
     const headers = this.#takesQuestionKeys ? { ...JSON_BODY, 'Idempotency-Key': key } : JSON_BODY;
@@ -97,6 +100,22 @@ export class Api {
       this.#takesQuestionKeys = false;
       return this.ask(asked);
     }
+  }
+
+  /** What applies to a question without options: { model, simulated, upstream, max_tokens }. */
+  async defaults() {
+    const response = await this.#request('chat/defaults', { asksForKey: false });
+    const found = await response.json().catch(() => null);
+    if (typeof found?.model !== 'string') throw new Failure('unexpected');
+    return found;
+  }
+
+  /** The names of all models. */
+  async models() {
+    const response = await this.#request('v1/models', { asksForKey: false });
+    const found = await response.json().catch(() => null);
+    if (!Array.isArray(found?.data)) throw new Failure('unexpected');
+    return found.data.map(({ id }) => id);
   }
 
   /** The rest of a turn after the event `after`, and what still comes; the response comes before any of it. */

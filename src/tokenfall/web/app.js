@@ -6,17 +6,22 @@
  */
 
 import { Api } from './api.js';
+import { Attention } from './attention.js';
 import { Composer } from './composer.js';
 import { Conversation } from './conversation.js';
 import { askForName, confirmDelete, Keys } from './dialogs.js';
 import { asJSON, asMarkdown, download, fileName } from './exporting.js';
 import { asFailure } from './failures.js';
 import { Importing, importedBody } from './importing.js';
+import { ListSwitch } from './list_switch.js';
 import { Menu } from './menu.js';
 import { Notice, showStatus } from './notice.js';
 import { randomHex } from './random.js';
+import { Setup } from './setup.js';
+import { Shortcuts } from './shortcuts.js';
 import { Sidebar } from './sidebar.js';
 import { Tabs } from './tabs.js';
+import { ThemeSwitch } from './theme_switch.js';
 import { turnUnderWay } from './underway.js';
 import { ConversationView } from './view.js';
 
@@ -32,7 +37,10 @@ const view = new ConversationView({
   keep: (text) => composer.giveBack(text),
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: list });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: noteTurn });
+const attention = new Attention();
+const listSwitch = new ListSwitch();
+const setup = new Setup({ api, ask: (question) => conversation.ask(question) });
 const sidebar = new Sidebar({ open: go, begin, rename, pin, remove, search: (words) => api.search(words) });
 const menu = new Menu({
   rename,
@@ -81,6 +89,7 @@ function begin() {
 
 function open(id, { isNew = false } = {}) {
   conversation.open(id, { isNew });
+  setup.open(id);
   tabs.ask(id);
   showTitle();
 }
@@ -103,14 +112,21 @@ function noteBegin() {
   const { id, question } = conversation;
   if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server knows it
   if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
+  attention.begin(id);
   showTitle();
+}
+
+/** The server may list what it did not; a turn may have ended. */
+function noteTurn() {
+  if (!conversation.isBusy) attention.end(conversation.id, document.querySelector('#status').textContent);
+  list();
 }
 
 function showTitle() {
   const { id } = conversation;
   const title = titleNow();
   document.querySelector('#title').textContent = title ?? begun.get(id)?.title ?? UNTITLED;
-  document.title = title ? `${title} · Tokenfall` : 'Tokenfall';
+  attention.setTitle(title ? `${title} · Tokenfall` : 'Tokenfall');
   sidebar.show([...begun.values(), ...listed], id, { isWhole: isListed });
   menu.setUsable(title !== undefined);
 }
@@ -122,6 +138,7 @@ async function list() {
   try {
     listed = await api.conversations(asks);
     isListed = true;
+    setup.load();
     for (const { id } of listed) begun.delete(id);
     if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
   } catch (error) {
@@ -144,6 +161,7 @@ async function remove(id = conversation.id) {
   await told('Deleted', async () => {
     if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again
     await api.delete(id);
+    setup.drop(id);
     if (conversation.id !== id) return;
     const next = listed.find((other) => other.id !== id);
     if (next) go(next.id);
@@ -188,6 +206,8 @@ function look() {
   tabs.ask(conversation.id);
 }
 
+new ThemeSwitch();
+new Shortcuts({ begin, list: () => listSwitch.act(), write: () => composer.focus() });
 for (const event of ['focus', 'online']) addEventListener(event, look);
 addEventListener('pageshow', ({ persisted }) => persisted && look()); // out of the back-forward cache
 document.addEventListener('visibilitychange', look);

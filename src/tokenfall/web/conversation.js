@@ -89,14 +89,15 @@ export class Conversation {
 
   /**
    * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
-   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer.
+   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer. `options`:
+   * those of this question only.
    */
-  ask({ text: question, replaces = null, isShown = false, isContinued = false }) {
+  ask({ text: question, replaces = null, isShown = false, isContinued = false, options = null }) {
     if (this.isBusy || this.#isToComeBack()) return false;
-    const key = this.#unanswered.keyFor(this.id, { question, replaces });
-    const instead = this.#lost.replacedBy(replaces);
+    const [key, instead] = [this.#unanswered.keyFor(this.id, { question, replaces }), this.#lost.replacedBy(replaces)];
     const mayBeGone = instead !== undefined && !isContinued;
-    this.#play({ conversation: this.id, question, replaces, isShown, mayBeGone, instead, key, ...(isContinued && { isContinued }) });
+    const more = { ...(isContinued && { isContinued }), ...(options && { options }) };
+    this.#play({ conversation: this.id, question, replaces, isShown, mayBeGone, instead, key, ...more });
     return true;
   }
 

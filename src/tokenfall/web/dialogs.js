@@ -11,8 +11,8 @@ const KEY = 'key';
 
 const find = (selector) => document.querySelector(selector);
 
-/** Opens `dialog` and resolves to whether its form was submitted; Esc and Cancel are a no. */
-function ask(dialog) {
+/** Opens `dialog` and resolves to whether its form was submitted and `isUsable`; Esc and Cancel are a no. */
+export function ask(dialog, isUsable = () => true) {
   const form = dialog.querySelector('form');
   const cancel = dialog.querySelector('button[type=button]');
   return new Promise((resolve) => {
@@ -23,7 +23,7 @@ function ask(dialog) {
     // Prevented, not method=dialog: the policy of the page forbids every form its action.
     form.onsubmit = (event) => {
       event.preventDefault();
-      answer(true);
+      if (isUsable()) answer(true);
     };
     cancel.onclick = () => answer(false);
     // Told a while after it closed: by then the dialog may ask the next thing, which this does not answer.

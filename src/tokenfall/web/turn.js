@@ -48,7 +48,7 @@ export class Turn {
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
    *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
-   *   `isContinued`: the answer of the turn `replaces` goes on
+   *   `isContinued`: the answer of the turn `replaces` goes on; `options` in place of the conversation's
    * @param tell onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
    *   onFinish(end), onLost(), onBack()
    */
@@ -179,9 +179,9 @@ export class Turn {
   }
 
   #askOnce(replaces, key) {
-    const { conversation, question: text, isContinued } = this.#asked;
+    const { conversation, question: text, isContinued, options } = this.#asked;
     const { signal } = this.#connection;
-    const more = { ...(isContinued && { isContinued }), ...(this.follows !== null && { follows: this.follows }) };
+    const more = { ...(isContinued && { isContinued }), ...(options && { options }), ...(this.follows !== null && { follows: this.follows }) };
     return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend, ...more });
   }
 

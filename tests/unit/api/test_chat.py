@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -326,6 +327,31 @@ async def test_what_the_caller_does_not_say_is_the_default() -> None:
     (asked,) = engine.requests
 
     assert (asked.model, asked.max_tokens, asked.temperature, asked.simulation) == ("model-0", 99, None, "")
+
+
+@pytest.mark.parametrize(
+    ("model", "relays", "simulated"),
+    [
+        ("model-0", True, False),
+        ("", True, False),
+        ("sim", True, True),
+        ("sim:gap=1ms", True, True),
+        ("sim", False, True),
+    ],
+)
+async def test_the_defaults_tell_the_model_and_whether_it_is_simulated(
+    model: str, relays: bool, simulated: bool
+) -> None:
+    defaults = msgspec.structs.replace(DEFAULTS, model=model)
+    chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
+    response = ChatRoutes(chat, Keys(()), relays=relays).defaults(request("/chat/defaults"))
+
+    assert json.loads(response.body) == {
+        "model": model,
+        "simulated": simulated,
+        "upstream": relays,
+        "max_tokens": 99,
+    }
 
 
 async def test_a_leading_system_message_takes_the_place_of_the_default_for_this_turn() -> None:

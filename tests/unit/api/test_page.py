@@ -10,6 +10,7 @@ from tokenfall.api import page
 from tokenfall.api.page import PAGES, WEB, Page, takes_gzip
 from tokenfall.errors import NotFound
 from tokenfall.http.response import Response
+from tokenfall.simulator.profiles import every
 
 from tests.doubles.requests import lines_of, request
 
@@ -196,6 +197,20 @@ def test_nothing_outside_the_folder_is_served() -> None:
 def test_what_is_no_file_of_a_page_is_not_found(path: str) -> None:
     with pytest.raises(NotFound):
         PAGE.serve(request(path))
+
+
+@pytest.mark.parametrize("path", [path for path in PAGE.files if path.endswith(".css")])
+def test_no_colour_depends_on_the_system_alone(path: str) -> None:
+    assert b"prefers-color-scheme" not in served(path).body, "a chosen theme would not change it: use light-dark()"
+
+
+def test_the_profiles_that_are_offered_exist() -> None:
+    listed = re.search(rb"PROFILES = \[([^\]]*)\]", served("/web/model_picker.js").body)
+    assert listed is not None
+    offered = re.findall(r"'([^']+)'", listed[1].decode())
+
+    assert offered
+    assert set(offered) <= every().keys()
 
 
 # Packed

@@ -68,6 +68,7 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
     ("method", "path", "before"),
     [
         ("POST", "/chat", CHAT),
+        ("GET", "/chat/defaults", SIMULATOR),
         ("GET", "/history", CHAT),
         ("DELETE", "/history", CHAT),
         ("GET", "/conversations", CHAT),

@@ -122,6 +122,12 @@ async def test_a_profile_is_loaded_before_the_stream(monkeypatch: pytest.MonkeyP
     assert isinstance(stream(request("/?profile=groq-70b")), TimedStream)
 
 
+def test_a_named_profile_times_a_plain_stream() -> None:
+    simulation = shared().with_files(parse("profile=groq-70b,ttft=1s"), under=parse("gap=1s"))
+
+    assert simulation == parse("gap=3.57ms~0.3,ttft=1s,prefill=20ms,profile=groq-70b")
+
+
 # How long, and when
 
 

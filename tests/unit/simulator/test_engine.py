@@ -39,6 +39,17 @@ class Answer:
         return await SimulatedEngine(self.clock, SimulatorState(parse(defaults))).reply(request, self.on_event)
 
 
+@pytest.mark.parametrize("sim", ["profile=groq-70b", "profile=groq-70b,gap=5ms", "profile=groq-70b,ttft=1s,gap=5ms"])
+async def test_a_named_profile_times_the_response_but_for_times_set_beside_it(sim: str) -> None:
+    times = {"profile=groq-70b": (0.31, 0.00357), "profile=groq-70b,gap=5ms": (0.31, 0.005)}.get(sim, (1.0, 0.005))
+    answer = Answer()
+    await answer.of(asked(model=f"sim:{sim},tokens=400,seed=1", max_tokens=400), "gap=1s,ttft=9s")
+
+    first, last = answer.times[0], answer.times[-1]
+    assert (last - first) / 399 == pytest.approx(times[1], rel=0.1)
+    assert first == pytest.approx(times[0], abs=0.3)
+
+
 async def test_it_says_prose_and_counts_exactly() -> None:
     answer = Answer()
     finished = await answer.of(asked())

@@ -196,3 +196,11 @@ def test_a_nearer_profile_takes_the_place_of_farther_times() -> None:
 
     assert farther.overlay(parse("profile=groq-70b")) == parse("profile=groq-70b,tokens=4")
     assert farther.overlay(parse("profile=groq-70b,gap=5ms")) == parse("profile=groq-70b,gap=5ms,tokens=4")
+
+
+def test_a_simulation_lies_over_its_profile_and_that_over_the_rest() -> None:
+    under, times = parse("gap=1ms,ttft=2ms,tokens=4"), parse("gap=10ms,ttft=20ms,prefill=30ms")
+
+    assert parse("profile=p,gap=5ms").over_profile(times, under=under) == parse(
+        "profile=p,gap=5ms,ttft=20ms,prefill=30ms,tokens=4"
+    )

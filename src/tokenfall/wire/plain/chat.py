@@ -128,6 +128,22 @@ def end_frame(finished: Finished) -> bytes:
     return b"event: end\ndata: %b\n\n" % one_line(_encode(document))
 
 
+class ChatDefaults(Struct, frozen=True, kw_only=True):
+    """The response of `GET /chat/defaults`: what applies to a question that does not set it."""
+
+    model: str
+    simulated: bool
+    """Whether the simulator generates the responses of `model`."""
+    upstream: bool
+    """Whether the server has an upstream, whose models a question may name."""
+    max_tokens: Annotated[int, Meta(ge=1)]
+
+
+def chat_defaults(defaults: ChatDefaults) -> bytes:
+    """The response of `GET /chat/defaults`."""
+    return _encode(defaults)
+
+
 class ConversationBody(Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `PATCH /conversations/{id}`: at least one of its fields."""
 

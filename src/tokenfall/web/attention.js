@@ -1,0 +1,46 @@
+/**
+ * The tab's title and icon: they say that a response has ended while the tab was in the background, until it is looked at.
+ *
+ * It must never say so of a response that the reader saw end.
+ */
+
+const ICON = 'data:image/svg+xml,' + encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="8" fill="#0b4f63"/>'
+  + '<circle cx="16" cy="16" r="9" fill="#ffd166"/></svg>',
+);
+
+export class Attention {
+  #icon = document.querySelector('link[rel=icon]');
+  #own = this.#icon.getAttribute('href');
+  #title = document.title;
+  #news = ''; // what is said before the title
+  #waited = null; // the conversation whose response is under way
+
+  constructor() {
+    document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && this.#show(''));
+  }
+
+  setTitle(title) {
+    this.#title = title;
+    this.#show(this.#news);
+  }
+
+  /** A response of `conversation` is under way. */
+  begin(conversation) {
+    this.#waited = conversation;
+  }
+
+  /** It has ended, as `status` says; an end without a status is one with an error. */
+  end(conversation, status) {
+    const isWaited = this.#waited === conversation;
+    this.#waited = null;
+    if (isWaited && document.visibilityState !== 'visible') this.#show(status || 'Not complete');
+  }
+
+  #show(news) {
+    this.#news = news;
+    document.title = news ? `● ${news} · ${this.#title}` : this.#title;
+    const href = news ? ICON : this.#own;
+    if (this.#icon.getAttribute('href') !== href) this.#icon.href = href;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What an empty conversation says: which model answers, and examples that show something at one press.
+ *
+ * It must never claim a model that the server has not named.
+ */
+
+import { element } from './message.js';
+import { isSimulated } from './model_picker.js';
+
+const LONG = 'A long response, to try Stop';
+
+/** [label, question], where a question may have options of its own; see options.js. */
+const SIMULATED = [
+  ['A streamed response', { text: 'What does a streaming server do?' }],
+  [LONG, { text: 'Give a long response.', options: { model: 'sim:tokens=600' } }],
+  ['A failure in the middle', { text: 'Fail in the middle of the response.', options: { model: 'sim:fault=error@12' } }],
+];
+const OF_A_MODEL = [
+  ['A short explanation', { text: 'Explain server-sent events in three sentences.' }],
+  [LONG, { text: 'Write a long and detailed history of the telegraph.' }],
+  ['Code and a table', { text: 'Write a short Python function that parses server-sent events, and a table of the fields it handles.' }],
+];
+
+export class Intro {
+  #box = document.querySelector('#intro');
+  #ask;
+  #shown = '';
+
+  /** @param ask called with { text, options } of the example that was chosen */
+  constructor(ask) {
+    this.#ask = ask;
+  }
+
+  /** @param chosen the conversation's own model, undefined for the server's default; `defaults` is null before they are known */
+  show(chosen, defaults) {
+    const shown = JSON.stringify([chosen, defaults]);
+    if (defaults === null || shown === this.#shown) return;
+    this.#shown = shown;
+    const model = chosen ?? defaults.model;
+    const isSim = isSimulated(model) || !defaults.upstream;
+    const examples = (isSim ? SIMULATED : OF_A_MODEL).map(([label, question]) => this.#button(label, question));
+    const box = element('div', 'examples', ...examples);
+    box.role = 'group';
+    box.ariaLabel = 'Examples';
+    this.#box.replaceChildren(...(isSim ? aboutSimulator(defaults) : aboutModel(model)), box);
+  }
+
+  #button(label, question) {
+    const made = element('button', 'example', label);
+    made.type = 'button';
+    made.addEventListener('click', () => this.#ask(question));
+    return made;
+  }
+}
+
+function aboutSimulator({ upstream }) {
+  const what = element('p', '', element('strong', '', 'The simulator responds here.'), ' It streams filler text with the timing that it is set to. No model reads your messages.');
+  if (upstream) return [what, element('p', 'hint', 'Choose another model below to get its responses.')];
+  const line = element('code', '', 'GROQ_API_KEY=gsk_...');
+  const other = element('code', '', 'UPSTREAM_URL=https://...');
+  return [what, element('p', 'hint', 'For a real model, put ', line, ' into ', element('code', '', '.env'), ' and start the server again. ', other, ' takes any other OpenAI-compatible API.')];
+}
+
+function aboutModel(model) {
+  const name = element('strong', '', model || 'The upstream’s model');
+  name.dir = 'auto';
+  return [element('p', '', name, ' responds here.')];
+}

@@ -1,0 +1,92 @@
+/**
+ * What the questions of a conversation are asked with: { model, system, temperature, max_tokens }, each optional.
+ *
+ * They are stored on this device for the conversations that were changed last. It must never touch the DOM.
+ */
+
+import { readDevice, writeDevice } from './device.js';
+
+const NAME = 'options';
+const MAX_CONVERSATIONS = 100;
+const MAX_SYSTEM = 8000;
+const MAX_TOKENS = 1_000_000;
+
+/** By conversation, the one changed last at the end. */
+function stored() {
+  try {
+    return new Map(JSON.parse(readDevice(NAME) || '[]'));
+  } catch {
+    return new Map();
+  }
+}
+
+function store(all) {
+  const newest = [...all].slice(-MAX_CONVERSATIONS);
+  writeDevice(NAME, newest.length > 0 ? JSON.stringify(newest) : '');
+}
+
+export function optionsOf(conversation) {
+  return stored().get(conversation) ?? {};
+}
+
+/** Changes some options of a conversation; null removes one. */
+export function setOptions(conversation, changes) {
+  const all = stored();
+  const options = Object.entries({ ...all.get(conversation), ...changes }).filter(([, value]) => value !== null);
+  all.delete(conversation);
+  if (options.length > 0) all.set(conversation, Object.fromEntries(options));
+  store(all);
+}
+
+export function dropOptions(conversation) {
+  const all = stored();
+  if (all.delete(conversation)) store(all);
+}
+
+/** The fields of `POST /chat` for a question with these options. */
+export function fieldsOf(question, { system, ...fields }) {
+  const messages = [{ role: 'user', content: question }];
+  if (system) messages.unshift({ role: 'system', content: system });
+  return { messages, ...fields };
+}
+
+/** `key` for a question with these options: another one than with other options, for it is another request. */
+export function keyWith(key, options) {
+  const text = JSON.stringify(options);
+  if (text === '{}') return key;
+  let hash = 0x811c9dc5; // FNV-1a
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return `${key}/${(hash >>> 0).toString(16)}`;
+}
+
+/** What is set besides the model, in words; empty where nothing is. */
+export function wordsOf({ system, temperature, max_tokens: limit }) {
+  const parts = [
+    system && 'system prompt',
+    temperature !== undefined && `temperature ${temperature}`,
+    limit !== undefined && `limit ${limit}`,
+  ];
+  return parts.filter(Boolean).join(', ');
+}
+
+/** What a field's text says, as { value, error }: null for an empty field, and words where it cannot be used. */
+export const READ = {
+  system(text) {
+    const { length } = text.trim();
+    if (length > MAX_SYSTEM) return { error: `At most ${MAX_SYSTEM} characters; this has ${length}.` };
+    return { value: length > 0 ? text.trim() : null };
+  },
+  temperature(text) {
+    return numberIn(text, /^(\d+[.,]?\d*|[.,]\d+)$/, { least: 0, most: 2, takes: 'A number from 0 to 2, for example 0.7.' });
+  },
+  max_tokens(text) {
+    return numberIn(text, /^\d+$/, { least: 1, most: MAX_TOKENS, takes: `A whole number from 1 to ${MAX_TOKENS}.` });
+  },
+};
+
+function numberIn(text, pattern, { least, most, takes }) {
+  const written = text.trim();
+  if (written === '') return { value: null };
+  const value = Number(written.replace(',', '.'));
+  return pattern.test(written) && value >= least && value <= most ? { value } : { error: takes };
+}

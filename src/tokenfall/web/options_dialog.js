@@ -1,0 +1,49 @@
+/**
+ * The dialog for a conversation's system prompt, temperature and token limit.
+ *
+ * It must never close over a value that the server would refuse.
+ */
+
+import { ask } from './dialogs.js';
+import { READ } from './options.js';
+
+const NAMES = Object.keys(READ);
+const field = (name) => document.querySelector(`#option-${name}`);
+
+/** The changed options, null for one that is removed; or null when nothing is to change. `limit` is the server's. */
+export async function askForOptions(options, limit) {
+  const dialog = document.querySelector('#options-dialog');
+  for (const name of NAMES) {
+    field(name).value = options[name] ?? '';
+    tell(name, '');
+  }
+  field('max_tokens').placeholder = limit ?? '';
+  document.querySelector('#options-clear').onclick = clear;
+  const agreed = await ask(dialog, isUsable);
+  return agreed ? Object.fromEntries(NAMES.map((name) => [name, read(name).value])) : null;
+}
+
+function clear() {
+  for (const name of NAMES) {
+    field(name).value = '';
+    tell(name, '');
+  }
+  field('system').focus();
+}
+
+function read(name) {
+  return READ[name](field(name).value);
+}
+
+/** Says at each field what is wrong with it, and leads to the first. */
+function isUsable() {
+  const wrong = NAMES.filter((name) => tell(name, read(name).error ?? ''));
+  if (wrong.length > 0) field(wrong[0]).focus();
+  return wrong.length === 0;
+}
+
+function tell(name, error) {
+  document.querySelector(`#option-${name}-error`).textContent = error;
+  field(name).setAttribute('aria-invalid', String(error !== ''));
+  return error !== '';
+}

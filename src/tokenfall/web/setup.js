@@ -1,0 +1,81 @@
+/**
+ * The controls for what a conversation's questions are asked with: its model, its settings, and the examples of an
+ * empty conversation.
+ *
+ * It must never send a question itself. Without the server's word it offers what the page knows.
+ */
+
+import { asFailure } from './failures.js';
+import { Intro } from './intro.js';
+import { isSimulated, ModelPicker } from './model_picker.js';
+import { dropOptions, optionsOf, setOptions, wordsOf } from './options.js';
+import { askForOptions } from './options_dialog.js';
+
+export class Setup {
+  #api;
+  #conversation = '';
+  #settings = document.querySelector('#settings');
+  #picker;
+  #intro;
+  #defaults = null; // once the server has told them
+  #models = []; // the upstream's
+  #loading = null;
+
+  /** @param parts api; ask(question), which asks an example */
+  constructor({ api, ask }) {
+    this.#api = api;
+    this.#intro = new Intro(ask);
+    this.#picker = new ModelPicker((model) => this.#set({ model }));
+    this.#settings.addEventListener('click', () => this.#change());
+  }
+
+  /** Shows what is set for another conversation. */
+  open(conversation) {
+    this.#conversation = conversation;
+    this.#show();
+  }
+
+  /** Asks the server which models there are, until it has said so. */
+  load() {
+    this.#loading ??= this.#load().catch((error) => {
+      asFailure(error);
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  drop(conversation) {
+    dropOptions(conversation);
+  }
+
+  async #load() {
+    this.#defaults = await this.#api.defaults();
+    this.#show();
+    if (!this.#defaults.upstream) return;
+    this.#models = await this.#api.models();
+    const [only, ...more] = this.#models.filter((model) => !isSimulated(model));
+    if (!this.#defaults.model && more.length === 0) this.#defaults.model = only ?? '';
+    this.#show();
+  }
+
+  #set(changes) {
+    setOptions(this.#conversation, changes);
+    this.#show();
+  }
+
+  async #change() {
+    const conversation = this.#conversation;
+    const changes = await askForOptions(optionsOf(conversation), this.#defaults?.max_tokens);
+    if (changes) setOptions(conversation, changes);
+    this.#show();
+  }
+
+  #show() {
+    const options = optionsOf(this.#conversation);
+    const words = wordsOf(options);
+    this.#settings.textContent = words ? `Settings: ${words}` : 'Settings';
+    this.#settings.toggleAttribute('data-set', words !== '');
+    this.#picker.show(options.model ?? '', this.#defaults, this.#models);
+    this.#intro.show(options.model, this.#defaults);
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * The keyboard shortcuts that hold everywhere on the page, and the dialog that lists them. Esc is the composer's.
+ *
+ * It must never take a key from a text field, a dialog or an input method; single keys can be switched off (WCAG 2.1.4).
+ */
+
+import { isComposing } from './composer.js';
+import { readDevice, writeDevice } from './device.js';
+
+const SINGLE_KEYS = 'single-keys';
+
+const find = (selector) => document.querySelector(selector);
+
+/** The letter of a key, in whatever script the keyboard writes. */
+function letterOf({ key, code }) {
+  return /^[\x20-\x7e]$/.test(key) ? key.toLowerCase() : code.replace('Key', '').toLowerCase();
+}
+
+/** The name of the shortcut that `event` is: begin, list, help or write; undefined for another key. */
+export function shortcutOf(event, { isWriting, takesSingleKeys }) {
+  if (event.altKey || isComposing(event)) return undefined;
+  if (event.ctrlKey || event.metaKey) {
+    if (event.key === '/') return 'help';
+    return event.shiftKey ? { o: 'begin', s: 'list' }[letterOf(event)] : undefined;
+  }
+  return takesSingleKeys && !isWriting ? { '?': 'help', '/': 'write' }[event.key] : undefined;
+}
+
+export class Shortcuts {
+  #dialog = find('#help-dialog');
+  #single = find('#single-keys');
+
+  /** @param on { begin(), list(), write() } */
+  constructor(on) {
+    const acts = { ...on, help: () => this.#help() };
+    this.#single.checked = readDevice(SINGLE_KEYS) !== 'off';
+    this.#single.addEventListener('change', () => writeDevice(SINGLE_KEYS, this.#single.checked ? '' : 'off'));
+    find('#help').addEventListener('click', acts.help);
+    find('#help-close').addEventListener('click', () => this.#dialog.close());
+    const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
+    for (const key of this.#dialog.querySelectorAll('kbd[data-control]')) key.textContent = isApple ? '⌘' : 'Ctrl';
+    document.addEventListener('keydown', (event) => {
+      const isWriting = event.target.closest?.('input, textarea, select') !== null;
+      const name = shortcutOf(event, { isWriting, takesSingleKeys: this.#single.checked });
+      if (name === undefined || find('dialog:modal')) return;
+      event.preventDefault();
+      acts[name]();
+    });
+  }
+
+  #help() {
+    this.#dialog.showModal();
+  }
+}

@@ -1,0 +1,24 @@
+/**
+ * The list of themes: the system's, light and dark. The choice is stored on this device; theme.js sets it.
+ *
+ * It must never set a colour itself.
+ */
+
+import { readDevice, writeDevice } from './device.js';
+
+export class ThemeSwitch {
+  #select = document.querySelector('#theme');
+
+  constructor() {
+    this.#show();
+    this.#select.addEventListener('change', () => {
+      writeDevice('theme', this.#select.value);
+      dispatchEvent(new CustomEvent('theme', { detail: this.#select.value }));
+    });
+    addEventListener('storage', () => this.#show());
+  }
+
+  #show() {
+    this.#select.value = readDevice('theme');
+  }
+}

@@ -1,0 +1,277 @@
+"""What questions are asked with: the model, the settings of a conversation, and the examples of an empty one."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import (
+    alert,
+    answer,
+    ask,
+    asked_and_answered,
+    asked_of,
+    draft,
+    ended,
+    messages,
+    press,
+    said,
+    status,
+)
+from tests.browser.test_look import DESK, PHONE, look, sound
+from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
+
+FAST = "gap=1ms"
+LONG = "A long response, to try Stop"
+
+
+def intro(page: Page) -> Locator:
+    return page.locator("#intro")
+
+
+def example(page: Page, name: str) -> Locator:
+    return intro(page).get_by_role("button", name=name)
+
+
+def model(page: Page) -> Locator:
+    return page.get_by_label("Model", exact=True)
+
+
+def settings(page: Page) -> Locator:
+    return page.locator("#settings")
+
+
+def offered(page: Page) -> list[str]:
+    names: list[str] = model(page).locator("option").all_inner_texts()
+    return names
+
+
+@contextmanager
+def changed(page: Page) -> Iterator[Locator]:
+    """The open dialog of the settings, which is saved at the end."""
+    settings(page).click()
+    dialog = page.get_by_role("dialog", name="Settings of this conversation")
+    expect(dialog).to_be_visible()
+    yield dialog
+    dialog.get_by_role("button", name="Save").click()
+
+
+@pytest.fixture
+def upstream(serve: Serve) -> ServerProcess:
+    """A server whose upstream is another one, and which calls its model `big`."""
+    provider = serve(SIM=f"text=echo,{FAST}")
+    return serve(UPSTREAM_URL=f"http://127.0.0.1:{provider.port}/v1", MODEL="big", UPSTREAM_RETRIES="0")
+
+
+# The first visit
+
+
+def test_the_first_visit_says_that_the_simulator_responds_and_how_to_change_that(
+    open_page: Pages, serve: Serve
+) -> None:
+    page = open_page(serve(SIM=FAST), "/web")
+    expect(intro(page)).to_contain_text("The simulator responds here.")
+    expect(intro(page)).to_contain_text("put GROQ_API_KEY=gsk_... into .env")
+    example(page, "A streamed response").click()
+    expect(intro(page)).to_be_hidden()
+    ended(page)
+    expect(answer(page).locator(".who")).to_have_text("sim")
+
+
+def test_an_example_runs_long_enough_to_be_stopped(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(), "/web")
+    example(page, LONG).click()
+    expect(said(page)).to_contain_text("Large language")
+    page.locator("#stop").click()
+    ended(page, "stopped")
+
+
+def test_an_example_fails_in_the_middle_and_the_next_try_does_not(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST), "/web")
+    example(page, "A failure in the middle").click()
+    ended(page, "failed")
+    expect(said(page)).to_contain_text("Large language")
+    expect(alert(page)).to_contain_text("failed in the middle")
+    page.get_by_role("button", name="Try again").click()
+    ended(page)
+    assert len(messages(page)) == 2
+
+
+def test_with_an_upstream_its_model_is_named_and_the_examples_are_its_own(
+    open_page: Pages, upstream: ServerProcess
+) -> None:
+    page = open_page(upstream, "/web")
+    expect(intro(page)).to_contain_text("big responds here.")
+    expect(intro(page)).not_to_contain_text("simulator")
+    model(page).select_option("sim")
+    expect(intro(page)).to_contain_text("Choose another model below")
+    model(page).select_option("")
+    example(page, "Code and a table").click()
+    ended(page)
+    expect(said(page)).to_contain_text("Write a short Python function")
+
+
+def test_without_a_model_set_the_upstreams_only_one_is_named(open_page: Pages, serve: Serve) -> None:
+    open_page.allow("favicon.ico")
+    server = serve(UPSTREAM_URL="http://127.0.0.1:9/v1", UPSTREAM_RETRIES="0")
+    page = open_page(server, "/livez")
+    names = ["sim", "small", "big"]
+    page.route("**/v1/models", lambda route: route.fulfill(json={"data": [{"id": name} for name in names]}))
+    page.goto(f"http://127.0.0.1:{server.port}/web")
+    expect(model(page).locator("option", has_text="big")).to_be_attached()
+    expect(intro(page)).to_contain_text("The upstream’s model responds here.")
+    names.pop()
+    page.reload()
+    expect(intro(page)).to_contain_text("small responds here.")
+    expect(model(page).locator("option").first).to_have_text("small (default)")
+
+
+def test_without_its_key_the_first_visit_claims_nothing(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("status of 401")
+    page = open_page(serve(SIM=FAST, API_KEY="right"), "/web")
+    expect(page.locator("#key")).to_be_focused()
+    expect(intro(page)).to_be_empty()
+    page.locator("#key").fill("right")
+    page.locator("#key").press("Enter")
+    expect(intro(page)).to_contain_text("The simulator responds here.")
+
+
+# The model
+
+
+def test_a_model_is_chosen_for_one_conversation_and_kept_with_it(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST), "/web")
+    expect(model(page).locator("option").first).to_have_text("sim (default)")
+    assert offered(page)[1] == "sim as groq-70b"
+    posted = asked_of(page)
+    model(page).select_option("sim as groq-70b")
+    asked_and_answered(page, "first")
+    page.get_by_role("button", name="New conversation").click()
+    expect(model(page)).to_have_value("")
+    asked_and_answered(page, "second")
+    page.go_back()
+    expect(model(page)).to_have_value("sim:profile=groq-70b")
+    page.reload()
+    expect(model(page)).to_have_value("sim:profile=groq-70b")
+    press(page, "Regenerate")
+    ended(page)
+    assert [body.get("model") for body in posted] == ["sim:profile=groq-70b", None, "sim:profile=groq-70b"]
+
+
+def test_the_models_of_the_upstream_are_offered(open_page: Pages, upstream: ServerProcess) -> None:
+    page = open_page(upstream, "/livez")
+    open_page.allow("favicon.ico")
+
+    def listed(route: Route) -> None:
+        route.fulfill(json={"object": "list", "data": [{"id": name} for name in ("sim", "big", "small")]})
+
+    page.route("**/v1/models", listed)
+    page.goto(f"http://127.0.0.1:{upstream.port}/web")
+    expect(model(page).locator("option", has_text="small")).to_be_attached()
+    assert offered(page)[:4] == ["big (default)", "big", "small", "sim"]
+    model(page).select_option("small")
+    expect(intro(page)).to_contain_text("small responds here.")
+    asked_and_answered(page, "first")
+    expect(answer(page).locator(".who")).to_have_text("small")
+
+
+def test_a_list_that_does_not_come_leaves_the_default_and_the_simulator(
+    open_page: Pages, upstream: ServerProcess
+) -> None:
+    open_page.allow("favicon.ico")
+    open_page.expect("status of 502")
+    page = open_page(upstream, "/livez")
+    page.route("**/v1/models", lambda route: route.fulfill(status=502, json={}))
+    page.goto(f"http://127.0.0.1:{upstream.port}/web")
+    expect(model(page).locator("option").first).to_have_text("big (default)")
+    assert offered(page)[1:3] == ["sim", "sim as groq-70b"]
+    expect(alert(page)).to_be_empty()
+
+
+# The settings
+
+
+def test_settings_are_sent_with_each_question_and_shown(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    expect(model(page).locator("option").first).to_have_text("sim (default)")
+    posted = asked_of(page)
+    with changed(page) as dialog:
+        expect(dialog.get_by_label("Token limit of a response")).to_have_attribute("placeholder", "4096")
+        dialog.get_by_label("System prompt").fill("Be brief.")
+        dialog.get_by_label("Temperature").fill("0,5")
+        dialog.get_by_label("Token limit of a response").fill("3")
+    expect(settings(page)).to_have_text("Settings: system prompt, temperature 0.5, limit 3")
+    expect(settings(page)).to_be_focused()
+    ask(page, "Why?")
+    ended(page)
+    expect(answer(page).locator(".ended")).to_have_text("Stopped at the limit of 3 tokens")
+    (body,) = posted
+    assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert (body["temperature"], body["max_tokens"]) == (0.5, 3)
+    with changed(page) as dialog:
+        expect(dialog.get_by_label("Temperature")).to_have_value("0.5")
+        dialog.get_by_role("button", name="Clear all").click()
+    expect(settings(page)).to_have_text("Settings")
+    press(page, "Regenerate")
+    ended(page)
+    assert not posted[1].keys() & {"temperature", "max_tokens", "model"}
+
+
+def test_a_value_that_cannot_be_used_is_explained_at_its_field(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    with changed(page) as dialog:
+        temperature = dialog.get_by_label("Temperature")
+        temperature.fill("3")
+        dialog.get_by_label("Token limit of a response").fill("none")
+        dialog.get_by_role("button", name="Save").click()
+        expect(temperature).to_be_focused()
+        expect(temperature).to_have_accessible_description("A number from 0 to 2, for example 0.7.")
+        expect(dialog.locator("#option-max_tokens-error")).to_have_text("A whole number from 1 to 1000000.")
+        temperature.fill("1")
+        dialog.get_by_label("Token limit of a response").fill("")
+    expect(settings(page)).to_have_text("Settings: temperature 1")
+    settings(page).click()
+    page.get_by_label("Temperature").fill("9")
+    page.keyboard.press("Escape")
+    expect(settings(page)).to_have_text("Settings: temperature 1")
+
+
+def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    with changed(page) as dialog:
+        dialog.get_by_label("System prompt").fill("Be brief.")
+    asked_and_answered(page, "first")
+    assert "Be brief." in page.evaluate("localStorage['tokenfall:options']")
+    page.locator("#menu summary").click()
+    page.locator("#delete").click()
+    page.locator("#delete-dialog").get_by_role("button", name="Delete").click()
+    expect(status(page)).to_have_text("Deleted")
+    assert page.evaluate("localStorage.length") == 0
+
+
+# How it looks
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)])
+def test_the_first_visit_and_the_settings_are_sound(
+    open_page: Pages, serve: Serve, artefact: Artefact, theme: str, size: tuple[int, int]
+) -> None:
+    page = open_page(serve(SIM=FAST), "/web")
+    expect(example(page, LONG)).to_be_visible()
+    look(page, theme, size)
+    assert sound(page) == []
+    page.screenshot(path=artefact(f"first-visit-{theme}.png"))
+    with changed(page) as dialog:
+        dialog.get_by_label("System prompt").fill("Respond in one sentence.")
+        dialog.get_by_label("Temperature").fill("warm")
+        dialog.get_by_role("button", name="Save").click()
+        assert sound(page) == []
+        page.screenshot(path=artefact(f"settings-{theme}.png"))
+        dialog.get_by_label("Temperature").fill("0.2")
+    draft(page).fill("A question.")
+    assert sound(page) == []
+    page.screenshot(path=artefact(f"composer-{theme}.png"))

@@ -1,0 +1,147 @@
+"""What surrounds a conversation: the theme, the shortcuts and their dialog, and the tab's title and icon."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Artefact
+from tests.browser.pages import Pages
+from tests.browser.steps import ask, asked_and_answered, draft, ended, gate, says
+from tests.browser.test_look import DESK, PAGE_COLOURS, PHONE, look, sound
+from tests.end_to_end.conftest import Serve
+
+FAST = "gap=1ms"
+HELD = "text=echo,gap=1ms,gate=hold@1"
+HELP = "Keyboard shortcuts"
+
+_GROUND = "getComputedStyle(document.body).backgroundColor"
+_BAR = """() => [...document.querySelectorAll('meta[name=theme-color]')]
+  .filter(({ media }) => matchMedia(media).matches).map(({ content }) => content)"""
+_SET_HIDDEN = """(hidden) => {
+  Object.defineProperty(document, 'visibilityState', { value: hidden ? 'hidden' : 'visible', configurable: true });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+def ground(page: Page) -> Any:
+    return page.evaluate(_GROUND)
+
+
+def icon(page: Page) -> str:
+    return page.locator("link[rel=icon]").get_attribute("href") or ""
+
+
+# The theme
+
+
+@pytest.mark.parametrize(("chosen", "system"), [("light", "dark"), ("dark", "light")])
+def test_a_chosen_theme_holds_on_every_page_and_from_the_first_paint(
+    open_page: Pages, serve: Serve, chosen: str, system: str
+) -> None:
+    page = open_page(serve(SIM=FAST), color_scheme=system)
+    assert ground(page) == PAGE_COLOURS[system]
+    page.get_by_label("Theme").select_option(chosen)
+    assert ground(page) == PAGE_COLOURS[chosen]
+    other = page.context.new_page()
+    other.route("**/web/app.js", lambda route: route.abort())  # no module runs
+    open_page.expect("ERR_FAILED")
+    other.goto(page.url)
+    assert ground(other) == PAGE_COLOURS[chosen]
+    assert other.evaluate(_BAR) == [{"light": "#f6f8fa", "dark": "#0f151b"}[chosen]]
+    board = page.context.new_page()
+    board.goto(page.url.partition("/web")[0] + "/board")
+    assert ground(board) == PAGE_COLOURS[chosen]
+    page.get_by_label("Theme").select_option("")
+    assert ground(page) == PAGE_COLOURS[system]
+    board.wait_for_function(f"() => {_GROUND} === '{PAGE_COLOURS[system]}'")  # tabs that are open follow
+
+
+# Shortcuts
+
+
+def test_shortcuts_are_listed_and_work(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    asked_and_answered(page, "first")
+    page.locator("#log").focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#log")).to_be_focused()
+    page.keyboard.press("/")
+    expect(draft(page)).to_be_focused()
+    expect(draft(page)).to_have_value("")
+    page.keyboard.type("why/where?")
+    expect(draft(page)).to_have_value("why/where?")
+    page.keyboard.press("Control+Shift+O")
+    expect(page.locator("#empty")).to_be_visible()
+    expect(draft(page)).to_be_focused()
+
+
+def test_single_keys_are_switched_off_and_stay_so(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    page.get_by_role("button", name="Shortcuts").click()
+    page.get_by_label("outside of text fields").uncheck()
+    page.get_by_role("button", name="Close", exact=True).click()
+    page.reload()
+    page.locator("#log").focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("Control+/")
+    expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
+    page.keyboard.press("Control+Shift+O")
+    expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
+    expect(page.get_by_label("outside of text fields")).not_to_be_checked()
+
+
+def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    sidebar = page.locator("#sidebar")
+    page.locator("#new").focus()
+    page.keyboard.press("Control+Shift+S")
+    expect(sidebar).to_be_hidden()
+    expect(draft(page)).to_be_focused()
+    page.get_by_role("button", name="Conversations").click()
+    expect(sidebar).to_be_visible()
+    expect(page.locator("#new")).to_be_focused()
+    look(page, "light", PHONE)
+    expect(sidebar).to_be_hidden()
+    page.keyboard.press("Control+Shift+S")
+    expect(sidebar).to_be_visible()
+    page.keyboard.press("Control+Shift+S")
+    expect(sidebar).to_be_hidden()
+
+
+# The tab
+
+
+def test_the_tab_says_that_a_response_has_ended_until_it_is_looked_at(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server)
+    own = icon(page)
+    ask(page, "one two")
+    says(page, "one")
+    page.evaluate(_SET_HIDDEN, True)
+    gate(server, "hold")
+    ended(page)
+    expect(page).to_have_title("● Complete · one two · Tokenfall")
+    assert icon(page).startswith("data:image/svg+xml,")
+    page.evaluate(_SET_HIDDEN, False)
+    expect(page).to_have_title("one two · Tokenfall")
+    assert icon(page) == own
+
+
+# How it looks
+
+
+@pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)])
+def test_the_shortcuts_are_sound(
+    open_page: Pages, serve: Serve, artefact: Artefact, theme: str, size: tuple[int, int]
+) -> None:
+    page = open_page(serve(SIM=FAST))
+    look(page, theme, size)
+    page.keyboard.press("Control+/")
+    expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
+    assert sound(page) == []
+    page.screenshot(path=artefact(f"shortcuts-{theme}.png"))
