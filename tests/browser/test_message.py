@@ -66,6 +66,9 @@ def test_a_question_of_100_kb_is_folded_and_copied_whole(open_page: Pages, serve
     expect(less).to_have_attribute("aria-expanded", "true")
     less.press("Enter")
     assert shown.inner_text() == "\n".join(text.split("\n")[:12])
+    page.emulate_media(media="print")
+    assert shown.inner_text() == text
+    page.emulate_media(media="screen")
     press(page, "Edit", of=0)
     expect(page.get_by_label("Edit your message")).to_have_value(text)
     expect(button).to_be_hidden()
