@@ -341,14 +341,14 @@ def test_a_range_shows_what_the_server_remembers(open_page: Pages, serve: Serve,
     feed(page, 10, 10)
     page.wait_for_function(f"() => {POINTS} > 100")
     assert points(page, "Memory") == 121
-    page.evaluate("(known) => { window.past = known; }", past([12] * 1400, step_s=60, e503=[1] * 1400))
+    page.evaluate("(known) => { window.past = known; }", past([90] * 1400, step_s=60, e503=[1] * 1400))
     page.get_by_role("radio", name="15 min").check()
     assert points(page, "Memory") == 600
     expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(["4299.0"])
     expect(plot(page, "Memory").locator(".times span").first).to_have_text("15 min")
 
     page.get_by_role("radio", name="24 h").check()
-    expect(page.locator(".tile", has_text="Streams in flight")).to_contain_text("peak 12")
+    expect(page.locator(".tile", has_text="Streams in flight")).to_contain_text("peak 90")
     assert points(page, "Memory") == 1400
     expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(["5031.0"])
     expect(plot(page, "Upstream: first token").locator(".legend li")).to_have_text(["llama200 ms"])

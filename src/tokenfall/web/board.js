@@ -186,7 +186,8 @@ class Board {
     const values = valuesOf(latest, null);
     const shown = this.#samples.window(this.#range);
     for (const { spec: { key, format }, tile } of this.#tiles) {
-      tile.draw(format(values[key]), `peak ${format(shown.extent([key])?.high)}`);
+      const peak = Math.max(values[key], shown.extent([key])?.high ?? 0); // the last minute is not in the minutes yet
+      tile.draw(format(values[key]), `peak ${format(peak)}`);
     }
     this.#drawPlots();
     fillTables(latest, this.#rates);
