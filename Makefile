@@ -55,7 +55,8 @@ base-images: ## build substitute base images from Debian packages, without an im
 test: $(VENV)/.ready-dev $(VENV)/.ready-bytecode $(NPM_READY) ## all checks and tests, as in CI
 	@scripts/system-packages test
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage run -m pytest tests/unit --numprocesses 2
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	@scripts/helm > /dev/null || echo "the tests that need it say so"
 	$(BIN)/python -m pytest --ignore=tests/unit --ignore=tests/browser --ignore=tests/containers --numprocesses 4 $(RERUN)
@@ -161,7 +162,7 @@ pin: ## update constraints.txt to the latest compatible versions
 
 .PHONY: clean
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) tests/npm/node_modules artifacts build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) tests/npm/node_modules artifacts build dist .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(TREES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -59,7 +59,7 @@ def relayed(bench: Bench, count: int, *, path: str = CHAT, body: str = QUESTION)
 
 
 def tokenfall(bench: Bench, upstream_url: str, **environment: str) -> Launch:
-    return bench.tokenfall(UPSTREAM_URL=upstream_url, **environment)
+    return bench.tokenfall(UPSTREAM_URL=upstream_url, MODEL="m", **environment)
 
 
 def gorelay(bench: Bench, upstream_url: str, **environment: str) -> Launch:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SIM = "gap=100ms"
 GROQ_URL = "https://api.groq.com/openai/v1"
+GROQ_MODEL = "llama-3.3-70b-versatile"
 MEMORY = "memory://"
 TAKE_FULL = "; the image with everything has it (target full)"
 NO_CERTIFICATES = (
@@ -239,7 +240,11 @@ class Settings:
     upstream_api_key: str | None = setting(
         None, KEY, "key for UPSTREAM_URL; unset: GROQ_API_KEY, then OPENAI_API_KEY", secret=True, flag=False
     )
-    model: str = setting("llama-3.3-70b-versatile", TEXT, "default model for the upstream")
+    model: str | None = setting(
+        None,
+        TEXT,
+        "model of chats that name none; unset: llama-3.3-70b-versatile, or the upstream's only model if it has one",
+    )
     max_tokens: int = setting(4096, _integer(1, 1_000_000), "maximum tokens of a response if the caller sets none")
     system_prompt: str | None = setting(None, TEXT, "system message of every chat without one")
     rate_limit_rps: float = setting(
@@ -347,6 +352,11 @@ class Settings:
     def upstream(self) -> str | None:
         """The upstream's base address, None for the simulator."""
         return self.upstream_url or (GROQ_URL if self.groq_api_key else None)
+
+    @property
+    def default_model(self) -> str:
+        """The upstream's model for chats that name none."""
+        return self.model or GROQ_MODEL
 
     @property
     def upstream_key(self) -> str | None:

@@ -70,16 +70,22 @@ class FakeReactor:
 class PipeConnection(Connection):
     """A connection that writes into a pipe, and notes what a pipe cannot do."""
 
-    __slots__ = ("aborted", "eof_written", "options")
+    __slots__ = ("aborted", "eof_written", "options", "sends")
 
     def __init__(self, edge: HTTPServer, fd: int, *, peer: str) -> None:
         self.aborted = False
         self.eof_written = False
         self.options: list[tuple[int, int, int | bytes]] = []
+        self.sends: list[bytes] = []
+        """The bytes of each call of `send`."""
         super().__init__(edge, fd, peer=peer)
 
     def set_option(self, level: int, name: int, *, value: int | bytes) -> None:
         self.options.append((level, name, value))
+
+    def send(self, data: bytes) -> bool:
+        self.sends.append(data)
+        return super().send(data)
 
     def abort(self) -> None:
         self.aborted = True

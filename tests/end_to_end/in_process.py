@@ -66,7 +66,13 @@ async def running(**settings: str) -> AsyncIterator[Running]:
     """A server with the settings' environment names as keywords, stopped at the end and then found empty."""
     tasks = asyncio.all_tasks()
     before = descriptors()
-    texts = {"PORT": "0", "RATE_LIMIT_RPS": "0", "DRAIN_TIMEOUT": "100ms", "UPSTREAM_WARM": "0", **settings}
+    texts = {
+        "PORT": "0",
+        "RATE_LIMIT_RPS": "0",
+        "DRAIN_TIMEOUT": "100ms",
+        "UPSTREAM_WARM": "0",
+        "MODEL": "m",
+    } | settings
     thresholds = gc.get_threshold()
     server = Server(load(texts), None, reactor=running_reactor(), json_logs=True)
     try:

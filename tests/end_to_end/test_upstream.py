@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from tokenfall.settings import GROQ_MODEL
+
 from tests.end_to_end.chatting import DONE as CHAT_DONE
 from tests.end_to_end.chatting import begin, chat, error_of, history, said
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, request
@@ -58,6 +60,32 @@ async def relaying(**settings: str) -> AsyncIterator[tuple[Running, Upstream]]:
 async def asked(upstream: Upstream, *, times: int) -> None:
     """Return once the upstream has been asked so often."""
     await eventually(lambda: len(upstream.exchanges) >= times, lambda: f"asked {len(upstream.exchanges)} times")
+
+
+def only_model(name: str) -> Script:
+    """An upstream that lists one model and refuses all others."""
+
+    async def script(exchange: Exchange) -> None:
+        if b"GET /v1/models" in exchange.head:
+            body = b'{"data":[{"id":"%b"}]}' % name.encode()
+        elif exchange.body["model"] == name:
+            await answer_with(b"Hello")(exchange)
+            return
+        else:
+            body = b'{"error":{"message":"The model does not exist."}}'
+        status = b"200 OK" if b'"data"' in body else b"404 Not Found"
+        await exchange.write(b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+
+    return script
+
+
+async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
+    async with relaying(MODEL="") as (here, upstream):
+        upstream.script = only_model("own")
+        first, second = [await fetch(here.port, ASK) for _ in range(2)]
+
+        assert (said(first.body), said(second.body)) == ("Hello", "Hello")
+        assert [exchange.body.get("model") for exchange in upstream.exchanges] == [GROQ_MODEL, None, "own", "own"]
 
 
 async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:

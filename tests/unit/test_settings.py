@@ -285,7 +285,7 @@ def test_defaults_match_the_documented_table() -> None:
             "port": 8080,
             "workers": 1,
             "api_key": (),
-            "model": "llama-3.3-70b-versatile",
+            "model": None,
             "max_tokens": 4096,
             "rate_limit_rps": 10.0,
             "rate_limit_burst": 20,

@@ -54,16 +54,17 @@ class Catalogue:
 
     async def names(self) -> list[str]:
         """All model names, the simulator's first. Raises an `UpstreamError`."""
-        return [MODEL, *await self._upstreams()]
+        return [MODEL, *await self.upstream_names()]
 
     async def has(self, name: str) -> bool:
         """Whether the model exists. Without an upstream, the simulator accepts every name.
 
         Raises an `UpstreamError`.
         """
-        return self._fetch is None or is_simulated(name) or name in await self._upstreams()
+        return self._fetch is None or is_simulated(name) or name in await self.upstream_names()
 
-    async def _upstreams(self) -> list[str]:
+    async def upstream_names(self) -> list[str]:
+        """The names of the upstream's models. Raises an `UpstreamError`."""
         if self._fetch is None:
             return []
         if self._fetched is not None and (self._fetching is not None or self._now() < self._until_s):
@@ -103,4 +104,4 @@ def _names(body: bytes) -> list[str]:
     try:
         return [model.id for model in _decode(body).data if model.id != MODEL]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise UpstreamMalformed("the upstream's list of models is not one") from None
+        raise UpstreamMalformed("the upstream's list of models is malformed") from None

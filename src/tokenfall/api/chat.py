@@ -156,7 +156,7 @@ class ChatRoutes:
 
 def _add_headers(request: Request, turn: TurnRun | Followed) -> None:
     headers = [("x-conversation-id", turn.conversation.id), ("x-turn-id", turn.id)]
-    if isinstance(turn, TurnRun) and turn.model.isprintable():
+    if isinstance(turn, TurnRun) and turn.model and turn.model.isprintable():
         headers.append(("x-model", turn.model))
     request.reply_headers += header_lines(headers)
 

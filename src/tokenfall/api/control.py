@@ -135,7 +135,7 @@ class ControlRoutes:
         try:
             found = self._state.gates.kept(name)
         except ValueError as error:
-            raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME forgets one") from None
+            raise InvalidRequest(f"{error}; DELETE /sim/gates/NAME removes one") from None
         if body.open is not None:
             (found.open if body.open else found.close)()
         if body.tokens is not None:
@@ -160,7 +160,7 @@ class ControlRoutes:
 
     def _check_alone(self) -> None:
         if not self._alone:
-            raise InvalidRequest("/sim needs WORKERS=1: each worker would know only what it was told itself")
+            raise InvalidRequest("/sim needs WORKERS=1: each worker has its own simulator settings")
 
 
 def _gate_name(request: Request) -> str:

@@ -73,9 +73,9 @@ class LoopbackOnly:
         """Raises `OriginNotAllowed`."""
         origin = request.header(b"origin")
         if origin is not None and not self._allows(origin):
-            raise OriginNotAllowed("only pages of this machine may use an upstream that no API key protects")
+            raise OriginNotAllowed("without API_KEY, only pages of this machine may use the upstream")
         if self._check_host and not _is_loopback_host(request.header(b"host") or ""):
-            raise OriginNotAllowed("the Host header must name this machine, where no API key protects")
+            raise OriginNotAllowed("without API_KEY, the Host header must name this machine")
 
     def _allows(self, origin: str) -> bool:
         """Loopback origins, and those that the operator configured, including *."""
@@ -97,7 +97,9 @@ class OtherSites:
         if origin is None or is_loopback_origin(origin) or origin in self._origins or "*" in self._origins:
             return
         if origin.partition("://")[2] != request.header(b"host"):
-            raise OriginNotAllowed("a page of another site asks, which neither an API key nor CORS_ORIGINS allows")
+            raise OriginNotAllowed(
+                "pages of other sites have no access; set API_KEY, or add the origin to CORS_ORIGINS"
+            )
 
 
 def is_loopback_origin(origin: str) -> bool:

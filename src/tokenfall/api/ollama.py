@@ -110,5 +110,5 @@ class OllamaRoutes:
         try:
             vectors = _vectors(await fetch("/embeddings", msgspec.json.encode(payload)))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise UpstreamMalformed("the upstream's embeddings are none") from None
+            raise UpstreamMalformed("the upstream's embeddings are malformed") from None
         return [vector.embedding for vector in vectors.data]

@@ -48,7 +48,11 @@ _ID: Schema = {"schema": {"type": "string", "minLength": 1, "maxLength": 64}}
 _HEADERS: dict[str, Schema] = {
     "X-Conversation-Id": {"schema": {"type": "string", "pattern": "^[A-Za-z0-9._:@-]{1,64}$"}},
     "X-Turn-Id": {"schema": {"type": "string", "pattern": "^turn_[0-9a-f]{24}$"}},
-    "X-Model": {"description": "The model that is asked.", "schema": {"type": "string"}},
+    "X-Model": {
+        "description": "The requested model. Absent if the upstream chooses it.",
+        "required": False,
+        "schema": {"type": "string"},
+    },
     "Location": {"schema": {"type": "string"}},
     "ETag": {"schema": {"type": "string", "pattern": '^".+"$'}},
 }

@@ -74,7 +74,7 @@ class Page:
         """A page or `/web/{file}`; 304 if the browser has the current version. Raises `NotFound`."""
         name = self.files.get(request.path)
         if name is None:
-            raise NotFound("there is no such file of a page")
+            raise NotFound("there is no such file")
         key = name, takes_gzip(request.header(b"accept-encoding") or "")
         if key not in self._cache:
             self._cache[key] = _read(*key)

@@ -23,7 +23,7 @@ def replayed(
     """The recorded response to this request, `speed` times as fast. Raises `NotFound` if there is none."""
     exchange = recording.find(request.body, request.path)
     if exchange is None:
-        raise NotFound("nothing that was recorded answers this request")
+        raise NotFound("no recorded exchange matches this request")
     content_type = exchange.headers.get("content-type", "application/json")
     if not exchange.streamed:
         return _complete(exchange, request.started_s + exchange.took_s(speed), clock=clock, content_type=content_type)

@@ -75,11 +75,11 @@ class Shared:
     def with_files(self, simulation: Simulation, *, under: Simulation) -> Simulation:
         """`simulation` over its profile over `under`. Raises `InvalidRequest`."""
         if simulation.script is not None:
-            raise InvalidRequest("simulator: script answers chats; it has no word for a plain stream", param="script")
+            raise InvalidRequest("simulator: script is for chats only, not for plain streams", param="script")
         profile = self._library.profile(simulation.profile or "")
         if not isinstance(profile, Simulation):
             raise InvalidRequest(
-                "simulator: a measured profile times chats; plain streams take a named one", param="profile"
+                "simulator: a measured profile is for chats only; plain streams take a named profile", param="profile"
             )
         return under.overlay(profile).overlay(simulation)
 

@@ -10,6 +10,7 @@ from tokenfall.simulator.engine_by_model import EngineByModel
 from tokenfall.turns.detached import DetachedBounds, DetachedTurns
 from tokenfall.turns.registry import TurnRegistry
 from tokenfall.turns.runner import TurnRunner
+from tokenfall.upstream.unset_model import UnsetModel
 
 if TYPE_CHECKING:
     from tokenfall.bootstrap.parts import Parts
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
     """The chat service; `model` is the default model, `history` stores the conversations."""
     settings = parts.settings
+    engine: Engine = parts.simulated()
+    if parts.upstream is not None:
+        upstream: Engine = parts.upstream
+        if settings.model is None:
+            upstream, model = UnsetModel(upstream, name=model, models=parts.catalogue().upstream_names), ""
+        engine = EngineByModel(simulated=engine, upstream=upstream)
     defaults = Defaults(
         model=model,
         max_tokens=settings.max_tokens,
@@ -41,9 +48,6 @@ def chat_of(parts: Parts, history: HistoryStore, *, model: str) -> Chat:
     def count(turns: int) -> None:
         parts.metrics.detached_turns = turns
 
-    engine: Engine = parts.simulated()
-    if parts.upstream is not None:
-        engine = EngineByModel(simulated=engine, upstream=parts.upstream)
     detached = DetachedTurns(bounds, now=parts.wheel.now, on_count=count)
     runner = TurnRunner(history, registry=turns, detached=detached)
     return Chat(engine, history, defaults=defaults, runner=runner)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from tokenfall.api.catalogue import Catalogue
     from tokenfall.api.lazy_handlers import Speaking
     from tokenfall.api.metrics_vllm import VLLMMetrics
     from tokenfall.api.probes import Check
@@ -59,6 +60,7 @@ class Parts:
         self.vllm: VLLMMetrics | None = self._vllm() if settings.metrics_vllm else None
         self._table = table
         self._simulated: SimulatedEngine | None = None
+        self._catalogue: Catalogue | None = None
         self._throttle: Throttle | None = None
         self.history: HistoryStore | None = self._store() if settings.history != MEMORY else None
         """None for `memory://` before the first conversation."""
@@ -137,7 +139,14 @@ class Parts:
         throttle = self.throttle() if self.settings.rate_limit_rps > 0 else None
         return handlers(
             ProviderParts(
-                self.simulated(), self.upstream, self.clock, throttle, self.injected_errors, self.keys, vllm=self.vllm
+                self.simulated(),
+                self.upstream,
+                self.clock,
+                throttle,
+                self.injected_errors,
+                self.keys,
+                self.catalogue(),
+                vllm=self.vllm,
             )
         )
 
@@ -152,6 +161,14 @@ class Parts:
                 self.history = self._store()
             self.chat = chat_of(self, self.history, model=self._default_model())
         return self.chat
+
+    def catalogue(self) -> Catalogue:
+        """The available models."""
+        if self._catalogue is None:
+            from tokenfall.api.catalogue import Catalogue  # noqa: PLC0415 - it imports msgspec
+
+            self._catalogue = Catalogue(None if self.upstream is None else self.upstream.models, self.clock.now)
+        return self._catalogue
 
     def simulated(self) -> SimulatedEngine:
         """The simulated engine of the chat and of the providers' APIs."""
@@ -191,7 +208,9 @@ class Parts:
         from tokenfall.simulator.engine import MODEL, is_simulated  # noqa: PLC0415 - it imports msgspec
 
         settings = self.settings
-        return settings.model if settings.upstream or is_simulated(settings.model) else MODEL
+        if settings.upstream is None and not is_simulated(settings.default_model):
+            return MODEL
+        return settings.default_model
 
     def _store(self) -> HistoryStore:
         from tokenfall.bootstrap import stores  # noqa: PLC0415 - it imports msgspec and the store's library

@@ -43,6 +43,7 @@ class ProviderParts(NamedTuple):
     throttle: Throttle | None
     injected_errors: InjectedErrors
     keys: Keys
+    catalogue: Catalogue
     vllm: VLLMMetrics | None = None
 
 
@@ -59,9 +60,8 @@ def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
         for name, dialect in DIALECTS.items()
     }
     fetch = None if upstream is None else _fetch(upstream)
-    catalogue = Catalogue(None if upstream is None else upstream.models, parts.clock.now)
-    openai = OpenAIRoutes(catalogue, fetch=fetch, throttle=throttle)
-    ollama = OllamaRoutes(catalogue, fetch=fetch, throttle=throttle)
+    openai = OpenAIRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
+    ollama = OllamaRoutes(parts.catalogue, fetch=fetch, throttle=throttle)
     return {
         **providers,
         "openai.embeddings": HandlerWithErrors(openai.embeddings, openai.refuse),

@@ -39,7 +39,8 @@ def greeting(base: str, settings: Settings) -> str:
 def _engine(settings: Settings) -> str:
     if settings.upstream is None:
         return f"the simulator, {settings.sim}; set GROQ_API_KEY or UPSTREAM_URL for a model"
-    return f"{settings.model} at {settings.upstream.partition('?')[0]}"
+    hint = "" if settings.model else "; set MODEL for another model"
+    return f"{settings.default_model} at {settings.upstream.partition('?')[0]}{hint}"
 
 
 def _key(settings: Settings) -> str:

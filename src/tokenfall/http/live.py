@@ -101,7 +101,7 @@ class LivePlayer:
                 response = application.cut(request)
             except Exception as error:  # noqa: BLE001 - the application makes the error response
                 if self.status == 200:
-                    _log.exception("a stream failed, and its error frame too")
+                    _log.exception("a stream failed, and so did its error frame")
                     connection.reset("failed")
                     return
                 response = application.crashed(request, error)

@@ -171,7 +171,7 @@ class SimulatedEngine:
             full = on_event(_delta(part, text))
             if full is not None:
                 await full
-        raise UpstreamTruncated("the simulated response ended without its end, as configured")
+        raise UpstreamTruncated("the simulated response ended without its final event, as configured")
 
 
 def _delta(part: PlannedPart | None, text: str) -> TextDelta | ReasoningDelta:

@@ -86,7 +86,7 @@ def from_pairs(pairs: Iterable[tuple[str, str]]) -> Simulation:
             raise InvalidRequest(f"simulator: unknown key {key[:40]!r}; keys: {', '.join(KEYS)}", param=key[:40])
         field, read, takes = KEYS[key]
         if field in fields:
-            raise InvalidRequest(f"simulator: {key} is said twice (gap and tps are one)", param=key)
+            raise InvalidRequest(f"simulator: {key} is given twice (gap and tps set the same value)", param=key)
         try:
             fields[field] = read(value)
         except ValueError:

@@ -120,7 +120,7 @@ def plan(
     choices = (choice,) * request.n
     tokens = request.n * sum(len(part.tokens) for part in choice.parts)
     if tokens > MAX_RESPONSE_TOKENS:
-        raise InvalidRequest(f"the simulator says no more than {MAX_RESPONSE_TOKENS} tokens at once")
+        raise InvalidRequest(f"the simulator generates at most {MAX_RESPONSE_TOKENS} tokens at once")
     thought = request.n * sum(len(part.tokens) for part in choice.parts if part.thought)
     usage = Usage((yield from prompt_tokens(request)), tokens, reasoning_tokens=thought)
     gaps = timed(simulation, random, prompt=usage.prompt_tokens)

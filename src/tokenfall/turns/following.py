@@ -59,7 +59,7 @@ class FollowedInRedis:
         if not await self._found():
             await self._read("0-0", block_ms=LAG_MS)
             if not await self._found():
-                raise NotFound("there is no such turn under way or just ended; GET /history has what was kept")
+                raise NotFound("no such turn is running or has just ended; GET /history has the stored turns")
 
     async def _found(self) -> bool:
         pipeline = self._client.pipeline(transaction=True)  # atomic: the turn may end between two commands
@@ -89,7 +89,7 @@ class FollowedInRedis:
                     full = on_event(TextDelta(text))
                     if full is not None:
                         await full
-        raise AssertionError("the entries of a turn stop without its end")
+        raise AssertionError("the entries of a turn stop before its final entry")
 
     async def end(self) -> None:
         """Return once the turn has ended, successfully or not. Raises `TurnLost`."""
@@ -142,4 +142,4 @@ def _decoded(fields: dict[bytes, bytes]) -> TurnEntry:
 
 
 def _lost() -> TokenfallError:
-    return TurnLost("the process that answered this turn is gone; what it had said so far was told")
+    return TurnLost("the process that ran this turn has ended; its text so far was sent")

@@ -105,7 +105,7 @@ class RedisTurns:
             async with asyncio.timeout(STOP_S):
                 await followed.end()
         except TimeoutError:
-            raise TurnLost("the turn does not stop: nobody seems to answer it") from None
+            raise TurnLost("the turn did not stop: its process does not respond") from None
 
     async def claim(self, owner: str, key: str, *, claim: Claim) -> Claim | None:
         keys = TurnKeys(owner, claim.turn)

@@ -57,7 +57,7 @@ class TurnRegistry:
         Raises `IdempotencyMismatch`, and `IdempotencyUnavailable` if other processes could not see the key.
         """
         if self.shared is None and not self._alone:
-            raise IdempotencyUnavailable("Idempotency-Key needs TURNS_URL=redis://... where several workers answer")
+            raise IdempotencyUnavailable("with several workers, Idempotency-Key needs TURNS_URL=redis://...")
         owner = turn.conversation.owner
         mine = Claim(turn.id, turn.conversation.id, digest)
         while True:
@@ -68,7 +68,7 @@ class TurnRegistry:
             if self.shared is None and holder.turn not in self._turns:
                 continue  # its client disconnected before the engine was called: the key is free again
             if holder.digest != digest:
-                raise IdempotencyMismatch("this Idempotency-Key came before with another request; takes a new key")
+                raise IdempotencyMismatch("this Idempotency-Key was used for a different request; use a new key")
             return await self.follow(owner, holder.turn, after=0)
 
     def _claim(self, turn: RunningTurn, key: str, *, mine: Claim) -> "asyncio.Future[Claim]":
@@ -145,7 +145,7 @@ class TurnRegistry:
 
     def _not_found(self) -> TokenfallError:
         where = "" if self._alone else ", or it runs in another worker: that needs TURNS_URL=redis://..."
-        return NotFound(f"there is no such turn under way or just ended{where}; GET /history has what was kept")
+        return NotFound(f"no such turn is running or has just ended{where}; GET /history has the stored turns")
 
     def _make_room(self) -> None:
         """Drop ended turns that have expired or exceed the memory limit, and schedule the next expiry."""

@@ -10,7 +10,7 @@ import { Failure } from './failures.js';
 import { request } from './request.js';
 
 const find = (id) => document.querySelector(id);
-const ALONE = 'Needs WORKERS=1: each worker would know only what it was told itself.';
+const ALONE = 'Needs WORKERS=1: each worker has its own simulator settings.';
 
 export class SimForm {
   #keys;

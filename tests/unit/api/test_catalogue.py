@@ -79,7 +79,7 @@ async def test_the_simulator_is_known_while_the_upstream_is_down() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data":7}', b'{"data":[{"id":7}]}', b"\xff", b"[" * 100_000])
 async def test_what_is_no_list_is_the_upstreams_fault(body: bytes) -> None:
-    with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is not one$"):
+    with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is malformed$"):
         await Catalogue(Lists(body), FakeClock()).names()
 
 

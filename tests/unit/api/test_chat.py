@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.api.chat import ChatRoutes
 from tokenfall.api.guard import Keys
@@ -115,6 +116,14 @@ async def test_a_stream_says_what_it_is_and_whose() -> None:
     assert added["x-model"] == "model-0"
     assert added["x-turn-id"].startswith("turn_")
     assert answer.keepalive == b": ping\n\n"
+
+
+async def test_unknown_default_model_has_no_header() -> None:
+    chat = chat_of(told("Hi"), MemoryHistory(limit=100, max_bytes=1_000_000), defaults=replace(DEFAULTS, model=""))
+    asked = ask()
+    await said(ChatRoutes(chat, Keys(())), asked)
+
+    assert b"x-model" not in asked.reply_headers
 
 
 async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() -> None:

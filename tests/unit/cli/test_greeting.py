@@ -31,8 +31,11 @@ def test_greeting_shows_the_model_and_its_upstream() -> None:
     groq = about(groq_api_key="gsk_secret", model="big")
     other = about(upstream_url="http://10.0.0.1/v1?key=secret", model="own")
 
+    unset = about(groq_api_key="gsk_secret")
+
     assert groq["answers"] == "big at https://api.groq.com/openai/v1"
     assert other["answers"] == "own at http://10.0.0.1/v1"
+    assert unset["answers"].endswith("at https://api.groq.com/openai/v1; set MODEL for another model")
 
 
 def test_greeting_shows_the_store_without_its_user() -> None:

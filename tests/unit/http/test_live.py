@@ -164,6 +164,45 @@ async def test_head_is_written_with_the_first_frame_and_end_with_the_last(
     assert not client.is_closed()
 
 
+async def test_frames_of_one_turn_are_one_write(client: FakeClient, application: FakeApplication) -> None:
+    step = asyncio.Event()
+
+    async def run(send: Send) -> bytes:
+        for frame in (b"a", b"b"):
+            send(frame)
+        await step.wait()
+        send(b"c")
+        return b"end"
+
+    application.handler = lambda _: stream(run)
+    client.send(ASK)
+    await settle()
+    step.set()
+    await settle()
+
+    first, second = client.connection.sends
+    assert first.endswith(b"\r\n\r\n1\r\na\r\n1\r\nb\r\n")
+    assert second == b"1\r\nc\r\n3\r\nend\r\n0\r\n\r\n"
+
+
+async def test_more_than_the_send_buffer_is_written_before_the_end_of_the_turn(
+    client: FakeClient, application: FakeApplication
+) -> None:
+    sends: list[int] = []
+
+    async def run(send: Send) -> bytes:
+        for _ in range(5):
+            send(BIG)
+            sends.append(len(client.connection.sends))
+        return b"end"
+
+    application.handler = lambda _: stream(run)
+    client.send(ASK)
+    await settle()
+
+    assert sends == [0, 0, 0, 0, 1]  # 4 KiB is the buffer of these tests
+
+
 async def test_http_1_0_gets_no_chunks(client: FakeClient, script: Script) -> None:
     client.send(b"GET /s HTTP/1.0\r\n\r\n")
     script.say(b"a", b"", b"end")

@@ -131,6 +131,31 @@ def test_call_soon_is_fifo_and_nested_calls_run_in_the_next_turn(reactor: Reacto
     assert called == ["first", "second", "third"]
 
 
+@pytest.mark.parametrize("under_asyncio", [False, True])
+def test_call_before_wait_runs_after_everything_that_is_ready(reactor: Reactor, *, under_asyncio: bool) -> None:
+    called: list[str] = []
+
+    async def task() -> None:
+        called.append("task")
+        reactor.call_before_wait(lambda: called.append("before the wait"))
+        await asyncio.sleep(0)
+        called.append("task again")
+
+    def call() -> None:
+        called.append("call")
+        reactor.call_before_wait(lambda: called.append("before the wait"))
+        reactor.call_soon(reactor.stop)
+
+    if under_asyncio:
+        _ = reactor.spawn(task())
+        reactor.call_at(reactor.wheel.now() + 0.01, reactor.stop)
+    else:
+        reactor.call_soon(call)
+    reactor.run()
+
+    assert called == (["task", "before the wait", "task again"] if under_asyncio else ["call", "before the wait"])
+
+
 def test_call_at_calls_once_not_before_its_deadline(reactor: Reactor, until: Until) -> None:
     called: list[float] = []
     deadline_s = reactor.wheel.now() + 0.003

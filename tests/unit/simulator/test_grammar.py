@@ -164,8 +164,8 @@ def test_what_is_no_pair_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["gap=1s,gap=2s", "gap=1s,tps=5", "seed=1,seed=1"])
-def test_a_key_that_is_said_twice_is_refused(text: str) -> None:
-    with pytest.raises(InvalidRequest, match="said twice"):
+def test_repeated_key_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="given twice"):
         parse(text)
 
 

@@ -285,7 +285,7 @@ def test_each_of_n_is_said_and_counted() -> None:
 
 def test_no_more_is_planned_than_can_be_held() -> None:
     planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2}")
-    with pytest.raises(InvalidRequest, match="no more than 1048576 tokens"):
+    with pytest.raises(InvalidRequest, match="at most 1048576 tokens"):
         planned(asked(n=2), f"tokens={MAX_RESPONSE_TOKENS // 2 + 1}")
     with pytest.raises(InvalidRequest):
         planned(asked(min_tokens=10_000_000))

@@ -144,7 +144,7 @@ def decode_title(body: bytes) -> str:
 def turn_id(text: str) -> str:
     """`text` if it has the form of a turn id. Raises `NotFound`."""
     if _TURN_ID.fullmatch(text) is None:
-        raise NotFound("there is no such turn; its id is that of X-Turn-Id")
+        raise NotFound("there is no such turn; a turn's id is in the X-Turn-Id response header")
     return text
 
 
