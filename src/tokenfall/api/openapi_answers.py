@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from tokenfall.api.dashboard_history import Trend  # noqa: F401 - one of the responses
 from tokenfall.events import FinishReason
 
 Count = Annotated[int, Meta(ge=0)]
