@@ -7,6 +7,7 @@ from benchmarks.rows import (
     chat_relay,
     endless_streams,
     first_byte,
+    history,
     idle,
     page_frames,
     passthrough_relay,
@@ -31,5 +32,6 @@ MEASUREMENTS: tuple[Measurement, ...] = (
     first_byte.MEASUREMENT,
     start.MEASUREMENT,
     idle.MEASUREMENT,
+    history.MEASUREMENT,
     page_frames.MEASUREMENT,
 )

@@ -40,6 +40,15 @@ def _finer(bounds: tuple[float, ...]) -> tuple[float, ...]:
     return (*between, bounds[-1])
 
 
+METERED_MODELS = 8
+"""Models of the upstream whose latency is measured apart: clients choose the names, so their number is limited."""
+
+MODEL_CHARACTERS = 64
+"""Length to which the names of models are truncated."""
+
+OTHER = "other"
+"""The name under which all others are counted together."""
+
 LATENCY_BOUNDS_S = _finer(EXPORTED_BOUNDS_S)
 """Internal upper bounds of all latency histograms, seconds."""
 
@@ -103,8 +112,8 @@ class Metrics:
     __slots__ = (
         "bytes_sent", "connections", "connections_refused", "detached_turns", "inter_token_s", "log_lines_lost",
         "rate_limited", "redis_failures", "requests", "resident_bytes", "stalled_readers", "streams", "streams_ended",
-        "timer_late_s",
-        "timer_resolution_s", "tokens", "ttft_s", "upstream_errors", "upstream_retries", "workers",
+        "streams_failed", "timer_late_s", "timer_resolution_s", "tokens", "ttft_s", "upstream_errors",
+        "upstream_retries", "upstream_ttft_s", "workers",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -116,6 +125,8 @@ class Metrics:
         self.detached_turns = 0
         self.streams = 0
         self.streams_ended: dict[str, int] = {}
+        self.streams_failed: dict[str, int] = {}
+        """By route: responses that failed after their status was sent."""
         self.tokens = 0
         self.bytes_sent = 0
         self.requests: dict[tuple[str, int], int] = {}
@@ -125,9 +136,19 @@ class Metrics:
         self.redis_failures: dict[str, int] = {}
         self.upstream_errors: dict[str, int] = {}
         self.upstream_retries = 0
+        self.upstream_ttft_s: dict[str, Histogram] = {}
+        """By model: time from a request to its first token from the upstream, with retries."""
         self.ttft_s = Histogram()
         self.inter_token_s = Histogram()
         self.timer_late_s = Histogram()
+
+    def upstream_began(self, model: str, after_s: float) -> None:
+        """Record the time to the first token of a response from the upstream."""
+        models = self.upstream_ttft_s
+        name = model[:MODEL_CHARACTERS] if model.isprintable() else OTHER
+        if name not in models and len(models) >= METERED_MODELS:
+            name = OTHER
+        models.setdefault(name, Histogram()).observe(after_s)
 
     def snapshot(self) -> Snapshot:
         """A copy of the current values."""
@@ -142,16 +163,23 @@ class Metrics:
             if isinstance(mine, Histogram):
                 mine.merge(*theirs)
             elif isinstance(mine, dict):
-                for key, count in theirs.items():
-                    mine[key] = mine.get(key, 0) + count
+                _merge_by_name(mine, theirs)
             else:
                 setattr(self, name, max(mine, theirs) if name in WORST else mine + theirs)
 
 
-def _copy(value: int | dict[Any, int] | Histogram) -> object:
+def _copy(value: int | dict[Any, Any] | Histogram) -> object:
     if isinstance(value, Histogram):
         return value.snapshot()
-    return value.copy() if isinstance(value, dict) else value
+    return {key: _copy(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+def _merge_by_name(mine: dict[Any, Any], theirs: dict[Any, Any]) -> None:
+    for key, value in theirs.items():
+        if isinstance(value, int):
+            mine[key] = mine.get(key, 0) + value
+        else:
+            mine.setdefault(key, Histogram()).merge(*value)
 
 
 def add(counts: dict[str, int], key: str) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from tokenfall import logs
 from tokenfall.metrics import Metrics
+from tokenfall.metrics_history import MetricsHistory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class SharedMetrics:
         self.workers = workers
         self.number = 0
         """The number of this process's slot; set by each worker after the fork."""
+        self.history = MetricsHistory()
+        """Written by the first worker."""
         self._memory = mmap(-1, workers * SLOT_BYTES)
 
     def publish(self, snapshot: Snapshot) -> bool:

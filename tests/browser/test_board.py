@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from math import sin
 from socket import socket
@@ -130,7 +130,8 @@ def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -
     expect(counted(page, "Responses", "404 client")).to_have_text("1")
     expect(row(page, "Responses", "404 client").locator("th")).not_to_be_empty()
     expect(counted(page, "Responses", "/conversations", "401 client")).to_have_text("1")
-    expect(row(page, "Responses", "/web/", "200 ok")).to_have_count(1)  # the pages' files as one route
+    expect(row(page, "Responses", "/web")).to_have_count(0)  # the page's own
+    expect(row(page, "Responses", "/board")).to_have_count(0)
     expect(counted(page, "Streams ended", "Complete")).to_have_text("2")
     expect(row(page, "Responses", "nowhere")).to_have_count(0)
 
@@ -176,8 +177,8 @@ def told(n: int) -> str:
         slow_s = least_s * (1 + streams / 90)
         known[name] = {"count": 9, "p50_s": least_s, "p90_s": 1.6 * slow_s, "p99_s": 2.5 * slow_s}
     known["requests"] = [
-        {"route": "/chat", "status": 200, "count": 12 * n},
-        {"route": "/sim", "status": 400, "count": 2},
+        {"route": "/chat", "status": 200, "count": 12 * n, "failed": n // 30},
+        {"route": "/sim", "status": 400, "count": 2, "failed": 0},
     ]
     known |= {"sim": "gap=0.1s", "draining": False}
     known |= {"streams_ended": {"complete": 11 * n, "left": n // 9}, "upstream_errors": {"upstream_truncated": 3}}
@@ -185,8 +186,11 @@ def told(n: int) -> str:
 
 
 FEED = """
+  window.past = null; // the history, where a test has one
   const asked = window.fetch;
   window.fetch = (path, init) => {
+    const status = window.past ? 200 : 404;
+    if (path.startsWith('board/history')) return Promise.resolve(Response.json(window.past, { status }));
     if (path !== 'board/events') return asked(path, init);
     const body = new ReadableStream({
       start(events) {
@@ -198,12 +202,12 @@ FEED = """
 """
 
 
-def fed(open_page: Pages, server: ServerProcess, **options: Any) -> Page:
+def fed(open_page: Pages, server: ServerProcess, *, query: str = "", **options: Any) -> Page:
     """The board, which knows only what `feed` tells it."""
     page = open_page(server, "/livez", **options)
     open_page.allow("favicon.ico")
     page.add_init_script(FEED)
-    page.goto(f"http://127.0.0.1:{server.port}/board")
+    page.goto(f"http://127.0.0.1:{server.port}/board{query}")
     page.wait_for_function("() => window.tell")
     return page
 
@@ -218,7 +222,7 @@ MEMORY_LINE = ".plot:last-child .area .line"
 NODES = "document.querySelectorAll('*').length"
 
 
-def test_however_long_it_runs_two_minutes_are_kept_and_drawn(open_page: Pages, serve: Serve) -> None:
+def test_however_long_it_runs_two_minutes_are_drawn(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve())
     feed(page, 1, 1000)
     expect(page.locator("#facts")).to_contain_text("up 16 min 40 s")
@@ -252,7 +256,7 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     expect(state(page)).to_have_text("Live")
     page.wait_for_function("(line) => /L.*L/.test(document.querySelector(line).getAttribute('d'))", arg=MEMORY_LINE)
     of_api = [path for path in asked if not path.startswith("/web/") and "favicon" not in path]
-    assert of_api == ["/board", "/board/events"]
+    assert of_api == ["/board", "/board/events", "/board/history?range=15m"]
 
 
 def test_paused_it_stands_still_and_then_catches_up(open_page: Pages, serve: Serve) -> None:
@@ -275,10 +279,10 @@ def test_a_look_back_reads_what_was_then(open_page: Pages, serve: Serve) -> None
     server = serve()
     page = watched(open_page, server)
     figure = plot(page, "Streams in flight").locator(".legend b")
-    expect(figure).to_have_text("0")
     with streams(server, 2):
-        expect(figure).to_have_text("2")
+        expect(tile(page, "Streams in flight")).to_have_text("2")
         page.get_by_role("button", name="Pause").click()
+    expect(figure).to_be_empty()  # the figure of now is on the tile
     slider = page.get_by_role("slider", name="Look back")
     slider.focus()
     for _ in range(10):
@@ -288,8 +292,121 @@ def test_a_look_back_reads_what_was_then(open_page: Pages, serve: Serve) -> None
     expect(figure).to_have_text("0")
     expect(page.locator("#looked-at")).to_have_text(re.compile(r"^\d+ s ago$"))
     slider.press("End")
-    expect(figure).to_have_text("2")
+    expect(figure).to_be_empty()
     expect(page.locator("#looked-at")).to_have_text("now")
+
+
+# The past
+
+
+def past(streams: list[int], *, step_s: int = 1, **errors: list[int]) -> dict[str, Any]:
+    """A history of the server that tells `told`, up to its second 10."""
+    parts = ("count", "p50_s", "p90_s", "p99_s")
+    latencies = [f"{name}_{part}" for name in ("ttft", "inter_token", "ticker_late") for part in parts]
+    columns = dict.fromkeys(["tokens_per_s", "requests_per_s", "connections", *latencies], [0.5] * len(streams))
+    return {
+        "at": 1e9 + 10,
+        "step_s": step_s,
+        "streams": streams,
+        "resident_bytes": [24 * 2**20] * len(streams),
+        "errors": {code.removeprefix("e"): rates for code, rates in errors.items()},
+        "upstream_errors": {"upstream_reset": [1] * len(streams)},
+        "upstream_ttft_p90_s": {"llama": [0.2] * len(streams)},
+        **columns,
+    }
+
+
+def points(page: Page, title: str) -> int:
+    """The points of the first line of a plot."""
+    path = plot(page, title).locator(".area .line").first.get_attribute("d") or ""
+    return len(re.findall("[ML]", path))
+
+
+def test_who_comes_after_the_incident_sees_it(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    with streams(server, 4):
+        while max(call(server, "/board/history")[1]["streams"], default=0) != 4:
+            pass  # until the next full second
+    for _ in range(3):
+        assert call(server, "/nowhere")[0] == 404
+    page = watched(open_page, server)
+    expect(page.locator(".tile", has_text="Streams in flight")).to_contain_text("peak 4")
+    expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(re.compile("^404"))
+    expect(tile(page, "Streams in flight")).to_have_text("0")
+
+
+def test_a_range_shows_what_the_server_remembers(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+    page = fed(open_page, serve())
+    page.evaluate("(known) => { window.past = known; }", past([7] * 600, e429=[*[0] * 590, *[9] * 10]))
+    feed(page, 10, 10)
+    page.wait_for_function(f"() => {POINTS} > 100")
+    assert points(page, "Memory") == 121
+    page.evaluate("(known) => { window.past = known; }", past([90] * 1400, step_s=60, e503=[1] * 1400))
+    page.get_by_role("radio", name="15 min").check()
+    assert points(page, "Memory") == 600
+    expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(["4299.0"])
+    expect(plot(page, "Memory").locator(".times span").first).to_have_text("15 min")
+
+    page.get_by_role("radio", name="24 h").check()
+    expect(page.locator(".tile", has_text="Streams in flight")).to_contain_text("peak 90")
+    assert points(page, "Memory") == 1400
+    expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(["5031.0"])
+    expect(plot(page, "Upstream: first token").locator(".legend li")).to_have_text(["llama200 ms"])
+    assert faint_lines(page) == []
+    slider = page.get_by_role("slider", name="Look back")
+    slider.focus()
+    slider.press("ArrowLeft")
+    expect(page.locator("#looked-at")).to_have_text("1 min 0 s ago")
+    page.screenshot(path=artefact("board-24h.png"), full_page=True)
+
+    page.get_by_role("radio", name="24 h").press("ArrowLeft")
+    expect(page.get_by_role("radio", name="1 h")).to_be_checked()
+    assert points(page, "Memory") == 61
+    expect(page.locator("#looked-at")).to_have_text("now")
+
+
+def test_errors_are_drawn_by_their_code(open_page: Pages, serve: Serve) -> None:
+    server = serve()
+    page = watched(open_page, server)
+    expect(plot(page, "Errors and refusals").locator(".nothing")).to_have_text("No errors")
+    for _ in range(5):
+        assert call(server, "/nowhere")[0] == 404
+        with closing(HTTPConnection("127.0.0.1", server.port, timeout=10)) as client:
+            client.request("GET", "/stream-sse?gap=1ms&tokens=5&fault=close@3")
+            client.getresponse().fp.read()
+    expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(
+        [re.compile("^404"), re.compile("^failed stream")]
+    )
+    expect(plot(page, "Errors and refusals").locator(".nothing")).to_be_hidden()
+    expect(counted(page, "Responses", "/stream-sse", "200 failed")).to_have_text("5")
+    expect(row(page, "Responses", "/stream-sse")).to_have_count(1)
+
+
+def test_axes_begin_at_nothing(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve())
+    feed(page, 1, 20)
+    for title, nothing in [("Memory", "0 B"), ("Streams in flight", "0"), ("Between tokens", "0 s")]:
+        expect(plot(page, title).locator(".ticks span").first).to_have_text(nothing)
+
+
+def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> None:
+    page = fed(open_page, serve(), query="?inter_token=2s&cpu=5")
+    feed(page, 1, 20)
+    expect(plot(page, "Between tokens")).to_contain_text("threshold 2 s")
+    expect(plot(page, "Between tokens").locator(".limit")).to_have_attribute("d", "M0 0H1000")  # the highest tick
+    expect(plot(page, "Memory").locator(".limit")).to_have_attribute("d", "")
+    expect(page.locator("#threshold-mistakes")).to_have_text(
+        re.compile(r"^There is no threshold cpu; there are ttft, ")
+    )
+
+
+def test_it_leads_to_the_metrics_and_to_the_api(open_page: Pages, serve: Serve) -> None:
+    page = watched(open_page, serve())
+    for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("API", '"openapi"')]:
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.locator("body")).to_contain_text(text)
+        page.go_back()
+        expect(state(page)).to_have_text("Live")
 
 
 def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:

@@ -29,8 +29,9 @@ def exported() -> dict[str, set[str]]:
     """Each sample's name with its labels."""
     metrics = Metrics()
     metrics.requests = {("/chat", 200): 1}
-    for counts in (metrics.streams_ended, metrics.upstream_errors, metrics.redis_failures):
+    for counts in (metrics.streams_ended, metrics.streams_failed, metrics.upstream_errors, metrics.redis_failures):
         counts["any"] = 1
+    metrics.upstream_began("any", 1.0)
     families = text_string_to_metric_families(scraped(metrics).decode())
     return {one.name: set(one.labels) for family in families for one in family.samples}
 

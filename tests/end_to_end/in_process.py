@@ -35,11 +35,14 @@ class Running:
         return list(self.server.http._connections)
 
     def held(self) -> dict[str, int]:
-        """What the server holds beyond what it held when it began to listen; all zero at rest."""
+        """What the server holds beyond what it held when it began to listen; all zero at rest.
+
+        The sampling of the metrics is left out: it ends by itself, up to a second after the last client has left.
+        """
         return {
             "connections": len(self.server.http._connections),
             "streams": self.server.metrics.streams,
-            "on the wheel": self.server.wheel.entries,
+            "on the wheel": self.server.wheel.entries - (self.server.sampling.slot is not None),
             "tasks": len([task for task in asyncio.all_tasks() - self._tasks if not task.done()]),
             "descriptors": descriptors() - self._descriptors,
         }

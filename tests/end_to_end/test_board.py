@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.chatting import PING, Stream, begin, error_of, streaming
 from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric, metric_becomes, request
 from tests.end_to_end.conftest import Serve
-from tests.end_to_end.in_process import running
+from tests.end_to_end.in_process import eventually, running
 from tests.end_to_end.test_framing import frames
 from tests.end_to_end.test_workers import clients, shares
 
@@ -90,8 +90,8 @@ async def test_it_tells_of_requests_that_ended(serve: Serve) -> None:
         assert (await fetch(server.port, request("/nothing"))).status == 404
         told = await event(board)
     assert told["requests"] == [
-        {"route": "/stream-sse", "status": 200, "count": 1},
-        {"route": "", "status": 404, "count": 1},
+        {"route": "/stream-sse", "status": 200, "count": 1, "failed": 0},
+        {"route": "", "status": 404, "count": 1, "failed": 0},
     ]
     assert told["streams_ended"] == {"complete": 1}
     assert told["requests_per_s"] == pytest.approx(2, abs=0.3)
@@ -155,6 +155,50 @@ async def test_all_workers_are_added_up(serve: Serve) -> None:
         refused = await fetch(server.port, put("gap=1s"))
         assert refused.status == 400
         assert "WORKERS=1" in json.loads(refused.body)["detail"]
+
+
+# The past
+
+
+async def past(port: int, name: str = "15m") -> dict[str, Any]:
+    """The history of a range, once it has the second in which it was asked for."""
+    answer = await fetch(port, request(f"/board/history?range={name}"))
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    trend: dict[str, Any] = json.loads(answer.body)
+    return trend
+
+
+@pytest.mark.parametrize("workers", [{}, {"WORKERS": "2", "HISTORY_URL": "sqlite:///chat.db"}], ids=["one", "two"])
+async def test_who_comes_after_the_incident_sees_it(serve: Serve, workers: dict[str, str]) -> None:
+    port = serve(**workers).port
+    async with await Client.connect(port) as client:
+        assert (await client.ask(request("/stream-sse?gap=1ms&tokens=5"))).status == 200
+        assert (await client.ask(request("/nothing"))).status == 404
+    async with clients(port, request("/stream-sse?gap=20ms&tokens=5&fault=close@3"), count=3):
+        await metric_becomes(port, 'tokenfall_streams_ended_total{outcome="failed"}', 3)
+    await asyncio.sleep(2.2)  # by then the server is at rest
+    trend = await past(port)
+
+    assert abs(trend["at"] - time.time()) < 5
+    assert sum(value or 0 for value in trend["tokens_per_s"]) == 5 + 3 * 3
+    assert {code: sum(value or 0 for value in column) for code, column in trend["errors"].items()} == {
+        "404": 1,
+        "failed": 3,
+    }
+    assert max(value or 0 for value in trend["ttft_count"]) == 4
+    assert (await past(port, "24h"))["step_s"] == 60
+    refused = await fetch(port, request("/board/history?range=1d"))
+    assert refused.status == 400
+    assert json.loads(refused.body)["detail"] == "range takes 2m, 15m, 1h, 24h, not '1d'"
+
+
+async def test_a_server_at_rest_is_not_sampled() -> None:
+    async with running() as here:
+        async with await Client.connect(here.port) as client:
+            await client.ask(request("/livez"))
+            assert here.server.sampling.slot is not None
+        await eventually(lambda: here.server.sampling.slot is None, lambda: "it is sampled still")
+        assert here.server.wheel.entries == 0
 
 
 # The end

@@ -45,6 +45,8 @@ MODULES = [
     "logs",
     "messages",
     "metrics",
+    "metrics_history",
+    "metrics_sampler",
     "shared_metrics",
     "recording.empirical",
     "simulator.fault_plan",

@@ -10,7 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.metrics import EXPORTED_BOUNDS_S, GAUGES, LATENCY_BOUNDS_S, STEPS, WORST, Histogram, Metrics, add
+from tokenfall.metrics import (
+    EXPORTED_BOUNDS_S,
+    GAUGES,
+    LATENCY_BOUNDS_S,
+    METERED_MODELS,
+    STEPS,
+    WORST,
+    Histogram,
+    Metrics,
+    add,
+)
 
 if TYPE_CHECKING:
     from tokenfall.metrics import Snapshot
@@ -28,6 +38,9 @@ shares = st.one_of(st.sampled_from((0.0, 0.5, 0.9, 0.99, 1.0)), st.floats(0.0, 1
 LABELS: dict[str, object] = {"requests": ("/chat", 200)}
 """A key of each dict whose keys are not words."""
 
+BY_NAME = {"upstream_ttft_s"}
+"""Dicts of histograms; all others are of counts."""
+
 
 def all_counted(times: int = 1) -> Metrics:
     """Metrics in which nothing is as at the start, whatever Metrics come to hold."""
@@ -36,6 +49,9 @@ def all_counted(times: int = 1) -> Metrics:
         value = getattr(metrics, name)
         if isinstance(value, Histogram):
             value.observe(0.5, place * times)
+        elif name in BY_NAME:
+            value["model"] = Histogram()
+            value["model"].observe(0.5, place * times)
         elif isinstance(value, dict):
             value[LABELS.get(name, "code")] = place * times
         else:
@@ -198,6 +214,30 @@ def test_quantile_skips_empty_buckets() -> None:
     histogram.observe(7.0)
 
     assert [histogram.quantile(share) for share in (0.5, 0.75, 1.0)] == pytest.approx([1.0, 4 * 2**0.5, 8.0])
+
+
+# Models of the upstream
+
+
+def test_latency_of_the_upstream_is_by_model() -> None:
+    metrics = Metrics()
+    for model, after_s in (("small", 0.1), ("large", 2.0), ("small", 0.3)):
+        metrics.upstream_began(model, after_s)
+
+    totals = {model: histogram.total for model, histogram in metrics.upstream_ttft_s.items()}
+    assert totals == {"small": pytest.approx(0.4), "large": 2.0}
+
+
+def test_models_that_clients_make_up_are_few_and_short() -> None:
+    metrics = Metrics()
+    for number in range(100, 200):
+        metrics.upstream_began(f"{number} " * 100, 0.1)
+    for model in ("line\nbreak", "100 " * 100):
+        metrics.upstream_began(model, 0.1)
+
+    counts = {model: sum(histogram.counts) for model, histogram in metrics.upstream_ttft_s.items()}
+    known = {f"{number} " * 16: 1 for number in range(100, 100 + METERED_MODELS)}
+    assert counts == known | {"100 " * 16: 2, "other": 93}
 
 
 # Snapshots and sums

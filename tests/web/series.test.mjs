@@ -1,23 +1,30 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { passedS, Recent, requestKey, requestRates, SPAN_S } from '../../src/tokenfall/web/series.js';
+import { passedS, Recent } from '../../src/tokenfall/web/series.js';
+
+const SPAN_S = 120;
+
+const recently = () => new Recent({ spanS: SPAN_S });
 
 /** What holds these values of `a`, a second apart; the last at `lastAt`. */
 function recentOf(values, lastAt = 1000) {
-  const recent = new Recent();
+  const recent = recently();
   values.forEach((a, n) => recent.push(lastAt - (values.length - 1 - n), { a }));
   return recent;
 }
 
-/** The runs of `a`, with whole seconds before the newest in place of places. */
-const runs = (recent) => recent.runs('a').map((run) => run.map(([x, value]) => [Math.round(SPAN_S - x), value]));
+/** The last two minutes before `end`. */
+const shown = (recent, end = 1000) => recent.window(end, SPAN_S);
+
+/** The runs of `a`, with whole seconds before the end in place of places. */
+const runs = (recent, end) => shown(recent, end).runs('a').map((run) => run.map(([x, value]) => [Math.round(SPAN_S - x), value]));
 
 test('before the first sample there is nothing', () => {
-  const recent = new Recent();
-  assert.deepEqual(recent.runs('a'), []);
-  assert.equal(recent.reading(0), null);
-  assert.equal(recent.extent(['a']), null);
+  const window = shown(recently());
+  assert.deepEqual(window.runs('a'), []);
+  assert.equal(window.reading(0), null);
+  assert.equal(window.extent(['a']), null);
 });
 
 test('samples a second apart are one run that ends at the newest', () => {
@@ -36,85 +43,112 @@ test('a late sample is no gap, one missing connection is', () => {
   const recent = recentOf([1]);
   recent.push(1002.4, { a: 2 });
   recent.push(1005, { a: 3 });
-  assert.deepEqual(recent.runs('a').map((run) => run.length), [2, 1]);
+  assert.deepEqual(shown(recent, 1005).runs('a').map((run) => run.length), [2, 1]);
 });
 
 test('samples are kept for the span and no longer', () => {
   const recent = recentOf(Array.from({ length: 500 }, (_, n) => n));
-  const [run, ...others] = runs(recent);
+  const [run, ...others] = recent.window(1000, 1e6).runs('a');
   assert.deepEqual(others, []);
-  assert.deepEqual(run[0], [SPAN_S, 499 - SPAN_S]);
-  assert.deepEqual(run.at(-1), [0, 499]);
+  assert.equal(run.length, SPAN_S + 1);
+  assert.equal(run.at(-1)[1], 499);
+});
+
+test('a shorter window has its newest samples', () => {
+  const window = recentOf(Array.from({ length: 100 }, (_, n) => n)).window(1000, 10);
+  assert.deepEqual(window.runs('a')[0][0], [0, 89]);
+  assert.deepEqual(window.extent(['a']), { low: 89, above: 89, high: 99 });
 });
 
 test('however fast samples come, few are kept', () => {
-  const recent = new Recent();
+  const recent = recently();
   for (let n = 0; n < 5000; n += 1) recent.push(1000 + n / 1000, { a: n });
-  assert.equal(recent.runs('a')[0].length, 2 * SPAN_S);
+  assert.equal(shown(recent, 1005).runs('a')[0].length, 2 * SPAN_S);
 });
 
 test('a clock that is set back takes what came after it away', () => {
   const recent = recentOf([1, 2, 3]);
   recent.push(999, { a: 4 });
-  assert.deepEqual(runs(recent), [[[1, 1], [0, 4]]]);
+  assert.deepEqual(runs(recent, 999), [[[1, 1], [0, 4]]]);
   recent.push(5, { a: 5 });
-  assert.deepEqual(runs(recent), [[[0, 5]]]);
+  assert.deepEqual(runs(recent, 5), [[[0, 5]]]);
 });
 
 test('a clock that is set forward leaves the old samples behind', () => {
   const recent = recentOf([1, 2, 3]);
   recent.push(99_999, { a: 4 });
-  assert.deepEqual(runs(recent), [[[0, 4]]]);
+  assert.deepEqual(runs(recent, 99_999), [[[0, 4]]]);
 });
 
 test('a reading is that of the sample nearest to the time', () => {
-  const recent = recentOf([1, 2, 3]);
-  assert.deepEqual(recent.reading(0), { a: 3 });
-  assert.deepEqual(recent.reading(0.4), { a: 3 });
-  assert.deepEqual(recent.reading(1), { a: 2 });
-  assert.deepEqual(recent.reading(1.6), { a: 1 });
+  const window = shown(recentOf([1, 2, 3]));
+  assert.deepEqual(window.reading(0), { a: 3 });
+  assert.deepEqual(window.reading(0.4), { a: 3 });
+  assert.deepEqual(window.reading(1), { a: 2 });
+  assert.deepEqual(window.reading(1.6), { a: 1 });
 });
 
 test('in a gap and before the first there is no reading', () => {
   const recent = recentOf([1, 2]);
   recent.push(1010, { a: 3 });
-  assert.equal(recent.reading(5), null);
-  assert.equal(recent.reading(60), null);
-  assert.deepEqual(recent.reading(10), { a: 2 });
+  const window = shown(recent, 1010);
+  assert.equal(window.reading(5), null);
+  assert.equal(window.reading(60), null);
+  assert.deepEqual(window.reading(10), { a: 2 });
 });
 
 test('the extent is over all names, without what was not measured', () => {
-  const recent = new Recent();
-  recent.push(1, { a: 0, b: 5 });
-  recent.push(2, { a: 2, b: null });
-  assert.deepEqual(recent.extent(['a', 'b']), { low: 0, above: 2, high: 5 });
-  assert.deepEqual(recent.extent(['b']), { low: 5, above: 5, high: 5 });
-  assert.equal(recent.extent(['c']), null);
+  const recent = recently();
+  recent.push(999, { a: 0, b: 5 });
+  recent.push(1000, { a: 2, b: null });
+  const window = shown(recent);
+  assert.deepEqual(window.extent(['a', 'b']), { low: 0, above: 2, high: 5 });
+  assert.deepEqual(window.extent(['b']), { low: 5, above: 5, high: 5 });
+  assert.equal(window.extent(['c']), null);
 });
 
 test('where all is zero, nothing is above', () => {
-  assert.deepEqual(recentOf([0, 0]).extent(['a']), { low: 0, above: 0, high: 0 });
+  assert.deepEqual(shown(recentOf([0, 0])).extent(['a']), { low: 0, above: 0, high: 0 });
 });
 
-const told = (at, uptime_s, ...counts) => ({
-  at,
-  uptime_s,
-  requests: counts.map((count, n) => ({ route: `/${n}`, status: 200, count })),
+test('the names with a prefix are those of the highest values, in order', () => {
+  const recent = recently();
+  recent.push(999, { 'e:c': 1, 'e:a': 3, 'e:zero': 0, 'f:x': 9 });
+  recent.push(1000, { 'e:b': 2 });
+  assert.deepEqual(shown(recent).namesWith('e:', 6), ['e:a', 'e:b', 'e:c']);
+  assert.deepEqual(shown(recent).namesWith('e:', 2), ['e:a', 'e:b']);
+  assert.deepEqual(recent.window(1000, 0.5).namesWith('e:', 6), ['e:b'], 'what is not shown has no line');
 });
 
-test('rates are what was counted in between, a second', () => {
-  const rates = requestRates(told(100, 50, 10, 4), told(102, 52, 13, 4, 6));
-  assert.deepEqual([...rates], [['200 /0', 1.5], ['200 /1', 0], ['200 /2', 3]]);
+// The history
+
+test('a history stands before what came since, and in its place', () => {
+  const recent = recentOf([7, 8], 1000);
+  recent.fill(999.7, [{ a: 1 }, null, { a: 3 }]);
+  assert.deepEqual(shown(recent).runs('a').map((run) => run.map(([, a]) => a)), [[1, 3, 8]]);
 });
 
-test('without a telling before, or by a server that began anew, there are no rates', () => {
-  assert.equal(requestRates(null, told(100, 50, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(101, 0.5, 1)), null);
-  assert.equal(requestRates(told(100, 50, 9), told(100, 50, 9)), null);
+test('what was kept from before a history stays', () => {
+  const recent = recentOf([1, 2], 950);
+  recent.push(1000, { a: 9 });
+  recent.fill(999.9, [{ a: 4 }, { a: 5 }]);
+  assert.deepEqual(shown(recent).runs('a').map((run) => run.map(([, a]) => a)), [[1, 2], [4, 5, 9]]);
 });
 
-test('a clock that was set back makes no difference to them', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(40, 52, 13)).get(requestKey({ route: '/0', status: 200 })), 2);
+test('a history without rows changes nothing', () => {
+  const recent = recentOf([1]);
+  recent.fill(1000, []);
+  recent.fill(1000, [null, null]);
+  assert.deepEqual(runs(recent), [[[0, 1]]]);
+});
+
+test('minutes are exact, and the newest is up to a minute and a half old', () => {
+  const recent = new Recent({ spanS: 3600, stepS: 60 });
+  recent.fill(940, [{ a: 1 }, { a: 2 }, null, { a: 4 }]);
+  const window = recent.window(1000, 3600);
+  assert.deepEqual(window.runs('a').map((run) => run.map(([, a]) => a)), [[1, 2], [4]]);
+  assert.deepEqual([0, 60, 120, 180].map((ago) => window.reading(ago)?.a), [4, 4, 2, 2]);
+  assert.equal(recent.window(1100, 3600).reading(0), null);
 });
 
 test('time passes by the clock that went less far', () => {
@@ -126,8 +160,4 @@ test('time passes by the clock that went less far', () => {
   assert.equal(passedS(at(100, 50), at(109, 0.5)), 9, 'another process');
   assert.equal(passedS(at(100, 50), at(101, 700)), 1, 'an older one');
   assert.equal(passedS(at(100, 50), at(40, 0.5)), 1, 'nobody knows');
-});
-
-test('a count that went down is no negative rate', () => {
-  assert.equal(requestRates(told(100, 50, 9), told(101, 51, 8)).get(requestKey({ route: '/0', status: 200 })), 0);
 });

@@ -13,6 +13,7 @@ from tokenfall.disconnect import Disconnect
 from tokenfall.errors import NotFound, TokenfallError, shutting_down
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.response import LiveStream, Response, TimedStream
+from tokenfall.metrics import add
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class App:
         key = (request.route, status)
         metrics.requests[key] = metrics.requests.get(key, 0) + 1
         metrics.bytes_sent += sent_bytes
+        if outcome == "failed" and status == 200:
+            add(metrics.streams_failed, request.route)
         if self.vllm is not None:
             self.vllm.ended(request, outcome)
         if self._access is not None and (status >= 400 or request.route not in self._quiet):

@@ -37,6 +37,9 @@ WINDOW_S = 10.0
 EARLY_S = 0.01
 """Tolerance for a clock that wakes a coroutine early: the sample is taken anyway."""
 
+STREAMED = 200
+"""The status of all streams."""
+
 _STREAM = StreamHead(sse.CONTENT_TYPE)
 _SHUTDOWN_FRAME = problems.error_event(shutting_down())
 
@@ -50,16 +53,24 @@ class Percentiles(Struct, frozen=True, kw_only=True):
     p99_s: float
 
 
+class ModelLatency(Percentiles, frozen=True, kw_only=True):
+    """Times to the first token of a model of the upstream."""
+
+    model: str
+
+
 class Requests(Struct, frozen=True):
-    """Number of requests of a route with this response status since the start."""
+    """Number of requests of a route with this response status since the start; `failed` is how many failed after it."""
 
     route: str
     status: int
     count: int
+    failed: int = 0
 
 
 class Now(Struct, kw_only=True):
-    """One event. Rates cover the last second; percentiles the last `window_s`, None without observations.
+    """One event. Rates cover the last second; percentiles the last `window_s`, None without observations. The requests
+    of the pages and of the dashboard are left out.
 
     `at` is Unix time. `workers`, `streams`, `connections`, `detached_turns` and `resident_bytes` are current values;
     the other counts are since the start. `sim` is the simulator's default settings in its grammar; `draining` is true
@@ -80,6 +91,7 @@ class Now(Struct, kw_only=True):
     ttft: Percentiles | None
     inter_token: Percentiles | None
     ticker_late: Percentiles | None
+    upstream_ttft: list[ModelLatency]
     tokens: int
     requests: list[Requests]
     streams_ended: dict[str, int]
@@ -102,13 +114,14 @@ class _Sample(Struct, frozen=True):
     ttft: list[int]
     inter_token: list[int]
     timer_late: list[int]
+    models: dict[str, list[int]]
 
 
 class Dashboard:
     """The handler.
 
     `measured` returns the current metrics of all workers together, `sim` the simulator's default settings in its
-    grammar.
+    grammar. `leaves_out` are routes whose requests are not counted.
     """
 
     def __init__(
@@ -116,12 +129,14 @@ class Dashboard:
         measured: Callable[[], Metrics],
         clock: Clock,
         *,
+        leaves_out: frozenset[str],
         sim: Callable[[], str],
         started_s: float,
         is_draining: Callable[[], bool],
     ) -> None:
         self._measured = measured
         self._sim = sim
+        self._leaves_out = leaves_out
         self._clock = clock
         self._started_s = started_s
         self._is_draining = is_draining
@@ -166,27 +181,29 @@ class Dashboard:
 
     def _take_sample(self, now_s: float) -> None:
         metrics, samples = self._measured(), self._samples
-        samples.append(_sample(metrics, now_s))
+        requests = list(_requests(metrics, self._leaves_out))
+        samples.append(_sample(metrics, now_s, requests=sum(each.count for each in requests)))
         while len(samples) > 2 and now_s - samples[1].at_s >= WINDOW_S:
             samples.popleft()
         if len(samples) > 1:
-            event = _event(metrics, samples, started_s=self._started_s)
+            event = _event(metrics, samples, requests=requests, started_s=self._started_s)
             event.sim, event.draining = self._sim(), self._is_draining()
             self._frame = sse.frame(msgspec.json.encode(event))
 
 
-def _sample(metrics: Metrics, now_s: float) -> _Sample:
+def _sample(metrics: Metrics, now_s: float, *, requests: int) -> _Sample:
     return _Sample(
         now_s,
         metrics.tokens,
-        sum(metrics.requests.values()),
+        requests,
         metrics.ttft_s.counts.copy(),
         metrics.inter_token_s.counts.copy(),
         metrics.timer_late_s.counts.copy(),
+        {model: histogram.counts.copy() for model, histogram in metrics.upstream_ttft_s.items()},
     )
 
 
-def _event(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> Now:
+def _event(metrics: Metrics, samples: deque[_Sample], *, requests: list[Requests], started_s: float) -> Now:
     first, before, last = samples[0], samples[-2], samples[-1]
     took_s = last.at_s - before.at_s
     return Now(
@@ -204,8 +221,9 @@ def _event(metrics: Metrics, samples: deque[_Sample], *, started_s: float) -> No
         ttft=_percentiles(metrics.ttft_s, first.ttft),
         inter_token=_percentiles(metrics.inter_token_s, first.inter_token),
         ticker_late=_percentiles(metrics.timer_late_s, first.timer_late),
+        upstream_ttft=list(_models(metrics, first.models)),
         tokens=metrics.tokens,
-        requests=list(_requests(metrics)),
+        requests=requests,
         streams_ended=metrics.streams_ended,
         upstream_errors=metrics.upstream_errors,
         upstream_retries=metrics.upstream_retries,
@@ -221,9 +239,19 @@ def _rate(increase: int, took_s: float) -> float:
     return round(max(0, increase) / took_s, 2)
 
 
-def _requests(metrics: Metrics) -> Iterator[Requests]:
+def _requests(metrics: Metrics, leaves_out: frozenset[str]) -> Iterator[Requests]:
     for (route, status), count in metrics.requests.items():
-        yield Requests(route, status, count)
+        if route not in leaves_out:
+            yield Requests(route, status, count, metrics.streams_failed.get(route, 0) if status == STREAMED else 0)
+
+
+def _models(metrics: Metrics, before: dict[str, list[int]]) -> Iterator[ModelLatency]:
+    for model, histogram in metrics.upstream_ttft_s.items():
+        recent = _percentiles(histogram, before.get(model) or [0] * len(histogram.counts))
+        if recent is not None:
+            yield ModelLatency(
+                model=model, count=recent.count, p50_s=recent.p50_s, p90_s=recent.p90_s, p99_s=recent.p99_s
+            )
 
 
 def _percentiles(histogram: Histogram, before: list[int]) -> Percentiles | None:

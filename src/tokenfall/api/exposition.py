@@ -7,11 +7,13 @@ Source: the Prometheus text format 0.0.4 ("Exposition formats": text format deta
 
 from __future__ import annotations
 
+from itertools import chain
+
 from tokenfall.metrics import EXPORTED_BOUNDS_S, STEPS, Histogram
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     Labels = Mapping[str, str]
     Sample = tuple[str, Labels, float]
@@ -50,14 +52,22 @@ def counters(name: str, text: str, *, counts: Iterable[tuple[Labels, float]]) ->
 
 def histogram(name: str, text: str, *, counted: Histogram, labels: Labels = NO_LABELS) -> Family:
     """A latency histogram, reduced from the finer internal buckets to `EXPORTED_BOUNDS_S`."""
+    return histograms(name, text, counted=[(labels, counted)])
+
+
+def histograms(name: str, text: str, *, counted: Iterable[tuple[Labels, Histogram]]) -> Family:
+    """A latency histogram for each set of labels."""
+    buckets = (_buckets(name, each, labels=labels) for labels, each in counted)
+    return Family("histogram", name, help=text, samples=chain.from_iterable(buckets))
+
+
+def _buckets(name: str, counted: Histogram, *, labels: Labels) -> Iterator[Sample]:
     cumulative = counted.cumulative()
     bounds = [*map(str, EXPORTED_BOUNDS_S), "+Inf"]
-    samples: list[Sample] = [
-        (f"{name}_bucket", {**labels, "le": bound}, count)
-        for bound, count in zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True)
-    ]
-    samples += [(f"{name}_count", labels, cumulative[-1]), (f"{name}_sum", labels, counted.total)]
-    return Family("histogram", name, help=text, samples=samples)
+    for bound, count in zip(bounds, (*cumulative[:-1:STEPS], cumulative[-1]), strict=True):
+        yield f"{name}_bucket", {**labels, "le": bound}, count
+    yield f"{name}_count", labels, cumulative[-1]
+    yield f"{name}_sum", labels, counted.total
 
 
 def exposition(families: Iterable[Family]) -> bytes:

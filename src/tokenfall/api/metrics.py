@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from tokenfall.api.exposition import counter, counters, exposition, gauge, histogram
+from tokenfall.api.exposition import counter, counters, exposition, gauge, histogram, histograms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,8 +49,31 @@ def families(metrics: Metrics) -> Iterator[Family]:
     yield counter(
         "tokenfall_upstream_retries_total", "Requests asked of the upstream again.", value=metrics.upstream_retries
     )
+    yield from _labelled(metrics)
+    yield histogram("tokenfall_ttft_seconds", "Request to first token.", counted=metrics.ttft_s)
+    yield histograms(
+        "tokenfall_upstream_ttft_seconds",
+        "Request to the upstream to its first token.",
+        counted=[({"model": model}, counted) for model, counted in metrics.upstream_ttft_s.items()],
+    )
+    yield histogram("tokenfall_inter_token_seconds", "Token to token of a stream.", counted=metrics.inter_token_s)
+    yield histogram(
+        "tokenfall_ticker_lateness_seconds",
+        "Deadline asked for to call, of the timer wheel.",
+        counted=metrics.timer_late_s,
+    )
+
+
+def _labelled(metrics: Metrics) -> Iterator[Family]:
+    """Counters by outcome, route, code and store."""
     yield _by_label(
         "tokenfall_streams_ended_total", "Streams by how they ended.", label="outcome", counts=metrics.streams_ended
+    )
+    yield _by_label(
+        "tokenfall_streams_failed_total",
+        "Streams that failed after their status was sent.",
+        label="route",
+        counts=metrics.streams_failed,
     )
     yield _by_label(
         "tokenfall_upstream_errors_total", "Failures of the upstream.", label="code", counts=metrics.upstream_errors
@@ -67,13 +90,6 @@ def families(metrics: Metrics) -> Iterator[Family]:
         counts=[
             ({"route": route, "status": str(status)}, count) for (route, status), count in metrics.requests.items()
         ],
-    )
-    yield histogram("tokenfall_ttft_seconds", "Request to first token.", counted=metrics.ttft_s)
-    yield histogram("tokenfall_inter_token_seconds", "Token to token of a stream.", counted=metrics.inter_token_s)
-    yield histogram(
-        "tokenfall_ticker_lateness_seconds",
-        "Deadline asked for to call, of the timer wheel.",
-        counted=metrics.timer_late_s,
     )
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tokenfall.api import openapi_answers
 from tokenfall.api.control import GateBody, NewSim, SimBody
+from tokenfall.api.dashboard_history import Trend
 from tokenfall.conversations import ConversationInfo
 from tokenfall.wire.anthropic import request as anthropic_request
 from tokenfall.wire.ollama.embeddings import _EmbedBody, _EmbeddingsBody
@@ -80,7 +81,7 @@ def components() -> dict[str, Schema]:
     for key in BODIES:
         found |= _of_body(key)
     responses = [kind for kind in vars(openapi_answers).values() if isinstance(kind, type) and _is_struct(kind)]
-    kinds = [ConversationInfo, plain.ChatDefaults, *responses]
+    kinds = [ConversationInfo, Trend, plain.ChatDefaults, *responses]
     _, named = msgspec.json.schema_components(kinds, ref_template=_REF + "{name}")
     found |= {name: _published(schema, {}) for name, schema in named.items()}
     return found

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct
 
 from tokenfall.api import openapi_answers as answers
+from tokenfall.api.dashboard_history import DEFAULT_RANGE, RANGES, Trend
 from tokenfall.api.exposition import CONTENT_TYPE as METRICS
 from tokenfall.api.openapi_bodies import Schema
 from tokenfall.api.page import ASSETS, TYPES
@@ -161,6 +162,13 @@ OURS = {
     "GET /board/events": Operation(
         summary="Stream the server's live statistics, one event a second", tag="page", media=(sse.CONTENT_TYPE,)
     ),
+    "GET /board/history": Operation(
+        summary="Get the server's statistics of up to 24 hours",
+        tag="page",
+        answers=(Trend,),
+        parameters=("range",),
+        failures=(400,),
+    ),
     "GET /web": Operation(summary="The chat page", media=(TYPES[".html"],), **_FILE),
     "GET /board": Operation(summary="The dashboard", media=(TYPES[".html"],), **_FILE),
     "GET /web/{file}": Operation(
@@ -259,6 +267,7 @@ PARAMETERS: dict[str, Schema] = {
     "Last-Event-ID": _parameter("Last-Event-ID", "header", schema={"pattern": r"^\d{1,12}$"}),
     "anthropic-version": _parameter("anthropic-version", "header", schema={"example": "2023-06-01"}),
     "conversation?": _parameter("conversation", "query", schema={"pattern": _ID_PATTERN, "default": "default"}),
+    "range": _parameter("range", "query", schema={"enum": [*RANGES], "default": DEFAULT_RANGE}),
     "limit": _parameter("limit", "query", schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
     "after": _parameter(
         "after", "query", schema={"pattern": _ID_PATTERN}, description="The last id of the page before."

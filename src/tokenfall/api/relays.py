@@ -118,7 +118,8 @@ class PassthroughRelay:
         return ParsedRequest(request=request, stream=bool(fields.stream))
 
     def stream(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> PassthroughStream:
-        return PassthroughStream(self._upstream, PassthroughRequest(self._path, request.body), form=self._form)
+        passthrough = PassthroughRequest(self._path, request.body, parsed.request.model)
+        return PassthroughStream(self._upstream, passthrough, form=self._form)
 
     async def whole(self, request: Request, parsed: ParsedRequest, *, meta: ResponseMeta) -> bytes:
         return await self._upstream.fetch(PassthroughRequest(self._path, request.body))

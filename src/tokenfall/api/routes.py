@@ -135,24 +135,30 @@ def probe_routes(probes: Probes) -> list[Route]:
     ]
 
 
+_PAGES = ("/web", "/board", "/web/{file}")
+_PAGE_REDIRECTS = ("/", "/web/", "/board/")
+
+PAGES = frozenset({*_PAGES, *_PAGE_REDIRECTS, "/board/events", "/board/history"})
+"""Routes of the pages and the dashboard's data. The dashboard leaves their requests out, as they are mostly its own."""
+
+
 def page_routes(page: LazyHandlers) -> list[Route]:
     """The pages and their assets."""
-    files = [
-        Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False)
-        for path in ("/web", "/board", "/web/{file}")
-    ]
-    redirects = [
-        Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in ("/", "/web/", "/board/")
-    ]
+    files = [Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False) for path in _PAGES]
+    redirects = [Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in _PAGE_REDIRECTS]
     return [*redirects, *files]
 
 
 BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
+BOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
 
 
-def board_routes(watch: Handler) -> list[Route]:
-    """The events of the dashboard: keyed. Its page is in `page_routes`."""
-    return [Route("GET", "/board/events", handler=watch, needs=BOARD)]
+def board_routes(events: Handler, history: Handler) -> list[Route]:
+    """The data of the dashboard: keyed. Its page is in `page_routes`."""
+    return [
+        Route("GET", "/board/events", handler=events, needs=BOARD),
+        Route("GET", "/board/history", handler=history, needs=BOARD_HISTORY),
+    ]
 
 
 def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:

@@ -12,6 +12,7 @@ from tokenfall.api.guard import LoopbackOnly, OtherSites
 from tokenfall.api.lazy_handlers import LazyHandlers
 from tokenfall.api.probes import Probes, resident_bytes
 from tokenfall.api.routes import (
+    PAGES,
     board_routes,
     chat_routes,
     control_routes,
@@ -25,6 +26,7 @@ from tokenfall.api.routes import (
 from tokenfall.api.routing import Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
 from tokenfall.bootstrap.parts import Parts
+from tokenfall.bootstrap.sampling import Sampling
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.loadable import THREADING
 from tokenfall.http.server import HTTPServer, descriptor_limit
@@ -34,13 +36,13 @@ from tokenfall.settings import LOOPBACK_HOSTS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import Task
-    from collections.abc import Callable
-    from typing import Protocol
+    from collections.abc import Callable, Coroutine
+    from typing import Any, Protocol
 
     from tokenfall.api.dashboard import Dashboard
     from tokenfall.api.routing import Route
     from tokenfall.http.request import Request
-    from tokenfall.http.response import LiveStream
+    from tokenfall.http.response import LiveStream, Response
     from tokenfall.limits.shared import SharedTable
     from tokenfall.reactor.loop import Reactor
     from tokenfall.settings import Settings
@@ -84,6 +86,7 @@ class Server:
         self._dashboard: Dashboard | None = None
         self._started_s = self.wheel.now()
         self._worker_metrics = None if worker is None else self._publish_metrics(worker.shared_metrics)
+        self.sampling = self._sampling(worker)
         self._access: AccessLog | None = None
         if write_access is not None:
             self._access = AccessLog(write_access, self.wheel, metrics=self.metrics, as_json=json_logs)
@@ -98,6 +101,8 @@ class Server:
             metrics=self.metrics,
             most_descriptors=descriptor_limit() if guest else None,
         )
+        if worker is None:
+            self.http.on_first_client = self.sampling.start
 
     def start(self) -> list[tuple[str, int]]:
         """Listen, and return the addresses. Freezes the objects created so far (`gc.freeze`). Raises OSError."""
@@ -192,7 +197,7 @@ class Server:
             *provider_routes(LazyHandlers(parts.provider_handlers)),
             *probe_routes(probes),
             *page_routes(LazyHandlers(parts.page_handlers)),
-            *board_routes(self._dashboard_events),
+            *board_routes(self._dashboard_events, self._dashboard_history),
         ]
         return described(routes, keyed=bool(parts.keys), relays=self.settings.upstream is not None)
 
@@ -204,11 +209,25 @@ class Server:
             self._dashboard = Dashboard(
                 self._measured,
                 self.parts.clock,
+                leaves_out=PAGES,
                 sim=lambda: written(self.parts.state.defaults),
                 started_s=self._started_s,
                 is_draining=lambda: self.app.draining,
             )
         return self._dashboard.events(request)
+
+    def _dashboard_history(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+        from tokenfall.api.dashboard_history import DashboardHistory  # noqa: PLC0415 - rarely needed
+
+        return DashboardHistory(self.sampling.history, self.parts.clock).get(request)
+
+    def _sampling(self, worker: SharedMemory | None) -> Sampling:
+        shared = None if worker is None else worker.shared_metrics
+        history = None if shared is None else shared.history
+        sampling = Sampling(self._measured, self.wheel, leaves_out=PAGES, history=history)
+        if shared is not None and shared.number == 0:
+            sampling.start()
+        return sampling
 
     def _measured(self) -> Metrics:
         """The current metrics of all workers."""

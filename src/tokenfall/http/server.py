@@ -64,6 +64,8 @@ class HTTPServer:
         self._connections: set[Connection] = set()
         self._listeners: list[Listener] = []
         self._on_empty: Callable[[], None] | None = None
+        self.on_first_client: Callable[[], None] | None = None
+        """Called whenever a connection is opened and there was none."""
         self._date_second = 0
         self._date_line = b""
         self._refusal_logged_s = -1.0
@@ -155,6 +157,8 @@ class HTTPServer:
                 self._refusal_logged_s = now
                 _log.warning("refusing connections: limit of %d open connections reached", self.max_connections)
             return False
+        if not self._connections and self.on_first_client is not None:
+            self.on_first_client()
         self._connections.add(connection)
         self.metrics.connections = len(self._connections)
         return True

@@ -12,7 +12,7 @@ from tokenfall import __version__
 from tokenfall.errors import TokenfallError, UpstreamRefused, copy_error
 from tokenfall.events import Finished
 from tokenfall.messages import ChatRequest
-from tokenfall.metrics import Metrics, add
+from tokenfall.metrics import OTHER, Metrics, add
 from tokenfall.ports import OnDelta, Wheel
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.key_redaction import without_key
@@ -30,10 +30,14 @@ CHAT = "/chat/completions"
 
 
 class PassthroughRequest(Struct, frozen=True):
-    """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body."""
+    """A request forwarded to the upstream unchanged: `path` relative to the base address, and the body.
+
+    `model` is the one in the body, for the metrics of a streamed response.
+    """
 
     path: str
     body: bytes
+    model: str = ""
 
 
 class UpstreamEngine:
@@ -67,13 +71,13 @@ class UpstreamEngine:
 
     def reply(self, request: ChatRequest, on_event: OnDelta) -> Coroutine[Any, Any, Finished]:
         """See `Engine`. Raises an `UpstreamError`."""
-        return self._stream(
-            self._first(request), ResponseReader, on_event=on_event, text_only=not request.shows_thoughts
-        )
+        first = self._first(request)
+        text_only = not request.shows_thoughts
+        return self._stream(first, ResponseReader, on_event=on_event, model=request.model, text_only=text_only)
 
     def converse(self, request: ChatRequest, on_event: OnEvent) -> Coroutine[Any, Any, Finished]:
         """As `reply`, and report each `ReasoningDelta` and `ToolCallDelta` too."""
-        return self._stream(self._first(request), ResponseReader, on_event=on_event)
+        return self._stream(self._first(request), ResponseReader, on_event=on_event, model=request.model)
 
     def pass_on(
         self, passthrough: PassthroughRequest, on_event: OnEvent, *, ends: Callable[[str], bool]
@@ -82,7 +86,7 @@ class UpstreamEngine:
         or a type for which `ends` returns True.
         """
         encoded = self._request(passthrough, "POST", accept=sse.CONTENT_TYPE)
-        return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event)
+        return self._stream(encoded, partial(PassthroughReader, ends), on_event=on_event, model=passthrough.model)
 
     def models(self) -> Coroutine[Any, Any, bytes]:
         """The unchanged body of the response to `GET /models`. Raises an `UpstreamError`."""
@@ -115,9 +119,15 @@ class UpstreamEngine:
         await self._client.close()
 
     async def _stream(
-        self, request: UpstreamRequest, reader: Callable[[], Reader], *, on_event: OnEvent, text_only: bool = False
+        self,
+        request: UpstreamRequest,
+        reader: Callable[[], Reader],
+        *,
+        on_event: OnEvent,
+        model: str,
+        text_only: bool = False,
     ) -> Finished:
-        watch = self._watch()
+        watch = self._watch(model=model)
         tries = 0
         while True:
             tries += 1
@@ -165,8 +175,15 @@ class UpstreamEngine:
         self._metrics.upstream_retries += 1
         await self.retries.clock.sleep_until(self._wheel.now() + wait_s)
 
-    def _watch(self, *, non_streaming: bool = False) -> Watch:
-        return Watch(self._wheel, self._timeouts, started_s=self._wheel.now(), non_streaming=non_streaming)
+    def _watch(self, *, non_streaming: bool = False, model: str = "") -> Watch:
+        return Watch(
+            self._wheel,
+            self._timeouts,
+            started_s=self._wheel.now(),
+            non_streaming=non_streaming,
+            metrics=self._metrics,
+            model=model or OTHER,
+        )
 
     def _first(self, request: ChatRequest) -> UpstreamRequest:
         """The first try of a chat, which may be reworded."""

@@ -10,6 +10,7 @@ from tokenfall.errors import (
     UpstreamTimeout,
     UpstreamTotalTimeout,
 )
+from tokenfall.metrics import Metrics
 from tokenfall.ports import Wheel
 from tokenfall.reactor.deadlines import Deadlined
 
@@ -35,12 +36,26 @@ class Watch(Deadlined):
     which is checked when the deadline on the wheel expires. A `non_streaming` response has only the total timeout.
     """
 
-    __slots__ = ("_ends_s", "_first_s", "_next_token_s", "blocked", "last_token_s", "on_timeout")
+    __slots__ = (
+        "_ends_s", "_first_s", "_metrics", "_model", "_next_token_s", "_started_s", "blocked", "last_token_s",
+        "on_timeout",
+    )  # fmt: skip
 
     def __init__(
-        self, wheel: Wheel, timeouts: UpstreamTimeouts, *, started_s: float, non_streaming: bool = False
+        self,
+        wheel: Wheel,
+        timeouts: UpstreamTimeouts,
+        *,
+        started_s: float,
+        non_streaming: bool = False,
+        metrics: Metrics | None = None,
+        model: str = "",
     ) -> None:
+        """`metrics`: where the time to the first token is recorded, for `model`."""
         super().__init__(wheel)
+        self._started_s = started_s
+        self._metrics = metrics
+        self._model = model
         self._ends_s = started_s + timeouts.total_s
         self._first_s = self._ends_s if non_streaming else started_s + timeouts.first_token_s
         self._next_token_s = timeouts.next_token_s
@@ -71,6 +86,8 @@ class Watch(Deadlined):
         self.last_token_s = self._wheel.now()
         if is_first:
             self.set_deadline(self._due_s())
+            if self._metrics is not None:
+                self._metrics.upstream_began(self._model, self.last_token_s - self._started_s)
 
     def resume(self) -> None:
         """The client reads again: `next_token_s` counts from now."""

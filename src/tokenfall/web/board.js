@@ -6,39 +6,57 @@
  */
 
 import { BoardFeed } from './board_feed.js';
+import { RANGES, Samples } from './board_history.js';
 import { fillTables } from './board_tables.js';
+import { MIB, requestRates, valuesOf } from './board_values.js';
 import { Keys } from './dialogs.js';
 import { age, bytes, count, latency, rate } from './figures.js';
 import { element, Plot, Tile, write } from './plot.js';
-import { passedS, Recent, requestRates, SPAN_S } from './series.js';
 import { SimForm } from './sim_form.js';
+import { thresholdsOf } from './thresholds.js';
 
-const MIB = 2 ** 20;
 const DESCRIBE_EVERY_S = 10; // labels for screen readers
 
 const find = (id) => document.querySelector(id);
 const mebibytes = (value) => bytes(value * MIB);
-const peak = (key, format) => (sample, recent) => `peak ${format(recent.extent([key])?.high)}`;
+const MOST_HELD = 900; // events that are kept while paused
 
 const TILES = [
-  { key: 'streams', title: 'Streams in flight', format: count, note: peak('streams', count) },
-  { key: 'tokens', title: 'Tokens a second', format: rate, note: peak('tokens', rate) },
-  { key: 'requests', title: 'Responses per second', format: rate, note: peak('requests', rate) },
-  { key: 'memory', title: 'Memory', format: mebibytes, note: peak('memory', mebibytes) },
-  { key: 'connections', title: 'Connections', format: count, note: peak('connections', count) },
+  { key: 'streams', title: 'Streams in flight', format: count },
+  { key: 'tokens', title: 'Tokens a second', format: rate },
+  { key: 'requests', title: 'Responses per second', format: rate },
+  { key: 'memory', title: 'Memory', format: mebibytes },
+  { key: 'connections', title: 'Connections', format: count },
 ];
 
 const alone = (key) => [{ key, name: '' }];
 const percentiles = (key) => [50, 90, 99].map((p) => ({ key: `${key}_p${p}`, name: `p${p}` }));
-const spread = { format: latency, fromZero: true, canLog: true };
+const spread = { format: latency, canLog: true };
 const PLOTS = [
-  { title: 'Time to first token', lines: percentiles('ttft'), of: 'ttft_count', ...spread },
-  { title: 'Between tokens', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
-  { title: 'Ticker lateness', lines: percentiles('ticker_late'), of: 'ticker_late_count', ...spread },
-  { title: 'Streams in flight', lines: alone('streams'), format: count, least: 1, fromZero: true },
-  { title: 'Tokens a second', lines: alone('tokens'), format: rate, least: 1, fromZero: true },
-  { title: 'Memory', lines: alone('memory'), format: mebibytes, least: 0.2, step: 1024 },
+  { name: 'ttft', title: 'Time to first token', lines: percentiles('ttft'), of: 'ttft_count', ...spread },
+  { name: 'inter_token', title: 'Between tokens', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
+  { name: 'ticker_late', title: 'Ticker lateness', lines: percentiles('ticker_late'), of: 'ticker_late_count', ...spread },
+  {
+    name: 'upstream_ttft', title: 'Upstream: first token, p90', prefix: 'model:', label: String,
+    nothing: 'Nothing from an upstream', ...spread,
+  },
+  {
+    name: 'errors', title: 'Errors and refusals per second', prefix: 'error:', label: errorLabel, format: rate,
+    nothing: 'No errors',
+  },
+  {
+    name: 'upstream_errors', title: 'Upstream errors per second', prefix: 'upstream:', label: String, format: rate,
+    nothing: 'No errors',
+  },
+  { name: 'streams', title: 'Streams in flight', lines: alone('streams'), format: count, least: 1, isTile: true },
+  { name: 'tokens', title: 'Tokens a second', lines: alone('tokens'), format: rate, least: 1, isTile: true },
+  { name: 'responses', title: 'Responses per second', lines: alone('requests'), format: rate, least: 1, isTile: true },
+  { name: 'memory', title: 'Memory', lines: alone('memory'), format: mebibytes, least: 1, step: 1024, isTile: true },
 ];
+
+function errorLabel(code) {
+  return code === 'failed' ? 'failed stream' : code;
+}
 
 const COUNTERS = [
   ['tokens', 'Tokens streamed'],
@@ -49,22 +67,6 @@ const COUNTERS = [
   ['stalled_readers', 'Readers that stalled', true],
   ['log_lines_lost', 'Log lines lost', true],
 ];
-
-/** What is plotted of a sample, by the names in TILES and PLOTS. */
-function valuesOf(sample) {
-  const values = {
-    streams: sample.streams,
-    connections: sample.connections,
-    tokens: sample.tokens_per_s,
-    requests: sample.requests_per_s,
-    memory: sample.resident_bytes / MIB,
-  };
-  for (const key of ['ttft', 'inter_token', 'ticker_late']) {
-    for (const p of ['p50', 'p90', 'p99']) values[`${key}_${p}`] = sample[key]?.[`${p}_s`];
-    values[`${key}_count`] = sample[key]?.count ?? 0;
-  }
-  return values;
-}
 
 /** What was counted since the start, each with a figure of its own. */
 class Counters {
@@ -85,30 +87,38 @@ class Counters {
 }
 
 class Board {
-  #recent = new Recent();
-  #seconds = 0; // that the server has told of, by a clock that nobody sets
-  #latest = null;
+  #samples;
+  #range = RANGES[0];
   #rates = null;
   #held = null; // the samples that came since the reader paused, or null
   #frame = 0;
   #describedAt = -Infinity;
-  #pointed = null; // seconds before now that the pointer is at, or null
+  #pointed = null; // how far back the pointer is, as a share of the range, or null
   #tiles = TILES.map((spec) => ({ spec, tile: new Tile(spec) }));
   #counters = new Counters();
-  #plots = PLOTS.map((spec) => new Plot(spec, (ago) => this.#point(ago)));
+  #plots = PLOTS.map((spec) => new Plot(spec, (back) => this.#point(back)));
   #lookBack = find('#look-back');
   #log = find('#log-scale');
   #pause = find('#pause');
 
-  constructor() {
+  constructor(keys) {
+    this.#samples = new Samples(keys, () => this.#plan());
     find('#tiles').append(...this.#tiles.map(({ tile }) => tile.element));
     find('#plots').append(...this.#plots.map((plot) => plot.element));
+    this.#setThresholds();
+    find('#ranges').addEventListener('change', ({ target }) => this.#show(target.value));
     this.#lookBack.addEventListener('input', () => this.#look());
     this.#log.addEventListener('click', () => {
       this.#log.ariaPressed = String(!this.isLog);
       this.#drawPlots();
     });
     this.#pause.addEventListener('click', () => this.#togglePause());
+  }
+
+  #setThresholds() {
+    const { values, mistakes } = thresholdsOf(location.search);
+    PLOTS.forEach(({ name }, n) => name in values && this.#plots[n].setThreshold(values[name]));
+    write(find('#threshold-mistakes'), mistakes);
   }
 
   get isPaused() {
@@ -119,16 +129,24 @@ class Board {
     return this.#log.ariaPressed === 'true';
   }
 
+  /** A connection begins. */
+  begin() {
+    this.#samples.begin();
+  }
+
   take(sample) {
     if (this.isPaused) {
       this.#held.push(sample);
-      if (this.#held.length > SPAN_S) this.#held.shift();
+      if (this.#held.length > MOST_HELD) this.#held.shift();
       return;
     }
-    this.#seconds += passedS(this.#latest, sample);
-    this.#recent.push(this.#seconds, valuesOf(sample));
-    this.#rates = requestRates(this.#latest, sample);
-    this.#latest = sample;
+    this.#rates = requestRates(this.#samples.latest, sample);
+    this.#samples.take(sample);
+    this.#samples.load(this.#range);
+    this.#plan();
+  }
+
+  #plan() {
     if (this.#frame === 0) this.#frame = requestAnimationFrame(() => this.#draw());
   }
 
@@ -140,43 +158,63 @@ class Board {
     showState();
   }
 
-  #point(ago) {
-    this.#pointed = ago;
+  /** Shows another range, from its newest end. */
+  #show(name) {
+    this.#range = RANGES.find((range) => range.name === name);
+    this.#lookBack.min = -this.#range.spanS;
+    this.#lookBack.step = this.#range.stepS;
+    this.#lookBack.value = 0;
+    this.#describedAt = -Infinity;
+    this.#samples.load(this.#range);
+    this.#draw();
+  }
+
+  #point(back) {
+    this.#pointed = back;
     this.#drawPlots();
   }
 
   #draw() {
     this.#frame = 0;
-    const sample = this.#latest;
+    const { latest } = this.#samples;
+    if (latest === null) return;
     find('#waiting').hidden = true;
     find('#now').hidden = false;
     this.tellFacts();
-    write(find('#window'), `Percentiles are over the last ${Math.round(sample.window_s)} s, and right to a fifth.`);
-    const values = valuesOf(sample);
-    for (const { spec, tile } of this.#tiles) {
-      tile.draw(this.#recent, spec.format(values[spec.key]), spec.note(sample, this.#recent));
+    const of = this.#range.stepS === 1 ? `the last ${Math.round(latest.window_s)} s` : 'a minute';
+    write(find('#window'), `Percentiles are over ${of}, and right to a fifth.`);
+    const values = valuesOf(latest, null);
+    const shown = this.#samples.window(this.#range);
+    for (const { spec: { key, format }, tile } of this.#tiles) {
+      const peak = Math.max(values[key], shown.extent([key])?.high ?? 0); // the last minute is not in the minutes yet
+      tile.draw(format(values[key]), `peak ${format(peak)}`);
     }
     this.#drawPlots();
-    fillTables(sample, this.#rates);
-    this.#counters.draw(sample);
+    fillTables(latest, this.#rates);
+    this.#counters.draw(latest);
   }
 
   /** What the server is; and when it was so, while that is not now. */
   tellFacts() {
-    if (this.#latest === null) return;
-    const { at, uptime_s: uptime, version, workers } = this.#latest;
+    const { latest } = this.#samples;
+    if (latest === null) return;
+    const { at, uptime_s: uptime, version, workers } = latest;
     const when = isNow() ? '' : ` · as of ${new Date(at * 1000).toLocaleTimeString()}`;
     write(find('#facts'), `up ${age(uptime)} · version ${version} · ${workers === 1 ? '1 worker' : `${workers} workers`}${when}`);
-    for (const plot of this.#plots) plot.tellEnd(isNow() ? 'now' : 'then');
+    for (const plot of this.#plots) plot.tellTimes([...this.#range.ticks, isNow() ? 'now' : 'then']);
   }
 
   #drawPlots() {
-    if (this.#latest === null) return '';
-    const ago = this.#pointed ?? -this.#lookBack.value;
-    const describe = this.#seconds - this.#describedAt >= DESCRIBE_EVERY_S;
-    if (describe) this.#describedAt = this.#seconds;
-    for (const plot of this.#plots) plot.draw(this.#recent, { ago, log: this.isLog, describe });
-    const time = ago > 0 ? `${ago} s ago` : 'now';
+    if (this.#samples.latest === null) return '';
+    const { spanS, stepS } = this.#range;
+    const pointed = this.#pointed === null ? null : stepS * Math.round(this.#pointed * spanS / stepS);
+    const ago = pointed ?? -this.#lookBack.value;
+    const isDescribed = this.#samples.now - this.#describedAt >= DESCRIBE_EVERY_S;
+    if (isDescribed) this.#describedAt = this.#samples.now;
+    const shown = this.#samples.window(this.#range);
+    const describe = isDescribed ? age(spanS) : '';
+    for (const plot of this.#plots) plot.draw(shown, { ago, log: this.isLog, describe });
+    const time = ago > 0 ? `${age(ago)} ago` : 'now';
     write(find('#looked-at'), time);
     return time;
   }
@@ -223,7 +261,7 @@ function showState(words) {
 }
 
 const keys = new Keys();
-const board = new Board();
+const board = new Board(keys);
 const simForm = new SimForm(keys, () => state === 'refused' && feed.start());
 const feed = new BoardFeed(keys, {
   onSample(sample) {
@@ -234,6 +272,7 @@ const feed = new BoardFeed(keys, {
     showState();
   },
   onState(now, words) {
+    if (now === 'live' && state !== 'late') board.begin();
     state = now;
     showState(words);
   },

@@ -4,9 +4,9 @@
  * It must never draw a row again that says what it said before.
  */
 
+import { requestKey, splitFailed } from './board_values.js';
 import { count, rate } from './figures.js';
 import { element } from './plot.js';
-import { requestKey } from './series.js';
 
 const find = (id) => document.querySelector(id);
 
@@ -45,22 +45,23 @@ function fill(table, rows) {
 }
 
 /** What somebody has to look at comes first. */
-function isTrouble({ status }) {
-  return status >= 500 || status === 429;
+function isTrouble({ status, failed }) {
+  return failed || status >= 500 || status === 429;
 }
 
-function statusCell(status) {
+function statusCell({ status, failed }) {
+  if (failed) return { text: `${status} failed`, kind: 'kind-5' };
   const hundred = Math.floor(status / 100);
   return { text: `${status} ${CLASSES[hundred] ?? ''}`, kind: `kind-${hundred}` };
 }
 
 /** Fills the tables of a sample; `rates` as of series.js, or null. */
 export function fillTables(sample, rates) {
-  const requests = sample.requests.toSorted((a, b) =>
-    isTrouble(b) - isTrouble(a) || b.count - a.count || a.route.localeCompare(b.route));
+  const requests = splitFailed(sample.requests).toSorted((a, b) =>
+    Number(isTrouble(b) ?? false) - Number(isTrouble(a) ?? false) || b.count - a.count || a.route.localeCompare(b.route));
   fill(find('#requests'), requests.map((entry) => [
     { text: entry.route || 'no such route', kind: 'mono' },
-    statusCell(entry.status),
+    statusCell(entry),
     count(entry.count),
     rate(rates?.get(requestKey(entry))),
   ]));

@@ -1,5 +1,5 @@
 /**
- * Lines over the last two minutes as SVG: plots with ticks and a legend, and tiles with a small line.
+ * Lines over time as SVG: plots with ticks and a legend. And tiles, which have a figure only.
  *
  * One path a line, set anew once a second; the drawing is stretched by the browser, so nothing is measured and
  * nothing is drawn again when the window changes. It must never decide what a value means, nor speak:
@@ -7,10 +7,14 @@
  */
 
 import { count, linearScale, logScale, NONE, tickLabel } from './figures.js';
-import { SPAN_S } from './series.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
-const TIMES = ['2 min', '90 s', '1 min', '30 s', 'now'];
+const TIMES = 5; // labels of the time axis
+
+/** The width of every drawing, in its own units, however long the time is that it shows. */
+const WIDTH = 1000;
+
+const MOST_LINES = 6;
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -26,9 +30,9 @@ function shape(tag, attributes, ...children) {
   return made;
 }
 
-/** A drawing whose x are seconds and whose y are percent from the top. */
+/** A drawing whose x go to WIDTH and whose y are percent from the top. */
 function drawing(...children) {
-  return shape('svg', { viewBox: `0 0 ${SPAN_S} 100`, preserveAspectRatio: 'none' }, ...children);
+  return shape('svg', { viewBox: `0 0 ${WIDTH} 100`, preserveAspectRatio: 'none' }, ...children);
 }
 
 /** Writes `text` where it is new: what is unchanged costs no layout, and a selection in it stays. */
@@ -39,125 +43,161 @@ export function write(node, text) {
 const heightOf = (value, scale) => Math.round(10_000 - 10_000 * scale.at(value)) / 100;
 
 /** Sets the path of a line, on which a run of one is a dot; and of what lies below it, where that is drawn. */
-function trace(runs, scale, line, fill) {
+function trace(runs, { spanS, scale }, line, fill) {
   let path = '';
   let area = '';
+  const place = (seconds) => Math.round(10 * WIDTH * seconds / spanS) / 10;
   for (const run of runs) {
-    const points = run.map(([x, value]) => `${Math.round(10 * x) / 10} ${heightOf(value, scale)}`).join('L');
+    const points = run.map(([x, value]) => `${place(x)} ${heightOf(value, scale)}`).join('L');
     path += `M${points}${run.length === 1 ? 'h0' : ''}`;
-    if (fill) area += `M${points}V100H${run[0][0]}Z`;
+    if (fill) area += `M${points}V100H${place(run[0][0])}Z`;
   }
   line.setAttribute('d', path);
   fill?.setAttribute('d', area);
 }
 
-/** A figure of now, with its line below it. */
+/** A figure of now. */
 export class Tile {
-  #key;
   #figure = element('dd', 'figure', NONE);
   #note = element('dd', 'also');
-  #line = shape('path', { class: 'line' });
-  #fill = shape('path', { class: 'fill' });
 
-  constructor({ key, title }) {
-    this.#key = key;
-    const spark = element('dd', 'spark', drawing(this.#fill, this.#line));
-    spark.setAttribute('aria-hidden', 'true');
-    this.element = element('div', 'tile panel', element('dt', '', title), this.#figure, this.#note, spark);
+  constructor({ title }) {
+    this.element = element('div', 'tile panel', element('dt', '', title), this.#figure, this.#note);
   }
 
-  draw(recent, figure, note) {
+  draw(figure, note) {
     write(this.#figure, figure);
     write(this.#note, note);
-    const top = 1.1 * recent.extent([this.#key])?.high || 1;
-    trace(recent.runs(this.#key), { at: (value) => value / top }, this.#line, this.#fill);
+  }
+}
+
+/** One line of a plot, with its entry in the legend. */
+class Line {
+  constructor({ key, name }, n) {
+    this.key = key;
+    this.name = name;
+    this.path = shape('path', { class: `line line-${n + 1}` });
+    this.dot = shape('path', { class: `dot line-${n + 1}` });
+    this.value = element('b', '', NONE);
+    const sample = shape('svg', { class: 'sample', 'aria-hidden': 'true' },
+      shape('line', { class: `line line-${n + 1}`, x2: '100%', y1: '50%', y2: '50%' }));
+    this.entry = element('li', '', sample, name, this.value);
   }
 }
 
 export class Plot {
   #spec;
-  #lines;
+  #lines = [];
   #drawing;
   #grid = shape('path', { class: 'grid' });
   #fill = shape('path', { class: 'fill' });
   #cursor = shape('path', { class: 'cursor' });
+  #limit = shape('path', { class: 'limit' });
+  #threshold = null;
+  #drawn = shape('g', {}); // the lines
+  #legend = element('ul', 'legend');
   #ticks = element('div', 'ticks');
-  #times = element('div', 'times', ...TIMES.map((time) => element('span', '', time)));
+  #times = element('div', 'times', ...Array.from({ length: TIMES }, () => element('span', '')));
   #seen = element('span', 'small');
-  #nothing = element('p', 'nothing', 'Nothing to show yet');
+  #nothing = element('p', 'nothing');
   #drawnTicks = '';
 
   /**
-   * @param spec `title`; `lines`: [{ key, name }], three at most; `of`, the name of how many the lines are of;
-   *   `format(value)`; `fromZero`; `canLog`; `least`, the closest that two ticks may be; `step`, of a larger unit
-   * @param onPoint told how many seconds before now the reader points at, or null when no more
+   * @param spec `title`; `lines`: [{ key, name }], or `prefix`, of the names of lines that are not known before, and
+   *   `label(name)`; `of`, the name of how many the lines are of; `format(value)`; `canLog`; `least`, the closest that
+   *   two ticks may be; `step`, of a larger unit; `nothing`, said while there are no lines; `isTile`: its figure of now
+   *   is on a tile, so it is not repeated here
+   * @param onPoint told how far back the reader points, as a share of the time shown, or null when no more
    */
   constructor(spec, onPoint) {
     this.#spec = spec;
-    this.#lines = spec.lines.map(({ key, name }, n) => {
-      const path = shape('path', { class: `line line-${n + 1}` });
-      const dot = shape('path', { class: `dot line-${n + 1}` });
-      const value = element('b', '', NONE);
-      const sample = shape('svg', { class: 'sample', 'aria-hidden': 'true' },
-        shape('line', { class: `line line-${n + 1}`, x2: '100%', y1: '50%', y2: '50%' }));
-      return { key, name, path, dot, value, entry: element('li', '', sample, name, value) };
-    });
-    const paths = this.#lines.toReversed().flatMap(({ path, dot }) => [path, dot]);
-    const upright = shape('path', { class: 'grid', d: 'M30 0V100M60 0V100M90 0V100' });
-    this.#drawing = drawing(upright, this.#grid, this.#fill, this.#cursor, ...paths);
+    const upright = shape('path', { class: 'grid', d: [1, 2, 3].map((n) => `M${n * WIDTH / 4} 0V100`).join('') });
+    this.#drawing = drawing(upright, this.#grid, this.#fill, this.#limit, this.#cursor, this.#drawn);
     this.#drawing.setAttribute('role', 'img');
     this.#drawing.setAttribute('aria-label', spec.title);
     const area = element('div', 'area', this.#drawing, this.#nothing);
+    write(this.#nothing, spec.nothing ?? 'Nothing to show yet');
     watchPointer(area, onPoint);
     for (const hidden of [this.#ticks, this.#times]) hidden.setAttribute('aria-hidden', 'true');
-    const legend = element('ul', 'legend', ...this.#lines.map(({ entry }) => entry));
-    const caption = element('figcaption', '', element('h3', '', spec.title), this.#seen, legend);
+    const caption = element('figcaption', '', element('h3', '', spec.title), this.#seen, this.#legend);
     this.element = element('figure', 'plot panel', caption, element('div', 'frame', this.#ticks, area, this.#times));
+    this.#setLines(spec.lines ?? []);
   }
 
-  /** @param {{ ago: number, log: boolean, describe: boolean }} options `ago` the time that is read, in seconds */
-  draw(recent, { ago, log, describe }) {
-    const extent = recent.extent(this.#lines.map(({ key }) => key));
+  /** Draws a line at this value from now on. */
+  setThreshold(value) {
+    this.#threshold = value;
+    this.#seen.after(element('span', 'small', `threshold ${tickLabel(this.#spec.format(value))}`));
+  }
+
+  /**
+   * @param {{ ago: number, log: boolean, describe: string }} options `ago` the time that is read, in seconds;
+   *   `describe` names the time shown where the label is to be set anew
+   */
+  draw(shown, { ago, log, describe }) {
+    const { prefix, label, of } = this.#spec;
+    if (prefix) {
+      const keys = shown.namesWith(prefix, MOST_LINES);
+      this.#setLines(keys.map((key) => ({ key, name: label(key.slice(prefix.length)) })));
+    }
+    const extent = shown.extent(this.#lines.map(({ key }) => key));
     const scale = this.#scale(extent, log);
     this.#drawTicks(scale);
+    this.#drawLimit(extent, scale);
     this.#nothing.hidden = extent !== null;
-    this.#cursor.setAttribute('d', ago > 0 ? `M${SPAN_S - ago} 0V100` : '');
-    const values = recent.reading(ago);
+    const values = shown.reading(ago);
+    this.#drawLines(shown, { scale, ago, values });
+    if (of) write(this.#seen, values ? `of ${count(values[of])}` : '');
+    if (describe) this.#drawing.setAttribute('aria-label', `${this.summary}. Lines over the last ${describe}`);
+  }
+
+  #drawLimit(extent, scale) {
+    const isShown = extent !== null && this.#threshold !== null;
+    this.#limit.setAttribute('d', isShown ? `M0 ${heightOf(this.#threshold, scale)}H${WIDTH}` : '');
+  }
+
+  #drawLines(shown, { scale, ago, values }) {
+    const { isTile, format } = this.#spec;
+    const x = WIDTH * (1 - ago / shown.spanS);
+    this.#cursor.setAttribute('d', ago > 0 ? `M${x} 0V100` : '');
     for (const { key, path, dot, value } of this.#lines) {
-      trace(recent.runs(key), scale, path, this.#isFilled ? this.#fill : null);
+      trace(shown.runs(key), { spanS: shown.spanS, scale }, path, this.#isFilled ? this.#fill : null);
       const read = values?.[key];
-      const marked = ago > 0 && Number.isFinite(read);
-      dot.setAttribute('d', marked ? `M${SPAN_S - ago} ${heightOf(read, scale)}h0` : '');
-      write(value, this.#spec.format(read));
+      dot.setAttribute('d', ago > 0 && Number.isFinite(read) ? `M${x} ${heightOf(read, scale)}h0` : '');
+      write(value, isTile && ago === 0 ? '' : format(read));
     }
-    if (this.#spec.of) write(this.#seen, values ? `of ${count(values[this.#spec.of])}` : '');
-    if (describe) this.#drawing.setAttribute('aria-label', `${this.summary}. Lines over the last 2 minutes`);
   }
 
-  /** What the right end of the time axis is called. */
-  tellEnd(name) {
-    write(this.#times.lastChild, name);
+  #setLines(lines) {
+    if (lines.map(({ key }) => key).join() === this.#lines.map(({ key }) => key).join()) return;
+    this.#lines = lines.map((line, n) => new Line(line, n));
+    this.#drawn.replaceChildren(...this.#lines.toReversed().flatMap(({ path, dot }) => [path, dot]));
+    this.#legend.replaceChildren(...this.#lines.map(({ entry }) => entry));
   }
 
-  /** What lies below a line means something where it begins at nothing. */
+  /** Names the time axis: `names` from the left, and the right end. */
+  tellTimes(names) {
+    [...this.#times.children].forEach((time, n) => write(time, names[n]));
+  }
+
   get #isFilled() {
-    return this.#lines.length === 1 && this.#spec.fromZero;
+    return this.#lines.length === 1 && !this.#spec.prefix;
   }
 
   /** What the legend shows, in one phrase. */
   get summary() {
-    const { title } = this.#spec;
-    const readings = this.#lines.map(({ name, value }) => `${name} ${value.textContent}`.trim());
-    return `${title}: ${readings.join(', ')}`;
+    const readings = this.#lines.map(({ name, value }) => `${name} ${value.textContent}`.trim()).filter(Boolean);
+    return [this.#spec.title, readings.join(', ')].filter(Boolean).join(': ');
   }
 
   #scale(extent, log) {
-    const { fromZero, least, canLog, step } = this.#spec;
+    const { least, canLog, step } = this.#spec;
     if (extent === null) return { ticks: [], at: () => 0 };
-    if (log && canLog && extent.high > 0) return logScale(extent.above, extent.high);
-    const unit = step && extent.high >= step ? step : 1;
-    const closest = Math.max(least ?? 0, unit === 1 ? 0 : extent.high / 100) / unit;
-    const { ticks, at } = linearScale(fromZero ? 0 : extent.low / unit, extent.high / unit, closest || undefined);
+    const high = Math.max(extent.high, this.#threshold ?? 0);
+    if (log && canLog && high > 0) return logScale(extent.above || high, high);
+    const unit = step && high >= step ? step : 1;
+    const closest = Math.max(least ?? 0, unit === 1 ? 0 : high / 100) / unit;
+    const { ticks, at } = linearScale(0, high / unit, closest || undefined);
     return { ticks: ticks.map((tick) => tick * unit), at: (value) => at(value / unit) };
   }
 
@@ -165,7 +205,7 @@ export class Plot {
     const drawn = ticks.join();
     if (drawn === this.#drawnTicks) return;
     this.#drawnTicks = drawn;
-    this.#grid.setAttribute('d', ticks.map((tick) => `M0 ${100 - 100 * at(tick)}H${SPAN_S}`).join(''));
+    this.#grid.setAttribute('d', ticks.map((tick) => `M0 ${100 - 100 * at(tick)}H${WIDTH}`).join(''));
     this.#ticks.replaceChildren(...ticks.map((tick) => {
       const label = element('span', '', tickLabel(this.#spec.format(tick)));
       label.style.setProperty('bottom', `${100 * at(tick)}%`);
@@ -177,8 +217,7 @@ export class Plot {
 function watchPointer(area, onPoint) {
   const point = (event) => {
     const { left, width } = area.getBoundingClientRect();
-    const passed = Math.min(Math.max((event.clientX - left) / width, 0), 1);
-    onPoint(Math.round((1 - passed) * SPAN_S));
+    onPoint(1 - Math.min(Math.max((event.clientX - left) / width, 0), 1));
   };
   area.addEventListener('pointerdown', point);
   area.addEventListener('pointermove', point);

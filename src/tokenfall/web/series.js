@@ -1,34 +1,87 @@
 /**
- * What the server told in the last two minutes, second by second, with the gaps in it.
+ * Samples over time, with the gaps in them, and the part of them that is shown.
  *
- * Pure: it must never touch the DOM or a clock (time is what the server says it is), bridge a gap,
- * or keep more than MOST samples, however many come.
+ * Pure: it must never touch the DOM or a clock (time is passed in), bridge a gap, or keep more than its span.
  */
 
-/** How far back samples are kept, seconds. */
-export const SPAN_S = 120;
-
-/** Samples further apart than this have a gap between them: one comes a second. */
-const GAP_S = 2.5;
-
-const MOST = 2 * SPAN_S;
-
+/** Samples of one step. `stepS` is the time between two, `spanS` how far back they are kept, both in seconds. */
 export class Recent {
   #samples = []; // oldest first, each later than the one before
+  #spanS;
+  #stepS;
+  #names = new Set();
+
+  constructor({ spanS, stepS = 1 }) {
+    this.#spanS = spanS;
+    this.#stepS = stepS;
+  }
 
   /** @param {Object<string, ?number>} values by name; null, NaN or absent: nothing was measured */
   push(at, values) {
     const kept = this.#samples;
     while (kept.length > 0 && kept.at(-1).at >= at) kept.pop(); // the server's clock was set back
     kept.push({ at, values });
-    while (kept[0].at < at - SPAN_S || kept.length > MOST) kept.shift();
+    this.#keep(values);
+    this.#trim();
   }
 
-  /** The values `ago` seconds before the newest, or null where nothing was told about that time. */
+  /** Puts rows in the place of the samples of their time. The last row is of `at`; a row that is null was not measured. */
+  fill(at, rows) {
+    const step = this.#stepS;
+    const firstAt = at - (rows.length - 1) * step;
+    const added = rows.map((values, n) => ({ at: firstAt + n * step, values })).filter(({ values }) => values !== null);
+    if (added.length === 0) return;
+    const before = this.#samples.filter((sample) => sample.at < added[0].at - step / 2);
+    const after = this.#samples.filter((sample) => sample.at > at);
+    this.#samples = [...before, ...added, ...after];
+    for (const { values } of added) this.#keep(values);
+    this.#trim();
+  }
+
+  /** The part that ends at `end` and is `spanS` long. */
+  window(end, spanS) {
+    const samples = this.#samples.filter(({ at }) => at >= end - spanS && at <= end);
+    return new Window(samples, { end, spanS, stepS: this.#stepS, names: this.#names });
+  }
+
+  #keep(values) {
+    for (const name of Object.keys(values)) this.#names.add(name);
+  }
+
+  #trim() {
+    const kept = this.#samples;
+    const firstAt = kept.at(-1).at - this.#spanS;
+    const first = Math.max(kept.findIndex(({ at }) => at >= firstAt), kept.length - 2 * this.#spanS / this.#stepS);
+    if (first > 0) kept.splice(0, first);
+  }
+}
+
+/** What is shown: samples of a time that ends at `end`. Read only. */
+class Window {
+  #samples;
+  #end;
+  #stepS;
+  #names;
+
+  constructor(samples, { end, spanS, stepS, names }) {
+    this.#samples = samples;
+    this.#end = end;
+    this.spanS = spanS;
+    this.#stepS = stepS;
+    this.#names = names;
+  }
+
+  /** Samples further apart than this have a gap between them. Seconds may be late, minutes are exact. */
+  get #gapS() {
+    return this.#stepS === 1 ? 2.5 : 1.5 * this.#stepS;
+  }
+
+  /** The values `ago` seconds before the end, or null where nothing is known about that time. */
   reading(ago) {
-    const at = this.#samples.at(-1)?.at - ago;
-    const found = this.#samples.findLast((sample) => sample.at <= at + 0.5);
-    return found && found.at > at - GAP_S / 2 ? found.values : null;
+    const at = this.#end - ago;
+    const found = this.#samples.findLast((sample) => sample.at <= at + this.#stepS / 2);
+    const tolerance = this.#stepS === 1 ? this.#gapS / 2 : this.#gapS;
+    return found && found.at > at - tolerance ? found.values : null;
   }
 
   /** The lowest, the lowest above 0 and the highest of the values with these names, or null without any. */
@@ -46,14 +99,24 @@ export class Recent {
     return low > high ? null : { low, above: Math.min(above, high), high };
   }
 
-  /** The values of a name without their gaps: runs of [seconds since SPAN_S before the newest, value]. */
+  /** The names that begin with `prefix` and have a value above 0: the `most` with the highest ones, in order. */
+  namesWith(prefix, most) {
+    const highs = [...this.#names]
+      .filter((name) => name.startsWith(prefix))
+      .map((name) => ({ name, high: this.extent([name])?.high ?? 0 }))
+      .filter(({ high }) => high > 0)
+      .toSorted((a, b) => b.high - a.high);
+    return highs.slice(0, most).map(({ name }) => name).toSorted();
+  }
+
+  /** The values of a name without their gaps: runs of [seconds since the start of the window, value]. */
   runs(name) {
     const runs = [];
     let lastAt = -Infinity;
-    const start = this.#samples.at(-1)?.at - SPAN_S;
+    const start = this.#end - this.spanS;
     for (const { at, values } of this.#samples) {
       const measured = Number.isFinite(values[name]);
-      if (measured && at - lastAt > GAP_S) runs.push([]);
+      if (measured && at - lastAt > this.#gapS) runs.push([]);
       if (measured) runs.at(-1).push([at - start, values[name]]);
       lastAt = measured ? at : -Infinity;
     }
@@ -69,22 +132,4 @@ export function passedS(before, after) {
   if (before === null) return 0;
   const passed = [after.at - before.at, after.uptime_s - before.uptime_s].filter((seconds) => seconds > 0);
   return passed.length > 0 ? Math.min(...passed) : 1;
-}
-
-/**
- * How often a second each request was counted between two tellings: a Map by `requestKey`.
- * Null when they cannot be compared: there is none before, or the server began anew.
- */
-export function requestRates(before, after) {
-  if (before === null || after.uptime_s <= before.uptime_s) return null;
-  const passed = passedS(before, after);
-  const counted = new Map(before.requests.map((entry) => [requestKey(entry), entry.count]));
-  return new Map(after.requests.map((entry) => {
-    const key = requestKey(entry);
-    return [key, Math.max(0, entry.count - (counted.get(key) ?? 0)) / passed];
-  }));
-}
-
-export function requestKey({ route, status }) {
-  return `${status} ${route}`;
 }

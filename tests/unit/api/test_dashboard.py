@@ -66,6 +66,7 @@ class Harness:
         self.board = Dashboard(
             self.measured,
             WheelClock(self.wheel),
+            leaves_out=frozenset({"/board"}),
             sim=lambda: self.sim,
             started_s=STARTED_S,
             is_draining=lambda: self.draining,
@@ -105,6 +106,18 @@ async def harness() -> AsyncIterator[Harness]:
     await made.close()
 
 
+def dashboard(metrics: Metrics, clock: InstantClock, frames: Sent) -> Dashboard:
+    """A dashboard that ends its events after the third."""
+    return Dashboard(
+        lambda: metrics,
+        clock,
+        leaves_out=frozenset(),
+        sim=str,
+        started_s=STARTED_S,
+        is_draining=lambda: len(frames) == 3,
+    )
+
+
 def event_of(frame: bytes) -> Now:
     """What a frame says; its framing and the type of each field are checked, and that nothing else is there."""
     data = frame.removeprefix(b"data: ").removesuffix(b"\n\n")
@@ -127,7 +140,7 @@ async def test_the_first_event_comes_after_a_second(harness: Harness) -> None:
 
 async def test_on_any_clock_the_first_event_is_of_the_first_second() -> None:
     clock, metrics, frames = InstantClock(), Metrics(), Sent()
-    made = Dashboard(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    made = dashboard(metrics, clock, frames)
     last = await made.events(request("/board/events")).run(frames)
 
     assert [event_of(frame).uptime_s for frame in frames] == [11.0, 12.0, 13.0]
@@ -210,7 +223,7 @@ async def test_who_is_woken_a_little_early_samples_all_the_same() -> None:
             await super().sleep_until(deadline_s - 0.0005)
 
     clock, metrics, frames = EarlyClock(), Metrics(), Sent()
-    made = Dashboard(lambda: metrics, clock, sim=str, started_s=STARTED_S, is_draining=lambda: len(frames) == 3)
+    made = dashboard(metrics, clock, frames)
     await made.events(request("/board/events")).run(frames)
 
     assert [event_of(frame).uptime_s for frame in frames] == pytest.approx([11, 12, 13], abs=0.001)
@@ -376,6 +389,7 @@ async def test_an_event_of_nothing_is_whole(harness: Harness) -> None:
         ttft=None,
         inter_token=None,
         ticker_late=None,
+        upstream_ttft=[],
         tokens=0,
         requests=[],
         streams_ended={},
@@ -398,6 +412,7 @@ def measured() -> Metrics:
     metrics.streams_ended = {"complete": 10, "left": 11}
     metrics.upstream_errors = {"upstream_timeout": 12}
     metrics.requests = {("/chat", 200): 13, ("", 404): 14}
+    metrics.streams_failed = {"/chat": 3}
     metrics.tokens = 4_711
     metrics.detached_turns = 15
     return metrics
@@ -408,8 +423,9 @@ GOLDEN = (
     b'"detached_turns":15,'
     b'"resident_bytes":24117248,"tokens_per_s":100.0,"requests_per_s":1.0,"window_s":1.0,'
     b'"ttft":{"count":10,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567},"inter_token":null,'
-    b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},"tokens":4811,'
-    b'"requests":[{"route":"/chat","status":200,"count":14},{"route":"","status":404,"count":14}],'
+    b'"ticker_late":{"count":4,"p50_s":0.000324,"p90_s":0.000347,"p99_s":0.000353},'
+    b'"upstream_ttft":[{"count":1,"p50_s":0.229251,"p90_s":0.245705,"p99_s":0.249567,"model":"m"}],"tokens":4811,'
+    b'"requests":[{"route":"/chat","status":200,"count":14,"failed":3},{"route":"","status":404,"count":14,"failed":0}],'
     b'"streams_ended":{"complete":10,"left":11},"upstream_errors":{"upstream_timeout":12},"upstream_retries":5,'
     b'"rate_limited":6,"stalled_readers":7,"connections_refused":8,"log_lines_lost":9,"sim":"gap=0.1s","draining":false}\n\n'
 )
@@ -424,9 +440,40 @@ async def test_an_event_to_the_byte(harness: Harness, monkeypatch: pytest.Monkey
     harness.metrics.requests["/chat", 200] += 1
     harness.metrics.ttft_s.observe(0.24, 10)
     harness.metrics.timer_late_s.observe(0.0003, 4)
+    harness.metrics.upstream_began("m", 0.24)
     await harness.pass_s(1)
 
     assert viewer.frames == [GOLDEN]
+
+
+async def test_requests_of_the_pages_are_left_out(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.metrics.requests = {("/board", 200): 5, ("/chat", 200): 2}
+    await harness.pass_s(1)
+
+    assert (viewer.last().requests, viewer.last().requests_per_s) == ([Requests("/chat", 200, 2)], 2.0)
+
+
+async def test_a_failed_stream_counts_against_its_route(harness: Harness) -> None:
+    viewer = await harness.watch()
+    harness.metrics.requests = {("/chat", 200): 9, ("/chat", 503): 1, ("/v1/messages", 200): 1}
+    harness.metrics.streams_failed = {"/chat": 2}
+    await harness.pass_s(1)
+
+    assert [each.failed for each in viewer.last().requests] == [2, 0, 0]
+
+
+async def test_models_of_the_upstream_are_told_while_they_begin_streams(harness: Harness) -> None:
+    harness.metrics.upstream_began("idle", 9.0)
+    viewer = await harness.watch()
+    harness.metrics.upstream_began("small", 0.1)
+    harness.metrics.upstream_began("large", 2.0)
+    await harness.pass_s(11)
+
+    small, large = viewer.events()[0].upstream_ttft
+    assert (small.model, small.count, large.model, large.count) == ("small", 1, "large", 1)
+    assert [small.p99_s, large.p50_s] == pytest.approx([0.1, 2.0], rel=0.2)
+    assert viewer.last().upstream_ttft == []
 
 
 def test_the_documents_event_has_the_same_fields_in_the_same_order() -> None:

@@ -24,6 +24,7 @@ def counted() -> Metrics:
     metrics.log_lines_lost, metrics.detached_turns = 8, 15
     metrics.upstream_retries, metrics.workers, metrics.resident_bytes = 13, 14, 1_000
     metrics.streams_ended = {"left": 9}
+    metrics.streams_failed = {"/chat": 16}
     metrics.upstream_errors = {"upstream_timeout": 10}
     metrics.redis_failures = {"turns": 15}
     metrics.requests = {("/chat", 200): 11, ("", 404): 12}
@@ -36,6 +37,7 @@ def test_every_counter_has_its_name() -> None:
     assert value(samples, "connections") == 1
     assert value(samples, "connections_refused_total") == 2
     assert value(samples, "streams_in_flight") == 3
+    assert value(samples, "streams_failed_total", route="/chat") == 16
     assert value(samples, "tokens_total") == 4
     assert value(samples, "sent_bytes_total") == 5
     assert value(samples, "stalled_readers_total") == 6
@@ -100,6 +102,17 @@ def test_each_histogram_is_its_own() -> None:
     samples = scraped(metrics)
 
     assert [value(samples, f"{name}_seconds_count") for name in ("ttft", "inter_token", "ticker_lateness")] == [0, 1, 3]
+
+
+def test_latency_of_the_upstream_is_by_model() -> None:
+    metrics = Metrics()
+    for model, after_s in (("small", 0.3), ("large", 3.0)):
+        metrics.upstream_began(model, after_s)
+    samples = scraped(metrics)
+
+    assert value(samples, "upstream_ttft_seconds_bucket", model="small", le="0.5") == 1
+    assert value(samples, "upstream_ttft_seconds_bucket", model="large", le="0.5") == 0
+    assert value(samples, "upstream_ttft_seconds_sum", model="large") == 3.0
 
 
 def test_a_name_that_quotes_stays_a_label() -> None:

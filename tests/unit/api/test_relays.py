@@ -96,7 +96,7 @@ async def test_events_and_their_end_are_passed_on() -> None:
     upstream = FakeUpstream(PassthroughEvent(b'{"a":1}'), PassthroughEvent(b"[DONE]"))
 
     assert await run(passthrough(upstream), body()) == ([b'data: {"a":1}\n\n', b"data: [DONE]\n\n"], b"")
-    assert upstream.passed == [PassthroughRequest("/chat/completions", body())]
+    assert upstream.passed == [PassthroughRequest("/chat/completions", body(), "up-1")]
 
 
 async def test_a_whole_answer_is_passed_on() -> None:

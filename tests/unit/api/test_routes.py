@@ -57,7 +57,7 @@ def all_routes() -> list[Route]:
         *probe_routes(Probes(Metrics, lambda: False)),
         *page_routes(ready(Page())),
         *control_routes(ready(Harness().control)),
-        *board_routes(lambda asked: Response(200)),
+        *board_routes(lambda asked: Response(200), lambda asked: Response(200)),
     ]
 
 
@@ -91,6 +91,7 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("GET", "/web/{file}", PAGE),
         ("GET", "/board", PAGE),
         ("GET", "/board/events", SIMULATOR),
+        ("GET", "/board/history", SIMULATOR),
         ("GET", "/sim", SIMULATOR),
         ("PATCH", "/sim", SIMULATOR),
         ("PUT", "/sim", SIMULATOR),

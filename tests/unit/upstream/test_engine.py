@@ -241,6 +241,28 @@ async def test_refused_field_is_left_out_of_the_second_try_and_of_later_requests
     assert relay.metrics.upstream_errors == {}
 
 
+@pytest.mark.parametrize("how", ["reply", "converse", "pass_on"])
+async def test_first_token_is_recorded_for_the_model_asked_for(relay: Relay, how: str) -> None:
+    engine = relay.engine(stream(STOPPED))
+    if how == "pass_on":
+        asked = PassthroughRequest("/chat/completions", b"{}", REQUEST.model)
+        await engine.pass_on(asked, relay.on_event, ends=lambda _: False)
+    else:
+        await getattr(engine, how)(REQUEST, relay.on_event)
+    await engine.close()
+
+    counts = {model: sum(histogram.counts) for model, histogram in relay.metrics.upstream_ttft_s.items()}
+    assert counts == {REQUEST.model: 1}
+
+
+async def test_response_without_a_token_is_not_recorded(relay: Relay) -> None:
+    with pytest.raises(UpstreamRefused):
+        await converse(relay, whole(UNSUPPORTED, 400))
+    await fetch(relay, whole(b"{}"))
+
+    assert relay.metrics.upstream_ttft_s == {}
+
+
 async def test_request_is_reworded_once(relay: Relay) -> None:
     with pytest.raises(UpstreamRefused):
         await converse(relay, whole(UNSUPPORTED, 400))

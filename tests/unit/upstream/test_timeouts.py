@@ -1,6 +1,7 @@
 import pytest
 
 from tokenfall.errors import UpstreamTimeout
+from tokenfall.metrics import Metrics
 from tokenfall.reactor.deadlines import COARSE_A_SECOND
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
@@ -137,3 +138,16 @@ def test_begins_in_s_is_the_time_left_for_the_first_token(total_s: float, left_s
 
     assert watch.begins_in_s() == left_s - 7.0
     assert watch.error().code == code
+
+
+# What is measured
+
+
+def test_the_time_to_the_first_token_is_recorded_once() -> None:
+    wheel, metrics = FakeWheel(1000.0), Metrics()
+    watch = Watch(wheel, TIMEOUTS, started_s=1000.0, metrics=metrics, model="m")
+    for _ in range(3):
+        wheel.advance(2)
+        watch.token()
+
+    assert {model: histogram.total for model, histogram in metrics.upstream_ttft_s.items()} == {"m": 2.0}

@@ -1,0 +1,163 @@
+"""The handler of `/board/history`: the rows of the metrics' history as columns. Imported at the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterator
+from math import isnan
+from time import time
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from tokenfall.api.documents import documented
+from tokenfall.errors import InvalidRequest
+from tokenfall.http.request import Request
+from tokenfall.http.response import Response
+from tokenfall.metrics import OTHER
+from tokenfall.metrics_history import CODES, FIELDS, LATENCIES, MINUTES, MODELS, SECONDS, MetricsHistory, Ring
+from tokenfall.metrics_sampler import FAILED
+from tokenfall.ports import Clock
+from tokenfall.slices import Sliced
+from tokenfall.slicing import start_sliced
+
+RANGES: dict[str, tuple[Ring, int]] = {
+    "2m": (SECONDS, 120),
+    "15m": (SECONDS, SECONDS.rows),
+    "1h": (MINUTES, 60),
+    "24h": (MINUTES, MINUTES.rows),
+}
+"""Step and number of rows by the name of a range."""
+
+DEFAULT_RANGE = "15m"
+
+Column = list[float | None]
+
+
+class Trend(Struct, kw_only=True):
+    """The past of the metrics. The last value of each column is of the time that ends at `at` (Unix time), and each
+    value covers `step_s` seconds.
+
+    `streams`, `connections` and `resident_bytes` are the highest values of the time; the `errors`, by status or
+    `failed`, and the `upstream_errors`, by code, are rates, as the names with `_per_s`. None: not measured.
+    """
+
+    range: str
+    at: float
+    step_s: int
+    streams: Column
+    connections: Column
+    resident_bytes: Column
+    tokens_per_s: Column
+    requests_per_s: Column
+    ttft_count: Column
+    ttft_p50_s: Column
+    ttft_p90_s: Column
+    ttft_p99_s: Column
+    inter_token_count: Column
+    inter_token_p50_s: Column
+    inter_token_p90_s: Column
+    inter_token_p99_s: Column
+    ticker_late_count: Column
+    ticker_late_p50_s: Column
+    ticker_late_p90_s: Column
+    ticker_late_p99_s: Column
+    errors: dict[str, Column]
+    upstream_errors: dict[str, Column]
+    upstream_ttft_p90_s: dict[str, Column]
+
+
+class DashboardHistory:
+    """The handler. `clock` is the one of the history."""
+
+    def __init__(self, history: MetricsHistory, clock: Clock) -> None:
+        self._history = history
+        self._clock = clock
+
+    def get(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
+        """`GET /board/history`. Raises `InvalidRequest`."""
+        trend = trend_of(self._history, range_of(request), now_s=self._clock.now(), at=time())
+        return start_sliced(trend)
+
+
+def range_of(request: Request) -> str:
+    """The range that a request asks for. Raises `InvalidRequest`."""
+    asked = dict(request.query()).get("range", DEFAULT_RANGE)
+    if asked not in RANGES:
+        raise InvalidRequest(f"range takes {', '.join(RANGES)}, not {asked[:20]!r}")
+    return asked
+
+
+def trend_of(history: MetricsHistory, name: str, *, now_s: float, at: float) -> Sliced[Response]:
+    """The `Trend` of a range as a response. `now_s` is the time of the history's clock, `at` the Unix time then."""
+    ring, count = RANGES[name]
+    ended_s = int(now_s) // ring.step_s * ring.step_s
+    newest = ended_s // ring.step_s - (0 if ring is SECONDS else 1)
+    rows = yield from history.read(ring, newest=newest, count=count)
+    yield
+    head = {"range": name, "at": round(at - (now_s - ended_s), 3), "step_s": ring.step_s}
+    columns, groups = _columns(rows, step_s=ring.step_s), _groups(history, rows, step_s=ring.step_s)
+    return (yield from documented(_pieces(head, columns, groups=groups)))
+
+
+Named = Iterator[tuple[str, Column]]
+Rows = list[tuple[Any, ...] | None]
+
+
+def _pieces(head: dict[str, Any], columns: Named, *, groups: Iterator[tuple[str, Named]]) -> Iterator[bytes]:
+    """The document, in pieces of one column: encoding all of them takes some milliseconds."""
+    yield _encode(head)[:-1]
+    for name, column in columns:
+        yield b",%b:%b" % (_encode(name), _encode(column))
+    for name, group in groups:
+        yield b",%b:{" % _encode(name)
+        separator = b""
+        for code, column in group:
+            yield b"%b%b:%b" % (separator, _encode(code), _encode(column))
+            separator = b","
+        yield b"}"
+    yield b"}"
+
+
+def _columns(rows: Rows, *, step_s: int) -> Named:
+    place = dict(zip(FIELDS, range(len(FIELDS)), strict=True))
+    yield "streams", _numbers(rows, place["streams"])
+    yield "connections", _numbers(rows, place["connections"])
+    yield "resident_bytes", [None if row is None else row[place["resident_kib"]] * 1024 for row in rows]
+    yield "tokens_per_s", _rates(rows, place["tokens"], step_s=step_s)
+    yield "requests_per_s", _rates(rows, place["requests"], step_s=step_s)
+    for latency in LATENCIES:
+        yield f"{latency}_count", _numbers(rows, place[f"{latency}_count"])
+        for part in ("p50_s", "p90_s", "p99_s"):
+            yield f"{latency}_{part}", _seconds(rows, place[f"{latency}_{part}"])
+
+
+def _groups(history: MetricsHistory, rows: Rows, *, step_s: int) -> Iterator[tuple[str, Named]]:
+    """The columns whose names are known only at run time, without those that have no values in this range."""
+    codes = [(code, len(FIELDS) + place) for place, code in enumerate(history.names(CODES)) if code]
+    responses = [(code, place) for code, place in codes if code.isdigit() or code in {FAILED, OTHER}]
+    upstream = [entry for entry in codes if entry not in responses]
+    start = len(FIELDS) + CODES.places
+    models = [(model, start + place) for place, model in enumerate(history.names(MODELS)) if model]
+    yield "errors", _used((code, _rates(rows, place, step_s=step_s)) for code, place in responses)
+    yield "upstream_errors", _used((code, _rates(rows, place, step_s=step_s)) for code, place in upstream)
+    yield "upstream_ttft_p90_s", _used((model, _seconds(rows, place)) for model, place in models)
+
+
+def _used(columns: Named) -> Named:
+    return ((name, column) for name, column in columns if any(column))
+
+
+def _numbers(rows: Rows, place: int) -> Column:
+    return [None if row is None else row[place] for row in rows]
+
+
+def _rates(rows: Rows, place: int, *, step_s: int) -> Column:
+    return [None if row is None else round(row[place] / step_s, 3) for row in rows]
+
+
+def _seconds(rows: Rows, place: int) -> Column:
+    return [None if row is None or isnan(row[place]) else round(row[place], 6) for row in rows]
+
+
+_encode = msgspec.json.encode

@@ -1,0 +1,78 @@
+"""Samples the metrics for their history, once a second while the server has clients.
+
+A server without clients is not woken: the first connection starts the sampling, and the first sample without a client
+ends it. Of several workers, which are woken anyway, the first one samples all the time, for all of them.
+"""
+
+from __future__ import annotations
+
+from tokenfall.metrics import Metrics
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tokenfall.metrics_history import MetricsHistory
+    from tokenfall.metrics_sampler import MetricsSampler
+    from tokenfall.ports import Wheel
+
+
+class Sampling:
+    """An entry of the timer wheel. `measured` returns the metrics of all workers.
+
+    `history`: the one that the workers share; without it, the server is a single process.
+    """
+
+    __slots__ = ("_history", "_leaves_out", "_measured", "_sampler", "_shared", "_wheel", "deadline_s", "slot")
+
+    def __init__(
+        self,
+        measured: Callable[[], Metrics],
+        wheel: Wheel,
+        *,
+        leaves_out: frozenset[str],
+        history: MetricsHistory | None = None,
+    ) -> None:
+        self.slot: int | None = None
+        self.deadline_s = 0.0
+        self._measured = measured
+        self._wheel = wheel
+        self._leaves_out = leaves_out
+        self._shared = history is not None
+        self._history = history
+        self._sampler: MetricsSampler | None = None
+
+    @property
+    def history(self) -> MetricsHistory:
+        """The history; empty before the first sample."""
+        if self._history is None:
+            from tokenfall.metrics_history import MetricsHistory  # noqa: PLC0415 - see `due`
+
+            self._history = MetricsHistory()
+        return self._history
+
+    def start(self) -> None:
+        """Take the next sample at the next full second of the monotonic clock. Called while the first client connects.
+
+        So connections' deadlines, which are full seconds too, share the wake-up.
+        """
+        now_s = self._wheel.now()
+        if self._shared and self._sampler is None:
+            self._sampler = self._begin(self._measured(), now_s)
+        if self.slot is None:
+            self._wheel.join(self, now_s // 1 + 1)
+
+    def due(self, now_s: float) -> float | None:
+        """Take a sample; called by the wheel."""
+        metrics = self._measured()
+        rests = not (self._shared or metrics.connections or metrics.detached_turns)
+        if self._sampler is None:
+            self._sampler = self._begin(Metrics(), now_s - 1)
+        self._sampler.sample(metrics, now_s, rests=rests)
+        return None if rests else now_s // 1 + 1
+
+    def _begin(self, before: Metrics, now_s: float) -> MetricsSampler:
+        """A sampler whose first row has what is counted from now on: not what a previous worker counted."""
+        from tokenfall.metrics_sampler import MetricsSampler  # noqa: PLC0415 - a server that no one uses needs none
+
+        return MetricsSampler(self.history, before, now_s=now_s, leaves_out=self._leaves_out)

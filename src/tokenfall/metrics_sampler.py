@@ -1,0 +1,159 @@
+"""Computes the rows of the metrics' history. Pure: the caller passes metrics and time.
+
+`bootstrap` calls it once a second while the server has clients.
+"""
+
+from __future__ import annotations
+
+from math import nan
+
+from tokenfall.metrics import Histogram
+from tokenfall.metrics_history import CODES, MINUTES, MODELS, SECONDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tokenfall.metrics import Metrics
+    from tokenfall.metrics_history import MetricsHistory, Names
+
+
+WINDOW_S = 10
+"""Window of the percentiles of a second, as of the dashboard's events. A minute has percentiles of its own."""
+
+FAILED = "failed"
+"""The code of streams that failed after their status was sent."""
+
+
+class _Counts:
+    """Counters at one time, `at` in whole seconds. `codes` and `models` are by place in a row."""
+
+    __slots__ = ("at", "codes", "latencies", "models", "requests", "tokens")
+
+    def __init__(self, at: int, metrics: Metrics) -> None:
+        self.at = at
+        self.tokens = metrics.tokens
+        self.requests = 0
+        self.codes = [0] * CODES.places
+        self.latencies = [each.counts.copy() for each in (metrics.ttft_s, metrics.inter_token_s, metrics.timer_late_s)]
+        self.models: list[list[int] | None] = [None] * MODELS.places
+
+
+class MetricsSampler:
+    """Writes the rows of one history, a row per second and, from the same samples, a row per minute.
+
+    `before`: the metrics at the start, which are in no row. `leaves_out`: routes whose requests are not counted.
+    """
+
+    def __init__(self, history: MetricsHistory, before: Metrics, *, now_s: float, leaves_out: frozenset[str]) -> None:
+        self._history = history
+        self._leaves_out = leaves_out
+        self._places: dict[tuple[Names, str], int] = {}
+        self._last = self._counts(int(now_s), before)
+        self._window = [self._last]
+        self._minute = _Minute(self._last)
+        self._rested = True
+
+    def sample(self, metrics: Metrics, now_s: float, *, rests: bool) -> None:
+        """Add the row of the second that ends at `now_s`. `rests`: nothing changes until the next sample."""
+        counts, window, minute = self._counts(int(now_s), metrics), self._window, self._minute
+        if minute.number != _minute_of(counts.at):
+            if not self._rested:
+                self._write_minute(rests=False)
+            minute = self._minute = _Minute(self._last, number=_minute_of(counts.at))
+        gauges = (metrics.streams, metrics.connections, metrics.resident_bytes // 1024)
+        minute.peaks = [*map(max, minute.peaks, gauges)]
+        window.append(counts)
+        while counts.at - window[1].at >= WINDOW_S:
+            del window[0]
+        row = [*gauges, *_increase(self._last, counts, since=window[0])]
+        self._history.write(row, SECONDS, number=counts.at, rests=rests)
+        self._last = counts
+        self._rested = rests
+        if rests:
+            self._write_minute(rests=True)
+
+    def _write_minute(self, *, rests: bool) -> None:
+        minute = self._minute
+        row = [*minute.peaks, *_increase(minute.start, self._last, since=minute.start)]
+        self._history.write(row, MINUTES, number=minute.number, rests=rests)
+
+    def _counts(self, at: int, metrics: Metrics) -> _Counts:
+        counts = _Counts(at, metrics)
+        for (route, status), count in metrics.requests.items():
+            if route not in self._leaves_out:
+                counts.requests += count
+                if status >= 400:
+                    counts.codes[self._place(CODES, str(status))] += count
+        for count in metrics.streams_failed.values():
+            counts.codes[self._place(CODES, FAILED)] += count
+        for code, count in metrics.upstream_errors.items():
+            counts.codes[self._place(CODES, code)] += count
+        for model, histogram in metrics.upstream_ttft_s.items():
+            place = self._place(MODELS, model)
+            known = counts.models[place]
+            counts.models[place] = histogram.counts.copy() if known is None else _sum(known, histogram.counts)
+        return counts
+
+    def _place(self, names: Names, name: str) -> int:
+        place = self._places.get((names, name))
+        if place is None:
+            place = self._places[names, name] = self._history.place(names, name)
+        return place
+
+
+class _Minute:
+    """The minute that the samples are in."""
+
+    __slots__ = ("number", "peaks", "start")
+
+    def __init__(self, start: _Counts, *, number: int | None = None) -> None:
+        self.number = _minute_of(start.at) if number is None else number
+        self.start = start
+        self.peaks = [0, 0, 0]
+
+
+def _minute_of(second: int) -> int:
+    """The minute of a row, which covers the time before its second."""
+    return (second - 1) // 60
+
+
+def _increase(before: _Counts, now: _Counts, *, since: _Counts) -> Iterator[float]:
+    """What follows the gauges in a row: counts since `before`, latencies since `since`.
+
+    Not negative, even if the counts of a worker could not be read and are missing.
+    """
+    yield max(0, now.tokens - before.tokens)
+    yield max(0, now.requests - before.requests)
+    for counts, start in zip(now.latencies, since.latencies, strict=True):
+        histogram = _observed(_difference(counts, start))
+        yield sum(histogram.counts)
+        for share in (0.5, 0.9, 0.99):
+            yield _quantile(histogram, share)
+    for count, start_count in zip(now.codes, before.codes, strict=True):
+        yield max(0, count - start_count)
+    for model, known in zip(now.models, since.models, strict=True):
+        if model is None:
+            yield nan
+        else:
+            yield _quantile(_observed(model if known is None else _difference(model, known)), 0.9)
+
+
+def _sum(counts: list[int], others: list[int]) -> list[int]:
+    return [count + other for count, other in zip(counts, others, strict=True)]
+
+
+def _difference(counts: list[int], before: list[int]) -> list[int]:
+    return [count - earlier for count, earlier in zip(counts, before, strict=True)]
+
+
+def _observed(counts: list[int]) -> Histogram:
+    """The observations with these counts; none if the counts of a worker are missing."""
+    histogram = Histogram()
+    if min(counts) >= 0:
+        histogram.counts = counts
+    return histogram
+
+
+def _quantile(histogram: Histogram, share: float) -> float:
+    return histogram.quantile(share) if any(histogram.counts) else nan

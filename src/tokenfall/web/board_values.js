@@ -1,0 +1,92 @@
+/**
+ * What the dashboard plots of the server's data, by name: of an event, and of the history.
+ *
+ * Both have the same names: `streams`, `memory`, `ttft_p50` and so on; `error:CODE`, `upstream:CODE` and `model:NAME`
+ * where the names are known only at run time. Pure: it must never touch the DOM or a clock.
+ */
+
+import { passedS } from './series.js';
+
+export const MIB = 2 ** 20;
+
+const LATENCIES = ['ttft', 'inter_token', 'ticker_late'];
+const PERCENTILES = ['p50', 'p90', 'p99'];
+
+/** The requests of an event, with the streams that failed after their status as entries of their own. */
+export function splitFailed(requests) {
+  return requests.flatMap(({ failed = 0, ...entry }) => {
+    const others = { ...entry, count: entry.count - failed };
+    return failed > 0 ? [...(others.count > 0 ? [others] : []), { ...entry, count: failed, failed: true }] : [others];
+  });
+}
+
+export function requestKey({ route, status, failed }) {
+  return `${failed ? 'failed' : status} ${route}`;
+}
+
+/**
+ * How often a second each request was counted between two events: a Map by `requestKey`.
+ * Null when they cannot be compared: there is none before, or the server began anew.
+ */
+export function requestRates(before, after) {
+  if (!areComparable(before, after)) return null;
+  const counts = (event) => splitFailed(event.requests).map((entry) => [requestKey(entry), entry.count]);
+  return rates(new Map(counts(before)), counts(after), passedS(before, after));
+}
+
+const areComparable = (before, after) => before !== null && after.uptime_s > before.uptime_s;
+
+/** Rates by name, of pairs of name and count. */
+function rates(before, after, passed) {
+  return new Map(after.map(([name, count]) => [name, Math.max(0, count - (before.get(name) ?? 0)) / passed]));
+}
+
+/** Counts of errors by name: statuses, failed streams, failures of the upstream. */
+function errorsOf({ requests, upstream_errors: upstream = {} }) {
+  const counts = new Map(Object.entries(upstream).map(([code, count]) => [`upstream:${code}`, count]));
+  for (const { status, failed, count } of splitFailed(requests)) {
+    const name = failed ? 'error:failed' : `error:${status}`;
+    if (failed || status >= 400) counts.set(name, (counts.get(name) ?? 0) + count);
+  }
+  return counts;
+}
+
+/** The values of an event. The one before it is needed for rates of errors; null for none. */
+export function valuesOf(event, before) {
+  const values = {
+    streams: event.streams,
+    connections: event.connections,
+    tokens: event.tokens_per_s,
+    requests: event.requests_per_s,
+    memory: event.resident_bytes / MIB,
+  };
+  for (const latency of LATENCIES) {
+    for (const p of PERCENTILES) values[`${latency}_${p}`] = event[latency]?.[`${p}_s`];
+    values[`${latency}_count`] = event[latency]?.count ?? 0;
+  }
+  for (const { model, p90_s: value } of event.upstream_ttft ?? []) values[`model:${model}`] = value;
+  if (!areComparable(before, event)) return values;
+  const errors = rates(errorsOf(before), [...errorsOf(event)], passedS(before, event));
+  return { ...values, ...Object.fromEntries(errors) };
+}
+
+/** The rows of a history, oldest first; null for a time in which nothing was measured. */
+export function rowsOf(history) {
+  const columns = [
+    ['streams', history.streams],
+    ['connections', history.connections],
+    ['tokens', history.tokens_per_s],
+    ['requests', history.requests_per_s],
+    ['memory', history.resident_bytes.map((value) => (value === null ? null : value / MIB))],
+  ];
+  for (const latency of LATENCIES) {
+    for (const p of PERCENTILES) columns.push([`${latency}_${p}`, history[`${latency}_${p}_s`]]);
+    columns.push([`${latency}_count`, history[`${latency}_count`]]);
+  }
+  const groups = { error: history.errors, upstream: history.upstream_errors, model: history.upstream_ttft_p90_s };
+  for (const [prefix, group] of Object.entries(groups)) {
+    for (const [name, column] of Object.entries(group)) columns.push([`${prefix}:${name}`, column]);
+  }
+  return history.streams.map((streams, n) =>
+    (streams === null ? null : Object.fromEntries(columns.map(([name, column]) => [name, column[n]]))));
+}

@@ -1,0 +1,163 @@
+"""The history as a document: its columns, its names and its size."""
+
+import asyncio
+import json
+import re
+from pathlib import Path
+from time import thread_time
+from typing import Any
+
+import msgspec
+import pytest
+
+from tokenfall.api.dashboard_history import RANGES, DashboardHistory, Trend, range_of, trend_of
+from tokenfall.errors import InvalidRequest
+from tokenfall.http.response import Response
+from tokenfall.metrics import Metrics
+from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
+from tokenfall.metrics_sampler import MetricsSampler
+from tokenfall.slices import at_once
+
+from tests.doubles.clocks import InstantClock
+from tests.doubles.requests import request
+
+API = Path(__file__).parents[3] / "docs" / "api.md"
+NOW_S = 90_000.4
+AT = 1_795_205_398.5
+
+
+def sampled(seconds: int, *, until_s: int = int(NOW_S), codes: int = 1) -> MetricsHistory:
+    """The history of a busy server that began so many seconds ago."""
+    history, metrics = MetricsHistory(), Metrics()
+    sampler = MetricsSampler(history, metrics, now_s=until_s - seconds, leaves_out=frozenset())
+    metrics.streams, metrics.connections, metrics.resident_bytes = 3, 4, 20 * 2**20
+    for second in range(until_s - seconds + 1, until_s + 1):
+        metrics.tokens += 30
+        for code in range(codes):
+            metrics.requests["/chat", 400 + code] = metrics.requests.get(("/chat", 400 + code), 0) + 6
+        metrics.ttft_s.observe(0.1 + second % 7 / 100)
+        metrics.upstream_began("llama", 0.25)
+        sampler.sample(metrics, second, rests=False)
+    return history
+
+
+def told(history: MetricsHistory, name: str = "15m", *, now_s: float = NOW_S) -> Trend:
+    """The document; each column is as long as the others."""
+    response = at_once(trend_of(history, name, now_s=now_s, at=AT))
+    assert tuple(json.loads(response.body)) == Trend.__struct_fields__
+    trend = msgspec.json.decode(response.body, type=Trend, strict=True)
+    groups = trend.errors, trend.upstream_errors, trend.upstream_ttft_p90_s
+    columns: list[Any] = [getattr(trend, each) for each in Trend.__struct_fields__]
+    columns = [each for each in columns if isinstance(each, list)] + [
+        each for group in groups for each in group.values()
+    ]
+    assert {len(each) for each in columns} == {len(trend.streams)}
+    return trend
+
+
+def test_seconds_are_the_rows_up_to_this_one() -> None:
+    trend = told(sampled(1000))
+
+    assert (trend.range, trend.step_s, trend.at) == ("15m", 1, AT - 0.4)
+    assert trend.streams == [3] * 900
+    assert (trend.connections[-1], trend.resident_bytes[-1]) == (4, 20 * 2**20)
+    assert (trend.tokens_per_s[-1], trend.requests_per_s[-1]) == (30, 6)
+    assert trend.ttft_count[-1] == 10
+    assert trend.ttft_p50_s[-1] == pytest.approx(0.13, rel=0.2)
+    assert (trend.inter_token_count[-1], trend.inter_token_p50_s[-1]) == (0, None)
+    assert trend.errors == {"400": [6] * 900}
+    assert trend.upstream_errors == {}
+    assert {*trend.upstream_ttft_p90_s} == {"llama"}
+
+
+def test_minutes_are_whole_and_have_rates_a_second() -> None:
+    trend = told(sampled(600), "1h", now_s=NOW_S + 1)
+
+    assert (trend.step_s, trend.at) == (60, AT - 1.4)
+    assert trend.tokens_per_s == [30] * 9 + [None], "the row of the last minute is written with the next sample"
+    assert trend.errors == {"400": [6] * 9 + [None]}
+    assert trend.ttft_count == [60] * 9 + [None]
+
+
+@pytest.mark.parametrize(("name", "count"), [("2m", 120), ("15m", 900), ("1h", 60), ("24h", 1440)])
+def test_a_range_is_as_long_as_it_says(name: str, count: int) -> None:
+    history = MetricsHistory()
+    for ring in (SECONDS, MINUTES):
+        newest = int(NOW_S) // ring.step_s - (ring is MINUTES)
+        for number in range(newest - ring.rows, newest + 1):
+            history.write([0] * 42, ring, number=number, rests=False)
+
+    assert len(told(history, name).streams) == count
+
+
+def test_before_the_first_sample_the_columns_are_empty() -> None:
+    assert told(MetricsHistory()).streams == []
+
+
+def test_codes_are_told_by_whose_they_are() -> None:
+    history, metrics = MetricsHistory(), Metrics()
+    sampler = MetricsSampler(history, metrics, now_s=NOW_S - 1, leaves_out=frozenset())
+    metrics.requests = {("/chat", status): 1 for status in (200, 429)}
+    metrics.streams_failed = {"/chat": 2}
+    metrics.upstream_errors = {"upstream_reset": 3}
+    sampler.sample(metrics, NOW_S, rests=False)
+    trend = told(history)
+
+    assert (trend.errors, trend.upstream_errors) == ({"429": [1], "failed": [2]}, {"upstream_reset": [3]})
+
+
+def test_codes_beyond_the_table_are_errors() -> None:
+    errors = told(sampled(1, codes=20)).errors
+
+    assert len(errors) == 16
+    assert errors["other"] == [6 * 5]
+
+
+def test_the_longest_document_is_bounded_and_made_in_slices() -> None:
+    history = sampled(900, codes=20)
+    slices, longest_s, body = 0, 0.0, b""
+    work = trend_of(history, "15m", now_s=NOW_S, at=AT)
+    try:
+        while True:
+            begun_s = thread_time()
+            next(work)
+            slices, longest_s = slices + 1, max(longest_s, thread_time() - begun_s)
+    except StopIteration as end:
+        body = end.value.body
+
+    assert len(body) < 300_000
+    assert slices > 30
+    assert longest_s < 0.02, "usually a millisecond"
+
+
+@pytest.mark.parametrize("query", ["", "?range=15m", "?other=1"])
+def test_a_quarter_of_an_hour_is_the_default(query: str) -> None:
+    assert range_of(request(f"/board/history{query}")) == "15m"
+
+
+@pytest.mark.parametrize("asked", ["", "5m", "15M", "x" * 100])
+def test_another_range_is_refused_with_those_that_there_are(asked: str) -> None:
+    with pytest.raises(InvalidRequest, match="range takes 2m, 15m, 1h, 24h, not ") as caught:
+        range_of(request(f"/board/history?range={asked}"))
+    assert len(caught.value.message) < 80
+
+
+async def test_the_handler_tells_the_past_of_its_clock() -> None:
+    handler = DashboardHistory(sampled(5), InstantClock(NOW_S))
+    response = handler.get(request("/board/history?range=2m"))
+    if asyncio.iscoroutine(response):
+        response = await response
+
+    assert isinstance(response, Response)
+    assert json.loads(response.body)["tokens_per_s"] == [30] * 5
+    with pytest.raises(InvalidRequest):
+        handler.get(request("/board/history?range=1d"))
+
+
+def test_the_documents_example_has_the_same_fields() -> None:
+    (example,) = re.findall(r'\n(\{"range":.*?\})\n```', API.read_text(encoding="utf-8"), re.DOTALL)
+
+    assert {*re.findall(r'"([a-z_0-9]+)":', example)} - {"429", "failed", "upstream_timeout", "llama"} <= {
+        *Trend.__struct_fields__
+    }
+    assert [name for name in RANGES if f"`{name}`" not in API.read_text(encoding="utf-8")] == []

@@ -1,0 +1,74 @@
+"""When the metrics are sampled: while there are clients, and never for a server at rest."""
+
+import pytest
+
+from tokenfall.bootstrap.sampling import Sampling
+from tokenfall.metrics import Metrics
+from tokenfall.metrics_history import MINUTES, SECONDS, MetricsHistory
+from tokenfall.slices import at_once
+
+from tests.doubles.clocks import FakeWheel
+
+
+class Harness:
+    def __init__(self, *, history: MetricsHistory | None = None) -> None:
+        self.wheel = FakeWheel(1000.25)
+        self.metrics = Metrics()
+        self.sampled_s: list[float] = []
+        self.sampling = Sampling(self.measured, self.wheel, leaves_out=frozenset(), history=history)
+
+    def measured(self) -> Metrics:
+        self.sampled_s.append(self.wheel.now())
+        return self.metrics
+
+    def tokens(self) -> list[int | None]:
+        rows = at_once(self.sampling.history.read(SECONDS, newest=int(self.wheel.now()), count=900))
+        return [None if row is None else row[3] for row in rows]
+
+
+def test_samples_are_taken_at_full_seconds_while_there_is_a_client() -> None:
+    harness = Harness()
+    harness.metrics.connections = 1
+    harness.sampling.start()
+    harness.sampling.start()
+    harness.wheel.advance(3)
+
+    assert harness.sampled_s == [1001.0, 1002.0, 1003.0]
+
+
+@pytest.mark.parametrize("gauge", ["connections", "detached_turns"])
+def test_the_first_sample_without_a_client_is_the_last(gauge: str) -> None:
+    harness = Harness()
+    setattr(harness.metrics, gauge, 1)
+    harness.sampling.start()
+    harness.wheel.advance(2)
+    setattr(harness.metrics, gauge, 0)
+    harness.wheel.advance(60)
+
+    assert (harness.sampled_s, harness.wheel.waiting) == ([1001.0, 1002.0, 1003.0], {})
+
+
+def test_what_a_short_client_did_is_kept() -> None:
+    harness = Harness()
+    harness.metrics.tokens = 7
+    harness.sampling.start()
+    harness.wheel.advance(10)
+    harness.metrics.tokens = 9
+    harness.sampling.start()
+    harness.wheel.advance(2)
+
+    assert harness.tokens() == [7, *[0] * 9, 2, 0]
+
+
+def test_of_several_workers_one_samples_all_the_time_and_adds_to_what_others_wrote() -> None:
+    history = MetricsHistory()
+    history.write([0, 0, 0, 5, *[0] * 38], SECONDS, number=990, rests=False)
+    harness = Harness(history=history)
+    harness.metrics.tokens = 100  # counted by a worker before
+    harness.sampling.start()
+    harness.metrics.tokens = 103
+    harness.wheel.advance(101)
+
+    assert len(harness.sampled_s) == 102, "once at the start"
+    assert harness.tokens() == [5, *[None] * 10, 3, *[0] * 100]
+    assert at_once(history.read(MINUTES, newest=16, count=1)) != []
