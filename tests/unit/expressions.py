@@ -45,8 +45,9 @@ NAME = "anchored at both ends, with bounded length"
 
 TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "api/openapi.py": [(None, "our own paths")],
-    "api/openapi_answers.py": [(None, OURS)] * 7,
+    "api/openapi_answers.py": [(None, OURS)] * 6,
     "api/openapi_bodies.py": [(None, "our own schemas")],
+    "api/openapi_history.py": [(None, OURS)],
     "api/page.py": [(None, "our own files"), (fullmatch, "one repeated zero after a fixed text")],
     "recording/redaction.py": [
         (all_found, "starts with a quote; possessive white space and backslashes, which cannot contain a quote"),
@@ -86,6 +87,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
     "wire/openai/request.py": [(search, NAME), (search, NAME)],
     "wire/openai/responses/request.py": [(search, NAME)],
     "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
+    "wire/plain/importing.py": [(search, NAME)],
     "wire/sse_decoder.py": [
         (all_found, "one or two characters"),
         (match, "one possessive repetition between fixed texts, at a fixed position"),
