@@ -684,6 +684,7 @@ def test_a_model_that_refuses_says_why(open_page: Pages, serve: Serve) -> None:
 def test_a_model_that_is_not_there(open_page: Pages, serve: Serve) -> None:
     upstream = serve()
     upstream.close()
+    open_page.allow("502.*/v1/models")
     page = open_page(serve(**behind(upstream)))
     ask(page, COUNTING)
     came_to_nothing(page, "The model cannot be reached. Try again.")

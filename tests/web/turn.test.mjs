@@ -176,6 +176,16 @@ test('a token that was told is not told again', async () => {
   assert.equal(tokens(told), 'ab');
 });
 
+test('a turn whose model the server does not name is a new one, unless it was sent before', async () => {
+  const head = { ...HEAD };
+  delete head['X-Model'];
+  for (const isRepeated of [false, true]) {
+    const { turn } = turnOf(new Server(whole(said('Rome', 1) + DONE, head)), { ...ASKED, isRepeated });
+    await turn.run();
+    assert.equal(turn.cameBack, isRepeated);
+  }
+});
+
 describe('a turn that is asked', () => {
   test('is asked once, and told in order to its end', async () => {
     const server = new Server(whole(said('Large', 1) + said(' words', 2) + DONE));

@@ -96,7 +96,7 @@ export class Conversation {
     if (this.isBusy || this.#isToComeBack()) return false;
     const [key, instead] = [this.#unanswered.keyFor(this.id, { question, replaces }), this.#lost.replacedBy(replaces)];
     const mayBeGone = instead !== undefined && !isContinued;
-    const more = { ...(isContinued && { isContinued }), ...(options && { options }) };
+    const more = { ...(isContinued && { isContinued }), ...(options && { options }), isRepeated: turnUnderWay(this.id)?.key === key };
     this.#play({ conversation: this.id, question, replaces, isShown, mayBeGone, instead, key, ...more });
     return true;
   }

@@ -48,7 +48,8 @@ export class Turn {
   /**
    * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
    *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
-   *   `isContinued`: the answer of the turn `replaces` goes on; `options` in place of the conversation's
+   *   `isContinued`: the answer of the turn `replaces` goes on; `options` in place of the conversation's;
+   *   `isRepeated`: it was sent before with this key
    * @param tell onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
    *   onFinish(end), onLost(), onBack()
    */
@@ -171,7 +172,7 @@ export class Turn {
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
-        this.cameBack = model === ''; // it was asked before, with this key
+        this.cameBack = model === '' && this.#asked.isRepeated === true; // the turn that was asked before
         this.#tell.onBegin({ turn: this.id, model });
         return response;
       });
