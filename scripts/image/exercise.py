@@ -58,6 +58,7 @@ def _chats() -> Iterator[Ask]:
 def _documents() -> Iterator[Ask]:
     for path in ("/health", "/livez", "/readyz", "/version", "/metrics", "/openapi.json", "/web", "/board", "/sim"):
         yield Ask("GET", path)
+    yield Ask("GET", "/board/history")
     yield Ask("GET", "/", statuses=(307,))
     for name in ("app.js", "style.css", "board.js", "icon.svg"):
         yield Ask("GET", f"/web/{name}", headers=(("accept-encoding", "gzip"),))
