@@ -208,7 +208,7 @@ def test_has_another(tokenfall_server):
     assert status(tokenfall_server) == 200
 """)
     run.assert_outcomes(passed=1, failed=1)
-    run.stdout.fnmatch_lines(["*ServerGone: the Tokenfall server has ended: *killed by signal 9*"])
+    run.stdout.fnmatch_lines(["*ServerGone: the Tokenfall server is not running: *killed by signal 9*"])
 
 
 def test_an_installed_package_brings_the_fixtures(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -306,7 +306,7 @@ def test_a_process_that_was_killed_is_told_at_the_next_use() -> None:
         os.kill(server.pid, signal.SIGKILL)
         os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
         for call in (server.reset, server.requests, lambda: server.gate("door").waiting):
-            with pytest.raises(ServerGone, match="server is gone: its process has ended: killed by signal 9"):
+            with pytest.raises(ServerGone, match="server is not running: its process has ended: killed by signal 9"):
                 call()
 
 

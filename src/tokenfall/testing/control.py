@@ -34,12 +34,12 @@ class Control:
         """The response body of a route. Raises `ServerGone`, `ControlRefused`."""
         reason = self._host.exit_reason()
         if reason is not None:
-            raise ServerGone(f"the Tokenfall server has ended: {reason}")
+            raise ServerGone(f"the Tokenfall server is not running: {reason}")
         try:
             status, content = self._request(method, path, body=None if body is None else json.dumps(body))
         except OSError as error:
             reason = self._host.exit_reason() or f"it does not respond: {error}"
-            raise ServerGone(f"the Tokenfall server has ended: {reason}") from error
+            raise ServerGone(f"the Tokenfall server is not running: {reason}") from error
         if status >= HTTPStatus.BAD_REQUEST:
             raise ControlRefused(_detail(content) or f"{method} {path}: status {status}")
         return content

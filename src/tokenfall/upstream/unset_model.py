@@ -60,4 +60,4 @@ class UnsetModel:
 
 
 def _is_about_the_model(error: UpstreamRefused) -> bool:
-    return error.status == 404 or "model" in error.message.lower()
+    return error.status in (400, 404) and "model" in error.message.lower()
