@@ -28,7 +28,7 @@ MODEL = "<img src=x onerror=window.hacked=1>"
 PARTS = 4  # of the forms: a long conversation takes the browser longer to lay out
 EACH_CHARACTER = re.compile(r"\s*\S(?:\s+\Z)?")  # a script says no white space alone
 OWN_PATH = re.compile(
-    r"/(web(/[\w.]+)?|chat(/turns/turn_\w+(/stop)?)?|history|conversations)"
+    r"/(web(/[\w.]+)?|chat(/defaults|/turns/turn_\w+(/stop)?)?|v1/models|history|conversations)"
     r"(\?((variants=true&)?conversation=[\w.:@%-]+|announce=true&details=true|limit=1000))?"
 )
 
@@ -76,8 +76,9 @@ _ALLOWED = r"""{
 # Leaves `watch` behind, which tells what is wrong with the page: in short lines, none where all is well.
 _WATCH = f"""() => {{
   const allowed = {_ALLOWED};
-  const others = () => [...document.querySelectorAll('*')].filter((element) =>
-    !element.closest('#messages > *, #conversations > *')).map(({{ localName }}) => localName).sort().join(' ');
+  const changing = '#messages > *, #conversations > *, #intro > *, #model > *';
+  const others = () => [...document.querySelectorAll('*')].filter((element) => !element.closest(changing))
+    .map(({{ localName }}) => localName).sort().join(' ');
   const before = others();
   const ofAttribute = (element, {{ name, value }}) =>
     (allowed[element.localName]?.[name] ?? allowed['*'][name])?.test(value) ? [] :
@@ -337,7 +338,10 @@ def test_names_of_models_stay_text(open_page: Pages, serve: Serve, forms: list[s
 
 
 class Provider(BaseHTTPRequestHandler):
-    """Answers a greeting, and refuses all else in the words of the question."""
+    """Lists one model, answers a greeting, and refuses all else in the words of the question."""
+
+    def do_GET(self) -> None:
+        self._answer(200, "application/json", json.dumps({"data": [{"id": MODEL}]}))
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]

@@ -302,7 +302,7 @@ def test_the_menu_opens_and_closes_and_its_escape_stops_nothing(open_page: Pages
     reach(page, "Menu", key="Shift+Tab")
     press(page, "Enter")
     stops = []
-    for _ in range(5):
+    for _ in range(6):
         press(page, "Tab")
         stops.append(focused(page))
         assert page.evaluate(FOCUS_IS_SEEN) == ""
@@ -615,6 +615,8 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
     assert walk(page, first="Pause") == [
         "Pause",
         "Chat",
+        "Metrics",
+        "API",
         "Log scale",
         "#look-back",
         "#sim",

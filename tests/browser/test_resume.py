@@ -276,7 +276,7 @@ def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Se
     is_whole(page, server)
     expect(answer(page).locator(".note")).to_contain_text("tokens/s")
     expect(status(page)).to_be_empty()
-    assert not [each for each in heard if each.startswith(("POST", "GET /chat"))]
+    assert not [each for each in heard if each.startswith(("POST", "GET /chat/turns"))]
 
 
 def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:

@@ -52,7 +52,10 @@ export class Setup {
     this.#defaults = await this.#api.defaults();
     this.#show();
     if (!this.#defaults.upstream) return;
-    this.#models = await this.#api.models();
+    this.#models = await this.#api.models().catch((error) => {
+      asFailure(error);
+      return []; // the picker offers what it knows; the list is not asked for at every turn
+    });
     const [only, ...more] = this.#models.filter((model) => !isSimulated(model));
     if (!this.#defaults.model && more.length === 0) this.#defaults.model = only ?? '';
     this.#show();
