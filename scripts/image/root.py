@@ -17,6 +17,8 @@ LANDMARK = STDLIB / "os.py"
 """What the interpreter finds its library by; itself is frozen."""
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 USER = 10001
+COMMENT = re.compile(rb"^[ \t]*/\*.*?\*/[ \t]*$", re.MULTILINE | re.DOTALL)
+"""What `tokenfall.api.page` leaves out of scripts and style sheets."""
 LIBRARY = re.compile(r"(/\S+) \(0x")
 ACCOUNTS = {
     "etc/passwd": f"root:x:0:0:root:/:/nologin\ntokenfall:x:{USER}:{USER}:tokenfall:/:/nologin\n",
@@ -73,7 +75,7 @@ class Root:
         if source.parent.name == "web":  # tokenfall.api.page reads either form
             target.parent.mkdir(parents=True, exist_ok=True)
             packed = target.with_name(f"{target.name}.gz")
-            packed.write_bytes(gzip.compress(source.read_bytes(), mtime=0))
+            packed.write_bytes(gzip.compress(_without_comments(source), mtime=0))
             packed.chmod(0o644)
             return
         self._copy(source, target.relative_to(self.path))
@@ -104,3 +106,11 @@ class Root:
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, place)
         place.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
+
+
+def _without_comments(source: Path) -> bytes:
+    """A file of the pages; its lines stay where they are."""
+    content = source.read_bytes()
+    if source.suffix not in (".js", ".css"):
+        return content
+    return COMMENT.sub(lambda comment: b"\n" * comment[0].count(b"\n"), content)

@@ -21,7 +21,7 @@ LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", 
 FEATURES = (
     "tokenfall.bootstrap.upstream", "tokenfall.upstream.client", "tokenfall.upstream.engine",
     "tokenfall.upstream.proxies", "tokenfall.upstream.rewording", "tokenfall.cli.record", "tokenfall.cli.fit",
-    "tokenfall.cli.supervisor",
+    "tokenfall.cli.supervisor", "tokenfall.limits.shared", "tokenfall.shared_metrics",
 )  # fmt: skip
 """Where code begins that a simulator has no use for: settings and commands that lead there are refused. Several workers
 need a history that they share."""

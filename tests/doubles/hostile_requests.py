@@ -94,6 +94,12 @@ def with_schema(schema: dict[str, Any]) -> bytes:
     return chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
 
 
+def imported(messages: int, **fields: Any) -> bytes:
+    """A conversation to import."""
+    said = [{"role": "assistant" if number % 2 else "user", "content": "a"} | fields for number in range(messages)]
+    return post("/conversations", {"title": "a", "messages": said})
+
+
 TEXTS: dict[str, Make] = {
     "echo of spaces": lambda: chat("text=echo", messages=user(" " * MOST)),
     "echo of words": lambda: chat("text=echo", messages=user("a " * (MOST // 2))),
@@ -109,6 +115,12 @@ TEXTS: dict[str, Make] = {
     "tokens counted": lambda: post("/v1/messages/count_tokens", {"model": "sim", "messages": user("a " * (MOST // 2))}),
     "text embedded": lambda: embed(input="a " * (MOST // 2)),
     "message to /chat": lambda: turn(messages=user("a " * 25_000)),
+    "imported texts": lambda: imported(2, content="a " * (MOST // 6)),
+    "found in no conversation": lambda: request("/conversations?search=" + "b" * 199),
+    "16 words found in no conversation": lambda: request(
+        "/conversations?search=" + "+".join(f"b{n}" for n in range(16))
+    ),
+    "search of 4,000 words": lambda: request("/conversations?search=" + "b+" * 4_000),
     "names of tools in a text": lambda: chat(
         tools=[function(f"f{number}") for number in range(128)], messages=user("f " * (MOST // 2))
     ),
@@ -182,6 +194,11 @@ LISTS: dict[str, Make] = {
         messages=[{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}] * 2_048}, *user("a")]
     ),
     "2,048 messages of /chat": lambda: turn(messages=user("a") * 2_048),
+    "1,000 imported messages": lambda: imported(1_000),
+    "4,000 variants of imported messages": lambda: imported(
+        1_000, variants=[{"role": "assistant", "content": "a"}] * 4
+    ),
+    "12,000 imported messages": lambda: imported(12_000),
     "2,048 items": lambda: responses(input=user("a") * 2_048),
     "2,048 calls and outputs": lambda: responses(
         input=[*map(call, range(1_024)), *map(output, range(1_024))],
@@ -248,6 +265,8 @@ CONTROLS: dict[str, Make] = {
     "conversations": lambda: request("/conversations"),
     "models": lambda: request("/v1/models"),
     "metrics": lambda: request("/metrics"),
+    "history of the dashboard": lambda: request("/board/history?range=24h"),
+    "defaults of the chat": lambda: request("/chat/defaults"),
 }
 
 JOURNALED: dict[str, Make] = {

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from tokenfall import __version__
+from tokenfall.cli.environment import is_near
 from tokenfall.settings import defaults, described, shown
 
 
@@ -31,10 +32,10 @@ class _Parser(argparse.ArgumentParser):
 
 def _suggestion(word: str) -> str:
     """The suggestion for an unknown flag."""
-    from difflib import get_close_matches  # noqa: PLC0415 - only needed for errors
-
     flags = [flag(field) for field, about in described().items() if about.flag]
-    near = get_close_matches(word.partition("=")[0].replace("_", "-").lower(), flags, n=1)
+    given = word.partition("=")[0].replace("_", "-").lower()
+    near = [known for known in flags if known == given or is_near(given, known)]
+    near += [known for known in flags if len(given) > len("--x") and known.startswith(given)]
     return f"; did you mean {near[0]}?" if near else "; tokenfall serve --help has them all"
 
 

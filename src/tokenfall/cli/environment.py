@@ -68,13 +68,13 @@ def near_misses(names: Iterable[str], *, least: int) -> list[tuple[str, str]]:
             continue
         meant = name.removeprefix(PREFIX) if name.startswith(PREFIX) else None
         if meant not in known:
-            meant = next((each for each in known if each[0] == name[:1] and _is_near(name, each, least=least)), None)
+            meant = next((each for each in known if each[0] == name[:1] and is_near(name, each, least=least)), None)
         if meant is not None:
             found.append((name, meant))
     return found
 
 
-def _is_near(name: str, known: str, *, least: int) -> bool:
+def is_near(name: str, known: str, *, least: int = 0) -> bool:
     """Whether the names differ by two swapped letters, or by one inserted, missing or replaced letter."""
     if name == known or abs(len(name) - len(known)) > 1:
         return False
