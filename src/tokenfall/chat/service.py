@@ -15,6 +15,7 @@ from tokenfall.conversations import Conversation, ConversationInfo, Turn
 from tokenfall.errors import ConversationChanged, NotFound, StoreUnavailable
 from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore
+from tokenfall.slices import TURN
 from tokenfall.turns.runner import TurnRun, TurnRunner, turn_end
 from tokenfall.turns.turn import OnDisconnect, RunningTurn, client_left
 
@@ -185,6 +186,7 @@ class Chat:
         try:
             for turn in turns:
                 await self._history.append(conversation, turn)
+                await TURN  # a store in memory does not wait for anything
             if title:
                 await self._history.rename(conversation, title)
         except BaseException:
