@@ -72,15 +72,26 @@ class Histogram:
         """A copy without the bounds, which are constants of the program."""
         return self.counts.copy(), self.total
 
+    def copy(self) -> Histogram:
+        """A copy with the same bounds."""
+        copied = Histogram(self.bounds)
+        copied.merge(self.counts, self.total)
+        return copied
+
     def merge(self, counts: list[int], total: float) -> None:
         """Add the counts of another histogram with the same bounds."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, counts, strict=True)]
         self.total += total
 
     def since(self, before: list[int]) -> Histogram:
-        """The observations after the counts were `before`; its total is unknown, and 0."""
+        """The observations after the counts were `before`; its total is unknown, and 0.
+
+        Without observations if a count is lower than before: then the counts of a worker are missing.
+        """
         later = Histogram(self.bounds)
-        later.counts = [now - then for now, then in zip(self.counts, before, strict=True)]
+        increases = [now - then for now, then in zip(self.counts, before, strict=True)]
+        if min(increases) >= 0:
+            later.counts = increases
         return later
 
     def quantile(self, share: float) -> float:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from math import nan
 
-from tokenfall.metrics import Histogram
 from tokenfall.metrics_history import CODES, MINUTES, MODELS, SECONDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tokenfall.metrics import Metrics
+    from tokenfall.metrics import Histogram, Metrics
     from tokenfall.metrics_history import MetricsHistory, Names
 
 
@@ -35,8 +34,8 @@ class _Counts:
         self.tokens = metrics.tokens
         self.requests = 0
         self.codes = [0] * CODES.places
-        self.latencies = [each.counts.copy() for each in (metrics.ttft_s, metrics.inter_token_s, metrics.timer_late_s)]
-        self.models: list[list[int] | None] = [None] * MODELS.places
+        self.latencies = [each.copy() for each in (metrics.ttft_s, metrics.inter_token_s, metrics.timer_late_s)]
+        self.models: list[Histogram | None] = [None] * MODELS.places
 
 
 class MetricsSampler:
@@ -92,7 +91,10 @@ class MetricsSampler:
         for model, histogram in metrics.upstream_ttft_s.items():
             place = self._place(MODELS, model)
             known = counts.models[place]
-            counts.models[place] = histogram.counts.copy() if known is None else _sum(known, histogram.counts)
+            if known is None:
+                counts.models[place] = histogram.copy()
+            else:
+                known.merge(*histogram.snapshot())
         return counts
 
     def _place(self, names: Names, name: str) -> int:
@@ -125,34 +127,18 @@ def _increase(before: _Counts, now: _Counts, *, since: _Counts) -> Iterator[floa
     """
     yield max(0, now.tokens - before.tokens)
     yield max(0, now.requests - before.requests)
-    for counts, start in zip(now.latencies, since.latencies, strict=True):
-        histogram = _observed(_difference(counts, start))
-        yield sum(histogram.counts)
+    for latency, start in zip(now.latencies, since.latencies, strict=True):
+        recent = latency.since(start.counts)
+        yield sum(recent.counts)
         for share in (0.5, 0.9, 0.99):
-            yield _quantile(histogram, share)
+            yield _quantile(recent, share)
     for count, start_count in zip(now.codes, before.codes, strict=True):
         yield max(0, count - start_count)
     for model, known in zip(now.models, since.models, strict=True):
         if model is None:
             yield nan
         else:
-            yield _quantile(_observed(model if known is None else _difference(model, known)), 0.9)
-
-
-def _sum(counts: list[int], others: list[int]) -> list[int]:
-    return [count + other for count, other in zip(counts, others, strict=True)]
-
-
-def _difference(counts: list[int], before: list[int]) -> list[int]:
-    return [count - earlier for count, earlier in zip(counts, before, strict=True)]
-
-
-def _observed(counts: list[int]) -> Histogram:
-    """The observations with these counts; none if the counts of a worker are missing."""
-    histogram = Histogram()
-    if min(counts) >= 0:
-        histogram.counts = counts
-    return histogram
+            yield _quantile(model if known is None else model.since(known.counts), 0.9)
 
 
 def _quantile(histogram: Histogram, share: float) -> float:

@@ -111,7 +111,7 @@ async def test_settings_reach_their_parts(made: Made) -> None:
         max_tokens="8",
         context_messages="9",
     )
-    bounds, defaults = server.http.bounds, server.parts.conversations()._defaults
+    bounds, defaults = server.http.bounds, server.parts.conversations().defaults
 
     assert (bounds.header_timeout_s, bounds.body_timeout_s, bounds.idle_timeout_s) == (1.0, 2.0, 3.0)
     assert (bounds.stall_timeout_s, bounds.max_head_bytes, bounds.max_body_bytes) == (4.0, 5 * 1024, 6 * 1024)

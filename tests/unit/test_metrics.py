@@ -145,6 +145,22 @@ def test_since_does_not_change_the_histogram() -> None:
     assert histogram.counts == [0, 0]
 
 
+def test_since_is_empty_if_counts_are_missing() -> None:
+    histogram = Histogram((1.0,))
+    histogram.observe(0.5)
+
+    assert histogram.since([2, 0]).counts == [0, 0]
+
+
+def test_copy_is_independent() -> None:
+    histogram = Histogram((1.0,))
+    histogram.observe(0.5)
+    copied = histogram.copy()
+    histogram.observe(2.0)
+
+    assert (copied.bounds, copied.counts, copied.total) == ((1.0,), [1, 0], 0.5)
+
+
 def test_since_with_other_bounds_raises() -> None:
     with pytest.raises(ValueError, match="zip"):
         Histogram((1.0,)).since([0])

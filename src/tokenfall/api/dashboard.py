@@ -10,7 +10,7 @@ from collections import deque
 from time import time
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from tokenfall import __version__
 from tokenfall.api import problems
@@ -249,16 +249,14 @@ def _models(metrics: Metrics, before: dict[str, list[int]]) -> Iterator[ModelLat
     for model, histogram in metrics.upstream_ttft_s.items():
         recent = _percentiles(histogram, before.get(model) or [0] * len(histogram.counts))
         if recent is not None:
-            yield ModelLatency(
-                model=model, count=recent.count, p50_s=recent.p50_s, p90_s=recent.p90_s, p99_s=recent.p99_s
-            )
+            yield ModelLatency(model=model, **structs.asdict(recent))
 
 
 def _percentiles(histogram: Histogram, before: list[int]) -> Percentiles | None:
     """Percentiles of the observations after the counts were `before`; None without any."""
     recent = histogram.since(before)
     count = sum(recent.counts)
-    if count == 0 or min(recent.counts) < 0:  # negative: the counts of a worker are missing
+    if count == 0:
         return None
     p50_s, p90_s, p99_s = (round(recent.quantile(share), 6) for share in (0.5, 0.9, 0.99))
     return Percentiles(count=count, p50_s=p50_s, p90_s=p90_s, p99_s=p99_s)

@@ -70,7 +70,8 @@ class Chat:
     ) -> None:
         self._engine = engine
         self._history = history
-        self._defaults = defaults
+        self.defaults = defaults
+        """What applies to a question that does not set it."""
         self.turns = runner.registry
         self.runner = runner
 
@@ -79,7 +80,7 @@ class Chat:
 
         If the idempotency key is already bound to a turn, that turn is returned, from its beginning.
         """
-        turn = RunningTurn(question.conversation, on_disconnect=question.on_disconnect or self._defaults.on_disconnect)
+        turn = RunningTurn(question.conversation, on_disconnect=question.on_disconnect or self.defaults.on_disconnect)
         try:
             if question.idempotency is not None:
                 key, digest = question.idempotency
@@ -103,7 +104,7 @@ class Chat:
         )
 
     def _request(self, question: Question, before: Sequence[Turn]) -> ChatRequest:
-        defaults = self._defaults
+        defaults = self.defaults
         return ChatRequest(
             messages=context(
                 before,
@@ -125,7 +126,7 @@ class Chat:
         """
         named = question.continues or question.replaces
         if named is None:
-            most = turns_within(self._defaults.context_messages)
+            most = turns_within(self.defaults.context_messages)
             turns = (
                 await self._history.turns(question.conversation, last=max(most, 1)) or ()
             )  # `after` needs the newest
@@ -146,11 +147,6 @@ class Chat:
     async def stop(self, owner: str, turn: str) -> None:
         """Stop a turn of `owner` and keep its text; return once it has ended. Raises `NotFound`."""
         await self.turns.stop(owner, turn)
-
-    @property
-    def defaults(self) -> Defaults:
-        """What applies to a question that does not set it."""
-        return self._defaults
 
     @property
     def outlives(self) -> bool:

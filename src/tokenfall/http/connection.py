@@ -108,7 +108,7 @@ class Connection(StreamSocket):
                 if self._state == READING and self._unsent is None and not self._scheduled:
                     known = self._server.heads.known(data)
                     if known is not None:  # a complete request with a cached head
-                        self._answer_known(known)
+                        self._guarded(self._answer, known)
                         return
                 reader = self._reader = RequestReader(self._server.heads, self._server.bounds)
             reader.feed(data)
@@ -166,10 +166,6 @@ class Connection(StreamSocket):
         except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
             _log.exception("a connection failed")
             self.reset("failed")
-
-    def _answer_known(self, request: Request) -> None:
-        """`_advance` without a reader, for a read that is one request with a cached head and no body."""
-        self._guarded(self._answer, request)
 
     def _guarded(self, call: "Callable[..., None]", *arguments: object) -> None:
         try:
