@@ -13,7 +13,7 @@ export class Attention {
   #icon = document.querySelector('link[rel=icon]');
   #own = this.#icon.getAttribute('href');
   #title = document.title;
-  #news = ''; // what is said before the title
+  #news = ''; // shown before the title
   #waited = null; // the conversation whose response is under way
 
   constructor() {

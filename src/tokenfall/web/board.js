@@ -10,8 +10,9 @@ import { RANGES, Samples } from './board_history.js';
 import { fillTables } from './board_tables.js';
 import { MIB, requestRates, valuesOf } from './board_values.js';
 import { Keys } from './dialogs.js';
+import { element } from './elements.js';
 import { age, bytes, count, latency, rate } from './figures.js';
-import { element, Plot, Tile, write } from './plot.js';
+import { Plot, Tile, write } from './plot.js';
 import { SimForm } from './sim_form.js';
 import { thresholdsOf } from './thresholds.js';
 

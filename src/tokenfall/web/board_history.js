@@ -23,7 +23,7 @@ export class Samples {
   #keys;
   #onChange;
   #series = { 1: new Recent({ spanS: 900 }), 60: new Recent({ spanS: 86_400, stepS: 60 }) };
-  #seconds = 0; // that the server has told of, by a clock that nobody sets
+  #seconds = 0; // from the first event to the latest, by the server's uptime
   #askedAt = {}; // by step: when its history was asked for on this connection
   latest = null; // the latest event
 

@@ -5,8 +5,8 @@
  */
 
 import { requestKey, splitFailed } from './board_values.js';
+import { element } from './elements.js';
 import { count, rate } from './figures.js';
-import { element } from './plot.js';
 
 const find = (id) => document.querySelector(id);
 

@@ -4,6 +4,7 @@
  * It must never parse text as HTML, change what is drawn, or differ in its text from the source.
  */
 
+import { of } from './elements.js';
 import { Highlighter } from './highlight.js';
 
 const MOST = 50_000; // characters of a block that are coloured
@@ -82,11 +83,4 @@ export class CodeText {
     this.#text = document.createTextNode(piece);
     this.#lines.append(kind ? of('span', { class: kind }, this.#text) : this.#text);
   }
-}
-
-function of(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
 }

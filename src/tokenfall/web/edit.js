@@ -5,7 +5,7 @@
  */
 
 import { isComposing, isEnter } from './composer.js';
-import { element } from './message.js';
+import { element } from './elements.js';
 
 let forms = 0;
 

@@ -22,7 +22,7 @@ catch throw async await export function func fn use mut match `;
 const SCRIPT = `${FLOW}def elif is with try except raise lambda async await yield None True False then fi done end `;
 const SQL = `${FLOW}select where insert into values update set delete create table join left on group by order limit `;
 
-/** Languages by name: [rules, keywords]. The quote that begins a lifetime in Rust is none. */
+/** Languages by name: [rules, keywords]. In Rust, a single quote begins no string, because it may begin a lifetime. */
 const LANGUAGES = new Map([
   ['js jsx ts tsx json javascript typescript go c cpp c++ java kotlin cs swift', [...SLASH, ...QUOTES], C],
   ['rust rs', [...SLASH, string('"', true)], C],

@@ -12,7 +12,7 @@ export function importedBody(text) {
   try {
     exported = JSON.parse(text);
   } catch {
-    // told below
+    // the error follows below
   }
   if (!Array.isArray(exported?.messages)) throw new Failure('not_exported');
   const { title, messages } = exported;

@@ -1,10 +1,10 @@
 /**
- * What an empty conversation says: which model answers, and examples that show something at one press.
+ * The content of an empty conversation: which model responds, and examples to try with one press.
  *
  * It must never claim a model that the server has not named.
  */
 
-import { element } from './message.js';
+import { element } from './elements.js';
 import { isSimulated } from './model_picker.js';
 
 const LONG = 'A long response, to try Stop';

@@ -5,6 +5,7 @@
  * once an animation frame, or decide how an answer ended.
  */
 
+import { element } from './elements.js';
 import { wordsOfEnd } from './endings.js';
 import { fillFolded } from './folding.js';
 import { GrowingMarkdown } from './growing.js';
@@ -19,13 +20,6 @@ const ACTIONS = {
   user: [['copy', 'Copy'], ['edit', 'Edit']],
   assistant: [['copy', 'Copy'], ['again', 'Regenerate'], ['continue', 'Continue']],
 };
-
-export function element(tag, className, ...content) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...content);
-  return made;
-}
 
 function button(action, label, role) {
   const made = element('button', 'action', label);

@@ -4,7 +4,7 @@
  * It must never drop a choice because it is not listed: the server says whether a model exists.
  */
 
-import { element } from './message.js';
+import { element } from './elements.js';
 
 /** Timing profiles of the simulator; see docs/api.md, "The simulator's grammar". */
 const PROFILES = ['groq-70b', 'gpt-4o', 'claude-sonnet', 'llama-70b-dedicated', 'llama-8b-laptop'];

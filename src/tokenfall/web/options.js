@@ -5,6 +5,7 @@
  */
 
 import { readDevice, writeDevice } from './device.js';
+import { hashOf } from './hash.js';
 
 const NAME = 'options';
 const MAX_CONVERSATIONS = 100;
@@ -53,10 +54,7 @@ export function fieldsOf(question, { system, ...fields }) {
 /** `key` for a question with these options: another one than with other options, for it is another request. */
 export function keyWith(key, options) {
   const text = JSON.stringify(options);
-  if (text === '{}') return key;
-  let hash = 0x811c9dc5; // FNV-1a
-  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
-  return `${key}/${(hash >>> 0).toString(16)}`;
+  return text === '{}' ? key : `${key}/${hashOf(text)}`;
 }
 
 /** What is set besides the model, in words; empty where nothing is. */
@@ -69,7 +67,7 @@ export function wordsOf({ system, temperature, max_tokens: limit }) {
   return parts.filter(Boolean).join(', ');
 }
 
-/** What a field's text says, as { value, error }: null for an empty field, and words where it cannot be used. */
+/** Parse the text of a field to { value } or { error }: null for an empty field, an error message for an invalid one. */
 export const READ = {
   system(text) {
     const { length } = text.trim();

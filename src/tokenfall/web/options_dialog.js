@@ -15,7 +15,7 @@ export async function askForOptions(options, limit) {
   const dialog = document.querySelector('#options-dialog');
   for (const name of NAMES) {
     field(name).value = options[name] ?? '';
-    tell(name, '');
+    showError(name, '');
   }
   field('max_tokens').placeholder = limit ?? '';
   document.querySelector('#options-clear').onclick = clear;
@@ -26,7 +26,7 @@ export async function askForOptions(options, limit) {
 function clear() {
   for (const name of NAMES) {
     field(name).value = '';
-    tell(name, '');
+    showError(name, '');
   }
   field('system').focus();
 }
@@ -35,14 +35,14 @@ function read(name) {
   return READ[name](field(name).value);
 }
 
-/** Says at each field what is wrong with it, and leads to the first. */
+/** Shows at each field what is wrong with it, and focuses the first. */
 function isUsable() {
-  const wrong = NAMES.filter((name) => tell(name, read(name).error ?? ''));
+  const wrong = NAMES.filter((name) => showError(name, read(name).error ?? ''));
   if (wrong.length > 0) field(wrong[0]).focus();
   return wrong.length === 0;
 }
 
-function tell(name, error) {
+function showError(name, error) {
   document.querySelector(`#option-${name}-error`).textContent = error;
   field(name).setAttribute('aria-invalid', String(error !== ''));
   return error !== '';

@@ -6,6 +6,7 @@
  * labels for screen readers change when told to, and no region is live.
  */
 
+import { element } from './elements.js';
 import { count, linearScale, logScale, NONE, tickLabel } from './figures.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
@@ -15,13 +16,6 @@ const TIMES = 5; // labels of the time axis
 const WIDTH = 1000;
 
 const MOST_LINES = 6;
-
-export function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
-}
 
 function shape(tag, attributes, ...children) {
   const made = document.createElementNS(SVG, tag);
@@ -105,9 +99,9 @@ export class Plot {
   /**
    * @param spec `title`; `lines`: [{ key, name }], or `prefix`, of the names of lines that are not known before, and
    *   `label(name)`; `of`, the name of how many the lines are of; `format(value)`; `canLog`; `least`, the closest that
-   *   two ticks may be; `step`, of a larger unit; `nothing`, said while there are no lines; `isTile`: its figure of now
+   *   two ticks may be; `step`, of a larger unit; `nothing`, shown while there are no lines; `isTile`: its figure of now
    *   is on a tile, so it is not repeated here
-   * @param onPoint told how far back the reader points, as a share of the time shown, or null when no more
+   * @param onPoint called with how far back the reader points, as a share of the time shown, or null when no more
    */
   constructor(spec, onPoint) {
     this.#spec = spec;

@@ -6,6 +6,7 @@
  */
 
 import { codeShell, CodeText } from './code.js';
+import { of } from './elements.js';
 import { parseInline } from './inline.js';
 
 const INLINE = { strong: 'strong', em: 'em', strike: 'del', code: 'code', math: 'span', link: 'a', break: 'br' };
@@ -62,13 +63,6 @@ function filled(node) {
   if (node.type === 'code') new CodeText(body, node).show(node, () => false);
   else if (node.children) body.append(...node.children.map(filled));
   else if ('text' in node) patch(body, null, parseInline(node.text).nodes);
-  return element;
-}
-
-function of(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
   return element;
 }
 

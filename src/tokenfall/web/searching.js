@@ -47,19 +47,19 @@ export class Searching {
   }
 
   async #search(words) {
-    let [found, told] = [null, ''];
+    let [found, status] = [null, ''];
     try {
       found = new Set((await this.#on.search(words.trim())).map(({ id }) => id));
-      told = wordsOfFound(found.size);
+      status = wordsOfFound(found.size);
     } catch (error) {
-      told = asFailure(error).words;
+      status = asFailure(error).words;
     }
-    if (words === this.#field.value) this.#show(found, told);
+    if (words === this.#field.value) this.#show(found, status);
   }
 
-  #show(found, told) {
+  #show(found, status) {
     this.found = found;
-    this.#status.textContent = told;
+    this.#status.textContent = status;
     this.#on.change();
   }
 }

@@ -2,7 +2,7 @@
  * The controls for what a conversation's questions are asked with: its model, its settings, and the examples of an
  * empty conversation.
  *
- * It must never send a question itself. Without the server's word it offers what the page knows.
+ * It must never send a question itself. Until the server has answered, it offers what the page knows.
  */
 
 import { asFailure } from './failures.js';
@@ -17,7 +17,7 @@ export class Setup {
   #settings = document.querySelector('#settings');
   #picker;
   #intro;
-  #defaults = null; // once the server has told them
+  #defaults = null; // until the server has sent them
   #models = []; // the upstream's
   #loading = null;
 
@@ -35,7 +35,7 @@ export class Setup {
     this.#show();
   }
 
-  /** Asks the server which models there are, until it has said so. */
+  /** Loads the default and the list of models, once; tried again if the defaults cannot be loaded. */
   load() {
     this.#loading ??= this.#load().catch((error) => {
       asFailure(error);

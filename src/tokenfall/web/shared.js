@@ -1,32 +1,31 @@
 /**
- * One stream for all tabs of this browser: the tab that holds its lock reads it, and tells the others each item.
+ * One stream for all tabs of this browser: the tab that holds its lock reads it, and broadcasts each item to the others.
  *
- * A browser opens six connections to a server, so that six tabs with a stream each would block a seventh. Where there
- * are no locks, which is over HTTP from another machine, each tab reads for itself. It must never tell a key, tell
- * items to tabs with another key, or keep the lock once nobody reads here.
+ * A browser opens six connections to a server, so that six tabs with a stream each would block a seventh. Without Web
+ * Locks (over HTTP from another machine) each tab reads for itself. It must never broadcast a key, or items to tabs with
+ * another key, and it must release the lock when it stops reading.
  */
 
+import { hashOf } from './hash.js';
 import { pause, unlessAborted } from './waiting.js';
 
-/** Who has the lock and says nothing for so long waits for a reader's key, or hangs. */
+/** How long a tab waits for the tab that has the lock, which may hang, or wait for the user to enter a key. */
 const PATIENCE_MS = 5000;
 
-/** The lock may come before the last message of the tab that had it. */
-const LAST_WORDS_MS = 50;
+/** How long the last messages of a tab may arrive after it has released the lock. */
+const LAST_MESSAGES_MS = 50;
 
-/** The name of a stream among tabs with the same key, which cannot be told from it. */
+/** The name of a stream among tabs with the same key, which cannot be derived from it. */
 export function nameOf(stream, key) {
-  let hash = 5381;
-  for (let at = 0; at < key.length; at += 1) hash = (Math.imul(hash, 33) ^ key.charCodeAt(at)) >>> 0;
-  return `tokenfall:${stream}:${hash.toString(36)}`;
+  return `tokenfall:${stream}:${hashOf(key)}`;
 }
 
 /**
- * The items of a stream, as soon as there is somebody who reads it: this tab, with `read()`, or another.
+ * The items of a stream, as soon as a tab reads it: this one, with `read()`, or another.
  *
- * @param how { name(), read(), since(after), after(), signal }: `read` opens the connection and resolves to what it
- *   says; `since` is what was heard here after the item `after`, for a tab that comes later; `after` is this tab's last;
- *   `name` is the stream's: where the key has become another by reading, it is told under the new name
+ * @param how { name(), read(), since(after), after(), signal }: `read` opens the connection and resolves to its items;
+ *   `since` returns the items received after the item `after`, for a tab that joins later; `after` is the last item of
+ *   this tab; `name` is the stream's name: if `read` has changed the key, the items are broadcast under the new name
  */
 export async function join(how) {
   if (!navigator.locks) return how.read();
@@ -41,7 +40,7 @@ export async function join(how) {
   }
 }
 
-/** The items of a stream that this tab has opened already, told to the others unless one of them reads it. */
+/** The items of a stream that this tab has opened already, broadcast to the others unless one of them reads it. */
 export async function* lead({ name, since }, items) {
   const left = new AbortController();
   try {
@@ -52,14 +51,14 @@ export async function* lead({ name, since }, items) {
     }
     const channel = new BroadcastChannel(name());
     left.signal.addEventListener('abort', () => channel.close());
-    yield* told(channel, items, since);
+    yield* broadcast(channel, items, since);
   } finally {
     left.abort();
   }
 }
 
-/** Tells the others each item, and those that come later what was before. */
-async function* told(channel, items, since) {
+/** Sends each item to the other tabs, and the earlier items to those that join later. */
+async function* broadcast(channel, items, since) {
   channel.onmessage = ({ data }) => {
     if (data.wants) channel.postMessage({ to: data.wants, items: since(data.after) });
   };
@@ -91,18 +90,18 @@ class Member {
   #left = new AbortController();
   #waited = new AbortController();
   #id = crypto.getRandomValues(new Uint32Array(2)).join('-');
-  #inbox = []; // messages that nobody took
+  #inbox = []; // messages that were not taken yet
   #wake = () => {};
-  #isTold = false; // by a tab that has said what was before
+  #hasJoined = false; // the earlier items have arrived
   #isOurs = false; // the lock
-  #begun; // one of the two
+  #begun; // resolves at the first of the two
 
   constructor(how) {
     this.#how = how;
     this.#name = how.name();
     this.#channel = new BroadcastChannel(this.#name);
     this.#begun = new Promise((resolve, reject) => {
-      this.#channel.onmessage = ({ data }) => this.#hear(data) && resolve();
+      this.#channel.onmessage = ({ data }) => this.#receive(data) && resolve();
       lockOf(this.#name, { signal: this.#left.signal }, this.#left.signal).then(() => {
         this.#isOurs = true;
         this.#wake();
@@ -112,7 +111,7 @@ class Member {
     this.#ask();
   }
 
-  /** Whether there is somebody who reads; a tab that has waited long enough reads for itself. */
+  /** Whether a tab reads the stream; after `PATIENCE_MS` this one reads for itself. */
   isBegun() {
     const begun = this.#begun.then(() => true);
     const late = pause(PATIENCE_MS, this.#waited.signal).then(() => false);
@@ -129,7 +128,7 @@ class Member {
   async source() {
     if (!this.#isOurs) return null;
     const items = await unlessAborted(this.#how.read(), this.#how.signal);
-    if (this.#how.name() === this.#name) return told(this.#channel, items, this.#how.since);
+    if (this.#how.name() === this.#name) return broadcast(this.#channel, items, this.#how.since);
     this.leave();
     return lead(this.#how, items);
   }
@@ -148,28 +147,28 @@ class Member {
     }
   }
 
-  /** Until there is nobody any more who tells them. */
+  /** Until the lock is ours, because no other tab reads any more. */
   async *#messages() {
     while (!this.#isOurs) {
       yield* this.#inbox.splice(0);
       if (this.#inbox.length > 0 || this.#isOurs) continue;
       await unlessAborted(new Promise((resolve) => (this.#wake = resolve)), this.#how.signal);
     }
-    await pause(LAST_WORDS_MS, this.#how.signal);
+    await pause(LAST_MESSAGES_MS, this.#how.signal);
     yield* this.#inbox.splice(0);
   }
 
   #ask() {
-    this.#isTold = false;
+    this.#hasJoined = false;
     this.#channel.postMessage({ wants: this.#id, after: this.#how.after?.() });
   }
 
-  /** Whether this makes a beginning. */
-  #hear(data) {
+  /** Whether this message has the earlier items, with which the stream begins. */
+  #receive(data) {
     if (data.isHere) this.#ask();
-    const isAnswer = data.to === this.#id && !this.#isTold;
-    if (isAnswer) this.#isTold = true;
-    if (isAnswer || (this.#isTold && !data.to && (data.items || data.isDone))) {
+    const isAnswer = data.to === this.#id && !this.#hasJoined;
+    if (isAnswer) this.#hasJoined = true;
+    if (isAnswer || (this.#hasJoined && !data.to && (data.items || data.isDone))) {
       this.#inbox.push(data);
       this.#wake();
     }

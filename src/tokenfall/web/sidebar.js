@@ -4,9 +4,9 @@
  * It must never load anything itself, or keep the keyboard from the page while it is closed.
  */
 
+import { element } from './elements.js';
 import { EntryMenu } from './entry_menu.js';
 import { grouped } from './grouping.js';
-import { element } from './message.js';
 import { Searching } from './searching.js';
 
 const NARROW = matchMedia('(width < 60rem)');

@@ -1,8 +1,8 @@
 /**
- * Answers under way, as the tabs of this browser tell each other of them: a tab that shows the same conversation follows.
+ * Questions whose responses are being generated, broadcast to the other tabs: one that shows the same conversation follows.
  *
- * A question is told as underway.js keeps it, with its conversation. What is answered they share by shared.js. It must
- * never tell a key, or change what another tab keeps.
+ * A question is sent as underway.js stores it, with its conversation; shared.js shares the response. It must never send a
+ * key, or change what another tab stores.
  */
 
 const CHANNEL = 'tokenfall';

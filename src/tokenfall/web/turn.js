@@ -38,7 +38,7 @@ export class Turn {
   #stopper = new AbortController(); // nobody wants to hear more
   #connection = new AbortController(); // the one under way
   #isResting = false; // the page is hidden
-  #heard = []; // for a tab that follows later
+  #received = []; // the items, for a tab that joins later
   follows = null; // the newest turn that the page knew when this was asked
   #head = null; // the answer's head, awaited
   #last = '0'; // the newest event that was told
@@ -109,8 +109,8 @@ export class Turn {
 
   #tellItem(item) {
     const { text, id, thought, end } = item;
-    if (thought && this.#thinksAgain) this.#heard = this.#heard.filter((each) => !each.thought);
-    this.#heard.push(item);
+    if (thought && this.#thinksAgain) this.#received = this.#received.filter((each) => !each.thought);
+    this.#received.push(item);
     if (id) this.#last = id;
     this.#tries = 0;
     if (thought) this.#tellThought(thought);
@@ -148,7 +148,7 @@ export class Turn {
     return {
       name: () => nameOf(this.id, this.#api.key ?? ''),
       read: async () => tokensOf(await this.#follow(), this.signal),
-      since: (after) => this.#heard.slice(this.#heard.findLastIndex(({ id }) => id === after) + 1),
+      since: (after) => this.#received.slice(this.#received.findLastIndex(({ id }) => id === after) + 1),
       after: () => {
         this.#thinksAgain = true;
         return this.#last;

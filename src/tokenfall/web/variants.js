@@ -4,7 +4,7 @@
  * A response is a function that makes its element, once. It must never change which of them the model is sent: the last.
  */
 
-import { element } from './message.js';
+import { element } from './elements.js';
 
 const MOST = 5; // as many as the server keeps, with the last one
 const all = new WeakMap(); // of each element: the responses to its question, oldest first

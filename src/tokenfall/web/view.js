@@ -7,9 +7,10 @@
 import { copy } from './clipboard.js';
 import { toggleWrap } from './code.js';
 import { EditForm } from './edit.js';
+import { element } from './elements.js';
 import { endOf, stateOf } from './endings.js';
 import { Follow } from './follow.js';
-import { Answer, bodyOf, element, questionElement } from './message.js';
+import { Answer, bodyOf, questionElement } from './message.js';
 import { measured } from './pace.js';
 import { follow, once, responsesTo } from './variants.js';
 

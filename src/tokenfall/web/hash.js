@@ -1,0 +1,7 @@
+/** A short hash, to tell texts apart without storing them. Not for secrets: 32 bits (FNV-1a). */
+
+export function hashOf(text) {
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < text.length; at += 1) hash = Math.imul(hash ^ text.charCodeAt(at), 0x01000193);
+  return (hash >>> 0).toString(16);
+}
