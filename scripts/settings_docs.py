@@ -9,7 +9,7 @@ Usage: settings_docs.py
 import sys
 from pathlib import Path
 
-from tokenfall.cli.arguments import flag
+from tokenfall.cli.flags import flag
 from tokenfall.settings import defaults, described, shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"

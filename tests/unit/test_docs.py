@@ -9,7 +9,7 @@ import pytest
 from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
-from tokenfall.cli.arguments import flag
+from tokenfall.cli.flags import flag
 from tokenfall.reactor.loop import Reactor
 from tokenfall.settings import Settings, described
 from tokenfall.simulator.grammar import KEYS

@@ -1,4 +1,4 @@
-"""Parses the command line into settings by their environment names. Imported only if there are arguments to parse."""
+"""Parses every command line, with help and error messages. Imported only for those that `plain_flags` cannot read."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from tokenfall import __version__
 from tokenfall.cli.environment import is_near
+from tokenfall.cli.flags import flag
 from tokenfall.settings import defaults, described, shown
 
 
@@ -102,8 +103,3 @@ def _port(text: str) -> int:
     if not 0 <= value <= 65_535:
         raise argparse.ArgumentTypeError(f"got {text!r}, takes an integer from 0 to 65535")
     return value
-
-
-def flag(field: str) -> str:
-    """`--rate-limit-rps` for `rate_limit_rps`."""
-    return f"--{field.replace('_', '-')}"

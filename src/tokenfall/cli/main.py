@@ -6,6 +6,7 @@ import os
 import sys
 
 from tokenfall.cli.environment import env_file, warn_of_near_misses
+from tokenfall.cli.flags import plain_flags
 from tokenfall.settings import TAKE_FULL, InvalidSetting, Settings, load
 
 TYPE_CHECKING = False
@@ -21,13 +22,13 @@ USAGE_ERROR = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status."""
     words = sys.argv[1:] if argv is None else list(argv)
-    flags: dict[str, str | None] = {}
     if words[:1] == ["health"]:
         from tokenfall.health_check import health  # noqa: PLC0415 - not needed by a server
 
         return health(words[1:])
-    if words != ["serve"]:  # argparse and the parser would keep 0.8 MiB in a container that runs `tokenfall serve`
-        from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415
+    flags = plain_flags(words)
+    if flags is None:
+        from tokenfall.cli.arguments import flags_of, read  # noqa: PLC0415 - argparse takes 1.8 MiB
 
         arguments = read(words)
         if arguments.command != "serve":

@@ -3,7 +3,8 @@ import argparse
 import pytest
 
 from tokenfall import __version__
-from tokenfall.cli.arguments import flag, parse, parser
+from tokenfall.cli.arguments import parse, parser
+from tokenfall.cli.flags import flag
 from tokenfall.settings import described, load
 
 FLAGGED = [field for field, about in described().items() if about.flag]

@@ -40,7 +40,7 @@ def report(reactor):
         file.write("\\n".join([*sys.modules, *["ASTRAY"] * astray]))
     stop(reactor)
 Reactor.stop = report
-sys.exit(main(["serve"]))
+sys.exit(main(["serve", "--log-level", "warning"]))
 """
 """The command, which lists what is loaded when it stops; and `ASTRAY` where `threading` takes another thread for the
 main one."""
@@ -54,7 +54,7 @@ def served(folder: Path, **environment: str) -> Iterator[tuple[str, "Loaded"]]:
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
         cwd=folder,
-        env={**kept, "PORT": "0", "REPORT": str(report), "LOG_LEVEL": "warning", **environment},
+        env={**kept, "PORT": "0", "REPORT": str(report), **environment},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -1,0 +1,36 @@
+"""Names of the flags, and a reader of the usual command line, which needs no argparse."""
+
+from __future__ import annotations
+
+from tokenfall.settings import described
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def flag(field: str) -> str:
+    """`--rate-limit-rps` for `rate_limit_rps`."""
+    return f"--{field.replace('_', '-')}"
+
+
+def plain_flags(words: Sequence[str]) -> dict[str, str | None] | None:
+    """Flags of `serve` by environment name, if `words` are the command and whole flags with their values.
+
+    Otherwise None: argparse reads these words, which ask for help, for another command, or have an error.
+    """
+    if words[:1] != ["serve"]:
+        return None
+    known = {flag(field): field.upper() for field, about in described().items() if about.flag}
+    flags: dict[str, str | None] = {}
+    following = iter(words[1:])
+    for word in following:
+        name, has_value, value = word.partition("=")
+        if not has_value:
+            value = next(following, "-")
+            if value.startswith("-"):
+                return None
+        if name not in known:
+            return None
+        flags[known[name]] = value
+    return flags
