@@ -41,7 +41,7 @@ class PassthroughEvent(Struct, frozen=True, gc=False):
 
     `data` is one line. `is_token`: it has text, reasoning, a refusal or a piece of a tool call, of `text_bytes` bytes
     in UTF-8. `type` and `number` are the type and sequence number of an event of OpenAI's Responses API; "" and -1 in
-    other formats.
+    other formats. `frame` is the whole event as received, if it can be sent as it is, else b"".
     """
 
     data: bytes
@@ -49,6 +49,7 @@ class PassthroughEvent(Struct, frozen=True, gc=False):
     type: str = ""
     text_bytes: int = 0
     number: int = -1
+    frame: bytes = b""
 
 
 class Usage(Struct, frozen=True, gc=False, omit_defaults=True):

@@ -67,7 +67,7 @@ class DoneFraming:
         return False
 
     def frame(self, event: PassthroughEvent) -> bytes:
-        return sse.frame(event.data)
+        return event.frame or sse.frame(event.data)
 
 
 class ResponsesFraming:

@@ -38,7 +38,7 @@ _PAUSED, _EOF, _SHUT, _CLOSING, _BROKEN = 1, 2, 4, 8, 16
 class StreamSocket(Deadlined):
     """Owns `fd`, a connected non-blocking socket. A subclass implements the callbacks."""
 
-    __slots__ = ("_flags", "_mask", "_unsent", "fd", "reactor")
+    __slots__ = ("_flags", "_mask", "_unsent", "fd", "paused", "reactor")
 
     def __init__(self, reactor: "Reactor", fd: int) -> None:
         super().__init__(reactor.wheel)
@@ -48,6 +48,8 @@ class StreamSocket(Deadlined):
         self._flags = 0
         self._mask = READ
         self._unsent: list[bytes | memoryview] | None = None
+        self.paused = False
+        """Whether unsent bytes are buffered."""
         reactor.add(fd, self)
 
     # Callbacks
@@ -73,11 +75,6 @@ class StreamSocket(Deadlined):
         raise NotImplementedError
 
     # Writing
-
-    @property
-    def paused(self) -> bool:
-        """Whether unsent bytes are buffered."""
-        return self._unsent is not None
 
     @property
     def unsent_bytes(self) -> int:
@@ -106,6 +103,7 @@ class StreamSocket(Deadlined):
     def keep_unsent(self, data: "bytes | memoryview") -> None:
         """Buffer `data` that the kernel did not accept, to be sent first. The buffer must be empty."""
         self._unsent = [data]
+        self.paused = True
         self._watch(self._mask | WRITE)
         self.pause_writing()
 
@@ -153,23 +151,24 @@ class StreamSocket(Deadlined):
     def ready(self, mask: int) -> None:
         if mask & ~WRITE:
             if self._mask & READ:
-                self._read()
+                try:
+                    data = os.read(self.fd, READ_BYTES)
+                except BlockingIOError:
+                    pass
+                except OSError:
+                    self._lose()
+                else:
+                    if data:
+                        self.data_received(data)
+                    else:
+                        self._end_reading()
             elif mask & HANGUP and self.fd >= 0:
                 self._lose()
         if mask & WRITE and self._unsent is not None and self.fd >= 0:
             self._flush()
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self.fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._lose()
-            return
-        if data:
-            self.data_received(data)
-            return
+    def _end_reading(self) -> None:
+        """The peer has sent a FIN."""
         self._flags |= _EOF
         self._watch(self._mask & ~READ)
         if not self.eof_received():
@@ -196,6 +195,7 @@ class StreamSocket(Deadlined):
             if left <= 0 and unsent:
                 return
         self._unsent = None
+        self.paused = False
         self._watch(self._mask & ~WRITE)
         if self._flags & _CLOSING:
             self._lose()
@@ -234,6 +234,7 @@ class StreamSocket(Deadlined):
             return
         self.fd = -1
         self._unsent = None
+        self.paused = False
         self.reactor.remove(fd)
         os.close(fd)
         self.connection_lost()

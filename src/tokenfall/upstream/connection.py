@@ -211,24 +211,13 @@ class UpstreamConnection(StreamSocket):
         state = self._state
         if state == BODY:
             self._framing_bytes += len(data)
-            self._parse(data)
-            if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
-                self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
         elif state == AWAITING:
             self._head_bytes += len(data)
-            self._parse(data)
-            if self._state == AWAITING and self._head_bytes > MAX_HEAD_BYTES:
-                self._fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
-        elif state == SETTLING:
+        else:
             self._settle_left -= len(data)
-            if self._settle_left < 0:
+            if state != SETTLING or self._settle_left < 0:  # a server must not send data without a request
                 self.abandon()
-            else:
-                self._parse(data)
-        else:  # a server must not send data without a request
-            self.abandon()
-
-    def _parse(self, data: bytes) -> None:
+                return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -239,6 +228,10 @@ class UpstreamConnection(StreamSocket):
         except httptools.HttpParserError:
             if self._state != CLOSED:
                 self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
+        if self._framing_bytes > MAX_HEAD_BYTES and self._state == BODY:
+            self._fail(UpstreamMalformed(f"the upstream's response has over {MAX_HEAD_BYTES} bytes of framing"))
+        elif self._head_bytes > MAX_HEAD_BYTES and self._state == AWAITING:
+            self._fail(UpstreamMalformed(f"the head of the upstream's response has over {MAX_HEAD_BYTES} bytes"))
 
     # Callbacks of the parser
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 
 RECORD_BYTES = 16_384
 """Maximum plaintext of a TLS record; RFC 8446, section 5.1."""
@@ -77,19 +78,27 @@ class TLSLayer:
             raise UntrustedCertificate(_distrust(error.verify_code)) from None
         return True
 
-    def decrypt(self, data: bytes) -> Iterator[bytes]:
-        """Yield the plaintext of each complete record; b"" at the server's close_notify. Raises ssl.SSLError."""
-        read, incoming = self._ssl.read, self._incoming
-        for start in range(0, len(data), FED_BYTES):
-            incoming.write(data[start : start + FED_BYTES])
-            while incoming.pending or self._ssl.pending():
-                try:
-                    plaintext = read(RECORD_BYTES)
-                except ssl.SSLWantReadError:
-                    break
-                yield plaintext
-                if not plaintext:
-                    return
+    def decrypt(self, data: bytes) -> Iterable[bytes]:
+        """The plaintext of each complete record; b"" at the server's close_notify. Raises ssl.SSLError."""
+        if len(data) > FED_BYTES:
+            parts = (data[start : start + FED_BYTES] for start in range(0, len(data), FED_BYTES))
+            return chain.from_iterable(map(self.decrypt, parts))
+        self._incoming.write(data)
+        try:
+            plaintext = self._ssl.read(RECORD_BYTES)
+        except ssl.SSLWantReadError:
+            return ()
+        return self._records(plaintext) if self._incoming.pending else (plaintext,)  # usually one record arrives
+
+    def _records(self, plaintext: bytes) -> Iterator[bytes]:
+        """Yield `plaintext`, and that of the other complete records that have arrived."""
+        yield plaintext
+        while plaintext and self._incoming.pending:
+            try:
+                plaintext = self._ssl.read(RECORD_BYTES)
+            except ssl.SSLWantReadError:
+                return
+            yield plaintext
 
     def encrypt(self, data: bytes) -> bytes:
         """Encrypt `data`; the result includes pending messages of TLS itself."""

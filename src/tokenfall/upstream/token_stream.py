@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from tokenfall.errors import UpstreamBroken, UpstreamMalformed, UpstreamTruncated
-from tokenfall.events import Finished, PassthroughEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from tokenfall.events import Finished, PassthroughEvent, TextDelta, ToolCallDelta
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.refusals import is_event_stream, no_stream
 from tokenfall.upstream.request import UpstreamRequest
@@ -57,28 +57,30 @@ class TokenStream(UpstreamResponse):
         if not is_event_stream(content_type):
             self._error_body = ErrorBody(self, no_stream, wheel=self._watch.wheel)
 
-    def take(self, data: bytes) -> None:
+    def body_received(self, data: bytes) -> None:
+        if self._error_body is not None:
+            self._error_body.add(data)
+            return
         for event in self._reader.feed(data):
-            if type(event) is TextDelta:
-                text = event.text
-                self._left_bytes -= len(text) if text.isascii() else len(text.encode())
-            elif isinstance(event, Finished):
+            kind = type(event)
+            if kind is Finished:
                 self.finished = event
                 self.finish()
                 return
+            if kind is PassthroughEvent:
+                self._left_bytes -= event.text_bytes
+                is_token = event.is_token
             else:
-                self._left_bytes -= _size_bytes(event)
-                if isinstance(event, PassthroughEvent) and not event.is_token:
-                    self._report(event)
-                    continue
-                if self._text_only and self._left_bytes >= 0:
-                    self._watch.token()
-                    continue
+                text = event.arguments if kind is ToolCallDelta else event.text
+                self._left_bytes -= len(text) if text.isascii() else len(text.encode())
+                is_token = True
             if self._left_bytes < 0:
                 self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_TEXT_BYTES} bytes of text"))
                 return
-            self._watch.token()
-            self._report(event)
+            if is_token:
+                self._watch.token()
+            if kind is TextDelta or not self._text_only:
+                self._report(event)
         if self._reader.broken is not None:
             self.fail(self._reader.broken)
 
@@ -97,9 +99,3 @@ class TokenStream(UpstreamResponse):
 
     def resumed(self) -> None:
         self._watch.resume()
-
-
-def _size_bytes(event: ReasoningDelta | ToolCallDelta | PassthroughEvent) -> int:
-    if isinstance(event, PassthroughEvent):
-        return event.text_bytes
-    return len((event.arguments if isinstance(event, ToolCallDelta) else event.text).encode())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import PassthroughEvent
-from tokenfall.wire.sse_decoder import ServerSentEvent
+from tokenfall.wire.sse_decoder import ServerSentEvent, SSEDecoder
 from tokenfall.wire.upstream.chunk import NOT_STANDARD, CallPiece, ChunkChoice, PassthroughChoice, decode_passthrough
 from tokenfall.wire.upstream.errors import document_error, error_message, stream_error
 from tokenfall.wire.upstream.lenient import ERROR, Document, lenient_choice, lenient_text, malformed
@@ -32,6 +32,21 @@ def read_passthrough(event: ServerSentEvent, ends: Callable[[str], bool]) -> Pas
         size = _bytes_of(found.delta) if found.type.endswith(_DELTA) else 0
         is_token = size > 0
     return PassthroughEvent(_one_line(event.data), is_token, found.type, size, found.sequence_number)
+
+
+def read_sole_chunk(data: bytes, decoder: SSEDecoder) -> PassthroughEvent | None:
+    """Fast path: the event, if `data` is exactly one standard chunk with choices; otherwise None, with no effect."""
+    sole = decoder.sole_event(data)
+    if sole is None:
+        return None
+    try:
+        found = decode_passthrough(sole)
+    except NOT_STANDARD:
+        return None
+    if not found.choices or found.type or found.object == "error":
+        return None
+    size, is_token = _output_size(found.choices)
+    return PassthroughEvent(sole, is_token, "", size, found.sequence_number, data)
 
 
 def _read_leniently(event: ServerSentEvent, ends: Callable[[str], bool]) -> PassthroughEvent | None:
