@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +89,15 @@ def podman(*arguments: str, stdin: IO[bytes] | None = None) -> str:
 
 
 @contextmanager
-def running(name: str, image: str, *, core: int, env: Mapping[str, str]) -> Iterator[Container]:
-    """The image's own command within the limits, on one core; removed with the block.
+def running(
+    name: str, image: str, *, core: int, env: Mapping[str, str], command: Sequence[str] = ()
+) -> Iterator[Container]:
+    """The image's own command, or `command`, within the limits, on one core; removed with the block.
 
     The page cache is dropped after its files were copied, so that it is charged for each that it reads.
     """
     settings = [f"--env={key}={value}" for key, value in env.items()]
-    identifier = podman("create", *LIMITS, f"--cpuset-cpus={core}", *settings, image)
+    identifier = podman("create", *LIMITS, f"--cpuset-cpus={core}", *settings, image, *command)
     try:
         os.sync()
         DROP_CACHES.write_text("3\n")

@@ -44,7 +44,7 @@ def _builds() -> dict[str, tuple[list[str], Path]]:
     """By program: the command that builds it, and the folder to run that in."""
     load, peers = HERE / "load", HERE / "peers"
     with_gcc = {
-        name: (["gcc", "-O2", "-Wall", "-o", str(BUILD / name), *sources, "-lm"], load)
+        name: (["gcc", "-O2", "-Wall", "-static", "-o", str(BUILD / name), *sources, "-lm"], load)
         for name, sources in C_PROGRAMS.items()
     }
     with_go = {name: (["go", "build", "-o", str(BUILD / name), "."], peers / name) for name in GO_PROGRAMS}
@@ -56,7 +56,7 @@ def _build(tools: Toolchain, name: str, *, command: list[str], cwd: Path) -> Non
     if not compiler:
         tools.lacking[name] = f"{command[0]}, which builds {name}, is not installed"
         return
-    # Go: build with what is here or say that it cannot; and statically, for an image without libraries.
+    # Go: build with what is here or say that it cannot. All are linked statically, for an image without libraries.
     environment = {**os.environ, "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
     done = subprocess.run(
         [compiler, *command[1:]], cwd=cwd, env=environment, capture_output=True, text=True, check=False

@@ -17,6 +17,9 @@ STARTS_WITHIN_S = 30.0
 OPEN_WITHIN_S = 20.0
 MIB = 1024**2
 
+Command = Callable[[int], Sequence[str]]
+"""By port: the words that replace the image's own command; none keep it."""
+
 STREAMS = Row(
     "box",
     "endless streams in a container of 0.1 CPU and 20 MB, cold page cache, a token every 200 ms",
@@ -28,7 +31,7 @@ PEAK = Row("box_peak", "peak memory of the container with that number of streams
 LATE = Row("box_late", "lateness of a token, p99, with that number of streams", "ms")
 
 
-def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str]) -> dict[str, Any]:
+def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str], command: Command) -> dict[str, Any]:
     """One container with `count` streams: whether it held them, and what it used."""
     found: dict[str, Any] = {"streams": count, "delivered": 0.0, "killed": True}
     port = free_port()
@@ -37,7 +40,7 @@ def _try(bench: Bench, image: str, *, count: int, env: Mapping[str, str]) -> dic
     settings = {**env, "HOST": "127.0.0.1", "PORT": str(port)}
     with (
         suppress(DidNotListen),
-        containers.running(name, image, core=bench.server_core, env=settings) as container,
+        containers.running(name, image, core=bench.server_core, env=settings, command=command(port)) as container,
     ):
         wait_until_listening(container, port, within_s=STARTS_WITHIN_S)
         read = streams.read(bench, Server(container, port))
@@ -58,11 +61,11 @@ def most_held(counts: Sequence[int], hold: Callable[[int], bool]) -> int:
     return counts[held - 1] if held else 0
 
 
-def _search(bench: Bench, image: str, *, env: Mapping[str, str]) -> Sample:
+def _search(bench: Bench, image: str, *, env: Mapping[str, str], command: Command = lambda _: ()) -> Sample:
     tries: list[dict[str, Any]] = []
 
     def hold(count: int) -> bool:
-        tries.append(_try(bench, image, count=count, env=env))
+        tries.append(_try(bench, image, count=count, env=env, command=command))
         return bool(tries[-1]["held"])
 
     most = most_held(COUNTS, hold)
@@ -84,4 +87,11 @@ def _gosim(bench: Bench) -> Sample:
     return _search(bench, images.program_image("gosim", bench.tools.program("gosim")), env={})
 
 
-MEASUREMENT = Measurement((STREAMS, PEAK, LATE), {OURS: _tokenfall, "gosim": _gosim})
+def _floor(bench: Bench) -> Sample:
+    """The number that the machine allows: a C program that does nothing but send."""
+    containers.need_containers()
+    image = images.program_image("floor", bench.tools.program("floor"))
+    return _search(bench, image, env={}, command=lambda port: ("/floor", str(port), str(GAP_MS)))
+
+
+MEASUREMENT = Measurement((STREAMS, PEAK, LATE), {OURS: _tokenfall, "gosim": _gosim, "floor": _floor})
