@@ -34,16 +34,22 @@ class FakeReactor:
         self._loop = asyncio.get_running_loop()
         self.masks: dict[int, int] = {}
         """Each watched descriptor, and what it is watched for."""
+        self._handlers: dict[int, object] = {}
+
+    @property
+    def handlers(self) -> list[object]:
+        return list(self._handlers.values())
 
     def add(self, fd: int, handler: object, *, mask: int = READ) -> None:
         self.masks[fd] = mask
+        self._handlers[fd] = handler
 
     def change(self, fd: int, mask: int) -> None:
         assert fd in self.masks, "watched although it was removed"
         self.masks[fd] = mask
 
     def remove(self, fd: int) -> None:
-        del self.masks[fd]
+        del self.masks[fd], self._handlers[fd]
 
     def call_soon(self, call: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_soon(call)

@@ -32,7 +32,7 @@ class Running:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: self.complaints.append(repr(context)))
 
     def connections(self) -> list[Connection]:
-        return list(self.server.http._connections)
+        return self.server.http.connections
 
     def held(self) -> dict[str, int]:
         """What the server holds beyond what it held when it began to listen; all zero at rest.
@@ -40,7 +40,7 @@ class Running:
         The sampling of the metrics is left out: it ends by itself, up to a second after the last client has left.
         """
         return {
-            "connections": len(self.server.http._connections),
+            "connections": len(self.server.http.connections),
             "streams": self.server.metrics.streams,
             "on the wheel": self.server.wheel.entries - (self.server.sampling.slot is not None),
             "tasks": len([task for task in asyncio.all_tasks() - self._tasks if not task.done()]),

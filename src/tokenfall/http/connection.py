@@ -83,7 +83,7 @@ class Connection(StreamSocket):
         self._stalled_at_bytes = 0
         self._linger_left = LINGER_BYTES
         self.peer = peer
-        if server.admit(self):
+        if server.admit():
             self.set_deadline(self._wheel.now() + (FRESH_S if server.draining else server.bounds.header_timeout_s))
         else:
             self._refuse_admission()
@@ -357,6 +357,10 @@ class Connection(StreamSocket):
 
     # Closing
 
+    def belongs_to(self, server: "HTTPServer") -> bool:
+        """Whether `server` has accepted it."""
+        return self._server is server
+
     @property
     def closed(self) -> bool:
         """Whether the connection is closed."""
@@ -472,7 +476,7 @@ class Connection(StreamSocket):
             return
         self._state = CLOSED
         self.clear_deadline()
-        self._server.forget(self)
+        self._server.connection_closed()
         self._reader = None
         player, self._player = self._player, None
         if player is None:

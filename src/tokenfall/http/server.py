@@ -61,7 +61,8 @@ class HTTPServer:
         self.draining = False
         descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
-        self._connections: set[Connection] = set()
+        self._open = 0
+        """Number of open connections, including those that are being refused."""
         self._listeners: list[Listener] = []
         self._on_empty: Callable[[], None] | None = None
         self.on_first_client: Callable[[], None] | None = None
@@ -103,7 +104,7 @@ class HTTPServer:
         the application, which refuses them.
         """
         self.draining = True
-        for connection in list(self._connections):
+        for connection in self.connections:
             connection.drain()
         self._empty_within(drain_s, lambda is_empty: self._after_drain(drained, is_empty=is_empty))
 
@@ -111,8 +112,9 @@ class HTTPServer:
         if is_empty:
             self._close(drained)
             return
-        _log.warning("drain time is over: cutting %d connections", len(self._connections))
-        for connection in list(self._connections):
+        connections = self.connections
+        _log.warning("drain time is over: cutting %d connections", len(connections))
+        for connection in connections:
             connection.cut()
         self._empty_within(CUT_S, lambda _: self._close(drained))
 
@@ -121,8 +123,13 @@ class HTTPServer:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        for connection in list(self._connections):
+        for connection in self.connections:
             connection.reset("cut")
+
+    @property
+    def connections(self) -> list[Connection]:
+        """All open connections. There is no other collection of them: one would take 33 bytes for each stream."""
+        return [each for each in self.reactor.handlers if isinstance(each, Connection) and each.belongs_to(self)]
 
     def _close(self, drained: "Callable[[], None]") -> None:
         self.close()
@@ -141,33 +148,33 @@ class HTTPServer:
                 then(is_empty)
 
         timer = self.reactor.call_at(self.wheel.now() + seconds, lambda: end(False))
-        if self._connections:
+        if self._open:
             self._on_empty = lambda: end(True)
         else:
             self.reactor.call_soon(lambda: end(True))
 
     # Called by connections
 
-    def admit(self, connection: Connection) -> bool:
-        """Register a connection; False if there are too many."""
-        if len(self._connections) >= self.max_connections:
+    def admit(self) -> bool:
+        """Count a new connection; False if there are too many, and it must be refused."""
+        self._open += 1
+        self.metrics.connections = self._open
+        if self._open > self.max_connections:
             self.metrics.connections_refused += 1
             now = self.wheel.now()
             if now - self._refusal_logged_s >= 1:
                 self._refusal_logged_s = now
                 _log.warning("refusing connections: limit of %d open connections reached", self.max_connections)
             return False
-        if not self._connections and self.on_first_client is not None:
+        if self._open == 1 and self.on_first_client is not None:
             self.on_first_client()
-        self._connections.add(connection)
-        self.metrics.connections = len(self._connections)
         return True
 
-    def forget(self, connection: Connection) -> None:
-        """Unregister a closed connection."""
-        self._connections.discard(connection)
-        self.metrics.connections = len(self._connections)
-        if not self._connections and self._on_empty is not None:
+    def connection_closed(self) -> None:
+        """Called once for each connection."""
+        self._open -= 1
+        self.metrics.connections = self._open
+        if not self._open and self._on_empty is not None:
             self.reactor.call_soon(self._on_empty)
             self._on_empty = None
 

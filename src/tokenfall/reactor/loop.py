@@ -84,6 +84,11 @@ class Reactor:
         self._handlers[fd] = None
         self.poller.unregister(fd)
 
+    @property
+    def handlers(self) -> "list[Handler]":
+        """The handlers of all registered descriptors."""
+        return [handler for handler in self._handlers if handler is not None]
+
     # Calls
 
     def call_soon(self, call: "Callable[[], object]") -> None:

@@ -1,9 +1,9 @@
 """The timer wheel: one timer for all deadlines. Deadlines are absolute, and no entry is called early.
 
 Time is counted in ticks of 1/8192 s (0.12 ms). Entries whose deadlines fall into the same tick share a slot; a single
-entry is stored without a container, which saves a quarter of a stream's memory. Each slot costs a wake-up, so a busy
-loop rounds deadlines up to wider slots, of 0.5 ms and, when saturated, 4 ms. A heap of tick numbers orders the slots;
-an emptied slot causes no wake-up.
+entry is stored without a container, and a few in a list, which saves a quarter of a stream's memory; a dict has many,
+because any of them may leave. Each slot costs a wake-up, so a busy loop rounds deadlines up to wider slots, of 0.5 ms
+and, when saturated, 4 ms. A heap of tick numbers orders the slots; an emptied slot causes no wake-up.
 
 Called by the reactor's loop. It must not depend on the loop or on sockets.
 """
@@ -15,7 +15,7 @@ from tokenfall import logs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tokenfall.metrics import Histogram
     from tokenfall.ports import TimerEntry
@@ -37,6 +37,9 @@ OVERDUE, PLAYED = 0, -1
 CLOCK_EVERY = 8
 """Entries called between two readings of the clock."""
 
+MOST_LISTED = 8
+"""Entries of a slot that are in a list; a slot with more has a dict."""
+
 SWEEP_AT = 1_000
 """Emptied slots are removed from the heap if there are at least this many and they are the majority."""
 
@@ -56,8 +59,8 @@ class TimerWheel:
         self.grain = 1
         """Current width of slots, in ticks."""
         self.late_s = late_s
-        self._slots: dict[int, TimerEntry | dict[TimerEntry, None]] = {}
-        """By tick: the entry, or several entries in a dict."""
+        self._slots: dict[int, TimerEntry | list[TimerEntry] | dict[TimerEntry, None]] = {}
+        """By tick: the entry, or several entries."""
         self._order: list[int] = []
         self._overdue: dict[TimerEntry, None] = {}
         """Entries whose deadlines had passed when they joined: each is called once per turn."""
@@ -73,7 +76,7 @@ class TimerWheel:
     @property
     def entries(self) -> int:
         """Number of waiting entries."""
-        return len(self._overdue) + sum(len(slot) if isinstance(slot, dict) else 1 for slot in self._slots.values())
+        return len(self._overdue) + sum(len(_entries(slot)) for slot in self._slots.values())
 
     @property
     def slots(self) -> int:
@@ -96,7 +99,9 @@ class TimerWheel:
         slot = self._slots.get(tick)
         if isinstance(slot, dict):
             slot.pop(entry, None)
-        if slot is entry or slot == {}:
+        elif isinstance(slot, list) and entry in slot:
+            slot.remove(entry)
+        if slot is entry or slot in ({}, []):
             del self._slots[tick]
             self._emptied += 1
             if self._emptied >= SWEEP_AT and self._emptied * 2 > len(self._order):
@@ -132,14 +137,17 @@ class TimerWheel:
                 if slot is None:
                     continue
                 self._played = tick
-                together = slot if isinstance(slot, dict) else {slot: None}
-                now = self._play(together, tick, until_s=until)
-                if together:
-                    self._slots[tick] = together
-                    heappush(order, tick)
+                entries = _entries(slot)
+                now = self._play(entries, tick, until_s=until)
+                if now >= until:
+                    remaining = {entry: None for entry in entries if entry.slot == tick}
+                    if remaining:
+                        self._slots[tick] = remaining
+                        heappush(order, tick)
         if overdue:
-            self._play(overdue, PLAYED, until_s=self.now() + TURN_S)
-            remaining = {entry: None for entry in overdue if entry.slot == PLAYED}
+            entries = tuple(overdue)
+            self._play(entries, PLAYED, until_s=self.now() + TURN_S)
+            remaining = {entry: None for entry in entries if entry.slot == PLAYED}
             if remaining:  # they go first in the next turn
                 for entry in remaining:
                     entry.slot = OVERDUE
@@ -156,22 +164,20 @@ class TimerWheel:
     def clear(self) -> None:
         """Remove all entries."""
         for slot in (*self._slots.values(), self._overdue):
-            for entry in slot if isinstance(slot, dict) else (slot,):
+            for entry in _entries(slot):
                 entry.slot = None
         self._slots.clear()
         self._order.clear()
         self._overdue = {}
 
-    def _play(self, slot: "dict[TimerEntry, None]", tick: int, *, until_s: float) -> float:
-        """Call the entries of `slot`, FIFO; those not called in time stay in it. Return the time."""
-        entries = tuple(slot)
+    def _play(self, entries: "Sequence[TimerEntry]", tick: int, *, until_s: float) -> float:
+        """Call the entries of a slot, FIFO; those not called in time keep `tick` as their slot. Return the time."""
         slots, grain = self._slots, self.grain
         now = until_s
+        last = 0
         for start in range(0, len(entries), CLOCK_EVERY):
             now = self.now()
-            if now > until_s:
-                for called in entries[:start]:
-                    slot.pop(called, None)
+            if now >= until_s:
                 return now
             some = entries[start : start + CLOCK_EVERY]
             self.late_s.observe(max(0.0, now - some[len(some) // 2].deadline_s), len(some))
@@ -191,12 +197,14 @@ class TimerWheel:
                     later += -later % grain
                 found = slots.get(later)
                 if type(found) is dict:  # the usual case under load: `_insert` inlined
+                    if later == last:
+                        later = last  # one int object for the entries of a slot saves 32 bytes for each of them
+                    last = later
                     entry.deadline_s = deadline_s
                     entry.slot = later
                     found[entry] = None
                 else:
                     self._insert(entry, deadline_s)
-        slot.clear()
         return now
 
     def _insert(self, entry: "TimerEntry", deadline_s: float) -> None:
@@ -210,18 +218,32 @@ class TimerWheel:
             entry.slot = OVERDUE
             self._overdue[entry] = None
             return
-        entry.slot = tick
         found = self._slots.get(tick)
+        entry.slot = tick
         if found is None:
             self._slots[tick] = entry
             heappush(self._order, tick)
         elif isinstance(found, dict):
             found[entry] = None
+        elif isinstance(found, list):
+            entry.slot = found[0].slot  # the same int object
+            if len(found) < MOST_LISTED:
+                found.append(entry)
+            else:
+                self._slots[tick] = dict.fromkeys((*found, entry))
         else:
-            self._slots[tick] = {found: None, entry: None}
+            entry.slot = found.slot
+            self._slots[tick] = [found, entry]
 
     def _sweep(self) -> None:
         """Remove emptied slots from the heap."""
         self._emptied = 0
         self._order[:] = self._slots
         heapify(self._order)
+
+
+def _entries(slot: "TimerEntry | list[TimerEntry] | dict[TimerEntry, None]") -> "Sequence[TimerEntry]":
+    """The entries of a slot, FIFO; a change of the slot does not change a tuple, and lists are played once."""
+    if isinstance(slot, list):
+        return slot
+    return tuple(slot) if isinstance(slot, dict) else (slot,)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.metrics import Histogram
-from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_GRAIN, TICKS_PER_S, TURN_S, TimerWheel
+from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_GRAIN, MOST_LISTED, TICKS_PER_S, TURN_S, TimerWheel
 
 from tests.doubles.clocks import FakeClock
 
@@ -102,13 +102,38 @@ def test_missed_slots_are_called_in_the_order_of_their_deadlines(bench: Bench) -
     assert called == [0.1, 0.2, 0.3]
 
 
-def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench) -> None:
+SLOT_SIZES = (1, 2, MOST_LISTED, MOST_LISTED + 1, 3 * MOST_LISTED)
+"""A slot of one entry, of some in a list, and of many in a dict."""
+
+
+@pytest.mark.parametrize("size", SLOT_SIZES)
+def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench, size: int) -> None:
     called: list[int] = []
-    for number in range(5):
+    for number in range(size):
         bench.join(0.1, lambda _, number=number: called.append(number))  # type: ignore[misc]
+    assert bench.wheel.entries == size
     bench.run()
 
-    assert called == [0, 1, 2, 3, 4]
+    assert called == list(range(size))
+
+
+@pytest.mark.parametrize("size", SLOT_SIZES)
+def test_any_entries_of_a_slot_may_leave_before_it_is_called(bench: Bench, size: int) -> None:
+    entries = [bench.join(0.1) for _ in range(size)]
+    for entry in entries[::2]:
+        bench.wheel.leave(entry)
+    assert bench.wheel.entries == size // 2
+    bench.run()
+
+    assert [len(entry.called) for entry in entries] == [number % 2 for number in range(size)]
+
+
+@pytest.mark.parametrize("size", SLOT_SIZES)
+def test_a_slot_that_all_entries_left_causes_no_wake_up(bench: Bench, size: int) -> None:
+    for entry in [bench.join(0.1) for _ in range(size)]:
+        bench.wheel.leave(entry)
+
+    assert bench.wheel.wait_s() is None
 
 
 def test_leave_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
