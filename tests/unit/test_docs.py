@@ -107,7 +107,7 @@ def test_a_settings_page_without_its_markers_is_not_written() -> None:
 @pytest.mark.parametrize("page", DECISIONS, ids=name_of)
 def test_a_decision_has_a_number_a_date_and_a_test(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nHeld by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
+    title, dated, held = re.match(r"# (\d{4}): .+\n\nDate: (\d{4}-\d\d-\d\d)\nTested by: (.+)\n", text).groups()  # type: ignore[union-attr] # a page without them fails here
     tests = NAMED_TEST.findall(held)
 
     assert title == page.name[:4]
