@@ -79,22 +79,20 @@ class UpstreamResponse(UpstreamExchange):
 class CompleteResponse(UpstreamResponse):
     """Collects a non-streaming response; `body` is complete once the exchange has finished."""
 
-    __slots__ = ("_pieces", "_size_bytes")
+    __slots__ = ("_body",)
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
-        self._pieces: list[bytes] = []
-        self._size_bytes = 0
+        self._body = bytearray()  # a body in small chunks would be a hundred times as large as a list of them
 
     @property
     def body(self) -> bytes:
         """The bytes received so far."""
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def take(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._size_bytes += len(data)
-        if self._size_bytes > MAX_BODY_BYTES:
+        self._body += data
+        if len(self._body) > MAX_BODY_BYTES:
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
 
     def completed(self) -> None:

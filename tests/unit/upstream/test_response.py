@@ -11,6 +11,7 @@ from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.exchanges import FakeConnection
+from tests.doubles.memory import held_bytes
 
 REFUSAL = b'{"error":{"message":"no such model"}}'
 
@@ -55,6 +56,17 @@ async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypa
     received.response.body_received(b"5")
     with pytest.raises(UpstreamMalformed, match="more than 4 bytes"):
         await received.done
+
+
+async def test_a_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received: Received) -> None:
+    received.response.head_received(200, [])
+    chunks = [b"%d" % number for number in range(10, 100)] * 1_000
+
+    def receive() -> None:
+        for chunk in chunks:
+            received.response.body_received(bytes(bytearray(chunk)))  # a new object each, as a parser makes them
+
+    assert held_bytes(receive) < 2 * len(b"".join(chunks))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])

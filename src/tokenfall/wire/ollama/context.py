@@ -87,8 +87,7 @@ class _ContextEncoder(LineEncoder):
         super().__init__(parsed, meta)
         self._messages = parsed.request.messages
         self._is_text = True
-        self._texts: list[str] = []
-        self._left_bytes = MAX_TEXT_BYTES
+        self._said = bytearray()
 
     def open(self, block: ContentBlock) -> bytes:
         self._is_text = block.kind == "text"
@@ -98,13 +97,12 @@ class _ContextEncoder(LineEncoder):
         return None if self._is_text else super().frame_template()
 
     def token(self, text: str) -> bytes:
-        if self._is_text and self._left_bytes >= 0:
-            self._texts.append(text)
-            self._left_bytes -= len(text)
+        if self._is_text and len(self._said) <= MAX_TEXT_BYTES:
+            self._said += text.encode(errors="replace")
         return super().token(text)
 
     def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
-        return _with_context(super().metrics(finished, timing), self._messages, text="".join(self._texts))
+        return _with_context(super().metrics(finished, timing), self._messages, text=self._said.decode())
 
 
 def _with_context(members: dict[str, Any], messages: Sequence[Message], *, text: str) -> dict[str, Any]:
