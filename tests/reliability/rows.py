@@ -41,6 +41,9 @@ ROWS = {
     "slow": Row("E1", "heads and bodies byte by byte, and silence: all cut at their deadline", "clients", 1_000, 60),
     "slow tool": Row("E1", "slowhttptest -H, -B and -X, each with 200 connections", "runs", 30, 3),
     "stalled": Row("E2", "readers that stop, beside a stream of 20 ms that goes on", "readers", 500, 60),
+    "always due": Row(
+        "E2", "20 streams that are always due (`gap=0us`), beside a stream of 50 ms that goes on", "tokens", 1_000, 100
+    ),
     "sizes": Row(
         "E3", "targets, heads, bodies, chunks, extensions and trailers around their limits", "requests", 300, 60
     ),
@@ -70,7 +73,7 @@ ROWS = {
     "strangers": Row(
         "L1", "addresses in `X-Forwarded-For`: of strangers, of one /64, IPv4 in IPv6", "addresses", 30_000, 300
     ),
-    "addresses": Row("L2", "requests of as many addresses, beside one client in debt", "addresses", 1_000_000, 1_000),
+    "addresses": Row("L2", "requests of as many addresses, beside one client in debt", "addresses", 100_000, 1_000),
     "exact": Row("L3", "one address asks without pause: never more than burst + rate x time", "seconds", 60, 2),
     "limits": Row("L4", "faults between the rate limiter and Redis, one address asks without pause", "faults", 40, 5),
     "origins": Row(

@@ -6,6 +6,7 @@ The cases themselves are those of tests/end_to_end and tests/differential, where
 import asyncio
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from itertools import cycle, islice
@@ -137,11 +138,11 @@ MOST_TRIES = 3
 """What others on the machine do only adds to a time."""
 
 
-async def gaps_of(port: int, clock: UnloadedClock) -> list[float]:
-    """Seconds between the tokens of a stream of 20 ms, in order of their length."""
+async def gaps_of(port: int, clock: UnloadedClock, *, gap_ms: int, tokens: int) -> list[float]:
+    """Seconds between the tokens of a stream, in order of their length."""
     gaps = []
     async with await Client.connect(port) as client:
-        await client.send(request(f"/stream-sse?gap=20ms&tokens={TOKENS}"))
+        await client.send(request(f"/stream-sse?gap={gap_ms}ms&tokens={tokens}"))
         await client.head()
         await client.chunk()
         last_s = clock.now_s()
@@ -156,7 +157,7 @@ async def p99_of(port: int, clock: UnloadedClock, *, at_most_s: float = 0.0) -> 
     """The 99th percentile of the gaps; measured again while it is more than `at_most_s`."""
     least = float("inf")
     for _ in range(MOST_TRIES):
-        gaps = await gaps_of(port, clock)
+        gaps = await gaps_of(port, clock, gap_ms=20, tokens=TOKENS)
         least = min(least, gaps[len(gaps) * 99 // 100 - 1])
         if least <= at_most_s:
             break
@@ -199,6 +200,42 @@ async def test_readers_that_stop_hold_little_and_disturb_nobody(serve: Serve, ta
         f"kernel; 99 of 100 tokens beside them within {beside_s * 1e3:.1f} ms of the last, {quiet_s * 1e3:.1f} ms "
         "without them"
     )
+
+
+READERS = """
+import selectors, socket, sys
+
+selector = selectors.DefaultSelector()
+for _ in range(20):
+    reader = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    reader.sendall(sys.argv[2].encode())
+    selector.register(reader, selectors.EVENT_READ)
+while True:
+    for key, _ in selector.select():
+        key.fileobj.recv(65536)
+"""
+"""A program of its own, for it is as busy as the server."""
+
+GAP_S, LATE_BESIDE_S = 0.050, 0.005
+
+
+@pytest.mark.row("always due")
+async def test_streams_that_are_always_due_take_turns_with_another(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    clock = UnloadedClock(server.process.pid)
+    arguments = (str(server.port), request("/stream-loop?gap=0us").decode())
+    readers = await asyncio.create_subprocess_exec(sys.executable, "-c", READERS, *arguments)
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 20)
+    late_s = float("inf")
+    for _ in range(MOST_TRIES):
+        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.wanted + 1)
+        late_s = min(late_s, gaps[len(gaps) * 99 // 100 - 1] - GAP_S)
+        if late_s <= LATE_BESIDE_S:
+            break
+    readers.kill()
+    await readers.wait()
+    assert late_s <= LATE_BESIDE_S
+    tally.passed(f"99 of 100 at most {max(0.0, late_s) * 1e3:.1f} ms late", times=tally.wanted)
 
 
 # E3

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import cycle, islice
 from random import Random
@@ -11,6 +12,8 @@ import anthropic._streaming
 import groq._streaming
 import openai._streaming
 import pytest
+
+from tokenfall.limits.memory import MemoryLimiter
 
 from tests.end_to_end.chatting import chat
 from tests.end_to_end.client import Answer, Client, fetch, metric_becomes, request
@@ -177,6 +180,9 @@ async def test_any_text_comes_through_foreign_readers_as_it_was(serve: Serve, ta
 
 # L1, L2, L3
 
+TABLE_BYTES = 4 * 2**20
+"""Of the limiter, for any number of clients."""
+
 
 def forwarded(address: str) -> bytes:
     return request("/conversations", X_Forwarded_For=address)
@@ -230,8 +236,26 @@ async def test_many_addresses_cost_no_memory_and_forgive_nobody(serve: Serve, ta
     assert set(found) <= {200, 429}
     assert grown < 2 * 1024 * 1024
     assert await statuses(server.port, debtor) == [429] * 3, "nobody is pushed out of his debt"
+    many = 10 * tally.wanted
+    table = await table_bytes(many)
+    assert table < TABLE_BYTES
     tally.begun = len(addresses)
-    tally.passed(f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused")
+    tally.passed(
+        f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused; "
+        f"{many:,} addresses need {table / 2**20:.1f} MiB in the limiter"
+    )
+
+
+async def table_bytes(count: int) -> int:
+    """Memory of a limiter that `count` clients have asked once each."""
+    tracemalloc.start()
+    try:
+        limiter = MemoryLimiter(0.001, 2, now=lambda: 1.0)
+        for number in range(count):
+            await limiter.take(f"{number:x}")
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.row("exact")

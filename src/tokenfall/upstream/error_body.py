@@ -8,8 +8,8 @@ from tokenfall.errors import TokenfallError
 from tokenfall.ports import Wheel
 from tokenfall.reactor.deadlines import Deadlined
 from tokenfall.upstream.exchange import UpstreamExchange
+from tokenfall.upstream.refusals import MAX_ERROR_BODY_BYTES
 
-MAX_ERROR_BODY_BYTES = 65_536
 BODY_S = 1.0
 """How long to wait for the body of an error. It is short, because the status is already known and matters more."""
 

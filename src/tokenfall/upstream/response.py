@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenfall.errors import TokenfallError, UpstreamMalformed
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
-from tokenfall.upstream.refusals import encoding_error, refusal
+from tokenfall.upstream.refusals import encoding_error, refusal, whole_error
 from tokenfall.upstream.timeouts import Watch
 
 MAX_BODY_BYTES = 16_777_216
@@ -96,4 +96,8 @@ class CompleteResponse(UpstreamResponse):
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
 
     def completed(self) -> None:
-        self.finish()
+        error = whole_error(self.body)
+        if error is None:
+            self.finish()
+        else:
+            self.fail(error)
