@@ -48,7 +48,7 @@ ROWS = {
         "E3", "targets, heads, bodies, chunks, extensions and trailers around their limits", "requests", 300, 60
     ),
     "framing": Row(
-        "E4", "requests that two readers could cut differently, each followed by another", "requests", 1_500, 300
+        "E4", "requests that two readers could cut differently, each followed by another", "requests", 1_500, 450
     ),
     "framing behind nginx": Row(
         "E4", "the same through nginx, each followed by another client", "requests", 1_500, 150

@@ -1,12 +1,13 @@
-"""A client of Ollama continues a conversation with `context`, though the upstream knows no such thing."""
+"""Ollama's `context` and embeddings in front of an upstream that knows neither."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.client import fetch, request
+from tests.end_to_end.client import Answer, fetch, request
 from tests.end_to_end.test_upstream import relaying
+from tests.end_to_end.upstream import Exchange
 
 
 async def generated(port: int, **fields: Any) -> dict[str, Any]:
@@ -42,3 +43,35 @@ async def test_the_simulator_has_no_context_and_takes_any() -> None:
         assert last["done"] is True
         assert "context" not in last
         assert upstream.exchanges == []
+
+
+async def embedded(body: bytes, *, route: str, **fields: Any) -> Answer:
+    """The response to a request for embeddings, which the upstream answers with `body`."""
+
+    async def script(exchange: Exchange) -> None:
+        await exchange.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with relaying() as (here, upstream):
+        upstream.script = script
+        return await fetch(here.port, request(route, method="POST", body=json.dumps({"model": "up-1", **fields})))
+
+
+VECTORS = b'{"object":"list","data":[{"embedding":[0.10, -2e-3]},{"embedding":[1]}]}'
+
+
+async def test_embeddings_are_passed_on_digit_by_digit() -> None:
+    answer = await embedded(VECTORS, route="/api/embed", input=["a", "b"])
+
+    assert answer.status == 200
+    assert b'"embeddings":[[0.10, -2e-3],[1]]' in answer.body
+
+
+async def test_one_embedding_is_passed_on() -> None:
+    answer = await embedded(VECTORS, route="/api/embeddings", prompt="a")
+
+    assert (answer.status, answer.body) == (200, b'{"embedding":[0.10, -2e-3]}')
+
+
+@pytest.mark.parametrize("body", [b'{"data":[{"embedding":"AAAA"}]}', b'{"data":[{}]}', b'{"data":1}', b"<html>"])
+async def test_embeddings_that_are_none_are_malformed(body: bytes) -> None:
+    assert (await embedded(body, route="/api/embed", input="a")).status == 502
