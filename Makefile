@@ -75,6 +75,7 @@ containers: $(VENV)/.ready-dev ## only the container tests of `make test`: build
 .PHONY: torture
 torture: $(VENV)/.ready-fuzz $(VENV)/.ready-bytecode $(NPM_READY) ## fuzz, then every fault with its full count, into docs/reliability.md
 	@scripts/system-packages test
+	@scripts/system-packages torture
 	$(BIN)/python -m tests.reliability.torture
 
 .PHONY: mutants

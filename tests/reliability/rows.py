@@ -8,6 +8,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from tests.reliability.bounds import percent, upper_bound
@@ -38,15 +39,22 @@ class Row:
 
 ROWS = {
     "slow": Row("E1", "heads and bodies byte by byte, and silence: all cut at their deadline", "clients", 1_000, 60),
+    "slow tool": Row("E1", "slowhttptest -H, -B and -X, each with 200 connections", "runs", 30, 3),
     "stalled": Row("E2", "readers that stop, beside a stream of 20 ms that goes on", "readers", 500, 60),
+    "always due": Row(
+        "E2", "20 streams that are always due (`gap=0us`), beside a stream of 50 ms that goes on", "tokens", 1_000, 100
+    ),
     "sizes": Row(
         "E3", "targets, heads, bodies, chunks, extensions and trailers around their limits", "requests", 300, 60
     ),
     "framing": Row(
-        "E4", "requests that two readers could cut differently, each followed by another", "requests", 1_500, 300
+        "E4", "requests that two readers could cut differently, each followed by another", "requests", 1_500, 450
     ),
     "framing behind nginx": Row(
         "E4", "the same through nginx, each followed by another client", "requests", 1_500, 150
+    ),
+    "framing behind haproxy": Row(
+        "E4", "the same through haproxy, each followed by another client", "requests", 1_500, 150
     ),
     "mutations": Row("E5", "mutations of valid requests, read by this server and by h11", "mutations", 100_000, 2_000),
     "splits": Row("E6", "a request in two packets, cut at each byte", "cuts", 2_000, 120),
@@ -56,16 +64,16 @@ ROWS = {
     "protocols": Row("E10", "other protocols, methods and versions on the port", "connections", 1_000, 50),
     "planted": Row("E11", "an exception in a function that a callback of the loop calls", "exceptions", 100, 8),
     "documents": Row(
-        "P1", "JSON that is too deep, too long, or not JSON, on every route that reads it", "requests", 1_000, 100
+        "P1", "JSON that is too deep, too long, or not JSON, on every route that reads it", "requests", 1_080, 270
     ),
     "texts": Row("P2", "random texts through three SSE readers of other projects", "texts", 100_000, 2_000),
     "canaries": Row(
         "P3", "secrets planted and errors of all stores provoked: logs, metrics, errors, `cmdline`", "canaries", 25, 25
     ),
     "strangers": Row(
-        "L1", "addresses in `X-Forwarded-For`: of strangers, of one /64, IPv4 in IPv6", "addresses", 10_000, 300
+        "L1", "addresses in `X-Forwarded-For`: of strangers, of one /64, IPv4 in IPv6", "addresses", 30_000, 300
     ),
-    "addresses": Row("L2", "requests of as many addresses, beside one client in debt", "addresses", 20_000, 1_000),
+    "addresses": Row("L2", "requests of as many addresses, beside one client in debt", "addresses", 100_000, 1_000),
     "exact": Row("L3", "one address asks without pause: never more than burst + rate x time", "seconds", 60, 2),
     "limits": Row("L4", "faults between the rate limiter and Redis, one address asks without pause", "faults", 40, 5),
     "origins": Row(
@@ -130,6 +138,12 @@ class Tally:
         for number in range(self.wanted):
             self.begun += 1
             yield number
+
+    def groups(self, size: int) -> Iterator[list[int]]:
+        """The rounds, so many at once."""
+        rounds = self.rounds()
+        while group := list(islice(rounds, size)):
+            yield group
 
     def passed(self, seen: str, *, times: int | None = None) -> None:
         """The last word of a test; `times` is what it counted where that was not `rounds`."""

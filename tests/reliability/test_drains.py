@@ -1,7 +1,7 @@
 """SIGTERM under many streams: it ends in time, every stream is told how it ended, nothing said is lost. (S1)"""
 
 import asyncio
-import time
+import os
 from pathlib import Path
 from random import Random
 
@@ -10,8 +10,10 @@ import pytest
 from tests.end_to_end.chatting import DONE, begin, chat, error_of
 from tests.end_to_end.client import Client, request
 from tests.end_to_end.conftest import Serve
+from tests.end_to_end.process import ServerProcess
 from tests.reliability.rows import FULL, Tally
 from tests.reliability.talks import ENDLESS_HISTORY, Talk, Told, check, kept, on_event
+from tests.reliability.unloaded import UnloadedClock
 
 STREAMS = 500 if FULL else 100
 CONVERSATIONS = 10
@@ -40,23 +42,24 @@ async def drained(serve: Serve, environment: dict[str, str], *, talks: list[Talk
     simulated = request(f"/stream-sse?gap={GAP_MS}ms&tokens=1000")
     streams = await asyncio.gather(*(begin(server.port, simulated) for _ in talks))
     chats = await asyncio.gather(*(begun(server.port, talk) for talk in talks))
-    begun_s = time.monotonic()
+    clock = UnloadedClock(server.process.pid)
+    begun_s = clock.now_s()
     server.signal()
-    ended = asyncio.to_thread(server.wait)
-    status, heard, _ = await asyncio.gather(
-        asyncio.create_task(timed(ended, since_s=begun_s)),
+    ended_s, heard, _ = await asyncio.gather(
+        asyncio.create_task(end_of(server, clock)),
         asyncio.gather(*(ends(stream) for stream in streams)),
         asyncio.gather(*(on_event(client, told) for client, told in chats)),
     )
     for client in (*streams, *(client for client, _ in chats)):
         client.close()
-    assert status[0] == 0
-    return status[1], heard
+    assert server.wait() == 0
+    return ended_s - begun_s, heard
 
 
-async def timed(ended: "asyncio.Future[int] | object", *, since_s: float) -> tuple[int, float]:
-    status: int = await ended  # type: ignore[misc]
-    return status, time.monotonic() - since_s
+async def end_of(server: ServerProcess, clock: UnloadedClock) -> float:
+    """When the process has ended. It is still there as a zombie, so that the clock can ask about it."""
+    await asyncio.to_thread(os.waitid, os.P_PID, server.process.pid, os.WEXITED | os.WNOWAIT)
+    return clock.now_s()
 
 
 @pytest.mark.row("drain")

@@ -5,11 +5,11 @@ The cases themselves are those of tests/end_to_end and tests/differential, where
 
 import asyncio
 import re
+import shutil
+import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from itertools import cycle, islice
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -19,42 +19,35 @@ from tokenfall.http.head import HeadParser
 from tests.differential.mutations import SEEDS, mutated
 from tests.differential.parsers import BOUNDS
 from tests.differential.test_h11 import disagreement
-from tests.end_to_end.client import PATIENCE_S, Client, fetch, metric_becomes, request, status_or_zero
+from tests.end_to_end.client import Client, fetch, metric, metric_becomes, request, status_or_zero
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually
-from tests.end_to_end.process import ServerProcess
 from tests.end_to_end.test_disconnects import ANSWERS, REQUESTS
-from tests.end_to_end.test_hostile_requests import SMUGGLING, refused_once
+from tests.end_to_end.test_held_bytes import GIVES_BACK
 from tests.end_to_end.test_pipelining import fill
 from tests.end_to_end.test_request_limits import MAX_BODY, MAX_HEAD, MAX_HEADERS, MAX_TARGET, status_of
-from tests.reliability.nginx import Nginx
+from tests.reliability.kernel_memory import held_by_kernel
 from tests.reliability.rows import Tally
+from tests.reliability.unloaded import UnloadedClock
 
 KIB = 1_024
 AT_ONCE = 200
 TIMEOUT_S = 1.0
-LATE_S = 4.0
-"""What a deadline may be late on a machine that does other things; it is rounded up to a quarter of a second."""
+LATE_S = 0.5
+"""What a deadline may be late: it is rounded up to a quarter of a second, and 200 clients are told."""
 
 CONNECTING = 32
 """Connections that are opened at once: a full backlog costs a second."""
 
 
-def groups(tally: Tally, size: int) -> Iterator[list[int]]:
-    """The rounds, some at once."""
-    rounds = tally.rounds()
-    while group := list(islice(rounds, size)):
-        yield group
-
-
 # E1
 
 
-async def dribbled(port: int, data: bytes, opening: asyncio.Semaphore) -> tuple[int, float]:
+async def dribbled(port: int, data: bytes, clock: UnloadedClock, *, opening: asyncio.Semaphore) -> tuple[int, float]:
     """The status, 0 for none, of who sends `data` a byte each tenth of a second; and how long that took."""
     async with opening:
         client = await Client.connect(port)
-    begun_s = time.monotonic()
+    begun_s = clock.now_s()
     async with client:
         answer = asyncio.ensure_future(client.answer())
         for byte in data:
@@ -63,71 +56,187 @@ async def dribbled(port: int, data: bytes, opening: asyncio.Semaphore) -> tuple[
                 break
             client.send_now(bytes([byte]))
         try:
-            return (await answer).status, time.monotonic() - begun_s
+            return (await answer).status, clock.now_s() - begun_s
         except (EOFError, ConnectionError):
-            return 0, time.monotonic() - begun_s
+            return 0, clock.now_s() - begun_s
 
 
 @pytest.mark.row("slow")
 async def test_what_comes_byte_by_byte_is_cut_at_its_deadline(serve: Serve, tally: Tally) -> None:
     server = serve(HEADER_TIMEOUT=f"{TIMEOUT_S:g}s", BODY_TIMEOUT=f"{TIMEOUT_S:g}s")
+    clock = UnloadedClock(server.process.pid)
     head = request("/", X="a" * 200)
-    openings = (head, b"\r\n" * 200, b"")
+    body = request("/chat", method="POST", Content_Length="500")
+    openings = (head, b"\r\n" * 200, b"", body + b" " * 200)
     opening = asyncio.Semaphore(CONNECTING)
     longest = 0.0
-    for group in groups(tally, AT_ONCE):
-        some = [dribbled(server.port, openings[number % 3], opening) for number in group]
+    for group in tally.groups(AT_ONCE):
+        some = [dribbled(server.port, openings[number % 4], clock, opening=opening) for number in group]
+        begun_s = time.monotonic()
         ended, served = await asyncio.gather(asyncio.gather(*some), fetch(server.port, request("/health")))
         assert served.status == 200
         assert {status for status, _ in ended} <= {408, 0}
-        assert all(took_s + 0.01 >= TIMEOUT_S for _, took_s in ended), "not before the deadline"
+        assert time.monotonic() - begun_s >= TIMEOUT_S, "not before the deadline"
         longest = max(longest, *(took_s for _, took_s in ended))
         assert longest < TIMEOUT_S + LATE_S
     await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"408 or a close after at most {longest:.1f} s with {TIMEOUT_S:g} s allowed; others were served")
+    tally.passed(f"408 or a close after at most {longest:.2f} s with {TIMEOUT_S:g} s allowed; others were served")
+
+
+ATTACKERS = 200
+SLOW_TOOL = ("slowhttptest", "-c", str(ATTACKERS), "-r", "200", "-i", "1", "-l", "10", "-p", "2")
+SLOW_READ = (
+    "-X",
+    "-w",
+    "512",
+    "-y",
+    "1024",
+    "-n",
+    "1",
+    "-z",
+    "32",
+    "-u",
+    "http://127.0.0.1:{port}/stream-loop?gap=0ms",
+)
+SLOW_ATTACKS = (
+    ("-H", "-x", "24", "-t", "GET", "-u", "http://127.0.0.1:{port}/"),
+    ("-B", "-x", "24", "-t", "POST", "-s", "8192", "-u", "http://127.0.0.1:{port}/chat"),
+    SLOW_READ,
+)
+
+
+@pytest.mark.skipif(shutil.which("slowhttptest") is None, reason="slowhttptest is not installed")
+@pytest.mark.row("slow tool")
+async def test_slowhttptest_keeps_no_connection_and_others_are_served(serve: Serve, tally: Tally) -> None:
+    limits = dict.fromkeys(("HEADER_TIMEOUT", "BODY_TIMEOUT", "STALL_TIMEOUT"), f"{TIMEOUT_S:g}s")
+    server = serve(**limits)
+    served = 0
+    for number in tally.rounds():
+        attack = [part.format(port=server.port) for part in SLOW_ATTACKS[number % len(SLOW_ATTACKS)]]
+        tool = await asyncio.create_subprocess_exec(*SLOW_TOOL, *attack, stdout=asyncio.subprocess.PIPE)
+        told = asyncio.ensure_future(tool.communicate())
+        while not told.done():
+            assert (await fetch(server.port, request("/health"))).status == 200
+            served += 1
+            await asyncio.wait([told], timeout=0.1)
+        text = (await told)[0].decode()
+        if "-X" not in attack:  # a slow reader sees only much later that it was reset
+            assert "No open connections left" in text, text
+        await metric_becomes(server.port, "tokenfall_connections", 1)
+    slow_readers = len(range(SLOW_ATTACKS.index(SLOW_READ), tally.wanted, len(SLOW_ATTACKS)))
+    assert await metric(server.port, "tokenfall_stalled_readers_total") == slow_readers * ATTACKERS
+    tally.passed(f"each ended with no connection left; {served} other requests meanwhile were answered")
 
 
 # E2
 
+STALL_S = 12.0
+TOKENS = 200
+HELD_BYTES = 64 * KIB
+"""For a reader that stops, in the process and in the kernel."""
 
-async def lateness(port: int, tokens: int) -> list[float]:
-    """Seconds between the tokens of a stream of 20 ms."""
+MOST_TRIES = 3
+"""What others on the machine do only adds to a time."""
+
+
+async def gaps_of(port: int, clock: UnloadedClock, *, gap_ms: int, tokens: int) -> list[float]:
+    """Seconds between the tokens of a stream, in order of their length."""
     gaps = []
     async with await Client.connect(port) as client:
-        await client.send(request(f"/stream-sse?gap=20ms&tokens={tokens}"))
+        await client.send(request(f"/stream-sse?gap={gap_ms}ms&tokens={tokens}"))
         await client.head()
-        last_s = time.monotonic()
+        await client.chunk()
+        last_s = clock.now_s()
         while await client.chunk():
-            gaps.append(time.monotonic() - last_s)
-            last_s = time.monotonic()
+            now_s = clock.now_s()
+            gaps.append(now_s - last_s)
+            last_s = now_s
     return sorted(gaps)
+
+
+async def p99_of(port: int, clock: UnloadedClock, *, at_most_s: float = 0.0) -> float:
+    """The 99th percentile of the gaps; measured again while it is more than `at_most_s`."""
+    least = float("inf")
+    for _ in range(MOST_TRIES):
+        gaps = await gaps_of(port, clock, gap_ms=20, tokens=TOKENS)
+        least = min(least, gaps[len(gaps) * 99 // 100 - 1])
+        if least <= at_most_s:
+            break
+    return least
+
+
+async def full(port: int) -> list[int]:
+    """What the kernel holds for each connection, once that grows no more."""
+    before: list[int] = []
+    while (now := held_by_kernel(port)) != before:
+        before = now
+        await asyncio.sleep(0.2)
+    return now
 
 
 @pytest.mark.row("stalled")
 async def test_readers_that_stop_hold_little_and_disturb_nobody(serve: Serve, tally: Tally) -> None:
-    server = serve(STALL_TIMEOUT="3s")
-    port = server.port
-    quiet = await lateness(port, 50)
+    server = serve(STALL_TIMEOUT=f"{STALL_S:g}s")
+    port, clock = server.port, UnloadedClock(server.process.pid)
+    quiet_s = await p99_of(port, clock)
     before = server.resident_bytes()
     clients = [await Client.connect(port, receive_buffer=4 * KIB) for _ in tally.rounds()]
     for client in clients:
         await client.send(request("/stream-loop?gap=1ms"))
-    beside = await lateness(port, 50)
-    held = server.resident_bytes() - before
-    await metric_becomes(port, "tokenfall_stalled_readers_total", len(clients), within_s=30)
+    kernel = await full(port)
+    beside_s = await p99_of(port, clock, at_most_s=2 * quiet_s)
+    process = (server.resident_bytes() - before) / len(clients)
+    await metric_becomes(port, "tokenfall_stalled_readers_total", len(clients), within_s=2 * STALL_S)
     ends = [await client.gone() for client in clients]
     for client in clients:
         client.close()
     assert set(ends) == {"reset"}
-    assert held < len(clients) * 24 * KIB + 2 * KIB * KIB
-    assert beside[len(beside) // 2] < 0.03, "half of the tokens in time, whatever the machine does"
+    assert len(kernel) == len(clients)
+    assert process + max(kernel) <= HELD_BYTES
+    assert beside_s <= 2 * quiet_s
     await metric_becomes(port, "tokenfall_streams_in_flight", 0)
     await metric_becomes(port, "tokenfall_connections", 1)
-    p99, p99_quiet = beside[-2], quiet[-2]
     tally.passed(
-        f"all reset; {held / len(clients) / KIB:.0f} KiB a reader in the process; 49 of 50 tokens beside them within "
-        f"{p99 * 1e3:.0f} ms of the last, {p99_quiet * 1e3:.0f} ms without them"
+        f"all reset; for each {process / KIB:.0f} KiB in the process and at most {max(kernel) / KIB:.0f} KiB in the "
+        f"kernel; 99 of 100 tokens beside them within {beside_s * 1e3:.1f} ms of the last, {quiet_s * 1e3:.1f} ms "
+        "without them"
     )
+
+
+READERS = """
+import selectors, socket, sys
+
+selector = selectors.DefaultSelector()
+for _ in range(20):
+    reader = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    reader.sendall(sys.argv[2].encode())
+    selector.register(reader, selectors.EVENT_READ)
+while True:
+    for key, _ in selector.select():
+        key.fileobj.recv(65536)
+"""
+"""A program of its own, for it is as busy as the server."""
+
+GAP_S, LATE_BESIDE_S = 0.050, 0.005
+
+
+@pytest.mark.row("always due")
+async def test_streams_that_are_always_due_take_turns_with_another(serve: Serve, tally: Tally) -> None:
+    server = serve()
+    clock = UnloadedClock(server.process.pid)
+    arguments = (str(server.port), request("/stream-loop?gap=0us").decode())
+    readers = await asyncio.create_subprocess_exec(sys.executable, "-c", READERS, *arguments)
+    await metric_becomes(server.port, "tokenfall_streams_in_flight", 20)
+    late_s = float("inf")
+    for _ in range(MOST_TRIES):
+        gaps = await gaps_of(server.port, clock, gap_ms=int(GAP_S * 1e3), tokens=tally.wanted + 1)
+        late_s = min(late_s, gaps[len(gaps) * 99 // 100 - 1] - GAP_S)
+        if late_s <= LATE_BESIDE_S:
+            break
+    readers.kill()
+    await readers.wait()
+    assert late_s <= LATE_BESIDE_S
+    tally.passed(f"99 of 100 at most {max(0.0, late_s) * 1e3:.1f} ms late", times=tally.wanted)
 
 
 # E3
@@ -147,10 +256,14 @@ def sizes() -> list[tuple[bytes, int]]:
     return [
         *((request("/" + "a" * (size - 1)), 404) for size in (MAX_TARGET - 1, MAX_TARGET)),
         *((request("/" + "a" * size), 414) for size in (MAX_TARGET, MAX_TARGET + 100)),
+        (request("/" + "a" * 10 * MAX_TARGET), 414),
         *((headed(size), 200) for size in (MAX_HEAD - 1, MAX_HEAD)),
-        *((headed(size), 431) for size in (MAX_HEAD + 1, MAX_HEAD + 100)),
+        *((headed(size), 431) for size in (MAX_HEAD + 1, 10 * MAX_HEAD)),
         (request("/health", **{f"X{number}": "" for number in range(MAX_HEADERS - 1)}), 200),
-        (request("/health", **{f"X{number}": "" for number in range(MAX_HEADERS)}), 431),
+        *(
+            (request("/health", **{f"X{number}": "" for number in range(count)}), 431)
+            for count in (MAX_HEADERS, 10 * MAX_HEADERS)
+        ),
         *((request("/chat", method="POST", body=b" " * size), 400) for size in (MAX_BODY - 1, MAX_BODY)),
         (request("/chat", method="POST", Content_Length=str(MAX_BODY + 1)), 413),
         (request("/chat", method="POST", Content_Length=str(10 * MAX_BODY)), 413),
@@ -166,7 +279,7 @@ def sizes() -> list[tuple[bytes, int]]:
 
 @pytest.mark.row("sizes")
 async def test_each_limit_holds_to_the_byte_and_costs_no_memory(serve: Serve, tally: Tally) -> None:
-    server = serve()
+    server = serve(**GIVES_BACK)
     cases = sizes()
     for data, status in cases:
         assert await status_of(server.port, data) == status, data[:100]
@@ -174,55 +287,8 @@ async def test_each_limit_holds_to_the_byte_and_costs_no_memory(serve: Serve, ta
     for _, (data, status) in zip(tally.rounds(), cycle(cases), strict=False):
         assert await status_of(server.port, data) == status, data[:100]
     grown = server.resident_bytes() - before
-    assert grown < 8 * MAX_BODY
+    assert grown < MAX_BODY
     tally.passed(f"{len(cases)} sizes; each its status; the process grew by {max(0, grown) / KIB / KIB:.1f} MiB")
-
-
-# E4
-
-
-@pytest.mark.row("framing")
-async def test_no_ambiguous_request_is_answered_twice(serve: Serve, tally: Tally) -> None:
-    server = serve()
-    for group in groups(tally, CONNECTING):
-        await asyncio.gather(*(refused_once(server.port, SMUGGLING[number % len(SMUGGLING)]) for number in group))
-    await metric_becomes(server.port, "tokenfall_connections", 1)
-    tally.passed(f"{len(SMUGGLING)} cases: each one answer of 4xx or 5xx, then the end; the next was never answered")
-
-
-@asynccontextmanager
-async def behind_nginx(servers: list[ServerProcess], folder: Path) -> AsyncIterator[int]:
-    await asyncio.to_thread(folder.mkdir)
-    nginx = await asyncio.to_thread(Nginx, folder, [server.port for server in servers])
-    try:
-        yield nginx.port
-    finally:
-        await asyncio.to_thread(nginx.stop)
-
-
-@pytest.mark.row("framing behind nginx")
-async def test_behind_nginx_no_request_gets_another_clients_answer(serve: Serve, tally: Tally, tmp_path: Path) -> None:
-    async with behind_nginx([serve()], tmp_path / "nginx") as port:
-        for group in groups(tally, CONNECTING):
-            await asyncio.gather(*(poisoned(port, SMUGGLING[number % len(SMUGGLING)]) for number in group))
-            answers = await asyncio.gather(
-                *(fetch(port, request("/version", X_Request_Id=f"mine-{number}")) for number in group)
-            )
-            for number, answer in zip(group, answers, strict=True):
-                assert (answer.status, answer.headers["x-request-id"]) == (200, f"mine-{number}")
-    tally.passed("at most one answer to the second request; each other client got its own")
-
-
-async def poisoned(port: int, data: bytes) -> None:
-    """Send a case and a canary behind it, and leave when nothing more comes."""
-    async with await Client.connect(port) as client:
-        await client.send(data + request("/version", X_Request_Id="canary", Connection="close"))
-        client.finish()
-        try:
-            answers = await client.rest(within_s=PATIENCE_S)
-        except ConnectionError:
-            return
-        assert answers.lower().count(b"x-request-id: canary") <= 1
 
 
 # E5
@@ -264,7 +330,7 @@ async def test_a_request_in_two_packets_gets_the_same_answer(serve: Serve, tally
     cuts = [(seed, at) for seed in finite for at in range(1, len(seed))]
     random.shuffle(cuts)
     everywhere = cycle(cuts)
-    for group in groups(tally, CONNECTING):
+    for group in tally.groups(CONNECTING):
         some = list(islice(everywhere, len(group)))
         answers = await asyncio.gather(*(answered(server.port, seed[:at], seed[at:] + LAST) for seed, at in some))
         for (seed, at), answer in zip(some, answers, strict=True):
@@ -317,7 +383,7 @@ async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally,
     everywhere = cycle(places)
     await metric_becomes(port, "tokenfall_connections", 1)
     descriptors = server.descriptors()
-    for group in groups(tally, CONNECTING):
+    for group in tally.groups(CONNECTING):
         ways = [random.choice([Client.close, Client.reset, Client.finish]) for _ in group]
         some = zip(islice(everywhere, len(group)), ways, strict=True)
         await asyncio.gather(*(left(port, *place, way) for place, way in some))
@@ -393,7 +459,7 @@ OTHER_PROTOCOLS = (
 @pytest.mark.row("protocols")
 async def test_other_protocols_get_an_error_or_the_end(serve: Serve, tally: Tally, random: Random) -> None:
     server = serve(HEADER_TIMEOUT="1s")
-    for group in groups(tally, CONNECTING):
+    for group in tally.groups(CONNECTING):
         some = [OTHER_PROTOCOLS[number % len(OTHER_PROTOCOLS)] for number in group]
         some = [data if number % 2 else data + random.randbytes(20) for number, data in zip(group, some, strict=True)]
         assert all(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from itertools import cycle, islice
 from random import Random
@@ -12,14 +13,18 @@ import groq._streaming
 import openai._streaming
 import pytest
 
+from tokenfall.limits.memory import MemoryLimiter
+
 from tests.end_to_end.chatting import chat
 from tests.end_to_end.client import Answer, Client, fetch, metric_becomes, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.upstream import DONE, FINISH, Exchange, delta, scripted
 from tests.reliability.rows import Tally
 
-MOST_S = 0.010
-"""Of the processor, for a document that is refused."""
+MOST_S, TRIES = 0.010, 3
+"""Of the processor, for a document that is refused. What seems to take longer is sent again, and the least counts: what
+else runs on the machine empties caches and only adds to it.
+"""
 
 # P1
 
@@ -37,32 +42,53 @@ ROUTES = (
 MESSAGES = b'"messages":[{"role":"user","content":"a"}]'
 
 
-def documents() -> list[bytes]:
-    whole = b'{"model":"sim","max_tokens":5,"prompt":"a","input":"a",' + MESSAGES
+NUMBERS = {
+    "/chat": b'"max_tokens":%b',
+    "/v1/embeddings": b'"dimensions":%b',
+    "/api/chat": b'"options":{"num_predict":%b}',
+    "/api/generate": b'"options":{"num_predict":%b}',
+    "/api/embed": b'"dimensions":%b',
+}
+"""A number that the route reads; `max_tokens` elsewhere, and `max_output_tokens` of responses."""
+
+
+def documents(route: str) -> list[bytes]:
+    """What is no JSON, or none that is read, each in a request that is otherwise valid."""
+    whole = b'{"model":"sim","prompt":"a","input":"a",' + (b"" if route == "/v1/responses" else MESSAGES + b",")
+    number = NUMBERS.get(route, b'"max_output_tokens":%b' if route == "/v1/responses" else b'"max_tokens":%b')
+    maximum = b'"max_tokens":5' if route == "/v1/messages" else b'"y":1'
+    begun = whole + maximum
     return [
-        whole + b',"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
+        begun + b',"x":' + b"[" * 20_000 + b"]" * 20_000 + b"}",
         b"[" * 100_000,
         b'{"a":' * 100_000,
-        whole + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        whole + b',"temperature":NaN}',
-        whole + b',"temperature":Infinity}',
-        whole.replace(b'"sim"', b"9" * 5_000) + b"}",
-        whole.replace(b'"max_tokens":5', b'"max_tokens":' + b"9" * 5_000) + b',"temperature":' + b"[" + b"}",
-        whole.replace(b'"a"', b'"\\ud800"', 3) + b',"temperature":-}',
-        whole.decode().encode("utf-16") + "}".encode("utf-16-le"),
-        whole + b"}\x00",
-        whole + b"\x00}",
-        whole.replace(b'"a"', b'"\xff"') + b"}",
-        whole.replace(b'"a"', b'"\xed\xa0\x80"') + b"}",
-        whole.replace(b'"a"', b'"a\x01"') + b"}",
+        begun + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        begun + b',"temperature":NaN}',
+        begun + b',"x":NaN}',
+        begun + b',"temperature":Infinity}',
+        begun + b',"x":-Infinity}',
+        begun.replace(b'"sim"', b"9" * 5_000) + b"}",
+        whole + number % (b"9" * 5_000) + b"}",
+        whole + number % (b"-" + b"9" * 5_000) + b"}",
+        begun.replace(b'"a"', b'"\\ud800"') + b"}",
+        begun + b',"x":"\\ud800"}',
+        begun + b',"\\udfff":1}',
+        begun.decode().encode("utf-16") + "}".encode("utf-16-le"),
+        begun.decode().encode("utf-32") + "}".encode("utf-32-le"),
+        begun + b"}\x00",
+        begun + b"\x00}",
+        begun.replace(b'"a"', b'"a\x00"') + b"}",
+        begun.replace(b'"a"', b'"\xff"') + b"}",
+        begun.replace(b'"a"', b'"\xed\xa0\x80"') + b"}",
+        begun.replace(b'"a"', b'"a\x01"') + b"}",
         b"",
         b" ",
         b"null",
         b"[]",
         b'"a"',
         b"{" * 500_000,
-        b"\xef\xbb\xbf" + whole + b"}" + b",",
-        whole,
+        b"\xef\xbb\xbf" + begun + b"}" + b",",
+        begun,
     ]
 
 
@@ -74,25 +100,32 @@ def processor_s(pid: int) -> float:
 @pytest.mark.row("documents")
 async def test_what_is_no_document_for_us_is_refused_quickly_and_not_kept(serve: Serve, tally: Tally) -> None:
     server = serve()
-    cases = [(route, document) for document in documents() for route in ROUTES]
-    used_s = []
+    cases = [(route, document) for route in ROUTES for document in documents(route)]
+    most_s = 0.0
     async with await Client.connect(server.port) as client:
+
+        async def used_s(route: str, document: bytes) -> float:
+            """What refusing a document takes of the processor."""
+            before_s = processor_s(server.process.pid)
+            answer = await client.ask(request(route, method="POST", body=document, Content_Type="application/json"))
+            after_s = processor_s(server.process.pid)
+            assert answer.status == 400, (route, document[:80], document[-80:], answer.body[:200])
+            assert b"message" in answer.body or b'"code":"' in answer.body or b'"error":"' in answer.body
+            return after_s - before_s
+
         for route in ROUTES:  # what is loaded at first use is loaded
             await client.ask(request(route, method="POST", body=b"{}"))
         for _, (route, document) in zip(tally.rounds(), cycle(cases), strict=False):
-            before_s = processor_s(server.process.pid)
-            answer = await client.ask(request(route, method="POST", body=document, Content_Type="application/json"))
-            used_s.append(processor_s(server.process.pid) - before_s)
-            assert answer.status == 400, (route, document[:80], answer.body[:200])
-            assert b"message" in answer.body or b'"code":"' in answer.body or b'"error":"' in answer.body
-            assert used_s[-1] < 3 * MOST_S, (route, document[:80])
+            least_s = await used_s(route, document)
+            for _ in range(TRIES - 1 if least_s > MOST_S else 0):
+                least_s = min(least_s, await used_s(route, document))
+            assert least_s <= MOST_S, (route, document[:80])
+            most_s = max(most_s, least_s)
         listed = await client.ask(request("/conversations"))
     assert json.loads(listed.body) == []
-    slow = sum(each > MOST_S for each in used_s)
-    assert slow <= len(used_s) // 100, "a busy machine may charge one request for more than it did"
     tally.passed(
         f"{len(cases)} documents and routes: 400 each, nothing kept; a request used at most "
-        f"{max(used_s) * 1e3:.0f} ms of processor"
+        f"{most_s * 1e3:.0f} ms of processor"
     )
 
 
@@ -147,6 +180,9 @@ async def test_any_text_comes_through_foreign_readers_as_it_was(serve: Serve, ta
 
 # L1, L2, L3
 
+TABLE_BYTES = 4 * 2**20
+"""Of the limiter, for any number of clients."""
+
 
 def forwarded(address: str) -> bytes:
     return request("/conversations", X_Forwarded_For=address)
@@ -198,10 +234,28 @@ async def test_many_addresses_cost_no_memory_and_forgive_nobody(serve: Serve, ta
     found = await statuses(server.port, [forwarded(address) for address in addresses[half:]])
     grown = server.resident_bytes() - before
     assert set(found) <= {200, 429}
-    assert grown < 16 * 1024 * 1024
+    assert grown < 2 * 1024 * 1024
     assert await statuses(server.port, debtor) == [429] * 3, "nobody is pushed out of his debt"
+    many = 10 * tally.wanted
+    table = await table_bytes(many)
+    assert table < TABLE_BYTES
     tally.begun = len(addresses)
-    tally.passed(f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused")
+    tally.passed(
+        f"the second half grew the process by {max(0, grown) / 2**20:.1f} MiB; the one in debt stayed refused; "
+        f"{many:,} addresses need {table / 2**20:.1f} MiB in the limiter"
+    )
+
+
+async def table_bytes(count: int) -> int:
+    """Memory of a limiter that `count` clients have asked once each."""
+    tracemalloc.start()
+    try:
+        limiter = MemoryLimiter(0.001, 2, now=lambda: 1.0)
+        for number in range(count):
+            await limiter.take(f"{number:x}")
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.row("exact")
@@ -228,7 +282,7 @@ async def test_no_client_gets_more_than_burst_and_rate(serve: Serve, tally: Tall
     for first, (sent_s, _) in enumerate(passed):
         for last in islice(range(first, len(passed)), burst, None, 25):
             within_s = passed[last][1] - sent_s  # at least as long as between the two verdicts
-            assert last - first + 1 <= burst + rate * within_s + 1, (first, last)
+            assert last - first + 1 <= burst + rate * within_s, (first, last)
     assert refused > len(passed)
     tally.begun = tally.wanted
     tally.passed(f"{len(passed)} passed, {refused} got 429; in no time more than {burst} + {rate:g} a second")

@@ -97,6 +97,10 @@ def _relay(upstream: UpstreamEngine | None, dialect: Dialect) -> Relay | None:
 
     path = PASSTHROUGH_PATHS.get(dialect.name)
     if path is None:
+        if dialect.name == "ollama.generate":
+            from tokenfall.wire.ollama.context import with_context  # noqa: PLC0415 - only needed with an upstream
+
+            dialect = with_context(dialect)
         return TranslatedRelay(upstream, dialect)
     form = ResponsesFraming() if dialect.name == "openai.responses" else DoneFraming()
     return PassthroughRelay(upstream, path, form=form)

@@ -14,11 +14,11 @@ from tokenfall.turns.turn import RunningTurn
 LOOK_EVERY_S = 1.0
 """Interval of checking memory and time while there are detached turns."""
 OVERHEAD_BYTES = 4_000
-"""Memory of a turn besides its question and its text."""
+"""Memory of a turn besides its texts."""
 
 
 class DetachedBounds(Struct, frozen=True, kw_only=True):
-    """`max_bytes` counts questions and texts; `max_s` starts when the client disconnects."""
+    """`max_bytes` counts all texts that a turn holds; `max_s` starts when the client disconnects."""
 
     max_turns: int = 256
     max_bytes: int = 8_388_608
@@ -35,15 +35,15 @@ class DetachedTurns:
         self._bounds = bounds
         self._now = now
         self._on_count = on_count
-        self._turns: dict[RunningTurn, tuple[float, int]] = {}  # time of detaching, bytes of the question
+        self._turns: dict[RunningTurn, tuple[float, int]] = {}  # time of detaching, bytes that do not change
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._turns)
 
-    def add(self, turn: RunningTurn, *, question_bytes: int) -> None:
-        """Register `turn`, which continues without its client."""
-        self._turns[turn] = (self._now(), question_bytes + OVERHEAD_BYTES)
+    def add(self, turn: RunningTurn, *, held_bytes: int) -> None:
+        """Register `turn`, which continues without its client. `held_bytes`: its question, and earlier responses."""
+        self._turns[turn] = (self._now(), held_bytes + OVERHEAD_BYTES)
         self._report_count()
         self._enforce()
         self._schedule_check()
@@ -62,7 +62,7 @@ class DetachedTurns:
     def _enforce(self) -> None:
         """End the oldest turns until the others are within the limits."""
         bounds = self._bounds
-        sizes = {turn: size + turn.said.characters for turn, (_, size) in self._turns.items()}
+        sizes = {turn: size + turn.size_bytes() for turn, (_, size) in self._turns.items()}
         number, total_bytes = len(sizes), sum(sizes.values())
         oldest_s = self._now() - bounds.max_s
         for turn, size in sizes.items():

@@ -14,7 +14,7 @@ from tokenfall.ports import Followed, SharedTurns
 from tokenfall.turns.turn import FollowedLocally, RunningTurn
 
 OVERHEAD_BYTES = 1_000
-"""Memory of an ended turn besides its text."""
+"""Memory of an ended turn besides its texts."""
 
 
 class TurnRegistry:
@@ -121,7 +121,7 @@ class TurnRegistry:
         if not len(turn.said) and (turn.end is None or turn.end.finished is None):
             self._forget(turn.id)
             return
-        size = turn.said.size_bytes() + OVERHEAD_BYTES
+        size = turn.size_bytes() + OVERHEAD_BYTES
         self._ended[turn.id] = (self._now() + self._keep_s, size)
         self._bytes += size
         self._make_room()

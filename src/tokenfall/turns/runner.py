@@ -7,6 +7,7 @@ request is chosen.
 import asyncio
 from collections.abc import Awaitable, Coroutine
 from functools import partial
+from sys import getsizeof
 from time import perf_counter, time
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokenfall.messages import ChatRequest, Message
 from tokenfall.ports import Engine, Followed, HistoryStore, OnDelta
 from tokenfall.turns.detached import DetachedTurns
 from tokenfall.turns.registry import TurnRegistry, ended
+from tokenfall.turns.response_buffer import ResponseBuffer
 from tokenfall.turns.turn import RunningTurn, client_left
 
 FAILED = TurnEnd(code=TokenfallError.code, message="the answer failed")
@@ -44,9 +46,9 @@ class TurnRunner:
         writing.add_done_callback(self._writes.discard)
         return writing
 
-    def detach(self, turn: RunningTurn, *, question_bytes: int) -> None:
+    def detach(self, turn: RunningTurn, *, held_bytes: int) -> None:
         """The client has disconnected, and the turn continues."""
-        self._detached.add(turn, question_bytes=question_bytes)
+        self._detached.add(turn, held_bytes=held_bytes)
 
     def forget(self, turn: RunningTurn) -> None:
         """The turn has ended: it is no longer detached, and the registry keeps it for resumption."""
@@ -57,9 +59,9 @@ class TurnRunner:
 
     async def whole(self, turn: "TurnRun | Followed") -> tuple[str, Finished]:
         """The complete response. Cancelling means that the client disconnected; the turn may continue without it."""
-        texts: list[str] = []
+        said = ResponseBuffer()
         running = asyncio.ensure_future(
-            turn.run(lambda delta: texts.append(delta.text) if type(delta) is TextDelta else None)
+            turn.run(lambda delta: said.add(delta.text) if type(delta) is TextDelta else None)
         )
         self._running.add(running)
         running.add_done_callback(self._on_done)
@@ -71,7 +73,7 @@ class TurnRunner:
             raise
         finally:
             del running  # avoids a reference cycle of its exception and this frame
-        return "".join(texts), finished
+        return said.text(), finished
 
     def _on_done(self, running: "asyncio.Future[Finished]") -> None:
         self._running.discard(running)
@@ -164,8 +166,15 @@ class TurnRun:
         """The client has disconnected: whether `run` continues without it; if not, the caller must cancel it."""
         goes_on = self._turn.goes_on()
         if goes_on:
-            self._runner.detach(self._turn, question_bytes=len(self._question.content))
+            self._runner.detach(self._turn, held_bytes=self._held_bytes())
         return goes_on
+
+    def _held_bytes(self) -> int:
+        """Memory of the texts that are stored with the response."""
+        texts = [self._question.content, *(variant.content for variant in self._variants)]
+        if self._continued is not None:
+            texts += (self._continued.answer.content, self._continued.answer.thought)
+        return sum(map(getsizeof, texts))
 
     async def run(self, on_event: OnDelta) -> Finished:
         """Call the engine, report its deltas to `on_event`, and return the final event once the turn is stored.

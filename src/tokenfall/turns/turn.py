@@ -49,7 +49,7 @@ class RunningTurn:
         self.idempotency_key = ""
         self.finishes = on_disconnect == "finish"
         self.said = ResponseBuffer()
-        self.thoughts: list[str] = []
+        self.thoughts = ResponseBuffer()
         """Pieces of the reasoning text, up to `MAX_THOUGHTS`. Not numbered: they are not part of the response text."""
         self.thought_first_s: float | None = None
         self.thought_end_s: float | None = None
@@ -66,6 +66,10 @@ class RunningTurn:
 
     def since(self, position: int, most: int = maxsize) -> list[str]:
         return self.said.since(position, most)
+
+    def size_bytes(self) -> int:
+        """Memory of the text and of the reasoning text."""
+        return self.said.size_bytes() + self.thoughts.size_bytes()
 
     # Called by the runner
 
@@ -88,14 +92,14 @@ class RunningTurn:
         if self.thought_first_s is None:
             self.thought_first_s = self.thought_end_s
         if len(self.thoughts) < MAX_THOUGHTS:
-            self.thoughts.append(text[:MAX_THOUGHT_CHARACTERS])
+            self.thoughts.add(text[:MAX_THOUGHT_CHARACTERS])
         if self._changed is not None:
             self._notify()
 
     @property
     def thought(self) -> str:
         """The beginning of the reasoning text."""
-        return "".join(self.thoughts)[:MAX_THOUGHT_CHARACTERS]
+        return self.thoughts.text()[:MAX_THOUGHT_CHARACTERS]
 
     @property
     def thought_s(self) -> float | None:
@@ -184,7 +188,7 @@ class FollowedLocally:
         turn.followed()
         try:
             while True:
-                for thought in turn.thoughts[thoughts:]:
+                for thought in turn.thoughts.since(thoughts, AT_ONCE):
                     thoughts += 1
                     full = on_event(ReasoningDelta(thought))
                     if full is not None:

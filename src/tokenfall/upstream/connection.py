@@ -45,6 +45,7 @@ SETTLE_BYTES = 65_536
 IDLE, AWAITING, BODY, SETTLING, CLOSED = range(5)
 
 _NO_BODY = (204, 304)
+_SWITCHING = 101
 
 _log = logs.get(__name__)
 
@@ -224,7 +225,7 @@ class UpstreamConnection(StreamSocket):
             _log.error("handling a response failed", exc_info=error.__context__ or error)
             self._fail(TokenfallError("the response failed"))
         except httptools.HttpParserUpgrade:
-            self._fail(UpstreamError("the upstream answered with status 101", status=101))
+            self.abandon()  # `on_headers_complete` has failed the exchange
         except httptools.HttpParserError:
             if self._state != CLOSED:
                 self._fail(UpstreamMalformed("the upstream's response is not HTTP"))
@@ -248,6 +249,8 @@ class UpstreamConnection(StreamSocket):
         if self._state != AWAITING:
             return
         status = self._parser.get_status_code()
+        if status == _SWITCHING:  # also without `Upgrade`, which makes the parser raise
+            self._fail(UpstreamError("the upstream answered with status 101", status=101))
         if status < 200:
             return
         codings = [value.strip().lower() for name, value in headers if name == "transfer-encoding"]

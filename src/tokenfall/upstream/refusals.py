@@ -13,9 +13,12 @@ from tokenfall.errors import (
     UpstreamRefused,
 )
 from tokenfall.wire import sse
-from tokenfall.wire.upstream.errors import error_body_message, error_body_param, stream_error
+from tokenfall.wire.upstream.errors import document_error, error_body_message, error_body_param, stream_error
+from tokenfall.wire.upstream.lenient_json import NotJSON, decode_leniently
 
 MAX_RETRY_AFTER_S = 86_400.0
+MAX_ERROR_BODY_BYTES = 65_536
+"""A larger body is not read as an error."""
 _CALLER_ERRORS = (400, 404, 413, 422)
 
 
@@ -45,6 +48,22 @@ def no_stream(body: bytes) -> UpstreamBroken:
     """The error for a 200 that is not a stream: an error document, a complete response, an HTML page of a proxy."""
     message = error_body_message(body)
     return stream_error(message) if message else UpstreamMalformed("the upstream did not answer with a stream")
+
+
+def whole_error(body: bytes) -> UpstreamBroken | None:
+    """The error for a complete 200 that is not JSON or, as an error document, tells one; None for a response."""
+    if body.lstrip()[:1] not in (b"{", b"["):
+        return UpstreamMalformed("the upstream did not answer with JSON")
+    if len(body) > MAX_ERROR_BODY_BYTES:
+        return None
+    try:
+        document = decode_leniently(body)
+    except NotJSON:
+        return UpstreamMalformed("the upstream did not answer with JSON")
+    if isinstance(document, dict) and document.get("object") not in (None, "error"):
+        return None  # a failed response of OpenAI's Responses API has an `error`, too
+    message = document_error(document)
+    return None if message is None else stream_error(message)
 
 
 def encoding_error(content_encoding: str | None) -> UpstreamMalformed | None:

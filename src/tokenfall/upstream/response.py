@@ -5,7 +5,7 @@ from __future__ import annotations
 from tokenfall.errors import TokenfallError, UpstreamMalformed
 from tokenfall.upstream.error_body import ErrorBody
 from tokenfall.upstream.exchange import Headers, StaleConnection, UpstreamExchange
-from tokenfall.upstream.refusals import encoding_error, refusal
+from tokenfall.upstream.refusals import encoding_error, refusal, whole_error
 from tokenfall.upstream.timeouts import Watch
 
 MAX_BODY_BYTES = 16_777_216
@@ -79,23 +79,25 @@ class UpstreamResponse(UpstreamExchange):
 class CompleteResponse(UpstreamResponse):
     """Collects a non-streaming response; `body` is complete once the exchange has finished."""
 
-    __slots__ = ("_pieces", "_size_bytes")
+    __slots__ = ("_body",)
 
     def __init__(self, watch: Watch) -> None:
         super().__init__(watch)
-        self._pieces: list[bytes] = []
-        self._size_bytes = 0
+        self._body = bytearray()  # a body in small chunks would be a hundred times as large as a list of them
 
     @property
     def body(self) -> bytes:
         """The bytes received so far."""
-        return b"".join(self._pieces)
+        return bytes(self._body)
 
     def take(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._size_bytes += len(data)
-        if self._size_bytes > MAX_BODY_BYTES:
+        self._body += data
+        if len(self._body) > MAX_BODY_BYTES:
             self.fail(UpstreamMalformed(f"the upstream's response has more than {MAX_BODY_BYTES} bytes"))
 
     def completed(self) -> None:
-        self.finish()
+        error = whole_error(self.body)
+        if error is None:
+            self.finish()
+        else:
+            self.fail(error)

@@ -71,7 +71,7 @@ class TokenStream(UpstreamResponse):
                 self._left_bytes -= event.text_bytes
                 is_token = event.is_token
             else:
-                text = event.arguments if kind is ToolCallDelta else event.text
+                text = event.id + event.name + event.arguments if kind is ToolCallDelta else event.text
                 self._left_bytes -= len(text) if text.isascii() else len(text.encode())
                 is_token = True
             if self._left_bytes < 0:

@@ -8,6 +8,7 @@ from tokenfall.wire.dialect import ContentBlock, Encoder, ResponseChoice, Respon
 from tokenfall.wire.json_lines import one_line
 
 _encode = msgspec.json.encode
+_HALVES = "surrogatepass"
 
 
 class EventEncoder:
@@ -48,28 +49,31 @@ def _block(event: OutputEvent) -> ContentBlock:
 
 
 class Accumulator:
-    """Accumulates events into one complete choice."""
+    """Accumulates events into one complete choice, without its tokens: a list of them is fifty times as large."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._calls: dict[int, list[ToolCallDelta]] = {}
+        self._text = bytearray()
+        self._thought = bytearray()
+        self._calls: dict[int, tuple[ToolCallDelta, bytearray]] = {}
 
     def on_event(self, event: OutputEvent) -> None:
         if isinstance(event, ToolCallDelta):
-            self._calls.setdefault(event.index, []).append(event)
+            _, arguments = self._calls.setdefault(event.index, (event, bytearray()))
+            arguments += event.arguments.encode(errors=_HALVES)
         elif isinstance(event, TextDelta):
-            self._texts.append(event.text)
+            self._text += event.text.encode(errors=_HALVES)
         else:
-            self._thoughts.append(event.text)
+            self._thought += event.text.encode(errors=_HALVES)
 
     def choice(self, finished: Finished) -> ResponseChoice:
         """The choice made of all events so far."""
         calls = tuple(
-            ToolCall(parts[0].id, parts[0].name, "".join(part.arguments for part in parts))
-            for index, parts in sorted(self._calls.items())
+            ToolCall(first.id, first.name, arguments.decode(errors=_HALVES))
+            for _, (first, arguments) in sorted(self._calls.items())
         )
-        text = "".join(self._texts)
         return ResponseChoice(
-            text=text, reason=finished.reason, thought="".join(self._thoughts), calls=calls, tokens=self._texts
+            text=self._text.decode(errors=_HALVES),
+            reason=finished.reason,
+            thought=self._thought.decode(errors=_HALVES),
+            calls=calls,
         )

@@ -12,28 +12,32 @@ _OPENING, _CLOSING = b"{[", b"}]"
 class JSONDocument:
     """Collects a JSON object or array. The first byte fed must be its first byte."""
 
-    __slots__ = ("_depth", "_ended", "_escape_at", "_in_string", "_pieces", "size_bytes")
+    __slots__ = ("_depth", "_document", "_ended", "_escape_at", "_in_string")
 
     def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+        self._document = bytearray()
         self._depth = 0
         self._ended = False
         self._in_string = False
         self._escape_at = -1
         """Stream position of the byte after a backslash."""
-        self.size_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """What was fed so far."""
+        return len(self._document)
 
     def feed(self, data: bytes) -> bytes | None:
         """The complete document if `data` ends it, else None; bytes after its end are dropped."""
         if self._ended:
             return None
+        before = len(self._document)
         for mark in _MARKS.finditer(data):
-            if self._ends(mark.group(), self.size_bytes + mark.start()):
+            if self._ends(mark.group(), before + mark.start()):
                 self._ended = True
-                self._pieces.append(data[: mark.end()])
-                return b"".join(self._pieces)
-        self._pieces.append(data)
-        self.size_bytes += len(data)
+                self._document += data[: mark.end()]
+                return bytes(self._document)
+        self._document += data
         return None
 
     def _ends(self, mark: bytes, position: int) -> bool:

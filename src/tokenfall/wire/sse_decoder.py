@@ -45,7 +45,6 @@ class SSEDecoder:
         "_document",
         "_event_bytes",
         "_held",
-        "_held_bytes",
         "_max_bytes",
         "_name",
         "_started",
@@ -58,8 +57,7 @@ class SSEDecoder:
         self._started = False
         self._after_cr = False
         """Whether the last byte was a CR: a following LF belongs to the same line end."""
-        self._held: list[bytes] = []  # pieces of an incomplete line
-        self._held_bytes = 0
+        self._held = bytearray()  # an incomplete line
         self._data: list[bytes] = []  # data lines of an incomplete event
         self._event_bytes = 0
         self._name = b""
@@ -102,10 +100,10 @@ class SSEDecoder:
         if not (b"\n" in data or b"\r" in data):
             return self._hold(data) if data else []
         self._after_cr = data.endswith(b"\r")
-        text = b"".join((*self._held, data))
-        self._held.clear()
-        self._held_bytes = 0
-        lines = _LINE_END.split(text) if b"\r" in text else text.split(b"\n")
+        if self._held:
+            data = bytes(self._held + data)
+            self._held.clear()
+        lines = _LINE_END.split(data) if b"\r" in data else data.split(b"\n")
         if not self._started:
             self._started = True
             lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
@@ -142,12 +140,12 @@ class SSEDecoder:
 
     def _hold(self, data: bytes) -> list[ServerSentEvent]:
         """Buffer an incomplete line; returns the document that it starts, if it is complete."""
-        self._held.append(data)
-        self._held_bytes += len(data)
-        if self._held_bytes > self._max_bytes:
+        is_first = not self._held
+        self._held += data
+        if len(self._held) > self._max_bytes:
             raise self._too_long()
-        if self._held[0][0] in b"{[" and (self._held_bytes <= _MAX_START_BYTES or len(self._held) == 1):
-            text = b"".join(self._held)
+        if self._held[0] in b"{[" and (is_first or len(self._held) <= _MAX_START_BYTES):
+            text = bytes(self._held)
             if _DOCUMENT.match(text):
                 return self._begin_document(text)
         return []

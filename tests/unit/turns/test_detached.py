@@ -34,9 +34,9 @@ async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
     detached = detached_turns(max_turns=2)
     turns = [turn_that_said() for _ in range(4)]
     for turn in turns[:3]:
-        detached.add(turn, question_bytes=1)
+        detached.add(turn, held_bytes=1)
     detached.remove(turns[0])
-    detached.add(turns[3], question_bytes=1)
+    detached.add(turns[3], held_bytes=1)
     detached.close()
 
     assert [ended_by(turn) for turn in turns] == [
@@ -50,21 +50,34 @@ async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
 async def test_a_turn_that_ended_makes_room() -> None:
     detached = detached_turns(max_turns=1)
     first, second = turn_that_said(), turn_that_said()
-    detached.add(first, question_bytes=1)
+    detached.add(first, held_bytes=1)
     detached.remove(first)
     detached.remove(first)
-    detached.add(second, question_bytes=1)
+    detached.add(second, held_bytes=1)
     detached.close()
 
     assert (ended_by(first), ended_by(second), len(detached)) == (None, None, 1)
 
 
-@pytest.mark.parametrize(("question_bytes", "text"), [(60_000, ""), (1, "x" * 60_000)])
-async def test_questions_and_texts_count_as_memory(question_bytes: int, text: str) -> None:
+@pytest.mark.parametrize(("held_bytes", "text"), [(60_000, ""), (1, "x" * 60_000)])
+async def test_questions_and_texts_count_as_memory(held_bytes: int, text: str) -> None:
     detached = detached_turns(max_bytes=100_000)
     first, second = turn_that_said(text), turn_that_said(text)
-    detached.add(first, question_bytes=question_bytes)
-    detached.add(second, question_bytes=question_bytes)
+    detached.add(first, held_bytes=held_bytes)
+    detached.add(second, held_bytes=held_bytes)
+    detached.close()
+
+    assert ended_by(first) == "the turns that went on without their clients held too much memory"
+    assert ended_by(second) is None
+
+
+async def test_reasoning_counts_as_memory() -> None:
+    detached = detached_turns(max_bytes=100_000)
+    first, second = turn_that_said(), turn_that_said()
+    for turn in (first, second):
+        turn.add_thought("x" * 30_000)
+        turn.add_thought("y" * 30_000)
+        detached.add(turn, held_bytes=1)
     detached.close()
 
     assert ended_by(first) == "the turns that went on without their clients held too much memory"
@@ -76,9 +89,9 @@ async def test_a_turn_that_grows_or_grows_old_is_ended_without_another_leaving(m
     clock = FakeClock()
     detached = detached_turns(clock, max_s=10.0)
     old, young = turn_that_said(), turn_that_said()
-    detached.add(old, question_bytes=1)
+    detached.add(old, held_bytes=1)
     clock.advance(9.0)
-    detached.add(young, question_bytes=1)
+    detached.add(young, held_bytes=1)
     clock.advance(1.0)
     reason = await asyncio.wait_for(answered(old), 10)
     detached.close()

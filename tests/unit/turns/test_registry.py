@@ -1,4 +1,5 @@
 import asyncio
+from sys import getsizeof
 
 import pytest
 
@@ -26,9 +27,11 @@ GENUINE = TurnEnd(Finished("stop", "m"))
 BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
 
 
-def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, key: str = "") -> RunningTurn:
+def over(turns: TurnRegistry, *texts: str, end: TurnEnd = GENUINE, thought: str = "") -> RunningTurn:
     """A turn that has begun and ended."""
     turn = turn_that_said(*texts)
+    if thought:
+        turn.add_thought(thought)
     turns.add(turn)
     finish(turns, turn, end)
     return turn
@@ -187,11 +190,20 @@ async def test_the_loops_timer_lets_go() -> None:
 
 
 async def test_of_the_ended_turns_the_oldest_go_when_there_is_no_room() -> None:
-    turns = turns_of(max_bytes=2 * (OVERHEAD_BYTES + 10))
+    size_bytes = OVERHEAD_BYTES + getsizeof("x" * 10)
+    turns = turns_of(max_bytes=2 * size_bytes)
     kept = [over(turns, "x" * 10) for _ in range(4)]
 
     assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
-    assert turns._bytes == 2 * (OVERHEAD_BYTES + 10)
+    assert turns._bytes == 2 * size_bytes
+    await turns.close()
+
+
+async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
+    turns = turns_of(max_bytes=2 * OVERHEAD_BYTES + 5_000)
+    kept = [over(turns, "x", thought="y" * 3_000) for _ in range(2)]
+
+    assert [await is_kept(turns, turn) for turn in kept] == [False, True]
     await turns.close()
 
 

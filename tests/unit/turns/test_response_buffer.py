@@ -1,3 +1,5 @@
+from sys import getsizeof
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,10 +48,16 @@ def test_what_was_cut_out_is_the_callers_own() -> None:
     assert made.since(0) == ["a", "b"]
 
 
-def test_its_size_is_that_of_its_text_and_of_the_lengths() -> None:
+def test_its_size_is_that_of_its_strings_and_of_the_lengths() -> None:
     assert said([]).size_bytes() == 0
-    assert said(["é", "\ud800"]).size_bytes() == 5
-    assert said(["ab"] * JOINED).size_bytes() == 2 * JOINED + 1 * JOINED
+    assert said(["é", "\ud800"]).size_bytes() == getsizeof("é") + getsizeof("\ud800")
+    assert said(["ab"] * JOINED).size_bytes() == getsizeof("ab" * JOINED) + 1 * JOINED
+    assert said([*["ab"] * JOINED, "漢"]).size_bytes() == getsizeof("ab" * JOINED) + 1 * JOINED + getsizeof("漢")
+
+
+@given(PIECES)
+def test_its_size_is_never_less_than_that_of_its_text_in_utf_8(pieces: list[str]) -> None:
+    assert said(pieces).size_bytes() >= len("".join(pieces).encode("utf-8", "surrogatepass"))
 
 
 @given(st.lists(st.sampled_from(["a", "é" * 255, "b" * 256, "c" * 70_000]), max_size=2 * JOINED + 1))

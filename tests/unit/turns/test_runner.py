@@ -4,6 +4,7 @@ import pytest
 
 from tokenfall.conversations import Turn, TurnEnd
 from tokenfall.errors import (
+    DetachedLimit,
     ShuttingDown,
     StoreUnavailable,
     TokenfallError,
@@ -359,6 +360,44 @@ async def test_a_turn_that_finishes_does_so_without_its_client() -> None:
 
     assert await asked.asking == Finished("stop", "model-1")
     assert asked.kept == [("ab", "complete")]
+
+
+def stored(answer: str, *, thought: str = "") -> Turn:
+    """A turn with the question of `REQUEST`."""
+    return Turn(
+        id="t1",
+        question=REQUEST.messages[-1],
+        answer=Message("assistant", answer, thought=thought),
+        status="interrupted",
+        model="model-0",
+        asked_at=1.0,
+        answered_at=2.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        {"replaces": stored("x" * 60_000)},
+        {"continued": stored("x" * 60_000)},
+        {"continued": stored("x", thought="x" * 60_000)},
+    ],
+)
+async def test_earlier_responses_of_turns_without_their_clients_count_as_memory(earlier: dict[str, Turn]) -> None:
+    detached = detached_turns(max_bytes=100_000)
+    runner = TurnRunner(SlowHistory(), registry=turns_of(), detached=detached)
+    turns = [turn_that_said(finishes=True) for _ in range(2)]
+    runs = [TurnRun(turn, REQUEST, engine=Speaker(), runner=runner, **earlier) for turn in turns]
+    asking = [asyncio.create_task(run.run(Listener().on_event)) for run in runs]
+    await settle()
+    assert [run.goes_on() for run in runs] == [True, True]
+    with pytest.raises(DetachedLimit, match="too much memory"):
+        await asking[0]
+
+    assert len(detached) == 1
+    asking[1].cancel()
+    await asyncio.wait([asking[1]])
+    detached.close()
 
 
 async def test_the_deltas_of_an_empty_piece_are_heard_too() -> None:

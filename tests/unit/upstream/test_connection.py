@@ -221,9 +221,10 @@ async def test_response_that_is_not_http_is_malformed(line: Line, data: bytes, f
 
 
 @feeds
-async def test_switched_protocols_are_an_error_with_their_status(line: Line, feed: Feed) -> None:
+@pytest.mark.parametrize("fields", [b"Upgrade: websocket\r\nConnection: Upgrade\r\n", b""])
+async def test_switched_protocols_are_an_error_with_their_status(line: Line, feed: Feed, fields: bytes) -> None:
     exchange = line.ask()
-    feed(line.connection, b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x05Hello")
+    feed(line.connection, b"HTTP/1.1 101 Switching\r\n" + fields + b"\r\n\x81\x05Hello")
 
     assert exchange.calls == ["broken"]
     assert isinstance(exchange.error, UpstreamError)

@@ -175,7 +175,7 @@ async def test_a_compressed_response_is_malformed(relay: Relay) -> None:
 
 async def test_non_streaming_response_is_bounded(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tokenfall.upstream.response.MAX_BODY_BYTES", 1_000)
-    assert len(await fetch(relay, whole(b"x" * 1_000))) == 1_000
+    assert len(await fetch(relay, whole(b"{" + b" " * 998 + b"}"))) == 1_000
     with pytest.raises(UpstreamMalformed, match="more than 1000 bytes"):
         await fetch(relay, whole(b"x" * 1_001))
 

@@ -14,12 +14,14 @@ from tokenfall.errors import (
 )
 from tokenfall.upstream import refusals
 from tokenfall.upstream.refusals import (
+    MAX_ERROR_BODY_BYTES,
     MAX_RETRY_AFTER_S,
     is_encoded,
     is_event_stream,
     no_stream,
     refusal,
     retry_after_s,
+    whole_error,
 )
 
 BODY = b'{"error":{"message":"their own words"}}'
@@ -138,3 +140,34 @@ def test_200_that_is_not_a_stream_is_an_error(body: bytes, kind: type[UpstreamBr
     error = no_stream(body)
 
     assert (type(error), error.message) == (kind, message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"object":"chat.completion","choices":[]}',
+        b' \n\n{"data":[]}',
+        b"[]",
+        b'{"object":"response","status":"failed","error":{"message":"their own words"}}',
+        b'{"error":null,"id":"x"}',
+        b'{"error":{"message":"' + b"x" * MAX_ERROR_BODY_BYTES + b'"}}',
+    ],
+)
+def test_a_complete_response_is_no_error(body: bytes) -> None:
+    assert whole_error(body) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>Bad gateway</html>", b"data: {}\n\n", b'"a"', b"{", b"{x}"])
+def test_a_complete_200_that_is_not_json_is_malformed(body: bytes) -> None:
+    assert isinstance(whole_error(body), UpstreamMalformed)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [BODY, b'{"object":"error","message":"their own words"}', b'{"detail":"their own words"}', b"[" + BODY + b"]"],
+)
+def test_a_complete_200_that_reports_an_error_is_one(body: bytes) -> None:
+    error = whole_error(body)
+
+    assert isinstance(error, UpstreamStreamError)
+    assert error.message == "the upstream broke off: their own words"

@@ -4,13 +4,15 @@ import pytest
 
 from tokenfall.errors import UpstreamFailed, UpstreamKeyRefused, UpstreamMalformed, UpstreamRefused, UpstreamReset
 from tokenfall.upstream import response as module
-from tokenfall.upstream.error_body import BODY_S, MAX_ERROR_BODY_BYTES
+from tokenfall.upstream.error_body import BODY_S
 from tokenfall.upstream.exchange import StaleConnection
+from tokenfall.upstream.refusals import MAX_ERROR_BODY_BYTES
 from tokenfall.upstream.response import CompleteResponse
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
 from tests.doubles.exchanges import FakeConnection
+from tests.doubles.memory import held_bytes
 
 REFUSAL = b'{"error":{"message":"no such model"}}'
 
@@ -39,12 +41,12 @@ async def received() -> AsyncIterator[Received]:
 
 async def test_200_returns_the_body(received: Received) -> None:
     received.response.head_received(200, [("content-encoding", "identity")])
-    received.response.body_received(b"He")
-    received.response.body_received(b"llo")
+    received.response.body_received(b'{"He')
+    received.response.body_received(b'llo":1}')
     received.response.body_ended()
     await received.done
 
-    assert (received.response.status, received.response.body) == (200, b"Hello")
+    assert (received.response.status, received.response.body) == (200, b'{"Hello":1}')
 
 
 async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +57,17 @@ async def test_200_over_the_size_limit_is_malformed(received: Received, monkeypa
     received.response.body_received(b"5")
     with pytest.raises(UpstreamMalformed, match="more than 4 bytes"):
         await received.done
+
+
+async def test_a_body_in_small_chunks_takes_no_more_memory_than_its_bytes(received: Received) -> None:
+    received.response.head_received(200, [])
+    chunks = [b"%d" % number for number in range(10, 100)] * 1_000
+
+    def receive() -> None:
+        for chunk in chunks:
+            received.response.body_received(bytes(bytearray(chunk)))  # a new object each, as a parser makes them
+
+    assert held_bytes(receive) < 2 * len(b"".join(chunks))
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
@@ -78,6 +91,7 @@ async def test_stale_connection_is_raised_to_the_sender(received: Received) -> N
     received.response.begin()
     again = received.response.end
     received.response.head_received(200, [])
+    received.response.body_received(b"{}")
     received.response.body_ended()
     await again
 

@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ DONE = b"data: [DONE]\n\n"
 SSE = [("content-type", "text/event-stream; charset=utf-8")]
 
 
-def chunk(**delta: str) -> bytes:
+def chunk(**delta: Any) -> bytes:
     return b"data: %b\n\n" % json.dumps({"choices": [{"delta": delta}]}).encode()
 
 
@@ -261,6 +262,17 @@ async def test_text_is_bounded_in_bytes(relay: Relay, text: str) -> None:
         await relay.done
 
     assert len(relay.heard) == 256
+
+
+@pytest.mark.parametrize(("field", "value"), [("id", "x" * 65_536), ("name", "f" * 65_536)])
+async def test_ids_and_names_of_tool_calls_count_as_text(relay: Relay, field: str, value: str) -> None:
+    relay.head()
+    for number in range(65):
+        call = {"index": number, "id": f"c{number}", "function": {"name": "f", "arguments": ""}}
+        (call if field == "id" else call["function"])[field] = value  # type: ignore[index]
+        relay.body(chunk(tool_calls=[call]))
+    with pytest.raises(UpstreamMalformed, match="more than 4194304 bytes"):
+        await relay.done
 
 
 @pytest.mark.parametrize("field", ["reasoning", "content"])

@@ -9,6 +9,7 @@ from tokenfall.wire.dialect import ContentBlock, Dialect, ResponseChoice, Respon
 from tokenfall.wire.event_encoder import Accumulator, EventEncoder
 from tokenfall.wire.openai.response import OPENAI_CHAT
 
+from tests.doubles.memory import held_bytes
 from tests.unit.wire.openai.streams import IDENTITY, TIMING, asked
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -101,7 +102,7 @@ def heard(*events: OutputEvent) -> ResponseChoice:
 def test_accumulator_joins_all_events_to_one_choice() -> None:
     choice = heard(ReasoningDelta("a"), TextDelta("b"), ReasoningDelta("c"), TextDelta(" d"))
 
-    assert choice == ResponseChoice(text="b d", reason="tool_calls", thought="ac", tokens=["b", " d"])
+    assert choice == ResponseChoice(text="b d", reason="tool_calls", thought="ac")
 
 
 def test_accumulator_joins_deltas_by_call_index() -> None:
@@ -116,4 +117,18 @@ def test_accumulator_joins_deltas_by_call_index() -> None:
 
 
 def test_accumulator_without_events_gives_an_empty_choice() -> None:
-    assert heard() == ResponseChoice(text="", reason="tool_calls", tokens=[])
+    assert heard() == ResponseChoice(text="", reason="tool_calls")
+
+
+def test_many_small_events_take_no_more_memory_than_their_text() -> None:
+    count = 50_000
+
+    def read() -> Accumulator:
+        accumulator = Accumulator()
+        for number in range(count):
+            text = f"{number % 90 + 10}"
+            for event in (TextDelta(text), ReasoningDelta(text), ToolCallDelta(0, "c", "f", text)):
+                accumulator.on_event(event)
+        return accumulator
+
+    assert held_bytes(read) < 3 * 4 * 2 * count + 10_000

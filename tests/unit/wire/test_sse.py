@@ -11,6 +11,7 @@ from tokenfall.errors import UpstreamMalformed
 from tokenfall.wire import sse
 from tokenfall.wire.sse_decoder import MAX_EVENT_BYTES, ServerSentEvent, SSEDecoder
 
+from tests.doubles.memory import held_bytes
 from tests.doubles.pieces import Cut, cut, one_by_one, whole
 
 
@@ -229,3 +230,15 @@ def test_a_document_over_the_limit_is_refused(feed: Cut) -> None:
 def test_byte_order_mark_is_accepted_only_at_the_start() -> None:
     assert decoded([b"\xef\xbb\xbfdata: a\n\n", b"\xef\xbb\xbfdata: b\n\n"]) == [b"a"]
     assert decoded([b"data: a\n\n", b"\xef\xbb\xbfdata: b\n\n", b"data: c\n\n"]) == [b"a", b"c"]
+
+
+@pytest.mark.parametrize("start", [b"data: ", b"{"])
+def test_an_unfinished_event_in_small_reads_takes_no_more_memory_than_its_bytes(start: bytes) -> None:
+    def read() -> SSEDecoder:
+        decoder = SSEDecoder()
+        decoder.feed(start)
+        for number in range(50_000):
+            decoder.feed(b"%d" % (number % 90 + 10))
+        return decoder
+
+    assert held_bytes(read) < 2 * 2 * 50_000 + 10_000

@@ -84,7 +84,7 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
     yield end
 
 
-def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: ResponseTiming) -> bytes:
+def embed_document(model: str, vectors: list[msgspec.Raw], *, tokens: int, timing: ResponseTiming) -> bytes:
     """The response of `/api/embed` with an upstream's vectors."""
     return _encode(
         {

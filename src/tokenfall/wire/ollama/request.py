@@ -1,8 +1,8 @@
 """Decodes the bodies of `POST /api/chat` and `POST /api/generate`. Pure.
 
 Source: Ollama's Go types (`api.ChatRequest`, `api.GenerateRequest`, `api.Options`) and the error messages of its
-handlers. A null field is treated as absent. Fields that are not listed are accepted and ignored; so are `suffix`, all
-options but seven, and `template` and `context` (which `raw` forbids).
+handlers. A null field is treated as absent. Fields that are not listed are accepted and ignored; so are `suffix`,
+`template`, and all options but seven.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import ChatRequest, Message, Tool
@@ -80,6 +81,8 @@ class OllamaOptions(Struct, frozen=True, kw_only=True):
 
     `load`: the request has no messages or prompt. It loads the model, or unloads it with `unload`, and the response is
     `load_response`, streaming or not. Its `ChatRequest` may have no message.
+
+    `context` is not decoded. The response to a `raw` request has none.
     """
 
     generate: bool
@@ -87,6 +90,8 @@ class OllamaOptions(Struct, frozen=True, kw_only=True):
     unload: bool = False
     logprobs: bool = False
     top_logprobs: int = 0
+    context: tuple[int, ...] = ()
+    raw: bool = False
 
 
 _chat = msgspec.json.Decoder(_ChatBody)
@@ -99,7 +104,7 @@ def decode_chat(body: bytes) -> ParsedRequest:
     """Decode a request to `/api/chat`. Raises `InvalidRequest` with the invalid field."""
     read = _read(_chat, body)
     tools = tuple(_functions(read.tools or ()))
-    request = msgspec.structs.replace(_request(read, messages(read.messages or ())), tools=tools)
+    request = replace(_request(read, messages(read.messages or ())), tools=tools)
     return _parsed(read, request, generate=False, load=not read.messages)
 
 
@@ -111,7 +116,9 @@ def decode_generate(body: bytes) -> ParsedRequest:
     context = [Message("system", read.system)] if read.system else []
     if read.prompt:
         context.append(Message("user", read.prompt, images=images(read.images, "images")))
-    return _parsed(read, _request(read, tuple(context)), generate=True, load=not read.prompt)
+    parsed = _parsed(read, _request(read, tuple(context)), generate=True, load=not read.prompt)
+    options = replace(parsed.input, context=tuple(read.context or ()), raw=bool(read.raw))
+    return replace(parsed, input=options)
 
 
 def named(name: str | None) -> str:

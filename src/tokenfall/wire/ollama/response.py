@@ -69,6 +69,10 @@ class LineEncoder:
         return line
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
+        return self.line_template()
+
+    def line_template(self) -> tuple[bytes, bytes] | None:
+        """As `frame_template`, and used by `token`."""
         if self._block.kind == "call" or (self._options.logprobs and self._block.kind == "text"):
             return None
         before = self._form.text if self._block.kind == "text" else self._form.thought
@@ -78,19 +82,23 @@ class LineEncoder:
         if self._block.kind == "call":
             self._arguments.append(text)
             return b""
-        frame_template = self.frame_template()
-        if frame_template is None:
+        template = self.line_template()
+        if template is None:
             content = _encode(logprobs((text,), self._options.top_logprobs)["content"])
             line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
             return line + b',"logprobs":%b' % one_line(content) + _MORE
-        return frame_template[0] + one_line(_encode(text)) + frame_template[1]
+        return template[0] + one_line(_encode(text)) + template[1]
 
     def finish(self, choice: int, reason: FinishReason) -> bytes:
         return self.open(ContentBlock("text", choice))
 
     def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
-        metrics = _encode(_metrics(finished, timing))
+        metrics = _encode(self.metrics(finished, timing))
         return self._head + self._form.text + b'""' + self._form.close + b',"done":true,' + metrics[1:] + b"\n"
+
+    def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
+        """The members that only the last line has."""
+        return _metrics(finished, timing)
 
     def _close(self) -> bytes:
         """The line of the open call, if there is one; incomplete arguments are sent as text, as Ollama does."""
@@ -150,7 +158,12 @@ def _metrics(finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
 
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
-    """Encode a complete response; this dialect has one choice."""
+    """Encode a complete response."""
+    return json_pieces(response_document(parsed, response))
+
+
+def response_document(parsed: ParsedRequest, response: ModelResponse) -> dict[str, Any]:
+    """A complete response; this dialect has one choice."""
     choice = response.choices[0]
     text = choice.text
     calls = []
@@ -169,7 +182,7 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     if options.logprobs:
         check_size(len(choice.tokens), options.top_logprobs)
         document["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs)["content"]
-    return json_pieces(document)
+    return document
 
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:

@@ -3,6 +3,8 @@
 Providers identify calls by `index`, by `id`, by both or by neither, and some use one index for all calls. A fragment
 belongs to the latest call with its index; without an index, to the call with its id; without both, to the latest call.
 It starts a new call if it has another id, another name, or the same name after complete arguments.
+
+The arguments of emitted calls are limited by the caller.
 """
 
 from collections.abc import Iterable
@@ -11,6 +13,10 @@ from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import ToolCallDelta
 from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.upstream.chunk import CallPiece
+
+MAX_CALLS = 1_024
+MAX_HELD = 65_536
+"""Limit of characters that are held for calls whose names are not known yet."""
 
 
 class _Call:
@@ -24,32 +30,36 @@ class _Call:
         self.name = ""
         self.number: int | None = None
         self.held = ""
-        self._unscanned: list[str] = []
+        self._unscanned = bytearray()  # a list of small fragments would be fifty times as large as their text
         self._scanner = JSONDocument()
         self._complete = False
 
     def add(self, arguments: str) -> None:
-        self._unscanned.append(arguments)
+        self._unscanned += arguments.encode(errors="replace")
 
     def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON object. Scans each fragment once, and only if this is called."""
-        pending, self._unscanned = self._unscanned, []
-        for piece in pending:
-            self._complete = self._scanner.feed(piece.encode(errors="replace")) is not None or self._complete
+        self._complete = self._scanner.feed(bytes(self._unscanned)) is not None or self._complete
+        self._unscanned.clear()
         return self._complete
 
 
 class ToolCallReader:
     """Emits each call with its own index; the first delta of a call has its id and name."""
 
-    __slots__ = ("_calls", "_emitted")
+    __slots__ = ("_calls", "_emitted", "_held")
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._emitted = 0
+        self._held = 0
+        """Characters that were ever held."""
 
     def read(self, pieces: Iterable[CallPiece]) -> list[ToolCallDelta]:
-        """The deltas that can be emitted; those of a call whose name is not known yet are held."""
+        """The deltas that can be emitted; those of a call whose name is not known yet are held.
+
+        Raises `UpstreamMalformed` above a limit.
+        """
         return [part for piece in pieces if (part := self._read(piece)) is not None]
 
     def _read(self, piece: CallPiece) -> ToolCallDelta | None:
@@ -60,12 +70,18 @@ class ToolCallReader:
             return None
         call = self._find(piece.index, piece.id or "", named=bool(name))
         if call is None or _starts_another(call, piece.id or "", name=name):
-            call = _Call(piece.index)
-            self._calls.append(call)
+            call = self._new_call(piece.index)
         call.id = call.id or piece.id or ""
         call.name = call.name or name
         call.add(arguments)
         return self._emit(call, arguments)
+
+    def _new_call(self, index: int | None) -> _Call:
+        if len(self._calls) == MAX_CALLS:
+            raise UpstreamMalformed(f"the upstream's response has more than {MAX_CALLS} tool calls")
+        call = _Call(index)
+        self._calls.append(call)
+        return call
 
     def _find(self, index: int | None, call_id: str, *, named: bool) -> _Call | None:
         if not self._calls:
@@ -90,6 +106,9 @@ class ToolCallReader:
             return ToolCallDelta(call.number, "", "", arguments)
         call.held += arguments
         if not call.name:
+            self._held += len(arguments)
+            if self._held > MAX_HELD:
+                raise UpstreamMalformed(f"the upstream sent over {MAX_HELD} characters of a tool call without a name")
             return None
         call.number = self._emitted
         self._emitted += 1

@@ -1,6 +1,7 @@
 import json
 from math import isclose
 
+import msgspec
 import pytest
 
 from tokenfall.errors import InvalidRequest
@@ -69,7 +70,9 @@ def test_empty_input_gives_no_vectors() -> None:
 
 
 def test_vectors_of_an_upstream_are_encoded() -> None:
-    assert embed_document("m", [[0.5, -1.0], [0.0, 2.0]], tokens=3, timing=ResponseTiming(total_s=0.5)) == (
+    assert embed_document(
+        "m", [msgspec.Raw(b"[0.5,-1.0]"), msgspec.Raw(b"[0.0,2.0]")], tokens=3, timing=ResponseTiming(total_s=0.5)
+    ) == (
         b'{"model":"m","embeddings":[[0.5,-1.0],[0.0,2.0]],"total_duration":500000000,"load_duration":1,'
         b'"prompt_eval_count":3}'
     )

@@ -7,8 +7,9 @@ from tokenfall.errors import UpstreamMalformed
 from tokenfall.events import ToolCallDelta
 from tokenfall.wire.upstream.chunk import CalledFunctionDelta, CallPiece
 from tokenfall.wire.upstream.reader import ResponseReader
-from tokenfall.wire.upstream.tool_calls import ToolCallReader
+from tokenfall.wire.upstream.tool_calls import MAX_CALLS, MAX_HELD, ToolCallReader
 
+from tests.doubles.memory import held_bytes
 from tests.doubles.pieces import Cut, one_by_one, whole
 
 
@@ -199,3 +200,31 @@ def test_completeness_check_takes_linear_time() -> None:
     reader = ToolCallReader()
     pieces = [piece(0, None, "f", '["x",')] + [piece(0, None, "f", '"y",')] * 20_000
     assert len(reader.read(pieces)) == 20_001
+
+
+def test_the_number_of_calls_is_limited() -> None:
+    reader = ToolCallReader()
+    for number in range(MAX_CALLS):
+        reader.read([piece(number, None, "f", "")])
+    with pytest.raises(UpstreamMalformed, match="more than 1024 tool calls"):
+        reader.read([piece(MAX_CALLS, None, "f", "")])
+
+
+def test_what_is_held_of_calls_without_names_is_limited() -> None:
+    reader = ToolCallReader()
+    reader.read([piece(0, None, None, "x" * (MAX_HELD - 1))])
+    reader.read([piece(1, None, None, "y")])
+    with pytest.raises(UpstreamMalformed, match="65536 characters of a tool call without a name"):
+        reader.read([piece(1, None, None, "z")])
+
+
+def test_small_fragments_take_no_more_memory_than_their_text() -> None:
+    count = 50_000
+
+    def read() -> ToolCallReader:
+        reader = ToolCallReader()
+        for number in range(count):
+            reader.read([piece(0, None, "" if number else "f", f"{number % 90 + 10}")])
+        return reader
+
+    assert held_bytes(read) < 4 * 2 * count + 10_000

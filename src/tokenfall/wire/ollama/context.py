@@ -1,0 +1,149 @@
+"""Ollama's `context` for relayed requests of `POST /api/generate`. Pure.
+
+Ollama's context is the tokens of the conversation so far, which a client sends back unread to continue it. The upstream
+has no such tokens, so this context is the conversation itself: the messages as JSON, three bytes in each number. A
+number fits 32 bits, which is what typed clients read. A context of another server cannot be read, and is ignored.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from tokenfall.events import Finished
+from tokenfall.messages import Message
+from tokenfall.wire.dialect import (
+    MAX_ITEMS,
+    ContentBlock,
+    Dialect,
+    Encoder,
+    ModelResponse,
+    ParsedRequest,
+    ResponseMeta,
+    ResponseTiming,
+)
+from tokenfall.wire.json_pieces import json_pieces
+from tokenfall.wire.ollama.request import OllamaOptions
+from tokenfall.wire.ollama.response import LineEncoder, response_document
+
+MAX_CONTEXT = 65_536
+"""Limit of numbers in a context: a request may have 100,000 values."""
+
+MAX_TEXT_BYTES = 3 * MAX_CONTEXT
+"""What a context holds at most."""
+
+
+class _Said(Struct, array_like=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class _Conversation(Struct):
+    tokenfall: Annotated[list[_Said], Meta(max_length=MAX_ITEMS)]
+
+
+_encode = msgspec.json.encode
+_conversation = msgspec.json.Decoder(_Conversation)
+
+
+def encode_context(messages: Sequence[Message]) -> tuple[int, ...] | None:
+    """A context that holds the roles and texts of `messages`; None if it would be too large."""
+    text = _encode(_Conversation([_Said(each.role, each.content) for each in messages]))  # type: ignore[arg-type] # a completion has no tools
+    if len(text) > MAX_TEXT_BYTES:
+        return None
+    count = -(-len(text) // 3)
+    packed = bytearray(4 * count)
+    text = text.ljust(3 * count)  # with spaces, which a JSON text may end with
+    for place in range(3):
+        packed[place::4] = text[place::3]
+    return struct.unpack(f"<{count}I", packed)
+
+
+def decode_context(context: Sequence[int]) -> tuple[Message, ...]:
+    """The messages of a context; none if it is not of `encode_context`."""
+    if len(context) > MAX_CONTEXT:
+        return ()
+    try:
+        packed = struct.pack(f"<{len(context)}I", *context)
+    except struct.error:  # a number that is negative or too large
+        return ()
+    text = bytearray(3 * len(context))
+    for place in range(3):
+        text[place::3] = packed[place::4]
+    try:
+        said = _conversation.decode(text).tokenfall
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return tuple(Message(each.role, each.content) for each in said)
+
+
+class _ContextEncoder(LineEncoder):
+    """Adds the context to the last line. It keeps the text of the response for it, up to what a context holds."""
+
+    def __init__(self, parsed: ParsedRequest, meta: ResponseMeta) -> None:
+        super().__init__(parsed, meta)
+        self._messages = parsed.request.messages
+        self._is_text = True
+        self._said = bytearray()
+
+    def open(self, block: ContentBlock) -> bytes:
+        self._is_text = block.kind == "text"
+        return super().open(block)
+
+    def frame_template(self) -> tuple[bytes, bytes] | None:
+        return None if self._is_text else super().frame_template()
+
+    def token(self, text: str) -> bytes:
+        if self._is_text and len(self._said) <= MAX_TEXT_BYTES:
+            self._said += text.encode(errors="replace")
+        return super().token(text)
+
+    def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
+        return _with_context(super().metrics(finished, timing), self._messages, text=self._said.decode())
+
+
+def _with_context(members: dict[str, Any], messages: Sequence[Message], *, text: str) -> dict[str, Any]:
+    """`members` with the context of `messages` and the response `text` at its place among them."""
+    context = encode_context((*messages, Message("assistant", text)))
+    placed = {}
+    for name, value in members.items():
+        placed[name] = value
+        if name == "done_reason" and context is not None:
+            placed["context"] = msgspec.Raw(_encode(context))
+    return placed
+
+
+def with_context(dialect: Dialect) -> Dialect:
+    """`dialect`, which is that of `/api/generate`, for requests that are relayed."""
+
+    def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
+        parsed = dialect.for_upstream(parsed)
+        messages = _joined(decode_context(parsed.input.context), parsed.request.messages)
+        return replace(parsed, request=replace(parsed.request, messages=messages))
+
+    def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
+        return _ContextEncoder(parsed, meta) if _has_context(parsed) else dialect.encoder(parsed, meta)
+
+    def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
+        document = response_document(parsed, response)
+        if _has_context(parsed):
+            document = _with_context(document, parsed.request.messages, text=response.choices[0].text)
+        return json_pieces(document)
+
+    return replace(dialect, for_upstream=for_upstream, encoder=encoder, encode_response=encode_response)
+
+
+def _has_context(parsed: ParsedRequest) -> bool:
+    options: OllamaOptions = parsed.input
+    return not options.raw
+
+
+def _joined(earlier: tuple[Message, ...], new: tuple[Message, ...]) -> tuple[Message, ...]:
+    """A conversation and its continuation; a new system message takes the place of the old one."""
+    system = tuple(each for each in new if each.role == "system")
+    if system:
+        earlier = tuple(each for each in earlier if each.role != "system")
+    return (*system, *earlier, *new[len(system) :])

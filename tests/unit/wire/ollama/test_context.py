@@ -1,0 +1,133 @@
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokenfall.events import Finished, Usage
+from tokenfall.messages import Message
+from tokenfall.wire.dialect import ContentBlock, ModelResponse, ParsedRequest, ResponseChoice, ResponseMeta
+from tokenfall.wire.dialect import ResponseTiming as Timing
+from tokenfall.wire.ollama.context import MAX_CONTEXT, MAX_TEXT_BYTES, decode_context, encode_context, with_context
+from tokenfall.wire.ollama.response import OLLAMA_GENERATE
+
+RELAYED = with_context(OLLAMA_GENERATE)
+META = ResponseMeta("0123456789abcdef01234567", 1_700_000_000.25, "up-1")
+FINISHED = Finished("stop", "up-1", Usage(3, 5))
+TEXT, THOUGHT = ContentBlock("text"), ContentBlock("thought")
+TALK = (Message("system", "Be brief."), Message("user", "Hé"), Message("assistant", "漢😀"))
+
+roles = st.sampled_from(["system", "user", "assistant"])
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def parsed(**fields: Any) -> ParsedRequest:
+    body = json.dumps({"model": "up-1", "prompt": "Hi", **fields}).encode()
+    return RELAYED.for_upstream(RELAYED.decode(body))
+
+
+def streamed(asked: ParsedRequest, *said: tuple[ContentBlock, Sequence[str]]) -> list[dict[str, Any]]:
+    encoder = RELAYED.encoder(asked, META)
+    lines = b""
+    for block, tokens in said:
+        lines += encoder.open(block)
+        template = encoder.frame_template()
+        for token in tokens:
+            lines += encoder.token(token) if template is None else json.dumps(token).encode().join(template)
+    lines += encoder.finish(0, "stop") + encoder.end(FINISHED, Timing())
+    return [json.loads(line) for line in lines.splitlines()]
+
+
+def whole(asked: ParsedRequest, text: str) -> dict[str, Any]:
+    choice = ResponseChoice(text=text, reason="stop")
+    response = ModelResponse(meta=META, choices=(choice,), finished=FINISHED, timing=Timing())
+    document: dict[str, Any] = json.loads(b"".join(RELAYED.encode_response(asked, response)))
+    return document
+
+
+@given(st.lists(st.tuples(roles, texts), max_size=5))
+def test_a_context_is_the_conversation_that_it_was_made_of(said: list[tuple[Any, str]]) -> None:
+    messages = tuple(Message(role, text) for role, text in said)
+    context = encode_context(messages)
+
+    assert context is not None
+    assert all(0 <= number < 2**31 for number in context), "typed clients read 32 bits"
+    assert decode_context(context) == messages
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        (),
+        (1, 2, 3),
+        (-1,),
+        (2**32,),
+        (2**70,),
+        (2**31,) * 5,
+        tuple(b"[1]"),
+        tuple(b'{"tokenfall":[["tool","x"]]}'),
+        (0x20,) * (MAX_CONTEXT + 1),
+    ],
+)
+def test_a_context_of_another_server_is_ignored(context: tuple[int, ...]) -> None:
+    assert decode_context(context) == ()
+    assert parsed(context=list(context)).request.messages == (Message("user", "Hi"),)
+
+
+def test_a_context_has_a_limit_and_what_is_larger_is_left_out() -> None:
+    overhead = len(msgspec.json.encode({"tokenfall": [["user", ""]]}))
+    largest = Message("user", "a" * (MAX_TEXT_BYTES - overhead))
+
+    context = encode_context((largest,))
+    assert context is not None
+    assert len(context) == MAX_CONTEXT
+    assert decode_context(context) == (largest,)
+    assert encode_context((Message("user", largest.content + "a"),)) is None
+
+
+def test_a_context_continues_its_conversation_and_keeps_no_images() -> None:
+    asked = parsed(context=encode_context(TALK), images=["iVBORw0KGgo="])
+
+    assert asked.request.messages == (*TALK, Message("user", "Hi", images=("data:image/png;base64,iVBORw0KGgo=",)))
+    assert decode_context(whole(asked, "Ho")["context"]) == (*TALK, Message("user", "Hi"), Message("assistant", "Ho"))
+
+
+def test_a_new_system_message_takes_the_place_of_the_old_one() -> None:
+    asked = parsed(context=encode_context(TALK), system="Be long.")
+
+    assert asked.request.messages == (Message("system", "Be long."), *TALK[1:], Message("user", "Hi"))
+
+
+def test_the_last_line_of_a_stream_has_the_context_at_its_place() -> None:
+    lines = streamed(parsed(), (THOUGHT, ["Hm"]), (TEXT, ["Good", " day"]))
+
+    assert [line.get("response") for line in lines] == ["", "Good", " day", ""]
+    assert lines[0]["thinking"] == "Hm"
+    assert all("context" not in line for line in lines[:-1])
+    assert list(lines[-1])[:6] == ["model", "created_at", "response", "done", "done_reason", "context"]
+    assert decode_context(lines[-1]["context"]) == (Message("user", "Hi"), Message("assistant", "Good day"))
+
+
+def test_a_whole_response_has_the_context_at_its_place() -> None:
+    document = whole(parsed(), "Good day")
+
+    assert list(document)[:6] == ["model", "created_at", "response", "done", "done_reason", "context"]
+    assert decode_context(document["context"]) == (Message("user", "Hi"), Message("assistant", "Good day"))
+
+
+def test_raw_has_no_context() -> None:
+    asked = parsed(raw=True)
+
+    assert "context" not in streamed(asked, (TEXT, ["a"]))[-1]
+    assert "context" not in whole(asked, "a")
+
+
+def test_a_stream_keeps_no_more_text_than_a_context_holds() -> None:
+    piece = "a" * (MAX_TEXT_BYTES // 4)
+    lines = streamed(parsed(), (TEXT, [piece] * 8))
+
+    assert sum(len(line["response"]) for line in lines) == 8 * len(piece)
+    assert "context" not in lines[-1]
