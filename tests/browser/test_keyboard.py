@@ -164,6 +164,7 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "#model",
         "Settings",
         "Send",
+        "Hide",
     ]
 
 
@@ -435,12 +436,12 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
         "Dashboard",
         "Shortcuts",
         "#theme",
-        "Close",
+        "Hide",
     }
     press(page, "Escape")
     assert focused(page) == "Conversations"
     press(page, "Enter")
-    reach(page, "Close", key="Shift+Tab")
+    reach(page, "Hide", key="Shift+Tab")
     press(page, "Enter")
     assert focused(page) == "Conversations"
     press(page, "Enter")
