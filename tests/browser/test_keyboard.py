@@ -628,7 +628,7 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
         "Busy",
         "Reset",
         "Apply",
-        "The grammar in short",
+        "Grammar reference",
         "Responses",
     ]
 
@@ -647,8 +647,8 @@ def test_the_board_is_worked_by_keys(open_page: Pages, serve: Serve) -> None:
     press(page, "Enter")
     expect(page.get_by_label("Default grammar")).to_be_focused()
     press(page, "Enter")
-    expect(page.locator("#sim-status")).to_have_text("Holds for streams that begin from now on.")
-    reach(page, "The grammar in short")
+    expect(page.locator("#sim-status")).to_have_text("Applied to new streams.")
+    reach(page, "Grammar reference")
     press(page, "Enter")
     expect(page.get_by_role("table", name="Keys of the grammar")).to_be_visible()
     reach(page, "Pause", key="Shift+Tab")
