@@ -16,7 +16,7 @@ COPY pyproject.toml constraints.txt LICENSE README.md ./
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt,target=/run/ca.crt \
     mkdir -p src/tokenfall && echo '__version__ = "0"' > src/tokenfall/__init__.py && \
     PIP_CONSTRAINT=constraints.txt venv/bin/pip install -q --disable-pip-version-check --no-cache-dir --no-compile \
-    hatchling editables '.[redis]'
+    hatchling editables '.[redis,scripts]'
 COPY src src
 COPY scripts/image scripts/image
 RUN venv/bin/pip install -q --disable-pip-version-check --no-compile --no-deps --no-build-isolation --no-index \

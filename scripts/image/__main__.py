@@ -73,7 +73,7 @@ def _data(site_packages: Path, target: Target) -> set[Path]:
 
 
 def _use(command: Sequence[str], target: Target, *, folder: Path, seen: str) -> None:
-    exercise(command)
+    exercise(command, folder, seen=seen)
     if target.is_full:
         exercise_full(command, folder, seen=seen)
 

@@ -11,10 +11,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-ASKED_FOR = "Hello"
+ASKED_FOR = "Hello, Grüße, 日本 😀"
+SCENARIO = '[{"when": {"last": {"pattern": "Gr[üß]{2}e"}}, "say": "Hello"}]'
 MESSAGES = [{"role": "user", "content": ASKED_FOR}]
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 SCHEMA = {
@@ -107,7 +109,7 @@ def simulator() -> list[Ask]:
 
 
 def ask(port: int, asked: Ask) -> None:
-    """One request; its response is read to the end. Raises AssertionError on another status."""
+    """One request; its response is read to the end. Raises AssertionError on another status or an internal error."""
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     body = None if asked.body is None else json.dumps(asked.body)
     headers = {"content-type": "application/json", **dict(asked.headers)} if body else dict(asked.headers)
@@ -118,7 +120,7 @@ def ask(port: int, asked: Ask) -> None:
             status, text = response.status, response.read()
         except (OSError, HTTPException) as error:  # cut, as a fault wants it
             status, text = 0, repr(error).encode()
-    if status not in asked.statuses:
+    if status not in asked.statuses or b'{"error":{"code":"internal_error"' in text:
         raise AssertionError(f"{asked.method} {asked.path}: {status}, wanted {asked.statuses}: {text[:300]!r}")
 
 
@@ -150,14 +152,21 @@ def first_line(process: "subprocess.Popen[str]") -> str:
     return process.stdout.readline() if process.stdout else ""
 
 
-def exercise(command: Sequence[str]) -> None:
-    """A server of its own, and all of `simulator` asked of it; its commands; a host by name."""
+def exercise(command: Sequence[str], folder: Path, *, seen: str) -> None:
+    """A server of its own, and all of `simulator` asked of it; its commands; a host by name; a scenario file.
+
+    `folder` is a directory to write in, `seen` the server's own name of it.
+    """
     with served(command) as port:
         for asked in simulator():
             ask(port, asked)
         subprocess.run([*command, "health"], env={**os.environ, "PORT": str(port)}, check=True)
     with served(command, HOST="localhost", API_KEY="sha256:" + "0" * 64, SIM="profile=groq-70b") as keyed:
         ask(keyed, Ask("GET", "/stream-sse", statuses=(401,)))
+    (folder / "turns.json").write_text(SCENARIO, encoding="utf-8")
+    with served(command, SIM=f"script={seen}/turns.json") as scripted:
+        ask(scripted, Ask("POST", "/chat", {"messages": MESSAGES}))
+        ask(scripted, Ask("POST", "/chat", {"messages": [{"role": "user", "content": "No"}]}, statuses=(404,)))
     for words in (["--help"], ["serve", "--help"], ["--version"]):
         subprocess.run([*command, *words], stdout=subprocess.DEVNULL, check=True)
     refused = subprocess.run([*command, "serve", "--port", "x"], stderr=subprocess.PIPE, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Uses what only the full image has: a TLS upstream, SQLite, Redis, workers, `record` and `fit`. For its build."""
+"""Uses what only the full image has: TLS upstreams, SQLite, Redis, workers, YAML, `record`, `fit`. For its build."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from pathlib import Path
 from scripts.image.exercise import MESSAGES, Ask, ask, first_line, served
 
 MODEL = "some/model"
+SCENARIO = "- when: {last: {pattern: '(l+)+o'}}\n  say: Hello\n"
+"""A YAML file with a pattern that only RE2 accepts."""
 CHAT = {"model": MODEL, "messages": MESSAGES, "max_tokens": 3}
 
 
@@ -28,6 +30,9 @@ def exercise_full(command: Sequence[str], folder: Path, *, seen: str) -> None:
             _chat(relay)
         _record(command, upstream, seen=seen)
         json.loads((folder / "profile.json").read_text(encoding="utf-8"))
+    (folder / "turns.yaml").write_text(SCENARIO, encoding="utf-8")
+    with served(command, SIM=f"script={seen}/turns.yaml") as scripted:
+        ask(scripted, Ask("POST", "/chat", {"messages": MESSAGES}))
     # Nobody listens there: everything is imported before that is noticed.
     with served(command, REDIS_URL="redis://127.0.0.1:1/0") as without_redis:
         ask(without_redis, Ask("GET", "/readyz", statuses=(503,)))

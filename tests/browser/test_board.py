@@ -74,10 +74,10 @@ def streams(server: ServerProcess, count: int, *, target: str = "/stream-loop?ga
 
 def test_it_is_live_at_once_and_counts_none_of_its_own_streams(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
-    expect(page.get_by_text("Waiting for the first second")).to_be_hidden()
+    expect(page.get_by_text("Waiting for data")).to_be_hidden()
     expect(page.locator("#facts")).to_have_text(re.compile(r"^up \d+ s · version \d+\.\d+\.\d+\S* · 1 worker$"))
     expect(tile(page, "Streams in flight")).to_have_text("0")
-    expect(tile(page, "Tokens a second")).to_have_text("0")
+    expect(tile(page, "Tokens per second")).to_have_text("0")
     expect(tile(page, "Memory")).to_have_text(re.compile(r"^\d\d\.\d MiB$"))
     expect(counted(page, "Streams ended", "Complete")).to_have_text("0")
     expect(row(page, "Upstream errors")).to_have_text("None so far")
@@ -89,14 +89,14 @@ def test_streams_are_told_and_drawn_while_they_last(open_page: Pages, serve: Ser
     page = watched(open_page, server)
     with streams(server, 3, target="/stream-loop"):
         expect(tile(page, "Streams in flight")).to_have_text("3")
-        expect(tile(page, "Tokens a second")).to_have_text(re.compile("[1-9]"))
-        for title in ["Time to first token", "Between tokens", "Ticker lateness"]:
+        expect(tile(page, "Tokens per second")).to_have_text(re.compile("[1-9]"))
+        for title in ["Time to first token", "Inter-token latency", "Ticker lateness"]:
             expect(plot(page, title).locator(".legend b")).to_have_text([MEASURED] * 3)
             expect(plot(page, title).locator(".legend li")).to_contain_text(["p50", "p90", "p99"])
             expect(plot(page, title).locator(".nothing")).to_be_hidden()
     expect(tile(page, "Streams in flight")).to_have_text("0")
-    expect(tile(page, "Tokens a second")).to_have_text("0")
-    expect(counted(page, "Streams ended", "Client left")).to_have_text("3")
+    expect(tile(page, "Tokens per second")).to_have_text("0")
+    expect(counted(page, "Streams ended", "Client disconnected")).to_have_text("3")
 
 
 def faint_lines(page: Page) -> list[str]:
@@ -146,7 +146,7 @@ def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None
         assert call(server, "/chat", method="POST", body=question)[0] == 502
     expect(counted(page, "Upstream errors", "upstream_unreachable")).to_have_text("1")
     expect(counted(page, "Responses", "/chat", "502 server")).to_have_text("1")
-    expect(page.locator("#counters div", has_text="Upstream asked again").locator("dd")).to_have_text("1")
+    expect(page.locator("#counters div", has_text="Upstream retries").locator("dd")).to_have_text("1")
 
 
 COUNTED = [
@@ -239,10 +239,10 @@ def test_however_long_it_runs_two_minutes_are_drawn(open_page: Pages, serve: Ser
 def test_the_lines_stand_out_in_both_themes(open_page: Pages, serve: Serve, artefact: Artefact, theme: str) -> None:
     page = fed(open_page, serve(), color_scheme=theme)
     feed(page, 1, 200)
-    expect(plot(page, "Between tokens").locator(".legend b")).to_have_text([MEASURED] * 3)
+    expect(plot(page, "Inter-token latency").locator(".legend b")).to_have_text([MEASURED] * 3)
     assert faint_lines(page) == []
     strokes = "(lines) => lines.map((line) => getComputedStyle(line).strokeDasharray)"
-    assert len(set(plot(page, "Between tokens").locator(".area .line").evaluate_all(strokes))) == 3
+    assert len(set(plot(page, "Inter-token latency").locator(".area .line").evaluate_all(strokes))) == 3
     page.screenshot(path=artefact(f"board-{theme}.png"), full_page=True)
 
 
@@ -351,7 +351,7 @@ def test_a_range_shows_what_the_server_remembers(open_page: Pages, serve: Serve,
     expect(page.locator(".tile", has_text="Streams in flight")).to_contain_text("peak 90")
     assert points(page, "Memory") == 1400
     expect(plot(page, "Errors and refusals").locator(".legend li")).to_have_text(["5031.0"])
-    expect(plot(page, "Upstream: first token").locator(".legend li")).to_have_text(["llama200 ms"])
+    expect(plot(page, "Upstream first token").locator(".legend li")).to_have_text(["llama200 ms"])
     assert faint_lines(page) == []
     slider = page.get_by_role("slider", name="Look back")
     slider.focus()
@@ -385,15 +385,15 @@ def test_errors_are_drawn_by_their_code(open_page: Pages, serve: Serve) -> None:
 def test_axes_begin_at_nothing(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve())
     feed(page, 1, 20)
-    for title, nothing in [("Memory", "0 B"), ("Streams in flight", "0"), ("Between tokens", "0 s")]:
+    for title, nothing in [("Memory", "0 B"), ("Streams in flight", "0"), ("Inter-token latency", "0 s")]:
         expect(plot(page, title).locator(".ticks span").first).to_have_text(nothing)
 
 
 def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve(), query="?inter_token=2s&cpu=5")
     feed(page, 1, 20)
-    expect(plot(page, "Between tokens")).to_contain_text("threshold 2 s")
-    expect(plot(page, "Between tokens").locator(".limit")).to_have_attribute("d", "M0 0H1000")  # the highest tick
+    expect(plot(page, "Inter-token latency")).to_contain_text("threshold 2 s")
+    expect(plot(page, "Inter-token latency").locator(".limit")).to_have_attribute("d", "M0 0H1000")  # the highest tick
     expect(plot(page, "Memory").locator(".limit")).to_have_attribute("d", "")
     expect(page.locator("#threshold-mistakes")).to_have_text(
         re.compile(r"^There is no threshold cpu; there are ttft, ")
@@ -402,7 +402,7 @@ def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> 
 
 def test_it_leads_to_the_metrics_and_to_the_api(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
-    for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("API", '"openapi"')]:
+    for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("OpenAPI", '"openapi"')]:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.locator("body")).to_contain_text(text)
         page.go_back()
@@ -461,7 +461,7 @@ def test_a_key_is_asked_for_and_then_used(open_page: Pages, serve: Serve) -> Non
     expect(page.locator("#key-why")).to_have_text("This server needs an API key.")
     page.get_by_role("button", name="Cancel").click()
     expect(state(page)).to_have_text("No key")
-    expect(page.get_by_role("alert").first).to_have_text("This server shows its board only to those who have a key.")
+    expect(page.get_by_role("alert").first).to_have_text("The dashboard needs an API key.")
     page.get_by_role("button", name="Enter a key").click()
     page.locator("#key").fill("wrong")
     page.locator("#key").press("Enter")
@@ -491,11 +491,11 @@ def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve:
     page = watched(open_page, server)
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
     apply(page, " gap=1ms,tokens=2 ")
-    expect(page.locator("#sim-status")).to_have_text("Holds for streams that begin from now on.")
+    expect(page.locator("#sim-status")).to_have_text("Applied to new streams.")
     expect(page.get_by_label("Default grammar")).to_have_value(holds(server))
     assert call(server, "/stream-sse")[1].count('"finish":false') == 2
     page.get_by_role("button", name="Reset").click()
-    expect(page.locator("#sim-status")).to_have_text("As it was at the start.")
+    expect(page.locator("#sim-status")).to_have_text("Reset to the settings of the startup.")
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.003s")
     assert holds(server) == "gap=0.003s"
 
@@ -533,7 +533,7 @@ def test_an_example_is_only_written_until_it_is_applied(open_page: Pages, serve:
 def test_each_line_of_the_grammar_in_short_is_taken_by_the_server(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
-    page.get_by_text("The grammar in short").click()
+    page.get_by_text("Grammar reference").click()
     examples = page.get_by_role("table", name="Keys of the grammar").locator("tbody th").all_inner_texts()
     assert len(examples) > 10
     for example in examples:

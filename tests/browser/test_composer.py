@@ -49,6 +49,25 @@ def focused(page: Page) -> str:
 # Size
 
 
+@pytest.mark.parametrize("width", [320, 360, 390])
+def test_stop_and_send_are_in_one_row_with_the_other_controls(open_page: Pages, serve: Serve, width: int) -> None:
+    server = serve(SIM=HELD)
+    page = open_page(server, viewport=(width, 640))
+    page.locator("#settings").click()
+    page.locator("#option-temperature").fill("0.7")
+    page.get_by_role("button", name="Save").click()
+    ask(page, "one two three")
+    says(page, "one two")
+    boxes = [page.locator(each).bounding_box() for each in ("#model", "#settings", "#stop", "#send")]
+    middles = [box["y"] + box["height"] / 2 for box in boxes if box]
+    ends = [edge for box in boxes if box for edge in (box["x"], box["x"] + box["width"])]
+    assert len(middles) == 4
+    assert max(middles) - min(middles) < 1
+    assert ends == sorted(ends)
+    gate(server, "hold")
+    ended(page)
+
+
 @pytest.mark.parametrize("by", ["the browser", "the page"])
 def test_the_text_area_grows_stops_growing_and_shrinks(open_page: Pages, serve: Serve, by: str) -> None:
     page = open_page(serve(SIM=ECHO), bypass_csp=True)

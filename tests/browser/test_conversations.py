@@ -804,12 +804,12 @@ def test_the_drawer_takes_the_focus_and_gives_it_back(narrow: Page, artefact: Ar
     expect(opener(narrow)).to_be_focused()
 
 
-@pytest.mark.parametrize("way", ["Close", "outside"])
+@pytest.mark.parametrize("way", ["Hide", "outside"])
 def test_the_drawer_closes(narrow: Page, way: str) -> None:
     opener(narrow).tap()
     is_open(narrow)
-    if way == "Close":
-        narrow.get_by_role("button", name="Close").tap()
+    if way == "Hide":
+        narrow.get_by_role("button", name="Hide").tap()
     else:
         narrow.touchscreen.tap(NARROW[0] - 10, NARROW[1] / 2)
     is_closed(narrow)

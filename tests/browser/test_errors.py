@@ -570,7 +570,7 @@ def test_a_question_that_was_lost_with_its_server_is_given_back_once(open_page: 
 FAULTS = {
     "error": "The model failed in the middle of the response, which is not complete.",
     "close": "The model stopped before its end; the response is not complete.",
-    "reset": "The connection to the model broke; the response is not complete.",
+    "reset": "The connection to the model was lost; the response is not complete.",
     "garbage": "The model sent something unreadable; the response is not complete.",
 }
 
@@ -640,7 +640,7 @@ def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("fault", "words", "told"),
     [
-        ("reset@2", "The connection to the model broke", "one two"),
+        ("reset@2", "The connection to the model was lost", "one two"),
         ("error@2", "The model failed in the middle", "one two"),
         ("nodone@0", "The model stopped before its end", COUNTING),
     ],

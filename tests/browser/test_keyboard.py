@@ -164,6 +164,7 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
         "#model",
         "Settings",
         "Send",
+        "Hide",
     ]
 
 
@@ -435,12 +436,12 @@ def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server:
         "Dashboard",
         "Shortcuts",
         "#theme",
-        "Close",
+        "Hide",
     }
     press(page, "Escape")
     assert focused(page) == "Conversations"
     press(page, "Enter")
-    reach(page, "Close", key="Shift+Tab")
+    reach(page, "Hide", key="Shift+Tab")
     press(page, "Enter")
     assert focused(page) == "Conversations"
     press(page, "Enter")
@@ -627,7 +628,7 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
         "Busy",
         "Reset",
         "Apply",
-        "The grammar in short",
+        "Grammar reference",
         "Responses",
     ]
 
@@ -646,8 +647,8 @@ def test_the_board_is_worked_by_keys(open_page: Pages, serve: Serve) -> None:
     press(page, "Enter")
     expect(page.get_by_label("Default grammar")).to_be_focused()
     press(page, "Enter")
-    expect(page.locator("#sim-status")).to_have_text("Holds for streams that begin from now on.")
-    reach(page, "The grammar in short")
+    expect(page.locator("#sim-status")).to_have_text("Applied to new streams.")
+    reach(page, "Grammar reference")
     press(page, "Enter")
     expect(page.get_by_role("table", name="Keys of the grammar")).to_be_visible()
     reach(page, "Pause", key="Shift+Tab")

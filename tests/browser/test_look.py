@@ -329,7 +329,7 @@ def test_the_open_drawer_is_sound(open_page: Pages, talking: ServerProcess, arte
     page = open_page(talking, viewport=PHONE, color_scheme=theme, reduced_motion="reduce")
     expect(page.locator("#sidebar")).to_be_hidden()
     page.locator("#sidebar-open").click()
-    expect(page.get_by_role("button", name="Close")).to_be_visible()
+    expect(page.get_by_role("button", name="Hide")).to_be_visible()
     assert page.evaluate(MEASURE) == []
     # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
     assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == []

@@ -823,7 +823,7 @@ def test_the_loss_of_the_server_that_answered_is_told_by_another(
     open_page.allow("status of 503", GONE)
     proxy.to = second.port
     killed(first)
-    is_broken_off(page, "The server that was responding is gone; the response is not complete.")
+    is_broken_off(page, "The server stopped during the response, which is not complete.")
     gate(second, "hold")
     try_again(page)
     is_whole(page, second)

@@ -113,6 +113,36 @@ def test_the_list_is_hidden_and_shown_by_a_shortcut(open_page: Pages, serve: Ser
     expect(sidebar).to_be_hidden()
 
 
+def test_a_hidden_list_stays_hidden_after_a_reload_until_it_is_shown(open_page: Pages, serve: Serve) -> None:
+    page = open_page(serve(SIM=FAST))
+    sidebar = page.locator("#sidebar")
+    page.get_by_role("button", name="Hide").click()
+    expect(sidebar).to_be_hidden()
+    expect(draft(page)).to_be_focused()
+    page.reload()
+    expect(page.locator("#empty")).to_be_visible()
+    expect(sidebar).to_be_hidden()
+    expect(draft(page)).to_be_focused()
+    look(page, "light", PHONE)
+    page.get_by_role("button", name="Conversations").click()
+    expect(sidebar).to_be_visible()
+    page.get_by_role("button", name="Hide").click()
+    look(page, "light", DESK)
+    expect(sidebar).to_be_hidden()
+    page.get_by_role("button", name="Conversations").click()
+    page.reload()
+    expect(sidebar).to_be_visible()
+
+
+def test_a_hidden_list_is_not_shown_before_the_modules_run(open_page: Pages, serve: Serve) -> None:
+    open_page.expect("net::ERR_FAILED")
+    page = open_page(serve(SIM=FAST))
+    page.get_by_role("button", name="Hide").click()
+    page.route("**/web/app.js", lambda route: route.abort())
+    page.reload()
+    expect(page.locator("#sidebar")).to_be_hidden()
+
+
 # The tab
 
 

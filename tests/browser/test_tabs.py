@@ -1,5 +1,6 @@
 """Several tabs of one browser, which opens six connections to a server and no more."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.pages import Pages
@@ -76,10 +77,18 @@ def test_seven_tabs_of_a_conversation_share_its_response(open_page: Pages, serve
     says(tabs[-1], "five")
 
 
-def test_hidden_tabs_let_go_of_their_responses_so_that_a_seventh_answers(open_page: Pages, serve: Serve) -> None:
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_hidden_tabs_close_their_connections_so_that_a_seventh_tab_responds(
+    open_page: Pages, serve: Serve, has_locks: bool
+) -> None:
     open_page.expect("status of 404")
     server = serve(SIM=HELD)
-    first = loaded(open_page(server))
+    first = open_page(server)
+    if not has_locks:  # over HTTP from another machine: each tab that is visible has a connection of its own
+        first.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+        first.reload()
+    loaded(first)
+    assert first.evaluate("navigator.locks !== undefined") is has_locks
     tabs = [first, *(loaded(beside(first, f"/web?conversation=tab{n}")) for n in range(5))]
     seventh = loaded(beside(first, "/web?conversation=last"))
     for tab in tabs:
@@ -95,6 +104,22 @@ def test_hidden_tabs_let_go_of_their_responses_so_that_a_seventh_answers(open_pa
     tabs[0].evaluate(_HIDE, False)
     ended(tabs[0])
     says(tabs[0], "one two three")
+
+
+def test_without_locks_two_tabs_of_a_conversation_show_its_response_once(open_page: Pages, serve: Serve) -> None:
+    server = serve(SIM=HELD)
+    first = open_page(server)
+    first.context.add_init_script("Object.defineProperty(navigator, 'locks', { value: undefined })")
+    first.reload()
+    ask(loaded(first), "one two three")
+    says(first, "one two")
+    other = loaded(beside(first, "/web?conversation=default"))
+    says(other, "one two")
+    gate(server, "hold")
+    for tab in (first, other):
+        ended(tab)
+        says(tab, "one two three")
+        expect(tab.locator("#messages > .message:visible")).to_have_count(2)
 
 
 def test_a_hidden_dashboard_lets_go_of_its_connection(open_page: Pages, serve: Serve) -> None:

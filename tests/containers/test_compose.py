@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -71,9 +72,13 @@ def compose(podman: Podman, simulator: str, full: str) -> Compose:
 
 
 @pytest.fixture(scope="module")
-def gateway(compose: Compose) -> Iterator[int]:
-    """The port of nginx before three replicas."""
+def gateway(podman: Podman, compose: Compose) -> Iterator[int]:
+    """The port of nginx before three replicas that listen: nginx would skip another for 10 s."""
     with compose.up("gateway"):
+        until_s = monotonic() + STARTS_WITHIN_S
+        for name in replicas():
+            while podman.tried("exec", name, "/usr/bin/python3.11", "-c", METRICS).returncode:
+                assert monotonic() < until_s, f"{name} does not listen"
         yield GATEWAY_PORT
 
 

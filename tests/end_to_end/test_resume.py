@@ -22,7 +22,7 @@ from tests.end_to_end.chatting import (
     streaming,
     whole_frames,
 )
-from tests.end_to_end.client import Client, fetch
+from tests.end_to_end.client import Client, fetch, request
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import Running, eventually, running
 from tests.end_to_end.upstream import Exchange, answer_with, scripted
@@ -245,6 +245,10 @@ async def test_a_turn_is_stopped_in_its_middle_and_kept() -> None:
         assert error_of(b"".join(rest))["code"] == "stopped"
         assert await resumed(here.port, stream.turn) == [first, *rest]
         assert (await fetch(here.port, stop(stream.turn))).status == 204, "it has ended: that is what was asked for"
+        metrics = (await fetch(here.port, request("/metrics"))).body
+        assert b'tokenfall_requests_total{route="/chat",status="200"} 1' in metrics
+        assert b'outcome="failed"' not in metrics
+        assert b"streams_failed_total{" not in metrics
 
 
 @pytest.mark.every_poller

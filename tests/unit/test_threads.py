@@ -21,3 +21,21 @@ async def test_exception_of_the_call_is_raised() -> None:
 
     with pytest.raises(OSError, match="no room"):
         await in_thread(fail)
+
+
+async def test_result_is_dropped_after_a_cancellation() -> None:
+    begun, released, ended = (threading.Event() for _ in range(3))
+
+    def call() -> None:
+        begun.set()
+        released.wait(10)
+        ended.set()
+
+    future = in_thread(call)
+    assert begun.wait(10)
+    future.cancel()
+    released.set()
+    assert ended.wait(10)
+    with pytest.raises(asyncio.CancelledError):
+        await future
+    assert await in_thread(lambda: "next") == "next"

@@ -115,7 +115,7 @@ test('after a connection that brought something the waits begin anew', async () 
   const { told } = startFeed();
   await pass(1000);
   await pass(2000);
-  assert.deepEqual(told.slice(-3), ['live: ', { at: 1 }, 'waiting: The connection broke.']);
+  assert.deepEqual(told.slice(-3), ['live: ', { at: 1 }, 'waiting: The connection was lost.']);
   await pass(1000);
   assert.equal(asked.length, 4);
   await pass(2000 + 4000 + 7999);
@@ -147,7 +147,7 @@ test('a server that falls silent is left, and asked anew', async () => {
   await pass(7000);
   assert.deepEqual(told.slice(2), ['late: ']);
   await pass(1);
-  assert.deepEqual(told.slice(3), ['waiting: The server fell silent.']);
+  assert.deepEqual(told.slice(3), ['waiting: The server stopped sending data.']);
   assert.equal(asked.length, 2);
   await pass(10_000);
   assert.equal(asked.length, 3, 'silent from the start');
@@ -219,7 +219,7 @@ test('a page under another name is told why', async () => {
   answers = [problem(403, 'origin_not_allowed')];
   const { told } = startFeed();
   await settle();
-  assert.match(told[0], /^waiting: This server tells only pages that are opened under its own address/);
+  assert.match(told[0], /^waiting: Without an API key, the dashboard is shown only on the server’s own machine/);
 });
 
 test('a refused key is asked for once; after a no it is not asked again until started', async () => {
@@ -228,7 +228,7 @@ test('a refused key is asked for once; after a no it is not asked again until st
   const keys = { current: 'old', renew: async (key) => (refused.push(key), false) };
   const { feed, told } = startFeed(keys);
   await pass(60_000);
-  assert.deepEqual(told, ['refused: This server shows its board only to those who have a key.']);
+  assert.deepEqual(told, ['refused: The dashboard needs an API key.']);
   assert.deepEqual(refused, ['old']);
   hide(true);
   await pass(60_000);

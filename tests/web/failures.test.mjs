@@ -122,7 +122,7 @@ describe('the words', () => {
 
   test('for a code win over those for a status', async () => {
     const known = await refused(503, { code: 'store_unavailable' });
-    assert.match(known.words, /cannot keep conversations/);
+    assert.match(known.words, /cannot save conversations/);
     assert.equal((await refused(503, { code: 'of_another_server' })).words, (await refused(503)).words);
   });
 
@@ -146,14 +146,14 @@ describe('an error event', () => {
 
   test('of a code that the page does not know is told in the server’s words', () => {
     const { words } = Failure.ofEvent({ code: 'new', message: 'Odd.' }, '');
-    assert.equal(words, 'The response broke off and is not complete. The server says: Odd.');
+    assert.equal(words, 'The response ended early and is not complete. The server says: Odd.');
   });
 
   for (const error of [undefined, null, 'text', 7, {}, { code: 1, message: [] }]) {
     test(`of ${JSON.stringify(error)} is still one`, () => {
       const failure = Failure.ofEvent(error, 'r-4');
       assert.deepEqual([failure.code, failure.detail, failure.requestId], ['error', '', 'r-4']);
-      assert.equal(failure.words, 'The response broke off and is not complete.');
+      assert.equal(failure.words, 'The response ended early and is not complete.');
     });
   }
 });

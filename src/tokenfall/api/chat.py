@@ -15,7 +15,7 @@ from tokenfall.api.guard import Keys
 from tokenfall.api.routing import parameter
 from tokenfall.chat.service import Chat, Question
 from tokenfall.conversations import Conversation
-from tokenfall.errors import InvalidRequest, shutting_down
+from tokenfall.errors import InvalidRequest, TurnStopped, shutting_down
 from tokenfall.events import ReasoningDelta, TextDelta
 from tokenfall.http.request import Request
 from tokenfall.http.response import LiveStream, Response, StreamHead, header_lines
@@ -167,7 +167,7 @@ class ChatRoutes:
         fields: dict[str, str | bool] = {"turn": turn.id, "resumable": self._chat.outlives}
         stream = LiveStream(
             _STREAM,
-            _Frames(turn, details=details).run,
+            _Frames(turn, details=details, begun=announced).run,
             failure=problems.error_event,
             goes_on=turn.goes_on if isinstance(turn, TurnRun) else None,
             keepalive=sse.PING,
@@ -212,13 +212,17 @@ def _idempotency(request: Request, body: plain.ChatBody) -> tuple[str, str] | No
 
 
 class _Frames:
-    """Sends a frame for each event of one turn; text frames are numbered from the client's start position."""
+    """Sends a frame for each event of one turn; text frames are numbered from the client's start position.
 
-    __slots__ = ("_details", "_number", "_send", "_turn")
+    `begun`: the status was sent before the first event.
+    """
 
-    def __init__(self, turn: TurnRun | Followed, *, details: bool) -> None:
+    __slots__ = ("_begun", "_details", "_number", "_send", "_turn")
+
+    def __init__(self, turn: TurnRun | Followed, *, details: bool, begun: bool) -> None:
         self._turn = turn
         self._details = details
+        self._begun = begun
         self._number = turn.after
         self._send: Send
 
@@ -227,6 +231,10 @@ class _Frames:
         self._send = send
         try:
             finished = await self._turn.run(self._on_event)
+        except TurnStopped as stopped:
+            if not self._begun:
+                raise
+            return problems.error_event(stopped)  # as requested, so the stream has not failed
         finally:
             del self._send  # breaks a reference cycle with the stream
         full = send(plain.end_frame(finished)) if self._details else None
@@ -235,6 +243,7 @@ class _Frames:
         return sse.DONE
 
     def _on_event(self, delta: TextDelta | ReasoningDelta) -> Awaitable[None] | None:
+        self._begun = True
         if type(delta) is not TextDelta:
             return self._send(plain.reasoning_frame(delta.text)) if self._details else None
         self._number += 1

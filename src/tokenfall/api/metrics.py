@@ -23,8 +23,8 @@ def scraped(metrics: Metrics, *, vllm: VLLMMetrics | None = None) -> bytes:
 def families(metrics: Metrics) -> Iterator[Family]:
     """All metrics of this server, without vLLM's."""
     yield gauge("tokenfall_connections", "Open connections.", value=metrics.connections)
-    yield gauge("tokenfall_streams_in_flight", "Streams being played.", value=metrics.streams)
-    yield gauge("tokenfall_detached_turns", "Turns that go on without their clients.", value=metrics.detached_turns)
+    yield gauge("tokenfall_streams_in_flight", "Streams in flight.", value=metrics.streams)
+    yield gauge("tokenfall_detached_turns", "Turns without a client.", value=metrics.detached_turns)
     yield gauge("tokenfall_workers", "Worker processes alive.", value=metrics.workers)
     yield gauge("tokenfall_resident_bytes", "Resident memory of all workers.", value=metrics.resident_bytes)
     yield gauge(
@@ -33,33 +33,29 @@ def families(metrics: Metrics) -> Iterator[Family]:
         value=metrics.timer_resolution_s,
     )
     yield counter("tokenfall_tokens_total", "Tokens written to streams.", value=metrics.tokens)
-    yield counter("tokenfall_sent_bytes_total", "Bytes of answers' bodies.", value=metrics.bytes_sent)
-    yield counter(
-        "tokenfall_connections_refused_total", "Connections beyond the cap.", value=metrics.connections_refused
-    )
+    yield counter("tokenfall_sent_bytes_total", "Bytes of response bodies.", value=metrics.bytes_sent)
+    yield counter("tokenfall_connections_refused_total", "Connections refused.", value=metrics.connections_refused)
     yield counter(
         "tokenfall_stalled_readers_total",
-        "Connections reset because their reader stalled.",
+        "Connections reset because the client stalled.",
         value=metrics.stalled_readers,
     )
     yield counter(
         "tokenfall_log_lines_lost_total", "Access log lines that could not be written.", value=metrics.log_lines_lost
     )
     yield counter("tokenfall_rate_limited_total", "Requests refused by the rate limit.", value=metrics.rate_limited)
-    yield counter(
-        "tokenfall_upstream_retries_total", "Requests asked of the upstream again.", value=metrics.upstream_retries
-    )
+    yield counter("tokenfall_upstream_retries_total", "Retries of upstream requests.", value=metrics.upstream_retries)
     yield from _labelled(metrics)
-    yield histogram("tokenfall_ttft_seconds", "Request to first token.", counted=metrics.ttft_s)
+    yield histogram("tokenfall_ttft_seconds", "Time to first token.", counted=metrics.ttft_s)
     yield histograms(
         "tokenfall_upstream_ttft_seconds",
-        "Request to the upstream to its first token.",
+        "Time to first token of the upstream.",
         counted=[({"model": model}, counted) for model, counted in metrics.upstream_ttft_s.items()],
     )
-    yield histogram("tokenfall_inter_token_seconds", "Token to token of a stream.", counted=metrics.inter_token_s)
+    yield histogram("tokenfall_inter_token_seconds", "Time between tokens.", counted=metrics.inter_token_s)
     yield histogram(
         "tokenfall_ticker_lateness_seconds",
-        "Deadline asked for to call, of the timer wheel.",
+        "Lateness of the timer wheel.",
         counted=metrics.timer_late_s,
     )
 
@@ -80,13 +76,13 @@ def _labelled(metrics: Metrics) -> Iterator[Family]:
     )
     yield _by_label(
         "tokenfall_redis_failures_total",
-        "Calls of Redis that failed or came too late.",
+        "Redis calls that failed or timed out.",
         label="store",
         counts=metrics.redis_failures,
     )
     yield counters(
         "tokenfall_requests_total",
-        "Answers.",
+        "Responses.",
         counts=[
             ({"route": route, "status": str(status)}, count) for (route, status), count in metrics.requests.items()
         ],

@@ -44,8 +44,9 @@ def _text() -> str:
             content = file.read()
     except OSError as error:
         raise InvalidSetting(f"{ENV_FILE}: cannot be read: {error.strerror}") from None
+    content = content.removeprefix(b"\xef\xbb\xbf")  # a byte order mark
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         encoding = " but UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ""

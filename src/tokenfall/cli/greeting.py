@@ -26,7 +26,7 @@ def greeting(base: str, settings: Settings) -> str:
         f"Tokenfall listens on {base}\n"
         f"  the chat page:  {base}/web\n"
         f"  the dashboard:  {base}/board\n"
-        f"  answers:  {_engine(settings)}\n"
+        f"  model:    {_engine(settings)}\n"
         f"  API key:  {_key(settings)}\n"
         f"  history:  {_history(settings)}\n"
         f"  limits:   {_limits(settings)}\n"
@@ -39,7 +39,7 @@ def greeting(base: str, settings: Settings) -> str:
 def _engine(settings: Settings) -> str:
     if settings.upstream is None:
         return f"the simulator, {settings.sim}; set GROQ_API_KEY or UPSTREAM_URL for a model"
-    hint = "" if settings.model else "; set MODEL for another model"
+    hint = "" if settings.model else " or its only model; set MODEL for another one"
     return f"{settings.default_model} at {settings.upstream.partition('?')[0]}{hint}"
 
 
@@ -57,8 +57,8 @@ def _history(settings: Settings) -> str:
 def _limits(settings: Settings) -> str:
     rate = "no rate limit"
     if settings.rate_limit_rps:
-        rate = f"{settings.rate_limit_rps:g} requests/s for each address, {settings.rate_limit_burst} at once"
-    return f"{rate}; {settings.max_tokens} tokens a response"
+        rate = f"{settings.rate_limit_rps:g} requests/s per address, {settings.rate_limit_burst} at once"
+    return f"{rate}; {settings.max_tokens} tokens per response"
 
 
 def _named(host: str, port: int) -> str:

@@ -28,7 +28,7 @@ def _text_bytes(text: str) -> int:
     """CPython stores 1, 2 or 4 bytes per character and, once a non-ASCII string was encoded, its UTF-8 form too."""
     if text.isascii():
         return len(text)
-    beyond_16_bits = len(text.encode("utf-16-le", "surrogatepass")) > 2 * len(text)
+    beyond_16_bits = len(text.encode("utf-16", "surrogatepass")) > 2 * len(text) + 2  # a byte order mark
     return len(text) * (4 if beyond_16_bits else 2) + len(text.encode("utf-8", "surrogatepass"))
 
 

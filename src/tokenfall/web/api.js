@@ -1,5 +1,5 @@
 /**
- * The server's routes: one function a route, the key on each request, every error a Failure.
+ * The server's routes: one function per route, the key on each request, every error a Failure.
  *
  * All addresses are relative to the page. It must never touch the DOM, nor log or store a message.
  */
@@ -13,32 +13,32 @@ const JSON_BODY = { 'Content-Type': 'application/json' };
 
 export class Api {
   #keys;
-  #takesQuestionKeys = true; // until the server says otherwise
+  #takesQuestionKeys = true; // until the server refuses them
 
-  /** @param keys has `current` and `renew(refused)`, which asks the reader; see dialogs.js */
+  /** @param keys has `current` and `renew(refused)`, which asks the user; see dialogs.js */
   constructor(keys) {
     this.#keys = keys;
   }
 
-  /** The key that is sent now; tabs with another have no part in what is heard here. */
+  /** The key that is sent now. Tabs with another key share no streams with this one. */
   get key() {
     return this.#keys.current;
   }
 
   /**
    * The 1,000 most recently active conversations, the latest first: [{ id, title, last_activity, messages, pinned }]. The page
-   * asks for them by itself, so its reader is not asked for a key unless `asksForKey`.
+   * loads them by itself, so the user is asked for a key only if `asksForKey`.
    */
   async conversations({ asksForKey = false } = {}) {
     return arrayOf(await this.#request('conversations?limit=1000', { asksForKey }));
   }
 
-  /** Those of them in whose title or messages all words of `text` occur. */
+  /** The conversations whose title or messages contain all words of `text`. */
   async search(text) {
     return arrayOf(await this.#request(`conversations?limit=1000&search=${encodeURIComponent(text)}`));
   }
 
-  /** A conversation's messages, oldest first, with the earlier responses of those that were regenerated; null for one that the server does not have. */
+  /** A conversation's messages, oldest first, with earlier responses; null if the server does not have it. */
   async history(conversation) {
     try {
       return arrayOf(await this.#request(`history?variants=true&conversation=${encodeURIComponent(conversation)}`));
@@ -60,7 +60,7 @@ export class Api {
     await this.#request(pathOf(conversation), { method: 'PATCH', headers: JSON_BODY, body: JSON.stringify(change) });
   }
 
-  /** Makes a conversation of an exported one, whose text importing.js has checked; resolves to its id. */
+  /** Creates a conversation from an exported one (see importing.js); resolves to its id. */
   async import(body) {
     const init = { method: 'POST', headers: JSON_BODY, body };
     const response = await this.#request('conversations', init).catch((error) => {
@@ -71,7 +71,7 @@ export class Api {
     return id;
   }
 
-  /** Also of one that has not begun, or is gone. */
+  /** Succeeds also if it does not exist. */
   async delete(conversation) {
     await this.#request(pathOf(conversation), { method: 'DELETE' }).catch((error) => {
       if (error.status !== 404) throw error;
@@ -79,11 +79,11 @@ export class Api {
   }
 
   /**
-   * Asks; the response comes with the turn's id in `X-Turn-Id`, before the first token. The turn is answered to its end
-   * also when this page is left. A question that comes again with its `key` is the same turn from its beginning, where
-   * the server can tell. `replaces` is the turn in whose place it is asked, or whose answer goes on if `isContinued`;
-   * `follows` is the newest turn that the page knows, '' for none: if the server has another, it answers 409.
-   * `onSend` is called as each attempt leaves. `options` are those of the conversation unless given; see options.js.
+   * Sends a question; the response has the turn's id in `X-Turn-Id`, before the first token. The turn continues if the
+   * page is left. A second request with the same `key` is the same turn from its beginning, if the server supports that.
+   * `replaces` is the turn that it replaces, or continues if `isContinued`; `follows` is the newest turn that the page
+   * knows, '' for none: if the server has another, it responds 409. `onSend` is called before each attempt. `options`
+   * are those of the conversation unless given; see options.js.
    */
   async ask(asked) {
     const { conversation, text, replaces, isContinued, follows, signal, onSend } = asked;
@@ -118,12 +118,12 @@ export class Api {
     return found.data.map(({ id }) => id);
   }
 
-  /** The rest of a turn after the event `after`, and what still comes; the response comes before any of it. */
+  /** The events of a turn after `after`, including future ones; the response starts before the first. */
   follow({ turn, after, signal }) {
     return this.#request(`chat/turns/${turn}?announce=true&details=true`, { headers: { 'Last-Event-ID': after }, signal });
   }
 
-  /** Returns once the turn has ended and is kept; also when it had ended, or was never known. */
+  /** Resolves when the turn has ended and is stored; also if it had ended or is unknown. */
   async stop(turn) {
     await this.#request(`chat/turns/${turn}/stop`, { method: 'POST', keepalive: true }).catch((error) => {
       if (error.status !== 404) throw error;

@@ -1,8 +1,8 @@
 /**
- * The chat page: joins its parts, and knows which conversation is shown.
+ * The chat page: connects its parts, and decides which conversation is shown.
  *
- * The address says which: `?conversation=ID`; without it the page begins a new one, with an address of its own. The
- * history entry's state says that a conversation is new. It must never hold a message itself.
+ * The address contains its id: `?conversation=ID`; without it the page starts a new one with its own address. The state of
+ * the history entry marks a conversation as new. It must never hold a message itself.
  */
 
 import { Api } from './api.js';
@@ -37,7 +37,7 @@ const view = new ConversationView({
   keep: (text) => composer.giveBack(text),
 });
 const tabs = new Tabs({ shows: underWayIn, underWay: (asked) => conversation.follow(asked) });
-const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: tellTabs, onTurn: noteTurn });
+const conversation = new Conversation({ api, view, composer, notice, onBegin: noteBegin, onNamed: shareTurn, onTurn: noteTurn });
 const attention = new Attention();
 const listSwitch = new ListSwitch();
 const setup = new Setup({ api, ask: (question) => conversation.ask(question) });
@@ -50,17 +50,17 @@ const menu = new Menu({
   print: () => window.print(),
   changeKey,
 });
-new Importing((read) => told('Imported', async () => go(await api.import(importedBody(await read())))));
-const begun = new Map(); // those that it does not list yet
-let asksForKey = false; // with the next list: nothing else is asked of the server for a conversation that is new
-let listed = []; // the conversations, as the server lists them
-let isListed = false; // it has told them
+new Importing((read) => attempt('Imported', async () => go(await api.import(importedBody(await read())))));
+const begun = new Map(); // conversations that the server does not list yet
+let asksForKey = false; // with the next list: a new conversation causes no other request
+let listed = []; // the server's list of conversations
+let isListed = false; // the list was loaded
 
 function addressOf(id) {
   return `?conversation=${encodeURIComponent(id)}`;
 }
 
-/** Opens what the address names; a new conversation where it names none. */
+/** Opens the conversation in the address, or a new one. */
 function openAddress() {
   const named = new URLSearchParams(location.search).get('conversation');
   const id = named || newId();
@@ -73,7 +73,7 @@ function newId() {
   return `chat-${randomHex(8)}`;
 }
 
-/** Shows another conversation, and says so in the address. */
+/** Shows another conversation and changes the address. */
 function go(id, { isNew = false } = {}) {
   sidebar.close();
   if (id !== conversation.id) {
@@ -94,12 +94,12 @@ function open(id, { isNew = false } = {}) {
   showTitle();
 }
 
-/** What this tab shows as it comes, for the others. */
+/** The question in progress in `id`, for other tabs. */
 function underWayIn(id) {
   return conversation.id === id && conversation.isBusy ? turnUnderWay(id) : null;
 }
 
-function tellTabs() {
+function shareTurn() {
   tabs.tell(conversation.id, underWayIn(conversation.id));
 }
 
@@ -107,16 +107,16 @@ function titleNow(of = conversation.id) {
   return listed.find(({ id }) => id === of)?.title;
 }
 
-/** The server lists a conversation once it has an answer; until then it is known here. */
+/** The server lists a conversation once it has a response; until then the page lists it. */
 function noteBegin() {
   const { id, question } = conversation;
-  if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server knows it
+  if (history.state?.isNew) history.replaceState(null, ''); // after a reload the server has it
   if (titleNow() === undefined) begun.set(id, { id, title: question.slice(0, 60), last_activity: Date.now() / 1000 });
   attention.begin(id);
   showTitle();
 }
 
-/** The server may list what it did not; a turn may have ended. */
+/** A turn may have ended, and the server's list may have changed. */
 function noteTurn() {
   if (!conversation.isBusy) attention.end(conversation.id, document.querySelector('#status').textContent);
   list();
@@ -131,7 +131,7 @@ function showTitle() {
   menu.setUsable(title !== undefined);
 }
 
-/** The list is a help: without it the conversation goes on, so its failure says nothing that the page does not. */
+/** A failure is not shown: the conversation works without the list. */
 async function list() {
   const asks = { asksForKey };
   asksForKey = false;
@@ -140,7 +140,7 @@ async function list() {
     isListed = true;
     setup.load();
     for (const { id } of listed) begun.delete(id);
-    if (!conversation.isBusy) begun.delete(conversation.id); // nothing came of it
+    if (!conversation.isBusy) begun.delete(conversation.id); // it has no response
   } catch (error) {
     asFailure(error);
   }
@@ -149,17 +149,17 @@ async function list() {
 
 async function rename(id = conversation.id) {
   const title = await askForName(titleNow(id));
-  if (title) await told('Renamed', () => api.rename(id, title));
+  if (title) await attempt('Renamed', () => api.rename(id, title));
 }
 
 async function pin(id, pinned) {
-  await told(pinned ? 'Pinned' : 'Unpinned', () => api.pin(id, pinned));
+  await attempt(pinned ? 'Pinned' : 'Unpinned', () => api.pin(id, pinned));
 }
 
 async function remove(id = conversation.id) {
   if (!(await confirmDelete())) return;
-  await told('Deleted', async () => {
-    if (conversation.id === id) await conversation.rest(); // what is kept after the deletion would be a conversation again
+  await attempt('Deleted', async () => {
+    if (conversation.id === id) await conversation.rest(); // a turn stored after the deletion would create the conversation again
     await api.delete(id);
     setup.drop(id);
     if (conversation.id !== id) return;
@@ -171,7 +171,7 @@ async function remove(id = conversation.id) {
 
 async function exportAs(extension) {
   const { id } = conversation;
-  await told('', async () => {
+  await attempt('', async () => {
     const title = titleNow() ?? UNTITLED;
     const messages = await conversation.messages();
     const isMarkdown = extension === 'md';
@@ -180,15 +180,15 @@ async function exportAs(extension) {
   });
 }
 
-/** With another key the server may have another conversation under this name. */
+/** With another key the server may have another conversation with this id. */
 async function changeKey() {
   const before = keys.current;
   if (await keys.change()) openAddress();
   else if (before && !keys.current) showStatus('The key is forgotten.');
 }
 
-/** Does something with the conversation, and tells how it went. */
-async function told(status, act) {
+/** Runs `act`, then shows `status` or the error. */
+async function attempt(status, act) {
   notice.clear();
   try {
     await act();

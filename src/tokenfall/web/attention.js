@@ -1,7 +1,7 @@
 /**
- * The tab's title and icon: they say that a response has ended while the tab was in the background, until it is looked at.
+ * The tab's title and icon, which show that a response has ended in the background, until the tab is visible.
  *
- * It must never say so of a response that the reader saw end.
+ * It must never show that for a response that ended while the tab was visible.
  */
 
 const ICON = 'data:image/svg+xml,' + encodeURIComponent(
@@ -25,12 +25,12 @@ export class Attention {
     this.#show(this.#news);
   }
 
-  /** A response of `conversation` is under way. */
+  /** A response of `conversation` begins. */
   begin(conversation) {
     this.#waited = conversation;
   }
 
-  /** It has ended, as `status` says; an end without a status is one with an error. */
+  /** It has ended with this `status`, '' for an error. */
   end(conversation, status) {
     const isWaited = this.#waited === conversation;
     this.#waited = null;

@@ -1,8 +1,8 @@
 /**
- * The board: joins its parts, and shows what the server is doing now.
+ * The dashboard: connects its parts and shows the server's metrics.
  *
- * It draws at most once an animation frame, and not at all while paused or hidden.
- * It must never show figures as live that are not: without a connection the page says so.
+ * It draws at most once per animation frame, and not while paused or hidden.
+ * It must never show old figures as live: without a connection the page says so.
  */
 
 import { BoardFeed } from './board_feed.js';
@@ -24,7 +24,7 @@ const MOST_HELD = 900; // events that are kept while paused
 
 const TILES = [
   { key: 'streams', title: 'Streams in flight', format: count },
-  { key: 'tokens', title: 'Tokens a second', format: rate },
+  { key: 'tokens', title: 'Tokens per second', format: rate },
   { key: 'requests', title: 'Responses per second', format: rate },
   { key: 'memory', title: 'Memory', format: mebibytes },
   { key: 'connections', title: 'Connections', format: count },
@@ -35,11 +35,11 @@ const percentiles = (key) => [50, 90, 99].map((p) => ({ key: `${key}_p${p}`, nam
 const spread = { format: latency, canLog: true };
 const PLOTS = [
   { name: 'ttft', title: 'Time to first token', lines: percentiles('ttft'), of: 'ttft_count', ...spread },
-  { name: 'inter_token', title: 'Between tokens', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
+  { name: 'inter_token', title: 'Inter-token latency', lines: percentiles('inter_token'), of: 'inter_token_count', ...spread },
   { name: 'ticker_late', title: 'Ticker lateness', lines: percentiles('ticker_late'), of: 'ticker_late_count', ...spread },
   {
-    name: 'upstream_ttft', title: 'Upstream: first token, p90', prefix: 'model:', label: String,
-    nothing: 'Nothing from an upstream', ...spread,
+    name: 'upstream_ttft', title: 'Upstream first token, p90', prefix: 'model:', label: String,
+    nothing: 'No upstream data', ...spread,
   },
   {
     name: 'errors', title: 'Errors and refusals per second', prefix: 'error:', label: errorLabel, format: rate,
@@ -50,7 +50,7 @@ const PLOTS = [
     nothing: 'No errors',
   },
   { name: 'streams', title: 'Streams in flight', lines: alone('streams'), format: count, least: 1, isTile: true },
-  { name: 'tokens', title: 'Tokens a second', lines: alone('tokens'), format: rate, least: 1, isTile: true },
+  { name: 'tokens', title: 'Tokens per second', lines: alone('tokens'), format: rate, least: 1, isTile: true },
   { name: 'responses', title: 'Responses per second', lines: alone('requests'), format: rate, least: 1, isTile: true },
   { name: 'memory', title: 'Memory', lines: alone('memory'), format: mebibytes, least: 1, step: 1024, isTile: true },
 ];
@@ -61,15 +61,15 @@ function errorLabel(code) {
 
 const COUNTERS = [
   ['tokens', 'Tokens streamed'],
-  ['detached_turns', 'Turns going on without a client'],
-  ['upstream_retries', 'Upstream asked again'],
-  ['rate_limited', 'Refused by a rate limit', true],
+  ['detached_turns', 'Turns without a client'],
+  ['upstream_retries', 'Upstream retries'],
+  ['rate_limited', 'Rate-limited requests', true],
   ['connections_refused', 'Connections refused', true],
-  ['stalled_readers', 'Readers that stalled', true],
+  ['stalled_readers', 'Stalled readers', true],
   ['log_lines_lost', 'Log lines lost', true],
 ];
 
-/** What was counted since the start, each with a figure of its own. */
+/** The counters since startup. */
 class Counters {
   #figures = COUNTERS.map(([, name]) => ({ name, figure: element('dd', '') }));
 
@@ -91,7 +91,7 @@ class Board {
   #samples;
   #range = RANGES[0];
   #rates = null;
-  #held = null; // the samples that came since the reader paused, or null
+  #held = null; // the samples received while paused, or null
   #frame = 0;
   #describedAt = -Infinity;
   #pointed = null; // how far back the pointer is, as a share of the range, or null
@@ -181,9 +181,9 @@ class Board {
     if (latest === null) return;
     find('#waiting').hidden = true;
     find('#now').hidden = false;
-    this.tellFacts();
+    this.showFacts();
     const of = this.#range.stepS === 1 ? `the last ${Math.round(latest.window_s)} s` : 'a minute';
-    write(find('#window'), `Percentiles are over ${of}, and right to a fifth.`);
+    write(find('#window'), `Percentiles of ${of}, accurate to 20 %.`);
     const values = valuesOf(latest, null);
     const shown = this.#samples.window(this.#range);
     for (const { spec: { key, format }, tile } of this.#tiles) {
@@ -195,14 +195,14 @@ class Board {
     this.#counters.draw(latest);
   }
 
-  /** What the server is; and when it was so, while that is not now. */
-  tellFacts() {
+  /** Shows uptime, version and workers, and the time of the data while they are not live. */
+  showFacts() {
     const { latest } = this.#samples;
     if (latest === null) return;
     const { at, uptime_s: uptime, version, workers } = latest;
     const when = isNow() ? '' : ` · as of ${new Date(at * 1000).toLocaleTimeString()}`;
     write(find('#facts'), `up ${age(uptime)} · version ${version} · ${workers === 1 ? '1 worker' : `${workers} workers`}${when}`);
-    for (const plot of this.#plots) plot.tellTimes([...this.#range.ticks, isNow() ? 'now' : 'then']);
+    for (const plot of this.#plots) plot.setTimes([...this.#range.ticks, isNow() ? 'now' : 'then']);
   }
 
   #drawPlots() {
@@ -220,7 +220,7 @@ class Board {
     return time;
   }
 
-  /** What the slider reads is told as its value, only while it moves. */
+  /** The values at the slider's time become its value text, only while it moves. */
   #look() {
     const time = this.#drawPlots();
     this.#lookBack.setAttribute('aria-valuetext', [time, ...this.#plots.map((plot) => plot.summary)].join('; '));
@@ -255,7 +255,7 @@ function showState(words) {
   find('#state').dataset.state = shown;
   write(find('#state'), STATES[shown]);
   document.body.classList.toggle('stale', !isNow());
-  board.tellFacts();
+  board.showFacts();
   if (words === undefined) return;
   write(find('#why'), words);
   find('#again').hidden = state !== 'refused';

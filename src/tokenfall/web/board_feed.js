@@ -1,8 +1,8 @@
 /**
- * What the server tells of itself, one sample a second, for as long as somebody looks.
+ * The server's live metrics, one sample per second, while the dashboard is visible.
  *
- * It connects again whenever the connection ends, and not at all while the tab is hidden; tabs share one connection.
- * It must never touch the page, have two connections, or ask for a key again after the reader said no.
+ * It reconnects whenever the connection ends, except while the tab is hidden; tabs share one connection.
+ * It must never touch the page, have two connections, or ask for a key again after the user declined.
  */
 
 import { wordsFor } from './board_words.js';
@@ -12,15 +12,15 @@ import { join, nameOf } from './shared.js';
 import { eventsOf } from './stream.js';
 import { pause } from './waiting.js';
 
-/** The server tells something every second: one that says nothing for so long is not there any more. */
+/** After this long without a sample, which the server sends every second, the connection is replaced. */
 const SILENCE_MS = 10_000;
 
-/** And one that says nothing for so long is late: what is shown is not what it does now. */
+/** After this long without a sample the figures are shown as late. */
 const LATE_MS = 3000;
 
 const LONGEST_WAIT_S = 10;
 
-/** How long to wait before the next try after so many that brought nothing. */
+/** The wait before the next attempt after `failures` attempts without a sample. */
 export function waitS(failures) {
   return Math.min(2 ** failures, LONGEST_WAIT_S);
 }
@@ -30,15 +30,15 @@ export class BoardFeed {
   #onSample;
   #onState;
   #run = null; // the AbortController of the run under way, aborted while the tab rests; null when refused
-  #lateness = 0; // the timer that says that a connection is late
-  #silence = 0; // the one that gives it up
+  #lateness = 0; // the timer after which a connection is late
+  #silence = 0; // the timer after which it is replaced
   #isLate = false;
-  #newest = []; // the event that another tab begins with
+  #newest = []; // the latest event, with which another tab begins
 
   /**
    * @param keys see dialogs.js
-   * @param tell `onSample(sample)` for each; `onState(state, words)` whenever the state changes, which is live,
-   *   late, waiting (it will try again by itself) or refused (until `start` is called); `words` say why
+   * @param on `onSample(sample)` for each; `onState(state, words)` whenever the state changes: live, late,
+   *   waiting (it reconnects by itself) or refused (until `start` is called); `words` is the reason
    */
   constructor(keys, { onSample, onState }) {
     this.#keys = keys;
@@ -47,7 +47,7 @@ export class BoardFeed {
     document.addEventListener('visibilitychange', () => this.#mind());
   }
 
-  /** Connects at once, or when the tab is seen; in place of the connection or the wait there is. */
+  /** Connects at once, or when the tab is visible; replaces the current connection or wait. */
   start() {
     this.#leave();
     this.#run = new AbortController();
@@ -75,11 +75,11 @@ export class BoardFeed {
     for (let failures = 0; ; failures += 1) {
       const failure = await this.#follow(signal, () => (failures = 0)).catch((error) => error);
       if (signal.aborted) return;
-      if (!(failure instanceof Failure)) console.error(failure); // nobody can read it, or a defect of the page
+      if (!(failure instanceof Failure)) console.error(failure); // a defect of the page, or of a sample
       if (failure.status === 401) this.#run = null;
       this.#onState(this.#run ? 'waiting' : 'refused', wordsFor(failure));
       if (this.#run === null) return;
-      await pause(waitS(failures) * 1000, signal).catch(() => {}); // aborted: so is the next connection, at once
+      await pause(waitS(failures) * 1000, signal).catch(() => {}); // aborted, and so is the loop
     }
   }
 
@@ -108,12 +108,12 @@ export class BoardFeed {
         this.#onSample(body);
       }
     } finally {
-      if (!signal.aborted) this.#unlisten(); // else it is the next run's
+      if (!signal.aborted) this.#unlisten(); // else the timers belong to the next run
     }
     throw new Failure('cut');
   }
 
-  /** Begins anew at once where nothing comes from now on, and says before that it is late. */
+  /** Restarts the timers for lateness and for silence. */
   #listen() {
     this.#unlisten();
     this.#lateness = setTimeout(() => {

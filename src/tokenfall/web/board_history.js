@@ -1,8 +1,8 @@
 /**
- * The dashboard's samples: those of the events as they come, and what the server remembers of the time before.
+ * The dashboard's samples: live events, and the server's history of the time before.
  *
- * The server is asked for its history at the begin of each connection, and every minute while minutes are shown.
- * It must never touch the page, nor show a failure: without the history, what came since is still shown.
+ * The history is requested at the start of each connection, and every minute while minutes are shown.
+ * It must never touch the page or show a failure: without the history, live events are still shown.
  */
 
 import { rowsOf, valuesOf } from './board_values.js';
@@ -33,7 +33,7 @@ export class Samples {
     this.#onChange = onChange;
   }
 
-  /** The time of the latest event, by a clock that nobody sets. */
+  /** The time of the latest event, by the server's uptime. */
   get now() {
     return this.#seconds;
   }
@@ -70,7 +70,7 @@ export class Samples {
 
   #fill(history) {
     const ago = this.latest.at - history.at;
-    const isOneClock = Math.abs(ago) < 2 * history.step_s + 5; // else somebody has set it in between
+    const isOneClock = Math.abs(ago) < 2 * history.step_s + 5; // else one of the clocks was set
     this.#series[history.step_s].fill(this.#seconds - (isOneClock ? ago : 0), rowsOf(history));
   }
 }

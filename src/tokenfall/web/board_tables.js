@@ -1,7 +1,7 @@
 /**
- * The board's tables: answers by route and status, how streams ended, errors of the upstream.
+ * The dashboard's tables: responses by route and status, ends of streams, errors of the upstream.
  *
- * It must never draw a row again that says what it said before.
+ * It must never redraw a row that has not changed.
  */
 
 import { requestKey, splitFailed } from './board_values.js';
@@ -12,15 +12,15 @@ const find = (id) => document.querySelector(id);
 
 const OUTCOMES = {
   complete: 'Complete',
-  left: 'Client left',
+  left: 'Client disconnected',
   failed: 'Failed',
   stalled: 'Reader stalled',
   cut: 'Cut off',
 };
 
-const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // in an error: whose it was
+const CLASSES = { 2: 'ok', 3: 'redirect', 4: 'client', 5: 'server' }; // an error's origin
 
-/** Writes `text` where it is new, so that it may break after a slash or an underscore. */
+/** Writes `text` if it has changed, with line breaks allowed after a slash or an underscore. */
 function writeBreakable(cell, text) {
   if (cell.textContent === text) return;
   cell.replaceChildren(...text.split(/(?<=[/_])/).flatMap((part) => [part, document.createElement('wbr')]));
@@ -37,14 +37,14 @@ function fill(table, rows) {
     head.scope = 'row';
     body.append(element('tr', '', head, ...Array.from({ length: width - 1 }, () => element('td', ''))));
   }
-  shown.forEach((row, n) => row.forEach((said, column) => {
+  shown.forEach((row, n) => row.forEach((value, column) => {
     const cell = body.rows[n].cells[column];
-    writeBreakable(cell, said.text ?? said);
-    cell.className = said.kind ?? '';
+    writeBreakable(cell, value.text ?? value);
+    cell.className = value.kind ?? '';
   }));
 }
 
-/** What somebody has to look at comes first. */
+/** Problems are listed first. */
 function isTrouble({ status, failed }) {
   return failed || status >= 500 || status === 429;
 }
@@ -60,7 +60,7 @@ export function fillTables(sample, rates) {
   const requests = splitFailed(sample.requests).toSorted((a, b) =>
     Number(isTrouble(b) ?? false) - Number(isTrouble(a) ?? false) || b.count - a.count || a.route.localeCompare(b.route));
   fill(find('#requests'), requests.map((entry) => [
-    { text: entry.route || 'no such route', kind: 'mono' },
+    { text: entry.route || 'unknown route', kind: 'mono' },
     statusCell(entry),
     count(entry.count),
     rate(rates?.get(requestKey(entry))),

@@ -25,8 +25,8 @@ export function requestKey({ route, status, failed }) {
 }
 
 /**
- * How often a second each request was counted between two events: a Map by `requestKey`.
- * Null when they cannot be compared: there is none before, or the server began anew.
+ * The rate of each request per second between two events: a Map by `requestKey`.
+ * Null when they cannot be compared: there is no earlier one, or the server was restarted.
  */
 export function requestRates(before, after) {
   if (!areComparable(before, after)) return null;

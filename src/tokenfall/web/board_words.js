@@ -1,20 +1,20 @@
 /**
- * What the board says of a request that failed. It speaks of the server, where the chat's failures.js speaks of messages.
+ * The dashboard's messages for failed requests. The chat's are in failures.js.
  *
- * It must never show a status number, nor a server's text where it has words of its own.
+ * It must never show a status number, or a server's text where it has its own message.
  */
 
 const WORDS = {
   offline: 'You are offline.',
   unreachable: 'The server cannot be reached.',
   unexpected: 'Something other than the server responded. A proxy or a sign-in page may be in between.',
-  cut: 'The connection broke.',
-  silent: 'The server fell silent.',
+  cut: 'The connection was lost.',
+  silent: 'The server stopped sending data.',
   shutting_down: 'The server is stopping.',
-  origin_not_allowed: 'This server tells only pages that are opened under its own address on its own machine.',
-  401: 'This server shows its board only to those who have a key.',
-  403: 'This key may not see the board.',
-  404: 'This server has no board.',
+  origin_not_allowed: 'Without an API key, the dashboard is shown only on the server’s own machine, under its own address.',
+  401: 'The dashboard needs an API key.',
+  403: 'This key has no access to the dashboard.',
+  404: 'This server has no dashboard.',
   429: 'Too many requests.',
   503: 'The server is busy or restarting.',
 };

@@ -1,30 +1,30 @@
 /**
- * Copies what a message or a code block says.
+ * Copies the text of a message or a code block.
  *
- * It must never read the clipboard, nor copy what the reader did not ask for.
+ * It must never read the clipboard, or copy anything without a click.
  */
 
 import { showBriefly } from './notice.js';
 
 const SHOWN_MS = 2000;
-const saying = new WeakMap(); // buttons that say "Copied": what they said before, and the timer until they do again
+const relabelled = new WeakMap(); // buttons with the label "Copied": their own label, and the timer that restores it
 
-/** Copies `text` and says so on `button`, and as the status. */
+/** Copies `text`, and shows that on `button` and as the status. */
 export async function copy(text, button) {
   const copied = (await written(text)) || writtenBySelection(text);
   showBriefly(copied ? 'Copied' : 'The browser does not allow copying here.', SHOWN_MS);
   if (!copied) return;
-  const { label = [...button.childNodes], timer = 0 } = saying.get(button) ?? {};
+  const { label = [...button.childNodes], timer = 0 } = relabelled.get(button) ?? {};
   clearTimeout(timer);
   button.replaceChildren('Copied');
   const back = setTimeout(() => {
-    saying.delete(button);
+    relabelled.delete(button);
     button.replaceChildren(...label);
   }, SHOWN_MS);
-  saying.set(button, { label, timer: back });
+  relabelled.set(button, { label, timer: back });
 }
 
-/** Only over HTTPS and on this machine has the browser a clipboard to give. */
+/** Browsers offer this only over HTTPS and on this machine. */
 async function written(text) {
   try {
     await navigator.clipboard.writeText(text);

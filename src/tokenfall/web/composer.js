@@ -1,5 +1,5 @@
 /**
- * The text area and its buttons: grows, keeps its draft, tells Send, Stop and an IME's Enter apart.
+ * The text area and its buttons: grows, stores its draft, distinguishes Send, Stop and an IME's Enter.
  *
  * It must never send while an input method is composing, or drop text that was not sent.
  */
@@ -8,16 +8,16 @@ import { keep, recall } from './kept.js';
 import { showBriefly } from './notice.js';
 
 const DRAFT = 'draft';
-const SAID_MS = 4000;
+const SHOWN_MS = 4000;
 const GROWS_BY_ITSELF = CSS.supports('field-sizing', 'content');
 
-/** Whether a key belongs to an input method. Safari ends composing before its Enter: only 229 tells. */
+/** Whether a key belongs to an input method. Safari ends composing before its Enter, which only 229 shows. */
 export function isComposing(event) {
   return event.isComposing || event.keyCode === 229;
 }
 
-/** Whether what has the focus is about to go, because an answer begins: what can be done with messages, and the notice. */
-function isGoing(focused) {
+/** Whether the focused element is hidden when a response starts: an action of a message, or the notice. */
+function isHiddenByTurn(focused) {
   return focused === null || focused === document.body || focused.closest('.message, #notice') !== null;
 }
 
@@ -32,9 +32,9 @@ export class Composer {
   #send = document.querySelector('#send');
   #stop = document.querySelector('#stop');
   #busy = false;
-  #name = ''; // under which the draft is kept, once a conversation is shown
+  #name = ''; // the key of the stored draft; '' before a conversation is shown
 
-  /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank; says whether it could */
+  /** @param on { send(text), stop() }; send is called only while not busy, with text that is not blank; returns whether it could */
   constructor(on) {
     this.#draft.addEventListener('input', () => this.#changed());
     this.#draft.addEventListener('keydown', (event) => this.#onEnter(event));
@@ -49,25 +49,25 @@ export class Composer {
     });
   }
 
-  /** While busy, Stop is there and Send is not; the text area stays open for the next message. */
+  /** While busy, Stop is shown and Send does nothing; the text area stays open for the next message. */
   setBusy(busy) {
     this.#busy = busy;
     // Not `disabled`: a button that has the focus would drop it.
     this.#send.setAttribute('aria-disabled', String(busy));
     const isOnStop = document.activeElement === this.#stop;
     this.#stop.hidden = !busy;
-    if (busy ? isGoing(document.activeElement) : isOnStop) this.#draft.focus({ preventScroll: true });
+    if (busy ? isHiddenByTurn(document.activeElement) : isOnStop) this.#draft.focus({ preventScroll: true });
   }
 
-  /** Whose draft this is from now on; the one that was here is kept for its own. */
+  /** Shows the draft of another conversation; the previous one stays stored. */
   setConversation(id) {
-    const typed = this.#name === '' ? this.#draft.value : ''; // before this page's scripts were there
+    const typed = this.#name === '' ? this.#draft.value : ''; // before the scripts ran
     this.#name = `${DRAFT}:${id}`;
     const kept = recall(this.#name);
     this.#setDraft(kept.includes(typed) ? kept : [kept, typed].filter(Boolean).join('\n'));
   }
 
-  /** Puts a message that failed back, before whatever was typed since; `conversation` is whose, if not the one here. */
+  /** Puts a failed message before the text typed since, in the draft of `conversation`, by default the one shown. */
   giveBack(text, conversation = null) {
     const name = conversation === null ? this.#name : `${DRAFT}:${conversation}`;
     const typed = recall(name);
@@ -76,7 +76,7 @@ export class Composer {
     else keep(name, both);
   }
 
-  /** Takes away what was given back, as far as it is still there. */
+  /** Removes a message that was given back, if it is unchanged. */
   takeBack(text) {
     const typed = this.#draft.value;
     if (typed === text) this.#setDraft('');
@@ -95,7 +95,7 @@ export class Composer {
 
   #submit(send) {
     const text = this.#draft.value;
-    if (this.#busy && text.trim()) showBriefly('Wait for the end of the response or stop it, then send.', SAID_MS);
+    if (this.#busy && text.trim()) showBriefly('Wait for the end of the response or stop it, then send.', SHOWN_MS);
     else if (text.trim() === '') this.focus();
     else if (send(text)) this.#setDraft('');
   }

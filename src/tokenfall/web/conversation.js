@@ -1,8 +1,8 @@
 /**
- * The conversation that is shown: loads it, and plays one turn of it at a time.
+ * The conversation that is shown: loads it, and runs one turn at a time.
  *
- * A turn has exactly one end: complete (`[DONE]` was read), stopped (by the reader), left (another conversation is
- * shown) or failed (all else). It must never show a failed answer as complete, lose a message that failed, or run two
+ * A turn has exactly one end: complete (`[DONE]` was read), stopped (by the user), left (another conversation is shown)
+ * or failed (everything else). It must never show a failed response as complete, lose a message that failed, or run two
  * turns at once.
  */
 
@@ -13,12 +13,12 @@ import { LostTurns } from './lost.js';
 import { showStatus } from './notice.js';
 import { Playing } from './playing.js';
 import { Stopping } from './stopping.js';
-import { isLost, isUnheard, Turn } from './turn.js';
+import { isLost, isUnconfirmed, Turn } from './turn.js';
 import { Unanswered } from './unanswered.js';
 import { forgetTurn, isKept, keepAsked, noteTurn, turnUnderWay } from './underway.js';
 import { unlessAborted } from './waiting.js';
 
-const FINAL = new Set(['body_too_large', 'conversation_changed']); // asking the same once more cannot mend it
+const FINAL = new Set(['body_too_large', 'conversation_changed']); // sending the same again cannot succeed
 
 export class Conversation {
   #api;
@@ -28,15 +28,15 @@ export class Conversation {
   #onBegin;
   #onNamed;
   #onTurn;
-  #turn = null; // the Turn that is played
+  #turn = null; // the current Turn
   #loading;
   #stopping;
   #lost;
   #unanswered;
 
   /**
-   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onNamed(), when the server has named
-   *   it, onTurn(), when the server may list what it did not
+   * @param parts api, view, composer, notice; onBegin(), called when a turn begins, onNamed(), when it has an
+   *   id, onTurn(), when the server's list may have changed
    */
   constructor({ api, view, composer, notice, onBegin = () => {}, onNamed = () => {}, onTurn }) {
     this.#api = api;
@@ -53,7 +53,7 @@ export class Conversation {
     this.id = '';
   }
 
-  /** What is being answered, if anything is. */
+  /** The question of the current turn, '' if there is none. */
   get question() {
     return this.#turn?.question ?? '';
   }
@@ -62,7 +62,7 @@ export class Conversation {
     return this.#turn !== null;
   }
 
-  /** Shows another conversation, of which a new one has nothing; the server goes on with a turn of the one before. */
+  /** Shows another conversation; the server continues the turn of the previous one. */
   async open(id, { isNew = false } = {}) {
     if (this.isBusy) this.#leave();
     this.id = id;
@@ -72,28 +72,28 @@ export class Conversation {
     await this.show();
   }
 
-  /** Shows what the server has of it, and comes back to a turn that was under way. */
+  /** Shows the server's messages, and resumes a turn that was in progress. */
   async show() {
     const { visit } = this.#loading;
     this.#notice.clear();
     try {
       const messages = await this.#loading.load();
       this.#onTurn();
-      if (visit === this.#loading.visit && !this.isBusy) await this.#comeBack(messages);
+      if (visit === this.#loading.visit && !this.isBusy) await this.#resume(messages);
     } catch (error) {
       if (visit !== this.#loading.visit) return;
       this.#onTurn();
-      this.#tellNotLoaded(asFailure(error));
+      this.#showNotLoaded(asFailure(error));
     }
   }
 
   /**
-   * Asks `text`, in the place of the turn `replaces` if there is one; says whether it could. What `isShown` in that turn
-   * is not given back when nothing comes of it. `isContinued`: it tells the model to go on with that turn's answer. `options`:
-   * those of this question only.
+   * Sends `text`, in place of the turn `replaces` if given; returns whether it could. If `isShown`, the question is part
+   * of that turn and does not become a draft after a failure. `isContinued`: `text` asks the model to continue that
+   * turn's response. `options` apply to this question only.
    */
   ask({ text: question, replaces = null, isShown = false, isContinued = false, options = null }) {
-    if (this.isBusy || this.#isToComeBack()) return false;
+    if (this.isBusy || this.#mustResumeFirst()) return false;
     const [key, instead] = [this.#unanswered.keyFor(this.id, { question, replaces }), this.#lost.replacedBy(replaces)];
     const mayBeGone = instead !== undefined && !isContinued;
     const more = { ...(isContinued && { isContinued }), ...(options && { options }), isRepeated: turnUnderWay(this.id)?.key === key };
@@ -101,7 +101,7 @@ export class Conversation {
     return true;
   }
 
-  /** Shows what another tab has asked, as it comes. */
+  /** Shows the turn of another tab while it is received. */
   follow({ conversation, ...asked }) {
     if (conversation !== this.id || this.isBusy || this.#view.isEditing || this.#view.has(asked.id)) return;
     this.#play({ ...asked, conversation, isFollowed: true });
@@ -111,8 +111,8 @@ export class Conversation {
     this.#unanswered.drop(this.id, turn);
   }
 
-  /** A turn is under way that is not shown yet: another would take its place. */
-  #isToComeBack() {
+  /** Whether a turn in progress is not shown yet, which a new one would replace. */
+  #mustResumeFirst() {
     const left = turnUnderWay(this.id);
     if (!left?.id || left.isGivenUp || this.#lost.has(left.id)) return false;
     if (!this.#loading.isBegun) this.show();
@@ -120,12 +120,12 @@ export class Conversation {
     return true;
   }
 
-  /** Stops the answer at once. */
+  /** Stops the response at once. */
   stop() {
     if (this.isBusy && !this.#turn.isOver) this.#stopping.stop(this.#turn);
   }
 
-  /** Stops what is under way, and returns once the server has ended it. */
+  /** Stops the current turn, and resolves when the server has ended it. */
   async rest() {
     this.stop();
     await this.#stopping.done;
@@ -135,28 +135,28 @@ export class Conversation {
     return this.#api.history(this.id).then((found) => found ?? []);
   }
 
-  /** The page is looked at again: shows what came meanwhile. Without the server the page goes on as it is. */
+  /** The page is visible again: shows what changed meanwhile. Without the server the page stays as it is. */
   async look() {
     if (this.isBusy || this.#view.isEditing) return;
     const lost = this.#lost.of(this.id);
     const hasChanged = await (lost ? this.#lookForLost(lost) : this.#loading.look().catch(asFailure));
-    if (hasChanged === true) this.#tell('This conversation was changed elsewhere. It is shown as it is now.', null);
+    if (hasChanged === true) this.#report('This conversation was changed elsewhere. It is shown as it is now.', null);
   }
 
-  /** To the turn that a reload, or a look at another conversation, left. */
-  async #comeBack(messages) {
+  /** Resumes the turn that a reload or another conversation interrupted. */
+  async #resume(messages) {
     const left = turnUnderWay(this.id);
     if (left === null) return;
     if (left.isGivenUp && (left.id || isKept(left, messages))) this.#composer.takeBack(left.question);
     if (isKept(left, messages)) {
       forgetTurn(this.id);
-      showStatus(''); // that it was waited for
+      showStatus('');
     } else if (left.id) await this.#play({ conversation: this.id, ...left });
     else if (left.isGivenUp) this.#unanswered.reopen(this.id);
     else this.#unanswered.giveUp(this.id);
   }
 
-  /** Once the server can be reached: shows what it has of the lost turn, or goes on with it. It asks nothing anew. */
+  /** Once the server can be reached: shows the lost turn, or resumes it. Sends no question again. */
   async #lookForLost(lost) {
     const { visit } = this.#loading;
     const messages = await this.messages().catch(asFailure);
@@ -166,7 +166,7 @@ export class Conversation {
     else await this.#play({ conversation: this.id, ...lost });
   }
 
-  /** It ended while nobody here could hear it. */
+  /** It ended while this page was not connected. */
   async #showKept(lost) {
     this.#composer.takeBack(lost.question);
     this.#lost.found(lost.id);
@@ -175,7 +175,7 @@ export class Conversation {
     showStatus('The response was completed while you were disconnected.');
   }
 
-  #tellNotLoaded(failure) {
+  #showNotLoaded(failure) {
     if (!this.isBusy && turnUnderWay(this.id)?.id === '') this.#unanswered.giveUp(this.id, { isHere: false });
     showStatus('');
     const run = () => this.show();
@@ -186,7 +186,7 @@ export class Conversation {
   async #play(asked) {
     const { conversation, question, replaces, isContinued, key } = asked;
     const playing = new Playing(asked, this.#onNamed);
-    const turn = new Turn(this.#api, asked, playing.tell(() => turn));
+    const turn = new Turn(this.#api, asked, playing.handlers(() => turn));
     this.#begin(turn);
     keepAsked(asked);
     let [state, failure] = ['complete', null];
@@ -204,20 +204,20 @@ export class Conversation {
     }
     if (this.#turn !== turn) return; // another conversation is shown
     const { shown } = playing;
-    if (shown) await this.#end({ turn, asked, shown, state, failure, told: playing.told(turn) });
+    if (shown) await this.#end({ turn, asked, shown, state, failure, known: playing.known(turn) });
     else this.#giveUp({ turn, asked, state, failure });
   }
 
-  async #end({ turn, asked, shown, state, failure, told }) {
+  async #end({ turn, asked, shown, state, failure, known }) {
     const { answer } = shown;
     const kept = await this.#loading.kept(turn);
     if (this.#turn !== turn) return;
     if (!failure || !isLost(failure)) forgetTurn(asked.conversation);
-    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...told };
+    const end = kept ?? { content: answer.text, state, isKept: state === 'complete', ...known };
     if (end.content !== answer.text) answer.replace(end.content);
     if (end.state !== 'complete' && answer.text === shown.before) {
       shown.withdraw();
-      this.#cameToNothing({ turn, asked, state, failure: gone(failure) });
+      this.#endWithoutText({ turn, asked, state, failure: gone(failure) });
       return;
     }
     this.#lost.found(turn.id);
@@ -226,35 +226,35 @@ export class Conversation {
     if (end.isKept) this.#loading.newest = turn.id;
     this.#finish();
     if (state === 'failed') this.#lost.add(turn.id, asked.replaces);
-    if (end.state === 'complete') this.#tell(statusOfEnd(end.state, end), null);
-    else this.#tell(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
+    if (end.state === 'complete') this.#report(statusOfEnd(end.state, end), null);
+    else this.#report(statusOfEnd(state), gone(failure), { ...asked, replaces: turn.id });
   }
 
-  /** A turn that was lost is shown as before, or asked anew where the reader wants that and the server has nothing of it. */
-  #cameToNothing(ended) {
+  /** A lost turn is shown as before, or sent again if the user wants that and the server does not have it. */
+  #endWithoutText(ended) {
     const { turn, asked, failure } = ended;
     const again = { ...asked, replaces: asked.isContinued ? asked.replaces : turn.id };
     const isAskedAnew = asked.isWanted && failure?.code === 'lost';
     const isShown = this.#view.has(turn.id);
-    if (asked.isFollowed) forgetTurn(asked.conversation); // it is the other tab's
+    if (asked.isFollowed) forgetTurn(asked.conversation); // it belongs to the other tab
     if (isAskedAnew || isShown || asked.isFollowed) this.#finish();
     else this.#giveUp(ended);
     if (isAskedAnew) this.#askAgain(again);
-    else if (isShown) this.#tell(statusOfEnd(ended.state), failure, again);
+    else if (isShown) this.#report(statusOfEnd(ended.state), failure, again);
   }
 
-  /** Nothing came of it: the question is the reader's again. What the server may have made of it all the same gives way. */
+  /** There is no response: the question becomes a draft again. A response that the server has all the same is replaced. */
   #giveUp({ turn, asked, state, failure }) {
-    const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnheard(failure));
-    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server took nothing
+    const isOpen = failure !== null && (turn.id ? isLost(failure) : isUnconfirmed(failure));
+    if (failure !== null && !isOpen && !turn.id) this.#loading.newest = turn.follows; // the server did not accept it
     if (isOpen) this.#unanswered.giveUp(asked.conversation);
     else this.#unanswered.refuse(asked, failure?.code === 'conversation_changed');
     if (isOpen && turn.id) this.#lost.add(turn.id, asked.replaces);
     this.#finish();
-    this.#tell(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
+    this.#report(statusOfEnd(state), failure, isOpen && turn.id ? { ...asked, replaces: turn.id } : asked);
   }
 
-  #tell(status, failure, asked) {
+  #report(status, failure, asked) {
     showStatus(status);
     this.#onTurn();
     if (!failure) return;
@@ -267,11 +267,11 @@ export class Conversation {
 
   #askAgain({ question, replaces, isShown, isContinued }) {
     this.#composer.takeBack(question);
-    if (this.#lost.has(replaces)) this.#stopping.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still go on
+    if (this.#lost.has(replaces)) this.#stopping.waitFor(this.#api.stop(replaces).catch(() => {})); // it may still be running
     this.ask({ text: question, replaces, isShown, isContinued });
   }
 
-  /** What the server did not take is the draft of its conversation again. */
+  /** A question that the server did not accept becomes the draft of its conversation again. */
   #leave() {
     const { id } = this;
     const turn = this.#turn;

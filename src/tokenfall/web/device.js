@@ -1,9 +1,9 @@
 /**
- * What this browser remembers after the tab is closed: the theme, the settings of conversations, and the API key where
- * the reader wants that.
+ * What this browser stores after the tab is closed: the theme, whether the list of conversations is hidden, the settings
+ * of conversations, and the API key if the user wants that.
  *
- * It must never hold a message, which is for this tab only (kept.js), and never fail: where the browser forbids
- * storage, values live as long as the page does.
+ * It must never store a message, which belongs to this tab only (kept.js), and never fail: without storage, values live
+ * as long as the page.
  */
 
 const PREFIX = 'tokenfall:';

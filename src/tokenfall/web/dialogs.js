@@ -26,7 +26,7 @@ export function ask(dialog, isUsable = () => true) {
       if (isUsable()) answer(true);
     };
     cancel.onclick = () => answer(false);
-    // Told a while after it closed: by then the dialog may ask the next thing, which this does not answer.
+    // This event comes later than the closing: the dialog may be open again for another question.
     dialog.onclose = () => dialog.open || resolve(false);
     dialog.showModal();
   });

@@ -1,5 +1,5 @@
 /**
- * A message of the reader's own, to be changed and sent anew.
+ * The form that edits a message of the user and sends it again.
  *
  * It must never change the message itself, or send what is blank.
  */

@@ -1,7 +1,7 @@
 /**
  * How a response ended, in words: from the server's history, and from the stream's last event.
  *
- * Pure: it must never touch the DOM, nor call complete what was cut.
+ * Pure: it must never touch the DOM, or call an incomplete response complete.
  */
 
 import { measured } from './pace.js';
@@ -16,17 +16,17 @@ const BY_REASON = {
   tool_calls: 'The model asked for a tool, which this page cannot run',
 };
 
-/** The state of a kept answer, a message of the history: complete, stopped or interrupted. */
+/** The state of a response in the history: complete, stopped or interrupted. */
 export function stateOf({ status = 'complete', end_code: code = '' }) {
   return status === 'interrupted' && code === 'stopped' ? 'stopped' : status;
 }
 
-/** What is known of an end that the server told: `{ reason, tokens }`. */
-export function endOf(told) {
-  return { reason: told?.finish_reason ?? '', tokens: told?.usage?.completion_tokens ?? 0 };
+/** The `{ reason, tokens }` of the server's account of an end. */
+export function endOf(end) {
+  return { reason: end?.finish_reason ?? '', tokens: end?.usage?.completion_tokens ?? 0 };
 }
 
-/** The answer of a turn as the history's `messages` have it, with all that is known of its end; null where they have none. */
+/** The response of a turn in the history's `messages`, with its end; null if it is not there. */
 export function answerKept(messages, turn) {
   const answer = messages.find((message) => message.turn === turn && message.role === 'assistant');
   if (!answer) return null;
@@ -34,7 +34,7 @@ export function answerKept(messages, turn) {
   return { content, state: stateOf(answer), isKept: true, model, pace: measured(ttft, rate), ...endOf(answer), ...(created && { atS: created }) };
 }
 
-/** Words for the reader; empty for an answer that ended by itself. */
+/** Words for the user; empty for a response that is complete. */
 export function wordsOfEnd(state, { reason = '', tokens = 0 } = {}) {
   if (state !== 'complete') return BY_STATE[state] ?? BY_STATE.interrupted;
   if (reason !== 'length') return BY_REASON[reason] ?? '';

@@ -1,7 +1,7 @@
 /**
  * A conversation as a file: Markdown for people, JSON for programs. The documents are made without a page.
  *
- * It must never leave out what was said, nor say of an answer that it is whole when it is not.
+ * It must never omit text, or export an incomplete response without saying so.
  */
 
 import { endOf, stateOf, wordsOfEnd } from './endings.js';
@@ -25,7 +25,7 @@ function quoted(text) {
   return text.replace(/\r\n?/g, '\n').replace(/^/gm, '> ').replace(/ +$/gm, '');
 }
 
-/** An answer that ended in the middle of code, with the end of that code. */
+/** Closes a code block in which the response ended. */
 function closed(text) {
   let fence = '';
   for (const [, marks, info] of text.matchAll(/^ {0,3}(`{3,}|~{3,})(.*)$/gm)) {
@@ -53,5 +53,5 @@ export function download(text, name, type) {
   link.href = address;
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(address), KEPT_MS); // the browser may ask first where to put it
+  setTimeout(() => URL.revokeObjectURL(address), KEPT_MS); // the browser may first ask for a place
 }

@@ -1,14 +1,14 @@
 /**
- * What can go wrong with a request, and the page's own words for it.
+ * The failures of a request, and the page's messages for them.
  *
- * It must never show a status number or a server's text where the page has words of its own,
- * and never put text anywhere but, of a defect, on the console: it only returns it.
+ * It must never show a status number, or a server's text where the page has its own message. It only returns texts; a
+ * defect of the page is also logged on the console.
  */
 
 const WORDS_BY_STATUS = {
   400: 'The server could not read this message.',
   401: 'This server needs an API key.',
-  403: 'This key may not do that.',
+  403: 'This key does not allow that.',
   404: 'The address was not found. Something other than the chat server may have responded.',
   409: 'This conversation was changed elsewhere. Check it, then send again.',
   410: 'This response can no longer be resumed.',
@@ -36,46 +36,46 @@ const WORDS_BY_CODE = {
   file_too_large: 'This file is too large for the server.',
   invalid_request: 'The server could not do this.',
   not_found: 'The server did not find what this needs.',
-  simulated_failure: 'The simulator was told to fail here.',
+  simulated_failure: 'The simulator is set to fail here.',
   shutting_down: 'The server is shutting down; the response is not complete.',
   detached_limit: 'The server ended the response while this page was away; it is not complete.',
-  turn_lost: 'The server that was responding is gone; the response is not complete.',
-  store_unavailable: 'The server cannot keep conversations now. Try again in a moment.',
+  turn_lost: 'The server stopped during the response, which is not complete.',
+  store_unavailable: 'The server cannot save conversations now. Try again in a moment.',
   upstream_refused: 'The model refused this message.',
-  upstream_key_refused: 'The model does not accept the key of this server. Whoever runs it has to mend that.',
+  upstream_key_refused: 'The model does not accept the key of this server. Its administrator has to correct that.',
   upstream_rate_limited: 'The model is busy.',
   upstream_unreachable: 'The model cannot be reached. Try again.',
-  upstream_untrusted: 'The model cannot be reached safely. Whoever runs this server has to mend that.',
+  upstream_untrusted: 'The connection to the model is not secure. The administrator of this server has to correct that.',
   upstream_failed: 'The model failed. Try again.',
   upstream_error: 'The model gave no usable response. Try again.',
   upstream_connect_timeout: 'The model cannot be reached. Try again.',
   upstream_first_token_timeout: 'The model took too long to respond. Try again.',
   upstream_next_token_timeout: 'The model stopped in the middle of the response, which is not complete.',
   upstream_total_timeout: 'The model took too long; the response is not complete.',
-  upstream_reset: 'The connection to the model broke; the response is not complete.',
+  upstream_reset: 'The connection to the model was lost; the response is not complete.',
   upstream_truncated: 'The model stopped before its end; the response is not complete.',
   upstream_malformed: 'The model sent something unreadable; the response is not complete.',
   upstream_stream_error: 'The model failed in the middle of the response, which is not complete.',
 };
 
-// Where the server's own sentence adds what the page cannot know.
+// Where the server's message adds details that the page cannot know.
 const DETAIL_HELPS = new Set([400, 403, 422, 'invalid_request', 'not_found', 'upstream_refused']);
 const DETAIL_CHARACTERS = 300;
 
 export class Failure extends Error {
-  /** @param {string} code stable name, the server's or one of WORDS_BY_CODE */
+  /** @param {string} code the server's error code, or one of WORDS_BY_CODE */
   constructor(code, { status = 0, detail = '', requestId = '', retryAfterS = null, resumable = null } = {}) {
     super(code);
     Object.assign(this, { code, status, detail, requestId, retryAfterS, resumable });
   }
 
-  /** From a fetch or a read that threw: nothing but the browser knows why. */
+  /** From a fetch or a read that threw. */
   static ofNetwork(begun) {
     if (!navigator.onLine) return new Failure('offline');
     return new Failure(begun ? 'cut' : 'unreachable');
   }
 
-  /** From an answer other than 2xx; reads its problem+json (RFC 9457) where there is one. */
+  /** From a response other than 2xx; reads its problem document (RFC 9457) if it has one. */
   static async ofResponse(response) {
     const problem = await response.json().catch(() => null);
     return new Failure(textOf(problem?.code) || 'http', {
@@ -93,30 +93,30 @@ export class Failure extends Error {
     return new Failure(textOf(code) || 'error', { detail: textOf(message), requestId, resumable, retryAfterS });
   }
 
-  /** Whether someone who runs the server would want to look for it: not what the reader can mend alone. */
+  /** Whether the administrator may need its request id. */
   get isOfServer() {
     return this.status === 0 || this.status >= 500;
   }
 
-  /** One or two sentences for the reader. */
+  /** One or two sentences for the user. */
   get words() {
     const own = WORDS_BY_CODE[this.code] ?? WORDS_BY_STATUS[this.status];
-    const said = this.detail.slice(0, DETAIL_CHARACTERS);
+    const detail = this.detail.slice(0, DETAIL_CHARACTERS);
     const helps = DETAIL_HELPS.has(this.code) || DETAIL_HELPS.has(this.status);
-    if (own) return helps && said ? `${own} It says: ${said}` : own;
-    const what = this.status ? 'The server refused.' : 'The response broke off and is not complete.';
-    return said ? `${what} The server says: ${said}` : what;
+    if (own) return helps && detail ? `${own} It says: ${detail}` : own;
+    const what = this.status ? 'The server refused.' : 'The response ended early and is not complete.';
+    return detail ? `${what} The server says: ${detail}` : what;
   }
 }
 
-/** A defect of the page itself goes on to the console; the reader still gets a sentence. */
+/** A defect of the page is logged on the console; the user still gets a sentence. */
 export function asFailure(error) {
   if (error instanceof Failure) return error;
   console.error(error);
   return new Failure('page');
 }
 
-/** Of an answer that broke off, whose rest the server does not know. */
+/** The failure of a response that ended early and that the server no longer has. */
 export function gone(failure) {
   return failure?.status === 404 || failure?.status === 410 ? new Failure('lost') : failure;
 }
@@ -129,6 +129,6 @@ function textOf(value) {
 export function secondsOf(header, nowMs = Date.now()) {
   if (!header) return null;
   if (/^\d+$/.test(header.trim())) return Number(header);
-  const untilMs = /^[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN; // a browser reads a date into anything
+  const untilMs = /^[A-Za-z]{3}/.test(header) ? Date.parse(header) : NaN; // browsers parse other texts as dates, too
   return Number.isNaN(untilMs) ? null : Math.max(0, Math.ceil((untilMs - nowMs) / 1000));
 }

@@ -1,8 +1,8 @@
 /**
- * Figures for people, and the scales that plots stand on: numbers, rates, bytes, times, ticks.
+ * Formats of numbers, rates, bytes and times, and the scales of plots with their ticks.
  *
- * Pure: it must never touch the DOM or a clock, show more than three digits of what was measured
- * where it is not counted, or show something where nothing was measured: that is a dash.
+ * Pure: it must never touch the DOM or a clock, or show more than three digits of a measurement. A value that was not
+ * measured is a dash.
  */
 
 export const NONE = '–';
@@ -20,12 +20,12 @@ function inUnits(value, units, step) {
   return `${rest >= 100 ? grouped.format(rest) : rest.toPrecision(3)} ${units[unit]}`;
 }
 
-/** What is counted, to the last one: "1,234". */
+/** A count, in full: "1,234". */
 export function count(value) {
   return Number.isFinite(value) ? grouped.format(value) : NONE;
 }
 
-/** What happens in a second, the same way the chat tells its pace: "3.2", "512", "1.23 M". */
+/** A rate per second, in the format of the chat's pace: "3.2", "512", "1.23 M". */
 export function rate(value) {
   if (!Number.isFinite(value)) return NONE;
   if (value >= 999_999.5) return inUnits(value / 1e6, ['M', 'G', 'T'], 1000);
@@ -44,7 +44,7 @@ export function latency(seconds) {
   return seconds === 0 ? '0 s' : inUnits(seconds * 1e6, ['µs', 'ms', 's'], 1000);
 }
 
-/** How long something has been so, in its two largest units: "45 s", "2 min 3 s", "3 d 4 h". */
+/** A duration, in its two largest units: "45 s", "2 min 3 s", "3 d 4 h". */
 export function age(seconds) {
   if (!Number.isFinite(seconds)) return NONE;
   const whole = Math.floor(seconds);
@@ -59,7 +59,7 @@ export function age(seconds) {
   return parts.slice(first, first + 2).map((part) => part.join(' ')).join(' ');
 }
 
-/** A figure as a tick says it, without zeros that tell nothing: "1.50 s" is "1.5 s". */
+/** The label of a tick, without trailing zeros: "1.50 s" is "1.5 s". */
 export function tickLabel(figure) {
   return figure.replace(/(\.\d*?)0+(?!\d)/, '$1').replace(/\.(?!\d)/, '');
 }

@@ -1,16 +1,16 @@
 /**
  * A long question, folded: its first lines, and a button that shows the rest.
  *
- * It must never fold what is short, or take a character from the text: what is hidden stays in the page.
+ * It must never fold a short question, or remove a character: the hidden part stays in the page.
  */
 
-/** More than this is long. */
+/** Questions beyond these are folded. */
 const MOST = { lines: 40, characters: 4000 };
 
-/** And this is shown of it. */
+/** The part of them that is shown. */
 const FIRST = { lines: 12, characters: 1200 };
 
-/** Where what is shown of `text` ends; its length where it is not long. */
+/** The length of the shown part of `text`; its whole length if it is not folded. */
 export function foldOf(text) {
   if (text.length <= MOST.characters && linesOf(text) <= MOST.lines) return text.length;
   let end = -1;
@@ -33,7 +33,7 @@ function sizeOf(text) {
   return lines > FIRST.lines ? `${lines.toLocaleString('en')} lines` : `${text.length.toLocaleString('en')} characters`;
 }
 
-/** Puts `text` into `body`, folded where it is long, with the button after it. */
+/** Puts `text` into `body`, folded if it is long, with the button after it. */
 export function fillFolded(body, text) {
   const end = foldOf(text);
   body.append(text.slice(0, end));

@@ -1,8 +1,7 @@
 /**
- * Keeps the end of a scrolling box in view as it grows, but only while the reader is there.
+ * Keeps the end of a scrolling box in view while it grows, if the user has not scrolled up.
  *
- * It must never move a reader who scrolled up: the first upward scroll lets go,
- * and only coming back to the end, or the button, takes hold again.
+ * The first upward scroll stops that; scrolling to the end or the button starts it again. It must never scroll otherwise.
  */
 
 const NEAR_PX = 24;
@@ -19,7 +18,7 @@ export class Follow {
     this.#box = box;
     this.#button = button;
     box.addEventListener('scroll', () => this.#onScroll(), { passive: true });
-    // Told before anything moves: a smooth scroll begins by less than a pixel, and to jump would end it.
+    // These come before the scrolling: a smooth scroll starts with less than a pixel, and a jump would end it.
     box.addEventListener('wheel', (event) => wheelsUp(event) && this.#letGo(), { passive: true });
     box.addEventListener('keydown', (event) => leadsUp(event) && this.#letGo());
     button.addEventListener('click', () => {
@@ -54,7 +53,7 @@ export class Follow {
   }
 
   #letGo() {
-    if (this.#box.scrollTop === 0) return; // there is no way up
+    if (this.#box.scrollTop === 0) return; // at the top already
     this.#following = false;
     this.#showButton();
   }

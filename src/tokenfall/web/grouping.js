@@ -1,5 +1,5 @@
 /**
- * Conversations in the groups of the list: pinned, then by the day of their last activity in the reader's time zone.
+ * Conversations in the groups of the list: pinned, then by the day of their last activity in the user's time zone.
  *
  * Pure: it must never touch the DOM, or change the order within a group.
  */

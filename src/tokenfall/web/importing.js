@@ -1,12 +1,12 @@
 /**
- * An exported conversation that comes back from a file, as a new one.
+ * Imports an exported conversation from a file, as a new one.
  *
- * It must never send a file that is not JSON, or more of it than an export has.
+ * It must never send a file that is not JSON, or fields that an export does not have.
  */
 
 import { Failure } from './failures.js';
 
-/** What the server is sent of an exported conversation; throws a Failure for any other text. */
+/** The request body for an exported conversation; throws a Failure for any other text. */
 export function importedBody(text) {
   let exported = null;
   try {
@@ -20,7 +20,7 @@ export function importedBody(text) {
 }
 
 export class Importing {
-  /** @param onFile called with the function that resolves to the text of the file that the reader has chosen */
+  /** @param onFile called with a function that resolves to the text of the chosen file */
   constructor(onFile) {
     const [button, field] = [document.querySelector('#import-open'), document.querySelector('#import-file')];
     button.addEventListener('click', () => field.click());

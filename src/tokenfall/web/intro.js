@@ -1,5 +1,5 @@
 /**
- * The content of an empty conversation: which model responds, and examples to try with one press.
+ * The content of an empty conversation: the model that responds, and examples to send with one click.
  *
  * It must never claim a model that the server has not named.
  */

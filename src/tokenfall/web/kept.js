@@ -1,5 +1,5 @@
 /**
- * What this page remembers for this tab only: the draft, and the API key unless it is to be remembered on the device.
+ * What this page stores for this tab only: drafts, questions in progress, and the API key unless it is stored on the device.
  *
  * It must never use localStorage or cookies, and never fail: where the browser forbids storage,
  * values live as long as the page does.
@@ -9,7 +9,7 @@ const PREFIX = 'tokenfall:';
 const inMemory = new Map();
 
 export function recall(name) {
-  if (inMemory.has(name)) return inMemory.get(name); // newer than what a full storage holds
+  if (inMemory.has(name)) return inMemory.get(name); // newer than in a storage that is full
   try {
     return sessionStorage.getItem(PREFIX + name) ?? '';
   } catch {
@@ -17,14 +17,14 @@ export function recall(name) {
   }
 }
 
-/** Keeps `value` under `name`; an empty value forgets it. */
+/** Stores `value` under `name`; an empty value removes it. */
 export function keep(name, value) {
   inMemory.set(name, value);
   try {
     if (value) sessionStorage.setItem(PREFIX + name, value);
     else sessionStorage.removeItem(PREFIX + name);
   } catch {
-    // Storage is forbidden or full: the copy in memory serves until the page is left, and no older one after it.
+    // Storage is forbidden or full: the copy in memory is used, and an older stored one must not be.
     forget(name);
   }
 }

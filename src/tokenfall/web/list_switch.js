@@ -1,8 +1,11 @@
 /**
- * Shows or hides the list of conversations by one command: on a narrow screen the drawer, on a wide one the column.
+ * Shows or hides the list of conversations: on a narrow screen the drawer, on a wide one the column, whose state is
+ * stored on this device. theme.js restores it before the first paint.
  *
  * It must never leave the focus in what is hidden.
  */
+
+import { writeDevice } from './device.js';
 
 const find = (selector) => document.querySelector(selector);
 
@@ -11,11 +14,12 @@ export class ListSwitch {
 
   constructor() {
     this.#opener.addEventListener('click', () => this.#isDrawer || this.#hide(false));
+    find('#sidebar-close').addEventListener('click', () => this.#isDrawer || this.#hide(true));
   }
 
   act() {
     if (this.#isDrawer) find(this.#opener.ariaExpanded === 'true' ? '#sidebar-close' : '#sidebar-open').click();
-    else this.#hide(!document.body.classList.contains('list-hidden'));
+    else this.#hide(!document.documentElement.classList.contains('list-hidden'));
   }
 
   get #isDrawer() {
@@ -23,7 +27,8 @@ export class ListSwitch {
   }
 
   #hide(hidden) {
-    document.body.classList.toggle('list-hidden', hidden);
+    document.documentElement.classList.toggle('list-hidden', hidden);
+    writeDevice('list', hidden ? 'hidden' : '');
     this.#opener.setAttribute('aria-expanded', String(!hidden));
     find(hidden ? '#draft' : '#new').focus();
   }

@@ -1,7 +1,7 @@
 /**
- * The messages of the conversation that is shown, asked of the server once a visit.
+ * The messages of the conversation that is shown, loaded once per visit.
  *
- * It must never show, or call failed, what was asked for in a visit that is over.
+ * It must never show a result or a failure of an earlier visit.
  */
 
 import { answerKept } from './endings.js';
@@ -15,7 +15,7 @@ export class Loading {
   constructor({ api, view }) {
     this.#api = api;
     this.#view = view;
-    /** What a load belongs to: { id, messages, isShown, isNew }: a promise of them, or null before it and after it failed. */
+    /** The current visit, { id, messages, isShown, isNew }: `messages` is a promise, null before the load and after a failure. */
     this.visit = { id: '', messages: null, isShown: false, isNew: false };
   }
 
@@ -31,20 +31,20 @@ export class Loading {
     return this.visit.messages !== null;
   }
 
-  /** The messages, which are shown by then; what the server does not have any more stays, and is marked. */
+  /** Resolves to the messages, which are shown by then; those that the server has lost stay, and are marked. */
   load() {
     this.visit.messages ??= this.#loaded(this.visit);
     return this.visit.messages;
   }
 
-  /** Shows what has changed. `tell` is given the Failure, unless another conversation is shown by then. */
-  async again(tell) {
+  /** Loads and shows it again. `onFailure` gets a Failure, unless another conversation is shown by then. */
+  async again(onFailure) {
     const { visit } = this;
     this.forget();
     try {
       await this.load();
     } catch (error) {
-      if (visit === this.visit) tell(asFailure(error));
+      if (visit === this.visit) onFailure(asFailure(error));
     }
   }
 
@@ -52,14 +52,14 @@ export class Loading {
     this.visit.messages = null;
   }
 
-  /** The newest turn that the server is known to have, '' for none; null where the page cannot be sure. */
+  /** The newest turn that the server has, '' for none; null if unknown. */
   newest = null;
 
-  /** Shows what the server has come to have since the page looked last. */
+  /** Shows new messages of the server; resolves to whether there were any. */
   async look() {
     const { visit, newest } = this;
     if (!visit.isShown || newest === null) return false;
-    if (visit.isNew && newest === '') return false; // nobody else knows its name
+    if (visit.isNew && newest === '') return false; // its id is known to this page only
     const messages = (await this.#api.history(visit.id)) ?? [];
     if (visit !== this.visit || newest !== this.newest || newestOf(messages) === newest) return false;
     this.#show(messages, false);
@@ -72,7 +72,7 @@ export class Loading {
     else this.#view.markForgotten();
   }
 
-  /** The answer of a turn that was come back to, as the history has it: what ended while nobody listened. */
+  /** The stored response of a turn that was resumed; null for another, or if there is none. */
   async kept(turn) {
     if (!turn.cameBack || turn.isOver) return null;
     const messages = this.#api.history(this.visit.id).then((found) => found ?? []);

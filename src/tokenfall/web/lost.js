@@ -1,7 +1,7 @@
 /**
- * Turns that ended here and whose end is not known: the connection broke, and the server may have gone on.
+ * Turns whose connection was lost, and whose end is unknown: the server may have continued them.
  *
- * It must never ask for anything itself, or forget one before it is known what became of it.
+ * It must never send a request, or drop a turn before its end is known.
  */
 
 import { turnUnderWay } from './underway.js';
@@ -9,7 +9,7 @@ import { turnUnderWay } from './underway.js';
 const LOOK_MS = 15_000;
 
 export class LostTurns {
-  #replaced = new Map(); // turns, and what each was asked in the place of
+  #replaced = new Map(); // turn -> the turn that it replaces
   #view;
   #timer = 0;
 
@@ -25,7 +25,7 @@ export class LostTurns {
     return this.#replaced.has(turn);
   }
 
-  /** What a lost turn was asked in the place of; undefined for another. */
+  /** The turn that a lost turn replaces; undefined for another turn. */
   replacedBy(turn) {
     return this.#replaced.get(turn);
   }
@@ -34,19 +34,19 @@ export class LostTurns {
     this.#replaced.delete(turn);
   }
 
-  /** The question of `conversation` whose turn is lost, or null; see underway.js. */
+  /** The question of the lost turn of `conversation`, or null; see underway.js. */
   of(conversation) {
     const left = turnUnderWay(conversation);
     return left?.id && this.has(left.id) ? left : null;
   }
 
-  /** The turn whose place that of `turn` is, where that was lost and is not shown. */
+  /** The shown turn that `turn` replaces, directly or through lost turns. */
   placeOf(turn) {
     const isLostHere = turn !== null && this.has(turn) && !this.#view.has(turn);
     return isLostHere ? this.placeOf(this.replacedBy(turn)) : turn;
   }
 
-  /** Calls `look` in a while, if `conversation` still has a lost turn then. */
+  /** Calls `look` after LOOK_MS, if `conversation` still has a lost turn. */
   lookLater(conversation, look) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.of(conversation) && look(), LOOK_MS);

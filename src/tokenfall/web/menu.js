@@ -1,7 +1,7 @@
 /**
- * What can be done with the conversation that is shown, and with the API key, behind one button.
+ * The menu of the current conversation and the API key.
  *
- * It must never stay open when the reader has gone elsewhere.
+ * It must never stay open after the focus or a click went elsewhere.
  */
 
 const find = (id) => document.querySelector(id);
@@ -38,7 +38,7 @@ export class Menu {
     });
   }
 
-  /** Nothing can be done with a conversation that has not begun; the key is there all the same. */
+  /** Hides the actions for a conversation that has not begun, but not the API key. */
   setUsable(usable) {
     for (const button of this.#menu.querySelectorAll('button:not(#change-key)')) button.hidden = !usable;
   }

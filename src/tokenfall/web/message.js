@@ -1,8 +1,8 @@
 /**
- * One message as DOM: who said it, what, how it ended, and what can be done with it.
+ * One message as DOM: author, text, end, and actions.
  *
- * A question is shown as it was typed, an answer as Markdown. It must never parse text as HTML, draw an answer more than
- * once an animation frame, or decide how an answer ended.
+ * A question is shown as typed, a response as Markdown. It must never parse text as HTML, draw a response more than once
+ * per animation frame, or decide how a response ended.
  */
 
 import { element } from './elements.js';
@@ -29,7 +29,7 @@ function button(action, label, role) {
   return made;
 }
 
-/** The element of a message that has not said anything yet. */
+/** The element of a message without text. */
 function frame(role, turn) {
   const message = element('article', `message ${role}`);
   const body = element('div', 'text');
@@ -53,7 +53,7 @@ export function questionElement(text, turn = '', atS = Date.now() / 1000) {
   return message;
 }
 
-/** What stands below an answer that has ended. */
+/** The line below a response that has ended. */
 function noteOf(isSilent, words, { pace }) {
   const parts = [
     isSilent && element('span', 'ended', 'Empty response'),
@@ -64,12 +64,11 @@ function noteOf(isSilent, words, { pace }) {
 }
 
 /**
- * An answer that is waited for or growing, later ended; `text` is what it says.
- * `onDraw` is called whenever it may have changed its height.
+ * A response: waiting, growing, then ended. `onDraw` is called whenever its height may have changed.
  */
 export class Answer {
   #growing;
-  #waiting = ''; // arrived, not drawn yet
+  #waiting = ''; // received, not drawn yet
   #frame = 0;
   #onDraw;
   #reasoning = null;
@@ -84,7 +83,7 @@ export class Answer {
     bodyOf(this.element).after(this.#progress.element);
   }
 
-  /** The heading says which model it is, once that is known. */
+  /** Shows the model's name as the author. */
   setModel(model) {
     if (!model) return;
     const name = this.element.querySelector('.who');
@@ -93,14 +92,14 @@ export class Answer {
     name.dir = 'auto';
   }
 
-  /** A piece of what the model thinks before it answers. */
+  /** A piece of reasoning. */
   think(text, isAgain = false) {
     if (this.#reasoning === null) {
       this.#reasoning = new Reasoning();
       bodyOf(this.element).before(this.#reasoning.element);
     }
     this.#reasoning.append(text, isAgain);
-    this.#progress.heard();
+    this.#progress.progressed();
     this.#onDraw();
   }
 
@@ -108,13 +107,13 @@ export class Answer {
     if (this.text === '') this.#reasoning?.end();
     this.text += token;
     this.#waiting += token;
-    this.#progress.heard();
+    this.#progress.progressed();
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
   /**
-   * How it ended, and what is known of it: { model, pace, reason, tokens, thoughtS, atS }, all optional; see endings.js.
-   * Draws what is left at once: in a hidden tab no animation frame comes.
+   * Ends it with what is known: { model, pace, reason, tokens, thoughtS, atS }, all optional; see endings.js.
+   * Draws the rest at once: a hidden tab has no animation frames.
    */
   end(state, { thoughtS = null, atS = Date.now() / 1000, ...end } = {}) {
     cancelAnimationFrame(this.#frame);
@@ -130,7 +129,7 @@ export class Answer {
     this.#onDraw();
   }
 
-  /** Says `text` and nothing else. */
+  /** Replaces its text. */
   replace(text) {
     cancelAnimationFrame(this.#frame);
     this.#growing = new GrowingMarkdown(bodyOf(this.element));

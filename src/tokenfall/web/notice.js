@@ -1,13 +1,13 @@
 /**
- * What the page tells its reader beside the conversation: a polite status, and errors as alerts.
+ * A polite status, and errors as alerts.
  *
- * It must never announce a countdown second by second: the alert says the time once,
- * the ticking figure is for the eye only.
+ * It must never announce a countdown every second: the alert has the time once, and the visible countdown is hidden from
+ * screen readers.
  */
 
 const find = (id) => document.querySelector(id);
 
-let brief = null; // what is said for a moment: { before, timer }
+let brief = null; // a temporary status: { before, timer }
 
 export function showStatus(text) {
   clearTimeout(brief?.timer);
@@ -15,7 +15,7 @@ export function showStatus(text) {
   find('#status').textContent = text;
 }
 
-/** Says `text` for a moment, and then again what was said before, unless something else has been said meanwhile. */
+/** Shows `text` for `ms`, then the previous status again, unless it was changed meanwhile. */
 export function showBriefly(text, ms) {
   const before = brief?.before ?? find('#status').textContent;
   showStatus(text);
@@ -28,16 +28,16 @@ export class Notice {
   #left = find('#notice-left');
   #again = find('#notice-again');
   #timer = 0;
-  #code = ''; // of what is told
+  #code = ''; // of the failure that is shown
 
   constructor() {
     find('#notice-close').addEventListener('click', () => this.clear());
   }
 
   /**
-   * @param {Failure} failure what to tell; its wait, if it has one, is counted down
-   * @param again optional { label, run, meanwhile }: a button that tries once more; `meanwhile` says what the page does
-   *   by itself when the wait is over, and is 'Loading again' or the like
+   * @param {Failure} failure its wait, if it has one, is counted down
+   * @param again optional { label, run, meanwhile }: a button that tries again; if `meanwhile` is given, such as 'Loading
+   *   again', the page does so by itself when the wait is over
    */
   showFailure(failure, again = null) {
     this.clear();
@@ -48,11 +48,11 @@ export class Notice {
     this.#again.hidden = again === null;
     this.#again.textContent = again?.label ?? '';
     this.#again.onclick = again?.run ?? null;
-    const waited = again?.meanwhile ? again.run : () => this.#tellWaited(again);
+    const waited = again?.meanwhile ? again.run : () => this.#showWaited(again);
     if (failure.retryAfterS > 0) this.#countDown(performance.now() + failure.retryAfterS * 1000, waited);
   }
 
-  /** Whoever is in it by keyboard goes on with the message. */
+  /** Moves the focus from the notice to the text area. */
   clear() {
     if (this.#box.contains(document.activeElement)) find('#draft').focus();
     clearTimeout(this.#timer);
@@ -62,15 +62,15 @@ export class Notice {
     this.#box.classList.remove('shown');
   }
 
-  /** The browser has a network again: that it had none is no news any more. */
+  /** Replaces the offline notice when the network is back. */
   clearOffline() {
     if (this.#code !== 'offline') return;
     this.clear();
     showStatus('Back online. You can send again.');
   }
 
-  /** The button stays: what it does is possible now. */
-  #tellWaited(again) {
+  /** The wait is over: the button stays. */
+  #showWaited(again) {
     this.#left.textContent = '';
     if (again) {
       this.#text.textContent = 'You can send again.';
@@ -80,7 +80,7 @@ export class Notice {
     showStatus('You can send again.');
   }
 
-  /** Measures what is left each time, so that a tab that slept shows the right figure. */
+  /** Computes the rest each time, so that it is right after the tab was suspended. */
   #countDown(untilMs, waited) {
     const leftMs = untilMs - performance.now();
     if (leftMs <= 0) {
@@ -92,7 +92,7 @@ export class Notice {
   }
 }
 
-/** What follows when the failure's wait is over. */
+/** The sentence about the failure's wait. */
 function waitOf({ code, retryAfterS, status }, again) {
   if (retryAfterS > 0) return `${again?.meanwhile || 'Send again'} in ${duration(retryAfterS)}.`;
   const isBusy = status === 429 || status === 503 || code === 'upstream_rate_limited';

@@ -1,5 +1,5 @@
 /**
- * What the questions of a conversation are asked with: { model, system, temperature, max_tokens }, each optional.
+ * The options of a conversation's questions: { model, system, temperature, max_tokens }, each optional.
  *
  * They are stored on this device for the conversations that were changed last. It must never touch the DOM.
  */
@@ -51,13 +51,13 @@ export function fieldsOf(question, { system, ...fields }) {
   return { messages, ...fields };
 }
 
-/** `key` for a question with these options: another one than with other options, for it is another request. */
+/** `key` for a question with these options: other options make another request. */
 export function keyWith(key, options) {
   const text = JSON.stringify(options);
   return text === '{}' ? key : `${key}/${hashOf(text)}`;
 }
 
-/** What is set besides the model, in words; empty where nothing is. */
+/** The options besides the model, in words; empty if there are none. */
 export function wordsOf({ system, temperature, max_tokens: limit }) {
   const parts = [
     system && 'system prompt',

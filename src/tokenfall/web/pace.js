@@ -1,8 +1,7 @@
 /**
- * How fast an answer came: time to first token, and tokens a second after it.
+ * The speed of a response: time to first token, and tokens per second after it.
  *
- * A token is one event that carried text. It must never read the DOM; it shows nothing
- * that was not measured, so one token has no rate.
+ * A token is one event with text. It must never read the DOM. One token has no rate.
  */
 
 export class Pace {
@@ -11,7 +10,7 @@ export class Pace {
   #lastMs = 0;
   #tokens = 0;
 
-  /** Starts the clock; once more where a request had to be repeated. */
+  /** Starts the clock; restarts it when the request is repeated. */
   start(nowMs = performance.now()) {
     this.#sentMs = nowMs;
   }
@@ -35,7 +34,7 @@ export class Pace {
   }
 }
 
-/** The same from figures that somebody else measured; what is null or missing is left out. */
+/** The same from measured values; a missing one is left out. */
 export function measured(ttftS, tokensPerS) {
   const first = Number.isFinite(ttftS) ? `First token after ${seconds(ttftS * 1000)}` : '';
   const then = Number.isFinite(tokensPerS) ? `${rate(tokensPerS)} tokens/s` : '';

@@ -1,7 +1,7 @@
 /**
- * What is told of a turn while it is played, on its way to the page: tokens, thoughts, how fast, and how it ended.
+ * The events of a turn on their way to the page: tokens, reasoning, speed, and the end.
  *
- * It must never decide what a turn's end means.
+ * It must never interpret the end of a turn.
  */
 
 import { endOf } from './endings.js';
@@ -15,7 +15,7 @@ export class Playing {
   #asked;
   #onNamed;
 
-  /** @param onNamed called once the turn can be followed by others */
+  /** @param onNamed called once other tabs can follow the turn */
   constructor(asked, onNamed) {
     this.#asked = asked;
     this.#onNamed = onNamed;
@@ -24,8 +24,8 @@ export class Playing {
     this.shown = null;
   }
 
-  /** What `turn` calls; see turn.js. */
-  tell(turnNow) {
+  /** The event handlers for `turn`; see turn.js. */
+  handlers(turnNow) {
     return {
       onSend: () => this.#pace.start(),
       onBegin: ({ turn: id, model }) => {
@@ -48,8 +48,8 @@ export class Playing {
     };
   }
 
-  /** What is known of the end; no pace of a turn that was come back to. */
-  told({ cameBack }) {
+  /** What is known about the end; no pace for a turn that was resumed. */
+  known({ cameBack }) {
     return { ...this.#about, pace: cameBack ? '' : this.#pace.summary };
   }
 }

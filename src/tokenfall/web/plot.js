@@ -1,9 +1,9 @@
 /**
  * Lines over time as SVG: plots with ticks and a legend. And tiles, which have a figure only.
  *
- * One path a line, set anew once a second; the drawing is stretched by the browser, so nothing is measured and
+ * One path per line, updated once per second; the drawing is stretched by the browser, so nothing is measured and
  * nothing is drawn again when the window changes. It must never decide what a value means, nor speak:
- * labels for screen readers change when told to, and no region is live.
+ * labels for screen readers change only on request, and no region is live.
  */
 
 import { element } from './elements.js';
@@ -126,7 +126,7 @@ export class Plot {
 
   /**
    * @param {{ ago: number, log: boolean, describe: string }} options `ago` the time that is read, in seconds;
-   *   `describe` names the time shown where the label is to be set anew
+   *   `describe` names the time shown if the label is to be updated
    */
   draw(shown, { ago, log, describe }) {
     const { prefix, label, of } = this.#spec;
@@ -170,7 +170,7 @@ export class Plot {
   }
 
   /** Names the time axis: `names` from the left, and the right end. */
-  tellTimes(names) {
+  setTimes(names) {
     [...this.#times.children].forEach((time, n) => write(time, names[n]));
   }
 

@@ -15,7 +15,7 @@ export function wordsOfSilence(silentMs, { isBegun }) {
 }
 
 export class Progress {
-  #heardMs = performance.now();
+  #lastMs = performance.now();
   #isBegun = false;
   #timer = 0;
 
@@ -26,9 +26,9 @@ export class Progress {
     this.#timer = setInterval(() => this.#show(), TICK_MS);
   }
 
-  /** A token, or a piece of reasoning, which shows for itself that the model is at work. */
-  heard() {
-    this.#heardMs = performance.now();
+  /** A token or a piece of reasoning arrived. */
+  progressed() {
+    this.#lastMs = performance.now();
     this.#isBegun = true;
     if (this.element.textContent) this.#show();
   }
@@ -40,6 +40,6 @@ export class Progress {
 
   #show() {
     if (!this.element.isConnected) clearInterval(this.#timer); // another conversation is shown
-    this.element.textContent = wordsOfSilence(performance.now() - this.#heardMs, { isBegun: this.#isBegun });
+    this.element.textContent = wordsOfSilence(performance.now() - this.#lastMs, { isBegun: this.#isBegun });
   }
 }

@@ -1,4 +1,4 @@
-/** Names that nobody can guess; also where the page is not served by TLS, and `crypto.randomUUID` is missing. */
+/** Random identifiers, also without TLS, where `crypto.randomUUID` is missing. */
 
 export function randomHex(bytes) {
   return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, '0')).join('');

@@ -1,10 +1,10 @@
 /**
- * What a model thinks before it answers, as DOM: folded, and with how long it took.
+ * The reasoning of a model as DOM: folded, with its duration.
  *
- * It must never parse text as HTML, count as a part of the answer, or be announced.
+ * It must never parse text as HTML, be a part of the response's text, or be announced.
  */
 
-/** "Thought for 5 s"; without a time only that it did. */
+/** "Thought for 5 s", or "Reasoning" without a time. */
 export function wordsOfThought(seconds) {
   if (!Number.isFinite(seconds)) return 'Reasoning';
   return seconds < 60 ? `Thought for ${Math.max(1, Math.round(seconds))} s` : `Thought for ${Math.round(seconds / 60)} min`;
@@ -26,7 +26,7 @@ export class Reasoning {
     this.element.append(this.#summary, body);
   }
 
-  /** The next piece; `isAgain`: of a text that begins once more. */
+  /** Appends the next piece; `isAgain`: the text restarts with it. */
   append(text, isAgain = false, nowMs = performance.now()) {
     if (isAgain) this.#text.data = '';
     this.#startMs ||= nowMs;
@@ -34,7 +34,7 @@ export class Reasoning {
     this.#text.appendData(text);
   }
 
-  /** It thinks no more; `seconds` is how long the server says that it thought, null where this page measured it. */
+  /** Ends it; `seconds` is the server's duration, null to use the one measured here. */
   end(seconds = null) {
     this.#summary.textContent = wordsOfThought(seconds ?? (this.#endMs - this.#startMs) / 1000);
   }

@@ -1,15 +1,15 @@
 /**
- * One request with the reader's key, and every way it can fail as a Failure.
+ * One request with the user's key; each failure is a Failure.
  *
- * It must never touch the page, keep an answer in the browser's cache, or ask for a key that was not refused.
+ * It must never touch the page, use the browser's cache, or ask for a key that was not refused.
  */
 
 import { Failure } from './failures.js';
 
 /**
- * The answer to `path`, relative to the page. Repeats the request as long as the server answers 401 and the reader
- * gives another key, unless `asksForKey` is false; `onSend` is called as each attempt leaves. Throws a Failure, and what
- * `init.signal` was aborted with.
+ * The response to `path`, relative to the page. Repeats the request while the server responds 401 and the user enters
+ * another key, unless `asksForKey` is false; `onSend` is called before each attempt. Throws a Failure, or the reason of
+ * `init.signal`.
  *
  * @param keys has `current` and `renew(refused)`; see dialogs.js
  */

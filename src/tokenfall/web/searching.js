@@ -1,12 +1,12 @@
 /**
- * The search field above the list of conversations: asks the server as the reader types.
+ * The search field above the list of conversations: searches on the server while the user types.
  *
- * It must never show what was found for other words than those in the field.
+ * It must never show results for other words than those in the field.
  */
 
 import { asFailure } from './failures.js';
 
-const PAUSE_MS = 250; // in typing, before the server is asked
+const PAUSE_MS = 250; // without typing, before a search
 
 /** "1 conversation found". */
 export function wordsOfFound(count) {
@@ -23,7 +23,7 @@ export class Searching {
   /** @param on { search(words), which resolves to the conversations; change(), called when `found` has changed } */
   constructor(on) {
     this.#on = on;
-    /** The ids that were found; null while nothing is searched for. */
+    /** The ids found; null without a search. */
     this.found = null;
     this.#field.addEventListener('input', () => this.#changed());
     this.#field.addEventListener('keydown', (event) => {

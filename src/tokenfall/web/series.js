@@ -125,8 +125,8 @@ class Window {
 }
 
 /**
- * How long it was from one telling to the next, in seconds. Both clocks may jump: the day's when somebody sets it, the
- * server's own when another process answers; the one that went less far is believed.
+ * Seconds between two events. Both clocks may jump: the wall clock when it is set, the uptime when another process
+ * responds; the smaller difference is used.
  */
 export function passedS(before, after) {
   if (before === null) return 0;

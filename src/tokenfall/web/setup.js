@@ -1,8 +1,7 @@
 /**
- * The controls for what a conversation's questions are asked with: its model, its settings, and the examples of an
- * empty conversation.
+ * The controls for the model and settings of a conversation, and the examples of an empty one.
  *
- * It must never send a question itself. Until the server has answered, it offers what the page knows.
+ * It must never send a question itself. Until the server has responded, it offers the choices that the page knows.
  */
 
 import { asFailure } from './failures.js';
@@ -29,7 +28,7 @@ export class Setup {
     this.#settings.addEventListener('click', () => this.#change());
   }
 
-  /** Shows what is set for another conversation. */
+  /** Shows the settings of another conversation. */
   open(conversation) {
     this.#conversation = conversation;
     this.#show();

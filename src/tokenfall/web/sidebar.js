@@ -1,7 +1,7 @@
 /**
- * The list of conversations: beside the page where there is room, over it where there is not.
+ * The list of conversations: a column on a wide screen, a drawer on a narrow one.
  *
- * It must never load anything itself, or keep the keyboard from the page while it is closed.
+ * It must never load anything itself, or take keyboard focus while it is closed.
  */
 
 import { element } from './elements.js';
@@ -10,7 +10,7 @@ import { grouped } from './grouping.js';
 import { Searching } from './searching.js';
 
 const NARROW = matchMedia('(width < 60rem)');
-const TIMES_MS = 30_000; // between two looks at what time has passed
+const TIMES_MS = 30_000; // between updates of the relative times
 
 /** "just now", "5 minutes ago", "3 days ago", in the reader's language. */
 export function ago(thenS, nowS = Date.now() / 1000, language = undefined) {
@@ -33,7 +33,7 @@ export class Sidebar {
   #searching;
 
   /**
-   * @param on { open(id), begin() }: the reader chose a conversation, or wants a new one; { rename(id), pin(id, pinned),
+   * @param on { open(id), begin() }: the user chose a conversation or a new one; { rename(id), pin(id, pinned),
    *   remove(id) }: from an entry's menu; { search(words) }: resolves to the conversations that the server finds
    */
   constructor(on) {
@@ -78,12 +78,12 @@ export class Sidebar {
     giveBack();
   }
 
-  /** Says anew how long ago each was. */
+  /** Updates the relative times. */
   refresh() {
     for (const when of this.#list.querySelectorAll('.when')) when.textContent = ago(Number(when.dataset.at));
   }
 
-  /** Where it is over the page, it is closed. */
+  /** Closes the drawer. */
   close() {
     this.#set(false);
   }
@@ -105,7 +105,7 @@ export class Sidebar {
   }
 }
 
-/** Call what it returns after the list was drawn anew: the same link or button has the focus, or what took its place. */
+/** Returns a function that focuses the same link or button after the list was redrawn, or the one in its place. */
 function keepFocus(list) {
   const focused = document.activeElement;
   if (!list.contains(focused) || !focused.closest('li')) return () => {};
@@ -125,7 +125,7 @@ function elementsOf({ name, conversations }, current) {
   return [label, list];
 }
 
-/** What the server does not list yet has no menu. */
+/** A conversation that the server does not list yet has no menu. */
 function entry({ id, title, last_activity: lastActivity, messages }, current) {
   const link = element('a', 'conversation');
   link.href = `?conversation=${encodeURIComponent(id)}`;

@@ -1,8 +1,8 @@
 /**
- * The form for the simulator's default grammar: says what holds, puts another in its place, or the first one back.
+ * The form for the simulator's default grammar: shows the current one, replaces it, or resets it.
  *
- * The field follows what holds until somebody writes in it. It must never change what the reader typed, check the grammar
- * itself, or try again by itself: the server knows its grammar, and its words about a mistake stand beside the field.
+ * The field follows the current grammar until it is edited. It must never change what the user typed, check the grammar
+ * itself, or retry by itself: the server checks it, and its error is shown beside the field.
  */
 
 import { wordsFor } from './board_words.js';
@@ -19,10 +19,10 @@ export class SimForm {
   #field = find('#sim');
   #error = find('#sim-error');
   #status = find('#sim-status');
-  #held = ''; // what holds, as far as is known
-  #follows = true; // the field says what holds
+  #held = ''; // the current grammar, as far as known
+  #follows = true; // the field shows the current grammar
 
-  /** @param onAnswer called when the server has done what it was asked, and so took the key */
+  /** @param onAnswer called after a successful request, so the key was accepted */
   constructor(keys, onAnswer) {
     this.#keys = keys;
     this.#onAnswer = onAnswer;
@@ -40,12 +40,12 @@ export class SimForm {
     this.#field.addEventListener('input', () => this.#written());
   }
 
-  /** What holds now, as the server tells it, and whether one worker alone answers: only then it can be changed. */
+  /** Shows the current grammar. It can be changed only if there is one worker (`isAlone`). */
   hold(sim, isAlone) {
     this.#hold(sim);
     if (this.#field.disabled !== isAlone) return;
     for (const control of this.#form.elements) control.disabled = !isAlone;
-    this.#tell(isAlone ? '' : ALONE, '');
+    this.#show(isAlone ? '' : ALONE, '');
   }
 
   #hold(sim) {
@@ -56,7 +56,7 @@ export class SimForm {
 
   #written() {
     this.#follows = this.#field.value === this.#held;
-    this.#tell('', '');
+    this.#show('', '');
   }
 
   async #apply() {
@@ -66,22 +66,22 @@ export class SimForm {
       headers: { 'Content-Type': 'application/json' },
       body: JSON.stringify({ sim: sent.trim() }),
     });
-    const said = await response.json().catch(() => null);
-    if (typeof said?.sim !== 'string') throw new Failure('unexpected');
-    this.#done(sent, 'Holds for streams that begin from now on.');
-    this.#hold(said.sim);
+    const current = await response.json().catch(() => null);
+    if (typeof current?.sim !== 'string') throw new Failure('unexpected');
+    this.#done(sent, 'Applied to new streams.');
+    this.#hold(current.sim);
   }
 
   async #reset() {
     const before = this.#field.value;
     await this.#ask({ method: 'DELETE' });
-    this.#done(before, 'As it was at the start.');
+    this.#done(before, 'Reset to the settings of the startup.');
   }
 
-  /** The field follows what holds again, unless something else has been written meanwhile. */
+  /** The field follows the current grammar again, unless it was edited meanwhile. */
   #done(before, status) {
     this.#follows = this.#field.value === before;
-    this.#tell('', status);
+    this.#show('', status);
   }
 
   async #ask(init) {
@@ -93,18 +93,18 @@ export class SimForm {
   async #try(change) {
     if (this.#form.ariaBusy === 'true') return;
     this.#form.ariaBusy = 'true';
-    this.#tell('', '');
+    this.#show('', '');
     try {
       await change();
     } catch (failure) {
       if (!(failure instanceof Failure)) console.error(failure);
       const isOfField = failure.status === 400;
-      this.#tell(isOfField && failure.detail ? failure.detail : wordsFor(failure), '', isOfField);
+      this.#show(isOfField && failure.detail ? failure.detail : wordsFor(failure), '', isOfField);
     }
     this.#form.ariaBusy = 'false';
   }
 
-  #tell(error, status, isOfField = false) {
+  #show(error, status, isOfField = false) {
     this.#error.textContent = error;
     this.#status.textContent = status;
     this.#field.setAttribute('aria-invalid', String(isOfField));

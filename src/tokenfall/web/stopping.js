@@ -1,7 +1,7 @@
 /**
- * Turns that are being stopped, each until the server has ended it.
+ * Turns that are being stopped, until the server has ended them.
  *
- * It must never hold up the next question for longer than STOPPED_MS.
+ * It must never delay the next question for longer than STOPPED_MS.
  */
 
 import { asFailure } from './failures.js';

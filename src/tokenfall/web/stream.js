@@ -1,7 +1,7 @@
 /**
- * The events of a response, and the tokens of an answer in them.
+ * The events of a streamed response, and the tokens in them.
  *
- * It must never end normally before `[DONE]` was read, and never keep a connection that nobody reads.
+ * It must never end normally before `[DONE]` was read, and never keep a connection that is not read.
  */
 
 import { Failure } from './failures.js';
@@ -9,11 +9,11 @@ import { SSEDecoder } from './sse.js';
 
 const DONE = '[DONE]';
 
-/** A connection without a byte for so long is dead: the server says every 15 s that it waits for a first token. */
+/** A connection without a byte for this long is lost: the server sends a keepalive every 15 s. */
 const SILENCE_MS = 45_000;
 const CHECK_MS = 5000;
 
-/** The events of a body. Leaving the loop early lets go of the connection. */
+/** The events of a body. Leaving the loop early closes the connection. */
 export async function* eventsOf(response) {
   if (!response.headers.get('Content-Type')?.startsWith('text/event-stream')) {
     response.body?.cancel().catch(() => {});
@@ -21,15 +21,15 @@ export async function* eventsOf(response) {
   }
   const reader = response.body.getReader();
   const decoder = new SSEDecoder();
-  let heardMs = performance.now();
+  let receivedMs = performance.now();
   const watchdog = setInterval(() => {
-    if (performance.now() - heardMs > SILENCE_MS) reader.cancel().catch(() => {}); // as if it had been cut
+    if (performance.now() - receivedMs > SILENCE_MS) reader.cancel().catch(() => {}); // as if it had been cut
   }, CHECK_MS);
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      heardMs = performance.now();
+      receivedMs = performance.now();
       yield* decoder.push(value);
     }
   } catch (error) {
@@ -42,13 +42,13 @@ export async function* eventsOf(response) {
 }
 
 /**
- * What an answer's events say, up to `[DONE]`: tokens as { text, id }, where `id` is what a resumption names,
- * { thought }, a piece of what the model thinks, and { end }, the server's account of how the turn ended.
+ * The items of a response up to `[DONE]`: tokens as { text, id }, where `id` is the event id for a resumption,
+ * { thought }, a piece of reasoning, and { end }, how the turn ended.
  */
 export async function* tokensOf(response, signal) {
   const requestId = response.headers.get('X-Request-Id') ?? '';
   for await (const event of eventsOf(response)) {
-    signal.throwIfAborted(); // events of one read that the reader no longer wants
+    signal.throwIfAborted(); // the rest of one read after an abort
     if (event.data === DONE) return;
     const body = parse(event.data);
     if (event.type === 'error') throw Failure.ofEvent(body?.error, requestId);

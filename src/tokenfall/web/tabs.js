@@ -18,7 +18,7 @@ export class Tabs {
     });
   }
 
-  /** Tells what is under way in `conversation`, as soon as it has a turn that can be followed. */
+  /** Sends the question in progress in `conversation` to the other tabs, once its turn can be followed. */
   tell(conversation, asked) {
     if (asked?.id) this.#channel.postMessage({ ...asked, conversation });
   }

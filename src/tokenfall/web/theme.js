@@ -1,8 +1,9 @@
 /**
- * The theme that the reader chose, light or dark, set before the first paint; the system's without a choice.
+ * What is set before the first paint: the theme that the user chose, light or dark, or the system's; and whether the
+ * list of conversations is hidden (list_switch.js).
  *
- * The one script that is no module, since modules run after the first paint. It must never depend on another file:
- * theme_switch.js tells it of a new choice by the event `theme`.
+ * The only script that is not a module, because modules run after the first paint. It must never depend on another
+ * file: theme_switch.js dispatches the event `theme` after a change.
  */
 
 {
@@ -18,6 +19,7 @@
 
   try {
     show(localStorage.getItem('tokenfall:theme'));
+    document.documentElement.classList.toggle('list-hidden', localStorage.getItem('tokenfall:list') === 'hidden');
   } catch {
     // Storage is forbidden: the system's theme is already set.
   }

@@ -1,5 +1,5 @@
 /**
- * When a message was sent, in the reader's language and time zone.
+ * The time of a message, in the user's language and time zone.
  *
  * It must never show a time that is not known.
  */
@@ -18,7 +18,7 @@ export function fullTime(atS, language = undefined) {
   return new Intl.DateTimeFormat(language, { dateStyle: 'full', timeStyle: 'medium' }).format(new Date(atS * 1000));
 }
 
-/** Says at the end of `message` when it was sent, Unix seconds; again in place of what it said before. */
+/** Sets the time at the end of `message`, in Unix seconds. */
 export function stamp(message, atS) {
   if (!Number.isFinite(atS)) return;
   const time = document.createElement('time');

@@ -1,10 +1,10 @@
 /**
- * How fast a response was, as DOM: a small word, and the figures once somebody points at it, comes to it or taps it.
+ * The speed of a response as DOM: a short label, and the figures on hover, focus or tap.
  *
  * It must never keep the figures from a screen reader, which reads them as the button's name.
  */
 
-/** @param pace the figures as pace.js words them */
+/** @param pace the text of pace.js */
 export function timing(pace) {
   const button = document.createElement('button');
   const figures = document.createElement('span');

@@ -1,62 +1,62 @@
 /**
- * One turn as it is played: asked or come back to, followed over broken connections, stopped or left.
+ * One turn while it is received: sent or resumed, followed over lost connections, stopped or left.
  *
- * It must never touch the DOM, ask a question twice, tell a token twice, or return before the answer's genuine end.
+ * It must never touch the DOM, send a question twice, deliver a token twice, or return before the end of the response.
  */
 
 import { join, lead, nameOf } from './shared.js';
 import { tokensOf } from './stream.js';
 import { pause, seen, unlessAborted, whenHidden } from './waiting.js';
 
-/** How long to wait before each try to come back that brings nothing new; then the turn is given up. */
-const COME_BACK_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
+/** The wait before each attempt to resume without new items; after the last one the turn is given up. */
+const RESUME_WAITS_MS = [0, 250, 500, 1000, 2000, 3000, 4000, 4000, 4000, 4000];
 
-/** How long a hidden page keeps its connection: others may wait for it. */
+/** How long a hidden page keeps its connection, which another tab may need. */
 const HIDDEN_MS = 3000;
 
-/** Who is told to wait for longer is told so, and not that the connection is lost. */
+/** A longer Retry-After is shown as an error instead of waited for. */
 const LONGEST_WAIT_S = 60;
 
-const UNHEARD = new Set(['cut', 'unreachable', 'offline', 'unexpected']);
-const FOR_NOW = new Set(['overloaded', 'rate_limited']);
+const UNCONFIRMED = new Set(['cut', 'unreachable', 'offline', 'unexpected']);
+const TEMPORARY = new Set(['overloaded', 'rate_limited']);
 
-/** Not the server's word: nobody knows what it did. */
-export function isUnheard({ code, status }) {
-  return UNHEARD.has(code) || (code === 'http' && [502, 503, 504].includes(status)); // a proxy's own
+/** Not an error of the server itself: it may have processed the request. */
+export function isUnconfirmed({ code, status }) {
+  return UNCONFIRMED.has(code) || (code === 'http' && [502, 503, 504].includes(status)); // by a proxy
 }
 
-/** Not the turn's end, but the connection's: worth coming back. */
+/** The connection ended, not the turn: it can be resumed. */
 export function isLost(error) {
   if (error.code === 'shutting_down') return error.resumable !== false;
-  return isUnheard(error) || FOR_NOW.has(error.code);
+  return isUnconfirmed(error) || TEMPORARY.has(error.code);
 }
 
 export class Turn {
   #api;
   #asked;
-  #tell;
-  #stopper = new AbortController(); // nobody wants to hear more
-  #connection = new AbortController(); // the one under way
+  #on;
+  #stopper = new AbortController(); // the response is not needed any more
+  #connection = new AbortController(); // of the current connection
   #isResting = false; // the page is hidden
   #received = []; // the items, for a tab that joins later
-  follows = null; // the newest turn that the page knew when this was asked
-  #head = null; // the answer's head, awaited
-  #last = '0'; // the newest event that was told
-  #thinksAgain = false; // the next thought is the first once more
-  #tries = 0; // to come back, since then
+  follows = null; // the newest turn that the page knew when this was sent
+  #head = null; // a promise of the response's head
+  #last = '0'; // the id of the newest event delivered
+  #restartsReasoning = false; // the next piece of reasoning is the first again
+  #attempts = 0; // to resume, since then
 
   /**
-   * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to come back to;
-   *   what `mayBeGone` is replaced only if it is there, `instead` if not; with the same `key` it is the same question;
-   *   `isContinued`: the answer of the turn `replaces` goes on; `options` in place of the conversation's;
+   * @param asked { conversation, question, replaces, mayBeGone, key } of a new turn, with `id` of one to resume; if
+   *   `mayBeGone`, `instead` is replaced where the server does not have `replaces`; with the same `key` it is the same
+   *   question; `isContinued`: the response of the turn `replaces` continues; `options` instead of the conversation's;
    *   `isRepeated`: it was sent before with this key
-   * @param tell onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
+   * @param on onSend(), onBegin({ turn, model }), onToken(text), onThought(text, isAgain),
    *   onFinish(end), onLost(), onBack()
    */
-  constructor(api, asked, tell) {
+  constructor(api, asked, on) {
     this.#api = api;
     this.#asked = asked;
-    this.#tell = tell;
+    this.#on = on;
     this.id = asked.id ?? '';
     this.question = asked.question;
     this.key = asked.key;
@@ -64,7 +64,7 @@ export class Turn {
     this.isStopped = false;
   }
 
-  /** Aborted once nobody wants to hear more. */
+  /** Aborted once the response is not needed any more. */
   get signal() {
     return this.#stopper.signal;
   }
@@ -74,25 +74,25 @@ export class Turn {
   }
 
   /**
-   * Plays the turn to its genuine end; `follows` is the newest turn that the page knows, null where it is not sure.
-   * Throws a Failure, or an AbortError once it was stopped or left.
+   * Receives the turn to its end; `follows` is the newest turn that the page knows, null if unknown.
+   * Throws a Failure, or an AbortError after `stop` or `leave`.
    */
   async run(follows = null) {
     this.follows = follows;
-    let items = this.id ? await this.#comeBack() : await this.#begin();
+    let items = this.id ? await this.#resume() : await this.#begin();
     for (;;) {
       try {
-        await this.#tellAll(items);
+        await this.#receive(items);
         return;
       } catch (error) {
         if (this.isOver || !this.id || !(this.#isResting || isLost(error))) throw error;
-        items = await this.#comeBack(this.#isResting ? null : error);
+        items = await this.#resume(this.#isResting ? null : error);
       }
     }
   }
 
-  /** A hidden page lets go of its connection: the server goes on, and others may wait for one. */
-  async #tellAll(items) {
+  /** A hidden page closes its connection: the server continues, and another tab may need a connection. */
+  async #receive(items) {
     const stopWatching = whenHidden(HIDDEN_MS, () => {
       this.#isResting = this.id !== '';
       if (this.#isResting) this.#connection.abort();
@@ -100,41 +100,41 @@ export class Turn {
     try {
       for await (const item of items) {
         this.signal.throwIfAborted();
-        if (!item.id || !(Number(item.id) <= Number(this.#last))) this.#tellItem(item);
+        if (!item.id || !(Number(item.id) <= Number(this.#last))) this.#deliver(item);
       }
     } finally {
       stopWatching();
     }
   }
 
-  #tellItem(item) {
+  #deliver(item) {
     const { text, id, thought, end } = item;
-    if (thought && this.#thinksAgain) this.#received = this.#received.filter((each) => !each.thought);
+    if (thought && this.#restartsReasoning) this.#received = this.#received.filter((each) => !each.thought);
     this.#received.push(item);
     if (id) this.#last = id;
-    this.#tries = 0;
-    if (thought) this.#tellThought(thought);
-    if (end) this.#tell.onFinish?.(end);
-    if (text) this.#tell.onToken(text);
+    this.#attempts = 0;
+    if (thought) this.#deliverThought(thought);
+    if (end) this.#on.onFinish?.(end);
+    if (text) this.#on.onToken(text);
   }
 
-  /** Thoughts have no number: who comes back is told them from the beginning. */
-  #tellThought(text) {
-    this.#tell.onThought?.(text, this.#thinksAgain);
-    this.#thinksAgain = false;
+  /** Reasoning has no event ids: after a resumption it starts from the beginning. */
+  #deliverThought(text) {
+    this.#on.onThought?.(text, this.#restartsReasoning);
+    this.#restartsReasoning = false;
   }
 
-  /** Nothing more is told from now on. Returns once the server has ended the turn too. */
+  /** Nothing is delivered from now on. Resolves when the server has ended the turn. */
   async stop() {
     this.isStopped = true;
     await this.leave();
     if (this.id) await this.#api.stop(this.id);
   }
 
-  /** As `stop`, but the server goes on. */
+  /** As `stop`, but the server continues the turn. */
   async leave() {
     this.#stopper.abort();
-    if (!this.id) await this.#head?.catch(() => null); // until it says what the turn is called
+    if (!this.id) await this.#head?.catch(() => null); // it has the turn's id
     this.#connection.abort();
   }
 
@@ -150,7 +150,7 @@ export class Turn {
       read: async () => tokensOf(await this.#follow(), this.signal),
       since: (after) => this.#received.slice(this.#received.findLastIndex(({ id }) => id === after) + 1),
       after: () => {
-        this.#thinksAgain = true;
+        this.#restartsReasoning = true;
         return this.#last;
       },
       signal: this.#connection.signal,
@@ -159,7 +159,7 @@ export class Turn {
 
   async #follow() {
     const response = await this.#api.follow({ turn: this.id, after: this.#last, signal: this.#connection.signal });
-    this.#thinksAgain = true;
+    this.#restartsReasoning = true;
     return response;
   }
 
@@ -167,13 +167,13 @@ export class Turn {
     this.#head = this.#askOnce(this.#asked.replaces, this.key)
       .catch((error) => {
         if (error.code !== 'conversation_changed' || !this.#asked.mayBeGone) throw error;
-        return this.#askOnce(this.#asked.instead ?? null, `${this.key}/instead`); // another request than the one with this key
+        return this.#askOnce(this.#asked.instead ?? null, `${this.key}/instead`); // another request, so another key
       })
       .then((response) => {
         const model = response.headers.get('X-Model') ?? '';
         this.id = response.headers.get('X-Turn-Id') ?? '';
-        this.cameBack = model === '' && this.#asked.isRepeated === true; // the turn that was asked before
-        this.#tell.onBegin({ turn: this.id, model });
+        this.cameBack = model === '' && this.#asked.isRepeated === true; // the turn of the first request
+        this.#on.onBegin({ turn: this.id, model });
         return response;
       });
     return unlessAborted(this.#head, this.signal);
@@ -183,25 +183,25 @@ export class Turn {
     const { conversation, question: text, isContinued, options } = this.#asked;
     const { signal } = this.#connection;
     const more = { ...(isContinued && { isContinued }), ...(options && { options }), ...(this.follows !== null && { follows: this.follows }) };
-    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#tell.onSend, ...more });
+    return this.#api.ask({ conversation, text, replaces, key, signal, onSend: this.#on.onSend, ...more });
   }
 
-  /** What is left of the turn, from another connection. `lost` says why the last one ended. */
-  async #comeBack(lost = null) {
+  /** The rest of the turn, from another connection. `lost` is the failure that ended the last one. */
+  async #resume(lost = null) {
     this.cameBack = true;
     let failure = lost;
     await seen(this.signal);
     this.#isResting = false;
-    while (this.#tries < COME_BACK_MS.length) {
-      if (failure) this.#tell.onLost();
+    while (this.#attempts < RESUME_WAITS_MS.length) {
+      if (failure) this.#on.onLost();
       const waitS = failure?.retryAfterS ?? 0;
       if (waitS > LONGEST_WAIT_S) throw failure;
-      await pause(Math.max(COME_BACK_MS[this.#tries], waitS * 1000), this.signal);
-      this.#tries += 1;
+      await pause(Math.max(RESUME_WAITS_MS[this.#attempts], waitS * 1000), this.signal);
+      this.#attempts += 1;
       try {
         this.#connection = new AbortController();
         const items = await join(this.#sharing());
-        this.#tell.onBack();
+        this.#on.onBack();
         return items;
       } catch (error) {
         if (this.isOver || !isLost(error)) throw error;

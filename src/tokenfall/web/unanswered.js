@@ -1,7 +1,7 @@
 /**
- * Questions that came to nothing: each goes back to its writer, an edited one to where it was edited, others to the draft.
+ * Questions without a response: an edited one is opened for editing again, others become the draft.
  *
- * It must never lose a question, give one back twice, or let one that is sent again unchanged be asked twice.
+ * It must never lose a question, restore one twice, or send one that is repeated unchanged as another.
  */
 
 import { randomHex } from './random.js';
@@ -18,14 +18,14 @@ export class Unanswered {
     this.#view = view;
   }
 
-  /** The key for a question: the one it had, where the server may have it already. */
+  /** The key for a question: its previous one if the server may have it already. */
   keyFor(conversation, { question, replaces }) {
     const left = turnUnderWay(conversation);
     const isSame = left?.isGivenUp && left.question === question && left.replaces === replaces;
     return isSame ? left.key : randomHex(16);
   }
 
-  /** Nobody waits any more for the question that is under way; the server may have it. `isHere`: its place is shown. */
+  /** Gives up the question in progress; the server may have it. `isHere`: its conversation is shown. */
   giveUp(conversation, { isHere = true } = {}) {
     const left = turnUnderWay(conversation);
     if (left === null || left.isGivenUp) return;
@@ -33,7 +33,7 @@ export class Unanswered {
     this.#giveBack(conversation, left, isHere);
   }
 
-  /** The server said no, or was told to stop: sent again, it is another question, in the same place unless that is gone. */
+  /** The server refused the question, or it was stopped: sent again, it is another one, in the same place if that exists. */
   refuse({ conversation, question, replaces = null, isShown = false }, isPlaceGone) {
     const place = isPlaceGone ? { replaces: null, isShown: false } : { replaces, isShown };
     const left = { key: randomHex(16), question, ...place, after: null, id: '', isGivenUp: true };
@@ -42,19 +42,19 @@ export class Unanswered {
     this.#giveBack(conversation, left, true);
   }
 
-  /** Shows an edited question again that was given up: what was being edited is gone with a reload. */
+  /** Opens an edited question that was given up for editing again, after a reload. */
   reopen(conversation) {
     const left = turnUnderWay(conversation);
     if (left?.isGivenUp && isEdit(left)) this.#giveBack(conversation, left, true);
   }
 
-  /** Its writer does not want to edit the question of `turn` any more. */
+  /** The edit of the question of `turn` was cancelled. */
   drop(conversation, turn) {
     const left = turnUnderWay(conversation);
     if (left?.isGivenUp && isEdit(left) && left.replaces === turn) forgetTurn(conversation);
   }
 
-  /** What was edited goes back to its place when that is shown; where it is not there any more, it is a draft. */
+  /** Opens an edited question for editing if its message is shown; otherwise it becomes the draft. */
   #giveBack(conversation, left, isHere) {
     if (isEdit(left)) {
       if (!isHere || this.#view.edit(left.replaces, left.question)) return;

@@ -1,19 +1,19 @@
 /**
- * What this tab knows of a question until its turn has ended, so that a reload or a way back can find that again.
+ * The question in progress of each conversation of this tab, so that a reload can resume its turn.
  *
  * A question is { key, question, replaces, isShown, after, id, isGivenUp }: `key` is its own and stays when it is sent
- * once more; `after` is the turn before it, null as long as it was not sent; `id` is its turn's, '' until the server
- * told it; `isGivenUp` says that nobody waits here any more, though the server may have it, and `isDraft` that what
-was edited is a draft, because its place is not there.
+ * once more; `after` is the turn before it, null until it is sent; `id` is its turn's, '' until the server has sent it;
+ * `isGivenUp`: this page does not wait for it any more, though the server may have it; `isDraft`: an edited question
+ * became a draft, because its message is not shown.
  *
- * It must never hold more than one question of a conversation.
+ * It must never store more than one question per conversation.
  */
 
 import { keep, recall } from './kept.js';
 
 const name = (conversation) => `turn:${conversation}`;
 
-/** The question of `conversation` that was asked here, or null. */
+/** The question in progress of `conversation`, or null. */
 export function turnUnderWay(conversation) {
   try {
     return JSON.parse(recall(name(conversation)) || 'null');
@@ -26,7 +26,7 @@ export function keepTurn(conversation, turn) {
   keep(name(conversation), JSON.stringify(turn));
 }
 
-/** A question leaves, or its turn is come back to. */
+/** Stores a question that is sent, or whose turn is resumed. */
 export function keepAsked({ conversation, key, question, replaces, isShown, isContinued, id = '' }) {
   const left = { key, question, replaces, isShown, ...(isContinued && { isContinued }) };
   keepTurn(conversation, { ...left, after: null, id, isGivenUp: false });
@@ -36,13 +36,13 @@ export function forgetTurn(conversation) {
   keep(name(conversation), '');
 }
 
-/** More is known of the question with this `key`, if it is still the one that is held. */
+/** Adds fields to the question with this `key`, if it is still the stored one. */
 export function noteTurn(conversation, key, more) {
   const left = turnUnderWay(conversation);
   if (left?.key === key) keepTurn(conversation, { ...left, ...more });
 }
 
-/** Whether the conversation's `messages` have the turn of a question, also where its name never came here. */
+/** Whether the conversation's `messages` contain the turn of a question, also if its id is unknown. */
 export function isKept({ id, question, after }, messages) {
   if (id) return messages.some(({ turn }) => turn === id);
   const last = messages.findLast(({ role }) => role === 'user');

@@ -1,7 +1,7 @@
 /**
- * The responses to one question that was asked again: one of them is shown, and "2 / 3" says which.
+ * The responses to one question that was regenerated: one of them is shown, with its number, such as "2 / 3".
  *
- * A response is a function that makes its element, once. It must never change which of them the model is sent: the last.
+ * A response is a function that creates its element once. It must never change which one is sent to the model: the last.
  */
 
 import { element } from './elements.js';
@@ -20,7 +20,7 @@ export function responsesTo(answer) {
   return all.get(answer) ?? [() => answer];
 }
 
-/** `answer` is shown, and comes after `earlier` responses to the same question. */
+/** Shows `answer` after the `earlier` responses to the same question. */
 export function follow(earlier, answer) {
   const responses = [...earlier, () => answer].slice(-MOST);
   mark(responses, responses.length - 1);
@@ -36,8 +36,8 @@ function mark(responses, place) {
 }
 
 function switcher(responses, place, isEarlier) {
-  const said = element('span', 'place', `${place + 1} / ${responses.length}`);
-  const box = element('div', 'variants', step('Previous response', '‹', place - 1), said, step('Next response', '›', place + 1));
+  const number = element('span', 'place', `${place + 1} / ${responses.length}`);
+  const box = element('div', 'variants', step('Previous response', '‹', place - 1), number, step('Next response', '›', place + 1));
   box.setAttribute('role', 'group');
   box.setAttribute('aria-label', 'Responses to this message');
   if (isEarlier) box.append(element('span', 'ended', 'Earlier response, not sent to the model'));
@@ -56,7 +56,7 @@ function switcher(responses, place, isEarlier) {
 function show(responses, { from, to, label }) {
   const [now, next] = [responses[from](), responses[to]()];
   mark(responses, to);
-  next.dataset.turn = now.dataset.turn; // it stands for the same turn
+  next.dataset.turn = now.dataset.turn; // both belong to the same turn
   next.hidden = false;
   now.replaceWith(next);
   next.querySelector(`[aria-label="${label}"]`).focus();

@@ -1,7 +1,7 @@
 /**
- * The conversation as DOM: its messages, and the turn that is under way.
+ * The conversation as DOM: its messages and the current turn.
  *
- * It must never touch the network, or take away what another turn replaces before that one has said something.
+ * It must never touch the network, or remove a turn before the one that replaces it has text.
  */
 
 import { copy } from './clipboard.js';
@@ -18,20 +18,20 @@ const NOTHING = 'Ask anything to start.';
 const UNKNOWN = 'This conversation was not found. It may have been deleted, or lost when the server restarted. A new message starts it again.';
 const FORGOTTEN = 'The server no longer has the messages above: they were deleted, or lost when it restarted. The model will not see them.';
 
-/** What the model is told, where its answer is to go on. */
+/** The message that makes the model continue its response. */
 const GO_ON = 'Continue exactly where your last answer stopped. Repeat nothing of it.';
 
 export class ConversationView {
   #messages = document.querySelector('#messages');
   #empty = document.querySelector('#empty');
   #follow = new Follow(document.querySelector('#log'), document.querySelector('#to-end'));
-  #said = new WeakMap(); // of each message's element, the text that it says
+  #texts = new WeakMap(); // by message element
   #on;
 
   /**
-   * @param on { ask({ text, replaces, isShown, isContinued }) }: the reader asks again, or differently; `isShown`: the
-   *   question is there already; `isContinued`: its answer is to go on. Says whether that is possible now. { dropEdit(turn) }: he does not want to after all.
-   *   { keep(text) }: he was writing this where the place is gone.
+   * @param on { ask({ text, replaces, isShown, isContinued }) }: the user sends a question again or changed; `isShown`: it
+   *   is shown already; `isContinued`: its response continues; returns whether that is possible now. { dropEdit(turn) }:
+   *   the edit was cancelled. { keep(text) }: an edit whose message was removed.
    */
   constructor(on) {
     this.#on = on;
@@ -42,12 +42,12 @@ export class ConversationView {
     return this.#messages.childElementCount === 0;
   }
 
-  /** While a turn is under way, nothing can be asked again or edited. */
+  /** During a turn no message can be regenerated or edited. */
   setBusy(busy) {
     this.#messages.toggleAttribute('data-busy', busy);
   }
 
-  /** Shows nothing, and does not say that there is nothing. */
+  /** Shows no messages, and no text about an empty conversation. */
   clear() {
     this.#messages.replaceChildren();
     this.#empty.hidden = true;
@@ -58,12 +58,12 @@ export class ConversationView {
     return this.#messages.lastElementChild?.dataset.turn ?? '';
   }
 
-  /** Whether the reader is changing a message that is shown. */
+  /** Whether the user is editing a message. */
   get isEditing() {
     return this.#messages.querySelector('.edit') !== null;
   }
 
-  /** The server does not have any more what is shown: it stays to be read, and the model is not sent it. */
+  /** Marks the messages that the server has lost: they stay visible and are not sent to the model. */
   markForgotten() {
     const known = [...this.#messages.querySelectorAll('.message:not([data-forgotten])')];
     if (known.length === 0) return;
@@ -72,7 +72,7 @@ export class ConversationView {
     this.#follow.keep();
   }
 
-  /** Shows the server's messages in place of all others; `isUnknown`: the server has no such conversation. */
+  /** Replaces all messages by the server's; `isUnknown`: the server has no such conversation. */
   showHistory(messages, { isUnknown = false } = {}) {
     this.#empty.textContent = isUnknown ? UNKNOWN : NOTHING;
     this.#messages.replaceChildren(...messages.filter(isShown).map((message) => this.#kept(message)));
@@ -81,20 +81,20 @@ export class ConversationView {
   }
 
   /**
-   * Shows a question and an answer about to come, in the place of the turn `replaces` and of all after it. With
-   * `isContinued` they are that turn's own, and its answer goes on: `before` is what it said.
+   * Shows a question and its future response in place of the turn `replaces` and all later ones. With `isContinued` they
+   * are that turn's own, and its response continues: `before` is its text.
    */
   beginTurn(text, { turn = '', replaces = null, isContinued = false } = {}) {
     const hidden = replaces ? this.#from(replaces) : [];
-    const [question, before] = isContinued && hidden.length > 1 ? hidden.map((each) => this.#said.get(each) ?? '') : [text, ''];
+    const [question, before] = isContinued && hidden.length > 1 ? hidden.map((each) => this.#texts.get(each) ?? '') : [text, ''];
     for (const message of hidden) message.hidden = true;
     const earlier = this.#earlier(hidden, question, isContinued);
     const asked = questionElement(question, turn);
     const answer = new Answer(turn, () => {
-      if (answer.text) this.#said.set(answer.element, answer.text);
+      if (answer.text) this.#texts.set(answer.element, answer.text);
       this.#follow.keep();
     });
-    this.#said.set(asked, question);
+    this.#texts.set(asked, question);
     this.#messages.append(asked, answer.element);
     this.#changed();
     if (before) answer.append(before);
@@ -103,12 +103,12 @@ export class ConversationView {
       answer,
       before,
       name: (id) => (asked.dataset.turn = answer.element.dataset.turn = id),
-      /** What it replaced is gone. */
+      /** Removes the messages that it replaced. */
       settle: () => {
         if (earlier.length > 0) follow(earlier.splice(0), answer.element);
         hidden.splice(0).forEach((message) => this.#replaced(message, question));
       },
-      /** It came to nothing: all is as before. */
+      /** There is no response: restores the state before. */
       withdraw: () => {
         asked.remove();
         answer.remove();
@@ -122,7 +122,7 @@ export class ConversationView {
     const { role, content, turn = '', created } = message;
     if (role === 'user') {
       const question = questionElement(content, turn, created ?? NaN);
-      this.#said.set(question, content);
+      this.#texts.set(question, content);
       return question;
     }
     const answer = this.#ended(message, turn);
@@ -138,13 +138,13 @@ export class ConversationView {
     if (message.reasoning) answer.think(message.reasoning);
     answer.append(content);
     answer.end(stateOf(message), { model, pace: measured(ttft, rate), ...endOf(message), thoughtS: message.thought_s ?? null, atS: created ?? NaN });
-    this.#said.set(answer.element, content);
+    this.#texts.set(answer.element, content);
     return answer.element;
   }
 
-  /** The responses to the same question before the one that is to come in the place of the `replaced` messages. */
+  /** The earlier responses to the same question, which the next one follows. */
   #earlier([question, answer], text, isContinued) {
-    if (!answer?.matches('.assistant') || this.#said.get(question) !== text) return [];
+    if (!answer?.matches('.assistant') || this.#texts.get(question) !== text) return [];
     return isContinued ? responsesTo(answer).slice(0, -1) : [...responsesTo(answer)];
   }
 
@@ -161,8 +161,8 @@ export class ConversationView {
     if (!message) return;
     if (pressed.dataset.copy === 'code') copy(pressed.closest('figure').querySelector('code').textContent, pressed);
     else if ('wrap' in pressed.dataset) toggleWrap(pressed);
-    else if (pressed.dataset.action === 'copy') copy(this.#said.get(message) ?? '', pressed);
-    else if (pressed.dataset.action === 'edit') this.#edit(message, this.#said.get(message));
+    else if (pressed.dataset.action === 'copy') copy(this.#texts.get(message) ?? '', pressed);
+    else if (pressed.dataset.action === 'edit') this.#edit(message, this.#texts.get(message));
     else if (pressed.dataset.action === 'again') this.#askAgain(message);
     else if (pressed.dataset.action === 'continue') this.#continue(message);
   }
@@ -170,17 +170,17 @@ export class ConversationView {
   #askAgain(answer) {
     const { turn } = answer.dataset;
     const question = this.#from(turn).find((message) => message.dataset.turn === turn && message !== answer);
-    if (question) this.#on.ask({ text: this.#said.get(question), replaces: turn, isShown: true });
+    if (question) this.#on.ask({ text: this.#texts.get(question), replaces: turn, isShown: true });
   }
 
   #continue({ dataset }) {
     this.#on.ask({ text: GO_ON, replaces: dataset.turn, isShown: true, isContinued: true });
   }
 
-  /** A message is gone; what was being written in its place is not. */
+  /** Removes a message; a changed edit of it is kept. */
   #replaced(message, question) {
     const written = message.querySelector('.edit textarea')?.value ?? question;
-    if (written !== question && written !== this.#said.get(message)) this.#on.keep(written);
+    if (written !== question && written !== this.#texts.get(message)) this.#on.keep(written);
     message.remove();
   }
 
@@ -188,7 +188,7 @@ export class ConversationView {
     return this.#from(turn).length > 0;
   }
 
-  /** Lets the question of a turn be edited, beginning with `text`; says whether it is there. */
+  /** Opens the question of a turn for editing, with `text`; returns whether it is shown. */
   edit(turn, text) {
     const message = this.#from(turn).find((each) => each.matches('.user'));
     if (message) this.#edit(message, text);

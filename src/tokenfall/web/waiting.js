@@ -1,16 +1,16 @@
 /**
- * Promises that give up: when a signal is aborted, after a time, once the network is back or the page is seen.
+ * Promises of a delay, of the network and of visibility, which a signal can abort.
  *
  * It must never leave a timer or a listener behind.
  */
 
-/** `promise`, or at once what `signal` was aborted with. */
+/** `promise`, or the reason of `signal` as soon as it is aborted. */
 export function unlessAborted(promise, signal) {
   return new Promise((resolve, reject) => {
     const abort = () => reject(signal.reason);
     if (signal.aborted) {
       abort();
-      promise.catch(() => {}); // nobody waits for it any more
+      promise.catch(() => {}); // its failure is not needed any more
       return;
     }
     signal.addEventListener('abort', abort, { once: true });

@@ -17,10 +17,10 @@ def test_greeting_shows_pages_settings_and_example_requests() -> None:
         "Tokenfall listens on http://127.0.0.1:8080\n"
         "  the chat page:  http://127.0.0.1:8080/web\n"
         "  the dashboard:  http://127.0.0.1:8080/board\n"
-        "  answers:  the simulator, gap=100ms; set GROQ_API_KEY or UPSTREAM_URL for a model\n"
+        "  model:    the simulator, gap=100ms; set GROQ_API_KEY or UPSTREAM_URL for a model\n"
         "  API key:  off; set API_KEY to require one\n"
         "  history:  in memory, lost when the server stops; set HISTORY_URL=sqlite:///chat.db to keep it\n"
-        "  limits:   10 requests/s for each address, 20 at once; 4096 tokens a response\n"
+        "  limits:   10 requests/s per address, 20 at once; 4096 tokens per response\n"
         "  try:  curl -N http://127.0.0.1:8080/stream-sse\n"
         "        curl -N 'http://127.0.0.1:8080/stream-ndjson?gap=20ms'\n"
         '        curl -N http://127.0.0.1:8080/chat -d \'{"messages":[{"role":"user","content":"Hello"}]}\''
@@ -33,9 +33,9 @@ def test_greeting_shows_the_model_and_its_upstream() -> None:
 
     unset = about(groq_api_key="gsk_secret")
 
-    assert groq["answers"] == "big at https://api.groq.com/openai/v1"
-    assert other["answers"] == "own at http://10.0.0.1/v1"
-    assert unset["answers"].endswith("at https://api.groq.com/openai/v1; set MODEL for another model")
+    assert groq["model"] == "big at https://api.groq.com/openai/v1"
+    assert other["model"] == "own at http://10.0.0.1/v1"
+    assert unset["model"].endswith("at https://api.groq.com/openai/v1 or its only model; set MODEL for another one")
 
 
 def test_greeting_shows_the_store_without_its_user() -> None:
@@ -44,7 +44,7 @@ def test_greeting_shows_the_store_without_its_user() -> None:
 
 
 def test_greeting_shows_that_there_is_no_rate_limit() -> None:
-    assert about(rate_limit_rps=0.0, max_tokens=100)["limits"] == "no rate limit; 100 tokens a response"
+    assert about(rate_limit_rps=0.0, max_tokens=100)["limits"] == "no rate limit; 100 tokens per response"
 
 
 def test_greeting_with_a_key_shows_the_header_and_not_the_key() -> None:

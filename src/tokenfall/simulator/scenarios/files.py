@@ -15,6 +15,8 @@ from tokenfall.simulator.scenarios.nodes import MAX_BYTES, InvalidScenario, Node
 CHECK_INTERVAL_S = 1.0
 """Minimum interval between checks of the file."""
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
 Stamp = tuple[int, int, int]
 
 _log = logs.get(__name__)
@@ -40,17 +42,18 @@ def _reader(name: str) -> Callable[[str], Node]:
     if suffix not in (".yaml", ".yml"):
         raise InvalidScenario("a scenario must be a .yaml, .yml or .json file")
     try:
-        from tokenfall.simulator.scenarios import yaml_text  # noqa: PLC0415 - PyYAML is an extra
+        from tokenfall.simulator.scenarios.yaml_text import read  # noqa: PLC0415 - PyYAML is an extra
     except ModuleNotFoundError as error:
-        if error.name != "yaml":
+        if error.name not in ("yaml", f"{__package__}.yaml_text"):  # an image without PyYAML has neither
             raise
-        raise InvalidScenario("reading YAML needs PyYAML: pip install 'tokenfall[scripts]'") from None
-    return yaml_text.read
+        raise InvalidScenario("YAML needs PyYAML: use the image `full` or pip install 'tokenfall[scripts]'") from None
+    return read
 
 
 def _decoded(content: bytes) -> str:
+    content = content.removeprefix(BYTE_ORDER_MARK)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidScenario("not UTF-8", line=content.count(b"\n", 0, error.start) + 1) from None
 

@@ -40,8 +40,8 @@ MAX_CHOICES = 64
 """A repetition with more choices than these counts as unbounded."""
 
 ACCEPTED = (
-    "without google-re2 (pip install 'tokenfall[scripts]') a pattern takes at most one unbounded repetition, of a "
-    "single character or class and not within another repetition"
+    "without google-re2 (the image `full` or pip install 'tokenfall[scripts]') a pattern takes at most one unbounded "
+    "repetition, of a single character or class and not within another repetition"
 )
 ACCEPTED_BY_RE2 = f"RE2 takes no look-around and no backreference, and programs of at most {MAX_INSTRUCTIONS} steps"
 

@@ -44,7 +44,7 @@ class SurrogateJoiner:
             text = text[:-1]
         if _SURROGATE.search(text) is None:
             return text
-        return without_halves(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass"))
+        return without_halves(text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass"))
 
     def halves(self) -> Iterator[Place]:
         """The places with a held half, at the end of the stream."""

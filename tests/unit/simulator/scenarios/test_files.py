@@ -1,5 +1,6 @@
 import logging
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,17 @@ def test_invalid_first_version_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InvalidScenario, match=r"^bad\.json:1: turn 1: has neither say nor sim$"):
         ScenarioFile(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("missing", ["yaml", "tokenfall.simulator.scenarios.yaml_text"])
+def test_yaml_without_its_library_is_refused_and_json_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.delitem(sys.modules, "tokenfall.simulator.scenarios.yaml_text", raising=False)
+    monkeypatch.setitem(sys.modules, missing, None)
+    for name in ("turns.yaml", "turns.json"):
+        (tmp_path / name).write_text('[{"say": "Hello"}]')
+
+    with pytest.raises(InvalidScenario, match=r"^turns\.yaml: YAML needs PyYAML: use the image `full` or pip install"):
+        ScenarioFile(tmp_path / "turns.yaml")
+    assert len(ScenarioFile(tmp_path / "turns.json").current().turns) == 1
