@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from tokenfall.events import Finished
@@ -102,18 +102,15 @@ class _ContextEncoder(LineEncoder):
         return super().token(text)
 
     def metrics(self, finished: Finished, timing: ResponseTiming) -> dict[str, Any]:
-        return _with_context(super().metrics(finished, timing), self._messages, text=self._said.decode())
+        reason, *durations = super().metrics(finished, timing).items()
+        context = _context(self._messages, text=self._said.decode())
+        return dict((reason, *([] if context is UNSET else [("context", context)]), *durations))
 
 
-def _with_context(members: dict[str, Any], messages: Sequence[Message], *, text: str) -> dict[str, Any]:
-    """`members` with the context of `messages` and the response `text` at its place among them."""
+def _context(messages: Sequence[Message], *, text: str) -> msgspec.Raw | UnsetType:
+    """The context of `messages` and the response `text`, encoded; unset if it would be too large."""
     context = encode_context((*messages, Message("assistant", text)))
-    placed = {}
-    for name, value in members.items():
-        placed[name] = value
-        if name == "done_reason" and context is not None:
-            placed["context"] = msgspec.Raw(_encode(context))
-    return placed
+    return UNSET if context is None else msgspec.Raw(_encode(context))
 
 
 def with_context(dialect: Dialect) -> Dialect:
@@ -130,7 +127,7 @@ def with_context(dialect: Dialect) -> Dialect:
     def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
         document = response_document(parsed, response)
         if _has_context(parsed):
-            document = _with_context(document, parsed.request.messages, text=response.choices[0].text)
+            document = replace(document, context=_context(parsed.request.messages, text=response.choices[0].text))
         return json_pieces(document)
 
     return replace(dialect, for_upstream=for_upstream, encoder=encoder, encode_response=encode_response)

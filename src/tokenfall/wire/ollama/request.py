@@ -62,12 +62,16 @@ class _Tool(Struct):
     function: _Function | None = None
 
 
-class _ChatBody(_Body, kw_only=True):
+class OllamaChatBody(_Body, kw_only=True):
+    """The body of `POST /api/chat`. Fields that are not listed are accepted and ignored."""
+
     messages: Annotated[list[RawChatMessage], Meta(max_length=MAX_ITEMS)] | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
 
 
-class _GenerateBody(_Body, kw_only=True):
+class OllamaGenerateBody(_Body, kw_only=True):
+    """The body of `POST /api/generate`. Fields that are not listed are accepted and ignored."""
+
     prompt: str | None = None
     system: str | None = None
     images: Images = None
@@ -94,9 +98,9 @@ class OllamaOptions(Struct, frozen=True, kw_only=True):
     raw: bool = False
 
 
-_chat = msgspec.json.Decoder(_ChatBody)
+_chat = msgspec.json.Decoder(OllamaChatBody)
 _text = msgspec.json.Decoder(str)
-_generate = msgspec.json.Decoder(_GenerateBody)
+_generate = msgspec.json.Decoder(OllamaGenerateBody)
 B = TypeVar("B", bound=_Body)
 
 
