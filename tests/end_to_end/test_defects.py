@@ -203,7 +203,7 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
     loop.set_exception_handler(lambda loop, context: None)  # what the loop says of them is not what is tested
     try:
         yield server, addresses[0][1]
-        await eventually(lambda: not server.connections, lambda: server._connections, within_s=SOON_S)
+        await eventually(lambda: not server.connections, lambda: server.connections, within_s=SOON_S)
         await eventually(lambda: not reactor.wheel.entries, lambda: "something is left on the wheel", within_s=SOON_S)
     finally:
         stub.breaking = ""
