@@ -118,7 +118,8 @@ def embed_whole(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming)
 
 def embeddings_whole(embed: OllamaEmbeddings) -> bytes:
     """The response of `/api/embeddings`."""
-    return embedding_document([number for text in embed.inputs for number in vector(text, embed.dimensions)])
+    numbers = [number for text in embed.inputs for number in vector(text, embed.dimensions)]
+    return embedding_document(msgspec.Raw(_encode(numbers)))
 
 
 def embedding_document(vector: msgspec.Raw) -> bytes:
