@@ -1,6 +1,7 @@
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
 from tokenfall.errors import UpstreamMalformed, UpstreamStreamError
 from tokenfall.events import Finished, PassthroughEvent
@@ -227,3 +228,36 @@ def test_complete_response_instead_of_a_stream_raises_malformed() -> None:
 )
 def test_sequence_number_is_read(payload: bytes, number: int) -> None:
     assert passed([b"data: %b\n\n" % payload]) == [PassthroughEvent(payload, type="response.x", number=number)]
+
+
+# One event in one read
+
+
+@pytest.mark.parametrize(
+    ("payload", "is_sent_as_it_came"),
+    [
+        (b'{"choices":[{"delta":{"content":"abc"}}]}', True),
+        (b'{"choices":[{"delta":{"role":"assistant"}}]}', True),
+        (b'{"object":"text_completion","choices":[{"text":"a"}]}', True),
+        (b'{"choices":[]}', False),
+        (b'{"choices":[{"delta":{"content":["a"]}}]}', False),
+        (b'{"type":"response.output_text.delta","delta":"a","choices":[{}]}', False),
+        (b"junk", False),
+    ],
+)
+def test_event_that_is_one_read_is_the_same_event(payload: bytes, is_sent_as_it_came: bool) -> None:
+    data = b"data: %b\n\n" % payload
+    reader = PassthroughReader(lambda _: False)
+    reader.feed(b"data: 1\n\n")
+    (event,) = reader.feed(data)
+
+    assert isinstance(event, PassthroughEvent)
+    assert event.frame == (data if is_sent_as_it_came else b"")
+    assert [replace(event, frame=b"")] == passed([data])
+
+
+def test_error_that_is_one_read_breaks_the_stream() -> None:
+    reader = PassthroughReader(lambda _: False)
+
+    assert passed([b"data: 1\n\n", b'data: {"object":"error","choices":[{}]}\n\n'], reader) == [PassthroughEvent(b"1")]
+    assert isinstance(reader.broken, UpstreamStreamError)
