@@ -1,7 +1,10 @@
+from collections.abc import Iterable
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET, Struct, UnsetType
 
 from tokenfall.wire.json_pieces import PIECE_BYTES, SLICE_CHARACTERS, json_pieces
 
@@ -19,6 +22,27 @@ def test_the_pieces_are_what_msgspec_encodes(document: object) -> None:
 @pytest.mark.parametrize("items", [[], [1], [{"a": 1}, "b", None]])
 def test_an_iterator_is_an_array(items: list[object]) -> None:
     assert b"".join(json_pieces({"a": iter(items)})) == msgspec.json.encode({"a": items})
+
+
+class Document(Struct):
+    a: int | UnsetType = UNSET
+    b: Iterable[object] = ()
+    c: "Document | None" = None
+    d: str = ""
+
+
+@pytest.mark.parametrize(
+    "document", [Document(), Document(1, [2, "é"], Document(b=[{}])), Document(d=3 * SLICE_CHARACTERS * "a")]
+)
+def test_struct_is_encoded_as_by_msgspec(document: Document) -> None:
+    assert b"".join(json_pieces(document)) == msgspec.json.encode(document)
+    assert b"".join(json_pieces([document])) == msgspec.json.encode([document])
+
+
+def test_iterator_in_a_struct_is_an_array() -> None:
+    assert b"".join(json_pieces(Document(b=iter([1, Document(1)])))) == msgspec.json.encode(
+        Document(b=[1, Document(1)])
+    )
 
 
 @pytest.mark.parametrize("character", ["a", "\x01", '"', "é", "\U0001f600"])
