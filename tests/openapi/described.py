@@ -8,7 +8,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.openapi import from_dict
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tokenfall.api.openapi import document
+from tokenfall.api.openapi.document import document
 from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.reactor.loop import Reactor

@@ -44,10 +44,8 @@ SHORT = "a bounded number of characters at a fixed position"
 NAME = "anchored at both ends, with bounded length"
 
 TABLE: dict[str, list[tuple[Use | None, str]]] = {
-    "api/openapi.py": [(None, "our own paths")],
-    "api/openapi_answers.py": [(None, OURS)] * 6,
-    "api/openapi_bodies.py": [(None, "our own schemas")],
-    "api/openapi_history.py": [(None, OURS)],
+    "api/openapi/document.py": [(None, "our own paths")],
+    "api/openapi/schemas.py": [(None, "our own schemas")],
     "api/page.py": [(None, "our own files"), (fullmatch, "one repeated zero after a fixed text")],
     "recording/redaction.py": [
         (all_found, "starts with a quote; possessive white space and backslashes, which cannot contain a quote"),
@@ -78,13 +76,18 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (all_found, "starts with a bracket; one repetition of digits"),
     ],
     "wire/anthropic/request.py": [(search, NAME)],
+    "wire/anthropic/response.py": [(None, OURS)],
     "wire/json_document.py": [(all_found, "one character")],
     "wire/ollama/messages.py": [(match, "repeated classes at a fixed position; each backtracks at most three times")],
+    "wire/ollama/models.py": [(None, OURS)],
     "wire/ollama/request.py": [
         (fullmatch, "possessive, at a fixed position, on at most 200 characters"),
         (fullmatch, RUN),
     ],
+    "wire/openai/completions.py": [(None, OURS)],
     "wire/openai/request.py": [(search, NAME), (search, NAME)],
+    "wire/openai/response.py": [(None, OURS)],
+    "wire/openai/responses/document.py": [(None, OURS)],
     "wire/openai/responses/request.py": [(search, NAME)],
     "wire/plain/chat.py": [(search, NAME), (search, NAME), (search, NAME), (fullmatch, SHORT)],
     "wire/plain/importing.py": [(search, NAME)],
@@ -93,6 +96,7 @@ TABLE: dict[str, list[tuple[Use | None, str]]] = {
         (match, "one possessive repetition between fixed texts, at a fixed position"),
         (match, "one possessive repetition between fixed texts, at a fixed position"),
     ],
+    "wire/times.py": [(None, OURS)],
     "wire/upstream/surrogates.py": [(all_found, "one character"), (search, "four characters")],
 }
 

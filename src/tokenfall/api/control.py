@@ -1,7 +1,7 @@
 """The handlers of `/sim`, which show and change the simulator's defaults, request log and gates at run time."""
 
 from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +19,7 @@ from tokenfall.simulator.library import Library
 from tokenfall.simulator.state import SimulatorState
 from tokenfall.simulator.values import name_of
 from tokenfall.slicing import start_sliced
+from tokenfall.wire.dialect import Count
 from tokenfall.wire.json_pieces import json_pieces
 
 
@@ -29,7 +30,7 @@ class SimBody(Struct, forbid_unknown_fields=True):
     journal: bool | None = None
 
 
-class NewSim(Struct, forbid_unknown_fields=True):
+class NewSimBody(Struct, forbid_unknown_fields=True):
     """The body of `PUT /sim`: all default settings, in the simulator's grammar."""
 
     sim: str
@@ -42,8 +43,48 @@ class GateBody(Struct, forbid_unknown_fields=True):
     tokens: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
 
 
+class SimSettings(Struct, frozen=True):
+    """The response of `/sim`. `streams` is the number of simulated responses at present."""
+
+    sim: str
+    journal: bool
+    streams: Count
+
+
+class LoggedRequest(Struct, frozen=True):
+    """A request in the log, whose secrets are removed. `truncated`: `body` is only the beginning."""
+
+    time: float
+    id: str
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: str
+    truncated: bool
+
+
+class LoggedRequests(Struct, frozen=True):
+    journal: bool
+    requests: list[LoggedRequest]
+
+
+class GateState(Struct, frozen=True, kw_only=True):
+    """A gate. `tokens` may still pass if it is closed; `waiting` is the number of streams at it."""
+
+    name: str
+    open: bool
+    tokens: Count
+    passed: Count
+    waiting: Count
+
+
+class GateList(Struct, frozen=True):
+    gates: list[GateState]
+
+
 _sim = msgspec.json.Decoder(SimBody)
-_new = msgspec.json.Decoder(NewSim)
+_new = msgspec.json.Decoder(NewSimBody)
 _gate = msgspec.json.Decoder(GateBody)
 
 
@@ -71,9 +112,7 @@ class ControlRoutes:
         from tokenfall.simulator.format_grammar import written  # noqa: PLC0415 - needed only by /sim
 
         state = self._state
-        return _document(
-            {"sim": written(state.defaults), "journal": self._journal.is_on, "streams": state.limiter.inside}
-        )
+        return _document(SimSettings(written(state.defaults), self._journal.is_on, state.limiter.inside))
 
     def change(self, request: Request) -> Response:
         """`PATCH /sim`. Raises `InvalidRequest`."""
@@ -104,7 +143,8 @@ class ControlRoutes:
     def requests(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """`GET /sim/requests`. The response may have some megabytes."""
         self._check_alone()
-        content = {"journal": self._journal.is_on, "requests": iter(self._journal.kept())}
+        requests = (LoggedRequest(**each) for each in self._journal.kept())
+        content = LoggedRequests(self._journal.is_on, cast("list[LoggedRequest]", requests))  # one at a time
         return start_sliced(documented(json_pieces(content)))
 
     def forget_requests(self, request: Request) -> Response:
@@ -116,7 +156,7 @@ class ControlRoutes:
     def gates(self, request: Request) -> Response:
         """`GET /sim/gates`."""
         self._check_alone()
-        return _document({"gates": [_gate_fields(name, gate) for name, gate in self._state.gates.known().items()]})
+        return _document(GateList([_gate_state(name, gate) for name, gate in self._state.gates.known().items()]))
 
     def gate(self, request: Request) -> Response:
         """`GET /sim/gates/{gate}`. Raises `NotFound`."""
@@ -125,7 +165,7 @@ class ControlRoutes:
         found = self._state.gates.known().get(name)
         if found is None:
             raise NotFound("there is no such gate: a stream with gate=NAME makes it, or PATCH")
-        return _document(_gate_fields(name, found))
+        return _document(_gate_state(name, found))
 
     def move_gate(self, request: Request) -> Response:
         """`PATCH /sim/gates/{gate}`: create the gate if it does not exist. Raises `InvalidRequest`."""
@@ -140,7 +180,7 @@ class ControlRoutes:
             (found.open if body.open else found.close)()
         if body.tokens is not None:
             found.allow(body.tokens)
-        return _document(_gate_fields(name, found))
+        return _document(_gate_state(name, found))
 
     def drop_gate(self, request: Request) -> Response:
         """`DELETE /sim/gates/{gate}`: streams that wait at it continue. Raises `NotFound`."""
@@ -170,11 +210,11 @@ def _gate_name(request: Request) -> str:
         raise InvalidRequest("a gate's name takes 1 to 64 letters, digits or any of . _ -") from None
 
 
-def _gate_fields(name: str, gate: TestGate) -> dict[str, str | bool | int]:
-    return {"name": name, "open": gate.is_open, "tokens": gate.allowed, "passed": gate.passed, "waiting": gate.waiting}
+def _gate_state(name: str, gate: TestGate) -> GateState:
+    return GateState(name=name, open=gate.is_open, tokens=gate.allowed, passed=gate.passed, waiting=gate.waiting)
 
 
-def _document(content: object) -> Response:
+def _document(content: Struct) -> Response:
     return document(msgspec.json.encode(content))
 
 

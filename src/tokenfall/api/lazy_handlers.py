@@ -30,17 +30,6 @@ if TYPE_CHECKING:
             ...
 
 
-class HandlerWithErrors:
-    """A `Speaking` made from two functions."""
-
-    def __init__(self, handle: Handler, refuse: Refuse) -> None:
-        self._handle = handle
-        self.refuse = refuse
-
-    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        return self._handle(request)
-
-
 class CachedResponse(Loadable):
     """A handler whose response is created once and cached."""
 

@@ -66,7 +66,7 @@ class OllamaRoutes:
         embed = ollama_embed.decode_embeddings(request.body)
         if self._fetch is not None and not is_simulated(embed.model):
             vectors = await self._relayed(request, embed, fetch=self._fetch)
-            return document(msgspec.json.encode({"embedding": vectors[0] if vectors else []}))
+            return document(ollama_embed.embedding_document(vectors[0] if vectors else []))
         return document(ollama_embed.embeddings_whole(embed))
 
     async def show(self, request: Request) -> Response:

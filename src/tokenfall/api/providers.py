@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any
 
-    from tokenfall.http.response import Send
+    from tokenfall.api.routing import Handler, Refuse
+    from tokenfall.http.response import Answer, Send
 
 
 _log = logs.get(__name__)
@@ -124,6 +125,17 @@ class Provider:
         if not isinstance(error, TokenfallError):
             _log.error("a relayed stream failed", exc_info=error)
         return self._dialect.error_frame(problems.of_error(_NO_REQUEST, error), frames)
+
+
+class HandlerWithErrors:
+    """The handler of another route of a provider, made from two functions."""
+
+    def __init__(self, handle: Handler, refuse: Refuse) -> None:
+        self._handle = handle
+        self.refuse = refuse
+
+    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        return self._handle(request)
 
 
 _NO_REQUEST = Request("-", b"-", headers={}, http_minor=1)

@@ -1,4 +1,7 @@
-"""The table of all routes. It has paths and flags only; handlers are passed in."""
+"""The table of all routes: paths, flags and the names of their operations. Handlers are passed in.
+
+It must not import the operations (`tokenfall.api.openapi`), which are loaded only for `/openapi.json`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from tokenfall.http.response import Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenfall.api.lazy_handlers import LazyHandlers
     from tokenfall.api.probes import Probes
     from tokenfall.api.routing import Handler, Refuse
@@ -19,57 +24,45 @@ if TYPE_CHECKING:
 
 def chat_routes(chat: LazyHandlers) -> list[Route]:
     """Routes to models and conversations: keyed and limited."""
+    route = _lazy(chat)
     return [
-        Route("POST", "/chat", handler=chat.handler("chat"), needs=chat, limited=True, request_logged=True),
-        Route("GET", "/chat/defaults", handler=chat.handler("defaults"), needs=chat),
-        Route("GET", "/history", handler=chat.handler("history"), needs=chat, limited=True, private=True),
-        Route("DELETE", "/history", handler=chat.handler("clear"), needs=chat, limited=True, private=True),
-        Route("GET", "/chat/turns/{turn}", handler=chat.handler("resume"), needs=chat, limited=True),
-        Route("POST", "/chat/turns/{turn}/stop", handler=chat.handler("stop"), needs=chat, limited=True),
-        Route("GET", "/conversations", handler=chat.handler("conversations"), needs=chat, limited=True, private=True),
-        Route("POST", "/conversations", handler=chat.handler("add"), needs=chat, limited=True, private=True),
-        Route(
-            "PATCH",
-            "/conversations/{conversation}",
-            handler=chat.handler("change"),
-            needs=chat,
-            limited=True,
-            private=True,
-        ),
-        Route(
-            "DELETE",
-            "/conversations/{conversation}",
-            handler=chat.handler("delete"),
-            needs=chat,
-            limited=True,
-            private=True,
-        ),
+        route("POST", "/chat", operation="chat.chat", limited=True, request_logged=True),
+        route("GET", "/chat/defaults", operation="chat.defaults"),
+        route("GET", "/history", operation="chat.history", limited=True, private=True),
+        route("DELETE", "/history", operation="chat.clear", limited=True, private=True),
+        route("GET", "/chat/turns/{turn}", operation="chat.resume", limited=True),
+        route("POST", "/chat/turns/{turn}/stop", operation="chat.stop", limited=True),
+        route("GET", "/conversations", operation="chat.conversations", limited=True, private=True),
+        route("POST", "/conversations", operation="chat.add", limited=True, private=True),
+        route("PATCH", "/conversations/{conversation}", operation="chat.change", limited=True, private=True),
+        route("DELETE", "/conversations/{conversation}", operation="chat.delete", limited=True, private=True),
     ]
 
 
 def simulator_routes(*, sse: PlainStream, ndjson: PlainStream, loop: PlainStream, data: DataDocument) -> list[Route]:
     """Routes for load tests: keyed, but not limited."""
     return [
-        Route("GET", "/stream-sse", handler=sse, request_logged=True),
-        Route("GET", "/stream-ndjson", handler=ndjson, request_logged=True),
-        Route("GET", "/stream-loop", handler=loop, request_logged=True),
-        Route("GET", "/api/data", handler=data, quiet=True, request_logged=True),
+        Route("GET", "/stream-sse", operation="simulator.sse", handler=sse, request_logged=True),
+        Route("GET", "/stream-ndjson", operation="simulator.ndjson", handler=ndjson, request_logged=True),
+        Route("GET", "/stream-loop", operation="simulator.loop", handler=loop, request_logged=True),
+        Route("GET", "/api/data", operation="simulator.data", handler=data, quiet=True, request_logged=True),
     ]
 
 
 def control_routes(control: LazyHandlers) -> list[Route]:
     """Routes that control the simulator: keyed."""
+    route = _lazy(control)
     return [
-        Route("GET", "/sim", handler=control.handler("show"), needs=control, private=True),
-        Route("PATCH", "/sim", handler=control.handler("change"), needs=control, private=True),
-        Route("PUT", "/sim", handler=control.handler("replace"), needs=control, private=True),
-        Route("DELETE", "/sim", handler=control.handler("reset"), needs=control, private=True),
-        Route("GET", "/sim/requests", handler=control.handler("requests"), needs=control, private=True),
-        Route("DELETE", "/sim/requests", handler=control.handler("forget_requests"), needs=control, private=True),
-        Route("GET", "/sim/gates", handler=control.handler("gates"), needs=control, private=True),
-        Route("GET", "/sim/gates/{gate}", handler=control.handler("gate"), needs=control, private=True),
-        Route("PATCH", "/sim/gates/{gate}", handler=control.handler("move_gate"), needs=control, private=True),
-        Route("DELETE", "/sim/gates/{gate}", handler=control.handler("drop_gate"), needs=control, private=True),
+        route("GET", "/sim", operation="control.show", private=True),
+        route("PATCH", "/sim", operation="control.change", private=True),
+        route("PUT", "/sim", operation="control.replace", private=True),
+        route("DELETE", "/sim", operation="control.reset", private=True),
+        route("GET", "/sim/requests", operation="control.requests", private=True),
+        route("DELETE", "/sim/requests", operation="control.forget_requests", private=True),
+        route("GET", "/sim/gates", operation="control.gates", private=True),
+        route("GET", "/sim/gates/{gate}", operation="control.gate", private=True),
+        route("PATCH", "/sim/gates/{gate}", operation="control.move_gate", private=True),
+        route("DELETE", "/sim/gates/{gate}", operation="control.drop_gate", private=True),
     ]
 
 
@@ -78,14 +71,14 @@ PROVIDERS = (
     ("POST", "/v1/completions", "openai.completions"),
     ("POST", "/v1/responses", "openai.responses"),
     ("POST", "/v1/embeddings", "openai.embeddings"),
-    ("GET", "/v1/models", "models"),
-    ("GET", "/v1/models/{model...}", "model"),
+    ("GET", "/v1/models", "openai.models"),
+    ("GET", "/v1/models/{model...}", "openai.model"),
     ("POST", "/openai/v1/chat/completions", "groq.chat"),
     ("POST", "/openai/v1/completions", "openai.completions"),
     ("POST", "/openai/v1/responses", "openai.responses"),
     ("POST", "/openai/v1/embeddings", "openai.embeddings"),
-    ("GET", "/openai/v1/models", "models"),
-    ("GET", "/openai/v1/models/{model...}", "model"),
+    ("GET", "/openai/v1/models", "openai.models"),
+    ("GET", "/openai/v1/models/{model...}", "openai.model"),
     ("POST", "/v1/messages", "anthropic"),
     ("POST", "/v1/messages/count_tokens", "anthropic.count"),
     ("POST", "/api/chat", "ollama.chat"),
@@ -97,10 +90,15 @@ PROVIDERS = (
     ("GET", "/api/ps", "ollama.ps"),
     ("GET", "/api/version", "ollama.version"),
 )
-"""Method, path, and the handler's name in `tokenfall.bootstrap.providers`. Groq's clients use `/openai`."""
+"""Method, path and operation, which is also the name of the handler. Groq's clients use `/openai`."""
 
 
-PREFIXES = (("/v1/messages", "anthropic"), ("/v1/", "models"), ("/openai/", "models"), ("/api/", "ollama.tags"))
+PREFIXES = (
+    ("/v1/messages", "anthropic"),
+    ("/v1/", "openai.models"),
+    ("/openai/", "openai.models"),
+    ("/api/", "ollama.tags"),
+)
 """For paths without a route: the name of the handler that encodes errors, by path prefix."""
 
 
@@ -111,42 +109,39 @@ def words_below(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
 
 def provider_routes(handlers: LazyHandlers) -> list[Route]:
     """The providers' own paths: keyed. Their handlers limit relayed requests."""
+    route = _lazy(handlers)
     return [
-        Route(
-            method,
-            path,
-            handler=handlers.handler(name),
-            refuse=handlers.refuse(name),
-            needs=handlers,
-            request_logged=True,
-        )
-        for method, path, name in PROVIDERS
+        route(method, path, operation=operation, refuse=handlers.refuse(operation), request_logged=True)
+        for method, path, operation in PROVIDERS
     ]
 
 
 def probe_routes(probes: Probes) -> list[Route]:
     """Routes for operators: neither keyed nor limited, open while the server drains."""
     return [
-        _open("/health", probes.health),
-        _open("/livez", probes.live),
-        _open("/readyz", probes.ready),
-        _open("/metrics", probes.metrics, needs=METRICS),
-        _open("/version", probes.version),
+        _open("/health", "probes.health", handler=probes.health),
+        _open("/livez", "probes.live", handler=probes.live),
+        _open("/readyz", "probes.ready", handler=probes.ready),
+        _open("/metrics", "probes.metrics", handler=probes.metrics, needs=METRICS),
+        _open("/version", "probes.version", handler=probes.version),
     ]
 
 
-_PAGES = ("/web", "/board", "/web/{file}")
-_PAGE_REDIRECTS = ("/", "/web/", "/board/")
-
-PAGES = frozenset({*_PAGES, *_PAGE_REDIRECTS, "/board/events", "/board/history"})
+PAGES = frozenset({"/", "/web", "/web/", "/web/{file}", "/board", "/board/", "/board/events", "/board/history"})
 """Routes of the pages and the dashboard's data. The dashboard leaves their requests out, as they are mostly its own."""
 
 
 def page_routes(page: LazyHandlers) -> list[Route]:
     """The pages and their assets."""
-    files = [Route("GET", path, handler=page.handler("serve"), needs=page, keyed=False) for path in _PAGES]
-    redirects = [Route("GET", path, handler=page.handler("lead"), needs=page, keyed=False) for path in _PAGE_REDIRECTS]
-    return [*redirects, *files]
+    route = _lazy(page)
+    return [
+        route("GET", "/", operation="pages.to_chat", keyed=False),
+        route("GET", "/web/", operation="pages.to_chat", keyed=False),
+        route("GET", "/board/", operation="pages.to_dashboard", keyed=False),
+        route("GET", "/web", operation="pages.chat", keyed=False),
+        route("GET", "/board", operation="pages.dashboard", keyed=False),
+        route("GET", "/web/{file}", operation="pages.asset", keyed=False),
+    ]
 
 
 BOARD = Modules("tokenfall.api.dashboard", "tokenfall.simulator.format_grammar", after=THREADING)
@@ -156,8 +151,8 @@ BOARD_HISTORY = Modules("tokenfall.api.dashboard_history", after=THREADING)
 def board_routes(events: Handler, history: Handler) -> list[Route]:
     """The data of the dashboard: keyed. Its page is in `page_routes`."""
     return [
-        Route("GET", "/board/events", handler=events, needs=BOARD),
-        Route("GET", "/board/history", handler=history, needs=BOARD_HISTORY),
+        Route("GET", "/board/events", operation="dashboard.events", handler=events, needs=BOARD),
+        Route("GET", "/board/history", operation="dashboard.history", handler=history, needs=BOARD_HISTORY),
     ]
 
 
@@ -165,15 +160,37 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
     """`routes` and `GET /openapi.json`, which describes all of them: generated at the first request, then cached."""
 
     def make() -> Response:
-        from tokenfall.api.openapi import encoded  # noqa: PLC0415 - rarely requested, and takes a megabyte
+        from tokenfall.api.openapi.document import encoded  # noqa: PLC0415 - rarely requested, and takes a megabyte
 
         body = encoded(all_routes, keyed=keyed, relays=relays)
         return Response(200, body, content_type="application/json", headers=(("cache-control", "no-cache"),))
 
     description = CachedResponse(make)
-    all_routes = [*routes, Route("GET", "/openapi.json", handler=description, needs=description, keyed=False)]
+    route = Route(
+        "GET", "/openapi.json", operation="pages.openapi", handler=description, needs=description, keyed=False
+    )
+    all_routes = [*routes, route]
     return all_routes
 
 
-def _open(path: str, handler: Handler, *, needs: Loadable | None = None) -> Route:
-    return Route("GET", path, handler=handler, needs=needs, keyed=False, open_while_draining=True, quiet=True)
+def _lazy(handlers: LazyHandlers) -> Callable[..., Route]:
+    """Creates routes to `handlers`, in which the operation is also the name of the handler."""
+
+    def route(method: str, path: str, *, operation: str, refuse: Refuse | None = None, **flags: bool) -> Route:
+        handler = handlers.handler(operation)
+        return Route(method, path, operation=operation, handler=handler, refuse=refuse, needs=handlers, **flags)
+
+    return route
+
+
+def _open(path: str, operation: str, *, handler: Handler, needs: Loadable | None = None) -> Route:
+    return Route(
+        "GET",
+        path,
+        operation=operation,
+        handler=handler,
+        needs=needs,
+        keyed=False,
+        open_while_draining=True,
+        quiet=True,
+    )

@@ -21,6 +21,8 @@ class Route:
 
     A parameter is one path segment; with dots, `{model...}`, it may contain slashes.
 
+    `operation` names the description of the route in `tokenfall.api.openapi`: its body, responses and failures.
+
     `refuse` encodes an error in the dialect of the path; without it, errors are problem documents. Neither it nor
     `handler` is called before `needs` is loaded.
 
@@ -39,6 +41,7 @@ class Route:
         "method",
         "needs",
         "open_while_draining",
+        "operation",
         "path",
         "private",
         "quiet",
@@ -51,6 +54,7 @@ class Route:
         method: str,
         path: str,
         *,
+        operation: str,
         handler: Handler,
         refuse: Refuse | None = None,
         needs: Loadable | None = None,
@@ -59,6 +63,7 @@ class Route:
         """`flags`: those above, by name. Only `keyed` is true by default."""
         self.method = method
         self.path = path
+        self.operation = operation
         self.handler = handler
         self.refuse = refuse
         self.needs = needs

@@ -109,7 +109,7 @@ class Parts:
         refuse = ChatInjectedErrors(self.shared, self.simulated(), default_model=model, relays=relays)
         routes = ChatRoutes(chat, self.keys, refuse=refuse, relays=relays)
         names = ("chat", "defaults", "history", "clear", "resume", "stop", "conversations", "change", "add", "delete")
-        return {name: getattr(routes, name) for name in names}
+        return {f"chat.{name}": getattr(routes, name) for name in names}
 
     def control_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.control import ControlRoutes  # noqa: PLC0415 - it imports msgspec
@@ -125,13 +125,14 @@ class Parts:
         )
         names = ("show", "change", "replace", "reset", "requests", "forget_requests")
         gates = ("gates", "gate", "move_gate", "drop_gate")
-        return {name: getattr(routes, name) for name in names + gates}
+        return {f"control.{name}": getattr(routes, name) for name in names + gates}
 
     def page_handlers(self) -> Mapping[str, Any]:
         from tokenfall.api.page import Page  # noqa: PLC0415 - rarely needed
 
         page = Page()
-        return {"lead": page.lead, "serve": page.serve}
+        files = dict.fromkeys(("pages.chat", "pages.dashboard", "pages.asset"), page.serve)
+        return {**files, "pages.to_chat": page.lead, "pages.to_dashboard": page.lead}
 
     def provider_handlers(self) -> Mapping[str, Speaking]:
         from tokenfall.bootstrap.providers import ProviderParts, handlers  # noqa: PLC0415 - six dialects, and msgspec

@@ -9,10 +9,9 @@ from tokenfall.api.anthropic import TokenCounting
 from tokenfall.api.catalogue import Catalogue
 from tokenfall.api.guard import Keys
 from tokenfall.api.injected_errors import InjectedErrors
-from tokenfall.api.lazy_handlers import HandlerWithErrors
 from tokenfall.api.ollama import OllamaRoutes
 from tokenfall.api.openai import OpenAIRoutes
-from tokenfall.api.providers import Provider, Relay
+from tokenfall.api.providers import HandlerWithErrors, Provider, Relay
 from tokenfall.api.simulated_provider import SimulatedProvider
 from tokenfall.api.throttle import Throttle
 from tokenfall.ports import Clock, Fetch
@@ -65,8 +64,8 @@ def handlers(parts: ProviderParts) -> Mapping[str, Speaking]:
     return {
         **providers,
         "openai.embeddings": HandlerWithErrors(openai.embeddings, openai.refuse),
-        "models": HandlerWithErrors(openai.models, openai.refuse),
-        "model": HandlerWithErrors(openai.model, openai.refuse),
+        "openai.models": HandlerWithErrors(openai.models, openai.refuse),
+        "openai.model": HandlerWithErrors(openai.model, openai.refuse),
         "anthropic.count": HandlerWithErrors(
             TokenCounting(relays=upstream is not None).count, providers["anthropic"].refuse
         ),

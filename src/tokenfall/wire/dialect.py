@@ -138,6 +138,7 @@ def no_frame_count(_encoder: Encoder) -> int:
 class Dialect(Struct, frozen=True, kw_only=True):
     """The functions of one dialect.
 
+    - `body` and `response` are the Structs of a request and of a complete response, for the OpenAPI description.
     - `decode` raises `InvalidRequest` whose `param` is the invalid field.
     - `keepalive` is the keepalive frame of a stream, b"" if the format has none.
     - `encode_response` yields a complete response in pieces; it raises `InvalidRequest` if it would be too large.
@@ -148,6 +149,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
     """
 
     name: str
+    body: type
+    response: type
     stream_type: str
     keepalive: bytes
     decode: Callable[[bytes], ParsedRequest]
@@ -162,6 +165,8 @@ class Dialect(Struct, frozen=True, kw_only=True):
 
 
 T = TypeVar("T")
+
+Count = Annotated[int, Meta(ge=0)]
 
 RawSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 NullableSchema = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": ["object", "null"]})]

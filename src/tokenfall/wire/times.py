@@ -1,5 +1,12 @@
 """Formats timestamps. Pure: does not read the clock."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
+Timestamp = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")]
+"""What `rfc3339` returns, with or without the fraction of a second."""
+
 
 def rfc3339(unix_s: float) -> str:
     """A timestamp in UTC with microseconds: `2026-11-20T12:00:00.250000Z`; RFC 3339, section 5.6."""

@@ -10,7 +10,7 @@ from tokenfall.api.addresses import TrustedProxies
 from tokenfall.api.app import App
 from tokenfall.api.cors import CORS
 from tokenfall.api.guard import Keys, LoopbackOnly
-from tokenfall.api.lazy_handlers import HandlerWithErrors
+from tokenfall.api.providers import HandlerWithErrors
 from tokenfall.api.request_log import RequestLog
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
@@ -55,17 +55,17 @@ def worded(request: Request, api_error: ApiError) -> Response:
 
 
 ROUTES = [
-    Route("POST", "/v1/ok", handler=ok, limited=True, refuse=worded),
-    Route("GET", "/v1/mistaken", handler=mistaken, keyed=False, refuse=worded),
-    Route("GET", "/v1/defective", handler=defective, keyed=False, refuse=worded),
-    Route("GET", "/v1/upstream", handler=refused_upstream, keyed=False, refuse=worded),
-    Route("GET", "/upstream", handler=refused_upstream, keyed=False),
-    Route("GET", "/open", handler=ok, keyed=False, open_while_draining=True, quiet=True),
-    Route("GET", "/keyed", handler=ok),
-    Route("POST", "/keyed", handler=later, limited=True),
-    Route("GET", "/mistaken", handler=mistaken, keyed=False),
-    Route("GET", "/defective", handler=defective, keyed=False),
-    Route("GET", "/data", handler=ok, quiet=True),
+    Route("POST", "/v1/ok", operation="", handler=ok, limited=True, refuse=worded),
+    Route("GET", "/v1/mistaken", operation="", handler=mistaken, keyed=False, refuse=worded),
+    Route("GET", "/v1/defective", operation="", handler=defective, keyed=False, refuse=worded),
+    Route("GET", "/v1/upstream", operation="", handler=refused_upstream, keyed=False, refuse=worded),
+    Route("GET", "/upstream", operation="", handler=refused_upstream, keyed=False),
+    Route("GET", "/open", operation="", handler=ok, keyed=False, open_while_draining=True, quiet=True),
+    Route("GET", "/keyed", operation="", handler=ok),
+    Route("POST", "/keyed", operation="", handler=later, limited=True),
+    Route("GET", "/mistaken", operation="", handler=mistaken, keyed=False),
+    Route("GET", "/defective", operation="", handler=defective, keyed=False),
+    Route("GET", "/data", operation="", handler=ok, quiet=True),
 ]
 
 
@@ -130,7 +130,15 @@ class Needing:
     def __init__(self) -> None:
         self.needed = Loadable()
         handlers = HandlerWithErrors(lambda request: Response(200, b"loaded"), worded)
-        route = Route("POST", "/v1/a", handler=handlers, refuse=handlers.refuse, needs=self.needed, request_logged=True)
+        route = Route(
+            "POST",
+            "/v1/a",
+            operation="",
+            handler=handlers,
+            refuse=handlers.refuse,
+            needs=self.needed,
+            request_logged=True,
+        )
         self.app = App(
             Router([route]),
             keys=Keys(("secret",)),

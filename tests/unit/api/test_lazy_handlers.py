@@ -2,7 +2,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tokenfall.api.lazy_handlers import CachedResponse, HandlerWithErrors, LazyHandlers
+from tokenfall.api.lazy_handlers import CachedResponse, LazyHandlers
+from tokenfall.api.providers import HandlerWithErrors
 from tokenfall.http.request import Request
 from tokenfall.http.response import Response
 from tokenfall.wire.api_error import ApiError

@@ -2,23 +2,16 @@ from typing import NamedTuple
 
 import pytest
 
-from tokenfall.api.chat import ChatRoutes
-from tokenfall.api.guard import Keys
 from tokenfall.api.lazy_handlers import LazyHandlers
-from tokenfall.api.page import PAGES, Page
+from tokenfall.api.page import PAGES
 from tokenfall.api.probes import Probes
 from tokenfall.api.routes import board_routes, chat_routes, control_routes, page_routes, probe_routes, simulator_routes
 from tokenfall.api.routing import Route, Router
 from tokenfall.api.simulator import DataDocument, loop_stream, ndjson_stream, sse_stream
-from tokenfall.chat.service import Defaults
-from tokenfall.history.memory import MemoryHistory
 from tokenfall.http.response import Response
 from tokenfall.metrics import Metrics
 
 from tests.doubles.clocks import InstantClock
-from tests.doubles.engines import told
-from tests.doubles.turns import chat_of
-from tests.unit.api.test_control import Harness
 from tests.unit.api.test_simulator import shared
 
 
@@ -38,16 +31,12 @@ CHAT, SIMULATOR, PROBE, PAGE = (
 )
 
 
-def ready(handlers: object) -> LazyHandlers:
-    """Handlers that are an object's methods."""
-    return LazyHandlers(lambda: {name: getattr(handlers, name) for name in dir(handlers) if not name.startswith("_")})
+LAZY = LazyHandlers(dict)
 
 
 def all_routes() -> list[Route]:
-    defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2)
-    chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
     return [
-        *chat_routes(ready(ChatRoutes(chat, Keys(())))),
+        *chat_routes(LAZY),
         *simulator_routes(
             sse=sse_stream(shared()),
             ndjson=ndjson_stream(shared()),
@@ -55,8 +44,8 @@ def all_routes() -> list[Route]:
             data=DataDocument(shared(), InstantClock()),
         ),
         *probe_routes(Probes(Metrics, lambda: False)),
-        *page_routes(ready(Page())),
-        *control_routes(ready(Harness().control)),
+        *page_routes(LAZY),
+        *control_routes(LAZY),
         *board_routes(lambda asked: Response(200), lambda asked: Response(200)),
     ]
 

@@ -13,7 +13,7 @@ def handler(request: Request) -> Answer:
 
 
 def route(method: str, path: str, *, quiet: bool = False) -> Route:
-    return Route(method, path, handler=handler, quiet=quiet)
+    return Route(method, path, operation="a.route", handler=handler, quiet=quiet)
 
 
 def test_a_path_is_found_by_its_very_name() -> None:
@@ -32,6 +32,11 @@ def test_head_is_served_wherever_get_is_and_nowhere_else() -> None:
 def test_two_routes_for_the_same_are_refused() -> None:
     with pytest.raises(ValueError, match="two routes for GET /a"):
         Router([route("GET", "/a"), route("GET", "/a")])
+
+
+def test_route_without_an_operation_is_refused() -> None:
+    with pytest.raises(TypeError, match="operation"):
+        Route("GET", "/a", handler=lambda request: Response(200))  # type: ignore[call-arg]
 
 
 def test_a_route_asks_for_a_key_unless_it_says_otherwise() -> None:

@@ -73,11 +73,11 @@ class _Typed(Struct):
     type: Raw = msgspec.field(default_factory=Raw)
 
 
-class Prompt(Struct, kw_only=True):
-    """The members common to both requests: everything that is counted as input."""
+class CountTokensBody(Struct, kw_only=True):
+    """The body of `POST /v1/messages/count_tokens`: everything that is counted as input."""
 
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS)]
+    messages: Annotated[list[RawMessage], Meta(max_length=MAX_ITEMS, extra_json_schema={"minItems": 1})]
     system: Content | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
     tool_choice: _ToolChoice | None = None
@@ -91,7 +91,7 @@ class _Thread(Struct):
     type: str = ""
 
 
-class MessagesBody(Prompt, kw_only=True):
+class MessagesBody(CountTokensBody, kw_only=True):
     """The members of `POST /v1/messages` that are decoded."""
 
     thread: _Thread | None = None
@@ -111,7 +111,7 @@ class MessagesOptions(Struct, frozen=True):
 
 
 _body = msgspec.json.Decoder(MessagesBody)
-_prompt = msgspec.json.Decoder(Prompt)
+_prompt = msgspec.json.Decoder(CountTokensBody)
 _custom = msgspec.json.Decoder(_CustomTool)
 _text = msgspec.json.Decoder(str)
 _typed = msgspec.json.Decoder(_Typed)
@@ -173,14 +173,14 @@ def _check(body: MessagesBody) -> None:
         raise InvalidRequest("Thinking may not be enabled when tool_choice forces tool use.", param="tool_choice")
 
 
-def _request(prompt: Prompt) -> ChatRequest:
+def _request(prompt: CountTokensBody) -> ChatRequest:
     try:
         return _chat_request(prompt)
     except RecursionError:  # the converter runs deeper in the stack and may overflow where the decoder did not
         raise InvalidRequest("the body is nested too deeply") from None
 
 
-def _chat_request(prompt: Prompt) -> ChatRequest:
+def _chat_request(prompt: CountTokensBody) -> ChatRequest:
     custom = _custom_tools(prompt.tools or [])
     choice = prompt.tool_choice
     return ChatRequest(
@@ -197,7 +197,7 @@ def _chat_request(prompt: Prompt) -> ChatRequest:
     )
 
 
-def _effort(prompt: Prompt) -> str:
+def _effort(prompt: CountTokensBody) -> str:
     """The upstream's `reasoning_effort`: from `output_config.effort`, else derived from the thinking budget."""
     thinking = prompt.thinking
     if thinking is not None and thinking.type == "disabled":
@@ -210,7 +210,7 @@ def _effort(prompt: Prompt) -> str:
     return next((level for most, level in _BUDGETS if thinking.budget_tokens <= most), "high")
 
 
-def _schema(prompt: Prompt) -> bytes | None:
+def _schema(prompt: CountTokensBody) -> bytes | None:
     config = prompt.output_config
     if config is not None and config.format is not None:
         return _object(config.format.schema, "output_config.format.schema")
@@ -258,7 +258,7 @@ def _object(raw: Raw, field: str) -> bytes:
     return text
 
 
-def _tool_choice(prompt: Prompt, custom: tuple[Tool, ...]) -> str:
+def _tool_choice(prompt: CountTokensBody, custom: tuple[Tool, ...]) -> str:
     """The choice as `ChatRequest.tool_choice`; `auto` if it is one of the provider's own tools."""
     choice = prompt.tool_choice
     if choice is None or choice.type in {"auto", "none"}:

@@ -6,17 +6,19 @@ Source: the Claude API reference, "Create a message" and "Streaming messages". A
 
 from base64 import b64encode
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta, Struct
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.anthropic import errors as anthropic_errors
-from tokenfall.wire.anthropic.request import MessagesOptions, decode
+from tokenfall.wire.anthropic.request import MessagesBody, MessagesOptions, decode
 from tokenfall.wire.dialect import (
     ContentBlock,
+    Count,
     Dialect,
     Encoder,
     ModelResponse,
@@ -27,7 +29,8 @@ from tokenfall.wire.dialect import (
 from tokenfall.wire.json_pieces import json_pieces
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
-_REASONS: dict[FinishReason, str] = {
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]
+_REASONS: dict[FinishReason, StopReason] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tool_calls": "tool_use",
@@ -39,6 +42,53 @@ _DELTAS = {
     "call": b'"input_json_delta","partial_json":',
 }
 _encode = msgspec.json.encode
+
+
+class OutputBlock(Struct, frozen=True, kw_only=True):
+    type: str
+
+
+class TextBlock(OutputBlock, frozen=True, kw_only=True):
+    type: Literal["text"] = "text"
+    text: str
+
+
+class ThinkingBlock(OutputBlock, frozen=True, kw_only=True):
+    """Reasoning. `signature` is opaque data that clients send back."""
+
+    type: Literal["thinking"] = "thinking"
+    thinking: str
+    signature: str
+
+
+class ToolUseBlock(OutputBlock, frozen=True, kw_only=True):
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any]
+
+
+class MessageUsage(Struct, frozen=True, kw_only=True):
+    """The token counts of a response. `input_tokens` excludes tokens read from or written to the cache."""
+
+    input_tokens: Count
+    cache_creation_input_tokens: Count
+    cache_read_input_tokens: Count
+    output_tokens: Count
+
+
+class AnthropicResponse(Struct, frozen=True, kw_only=True):
+    """A message. The stop members are None at the start of a stream."""
+
+    id: Annotated[str, Meta(pattern="^msg_")]
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[OutputBlock]
+    stop_reason: StopReason | None = None
+    stop_sequence: str | None = None
+    stop_details: dict[str, Any] | None = None
+    usage: MessageUsage
 
 
 class MessageEncoder:
@@ -90,7 +140,8 @@ class MessageEncoder:
             return b""
         self._started = True
         usage = _usage(Usage(self._meta.prompt_tokens, 1))
-        return _frame("message_start", {"message": _message(self._meta, [], stop=_NOT_STOPPED, usage=usage)})
+        message = AnthropicResponse(id=f"msg_{self._meta.number}", model=self._meta.model, content=[], usage=usage)
+        return _frame("message_start", {"message": message})
 
     def _close(self) -> bytes:
         """The end of the open block, if one is open; a thinking block gets its signature first."""
@@ -102,9 +153,6 @@ class MessageEncoder:
             delta = {"type": "signature_delta", "signature": _signature(self._meta, self._index)}
             signature_frame = _frame("content_block_delta", {"index": self._index, "delta": delta})
         return signature_frame + _frame("content_block_stop", {"index": self._index})
-
-
-_NOT_STOPPED = {"stop_reason": None, "stop_sequence": None, "stop_details": None}
 
 
 def _frame(event: str, document: dict[str, Any]) -> bytes:
@@ -122,40 +170,21 @@ def _stop(reason: FinishReason, stop: str) -> dict[str, Any]:
     }
 
 
-def _usage(usage: Usage) -> dict[str, int]:
-    """The `usage` object. `input_tokens` excludes tokens read from or written to the cache."""
-    return {
-        "input_tokens": usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens,
-        "cache_creation_input_tokens": usage.cache_write_tokens,
-        "cache_read_input_tokens": usage.cached_tokens,
-        "output_tokens": usage.completion_tokens,
-    }
+def _usage(usage: Usage) -> MessageUsage:
+    return MessageUsage(
+        input_tokens=usage.prompt_tokens - usage.cached_tokens - usage.cache_write_tokens,
+        cache_creation_input_tokens=usage.cache_write_tokens,
+        cache_read_input_tokens=usage.cached_tokens,
+        output_tokens=usage.completion_tokens,
+    )
 
 
-def _message(
-    meta: ResponseMeta, content: list[dict[str, Any]], *, stop: dict[str, Any], usage: dict[str, int]
-) -> dict[str, Any]:
-    return {
-        "id": f"msg_{meta.number}",
-        "type": "message",
-        "role": "assistant",
-        "model": meta.model,
-        "content": content,
-        **stop,
-        "usage": usage,
-    }
-
-
-def _empty_block(block: ContentBlock) -> dict[str, Any]:
+def _empty_block(block: ContentBlock) -> OutputBlock:
     if block.call is not None:
-        return _tool_use(block.call, {})
+        return ToolUseBlock(id=block.call.id, name=block.call.name, input={})
     if block.kind == "thought":
-        return {"type": "thinking", "thinking": "", "signature": ""}
-    return {"type": "text", "text": ""}
-
-
-def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
+        return ThinkingBlock(thinking="", signature="")
+    return TextBlock(text="")
 
 
 def _signature(meta: ResponseMeta, index: int) -> str:
@@ -176,15 +205,22 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     """Encode a complete response: reasoning, text and calls, in this order."""
     options: MessagesOptions = parsed.input
     meta, choice = response.meta, response.choices[0]
-    content: list[dict[str, Any]] = []
+    content: list[OutputBlock] = []
     if choice.thought:
         thinking = "" if options.omit_thinking else choice.thought
-        content.append({"type": "thinking", "thinking": thinking, "signature": _signature(meta, 0)})
+        content.append(ThinkingBlock(thinking=thinking, signature=_signature(meta, 0)))
     if choice.text:
-        content.append({"type": "text", "text": choice.text})
-    content += [_tool_use(call, _arguments(call)) for call in choice.calls]
-    usage = _usage(response.finished.usage or Usage(meta.prompt_tokens, 0))
-    return json_pieces(_message(meta, content, stop=_stop(choice.reason, response.finished.stop), usage=usage))
+        content.append(TextBlock(text=choice.text))
+    content += [ToolUseBlock(id=call.id, name=call.name, input=_arguments(call)) for call in choice.calls]
+    return json_pieces(
+        AnthropicResponse(
+            id=f"msg_{meta.number}",
+            model=meta.model,
+            content=content,
+            **_stop(choice.reason, response.finished.stop),
+            usage=_usage(response.finished.usage or Usage(meta.prompt_tokens, 0)),
+        )
+    )
 
 
 def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
@@ -194,6 +230,8 @@ def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
 
 ANTHROPIC = Dialect(
     name="anthropic",
+    body=MessagesBody,
+    response=AnthropicResponse,
     stream_type=sse.CONTENT_TYPE,
     keepalive=PING,
     decode=decode,

@@ -11,24 +11,36 @@ import msgspec
 from msgspec import Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.dialect import ResponseTiming, decoded
+from tokenfall.wire.dialect import Count, ResponseTiming, decoded
 from tokenfall.wire.ollama.request import named
-from tokenfall.wire.ollama.response import nanoseconds
+from tokenfall.wire.ollama.response import Nanoseconds, nanoseconds
 from tokenfall.wire.openai.embeddings import DIMENSIONS, MAX_INPUTS, seeds_of, vector, vector_of
 
 _encode = msgspec.json.encode
 
 
-class _EmbedBody(Struct):
+class OllamaEmbedBody(Struct):
     model: str | None = None
     input: str | list[str] | None = None
     dimensions: int | None = None
     truncate: bool | None = None
 
 
-class _EmbeddingsBody(Struct):
+class OllamaEmbeddingsBody(Struct):
     model: str | None = None
     prompt: str | None = None
+
+
+class OllamaEmbed(Struct, frozen=True):
+    model: str
+    embeddings: list[list[float]]
+    total_duration: Nanoseconds
+    load_duration: Nanoseconds
+    prompt_eval_count: Count
+
+
+class OllamaEmbedding(Struct, frozen=True):
+    embedding: list[float]
 
 
 class OllamaEmbeddings(Struct, frozen=True, kw_only=True):
@@ -40,8 +52,8 @@ class OllamaEmbeddings(Struct, frozen=True, kw_only=True):
     truncate: bool = True
 
 
-_embed = msgspec.json.Decoder(_EmbedBody)
-_embeddings = msgspec.json.Decoder(_EmbeddingsBody)
+_embed = msgspec.json.Decoder(OllamaEmbedBody)
+_embeddings = msgspec.json.Decoder(OllamaEmbeddingsBody)
 
 
 def decode_embed(body: bytes) -> OllamaEmbeddings:
@@ -68,13 +80,9 @@ def decode_embeddings(body: bytes) -> OllamaEmbeddings:
 
 def embed_pieces(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> Iterator[bytes]:
     """The response of `/api/embed`, one input at a time: many are tens of megabytes. `tokens` is the inputs' size."""
-    metrics = {
-        "total_duration": nanoseconds(timing.total_s),
-        "load_duration": nanoseconds(0.0),
-        "prompt_eval_count": tokens,
-    }
-    begin = b'{"model":%b,"embeddings":[' % _encode(embed.model)
-    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]," + _encode(metrics)[1:])
+    empty = embed_document(embed.model, [], tokens=tokens, timing=timing)
+    begin, _, end = empty.rpartition(b"]")
+    return _pieces(seeds_of(embed.inputs), embed.dimensions, begin=begin, end=b"]" + end)
 
 
 def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -> Iterator[bytes]:
@@ -86,15 +94,8 @@ def _pieces(seeds: "array[int]", dimensions: int, *, begin: bytes, end: bytes) -
 
 def embed_document(model: str, vectors: list[list[float]], *, tokens: int, timing: ResponseTiming) -> bytes:
     """The response of `/api/embed` with an upstream's vectors."""
-    return _encode(
-        {
-            "model": model,
-            "embeddings": vectors,
-            "total_duration": nanoseconds(timing.total_s),
-            "load_duration": nanoseconds(0.0),
-            "prompt_eval_count": tokens,
-        }
-    )
+    total, load = nanoseconds(timing.total_s), nanoseconds(0.0)
+    return _encode(OllamaEmbed(model, vectors, total, load, tokens))
 
 
 def embed_whole(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming) -> bytes:
@@ -104,4 +105,9 @@ def embed_whole(embed: OllamaEmbeddings, tokens: int, *, timing: ResponseTiming)
 
 def embeddings_whole(embed: OllamaEmbeddings) -> bytes:
     """The response of `/api/embeddings`."""
-    return _encode({"embedding": [number for text in embed.inputs for number in vector(text, embed.dimensions)]})
+    return embedding_document([number for text in embed.inputs for number in vector(text, embed.dimensions)])
+
+
+def embedding_document(vector: list[float]) -> bytes:
+    """The response of `/api/embeddings` with this vector."""
+    return _encode(OllamaEmbedding(vector))

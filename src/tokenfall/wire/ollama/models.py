@@ -5,17 +5,17 @@ are no model files: digest and size are derived from the model's name, and are t
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from tokenfall.wire.api_error import ApiError
-from tokenfall.wire.dialect import decoded
+from tokenfall.wire.dialect import Count, decoded
 from tokenfall.wire.ollama.request import named
 from tokenfall.wire.ollama.response import error
 from tokenfall.wire.openai.embeddings import DIMENSIONS
-from tokenfall.wire.times import rfc3339
+from tokenfall.wire.times import Timestamp, rfc3339
 
 ARCHITECTURE = "tokenfall"
 CONTEXT_LENGTH = 131_072
@@ -25,22 +25,70 @@ TEMPLATE = "{{ .System }} {{ .Prompt }} {{ .Response }}"
 LICENSE = "MIT"
 
 _encode = msgspec.json.encode
-_DETAILS = {
-    "parent_model": "",
-    "format": "gguf",
-    "family": ARCHITECTURE,
-    "families": [ARCHITECTURE],
-    "parameter_size": "8.0B",
-    "quantization_level": "Q4_K_M",
-}
+_Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class _ShowBody(Struct):
+class OllamaDetails(Struct, frozen=True, kw_only=True):
+    parent_model: str = ""
+    format: str = "gguf"
+    family: str = ARCHITECTURE
+    families: tuple[str, ...] = (ARCHITECTURE,)
+    parameter_size: str = "8.0B"
+    quantization_level: str = "Q4_K_M"
+
+
+_DETAILS = OllamaDetails()
+
+
+class OllamaShow(Struct, frozen=True, kw_only=True):
+    license: str = LICENSE
+    modelfile: str
+    parameters: str = f"num_ctx                        {CONTEXT_LENGTH}"
+    template: str = TEMPLATE
+    details: OllamaDetails = _DETAILS
+    model_info: dict[str, Any]
+    capabilities: tuple[str, ...] = CAPABILITIES
+    modified_at: Timestamp
+
+
+class OllamaTag(Struct, frozen=True, kw_only=True):
+    name: str
+    model: str
+    modified_at: Timestamp
+    size: Count
+    digest: _Digest
+    details: OllamaDetails = _DETAILS
+
+
+class OllamaProcess(Struct, frozen=True, kw_only=True):
+    name: str
+    model: str
+    size: Count
+    digest: _Digest
+    details: OllamaDetails = _DETAILS
+    expires_at: Timestamp
+    size_vram: Count
+    context_length: Count = CONTEXT_LENGTH
+
+
+class OllamaTags(Struct, frozen=True):
+    models: list[OllamaTag]
+
+
+class OllamaProcesses(Struct, frozen=True):
+    models: list[OllamaProcess]
+
+
+class OllamaVersion(Struct, frozen=True):
+    version: str
+
+
+class OllamaShowBody(Struct):
     model: str | None = None
     name: str | None = None
 
 
-_show = msgspec.json.Decoder(_ShowBody)
+_show = msgspec.json.Decoder(OllamaShowBody)
 
 
 def decode_show(body: bytes) -> str:
@@ -51,53 +99,37 @@ def decode_show(body: bytes) -> str:
 
 def show(name: str, modified_s: float) -> bytes:
     """One model. `modified_s` is Unix time."""
-    return _encode(
-        {
-            "license": LICENSE,
-            "modelfile": f"FROM {name}",
-            "parameters": f"num_ctx                        {CONTEXT_LENGTH}",
-            "template": TEMPLATE,
-            "details": _DETAILS,
-            "model_info": {
-                "general.architecture": ARCHITECTURE,
-                "general.basename": name,
-                "general.parameter_count": PARAMETERS,
-                f"{ARCHITECTURE}.context_length": CONTEXT_LENGTH,
-                f"{ARCHITECTURE}.embedding_length": DIMENSIONS,
-            },
-            "capabilities": CAPABILITIES,
-            "modified_at": rfc3339(modified_s),
-        }
-    )
+    info = {
+        "general.architecture": ARCHITECTURE,
+        "general.basename": name,
+        "general.parameter_count": PARAMETERS,
+        f"{ARCHITECTURE}.context_length": CONTEXT_LENGTH,
+        f"{ARCHITECTURE}.embedding_length": DIMENSIONS,
+    }
+    return _encode(OllamaShow(modelfile=f"FROM {name}", model_info=info, modified_at=rfc3339(modified_s)))
 
 
 def tags(names: Sequence[str], modified_s: float) -> bytes:
     """All models, in the order of `names`. `modified_s` is Unix time."""
     modified = rfc3339(modified_s)
     return _encode(
-        {
-            "models": [
-                {"name": name, "model": name, "modified_at": modified, **_file(name), "details": _DETAILS}
-                for name in names
-            ]
-        }
+        OllamaTags([OllamaTag(name=name, model=name, modified_at=modified, **_file(name)) for name in names])
     )
 
 
 def running(names: Sequence[str], expires_s: float) -> bytes:
     """The loaded models. `expires_s`, when they are unloaded, is Unix time."""
-    return _encode({"models": [_process(name, rfc3339(expires_s)) for name in names]})
+    return _encode(OllamaProcesses([_process(name, rfc3339(expires_s)) for name in names]))
 
 
-def _process(name: str, expires: str) -> dict[str, Any]:
+def _process(name: str, expires: str) -> OllamaProcess:
     file = _file(name)
-    document = {"name": name, "model": name, **file, "details": _DETAILS, "expires_at": expires}
-    return document | {"size_vram": file["size"], "context_length": CONTEXT_LENGTH}
+    return OllamaProcess(name=name, model=name, **file, expires_at=expires, size_vram=file["size"])
 
 
 def version(text: str) -> bytes:
     """The response of `GET /api/version`."""
-    return _encode({"version": text})
+    return _encode(OllamaVersion(text))
 
 
 def no_such_model(name: str) -> bytes:

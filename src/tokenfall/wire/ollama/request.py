@@ -61,12 +61,12 @@ class _Tool(Struct):
     function: _Function | None = None
 
 
-class _ChatBody(_Body, kw_only=True):
+class OllamaChatBody(_Body, kw_only=True):
     messages: Annotated[list[RawChatMessage], Meta(max_length=MAX_ITEMS)] | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
 
 
-class _GenerateBody(_Body, kw_only=True):
+class OllamaGenerateBody(_Body, kw_only=True):
     prompt: str | None = None
     system: str | None = None
     images: Images = None
@@ -89,9 +89,9 @@ class OllamaOptions(Struct, frozen=True, kw_only=True):
     top_logprobs: int = 0
 
 
-_chat = msgspec.json.Decoder(_ChatBody)
+_chat = msgspec.json.Decoder(OllamaChatBody)
 _text = msgspec.json.Decoder(str)
-_generate = msgspec.json.Decoder(_GenerateBody)
+_generate = msgspec.json.Decoder(OllamaGenerateBody)
 B = TypeVar("B", bound=_Body)
 
 

@@ -6,11 +6,11 @@ always present and durations, in nanoseconds, are never 0: clients divide by the
 becomes `stop`, as this dialect has no other.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.events import Finished, FinishReason
 from tokenfall.messages import ToolCall
@@ -18,19 +18,27 @@ from tokenfall.wire import ndjson
 from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import (
     ContentBlock,
+    Count,
     Dialect,
     Encoder,
     ModelResponse,
     ParsedRequest,
+    RawSchema,
     ResponseMeta,
     ResponseTiming,
 )
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.ollama.messages import object_text
-from tokenfall.wire.ollama.request import OllamaOptions, decode_chat, decode_generate
-from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
-from tokenfall.wire.times import rfc3339
+from tokenfall.wire.ollama.request import (
+    OllamaChatBody,
+    OllamaGenerateBody,
+    OllamaOptions,
+    decode_chat,
+    decode_generate,
+)
+from tokenfall.wire.openai.logprobs import TokenLogprob, check_size, logprobs, logprobs_lazily
+from tokenfall.wire.times import Timestamp, rfc3339
 
 _encode = msgspec.json.encode
 
@@ -51,6 +59,64 @@ _CHAT = _Form(
     b"}",
 )
 _GENERATE = _Form(b'"response":', b'"response":"","thinking":', b'"response":"","tool_calls":', b"")
+
+
+Nanoseconds = Annotated[int, Meta(ge=1)]
+
+
+class OllamaFunction(Struct, frozen=True):
+    index: Count
+    name: str
+    arguments: RawSchema
+    """A JSON object."""
+
+
+class OllamaCall(Struct, frozen=True):
+    id: str
+    function: OllamaFunction
+
+
+class OllamaMessage(Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    thinking: str | UnsetType = UNSET
+    tool_calls: list[OllamaCall] | UnsetType = UNSET
+
+
+class OllamaChat(Struct, frozen=True, kw_only=True):
+    """A response to `/api/chat`. Without metrics if the request only loaded or unloaded the model."""
+
+    model: str
+    created_at: Timestamp
+    message: OllamaMessage
+    done: Literal[True] = True
+    done_reason: Literal["stop", "length", "load", "unload"]
+    total_duration: Nanoseconds | UnsetType = UNSET
+    load_duration: Nanoseconds | UnsetType = UNSET
+    prompt_eval_count: Count | UnsetType = UNSET
+    prompt_eval_duration: Nanoseconds | UnsetType = UNSET
+    eval_count: Count | UnsetType = UNSET
+    eval_duration: Nanoseconds | UnsetType = UNSET
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
+
+
+class OllamaGenerated(Struct, frozen=True, kw_only=True):
+    """A response to `/api/generate`. Without metrics if the request only loaded or unloaded the model."""
+
+    model: str
+    created_at: Timestamp
+    response: str
+    thinking: str | UnsetType = UNSET
+    tool_calls: list[OllamaCall] | UnsetType = UNSET
+    done: Literal[True] = True
+    done_reason: Literal["stop", "length", "load", "unload"]
+    total_duration: Nanoseconds | UnsetType = UNSET
+    load_duration: Nanoseconds | UnsetType = UNSET
+    prompt_eval_count: Count | UnsetType = UNSET
+    prompt_eval_duration: Nanoseconds | UnsetType = UNSET
+    eval_count: Count | UnsetType = UNSET
+    eval_duration: Nanoseconds | UnsetType = UNSET
+    logprobs: list[TokenLogprob] | UnsetType = UNSET
 
 
 class LineEncoder:
@@ -80,7 +146,7 @@ class LineEncoder:
             return b""
         frame_template = self.frame_template()
         if frame_template is None:
-            content = _encode(logprobs((text,), self._options.top_logprobs)["content"])
+            content = _encode(logprobs((text,), self._options.top_logprobs).content)
             line = self._head + self._form.text + one_line(_encode(text)) + self._form.close
             return line + b',"logprobs":%b' % one_line(content) + _MORE
         return frame_template[0] + one_line(_encode(text)) + frame_template[1]
@@ -121,13 +187,12 @@ def _named(meta: ResponseMeta) -> dict[str, Any]:
     return {"model": meta.model, "created_at": rfc3339(meta.created_s)}
 
 
-def call_document(call: ToolCall, index: int) -> dict[str, Any] | None:
+def call_document(call: ToolCall, index: int) -> OllamaCall | None:
     """A complete tool call; None if its arguments are not a JSON object. Empty arguments are an empty object."""
     arguments = object_text(call.arguments.encode() or b"{}")
     if arguments is None:
         return None
-    function = {"index": index, "name": call.name, "arguments": msgspec.Raw(arguments.encode())}
-    return {"id": call.id, "function": function}
+    return OllamaCall(call.id, OllamaFunction(index, call.name, msgspec.Raw(arguments.encode())))
 
 
 def nanoseconds(seconds: float) -> int:
@@ -160,16 +225,12 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
             text += call.arguments
         else:
             calls.append(call_member)
-    members: dict[str, Any] = {"thinking": choice.thought} if choice.thought else {}
-    if calls:
-        members["tool_calls"] = calls
-    document = _named(response.meta) | _output(parsed, text, **members)
-    document |= {"done": True} | _metrics(response.finished, response.timing)
+    end = _metrics(response.finished, response.timing)
     options: OllamaOptions = parsed.input
     if options.logprobs:
         check_size(len(choice.tokens), options.top_logprobs)
-        document["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs)["content"]
-    return json_pieces(document)
+        end["logprobs"] = logprobs_lazily(choice.tokens, options.top_logprobs).content
+    return json_pieces(_document(options, response.meta, text=text, thought=choice.thought, calls=calls, end=end))
 
 
 def for_upstream(parsed: ParsedRequest) -> ParsedRequest:
@@ -181,14 +242,23 @@ def load_response(parsed: ParsedRequest, meta: ResponseMeta) -> bytes:
     """The response to a request that only loads or unloads the model: one `application/json` document."""
     options: OllamaOptions = parsed.input
     reason = "unload" if options.unload else "load"
-    return _encode(_named(meta) | _output(parsed, "") | {"done": True, "done_reason": reason})
+    return _encode(_document(options, meta, end={"done_reason": reason}))
 
 
-def _output(parsed: ParsedRequest, text: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON
-    options: OllamaOptions = parsed.input
+def _document(
+    options: OllamaOptions,
+    meta: ResponseMeta,
+    *,
+    text: str = "",
+    thought: str = "",
+    calls: Sequence[OllamaCall] = (),
+    end: dict[str, Any],
+) -> OllamaChat | OllamaGenerated:
+    """The response of either route. `end` has the members after the output."""
+    output: dict[str, Any] = {"thinking": thought or UNSET, "tool_calls": calls or UNSET}
     if options.generate:
-        return {"response": text, **more}
-    return {"message": {"role": "assistant", "content": text, **more}}
+        return OllamaGenerated(**_named(meta), response=text, **output, **end)
+    return OllamaChat(**_named(meta), message=OllamaMessage(content=text, **output), **end)
 
 
 def error(api_error: ApiError) -> bytes:
@@ -208,6 +278,8 @@ def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
 
 OLLAMA_CHAT = Dialect(
     name="ollama.chat",
+    body=OllamaChatBody,
+    response=OllamaChat,
     stream_type=ndjson.CONTENT_TYPE,
     keepalive=b"",
     decode=decode_chat,
@@ -217,4 +289,6 @@ OLLAMA_CHAT = Dialect(
     error_frame=error_frame,
     for_upstream=for_upstream,
 )
-OLLAMA_GENERATE = msgspec.structs.replace(OLLAMA_CHAT, name="ollama.generate", decode=decode_generate)
+OLLAMA_GENERATE = msgspec.structs.replace(
+    OLLAMA_CHAT, name="ollama.generate", body=OllamaGenerateBody, response=OllamaGenerated, decode=decode_generate
+)

@@ -8,7 +8,7 @@ Fields that are not listed are accepted and ignored, and so is `suffix`.
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, chain, islice
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +20,7 @@ from tokenfall.tokens import count_tokens, token_slices, tokens_of
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
     ContentBlock,
+    Count,
     Dialect,
     Encoder,
     ModelResponse,
@@ -34,7 +35,7 @@ from tokenfall.wire.openai import errors as openai_errors
 from tokenfall.wire.openai.embeddings import texts_of
 from tokenfall.wire.openai.logprobs import ALTERNATIVES, check_size, logprob_of
 from tokenfall.wire.openai.request import Fraction, StreamOptions, stops
-from tokenfall.wire.openai.response import FINGERPRINT, usage_document
+from tokenfall.wire.openai.response import FINGERPRINT, CompletionUsage, usage_document
 
 DEFAULT_MAX_TOKENS = 16
 MAX_PROMPTS = 20
@@ -48,7 +49,7 @@ MAX_ECHOED = 2_048
 _encode = msgspec.json.encode
 
 
-class _Body(Struct, kw_only=True):
+class CompletionBody(Struct, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     prompt: str | list[str | Annotated[int, Meta(ge=0)] | list[Annotated[int, Meta(ge=0)]]] | None = None
     suffix: str | None = None
@@ -67,6 +68,35 @@ class _Body(Struct, kw_only=True):
     top_p: Fraction | None = None
 
 
+TextFinishReason = Literal["stop", "length", "content_filter"]
+
+
+class TextLogprobs(Struct, frozen=True, kw_only=True):
+    """The log probabilities of a text. An echoed prompt's first token has none."""
+
+    tokens: list[str]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None
+    text_offset: list[Count]
+
+
+class TextChoice(Struct, frozen=True, kw_only=True):
+    index: Count
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: TextFinishReason
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    id: Annotated[str, Meta(pattern="^cmpl-")]
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[TextChoice]
+    usage: CompletionUsage | None
+
+
 class CompletionOptions(Struct, frozen=True, kw_only=True):
     """Response options. `echoed` are the prompts if `echo` is set, `each` is `n`, `logprobs` None if not requested."""
 
@@ -80,7 +110,7 @@ class CompletionOptions(Struct, frozen=True, kw_only=True):
         return self.echoed[choice // self.each] if self.echoed else ""
 
 
-_decoder = msgspec.json.Decoder(_Body)
+_decoder = msgspec.json.Decoder(CompletionBody)
 
 
 def decode(body: bytes) -> ParsedRequest:
@@ -110,7 +140,7 @@ def decode(body: bytes) -> ParsedRequest:
     return ParsedRequest(request=request, stream=bool(read.stream), input=options)
 
 
-def _check(body: _Body, choices: int) -> None:
+def _check(body: CompletionBody, choices: int) -> None:
     """Check constraints between fields."""
     if body.stream_options is not None and not body.stream:
         raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
@@ -130,7 +160,7 @@ class CompletionLogprobs:
         self._top = top
         self._offset = 0
 
-    def document(self, tokens: Sequence[str], *, first: bool = False) -> dict[str, Any]:
+    def document(self, tokens: Sequence[str], *, first: bool = False) -> TextLogprobs:
         """The document of the next `tokens`. With `first`, for a prompt: its first token has no log probability."""
         offsets = []
         for token in tokens:
@@ -140,12 +170,12 @@ class CompletionLogprobs:
         top_logprobs: list[dict[str, float] | None] = [self._alternatives(token) for token in tokens]
         if first and tokens:
             token_logprobs[0] = top_logprobs[0] = None
-        return {
-            "tokens": list(tokens),
-            "token_logprobs": token_logprobs,
-            "top_logprobs": top_logprobs if self._top else None,
-            "text_offset": offsets,
-        }
+        return TextLogprobs(
+            tokens=list(tokens),
+            token_logprobs=token_logprobs,
+            top_logprobs=top_logprobs if self._top else None,
+            text_offset=offsets,
+        )
 
     def _alternatives(self, token: str) -> dict[str, float]:
         return _alternatives(token, self._top)
@@ -210,10 +240,10 @@ class CompletionEncoder:
         return b'data: %b"choices":[],"usage":%b}\n\n' % (self._head, usage) + sse.DONE
 
     def _chunk(
-        self, text: str, choice: int, *, reason: FinishReason | None = None, logprobs: dict[str, Any] | None = None
+        self, text: str, choice: int, *, reason: FinishReason | None = None, logprobs: TextLogprobs | None = None
     ) -> bytes:
-        document = _encode({"index": choice, "text": text, "logprobs": logprobs, "finish_reason": _reason(reason)})
-        return b'data: %b"choices":[%b%b' % (self._head, document, self._end)
+        document = {"index": choice, "text": text, "logprobs": logprobs, "finish_reason": reason and _reason(reason)}
+        return b'data: %b"choices":[%b%b' % (self._head, _encode(document), self._end)
 
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
@@ -225,21 +255,18 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
         check_size(echoed + usage.completion_tokens, options.logprobs)
     if sum(map(len, options.echoed)) * options.each > MAX_ECHOED_CHARACTERS:
         raise InvalidRequest(f"a complete response echoes at most {MAX_ECHOED_CHARACTERS} characters", param="echo")
-    document = {
-        **_named(response.meta),
-        "choices": [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
-        "usage": usage and usage_document(usage),
-    }
-    return json_pieces(document)
+    choices = [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)]
+    document = None if usage is None else usage_document(usage)
+    return json_pieces(Completion(**_named(response.meta), choices=choices, usage=document))
 
 
-def _choice(number: int, choice: ResponseChoice, *, options: CompletionOptions) -> dict[str, Any]:
+def _choice(number: int, choice: ResponseChoice, *, options: CompletionOptions) -> TextChoice:
     echo = options.echo(number)
-    document = None if options.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=options.logprobs)
-    return {"index": number, "text": echo + choice.text, "logprobs": document, "finish_reason": _reason(choice.reason)}
+    logprobs = None if options.logprobs is None else _logprobs_lazily(echo, choice.tokens, top=options.logprobs)
+    return TextChoice(index=number, text=echo + choice.text, logprobs=logprobs, finish_reason=_reason(choice.reason))
 
 
-def _logprobs_lazily(echo: str, response_tokens: Sequence[str], *, top: int) -> dict[str, Any]:
+def _logprobs_lazily(echo: str, response_tokens: Sequence[str], *, top: int) -> TextLogprobs:
     """As `CompletionLogprobs.document` for the prompt and the response tokens, with iterators for lists, for
     `json_pieces`.
     """
@@ -247,16 +274,17 @@ def _logprobs_lazily(echo: str, response_tokens: Sequence[str], *, top: int) -> 
     def tokens() -> Iterator[str]:
         return chain(chain.from_iterable(token_slices(echo)), response_tokens)
 
-    def each(read: Callable[[str], Any]) -> Iterator[Any]:
+    def each(read: Callable[[str], Any]) -> Any:  # noqa: ANN401 - an iterator in place of a list
         values = map(read, tokens())
         return chain((None,), islice(values, 1, None)) if echo.strip() else values
 
-    return {
-        "tokens": tokens(),
-        "token_logprobs": each(logprob_of),
-        "top_logprobs": each(partial(_alternatives, top=top)) if top else None,
-        "text_offset": islice(accumulate(map(len, tokens()), initial=0), count_tokens(echo) + len(response_tokens)),
-    }
+    offsets = islice(accumulate(map(len, tokens()), initial=0), count_tokens(echo) + len(response_tokens))
+    return TextLogprobs(
+        tokens=cast("list[str]", tokens()),
+        token_logprobs=each(logprob_of),
+        top_logprobs=each(partial(_alternatives, top=top)) if top else None,
+        text_offset=cast("list[int]", offsets),
+    )
 
 
 def _named(meta: ResponseMeta) -> dict[str, Any]:
@@ -275,7 +303,7 @@ def _head(meta: ResponseMeta) -> bytes:
     return _encode(_named(meta))[:-1] + b","
 
 
-def _reason(reason: FinishReason | None) -> str | None:
+def _reason(reason: FinishReason) -> TextFinishReason:
     """The finish reason; `tool_calls` becomes `stop`, as this format has no tool calls."""
     return "stop" if reason == "tool_calls" else reason
 
@@ -287,6 +315,8 @@ def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
 
 OPENAI_COMPLETIONS = Dialect(
     name="openai.completions",
+    body=CompletionBody,
+    response=Completion,
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,

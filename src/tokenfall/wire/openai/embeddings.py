@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tokenfall.errors import InvalidRequest
-from tokenfall.wire.dialect import decoded
+from tokenfall.wire.dialect import Count, decoded
 
 DIMENSIONS = 1536
 """Dimensions of every model unless the request sets `dimensions`."""
@@ -29,9 +29,11 @@ _64_BITS = 2**64 - 1
 _encode = msgspec.json.encode
 
 
-class _Body(Struct, kw_only=True):
+class EmbeddingsBody(Struct, kw_only=True):
     model: Annotated[str, Meta(min_length=1, max_length=200)]
-    input: str | list[str | _TokenId | list[_TokenId]]
+    input: Annotated[
+        str | list[str | _TokenId | list[_TokenId]], Meta(extra_json_schema={"minLength": 1, "minItems": 1})
+    ]
     dimensions: Annotated[int, Meta(ge=1, le=MAX_DIMENSIONS)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
 
@@ -45,7 +47,29 @@ class OpenAIEmbeddings(Struct, frozen=True, kw_only=True):
     base64: bool = False
 
 
-_decoder = msgspec.json.Decoder(_Body)
+class Embedding(Struct, frozen=True, kw_only=True):
+    """The vector of an input, as numbers or in base64. `index` is the input's place, from 0."""
+
+    object: Literal["embedding"] = "embedding"
+    index: Count
+    embedding: list[float] | str
+
+
+class EmbeddingsUsage(Struct, frozen=True):
+    prompt_tokens: Count
+    total_tokens: Count
+
+
+class Embeddings(Struct, frozen=True, kw_only=True):
+    """The response, which `pieces` encodes piece by piece."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingsUsage
+
+
+_decoder = msgspec.json.Decoder(EmbeddingsBody)
 
 
 def decode(body: bytes) -> OpenAIEmbeddings:
@@ -100,8 +124,7 @@ def pieces(embed: OpenAIEmbeddings, tokens: int) -> Iterator[bytes]:
 
     Keeps no reference to the input texts, as a slow client may take long to read the response.
     """
-    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-    end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(usage))
+    end = b'],"model":%b,"usage":%b}' % (_encode(embed.model), _encode(EmbeddingsUsage(tokens, tokens)))
     return _pieces(seeds_of(embed.inputs), embed.dimensions, base64=embed.base64, end=end)
 
 
@@ -114,9 +137,8 @@ def _pieces(seeds: "array[int]", dimensions: int, *, base64: bool, end: bytes) -
 
 def _embedding(number: int, seed: int, *, dimensions: int, base64: bool) -> bytes:
     numbers = vector_of(seed, dimensions)
-    embedding: Any = base64_of(numbers) if base64 else numbers
     comma = b"," if number else b""
-    return comma + _encode({"object": "embedding", "index": number, "embedding": embedding})
+    return comma + _encode(Embedding(index=number, embedding=base64_of(numbers) if base64 else numbers))
 
 
 def encode_response(embed: OpenAIEmbeddings, tokens: int) -> bytes:

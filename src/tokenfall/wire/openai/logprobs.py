@@ -4,8 +4,10 @@ Source: the OpenAI API reference, `choices[].logprobs.content`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, cast
 from zlib import crc32
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.errors import InvalidRequest
 
@@ -17,14 +19,28 @@ MAX_LOGPROBS = 2**17
 """Limit for the log probabilities of a complete response, including alternatives: some ten megabytes of JSON."""
 
 
-def logprobs(tokens: Sequence[str], top: int) -> dict[str, Any]:
-    """The `logprobs` document of `tokens`. The `top` most likely alternatives of a token include the token itself."""
-    return {"content": [_token(token, top) for token in tokens], "refusal": None}
+class TokenLogprob(Struct, frozen=True):
+    """A token with its log probability. An alternative has no alternatives itself."""
+
+    token: str
+    logprob: float
+    bytes: list[Annotated[int, Meta(ge=0, le=255)]]
+    top_logprobs: "list[TokenLogprob] | UnsetType" = UNSET
 
 
-def logprobs_lazily(tokens: Sequence[str], top: int) -> dict[str, Any]:
+class ChatLogprobs(Struct, frozen=True):
+    content: list[TokenLogprob]
+    refusal: None = None
+
+
+def logprobs(tokens: Sequence[str], top: int) -> ChatLogprobs:
+    """The log probabilities of `tokens`. The `top` most likely alternatives of a token include the token itself."""
+    return ChatLogprobs([_token(token, top) for token in tokens])
+
+
+def logprobs_lazily(tokens: Sequence[str], top: int) -> ChatLogprobs:
     """As `logprobs`, with an iterator in place of the list, for `json_pieces`: a token takes up to 50 microseconds."""
-    return {"content": (_token(token, top) for token in tokens), "refusal": None}
+    return ChatLogprobs(cast("list[TokenLogprob]", (_token(token, top) for token in tokens)))
 
 
 def check_size(tokens: int, top: int) -> None:
@@ -42,12 +58,13 @@ def logprob_of(token: str) -> float:
     return -(crc32(token.encode("utf-8", "surrogatepass")) % 10_000) / 10_000
 
 
-def _token(token: str, top: int) -> dict[str, Any]:
+def _token(token: str, top: int) -> TokenLogprob:
     most_likely = [token, *(other for other in ALTERNATIVES if other != token)][:top]
-    document = _one(token, logprob_of(token))
-    document["top_logprobs"] = [_one(each, logprob_of(token) - 1.0 * rank) for rank, each in enumerate(most_likely)]
-    return document
+    alternatives = [
+        TokenLogprob(each, logprob_of(token) - 1.0 * rank, _bytes(each)) for rank, each in enumerate(most_likely)
+    ]
+    return TokenLogprob(token, logprob_of(token), _bytes(token), alternatives)
 
 
-def _one(token: str, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "surrogatepass"))}
+def _bytes(token: str) -> list[int]:
+    return list(token.encode("utf-8", "surrogatepass"))

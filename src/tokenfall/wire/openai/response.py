@@ -6,15 +6,17 @@ and `reasoning`; `reasoning_content` as in DeepSeek and vLLM. Every frame is one
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.wire import sse
 from tokenfall.wire.dialect import (
     ContentBlock,
+    Count,
     Dialect,
     Encoder,
     ModelResponse,
@@ -25,11 +27,78 @@ from tokenfall.wire.dialect import (
 )
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
-from tokenfall.wire.openai.logprobs import check_size, logprobs, logprobs_lazily
-from tokenfall.wire.openai.request import ChatOptions, decode
+from tokenfall.wire.openai.logprobs import ChatLogprobs, check_size, logprobs, logprobs_lazily
+from tokenfall.wire.openai.request import ChatCompletionBody, ChatOptions, decode
 
 FINGERPRINT = "fp_tokenfall"
 _encode = msgspec.json.encode
+
+
+class CompletionUsage(Struct, frozen=True, kw_only=True):
+    """The token counts of a response. The durations, in seconds, are Groq's."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    queue_time: float | UnsetType = UNSET
+    prompt_time: float | UnsetType = UNSET
+    completion_time: float | UnsetType = UNSET
+    total_time: float | UnsetType = UNSET
+    prompt_tokens_details: dict[str, Count] | UnsetType = UNSET
+    completion_tokens_details: dict[str, Count] | UnsetType = UNSET
+
+
+class FunctionCall(Struct, frozen=True):
+    name: str
+    arguments: str
+
+
+class OutputToolCall(Struct, frozen=True, kw_only=True):
+    id: str
+    type: str
+
+
+class OutputFunctionCall(OutputToolCall, frozen=True, kw_only=True):
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class OutputCustomCall(OutputToolCall, frozen=True, kw_only=True):
+    """A call of a custom tool. `custom` has its `name` and its `input`."""
+
+    type: Literal["custom"] = "custom"
+    custom: dict[str, str]
+
+
+class CompletionMessage(Struct, frozen=True, kw_only=True):
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: None = None
+    reasoning: str | UnsetType = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[OutputToolCall] | UnsetType = UNSET
+
+
+class ChatChoice(Struct, frozen=True, kw_only=True):
+    index: Count
+    message: CompletionMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Struct, frozen=True, kw_only=True):
+    """A complete response. `usage_breakdown` and `x_groq` are Groq's."""
+
+    id: Annotated[str, Meta(pattern="^chatcmpl-")]
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    system_fingerprint: str = FINGERPRINT
+    choices: list[ChatChoice]
+    usage: CompletionUsage | None
+    usage_breakdown: UnsetType | None = UNSET
+    x_groq: dict[str, str] | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
 
 
 class ChatCompletionEncoder:
@@ -57,7 +126,7 @@ class ChatCompletionEncoder:
             self._last_choice = block.choice
         if block.call is None:
             return first
-        call = {"index": block.index, **call_document(block.call)}
+        call = {"index": block.index, **msgspec.structs.asdict(call_document(block.call))}
         return first + self._chunk({"tool_calls": [call]}, block.choice)
 
     def frame_template(self) -> tuple[bytes, bytes] | None:
@@ -90,7 +159,9 @@ class ChatCompletionEncoder:
 
     def end(self, finished: Finished, timing: ResponseTiming) -> bytes:
         frames = b""
-        usage = finished.usage and usage_document(finished.usage, timing if self._options.groq else None)
+        usage = None
+        if finished.usage is not None and (self._options.groq or self._options.include_usage):
+            usage = usage_document(finished.usage, timing if self._options.groq else None)
         if self._last is not None:
             choice, reason = self._last
             groq = {"id": self._request_id, **({"usage": usage} if usage else {})}
@@ -106,7 +177,7 @@ class ChatCompletionEncoder:
         choice: int,
         *,
         reason: FinishReason | None = None,
-        logprobs: dict[str, Any] | None = None,
+        logprobs: ChatLogprobs | None = None,
         groq: dict[str, Any] | None = None,
     ) -> bytes:
         document = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": reason})
@@ -131,32 +202,31 @@ def _head(meta: ResponseMeta, kind: str, *, extra: bytes = b"") -> bytes:
     return named[:-1] + b"," + extra
 
 
-def usage_document(usage: Usage, timing: ResponseTiming | None = None) -> dict[str, Any]:
-    """The `usage` object; with `timing`, Groq's durations in seconds are added."""
-    document: dict[str, Any] = {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }
+def usage_document(usage: Usage, timing: ResponseTiming | None = None) -> CompletionUsage:
+    """The `usage` object; with `timing`, Groq's durations are added."""
+    durations: dict[str, float] = {}
     if timing is not None:
-        document |= {
+        durations = {
             "queue_time": 0.0,
             "prompt_time": timing.first_token_s,
             "completion_time": timing.total_s - timing.first_token_s,
             "total_time": timing.total_s,
         }
-    if usage.cached_tokens:
-        document["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    if usage.reasoning_tokens:
-        document["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    return document
+    return CompletionUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+        **durations,
+        prompt_tokens_details={"cached_tokens": usage.cached_tokens} if usage.cached_tokens else UNSET,
+        completion_tokens_details={"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else UNSET,
+    )
 
 
-def call_document(call: ToolCall) -> dict[str, Any]:
+def call_document(call: ToolCall) -> OutputToolCall:
     """A complete tool call."""
     if call.custom:
-        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        return OutputCustomCall(id=call.id, custom={"name": call.name, "input": call.arguments})
+    return OutputFunctionCall(id=call.id, function=FunctionCall(call.name, call.arguments))
 
 
 def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[bytes]:
@@ -165,31 +235,30 @@ def encode_response(parsed: ParsedRequest, response: ModelResponse) -> Iterator[
     if options.logprobs:
         check_size(sum(len(choice.tokens) for choice in response.choices), options.top_logprobs)
     meta, usage = response.meta, response.finished.usage
-    document: dict[str, Any] = {
-        "id": f"chatcmpl-{meta.number}",
-        "object": "chat.completion",
-        "created": int(meta.created_s),
-        "model": meta.model,
-        "system_fingerprint": FINGERPRINT,
-        "choices": [_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
-        "usage": usage and usage_document(usage, response.timing if options.groq else None),
-    }
-    if options.groq:
-        document |= {"usage_breakdown": None, "x_groq": {"id": f"req_{meta.number}"}}
-    if options.service_tier is not None:
-        document["service_tier"] = options.service_tier
-    return json_pieces(document)
+    return json_pieces(
+        ChatCompletion(
+            id=f"chatcmpl-{meta.number}",
+            created=int(meta.created_s),
+            model=meta.model,
+            choices=[_choice(number, choice, options=options) for number, choice in enumerate(response.choices)],
+            usage=None if usage is None else usage_document(usage, response.timing if options.groq else None),
+            usage_breakdown=None if options.groq else UNSET,
+            x_groq={"id": f"req_{meta.number}"} if options.groq else UNSET,
+            service_tier=UNSET if options.service_tier is None else options.service_tier,
+        )
+    )
 
 
-def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": choice.text or (None if choice.calls else "")}
-    message["refusal"] = None
-    if choice.thought:
-        message["reasoning" if options.groq else "reasoning_content"] = choice.thought
-    if choice.calls:
-        message["tool_calls"] = [call_document(call) for call in choice.calls]
-    document = logprobs_lazily(choice.tokens, options.top_logprobs) if options.logprobs else None
-    return {"index": number, "message": message, "logprobs": document, "finish_reason": choice.reason}
+def _choice(number: int, choice: ResponseChoice, *, options: ChatOptions) -> ChatChoice:
+    thought = choice.thought or UNSET
+    message = CompletionMessage(
+        content=choice.text or (None if choice.calls else ""),
+        reasoning=thought if options.groq else UNSET,
+        reasoning_content=UNSET if options.groq else thought,
+        tool_calls=[call_document(call) for call in choice.calls] or UNSET,
+    )
+    logprobs = logprobs_lazily(choice.tokens, options.top_logprobs) if options.logprobs else None
+    return ChatChoice(index=number, message=message, logprobs=logprobs, finish_reason=choice.reason)
 
 
 def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
@@ -199,6 +268,8 @@ def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
 
 OPENAI_CHAT = Dialect(
     name="openai.chat",
+    body=ChatCompletionBody,
+    response=ChatCompletion,
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,

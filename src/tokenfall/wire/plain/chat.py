@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tokenfall.conversations import LISTED, ConversationInfo, Turn, Variant
 from tokenfall.errors import InvalidRequest, NotFound
-from tokenfall.events import Finished, Usage
+from tokenfall.events import Finished, FinishReason, Usage
 from tokenfall.messages import Message
-from tokenfall.wire.dialect import MAX_ITEMS, check_json
+from tokenfall.wire.dialect import MAX_ITEMS, Count, check_json
 from tokenfall.wire.json_lines import one_line
 from tokenfall.wire.json_pieces import json_pieces
 
@@ -33,6 +33,8 @@ MAX_LISTED = 1_000
 MAX_SEARCH_CHARACTERS = 200
 MAX_SEARCH_WORDS = 16
 """Limits of the `search` of `GET /conversations`."""
+
+T = TypeVar("T")
 
 _TURN_ID = re.compile(r"turn_[0-9a-f]{24}")
 
@@ -79,10 +81,52 @@ class ChatBody(Struct, frozen=True):
         return Message("system", first.content) if first.role == "system" else None
 
 
-class _Usage(Struct, frozen=True):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+class TokenUsage(Struct, frozen=True):
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+
+
+class ChatResponse(Struct, frozen=True):
+    """The response of `POST /chat` with `"stream": false`."""
+
+    content: str
+    finish_reason: FinishReason
+    usage: TokenUsage | None
+    model: str
+    conversation: str
+
+
+class NewConversation(Struct, frozen=True):
+    id: str
+
+
+class HistoryVariant(Struct, frozen=True, kw_only=True):
+    content: str
+    created: float
+    model: str
+    status: Literal["interrupted"] | UnsetType = UNSET
+    end_code: str | UnsetType = UNSET
+    finish_reason: FinishReason | UnsetType = UNSET
+
+
+class HistoryMessage(Struct, frozen=True, kw_only=True):
+    """A message of a conversation. Only responses have a `model` and the fields after it."""
+
+    role: Literal["user", "assistant"]
+    content: str
+    turn: TurnId
+    created: float
+    model: str | UnsetType = UNSET
+    status: Literal["interrupted"] | UnsetType = UNSET
+    end_code: str | UnsetType = UNSET
+    finish_reason: FinishReason | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    thought_s: float | UnsetType = UNSET
+    usage: TokenUsage | UnsetType = UNSET
+    ttft_s: float | UnsetType = UNSET
+    tokens_per_s: float | UnsetType = UNSET
+    variants: list[HistoryVariant] | UnsetType = UNSET
 
 
 _chat_decoder = msgspec.json.Decoder(ChatBody)
@@ -183,13 +227,7 @@ def event_number(text: str) -> int:
 def complete_response(text: str, finished: Finished, *, conversation: str) -> Iterator[bytes]:
     """The response of `POST /chat` with `"stream": false`."""
     return json_pieces(
-        {
-            "content": text,
-            "finish_reason": finished.reason,
-            "usage": _usage(finished.usage),
-            "model": finished.model,
-            "conversation": conversation,
-        }
+        ChatResponse(text, finished.reason, _usage(finished.usage), model=finished.model, conversation=conversation)
     )
 
 
@@ -208,7 +246,7 @@ def history_query(query: Sequence[tuple[str, str]]) -> tuple[str, bool]:
 
 def history(turns: Iterable[Turn], *, variants: bool = False) -> Iterator[bytes]:
     """The response of `GET /history`: messages, oldest first; with earlier responses if `variants`."""
-    return json_pieces([document for turn in turns for document in _messages(turn, variants=variants)])
+    return json_pieces([message for turn in turns for message in _messages(turn, variants=variants)])
 
 
 class ListQuery(Struct, frozen=True):
@@ -247,45 +285,47 @@ def conversation_list(conversations: Iterable[ConversationInfo]) -> Iterator[byt
 
 def new_conversation(name: str) -> bytes:
     """The response of `POST /conversations`."""
-    return _encode({"id": name})
+    return _encode(NewConversation(name))
 
 
-def _messages(turn: Turn, *, variants: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    question: dict[str, Any] = {"role": turn.question.role, "content": turn.question.content}
-    answer: dict[str, Any] = {"role": turn.answer.role, "content": turn.answer.content}
-    question |= {"turn": turn.id, "created": turn.asked_at}
-    answer |= {"turn": turn.id, "created": turn.answered_at, "model": turn.model, **_end(turn)}
-    if turn.answer.thought:
-        answer["reasoning"] = turn.answer.thought
-    if turn.thought_s is not None:
-        answer["thought_s"] = turn.thought_s
-    if turn.usage is not None:
-        answer["usage"] = _usage(turn.usage)
-    if turn.ttft_s is not None:
-        answer["ttft_s"] = turn.ttft_s
-    if turn.tokens_per_s is not None:
-        answer["tokens_per_s"] = turn.tokens_per_s
-    if variants and turn.variants:
-        answer["variants"] = [
-            {"content": each.content, "created": each.answered_at, "model": each.model, **_end(each)}
-            for each in turn.variants
-        ]
-    return question, answer
+def _messages(turn: Turn, *, variants: bool) -> tuple[HistoryMessage, HistoryMessage]:
+    question = HistoryMessage(role="user", content=turn.question.content, turn=turn.id, created=turn.asked_at)
+    response = HistoryMessage(
+        role="assistant",
+        content=turn.answer.content,
+        turn=turn.id,
+        created=turn.answered_at,
+        model=turn.model,
+        **_end(turn),
+        reasoning=turn.answer.thought or UNSET,
+        thought_s=_given(turn.thought_s),
+        usage=_given(_usage(turn.usage)),
+        ttft_s=_given(turn.ttft_s),
+        tokens_per_s=_given(turn.tokens_per_s),
+        variants=[_variant(each) for each in turn.variants] if variants and turn.variants else UNSET,
+    )
+    return question, response
+
+
+def _variant(variant: Variant) -> HistoryVariant:
+    return HistoryVariant(content=variant.content, created=variant.answered_at, model=variant.model, **_end(variant))
 
 
 def _end(response: Turn | Variant) -> dict[str, Any]:
     """How a response ended, as members of a message."""
-    end: dict[str, Any] = {}
-    if response.status != "complete":
-        end["status"] = response.status
-    if response.end_code:
-        end["end_code"] = response.end_code
-    if response.finish_reason is not None:
-        end["finish_reason"] = response.finish_reason
-    return end
+    return {
+        "status": UNSET if response.status == "complete" else response.status,
+        "end_code": response.end_code or UNSET,
+        "finish_reason": _given(response.finish_reason),
+    }
 
 
-def _usage(usage: Usage | None) -> _Usage | None:
+def _given(value: T | None) -> T | UnsetType:
+    """`value`, UNSET for None."""
+    return UNSET if value is None else value
+
+
+def _usage(usage: Usage | None) -> TokenUsage | None:
     if usage is None:
         return None
-    return _Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+    return TokenUsage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)

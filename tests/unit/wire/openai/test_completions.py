@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -314,7 +315,10 @@ def test_logprobs_are_equal_in_complete_and_streamed_responses(prompt: str, top:
     choice = ResponseChoice(text="H i", reason="stop", tokens=["H", " i"])
     told = json.loads(b"".join(OPENAI_COMPLETIONS.encode_response(request, answer(choice))))
     streamed = CompletionLogprobs(top)
-    before, after = streamed.document(tokens_of(prompt or "a"), first=True), streamed.document(["H", " i"])
+    before, after = (
+        msgspec.to_builtins(each)
+        for each in (streamed.document(tokens_of(prompt or "a"), first=True), streamed.document(["H", " i"]))
+    )
     whole = {name: (None if after[name] is None else before[name] + after[name]) for name in before}
 
     assert told["choices"][0]["logprobs"] == whole

@@ -1,13 +1,15 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.wire.openai.logprobs import ALTERNATIVES, MAX_LOGPROBS, check_size, logprob_of, logprobs, logprobs_lazily
 
 
 def test_token_has_its_bytes_and_most_likely_alternatives() -> None:
-    assert logprobs(["é"], 2) == {
+    assert msgspec.to_builtins(logprobs(["é"], 2)) == {
         "content": [
             {
                 "token": "é",
@@ -24,14 +26,15 @@ def test_token_has_its_bytes_and_most_likely_alternatives() -> None:
 
 
 def test_zero_alternatives_give_none() -> None:
-    assert [each["top_logprobs"] for each in logprobs([" a", " b"], 0)["content"]] == [[], []]
+    assert [each.top_logprobs for each in logprobs([" a", " b"], 0).content] == [[], []]
 
 
 @given(st.sampled_from([*ALTERNATIVES, "x"]), st.integers(min_value=1, max_value=20))
 def test_alternatives_are_unique_and_begin_with_the_token(token: str, top: int) -> None:
-    [told] = logprobs([token], top)["content"]
+    [only] = logprobs([token], top).content
 
-    tokens = [each["token"] for each in told["top_logprobs"]]
+    assert only.top_logprobs is not UNSET
+    tokens = [each.token for each in only.top_logprobs]
     assert tokens[0] == token
     assert len(set(tokens)) == len(tokens) == top
 
@@ -52,4 +55,4 @@ def test_complete_response_with_too_many_logprobs_is_refused() -> None:
 def test_lazy_logprobs_equal_logprobs() -> None:
     lazily = logprobs_lazily(("a", " b"), 2)
 
-    assert {**lazily, "content": list(lazily["content"])} == logprobs(("a", " b"), 2)
+    assert list(lazily.content) == logprobs(("a", " b"), 2).content

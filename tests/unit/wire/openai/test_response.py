@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -254,7 +255,7 @@ def test_a_service_tier_is_in_each_chunk() -> None:
 
 
 def test_usage_has_cached_and_reasoning_tokens_if_any() -> None:
-    assert usage_document(Usage(9, 8, 5, 0, 3)) == {
+    assert msgspec.to_builtins(usage_document(Usage(9, 8, 5, 0, 3))) == {
         "prompt_tokens": 9,
         "completion_tokens": 8,
         "total_tokens": 17,

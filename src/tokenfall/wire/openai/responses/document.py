@@ -4,19 +4,20 @@ Source: the OpenAI API reference, "The response object". Reasoning is reported a
 """
 
 from base64 import b64encode
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
 from tokenfall.tokens import count_tokens
-from tokenfall.wire.dialect import ResponseMeta
-from tokenfall.wire.openai.responses.request import ResponsesOptions
+from tokenfall.wire.dialect import Count, ResponseMeta
+from tokenfall.wire.openai.responses.request import Reasoning, ResponsesOptions
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
-_INCOMPLETE: dict[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
+IncompleteReason = Literal["max_output_tokens", "content_filter"]
+_INCOMPLETE: dict[FinishReason, IncompleteReason] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 class OutputItem(Struct, frozen=True, kw_only=True):
@@ -52,30 +53,115 @@ def status_of(reason: FinishReason) -> Status:
     return "incomplete" if reason in _INCOMPLETE else "completed"
 
 
-def text_part(text: str) -> dict[str, Any]:
-    """The content part of a message."""
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+class OutputText(Struct, frozen=True, kw_only=True):
+    type: Literal["output_text"] = "output_text"
+    annotations: list[Any] = []
+    logprobs: list[Any] = []
+    text: str
 
 
-def summary_part(text: str) -> dict[str, Any]:
-    """The summary part of a reasoning item."""
-    return {"type": "summary_text", "text": text}
+class SummaryText(Struct, frozen=True, kw_only=True):
+    type: Literal["summary_text"] = "summary_text"
+    text: str
 
 
-def item_document(item: OutputItem, status: Status) -> dict[str, Any]:
+class ResponseItem(Struct, frozen=True, kw_only=True):
+    """An output item, empty if it is in progress."""
+
+    id: str
+    type: str
+    status: Status
+
+
+class ResponseMessage(ResponseItem, frozen=True, kw_only=True):
+    type: Literal["message"] = "message"
+    content: list[OutputText]
+    role: Literal["assistant"] = "assistant"
+
+
+class ResponseReasoning(ResponseItem, frozen=True, kw_only=True):
+    type: Literal["reasoning"] = "reasoning"
+    summary: list[SummaryText]
+    encrypted_content: str | UnsetType = UNSET
+
+
+class ResponseFunctionCall(ResponseItem, frozen=True, kw_only=True):
+    type: Literal["function_call"] = "function_call"
+    arguments: str
+    call_id: str
+    name: str
+
+
+class ResponseCustomCall(ResponseItem, frozen=True, kw_only=True):
+    type: Literal["custom_tool_call"] = "custom_tool_call"
+    input: str
+    call_id: str
+    name: str
+
+
+class InputDetails(Struct, frozen=True, kw_only=True):
+    cache_write_tokens: Count
+    cached_tokens: Count
+
+
+class ResponseUsage(Struct, frozen=True, kw_only=True):
+    input_tokens: Count
+    input_tokens_details: InputDetails
+    output_tokens: Count
+    output_tokens_details: dict[str, Count]
+    total_tokens: Count
+
+
+class IncompleteDetails(Struct, frozen=True):
+    reason: IncompleteReason
+
+
+class ResponsesResponse(Struct, frozen=True, kw_only=True):
+    """A response, complete or in progress."""
+
+    id: Annotated[str, Meta(pattern="^resp_")]
+    object: Literal["response"] = "response"
+    created_at: int
+    status: Status
+    background: Literal[False] = False
+    completed_at: int | None
+    error: None = None
+    incomplete_details: IncompleteDetails | None
+    instructions: str | None
+    max_output_tokens: int | None
+    max_tool_calls: int | None
+    model: str
+    output: list[ResponseItem]
+    parallel_tool_calls: bool
+    previous_response_id: None = None
+    reasoning: Reasoning
+    service_tier: str = "default"
+    store: bool
+    temperature: float
+    text: dict[str, Any]
+    tool_choice: Any
+    tools: list[Any]
+    top_logprobs: int
+    top_p: float
+    truncation: str
+    usage: ResponseUsage | None
+    user: None = None
+    metadata: dict[str, str]
+
+
+def item_document(item: OutputItem, status: Status) -> ResponseItem:
     """An output item; empty if it is in progress."""
     in_progress = status == "in_progress"
     if item.kind == "thought":
-        summary = [] if in_progress else [summary_part(item.text)]
-        encrypted = {"encrypted_content": _encrypted(item)} if item.encrypted else {}
-        return {"id": item.id, "type": "reasoning", "status": status, "summary": summary, **encrypted}
-    if item.call is not None:
-        named = {"call_id": item.call.id, "name": item.call.name}
-        if item.call.custom:
-            return {"id": item.id, "type": "custom_tool_call", "status": status, "input": item.text, **named}
-        return {"id": item.id, "type": "function_call", "status": status, "arguments": item.text, **named}
-    content = [] if in_progress else [text_part(item.text)]
-    return {"id": item.id, "type": "message", "status": status, "content": content, "role": "assistant"}
+        summary = [] if in_progress else [SummaryText(text=item.text)]
+        encrypted = _encrypted(item) if item.encrypted else UNSET
+        return ResponseReasoning(id=item.id, status=status, summary=summary, encrypted_content=encrypted)
+    call = item.call
+    if call is None:
+        return ResponseMessage(id=item.id, status=status, content=[] if in_progress else [OutputText(text=item.text)])
+    if call.custom:
+        return ResponseCustomCall(id=item.id, status=status, input=item.text, call_id=call.id, name=call.name)
+    return ResponseFunctionCall(id=item.id, status=status, arguments=item.text, call_id=call.id, name=call.name)
 
 
 def response_document(
@@ -86,54 +172,36 @@ def response_document(
     reason: FinishReason | None = None,
     usage: Usage | None = None,
     total_s: float = 0.0,
-) -> dict[str, Any]:
+) -> ResponsesResponse:
     """A response; without a `reason` it is in progress. The last item has the status of the response."""
     status: Status = "in_progress" if reason is None else status_of(reason)
     why = None if reason is None else _INCOMPLETE.get(reason)
     output = [item_document(item, "completed") for item in items[:-1]]
     output += [item_document(item, status) for item in items[-1:]]
-    return {
-        "id": f"resp_{meta.number}",
-        "object": "response",
-        "created_at": int(meta.created_s),
-        "status": status,
-        "background": False,
-        "completed_at": int(meta.created_s + total_s) if status == "completed" else None,
-        "error": None,
-        "incomplete_details": why and {"reason": why},
-        "instructions": options.instructions,
-        "max_output_tokens": options.max_output_tokens,
-        "max_tool_calls": options.max_tool_calls,
-        "model": meta.model,
-        "output": output,
-        "parallel_tool_calls": options.parallel_tool_calls,
-        "previous_response_id": None,
-        "reasoning": options.reasoning,
-        "service_tier": "default",
-        "store": options.store,
-        "temperature": options.temperature,
-        "text": options.text,
-        "tool_choice": options.tool_choice,
-        "tools": options.tools,
-        "top_logprobs": options.top_logprobs,
-        "top_p": options.top_p,
-        "truncation": options.truncation,
-        "usage": usage and _usage(usage, items),
-        "user": None,
-        "metadata": options.metadata,
-    }
+    repeated = structs.asdict(options)
+    del repeated["encrypted"]
+    return ResponsesResponse(
+        id=f"resp_{meta.number}",
+        created_at=int(meta.created_s),
+        status=status,
+        completed_at=int(meta.created_s + total_s) if status == "completed" else None,
+        incomplete_details=why and IncompleteDetails(why),
+        model=meta.model,
+        output=output,
+        usage=None if usage is None else _usage(usage, items),
+        **repeated,
+    )
 
 
-def _usage(usage: Usage, items: list[OutputItem]) -> dict[str, Any]:
+def _usage(usage: Usage, items: list[OutputItem]) -> ResponseUsage:
     # Reasoning tokens are counted from the reasoning text, as the simulator counts tokens.
     reasoning_tokens = sum(count_tokens(item.text) for item in items if item.kind == "thought")
-    return {
-        "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {
-            "cache_write_tokens": usage.cache_write_tokens,
-            "cached_tokens": usage.cached_tokens,
-        },
-        "output_tokens": usage.completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": min(reasoning_tokens, usage.completion_tokens)},
-        "total_tokens": usage.total_tokens,
-    }
+    return ResponseUsage(
+        input_tokens=usage.prompt_tokens,
+        input_tokens_details=InputDetails(
+            cache_write_tokens=usage.cache_write_tokens, cached_tokens=usage.cached_tokens
+        ),
+        output_tokens=usage.completion_tokens,
+        output_tokens_details={"reasoning_tokens": min(reasoning_tokens, usage.completion_tokens)},
+        total_tokens=usage.total_tokens,
+    )

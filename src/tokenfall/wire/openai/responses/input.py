@@ -34,12 +34,12 @@ class _Part(Struct):
     image_url: str | None = None
 
 
-class _MessageItem(Struct):
+class MessageItem(Struct):
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[_Part]
 
 
-class _Call(Struct):
+class CallItem(Struct):
     call_id: str
     name: str
     arguments: str
@@ -51,16 +51,16 @@ class _CustomCall(Struct):
     input: str
 
 
-class _CallOutput(Struct):
+class CallOutputItem(Struct):
     call_id: str
     output: str | list[_Part]
 
 
 _kind_decoder = msgspec.json.Decoder(_Kind)
-_message_decoder = msgspec.json.Decoder(_MessageItem)
-_call_decoder = msgspec.json.Decoder(_Call)
+_message_decoder = msgspec.json.Decoder(MessageItem)
+_call_decoder = msgspec.json.Decoder(CallItem)
 _custom_decoder = msgspec.json.Decoder(_CustomCall)
-_output_decoder = msgspec.json.Decoder(_CallOutput)
+_output_decoder = msgspec.json.Decoder(CallOutputItem)
 
 
 def messages_of(given: str | list[Raw]) -> list[Message]:

@@ -14,8 +14,8 @@ from tokenfall.wire.api_error import ApiError
 from tokenfall.wire.dialect import Dialect, Encoder, ModelResponse, ParsedRequest, ResponseMeta
 from tokenfall.wire.json_pieces import json_pieces
 from tokenfall.wire.openai import errors as openai_errors
-from tokenfall.wire.openai.responses.document import OutputItem, item_id, response_document
-from tokenfall.wire.openai.responses.request import decode
+from tokenfall.wire.openai.responses.document import OutputItem, ResponsesResponse, item_id, response_document
+from tokenfall.wire.openai.responses.request import ResponsesBody, decode
 from tokenfall.wire.openai.responses.stream import ResponsesEncoder, event_count
 
 _encode = msgspec.json.encode
@@ -76,6 +76,8 @@ def encoder(parsed: ParsedRequest, meta: ResponseMeta) -> Encoder:
 
 OPENAI_RESPONSES = Dialect(
     name="openai.responses",
+    body=ResponsesBody,
+    response=ResponsesResponse,
     stream_type=sse.CONTENT_TYPE,
     keepalive=sse.PING,
     decode=decode,

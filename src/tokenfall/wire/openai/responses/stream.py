@@ -13,13 +13,13 @@ from tokenfall.wire import sse
 from tokenfall.wire.dialect import ContentBlock, Encoder, ParsedRequest, ResponseMeta, ResponseTiming
 from tokenfall.wire.openai.responses.document import (
     OutputItem,
+    OutputText,
     Status,
+    SummaryText,
     item_document,
     item_id,
     response_document,
     status_of,
-    summary_part,
-    text_part,
 )
 from tokenfall.wire.openai.responses.request import ResponsesOptions
 
@@ -57,9 +57,9 @@ class ResponsesEncoder:
         added = {"output_index": index, "item": item_document(item, "in_progress")}
         frames += self._event("response.output_item.added", added)
         if item.kind == "text":
-            frames += self._event("response.content_part.added", {**_place(item, index), "part": text_part("")})
+            frames += self._event("response.content_part.added", {**_place(item, index), "part": OutputText(text="")})
         elif item.kind == "thought":
-            part = {**_place(item, index), "part": summary_part("")}
+            part = {**_place(item, index), "part": SummaryText(text="")}
             frames += self._event("response.reasoning_summary_part.added", part)
         return frames
 
@@ -87,7 +87,7 @@ class ResponsesEncoder:
             usage=finished.usage,
             total_s=timing.total_s,
         )
-        return self._event(f"response.{response['status']}", {"response": response})
+        return self._event(f"response.{response.status}", {"response": response})
 
     def _begin(self) -> bytes:
         response = response_document(self._options, self._meta, items=[])
@@ -102,10 +102,10 @@ class ResponsesEncoder:
         place = _place(item, index)
         if item.kind == "text":
             frames = self._event("response.output_text.done", {**place, "text": text, "logprobs": []})
-            frames += self._event("response.content_part.done", {**place, "part": text_part(text)})
+            frames += self._event("response.content_part.done", {**place, "part": OutputText(text=text)})
         elif item.kind == "thought":
             frames = self._event("response.reasoning_summary_text.done", {**place, "text": text})
-            frames += self._event("response.reasoning_summary_part.done", {**place, "part": summary_part(text)})
+            frames += self._event("response.reasoning_summary_part.done", {**place, "part": SummaryText(text=text)})
         else:
             frames = self._event(*_call_done(item, place))
         done = {"output_index": index, "item": item_document(item, status)}

@@ -3,7 +3,14 @@ import pytest
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
-from tokenfall.wire.openai.responses.document import OutputItem, item_document, item_id, response_document, status_of
+from tokenfall.wire.openai.responses.document import (
+    InputDetails,
+    OutputItem,
+    item_document,
+    item_id,
+    response_document,
+    status_of,
+)
 
 from tests.unit.wire.openai.responses.test_stream import respond
 from tests.unit.wire.openai.streams import IDENTITY
@@ -30,30 +37,34 @@ def test_item_id_contains_a_generated_call_id(custom: bool, prefix: str) -> None
 def test_encrypted_reasoning_is_included_if_requested() -> None:
     item = OutputItem(kind="thought", id="rs_1", text="Hm", encrypted=True)
 
-    assert item_document(item, "completed")["encrypted_content"]
-    assert "encrypted_content" not in item_document(OutputItem(kind="thought", id="rs_1", text="Hm"), "completed")
+    plain = OutputItem(kind="thought", id="rs_1", text="Hm")
+
+    assert msgspec.to_builtins(item_document(item, "completed"))["encrypted_content"]
+    assert "encrypted_content" not in msgspec.to_builtins(item_document(plain, "completed"))
 
 
 def test_a_custom_call_has_an_input() -> None:
     item = OutputItem(kind="call", id="ctc_1", text="x", call=ToolCall("c", "run", "", custom=True))
     named = {"call_id": "c", "name": "run"}
 
-    assert item_document(item, "completed") == {
+    assert msgspec.to_builtins(item_document(item, "completed")) == {
         "id": "ctc_1", "type": "custom_tool_call", "status": "completed", "input": "x", **named,
     }  # fmt: skip
 
 
 def test_cached_tokens_are_reported() -> None:
-    told = response_document(respond().input, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
+    response = response_document(respond().input, IDENTITY, items=[], reason="stop", usage=Usage(9, 2, 5, 1))
 
-    assert told["usage"]["input_tokens_details"] == {"cache_write_tokens": 1, "cached_tokens": 5}
+    assert response.usage is not None
+    assert response.usage.input_tokens_details == InputDetails(cache_write_tokens=1, cached_tokens=5)
 
 
 def test_reasoning_tokens_do_not_exceed_completion_tokens() -> None:
     item = OutputItem(kind="thought", id="rs_1", text="one two three")
-    told = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
+    response = response_document(respond().input, IDENTITY, items=[item], reason="stop", usage=Usage(1, 2))
 
-    assert told["usage"]["output_tokens_details"] == {"reasoning_tokens": 2}
+    assert response.usage is not None
+    assert response.usage.output_tokens_details == {"reasoning_tokens": 2}
 
 
 def test_response_repeats_request_members() -> None:

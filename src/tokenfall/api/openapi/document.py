@@ -1,7 +1,4 @@
-"""`GET /openapi.json`: every route in OpenAPI 3.1, generated from the routes, the Structs and the status tables.
-
-Imported at the first request. A route without an entry in `openapi_operations` raises KeyError, which a test detects.
-"""
+"""Generates the document from the routes, their operations, the Structs and the status tables."""
 
 import re
 from collections.abc import Sequence
@@ -11,31 +8,23 @@ from typing import Any
 import msgspec
 
 from tokenfall import __version__
-from tokenfall.api.openapi_bodies import Schema, body_name, components, reference
-from tokenfall.api.openapi_failures import Failures, Words
-from tokenfall.api.openapi_operations import JSON, OURS, PARAMETERS, PROVIDED, Operation
+from tokenfall.api.openapi.chat import CHAT
+from tokenfall.api.openapi.failures import JSON, Failures, Problem
+from tokenfall.api.openapi.operation import Operation
+from tokenfall.api.openapi.pages import PAGES
+from tokenfall.api.openapi.parameters import PARAMETERS
+from tokenfall.api.openapi.providers import PROVIDERS
+from tokenfall.api.openapi.schemas import Schema, body_name, of_body, of_responses, reference
+from tokenfall.api.openapi.simulator import SIMULATOR
 from tokenfall.api.problems import CONTENT_TYPE
-from tokenfall.api.routes import PROVIDERS
 from tokenfall.api.routing import Route
 from tokenfall.wire import ndjson, sse
-from tokenfall.wire.anthropic import errors as anthropic_errors
-from tokenfall.wire.ollama import response as ollama
-from tokenfall.wire.openai import errors as openai_errors
-from tokenfall.wire.openai.responses import response as openai_responses
+
+OPERATIONS: dict[str, Operation] = {**CHAT, **SIMULATOR, **PAGES, **PROVIDERS}
+"""By name; `Route.operation` is one of these names."""
 
 _ANY_ROUTE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
 """Statuses that any request may get: before its handler runs, or because of a defect."""
-
-_NAMES = {f"{method} {path}": name for method, path, name in PROVIDERS}
-_ERROR_ENCODERS: dict[str, tuple[str, tuple[Words, ...]]] = {
-    "openai": ("OpenAI", (openai_errors.error,)),
-    "openai.responses": ("OpenAIResponse", (openai_responses.error,)),
-    "models": ("Model", (openai_errors.error, anthropic_errors.error)),
-    "model": ("Model", (openai_errors.error, anthropic_errors.error)),
-    "anthropic": ("Anthropic", (anthropic_errors.error,)),
-    "ollama": ("Ollama", (ollama.error,)),
-}
-"""By the name of a provider route, or else by its tag: component prefix, and the dialects' error encoders."""
 
 _STREAMS = (sse.CONTENT_TYPE, ndjson.CONTENT_TYPE)
 """Media types without a schema: OpenAPI 3.1 cannot describe the events of a stream."""
@@ -64,7 +53,12 @@ def document(routes: Sequence[Route], *, keyed: bool, relays: bool) -> Schema:
     paths: dict[str, Schema] = {}
     for route in routes:
         paths.setdefault(route.path.replace("...}", "}"), {})[route.method.lower()] = writer.operation(route)
-    described: Schema = {"schemas": components(), "responses": writer.failures.named}
+    operations = [OPERATIONS[route.operation] for route in routes]
+    kinds = [kind for each in operations for kind in (*each.responses, each.unready) if kind]
+    schemas = of_responses([Problem, *kinds])
+    for operation in operations:
+        schemas |= {} if operation.body is None else of_body(operation.body)
+    described: Schema = {"schemas": schemas, "responses": writer.failures.named}
     if keyed:
         described["securitySchemes"] = _SCHEMES
     return {
@@ -85,14 +79,6 @@ def encoded(routes: Sequence[Route], *, keyed: bool, relays: bool) -> bytes:
     return msgspec.json.encode(document(routes, keyed=keyed, relays=relays))
 
 
-def operation_of(route: Route) -> Operation:
-    """The metadata of a route. Raises KeyError if it has none."""
-    key = f"{route.method} {route.path}"
-    if key in _NAMES:
-        return PROVIDED[_NAMES[key]]
-    return OURS[key]
-
-
 class _Writer:
     """Creates operations, and collects the error responses that they refer to."""
 
@@ -103,7 +89,7 @@ class _Writer:
 
     def operation(self, route: Route) -> Schema:
         """The operation object of one route."""
-        operation = operation_of(route)
+        operation = OPERATIONS[route.operation]
         slash = ["slash"] if route.path.endswith("/") and route.path != "/" else []
         described: Schema = {
             "operationId": "_".join([route.method.lower(), *re.findall(r"[A-Za-z0-9]+", route.path), *slash]),
@@ -121,18 +107,14 @@ class _Writer:
         return described
 
     def _responses(self, route: Route, operation: Operation) -> Schema:
-        name = _NAMES.get(f"{route.method} {route.path}", "")
-        prefix, encoders = _ERROR_ENCODERS.get(name) or _ERROR_ENCODERS.get(operation.tag) or ("Problem", ())
         responses = {str(operation.status): _success(operation)}
         for status in sorted(self._statuses(route, operation)):
             if status < 400:
                 responses[str(status)] = _response(status, {}, headers={})
-            elif encoders:
-                responses[str(status)] = self.failures.worded(prefix, status, words=encoders)
             else:
-                responses[str(status)] = self.failures.of_problem(status)
-        if encoders and self._relays and 502 in operation.failures:
-            responses["default"] = self.failures.of_upstream(prefix, encoders)
+                responses[str(status)] = self.failures.of_status(status, operation.errors)
+        if operation.errors.encoders and self._relays and 502 in operation.failures:
+            responses["default"] = self.failures.of_upstream(operation.errors)
         return responses | _unready(operation)
 
     def _statuses(self, route: Route, operation: Operation) -> set[int]:
@@ -150,8 +132,8 @@ def _success(operation: Operation) -> Schema:
     headers = {"X-Request-Id": {"required": True, **_ID}}
     headers |= {name: {"required": True, **_HEADERS[name]} for name in operation.headers}
     content: Schema = {}
-    if operation.answers:
-        schemas = [_schema(kind) for kind in operation.answers]
+    if operation.responses:
+        schemas = [_schema(kind) for kind in operation.responses]
         content[JSON] = {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
     for media in operation.media:
         content[media] = {} if media in _STREAMS else {"schema": {"type": "string"}}

@@ -1,16 +1,15 @@
 """Error responses in the OpenAPI description, generated from the status tables and the dialects' error encoders."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
-from tokenfall.api.openapi_bodies import Schema, reference
+from tokenfall.api.openapi.schemas import Schema, reference
 from tokenfall.api.problems import CODE_OF_STATUS, CONTENT_TYPE, STATUS_OF_CODE
 from tokenfall.wire.api_error import ApiError
-
-Words = Callable[[ApiError], bytes]
 
 JSON = "application/json"
 BY_EDGE = frozenset({400, 404, 408, 413, 414, 417, 431, 500, 501, 503, 505})
@@ -24,32 +23,50 @@ _HEADERS: dict[int, Schema] = {
 }
 
 
+class ErrorFormat(Struct, frozen=True):
+    """The format of a route's error bodies: the prefix of their names, and the encoder of each dialect it may have."""
+
+    prefix: str
+    encoders: tuple[Callable[[ApiError], bytes], ...] = ()
+    """Empty for problem documents."""
+
+
+PROBLEMS = ErrorFormat("Problem")
+
+
+class Problem(Struct, kw_only=True):
+    type: Literal["about:blank"]
+    title: str
+    status: int
+    detail: str
+    code: str
+    param: str | UnsetType = UNSET
+    request_id: str | UnsetType = UNSET
+
+
 class Failures:
     """Collects the error responses that operations refer to. `named` is the value of `components.responses`."""
 
     def __init__(self) -> None:
         self.named: dict[str, Schema] = {"Problem405": _response(405, {CONTENT_TYPE: {"schema": _problem(405)}})}
 
-    def of_problem(self, status: int) -> Schema:
-        """A reference to a problem document."""
-        return self._add(f"Problem{status}", _response(status, {CONTENT_TYPE: {"schema": _problem(status)}}))
-
-    def worded(self, name: str, status: int, *, words: Sequence[Words]) -> Schema:
-        """A reference to an error response in the path's dialects; `words` are their encoders, `name` is the prefix."""
-        schemas = [_schema_of(_samples(status, encode), enumerated=True) for encode in words]
-        content: Schema = {JSON: {"schema": _any(schemas)}}
-        if status in BY_EDGE:
+    def of_status(self, status: int, errors: ErrorFormat) -> Schema:
+        """A reference to the error response with this status."""
+        content: Schema = {}
+        if errors.encoders:
+            content[JSON] = {"schema": _any([_schema_of(_samples(status, each)) for each in errors.encoders])}
+        if not errors.encoders or status in BY_EDGE:
             content[CONTENT_TYPE] = {"schema": _problem(status)}
-        return self._add(f"{name}{status}", _response(status, content))
+        return self._add(f"{errors.prefix}{status}", _response(status, content))
 
-    def of_upstream(self, name: str, words: Sequence[Words]) -> Schema:
-        """A reference to an error response with the upstream's status, in the path's dialects."""
-        schema = _any([_schema_of(_samples(502, encode), enumerated=False) for encode in words])
+    def of_upstream(self, errors: ErrorFormat) -> Schema:
+        """A reference to an error response with the upstream's status."""
+        schema = _any([_schema_of(_samples(502, each), enumerated=False) for each in errors.encoders])
         response = {
             "description": "With the status that the upstream answered with.",
             "content": {JSON: {"schema": schema}},
         }
-        return self._add(f"{name}Upstream", response)
+        return self._add(f"{errors.prefix}Upstream", response)
 
     def _add(self, name: str, response: Schema) -> Schema:
         self.named[name] = response
@@ -76,7 +93,7 @@ def _any(schemas: list[Schema]) -> Schema:
     return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
 
-def _samples(status: int, encode: Words) -> list[Any]:
+def _samples(status: int, encode: Callable[[ApiError], bytes]) -> list[Any]:
     """The dialect's error bodies for each code, with and without optional fields."""
     forms = ((None, ""), ("field", ""), ("model", ""), ("previous_response_id", ""), (None, "id"))
     errors = [
@@ -87,7 +104,7 @@ def _samples(status: int, encode: Words) -> list[Any]:
     return [msgspec.json.decode(encode(api_error)) for api_error in errors]
 
 
-def _schema_of(samples: list[Any], *, enumerated: bool, key: str = "") -> Schema:
+def _schema_of(samples: list[Any], *, enumerated: bool = True, key: str = "") -> Schema:
     """A schema that all samples match. If `enumerated`, `type` and `code` allow only the values in the samples."""
     if isinstance(samples[0], dict):
         names = list(samples[0])
