@@ -65,8 +65,6 @@ class LoggedRequest(Struct, frozen=True):
 
 
 class LoggedRequests(Struct, frozen=True):
-    """The response of `GET /sim/requests`, oldest first."""
-
     journal: bool
     requests: list[LoggedRequest]
 
@@ -82,8 +80,6 @@ class GateState(Struct, frozen=True, kw_only=True):
 
 
 class GateList(Struct, frozen=True):
-    """The response of `GET /sim/gates`."""
-
     gates: list[GateState]
 
 

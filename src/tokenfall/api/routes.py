@@ -109,16 +109,9 @@ def words_below(handlers: LazyHandlers) -> list[tuple[str, Refuse]]:
 
 def provider_routes(handlers: LazyHandlers) -> list[Route]:
     """The providers' own paths: keyed. Their handlers limit relayed requests."""
+    route = _lazy(handlers)
     return [
-        Route(
-            method,
-            path,
-            operation=operation,
-            handler=handlers.handler(operation),
-            refuse=handlers.refuse(operation),
-            needs=handlers,
-            request_logged=True,
-        )
+        route(method, path, operation=operation, refuse=handlers.refuse(operation), request_logged=True)
         for method, path, operation in PROVIDERS
     ]
 
@@ -183,9 +176,9 @@ def described(routes: list[Route], *, keyed: bool, relays: bool) -> list[Route]:
 def _lazy(handlers: LazyHandlers) -> Callable[..., Route]:
     """Creates routes to `handlers`, in which the operation is also the name of the handler."""
 
-    def route(method: str, path: str, *, operation: str, **flags: bool) -> Route:
+    def route(method: str, path: str, *, operation: str, refuse: Refuse | None = None, **flags: bool) -> Route:
         handler = handlers.handler(operation)
-        return Route(method, path, operation=operation, handler=handler, refuse=None, needs=handlers, **flags)
+        return Route(method, path, operation=operation, handler=handler, refuse=refuse, needs=handlers, **flags)
 
     return route
 

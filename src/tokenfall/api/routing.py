@@ -21,8 +21,7 @@ class Route:
 
     A parameter is one path segment; with dots, `{model...}`, it may contain slashes.
 
-    `operation` names the description of the route in `tokenfall.api.openapi.operations`: its body, responses and
-    failures. Every route has one.
+    `operation` names the description of the route in `tokenfall.api.openapi`: its body, responses and failures.
 
     `refuse` encodes an error in the dialect of the path; without it, errors are problem documents. Neither it nor
     `handler` is called before `needs` is loaded.

@@ -8,14 +8,20 @@ from typing import Any
 import msgspec
 
 from tokenfall import __version__
+from tokenfall.api.openapi.chat import CHAT
 from tokenfall.api.openapi.failures import JSON, Failures, Problem
 from tokenfall.api.openapi.operation import Operation
-from tokenfall.api.openapi.operations import OPERATIONS
+from tokenfall.api.openapi.pages import PAGES
 from tokenfall.api.openapi.parameters import PARAMETERS
+from tokenfall.api.openapi.providers import PROVIDERS
 from tokenfall.api.openapi.schemas import Schema, body_name, of_body, of_responses, reference
+from tokenfall.api.openapi.simulator import SIMULATOR
 from tokenfall.api.problems import CONTENT_TYPE
 from tokenfall.api.routing import Route
 from tokenfall.wire import ndjson, sse
+
+OPERATIONS: dict[str, Operation] = {**CHAT, **SIMULATOR, **PAGES, **PROVIDERS}
+"""By name; `Route.operation` is one of these names."""
 
 _ANY_ROUTE = (400, 408, 413, 414, 417, 431, 500, 501, 503, 505)
 """Statuses that any request may get: before its handler runs, or because of a defect."""

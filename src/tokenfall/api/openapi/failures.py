@@ -35,8 +35,6 @@ PROBLEMS = ErrorFormat("Problem")
 
 
 class Problem(Struct, kw_only=True):
-    """A problem document (RFC 9457)."""
-
     type: Literal["about:blank"]
     title: str
     status: int

@@ -18,8 +18,6 @@ TEXT = "text/plain; charset=utf-8"
 
 
 class Health(Struct):
-    """The JSON response of `/health`."""
-
     status: Literal["ok"]
     version: str
     uptime_s: Annotated[float, Meta(ge=0)]
@@ -33,15 +31,11 @@ class Readiness(Struct):
 
 
 class Version(Struct):
-    """The response of `/version`."""
-
     name: Literal["tokenfall"]
     version: str
 
 
 class Description(Struct):
-    """The response of `/openapi.json`."""
-
     openapi: Literal["3.1.0"]
     info: dict[str, Any]
     paths: dict[str, Any]

@@ -15,15 +15,11 @@ from tokenfall.wire import ndjson, sse
 
 
 class Word(Struct):
-    """The document of a word."""
-
     content: str
     finish: bool
 
 
 class StaticDocument(Struct):
-    """The response of `/api/data`."""
-
     id: str
     type: Literal["static_response"]
     message: str

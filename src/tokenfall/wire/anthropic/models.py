@@ -17,14 +17,10 @@ _encode = msgspec.json.encode
 
 
 class TokenCount(Struct, frozen=True):
-    """The number of input tokens of a request."""
-
     input_tokens: Count
 
 
 class AnthropicModel(Struct, frozen=True, kw_only=True):
-    """A model."""
-
     type: Literal["model"] = "model"
     id: str
     display_name: str

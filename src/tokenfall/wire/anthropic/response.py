@@ -45,14 +45,10 @@ _encode = msgspec.json.encode
 
 
 class OutputBlock(Struct, frozen=True, kw_only=True):
-    """A content block of a message."""
-
     type: str
 
 
 class TextBlock(OutputBlock, frozen=True, kw_only=True):
-    """Text."""
-
     type: Literal["text"] = "text"
     text: str
 
@@ -66,8 +62,6 @@ class ThinkingBlock(OutputBlock, frozen=True, kw_only=True):
 
 
 class ToolUseBlock(OutputBlock, frozen=True, kw_only=True):
-    """A tool call."""
-
     type: Literal["tool_use"] = "tool_use"
     id: str
     name: str

@@ -29,8 +29,6 @@ _Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class OllamaDetails(Struct, frozen=True, kw_only=True):
-    """What a model file says about itself."""
-
     parent_model: str = ""
     format: str = "gguf"
     family: str = ARCHITECTURE
@@ -43,8 +41,6 @@ _DETAILS = OllamaDetails()
 
 
 class OllamaShow(Struct, frozen=True, kw_only=True):
-    """The response of `/api/show`."""
-
     license: str = LICENSE
     modelfile: str
     parameters: str = f"num_ctx                        {CONTEXT_LENGTH}"
@@ -56,8 +52,6 @@ class OllamaShow(Struct, frozen=True, kw_only=True):
 
 
 class OllamaTag(Struct, frozen=True, kw_only=True):
-    """A model in a list."""
-
     name: str
     model: str
     modified_at: Timestamp
@@ -67,8 +61,6 @@ class OllamaTag(Struct, frozen=True, kw_only=True):
 
 
 class OllamaProcess(Struct, frozen=True, kw_only=True):
-    """A loaded model."""
-
     name: str
     model: str
     size: Count
@@ -80,26 +72,18 @@ class OllamaProcess(Struct, frozen=True, kw_only=True):
 
 
 class OllamaTags(Struct, frozen=True):
-    """The response of `/api/tags`."""
-
     models: list[OllamaTag]
 
 
 class OllamaProcesses(Struct, frozen=True):
-    """The response of `/api/ps`."""
-
     models: list[OllamaProcess]
 
 
 class OllamaVersion(Struct, frozen=True):
-    """The response of `/api/version`."""
-
     version: str
 
 
 class OllamaShowBody(Struct):
-    """The body of `POST /api/show`: `model`, or its older name."""
-
     model: str | None = None
     name: str | None = None
 

@@ -63,15 +63,11 @@ class _Tool(Struct):
 
 
 class OllamaChatBody(_Body, kw_only=True):
-    """The body of `POST /api/chat`. Fields that are not listed are accepted and ignored."""
-
     messages: Annotated[list[RawChatMessage], Meta(max_length=MAX_ITEMS)] | None = None
     tools: Annotated[list[_Tool], Meta(max_length=MAX_TOOLS)] | None = None
 
 
 class OllamaGenerateBody(_Body, kw_only=True):
-    """The body of `POST /api/generate`. Fields that are not listed are accepted and ignored."""
-
     prompt: str | None = None
     system: str | None = None
     images: Images = None

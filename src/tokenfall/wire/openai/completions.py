@@ -50,8 +50,6 @@ _encode = msgspec.json.encode
 
 
 class CompletionBody(Struct, kw_only=True):
-    """The body of `POST /v1/completions`. Fields that are not listed are accepted and ignored."""
-
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     prompt: str | list[str | Annotated[int, Meta(ge=0)] | list[Annotated[int, Meta(ge=0)]]] | None = None
     suffix: str | None = None
@@ -83,8 +81,6 @@ class TextLogprobs(Struct, frozen=True, kw_only=True):
 
 
 class TextChoice(Struct, frozen=True, kw_only=True):
-    """One of the choices, which `index` counts from 0."""
-
     index: Count
     text: str
     logprobs: TextLogprobs | None
@@ -92,8 +88,6 @@ class TextChoice(Struct, frozen=True, kw_only=True):
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """A complete response."""
-
     id: Annotated[str, Meta(pattern="^cmpl-")]
     object: Literal["text_completion"]
     created: int

@@ -30,8 +30,6 @@ _encode = msgspec.json.encode
 
 
 class EmbeddingsBody(Struct, kw_only=True):
-    """The body of `POST /v1/embeddings`. Fields that are not listed are accepted and ignored."""
-
     model: Annotated[str, Meta(min_length=1, max_length=200)]
     input: Annotated[
         str | list[str | _TokenId | list[_TokenId]], Meta(extra_json_schema={"minLength": 1, "minItems": 1})
@@ -58,8 +56,6 @@ class Embedding(Struct, frozen=True, kw_only=True):
 
 
 class EmbeddingsUsage(Struct, frozen=True):
-    """The token counts of a request."""
-
     prompt_tokens: Count
     total_tokens: Count
 

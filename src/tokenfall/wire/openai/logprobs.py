@@ -29,8 +29,6 @@ class TokenLogprob(Struct, frozen=True):
 
 
 class ChatLogprobs(Struct, frozen=True):
-    """The log probabilities of a text."""
-
     content: list[TokenLogprob]
     refusal: None = None
 

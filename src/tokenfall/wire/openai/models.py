@@ -17,8 +17,6 @@ _encode = msgspec.json.encode
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model."""
-
     id: str
     object: Literal["model"] = "model"
     created: int
@@ -26,8 +24,6 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class Models(Struct, frozen=True, kw_only=True):
-    """All models."""
-
     object: Literal["list"] = "list"
     data: list[Model]
 

@@ -49,22 +49,16 @@ class CompletionUsage(Struct, frozen=True, kw_only=True):
 
 
 class FunctionCall(Struct, frozen=True):
-    """A function's name and its arguments, a JSON text."""
-
     name: str
     arguments: str
 
 
 class OutputToolCall(Struct, frozen=True, kw_only=True):
-    """A complete tool call."""
-
     id: str
     type: str
 
 
 class OutputFunctionCall(OutputToolCall, frozen=True, kw_only=True):
-    """A call of a function."""
-
     type: Literal["function"] = "function"
     function: FunctionCall
 
@@ -77,8 +71,6 @@ class OutputCustomCall(OutputToolCall, frozen=True, kw_only=True):
 
 
 class CompletionMessage(Struct, frozen=True, kw_only=True):
-    """The message of a choice."""
-
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: None = None
@@ -88,8 +80,6 @@ class CompletionMessage(Struct, frozen=True, kw_only=True):
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
-    """One of the choices, which `index` counts from 0."""
-
     index: Count
     message: CompletionMessage
     logprobs: ChatLogprobs | None

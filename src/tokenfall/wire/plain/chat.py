@@ -82,8 +82,6 @@ class ChatBody(Struct, frozen=True):
 
 
 class TokenUsage(Struct, frozen=True):
-    """The token counts of a response."""
-
     prompt_tokens: Count
     completion_tokens: Count
     total_tokens: Count
@@ -100,14 +98,10 @@ class ChatResponse(Struct, frozen=True):
 
 
 class NewConversation(Struct, frozen=True):
-    """The response of `POST /conversations`."""
-
     id: str
 
 
 class HistoryVariant(Struct, frozen=True, kw_only=True):
-    """An earlier response to the question before a message."""
-
     content: str
     created: float
     model: str

@@ -8,9 +8,8 @@ import msgspec
 import pytest
 from schemathesis.openapi import from_dict
 
-from tokenfall.api.openapi.document import document
+from tokenfall.api.openapi.document import OPERATIONS, document
 from tokenfall.api.openapi.failures import codes_of
-from tokenfall.api.openapi.operations import OPERATIONS
 from tokenfall.api.openapi.schemas import of_body, of_responses
 from tokenfall.api.problems import CODE_OF_STATUS, STATUS_OF_CODE
 from tokenfall.api.routes import described

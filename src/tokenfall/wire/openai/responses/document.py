@@ -6,7 +6,7 @@ Source: the OpenAI API reference, "The response object". Reasoning is reported a
 from base64 import b64encode
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from tokenfall.events import FinishReason, Usage
 from tokenfall.messages import ToolCall
@@ -54,8 +54,6 @@ def status_of(reason: FinishReason) -> Status:
 
 
 class OutputText(Struct, frozen=True, kw_only=True):
-    """The content part of a message."""
-
     type: Literal["output_text"] = "output_text"
     annotations: list[Any] = []
     logprobs: list[Any] = []
@@ -63,8 +61,6 @@ class OutputText(Struct, frozen=True, kw_only=True):
 
 
 class SummaryText(Struct, frozen=True, kw_only=True):
-    """The summary part of a reasoning item."""
-
     type: Literal["summary_text"] = "summary_text"
     text: str
 
@@ -78,24 +74,18 @@ class ResponseItem(Struct, frozen=True, kw_only=True):
 
 
 class ResponseMessage(ResponseItem, frozen=True, kw_only=True):
-    """A message."""
-
     type: Literal["message"] = "message"
     content: list[OutputText]
     role: Literal["assistant"] = "assistant"
 
 
 class ResponseReasoning(ResponseItem, frozen=True, kw_only=True):
-    """A reasoning summary."""
-
     type: Literal["reasoning"] = "reasoning"
     summary: list[SummaryText]
     encrypted_content: str | UnsetType = UNSET
 
 
 class ResponseFunctionCall(ResponseItem, frozen=True, kw_only=True):
-    """A call of a function."""
-
     type: Literal["function_call"] = "function_call"
     arguments: str
     call_id: str
@@ -103,8 +93,6 @@ class ResponseFunctionCall(ResponseItem, frozen=True, kw_only=True):
 
 
 class ResponseCustomCall(ResponseItem, frozen=True, kw_only=True):
-    """A call of a custom tool."""
-
     type: Literal["custom_tool_call"] = "custom_tool_call"
     input: str
     call_id: str
@@ -112,15 +100,11 @@ class ResponseCustomCall(ResponseItem, frozen=True, kw_only=True):
 
 
 class InputDetails(Struct, frozen=True, kw_only=True):
-    """The parts of `input_tokens` that were written to the cache and read from it."""
-
     cache_write_tokens: Count
     cached_tokens: Count
 
 
 class ResponseUsage(Struct, frozen=True, kw_only=True):
-    """The token counts of a response."""
-
     input_tokens: Count
     input_tokens_details: InputDetails
     output_tokens: Count
@@ -129,8 +113,6 @@ class ResponseUsage(Struct, frozen=True, kw_only=True):
 
 
 class IncompleteDetails(Struct, frozen=True):
-    """Why a response is incomplete."""
-
     reason: IncompleteReason
 
 
@@ -196,29 +178,18 @@ def response_document(
     why = None if reason is None else _INCOMPLETE.get(reason)
     output = [item_document(item, "completed") for item in items[:-1]]
     output += [item_document(item, status) for item in items[-1:]]
+    repeated = structs.asdict(options)
+    del repeated["encrypted"]
     return ResponsesResponse(
         id=f"resp_{meta.number}",
         created_at=int(meta.created_s),
         status=status,
         completed_at=int(meta.created_s + total_s) if status == "completed" else None,
         incomplete_details=why and IncompleteDetails(why),
-        instructions=options.instructions,
-        max_output_tokens=options.max_output_tokens,
-        max_tool_calls=options.max_tool_calls,
         model=meta.model,
         output=output,
-        parallel_tool_calls=options.parallel_tool_calls,
-        reasoning=options.reasoning,
-        store=options.store,
-        temperature=options.temperature,
-        text=options.text,
-        tool_choice=options.tool_choice,
-        tools=options.tools,
-        top_logprobs=options.top_logprobs,
-        top_p=options.top_p,
-        truncation=options.truncation,
         usage=None if usage is None else _usage(usage, items),
-        metadata=options.metadata,
+        **repeated,
     )
 
 

@@ -35,15 +35,11 @@ class _Part(Struct):
 
 
 class MessageItem(Struct):
-    """An item of `input` with the type `message`, or without a type."""
-
     role: Literal["user", "assistant", "system", "developer"]
     content: str | list[_Part]
 
 
 class CallItem(Struct):
-    """An item of `input` with the type `function_call`."""
-
     call_id: str
     name: str
     arguments: str
@@ -56,8 +52,6 @@ class _CustomCall(Struct):
 
 
 class CallOutputItem(Struct):
-    """An item of `input` with the type `function_call_output`."""
-
     call_id: str
     output: str | list[_Part]
 
