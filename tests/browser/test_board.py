@@ -402,7 +402,7 @@ def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> 
 
 def test_it_leads_to_the_metrics_and_to_the_api(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
-    for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("OpenAPI", '"openapi"')]:
+    for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("API", '"openapi"')]:
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.locator("body")).to_contain_text(text)
         page.go_back()
