@@ -59,6 +59,16 @@ async def test_each_token_of_the_simulator_is_counted_once(serve: Serve, path: s
         assert await counted(server.port) == tuple(times * each for each in ALL), fault
 
 
+@pytest.mark.parametrize("path", ["/stream-sse", "/stream-ndjson", "/stream-loop", "/chat", *DIALECTS])
+async def test_a_stream_that_ends_in_an_error_counts_as_failed(serve: Serve, path: str) -> None:
+    server = serve(RATE_LIMIT_RPS="0")
+    for fault in ("error@2", "reset@2"):
+        await streamed(server.port, asked(path, model="sim", sim=f"tokens={TOKENS},gap=1ms,fault={fault}"))
+
+    assert await metric(server.port, 'tokenfall_streams_ended_total{outcome="failed"}') == 2
+    assert await metric(server.port, f'tokenfall_streams_failed_total{{route="{path}"}}') == 2
+
+
 @pytest.mark.parametrize("path", DIALECTS)
 async def test_vllms_metrics_count_responses_of_every_dialect(serve: Serve, path: str) -> None:
     server = serve(RATE_LIMIT_RPS="0", METRICS_VLLM="true")

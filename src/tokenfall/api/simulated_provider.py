@@ -254,7 +254,10 @@ class SimulatedProvider:
                 fault_plan=fault_plan,
                 error_frame=self._error_frame(planned, encoder),
             )
-        return PacedStream(self._head, made, gaps=gaps if summed is None else summed)
+        stream = PacedStream(self._head, made, gaps=gaps if summed is None else summed)
+        if fault_plan is not None and fault_plan.ends_in_error:
+            stream.outcome = "failed"
+        return stream
 
     # Complete responses
 

@@ -212,6 +212,8 @@ class PlainStream:
         gaps = shared.state.gaps(schedule(sim.ttft, sim.gap or GAP, random=random), sim.load)
         stream = self._stream(frames, fault_plan.gaps(gaps), endless=endless)
         stream.ends_in_token = fault_plan.ends_in_token(has_end=self._passage.has_end)
+        if fault_plan.ends_in_error:
+            stream.outcome = "failed"
         stream.ended = fault_plan.permit.leave
         return stream
 

@@ -108,6 +108,8 @@ class PacedPlayer(_TimedPlayer):
 
     __slots__ = ("_frame", "_frames", "_gaps", "sent_bytes")
 
+    _stream: "PacedStream"
+
     def __init__(
         self, connection: "Connection", server: "HTTPServer", *, request: "Request", stream: "PacedStream"
     ) -> None:
@@ -133,7 +135,7 @@ class PacedPlayer(_TimedPlayer):
                     return deadline_s if self._connection.send(frame) else None  # paused until `resume`
             elif frame is not None:
                 return self._execute(frame)
-            self._end(frame or b"", "complete")
+            self._end(frame or b"", self._stream.outcome)
         except Exception:  # noqa: BLE001 - otherwise the stream would hang
             _log.exception("a paced stream failed")
             self._connection.reset("failed")

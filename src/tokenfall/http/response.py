@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
     from typing import Protocol
 
+    from tokenfall.http.application import Outcome
     from tokenfall.ports import Barrier
 
     Item = bytes | Barrier | Disconnect
@@ -176,7 +177,7 @@ class PacedStream(TimedStream):
     An item may also be a `Barrier`, at which the stream waits, or a `Disconnect`, which breaks the connection.
     """
 
-    __slots__ = ("frames", "gaps")
+    __slots__ = ("frames", "gaps", "outcome")
 
     def __init__(
         self,
@@ -191,6 +192,8 @@ class PacedStream(TimedStream):
         super().__init__(head, endless=endless, keepalive=keepalive, shutdown_frame=shutdown_frame)
         self.frames = frames
         self.gaps = gaps
+        self.outcome: Outcome = "complete"
+        """The outcome after the last frame: `failed` if that is an error."""
 
 
 class SteadyStream(TimedStream):

@@ -164,9 +164,14 @@ class FaultPlan:
         """Whether the end is omitted."""
         return any(fault.kind == "nodone" for fault in self._faults)
 
+    @property
+    def ends_in_error(self) -> bool:
+        """Whether an error ends the stream, unless it is disconnected before."""
+        return any(fault.kind == "error" for fault in self._faults)
+
     def ends_in_token(self, *, has_end: bool = True) -> bool:
         """Whether the last frame is a token, in a format that may have no end."""
-        return (self.lacks_its_end or not has_end) and all(fault.kind != "error" for fault in self._faults)
+        return (self.lacks_its_end or not has_end) and not self.ends_in_error
 
     def _insert(self, item: Barrier | Disconnect) -> Barrier | Disconnect:
         self._inserted_gaps.append(0.0)
