@@ -102,7 +102,7 @@ _WATCH = f"""() => {{
 }}"""
 
 # Sends each text as a reader would, and waits for its end; says what was wrong, and with which.
-_ASK = """async (json) => {
+ASK = """async (json) => {
   const draft = document.querySelector('#draft');
   const stop = document.querySelector('#stop');
   const idle = () => stop.hidden || new Promise((resolve) => {
@@ -179,7 +179,7 @@ _LISTED = r"""() => {
 }"""
 
 # Of the messages of one role: how many elements their texts have, and the texts.
-_TEXTS = """(role) => {
+TEXTS = """(role) => {
   const texts = [...document.querySelectorAll(`#messages > .${role} > .text`)];
   return [texts.reduce((sum, text) => sum + text.childElementCount, 0), texts.map((text) => text.textContent)];
 }"""
@@ -270,14 +270,14 @@ def test_what_is_asked_and_answered_stays_text(
     some = forms[part::PARTS]
     server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
     shown = watched(open_page, server, bypass_csp=bypass_csp)
-    assert shown.page.evaluate(_ASK, json.dumps(some)) == []
-    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.page.evaluate(ASK, json.dumps(some)) == []
+    assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert contents(server)[1::2] == some
     assert shown.wrong() == []
     shown.page.reload()  # now from the history
     expect(shown.page.locator("#messages > .assistant")).to_have_count(len(some))
     shown.begin()
-    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert shown.wrong() == []
 
 

@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from tokenfall.api.routing import Route
 from tokenfall.bootstrap import Server
 from tokenfall.http.connection import Connection
 from tokenfall.settings import load
@@ -62,8 +63,16 @@ async def eventually(holds: Callable[[], bool], shown: Callable[[], object], *, 
 
 
 @asynccontextmanager
-async def running(**settings: str) -> AsyncIterator[Running]:
-    """A server with the settings' environment names as keywords, stopped at the end and then found empty."""
+async def running(*routes: Route, **settings: str) -> AsyncIterator[Running]:
+    """A server with the settings' environment names as keywords, stopped at the end and then found empty.
+
+    `routes` are added to its own.
+    """
+
+    class ExtendedServer(Server):
+        def routes(self) -> list[Route]:
+            return [*super().routes(), *routes]
+
     tasks = asyncio.all_tasks()
     before = descriptors()
     texts = {
@@ -74,7 +83,7 @@ async def running(**settings: str) -> AsyncIterator[Running]:
         "MODEL": "m",
     } | settings
     thresholds = gc.get_threshold()
-    server = Server(load(texts), None, reactor=running_reactor(), json_logs=True)
+    server = ExtendedServer(load(texts), None, reactor=running_reactor(), json_logs=True)
     try:
         addresses = server.start()
         here = Running(server, addresses[0][1])

@@ -19,7 +19,7 @@ from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request
-from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.in_process import eventually, running
 
 if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
@@ -87,9 +87,8 @@ async def soon(answer: Callable[[], Answer]) -> Answer:
     return answer()
 
 
-def plant(here: Running, handler: Handler) -> None:
-    routes = here.server.app._router._paths
-    routes["/defect"] = {"GET": Route("GET", "/defect", operation="", handler=handler)}
+def defect(handler: Handler) -> Route:
+    return Route("GET", "/defect", operation="", handler=handler)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +97,7 @@ def plant(here: Running, handler: Handler) -> None:
     ids=["at once", "later", "before the first frame"],
 )
 async def test_a_handler_that_breaks_answers_500_and_the_connection_lives(handler: Handler) -> None:
-    async with running() as here:
-        plant(here, handler)
+    async with running(defect(handler)) as here:
         async with await Client.connect(here.port) as client:
             answer = await client.ask(request("/defect", X_Request_Id="mine"))
             assert answer.status == 500
@@ -111,8 +109,7 @@ async def test_a_handler_that_breaks_answers_500_and_the_connection_lives(handle
 
 
 async def test_a_live_stream_that_breaks_says_so_and_ends() -> None:
-    async with running() as here:
-        plant(here, lambda request: live(one_then_defect))
+    async with running(defect(lambda request: live(one_then_defect))) as here:
         async with await Client.connect(here.port) as client:
             answer = await client.ask(request("/defect"))
             assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
@@ -136,8 +133,7 @@ BROKEN: dict[str, Handler] = {
 
 @pytest.mark.parametrize("place", BROKEN)
 async def test_what_cannot_be_answered_any_more_ends_its_connection_and_no_other(place: str) -> None:
-    async with running() as here, await Client.connect(here.port) as other:
-        plant(here, BROKEN[place])
+    async with running(defect(BROKEN[place])) as here, await Client.connect(here.port) as other:
         await other.send(request("/stream-sse?gap=10ms&tokens=20"))
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))

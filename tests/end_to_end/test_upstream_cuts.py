@@ -12,6 +12,7 @@ import pytest
 from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics import Metrics
 from tokenfall.upstream.engine import UpstreamEngine
 
 from tests.doubles.certificates import server_context, trusted_file
@@ -119,14 +120,14 @@ class Cutting:
 
 @asynccontextmanager
 async def cutting(
-    recorded: Recorded, *, tls: ssl.SSLContext | None = None
+    recorded: Recorded, metrics: Metrics, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
     """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
     tasks = asyncio.all_tasks()
     async with scripted(tls=tls) as upstream:
         script = upstream.script = Cutting(recorded)
         wheel = running_reactor().wheel
-        engine = engine_for(upstream.url)
+        engine = engine_for(upstream.url, metrics=metrics)
         before = descriptors()
         yield engine, script
         await rested(upstream, before)
@@ -189,7 +190,8 @@ async def test_an_answer_over_tls_cut_at_any_byte_is_whole_only_with_its_genuine
 async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
     """Cut at each byte once, in one way after the other."""
     outcomes = {True: 0, False: 0}
-    async with cutting(recorded, tls=tls) as (engine, script):
+    metrics = Metrics()
+    async with cutting(recorded, metrics, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
             how = hows[size % len(hows)]
@@ -211,7 +213,7 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
         count = await each(range(len(recorded.data) + 1), case)
     assert sum(outcomes.values()) == count == len(recorded.data) + 1
     assert all(outcomes.values())
-    failed = sum(engine._metrics.upstream_errors.values())
+    failed = sum(metrics.upstream_errors.values())
     assert failed == outcomes[False]
 
 
@@ -219,7 +221,8 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
 @pytest.mark.parametrize("form", FORMS)
 async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
     recorded = FORMS[form]
-    async with cutting(recorded) as (engine, _):
+    metrics = Metrics()
+    async with cutting(recorded, metrics) as (engine, _):
 
         async def case(size: int) -> None:
             heard: list[str] = []
@@ -228,7 +231,7 @@ async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
             assert heard == list(TOKENS)
 
         await each(range(1, len(recorded.data)), case)
-    assert engine._metrics.upstream_errors == {}
+    assert metrics.upstream_errors == {}
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])

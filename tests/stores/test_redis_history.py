@@ -239,20 +239,6 @@ async def test_cancelled_calls_never_give_another_caller_their_reply(
     assert (await raw.info("stats"))["total_connections_received"] == connections
 
 
-async def test_a_call_that_fails_when_its_caller_has_left_is_no_defect(store: RedisHistory, redis: RedisServer) -> None:
-    await store.append(ALICE, turn(1))
-    redis.pause()
-    writing = asyncio.create_task(store.append(ALICE, turn(2)))
-    await spin()
-    (call,) = store._calls._pending
-    writing.cancel()
-    redis.kill()
-    await store.close()
-
-    assert call.done()
-    assert not call._log_traceback  # or asyncio complains of an exception that was never retrieved
-
-
 async def test_closing_waits_for_what_is_under_way(store: RedisHistory, redis: RedisServer, raw: Any) -> None:
     await store.append(ALICE, turn(1))
     redis.pause()

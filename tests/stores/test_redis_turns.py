@@ -1,8 +1,8 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -15,6 +15,8 @@ from tokenfall.ports import Followed
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
 from tokenfall.turns import redis as turns_redis
+from tokenfall.turns.copying import Copy
+from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns
 
 from tests.doubles.loops import running_reactor
@@ -22,6 +24,7 @@ from tests.doubles.turns import HERE, Listener
 from tests.stores.redis_server import RedisServer
 
 KEEP_S = 100.0
+KEEP_MS = 100_000
 PATIENCE_S = 10.0
 PIECES = ["Grüße", " ", "", "\x00\n\"'\\", "日本語", "🦊", "x" * 300_000, "end"]
 GENUINE = TurnEnd(Finished("stop", "model-1"))
@@ -78,15 +81,17 @@ async def clock() -> WheelClock:
     return WheelClock(running_reactor().wheel)
 
 
-Instance = Callable[[], RedisTurns]
+class Instance(Protocol):
+    """Creates turns that share nothing but Redis, as those of another process."""
+
+    def __call__(self, clock: WheelClock = ...) -> RedisTurns: ...
 
 
 @pytest.fixture
 async def instance(redis: RedisServer, clock: WheelClock) -> AsyncIterator[Instance]:
-    """Another process, as far as Redis can tell."""
     made: list[RedisTurns] = []
 
-    def make() -> RedisTurns:
+    def make(clock: WheelClock = clock) -> RedisTurns:
         made.append(RedisTurns(redis.url, keep_s=KEEP_S, clock=clock))
         return made[-1]
 
@@ -123,21 +128,20 @@ async def spin() -> None:
         await asyncio.sleep(0)
 
 
-async def copied(turns: RedisTurns) -> None:
-    """Return when all turns of this process are there to their end."""
-    if turns._copying is not None:
-        await asyncio.wait_for(asyncio.shield(turns._copying), PATIENCE_S)
-
-
-async def seen(turns: RedisTurns, turn: Live) -> None:
-    """Return once a Redis that came back has been told of the turn: each look is a round trip."""
+async def stored(turns: RedisTurns, turn: Live) -> FollowedInRedis:
+    """Return once the turn is in Redis: each attempt is a round trip."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await follow(turns, turn)
-                return
+                return await turns.follow(turn.conversation.owner, turn.id, after=0)
             except (NotFound, StoreUnavailable):
                 pass
+
+
+async def end_stored(turns: RedisTurns, turn: Live) -> None:
+    """Return once the turn is in Redis with its end."""
+    followed = await stored(turns, turn)
+    await asyncio.wait_for(followed.end(), PATIENCE_S)
 
 
 async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
@@ -150,11 +154,19 @@ async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
     return listener.heard
 
 
-async def die(turns: RedisTurns) -> None:
-    """Without a word, as a process that is killed."""
-    assert turns._copying is not None
-    turns._copying.cancel()
-    await asyncio.gather(turns._copying, return_exceptions=True)
+class KillableClock(WheelClock):
+    """A clock whose latest sleeping task can be ended as if its process were killed: it writes nothing any more."""
+
+    sleeper: "asyncio.Task[Any] | None" = None
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        self.sleeper = asyncio.current_task()
+        await super().sleep_until(deadline_s)
+
+    async def kill(self) -> None:
+        assert self.sleeper is not None
+        self.sleeper.cancel()
+        await asyncio.gather(self.sleeper, return_exceptions=True)
 
 
 # Following
@@ -171,7 +183,7 @@ async def test_it_is_the_same_from_every_position(here: RedisTurns, there: Redis
         task.cancel()
     turn.say(*PIECES[4:])
     turn.end = GENUINE
-    await copied(here)
+    await end_stored(there, turn)
 
     for after in range(len(PIECES) + 1):
         assert await told(there, turn, after=after) == PIECES[after:]
@@ -211,7 +223,7 @@ async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(1)
-    await copied(here)
+    await end_stored(there, turn)
     assert (listener.heard, running.done()) == (["a"], False)
     listener.take()
 
@@ -249,7 +261,7 @@ async def test_a_place_after_the_end_is_refused_before_anything_is_told(here: Re
     turn.say("a", "b")
     turn.end = GENUINE
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     with pytest.raises(ResumeExpired, match="has 2 events"):
         await there.follow("alice", turn.id, after=3)
@@ -300,15 +312,16 @@ async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: 
 
 
 @pytest.mark.parametrize("pieces", [[], ["a", "b"]])
-async def test_when_who_answers_dies_its_followers_are_told(
-    here: RedisTurns, there: RedisTurns, clock: WheelClock, pieces: list[str]
+async def test_turn_of_a_killed_process_is_lost_for_its_followers(
+    instance: Instance, there: RedisTurns, pieces: list[str]
 ) -> None:
-    turn, listener = Live(), Waiting()
+    clock = KillableClock(running_reactor().wheel)
+    here, turn, listener = instance(clock), Live(), Waiting()
     turn.say(*pieces)
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(len(pieces))
-    await die(here)
+    await clock.kill()
     died_s = clock.now()
 
     with pytest.raises(TurnLost):
@@ -367,7 +380,7 @@ async def test_a_turn_that_came_to_something_keeps_its_key(
     turn.say(*pieces)
     turn.end = end
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) == mine
     assert await raw.pttl(CLAIM) > LEASE_MS
@@ -378,7 +391,7 @@ async def test_a_turn_that_came_to_nothing_frees_its_key(here: RedisTurns, there
     turn = Live(key="key")
     turn.end = STOPPED
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
 
@@ -389,7 +402,7 @@ async def test_nobody_frees_the_key_of_another(here: RedisTurns, there: RedisTur
     turn = Live(key="key")
     turn.end = STOPPED
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await here.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == theirs
 
@@ -484,7 +497,7 @@ async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: 
         turn.say("for ", str(number))
         turn.end = GENUINE
         here.publish(turn)
-    await copied(here)
+    await end_stored(there, turns[-1])
 
     for number, turn in enumerate(turns):
         assert await told(there, turn) == ["for ", str(number)]
@@ -536,7 +549,7 @@ async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
     turn.say("a")
     await listener.has(1)
     assert redis.ask("FLUSHALL") == "+OK"
-    await seen(there, turn)
+    await stored(there, turn)
     turn.end = GENUINE
 
     await asyncio.wait_for(running, PATIENCE_S)
@@ -563,7 +576,7 @@ async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
     redis.restart()
     turn.say(*([] if ends_meanwhile else ["d"]))
     turn.end = GENUINE
-    await seen(there, turn)
+    await stored(there, turn)
 
     assert await told(there, turn) == turn.pieces
     assert await told(there, turn, after=1) == turn.pieces[1:]
@@ -602,24 +615,27 @@ async def test_a_paused_redis_blocks_nobody_and_catches_up(
     assert await told(there, turn) == turn.pieces
 
 
-async def test_what_is_written_twice_and_late_changes_nothing(
-    redis: RedisServer, here: RedisTurns, there: RedisTurns, raw: Any
-) -> None:
+async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
     turn = Live()
     turn.say("a", "b")
     here.publish(turn)
-    late = here._copies.take(0.0)
-    command = here._command(late)
+    late = Copy(turn)
+    late.take(0.0)
+
+    async def write_late() -> Any:
+        arguments = (KEEP_MS, LEASE_MS, *late.script_arguments())
+        return await raw.execute_command("EVAL", turns_redis.COPY, 4, *late.script_keys(), *arguments)
+
     listener = Waiting()
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(2)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[2, 0, 0]]]
+    assert await write_late() == [[2, 0, 0]]
     turn.say("c")
     await listener.has(3)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 0, 0]]]
+    assert await write_late() == [[3, 0, 0]]
     turn.end = GENUINE
     await asyncio.wait_for(running, PATIENCE_S)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 1, 0]]]
+    assert await write_late() == [[3, 1, 0]]
 
     assert listener.heard == ["a", "b", "c"]
     assert await told(there, turn) == ["a", "b", "c"]

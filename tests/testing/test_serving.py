@@ -317,8 +317,9 @@ def test_a_thread_that_failed_is_told_at_the_next_use() -> None:
     def fail() -> None:
         raise SystemExit("as if by itself")
 
+    (thread,) = (each for each in threading.enumerate() if each.name == "tokenfall")
     host.reactor.call_soon_threadsafe(fail)
-    host._thread.join()
+    thread.join()
     with pytest.raises(ServerGone, match="its thread failed"):
         TokenfallServer(host).reset()
     host.stop()

@@ -346,13 +346,6 @@ async def test_each_histogram_is_its_own(harness: Harness) -> None:
     assert [each.count for each in (event.ttft, event.inter_token, event.ticker_late) if each] == [2, 3, 4]
 
 
-async def test_a_window_that_is_full_does_not_grow(harness: Harness) -> None:
-    await harness.watch()
-    await harness.pass_s(100)
-
-    assert len(harness.board._samples) == 11
-
-
 async def test_counts_that_go_back_are_no_rates_and_no_percentiles(harness: Harness) -> None:
     harness.metrics.tokens = 100
     harness.metrics.requests = {("/chat", 200): 10}

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.api.injected_errors import MAX_RULES, InjectedErrors
+from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.values import Limit
@@ -96,14 +96,21 @@ def test_what_is_answered(
     assert (type(error), error.status, error.retry_after_s) == (kind, status, retry_after_s)
 
 
-def test_what_is_counted_is_bounded() -> None:
+def test_counts_of_more_callers_than_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
     injected_errors = InjectedErrors(FakeClock())
-    for number in range(MAX_RULES + 5):
-        asked(injected_errors, "status=500x1", times=1, owner=str(number))
-        injected_errors.spend(Limit(1), str(number), tokens=0)
 
-    assert len(injected_errors._asked) <= MAX_RULES
-    assert len(injected_errors._spent) <= MAX_RULES
+    def first_request(owner: str) -> tuple[list[int], bool]:
+        """The status of the rule's response, and whether the limit allows the request."""
+        _, refused = injected_errors.spend(Limit(1), owner, tokens=0)
+        return asked(injected_errors, "status=500x1", times=1, owner=owner), refused is None
+
+    new = first_request("0")
+    assert first_request("0") != new
+    for number in range(1, 10):
+        assert first_request(str(number)) == new
+
+    assert first_request("0") == new
 
 
 # A provider's limiter

@@ -10,6 +10,7 @@ from tokenfall.errors import StoreUnavailable
 from tokenfall.http.response import Response
 from tokenfall.metrics import Metrics
 
+from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request
 
 
@@ -39,8 +40,11 @@ def test_health_is_ok_as_text(harness: Harness, accept: str | None) -> None:
     assert "content-type: text/plain; charset=utf-8" in lines_of(response.head)
 
 
-def test_health_is_json_for_who_accepts_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "monotonic", lambda: harness.probes._started_s + 7.25)
+def test_health_is_json_if_the_client_accepts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(probes, "monotonic", clock)
+    harness = Harness()
+    clock.advance(7.25)
     response = harness.probes.health(request(headers={"accept": "text/html, application/json;q=0.9"}))
 
     assert json.loads(response.body) == {"status": "ok", "version": __version__, "uptime_s": 7.25}

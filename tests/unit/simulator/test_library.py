@@ -120,4 +120,4 @@ def test_only_so_many_files_are_held(library: Library, tmp_path: Path, monkeypat
         (tmp_path / f"{number}.yaml").write_text(SCRIPT, encoding="utf-8")
         library.script(f"{number}.yaml")
 
-    assert [Path(path).name for path in library._scenarios] == ["1.yaml", "2.yaml"]
+    assert [library.is_ready(Simulation(script=f"{number}.yaml")) for number in range(3)] == [False, True, True]

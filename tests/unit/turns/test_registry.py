@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from sys import getsizeof
 
 import pytest
@@ -22,6 +23,35 @@ from tests.doubles.clocks import FakeClock
 from tests.doubles.connections import settle
 from tests.doubles.stores import FakeSharedTurns
 from tests.doubles.turns import HERE, Listener, turn_that_said, turns_of
+
+
+class FakeTimers:
+    """The loop's `call_later`; timers fire when the test says so."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[float, Callable[[], object], asyncio.Handle]] = []
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, (), asyncio.get_running_loop())
+        self._pending.append((delay_s, callback, handle))
+        return handle
+
+    def delays_s(self) -> list[float]:
+        return [delay_s for delay_s, _, handle in self._pending if not handle.cancelled()]
+
+    def fire(self) -> None:
+        pending, self._pending = self._pending, []
+        for _, callback, handle in pending:
+            if not handle.cancelled():
+                callback()
+
+
+@pytest.fixture
+async def timers(monkeypatch: pytest.MonkeyPatch) -> FakeTimers:
+    timers = FakeTimers()
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", timers.call_later)
+    return timers
+
 
 GENUINE = TurnEnd(Finished("stop", "m"))
 BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
@@ -155,27 +185,25 @@ async def test_waiting_for_what_has_ended_does_not_wait() -> None:
 # Kept and forgotten
 
 
-async def test_an_ended_turn_is_kept_for_its_time() -> None:
+async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turns_of(clock=clock, keep_s=60)
     first = over(turns, "a")
     clock.advance(30)
     second = over(turns, "b")
-    sweep = turns._sweep
-    assert sweep is not None
-    assert sweep.when() - asyncio.get_running_loop().time() == pytest.approx(60, abs=1)
+    assert timers.delays_s() == [60]
     clock.advance(29.9)
-    turns._swept()
+    timers.fire()
     assert await is_kept(turns, first)
     clock.advance(0.1)
-    turns._swept()
+    timers.fire()
     assert not await is_kept(turns, first)
     assert await is_kept(turns, second)
     clock.advance(30)
-    turns._swept()
+    timers.fire()
     assert not await is_kept(turns, second)
-    assert turns._sweep is None, "with nothing kept there is nothing to come back for"
-    assert (turns._turns, turns._bytes, len(turns._ended)) == ({}, 0, 0)
+    assert timers.delays_s() == [], "no timer without ended turns"
+    assert (len(turns), turns.claims) == (0, 0)
 
 
 async def test_the_loops_timer_lets_go() -> None:
@@ -195,7 +223,6 @@ async def test_of_the_ended_turns_the_oldest_go_when_there_is_no_room() -> None:
     kept = [over(turns, "x" * 10) for _ in range(4)]
 
     assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
-    assert turns._bytes == 2 * size_bytes
     await turns.close()
 
 
@@ -207,11 +234,11 @@ async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
     await turns.close()
 
 
-async def test_what_is_larger_than_all_room_goes_at_once() -> None:
+async def test_turn_larger_than_the_memory_limit_is_dropped_at_once(timers: FakeTimers) -> None:
     turns = turns_of(max_bytes=OVERHEAD_BYTES)
 
     assert not await is_kept(turns, over(turns, "x"))
-    assert turns._sweep is None
+    assert timers.delays_s() == []
 
 
 async def test_turns_under_way_take_no_room_and_are_never_forgotten() -> None:
@@ -221,7 +248,7 @@ async def test_turns_under_way_take_no_room_and_are_never_forgotten() -> None:
     turns.add(running)
     over(turns, "y")
     clock.advance(1_000)
-    turns._make_room()
+    over(turns, "z")
 
     assert turns.under_way() == [running]
     assert await is_kept(turns, running)
@@ -272,7 +299,7 @@ async def test_keys_of_other_owners_are_apart() -> None:
     assert await claimed(turns, others, digest="other") is None
 
 
-async def test_a_key_lasts_as_long_as_its_turn() -> None:
+async def test_key_is_bound_as_long_as_its_turn_is_kept(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turns_of(clock=clock)
     turn = turn_that_said("a")
@@ -282,9 +309,9 @@ async def test_a_key_lasts_as_long_as_its_turn() -> None:
     assert replayed is not None
     assert replayed.id == turn.id
     clock.advance(60)
-    turns._swept()
+    timers.fire()
 
-    assert turns._keys == {}
+    assert turns.claims == 0
     assert await claimed(turns, turn_that_said(), digest="other") is None
 
 
@@ -338,7 +365,7 @@ async def test_what_another_process_answers_is_followed_there() -> None:
     assert (followed.id, followed.conversation.id) == ("turn_1", "there")
     with pytest.raises(IdempotencyMismatch):
         await claimed(turns, turn_that_said(), digest="other")
-    assert (turns._turns, turns._keys) == ({}, {}), "the other process may forget it at any time"
+    assert (len(turns), turns.claims) == (0, 0), "the other process may forget it at any time"
 
 
 async def test_a_claim_that_fails_fails_all_who_wait_for_it_and_holds_nothing() -> None:
@@ -348,7 +375,7 @@ async def test_a_claim_that_fails_fails_all_who_wait_for_it_and_holds_nothing() 
     results = await asyncio.gather(*(claimed(turns, turn_that_said()) for _ in range(2)), return_exceptions=True)
 
     assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
-    assert (turns._turns, turns._keys) == ({}, {})
+    assert (len(turns), turns.claims) == (0, 0)
     shared.failure = None
     assert await claimed(turns, turn_that_said()) is None
 
@@ -368,4 +395,4 @@ async def test_who_leaves_while_the_key_is_claimed_frees_it_everywhere() -> None
     await settle()
 
     assert shared.published == [turn], "told of its end, the store lets go of the claim"
-    assert (turns._turns, turns._keys) == ({}, {})
+    assert (len(turns), turns.claims) == (0, 0)

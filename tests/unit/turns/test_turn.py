@@ -103,9 +103,9 @@ async def test_once_the_engine_is_done_nothing_is_interrupted() -> None:
     done.begin()
     done.answered()
     done.stop()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a cancelled task ends here
 
-    assert done._stopped_by is None
+    assert done.cancelled() is None
 
 
 async def test_what_has_ended_is_not_stopped() -> None:
@@ -113,8 +113,8 @@ async def test_what_has_ended_is_not_stopped() -> None:
     over.finish(END)
     over.stop()
 
-    assert over._stopped_by is None
     assert over.end is END
+    over.begin()  # raises the error of a turn that was stopped
 
 
 async def test_whose_task_is_cancelled_by_its_own_caller_was_not_stopped() -> None:
