@@ -262,8 +262,12 @@ def echo_of(forms: list[str], folder: Path) -> Path:
 
 
 @pytest.mark.timeout(60)  # a hundred questions each, on a machine that does other things
-@WITH_AND_WITHOUT_POLICY
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    ("part", "bypass_csp"),
+    # Without the policy everything that becomes markup takes effect; with it a part of the forms is enough to see that
+    # the page does not depend on what the policy forbids.
+    [*((part, True) for part in range(PARTS)), (0, False)],
+)
 def test_what_is_asked_and_answered_stays_text(
     open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path, part: int, bypass_csp: bool
 ) -> None:

@@ -11,6 +11,7 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import alert, ask, begun, call, draft, ended, gate, says, set_sim, status
 from tests.browser.test_conversations import ECHO, HELD, names, shown, three, titled, told
+from tests.browser.test_look import look
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -158,24 +159,25 @@ def test_the_menu_works_by_keyboard_and_its_escape_closes_nothing_else(open_page
     expect(page.locator("#sidebar")).to_be_hidden()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, (1280, 800)])
-def test_the_list_and_its_menu_look_well(
-    open_page: Pages, three: ServerProcess, artefact: Artefact, theme: str, viewport: tuple[int, int]
+def test_list_and_its_menu_are_sound_in_both_themes(
+    open_page: Pages, three: ServerProcess, artefact: Artefact, viewport: tuple[int, int]
 ) -> None:
     call(three, "/conversations/a", method="PATCH", body={"pinned": True, "title": "A long title of many words " * 4})
-    page = open_page(three, "/web?conversation=c", viewport=viewport, color_scheme=theme, reduced_motion="reduce")
+    page = open_page(three, "/web?conversation=c", viewport=viewport, reduced_motion="reduce")
     says(page, "in c")
     if viewport == PHONE:
         page.locator("#sidebar-open").click()
     menu = open_menu(page, "in b")
-    assert axe(page, within="#sidebar") == []
+    for theme in ("light", "dark"):
+        look(page, theme, viewport)
+        assert axe(page, within="#sidebar") == [], theme
+        page.screenshot(path=artefact(f"list-{viewport[0]}-{theme}.png"))
     box = menu.bounding_box()
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= viewport[0]
     assert all(each["height"] >= 44 for each in page.evaluate(_BOXES))
-    page.screenshot(path=artefact(f"list-{viewport[0]}-{theme}.png"))
 
 
 _BOXES = """[...document.querySelectorAll('#search, .more, #entry-menu button')].map(

@@ -324,29 +324,29 @@ def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
         page.screenshot(path=artefact(f"state-{state.__name__.replace('_', '-')}-{theme}.png"))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_open_drawer_is_sound(open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str) -> None:
-    page = open_page(talking, viewport=PHONE, color_scheme=theme, reduced_motion="reduce")
+def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
+    page = open_page(talking, viewport=PHONE, reduced_motion="reduce")
     expect(page.locator("#sidebar")).to_be_hidden()
     page.locator("#sidebar-open").click()
     expect(page.get_by_role("button", name="Hide")).to_be_visible()
-    assert page.evaluate(MEASURE) == []
-    # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
-    assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == []
-    page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
+    for theme in ("light", "dark"):
+        look(page, theme, PHONE)
+        assert page.evaluate(MEASURE) == [], theme
+        # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
+        assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == [], theme
+        page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
 
 
-@pytest.mark.parametrize(("theme", "size"), [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)])
-def test_a_rich_answer_is_sound_at_every_width(
-    open_page: Pages, talking: ServerProcess, theme: str, size: tuple[int, int]
-) -> None:
-    page = opened(open_page, talking, rich, viewport=size, color_scheme=theme)
-    assert sound(page) == []
-    assert page.evaluate(IN_VIEW) == []
-    width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
-    em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
-    assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
-    assert width >= min(0.7 * size[0], 40 * em)
+def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: ServerProcess) -> None:
+    page = opened(open_page, talking, rich)
+    for theme, size in [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)]:
+        look(page, theme, size)
+        assert sound(page) == [], (theme, size)
+        assert page.evaluate(IN_VIEW) == [], (theme, size)
+        width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
+        em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+        assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
+        assert width >= min(0.7 * size[0], 40 * em)
 
 
 @pytest.mark.parametrize("state", [hard, failed, edit_form, rename_dialog], ids=lambda state: state.__name__)
@@ -528,12 +528,13 @@ def test_in_forced_colours_buttons_keep_their_edges(
 # Pictures
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str) -> None:
+def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
     tell(talking, "rich", conversation="pictures")
-    page = open_page(talking, "/web?conversation=pictures", color_scheme=theme)
+    page = open_page(talking, "/web?conversation=pictures")
     ended(page)
-    for name, size in [("chat", DESK), ("chat-phone", PHONE)]:
+    for theme, name, size in [
+        (theme, name, size) for theme in ("light", "dark") for name, size in (("chat", DESK), ("chat-phone", PHONE))
+    ]:
         look(page, theme, size)
         page.locator("#log").evaluate("(log) => log.scrollTo(0, 0)")
         expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
@@ -545,11 +546,10 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
 # The board
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL)])
-def test_the_board_is_sound(
-    open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str, size: tuple[int, int]
+def test_dashboard_is_sound_at_every_width_in_both_themes(
+    open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
-    page = open_page(talking, "/board", viewport=size, color_scheme=theme)
+    page = open_page(talking, "/board")
     expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#requests").get_by_text("200 ok").first).to_be_visible()
     page.locator(".sim summary").click()
@@ -557,8 +557,10 @@ def test_the_board_is_sound(
     page.locator("#sim").press("Enter")
     open_page.expect("status of 400")
     expect(page.locator("#sim-error")).not_to_be_empty()
-    assert sound(page) == []
-    page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
+    for theme, size in [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL)]:
+        look(page, theme, size)
+        assert sound(page) == [], (theme, size)
+        page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
 
 
 def test_the_board_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:

@@ -30,8 +30,6 @@ from tests.end_to_end.upstream import (
     scripted,
 )
 
-pytestmark = pytest.mark.every_poller
-
 KEY = "upstream-key-canary"
 ASK = chat("Hello", model=None)
 WHOLE = chat("Hello", model=None, stream=False)
@@ -88,6 +86,7 @@ async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
         assert [exchange.body.get("model") for exchange in upstream.exchanges] == [GROQ_MODEL, None, "own", "own"]
 
 
+@pytest.mark.every_poller
 async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
     async with relaying() as (here, upstream):
         heard: asyncio.Queue[None] = asyncio.Queue()
@@ -147,6 +146,7 @@ async def test_usage_and_reason_come_from_the_upstream() -> None:
         assert (document["finish_reason"], document["model"], document["content"]) == ("length", "up-1", "a")
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 async def test_however_the_reads_cut_it(size: int) -> None:
     async with relaying() as (here, upstream):
@@ -191,6 +191,7 @@ async def a_token_every_20_ms(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("leave", ["close", "reset"])
 @pytest.mark.parametrize(
     ("script", "ask"),
@@ -318,6 +319,7 @@ async def test_an_answer_without_its_end_is_an_error_event_and_never_done(end: S
         await eventually(lambda: here.held()["streams"] == 0, here.held)
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize(
     ("end", "code"),
     [
@@ -379,6 +381,7 @@ async def test_a_refusal_before_the_first_token_is_a_status(
         assert await history(here.port) == []
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("ask", [ASK, WHOLE], ids=["stream", "whole"])
 async def test_a_refused_connection_is_502(ask: bytes) -> None:
     with socket.socket() as taken:
@@ -430,6 +433,7 @@ async def test_a_first_token_that_is_late_is_504(script: Script, ask: bytes) -> 
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_connection_that_is_not_accepted_is_504() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -467,6 +471,7 @@ async def test_an_answer_that_never_ends_is_cut_at_the_total_time() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
     written = 0
 
@@ -548,6 +553,7 @@ async def test_an_error_whose_words_do_not_come_is_told_all_the_same() -> None:
         assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_key_refused")
 
 
+@pytest.mark.every_poller
 async def test_an_answer_larger_than_4_mib_is_malformed() -> None:
     async with relaying() as (here, upstream):
 
@@ -621,6 +627,7 @@ async def test_a_drain_ends_the_upstream_too() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms() -> None:
     async with relaying() as (here, upstream):
         left_s: dict[str, float] = {}

@@ -28,8 +28,6 @@ from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import eventually, running
 from tests.end_to_end.upstream import Exchange, Script, Upstream, answer_with, delta, scripted
 
-pytestmark = pytest.mark.every_poller
-
 REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_tokens=9)
 
 
@@ -143,6 +141,7 @@ PASSING = [
 ]
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("failing", PASSING)
 async def test_what_passes_is_tried_again_and_nobody_hears_of_it(failing: Script) -> None:
     async with asking(failing, answer_with(b"fine")) as asker:
@@ -236,6 +235,7 @@ async def test_two_who_failed_together_do_not_come_back_together() -> None:
         assert 0.0 <= min(first_s, second_s) <= max(first_s, second_s) <= 0.25
 
 
+@pytest.mark.every_poller
 async def test_who_is_cancelled_while_waiting_leaves_nothing() -> None:
     async with asking(cut_before_a_status, answer_with(b"fine")) as asker:
         asker.clock.held = asyncio.Event()

@@ -225,6 +225,7 @@ def test_requests_are_shown_and_forgotten() -> None:
     assert told(harness.control.requests(asked())) == {"journal": True, "requests": []}
 
 
+@pytest.mark.slow
 async def test_a_full_journal_is_shown_in_slices() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))

@@ -165,6 +165,7 @@ async def test_turns_are_dropped_exactly_when_the_stored_bytes_exceed_the_limit(
         }
 
 
+@pytest.mark.slow
 async def test_page_takes_equally_long_with_many_conversations() -> None:
     history = MemoryHistory(limit=LIMIT, max_bytes=2**30)
     for number in range(MANY):

@@ -398,6 +398,7 @@ async def test_failure_is_logged_without_message_text(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_page_takes_equally_long_with_many_conversations(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with closing(sqlite3.connect(path)) as connection, connection:

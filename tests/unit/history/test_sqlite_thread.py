@@ -47,6 +47,7 @@ async def test_error_of_one_job_does_not_affect_other_jobs_of_its_transaction(th
     assert await thread.do(numbers) == [1, 2]
 
 
+@pytest.mark.slow
 async def test_hanging_disk_times_out_and_further_jobs_are_refused(thread: SQLiteThread) -> None:
     hanging = threading.Event()
     ran: list[int] = []

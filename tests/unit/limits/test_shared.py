@@ -63,6 +63,7 @@ async def test_two_limiters_on_one_table_share_the_limit(clock: FakeClock, table
     assert await taken(one, "a", times=1) == [False]
 
 
+@pytest.mark.slow
 async def test_table_size_is_fixed_for_any_number_of_clients(clock: FakeClock) -> None:
     table = SharedTable()
     limiter = SharedLimiter(0.001, 1, table=table, now=clock)

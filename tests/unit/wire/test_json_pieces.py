@@ -15,6 +15,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@pytest.mark.slow
 def test_the_pieces_are_what_msgspec_encodes(document: object) -> None:
     assert b"".join(json_pieces(document)) == msgspec.json.encode(document)
 
