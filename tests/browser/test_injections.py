@@ -268,7 +268,7 @@ def echo_of(forms: list[str], folder: Path) -> Path:
     # the page does not depend on what the policy forbids.
     [*((part, True) for part in range(PARTS)), (0, False)],
 )
-def test_what_is_asked_and_answered_stays_text(
+def test_question_and_response_stay_text(
     open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path, part: int, bypass_csp: bool
 ) -> None:
     some = forms[part::PARTS]
@@ -286,7 +286,9 @@ def test_what_is_asked_and_answered_stays_text(
 
 
 @WITH_AND_WITHOUT_POLICY
-def test_answers_stay_text_at_every_character(open_page: Pages, serve: Serve, all_forms: str, bypass_csp: bool) -> None:
+def test_partial_responses_stay_text_at_every_character(
+    open_page: Pages, serve: Serve, all_forms: str, bypass_csp: bool
+) -> None:
     shown = watched(open_page, serve(), bypass_csp=bypass_csp)
     assert shown.page.evaluate(_GROW, all_forms) == []
     assert shown.page.locator("#messages > article").count() == len(json.loads(all_forms))
@@ -377,7 +379,7 @@ def provider() -> Iterator[str]:
 
 
 @WITH_AND_WITHOUT_POLICY
-def test_what_a_provider_says_stays_text(
+def test_provider_error_stays_text(
     open_page: Pages, serve: Serve, provider: str, forms: list[str], bypass_csp: bool
 ) -> None:
     shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=bypass_csp)
@@ -389,7 +391,7 @@ def test_what_a_provider_says_stays_text(
     assert shown.wrong() == []
 
 
-def test_the_watch_sees_what_text_must_not_become(open_page: Pages, serve: Serve) -> None:
+def test_watch_detects_planted_markup(open_page: Pages, serve: Serve) -> None:
     shown = watched(open_page, serve(), bypass_csp=True)
     open_page.allow(r"status of 404", r"host: https://evil\.example/", r"ERR_NAME_NOT_RESOLVED")
     for html, what in PLANTED.items():

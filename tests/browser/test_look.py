@@ -364,7 +364,7 @@ def test_at_400_percent_everything_is_reached_by_scrolling_down(
         expect(page.locator("#sidebar-open")).to_be_in_viewport(ratio=1)
 
 
-def test_the_composer_stays_in_view_over_a_phones_keyboard(open_page: Pages, talking: ServerProcess) -> None:
+def test_composer_stays_in_view_above_a_phone_keyboard(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich, viewport=PHONE)
     look(page, "light", (360, 330))
     assert page.evaluate(IN_VIEW) == []
@@ -399,7 +399,7 @@ def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProce
     assert buttons[1]["left"] - buttons[0]["right"] >= 4
 
 
-def test_the_cells_of_a_table_stand_as_their_columns_say(open_page: Pages, talking: ServerProcess) -> None:
+def test_table_cells_are_aligned_as_their_columns(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich)
     styles = page.evaluate("""() => [...document.querySelectorAll('.table tr:last-child > *')].map((cell) => {
       const { textAlign, color, fontWeight } = getComputedStyle(cell);
@@ -428,7 +428,7 @@ BROKEN_WORDS = """() => [...document.querySelectorAll('.table :is(th, td)')].fla
 
 
 @pytest.mark.parametrize("state", [rich, hard], ids=lambda state: state.__name__)
-def test_a_table_too_wide_scrolls_in_place_of_breaking_words(
+def test_wide_table_scrolls_and_does_not_break_words(
     open_page: Pages, talking: ServerProcess, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=PHONE)
@@ -437,7 +437,7 @@ def test_a_table_too_wide_scrolls_in_place_of_breaking_words(
     assert width > room
 
 
-def test_text_runs_the_way_its_script_does(open_page: Pages, talking: ServerProcess) -> None:
+def test_text_direction_follows_its_script(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, hard, viewport=PHONE)
     for block in page.locator(".assistant .text :is(p, ul)", has_text="פריט").or_(page.get_by_text("שלום")).all():
         assert block.evaluate("(block) => getComputedStyle(block).direction") == "rtl"
@@ -484,7 +484,7 @@ def test_before_the_style_comes_the_canvas_is_the_themes(open_page: Pages, talki
 
 
 @pytest.mark.parametrize("path", ["/web", "/board"])
-def test_without_scripts_the_page_says_that_it_needs_them(open_page: Pages, talking: ServerProcess, path: str) -> None:
+def test_page_without_javascript_shows_a_notice(open_page: Pages, talking: ServerProcess, path: str) -> None:
     page = open_page(talking, path, java_script_enabled=False)
     said = page.locator("noscript p")
     expect(said).to_have_text("This page needs JavaScript.")
@@ -497,7 +497,7 @@ def test_without_scripts_the_page_says_that_it_needs_them(open_page: Pages, talk
 MOVING = "document.getAnimations().length"
 
 
-def test_nothing_moves_for_who_asked_for_stillness(open_page: Pages, talking: ServerProcess) -> None:
+def test_reduced_motion_disables_all_animations(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, waiting, reduced_motion="reduce", viewport=PHONE)
     assert page.evaluate(MOVING) == 0
     page.evaluate("document.querySelector('#sidebar-open').click()")
@@ -563,13 +563,13 @@ def test_dashboard_is_sound_at_every_width_in_both_themes(
         page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
 
 
-def test_the_board_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:
+def test_dashboard_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:
     page = open_page(talking, "/board", viewport=ZOOMED)
     expect(page.locator("#state")).to_have_text("Live")
     assert sound(page) == []
 
 
-def test_the_boards_buttons_keep_their_edges_in_forced_colours(
+def test_dashboard_buttons_keep_their_borders_in_forced_colors(
     open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(talking, "/board", forced_colors="active")

@@ -42,7 +42,7 @@ def test_speed_of_a_response_is_shown_on_hover_focus_and_tap(
     assert pace.evaluate(small)
 
 
-def test_a_question_of_100_kb_is_folded_and_copied_whole(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_question_of_100_kb_is_folded_and_copied_completely(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     text = "\n".join(f"{number}: {'words ' * 15}".strip() for number in range(1000))
     assert len(text) > 90_000
     page = open_page(serve(SIM="text=words,tokens=2,gap=1ms"), permissions=["clipboard-read", "clipboard-write"])

@@ -70,9 +70,7 @@ def upstream(serve: Serve) -> ServerProcess:
 # The first visit
 
 
-def test_the_first_visit_says_that_the_simulator_responds_and_how_to_change_that(
-    open_page: Pages, serve: Serve
-) -> None:
+def test_first_visit_explains_the_simulator_and_how_to_change_it(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     expect(intro(page)).to_contain_text("The simulator responds here.")
     expect(intro(page)).to_contain_text("put GROQ_API_KEY=gsk_... into .env")

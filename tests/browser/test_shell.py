@@ -146,7 +146,7 @@ def test_a_hidden_list_is_not_shown_before_the_modules_run(open_page: Pages, ser
 # The tab
 
 
-def test_the_tab_says_that_a_response_has_ended_until_it_is_looked_at(open_page: Pages, serve: Serve) -> None:
+def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     own = icon(page)

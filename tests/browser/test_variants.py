@@ -64,7 +64,7 @@ def test_earlier_responses_are_a_step_away(open_page: Pages, server: ServerProce
     assert contents(server) == [QUESTION, THIRD]
 
 
-def test_a_conversation_goes_on_beside_an_earlier_response(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_continues_while_an_earlier_variant_is_shown(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     thrice(page, server)
     step(page, "Previous")

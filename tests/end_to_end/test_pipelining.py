@@ -19,7 +19,7 @@ MIB = 1_048_576
 MAX_READ = 300_000
 
 
-async def test_answers_come_in_the_order_of_the_requests(port: int) -> None:
+async def test_responses_are_in_request_order(port: int) -> None:
     bodies = (b'{"messages":[{"role":"user","content":"x"}],"stream":false,"model":"sim:gap=5ms,tokens=1"}', b"{}")
     asks = [
         request("/api/data?ttft=30ms"),
@@ -43,7 +43,7 @@ async def test_answers_come_in_the_order_of_the_requests(port: int) -> None:
     assert answers[8].body == b"".join(frames("/stream-ndjson", 2))
 
 
-async def test_two_thousand_whole_answers_at_once(port: int) -> None:
+async def test_two_thousand_pipelined_requests_are_answered(port: int) -> None:
     count = 2_000
     async with await Client.connect(port) as client:
 
@@ -94,7 +94,7 @@ async def fill(client: Client, data: bytes, *, at_most: int) -> int:
     return sent
 
 
-async def test_ten_thousand_requests_during_an_endless_stream_wait_outside(serve: Serve) -> None:
+async def test_ten_thousand_requests_during_an_endless_stream_stay_in_the_kernel(serve: Serve) -> None:
     server = serve()
     flood = request("/api/data") * 10_000
     async with await Client.connect(server.port, receive_buffer=65_536) as client:
@@ -134,7 +134,7 @@ async def test_server_stops_reading_from_a_client_that_never_reads() -> None:
         await here.rests()
 
 
-async def test_memory_is_flat_while_a_client_asks_and_never_reads(serve: Serve) -> None:
+async def test_memory_is_constant_for_a_client_that_never_reads(serve: Serve) -> None:
     server: ServerProcess = serve()
     async with await Client.connect(server.port, receive_buffer=4_096) as client:
         before = server.resident_bytes()
@@ -143,7 +143,7 @@ async def test_memory_is_flat_while_a_client_asks_and_never_reads(serve: Serve) 
     await metric_becomes(server.port, "tokenfall_connections", 1)
 
 
-async def test_the_requests_that_waited_are_answered_once_the_stream_is_over(port: int) -> None:
+async def test_pipelined_requests_are_answered_after_the_stream(port: int) -> None:
     count = 2_000
     async with await Client.connect(port) as client:
         await client.send(request("/stream-sse?gap=20ms&tokens=20"))

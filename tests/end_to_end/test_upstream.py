@@ -113,7 +113,7 @@ async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
         assert [message["content"] for message in await history(here.port)] == ["Hello", "".join(texts)]
 
 
-async def test_what_is_asked_of_the_upstream() -> None:
+async def test_upstream_request_has_the_chat_and_its_options() -> None:
     async with relaying(SYSTEM_PROMPT="Be kind.", MODEL="up-2", MAX_TOKENS="77") as (here, upstream):
         await fetch(here.port, chat("one", model=None))
         await fetch(here.port, chat("two", model="other", temperature=0.5, max_tokens=5))
@@ -220,7 +220,7 @@ async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_m
         await here.rests()
 
 
-async def test_what_was_said_until_the_client_left_is_kept_as_interrupted() -> None:
+async def test_text_before_a_disconnect_is_stored_as_interrupted() -> None:
     async with relaying() as (here, upstream):
         upstream.script = one_token_then_silent
         async with await begin(here.port, ASK) as client:
@@ -289,7 +289,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("end", "code"), ENDS)
-async def test_an_answer_without_its_end_is_an_error_event_and_never_done(end: Script, code: str) -> None:
+async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(end: Script, code: str) -> None:
     async with relaying() as (here, upstream):
         heard = asyncio.Event()
 
@@ -461,7 +461,7 @@ async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> No
         assert error_of(answer.body)["code"] == "upstream_next_token_timeout"
 
 
-async def test_an_answer_that_never_ends_is_cut_at_the_total_time() -> None:
+async def test_endless_upstream_response_is_cut_at_the_total_timeout() -> None:
     async with relaying(UPSTREAM_TOTAL_TIMEOUT="600ms") as (here, upstream):
         upstream.script = a_token_every_20_ms
         begun_s = time.monotonic()
@@ -504,7 +504,7 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
-async def test_an_encoding_that_was_not_asked_for_is_an_error_and_no_garbage() -> None:
+async def test_unrequested_content_encoding_is_an_error() -> None:
     async with relaying() as (here, upstream):
 
         async def zipped(exchange: Exchange) -> None:
@@ -529,7 +529,7 @@ async def test_an_encoding_that_was_not_asked_for_is_an_error_and_no_garbage() -
         (b"text/event-stream", event(b'{"error":{"message":"overloaded"}}'), "upstream_stream_error"),
     ],
 )
-async def test_a_200_that_is_no_stream_is_502(ask: bytes, content_type: bytes, body: bytes, code: str) -> None:
+async def test_upstream_200_without_a_stream_is_502(ask: bytes, content_type: bytes, body: bytes, code: str) -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -541,7 +541,7 @@ async def test_a_200_that_is_no_stream_is_502(ask: bytes, content_type: bytes, b
         assert b"secret" not in answer.body
 
 
-async def test_an_error_whose_words_do_not_come_is_told_all_the_same() -> None:
+async def test_upstream_error_without_its_body_is_reported() -> None:
     async with relaying() as (here, upstream):
 
         async def half(exchange: Exchange) -> None:
@@ -554,7 +554,7 @@ async def test_an_error_whose_words_do_not_come_is_told_all_the_same() -> None:
 
 
 @pytest.mark.every_poller
-async def test_an_answer_larger_than_4_mib_is_malformed() -> None:
+async def test_upstream_response_over_4_mib_is_malformed() -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -568,7 +568,7 @@ async def test_an_answer_larger_than_4_mib_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("head", [b"HELLO\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n"])
-async def test_what_is_not_http_is_malformed(head: bytes) -> None:
+async def test_upstream_response_that_is_not_http_is_malformed(head: bytes) -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -600,7 +600,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
-async def test_the_key_is_shown_to_nobody_even_if_the_upstream_repeats_it(status: int) -> None:
+async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(status: int) -> None:
     async with relaying() as (here, upstream):
 
         async def repeat(exchange: Exchange) -> None:

@@ -176,14 +176,12 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
 @pytest.mark.every_poller
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form: str, how: str) -> None:
+async def test_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, how: str) -> None:
     await cut_at_any_byte(FORMS[form], how)
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_over_tls_cut_at_any_byte_is_whole_only_with_its_genuine_end(
-    form: str, certified: ssl.SSLContext
-) -> None:
+async def test_tls_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, certified: ssl.SSLContext) -> None:
     await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
 
 
@@ -219,7 +217,7 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
+async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
     recorded = FORMS[form]
     metrics = Metrics()
     async with cutting(recorded, metrics) as (engine, _):
@@ -236,7 +234,7 @@ async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_chat_cut_at_any_byte_is_told_so(form: str, how: str) -> None:
+async def test_chat_cut_at_any_byte_reports_the_error(form: str, how: str) -> None:
     recorded = FORMS[form]
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:

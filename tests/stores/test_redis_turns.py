@@ -172,7 +172,7 @@ class KillableClock(WheelClock):
 # Following
 
 
-async def test_it_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
+async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     for piece in PIECES[:4]:  # a batch each
@@ -189,7 +189,7 @@ async def test_it_is_the_same_from_every_position(here: RedisTurns, there: Redis
         assert await told(there, turn, after=after) == PIECES[after:]
 
 
-async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTurns) -> None:
+async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
@@ -203,7 +203,7 @@ async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTur
     assert listener.heard == PIECES
 
 
-async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
@@ -215,7 +215,7 @@ async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, th
     assert listener.heard == ["c"]
 
 
-async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     listener.fill()
     turn.say("a", "b")
@@ -232,7 +232,7 @@ async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
-async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
+async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
     turn, listener = Live(), Listener()
     turn.say(*pieces)
     turn.end = STOPPED
@@ -244,7 +244,7 @@ async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTu
     assert listener.heard == pieces
 
 
-async def test_a_turn_that_never_was_or_is_anothers_is_not_found(here: RedisTurns, there: RedisTurns) -> None:
+async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     await follow(there, turn)
@@ -256,7 +256,7 @@ async def test_a_turn_that_never_was_or_is_anothers_is_not_found(here: RedisTurn
             await there.stop(owner, name)
 
 
-async def test_a_place_after_the_end_is_refused_before_anything_is_told(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_past_the_end_is_refused_before_the_first_piece(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     turn.say("a", "b")
     turn.end = GENUINE
@@ -267,7 +267,7 @@ async def test_a_place_after_the_end_is_refused_before_anything_is_told(here: Re
         await there.follow("alice", turn.id, after=3)
 
 
-async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Listener()
     here.publish(turn)
     followed = await follow(there, turn, after=3)
@@ -279,7 +279,7 @@ async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: 
     assert listener.heard == []
 
 
-async def test_a_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> None:
+async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     await follow(there, turn)
@@ -299,7 +299,7 @@ async def test_a_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> 
 
 
 @pytest.mark.parametrize("fields", [{"at": "x", "pieces": "[]"}, {"at": "0", "pieces": "{"}, {"end": "1"}, {"x": "y"}])
-async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: Any, fields: dict[str, str]) -> None:
+async def test_invalid_entry_is_unavailable(there: RedisTurns, raw: Any, fields: dict[str, str]) -> None:
     await raw.xadd(STREAM + "turn_1", {"conversation": "default"}, id="0-1")
     await raw.xadd(STREAM + "turn_1", fields, id="1-1")
     followed = await there.follow("alice", "turn_1", after=0)
@@ -332,7 +332,7 @@ async def test_turn_of_a_killed_process_is_lost_for_its_followers(
         await there.stop("alice", turn.id)
 
 
-async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
+async def test_process_killed_between_claim_and_first_batch_leaves_no_turn(
     here: RedisTurns, there: RedisTurns, raw: Any, clock: WheelClock
 ) -> None:
     mine = Claim("turn_1", "default", "digest")
@@ -350,7 +350,7 @@ async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
 # Claims
 
 
-async def test_a_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
+async def test_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
     first, second = (Claim(f"turn_{n}", "default", f"digest {n}") for n in (1, 2))
 
     assert await here.claim("alice", "key", claim=first) is None
@@ -360,7 +360,7 @@ async def test_a_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
     assert await there.claim("bob", "key", claim=second) is None
 
 
-async def test_one_of_fifty_wins(here: RedisTurns, there: RedisTurns) -> None:
+async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisTurns) -> None:
     claims = [Claim(f"turn_{number}", "default", "digest") for number in range(50)]
     said = await asyncio.gather(
         *((here, there)[n % 2].claim("alice", "key", claim=claim) for n, claim in enumerate(claims))
@@ -371,7 +371,7 @@ async def test_one_of_fifty_wins(here: RedisTurns, there: RedisTurns) -> None:
 
 
 @pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
-async def test_a_turn_that_came_to_something_keeps_its_key(
+async def test_turn_with_text_or_an_end_keeps_its_key(
     here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str], end: TurnEnd
 ) -> None:
     mine = Claim("turn_1", "default", "digest")
@@ -386,7 +386,7 @@ async def test_a_turn_that_came_to_something_keeps_its_key(
     assert await raw.pttl(CLAIM) > LEASE_MS
 
 
-async def test_a_turn_that_came_to_nothing_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
+async def test_failed_turn_without_text_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
     await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
     turn = Live(key="key")
     turn.end = STOPPED
@@ -396,7 +396,7 @@ async def test_a_turn_that_came_to_nothing_frees_its_key(here: RedisTurns, there
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
 
 
-async def test_nobody_frees_the_key_of_another(here: RedisTurns, there: RedisTurns) -> None:
+async def test_key_of_another_turn_is_not_freed(here: RedisTurns, there: RedisTurns) -> None:
     theirs = Claim("turn_2", "default", "digest")
     await there.claim("alice", "key", claim=theirs)
     turn = Live(key="key")
@@ -407,7 +407,7 @@ async def test_nobody_frees_the_key_of_another(here: RedisTurns, there: RedisTur
     assert await here.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == theirs
 
 
-async def test_a_claim_that_cannot_be_read_is_no_crash(here: RedisTurns, raw: Any) -> None:
+async def test_invalid_claim_is_unavailable(here: RedisTurns, raw: Any) -> None:
     await raw.set(CLAIM, b"\xff")
 
     with pytest.raises(StoreUnavailable):
@@ -418,7 +418,9 @@ async def test_a_claim_that_cannot_be_read_is_no_crash(here: RedisTurns, raw: An
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
-async def test_it_is_stopped_from_elsewhere(here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]) -> None:
+async def test_turn_is_stopped_from_another_process(
+    here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]
+) -> None:
     turn, other = Live(), Live(2)
     turn.say(*pieces)
     here.publish(turn)
@@ -433,7 +435,7 @@ async def test_it_is_stopped_from_elsewhere(here: RedisTurns, there: RedisTurns,
     assert await raw.exists(STOP + turn.id) == 0
 
 
-async def test_who_does_not_stop_is_given_up(
+async def test_stop_of_an_unresponsive_process_fails_after_the_timeout(
     here: RedisTurns, there: RedisTurns, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns_redis, "STOP_S", 1.0)
@@ -450,7 +452,7 @@ async def test_who_does_not_stop_is_given_up(
 # Layout
 
 
-async def test_the_layout_is_as_told_and_all_keys_expire(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
+async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
     await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
     bounds: dict[str, float] = {CLAIM: LEASE_MS, ALIVE + "turn_1": LEASE_MS}
     assert await ttls(raw) == bounds.keys()
@@ -489,7 +491,7 @@ async def expire_within(raw: Any, bounds: dict[str, float]) -> None:
         assert 0 < await raw.pttl(key) <= bound_ms, key
 
 
-async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: RedisTurns) -> None:
+async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisTurns) -> None:
     owners = ["", "anonymous", "}{", "%40anonymous", *map(str, range(150))]
     turns = [Live(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)]
     turns += [Live(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
@@ -503,7 +505,7 @@ async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: 
         assert await told(there, turn) == ["for ", str(number)]
 
 
-async def test_half_a_surrogate_pair_hurts_nobody(here: RedisTurns, there: RedisTurns) -> None:
+async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, there: RedisTurns) -> None:
     odd, even = Live(1), Live(2)
     for turn in (odd, even):
         turn.say("a", "\ud83d", "b")
@@ -519,7 +521,7 @@ async def test_half_a_surrogate_pair_hurts_nobody(here: RedisTurns, there: Redis
 # Redis fails
 
 
-async def test_a_redis_that_forgot_everything_is_told_anew(
+async def test_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -540,7 +542,7 @@ async def test_a_redis_that_forgot_everything_is_told_anew(
     assert await told(there, turn) == ["a", "b", "c", "d"]
 
 
-async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
+async def test_idle_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -557,7 +559,7 @@ async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
-async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
+async def test_restarted_redis_has_every_piece_once(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, ends_meanwhile: bool
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -590,7 +592,7 @@ async def failed(caplog: pytest.LogCaptureFixture) -> None:
             await spin()
 
 
-async def test_a_paused_redis_blocks_nobody_and_catches_up(
+async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, clock: WheelClock
 ) -> None:
     turn, listener = Live(key="key"), Waiting()
@@ -643,7 +645,7 @@ async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, th
     assert await raw.xlen(STREAM + turn.id) == 4
 
 
-async def test_a_log_says_once_that_it_cannot_be_copied(
+async def test_failing_copy_is_logged_once(
     redis: RedisServer, here: RedisTurns, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -659,7 +661,7 @@ async def test_a_log_says_once_that_it_cannot_be_copied(
 # The end
 
 
-async def test_closing_copies_the_ends(instance: Instance, there: RedisTurns) -> None:
+async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> None:
     here, turn = instance(), Live()
     here.publish(turn)
     turn.say("a")
@@ -670,7 +672,7 @@ async def test_closing_copies_the_ends(instance: Instance, there: RedisTurns) ->
 
 
 @pytest.mark.parametrize("pauses", [False, True])
-async def test_closing_waits_for_no_turn_and_no_redis(
+async def test_close_does_not_wait_for_running_turns_or_redis(
     redis: RedisServer, here: RedisTurns, clock: WheelClock, pauses: bool
 ) -> None:
     here.publish(Live())

@@ -81,7 +81,7 @@ def all_loaded(page: str) -> set[str]:
     return found
 
 
-def test_the_root_leads_to_the_page_by_a_relative_address() -> None:
+def test_root_redirects_to_the_page_by_a_relative_url() -> None:
     response = PAGE.lead(request("/"))
 
     assert response.status == 307

@@ -148,7 +148,7 @@ def test_table_size_must_be_a_multiple_of_the_ways(slots: int) -> None:
 
 
 @given(st.data(), RATES, BURSTS, st.sampled_from([1.0, 12345.678, 2_000_000.0]))
-async def test_it_agrees_with_an_exact_token_bucket(
+async def test_limiter_agrees_with_an_exact_token_bucket(
     data: st.DataObject, rate: float, burst: int, start_s: float
 ) -> None:
     clock = FakeClock(start_s)

@@ -16,7 +16,7 @@ JSON = st.recursive(
 
 @given(JSON)
 @pytest.mark.slow
-def test_the_pieces_are_what_msgspec_encodes(document: object) -> None:
+def test_pieces_equal_the_encoding_of_msgspec(document: object) -> None:
     assert b"".join(json_pieces(document)) == msgspec.json.encode(document)
 
 
