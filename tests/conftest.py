@@ -13,6 +13,9 @@ pytest.register_assert_rewrite("tests.contracts", "tests.end_to_end", "tests.sto
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "row(name): which line of docs/reliability.md a test proves")
+    config.addinivalue_line(
+        "markers", "slow: takes more than half a second of processor time; `make check` leaves it out"
+    )
 
 
 def pytest_asyncio_loop_factories(

@@ -19,7 +19,7 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """The names of `LOG_LEVEL` and their numbers in the standard library's logging."""
 
 
-class _Output:
+class Output:
     """The stream, the format and the lowest level."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class _Output:
         """The logging module whose root logger has this configuration."""
 
 
-_output = _Output()
+output = Output()
 
 
 class Line:
@@ -85,18 +85,18 @@ class Logger:
         logging = _standard_logging()
         if logging is not None:
             return bool(logging.getLogger(self.name).isEnabledFor(LEVELS[level]))
-        return LEVELS[level] >= _output.level
+        return LEVELS[level] >= output.level
 
     def _log(self, level: str, message: str, *, args: tuple[object, ...], error: BaseException | None = None) -> None:
         logging = _standard_logging()
         if logging is not None:
             logging.getLogger(self.name).log(LEVELS[level], message, *args, exc_info=error, stacklevel=3)
-        elif LEVELS[level] >= _output.level:
+        elif LEVELS[level] >= output.level:
             line = Line(time(), level, logger=self.name, message=message % args if args else message)
             if error is not None:
                 line.trace = _traceback(error)
             try:
-                (_output.stream or sys.stderr).write(line.as_json() if _output.as_json else line.for_console())
+                (output.stream or sys.stderr).write(line.as_json() if output.as_json else line.for_console())
             except (OSError, ValueError):
                 return  # a full disk or a closed pipe must not stop the server
 
@@ -108,27 +108,27 @@ def get(name: str) -> Logger:
 
 def set_up(level: str, log_format: str, *, stream: "TextIO | None" = None) -> bool:
     """Send all logs to `stream`, by default stderr; return whether the format is JSON."""
-    _output.stream = stream or sys.stderr
-    _output.as_json = log_format == "json" or (log_format == "auto" and not _output.stream.isatty())
-    _output.level = LEVELS[level]
-    _output.installed_in = None
+    output.stream = stream or sys.stderr
+    output.as_json = log_format == "json" or (log_format == "auto" and not output.stream.isatty())
+    output.level = LEVELS[level]
+    output.installed_in = None
     install()
-    return _output.as_json
+    return output.as_json
 
 
 def install() -> None:
     """Configure the standard library's logging, if imported, with the same format, level and stream."""
     module = imported("logging")
-    if module is None or _output.stream is None or _output.installed_in is module:
+    if module is None or output.stream is None or output.installed_in is module:
         return
     import logging  # noqa: PLC0415 - already imported
 
     from tokenfall.logs_formatters import formatter  # noqa: PLC0415 - needs the standard library's logging
 
-    _output.installed_in = module
-    handler = logging.StreamHandler(_output.stream)
-    handler.setFormatter(formatter(as_json=_output.as_json))
-    logging.basicConfig(handlers=[handler], level=_output.level, force=True)
+    output.installed_in = module
+    handler = logging.StreamHandler(output.stream)
+    handler.setFormatter(formatter(as_json=output.as_json))
+    logging.basicConfig(handlers=[handler], level=output.level, force=True)
 
 
 def timestamp(unix_s: float) -> str:
@@ -144,7 +144,7 @@ def escaped(text: str) -> str:
 def _standard_logging() -> "ModuleType | None":
     """The standard library's logging, configured, if it has been imported."""
     logging = imported("logging")
-    if logging is not None and _output.stream is not None and _output.installed_in is not logging:
+    if logging is not None and output.stream is not None and output.installed_in is not logging:
         install()
     return logging
 

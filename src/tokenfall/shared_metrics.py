@@ -34,12 +34,14 @@ PUBLISH_EVERY_S = 0.1
 READ_TRIES = 10
 """Attempts to read a slot. A read of 3 KiB fails only if the worker publishes twice meanwhile."""
 
-_ALIVE = 16
+HEADER_BYTES = 16
 """Size of a slot's header: the first byte is 1 while its worker is alive; the last eight count its heartbeats."""
 
 _BEATS_AT = 8
 _BEATS = struct.Struct("<Q")
-_HALF_BYTES = (SLOT_BYTES - _ALIVE) // 2
+HALF_BYTES = (SLOT_BYTES - HEADER_BYTES) // 2
+"""Size of each of the two halves, which follow the header."""
+
 _CHECKSUM = struct.Struct("<I")
 _HEAD = struct.Struct("<QI")  # sequence number, length of the body
 _BODY = _CHECKSUM.size + _HEAD.size
@@ -62,7 +64,7 @@ class SharedMetrics:
         """Write a snapshot to this process's slot. False, without a write, if it does not fit."""
         number = self.number
         body = msgspec.msgpack.encode(snapshot)
-        if _BODY + len(body) > _HALF_BYTES:
+        if _BODY + len(body) > HALF_BYTES:
             return False
         (first, _), (second, _) = self._halves(number)
         half = 0 if first <= second else 1
@@ -113,7 +115,7 @@ class SharedMetrics:
         """(sequence number, body); (0, None) if it is invalid or was never written."""
         start = self._start(number, half)
         _, length = _HEAD.unpack_from(self._memory, start + _CHECKSUM.size)
-        if not 0 < length <= _HALF_BYTES - _BODY:
+        if not 0 < length <= HALF_BYTES - _BODY:
             return 0, None
         copy = self._memory[start : start + _BODY + length]  # a copy cannot change after the check
         sequence, copied_length = _HEAD.unpack_from(copy, _CHECKSUM.size)
@@ -123,7 +125,7 @@ class SharedMetrics:
 
     @staticmethod
     def _start(number: int, half: int) -> int:
-        return number * SLOT_BYTES + _ALIVE + half * _HALF_BYTES
+        return number * SLOT_BYTES + HEADER_BYTES + half * HALF_BYTES
 
 
 _Half = tuple[int, bytes | None]

@@ -72,7 +72,7 @@ def streams(server: ServerProcess, count: int, *, target: str = "/stream-loop?ga
 # What it shows
 
 
-def test_it_is_live_at_once_and_counts_none_of_its_own_streams(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_is_live_at_once_and_leaves_out_its_own_streams(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     expect(page.get_by_text("Waiting for data")).to_be_hidden()
     expect(page.locator("#facts")).to_have_text(re.compile(r"^up \d+ s · version \d+\.\d+\.\d+\S* · 1 worker$"))
@@ -84,7 +84,7 @@ def test_it_is_live_at_once_and_counts_none_of_its_own_streams(open_page: Pages,
     expect(plot(page, "Time to first token").locator(".nothing")).to_be_visible()
 
 
-def test_streams_are_told_and_drawn_while_they_last(open_page: Pages, serve: Serve) -> None:
+def test_running_streams_are_counted_and_drawn(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="ttft=40ms~0.4,gap=20ms~0.4")
     page = watched(open_page, server)
     with streams(server, 3, target="/stream-loop"):
@@ -115,7 +115,7 @@ def faint_lines(page: Page) -> list[str]:
     return found
 
 
-def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -> None:
+def test_requests_are_listed_by_route_and_status(open_page: Pages, serve: Serve) -> None:
     server = serve(API_KEY="right")
     page = open_page(server, "/board")
     open_page.expect("status of 401")
@@ -136,7 +136,7 @@ def test_requests_are_told_by_route_and_status(open_page: Pages, serve: Serve) -
     expect(row(page, "Responses", "nowhere")).to_have_count(0)
 
 
-def test_errors_of_the_upstream_are_told(open_page: Pages, serve: Serve) -> None:
+def test_upstream_errors_are_listed(open_page: Pages, serve: Serve) -> None:
     with socket() as taken:  # and not listened to
         taken.bind(("127.0.0.1", 0))
         server = serve(UPSTREAM_URL=f"http://127.0.0.1:{taken.getsockname()[1]}/v1", UPSTREAM_RETRIES="1")
@@ -222,7 +222,7 @@ MEMORY_LINE = ".plot:last-child .area .line"
 NODES = "document.querySelectorAll('*').length"
 
 
-def test_however_long_it_runs_two_minutes_are_drawn(open_page: Pages, serve: Serve) -> None:
+def test_plots_are_limited_to_two_minutes(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve())
     feed(page, 1, 1000)
     expect(page.locator("#facts")).to_contain_text("up 16 min 40 s")
@@ -235,15 +235,16 @@ def test_however_long_it_runs_two_minutes_are_drawn(open_page: Pages, serve: Ser
     assert abs(now - first) < 20  # some ticks more or less
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_lines_stand_out_in_both_themes(open_page: Pages, serve: Serve, artefact: Artefact, theme: str) -> None:
-    page = fed(open_page, serve(), color_scheme=theme)
+def test_lines_contrast_with_the_background_in_both_themes(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+    page = fed(open_page, serve())
     feed(page, 1, 200)
     expect(plot(page, "Inter-token latency").locator(".legend b")).to_have_text([MEASURED] * 3)
-    assert faint_lines(page) == []
     strokes = "(lines) => lines.map((line) => getComputedStyle(line).strokeDasharray)"
     assert len(set(plot(page, "Inter-token latency").locator(".area .line").evaluate_all(strokes))) == 3
-    page.screenshot(path=artefact(f"board-{theme}.png"), full_page=True)
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+        assert faint_lines(page) == [], theme
+        page.screenshot(path=artefact(f"board-{theme}.png"), full_page=True)
 
 
 def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) -> None:
@@ -259,7 +260,7 @@ def test_one_request_brings_all_that_is_shown(open_page: Pages, serve: Serve) ->
     assert of_api == ["/board", "/board/events", "/board/history?range=15m"]
 
 
-def test_paused_it_stands_still_and_then_catches_up(open_page: Pages, serve: Serve) -> None:
+def test_paused_dashboard_stands_still_and_then_catches_up(open_page: Pages, serve: Serve) -> None:
     page = fed(open_page, serve())
     feed(page, 1, 10)
     expect(page.locator("#facts")).to_contain_text("up 10 s")
@@ -275,7 +276,7 @@ def test_paused_it_stands_still_and_then_catches_up(open_page: Pages, serve: Ser
     assert page.evaluate(POINTS) == 30
 
 
-def test_a_look_back_reads_what_was_then(open_page: Pages, serve: Serve) -> None:
+def test_cursor_shows_the_values_of_its_time(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     figure = plot(page, "Streams in flight").locator(".legend b")
@@ -322,7 +323,7 @@ def points(page: Page, title: str) -> int:
     return len(re.findall("[ML]", path))
 
 
-def test_who_comes_after_the_incident_sees_it(open_page: Pages, serve: Serve) -> None:
+def test_history_shows_an_earlier_incident(open_page: Pages, serve: Serve) -> None:
     server = serve()
     with streams(server, 4):
         while max(call(server, "/board/history")[1]["streams"], default=0) != 4:
@@ -335,7 +336,7 @@ def test_who_comes_after_the_incident_sees_it(open_page: Pages, serve: Serve) ->
     expect(tile(page, "Streams in flight")).to_have_text("0")
 
 
-def test_a_range_shows_what_the_server_remembers(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
+def test_range_shows_the_history_of_the_server(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     page = fed(open_page, serve())
     page.evaluate("(known) => { window.past = known; }", past([7] * 600, e429=[*[0] * 590, *[9] * 10]))
     feed(page, 10, 10)
@@ -400,7 +401,7 @@ def test_thresholds_of_the_address_are_drawn(open_page: Pages, serve: Serve) -> 
     )
 
 
-def test_it_leads_to_the_metrics_and_to_the_api(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_links_to_metrics_and_api(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     for name, text in [("Metrics", "tokenfall_streams_in_flight"), ("API", '"openapi"')]:
         page.get_by_role("link", name=name, exact=True).click()
@@ -409,7 +410,7 @@ def test_it_leads_to_the_metrics_and_to_the_api(open_page: Pages, serve: Serve) 
         expect(state(page)).to_have_text("Live")
 
 
-def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_links_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve())
     page.get_by_role("link", name="Chat").click()
     expect(page).to_have_url(re.compile(r"/web\?conversation=chat-[0-9a-f]{16}$"))
@@ -420,7 +421,7 @@ def test_it_leads_to_the_chat_and_back(open_page: Pages, serve: Serve) -> None:
 # When it does not know
 
 
-def test_a_server_that_went_is_said_to_be_gone_until_it_is_back(open_page: Pages, serve: Serve) -> None:
+def test_unreachable_server_is_reported_until_it_is_back(open_page: Pages, serve: Serve) -> None:
     first = serve(SIM="gap=5ms")
     page = watched(open_page, first)
     open_page.allow("ERR_")
@@ -438,7 +439,7 @@ def test_a_server_that_went_is_said_to_be_gone_until_it_is_back(open_page: Pages
     expect(page.get_by_label("Default grammar")).to_have_value("gap=0.007s")
 
 
-def test_what_is_not_now_is_told_wherever_one_reads(open_page: Pages, serve: Serve) -> None:
+def test_outdated_values_are_marked_everywhere(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     open_page.allow("ERR_")
@@ -454,7 +455,7 @@ def test_what_is_not_now_is_told_wherever_one_reads(open_page: Pages, serve: Ser
         expect(page.locator(part)).to_have_css("opacity", "0.6")
 
 
-def test_a_key_is_asked_for_and_then_used(open_page: Pages, serve: Serve) -> None:
+def test_key_dialog_is_shown_and_its_key_used(open_page: Pages, serve: Serve) -> None:
     server = serve(API_KEY="right")
     page = open_page(server, "/board")
     open_page.expect("status of 401")
@@ -500,7 +501,7 @@ def test_another_grammar_is_put_in_place_and_taken_back(open_page: Pages, serve:
     assert holds(server) == "gap=0.003s"
 
 
-def test_a_mistake_is_told_beside_the_field_in_the_servers_words(open_page: Pages, serve: Serve) -> None:
+def test_invalid_setting_shows_the_servers_message_beside_the_field(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     open_page.expect("status of 400")
@@ -518,7 +519,7 @@ def test_a_mistake_is_told_beside_the_field_in_the_servers_words(open_page: Page
     expect(field).to_have_attribute("aria-invalid", "false")
 
 
-def test_an_example_is_only_written_until_it_is_applied(open_page: Pages, serve: Serve) -> None:
+def test_example_is_only_filled_in_until_applied(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     for name in page.locator("#sim-chips button").all_inner_texts():
@@ -541,7 +542,7 @@ def test_each_line_of_the_grammar_in_short_is_taken_by_the_server(open_page: Pag
             assert call(server, "/sim", method="PUT", body={"sim": example})[0] == 200, example
 
 
-def test_what_the_reader_writes_stays_when_the_connection_comes_back(open_page: Pages, serve: Serve) -> None:
+def test_typed_settings_stay_after_a_reconnect(open_page: Pages, serve: Serve) -> None:
     first = serve()
     page = watched(open_page, first)
     open_page.allow("ERR_")
@@ -555,7 +556,7 @@ def test_what_the_reader_writes_stays_when_the_connection_comes_back(open_page: 
     expect(page.get_by_label("Default grammar")).to_have_value("gap=half-writ")
 
 
-def test_what_holds_is_told_whoever_set_it_and_whatever_is_written(open_page: Pages, serve: Serve) -> None:
+def test_current_settings_are_shown_beside_typed_ones(open_page: Pages, serve: Serve) -> None:
     server = serve()
     page = watched(open_page, server)
     field, now = page.get_by_label("Default grammar"), page.locator("#sim-now")
@@ -574,7 +575,7 @@ def test_what_holds_is_told_whoever_set_it_and_whatever_is_written(open_page: Pa
 
 
 @pytest.mark.parametrize("button", ["Apply", "Reset"])
-def test_what_is_written_meanwhile_stays(open_page: Pages, serve: Serve, button: str) -> None:
+def test_settings_typed_during_a_request_stay(open_page: Pages, serve: Serve, button: str) -> None:
     server = serve(SIM="gap=3ms")
     page = watched(open_page, server)
     field = page.get_by_label("Default grammar")
@@ -590,7 +591,7 @@ def test_what_is_written_meanwhile_stays(open_page: Pages, serve: Serve, button:
     expect(field).to_have_value("gap=5ms,tokens=7")
 
 
-def test_a_server_that_stops_refuses_in_words_of_the_board(open_page: Pages, serve: Serve) -> None:
+def test_draining_server_is_reported_on_the_dashboard(open_page: Pages, serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
     page = watched(open_page, server)
     open_page.expect("status of 503")
@@ -605,7 +606,7 @@ def test_a_server_that_stops_refuses_in_words_of_the_board(open_page: Pages, ser
     server.wait()
 
 
-def test_a_key_that_the_form_was_given_serves_the_board_too(open_page: Pages, serve: Serve) -> None:
+def test_key_of_the_form_is_used_by_the_dashboard(open_page: Pages, serve: Serve) -> None:
     server = serve(API_KEY="right")
     page = open_page(server, "/board")
     open_page.expect("status of 401")
@@ -619,7 +620,7 @@ def test_a_key_that_the_form_was_given_serves_the_board_too(open_page: Pages, se
     expect(page.locator("#sim-now")).to_have_text("gap=0.002s")
 
 
-def test_the_form_is_on_again_where_one_worker_is_left(open_page: Pages, serve: Serve) -> None:
+def test_form_is_enabled_again_with_one_worker(open_page: Pages, serve: Serve) -> None:
     first = serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     page = watched(open_page, first)
     open_page.allow("ERR_")
@@ -631,7 +632,7 @@ def test_the_form_is_on_again_where_one_worker_is_left(open_page: Pages, serve: 
     expect(page.locator("#sim-error")).to_be_empty()
 
 
-def test_with_several_workers_the_form_is_off_and_says_why(open_page: Pages, serve: Serve) -> None:
+def test_form_is_disabled_with_a_reason_with_several_workers(open_page: Pages, serve: Serve) -> None:
     page = watched(open_page, serve(WORKERS="2", HISTORY_URL="sqlite:///chat.db"))
     expect(page.locator("#facts")).to_contain_text("2 workers")
     expect(page.locator("#sim-error")).to_contain_text("WORKERS=1")

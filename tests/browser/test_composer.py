@@ -133,7 +133,7 @@ def test_the_button_sends_too(open_page: Pages, serve: Serve) -> None:
     assert contents(server)[0] == "  spaces stay "
 
 
-def test_what_is_blank_is_not_sent(open_page: Pages, serve: Serve) -> None:
+def test_blank_message_is_not_sent(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     asked = asked_of(page)
     for blank in ["", "   ", "\n \t\n", "\u3000"]:
@@ -239,7 +239,7 @@ def test_the_draft_survives_a_reload(open_page: Pages, serve: Serve) -> None:
     expect(draft(page)).to_have_value("")
 
 
-def test_what_is_typed_before_the_page_is_ready_stays(open_page: Pages, serve: Serve) -> None:
+def test_text_typed_before_the_page_is_ready_stays(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server, "/health")
     scripts = Withheld(page, "**/web/app.js")
@@ -253,7 +253,7 @@ def test_what_is_typed_before_the_page_is_ready_stays(open_page: Pages, serve: S
     expect(draft(page)).to_have_value("early")
 
 
-def test_what_was_sent_is_no_draft_any_more(open_page: Pages, serve: Serve) -> None:
+def test_sent_message_is_removed_from_the_draft(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     asked_and_answered(page, "sent")
     page.reload()
@@ -292,7 +292,7 @@ def test_a_draft_is_for_this_tab_only(open_page: Pages, serve: Serve) -> None:
     expect(draft(beside)).to_have_value("")
 
 
-def test_what_is_typed_during_an_answer_stays(open_page: Pages, serve: Serve) -> None:
+def test_text_typed_during_a_response_stays(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
@@ -306,7 +306,7 @@ def test_what_is_typed_during_an_answer_stays(open_page: Pages, serve: Serve) ->
     expect(draft(page)).to_have_value("next")
 
 
-def test_a_message_that_failed_comes_before_what_was_typed_since(open_page: Pages, serve: Serve) -> None:
+def test_failed_message_is_put_before_the_draft(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
     page = open_page(server)
@@ -326,7 +326,7 @@ def test_a_message_that_failed_comes_before_what_was_typed_since(open_page: Page
 # Focus
 
 
-def test_the_text_area_keeps_the_focus_while_an_answer_comes_and_after_it(open_page: Pages, serve: Serve) -> None:
+def test_text_area_keeps_the_focus_during_and_after_a_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")
@@ -383,7 +383,7 @@ def test_the_focus_does_not_go_away_with_regenerate(open_page: Pages, serve: Ser
     expect(draft(page)).to_be_focused()
 
 
-def test_enter_while_an_answer_comes_sends_nothing_and_says_why(open_page: Pages, serve: Serve) -> None:
+def test_enter_during_a_response_sends_nothing_and_shows_why(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two three")

@@ -121,9 +121,7 @@ def three(serve: Serve) -> ServerProcess:
 # The list
 
 
-def test_a_new_conversation_is_empty_has_an_address_and_is_listed_once_it_is_kept(
-    open_page: Pages, serve: Serve
-) -> None:
+def test_new_conversation_is_empty_has_a_url_and_is_listed_once_stored(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     expect(page.locator("#no-conversations")).to_be_visible()
@@ -149,7 +147,7 @@ def test_a_new_conversation_is_empty_has_an_address_and_is_listed_once_it_is_kep
     assert in_address(page) not in {None, name}
 
 
-def test_a_new_conversation_is_in_the_list_while_its_first_answer_comes(open_page: Pages, three: ServerProcess) -> None:
+def test_new_conversation_is_listed_during_its_first_response(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     says(page, "in a")
     set_sim(three, HELD)
@@ -163,7 +161,7 @@ def test_a_new_conversation_is_in_the_list_while_its_first_answer_comes(open_pag
     says(page, "one two")
 
 
-def test_what_was_active_last_comes_first_and_naming_is_no_activity(open_page: Pages, three: ServerProcess) -> None:
+def test_conversations_are_listed_by_activity_and_renaming_is_none(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     expect(names(page)).to_have_text(["in c", "in b", "in a"])
     rename(page, "named")
@@ -172,7 +170,7 @@ def test_what_was_active_last_comes_first_and_naming_is_no_activity(open_page: P
     expect(names(page)).to_have_text(["named", "in c", "in b"])
 
 
-def test_a_conversation_is_called_after_its_first_question_until_it_is_named(open_page: Pages, serve: Serve) -> None:
+def test_conversation_is_titled_by_its_first_question_until_renamed(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     question = "What is\nthe  weather " + "in Paris and everywhere else " * 20
@@ -185,7 +183,7 @@ def test_a_conversation_is_called_after_its_first_question_until_it_is_named(ope
     expect(names(page)).to_have_text([kept])
 
 
-def test_the_list_says_how_long_ago(open_page: Pages, three: ServerProcess) -> None:
+def test_list_shows_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
     now_s = time.time()
     for passed_s, words in [(10, "this minute"), (150, "2 minutes ago"), (7_300, "2 hours ago"), (90_000, "yesterday")]:
@@ -197,7 +195,7 @@ def test_the_list_says_how_long_ago(open_page: Pages, three: ServerProcess) -> N
     expect(page.locator(".when")).to_have_text(["this minute"] * 3)
 
 
-def test_the_list_says_how_long_ago_as_time_goes_by(open_page: Pages, three: ServerProcess) -> None:
+def test_list_updates_the_age_of_conversations(open_page: Pages, three: ServerProcess) -> None:
     page = open_page("about:blank", "", locale="en-GB")
     page.clock.install(time=time.time())
     page.goto(f"http://127.0.0.1:{three.port}/web?conversation=a")
@@ -245,7 +243,7 @@ def test_back_and_forward_go_through_the_conversations(open_page: Pages, three: 
         assert texts(page) == [f"in {name}"] * 2
 
 
-def test_the_slower_answer_of_a_conversation_left_behind_is_not_shown(open_page: Pages, three: ServerProcess) -> None:
+def test_late_history_of_another_conversation_is_not_shown(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=a")
     says(page, "in a")
     held: list[Route] = []
@@ -314,7 +312,7 @@ def test_an_unknown_conversation_in_the_address_is_an_empty_one(open_page: Pages
     expect(shown(page)).to_have_text(re.compile("^hello"))
 
 
-def test_an_address_that_can_name_no_conversation_is_told(open_page: Pages, three: ServerProcess) -> None:
+def test_invalid_conversation_url_is_reported(open_page: Pages, three: ServerProcess) -> None:
     open_page.expect("status of 400")
     page = open_page("about:blank", "")
     for name in ("<script>alert(1)</script>", "x" * 65, "../history", "white space"):
@@ -390,9 +388,7 @@ def test_a_blank_name_is_refused_and_a_longer_one_cannot_be_typed(open_page: Pag
 
 
 @pytest.mark.parametrize("way", ["Escape", "Cancel", "unchanged"])
-def test_a_name_that_is_not_changed_asks_nothing_of_the_server(
-    open_page: Pages, three: ServerProcess, way: str
-) -> None:
+def test_unchanged_title_sends_no_request(open_page: Pages, three: ServerProcess, way: str) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     heard: list[str] = []
@@ -421,7 +417,7 @@ def test_a_conversation_that_is_gone_cannot_be_named(open_page: Pages, three: Se
     expect(alert(page)).to_contain_text("there is no such conversation")
 
 
-def test_a_conversation_is_named_while_it_is_answered(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_can_be_renamed_during_a_response(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     titled(page, "in c")
     set_sim(three, HELD)
@@ -513,9 +509,7 @@ def test_after_the_last_one_is_deleted_a_new_one_begins(open_page: Pages, serve:
     assert history(server) == []
 
 
-def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
-    open_page: Pages, three: ServerProcess
-) -> None:
+def test_conversation_deleted_during_a_response_stays_deleted(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
     set_sim(three, HELD)
@@ -534,7 +528,7 @@ def test_a_conversation_that_is_deleted_while_it_is_answered_stays_deleted(
     expect(draft(page)).to_have_value("")
 
 
-def test_what_somebody_else_deleted_is_deleted(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_deleted_elsewhere_counts_as_deleted(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
     call(three, "/conversations/b", method="DELETE")
@@ -556,7 +550,7 @@ def exported(page: Page, way: str, to: Path) -> tuple[str, str]:
     return downloaded.value.suggested_filename, to.read_text(encoding="utf-8")
 
 
-def test_a_json_export_is_what_the_server_has(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
+def test_json_export_equals_the_stored_conversation(open_page: Pages, three: ServerProcess, tmp_path: Path) -> None:
     told(three, "# Grüße 👋\n\n> quoted", conversation="b")
     page = open_page(three, "/web?conversation=b")
     titled(page, "in b")
@@ -581,9 +575,7 @@ def test_a_markdown_export_has_every_message(open_page: Pages, three: ServerProc
 
 
 @pytest.mark.parametrize("way", ["Markdown", "JSON"])
-def test_an_export_says_of_an_answer_that_it_was_interrupted(
-    open_page: Pages, serve: Serve, tmp_path: Path, way: str
-) -> None:
+def test_export_marks_an_interrupted_response(open_page: Pages, serve: Serve, tmp_path: Path, way: str) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two")
@@ -619,7 +611,7 @@ def test_the_name_of_an_export_is_cut_between_two_characters(
     assert re.fullmatch(r"a𠀀{20,60}\.md", exported(page, "Markdown", tmp_path / "export")[0])
 
 
-def test_an_export_that_fails_says_so(open_page: Pages, three: ServerProcess) -> None:
+def test_failed_export_is_reported(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     titled(page, "in b")
     open_page.expect("ERR_FAILED")
@@ -669,7 +661,7 @@ def test_an_exported_conversation_is_imported_as_a_new_one(
     ],
     ids=["no JSON", "no messages", "wrong order", "too large"],
 )
-def test_another_file_is_refused_with_what_is_wrong(
+def test_invalid_import_file_is_refused_with_the_reason(
     open_page: Pages, three: ServerProcess, tmp_path: Path, text: str, words: str
 ) -> None:
     open_page.allow("status of 4(00|13)")
@@ -685,7 +677,7 @@ def test_another_file_is_refused_with_what_is_wrong(
 # Changed elsewhere
 
 
-def test_an_edit_of_what_was_changed_elsewhere_is_told_and_not_lost(open_page: Pages, three: ServerProcess) -> None:
+def test_edit_of_a_turn_changed_elsewhere_is_reported_and_kept(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
     told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
@@ -704,7 +696,7 @@ def test_an_edit_of_what_was_changed_elsewhere_is_told_and_not_lost(open_page: P
     assert texts(page) == contents(three, "b") == ["anew", "anew", "my correction", "my correction"]
 
 
-def test_a_regeneration_of_what_was_changed_elsewhere_is_told(open_page: Pages, three: ServerProcess) -> None:
+def test_regeneration_of_a_turn_changed_elsewhere_is_reported(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
     told(three, "anew", conversation="b", replaces=history(three, "b")[0]["turn"])
@@ -715,7 +707,7 @@ def test_a_regeneration_of_what_was_changed_elsewhere_is_told(open_page: Pages, 
     assert texts(page) == contents(three, "b") == ["anew", "anew"]
 
 
-def test_a_conversation_that_went_on_elsewhere_goes_on_here_too(open_page: Pages, three: ServerProcess) -> None:
+def test_conversation_continued_elsewhere_is_updated(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")
     told(three, "elsewhere", conversation="b")
@@ -793,7 +785,7 @@ def is_open(page: Page) -> None:
     expect(page.locator("#page")).to_have_js_property("inert", True)
 
 
-def test_the_drawer_takes_the_focus_and_gives_it_back(narrow: Page, artefact: Artefact) -> None:
+def test_drawer_takes_the_focus_and_returns_it(narrow: Page, artefact: Artefact) -> None:
     is_closed(narrow)
     opener(narrow).press("Enter")
     is_open(narrow)
@@ -843,7 +835,7 @@ def test_tab_does_not_enter_the_closed_drawer(narrow: Page) -> None:
         assert not narrow.evaluate("document.activeElement.closest('#sidebar')")
 
 
-def test_a_choice_in_the_drawer_closes_it_and_goes_to_the_draft(narrow: Page) -> None:
+def test_choice_in_the_drawer_closes_it_and_focuses_the_draft(narrow: Page) -> None:
     opener(narrow).tap()
     listed(narrow).filter(has_text="in b").tap()
     is_closed(narrow)
@@ -856,7 +848,7 @@ def test_a_choice_in_the_drawer_closes_it_and_goes_to_the_draft(narrow: Page) ->
     expect(draft(narrow)).to_be_focused()
 
 
-def test_escape_closes_the_drawer_and_stops_no_answer(narrow: Page, three: ServerProcess) -> None:
+def test_escape_closes_the_drawer_and_does_not_stop_the_response(narrow: Page, three: ServerProcess) -> None:
     set_sim(three, HELD)
     ask(narrow, "one two")
     says(narrow, "one")
@@ -869,7 +861,7 @@ def test_escape_closes_the_drawer_and_stops_no_answer(narrow: Page, three: Serve
     ended(narrow)
 
 
-def test_the_drawer_is_beside_the_page_where_there_is_room(narrow: Page) -> None:
+def test_drawer_is_beside_the_page_on_wide_screens(narrow: Page) -> None:
     opener(narrow).tap()
     is_open(narrow)
     narrow.set_viewport_size({"width": 1280, "height": 800})
@@ -882,9 +874,7 @@ def test_the_drawer_is_beside_the_page_where_there_is_room(narrow: Page) -> None
     expect(answer(narrow)).to_be_visible()
 
 
-def test_while_an_answer_is_come_back_to_the_list_and_the_title_are_as_ever(
-    open_page: Pages, three: ServerProcess
-) -> None:
+def test_list_and_title_are_complete_while_a_response_is_resumed(open_page: Pages, three: ServerProcess) -> None:
     set_sim(three, HELD)
     page = open_page(three, "/web?conversation=b")
     says(page, "in b")

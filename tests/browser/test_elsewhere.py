@@ -39,7 +39,7 @@ def look_again(page: Page) -> None:
     page.evaluate("() => { dispatchEvent(new Event('focus')); }")
 
 
-def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_what_came(open_page: Pages, serve: Serve) -> None:
+def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_the_new_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -55,7 +55,7 @@ def test_regenerate_in_a_stale_page_deletes_nothing_and_shows_what_came(open_pag
     assert contents(server) == ["first", "first", "second", "second"]
 
 
-def test_a_question_in_a_stale_page_is_given_back_with_what_came(open_page: Pages, serve: Serve) -> None:
+def test_question_in_a_stale_page_is_returned_with_the_new_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -72,7 +72,7 @@ def test_a_question_in_a_stale_page_is_given_back_with_what_came(open_page: Page
     assert contents(server)[-2:] == ["third", "third"]
 
 
-def test_a_page_that_is_looked_at_again_shows_what_another_asked(open_page: Pages, serve: Serve) -> None:
+def test_page_shown_again_has_the_turns_of_another_page(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -97,9 +97,7 @@ def test_a_conversation_that_the_server_lost_stays_and_is_marked(open_page: Page
     assert contents(server) == ["second", "second"]
 
 
-def test_a_question_to_a_conversation_that_the_server_lost_is_not_sent_as_if_it_knew(
-    open_page: Pages, serve: Serve
-) -> None:
+def test_question_in_a_conversation_that_the_server_lost_is_not_sent(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -121,7 +119,7 @@ def tab(page: Page) -> Page:
     return loaded(second)
 
 
-def test_an_answer_is_shown_in_other_tabs_as_it_comes(open_page: Pages, serve: Serve) -> None:
+def test_response_is_streamed_in_other_tabs(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     before = tab(page)
@@ -144,7 +142,7 @@ def test_an_answer_is_shown_in_other_tabs_as_it_comes(open_page: Pages, serve: S
     expect(alert(page)).to_contain_text("stopped elsewhere")
 
 
-def test_a_tab_with_another_key_shows_nothing_of_an_answer(open_page: Pages, serve: Serve) -> None:
+def test_tab_with_another_key_does_not_show_the_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD, API_KEY="one,two")
     open_page.expect("status of 401")
     open_page.allow("status of 404")
@@ -185,7 +183,7 @@ def test_the_page_begins_a_conversation_with_an_address_of_its_own(open_page: Pa
     assert contents(server) == []
 
 
-def test_a_key_is_asked_for_where_a_conversation_begins(open_page: Pages, serve: Serve) -> None:
+def test_key_dialog_is_shown_for_a_new_conversation(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     page = open_page(serve(SIM=ECHO, API_KEY="secret"), "/web")
     page.get_by_label("Key", exact=True).fill("secret")
@@ -193,7 +191,7 @@ def test_a_key_is_asked_for_where_a_conversation_begins(open_page: Pages, serve:
     asked_and_answered(page, "first")
 
 
-def test_a_link_to_a_conversation_that_is_not_there_says_so(open_page: Pages, serve: Serve) -> None:
+def test_link_to_an_unknown_conversation_is_reported(open_page: Pages, serve: Serve) -> None:
     open_page.expect("404")
     page = open_page(serve(SIM=ECHO), "/web?conversation=never-begun")
     expect(page.locator("#empty")).to_contain_text("This conversation was not found")

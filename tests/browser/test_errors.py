@@ -94,7 +94,7 @@ WORDS_BY_STATUS = {
 }
 
 
-def test_a_status_has_its_own_words(open_page: Pages, serve: Serve) -> None:
+def test_each_status_has_its_own_message(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     draft(page).fill(COUNTING)
     for number, words in WORDS_BY_STATUS.items():
@@ -117,7 +117,7 @@ def test_a_reason_that_only_the_server_knows_is_passed_on(open_page: Pages, serv
         expect(draft(page)).to_have_value(COUNTING)
 
 
-def test_a_conversation_that_was_changed_elsewhere_is_shown_as_it_is(open_page: Pages, serve: Serve) -> None:
+def test_conversation_changed_elsewhere_is_reloaded(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 409")
     server = serve(SIM=ECHO)
     page = open_page(server)
@@ -156,7 +156,9 @@ def left_s(page: Page) -> int:
 
 
 @pytest.mark.parametrize(("number", "words"), [(429, "Too many requests."), (503, "The server is busy or restarting.")])
-def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serve, number: int, words: str) -> None:
+def test_retry_wait_is_counted_down_and_its_end_announced(
+    open_page: Pages, serve: Serve, number: int, words: str
+) -> None:
     open_page.expect(f"status of {number}")
     page = open_page(serve(SIM=ECHO))
     answers(page, number, **{"Retry-After": "90"})
@@ -177,7 +179,7 @@ def test_the_wait_is_counted_down_and_its_end_said(open_page: Pages, serve: Serv
     sent_again(page)
 
 
-def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Serve) -> None:
+def test_rate_limit_shows_its_wait(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
     page = loaded(open_page(serve(SIM=ECHO, RATE_LIMIT_RPS="0.01", RATE_LIMIT_BURST="2")))  # two requests
     ask(page, COUNTING)
@@ -185,7 +187,7 @@ def test_the_rate_limit_of_the_server_says_how_long(open_page: Pages, serve: Ser
     expect(draft(page)).to_have_value(COUNTING)
 
 
-def test_a_model_that_is_busy_says_how_long(open_page: Pages, serve: Serve) -> None:
+def test_busy_model_shows_its_wait(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     message = "the upstream rate-limited this server"
     error = f'{{"error":{{"code":"upstream_rate_limited","message":"{message}","retry_after":30}}}}'
@@ -196,7 +198,7 @@ def test_a_model_that_is_busy_says_how_long(open_page: Pages, serve: Serve) -> N
     assert 0 < left_s(page) <= 30
 
 
-def test_a_network_that_is_back_is_told(open_page: Pages, serve: Serve) -> None:
+def test_restored_network_is_announced(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_INTERNET_DISCONNECTED")
     page = loaded(open_page(serve(SIM=ECHO)))
     page.context.set_offline(True)
@@ -208,9 +210,7 @@ def test_a_network_that_is_back_is_told(open_page: Pages, serve: Serve) -> None:
     sent_again(page)
 
 
-def test_a_question_that_no_turn_of_a_script_answers_says_which_is_nearest(
-    open_page: Pages, serve: Serve, tmp_path: Path
-) -> None:
+def test_question_matched_by_no_script_turn_shows_the_nearest(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "turns.yaml").write_text("- when: {last: Hello}\n  say: Hi.\n", encoding="utf-8")
     server = serve(SIM_FILES=str(tmp_path))
     set_sim(server, "script=turns.yaml")
@@ -221,7 +221,7 @@ def test_a_question_that_no_turn_of_a_script_answers_says_which_is_nearest(
     expect(draft(page)).to_have_value(COUNTING)
 
 
-def test_who_does_not_wait_may_try_again_at_once(open_page: Pages, serve: Serve) -> None:
+def test_retry_is_possible_before_the_wait_ends(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 429")
     server = serve(SIM=f"{ECHO},status=429:retry=90")
     page = open_page(server)
@@ -254,7 +254,7 @@ NEEDED = "This server needs an API key."
 REFUSED = "The server did not accept this key. Try another."
 
 
-def test_a_key_is_asked_for_until_it_is_the_right_one(open_page: Pages, serve: Serve) -> None:
+def test_key_dialog_is_shown_until_the_key_is_valid(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
     page = open_page(server)
@@ -342,7 +342,7 @@ def test_a_remembered_key_that_is_refused_is_forgotten(open_page: Pages, serve: 
     expect(page.get_by_label("Remember this key on this device")).to_be_checked()
 
 
-def test_a_password_manager_finds_what_it_fills(open_page: Pages, serve: Serve) -> None:
+def test_key_dialog_has_fields_for_password_managers(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     for path in ("/web", "/board"):
         page = open_page(serve(SIM=ECHO, API_KEY="right"), path)
@@ -356,7 +356,7 @@ def test_a_password_manager_finds_what_it_fills(open_page: Pages, serve: Serve) 
 
 
 @pytest.mark.parametrize("by", ["Cancel", "Esc"])
-def test_who_gives_no_key_keeps_his_message(open_page: Pages, serve: Serve, by: str) -> None:
+def test_cancelled_key_dialog_keeps_the_message(open_page: Pages, serve: Serve, by: str) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
     page = open_page(server)
@@ -376,7 +376,7 @@ def test_who_gives_no_key_keeps_his_message(open_page: Pages, serve: Serve, by: 
     assert contents(server, key="right") == [COUNTING, COUNTING]
 
 
-def test_a_key_given_later_shows_all_that_it_opens(open_page: Pages, serve: Serve) -> None:
+def test_key_given_later_shows_its_conversations(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 401")
     server = serve(SIM=ECHO, API_KEY="right")
     asked = {"messages": [{"role": "user", "content": COUNTING}], "stream": False}
@@ -457,7 +457,7 @@ def test_a_message_that_waits_for_a_key_survives_a_reload(open_page: Pages, serv
 # The way to the server
 
 
-def test_who_is_offline_is_told_so(open_page: Pages, serve: Serve) -> None:
+def test_offline_is_reported(open_page: Pages, serve: Serve) -> None:
     open_page.expect("ERR_INTERNET_DISCONNECTED")
     page = open_page(serve(SIM=ECHO))
     expect(page.locator("#no-conversations")).to_be_visible()
@@ -485,7 +485,7 @@ def test_a_server_that_is_gone(open_page: Pages, serve: Serve) -> None:
     ("number", "words"),
     [(502, "The model gave no usable response."), (200, "Something other than the chat server")],
 )
-def test_a_page_of_a_proxys_in_place_of_an_answer(open_page: Pages, serve: Serve, number: int, words: str) -> None:
+def test_html_page_of_a_proxy_is_reported(open_page: Pages, serve: Serve, number: int, words: str) -> None:
     open_page.allow("status of 502")
     server = serve(SIM=ECHO)
     page = open_page(server)
@@ -517,7 +517,7 @@ STREAM = {"Content-Type": "text/event-stream", "X-Turn-Id": "turn_00000000000000
     ],
     ids=["ends", "ends inside an event", "garbage", "a number"],
 )
-def test_an_answer_without_its_end_is_none(open_page: Pages, serve: Serve, rest: str, words: str) -> None:
+def test_response_without_its_end_is_incomplete(open_page: Pages, serve: Serve, rest: str, words: str) -> None:
     open_page.allow("status of 404", "status of 409")
     server = serve(SIM=ECHO)
     page = open_page(server)
@@ -532,7 +532,7 @@ def test_an_answer_without_its_end_is_none(open_page: Pages, serve: Serve, rest:
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
 
 
-def test_a_stream_of_another_kind_than_was_asked_for(open_page: Pages, serve: Serve) -> None:
+def test_stream_of_another_content_type_is_reported(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     page.route("**/chat", lambda route: route.fulfill(content_type="text/plain", body="one two"))
     ask(page, COUNTING)
@@ -576,7 +576,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_in_the_middle_leaves_a_part_that_is_no_answer(open_page: Pages, serve: Serve, kind: str) -> None:
+def test_fault_in_the_middle_leaves_an_incomplete_response(open_page: Pages, serve: Serve, kind: str) -> None:
     server = serve(SIM=f"{ECHO},fault={kind}@2")
     page = open_page(server)
     ask(page, COUNTING)
@@ -590,7 +590,7 @@ def test_a_fault_in_the_middle_leaves_a_part_that_is_no_answer(open_page: Pages,
     ended(page, "interrupted")
 
 
-def test_an_answer_that_is_told_whole_but_not_ended_is_not_complete(open_page: Pages, serve: Serve) -> None:
+def test_response_with_all_tokens_but_no_end_is_incomplete(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=f"{ECHO},fault=nodone@0"))
     ask(page, COUNTING)
     broke_off(page, FAULTS["close"], COUNTING)
@@ -645,7 +645,7 @@ def test_a_model_that_does_not_begin(open_page: Pages, serve: Serve) -> None:
         ("nodone@0", "The model stopped before its end", COUNTING),
     ],
 )
-def test_a_model_that_breaks_off(open_page: Pages, serve: Serve, fault: str, words: str, told: str) -> None:
+def test_interrupted_model_is_reported(open_page: Pages, serve: Serve, fault: str, words: str, told: str) -> None:
     page = open_page(serve(**behind(serve(SIM=f"{ECHO},fault={fault}"))))
     ask(page, COUNTING)
     broke_off(page, words, told)
@@ -665,14 +665,14 @@ def test_a_model_that_is_too_slow_to_begin(open_page: Pages, serve: Serve) -> No
         ("UPSTREAM_TOTAL_TIMEOUT", "2s", "The model took too long; the response is not complete."),
     ],
 )
-def test_a_model_that_does_not_go_on(open_page: Pages, serve: Serve, setting: str, wait: str, words: str) -> None:
+def test_stalled_model_is_reported(open_page: Pages, serve: Serve, setting: str, wait: str, words: str) -> None:
     upstream = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(serve(**behind(upstream, **{setting: wait})))
     ask(page, COUNTING)
     broke_off(page, words)
 
 
-def test_a_model_that_refuses_says_why(open_page: Pages, serve: Serve) -> None:
+def test_refusal_of_a_model_shows_its_reason(open_page: Pages, serve: Serve) -> None:
     """The one case in which somebody else's words help: only they say what to change."""
     upstream = serve(SIM="status=400")
     page = open_page(serve(**behind(upstream)))
@@ -705,7 +705,7 @@ globalThis.fetch = async (...asked) => {
 }"""
 
 
-def test_characters_that_the_network_cuts_stay_whole(open_page: Pages, serve: Serve) -> None:
+def test_characters_split_by_the_network_are_joined(open_page: Pages, serve: Serve) -> None:
     text = "naïve 日本語 👩‍👩‍👧 ﷽ e\u0301"
     page = open_page(serve(SIM=ECHO))
     page.evaluate(BYTE_BY_BYTE)
@@ -737,7 +737,7 @@ def unlucky(open_page: Pages, serve: Serve) -> Page:
     return page
 
 
-def test_dismiss_takes_the_alert_away_and_leads_back(unlucky: Page) -> None:
+def test_dismiss_removes_the_alert_and_returns_the_focus(unlucky: Page) -> None:
     unlucky.get_by_role("button", name="Dismiss").click()
     expect(alert(unlucky)).to_be_empty()
     expect(unlucky.get_by_role("button", name="Dismiss")).to_have_count(0)
@@ -756,7 +756,7 @@ def test_the_next_message_takes_the_alert_away(unlucky: Page) -> None:
     ended(unlucky)
 
 
-def test_the_alert_is_in_the_page_before_it_speaks(open_page: Pages, serve: Serve) -> None:
+def test_alert_region_exists_before_its_text(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     expect(alert(page)).to_be_attached()
     assert alert(page).evaluate("element => getComputedStyle(element).display") != "none"
@@ -810,7 +810,7 @@ def test_a_conversation_that_cannot_be_loaded_can_be_loaded_again(open_page: Pag
     assert texts(page) == [COUNTING, COUNTING]
 
 
-def test_a_conversation_that_cannot_be_loaded_is_not_said_to_be_empty(open_page: Pages, serve: Serve) -> None:
+def test_conversation_that_cannot_be_loaded_is_not_shown_as_empty(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 500")
     page = open_page(serve(SIM=ECHO))
     asked_and_answered(page, COUNTING)
@@ -837,7 +837,7 @@ def test_a_conversation_can_be_loaded_after_the_wait(open_page: Pages, serve: Se
     assert texts(page) == [COUNTING, COUNTING]
 
 
-def test_a_question_is_asked_once_the_conversation_could_be_loaded(open_page: Pages, serve: Serve) -> None:
+def test_question_is_sent_once_the_conversation_is_loaded(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 500")
     server = serve(SIM=ECHO)
     page = open_page(server)
@@ -853,7 +853,7 @@ def test_a_question_is_asked_once_the_conversation_could_be_loaded(open_page: Pa
     assert texts(page) == contents(server) == ["before", "before", COUNTING, COUNTING]
 
 
-def test_an_answer_that_says_nothing_is_told_to_be_one(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_empty_response_is_marked_as_empty(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "silent.json").write_text('[{"say": ""}]', encoding="utf-8")
     page = open_page(serve(SIM=f"script={tmp_path / 'silent.json'}"))
     ask(page, COUNTING)
@@ -861,7 +861,7 @@ def test_an_answer_that_says_nothing_is_told_to_be_one(open_page: Pages, serve: 
     expect(answer(page).locator(".note")).to_contain_text("Empty response")
 
 
-def test_what_is_asked_while_an_answer_is_still_loaded_waits_in_the_draft(open_page: Pages, serve: Serve) -> None:
+def test_question_during_a_resumed_response_stays_in_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@2")
     page = open_page(server)
     ask(page, COUNTING)

@@ -90,7 +90,7 @@ def test_the_page_loads_without_a_complaint(open_page: Pages, serve: Serve, arte
 
 
 @pytest.mark.parametrize("script", PLANTED)
-def test_a_planted_fault_is_heard_and_fails_the_test(quiet: Pages, plain: str, script: str) -> None:
+def test_planted_fault_is_reported_and_fails_the_test(quiet: Pages, plain: str, script: str) -> None:
     page = quiet(plain)
     page.evaluate(f"() => {{ {script} }}")
     assert has_heard(page, quiet)
@@ -98,13 +98,13 @@ def test_a_planted_fault_is_heard_and_fails_the_test(quiet: Pages, plain: str, s
         quiet.close()
 
 
-def test_a_fault_is_heard_without_waiting_for_it(quiet: Pages, plain: str) -> None:
+def test_fault_is_reported_without_waiting(quiet: Pages, plain: str) -> None:
     quiet(plain).evaluate("console.error('planted')")
     with pytest.raises(AssertionError, match="unexpected: console: planted"):
         quiet.close()
 
 
-def test_a_fault_that_is_expected_is_none(quiet: Pages, plain: str) -> None:
+def test_expected_fault_does_not_fail_the_test(quiet: Pages, plain: str) -> None:
     page = quiet(plain)
     page.evaluate("console.error('planted')")
     page.context.new_page().evaluate("console.error('beside')")
@@ -146,7 +146,7 @@ def test_a_passed_test_leaves_nothing(quiet: Pages, plain: str, tmp_path: Path) 
     assert not list(tmp_path.glob("1.*"))
 
 
-def test_axe_finds_what_is_planted(open_page: Pages, plain: str) -> None:
+def test_axe_finds_planted_violations(open_page: Pages, plain: str) -> None:
     page = open_page(plain)
     page.evaluate("document.body.append(Object.assign(document.createElement('img'), { src: 'data:,' }))")
     (found,) = [said for said in axe(page) if said.startswith("image-alt (critical)")]
@@ -192,5 +192,5 @@ async def test_a_coroutine_runs_between_browser_tests(chromium: object) -> None:
     await asyncio.sleep(0)
 
 
-def test_the_browser_is_there_after_it(open_page: Pages, plain: str) -> None:
+def test_browser_survives_a_failed_test(open_page: Pages, plain: str) -> None:
     assert open_page(plain).title() == "Plain"

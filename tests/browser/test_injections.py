@@ -102,7 +102,7 @@ _WATCH = f"""() => {{
 }}"""
 
 # Sends each text as a reader would, and waits for its end; says what was wrong, and with which.
-_ASK = """async (json) => {
+ASK = """async (json) => {
   const draft = document.querySelector('#draft');
   const stop = document.querySelector('#stop');
   const idle = () => stop.hidden || new Promise((resolve) => {
@@ -179,7 +179,7 @@ _LISTED = r"""() => {
 }"""
 
 # Of the messages of one role: how many elements their texts have, and the texts.
-_TEXTS = """(role) => {
+TEXTS = """(role) => {
   const texts = [...document.querySelectorAll(`#messages > .${role} > .text`)];
   return [texts.reduce((sum, text) => sum + text.childElementCount, 0), texts.map((text) => text.textContent)];
 }"""
@@ -262,27 +262,33 @@ def echo_of(forms: list[str], folder: Path) -> Path:
 
 
 @pytest.mark.timeout(60)  # a hundred questions each, on a machine that does other things
-@WITH_AND_WITHOUT_POLICY
-@pytest.mark.parametrize("part", range(PARTS))
-def test_what_is_asked_and_answered_stays_text(
+@pytest.mark.parametrize(
+    ("part", "bypass_csp"),
+    # Without the policy everything that becomes markup takes effect; with it a part of the forms is enough to see that
+    # the page does not depend on what the policy forbids.
+    [*((part, True) for part in range(PARTS)), (0, False)],
+)
+def test_question_and_response_stay_text(
     open_page: Pages, serve: Serve, forms: list[str], tmp_path: Path, part: int, bypass_csp: bool
 ) -> None:
     some = forms[part::PARTS]
     server = serve(SIM=f"script={echo_of(some, tmp_path)},gap=0ms")
     shown = watched(open_page, server, bypass_csp=bypass_csp)
-    assert shown.page.evaluate(_ASK, json.dumps(some)) == []
-    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.page.evaluate(ASK, json.dumps(some)) == []
+    assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert contents(server)[1::2] == some
     assert shown.wrong() == []
     shown.page.reload()  # now from the history
     expect(shown.page.locator("#messages > .assistant")).to_have_count(len(some))
     shown.begin()
-    assert shown.page.evaluate(_TEXTS, "user") == [0, [typed(form) for form in some]]
+    assert shown.page.evaluate(TEXTS, "user") == [0, [typed(form) for form in some]]
     assert shown.wrong() == []
 
 
 @WITH_AND_WITHOUT_POLICY
-def test_answers_stay_text_at_every_character(open_page: Pages, serve: Serve, all_forms: str, bypass_csp: bool) -> None:
+def test_partial_responses_stay_text_at_every_character(
+    open_page: Pages, serve: Serve, all_forms: str, bypass_csp: bool
+) -> None:
     shown = watched(open_page, serve(), bypass_csp=bypass_csp)
     assert shown.page.evaluate(_GROW, all_forms) == []
     assert shown.page.locator("#messages > article").count() == len(json.loads(all_forms))
@@ -373,7 +379,7 @@ def provider() -> Iterator[str]:
 
 
 @WITH_AND_WITHOUT_POLICY
-def test_what_a_provider_says_stays_text(
+def test_provider_error_stays_text(
     open_page: Pages, serve: Serve, provider: str, forms: list[str], bypass_csp: bool
 ) -> None:
     shown = watched(open_page, serve(UPSTREAM_URL=provider, MODEL=MODEL), bypass_csp=bypass_csp)
@@ -385,7 +391,7 @@ def test_what_a_provider_says_stays_text(
     assert shown.wrong() == []
 
 
-def test_the_watch_sees_what_text_must_not_become(open_page: Pages, serve: Serve) -> None:
+def test_watch_detects_planted_markup(open_page: Pages, serve: Serve) -> None:
     shown = watched(open_page, serve(), bypass_csp=True)
     open_page.allow(r"status of 404", r"host: https://evil\.example/", r"ERR_NAME_NOT_RESOLVED")
     for html, what in PLANTED.items():

@@ -134,9 +134,7 @@ def walk(page: Page, *, first: str) -> list[str]:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
-    open_page: Pages, server: ServerProcess, theme: str
-) -> None:
+def test_tab_order_is_the_reading_order_with_visible_focus(open_page: Pages, server: ServerProcess, theme: str) -> None:
     page = open_page(server, color_scheme=theme)
     asked_and_answered(page, "rich")
     assert walk(page, first="New conversation") == [
@@ -168,7 +166,7 @@ def test_tab_leads_through_all_in_the_order_of_reading_and_is_seen(
     ]
 
 
-def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: ServerProcess) -> None:
+def test_tab_on_a_phone_skips_hidden_elements(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE)
     asked_and_answered(page, "short")
     assert walk(page, first="Conversations") == [
@@ -187,7 +185,7 @@ def test_tab_on_a_phone_leads_past_what_is_not_shown(open_page: Pages, server: S
     ]
 
 
-def test_a_question_is_asked_and_its_answer_stopped_and_asked_again(open_page: Pages, server: ServerProcess) -> None:
+def test_question_can_be_sent_stopped_and_retried_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     write(page, "held")
     says(page, "one two three")
@@ -205,7 +203,7 @@ def test_a_question_is_asked_and_its_answer_stopped_and_asked_again(open_page: P
     assert len(messages(page)) == 2
 
 
-def test_the_focus_of_stop_is_not_lost_when_the_answer_ends(open_page: Pages, server: ServerProcess) -> None:
+def test_focus_of_stop_is_not_lost_at_the_end_of_the_response(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     write(page, "held")
     says(page, "one two three")
@@ -224,7 +222,7 @@ def test_escape_stops_from_wherever_the_focus_is(open_page: Pages, server: Serve
     ended(page, "stopped")
 
 
-def test_a_message_is_edited_and_sent_anew(open_page: Pages, server: ServerProcess) -> None:
+def test_message_can_be_edited_by_keyboard(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "first")
     reach(page, "Edit your message", key="Shift+Tab")
@@ -285,7 +283,7 @@ def test_the_focus_is_not_lost_with_the_button_that_had_it(
     assert focused(page)
 
 
-def test_copying_leaves_the_focus_where_it_is(open_page: Pages, server: ServerProcess) -> None:
+def test_copying_keeps_the_focus(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, permissions=["clipboard-read", "clipboard-write"])
     asked_and_answered(page, "anything")
     reach(page, "Copy response", key="Shift+Tab")
@@ -362,7 +360,7 @@ def test_a_conversation_is_renamed(open_page: Pages, server: ServerProcess) -> N
     assert focused(page) == "Menu"
 
 
-def test_a_dialog_that_is_opened_again_at_once_is_still_answered(open_page: Pages, server: ServerProcess) -> None:
+def test_dialog_reopened_at_once_still_works(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "first")
     page.evaluate("""() => {
@@ -376,7 +374,7 @@ def test_a_dialog_that_is_opened_again_at_once_is_still_answered(open_page: Page
     expect(page.locator("#title")).to_have_text("Named")
 
 
-def test_a_conversation_is_deleted_only_by_who_means_it(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_is_deleted_only_after_a_confirmation(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "first")
     chosen(page, "Delete")
@@ -419,7 +417,7 @@ def test_conversations_are_begun_and_switched(open_page: Pages, server: ServerPr
     assert focused(page) == "#draft"
 
 
-def test_the_drawer_holds_the_focus_until_it_is_closed(open_page: Pages, server: ServerProcess) -> None:
+def test_drawer_keeps_the_focus_until_closed(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server, viewport=PHONE, reduced_motion="reduce")
     asked_and_answered(page, "first")
     reach(page, "Conversations")
@@ -461,7 +459,7 @@ def test_the_drawers_escape_stops_nothing(open_page: Pages, server: ServerProces
     ended(page)
 
 
-def test_a_key_is_asked_for_refused_and_given(open_page: Pages, serve: Serve) -> None:
+def test_key_dialog_works_by_keyboard(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(API_KEY="right"))
     open_page.expect("status of 401")
     expect(page.locator("#key")).to_be_focused()
@@ -484,7 +482,7 @@ def test_a_key_is_asked_for_refused_and_given(open_page: Pages, serve: Serve) ->
 
 
 @pytest.mark.parametrize(("name", "selector"), [("Table", ".table"), ("pre", "pre")])
-def test_what_is_too_wide_is_scrolled_by_the_arrows(
+def test_wide_content_is_scrolled_by_arrow_keys(
     open_page: Pages, server: ServerProcess, name: str, selector: str
 ) -> None:
     page = open_page(server, viewport=PHONE)
@@ -494,7 +492,9 @@ def test_what_is_too_wide_is_scrolled_by_the_arrows(
     page.wait_for_function("(box) => document.querySelector(box).scrollLeft > 0", arg=selector)
 
 
-def test_the_messages_are_scrolled_and_the_button_leads_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+def test_messages_are_scrolled_by_keyboard_and_the_button_jumps_to_the_end(
+    open_page: Pages, server: ServerProcess
+) -> None:
     page = open_page(server)
     asked_and_answered(page, "long")
     reach(page, "#log", key="Shift+Tab")
@@ -573,7 +573,7 @@ HEAR = """() => {
 LIVE = "[role=log], [role=status], [role=alert], [aria-live], output, marquee, [role=timer]"
 
 
-def test_an_answer_is_told_by_its_state_and_not_by_its_words(open_page: Pages, server: ServerProcess) -> None:
+def test_screen_reader_hears_the_state_of_a_response_not_its_text(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     page.evaluate(HEAR)
     asked_and_answered(page, "long")
@@ -610,7 +610,7 @@ def test_an_error_is_an_alert_once(open_page: Pages, server: ServerProcess) -> N
 # The board
 
 
-def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve) -> None:
+def test_tab_order_of_the_dashboard_has_visible_focus(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(), "/board")
     expect(page.locator("#state")).to_have_text("Live")
     assert walk(page, first="Pause") == [
@@ -633,7 +633,7 @@ def test_tab_leads_through_the_board_and_is_seen(open_page: Pages, serve: Serve)
     ]
 
 
-def test_the_board_is_worked_by_keys(open_page: Pages, serve: Serve) -> None:
+def test_dashboard_works_by_keyboard(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(), "/board")
     expect(page.locator("#state")).to_have_text("Live")
     reach(page, "Log scale")

@@ -11,6 +11,7 @@ from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import alert, ask, begun, call, draft, ended, gate, says, set_sim, status
 from tests.browser.test_conversations import ECHO, HELD, names, shown, three, titled, told
+from tests.browser.test_look import look
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -43,7 +44,7 @@ def act(page: Page, title: str, action: str) -> None:
 # Search
 
 
-def test_conversations_are_found_by_words_of_their_messages_and_titles(open_page: Pages, three: ServerProcess) -> None:
+def test_search_finds_conversations_by_messages_and_titles(open_page: Pages, three: ServerProcess) -> None:
     told(three, "a BLUE sky", conversation="a")
     call(three, "/conversations/b", method="PATCH", body={"title": "Blue sea"})
     page = open_page(three, "/web?conversation=c")
@@ -65,7 +66,7 @@ def test_conversations_are_found_by_words_of_their_messages_and_titles(open_page
     expect(page.locator("#found")).to_be_hidden()
 
 
-def test_a_search_that_the_server_refuses_says_why(open_page: Pages, three: ServerProcess) -> None:
+def test_refused_search_shows_the_reason(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     open_page.expect("status of 400")
     field(page).fill("x " * 17)
@@ -73,7 +74,7 @@ def test_a_search_that_the_server_refuses_says_why(open_page: Pages, three: Serv
     expect(names(page)).to_have_count(3)
 
 
-def test_the_search_fields_escape_stops_no_answer(open_page: Pages, three: ServerProcess) -> None:
+def test_escape_in_the_search_field_does_not_stop_the_response(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c")
     says(page, "in c")
     set_sim(three, HELD)
@@ -139,7 +140,7 @@ def test_another_conversation_than_the_one_on_the_page_is_renamed_and_deleted(
     says(page, "in c")
 
 
-def test_the_menu_works_by_keyboard_and_its_escape_closes_nothing_else(open_page: Pages, three: ServerProcess) -> None:
+def test_menu_works_by_keyboard_and_escape_closes_only_it(open_page: Pages, three: ServerProcess) -> None:
     page = open_page(three, "/web?conversation=c", viewport=PHONE)
     says(page, "in c")
     page.locator("#sidebar-open").press("Enter")
@@ -158,31 +159,32 @@ def test_the_menu_works_by_keyboard_and_its_escape_closes_nothing_else(open_page
     expect(page.locator("#sidebar")).to_be_hidden()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [PHONE, (1280, 800)])
-def test_the_list_and_its_menu_look_well(
-    open_page: Pages, three: ServerProcess, artefact: Artefact, theme: str, viewport: tuple[int, int]
+def test_list_and_its_menu_are_sound_in_both_themes(
+    open_page: Pages, three: ServerProcess, artefact: Artefact, viewport: tuple[int, int]
 ) -> None:
     call(three, "/conversations/a", method="PATCH", body={"pinned": True, "title": "A long title of many words " * 4})
-    page = open_page(three, "/web?conversation=c", viewport=viewport, color_scheme=theme, reduced_motion="reduce")
+    page = open_page(three, "/web?conversation=c", viewport=viewport, reduced_motion="reduce")
     says(page, "in c")
     if viewport == PHONE:
         page.locator("#sidebar-open").click()
     menu = open_menu(page, "in b")
-    assert axe(page, within="#sidebar") == []
+    for theme in ("light", "dark"):
+        look(page, theme, viewport)
+        assert axe(page, within="#sidebar") == [], theme
+        page.screenshot(path=artefact(f"list-{viewport[0]}-{theme}.png"))
     box = menu.bounding_box()
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= viewport[0]
     assert all(each["height"] >= 44 for each in page.evaluate(_BOXES))
-    page.screenshot(path=artefact(f"list-{viewport[0]}-{theme}.png"))
 
 
 _BOXES = """[...document.querySelectorAll('#search, .more, #entry-menu button')].map(
     (each) => each.getBoundingClientRect().toJSON())"""
 
 
-def test_a_conversation_that_has_not_been_answered_yet_has_no_menu(open_page: Pages, serve: Serve) -> None:
+def test_conversation_without_a_response_has_no_menu(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, "one two")
@@ -196,7 +198,7 @@ def test_a_conversation_that_has_not_been_answered_yet_has_no_menu(open_page: Pa
 # Times
 
 
-def test_messages_say_when_they_were_sent(open_page: Pages, serve: Serve) -> None:
+def test_messages_show_their_time(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     told(server, "hello")
     page = open_page(server, locale="en-GB", timezone_id="UTC")

@@ -324,29 +324,29 @@ def test_each_state_is_sound_on_a_phone_and_on_a_desk_in_both_themes(
         page.screenshot(path=artefact(f"state-{state.__name__.replace('_', '-')}-{theme}.png"))
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_the_open_drawer_is_sound(open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str) -> None:
-    page = open_page(talking, viewport=PHONE, color_scheme=theme, reduced_motion="reduce")
+def test_open_drawer_is_sound_in_both_themes(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
+    page = open_page(talking, viewport=PHONE, reduced_motion="reduce")
     expect(page.locator("#sidebar")).to_be_hidden()
     page.locator("#sidebar-open").click()
     expect(page.get_by_role("button", name="Hide")).to_be_visible()
-    assert page.evaluate(MEASURE) == []
-    # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
-    assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == []
-    page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
+    for theme in ("light", "dark"):
+        look(page, theme, PHONE)
+        assert page.evaluate(MEASURE) == [], theme
+        # Behind the drawer the page is inert, and with it the landmark and the heading that axe looks for.
+        assert axe(page, without=["landmark-one-main", "page-has-heading-one"]) == [], theme
+        page.screenshot(path=artefact(f"state-drawer-{theme}.png"))
 
 
-@pytest.mark.parametrize(("theme", "size"), [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)])
-def test_a_rich_answer_is_sound_at_every_width(
-    open_page: Pages, talking: ServerProcess, theme: str, size: tuple[int, int]
-) -> None:
-    page = opened(open_page, talking, rich, viewport=size, color_scheme=theme)
-    assert sound(page) == []
-    assert page.evaluate(IN_VIEW) == []
-    width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
-    em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
-    assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
-    assert width >= min(0.7 * size[0], 40 * em)
+def test_rich_response_is_sound_at_every_width(open_page: Pages, talking: ServerProcess) -> None:
+    page = opened(open_page, talking, rich)
+    for theme, size in [("dark", PHONE), ("light", DESK), ("light", WALL), ("dark", WALL)]:
+        look(page, theme, size)
+        assert sound(page) == [], (theme, size)
+        assert page.evaluate(IN_VIEW) == [], (theme, size)
+        width = page.locator(".assistant .text").evaluate("(text) => text.getBoundingClientRect().width")
+        em = page.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+        assert width <= 48 * em  # some 80 characters: longer lines are hard to follow
+        assert width >= min(0.7 * size[0], 40 * em)
 
 
 @pytest.mark.parametrize("state", [hard, failed, edit_form, rename_dialog], ids=lambda state: state.__name__)
@@ -364,7 +364,7 @@ def test_at_400_percent_everything_is_reached_by_scrolling_down(
         expect(page.locator("#sidebar-open")).to_be_in_viewport(ratio=1)
 
 
-def test_the_composer_stays_in_view_over_a_phones_keyboard(open_page: Pages, talking: ServerProcess) -> None:
+def test_composer_stays_in_view_above_a_phone_keyboard(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich, viewport=PHONE)
     look(page, "light", (360, 330))
     assert page.evaluate(IN_VIEW) == []
@@ -399,7 +399,7 @@ def test_the_edit_form_keeps_to_its_edges(open_page: Pages, talking: ServerProce
     assert buttons[1]["left"] - buttons[0]["right"] >= 4
 
 
-def test_the_cells_of_a_table_stand_as_their_columns_say(open_page: Pages, talking: ServerProcess) -> None:
+def test_table_cells_are_aligned_as_their_columns(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, rich)
     styles = page.evaluate("""() => [...document.querySelectorAll('.table tr:last-child > *')].map((cell) => {
       const { textAlign, color, fontWeight } = getComputedStyle(cell);
@@ -428,7 +428,7 @@ BROKEN_WORDS = """() => [...document.querySelectorAll('.table :is(th, td)')].fla
 
 
 @pytest.mark.parametrize("state", [rich, hard], ids=lambda state: state.__name__)
-def test_a_table_too_wide_scrolls_in_place_of_breaking_words(
+def test_wide_table_scrolls_and_does_not_break_words(
     open_page: Pages, talking: ServerProcess, state: Callable[[Page], None]
 ) -> None:
     page = opened(open_page, talking, state, viewport=PHONE)
@@ -437,7 +437,7 @@ def test_a_table_too_wide_scrolls_in_place_of_breaking_words(
     assert width > room
 
 
-def test_text_runs_the_way_its_script_does(open_page: Pages, talking: ServerProcess) -> None:
+def test_text_direction_follows_its_script(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, hard, viewport=PHONE)
     for block in page.locator(".assistant .text :is(p, ul)", has_text="פריט").or_(page.get_by_text("שלום")).all():
         assert block.evaluate("(block) => getComputedStyle(block).direction") == "rtl"
@@ -484,7 +484,7 @@ def test_before_the_style_comes_the_canvas_is_the_themes(open_page: Pages, talki
 
 
 @pytest.mark.parametrize("path", ["/web", "/board"])
-def test_without_scripts_the_page_says_that_it_needs_them(open_page: Pages, talking: ServerProcess, path: str) -> None:
+def test_page_without_javascript_shows_a_notice(open_page: Pages, talking: ServerProcess, path: str) -> None:
     page = open_page(talking, path, java_script_enabled=False)
     said = page.locator("noscript p")
     expect(said).to_have_text("This page needs JavaScript.")
@@ -497,7 +497,7 @@ def test_without_scripts_the_page_says_that_it_needs_them(open_page: Pages, talk
 MOVING = "document.getAnimations().length"
 
 
-def test_nothing_moves_for_who_asked_for_stillness(open_page: Pages, talking: ServerProcess) -> None:
+def test_reduced_motion_disables_all_animations(open_page: Pages, talking: ServerProcess) -> None:
     page = opened(open_page, talking, waiting, reduced_motion="reduce", viewport=PHONE)
     assert page.evaluate(MOVING) == 0
     page.evaluate("document.querySelector('#sidebar-open').click()")
@@ -528,12 +528,13 @@ def test_in_forced_colours_buttons_keep_their_edges(
 # Pictures
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str) -> None:
+def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefact: Artefact) -> None:
     tell(talking, "rich", conversation="pictures")
-    page = open_page(talking, "/web?conversation=pictures", color_scheme=theme)
+    page = open_page(talking, "/web?conversation=pictures")
     ended(page)
-    for name, size in [("chat", DESK), ("chat-phone", PHONE)]:
+    for theme, name, size in [
+        (theme, name, size) for theme in ("light", "dark") for name, size in (("chat", DESK), ("chat-phone", PHONE))
+    ]:
         look(page, theme, size)
         page.locator("#log").evaluate("(log) => log.scrollTo(0, 0)")
         expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
@@ -545,11 +546,10 @@ def test_pictures_of_the_pages(open_page: Pages, talking: ServerProcess, artefac
 # The board
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL)])
-def test_the_board_is_sound(
-    open_page: Pages, talking: ServerProcess, artefact: Artefact, theme: str, size: tuple[int, int]
+def test_dashboard_is_sound_at_every_width_in_both_themes(
+    open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
-    page = open_page(talking, "/board", viewport=size, color_scheme=theme)
+    page = open_page(talking, "/board")
     expect(page.locator("#state")).to_have_text("Live")
     expect(page.locator("#requests").get_by_text("200 ok").first).to_be_visible()
     page.locator(".sim summary").click()
@@ -557,17 +557,19 @@ def test_the_board_is_sound(
     page.locator("#sim").press("Enter")
     open_page.expect("status of 400")
     expect(page.locator("#sim-error")).not_to_be_empty()
-    assert sound(page) == []
-    page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
+    for theme, size in [("light", DESK), ("dark", PHONE), ("dark", DESK), ("light", WALL)]:
+        look(page, theme, size)
+        assert sound(page) == [], (theme, size)
+        page.screenshot(path=artefact(f"board-{size[0]}-{theme}.png"), full_page=True)
 
 
-def test_the_board_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:
+def test_dashboard_is_sound_at_400_percent(open_page: Pages, talking: ServerProcess) -> None:
     page = open_page(talking, "/board", viewport=ZOOMED)
     expect(page.locator("#state")).to_have_text("Live")
     assert sound(page) == []
 
 
-def test_the_boards_buttons_keep_their_edges_in_forced_colours(
+def test_dashboard_buttons_keep_their_borders_in_forced_colors(
     open_page: Pages, talking: ServerProcess, artefact: Artefact
 ) -> None:
     page = open_page(talking, "/board", forced_colors="active")

@@ -199,12 +199,13 @@ def attributes(locator: Locator) -> dict[str, str]:
 # At the end
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_rich_answer_has_the_elements_that_it_names(
-    open_page: Pages, rich: ServerProcess, artefact: Artefact, scheme: str
+def test_rich_response_has_the_elements_that_its_markdown_names(
+    open_page: Pages, rich: ServerProcess, artefact: Artefact
 ) -> None:
-    page = answered(open_page, rich, color_scheme=scheme, viewport=(1280, 1900))
-    page.screenshot(path=artefact(f"markdown-{scheme}.png"))
+    page = answered(open_page, rich, viewport=(1280, 1900))
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        page.screenshot(path=artefact(f"markdown-{scheme}.png"))
     assert said(page).evaluate(_OUTLINE) == [
         ["h3"],
         ["p", ["strong"], ["em"], ["del"], ["a"], ["a"], ["a"]],
@@ -229,7 +230,7 @@ def test_a_rich_answer_has_the_elements_that_it_names(
     assert axe(page, within="main") == []
 
 
-def test_a_rich_answer_says_what_was_written(open_page: Pages, rich: ServerProcess) -> None:
+def test_rich_response_has_the_written_text(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich)
     told = said(page)
     expect(told.locator("h3")).to_have_text("Pancakes")
@@ -242,7 +243,7 @@ def test_a_rich_answer_says_what_was_written(open_page: Pages, rich: ServerProce
     expect(told.locator("p").last).to_have_text("Enjoy.")
 
 
-def test_cells_stand_where_the_table_says(open_page: Pages, rich: ServerProcess) -> None:
+def test_cells_are_in_their_columns(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich)
     for row in ("thead tr", "tbody tr:first-child"):
         aligned = said(page).locator(f"{row} > *").evaluate_all(_STYLES, "textAlign")
@@ -281,7 +282,7 @@ def test_a_reload_shows_the_same(open_page: Pages, rich: ServerProcess) -> None:
     assert said(page).inner_html() == before
 
 
-def test_code_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
+def test_code_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich, permissions=CLIPBOARD)
     button = said(page).locator("figure .copy")
     expect(button).to_have_accessible_name("Copy")
@@ -293,7 +294,7 @@ def test_code_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess)
     assert page.evaluate("navigator.clipboard.readText()") == CODE
 
 
-def test_code_can_be_copied_before_the_answer_ends(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_code_can_be_copied_during_the_response(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     server = serve(SIM=f"{script(tmp_path, RICH + ' End.')},gap=0ms,gate=hold@{len(RICH.split())}")
     page = open_page(server, permissions=CLIPBOARD)
     ask(page, "Tell me.")
@@ -305,7 +306,7 @@ def test_code_can_be_copied_before_the_answer_ends(open_page: Pages, serve: Serv
     ended(page)
 
 
-def test_an_answer_is_copied_as_it_was_written(open_page: Pages, rich: ServerProcess) -> None:
+def test_response_is_copied_unchanged(open_page: Pages, rich: ServerProcess) -> None:
     page = answered(open_page, rich, permissions=CLIPBOARD)
     answer(page).get_by_role("button", name="Copy response").click()
     expect(status(page)).to_have_text("Copied")
@@ -322,7 +323,7 @@ def test_nothing_makes_a_narrow_page_wider(open_page: Pages, serve: Serve, artef
         assert said(page).locator(box).get_attribute("tabindex") == "0"
 
 
-def test_text_runs_as_its_script_does(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_markdown_text_direction_follows_its_script(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     text = "שלום **עולם**\n\nHello\n\n- פריט\n\n```\nשלום\n```"
     page = answered(open_page, serve(SIM=f"{script(tmp_path, text)},gap=0ms"))
     directions = said(page).locator("> p, > ul, pre").evaluate_all(_STYLES, "direction")
@@ -339,7 +340,7 @@ def test_nothing_flickers_at_any_character(open_page: Pages, serve: Serve) -> No
     assert said(page).evaluate(_OUTLINE)[0] == ["h3"]
 
 
-def test_nothing_flickers_while_it_is_streamed(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_streamed_elements_are_not_replaced(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     page = open_page(serve(SIM=f"{script(tmp_path, RICH)},gap=2ms"))
     page.evaluate(_WATCH)
     page.evaluate(_OBSERVE)
@@ -412,7 +413,7 @@ def test_formulas_are_shown_and_copied_as_they_were_written(open_page: Pages, se
 LONG = "def f(x):\n" + "".join(f"    x += {number}  # {'long ' * 40}.\n" for number in range(60))
 
 
-def test_code_is_coloured_while_it_comes_and_each_colour_can_be_read(
+def test_code_is_highlighted_during_the_response_with_readable_colors(
     open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path
 ) -> None:
     server = serve(SIM=f"{script(tmp_path, RICH, RICH)},gap=0ms,gate=hold@{len(RICH.split()) - 11}")

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Artefact
@@ -20,14 +19,13 @@ WIDE = """() => [...document.querySelectorAll('body *:not(.unseen)')].filter(
 LONG_LINE = "a_long_line_of_code " * 30
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_printed_conversation_is_whole_and_readable(
-    open_page: Pages, serve: Serve, artefact: Artefact, theme: str
+def test_printed_conversation_is_complete_and_black_on_white_in_both_themes(
+    open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     server = serve(SIM=ECHO)
     for number in range(30):
         told(server, f"Question {number}\n\n```python\n{LONG_LINE}\n```\n\n> quoted\n\n| a | b |\n|--|--|\n| 1 | 2 |")
-    page = open_page(server, color_scheme=theme)
+    page = open_page(server)
     expect(said(page)).to_contain_text("Question 29")
     page.emulate_media(media="print")
     for hidden in ("#sidebar", ".foot", "#menu", "#messages button"):
@@ -35,14 +33,16 @@ def test_a_printed_conversation_is_whole_and_readable(
     expect(page.get_by_role("heading", name="Question 0", level=1)).to_be_visible()
     assert page.evaluate(CUT) == []
     assert page.evaluate(WIDE) == []
-    paper, ink = page.evaluate(
-        "[document.body, document.querySelector('.text p')].map((each, place) => "
-        "getComputedStyle(each)[place ? 'color' : 'backgroundColor'])"
-    )
-    assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
-    pdf = page.pdf(path=artefact(f"print-{theme}.pdf"))
+    for theme in ("light", "dark"):
+        page.emulate_media(media="print", color_scheme="dark" if theme == "dark" else "light")
+        paper, ink = page.evaluate(
+            "[document.body, document.querySelector('.text p')].map((each, place) => "
+            "getComputedStyle(each)[place ? 'color' : 'backgroundColor'])"
+        )
+        assert (paper, ink) == ("rgb(255, 255, 255)", "rgb(0, 0, 0)")
+        page.screenshot(path=artefact(f"print-{theme}.png"))
+    pdf = page.pdf(path=artefact("print.pdf"))
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) >= 6
-    page.screenshot(path=artefact(f"print-{theme}.png"))
 
 
 def test_print_is_in_the_menu_of_the_conversation(open_page: Pages, serve: Serve) -> None:

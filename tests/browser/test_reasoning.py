@@ -15,7 +15,7 @@ SCRIPT = """
 """
 
 
-def test_what_a_model_thinks_is_shown_folded_while_it_comes_and_kept(
+def test_reasoning_is_shown_folded_during_the_response_and_stored(
     open_page: Pages, serve: Serve, tmp_path: Path
 ) -> None:
     (tmp_path / "thinks.yaml").write_text(SCRIPT, encoding="utf-8")

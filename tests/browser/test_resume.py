@@ -160,7 +160,7 @@ def test_a_reload_in_the_middle_loses_and_doubles_no_token(open_page: Pages, ser
     assert "POST /chat" not in heard
 
 
-def test_reloads_one_after_the_other_end_in_one_answer(open_page: Pages, serve: Serve) -> None:
+def test_repeated_reloads_end_in_one_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -195,7 +195,7 @@ def test_a_reload_before_the_turn_has_a_name_keeps_the_question(behind: Behind, 
     expect(draft(page)).to_have_value(QUESTION)
 
 
-def test_a_question_whose_answers_head_was_lost_is_asked_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_question_whose_response_head_was_lost_runs_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -214,9 +214,7 @@ def test_a_question_whose_answers_head_was_lost_is_asked_once(behind: Behind, op
     expect(answer(page).locator(".model")).to_have_text("sim")
 
 
-def test_a_question_that_the_server_has_is_not_left_in_the_draft(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_received_question_is_removed_from_the_draft(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -235,7 +233,7 @@ def test_a_question_that_the_server_has_is_not_left_in_the_draft(
     is_whole(page, server, before=(QUESTION, QUESTION))
 
 
-def test_an_edit_whose_answers_head_was_lost_is_asked_once_and_in_its_place(
+def test_edit_whose_response_head_was_lost_runs_once_in_its_place(
     behind: Behind, open_page: Pages, serve: Serve
 ) -> None:
     server = serve(SIM="text=echo,gap=1ms")
@@ -256,7 +254,7 @@ def test_an_edit_whose_answers_head_was_lost_is_asked_once_and_in_its_place(
     is_whole(page, server, before=("first", "first"))
 
 
-def test_several_workers_that_know_no_keys_are_asked_without(open_page: Pages, serve: Serve) -> None:
+def test_question_to_workers_without_idempotency_is_sent_without_a_key(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 400")
     server = serve(SIM="text=echo,gap=1ms", WORKERS="2", HISTORY_URL="sqlite:///chat.db")
     page = open_page(server)
@@ -267,7 +265,7 @@ def test_several_workers_that_know_no_keys_are_asked_without(open_page: Pages, s
     assert heard.count("POST /chat") == 3
 
 
-def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Serve) -> None:
+def test_reload_after_the_end_shows_the_same_messages(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     page = open_page(server)
     asked_and_answered(page, QUESTION)
@@ -279,7 +277,7 @@ def test_a_reload_after_the_end_shows_what_was_there(open_page: Pages, serve: Se
     assert not [each for each in heard if each.startswith(("POST", "GET /chat/turns"))]
 
 
-def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_stopped_response_is_marked_as_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -293,7 +291,7 @@ def test_a_stopped_answer_is_told_as_stopped_after_a_reload(open_page: Pages, se
     assert streams(server) == 0
 
 
-def test_a_reload_while_a_question_is_asked_anew_keeps_its_place(open_page: Pages, serve: Serve) -> None:
+def test_reload_during_a_regeneration_keeps_its_place(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     page = open_page(server)
     for text in ("first", "second"):
@@ -311,7 +309,7 @@ def test_a_reload_while_a_question_is_asked_anew_keeps_its_place(open_page: Page
     is_whole(page, server)
 
 
-def test_a_way_to_the_board_and_back_goes_on_where_it_was(open_page: Pages, serve: Serve) -> None:
+def test_response_continues_after_a_visit_to_the_dashboard(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -326,7 +324,7 @@ def test_a_way_to_the_board_and_back_goes_on_where_it_was(open_page: Pages, serv
 # The connection
 
 
-def test_a_cut_connection_goes_on_from_the_very_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_cut_connection_resumes_at_the_exact_token(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -399,7 +397,7 @@ def test_cuts_in_the_middle_of_an_event_lose_and_double_no_token(
     assert after[-1] <= 32
 
 
-def test_an_answer_whose_end_was_cut_off_is_whole_only_once_that_has_come(
+def test_response_without_its_end_is_complete_only_after_the_resumption(
     behind: Behind, open_page: Pages, serve: Serve
 ) -> None:
     server = serve(SIM="text=echo,gap=1ms")
@@ -412,9 +410,7 @@ def test_an_answer_whose_end_was_cut_off_is_whole_only_once_that_has_come(
     assert len(proxy.followed_after()) == 1
 
 
-def test_an_answer_that_ended_in_good_order_but_without_its_end_is_not_whole(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_cleanly_closed_response_without_its_end_is_incomplete(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -435,9 +431,7 @@ def gives_up(page: Page, proxy: Proxy) -> None:
     idle(page)
 
 
-def test_a_connection_that_breaks_whenever_it_is_made_is_given_up(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_connection_that_always_breaks_is_given_up(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -453,9 +447,7 @@ def test_a_connection_that_breaks_whenever_it_is_made_is_given_up(
     is_whole(page, server)
 
 
-def test_an_answer_that_was_given_up_is_there_once_the_server_is(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_abandoned_response_is_loaded_once_the_server_is_back(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -473,7 +465,7 @@ def test_an_answer_that_was_given_up_is_there_once_the_server_is(
     is_whole(page, server)
 
 
-def test_an_answer_that_was_given_up_can_be_asked_for_again(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_abandoned_response_can_be_retried(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -494,7 +486,7 @@ def test_an_answer_that_was_given_up_can_be_asked_for_again(behind: Behind, open
 
 
 @pytest.mark.parametrize("how", ["by itself", "when it is looked at"])
-def test_an_answer_that_ended_long_after_it_was_given_up_is_shown(
+def test_response_that_ended_after_it_was_abandoned_is_shown(
     behind: Behind, open_page: Pages, serve: Serve, how: str
 ) -> None:
     server = serve(SIM=HELD)
@@ -520,7 +512,7 @@ def test_an_answer_that_ended_long_after_it_was_given_up_is_shown(
     assert proxy.count("POST", "/chat") == 1
 
 
-def test_a_connection_that_is_silent_is_made_anew(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_silent_connection_is_replaced(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -537,7 +529,7 @@ def test_a_connection_that_is_silent_is_made_anew(behind: Behind, open_page: Pag
     assert proxy.followed_after() == [3]
 
 
-def test_a_stop_while_reconnecting_ends_what_is_shown_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_stop_while_reconnecting_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
     proxy = behind(serve(SIM=HELD, DRAIN_TIMEOUT="100ms"))
     page = open_page(proxy.root)
     asked_and_held(page)
@@ -550,9 +542,7 @@ def test_a_stop_while_reconnecting_ends_what_is_shown_at_once(behind: Behind, op
     expect(alert(page)).to_contain_text("The server cannot be reached.")
 
 
-def test_a_stop_on_a_connection_that_hangs_ends_what_is_shown_at_once(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_stop_on_a_hanging_connection_ends_the_response_at_once(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -570,9 +560,7 @@ def test_a_stop_on_a_connection_that_hangs_ends_what_is_shown_at_once(
     assert contents(server) == [QUESTION, " ".join(WORDS[:4]), "next", "next"]
 
 
-def test_an_answer_that_ended_too_long_ago_to_be_followed_is_shown_as_it_was_kept(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_expired_turn_is_shown_from_the_history(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD, RESUME_FOR="1ms")
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -587,7 +575,7 @@ def test_an_answer_that_ended_too_long_ago_to_be_followed_is_shown_as_it_was_kep
     expect(status(page)).to_have_text("Complete")
 
 
-def test_a_connection_that_hangs_for_a_while_goes_on(behind: Behind, open_page: Pages, serve: Serve) -> None:
+def test_temporarily_hanging_connection_continues(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -627,7 +615,7 @@ def test_offline_waits_for_online(behind: Behind, open_page: Pages, serve: Serve
         ("offline", "You are offline."),
     ],
 )
-def test_a_question_that_did_not_reach_the_server_is_the_draft_again(
+def test_unsent_question_is_the_draft_again(
     behind: Behind, open_page: Pages, serve: Serve, *, harm: str, words: str
 ) -> None:
     server = serve(SIM="text=echo,gap=1ms")
@@ -650,9 +638,7 @@ def test_a_question_that_did_not_reach_the_server_is_the_draft_again(
     expect(draft(page)).to_have_value("")
 
 
-def test_a_regeneration_that_did_not_reach_the_server_leaves_all_as_it_was(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_unsent_regeneration_changes_nothing(behind: Behind, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms")
     proxy = behind(server)
     page = open_page(proxy.root)
@@ -671,7 +657,7 @@ def test_a_regeneration_that_did_not_reach_the_server_leaves_all_as_it_was(
 # The server goes and comes back
 
 
-def test_a_killed_server_without_a_memory_leaves_what_was_said(open_page: Pages, serve: Serve) -> None:
+def test_killed_server_without_a_store_leaves_the_shown_text(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -687,7 +673,7 @@ def test_a_killed_server_without_a_memory_leaves_what_was_said(open_page: Pages,
     expect(draft(page)).to_have_value("")
 
 
-def test_a_killed_server_with_a_file_has_what_was_said_before(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_killed_server_with_a_store_has_the_earlier_turns(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     where = {"HISTORY_URL": f"sqlite:///{tmp_path}/history", "SIM": HELD}
     server = serve(**where)
     page = open_page(server)
@@ -730,7 +716,7 @@ def test_a_reload_after_the_server_was_killed_gives_the_question_back(open_page:
 # Ended from the server's side
 
 
-def test_a_drain_that_is_long_enough_lets_the_answer_finish(open_page: Pages, serve: Serve) -> None:
+def test_response_finishes_in_a_long_drain(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms,fault=stall@3:2s", DRAIN_TIMEOUT="20s")
     page = open_page(server)
     asked_and_held(page)
@@ -741,7 +727,7 @@ def test_a_drain_that_is_long_enough_lets_the_answer_finish(open_page: Pages, se
     assert server.wait() == 0
 
 
-def test_a_drain_that_is_too_short_is_told(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
+def test_response_cut_by_a_short_drain_is_reported(open_page: Pages, serve: Serve, tmp_path: Path) -> None:
     where = {"HISTORY_URL": f"sqlite:///{tmp_path}/history", "SIM": HELD, "DRAIN_TIMEOUT": "100ms"}
     server = serve(**where)
     page = open_page(server)
@@ -760,7 +746,7 @@ def test_a_drain_that_is_too_short_is_told(open_page: Pages, serve: Serve, tmp_p
     is_whole(page, again)
 
 
-def test_what_a_drain_broke_off_can_be_asked_again(open_page: Pages, serve: Serve) -> None:
+def test_response_cut_by_a_drain_can_be_retried(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD, DRAIN_TIMEOUT="100ms")
     page = open_page(server)
     asked_and_held(page)
@@ -774,7 +760,7 @@ def test_what_a_drain_broke_off_can_be_asked_again(open_page: Pages, serve: Serv
 
 
 @pytest.mark.parametrize("sim", [HELD, UNHEARD], ids=["in the middle", "before the first token"])
-def test_an_answer_that_is_stopped_elsewhere_says_so(open_page: Pages, serve: Serve, sim: str) -> None:
+def test_response_stopped_elsewhere_is_marked_as_stopped(open_page: Pages, serve: Serve, sim: str) -> None:
     server = serve(SIM=sim)
     page = open_page(server)
     ask(page, QUESTION)
@@ -797,7 +783,7 @@ def test_an_answer_that_is_stopped_elsewhere_says_so(open_page: Pages, serve: Se
 # Another server goes on
 
 
-def test_another_server_tells_the_rest_of_the_answer(
+def test_response_is_resumed_from_another_server(
     behind: Behind, open_page: Pages, pair: tuple[ServerProcess, ServerProcess]
 ) -> None:
     first, second = pair
@@ -812,7 +798,7 @@ def test_another_server_tells_the_rest_of_the_answer(
     assert proxy.followed_after() == [3]
 
 
-def test_the_loss_of_the_server_that_answered_is_told_by_another(
+def test_loss_of_the_responding_server_is_reported_by_another(
     behind: Behind, open_page: Pages, pair: tuple[ServerProcess, ServerProcess]
 ) -> None:
     first, second = pair
@@ -832,7 +818,7 @@ def test_the_loss_of_the_server_that_answered_is_told_by_another(
 # Other tabs, other conversations
 
 
-def test_a_tab_opened_from_this_one_goes_on_with_the_same_answer(open_page: Pages, serve: Serve) -> None:
+def test_duplicated_tab_continues_the_same_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -844,7 +830,7 @@ def test_a_tab_opened_from_this_one_goes_on_with_the_same_answer(open_page: Page
     is_whole(page, server)
 
 
-def test_two_who_ask_at_the_same_time_both_get_their_answers(open_page: Pages, serve: Serve) -> None:
+def test_two_pages_that_ask_at_once_get_their_own_responses(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -861,7 +847,7 @@ def test_two_who_ask_at_the_same_time_both_get_their_answers(open_page: Pages, s
     assert sorted(texts(page)) == sorted(contents(server)) == each_once
 
 
-def test_a_look_at_another_conversation_does_not_end_the_answer(open_page: Pages, serve: Serve) -> None:
+def test_showing_another_conversation_does_not_end_the_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -875,7 +861,7 @@ def test_a_look_at_another_conversation_does_not_end_the_answer(open_page: Pages
     is_whole(page, server)
 
 
-def test_an_answer_that_ended_meanwhile_is_shown_as_the_server_has_it(open_page: Pages, serve: Serve) -> None:
+def test_response_that_ended_meanwhile_is_shown_as_stored(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     turn = asked_and_held(page)
@@ -892,7 +878,7 @@ def test_an_answer_that_ended_meanwhile_is_shown_as_the_server_has_it(open_page:
     expect(said(page)).to_have_text("elsewhere")
 
 
-def test_two_answers_under_way_in_two_conversations_are_both_come_back_to(open_page: Pages, serve: Serve) -> None:
+def test_two_running_responses_of_two_conversations_are_resumed(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     asked_and_held(page)
@@ -911,9 +897,7 @@ def test_two_answers_under_way_in_two_conversations_are_both_come_back_to(open_p
     is_whole(page, server)
 
 
-def test_a_question_left_before_it_was_sent_is_the_draft_of_its_own_conversation(
-    behind: Behind, open_page: Pages, serve: Serve
-) -> None:
+def test_unsent_question_is_the_draft_of_its_own_conversation(behind: Behind, open_page: Pages, serve: Serve) -> None:
     proxy = behind(serve())
     page = open_page(proxy.root)
     expect(page.locator("#empty")).to_be_visible()

@@ -127,9 +127,7 @@ def scrolled_up(page: Page, how: Callable[[Page], None]) -> float:
 
 
 @pytest.mark.parametrize("target", ["#log", ".edit textarea"])
-def test_a_wheel_that_scrolls_nothing_here_does_not_let_go(
-    open_page: Pages, server: ServerProcess, target: str
-) -> None:
+def test_wheel_outside_the_messages_keeps_following(open_page: Pages, server: ServerProcess, target: str) -> None:
     page = open_page(server)
     asked_and_answered(page, "short")
     asked(page)
@@ -142,7 +140,7 @@ def test_a_wheel_that_scrolls_nothing_here_does_not_let_go(
     assert at_end(page)
 
 
-def test_the_end_stays_in_view_while_an_answer_grows(open_page: Pages, server: ServerProcess) -> None:
+def test_end_stays_in_view_while_a_response_grows(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     for _ in range(2):
@@ -155,7 +153,7 @@ def test_the_end_stays_in_view_while_an_answer_grows(open_page: Pages, server: S
 
 
 @pytest.mark.parametrize("how", ["a_little", "arrow_up", "page_up", "touch"])
-def test_the_first_upward_scroll_lets_go_for_good(open_page: Pages, server: ServerProcess, how: str) -> None:
+def test_first_upward_scroll_ends_following(open_page: Pages, server: ServerProcess, how: str) -> None:
     page = open_page(server, has_touch=how == "touch")
     asked(page)
     place = scrolled_up(page, UPWARD[how])
@@ -168,9 +166,7 @@ def test_the_first_upward_scroll_lets_go_for_good(open_page: Pages, server: Serv
 
 
 @pytest.mark.parametrize("how", ["a_notch", "arrow_up", "page_up", "touch"])
-def test_who_scrolls_up_while_words_pour_in_is_not_pulled_back(
-    open_page: Pages, server: ServerProcess, how: str
-) -> None:
+def test_scrolling_up_during_a_fast_response_is_not_undone(open_page: Pages, server: ServerProcess, how: str) -> None:
     page = open_page(server, has_touch=how == "touch")
     asked(page, "pour")
     page.locator("#log").focus()
@@ -184,7 +180,7 @@ def test_who_scrolls_up_while_words_pour_in_is_not_pulled_back(
     expect(to_end(page)).to_be_visible()
 
 
-def test_who_comes_back_to_the_end_is_taken_along_again(open_page: Pages, server: ServerProcess) -> None:
+def test_scrolling_to_the_end_follows_again(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     scrolled_up(page, UPWARD["a_notch"])
@@ -196,7 +192,7 @@ def test_who_comes_back_to_the_end_is_taken_along_again(open_page: Pages, server
     assert at_end(page)
 
 
-def test_the_button_leads_down_and_takes_along_again(open_page: Pages, server: ServerProcess) -> None:
+def test_jump_button_scrolls_to_the_end_and_follows_again(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     scrolled_up(page, UPWARD["a_notch"])
@@ -207,7 +203,7 @@ def test_the_button_leads_down_and_takes_along_again(open_page: Pages, server: S
     assert at_end(page)
 
 
-def test_a_scroll_downward_that_stays_above_the_end_takes_nobody_along(open_page: Pages, server: ServerProcess) -> None:
+def test_downward_scroll_above_the_end_does_not_follow(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     place = scrolled_up(page, keys("Home"))
@@ -251,7 +247,7 @@ def changed(page: Page, change: Callable[[Page], None]) -> None:
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_the_end_stays_in_view_when_the_room_changes(
+def test_end_stays_in_view_after_a_resize(
     open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
 ) -> None:
     page = open_page(server)
@@ -263,7 +259,7 @@ def test_the_end_stays_in_view_when_the_room_changes(
 
 
 @pytest.mark.parametrize("change", [longer_draft, smaller], ids=lambda change: change.__name__)
-def test_the_readers_place_stays_when_the_room_changes(
+def test_scroll_position_stays_after_a_resize(
     open_page: Pages, server: ServerProcess, change: Callable[[Page], None]
 ) -> None:
     page = open_page(server)
@@ -282,7 +278,7 @@ def test_the_end_stays_in_view_above_an_error(open_page: Pages, server: ServerPr
     assert at_end(page)
 
 
-def test_a_question_asked_from_above_leads_to_the_end(open_page: Pages, server: ServerProcess) -> None:
+def test_question_sent_while_scrolled_up_scrolls_to_the_end(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked_and_answered(page, "anything")
     scrolled_up(page, keys("Home"))
@@ -325,7 +321,7 @@ MARKED = (
 )
 
 
-def test_what_is_read_stays_where_it_is_as_the_answer_goes_on_and_ends(open_page: Pages, server: ServerProcess) -> None:
+def test_scroll_position_stays_while_the_response_continues_and_ends(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     asked(page)
     scrolled_up(page, keys("PageUp"))

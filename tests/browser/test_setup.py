@@ -70,9 +70,7 @@ def upstream(serve: Serve) -> ServerProcess:
 # The first visit
 
 
-def test_the_first_visit_says_that_the_simulator_responds_and_how_to_change_that(
-    open_page: Pages, serve: Serve
-) -> None:
+def test_first_visit_explains_the_simulator_and_how_to_change_it(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=FAST), "/web")
     expect(intro(page)).to_contain_text("The simulator responds here.")
     expect(intro(page)).to_contain_text("put GROQ_API_KEY=gsk_... into .env")
@@ -256,22 +254,24 @@ def test_the_settings_of_a_deleted_conversation_are_deleted(open_page: Pages, se
 # How it looks
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)])
-def test_the_first_visit_and_the_settings_are_sound(
-    open_page: Pages, serve: Serve, artefact: Artefact, theme: str, size: tuple[int, int]
+def test_first_visit_and_settings_are_sound_on_a_phone_and_on_a_desk(
+    open_page: Pages, serve: Serve, artefact: Artefact
 ) -> None:
     page = open_page(serve(SIM=FAST), "/web")
+
+    def check(name: str) -> None:
+        for theme, size in [("light", PHONE), ("dark", DESK)]:
+            look(page, theme, size)
+            assert sound(page) == [], (name, theme)
+            page.screenshot(path=artefact(f"{name}-{theme}.png"))
+
     expect(example(page, LONG)).to_be_visible()
-    look(page, theme, size)
-    assert sound(page) == []
-    page.screenshot(path=artefact(f"first-visit-{theme}.png"))
+    check("first-visit")
     with changed(page) as dialog:
         dialog.get_by_label("System prompt").fill("Respond in one sentence.")
         dialog.get_by_label("Temperature").fill("warm")
         dialog.get_by_role("button", name="Save").click()
-        assert sound(page) == []
-        page.screenshot(path=artefact(f"settings-{theme}.png"))
+        check("settings")
         dialog.get_by_label("Temperature").fill("0.2")
     draft(page).fill("A question.")
-    assert sound(page) == []
-    page.screenshot(path=artefact(f"composer-{theme}.png"))
+    check("composer")

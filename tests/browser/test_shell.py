@@ -146,7 +146,7 @@ def test_a_hidden_list_is_not_shown_before_the_modules_run(open_page: Pages, ser
 # The tab
 
 
-def test_the_tab_says_that_a_response_has_ended_until_it_is_looked_at(open_page: Pages, serve: Serve) -> None:
+def test_tab_title_marks_an_ended_response_until_the_tab_is_shown(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     own = icon(page)
@@ -165,13 +165,11 @@ def test_the_tab_says_that_a_response_has_ended_until_it_is_looked_at(open_page:
 # How it looks
 
 
-@pytest.mark.parametrize(("theme", "size"), [("light", PHONE), ("dark", DESK)])
-def test_the_shortcuts_are_sound(
-    open_page: Pages, serve: Serve, artefact: Artefact, theme: str, size: tuple[int, int]
-) -> None:
+def test_shortcuts_dialog_is_sound_on_a_phone_and_on_a_desk(open_page: Pages, serve: Serve, artefact: Artefact) -> None:
     page = open_page(serve(SIM=FAST))
-    look(page, theme, size)
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name=HELP)).to_be_visible()
-    assert sound(page) == []
-    page.screenshot(path=artefact(f"shortcuts-{theme}.png"))
+    for theme, size in [("light", PHONE), ("dark", DESK)]:
+        look(page, theme, size)
+        assert sound(page) == [], (theme, size)
+        page.screenshot(path=artefact(f"shortcuts-{theme}.png"))

@@ -101,7 +101,7 @@ def figures(page: Page, seen: Frames, before: Frames, *, text: str) -> dict[str,
 
 
 @pytest.mark.timeout(120)
-def test_a_long_answer_stays_smooth(
+def test_long_response_stays_smooth(
     open_page: Pages, serve: Serve, artefact: Artefact, tmp_path: Path, name: str
 ) -> None:
     text, gap = LONG[name]

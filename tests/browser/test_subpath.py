@@ -72,7 +72,7 @@ def asked_elsewhere(page: Page, root: str) -> list[str]:
     return outside
 
 
-def test_the_root_leads_to_the_page(mount: Mount, open_page: Pages, serve: Serve) -> None:
+def test_root_redirects_to_the_page(mount: Mount, open_page: Pages, serve: Serve) -> None:
     root = mount(serve(SIM=ECHO))
     page = open_page(root, "")
     expect(page).to_have_url(re.compile(f"^{root}web\\?conversation=chat-"))
@@ -84,7 +84,7 @@ def test_the_root_leads_to_the_page(mount: Mount, open_page: Pages, serve: Serve
     expect(page).to_have_url(f"{root}web?conversation=default")
 
 
-def test_an_answer_streams_survives_a_reload_and_stops(mount: Mount, open_page: Pages, serve: Serve) -> None:
+def test_response_streams_survives_a_reload_and_stops(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     root = mount(server)
     page = open_page(f"{root}web?conversation=default", "")
@@ -148,7 +148,7 @@ def test_conversations_are_found_named_exported_and_deleted(mount: Mount, open_p
     assert outside == []
 
 
-def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, open_page: Pages, serve: Serve) -> None:
+def test_key_applies_to_the_page_and_the_dashboard(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO, API_KEY="secret")
     root = mount(server)
     open_page.expect("status of 401")
@@ -163,7 +163,7 @@ def test_a_key_is_asked_for_and_holds_for_the_page_and_the_board(mount: Mount, o
     expect(page.locator("dialog[open]")).to_have_count(0)
 
 
-def test_the_board_shows_what_happens_and_leads_back(mount: Mount, open_page: Pages, serve: Serve) -> None:
+def test_dashboard_shows_events_and_links_back(mount: Mount, open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     root = mount(server)
     page = open_page(f"{root}web?conversation=default", "")

@@ -33,7 +33,7 @@ def live(board: Page) -> None:
     expect(board.locator("#state")).to_have_text("Live")
 
 
-def test_seven_dashboards_share_a_connection_and_a_chat_beside_them_answers(open_page: Pages, serve: Serve) -> None:
+def test_seven_dashboards_share_a_connection_and_a_chat_beside_them_works(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 404")  # of a conversation that is not there yet
     page = loaded(open_page(serve(SIM="text=echo,gap=1ms")))
     opened = asked_by(page, "/board/events")
@@ -122,7 +122,7 @@ def test_without_locks_two_tabs_of_a_conversation_show_its_response_once(open_pa
         expect(tab.locator("#messages > .message:visible")).to_have_count(2)
 
 
-def test_a_hidden_dashboard_lets_go_of_its_connection(open_page: Pages, serve: Serve) -> None:
+def test_hidden_dashboard_closes_its_connection(open_page: Pages, serve: Serve) -> None:
     page = loaded(open_page(serve()))
     opened = asked_by(page, "/board/events")
     board = beside(page, "/board")

@@ -60,7 +60,7 @@ def ended_by_the_server(page: Page) -> Iterator[None]:
 # The answer as it comes
 
 
-def test_an_answer_is_drawn_token_by_token(open_page: Pages, serve: Serve) -> None:
+def test_response_is_drawn_token_by_token(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     ask(page, COUNTING)
@@ -101,7 +101,7 @@ def test_only_one_turn_is_played_at_a_time(open_page: Pages, serve: Serve) -> No
     assert contents(server)[::2] == ["first", COUNTING, "next"]
 
 
-def test_a_question_before_the_conversation_is_there_comes_after_it(open_page: Pages, serve: Serve) -> None:
+def test_question_before_the_history_is_loaded_is_shown_after_it(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "before")
@@ -121,7 +121,7 @@ def test_a_question_before_the_conversation_is_there_comes_after_it(open_page: P
 # Stop
 
 
-def test_stop_is_there_only_while_there_is_something_to_stop(open_page: Pages, serve: Serve) -> None:
+def test_stop_is_shown_only_during_a_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     stopping = asked_of(page, "/stop")
@@ -142,7 +142,7 @@ def test_stop_is_there_only_while_there_is_something_to_stop(open_page: Pages, s
 
 
 @BUTTON_OR_ESC
-def test_stop_keeps_what_was_said_and_says_so(open_page: Pages, serve: Serve, by: str) -> None:
+def test_stop_keeps_the_text_and_marks_it_as_stopped(open_page: Pages, serve: Serve, by: str) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     ask(page, COUNTING)
@@ -171,7 +171,7 @@ def test_stop_keeps_what_was_said_and_says_so(open_page: Pages, serve: Serve, by
 # An answer that was cut at the limit
 
 
-def test_an_answer_cut_at_the_limit_says_so_and_goes_on_in_the_same_answer(open_page: Pages, serve: Serve) -> None:
+def test_response_cut_at_the_limit_is_marked_and_can_be_continued(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO, MAX_TOKENS="2")
     page = open_page(server)
     asked_and_answered(page, COUNTING)
@@ -189,7 +189,7 @@ def test_an_answer_cut_at_the_limit_says_so_and_goes_on_in_the_same_answer(open_
     assert texts(page) == contents(server)
 
 
-def test_an_answer_that_ended_by_itself_cannot_be_continued(open_page: Pages, serve: Serve) -> None:
+def test_completed_response_cannot_be_continued(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     asked_and_answered(page, COUNTING)
     expect(status(page)).to_have_text("Complete")
@@ -228,7 +228,7 @@ def test_stop_before_the_server_knows_of_the_question(open_page: Pages, serve: S
     assert (messages(page), history(server), streams(server)) == ([], [], 0)
 
 
-def test_what_was_stopped_before_its_head_stays_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
+def test_response_stopped_before_its_head_stays_stopped_after_a_reload(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
     withheld = Withheld(page, "**/chat")
@@ -244,7 +244,7 @@ def test_what_was_stopped_before_its_head_stays_stopped_after_a_reload(open_page
     assert messages(page) == []
 
 
-def test_stop_before_the_conversation_is_there_asks_nothing(open_page: Pages, serve: Serve) -> None:
+def test_stop_before_the_history_is_loaded_sends_nothing(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "before")
@@ -261,7 +261,7 @@ def test_stop_before_the_conversation_is_there_asks_nothing(open_page: Pages, se
     assert (asked, texts(page)) == ([], ["before", "before"])
 
 
-def test_stop_pressed_twice_is_told_once(open_page: Pages, serve: Serve) -> None:
+def test_stop_pressed_twice_is_sent_once(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     stopping = asked_of(page, "/stop")
@@ -274,7 +274,7 @@ def test_stop_pressed_twice_is_told_once(open_page: Pages, serve: Serve) -> None
     assert len(stopping) == 1
 
 
-def test_a_question_right_after_a_stop_comes_after_what_was_kept(open_page: Pages, serve: Serve) -> None:
+def test_question_right_after_a_stop_follows_the_stored_text(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=HELD)
     page = open_page(server)
     page.clock.install()
@@ -290,7 +290,7 @@ def test_a_question_right_after_a_stop_comes_after_what_was_kept(open_page: Page
     assert texts(page) == contents(server) == [COUNTING, "one two", "next", "next"]
 
 
-def test_a_stop_that_the_server_does_not_hear_keeps_nobody_waiting(open_page: Pages, serve: Serve) -> None:
+def test_stop_that_does_not_reach_the_server_ends_the_response(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=HELD))
     page.clock.install()
     stopping = stopped_unheard(page)
@@ -318,7 +318,7 @@ def stopped_unheard(page: Page) -> Withheld:
 # Regenerate
 
 
-def test_regenerate_replaces_the_last_answer(open_page: Pages, serve: Serve) -> None:
+def test_regenerate_replaces_the_last_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -341,7 +341,7 @@ def test_regenerate_replaces_the_last_answer(open_page: Pages, serve: Serve) -> 
 
 
 @pytest.mark.parametrize("fault", ["status=502", "fault=error@0"])
-def test_regenerate_that_comes_to_nothing_leaves_the_old_answer(open_page: Pages, serve: Serve, fault: str) -> None:
+def test_failed_regeneration_keeps_the_old_response(open_page: Pages, serve: Serve, fault: str) -> None:
     open_page.allow("status of 502")
     server = serve(SIM=ECHO)
     page = open_page(server)
@@ -362,7 +362,7 @@ def test_regenerate_that_comes_to_nothing_leaves_the_old_answer(open_page: Pages
     expect(alert(page)).to_be_empty()
 
 
-def test_regenerate_stopped_before_its_first_token_leaves_the_old_answer(open_page: Pages, serve: Serve) -> None:
+def test_regeneration_stopped_before_its_first_token_keeps_the_old_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, COUNTING)
@@ -378,7 +378,7 @@ def test_regenerate_stopped_before_its_first_token_leaves_the_old_answer(open_pa
     assert contents(server) == texts(page)
 
 
-def test_regenerate_that_comes_to_nothing_leaves_the_draft_alone(open_page: Pages, serve: Serve) -> None:
+def test_failed_regeneration_keeps_the_draft(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, COUNTING)
@@ -416,7 +416,7 @@ def test_an_edit_of_the_first_question_drops_all_that_came_after(open_page: Page
     expect(page.locator(".edit")).to_have_count(0)
 
 
-def test_an_edit_of_the_last_question_leaves_what_was_before(open_page: Pages, serve: Serve) -> None:
+def test_edit_of_the_last_question_keeps_earlier_turns(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -462,7 +462,7 @@ def test_a_blank_edit_is_not_sent(open_page: Pages, serve: Serve) -> None:
     assert (contents(server), asked) == (["first", "first"], [])
 
 
-def test_an_edit_while_an_answer_comes_waits_for_its_end(open_page: Pages, serve: Serve) -> None:
+def test_edit_during_a_response_waits_for_its_end(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     asked_and_answered(page, "first")
@@ -481,7 +481,7 @@ def test_an_edit_while_an_answer_comes_waits_for_its_end(open_page: Pages, serve
     assert texts(page) == contents(server) == ["first", "first", COUNTING, COUNTING]
 
 
-def test_an_edit_that_comes_to_nothing_leaves_the_old_and_keeps_the_new(open_page: Pages, serve: Serve) -> None:
+def test_failed_edit_keeps_the_old_turn_and_the_new_text(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second"]:
@@ -511,7 +511,7 @@ def test_an_edit_that_comes_to_nothing_leaves_the_old_and_keeps_the_new(open_pag
     assert texts(page) == contents(server) == ["changed", "changed"]
 
 
-def test_what_was_being_written_where_another_turn_takes_the_place_is_a_draft(open_page: Pages, serve: Serve) -> None:
+def test_edit_text_becomes_the_draft_if_its_turn_is_replaced(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server)
     for question in ["first", "second"]:
@@ -543,7 +543,7 @@ def copied(page: Page) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-def test_copy_takes_the_message_as_it_was_written(open_page: Pages, serve: Serve) -> None:
+def test_copy_copies_the_message_unchanged(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO), permissions=MAY_COPY)
     written = f"**bold**\n\n{CODE}"
     asked_and_answered(page, written)
@@ -558,7 +558,7 @@ def test_copy_takes_the_message_as_it_was_written(open_page: Pages, serve: Serve
     page.wait_for_function("async (text) => await navigator.clipboard.readText() === text", arg=written)
 
 
-def test_copy_does_not_take_the_place_of_what_is_under_way(open_page: Pages, serve: Serve) -> None:
+def test_copy_does_not_replace_the_status_of_a_response(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM=ECHO)
     page = open_page(server, permissions=MAY_COPY)
     page.clock.install()
@@ -584,7 +584,7 @@ def test_copy_takes_the_code_and_nothing_else(open_page: Pages, serve: Serve) ->
     assert copied(page).rstrip("\n") == "for a in b:\n    pass"
 
 
-def test_copy_says_so_for_two_seconds_and_is_as_before(open_page: Pages, serve: Serve) -> None:
+def test_copy_button_shows_copied_for_two_seconds(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO), permissions=MAY_COPY)
     page.clock.install()
     asked_and_answered(page, COUNTING)
@@ -598,7 +598,7 @@ def test_copy_says_so_for_two_seconds_and_is_as_before(open_page: Pages, serve: 
     assert button.inner_html() == before
 
 
-def test_copy_without_a_clipboard_goes_by_a_selection(open_page: Pages, serve: Serve) -> None:
+def test_copy_without_a_clipboard_uses_a_selection(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     asked_and_answered(page, COUNTING)
@@ -611,7 +611,7 @@ def test_copy_without_a_clipboard_goes_by_a_selection(open_page: Pages, serve: S
     expect(page.locator("textarea:visible")).to_have_count(1)
 
 
-def test_copy_that_the_browser_forbids_is_not_said_to_be_done(open_page: Pages, serve: Serve) -> None:
+def test_forbidden_copy_is_not_reported_as_done(open_page: Pages, serve: Serve) -> None:
     page = open_page(serve(SIM=ECHO))
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
     page.evaluate("document.execCommand = () => false")
@@ -624,7 +624,7 @@ def test_copy_that_the_browser_forbids_is_not_said_to_be_done(open_page: Pages, 
 # Try again
 
 
-def test_try_again_after_nothing_was_said_asks_the_same_once(open_page: Pages, serve: Serve) -> None:
+def test_retry_without_text_sends_the_same_question_once(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
     page = open_page(server)
@@ -640,7 +640,7 @@ def test_try_again_after_nothing_was_said_asks_the_same_once(open_page: Pages, s
     assert texts(page) == contents(server) == [COUNTING, COUNTING]
 
 
-def test_try_again_leaves_what_was_typed_since(open_page: Pages, serve: Serve) -> None:
+def test_retry_keeps_the_draft(open_page: Pages, serve: Serve) -> None:
     open_page.expect("status of 503")
     server = serve(SIM=f"{ECHO},status=503")
     page = open_page(server)
@@ -688,7 +688,7 @@ def test_try_again_after_a_part_that_the_server_does_not_have(open_page: Pages, 
 # Figures
 
 
-def test_an_answer_shows_its_model_and_its_pace(open_page: Pages, serve: Serve) -> None:
+def test_response_shows_its_model_and_speed(open_page: Pages, serve: Serve) -> None:
     """The page's own measure first, which saw a time that did not pass for the server; after a reload the server's."""
     server = serve(SIM=f"{ECHO},gate=hold@0")
     page = open_page(server)
@@ -729,7 +729,7 @@ def figures(pace: str) -> list[float]:
 CARET = "getComputedStyle(document.querySelector('.assistant .text > :last-child'), '::after').content"
 
 
-def test_a_response_says_how_long_it_has_been_silent(open_page: Pages, serve: Serve) -> None:
+def test_waiting_response_shows_how_long_it_has_been_silent(open_page: Pages, serve: Serve) -> None:
     server = serve(SIM="text=echo,gap=1ms,gate=hold")
     page = open_page(server)
     page.clock.install()

@@ -1,5 +1,7 @@
 """The responses to a question that was asked again: one at a time, on the page and after a reload."""
 
+from itertools import product
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -7,6 +9,7 @@ from tests.browser.axe import axe
 from tests.browser.conftest import Artefact
 from tests.browser.pages import Pages
 from tests.browser.steps import answer, ask, contents, ended, message, press, says, set_sim, texts
+from tests.browser.test_look import DESK, PHONE, look
 from tests.end_to_end.conftest import Serve
 from tests.end_to_end.process import ServerProcess
 
@@ -61,7 +64,7 @@ def test_earlier_responses_are_a_step_away(open_page: Pages, server: ServerProce
     assert contents(server) == [QUESTION, THIRD]
 
 
-def test_a_conversation_goes_on_beside_an_earlier_response(open_page: Pages, server: ServerProcess) -> None:
+def test_conversation_continues_while_an_earlier_variant_is_shown(open_page: Pages, server: ServerProcess) -> None:
     page = open_page(server)
     thrice(page, server)
     step(page, "Previous")
@@ -91,21 +94,18 @@ def test_an_edited_question_has_no_earlier_responses(open_page: Pages, server: S
     expect(place(page)).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [(360, 640), (1280, 800)])
-def test_the_steps_look_well(
-    open_page: Pages, server: ServerProcess, artefact: Artefact, theme: str, viewport: tuple[int, int]
+def test_variant_buttons_are_sound_on_a_phone_and_on_a_desk_in_both_themes(
+    open_page: Pages, server: ServerProcess, artefact: Artefact
 ) -> None:
-    page = open_page(server, viewport=viewport, color_scheme=theme)
+    page = open_page(server)
     thrice(page, server)
     step(page, "Previous")
     says(page, SECOND)
-    assert axe(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    heights = (
-        message(page, -1)
-        .locator(".variants button")
-        .evaluate_all("(all) => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))")
-    )
-    assert min(heights) >= 44
-    page.screenshot(path=artefact(f"variants-{viewport[0]}-{theme}.png"))
+    buttons = message(page, -1).locator(".variants button")
+    smaller_sides = "(all) => all.map((each) => Math.min(each.offsetWidth, each.offsetHeight))"
+    for theme, size in product(("light", "dark"), (PHONE, DESK)):
+        look(page, theme, size)
+        assert axe(page) == [], (theme, size)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert min(buttons.evaluate_all(smaller_sides)) >= 44
+        page.screenshot(path=artefact(f"variants-{size[0]}-{theme}.png"))

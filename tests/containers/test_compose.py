@@ -133,7 +133,7 @@ async def test_the_history_of_a_team_stays_when_its_container_is_replaced(compos
     assert kept[0]["content"] == "Hello"
 
 
-async def test_three_replicas_answer_behind_nginx(podman: Podman, gateway: int) -> None:
+async def test_three_replicas_serve_behind_nginx(podman: Podman, gateway: int) -> None:
     await ready(gateway)
     for _ in range(3 * REPLICAS):
         assert (await fetch(gateway, chat("Hello", stream=False))).status == 200
@@ -160,7 +160,7 @@ async def test_a_turn_is_followed_to_its_end_by_another_replica(gateway: int) ->
         assert said(answer.body).startswith(said(first).strip())
 
 
-async def test_a_turn_of_a_killed_replica_is_told_as_lost_with_what_was_said(podman: Podman, gateway: int) -> None:
+async def test_turn_of_a_killed_replica_is_lost_with_its_text(podman: Podman, gateway: int) -> None:
     await ready(gateway)
     async with await Client.connect(gateway) as client:
         await client.send(chat("Hello", model="sim:gap=50ms,tokens=100000", conversation="killed"))

@@ -41,7 +41,7 @@ def test_an_image_has_no_shell_no_pip_no_source_and_one_user(images: Images, tar
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_nobody_but_root_owns_a_file_that_the_server_could_change(images: Images, target: str) -> None:
+def test_only_root_owns_files_in_the_image(images: Images, target: str) -> None:
     writable = {
         name
         for name, member in images[target].files().items()
@@ -62,7 +62,7 @@ def test_labels_health_check_and_signal_are_the_images_own(images: Images, targe
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_the_parts_list_names_what_is_in_the_image(images: Images, target: str) -> None:
+def test_sbom_lists_the_contents_of_the_image(images: Images, target: str) -> None:
     document = json.loads(images[target].text(PARTS_LIST))
     parts = {part["name"]: part for part in document["components"]}
 

@@ -31,7 +31,7 @@ async def fetched(port: int, data: bytes) -> tuple[int, bytes]:
     return answer.status, answer.body
 
 
-async def test_the_small_image_answers_every_kind_of_route_within_its_limits(podman: Podman, simulator: str) -> None:
+async def test_small_image_serves_every_kind_of_route_within_its_limits(podman: Podman, simulator: str) -> None:
     with podman.running(simulator, options=LIMITS, HISTORY_MEMORY="1MiB") as server:
         for path in ROUTES:
             assert (await fetched(server.port, request(path)))[0] == 200, path
@@ -56,7 +56,7 @@ async def test_hundreds_of_endless_streams_get_their_tokens_within_the_limits(po
         assert server.check_health()
 
 
-async def test_a_hanging_server_is_unhealthy_until_it_goes_on(podman: Podman, simulator: str) -> None:
+async def test_hanging_server_is_unhealthy_until_it_continues(podman: Podman, simulator: str) -> None:
     with podman.running(simulator, options=LIMITS) as server:
         assert server.check_health()
         server.signal("STOP")
@@ -76,7 +76,9 @@ async def test_sigterm_lets_streams_finish(podman: Podman, simulator: str) -> No
         assert server.wait() == 0
 
 
-async def test_what_outlasts_the_drain_is_told_so_before_the_grace_period_ends(podman: Podman, simulator: str) -> None:
+async def test_stream_that_outlasts_the_drain_gets_a_shutdown_frame_within_the_grace_period(
+    podman: Podman, simulator: str
+) -> None:
     with podman.running(simulator, options=LIMITS, DRAIN_TIMEOUT="1s") as server:
         async with await Client.connect(server.port) as client:
             await client.send(chat("Hello", model="sim:gap=100ms,tokens=100000"))
@@ -135,7 +137,7 @@ NOT_STARTED = 2
         ("full", {"PORT": "eighty"}, "PORT: got 'eighty'"),
     ],
 )
-def test_what_the_image_cannot_do_is_refused_by_the_settings_name(
+def test_unsupported_settings_of_the_image_are_refused_by_name(
     podman: Podman, simulator: str, full: str, target: str, settings: dict[str, str], said: str
 ) -> None:
     image = simulator if target == "simulator" else full
@@ -147,7 +149,7 @@ def test_what_the_image_cannot_do_is_refused_by_the_settings_name(
     assert f"tokenfall: {said}" in ended.stderr
 
 
-def test_a_command_that_the_small_image_leaves_out_says_so(podman: Podman, simulator: str) -> None:
+def test_command_missing_in_the_small_image_is_reported(podman: Podman, simulator: str) -> None:
     ended = podman.tried("run", "--rm", "--network=host", simulator, "fit", "recording.jsonl")
 
     assert ended.returncode == NOT_STARTED

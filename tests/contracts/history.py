@@ -45,11 +45,11 @@ class HistoryContract:
         """An empty store that keeps at most `LIMIT` messages a conversation."""
         raise NotImplementedError
 
-    async def test_what_was_never_begun_is_none(self, history: HistoryStore) -> None:
+    async def test_unknown_conversation_is_none(self, history: HistoryStore) -> None:
         assert await history.turns(ALICE) is None
         assert await history.conversations("alice") == []
 
-    async def test_a_turn_comes_back_whole(self, history: HistoryStore) -> None:
+    async def test_turn_round_trips(self, history: HistoryStore) -> None:
         kept = turn(1)
         await history.append(ALICE, kept)
 
@@ -79,7 +79,7 @@ class HistoryContract:
         assert await history.turns(ALICE) == [cut]
 
     @pytest.mark.parametrize("text", ["\0\r\n\x1b", "\u2028\ufeff\U0001f600", "'; DROP TABLE turns; --", "é" * 10_000])
-    async def test_any_text_comes_back_as_it_was(self, history: HistoryStore, text: str) -> None:
+    async def test_any_text_round_trips(self, history: HistoryStore, text: str) -> None:
         await history.append(ALICE, turn(1, text=text))
 
         assert await history.turns(ALICE) == [turn(1, text=text)]
@@ -90,7 +90,7 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
 
-    async def test_the_order_is_that_of_appending_whatever_the_clock_said(self, history: HistoryStore) -> None:
+    async def test_turns_are_in_append_order_regardless_of_their_times(self, history: HistoryStore) -> None:
         for number in (3, 1, 2):
             await history.append(ALICE, turn(number))
 
@@ -105,7 +105,7 @@ class HistoryContract:
 
         assert await history.turns(ALICE, last) == [turn(number) for number in expected]
 
-    async def test_the_oldest_turn_goes_whole_when_the_limit_is_reached(self, history: HistoryStore) -> None:
+    async def test_oldest_turn_is_dropped_completely_at_the_limit(self, history: HistoryStore) -> None:
         for number in range(LIMIT // 2):
             await history.append(ALICE, turn(number))
         assert await history.turns(ALICE) == [turn(0), turn(1), turn(2)]
@@ -113,7 +113,7 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(1), turn(2), turn(3)]
 
-    async def test_concurrent_turns_are_each_kept_whole_and_once(self, history: HistoryStore) -> None:
+    async def test_concurrent_turns_are_stored_completely_and_once(self, history: HistoryStore) -> None:
         turns = [turn(number) for number in range(LIMIT // 2)]
         await asyncio.gather(*(history.append(ALICE, each) for each in turns))
         kept = await history.turns(ALICE) or ()
@@ -140,7 +140,7 @@ class HistoryContract:
 
         assert await history.turns(ALICE) == [turn(4, replaces=2), turn(5), turn(6)]
 
-    async def test_a_turn_whose_place_is_gone_is_kept_all_the_same(self, history: HistoryStore) -> None:
+    async def test_turn_that_replaces_a_dropped_turn_is_stored(self, history: HistoryStore) -> None:
         for number in (1, 2):
             await history.append(ALICE, turn(number))
         await history.append(ALICE, turn(3, replaces=7))
@@ -163,7 +163,7 @@ class HistoryContract:
         assert await history.turns(BOB) == [turn(1)]
         assert await history.turns(ALICE) == [turn(2, replaces=1)]
 
-    async def test_what_was_handed_out_does_not_change_later(self, history: HistoryStore) -> None:
+    async def test_returned_turns_do_not_change_later(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         before = await history.turns(ALICE)
         await history.append(ALICE, turn(2))
@@ -199,7 +199,7 @@ class HistoryContract:
 
         assert await history.turns(BOB) == [turn(9)]
 
-    async def test_clearing_forgets_one_conversation_and_says_whether_it_was_there(self, history: HistoryStore) -> None:
+    async def test_clear_deletes_one_conversation_and_reports_whether_it_existed(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(BOB, turn(2))
 
@@ -209,7 +209,7 @@ class HistoryContract:
         assert await history.conversations("alice") == []
         assert await history.turns(BOB) == [turn(2)]
 
-    async def test_a_cleared_conversation_begins_anew(self, history: HistoryStore) -> None:
+    async def test_cleared_conversation_starts_empty(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.clear(ALICE)
         await history.append(ALICE, turn(2))
@@ -257,9 +257,7 @@ class HistoryContract:
         assert await history.turns(conversation) == [turn(1)]
         assert [(each.id, each.title) for each in await history.conversations(name)] == [(name, f"<{name}>")]
 
-    async def test_a_conversation_is_called_by_its_first_question_until_it_is_named(
-        self, history: HistoryStore
-    ) -> None:
+    async def test_title_is_the_first_question_until_renamed(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(ALICE, turn(2))
         assert [each.title for each in await history.conversations("alice")] == ["question 1"]
@@ -277,13 +275,13 @@ class HistoryContract:
 
         assert [(each.id, each.title) for each in listed] == [("other", "question 2"), ("default", "old")]
 
-    async def test_what_is_not_there_cannot_be_named(self, history: HistoryStore) -> None:
+    async def test_unknown_conversation_cannot_be_renamed(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
 
         assert await history.rename(BOB, "mine") is False
         assert await history.conversations("bob") == []
 
-    async def test_a_name_goes_with_its_conversation(self, history: HistoryStore) -> None:
+    async def test_title_is_deleted_with_its_conversation(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.rename(ALICE, "old")
         await history.clear(ALICE)
@@ -291,7 +289,7 @@ class HistoryContract:
 
         assert [each.title for each in await history.conversations("alice")] == ["question 2"]
 
-    async def test_a_store_that_works_says_so(self, history: HistoryStore) -> None:
+    async def test_check_of_a_working_store_succeeds(self, history: HistoryStore) -> None:
         await history.check()
 
     async def test_conversations_are_listed_in_pages(self, history: HistoryStore) -> None:
@@ -305,7 +303,7 @@ class HistoryContract:
 
         assert ids == ["c2", "c6", "c5", "c4", "c3", "c1", "c0"]
 
-    async def test_a_page_behind_what_is_not_there_is_not_found(self, history: HistoryStore) -> None:
+    async def test_page_after_an_unknown_conversation_is_not_found(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
         await history.append(BOB, turn(2))
         await history.clear(BOB)
@@ -324,7 +322,7 @@ class HistoryContract:
             (["question 1", "answer 2"], []),
         ],
     )
-    async def test_conversations_are_found_by_all_words_of_a_search(
+    async def test_search_finds_conversations_with_all_words(
         self, history: HistoryStore, words: list[str], found: list[str]
     ) -> None:
         for number in range(3):
@@ -354,9 +352,7 @@ class HistoryContract:
         with pytest.raises(NotFound, match="after"):
             await history.search("alice", ["blue"], after="gone")
 
-    async def test_a_search_reads_in_batches_and_finds_a_word_across_pieces_of_a_long_text(
-        self, history: HistoryStore
-    ) -> None:
+    async def test_search_finds_a_word_across_the_pieces_of_a_long_text(self, history: HistoryStore) -> None:
         for number in range(2 * BATCH + 1):
             await history.append(Conversation("alice", f"c{number}"), turn(number))
         for number in range(3):
@@ -366,7 +362,7 @@ class HistoryContract:
         assert [each.id for each in await history.search("alice", ["needle"])] == ["c2", "c1", "c0"]
         assert len(await history.search("alice", ["question"], limit=1_000)) == 2 * BATCH + 1
 
-    async def test_a_conversation_is_pinned_until_it_is_unpinned_or_deleted(self, history: HistoryStore) -> None:
+    async def test_conversation_is_pinned_until_unpinned_or_deleted(self, history: HistoryStore) -> None:
         other = Conversation("alice", "other")
         await history.append(ALICE, turn(1))
         await history.append(other, turn(2))
@@ -383,7 +379,7 @@ class HistoryContract:
         await history.append(ALICE, turn(4))
         assert [each.pinned for each in await history.conversations("alice")] == [False, False]
 
-    async def test_what_is_not_there_cannot_be_pinned(self, history: HistoryStore) -> None:
+    async def test_unknown_conversation_cannot_be_pinned(self, history: HistoryStore) -> None:
         await history.append(ALICE, turn(1))
 
         assert await history.pin(BOB, True) is False

@@ -38,27 +38,27 @@ class LimiterContract:
         """Moves the limiter's clock by so many seconds."""
         raise NotImplementedError
 
-    async def test_it_says_what_it_allows(self, limiter: RateLimiter) -> None:
+    async def test_limiter_has_its_rate_and_burst(self, limiter: RateLimiter) -> None:
         assert (limiter.rate, limiter.burst) == (RATE, BURST)
 
-    async def test_a_newcomer_has_the_whole_burst_and_no_more(self, limiter: RateLimiter) -> None:
+    async def test_new_client_has_exactly_the_burst(self, limiter: RateLimiter) -> None:
         assert await taken(limiter, "a", times=5) == [True, True, True, False, False]
 
-    async def test_a_verdict_counts_down_what_is_left(self, limiter: RateLimiter) -> None:
+    async def test_decision_has_the_remaining_requests(self, limiter: RateLimiter) -> None:
         assert [(await limiter.take("a")).remaining for _ in range(4)] == [2, 1, 0, 0]
 
-    async def test_an_allowed_request_says_when_the_burst_is_whole_again(self, limiter: RateLimiter) -> None:
+    async def test_allowed_request_has_the_reset_time(self, limiter: RateLimiter) -> None:
         assert [rounded(await limiter.take("a")) for _ in range(2)] == [
             LimitDecision(True, 2, 0.0, 0.25),
             LimitDecision(True, 1, 0.0, 0.5),
         ]
 
-    async def test_a_refused_request_says_when_to_come_back(self, limiter: RateLimiter) -> None:
+    async def test_refused_request_has_the_retry_time(self, limiter: RateLimiter) -> None:
         await taken(limiter, "a", times=3)
 
         assert rounded(await limiter.take("a")) == LimitDecision(False, 0, 0.25, 0.75)
 
-    async def test_who_comes_back_when_told_is_let_in(
+    async def test_retry_after_the_retry_time_is_allowed(
         self, limiter: RateLimiter, advance: Callable[[float], None]
     ) -> None:
         await taken(limiter, "a", times=3)
@@ -85,7 +85,7 @@ class LimiterContract:
 
         assert await taken(limiter, "b", times=4) == [True, True, True, False]
 
-    async def test_over_a_minute_nobody_gets_more_than_burst_and_rate(
+    async def test_client_never_gets_more_than_burst_and_rate_in_a_minute(
         self, limiter: RateLimiter, advance: Callable[[float], None]
     ) -> None:
         allowed = 0

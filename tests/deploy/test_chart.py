@@ -43,7 +43,7 @@ def test_there_are_five_value_files() -> None:
 
 
 @Values
-def test_helm_lints_it_strictly(helm: Helm, values: Path) -> None:
+def test_chart_passes_helm_lint_strict(helm: Helm, values: Path) -> None:
     linted = helm("lint", "--strict", str(CHART), "--values", str(values))
 
     assert linted.returncode == 0, linted.stdout
@@ -83,7 +83,7 @@ def test_every_selector_finds_the_pods_and_every_pod_is_restricted(helm: Helm, v
 
 
 @Values
-def test_the_grace_period_has_room_for_the_hook_and_the_drain(helm: Helm, values: Path) -> None:
+def test_grace_period_covers_the_hook_and_the_drain(helm: Helm, values: Path) -> None:
     kinds = by_kind(helm.manifests("--values", str(values)))
     hook = container(kinds).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     drain_s = load({"DRAIN_TIMEOUT": environment(kinds)["DRAIN_TIMEOUT"]}).drain_timeout

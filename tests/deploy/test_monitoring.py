@@ -67,7 +67,7 @@ def test_the_dashboard_shows_every_metric() -> None:
     assert families - histograms <= shown
 
 
-def test_panels_do_not_overlap_and_ask_the_data_source_that_was_chosen() -> None:
+def test_panels_do_not_overlap_and_use_the_selected_data_source() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in DASHBOARD["panels"]:
         place = panel["gridPos"]

@@ -75,7 +75,7 @@ def _may_refuse(ours: Reading) -> bool:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_what_is_in_order_is_read_alike(seed: bytes) -> None:
+def test_valid_requests_parse_equally(seed: bytes) -> None:
     ours, theirs = tokenfall_reads([seed], HeadParser(BOUNDS)), h11_reads(seed)
 
     assert ours.refused == theirs.refused == 0
@@ -83,12 +83,12 @@ def test_what_is_in_order_is_read_alike(seed: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", BLANK_LINES)
-def test_blank_lines_before_a_request_are_read_as_the_standard_says(data: bytes) -> None:
+def test_blank_lines_before_a_request_follow_the_standard(data: bytes) -> None:
     assert disagreement(data, HeadParser(BOUNDS)) is None
 
 
 @pytest.mark.parametrize("size_line", [b"f\t;name=value", b"f ;a", b"F \t ;"])
-def test_white_space_before_an_extension_is_read_as_the_standard_says(size_line: bytes) -> None:
+def test_white_space_before_an_extension_follows_the_standard(size_line: bytes) -> None:
     data = SEEDS[9].replace(b"f;name=value", size_line)
     assert size_line in data
     assert disagreement(data, HeadParser(BOUNDS)) is None

@@ -110,7 +110,7 @@ class FakeClient:
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._fd = writer
         self._masks = cast(FakeReactor, edge.reactor).masks
-        self._received = b""
+        self.received = b""
         self.connection = PipeConnection(edge, writer, peer=peer)
 
     def is_closed(self) -> bool:
@@ -140,10 +140,10 @@ class FakeClient:
                 break
             if not data:
                 break
-            self._received += data
+            self.received += data
             if self.connection.fd >= 0 and self._masks[self._fd] & WRITE:
                 self.connection.ready(WRITE)
-        return re.sub(rb"date: [^\r]*\r\n", b"", self._received)
+        return re.sub(rb"date: [^\r]*\r\n", b"", self.received)
 
     def leave(self) -> None:
         """Reset the connection, as the server's poller tells it."""

@@ -73,7 +73,7 @@ async def test_the_right_key_in_either_header(keyed: int, key: str, form: str) -
             assert (await client.ask(data)).status == 200
 
 
-async def test_probes_and_the_page_ask_for_no_key(keyed: int) -> None:
+async def test_probes_and_the_page_need_no_key(keyed: int) -> None:
     async with await Client.connect(keyed) as client:
         for path in ("/health", "/livez", "/readyz", "/metrics", "/version", "/web", "/web/app.js"):
             assert (await client.ask(request(path))).status == 200
@@ -114,7 +114,7 @@ async def test_the_twenty_first_request_of_a_burst_is_429(serve: Serve) -> None:
         assert (await fetch(server.port, request(path))).status == 200
 
 
-async def test_a_trusted_proxy_speaks_for_its_clients() -> None:
+async def test_trusted_proxy_may_forward_client_addresses() -> None:
     limits = {"RATE_LIMIT_RPS": "0.1", "RATE_LIMIT_BURST": "1"}
     async with running(TRUSTED_PROXIES="127.0.0.0/8", **limits) as here:
 

@@ -46,7 +46,7 @@ def put(sim: str, **headers: str) -> bytes:
 # Events
 
 
-async def test_the_stream_begins_at_once_and_tells_something_every_second(serve: Serve) -> None:
+async def test_dashboard_stream_starts_at_once_with_an_event_per_second(serve: Serve) -> None:
     server = serve()
     begun_s = time.monotonic()
     async with streaming(server.port, WATCH) as stream:
@@ -66,7 +66,7 @@ async def test_the_stream_begins_at_once_and_tells_something_every_second(serve:
     assert first["resident_bytes"] > 8 * 1024**2
 
 
-async def test_it_tells_of_a_stream_that_runs(serve: Serve) -> None:
+async def test_dashboard_events_count_running_streams(serve: Serve) -> None:
     server = serve()
     async with streaming(server.port, WATCH) as board, await begin(server.port, ENDLESS):
         async with asyncio.timeout(PATIENCE_S):
@@ -83,7 +83,7 @@ async def test_it_tells_of_a_stream_that_runs(serve: Serve) -> None:
     assert told["streams_ended"] == {}
 
 
-async def test_it_tells_of_requests_that_ended(serve: Serve) -> None:
+async def test_dashboard_events_count_ended_requests(serve: Serve) -> None:
     server = serve()
     async with streaming(server.port, WATCH) as board:
         assert (await fetch(server.port, request("/stream-sse?gap=1ms&tokens=3"))).status == 200
@@ -98,7 +98,7 @@ async def test_it_tells_of_requests_that_ended(serve: Serve) -> None:
     assert (told["tokens"], told["streams"]) == (await metric(server.port, "tokenfall_tokens_total"), 0)
 
 
-async def test_who_watches_is_not_told_of_the_watching(serve: Serve) -> None:
+async def test_dashboard_events_leave_out_the_dashboards_requests(serve: Serve) -> None:
     port = serve().port
     async with streaming(port, WATCH) as board, streaming(port, WATCH):
         await event(board)
@@ -113,14 +113,14 @@ async def test_who_watches_is_not_told_of_the_watching(serve: Serve) -> None:
     assert b"tokenfall_streams_ended_total{" not in (await fetch(port, request("/metrics"))).body
 
 
-async def test_two_who_watch_are_told_the_same(serve: Serve) -> None:
+async def test_two_viewers_get_the_same_events(serve: Serve) -> None:
     port = serve().port
     async with streaming(port, WATCH) as first, streaming(port, WATCH) as second:
         assert [await event(first) for _ in range(2)] == [await event(second) for _ in range(2)]
 
 
 @pytest.mark.every_poller
-async def test_who_leaves_leaves_nothing_behind() -> None:
+async def test_viewer_that_disconnects_leaves_nothing() -> None:
     async with running() as here:
         async with streaming(here.port, WATCH) as board:
             await event(board)
@@ -128,7 +128,7 @@ async def test_who_leaves_leaves_nothing_behind() -> None:
         await here.rests()
 
 
-async def test_it_asks_for_the_key_and_its_page_does_not(serve: Serve) -> None:
+async def test_dashboard_events_need_the_key_and_its_page_does_not(serve: Serve) -> None:
     port = serve(API_KEY="k-1").port
     for data in (WATCH, request("/board/events", X_API_Key="k-2"), put("gap=1s")):
         refused = await fetch(port, data)
@@ -169,7 +169,7 @@ async def past(port: int, name: str = "15m") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("workers", [{}, {"WORKERS": "2", "HISTORY_URL": "sqlite:///chat.db"}], ids=["one", "two"])
-async def test_who_comes_after_the_incident_sees_it(serve: Serve, workers: dict[str, str]) -> None:
+async def test_history_shows_an_earlier_incident(serve: Serve, workers: dict[str, str]) -> None:
     port = serve(**workers).port
     async with await Client.connect(port) as client:
         assert (await client.ask(request("/stream-sse?gap=1ms&tokens=5"))).status == 200
@@ -204,7 +204,7 @@ async def test_a_server_at_rest_is_not_sampled() -> None:
 # The end
 
 
-async def test_who_watches_does_not_hold_the_drain(serve: Serve) -> None:
+async def test_viewer_does_not_delay_the_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
     async with streaming(server.port, WATCH) as board:
         await event(board)
@@ -218,7 +218,7 @@ async def test_who_watches_does_not_hold_the_drain(serve: Serve) -> None:
         assert time.monotonic() - begun_s < 1 + 2
 
 
-async def test_who_watches_is_told_of_the_end_also_when_the_drain_is_short(serve: Serve) -> None:
+async def test_viewer_gets_the_shutdown_frame_also_in_a_short_drain(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="50ms")
     async with streaming(server.port, WATCH) as board:
         await event(board)
@@ -230,7 +230,7 @@ async def test_who_watches_is_told_of_the_end_also_when_the_drain_is_short(serve
 # The simulator's default
 
 
-async def test_what_replaces_the_default_is_what_streams_do(serve: Serve) -> None:
+async def test_replaced_simulator_settings_apply_to_streams(serve: Serve) -> None:
     port = serve(SIM="gap=1ms,tokens=4").port
     async with await Client.connect(port) as client:
         assert (await client.ask(request("/stream-sse"))).body == b"".join(frames("/stream-sse", 4))
@@ -250,7 +250,7 @@ async def test_what_replaces_the_default_is_what_streams_do(serve: Serve) -> Non
 # The page
 
 
-async def test_the_board_and_all_that_it_names_are_served_under_a_strict_policy(port: int) -> None:
+async def test_dashboard_and_its_files_have_a_strict_csp(port: int) -> None:
     async with await Client.connect(port) as client:
         page = await client.ask(request("/board"))
         assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -273,5 +273,5 @@ async def test_the_board_and_all_that_it_names_are_served_under_a_strict_policy(
 
 
 @pytest.mark.parametrize("path", ["/board/event", "/board/events/", "/web/board.html", "/web/index.html"])
-async def test_nothing_else_of_it_is_served(port: int, path: str) -> None:
+async def test_other_dashboard_paths_are_not_found(port: int, path: str) -> None:
     assert (await fetch(port, request(path))).status == 404

@@ -13,7 +13,7 @@ from tests.end_to_end.conftest import Serve
 from tests.end_to_end.in_process import eventually, running
 
 
-async def test_an_answer_arrives_token_by_token_and_appears_in_the_history(port: int) -> None:
+async def test_response_arrives_token_by_token_and_is_in_the_history(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(chat("Hello?", model="sim:gap=120ms,tokens=3", conversation="by-token"))
         head = await client.head()
@@ -45,7 +45,7 @@ async def test_one_read_a_token(port: int) -> None:
         assert first.endswith(b"\r\n")
 
 
-async def test_the_whole_answer_as_one_document(port: int) -> None:
+async def test_non_streaming_chat_is_one_document(port: int) -> None:
     ask = chat("One two three", stream=False, conversation="whole", model="sim:gap=1ms,tokens=4")
     answer = await fetch(port, ask)
     assert answer.headers["content-type"] == "application/json"
@@ -59,14 +59,14 @@ async def test_the_whole_answer_as_one_document(port: int) -> None:
     }
 
 
-async def test_max_tokens_cut_the_answer_and_say_so(port: int) -> None:
+async def test_max_tokens_ends_the_response_with_reason_length(port: int) -> None:
     answer = await fetch(port, chat("x", stream=False, max_tokens=2, model="sim:gap=1ms,tokens=9"))
     document = json.loads(answer.body)
     assert (document["finish_reason"], document["usage"]["completion_tokens"]) == ("length", 2)
 
 
 @pytest.mark.parametrize("leave", ["close", "reset"])
-async def test_who_leaves_in_the_middle_finds_the_partial_answer_marked(port: int, leave: str) -> None:
+async def test_disconnected_chat_is_stored_as_interrupted(port: int, leave: str) -> None:
     name = f"left-by-{leave}"
     client = await Client.connect(port)
     await client.send(chat("And then?", model="sim:ttft=1ms,gap=50ms,tokens=1000", conversation=name))
@@ -85,7 +85,7 @@ async def test_who_leaves_in_the_middle_finds_the_partial_answer_marked(port: in
     assert {"id": name, "messages": 2}.items() <= next(each for each in listed if each["id"] == name).items()
 
 
-async def test_who_leaves_before_the_first_token_leaves_no_turn() -> None:
+async def test_disconnect_before_the_first_token_leaves_no_turn() -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(chat("x", model="sim:ttft=30s"))
@@ -95,7 +95,7 @@ async def test_who_leaves_before_the_first_token_leaves_no_turn() -> None:
         assert await history(here.port) == []
 
 
-async def test_the_context_grows_and_is_trimmed_to_whole_turns() -> None:
+async def test_context_grows_and_is_trimmed_to_complete_turns() -> None:
     async with running(CONTEXT_MESSAGES="4") as here:
         counts = []
         for _ in range(5):
@@ -105,7 +105,7 @@ async def test_the_context_grows_and_is_trimmed_to_whole_turns() -> None:
         assert counts[3:] == [12, 12], "two words of the question and two turns of five before it"
 
 
-async def test_concurrent_turns_are_kept_whole() -> None:
+async def test_concurrent_turns_are_stored_completely() -> None:
     async with running() as here:
         asks = [chat(f"question {number}", model="sim:gap=1ms~1,tokens=1..20") for number in range(40)]
         answers = await asyncio.gather(*(fetch(here.port, ask) for ask in asks))
@@ -153,7 +153,7 @@ async def test_a_body_that_is_no_chat_is_400_with_a_code(port: int, body: bytes)
     assert json.loads(answer.body)["code"] == "invalid_request"
 
 
-async def test_a_mistake_before_the_first_token_keeps_the_headers_of_the_answer(port: int) -> None:
+async def test_error_before_the_first_token_has_the_response_headers(port: int) -> None:
     ask = chat("x", model="sim:gap=x", headers={"X_Request_Id": "mine", "Origin": "https://page.example"})
     answer = await fetch(port, ask)
     assert answer.status == 400
@@ -162,7 +162,7 @@ async def test_a_mistake_before_the_first_token_keeps_the_headers_of_the_answer(
     assert json.loads(answer.body)["request_id"] == "mine"
 
 
-async def test_text_with_breaks_and_frames_in_it_stays_in_its_line(port: int) -> None:
+async def test_text_with_line_breaks_and_frames_stays_one_frame(port: int) -> None:
     content = 'a\r\ndata: [DONE]\n\nevent: error\x00 </script>\u2028 "é🙂'
     await fetch(port, chat(content, conversation="breaks"))
     assert (await history(port, "?conversation=breaks"))[0]["content"] == content

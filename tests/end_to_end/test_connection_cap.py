@@ -21,7 +21,7 @@ async def served(port: int) -> bool:
     return answer.status == 200
 
 
-async def test_beyond_the_cap_is_503_and_a_place_that_gets_free_is_given_again(serve: Serve) -> None:
+async def test_connection_over_the_limit_is_503_until_one_closes(serve: Serve) -> None:
     server = serve(MAX_CONNECTIONS="5")
     clients = [await Client.connect(server.port) for _ in range(5)]
     for client in clients:
@@ -45,7 +45,7 @@ async def test_beyond_the_cap_is_503_and_a_place_that_gets_free_is_given_again(s
     await metric_becomes(server.port, "tokenfall_streams_in_flight", 0)
 
 
-async def test_three_hundred_clients_and_128_descriptors(serve: Serve) -> None:
+async def test_more_clients_than_descriptors_are_served_or_refused(serve: Serve) -> None:
     server = serve(descriptors=128)
     begun = time.monotonic()
     clients = await asyncio.gather(*(Client.connect(server.port) for _ in range(300)))

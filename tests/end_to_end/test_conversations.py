@@ -26,7 +26,7 @@ async def delete(port: int, name: str, **headers: str) -> Answer:
     return await fetch(port, request(f"/conversations/{name}", method="DELETE", **headers))
 
 
-async def test_a_conversation_is_titled_by_its_first_question_until_it_is_named() -> None:
+async def test_conversation_title_is_the_first_question_until_renamed() -> None:
     async with running() as here:
         await fetch(here.port, chat("Why is the sky blue?", conversation="sky"))
         (before,) = await listed(here.port)
@@ -64,23 +64,23 @@ async def test_a_name_may_be_escaped(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a%20b", "a" * 65, "%2e%2e%5c", "%00", "é".encode().hex() + "%0a"])
-async def test_what_is_no_name_is_400(port: int, name: str) -> None:
+async def test_invalid_conversation_name_is_400(port: int, name: str) -> None:
     for answer in (await rename(port, name, "x"), await delete(port, name)):
         assert (answer.status, code_of(answer)) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a%2Fb", "a/"])
-async def test_what_is_more_or_less_than_a_name_is_no_path(port: int, name: str) -> None:
+async def test_path_without_exactly_one_name_is_404(port: int, name: str) -> None:
     assert (await delete(port, name)).status == 404
 
 
 @pytest.mark.parametrize("title", ["", "a" * 201, None, 1, ["a"]])
-async def test_what_is_no_title_is_400(port: int, title: Any) -> None:
+async def test_invalid_title_is_400(port: int, title: Any) -> None:
     answer = await rename(port, "any", title)
     assert (answer.status, code_of(answer)) == (400, "invalid_request")
 
 
-async def test_other_methods_are_told_which_there_are(port: int) -> None:
+async def test_other_methods_are_405_with_the_allowed_methods(port: int) -> None:
     answer = await fetch(port, request("/conversations/a"))
     assert answer.status == 405
     assert set(answer.headers["allow"].split(", ")) >= {"PATCH", "DELETE"}
@@ -99,7 +99,7 @@ async def test_another_keys_conversation_is_out_of_reach() -> None:
         assert len(await history(here.port, "?conversation=c", X_API_Key="alice")) == 2
 
 
-async def test_the_budget_of_tokens_leaves_whole_turns_out() -> None:
+async def test_token_budget_leaves_out_complete_turns() -> None:
     async with running(CONTEXT_TOKENS="60") as here:
         counts = []
         for _ in range(6):
@@ -110,6 +110,6 @@ async def test_the_budget_of_tokens_leaves_whole_turns_out() -> None:
         assert all((count - 2) % 5 == 0 for count in counts), "two words of the question and turns of five"
 
 
-async def test_the_stores_are_asked_whether_they_are_ready(port: int) -> None:
+async def test_readiness_checks_the_stores(port: int) -> None:
     answer = await fetch(port, request("/readyz"))
     assert (answer.status, json.loads(answer.body)) == (200, {"status": "ready"})

@@ -57,7 +57,7 @@ async def test_a_head_that_dribbles_is_cut_at_its_deadline_from_accept(hasty: in
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_a_connection_that_says_nothing_is_closed(hasty: int) -> None:
+async def test_silent_connection_is_closed(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         begun = time.monotonic()
         assert await client.rest() == b""
@@ -100,7 +100,7 @@ async def test_the_head_of_a_later_request_has_a_deadline_from_its_first_byte(ha
         assert TIMEOUT_S - 0.1 <= after_s < TIMEOUT_S + LATE_S
 
 
-async def test_an_idle_connection_is_closed_without_a_word(hasty: int) -> None:
+async def test_idle_connection_is_closed_without_a_response(hasty: int) -> None:
     async with await Client.connect(hasty) as client:
         assert (await client.ask(request("/health"))).status == 200
         begun = time.monotonic()

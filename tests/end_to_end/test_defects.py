@@ -19,7 +19,7 @@ from tokenfall.metrics import Metrics
 
 from tests.doubles.loops import running_reactor
 from tests.end_to_end.client import Client, request
-from tests.end_to_end.in_process import Running, eventually, running
+from tests.end_to_end.in_process import eventually, running
 
 if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
@@ -87,9 +87,8 @@ async def soon(answer: Callable[[], Answer]) -> Answer:
     return answer()
 
 
-def plant(here: Running, handler: Handler) -> None:
-    routes = here.server.app._router._paths
-    routes["/defect"] = {"GET": Route("GET", "/defect", operation="", handler=handler)}
+def defect(handler: Handler) -> Route:
+    return Route("GET", "/defect", operation="", handler=handler)
 
 
 @pytest.mark.parametrize(
@@ -97,9 +96,8 @@ def plant(here: Running, handler: Handler) -> None:
     [at_once, later, lambda request: live(nothing_then_defect)],
     ids=["at once", "later", "before the first frame"],
 )
-async def test_a_handler_that_breaks_answers_500_and_the_connection_lives(handler: Handler) -> None:
-    async with running() as here:
-        plant(here, handler)
+async def test_failing_handler_is_500_and_the_connection_stays_open(handler: Handler) -> None:
+    async with running(defect(handler)) as here:
         async with await Client.connect(here.port) as client:
             answer = await client.ask(request("/defect", X_Request_Id="mine"))
             assert answer.status == 500
@@ -110,9 +108,8 @@ async def test_a_handler_that_breaks_answers_500_and_the_connection_lives(handle
         await here.rests()
 
 
-async def test_a_live_stream_that_breaks_says_so_and_ends() -> None:
-    async with running() as here:
-        plant(here, lambda request: live(one_then_defect))
+async def test_failing_live_stream_ends_with_an_error_event() -> None:
+    async with running(defect(lambda request: live(one_then_defect))) as here:
         async with await Client.connect(here.port) as client:
             answer = await client.ask(request("/defect"))
             assert answer.body == b"data: one\n\nevent: error\ndata: {}\n\n"
@@ -135,9 +132,8 @@ BROKEN: dict[str, Handler] = {
 
 
 @pytest.mark.parametrize("place", BROKEN)
-async def test_what_cannot_be_answered_any_more_ends_its_connection_and_no_other(place: str) -> None:
-    async with running() as here, await Client.connect(here.port) as other:
-        plant(here, BROKEN[place])
+async def test_failure_after_the_head_closes_only_its_connection(place: str) -> None:
+    async with running(defect(BROKEN[place])) as here, await Client.connect(here.port) as other:
         await other.send(request("/stream-sse?gap=10ms&tokens=20"))
         async with await Client.connect(here.port) as client:
             await client.send(request("/defect"))
@@ -213,7 +209,7 @@ async def edge(stub: Stub) -> AsyncIterator[tuple[HTTPServer, int]]:
 
 
 @pytest.mark.parametrize("method", ["answer", "refuse", "crashed", "ended"])
-async def test_an_application_that_breaks_its_promise_loses_one_connection(method: str) -> None:
+async def test_failing_application_method_closes_only_its_connection(method: str) -> None:
     stub = Stub(breaking="")
     async with edge(stub) as (server, port):
         for data in (request("/"), request("/later"), request("/stream"), b"nonsense\r\n\r\n", b"GET"):
@@ -229,7 +225,7 @@ async def test_an_application_that_breaks_its_promise_loses_one_connection(metho
         assert not server.draining
 
 
-async def test_a_heartbeat_goes_out_while_the_first_frame_is_awaited_and_never_after() -> None:
+async def test_heartbeats_are_sent_only_before_the_first_frame() -> None:
     """Here because the heartbeat's time is no setting."""
     tokens: asyncio.Queue[bytes] = asyncio.Queue()
 

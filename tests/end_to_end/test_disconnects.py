@@ -68,7 +68,7 @@ async def test_ndjson_knows_no_comment_so_that_a_close_shows_at_the_second_token
 
 @pytest.mark.parametrize("leave", [Client.close, Client.reset], ids=["close", "reset"])
 @pytest.mark.parametrize("kind", AWAITED)
-async def test_who_leaves_while_an_answer_is_awaited_frees_everything(kind: str, leave: object) -> None:
+async def test_disconnect_while_the_response_is_pending_frees_everything(kind: str, leave: object) -> None:
     async with running() as here:
         client = await Client.connect(here.port)
         await client.send(AWAITED[kind])
@@ -78,7 +78,7 @@ async def test_who_leaves_while_an_answer_is_awaited_frees_everything(kind: str,
 
 
 @pytest.mark.parametrize("kind", STREAMS)
-async def test_who_sent_more_than_is_read_and_left_is_noticed_at_the_next_token(kind: str) -> None:
+async def test_disconnect_behind_unread_bytes_is_noticed_at_the_next_token(kind: str) -> None:
     async with running() as here:
         client = await begun(here, streams("50ms")[kind])
         await client.send(request("/health") * 5_000)
@@ -99,7 +99,7 @@ REQUESTS = (
 
 
 @pytest.mark.parametrize("data", REQUESTS, ids=range(len(REQUESTS)))
-async def test_fin_or_reset_at_each_byte_of_a_request(data: bytes) -> None:
+async def test_fin_or_reset_at_each_byte_of_a_request_leaves_nothing(data: bytes) -> None:
     async with running() as here:
         for at in range(len(data) + 1):
             for leave in (Client.finish, Client.close, Client.reset):
@@ -121,7 +121,7 @@ ANSWERS = (
 
 
 @pytest.mark.parametrize("data", ANSWERS, ids=range(len(ANSWERS)))
-async def test_fin_or_reset_at_each_byte_of_an_answer(data: bytes) -> None:
+async def test_fin_or_reset_at_each_byte_of_a_response_leaves_nothing(data: bytes) -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(data)

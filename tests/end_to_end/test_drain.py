@@ -103,7 +103,7 @@ def check_cut(answer: Answer, shutdown_frame: bytes) -> None:
     assert b'"finish":true' not in answer.body
 
 
-async def test_with_nothing_under_way_it_ends_at_once(serve: Serve) -> None:
+async def test_drain_without_streams_ends_at_once(serve: Serve) -> None:
     server = serve()
     async with await Client.connect(server.port) as idle, await Client.connect(server.port) as silent:
         await idle.ask(request("/health"))
@@ -116,7 +116,7 @@ async def test_with_nothing_under_way_it_ends_at_once(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-async def test_it_ends_as_soon_as_the_last_stream_is_over(serve: Serve, number: signal.Signals) -> None:
+async def test_drain_ends_with_the_last_stream(serve: Serve, number: signal.Signals) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
     async with await begun(server.port, request("/stream-sse?gap=50ms&tokens=10")) as client:
         begun_s = time.monotonic()
@@ -136,7 +136,7 @@ async def test_a_signal_without_a_meaning_changes_nothing(serve: Serve, number: 
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-async def test_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Signals) -> None:
+async def test_second_signal_ends_the_drain_at_once(serve: Serve, second: signal.Signals) -> None:
     server = serve(DRAIN_TIMEOUT="20s")
     async with await begun(server.port, request("/stream-loop?gap=50ms")) as client:
         await draining(server)
@@ -148,7 +148,7 @@ async def test_a_second_signal_ends_it_at_once(serve: Serve, second: signal.Sign
         assert time.monotonic() - begun_s < 3
 
 
-async def test_two_signals_at_once_end_it_with_the_status_of_a_signal(serve: Serve) -> None:
+async def test_two_simultaneous_signals_end_the_server_with_a_signal_status(serve: Serve) -> None:
     server = serve(HISTORY_URL="sqlite:///chat.db")
     for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
         server.signal(number)
@@ -189,7 +189,7 @@ async def begun_to_ask(port: int, opening: bytes) -> Client:
 
 
 @pytest.mark.every_poller
-async def test_a_hundred_streams_of_each_kind_are_told_and_nothing_is_left() -> None:
+async def test_hundred_streams_of_each_kind_get_a_shutdown_frame_and_nothing_is_left() -> None:
     datas = [
         request("/stream-loop?gap=30s&ttft=1ms"),
         request("/chat", method="POST", body=(CHAT % b"").replace(b"gap=50ms", b"ttft=1ms,gap=30s")),
@@ -207,7 +207,7 @@ async def test_a_hundred_streams_of_each_kind_are_told_and_nothing_is_left() -> 
 
 
 @pytest.mark.every_poller
-async def test_what_was_said_is_saved_as_interrupted() -> None:
+async def test_turn_cut_by_the_drain_is_stored_as_interrupted() -> None:
     async with running(DRAIN_TIMEOUT="200ms") as here:
         client = await begun(here.port, request("/chat", method="POST", body=CHAT % b""))
         _, answer = await asyncio.gather(here.server.stop(), client.answer())

@@ -149,7 +149,7 @@ async def no_gate(here: Running, name: str) -> None:
 
 @on_the_wire
 @served
-async def test_a_reset_is_a_reset_and_what_came_before_is_there(here: Running, stream: Stream) -> None:
+async def test_reset_fault_resets_after_the_earlier_tokens(here: Running, stream: Stream) -> None:
     data, how = await broken(here, stream.ask("fault=reset@2"))
 
     assert how == "reset"
@@ -161,7 +161,7 @@ async def test_a_reset_is_a_reset_and_what_came_before_is_there(here: Running, s
 
 @on_the_wire
 @served
-async def test_a_close_is_a_fin_and_the_end_of_the_body_is_missing(here: Running, stream: Stream) -> None:
+async def test_close_fault_is_a_fin_without_the_end_of_the_body(here: Running, stream: Stream) -> None:
     data, how = await broken(here, stream.ask("fault=close@2"))
 
     assert how == "closed"
@@ -174,7 +174,7 @@ async def test_a_close_is_a_fin_and_the_end_of_the_body_is_missing(here: Running
 @on_the_wire
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @served
-async def test_beyond_the_last_token_a_stream_breaks_at_its_end(here: Running, stream: Stream, kind: str) -> None:
+async def test_fault_after_the_last_token_applies_at_the_end(here: Running, stream: Stream, kind: str) -> None:
     data, how = await broken(here, stream.ask(f"fault={kind}@99"))
 
     assert how == {"reset": "reset", "close": "closed"}[kind]
@@ -195,7 +195,7 @@ async def test_without_its_end_a_body_is_complete_all_the_same(here: Running, st
 
 @on_the_wire
 @served
-async def test_an_error_is_the_dialects_own_and_the_last(here: Running, stream: Stream) -> None:
+async def test_error_fault_is_a_dialect_error_and_the_last_frame(here: Running, stream: Stream) -> None:
     answer = await fetch(here.port, stream.ask("fault=error@2"))
     *_, last = re.split(rb"\n(?=data: |event: |\{)", answer.body.rstrip(b"\n")) if stream.error else [b""]
 
@@ -210,7 +210,7 @@ async def test_an_error_is_the_dialects_own_and_the_last(here: Running, stream: 
 
 @on_the_wire
 @served
-async def test_garbage_is_what_no_parser_takes_and_then_the_stream_goes_on(here: Running, stream: Stream) -> None:
+async def test_garbage_fault_is_unparsable_and_the_stream_continues(here: Running, stream: Stream) -> None:
     answer = await fetch(here.port, stream.ask("fault=garbage@2"))
     lines = answer.body.split(b"\n")
     (garbage,) = [line for line in lines if b"\xff" in line]
@@ -262,7 +262,7 @@ async def test_a_stall_and_a_drip_take_their_time(here: Running, stream: Stream)
 
 @everywhere
 @served
-async def test_what_has_no_chance_does_not_happen(here: Running, stream: Stream) -> None:
+async def test_fault_with_probability_zero_never_happens(here: Running, stream: Stream) -> None:
     answer = await fetch(here.port, stream.ask("fault=reset@2%0+close@1%0+error@0%0"))
 
     assert stream.end in answer.body
@@ -280,7 +280,7 @@ async def test_what_has_no_chance_does_not_happen(here: Running, stream: Stream)
     ],
 )
 @served
-async def test_in_a_chat_a_fault_is_the_upstreams(here: Running, fault: str, code: bytes) -> None:
+async def test_chat_reports_a_fault_as_an_upstream_error(here: Running, fault: str, code: bytes) -> None:
     answer = await fetch(here.port, CHAT.ask(f"fault={fault}@2"))
 
     assert answer.status == 200
@@ -292,7 +292,7 @@ async def test_in_a_chat_a_fault_is_the_upstreams(here: Running, fault: str, cod
 
 
 @served
-async def test_in_a_chat_a_split_character_is_whole_again(here: Running) -> None:
+async def test_chat_joins_a_split_character(here: Running) -> None:
     answer = await fetch(here.port, CHAT.ask("fault=split@2"))
 
     assert "é".encode() in answer.body
@@ -305,13 +305,15 @@ async def test_in_a_chat_a_split_character_is_whole_again(here: Running) -> None
 @of_providers
 @pytest.mark.parametrize(("fault", "how"), [("reset@2", "reset"), ("close@99", "closed"), ("nodone@0", "closed")])
 @served
-async def test_a_whole_answer_breaks_before_its_first_byte(here: Running, stream: Stream, fault: str, how: str) -> None:
+async def test_fault_in_a_non_streaming_response_precedes_its_first_byte(
+    here: Running, stream: Stream, fault: str, how: str
+) -> None:
     assert await broken(here, stream.ask(f"fault={fault}", whole=True)) == (b"", how)
 
 
 @of_providers
 @served
-async def test_a_whole_answer_may_be_an_error_or_garbage(here: Running, stream: Stream) -> None:
+async def test_non_streaming_response_may_be_an_error_or_garbage(here: Running, stream: Stream) -> None:
     error = await fetch(here.port, stream.ask("fault=error@2", whole=True))
     assert error.status == 500
     assert ASKED_FOR in error.body
@@ -337,7 +339,7 @@ async def test_the_same_seed_and_request_give_the_same_bytes(here: Running, stre
 
 @everywhere
 @served
-async def test_a_status_is_answered_so_many_times_with_when_to_come_back(here: Running, stream: Stream) -> None:
+async def test_status_rule_is_applied_the_given_number_of_times_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         answers = [await client.ask(stream.ask("status=503x2:retry=3")) for _ in range(3)]
 
@@ -350,7 +352,7 @@ async def test_a_status_is_answered_so_many_times_with_when_to_come_back(here: R
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
 @served
-async def test_every_status_can_be_asked_for(here: Running, status: int) -> None:
+async def test_every_status_can_be_configured(here: Running, status: int) -> None:
     for stream in (PLAIN[0], PROVIDERS[0], CHAT):
         assert (await fetch(here.port, stream.ask(f"status={status}"))).status == status
     assert (await fetch(here.port, request("/api/data", X_Sim=f"status={status}"))).status == status
@@ -358,7 +360,7 @@ async def test_every_status_can_be_asked_for(here: Running, status: int) -> None
 
 @everywhere
 @served
-async def test_a_limit_refuses_and_says_when_to_come_back(here: Running, stream: Stream) -> None:
+async def test_limit_refuses_with_retry_after(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         answers: list[Answer] = [await client.ask(stream.ask("limit=rpm=2")) for _ in range(3)]
 
@@ -414,7 +416,7 @@ async def test_tokens_pass_so_many_at_a_time_in_the_order_of_coming(here: Runnin
 
 @everywhere
 @served
-async def test_who_leaves_at_a_gate_leaves_nothing(here: Running, stream: Stream) -> None:
+async def test_disconnect_at_a_gate_leaves_nothing(here: Running, stream: Stream) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(stream.ask("gate=g@1,load=2@8"))
         await gate_waits(here, "g", waiting=1)
@@ -450,7 +452,7 @@ async def test_a_third_stream_begins_only_when_one_of_two_has_ended(here: Runnin
 
 
 @served
-async def test_who_leaves_while_queued_does_not_hold_up_who_is_behind(here: Running) -> None:
+async def test_disconnect_in_the_queue_does_not_delay_the_next_stream(here: Running) -> None:
     house, stream = here.server.parts.state.limiter, PLAIN[0]
     first, second, third = [await Client.connect(here.port) for _ in range(3)]
     await first.send(stream.ask("load=1@1,gate=a"))
@@ -478,7 +480,7 @@ async def test_a_head_request_takes_no_place(here: Running) -> None:
 
 
 @served
-async def test_a_change_holds_for_who_comes_after_it(here: Running) -> None:
+async def test_changed_settings_apply_to_later_requests(here: Running) -> None:
     async with await Client.connect(here.port) as client:
         await client.send(request("/stream-sse?gate=g"))
         await gate_waits(here, "g", waiting=1)
@@ -495,7 +497,7 @@ async def test_a_change_holds_for_who_comes_after_it(here: Running) -> None:
         assert AFTER in await client.until(AFTER)
 
 
-async def test_a_drain_ends_who_waits_at_a_gate_with_a_word() -> None:
+async def test_drain_ends_a_stream_at_a_gate_with_a_shutdown_frame() -> None:
     async with running() as server:
         client = await Client.connect(server.port)
         await client.send(PLAIN[0].ask("gate=g@1,load=1@1"))

@@ -87,14 +87,14 @@ async def test_the_first_byte_of_the_head_does_not_wait_for_the_first_token(port
         assert client.kept == b""
 
 
-async def test_the_whole_paragraph_is_said_by_default(port: int) -> None:
+async def test_stream_sends_the_whole_paragraph_by_default(port: int) -> None:
     answer = await fetch(port, request("/stream-ndjson?gap=1ms"))
     documents = [json.loads(line) for line in answer.body.splitlines()]
     assert "".join(each["content"] for each in documents) == PARAGRAPH + " "
     assert [each["finish"] for each in documents] == [False] * len(WORDS) + [True]
 
 
-async def test_the_loop_goes_on_past_its_text(port: int) -> None:
+async def test_stream_loop_repeats_its_text(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/stream-loop?gap=0ms"))
         await client.head()
@@ -102,7 +102,7 @@ async def test_the_loop_goes_on_past_its_text(port: int) -> None:
         assert said == frames("/stream-loop", 2 * len(WORDS))
 
 
-async def test_whole_answers_share_a_connection_and_carry_their_length_and_date(port: int) -> None:
+async def test_non_streaming_responses_share_a_connection_and_have_length_and_date(port: int) -> None:
     async with await Client.connect(port) as client:
         bodies = set()
         for _ in range(3):
@@ -120,13 +120,13 @@ async def test_whole_answers_share_a_connection_and_carry_their_length_and_date(
 
 
 @pytest.mark.parametrize("path", ["/stream-sse", "/api/data", "/health", "/web"])
-async def test_every_answer_has_one_date(port: int, path: str) -> None:
+async def test_every_response_has_one_date(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         await client.send(request(path))
         assert (await client.head()).raw.lower().count(b"\r\ndate: ") == 1
 
 
-async def test_an_http_1_0_client_may_keep_a_connection_for_whole_answers(port: int) -> None:
+async def test_http_1_0_client_may_keep_the_connection_for_non_streaming_responses(port: int) -> None:
     async with await Client.connect(port) as client:
         for _ in range(2):
             answer = await client.ask(b"GET /api/data HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
@@ -135,7 +135,7 @@ async def test_an_http_1_0_client_may_keep_a_connection_for_whole_answers(port: 
         assert await client.gone() == "closed"
 
 
-async def test_a_connection_that_says_close_harms_no_later_request(port: int) -> None:
+async def test_connection_close_does_not_affect_later_requests(port: int) -> None:
     """One parser serves all connections of a process: what it read before must not show."""
     endings = (
         request("/health", Connection="close"),
@@ -179,7 +179,7 @@ async def test_head_is_the_head_of_get_without_a_body(port: int, path: str) -> N
         ("/history", "DELETE, GET, HEAD, OPTIONS"),
     ],
 )
-async def test_options_tell_the_methods_and_others_are_refused(port: int, path: str, allowed: str) -> None:
+async def test_options_lists_the_methods_and_others_are_refused(port: int, path: str, allowed: str) -> None:
     async with await Client.connect(port) as client:
         answer = await client.ask(request(path, method="OPTIONS"))
         assert (answer.status, answer.headers["allow"]) == (204, allowed)
@@ -189,7 +189,7 @@ async def test_options_tell_the_methods_and_others_are_refused(port: int, path: 
         assert (await client.ask(request("*", method="OPTIONS"))).status == 204
 
 
-async def test_fixed_and_chunked_request_bodies_say_the_same(port: int) -> None:
+async def test_fixed_and_chunked_request_bodies_are_equal(port: int) -> None:
     body = json.dumps(
         {"messages": [{"role": "user", "content": "Hello"}], "stream": False, "model": "sim:gap=1ms,tokens=9"}
     )
@@ -206,7 +206,7 @@ async def test_fixed_and_chunked_request_bodies_say_the_same(port: int) -> None:
         assert (await client.ask(request("/health"))).status == 200
 
 
-async def test_a_body_where_none_is_wanted_is_read_and_dropped(port: int) -> None:
+async def test_unexpected_body_is_read_and_dropped(port: int) -> None:
     async with await Client.connect(port) as client:
         assert (await client.ask(request("/health", body=b"GET /nowhere HTTP/1.1\r\n\r\n"))).status == 200
         assert (await client.ask(request("/version"))).status == 200

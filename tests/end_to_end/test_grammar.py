@@ -42,7 +42,7 @@ async def test_tokens_bound_every_stream(port: int, path: str) -> None:
     assert answer.body == b"".join(frames(path, 7))
 
 
-async def test_a_seed_says_how_many_and_when_once_and_for_all(port: int) -> None:
+async def test_seed_determines_token_count_and_timing(port: int) -> None:
     async def sizes(seed: int) -> list[int]:
         ask = request(f"/stream-ndjson?gap=0ms&tokens=5..500&seed={seed}")
         return [len((await fetch(port, ask)).body) for _ in range(2)]

@@ -44,7 +44,7 @@ async def test_a_finite_stream_finishes(path: str, after_first: bool) -> None:
         await here.rests()
 
 
-async def test_a_chat_that_speaks_already_finishes_and_is_kept_as_complete() -> None:
+async def test_chat_after_its_first_token_finishes_after_a_half_close() -> None:
     async with running() as here:
         answer = await heard(here.port, request("/chat", method="POST", body=CHAT), after_first=True)
         assert answer.body.endswith(b"data: [DONE]\n\n")
@@ -55,7 +55,7 @@ async def test_a_chat_that_speaks_already_finishes_and_is_kept_as_complete() -> 
 
 
 @pytest.mark.parametrize("path", ["/health", "/api/data", "/version", "/web", "/nowhere", "/history", "/conversations"])
-async def test_a_whole_answer_that_needs_no_waiting_is_given(path: str) -> None:
+async def test_immediate_response_is_sent_after_a_half_close(path: str) -> None:
     async with running(RATE_LIMIT_RPS="1000", RATE_LIMIT_BURST="1000") as here:
         for _ in range(20):  # where the FIN is read depends on who is quicker
             assert (await heard(here.port, request(path), after_first=False)).status in {200, 404}
@@ -92,7 +92,7 @@ async def test_a_reset_after_a_half_close_is_noticed_before_the_next_token() -> 
         await here.rests(within_s=2.0)
 
 
-async def test_an_unfinished_request_is_let_go() -> None:
+async def test_incomplete_request_is_dropped_after_a_half_close() -> None:
     async with running() as here:
         for data in (b"", b"GET", request("/health")[:-2], request("/chat", method="POST", Content_Length="3") + b"ab"):
             async with await Client.connect(here.port) as client:

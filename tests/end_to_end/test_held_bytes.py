@@ -68,7 +68,7 @@ async def stuck(server: ServerProcess, clients: AsyncExitStack, data: bytes) -> 
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_what_is_held_for_a_reader_that_stops_is_bounded(serve: Serve, name: str) -> None:
+async def test_bytes_held_for_a_stopped_reader_are_bounded(serve: Serve, name: str) -> None:
     server = serve(STALL_TIMEOUT="300s", **GIVES_BACK)
     data = REQUESTS[name]()
     async with AsyncExitStack() as clients:

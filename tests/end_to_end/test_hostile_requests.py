@@ -111,14 +111,12 @@ async def refused_once(port: int, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", SMUGGLING, ids=lambda data: repr(data[:70]))
-async def test_what_two_readers_could_cut_differently_is_refused_and_nothing_after_it_is_read(
-    port: int, data: bytes
-) -> None:
+async def test_ambiguously_framed_request_is_refused_and_nothing_after_it_is_read(port: int, data: bytes) -> None:
     await refused_once(port, data)
 
 
 @pytest.mark.parametrize("data", SMUGGLING[::4], ids=lambda data: repr(data[:70]))
-async def test_it_is_refused_byte_by_byte_too(port: int, data: bytes) -> None:
+async def test_ambiguously_framed_request_is_refused_byte_by_byte(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
         try:
             for at in range(len(data)):
@@ -147,7 +145,7 @@ async def test_it_is_refused_byte_by_byte_too(port: int, data: bytes) -> None:
     ],
     ids=lambda value: repr(value[:60]) if isinstance(value, bytes) else "",
 )
-async def test_what_is_unusual_and_well_formed_is_answered(port: int, data: bytes, statuses: set[int]) -> None:
+async def test_unusual_valid_request_is_answered(port: int, data: bytes, statuses: set[int]) -> None:
     async with await Client.connect(port) as client:
         await client.send(data)
         answer = await client.answer()
@@ -174,7 +172,7 @@ async def test_what_is_unusual_and_well_formed_is_answered(port: int, data: byte
     ],
     ids=lambda data: repr(data[:30]),
 )
-async def test_what_is_no_request_for_us_gets_4xx_or_5xx_or_the_end(port: int, data: bytes) -> None:
+async def test_unsupported_request_is_4xx_or_5xx_or_closed(port: int, data: bytes) -> None:
     async with await Client.connect(port) as client:
         await client.send(data)
         try:
@@ -185,7 +183,7 @@ async def test_what_is_no_request_for_us_gets_4xx_or_5xx_or_the_end(port: int, d
         assert "elsewhere" not in answer.body.decode()
 
 
-async def test_none_of_it_leaves_anything() -> None:
+async def test_hostile_requests_leave_nothing() -> None:
     async with running() as here:
         for data in SMUGGLING:
             await refused_once(here.port, data)

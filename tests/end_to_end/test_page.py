@@ -8,7 +8,7 @@ import pytest
 from tests.end_to_end.client import Client, fetch, request
 
 
-async def test_the_root_leads_to_the_page_by_a_relative_address(port: int) -> None:
+async def test_root_redirects_to_the_page_by_a_relative_url(port: int) -> None:
     answer = await fetch(port, request("/"))
     assert answer.status in {301, 302, 307, 308}
     location = answer.headers["location"]
@@ -16,7 +16,7 @@ async def test_the_root_leads_to_the_page_by_a_relative_address(port: int) -> No
     assert urljoin("https://example.org/prefix/", location) == "https://example.org/prefix/web"
 
 
-async def test_the_page_and_all_that_it_names_are_served_under_a_strict_policy(port: int) -> None:
+async def test_page_and_its_files_have_a_strict_csp(port: int) -> None:
     async with await Client.connect(port) as client:
         page = await client.ask(request("/web"))
         assert page.headers["content-type"] == "text/html; charset=utf-8"
@@ -37,7 +37,7 @@ async def test_the_page_and_all_that_it_names_are_served_under_a_strict_policy(p
 
 
 @pytest.mark.parametrize("path", ["/web", "/web/app.js", "/web/style.css"])
-async def test_what_the_browser_has_is_not_sent_again(port: int, path: str) -> None:
+async def test_unchanged_file_is_304(port: int, path: str) -> None:
     async with await Client.connect(port) as client:
         tag = (await client.ask(request(path))).headers["etag"]
         for known in (tag, f'"other", {tag}', f"W/{tag}"):

@@ -92,7 +92,7 @@ def test_a_difference_is_seen() -> None:
 
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("section", list(dict.fromkeys(heading for heading, _, _ in COMMANDS)))
-def test_commands_print_what_stands_beside_them(serve: Serve, tmp_path: Path, section: str) -> None:
+def test_readme_commands_print_the_shown_output(serve: Serve, tmp_path: Path, section: str) -> None:
     server = serve(**SETTINGS.get(section, {}))
     for heading, commands, expected in COMMANDS:
         if heading != section:
@@ -119,7 +119,7 @@ def test_the_python_runs(tmp_path: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(of("js"))))
-def test_the_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> None:
+def test_readme_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> None:
     node = shutil.which("node")
     assert node, "node is missing: scripts/system-packages test"
     _, text = of("js")[number]
@@ -131,7 +131,7 @@ def test_the_javascript_runs(serve: Serve, tmp_path: Path, number: int) -> None:
         assert word in said, said
 
 
-def test_the_examples_need_what_their_requirements_name() -> None:
+def test_examples_need_only_their_requirements() -> None:
     needed = (ROOT / "examples" / "requirements.txt").read_text(encoding="utf-8")
     names = {re.split(r"[>=<]", line)[0] for line in needed.split()}
     imported = set()

@@ -126,7 +126,7 @@ async def test_a_stream_passes_unchanged_and_is_replayed_with_the_same_bytes(rec
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/v1/responses", "/openai/v1/embeddings", "/v1/messages"])
-async def test_refusals_and_whole_answers_pass_as_they_are_on_any_path(record: Record, path: str) -> None:
+async def test_errors_and_non_streaming_responses_pass_unchanged_on_any_path(record: Record, path: str) -> None:
     async def script(exchange: upstream.Exchange) -> None:
         headers = b"Content-Type: application/json\r\nRetry-After: 7\r\nX-RateLimit-Limit: 5\r\n"
         await exchange.refuse(429, b'{"error": "slow"}', headers=headers)
@@ -199,7 +199,7 @@ async def test_ten_secrets_leave_no_trace(record: Record) -> None:
     assert stat.S_IMODE(recorder.file.stat().st_mode) == 0o600
 
 
-async def test_without_a_key_the_client_asks_in_its_own_name(record: Record) -> None:
+async def test_clients_key_is_forwarded_without_a_configured_key(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         await ask(recorder.port, asking(Authorization="Bearer my-own-key", Anthropic_Version="2023-06-01"))
@@ -234,7 +234,7 @@ async def test_a_page_may_not_use_the_key(record: Record, strange: bytes) -> Non
         assert (await ask(recorder.port, asking(Origin="http://localhost:5173"))).status == 200
 
 
-async def test_an_absolute_target_goes_to_the_configured_upstream(record: Record) -> None:
+async def test_absolute_target_is_sent_to_the_configured_upstream(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         answer = await ask(recorder.port, asking(path="http://elsewhere.example/v1/chat%2Fcompletions?a=%41"))
@@ -298,7 +298,7 @@ async def test_a_stream_under_way_at_the_end_is_kept_and_marked(record: Record) 
     assert (kept.interrupted, kept.body) == ("relay", delta("Hel"))
 
 
-async def test_a_kill_leaves_whole_lines(record: Record) -> None:
+async def test_killed_recorder_leaves_complete_lines(record: Record) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         for number in range(3):
@@ -311,7 +311,7 @@ async def test_a_kill_leaves_whole_lines(record: Record) -> None:
     assert len(Recording.load(str(recorder.file)).exchanges) in (3, 4)
 
 
-async def test_an_upstream_that_is_not_there_is_told_and_marked(record: Record) -> None:
+async def test_unreachable_upstream_is_502_and_recorded(record: Record) -> None:
     async with upstream.scripted() as provider:
         url = provider.url
     recorder = record(url)
@@ -323,7 +323,7 @@ async def test_an_upstream_that_is_not_there_is_told_and_marked(record: Record) 
     assert (kept.answer, kept.interrupted) == (None, "upstream")
 
 
-async def test_what_was_recorded_can_be_fitted(record: Record, tmp_path: Path) -> None:
+async def test_recording_can_be_fitted(record: Record, tmp_path: Path) -> None:
     async with upstream.scripted() as provider:
         recorder = record(provider.url)
         await ask(recorder.port, asking())

@@ -112,11 +112,11 @@ async def test_a_hundred_thousand_chunks_of_one_byte_cost_no_memory(shared: Serv
         (request("/health").replace(b"HTTP/1.1", b"HTTP/2.0"), 505),
     ],
 )
-async def test_what_is_not_served_has_its_own_status(port: int, data: bytes, status: int) -> None:
+async def test_unsupported_requests_have_their_own_status(port: int, data: bytes, status: int) -> None:
     assert await status_of(port, data) == status
 
 
-async def test_a_refused_client_that_still_sends_sees_the_answer_and_no_reset(port: int) -> None:
+async def test_refused_client_that_still_sends_gets_the_response_and_no_reset(port: int) -> None:
     async with await Client.connect(port) as client:
         await client.send(request("/chat", method="POST", Content_Length=str(2 * MAX_BODY)))
         for _ in range(8):

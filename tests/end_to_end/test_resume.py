@@ -56,7 +56,7 @@ async def status_of(port: int, query: str = "") -> list[str]:
 
 
 @pytest.mark.every_poller
-async def test_a_turn_that_has_ended_is_told_again_from_each_event_byte_for_byte() -> None:
+async def test_ended_turn_is_resumed_from_each_event_byte_for_byte() -> None:
     async with running() as here:
         turn, frames = await whole_frames(here.port, chat("x", model="sim:gap=0ms,tokens=35"))
         assert len(frames) == 36
@@ -68,7 +68,7 @@ async def test_a_turn_that_has_ended_is_told_again_from_each_event_byte_for_byte
 
 
 @pytest.mark.every_poller
-async def test_in_the_middle_of_a_turn_two_clients_hear_the_same() -> None:
+async def test_two_clients_of_a_running_turn_get_the_same_events() -> None:
     async with running() as here, streaming(here.port, chat("x", model=RUNNING)) as first:
         begun = [await first.frame() for _ in range(20)]
         async with streaming(here.port, resume(first.turn, 7)) as second:
@@ -78,7 +78,7 @@ async def test_in_the_middle_of_a_turn_two_clients_hear_the_same() -> None:
         assert others[-1] == DONE
 
 
-async def test_what_is_heard_again_says_what_it_is(port: int) -> None:
+async def test_resumed_stream_has_its_headers(port: int) -> None:
     turn, _ = await whole_frames(port, chat("x", conversation="again"))
     async with streaming(port, resume(turn, 1)) as stream:
         assert stream.head.headers["content-type"] == "text/event-stream"
@@ -88,19 +88,19 @@ async def test_what_is_heard_again_says_what_it_is(port: int) -> None:
 
 
 @pytest.mark.parametrize("junk", ["x", "-1", "1.5", "0x1", "1 2", "9" * 13, "%31", "+1"])
-async def test_what_is_no_event_is_400(port: int, junk: str) -> None:
+async def test_invalid_last_event_id_is_400(port: int, junk: str) -> None:
     turn, _ = await whole_frames(port, chat("x"))
     answer = await fetch(port, resume(turn, junk))
     assert (answer.status, code_of(answer)) == (400, "invalid_request")
 
 
-async def test_what_is_beyond_the_turn_is_410(port: int) -> None:
+async def test_last_event_id_past_the_end_is_410(port: int) -> None:
     turn, frames = await whole_frames(port, chat("x"))
     answer = await fetch(port, resume(turn, len(frames)))
     assert (answer.status, code_of(answer)) == (410, "resume_expired")
 
 
-async def test_what_is_no_turn_is_404(port: int) -> None:
+async def test_unknown_turn_is_404(port: int) -> None:
     for name in (NOBODY, "turn_1", "x", "%00", "..", "turn_" + "0" * 23 + "%0a"):
         for ask in (resume(name), stop(name)):
             answer = await fetch(port, ask)
@@ -144,7 +144,7 @@ async def test_a_turn_can_be_resumed_for_its_time_only() -> None:
         assert len(here.server.parts.conversations().turns) == 0
 
 
-async def test_of_what_can_be_resumed_the_oldest_goes_first() -> None:
+async def test_oldest_resumable_turn_is_dropped_first() -> None:
     async with running(RESUME_MEMORY="2500") as here:
         turns = [(await whole_frames(here.port, chat("x")))[0] for _ in range(4)]
         statuses = [(await fetch(here.port, resume(turn))).status for turn in turns]
@@ -156,7 +156,7 @@ async def test_of_what_can_be_resumed_the_oldest_goes_first() -> None:
 
 @LEAVE
 @pytest.mark.every_poller
-async def test_who_leaves_ends_the_turn_which_is_resumed_up_to_there(leave: object) -> None:
+async def test_disconnect_ends_the_turn_which_can_be_resumed_up_to_its_end(leave: object) -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS)) as stream:
             first = await stream.frame()
@@ -188,7 +188,7 @@ async def test_a_turn_that_finishes_does_so_without_its_client(leave: object) ->
         await here.rests()
 
 
-async def test_the_setting_lets_turns_finish_and_a_request_may_say_otherwise() -> None:
+async def test_on_disconnect_setting_can_be_overridden_by_a_request() -> None:
     async with running(ON_DISCONNECT="finish") as here:
         asks = (
             chat("x", model=RUNNING, conversation="set"),
@@ -203,7 +203,7 @@ async def test_the_setting_lets_turns_finish_and_a_request_may_say_otherwise() -
         assert await status_of(here.port, "?conversation=said") == ["interrupted"]
 
 
-async def test_who_leaves_a_whole_answer_that_finishes_finds_it_in_the_history() -> None:
+async def test_non_streaming_response_that_finishes_after_a_disconnect_is_in_the_history() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(chat("x", model="sim:ttft=50ms,gap=3ms,tokens=9", stream=False, on_disconnect="finish"))
@@ -215,7 +215,7 @@ async def test_who_leaves_a_whole_answer_that_finishes_finds_it_in_the_history()
         assert await status_of(here.port) == ["complete"]
 
 
-async def test_who_resumes_keeps_a_turn_going_that_its_client_left_until_he_leaves_too() -> None:
+async def test_follower_keeps_a_detached_turn_running_until_it_disconnects() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model="sim:ttft=1ms,gap=5ms,tokens=5000")) as first:
             await first.frame()
@@ -280,7 +280,7 @@ async def test_a_turn_without_a_client_is_stopped() -> None:
         await here.rests()
 
 
-async def test_a_turn_that_has_ended_stays_as_it_ended(port: int) -> None:
+async def test_ended_turn_does_not_change(port: int) -> None:
     turn, frames = await whole_frames(port, chat("x"))
     assert (await fetch(port, stop(turn))).status == 204
     assert await resumed(port, turn) == frames
@@ -306,7 +306,7 @@ async def test_two_requests_with_one_key_are_one_turn_and_the_same_bytes() -> No
         await here.rests()
 
 
-async def test_whole_answers_with_one_key_are_one_turn() -> None:
+async def test_non_streaming_requests_with_one_key_are_one_turn() -> None:
     async with running() as here:
         ask = keyed("k", stream=False)
         answers = await asyncio.gather(*(fetch(here.port, ask) for _ in range(3)))
@@ -318,7 +318,7 @@ async def test_whole_answers_with_one_key_are_one_turn() -> None:
         assert len(await history(here.port)) == 2
 
 
-async def test_a_key_stands_for_one_request_of_one_owner() -> None:
+async def test_key_is_for_one_request_of_one_owner() -> None:
     async with running(API_KEY="alice,bob") as here:
 
         def ask(text: str, owner: str, **body: object) -> bytes:
@@ -335,7 +335,7 @@ async def test_a_key_stands_for_one_request_of_one_owner() -> None:
             assert len(await history(here.port, X_API_Key=owner)) == 2
 
 
-async def test_what_failed_before_its_first_token_is_asked_anew() -> None:
+async def test_key_is_free_again_after_a_failure_before_the_first_token() -> None:
     async def refuse(exchange: Exchange) -> None:
         await exchange.refuse(500)
 
@@ -353,7 +353,7 @@ async def test_what_failed_before_its_first_token_is_asked_anew() -> None:
             assert len(await history(here.port, X_API_Key="a")) == 2
 
 
-async def test_who_leaves_before_the_first_token_frees_the_key() -> None:
+async def test_disconnect_before_the_first_token_frees_the_key() -> None:
     async with running() as here:
         async with await Client.connect(here.port) as client:
             await client.send(keyed("k", model="sim:ttft=30s"))
@@ -365,7 +365,7 @@ async def test_who_leaves_before_the_first_token_frees_the_key() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\tb"])
-async def test_what_is_no_key_is_400(port: int, key: str) -> None:
+async def test_invalid_idempotency_key_is_400(port: int, key: str) -> None:
     answer = await fetch(port, chat("x", headers={"Idempotency_Key": key}))
     assert (answer.status, code_of(answer)) == (400, "invalid_request")
 
@@ -373,7 +373,7 @@ async def test_what_is_no_key_is_400(port: int, key: str) -> None:
 # The server stops
 
 
-async def test_a_turn_without_a_client_that_the_drain_cuts_is_kept_as_it_is() -> None:
+async def test_detached_turn_cut_by_the_drain_is_stored_as_interrupted() -> None:
     async with running() as here:
         async with streaming(here.port, chat("x", model=ENDLESS, on_disconnect="finish")) as stream:
             first = await stream.frame()
@@ -394,7 +394,7 @@ async def test_a_turn_without_a_client_may_finish_within_the_drain() -> None:
         assert (turn.id, turn.status) == (stream.turn, "complete")
 
 
-async def test_the_farewell_of_a_chat_names_its_turn(serve: Serve) -> None:
+async def test_shutdown_frame_of_a_chat_has_its_turn_id(serve: Serve) -> None:
     server = serve(DRAIN_TIMEOUT="200ms")
     async with streaming(server.port, chat("x", model=ENDLESS)) as stream:
         first = await stream.frame()

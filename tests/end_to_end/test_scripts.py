@@ -60,7 +60,7 @@ async def test_a_tool_loop_is_played_to_its_end(scripted: ServerProcess) -> None
     assert second["message"]["content"] == "It is sunny in Paris."
 
 
-async def test_a_script_fails_where_it_says_in_the_dialects_words(scripted: ServerProcess) -> None:
+async def test_script_error_is_encoded_in_the_dialect_at_its_step(scripted: ServerProcess) -> None:
     stream = await asked(scripted.port, user("boom"), stream=True)
     whole = await asked(scripted.port, user("boom"))
     in_chat = await fetch(scripted.port, chat("boom", headers={"X_Sim": "script=s.yaml"}))
@@ -81,16 +81,14 @@ async def test_a_turn_brings_its_own_grammar(scripted: ServerProcess) -> None:
     assert answer.headers["retry-after"] == "7"
 
 
-async def test_what_no_turn_matches_is_told_with_the_nearest(scripted: ServerProcess) -> None:
+async def test_unmatched_request_is_refused_with_the_nearest_turn(scripted: ServerProcess) -> None:
     answer = await asked(scripted.port, user("bom"))
 
     assert answer.status == 404
     assert "nearest: turn" in json.loads(answer.body)["error"]["message"]
 
 
-async def test_a_script_that_is_changed_is_read_again_and_an_invalid_one_is_not(
-    scripted: ServerProcess, tmp_path: Path
-) -> None:
+async def test_changed_script_is_reloaded_unless_it_is_invalid(scripted: ServerProcess, tmp_path: Path) -> None:
     path = tmp_path / "files" / "s.yaml"
     assert (await asked(scripted.port, user("new"))).status == 404
     path.write_text("- when: {last: new}\n  say: seen\n", encoding="utf-8")
@@ -106,7 +104,7 @@ async def test_a_script_that_is_changed_is_read_again_and_an_invalid_one_is_not(
 
 
 @pytest.mark.parametrize("name", ["../s.yaml", "/etc/passwd", "none.yaml"])
-async def test_a_request_names_no_file_beyond_the_folder(scripted: ServerProcess, name: str) -> None:
+async def test_request_cannot_name_a_file_outside_the_folder(scripted: ServerProcess, name: str) -> None:
     answer = await asked(scripted.port, user("x"), sim=f"script={name}")
 
     assert answer.status == 400
@@ -123,7 +121,7 @@ async def test_a_named_profile_times_chats_and_plain_streams(scripted: ServerPro
     assert "groq-70b" in json.loads(unknown.body)["detail"]
 
 
-async def test_a_recording_answers_as_it_was_recorded(scripted: ServerProcess, tmp_path: Path) -> None:
+async def test_recording_is_replayed_as_recorded(scripted: ServerProcess, tmp_path: Path) -> None:
     ask = {"model": "m", "messages": [user("hi")], "stream": True}
     frames = ['data: {"n":1}\n\n', 'data: {"n":2}\n\n', "data: [DONE]\n\n"]
     exchange: dict[str, Any] = {

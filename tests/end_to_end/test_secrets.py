@@ -74,7 +74,7 @@ async def test_control_characters_cannot_begin_a_line_of_the_log(serve: Serve) -
     assert len([each for each in documents if each["logger"] == "access"]) == 5
 
 
-async def test_the_access_log_has_one_line_an_answer_with_what_an_operator_needs(serve: Serve) -> None:
+async def test_access_log_has_one_line_per_response_with_all_fields(serve: Serve) -> None:
     server = serve()
     await fetch(server.port, request("/stream-sse?gap=0ms&tokens=2", X_Request_Id="first"))
     await fetch(server.port, request("/nowhere?x=1", X_Request_Id="second"))

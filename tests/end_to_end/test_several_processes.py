@@ -80,7 +80,7 @@ def problem(answer: Answer) -> dict[str, str]:
 # One Redis
 
 
-async def test_a_turn_is_resumed_elsewhere_in_the_middle_and_after_its_end(pair: Callable[..., Pair]) -> None:
+async def test_turn_is_resumed_from_another_process_during_and_after_it(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     client, turn = await asked(here, SHORT)
     first = await some_of(client, 10)
@@ -98,7 +98,7 @@ async def test_a_turn_is_resumed_elsewhere_in_the_middle_and_after_its_end(pair:
     assert (answer.status, problem(answer)["code"]) == (410, "resume_expired")
 
 
-async def test_a_turn_is_stopped_from_elsewhere(pair: Callable[..., Pair]) -> None:
+async def test_turn_is_stopped_through_another_process(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     client, turn = await asked(here, LONG)
     await some_of(client, 3)
@@ -131,7 +131,7 @@ async def test_a_question_that_comes_twice_is_one_turn(pair: Callable[..., Pair]
     assert len(await history(there.port)) == 2
 
 
-async def test_of_many_who_ask_with_one_key_everywhere_one_is_answered(pair: Callable[..., Pair]) -> None:
+async def test_one_of_many_concurrent_requests_with_one_key_runs(pair: Callable[..., Pair]) -> None:
     both = pair()
     question = chat("Hi", model=SHORT, headers={"Idempotency-Key": "key 2"})
     answers = await asyncio.gather(*(fetch(both[number % 2].port, question) for number in range(30)))
@@ -141,7 +141,7 @@ async def test_of_many_who_ask_with_one_key_everywhere_one_is_answered(pair: Cal
     assert len(await history(both[0].port)) == 2
 
 
-async def test_conversations_are_those_of_a_key_wherever_it_asks(pair: Callable[..., Pair]) -> None:
+async def test_conversations_of_a_key_are_the_same_in_all_processes(pair: Callable[..., Pair]) -> None:
     here, there = pair(API_KEY="alice,bob")
     alice, bob = ({"Authorization": f"Bearer {key}"} for key in ("alice", "bob"))
     answer = await fetch(here.port, chat("Hi", conversation="c1", headers=alice))
@@ -156,7 +156,7 @@ async def test_conversations_are_those_of_a_key_wherever_it_asks(pair: Callable[
         assert (await fetch(there.port, request(f"/chat/turns/{turn}", **owner))).status == status
 
 
-async def test_when_one_is_told_to_end_the_other_says_what_was_said(pair: Callable[..., Pair]) -> None:
+async def test_turn_of_a_terminated_process_is_interrupted_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair(DRAIN_TIMEOUT="500ms")
     client, turn = await asked(here, LONG)
     first = await some_of(client, 3)
@@ -178,7 +178,7 @@ async def test_when_one_is_told_to_end_the_other_says_what_was_said(pair: Callab
     assert (await history(there.port))[-1]["content"] == said(stream)
 
 
-async def test_when_one_is_killed_the_other_says_so(pair: Callable[..., Pair]) -> None:
+async def test_turn_of_a_killed_process_is_lost_for_followers_elsewhere(pair: Callable[..., Pair]) -> None:
     here, there = pair()
     client, turn = await asked(here, LONG)
     stream = await some_of(client, 20)
@@ -199,7 +199,7 @@ async def test_when_one_is_killed_the_other_says_so(pair: Callable[..., Pair]) -
     assert (await fetch(there.port, request(f"/chat/turns/{turn}/stop", method="POST"))).status == 503
 
 
-async def test_both_say_what_they_do_without(pair: Callable[..., Pair], redis: RedisServer) -> None:
+async def test_processes_without_redis_report_degraded_features(pair: Callable[..., Pair], redis: RedisServer) -> None:
     here, there = pair(HISTORY_URL="memory://")
     alone, _ = pair()
     for server in (here, there, alone):
@@ -254,7 +254,7 @@ async def test_workers_without_redis_refuse_a_key_they_could_not_know(workers: C
     assert "TURNS_URL=redis://" in problem(answer)["detail"]
 
 
-async def test_what_is_asked_of_one_worker_is_remembered_by_all(workers: Callable[..., ServerProcess]) -> None:
+async def test_turn_of_one_worker_is_in_the_history_of_all(workers: Callable[..., ServerProcess]) -> None:
     server = workers()
     answers = await asyncio.gather(*(fetch(server.port, chat(f"Hi {n}", conversation=f"c{n}")) for n in range(40)))
     kept = await asyncio.gather(*(history(server.port, f"?conversation=c{n}") for n in range(40)))

@@ -34,7 +34,7 @@ async def stalled(here: Running, data: bytes) -> AsyncIterator[Client]:
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("kind", STREAMS)
-async def test_a_stalled_reader_is_reset_and_another_stream_goes_on(kind: str) -> None:
+async def test_stalled_reader_is_reset_and_other_streams_continue(kind: str) -> None:
     async with running(STALL_TIMEOUT="500ms") as here, await Client.connect(here.port) as other:
         await other.send(request("/stream-loop?gap=20ms"))
         await other.head()
@@ -54,7 +54,7 @@ async def test_a_stalled_reader_is_reset_and_another_stream_goes_on(kind: str) -
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("kind", STREAMS)
-async def test_what_is_held_for_a_stalled_reader_is_bounded(kind: str) -> None:
+async def test_bytes_held_for_a_stalled_reader_are_bounded(kind: str) -> None:
     async with running() as here:
         async with stalled(here, STREAMS[kind]):
             for _ in range(50):  # turns in which more could be written
@@ -83,7 +83,7 @@ async def test_a_reader_that_comes_back_in_time_misses_nothing(kind: str) -> Non
         await here.rests()
 
 
-async def test_a_reader_that_is_behind_gets_what_was_said_and_then_the_error() -> None:
+async def test_slow_reader_gets_all_tokens_and_then_the_error() -> None:
     async def script(exchange: Exchange) -> None:
         await exchange.begin()
         await exchange.say(*(delta("a" * 900) for _ in range(200)), event(b'{"error":{"message":"overloaded"}}'))
@@ -103,7 +103,7 @@ async def test_a_reader_that_is_behind_gets_what_was_said_and_then_the_error() -
 
 
 @pytest.mark.parametrize("kind", ["paced", "live"])
-async def test_a_reader_that_is_behind_when_the_drain_ends_is_told_so(kind: str) -> None:
+async def test_slow_reader_gets_the_shutdown_frame_at_the_end_of_the_drain(kind: str) -> None:
     async with running() as here, stalled(here, STREAMS[kind]) as client:
         stopping = asyncio.ensure_future(here.server.stop())
         await client.head()
@@ -145,7 +145,7 @@ async def test_a_hundred_stalled_readers_leave_memory_flat_and_are_all_reset(ser
 
 
 @pytest.mark.every_poller
-async def test_a_whole_answer_that_is_not_taken_ends_too() -> None:
+async def test_unread_non_streaming_response_is_reset() -> None:
     async with running(STALL_TIMEOUT="500ms") as here:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             for _ in range(20):
@@ -157,7 +157,7 @@ async def test_a_whole_answer_that_is_not_taken_ends_too() -> None:
 
 
 @pytest.mark.every_poller
-async def test_an_answer_that_is_not_taken_before_the_connection_closes_ends_too() -> None:
+async def test_unread_response_before_a_close_is_reset() -> None:
     async with running(STALL_TIMEOUT="500ms") as here:
         async with await Client.connect(here.port, receive_buffer=4 * KIB) as client:
             asks = request("/web/app.js") * 20 + request("/web/app.js", Connection="close")

@@ -30,8 +30,6 @@ from tests.end_to_end.upstream import (
     scripted,
 )
 
-pytestmark = pytest.mark.every_poller
-
 KEY = "upstream-key-canary"
 ASK = chat("Hello", model=None)
 WHOLE = chat("Hello", model=None, stream=False)
@@ -88,6 +86,7 @@ async def test_without_a_model_the_upstreams_only_one_is_used() -> None:
         assert [exchange.body.get("model") for exchange in upstream.exchanges] == [GROQ_MODEL, None, "own", "own"]
 
 
+@pytest.mark.every_poller
 async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
     async with relaying() as (here, upstream):
         heard: asyncio.Queue[None] = asyncio.Queue()
@@ -114,7 +113,7 @@ async def test_tokens_are_relayed_one_by_one_as_they_come() -> None:
         assert [message["content"] for message in await history(here.port)] == ["Hello", "".join(texts)]
 
 
-async def test_what_is_asked_of_the_upstream() -> None:
+async def test_upstream_request_has_the_chat_and_its_options() -> None:
     async with relaying(SYSTEM_PROMPT="Be kind.", MODEL="up-2", MAX_TOKENS="77") as (here, upstream):
         await fetch(here.port, chat("one", model=None))
         await fetch(here.port, chat("two", model="other", temperature=0.5, max_tokens=5))
@@ -147,6 +146,7 @@ async def test_usage_and_reason_come_from_the_upstream() -> None:
         assert (document["finish_reason"], document["model"], document["content"]) == ("length", "up-1", "a")
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 async def test_however_the_reads_cut_it(size: int) -> None:
     async with relaying() as (here, upstream):
@@ -191,6 +191,7 @@ async def a_token_every_20_ms(exchange: Exchange) -> None:
     exchange.writer.close()
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("leave", ["close", "reset"])
 @pytest.mark.parametrize(
     ("script", "ask"),
@@ -219,7 +220,7 @@ async def test_a_client_that_leaves_closes_the_upstreams_connection_within_250_m
         await here.rests()
 
 
-async def test_what_was_said_until_the_client_left_is_kept_as_interrupted() -> None:
+async def test_text_before_a_disconnect_is_stored_as_interrupted() -> None:
     async with relaying() as (here, upstream):
         upstream.script = one_token_then_silent
         async with await begin(here.port, ASK) as client:
@@ -288,7 +289,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("end", "code"), ENDS)
-async def test_an_answer_without_its_end_is_an_error_event_and_never_done(end: Script, code: str) -> None:
+async def test_upstream_response_without_its_end_is_an_error_event_and_not_done(end: Script, code: str) -> None:
     async with relaying() as (here, upstream):
         heard = asyncio.Event()
 
@@ -318,6 +319,7 @@ async def test_an_answer_without_its_end_is_an_error_event_and_never_done(end: S
         await eventually(lambda: here.held()["streams"] == 0, here.held)
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize(
     ("end", "code"),
     [
@@ -379,6 +381,7 @@ async def test_a_refusal_before_the_first_token_is_a_status(
         assert await history(here.port) == []
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("ask", [ASK, WHOLE], ids=["stream", "whole"])
 async def test_a_refused_connection_is_502(ask: bytes) -> None:
     with socket.socket() as taken:
@@ -430,6 +433,7 @@ async def test_a_first_token_that_is_late_is_504(script: Script, ask: bytes) -> 
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_connection_that_is_not_accepted_is_504() -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -457,7 +461,7 @@ async def test_a_next_token_that_is_late_is_an_error_event(script: Script) -> No
         assert error_of(answer.body)["code"] == "upstream_next_token_timeout"
 
 
-async def test_an_answer_that_never_ends_is_cut_at_the_total_time() -> None:
+async def test_endless_upstream_response_is_cut_at_the_total_timeout() -> None:
     async with relaying(UPSTREAM_TOTAL_TIMEOUT="600ms") as (here, upstream):
         upstream.script = a_token_every_20_ms
         begun_s = time.monotonic()
@@ -467,6 +471,7 @@ async def test_an_answer_that_never_ends_is_cut_at_the_total_time() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
     written = 0
 
@@ -499,7 +504,7 @@ async def test_a_client_that_stops_reading_stops_the_upstream() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
-async def test_an_encoding_that_was_not_asked_for_is_an_error_and_no_garbage() -> None:
+async def test_unrequested_content_encoding_is_an_error() -> None:
     async with relaying() as (here, upstream):
 
         async def zipped(exchange: Exchange) -> None:
@@ -524,7 +529,7 @@ async def test_an_encoding_that_was_not_asked_for_is_an_error_and_no_garbage() -
         (b"text/event-stream", event(b'{"error":{"message":"overloaded"}}'), "upstream_stream_error"),
     ],
 )
-async def test_a_200_that_is_no_stream_is_502(ask: bytes, content_type: bytes, body: bytes, code: str) -> None:
+async def test_upstream_200_without_a_stream_is_502(ask: bytes, content_type: bytes, body: bytes, code: str) -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -536,7 +541,7 @@ async def test_a_200_that_is_no_stream_is_502(ask: bytes, content_type: bytes, b
         assert b"secret" not in answer.body
 
 
-async def test_an_error_whose_words_do_not_come_is_told_all_the_same() -> None:
+async def test_upstream_error_without_its_body_is_reported() -> None:
     async with relaying() as (here, upstream):
 
         async def half(exchange: Exchange) -> None:
@@ -548,7 +553,8 @@ async def test_an_error_whose_words_do_not_come_is_told_all_the_same() -> None:
         assert (answer.status, json.loads(answer.body)["code"]) == (502, "upstream_key_refused")
 
 
-async def test_an_answer_larger_than_4_mib_is_malformed() -> None:
+@pytest.mark.every_poller
+async def test_upstream_response_over_4_mib_is_malformed() -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -562,7 +568,7 @@ async def test_an_answer_larger_than_4_mib_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("head", [b"HELLO\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000 + b"\r\n\r\n"])
-async def test_what_is_not_http_is_malformed(head: bytes) -> None:
+async def test_upstream_response_that_is_not_http_is_malformed(head: bytes) -> None:
     async with relaying() as (here, upstream):
 
         async def script(exchange: Exchange) -> None:
@@ -594,7 +600,7 @@ async def test_all_time_is_over_also_for_a_client_that_reads_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404, 429, 500])
-async def test_the_key_is_shown_to_nobody_even_if_the_upstream_repeats_it(status: int) -> None:
+async def test_upstream_key_is_never_shown_even_if_the_upstream_repeats_it(status: int) -> None:
     async with relaying() as (here, upstream):
 
         async def repeat(exchange: Exchange) -> None:
@@ -621,6 +627,7 @@ async def test_a_drain_ends_the_upstream_too() -> None:
         await eventually(lambda: upstream.open == 0, lambda: "the upstream's connection is open")
 
 
+@pytest.mark.every_poller
 async def test_a_thousand_clients_that_leave_close_a_thousand_connections_within_250_ms() -> None:
     async with relaying() as (here, upstream):
         left_s: dict[str, float] = {}

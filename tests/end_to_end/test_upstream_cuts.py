@@ -12,6 +12,7 @@ import pytest
 from tokenfall.errors import TokenfallError, UpstreamReset, UpstreamTruncated, UpstreamUnreachable
 from tokenfall.events import Finished, Usage
 from tokenfall.messages import ChatRequest, Message
+from tokenfall.metrics import Metrics
 from tokenfall.upstream.engine import UpstreamEngine
 
 from tests.doubles.certificates import server_context, trusted_file
@@ -119,14 +120,14 @@ class Cutting:
 
 @asynccontextmanager
 async def cutting(
-    recorded: Recorded, *, tls: ssl.SSLContext | None = None
+    recorded: Recorded, metrics: Metrics, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[UpstreamEngine, Cutting]]:
     """An engine without retries; afterwards no task, connection, timer or descriptor is left."""
     tasks = asyncio.all_tasks()
     async with scripted(tls=tls) as upstream:
         script = upstream.script = Cutting(recorded)
         wheel = running_reactor().wheel
-        engine = engine_for(upstream.url)
+        engine = engine_for(upstream.url, metrics=metrics)
         before = descriptors()
         yield engine, script
         await rested(upstream, before)
@@ -175,21 +176,20 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext
 @pytest.mark.every_poller
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_cut_at_any_byte_is_whole_only_with_its_genuine_end(form: str, how: str) -> None:
+async def test_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, how: str) -> None:
     await cut_at_any_byte(FORMS[form], how)
 
 
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_over_tls_cut_at_any_byte_is_whole_only_with_its_genuine_end(
-    form: str, certified: ssl.SSLContext
-) -> None:
+async def test_tls_response_cut_at_any_byte_is_complete_only_with_its_end(form: str, certified: ssl.SSLContext) -> None:
     await cut_at_any_byte(FORMS[form], "fin", "cut", "rst", tls=certified)
 
 
 async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | None = None) -> None:
     """Cut at each byte once, in one way after the other."""
     outcomes = {True: 0, False: 0}
-    async with cutting(recorded, tls=tls) as (engine, script):
+    metrics = Metrics()
+    async with cutting(recorded, metrics, tls=tls) as (engine, script):
 
         async def case(size: int) -> None:
             how = hows[size % len(hows)]
@@ -211,15 +211,16 @@ async def cut_at_any_byte(recorded: Recorded, *hows: str, tls: ssl.SSLContext | 
         count = await each(range(len(recorded.data) + 1), case)
     assert sum(outcomes.values()) == count == len(recorded.data) + 1
     assert all(outcomes.values())
-    failed = sum(engine._metrics.upstream_errors.values())
+    failed = sum(metrics.upstream_errors.values())
     assert failed == outcomes[False]
 
 
 @pytest.mark.every_poller
 @pytest.mark.parametrize("form", FORMS)
-async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
+async def test_response_in_any_two_packets_is_the_same(form: str) -> None:
     recorded = FORMS[form]
-    async with cutting(recorded) as (engine, _):
+    metrics = Metrics()
+    async with cutting(recorded, metrics) as (engine, _):
 
         async def case(size: int) -> None:
             heard: list[str] = []
@@ -228,12 +229,12 @@ async def test_an_answer_in_any_two_packets_is_the_same(form: str) -> None:
             assert heard == list(TOKENS)
 
         await each(range(1, len(recorded.data)), case)
-    assert engine._metrics.upstream_errors == {}
+    assert metrics.upstream_errors == {}
 
 
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("form", FORMS)
-async def test_a_chat_cut_at_any_byte_is_told_so(form: str, how: str) -> None:
+async def test_chat_cut_at_any_byte_reports_the_error(form: str, how: str) -> None:
     recorded = FORMS[form]
     async with scripted() as upstream:
         async with running(UPSTREAM_URL=upstream.url) as here:

@@ -28,8 +28,6 @@ from tests.end_to_end.client import fetch
 from tests.end_to_end.in_process import eventually, running
 from tests.end_to_end.upstream import Exchange, Script, Upstream, answer_with, delta, scripted
 
-pytestmark = pytest.mark.every_poller
-
 REQUEST = ChatRequest(messages=(Message("user", "Hello"),), model="m", max_tokens=9)
 
 
@@ -143,8 +141,9 @@ PASSING = [
 ]
 
 
+@pytest.mark.every_poller
 @pytest.mark.parametrize("failing", PASSING)
-async def test_what_passes_is_tried_again_and_nobody_hears_of_it(failing: Script) -> None:
+async def test_transient_upstream_error_is_retried_without_an_event(failing: Script) -> None:
     async with asking(failing, answer_with(b"fine")) as asker:
         assert (await asker.ask()).reason == "stop"
         assert asker.heard == ["fine"]
@@ -153,7 +152,7 @@ async def test_what_passes_is_tried_again_and_nobody_hears_of_it(failing: Script
 
 
 @pytest.mark.parametrize("most", [0, 1, 2, 5])
-async def test_there_are_no_more_tries_than_were_allowed(most: int) -> None:
+async def test_number_of_retries_is_limited(most: int) -> None:
     async with asking(refusing(500), most=most) as asker:
         assert isinstance(await asker.fails(), UpstreamFailed)
         assert len(asker.upstream.exchanges) == most + 1
@@ -162,14 +161,14 @@ async def test_there_are_no_more_tries_than_were_allowed(most: int) -> None:
 
 
 @pytest.mark.parametrize("failing", [*map(refusing, (400, 401, 403, 404, 413, 422, 302, 501)), junk])
-async def test_what_stays_wrong_is_asked_once(failing: Script) -> None:
+async def test_permanent_upstream_error_is_not_retried(failing: Script) -> None:
     async with asking(failing, answer_with(b"fine")) as asker:
         await asker.fails()
         assert len(asker.upstream.exchanges) == 1
         assert (asker.metrics.upstream_retries, asker.clock.waits_s) == (0, [])
 
 
-async def test_after_a_token_nothing_is_asked_again() -> None:
+async def test_no_retry_after_a_token() -> None:
     async with asking(cut_after_a_token, answer_with(b"fine")) as asker:
         assert isinstance(await asker.fails(), UpstreamReset)
         assert asker.heard == ["one"]
@@ -187,7 +186,7 @@ async def test_a_token_of_a_second_try_ends_the_tries() -> None:
     ("retry_after", "wait_s"),
     [(b"1", 1.0), (b"29", 29.0), (b"Tue, 14 Nov 2023 22:13:22 GMT", 2.0), (b"soon", 0.0), (b"-5", 0.0), (None, 0.0)],
 )
-async def test_a_wait_is_never_shorter_than_the_provider_asks(
+async def test_wait_is_never_shorter_than_retry_after(
     retry_after: bytes | None, wait_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(refusals, "time", lambda: 1_700_000_000.0)
@@ -198,7 +197,7 @@ async def test_a_wait_is_never_shorter_than_the_provider_asks(
 
 
 @pytest.mark.parametrize("seconds", [30, 31, 3_600])
-async def test_a_wait_beyond_the_first_tokens_time_is_given_up_at_once(seconds: int) -> None:
+async def test_wait_over_the_first_token_timeout_fails_at_once(seconds: int) -> None:
     async with asking(refusing(429, b"Retry-After: %d\r\n" % seconds), answer_with(b"fine")) as asker:
         error = await asker.fails()
         assert isinstance(error, UpstreamRateLimited)
@@ -214,7 +213,7 @@ async def test_the_first_tokens_time_runs_from_the_first_try() -> None:
         assert len(asker.upstream.exchanges) == 3
 
 
-async def test_a_first_token_that_is_late_is_not_asked_for_again() -> None:
+async def test_late_first_token_is_not_retried() -> None:
     async def comments(exchange: Exchange) -> None:
         await exchange.begin()
         await exchange.say(b": ping\n\n")
@@ -228,7 +227,7 @@ async def test_a_first_token_that_is_late_is_not_asked_for_again() -> None:
         assert len(asker.upstream.exchanges) == 1
 
 
-async def test_two_who_failed_together_do_not_come_back_together() -> None:
+async def test_concurrent_failures_are_retried_at_different_times() -> None:
     async with asking(refusing(500), random=Random(3), most=1) as asker:
         await asyncio.gather(asker.fails(), asker.fails())
         first_s, second_s = asker.clock.waits_s
@@ -236,7 +235,8 @@ async def test_two_who_failed_together_do_not_come_back_together() -> None:
         assert 0.0 <= min(first_s, second_s) <= max(first_s, second_s) <= 0.25
 
 
-async def test_who_is_cancelled_while_waiting_leaves_nothing() -> None:
+@pytest.mark.every_poller
+async def test_cancellation_during_the_wait_leaves_nothing() -> None:
     async with asking(cut_before_a_status, answer_with(b"fine")) as asker:
         asker.clock.held = asyncio.Event()
         before = asyncio.all_tasks()
@@ -250,7 +250,7 @@ async def test_who_is_cancelled_while_waiting_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_chat_hears_nothing_of_a_try_that_failed(stream: bool) -> None:
+async def test_chat_has_no_trace_of_a_failed_attempt(stream: bool) -> None:
     async with scripted() as upstream, running(UPSTREAM_URL=upstream.url) as here:
         here.server.app.loopback_only = None
         engine = here.server.parts.upstream

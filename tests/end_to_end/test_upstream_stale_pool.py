@@ -71,7 +71,7 @@ class Closing:
 
 
 @pytest.mark.parametrize("kind", ["plain", "TLS"])
-async def test_a_stale_pool_costs_no_request_and_repeats_none_that_was_answered(
+async def test_stale_pooled_connection_fails_no_request_and_repeats_none_with_a_response(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", trusted_file(tmp_path))

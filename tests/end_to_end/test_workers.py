@@ -135,7 +135,7 @@ async def test_all_workers_serve_one_port_and_one_greets(started: Start) -> None
     assert server.log().count('"message":"draining') == WORKERS
 
 
-async def test_metrics_add_up_exactly_whoever_is_asked(started: Start) -> None:
+async def test_metrics_of_all_workers_are_the_exact_sum_in_each_worker(started: Start) -> None:
     server = started()
     name = 'tokenfall_requests_total{route="/api/data",status="200"}'
     async with clients(server.port, request("/api/data"), count=200):
@@ -174,7 +174,7 @@ async def test_a_worker_is_killed_and_only_its_own_clients_notice(started: Start
 
 
 @pytest.mark.timeout(60)
-async def test_a_worker_that_stands_still_is_replaced_and_the_log_says_so(started: Start) -> None:
+async def test_hanging_worker_is_replaced_and_logged(started: Start) -> None:
     server = started()
     server.may_complain = True
     before = server.workers()
@@ -230,7 +230,7 @@ async def test_a_worker_that_keeps_dying_is_started_later_each_time(started: Sta
     assert len({number for number, _ in waits}) == 1, "who comes gets the number of who went"
 
 
-def test_where_no_worker_can_start_it_gives_up(tmp_path: Path) -> None:
+def test_supervisor_exits_if_no_worker_can_start(tmp_path: Path) -> None:
     status, said = refused_to_start(tmp_path, PYTHONPATH=in_each_child(tmp_path, "os._exit(3)"))
 
     assert status == 1
@@ -270,7 +270,9 @@ def test_two_servers_do_not_share_a_port_by_mistake(tmp_path: Path, started: Sta
 
 
 @pytest.mark.parametrize("to_all", [False, True], ids=["to the supervisor", "to the whole group, as systemd does"])
-async def test_streams_are_told_and_it_ends_within_the_drain_time(started: Start, to_all: bool) -> None:
+async def test_streams_get_a_shutdown_frame_and_all_workers_end_within_the_drain_timeout(
+    started: Start, to_all: bool
+) -> None:
     server = started(DRAIN_TIMEOUT="700ms")
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=1000"), count=20) as begun:
         begun_s = time.monotonic()
@@ -288,7 +290,7 @@ async def test_streams_are_told_and_it_ends_within_the_drain_time(started: Start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
-async def test_what_a_terminal_sends_to_the_whole_group_still_drains(started: Start, number: signal.Signals) -> None:
+async def test_signal_to_the_process_group_drains(started: Start, number: signal.Signals) -> None:
     server = started(DRAIN_TIMEOUT="20s")
     async with clients(server.port, request("/stream-sse?gap=50ms&tokens=20"), count=20) as begun:
         for pid in (server.process.pid, *server.workers()):
@@ -326,7 +328,7 @@ async def test_a_second_signal_ends_all_at_once(started: Start) -> None:
     await gone(workers)
 
 
-async def test_a_worker_that_does_not_end_is_killed_and_the_status_says_so(started: Start) -> None:
+async def test_worker_that_does_not_end_is_killed_with_an_error_status(started: Start) -> None:
     server = started(DRAIN_TIMEOUT="100ms")
     stopped = min(server.workers())
     os.kill(stopped, signal.SIGSTOP)
@@ -349,7 +351,7 @@ async def test_workers_drain_and_end_when_their_supervisor_is_killed(started: St
     await gone(workers)
 
 
-def test_a_signal_before_a_worker_listens_for_it_is_not_lost(tmp_path: Path) -> None:
+def test_signal_before_a_worker_handles_it_is_not_lost(tmp_path: Path) -> None:
     here, go = (os.open(fifo(tmp_path / name), os.O_RDWR) for name in ("here", "go"))
     code = "open('here', 'wb', 0).write(b'.'); open('go', 'rb', 0).read(1)"
     process = subprocess.Popen(

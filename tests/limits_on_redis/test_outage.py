@@ -94,7 +94,7 @@ async def test_nothing_is_tried_twice(tmp_path: Path) -> None:
     assert connections == 1
 
 
-async def test_a_crowd_that_is_under_way_when_it_freezes_is_answered_in_time(
+async def test_requests_in_progress_when_redis_freezes_are_answered_in_time(
     own_server: RedisServer, limiter: FallbackLimiter
 ) -> None:
     await limiter.take("a")
@@ -119,7 +119,7 @@ async def test_a_restarted_server_is_used_again(
     assert own_server.admin.exists("tokenfall:limit:c")
 
 
-async def test_a_thawed_server_still_knows_who_owes(own_server: RedisServer, limiter: FallbackLimiter) -> None:
+async def test_resumed_redis_still_has_the_used_tokens(own_server: RedisServer, limiter: FallbackLimiter) -> None:
     await taken(limiter, "a", times=5)
     own_server.freeze()
     await limiter.take("b")

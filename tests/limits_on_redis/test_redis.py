@@ -69,7 +69,7 @@ class TestRedisLimiter(LimiterContract):
 
 
 @given(st.data(), RATES, BURSTS)
-async def test_the_script_agrees_with_an_exact_token_bucket(
+async def test_redis_script_agrees_with_an_exact_token_bucket(
     common_server: RedisServer, data: st.DataObject, rate: float, burst: int
 ) -> None:
     clock = ServerClock(common_server)
@@ -142,7 +142,7 @@ async def test_a_clock_set_back_keeps_a_debt_and_makes_none(limiter: RedisLimite
     assert await taken(limiter, "a", times=2) == [True, False]
 
 
-async def test_what_was_owed_under_a_slower_rate_is_owed_no_longer_than_a_burst_now(
+async def test_used_tokens_of_a_slower_rate_are_limited_to_the_new_burst(
     server: RedisServer, limiter: RedisLimiter, clock: ServerClock
 ) -> None:
     async with limiting(server, rate=0.001, burst=10) as former:
@@ -153,7 +153,7 @@ async def test_what_was_owed_under_a_slower_rate_is_owed_no_longer_than_a_burst_
     assert await taken(limiter, "a", times=2) == [True, False]
 
 
-async def test_a_server_that_forgot_the_script_is_told_again(server: RedisServer, limiter: RedisLimiter) -> None:
+async def test_script_is_loaded_again_after_redis_lost_it(server: RedisServer, limiter: RedisLimiter) -> None:
     await limiter.take("a")
     server.admin.script_flush()
 
@@ -165,7 +165,7 @@ async def test_any_string_is_a_client(limiter: RedisLimiter) -> None:
         assert await taken(limiter, client, times=4) == [True, True, True, False]
 
 
-async def test_nobody_gets_the_answer_to_anothers_request(server: RedisServer, clock: ServerClock) -> None:
+async def test_replies_are_never_mixed_up_after_cancellations(server: RedisServer, clock: ServerClock) -> None:
     """Callers leave while their commands are under way; each client has spent another number of requests."""
     async with limiting(server, burst=100) as limiter:
         for number in range(20):
@@ -183,7 +183,7 @@ async def test_nobody_gets_the_answer_to_anothers_request(server: RedisServer, c
             assert number + 1 <= round(spent) <= number + 4
 
 
-async def test_a_command_goes_on_when_its_caller_leaves(server: RedisServer, limiter: RedisLimiter) -> None:
+async def test_command_completes_if_its_caller_is_cancelled(server: RedisServer, limiter: RedisLimiter) -> None:
     await taken(limiter, "a", times=1)
     connections = server.admin.info("stats")["total_connections_received"]
     caller = asyncio.create_task(limiter.take("a"))
@@ -198,7 +198,7 @@ async def test_a_command_goes_on_when_its_caller_leaves(server: RedisServer, lim
     assert server.admin.info("stats")["total_connections_received"] <= connections + 1  # two at once, none cut off
 
 
-async def test_closing_waits_for_what_is_under_way(server: RedisServer, limiter: RedisLimiter) -> None:
+async def test_close_waits_for_calls_in_progress(server: RedisServer, limiter: RedisLimiter) -> None:
     caller = asyncio.create_task(limiter.take("a"))
     await asyncio.sleep(0)
     caller.cancel()
@@ -209,7 +209,7 @@ async def test_closing_waits_for_what_is_under_way(server: RedisServer, limiter:
         assert await taken(other, "a", times=3) == [True, True, False]
 
 
-async def test_a_check_asks_whether_the_script_can_write(server: RedisServer, limiter: RedisLimiter) -> None:
+async def test_check_tests_whether_the_script_can_write(server: RedisServer, limiter: RedisLimiter) -> None:
     await limiter.check()
     server.admin.config_set("maxmemory", 1)
     try:
@@ -228,7 +228,7 @@ async def test_a_check_asks_whether_the_script_can_write(server: RedisServer, li
         "unix:///nowhere/secret.sock",
     ],
 )
-async def test_no_server_is_said_in_words_that_are_safe(url: str) -> None:
+async def test_error_without_a_server_has_no_secret(url: str) -> None:
     limiter = RedisLimiter.from_url(RATE, BURST, url=url)
     with pytest.raises(StoreUnavailable) as caught:
         await limiter.take("a")
@@ -236,7 +236,7 @@ async def test_no_server_is_said_in_words_that_are_safe(url: str) -> None:
     await limiter.close()
 
 
-async def test_a_password_is_asked_for_in_safe_words_too(server: RedisServer) -> None:
+async def test_error_of_a_missing_password_has_no_secret(server: RedisServer) -> None:
     limiter = RedisLimiter.from_url(RATE, BURST, url=server.url.replace("unix://", "unix://someone:secret@"))
     with pytest.raises(StoreUnavailable, match="cannot be read") as caught:
         await limiter.check()

@@ -157,7 +157,7 @@ def test_ai(node: Node, pair: Pair, case: str, provider: str, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("case", cases("leaving.mjs"))
-def test_who_leaves_ends_the_stream_everywhere(node: Node, endless: Pair, case: str, way: str) -> None:
+def test_disconnect_ends_the_stream_in_client_and_server(node: Node, endless: Pair, case: str, way: str) -> None:
     node.run("leaving.mjs", case, **endless.at(way))
 
 
@@ -168,7 +168,7 @@ def test_ai_compatible(node: Node, pair: Pair, case: str, way: str) -> None:
 
 
 @pytest.mark.parametrize("case", cases("throttled.mjs"))
-def test_a_refused_request_is_asked_again_in_time(node: Node, pair: Pair, start: Start, case: str) -> None:
+def test_refused_request_is_retried_after_retry_after(node: Node, pair: Pair, start: Start, case: str) -> None:
     url = f"{root(pair.simulating)}/v1"
     throttled = start(UPSTREAM_URL=url, RATE_LIMIT_RPS="1", RATE_LIMIT_BURST="1")
     node.run("throttled.mjs", case, url=f"{root(throttled)}/v1", key=KEY, model="up-1")

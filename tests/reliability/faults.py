@@ -38,8 +38,8 @@ FAULTS = {
         "readers that stop",
         "at most 64 KiB in the process and the kernel, a reset after the stall deadline, others' p99 at most doubled",
         (
-            f"{E2E}/test_slow_readers.py::test_what_is_held_for_a_stalled_reader_is_bounded",
-            f"{E2E}/test_held_bytes.py::test_what_is_held_for_a_reader_that_stops_is_bounded",
+            f"{E2E}/test_slow_readers.py::test_bytes_held_for_a_stalled_reader_are_bounded",
+            f"{E2E}/test_held_bytes.py::test_bytes_held_for_a_stopped_reader_are_bounded",
             f"{RELIABILITY}/test_http_edge.py::test_readers_that_stop_hold_little_and_disturb_nobody",
         ),
     ),
@@ -55,7 +55,7 @@ FAULTS = {
         "requests that two readers could cut differently",
         "400 and a close; never a second response",
         (
-            f"{E2E}/test_hostile_requests.py::test_what_two_readers_could_cut_differently_is_refused_and_nothing_after_it_is_read",
+            f"{E2E}/test_hostile_requests.py::test_ambiguously_framed_request_is_refused_and_nothing_after_it_is_read",
             f"{RELIABILITY}/test_framing.py::test_no_ambiguous_request_is_answered_twice",
             f"{RELIABILITY}/test_framing.py::test_behind_nginx_no_request_gets_another_clients_answer",
             f"{RELIABILITY}/test_framing.py::test_behind_haproxy_no_request_gets_another_clients_answer",
@@ -81,7 +81,7 @@ FAULTS = {
         "requests pipelined during a stream",
         "reading pauses; responses in order; memory flat",
         (
-            f"{E2E}/test_pipelining.py::test_the_requests_that_waited_are_answered_once_the_stream_is_over",
+            f"{E2E}/test_pipelining.py::test_pipelined_requests_are_answered_after_the_stream",
             f"{RELIABILITY}/test_http_edge.py::test_requests_during_an_endless_stream_wait_outside",
         ),
     ),
@@ -90,7 +90,7 @@ FAULTS = {
         "finite responses end, endless ones stop after a grace period; nothing is left",
         (
             f"{E2E}/test_half_close.py::test_an_endless_stream_stops_after_its_grace",
-            f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request",
+            f"{E2E}/test_disconnects.py::test_fin_or_reset_at_each_byte_of_a_request_leaves_nothing",
             f"{RELIABILITY}/test_http_edge.py::test_who_leaves_at_any_byte_leaves_nothing",
         ),
     ),
@@ -98,7 +98,7 @@ FAULTS = {
         "no more descriptors",
         "a cap below the limit, 503 or a close, recovery",
         (
-            f"{E2E}/test_connection_cap.py::test_three_hundred_clients_and_128_descriptors",
+            f"{E2E}/test_connection_cap.py::test_more_clients_than_descriptors_are_served_or_refused",
             f"{RELIABILITY}/test_http_edge.py::test_more_clients_than_descriptors_are_refused_and_it_recovers",
         ),
     ),
@@ -106,7 +106,7 @@ FAULTS = {
         "Upgrade, CONNECT, `*`, absolute form, HTTP/0.9, HTTP/2 preface, TLS",
         "4xx or a close",
         (
-            f"{E2E}/test_hostile_requests.py::test_what_is_no_request_for_us_gets_4xx_or_5xx_or_the_end",
+            f"{E2E}/test_hostile_requests.py::test_unsupported_request_is_4xx_or_5xx_or_closed",
             f"{RELIABILITY}/test_http_edge.py::test_other_protocols_get_an_error_or_the_end",
         ),
     ),
@@ -114,7 +114,7 @@ FAULTS = {
         "an exception in any callback",
         "one connection ends, the process does not",
         (
-            f"{E2E}/test_defects.py::test_what_cannot_be_answered_any_more_ends_its_connection_and_no_other",
+            f"{E2E}/test_defects.py::test_failure_after_the_head_closes_only_its_connection",
             f"{RELIABILITY}/test_planted_exceptions.py::test_an_exception_in_a_callback_ends_one_connection_at_most",
         ),
     ),
@@ -145,7 +145,7 @@ FAULTS = {
         "`X-Forwarded-For` of strangers; addresses of one /64; IPv4 in IPv6",
         "ignored; one bucket; the bucket of the IPv4 address",
         (
-            f"{E2E}/test_access.py::test_a_trusted_proxy_speaks_for_its_clients",
+            f"{E2E}/test_access.py::test_trusted_proxy_may_forward_client_addresses",
             f"{RELIABILITY}/test_input.py::test_an_address_is_what_a_trusted_proxy_says_and_a_64_is_one_client",
         ),
     ),
@@ -161,7 +161,7 @@ FAULTS = {
         "the rate limiter against an exact bucket",
         "never more than burst + rate x time",
         (
-            f"{UNIT}/limits/test_bucket.py::test_it_agrees_with_an_exact_token_bucket",
+            f"{UNIT}/limits/test_bucket.py::test_limiter_agrees_with_an_exact_token_bucket",
             f"{RELIABILITY}/test_input.py::test_no_client_gets_more_than_burst_and_rate",
             f"{RELIABILITY}/test_clocks.py::test_a_limit_is_one_whatever_the_clocks_say",
         ),
@@ -186,7 +186,7 @@ FAULTS = {
         "output of a model as script, in many forms, divided over tokens",
         "nothing runs and nothing is requested from elsewhere, with the CSP on and off",
         (
-            "tests/browser/test_injections.py::test_what_is_asked_and_answered_stays_text",
+            "tests/browser/test_injections.py::test_question_and_response_stay_text",
             "tests/browser/test_injection_count.py::test_scripts_and_markup_in_responses_stay_text",
         ),
     ),
@@ -203,7 +203,7 @@ FAULTS = {
         "429 with `Retry-After` as number, date and junk; 5xx; 401",
         "retried before the first byte alone, bounded, with jitter; the key's failure told apart from the caller's",
         (
-            f"{E2E}/test_upstream_retries.py::test_after_a_token_nothing_is_asked_again",
+            f"{E2E}/test_upstream_retries.py::test_no_retry_after_a_token",
             f"{RELIABILITY}/test_upstream_faults.py::test_refusals_are_asked_again_as_often_as_they_may_be",
         ),
     ),
@@ -211,8 +211,8 @@ FAULTS = {
         "reset, end without `[DONE]`, malformed SSE, an error inside a 200, long lines, gzip",
         "an error event and no `[DONE]`; caps; identity encoding",
         (
-            f"{E2E}/test_upstream.py::test_an_answer_without_its_end_is_an_error_event_and_never_done",
-            f"{E2E}/test_upstream_cuts.py::test_a_chat_cut_at_any_byte_is_told_so",
+            f"{E2E}/test_upstream.py::test_upstream_response_without_its_end_is_an_error_event_and_not_done",
+            f"{E2E}/test_upstream_cuts.py::test_chat_cut_at_any_byte_reports_the_error",
             f"{RELIABILITY}/test_upstream_faults.py::test_a_broken_stream_never_looks_whole",
         ),
     ),

@@ -33,7 +33,7 @@ def is_near(counted: int, used: int, *, site: Site) -> bool:
     return used / 3 <= counted <= used * 3 if site.relayed else counted == used > 0
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: Any, site: Site) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(anthropic: Any, site: Site) -> None:
     whole = message(anthropic, ASK, stream=False)
     events = list(anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK, stream=True))
     said = [event.delta.text for event in events if event.type == "content_block_delta"]
@@ -51,20 +51,20 @@ def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(anthropic: An
     assert events[-2].delta.stop_reason == whole.stop_reason == "end_turn"
 
 
-def test_the_helper_tells_the_same_text(anthropic: Any) -> None:
+def test_stream_helper_returns_the_same_text(anthropic: Any) -> None:
     with anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
         told = "".join(stream.text_stream)
         assert told == stream.get_final_text() == message(anthropic, ASK, stream=False).content[0].text
 
 
-async def test_an_async_client_is_told_the_same(async_anthropic: Any) -> None:
+async def test_async_client_gets_the_same_response(async_anthropic: Any) -> None:
     whole = await async_anthropic.messages.create(model=MODEL, max_tokens=4096, messages=ASK)
     async with async_anthropic.messages.stream(model=MODEL, max_tokens=4096, messages=ASK) as stream:
         assert await stream.get_final_text() == whole.content[0].text
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_answered(anthropic: Any, *, stream: bool) -> None:
+def test_several_tools_are_called_and_their_results_are_answered(anthropic: Any, *, stream: bool) -> None:
     asked = message(anthropic, [user(BOTH)], stream=stream, tools=TOOLS)
     calls = calls_of(asked)
     assert asked.stop_reason == "tool_use"
@@ -97,7 +97,7 @@ def test_the_choice_of_tools_is_the_callers(
     assert [call.name for call in calls_of(answer)] == called
 
 
-def test_an_answer_is_parsed_into_its_model(anthropic: Any) -> None:
+def test_response_is_parsed_into_its_model(anthropic: Any) -> None:
     asked: Any = {"model": MODEL, "max_tokens": 4096, "messages": ASK, "output_format": Weather}
     whole = anthropic.messages.parse(**asked)
     assert isinstance(whole.parsed_output, Weather)
@@ -118,7 +118,7 @@ def test_thoughts_come_first_and_signed(anthropic: Any, *, stream: bool) -> None
 
 
 @BOTH_WAYS
-def test_a_stop_sequence_ends_an_answer_before_its_text(anthropic: Any, site: Site, *, stream: bool) -> None:
+def test_stop_sequence_ends_the_response_before_its_text(anthropic: Any, site: Site, *, stream: bool) -> None:
     text = message(anthropic, ASK, stream=False).content[0].text
     word = text.split()[5]
     stopped = message(anthropic, ASK, stream=stream, stop_sequences=["no such text", word])

@@ -14,7 +14,7 @@ def complete(client: Any, messages: Any, **asked: Any) -> Any:
     return client.chat.completions.create(model=MODEL, messages=messages, **asked)
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(groq: Any, site: Site) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(groq: Any, site: Site) -> None:
     whole = complete(groq, ASK)
     chunks = list(complete(groq, ASK, stream=True))
     said = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices and chunk.choices[0].delta.content]
@@ -29,7 +29,7 @@ def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(groq: Any, si
         assert whole.usage.total_time > 0
 
 
-async def test_an_async_client_is_told_the_same(async_groq: Any) -> None:
+async def test_async_client_gets_the_same_response(async_groq: Any) -> None:
     whole = await complete(async_groq, ASK)
     said = [
         chunk.choices[0].delta.content or ""
@@ -39,7 +39,7 @@ async def test_an_async_client_is_told_the_same(async_groq: Any) -> None:
     assert "".join(said) == whole.choices[0].message.content
 
 
-def test_several_tools_are_called_and_their_results_answered(groq: Any) -> None:
+def test_several_tools_are_called_and_their_results_are_answered(groq: Any) -> None:
     asked = complete(groq, [user(BOTH)], tools=TOOLS).choices[0]
     calls = asked.message.tool_calls
     assert asked.finish_reason == "tool_calls"
@@ -78,7 +78,7 @@ def test_the_choice_of_tools_is_the_callers(groq: Any, choice: Any, called: list
     assert [call.function.name for call in message.tool_calls or ()] == called
 
 
-def test_an_answer_has_the_form_that_was_asked_for(groq: Any) -> None:
+def test_response_has_the_requested_format(groq: Any) -> None:
     schema = {"name": "weather", "schema": Weather.model_json_schema()}
     fitting = complete(groq, ASK, response_format={"type": "json_schema", "json_schema": schema})
     Weather.model_validate_json(fitting.choices[0].message.content)
@@ -86,7 +86,7 @@ def test_an_answer_has_the_form_that_was_asked_for(groq: Any) -> None:
     assert isinstance(json.loads(plain.choices[0].message.content), dict)
 
 
-def test_thoughts_are_told_where_asked_for(groq: Any, site: Site) -> None:
+def test_reasoning_is_sent_on_request(groq: Any, site: Site) -> None:
     field = "reasoning_content" if site.relayed else "reasoning"  # as the upstream, or as Groq calls them
     message = complete(groq, ASK, reasoning_format="parsed").choices[0].message
     deltas = [
@@ -97,7 +97,7 @@ def test_thoughts_are_told_where_asked_for(groq: Any, site: Site) -> None:
     assert getattr(complete(groq, ASK, reasoning_format="hidden").choices[0].message, field, None) is None
 
 
-def test_an_answer_is_bounded_and_stopped(groq: Any) -> None:
+def test_response_is_limited_and_stopped(groq: Any) -> None:
     bounded = complete(groq, ASK, max_completion_tokens=7)
     assert bounded.usage.completion_tokens == 7
     assert bounded.choices[0].finish_reason == "length"

@@ -26,7 +26,7 @@ def chat(client: Any, messages: Any, *, stream: bool, **asked: Any) -> dict[str,
     }
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(ollama: Any) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(ollama: Any) -> None:
     whole = ollama.chat(model=MODEL, messages=ASK)
     *parts, last = ollama.chat(model=MODEL, messages=ASK, stream=True)
     assert "".join(part.message.content for part in parts) == whole.message.content
@@ -38,14 +38,14 @@ def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(ollama: Any) 
     assert last.eval_duration > 0
 
 
-async def test_an_async_client_is_told_the_same(async_ollama: Any) -> None:
+async def test_async_client_gets_the_same_response(async_ollama: Any) -> None:
     whole = await async_ollama.chat(model=MODEL, messages=ASK)
     said = [part.message.content async for part in await async_ollama.chat(model=MODEL, messages=ASK, stream=True)]
     assert "".join(said) == whole.message.content
 
 
 @BOTH_WAYS
-def test_generate_says_what_was_asked_for(ollama: Any, *, stream: bool) -> None:
+def test_generate_returns_the_requested_text(ollama: Any, *, stream: bool) -> None:
     answer = ollama.generate(model=MODEL, prompt=QUESTION, system="Be brief.", stream=stream)
     parts = list(answer) if stream else [answer]
     assert "".join(part.response for part in parts) == ollama.generate(model=MODEL, prompt=QUESTION).response
@@ -54,7 +54,7 @@ def test_generate_says_what_was_asked_for(ollama: Any, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_answered(ollama: Any, *, stream: bool) -> None:
+def test_several_tools_are_called_and_their_results_are_answered(ollama: Any, *, stream: bool) -> None:
     asked = chat(ollama, [user(BOTH)], stream=stream, tools=TOOLS)
     functions = [call.function for call in asked["calls"]]
     assert [function.name for function in functions] == ["get_weather", "get_time"]
@@ -68,14 +68,14 @@ def test_several_tools_are_called_and_their_results_answered(ollama: Any, *, str
 
 
 @BOTH_WAYS
-def test_an_answer_has_the_form_that_was_asked_for(ollama: Any, *, stream: bool) -> None:
+def test_response_has_the_requested_format(ollama: Any, *, stream: bool) -> None:
     Weather.model_validate_json(chat(ollama, ASK, stream=stream, format=Weather.model_json_schema())["content"])
     assert isinstance(json.loads(chat(ollama, ASK, stream=stream, format="json")["content"]), dict)
 
 
 @pytest.mark.parametrize("think", [True, "low"])
 @BOTH_WAYS
-def test_thoughts_are_told_where_asked_for(ollama: Any, think: Any, *, stream: bool) -> None:
+def test_reasoning_is_sent_on_request(ollama: Any, think: Any, *, stream: bool) -> None:
     answer = chat(ollama, ASK, stream=stream, think=think)
     assert answer["thinking"]
     assert answer["content"]
@@ -84,7 +84,7 @@ def test_thoughts_are_told_where_asked_for(ollama: Any, think: Any, *, stream: b
 
 
 @BOTH_WAYS
-def test_an_answer_is_bounded_and_stopped(ollama: Any, *, stream: bool) -> None:
+def test_response_is_limited_and_stopped(ollama: Any, *, stream: bool) -> None:
     bounded = chat(ollama, ASK, stream=stream, options={"num_predict": 7})["last"]
     assert (bounded.eval_count, bounded.done_reason) == (7, "length")
     text = chat(ollama, ASK, stream=False)["content"]
@@ -100,7 +100,7 @@ def test_images_are_accepted(ollama: Any) -> None:
     assert ollama.generate(model=MODEL, prompt="This?", images=[image]).response
 
 
-def test_nothing_said_loads_the_model_and_drops_it(ollama: Any) -> None:
+def test_empty_request_loads_and_unloads_the_model(ollama: Any) -> None:
     assert ollama.generate(model=MODEL).done_reason == "load"
     assert ollama.generate(model=MODEL, keep_alive=0).done_reason == "unload"
 

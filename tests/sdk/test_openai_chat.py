@@ -18,7 +18,7 @@ def completion(client: Any, messages: Any, *, stream: bool, **asked: Any) -> Any
         return events.get_final_completion()
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) -> None:
     whole = completion(openai, ASK, stream=False)
     chunks = list(
         openai.chat.completions.create(model=MODEL, messages=ASK, stream=True, stream_options={"include_usage": True})
@@ -40,7 +40,7 @@ def test_a_stream_without_stream_options_has_no_usage(openai: Any) -> None:
     assert all(chunk.usage is None and chunk.choices for chunk in chunks)
 
 
-async def test_an_async_client_is_told_the_same(async_openai: Any) -> None:
+async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
     whole = await async_openai.chat.completions.create(model=MODEL, messages=ASK)
     stream = await async_openai.chat.completions.create(model=MODEL, messages=ASK, stream=True)
     said = [chunk.choices[0].delta.content or "" async for chunk in stream]
@@ -48,7 +48,7 @@ async def test_an_async_client_is_told_the_same(async_openai: Any) -> None:
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_answered(openai: Any, *, stream: bool) -> None:
+def test_several_tools_are_called_and_their_results_are_answered(openai: Any, *, stream: bool) -> None:
     asked = completion(openai, [user(BOTH)], stream=stream, tools=TOOLS).choices[0]
     calls = asked.message.tool_calls
     assert asked.finish_reason == "tool_calls"
@@ -83,7 +83,7 @@ def test_the_choice_of_tools_is_the_callers(
     assert bool(choice.message.content) is (called == [])
 
 
-def test_an_answer_is_parsed_into_its_model(openai: Any) -> None:
+def test_response_is_parsed_into_its_model(openai: Any) -> None:
     whole = openai.chat.completions.parse(model=MODEL, messages=ASK, response_format=Weather)
     assert isinstance(whole.choices[0].message.parsed, Weather)
     with openai.chat.completions.stream(model=MODEL, messages=ASK, response_format=Weather) as events:
@@ -97,7 +97,7 @@ def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_thoughts_are_told_where_asked_for(openai: Any, *, stream: bool) -> None:
+def test_reasoning_is_sent_on_request(openai: Any, *, stream: bool) -> None:
     thinking = completion(openai, ASK, stream=stream, reasoning_effort="medium").choices[0].message
     assert thinking.reasoning_content
     assert thinking.content
@@ -105,7 +105,7 @@ def test_thoughts_are_told_where_asked_for(openai: Any, *, stream: bool) -> None
 
 
 @BOTH_WAYS
-def test_stop_ends_an_answer_before_its_text(openai: Any, *, stream: bool) -> None:
+def test_stop_ends_the_response_before_its_text(openai: Any, *, stream: bool) -> None:
     text = completion(openai, ASK, stream=False).choices[0].message.content
     word = text.split()[5]
     stopped = completion(openai, ASK, stream=stream, stop=["no such text", word]).choices[0]
@@ -131,7 +131,7 @@ def test_a_bound_is_exact(openai: Any, field: str, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_n_answers_come(openai: Any, *, stream: bool) -> None:
+def test_n_choices_are_returned(openai: Any, *, stream: bool) -> None:
     choices = completion(openai, ASK, stream=stream, n=3).choices
     assert [choice.index for choice in choices] == [0, 1, 2]
     assert all(choice.message.content and choice.finish_reason == "stop" for choice in choices)

@@ -20,7 +20,7 @@ def lenient(port: int) -> Any:
     return library.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key=KEY, max_retries=0)
 
 
-def test_a_legacy_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any, site: Site) -> None:
+def test_legacy_stream_equals_the_non_streaming_response_token_by_token(openai: Any, site: Site) -> None:
     asked: Any = {"model": MODEL, "prompt": QUESTION, "max_tokens": 1000}
     whole = openai.completions.create(**asked)
     with lenient(site.port) as client:
@@ -36,7 +36,7 @@ async def test_an_async_client_completes_too(async_openai: Any) -> None:
     assert (await async_openai.completions.create(model=MODEL, prompt=QUESTION)).choices[0].text
 
 
-def test_a_legacy_answer_is_bounded_stopped_and_repeated(openai: Any) -> None:
+def test_legacy_response_is_limited_stopped_and_repeated(openai: Any) -> None:
     answer = openai.completions.create(model=MODEL, prompt=["One", "Two"], max_tokens=3, n=2)
     assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
     assert {choice.finish_reason for choice in answer.choices} == {"length"}
@@ -68,7 +68,7 @@ def test_embeddings_are_the_same_in_floats_and_base64(openai: Any, site: Site) -
     assert floats.usage.total_tokens == floats.usage.prompt_tokens == 2
 
 
-def test_embeddings_have_the_dimensions_that_were_asked_for(openai: Any) -> None:
+def test_embeddings_have_the_requested_dimensions(openai: Any) -> None:
     answer = openai.embeddings.create(model=MODEL, input="One", dimensions=8, encoding_format="float")
     vector = answer.data[0].embedding
     assert len(vector) == 8

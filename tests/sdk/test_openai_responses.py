@@ -23,7 +23,7 @@ def calls_of(answer: Any) -> list[Any]:
     return [item for item in answer.output if item.type == "function_call"]
 
 
-def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any) -> None:
+def test_stream_equals_the_non_streaming_response_token_by_token(openai: Any) -> None:
     whole = response(openai, QUESTION, stream=False)
     events = list(openai.responses.create(model=MODEL, input=QUESTION, stream=True))
     said = [event.delta for event in events if event.type == "response.output_text.delta"]
@@ -37,14 +37,14 @@ def test_a_stream_says_what_the_whole_answer_says_a_token_an_event(openai: Any) 
     assert whole.status == events[-1].response.status == "completed"
 
 
-async def test_an_async_client_is_told_the_same(async_openai: Any) -> None:
+async def test_async_client_gets_the_same_response(async_openai: Any) -> None:
     whole = await async_openai.responses.create(model=MODEL, input=ASK)
     async with async_openai.responses.stream(model=MODEL, input=ASK) as events:
         assert (await events.get_final_response()).output_text == whole.output_text
 
 
 @BOTH_WAYS
-def test_several_tools_are_called_and_their_results_answered(openai: Any, *, stream: bool) -> None:
+def test_several_tools_are_called_and_their_results_are_answered(openai: Any, *, stream: bool) -> None:
     asked = response(openai, BOTH, stream=stream, tools=TOOLS)
     calls = calls_of(asked)
     assert [call.name for call in calls] == ["get_weather", "get_time"]
@@ -78,7 +78,7 @@ def test_the_choice_of_tools_is_the_callers(
     assert [call.name for call in calls_of(answer)] == called
 
 
-def test_an_answer_is_parsed_into_its_model(openai: Any) -> None:
+def test_response_is_parsed_into_its_model(openai: Any) -> None:
     whole = openai.responses.parse(model=MODEL, input=ASK, text_format=Weather)
     assert isinstance(whole.output_parsed, Weather)
     with openai.responses.stream(model=MODEL, input=ASK, text_format=Weather) as events:
@@ -92,7 +92,7 @@ def test_a_json_object_is_one(openai: Any, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_thoughts_are_told_as_a_summary(openai: Any, *, stream: bool) -> None:
+def test_reasoning_is_sent_as_a_summary(openai: Any, *, stream: bool) -> None:
     answer = response(openai, ASK, stream=stream, reasoning={"effort": "medium", "summary": "auto"})
     thought, message = answer.output
     assert thought.type == "reasoning"

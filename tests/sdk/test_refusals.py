@@ -71,7 +71,7 @@ def test_anthropic_names_the_field(anthropic: Any, *, stream: bool) -> None:
 
 
 @BOTH_WAYS
-def test_ollama_says_what_is_wrong(ollama: Any, *, stream: bool) -> None:
+def test_ollama_client_raises_the_servers_message(ollama: Any, *, stream: bool) -> None:
     with pytest.raises(ollama_library.ResponseError, match='time: invalid duration "soon"') as caught:
         list(ollama.chat(model=MODEL, messages=ASK, keep_alive="soon", stream=stream))
     assert caught.value.status_code == 400
@@ -95,7 +95,7 @@ def test_a_wrong_key_is_refused_and_the_right_one_taken(keyed: Site, *, stream: 
         assert client.messages.create(**asked)
 
 
-def test_openai_says_that_the_key_is_wrong(keyed: Site) -> None:
+def test_openai_client_raises_an_authentication_error(keyed: Site) -> None:
     with openai_client(keyed.port, key="wrong") as client, pytest.raises(openai_library.AuthenticationError) as caught:
         client.models.list()
     assert caught.value.code == "invalid_api_key"

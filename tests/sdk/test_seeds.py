@@ -33,7 +33,7 @@ def _ollama(client: Any, seed: int, *, stream: bool) -> str:
     [(openai_client, _chat), (openai_client, _completion), (groq_client, _chat), (ollama_client, _ollama)],
     ids=["openai", "openai-legacy", "groq", "ollama"],
 )
-def test_a_seed_decides_the_answer(varied: Site, connect: Callable[[int], Any], ask: Callable[..., str]) -> None:
+def test_seed_determines_the_response(varied: Site, connect: Callable[[int], Any], ask: Callable[..., str]) -> None:
     with connect(varied.port) as client:
         said = [ask(client, seed, stream=False) for seed in SEEDS]
         assert [ask(client, seed, stream=True) for seed in SEEDS] == said

@@ -77,7 +77,7 @@ async def test_the_providers_status_is_the_clients_exception_for_responses(upstr
                     await client.responses.create(model=MODEL, input=QUESTION, stream=stream)
 
 
-async def test_ollama_is_told_the_providers_status(upstream: Upstream, port: int) -> None:
+async def test_ollama_client_gets_the_provider_status(upstream: Upstream, port: int) -> None:
     async with async_client("ollama", port) as client:
         for status in CLASSES:
             _refuse(upstream, status)
@@ -113,7 +113,7 @@ LISTENERS = pytest.mark.parametrize(
 
 
 @LISTENERS
-async def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(
+async def test_broken_response_is_never_complete_for_a_client(
     upstream: Upstream, port: int, name: str, listen: Listen, error: type[Exception]
 ) -> None:
     async with async_client(name, port) as client:
@@ -128,7 +128,7 @@ async def test_an_answer_that_breaks_off_is_never_taken_for_a_whole_one(
 
 
 @pytest.mark.parametrize("name", ["anthropic", "ollama"])
-async def test_nor_where_a_stream_is_made_whole(upstream: Upstream, port: int, name: str) -> None:
+async def test_broken_stream_is_never_complete_in_a_stream_helper(upstream: Upstream, port: int, name: str) -> None:
     heard = asyncio.Event()
     heard.set()
     async with async_client(name, port) as client:

@@ -63,5 +63,5 @@ def test_everything_that_is_installed_is_pinned() -> None:
     assert closure(declared()) - pinned() == set()
 
 
-def test_the_closure_reaches_what_only_another_package_asks_for() -> None:
+def test_closure_includes_transitive_dependencies() -> None:
     assert {"cffi", "markdown-it-py", "grimp"} <= closure(declared())

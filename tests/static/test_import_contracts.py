@@ -143,37 +143,39 @@ def test_the_arrows_of_the_design_are_free(package: Path) -> None:
     assert broken_contracts(package) == set()
 
 
-@pytest.mark.parametrize(
-    ("module", "imported"),
-    [
-        ("bootstrap", "cli.serve"),
-        ("bootstrap", "testing.server"),
-        ("testing.server", "cli.serve"),
-        ("settings", "bootstrap"),
-        ("api.routes", "settings"),
-        ("chat.service", "settings"),
-        ("simulator.engine", "settings"),
-        ("simulator.engine", "history.memory"),
-        ("history.memory", "limits.memory"),
-        ("limits.memory", "turns.turn"),
-        ("wire.sse", "simulator.timing"),
-        ("wire.sse", "upstream.connection"),
-        ("upstream.connection", "simulator.engine"),
-        ("reactor.loop", "http.connection"),
-        ("http.connection", "simulator.timing"),
-        ("http.connection", "wire.sse"),
-        ("http.connection", "api.routes"),
-        ("metrics", "reactor.wheel"),
-        ("logs", "metrics"),
-        ("metrics", "http.connection"),
-        ("ports", "metrics"),
-        ("errors", "ports"),
-    ],
-)
-def test_an_import_up_or_sideways_is_refused(package: Path, module: str, imported: str) -> None:
-    plant(package, module, f"import tokenfall.{imported}")
+FORBIDDEN = [
+    ("bootstrap", "cli.serve"),
+    ("bootstrap", "testing.server"),
+    ("testing.server", "cli.serve"),
+    ("settings", "bootstrap"),
+    ("api.routes", "settings"),
+    ("chat.service", "settings"),
+    ("simulator.engine", "settings"),
+    ("simulator.engine", "history.memory"),
+    ("history.memory", "limits.memory"),
+    ("limits.memory", "turns.turn"),
+    ("wire.sse", "simulator.timing"),
+    ("wire.sse", "upstream.connection"),
+    ("upstream.connection", "simulator.engine"),
+    ("reactor.loop", "http.connection"),
+    ("http.connection", "simulator.timing"),
+    ("http.connection", "wire.sse"),
+    ("http.connection", "api.routes"),
+    ("metrics", "reactor.wheel"),
+    ("logs", "metrics"),
+    ("metrics", "http.connection"),
+    ("ports", "metrics"),
+    ("errors", "ports"),
+]
 
-    assert broken_contracts(package) == {LAYERS}
+
+def test_imports_up_or_sideways_are_refused(package: Path) -> None:
+    for module, imported in FORBIDDEN:
+        plant(package, module, f"import tokenfall.{imported}")
+    report = lint(package).stdout
+
+    for importer, imported in ((module.partition(".")[0], other.partition(".")[0]) for module, other in FORBIDDEN):
+        assert f"tokenfall.{importer} is not allowed to import tokenfall.{imported}:" in report
 
 
 def test_an_import_inside_a_function_counts(package: Path) -> None:
@@ -188,18 +190,11 @@ def test_a_module_without_a_place_is_refused(package: Path) -> None:
     assert broken_contracts(package) == {LAYERS}
 
 
-@pytest.mark.parametrize("module", PURE)
-def test_a_pure_module_imports_no_world(package: Path, module: str) -> None:
-    for impure in IMPURE:
-        plant(package, module, f"import {impure}")
+def test_pure_modules_may_not_import_clock_socket_or_loop(package: Path) -> None:
+    for module in PURE:
+        plant(package, module, *(f"import {impure}" for impure in IMPURE))
     report = lint(package).stdout
 
-    for impure in IMPURE:
-        assert f"tokenfall.{module} -> {impure}" in report
-
-
-def test_a_pure_module_reaches_no_world_through_a_neighbour(package: Path) -> None:
-    plant(package, "wire.sse", "import tokenfall.metrics")
-    plant(package, "metrics", "import time")
-
-    assert broken_contracts(package) == {PURITY}
+    for module in PURE:
+        for impure in IMPURE:
+            assert f"tokenfall.{module} -> {impure}" in report

@@ -162,7 +162,7 @@ def test_no_rule_can_be_switched_off_in_the_page(planted: list[set[str]]) -> Non
     assert "no-eval" in planted[-1]
 
 
-def test_only_two_files_store_what_outlives_the_tab(tmp_path: Path) -> None:
+def test_only_two_files_use_persistent_storage(tmp_path: Path) -> None:
     (tmp_path / PAGE).mkdir(parents=True)
     for name in (*DEVICE, "other.js"):
         (tmp_path / PAGE / name).write_text(f"{GIVEN}{ON_THIS_DEVICE}\nbox.innerHTML = text;\n", encoding="utf-8")

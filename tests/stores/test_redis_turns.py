@@ -1,8 +1,8 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import pytest
@@ -15,6 +15,8 @@ from tokenfall.ports import Followed
 from tokenfall.reactor.clock import WheelClock
 from tokenfall.redis_calls import COMMAND_S
 from tokenfall.turns import redis as turns_redis
+from tokenfall.turns.copying import Copy
+from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.redis import LEASE_MS, STOP_S, RedisTurns
 
 from tests.doubles.loops import running_reactor
@@ -22,6 +24,7 @@ from tests.doubles.turns import HERE, Listener
 from tests.stores.redis_server import RedisServer
 
 KEEP_S = 100.0
+KEEP_MS = 100_000
 PATIENCE_S = 10.0
 PIECES = ["Grüße", " ", "", "\x00\n\"'\\", "日本語", "🦊", "x" * 300_000, "end"]
 GENUINE = TurnEnd(Finished("stop", "model-1"))
@@ -78,15 +81,17 @@ async def clock() -> WheelClock:
     return WheelClock(running_reactor().wheel)
 
 
-Instance = Callable[[], RedisTurns]
+class Instance(Protocol):
+    """Creates turns that share nothing but Redis, as those of another process."""
+
+    def __call__(self, clock: WheelClock = ...) -> RedisTurns: ...
 
 
 @pytest.fixture
 async def instance(redis: RedisServer, clock: WheelClock) -> AsyncIterator[Instance]:
-    """Another process, as far as Redis can tell."""
     made: list[RedisTurns] = []
 
-    def make() -> RedisTurns:
+    def make(clock: WheelClock = clock) -> RedisTurns:
         made.append(RedisTurns(redis.url, keep_s=KEEP_S, clock=clock))
         return made[-1]
 
@@ -123,21 +128,20 @@ async def spin() -> None:
         await asyncio.sleep(0)
 
 
-async def copied(turns: RedisTurns) -> None:
-    """Return when all turns of this process are there to their end."""
-    if turns._copying is not None:
-        await asyncio.wait_for(asyncio.shield(turns._copying), PATIENCE_S)
-
-
-async def seen(turns: RedisTurns, turn: Live) -> None:
-    """Return once a Redis that came back has been told of the turn: each look is a round trip."""
+async def stored(turns: RedisTurns, turn: Live) -> FollowedInRedis:
+    """Return once the turn is in Redis: each attempt is a round trip."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
-                await follow(turns, turn)
-                return
+                return await turns.follow(turn.conversation.owner, turn.id, after=0)
             except (NotFound, StoreUnavailable):
                 pass
+
+
+async def end_stored(turns: RedisTurns, turn: Live) -> None:
+    """Return once the turn is in Redis with its end."""
+    followed = await stored(turns, turn)
+    await asyncio.wait_for(followed.end(), PATIENCE_S)
 
 
 async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
@@ -150,17 +154,25 @@ async def told(turns: RedisTurns, turn: Live, *, after: int = 0) -> list[str]:
     return listener.heard
 
 
-async def die(turns: RedisTurns) -> None:
-    """Without a word, as a process that is killed."""
-    assert turns._copying is not None
-    turns._copying.cancel()
-    await asyncio.gather(turns._copying, return_exceptions=True)
+class KillableClock(WheelClock):
+    """A clock whose latest sleeping task can be ended as if its process were killed: it writes nothing any more."""
+
+    sleeper: "asyncio.Task[Any] | None" = None
+
+    async def sleep_until(self, deadline_s: float) -> None:
+        self.sleeper = asyncio.current_task()
+        await super().sleep_until(deadline_s)
+
+    async def kill(self) -> None:
+        assert self.sleeper is not None
+        self.sleeper.cancel()
+        await asyncio.gather(self.sleeper, return_exceptions=True)
 
 
 # Following
 
 
-async def test_it_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
+async def test_turn_is_the_same_from_every_position(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     for piece in PIECES[:4]:  # a batch each
@@ -171,13 +183,13 @@ async def test_it_is_the_same_from_every_position(here: RedisTurns, there: Redis
         task.cancel()
     turn.say(*PIECES[4:])
     turn.end = GENUINE
-    await copied(here)
+    await end_stored(there, turn)
 
     for after in range(len(PIECES) + 1):
         assert await told(there, turn, after=after) == PIECES[after:]
 
 
-async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTurns) -> None:
+async def test_pieces_are_followed_as_they_are_written(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
@@ -191,7 +203,7 @@ async def test_what_comes_is_heard_as_it_comes(here: RedisTurns, there: RedisTur
     assert listener.heard == PIECES
 
 
-async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_waits_for_a_position_not_copied_yet(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn, after=2)).run(listener.on_event))
@@ -203,7 +215,7 @@ async def test_a_place_that_is_not_copied_yet_is_waited_for(here: RedisTurns, th
     assert listener.heard == ["c"]
 
 
-async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_waits_for_a_slow_reader(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Waiting()
     listener.fill()
     turn.say("a", "b")
@@ -211,7 +223,7 @@ async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(1)
-    await copied(here)
+    await end_stored(there, turn)
     assert (listener.heard, running.done()) == (["a"], False)
     listener.take()
 
@@ -220,7 +232,7 @@ async def test_a_full_listener_is_waited_for(here: RedisTurns, there: RedisTurns
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
-async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
+async def test_error_that_ended_the_turn_is_raised(here: RedisTurns, there: RedisTurns, pieces: list[str]) -> None:
     turn, listener = Live(), Listener()
     turn.say(*pieces)
     turn.end = STOPPED
@@ -232,7 +244,7 @@ async def test_an_error_that_ended_it_is_raised(here: RedisTurns, there: RedisTu
     assert listener.heard == pieces
 
 
-async def test_a_turn_that_never_was_or_is_anothers_is_not_found(here: RedisTurns, there: RedisTurns) -> None:
+async def test_unknown_turn_and_turn_of_another_owner_are_not_found(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     await follow(there, turn)
@@ -244,18 +256,18 @@ async def test_a_turn_that_never_was_or_is_anothers_is_not_found(here: RedisTurn
             await there.stop(owner, name)
 
 
-async def test_a_place_after_the_end_is_refused_before_anything_is_told(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_past_the_end_is_refused_before_the_first_piece(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     turn.say("a", "b")
     turn.end = GENUINE
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     with pytest.raises(ResumeExpired, match="has 2 events"):
         await there.follow("alice", turn.id, after=3)
 
 
-async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: RedisTurns, there: RedisTurns) -> None:
+async def test_follow_past_a_later_end_is_refused_at_the_end(here: RedisTurns, there: RedisTurns) -> None:
     turn, listener = Live(), Listener()
     here.publish(turn)
     followed = await follow(there, turn, after=3)
@@ -267,7 +279,7 @@ async def test_a_place_that_turns_out_to_be_after_the_end_is_refused_then(here: 
     assert listener.heard == []
 
 
-async def test_a_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> None:
+async def test_hundred_followers_get_all_pieces(here: RedisTurns, there: RedisTurns) -> None:
     turn = Live()
     here.publish(turn)
     await follow(there, turn)
@@ -287,7 +299,7 @@ async def test_a_hundred_follow_at_once(here: RedisTurns, there: RedisTurns) -> 
 
 
 @pytest.mark.parametrize("fields", [{"at": "x", "pieces": "[]"}, {"at": "0", "pieces": "{"}, {"end": "1"}, {"x": "y"}])
-async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: Any, fields: dict[str, str]) -> None:
+async def test_invalid_entry_is_unavailable(there: RedisTurns, raw: Any, fields: dict[str, str]) -> None:
     await raw.xadd(STREAM + "turn_1", {"conversation": "default"}, id="0-1")
     await raw.xadd(STREAM + "turn_1", fields, id="1-1")
     followed = await there.follow("alice", "turn_1", after=0)
@@ -300,15 +312,16 @@ async def test_an_entry_that_cannot_be_read_is_no_crash(there: RedisTurns, raw: 
 
 
 @pytest.mark.parametrize("pieces", [[], ["a", "b"]])
-async def test_when_who_answers_dies_its_followers_are_told(
-    here: RedisTurns, there: RedisTurns, clock: WheelClock, pieces: list[str]
+async def test_turn_of_a_killed_process_is_lost_for_its_followers(
+    instance: Instance, there: RedisTurns, pieces: list[str]
 ) -> None:
-    turn, listener = Live(), Waiting()
+    clock = KillableClock(running_reactor().wheel)
+    here, turn, listener = instance(clock), Live(), Waiting()
     turn.say(*pieces)
     here.publish(turn)
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(len(pieces))
-    await die(here)
+    await clock.kill()
     died_s = clock.now()
 
     with pytest.raises(TurnLost):
@@ -319,7 +332,7 @@ async def test_when_who_answers_dies_its_followers_are_told(
         await there.stop("alice", turn.id)
 
 
-async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
+async def test_process_killed_between_claim_and_first_batch_leaves_no_turn(
     here: RedisTurns, there: RedisTurns, raw: Any, clock: WheelClock
 ) -> None:
     mine = Claim("turn_1", "default", "digest")
@@ -337,7 +350,7 @@ async def test_who_dies_between_claim_and_first_batch_leaves_nothing(
 # Claims
 
 
-async def test_a_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
+async def test_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
     first, second = (Claim(f"turn_{n}", "default", f"digest {n}") for n in (1, 2))
 
     assert await here.claim("alice", "key", claim=first) is None
@@ -347,7 +360,7 @@ async def test_a_key_is_bound_once(here: RedisTurns, there: RedisTurns) -> None:
     assert await there.claim("bob", "key", claim=second) is None
 
 
-async def test_one_of_fifty_wins(here: RedisTurns, there: RedisTurns) -> None:
+async def test_one_of_fifty_claims_binds_the_key(here: RedisTurns, there: RedisTurns) -> None:
     claims = [Claim(f"turn_{number}", "default", "digest") for number in range(50)]
     said = await asyncio.gather(
         *((here, there)[n % 2].claim("alice", "key", claim=claim) for n, claim in enumerate(claims))
@@ -358,7 +371,7 @@ async def test_one_of_fifty_wins(here: RedisTurns, there: RedisTurns) -> None:
 
 
 @pytest.mark.parametrize(("pieces", "end"), [(["a"], STOPPED), ([], GENUINE), (["a"], GENUINE)])
-async def test_a_turn_that_came_to_something_keeps_its_key(
+async def test_turn_with_text_or_an_end_keeps_its_key(
     here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str], end: TurnEnd
 ) -> None:
     mine = Claim("turn_1", "default", "digest")
@@ -367,34 +380,34 @@ async def test_a_turn_that_came_to_something_keeps_its_key(
     turn.say(*pieces)
     turn.end = end
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) == mine
     assert await raw.pttl(CLAIM) > LEASE_MS
 
 
-async def test_a_turn_that_came_to_nothing_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
+async def test_failed_turn_without_text_frees_its_key(here: RedisTurns, there: RedisTurns) -> None:
     await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
     turn = Live(key="key")
     turn.end = STOPPED
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await there.claim("alice", "key", claim=Claim("turn_2", "default", "digest")) is None
 
 
-async def test_nobody_frees_the_key_of_another(here: RedisTurns, there: RedisTurns) -> None:
+async def test_key_of_another_turn_is_not_freed(here: RedisTurns, there: RedisTurns) -> None:
     theirs = Claim("turn_2", "default", "digest")
     await there.claim("alice", "key", claim=theirs)
     turn = Live(key="key")
     turn.end = STOPPED
     here.publish(turn)
-    await copied(here)
+    await end_stored(there, turn)
 
     assert await here.claim("alice", "key", claim=Claim("turn_3", "default", "digest")) == theirs
 
 
-async def test_a_claim_that_cannot_be_read_is_no_crash(here: RedisTurns, raw: Any) -> None:
+async def test_invalid_claim_is_unavailable(here: RedisTurns, raw: Any) -> None:
     await raw.set(CLAIM, b"\xff")
 
     with pytest.raises(StoreUnavailable):
@@ -405,7 +418,9 @@ async def test_a_claim_that_cannot_be_read_is_no_crash(here: RedisTurns, raw: An
 
 
 @pytest.mark.parametrize("pieces", [[], ["a"]])
-async def test_it_is_stopped_from_elsewhere(here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]) -> None:
+async def test_turn_is_stopped_from_another_process(
+    here: RedisTurns, there: RedisTurns, raw: Any, pieces: list[str]
+) -> None:
     turn, other = Live(), Live(2)
     turn.say(*pieces)
     here.publish(turn)
@@ -420,7 +435,7 @@ async def test_it_is_stopped_from_elsewhere(here: RedisTurns, there: RedisTurns,
     assert await raw.exists(STOP + turn.id) == 0
 
 
-async def test_who_does_not_stop_is_given_up(
+async def test_stop_of_an_unresponsive_process_fails_after_the_timeout(
     here: RedisTurns, there: RedisTurns, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(turns_redis, "STOP_S", 1.0)
@@ -437,7 +452,7 @@ async def test_who_does_not_stop_is_given_up(
 # Layout
 
 
-async def test_the_layout_is_as_told_and_all_keys_expire(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
+async def test_layout_is_as_documented_and_all_keys_expire(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
     await here.claim("alice", "key", claim=Claim("turn_1", "default", "digest"))
     bounds: dict[str, float] = {CLAIM: LEASE_MS, ALIVE + "turn_1": LEASE_MS}
     assert await ttls(raw) == bounds.keys()
@@ -476,7 +491,7 @@ async def expire_within(raw: Any, bounds: dict[str, float]) -> None:
         assert 0 < await raw.pttl(key) <= bound_ms, key
 
 
-async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: RedisTurns) -> None:
+async def test_turns_of_many_owners_are_separate(here: RedisTurns, there: RedisTurns) -> None:
     owners = ["", "anonymous", "}{", "%40anonymous", *map(str, range(150))]
     turns = [Live(number, conversation=Conversation(owner, f"of {owner}")) for number, owner in enumerate(owners)]
     turns += [Live(number, conversation=Conversation("", "many")) for number in range(len(turns), 400)]
@@ -484,13 +499,13 @@ async def test_the_turns_of_many_owners_are_kept_apart(here: RedisTurns, there: 
         turn.say("for ", str(number))
         turn.end = GENUINE
         here.publish(turn)
-    await copied(here)
+    await end_stored(there, turns[-1])
 
     for number, turn in enumerate(turns):
         assert await told(there, turn) == ["for ", str(number)]
 
 
-async def test_half_a_surrogate_pair_hurts_nobody(here: RedisTurns, there: RedisTurns) -> None:
+async def test_lone_surrogate_does_not_affect_other_turns(here: RedisTurns, there: RedisTurns) -> None:
     odd, even = Live(1), Live(2)
     for turn in (odd, even):
         turn.say("a", "\ud83d", "b")
@@ -506,7 +521,7 @@ async def test_half_a_surrogate_pair_hurts_nobody(here: RedisTurns, there: Redis
 # Redis fails
 
 
-async def test_a_redis_that_forgot_everything_is_told_anew(
+async def test_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -527,7 +542,7 @@ async def test_a_redis_that_forgot_everything_is_told_anew(
     assert await told(there, turn) == ["a", "b", "c", "d"]
 
 
-async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
+async def test_idle_turn_is_written_again_after_redis_lost_all_data(
     redis: RedisServer, here: RedisTurns, there: RedisTurns
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -536,7 +551,7 @@ async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
     turn.say("a")
     await listener.has(1)
     assert redis.ask("FLUSHALL") == "+OK"
-    await seen(there, turn)
+    await stored(there, turn)
     turn.end = GENUINE
 
     await asyncio.wait_for(running, PATIENCE_S)
@@ -544,7 +559,7 @@ async def test_a_silent_turn_outlives_a_redis_that_forgot_everything(
 
 
 @pytest.mark.parametrize("ends_meanwhile", [False, True])
-async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
+async def test_restarted_redis_has_every_piece_once(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, ends_meanwhile: bool
 ) -> None:
     turn, listener = Live(), Waiting()
@@ -563,7 +578,7 @@ async def test_a_restarted_redis_catches_up_without_holes_or_repeats(
     redis.restart()
     turn.say(*([] if ends_meanwhile else ["d"]))
     turn.end = GENUINE
-    await seen(there, turn)
+    await stored(there, turn)
 
     assert await told(there, turn) == turn.pieces
     assert await told(there, turn, after=1) == turn.pieces[1:]
@@ -577,7 +592,7 @@ async def failed(caplog: pytest.LogCaptureFixture) -> None:
             await spin()
 
 
-async def test_a_paused_redis_blocks_nobody_and_catches_up(
+async def test_paused_redis_blocks_no_call_and_gets_all_pieces_later(
     redis: RedisServer, here: RedisTurns, there: RedisTurns, caplog: pytest.LogCaptureFixture, clock: WheelClock
 ) -> None:
     turn, listener = Live(key="key"), Waiting()
@@ -602,24 +617,27 @@ async def test_a_paused_redis_blocks_nobody_and_catches_up(
     assert await told(there, turn) == turn.pieces
 
 
-async def test_what_is_written_twice_and_late_changes_nothing(
-    redis: RedisServer, here: RedisTurns, there: RedisTurns, raw: Any
-) -> None:
+async def test_batch_written_twice_and_late_changes_nothing(here: RedisTurns, there: RedisTurns, raw: Any) -> None:
     turn = Live()
     turn.say("a", "b")
     here.publish(turn)
-    late = here._copies.take(0.0)
-    command = here._command(late)
+    late = Copy(turn)
+    late.take(0.0)
+
+    async def write_late() -> Any:
+        arguments = (KEEP_MS, LEASE_MS, *late.script_arguments())
+        return await raw.execute_command("EVAL", turns_redis.COPY, 4, *late.script_keys(), *arguments)
+
     listener = Waiting()
     running = asyncio.ensure_future((await follow(there, turn)).run(listener.on_event))
     await listener.has(2)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[2, 0, 0]]]
+    assert await write_late() == [[2, 0, 0]]
     turn.say("c")
     await listener.has(3)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 0, 0]]]
+    assert await write_late() == [[3, 0, 0]]
     turn.end = GENUINE
     await asyncio.wait_for(running, PATIENCE_S)
-    assert await here._run("EVALSHA", turns_redis.COPY_SHA, commands=[command]) == [[[3, 1, 0]]]
+    assert await write_late() == [[3, 1, 0]]
 
     assert listener.heard == ["a", "b", "c"]
     assert await told(there, turn) == ["a", "b", "c"]
@@ -627,7 +645,7 @@ async def test_what_is_written_twice_and_late_changes_nothing(
     assert await raw.xlen(STREAM + turn.id) == 4
 
 
-async def test_a_log_says_once_that_it_cannot_be_copied(
+async def test_failing_copy_is_logged_once(
     redis: RedisServer, here: RedisTurns, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -643,7 +661,7 @@ async def test_a_log_says_once_that_it_cannot_be_copied(
 # The end
 
 
-async def test_closing_copies_the_ends(instance: Instance, there: RedisTurns) -> None:
+async def test_close_writes_the_ends(instance: Instance, there: RedisTurns) -> None:
     here, turn = instance(), Live()
     here.publish(turn)
     turn.say("a")
@@ -654,7 +672,7 @@ async def test_closing_copies_the_ends(instance: Instance, there: RedisTurns) ->
 
 
 @pytest.mark.parametrize("pauses", [False, True])
-async def test_closing_waits_for_no_turn_and_no_redis(
+async def test_close_does_not_wait_for_running_turns_or_redis(
     redis: RedisServer, here: RedisTurns, clock: WheelClock, pauses: bool
 ) -> None:
     here.publish(Live())

@@ -135,7 +135,7 @@ async def test_processes_that_begin_at_once_share_a_file(tmp_path: Path) -> None
         assert own == sorted(own)
 
 
-async def test_what_was_acknowledged_outlives_kill_9(tmp_path: Path) -> None:
+async def test_acknowledged_turns_survive_sigkill(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     for round_ in range(5):
         child = start(WRITER, path, 10_000 * round_, 10_000 * (round_ + 1))
@@ -154,7 +154,7 @@ async def test_what_was_acknowledged_outlives_kill_9(tmp_path: Path) -> None:
         assert len(numbers) - len(acknowledged) in {0, 1}
 
 
-def test_a_probe_fails_as_long_as_a_turn_of_the_size_that_was_refused_has_no_room(tmp_path: Path) -> None:
+def test_check_fails_while_a_turn_of_the_refused_size_does_not_fit(tmp_path: Path) -> None:
     with start(LARGE_TURN, tmp_path / "history.db") as process:
         told, _ = process.communicate(timeout=30)
 

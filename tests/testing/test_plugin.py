@@ -79,7 +79,7 @@ def test_factory(tokenfall_server_factory, tokenfall_server):
     assert project.left.read_text(encoding="utf-8") == "(0, set())"
 
 
-def test_the_marker_sets_what_it_says(project: Project) -> None:
+def test_marker_sets_its_settings(project: Project) -> None:
     run = project.run("""
 @pytest.mark.tokenfall(sim="ttft=5ms", model="never-seen")
 class TestNested:
@@ -96,7 +96,7 @@ def test_sim_is_set_on_the_shared_server_and_kept_by_a_reset(tokenfall_server):
     tokenfall_server.reset()
     assert tokenfall_server.sim == "gap=0.003s,ttft=0.005s"
 
-def test_without_it_nothing_is_set(tokenfall_server):
+def test_settings_are_default_without_the_marker(tokenfall_server):
     assert [tokenfall_server.port] == shared
     assert tokenfall_server.sim == "gap=0.001s"
 
@@ -115,7 +115,7 @@ def test_so_has_a_process(tokenfall_server):
     assert tokenfall_server.pid
 
 @pytest.mark.tokenfall(nonsense=True)
-def test_what_is_no_setting_is_an_error(tokenfall_server):
+def test_unknown_setting_is_an_error(tokenfall_server):
     pass
 """)
     run.assert_outcomes(passed=6, errors=1)
@@ -193,7 +193,7 @@ def test_alone(tokenfall_server, number, worker_id):
     assert project.left.read_text(encoding="utf-8") == "(0, set())" * 2
 
 
-def test_a_server_that_was_killed_is_told_and_the_next_test_has_one(project: Project) -> None:
+def test_killed_server_fails_its_test_and_the_next_test_has_a_new_one(project: Project) -> None:
     run = project.run("""
 import signal
 
@@ -230,7 +230,7 @@ def modules_of(code: str) -> set[str]:
     return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
 
 
-def test_who_does_not_use_it_loads_next_to_nothing() -> None:
+def test_unused_plugin_imports_almost_nothing() -> None:
     loaded = modules_of(LIGHT)
     assert "tokenfall.testing.plugin" in loaded
     assert {name for name in loaded if name.startswith("tokenfall.")} == {
@@ -245,7 +245,7 @@ def test_the_package_works_without_pytest() -> None:
     assert "pytest" not in modules_of(used + "print(*sys.modules)")
 
 
-def test_a_name_that_is_not_there_is_none_of_the_package() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = tokenfall.testing.nonsense
     assert all(getattr(tokenfall.testing, name) for name in tokenfall.testing.__all__)

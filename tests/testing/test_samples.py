@@ -28,7 +28,7 @@ def test_samples_are_summed_and_counters_counted_from_before(name: str, labels: 
     assert summed(samples(TEXT), name, since=BEFORE, **labels) == value
 
 
-def test_a_gauge_is_what_it_is_now() -> None:
+def test_gauge_has_its_current_value() -> None:
     assert summed(samples(TEXT), "now", since=samples(TEXT)) == 7
 
 

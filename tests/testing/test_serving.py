@@ -56,7 +56,7 @@ def test_each_client_has_its_address(server: TokenfallServer) -> None:
     assert httpx.post(f"{server.ollama_url}/api/chat", json={**ASK, "stream": False}).json()["done"]
 
 
-def test_what_is_set_holds_until_the_reset(server: TokenfallServer) -> None:
+def test_settings_last_until_the_reset(server: TokenfallServer) -> None:
     before = server.sim
     server.set("tokens=2,seed=7")
     server.set("status=418x1")
@@ -66,21 +66,21 @@ def test_what_is_set_holds_until_the_reset(server: TokenfallServer) -> None:
     assert server.sim == before
 
 
-def test_a_reset_counts_refusals_anew(server: TokenfallServer) -> None:
+def test_reset_clears_the_counts_of_injected_errors(server: TokenfallServer) -> None:
     for _ in range(2):
         server.set("status=418x1")
         assert httpx.get(f"{server.url}/stream-sse").status_code == 418
         server.reset()
 
 
-def test_a_mistake_is_told_in_the_servers_words(server: TokenfallServer) -> None:
+def test_invalid_setting_raises_with_the_servers_message(server: TokenfallServer) -> None:
     with pytest.raises(ControlRefused, match="gap got 'fast', takes a duration"):
         server.set("gap=fast")
     with pytest.raises(ControlRefused, match="a gate's name takes"):
         server.gate("a%20b").open()
 
 
-def test_a_gate_lets_through_what_it_is_told(server: TokenfallServer) -> None:
+def test_gate_passes_the_given_number_of_tokens(server: TokenfallServer) -> None:
     gate = server.gate("door")
     assert (gate.waiting, gate.passed) == (0, 0)
     with ThreadPoolExecutor() as pool:
@@ -110,7 +110,7 @@ def test_a_gate_is_forgotten(server: TokenfallServer) -> None:
     assert gate.passed == 0
 
 
-def test_a_reset_lets_go_who_waits_at_a_gate(server: TokenfallServer) -> None:
+def test_reset_releases_streams_at_a_gate(server: TokenfallServer) -> None:
     with ThreadPoolExecutor() as pool:
         reading = pool.submit(read, server, "gap=1ms,tokens=1,gate=door")
         server.gate("door").wait_until_waiting()
@@ -118,7 +118,7 @@ def test_a_reset_lets_go_who_waits_at_a_gate(server: TokenfallServer) -> None:
         assert reading.result()
 
 
-def test_the_journal_shows_what_was_asked_without_the_key(server: TokenfallServer) -> None:
+def test_request_log_has_the_requests_without_the_key(server: TokenfallServer) -> None:
     with pytest.raises(RuntimeError, match="the request log is off"):
         server.requests()
     server.journal()
@@ -232,7 +232,7 @@ def test_a_port_that_is_taken_is_an_error(process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_it_starts_and_stops_in_well_under_a_second(process: bool) -> None:
+def test_server_starts_and_stops_in_time(process: bool) -> None:
     with serve(process=process):  # imports and page caches are warm
         pass
     began_s = perf_counter()
@@ -264,7 +264,7 @@ def low_limit() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_the_process_is_left_as_it_was(low_limit: None) -> None:
+def test_process_state_is_unchanged_after_the_server(low_limit: None) -> None:
     before = process_wide()
     with serve() as server:
         assert server.pid is None
@@ -290,7 +290,7 @@ def test_no_thread_socket_or_child_is_left(process: bool) -> None:
 
 
 @pytest.mark.parametrize("process", [False, True], ids=["thread", "process"])
-def test_a_stream_that_goes_on_is_cut_at_the_end(process: bool) -> None:
+def test_running_stream_is_cut_at_the_end(process: bool) -> None:
     with httpx.Client() as client:
         with serve(process=process) as server:
             began_s = perf_counter()
@@ -300,7 +300,7 @@ def test_a_stream_that_goes_on_is_cut_at_the_end(process: bool) -> None:
         assert "shutting_down" in answer.read().decode()
 
 
-def test_a_process_that_was_killed_is_told_at_the_next_use() -> None:
+def test_killed_process_raises_server_gone_at_the_next_use() -> None:
     with serve(process=True) as server:
         assert server.pid
         os.kill(server.pid, signal.SIGKILL)
@@ -310,21 +310,22 @@ def test_a_process_that_was_killed_is_told_at_the_next_use() -> None:
                 call()
 
 
-def test_a_thread_that_failed_is_told_at_the_next_use() -> None:
+def test_failed_thread_raises_server_gone_at_the_next_use() -> None:
     host = start({}, process=False)
     assert isinstance(host, ThreadHost)
 
     def fail() -> None:
         raise SystemExit("as if by itself")
 
+    (thread,) = (each for each in threading.enumerate() if each.name == "tokenfall")
     host.reactor.call_soon_threadsafe(fail)
-    host._thread.join()
+    thread.join()
     with pytest.raises(ServerGone, match="its thread failed"):
         TokenfallServer(host).reset()
     host.stop()
 
 
-def test_a_server_that_does_not_answer_is_told() -> None:
+def test_unresponsive_server_raises_server_gone() -> None:
     class Elsewhere:
         """A host whose server is at an address where nobody listens."""
 

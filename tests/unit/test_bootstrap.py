@@ -4,10 +4,13 @@ import pytest
 
 from tokenfall.api.simulator import PlainStream
 from tokenfall.bootstrap import Server
+from tokenfall.chat.service import Question
+from tokenfall.conversations import Conversation
+from tokenfall.errors import OriginNotAllowed, UpstreamUnreachable
+from tokenfall.events import Finished
 from tokenfall.http.response import SteadyStream
+from tokenfall.messages import Message
 from tokenfall.settings import Settings, load
-from tokenfall.simulator.engine import SimulatedEngine
-from tokenfall.simulator.engine_by_model import EngineByModel
 
 from tests.doubles.loops import running_reactor
 from tests.doubles.requests import request
@@ -34,24 +37,34 @@ async def made() -> AsyncIterator[Made]:
 
 
 def first_gap_s(server: Server, path: str, query: str = "") -> float:
-    stream = server.app._router.methods(path)["GET"].handler
+    (stream,) = (route.handler for route in server.routes() if (route.method, route.path) == ("GET", path))
     assert isinstance(stream, PlainStream)
     answer = stream(request(f"{path}{query}"))
     assert isinstance(answer, SteadyStream)
     return answer.first_s
 
 
+async def reply(server: Server, model: str) -> Finished:
+    """The end of a turn with this model."""
+    chat = server.parts.conversations()
+    question = Question(conversation=Conversation("", "c"), message=Message("user", "Hi"), model=model, max_tokens=1)
+    _, end = await chat.runner.whole(await chat.begin(question))
+    return end
+
+
 async def test_simulator_responds_without_an_upstream(made: Made) -> None:
     server = made.of()
 
-    assert isinstance(server.parts.conversations()._engine, SimulatedEngine)
+    assert (await reply(server, "any")).model == "sim"
     assert server.app.loopback_only is None
 
 
 async def test_model_name_selects_the_engine_with_an_upstream(made: Made) -> None:
     server = made.of(upstream_url="http://127.0.0.1:9/v1")
 
-    assert isinstance(server.parts.conversations()._engine, EngineByModel)
+    assert (await reply(server, "sim")).model == "sim"
+    with pytest.raises(UpstreamUnreachable):
+        await reply(server, "any")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +86,10 @@ async def test_other_host_names_are_accepted_only_on_other_addresses(made: Made)
 
     assert here is not None
     assert beyond is not None
-    assert (here._check_host, beyond._check_host) == (True, False)
+    other_name = request(headers={"Host": "chat.example.org"})
+    with pytest.raises(OriginNotAllowed):
+        here.check(other_name)
+    beyond.check(other_name)
 
 
 @pytest.mark.parametrize(("rps", "limited"), [("10", True), ("0.1", True), ("0", False)])

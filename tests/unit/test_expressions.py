@@ -30,6 +30,7 @@ def test_the_table_has_every_expression_of_the_sources() -> None:
 
 
 @pytest.mark.parametrize("expression", ALL, ids=str)
+@pytest.mark.slow
 def test_an_expression_takes_linear_time_on_hostile_texts(expression: Expression) -> None:
     use, why = TABLE[expression.module][expression.number]
     if use is None:

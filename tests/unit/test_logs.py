@@ -35,7 +35,7 @@ def record(message: str, *args: object, broken: bool = False) -> logging.LogReco
 def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    monkeypatch.setattr(logs, "_output", logs._Output())
+    monkeypatch.setattr(logs, "output", logs.Output())
     yield
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -41,7 +41,7 @@ def test_the_store_takes_a_third_of_a_megabyte_and_holds_a_quarter_of_an_hour_an
     assert SIZE_BYTES == 328_704
 
 
-def test_before_the_first_row_there_is_none() -> None:
+def test_history_is_empty_before_the_first_row() -> None:
     assert read(MetricsHistory()) == []
 
 
@@ -52,7 +52,7 @@ def test_soon_after_the_boot_of_the_machine_there_is_nothing_before_the_first_ro
     assert streams(read(history, MINUTES, newest=5, count=MINUTES.rows)) == [1, None, None]
 
 
-def test_a_row_is_read_as_it_was_written() -> None:
+def test_row_round_trips() -> None:
     history = MetricsHistory()
     written = [*range(len(FIELDS) + CODES.places), *(0.5**n for n in range(MODELS.places))]
     history.write(written, MINUTES, number=NOW, rests=False)
@@ -134,14 +134,14 @@ def test_a_name_keeps_its_place() -> None:
     assert history.names(MODELS) == [*[""] * (MODELS.places - 1), "other"]
 
 
-def test_names_beyond_the_table_share_the_last_place() -> None:
+def test_names_beyond_the_table_share_the_last_entry() -> None:
     history = MetricsHistory()
     places = [history.place(MODELS, f"model-{number}") for number in range(20)]
 
     assert places == [*range(MODELS.places - 1), *[MODELS.places - 1] * (20 - MODELS.places + 1)]
 
 
-def test_a_long_name_is_cut_where_it_cuts_no_character() -> None:
+def test_long_name_is_cut_between_characters() -> None:
     history = MetricsHistory()
     name = "é" * 40
 

@@ -49,7 +49,7 @@ class Harness:
         return [{name: value for name, value in each.items() if not isnan(value)} for each in rows]
 
 
-def test_a_row_has_the_gauges_and_what_was_counted_in_its_second() -> None:
+def test_row_has_gauges_and_the_counts_of_its_second() -> None:
     harness = Harness()
     metrics = harness.metrics
     metrics.streams, metrics.connections, metrics.resident_bytes, metrics.tokens = 2, 3, 20 * 1024, 100
@@ -63,7 +63,7 @@ def test_a_row_has_the_gauges_and_what_was_counted_in_its_second() -> None:
     assert (harness.values("tokens"), harness.values("requests")) == ([100, 30], [4, 0])
 
 
-def test_what_was_counted_before_is_in_no_row() -> None:
+def test_counts_before_the_start_are_in_no_row() -> None:
     before = Metrics()
     before.tokens, before.requests = 100, {("/chat", 429): 7}
     before.ttft_s.observe(1.0)
@@ -197,7 +197,7 @@ def test_a_minute_has_percentiles_of_its_own() -> None:
     assert [shortest, longest] == pytest.approx([0.1, 2.0], rel=0.2)
 
 
-def test_a_minute_that_goes_on_has_no_row_yet() -> None:
+def test_current_minute_has_no_row() -> None:
     harness = Harness()
     harness.pass_s(60)
     assert harness.rows(MINUTES, newest=START // 60) == []

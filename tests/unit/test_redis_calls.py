@@ -1,4 +1,5 @@
 import asyncio
+import gc
 from typing import cast
 
 import pytest
@@ -39,3 +40,24 @@ async def test_failed_or_late_calls_are_counted_and_others_are_not() -> None:
         assert len(failures) == count
     release.set()
     await calls.close()
+
+
+async def test_error_of_a_call_whose_caller_was_cancelled_is_not_reported_as_unretrieved() -> None:
+    reported: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    calls, release = Calls(cast("Redis", Client())), asyncio.Event()
+
+    async def broken() -> None:
+        await release.wait()
+        raise RedisConnectionError("gone")
+
+    caller = asyncio.create_task(calls.done(broken()))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.wait([caller])
+    release.set()
+    await calls.close()
+    del caller  # its traceback refers to the call
+    gc.collect()
+
+    assert reported == []

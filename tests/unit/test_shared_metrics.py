@@ -1,4 +1,5 @@
 import os
+from mmap import mmap
 from multiprocessing import get_context
 
 import msgspec
@@ -6,8 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokenfall import shared_metrics
 from tokenfall.metrics import Metrics
-from tokenfall.shared_metrics import _ALIVE, _HALF_BYTES, PUBLISH_EVERY_S, SLOT_BYTES, SharedMetrics, WorkerMetrics
+from tokenfall.shared_metrics import (
+    HALF_BYTES,
+    HEADER_BYTES,
+    PUBLISH_EVERY_S,
+    SLOT_BYTES,
+    SharedMetrics,
+    WorkerMetrics,
+)
 
 from tests.doubles.clocks import FakeWheel
 
@@ -29,9 +38,23 @@ def tokens(board: SharedMetrics, number: int = 0) -> int | None:
     return None if last is None else last["tokens"]
 
 
+def with_memory(workers: int) -> tuple[SharedMetrics, mmap]:
+    """Shared metrics and their memory, which a test can overwrite as a killed writer leaves it."""
+    made: list[mmap] = []
+
+    def make(fileno: int, length: int) -> mmap:
+        made.append(mmap(fileno, length))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared_metrics, "mmap", make)
+        board = SharedMetrics(workers)
+    return board, made[0]
+
+
 def halves(number: int = 0) -> list[int]:
     """Where the slot's halves begin in memory."""
-    return [number * SLOT_BYTES + _ALIVE + half * _HALF_BYTES for half in (0, 1)]
+    return [number * SLOT_BYTES + HEADER_BYTES + half * HALF_BYTES for half in (0, 1)]
 
 
 def test_slot_has_the_last_published_snapshot() -> None:
@@ -72,34 +95,34 @@ def test_ended_worker_contributes_only_counters_until_replaced() -> None:
 
 @given(keep=st.integers(0, 400))
 def test_worker_killed_during_a_write_leaves_its_previous_snapshot(keep: int) -> None:
-    board = SharedMetrics(1)
+    board, memory = with_memory(1)
     publish(board, 0, counted(1))
     publish(board, 0, counted(2))
     start = halves()[0]
-    before = board._memory[start : start + 1_000]
+    before = memory[start : start + 1_000]
     publish(board, 0, counted(300_000))
-    whole = board._memory[start : start + 1_000]
-    board._memory[start : start + 1_000] = whole[:keep] + before[keep:]  # the write went so far
+    whole = memory[start : start + 1_000]
+    memory[start : start + 1_000] = whole[:keep] + before[keep:]  # the write went so far
 
     assert tokens(board) == (300_000 if whole[:keep] + before[keep:] == whole else 2)
 
 
 @given(noise=st.binary(min_size=64, max_size=64), half=st.sampled_from([0, 1]))
 def test_random_bytes_are_never_a_valid_snapshot(noise: bytes, half: int) -> None:
-    board = SharedMetrics(1)
+    board, memory = with_memory(1)
     publish(board, 0, counted(1))
     publish(board, 0, counted(2))
     start = halves()[half]
-    board._memory[start : start + 64] = noise
+    memory[start : start + 64] = noise
 
     assert tokens(board) == (2 if half == 0 else 1)
 
 
 def test_slot_with_two_invalid_halves_is_empty_and_writable() -> None:
-    board = SharedMetrics(2)
+    board, memory = with_memory(2)
     publish(board, 1, counted(1))
     for start in halves(1):
-        board._memory[start : start + 8] = b"\xff" * 8
+        memory[start : start + 8] = b"\xff" * 8
     assert tokens(board, 1) is None
     assert board.total().tokens == 0
 
@@ -126,9 +149,7 @@ def test_slot_is_writable_to_its_last_byte_without_touching_the_next() -> None:
     board = SharedMetrics(2)
     publish(board, 1, counted(2))
     board.number = 0
-    fitting = max(
-        size for size in range(_HALF_BYTES - 64, _HALF_BYTES) if board.publish({"tokens": 1, "x": "y" * size})
-    )
+    fitting = max(size for size in range(HALF_BYTES - 64, HALF_BYTES) if board.publish({"tokens": 1, "x": "y" * size}))
 
     assert not board.publish({"tokens": 2, "x": "y" * (fitting + 1)})
     assert board.publish({"tokens": 3, "x": "y" * fitting})

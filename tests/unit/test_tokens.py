@@ -58,6 +58,7 @@ def test_number_of_counting_slices_follows_the_text_size() -> None:
 
 
 @pytest.mark.parametrize("text", [" ", "a", "a ", "\n\ta", "  a"])
+@pytest.mark.slow
 def test_tokenizing_a_megabyte_takes_linear_time(text: str) -> None:
     megabyte = text * (1_000_000 // len(text))
 

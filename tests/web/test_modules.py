@@ -20,6 +20,7 @@ from tests.doubles.requests import request
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent.relative_to(ROOT)
 PAGE = Path("src", "tokenfall", "web")
+SLOW = {"growing.test.mjs", "highlight.test.mjs", "inline.test.mjs", "markdown.test.mjs"}
 FILES = sorted(path.name for path in (ROOT / HERE).glob("*.test.mjs"))
 SUMMARY = re.compile(r"^(?:#|ℹ) (tests|cancelled|skipped|todo) (\d+)$", re.MULTILINE)
 
@@ -63,7 +64,7 @@ def complaint(status: int, said: str) -> str:
 
 
 @pytest.mark.timeout(180)  # some try thousands of texts
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [pytest.param(f, marks=[pytest.mark.slow] * (f in SLOW)) for f in FILES])
 def test_module(copied: Path, file: str) -> None:
     told = complaint(*run(copied, file))
     if told:

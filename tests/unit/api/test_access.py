@@ -66,7 +66,7 @@ def test_a_console_line() -> None:
     assert Book(as_json=False).line(asked()) == "22:13:20 access  POST /chat 200 1234 B 250 ms\n"
 
 
-def test_a_console_line_says_how_a_broken_answer_ended() -> None:
+def test_console_line_of_a_broken_response_has_its_outcome() -> None:
     line = Book(as_json=False).line(asked(), status=499, outcome="left")
 
     assert line == "22:13:20 access  POST /chat 499 left 1234 B 250 ms\n"
@@ -81,14 +81,14 @@ def test_neither_keys_nor_prompts_nor_queries_are_logged(as_json: bool, target: 
     assert "token" not in line
 
 
-def test_nothing_asked_for_begins_a_line_of_its_own() -> None:
+def test_requested_path_never_starts_a_new_log_line() -> None:
     line = Book(as_json=False).line(asked(HOSTILE, ""), status=404)
 
     assert line.endswith("\n")
     assert line[:-1].isprintable()
 
 
-def test_a_json_line_is_json_whatever_was_asked_for() -> None:
+def test_json_line_is_valid_json_for_any_path() -> None:
     line = Book(as_json=True).line(asked(HOSTILE + '"\\', ""), status=404)
 
     assert line.count("\n") == 1
@@ -143,7 +143,7 @@ def test_a_full_disk_loses_lines_and_counts_them() -> None:
     assert [text.count("\n") for text in book.writes] == [1]
 
 
-def test_a_line_has_the_time_of_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_access_log_line_has_the_time_of_its_response(monkeypatch: pytest.MonkeyPatch) -> None:
     book = Book(as_json=True)
     stamps = []
     for now_s in (1_700_000_000.25, 1_700_000_000.5, 1_700_000_001.0):

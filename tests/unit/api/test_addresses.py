@@ -22,7 +22,7 @@ def test_an_address_is_4_or_16_bytes(address: str, octets: bytes) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "1.2.3", "1.2.3.4:80", "1.2.3.256", "01.2.3.4", "::1::", "[::1]", "a", "\0", "é"])
-def test_what_is_no_address_is_none(text: str) -> None:
+def test_invalid_address_is_none(text: str) -> None:
     assert packed(text) is None
 
 
@@ -39,7 +39,7 @@ def test_what_is_no_address_is_none(text: str) -> None:
         ("", "unknown"),
     ],
 )
-def test_a_client_is_limited_by_what_it_cannot_choose(address: str, bucket: str) -> None:
+def test_rate_limit_key_cannot_be_chosen_by_the_client(address: str, bucket: str) -> None:
     assert bucket_of(address) == bucket
 
 
@@ -74,16 +74,16 @@ PROXIES = ("10.0.0.0/8", "192.0.2.1", "2001:db8::/32")
         ("", "1.1.1.1", ""),
     ],
 )
-def test_only_proxies_own_words_are_believed(peer: str, forwarded_for: str, client: str) -> None:
+def test_forwarded_headers_are_trusted_only_from_proxies(peer: str, forwarded_for: str, client: str) -> None:
     assert TrustedProxies(PROXIES).client(peer, forwarded_for) == client
 
 
-def test_without_proxies_nobody_is_believed() -> None:
+def test_forwarded_headers_are_ignored_without_trusted_proxies() -> None:
     assert TrustedProxies(()).client("10.0.0.1", "1.1.1.1") == "10.0.0.1"
 
 
 @given(st.ip_addresses(v=4, network="8.0.0.0/6"), st.ip_addresses(v=4, network="8.0.0.0/6"), st.integers(0, 32))
-def test_a_network_holds_what_the_library_says(address: object, base: object, length: int) -> None:
+def test_network_contains_the_same_addresses_as_ipaddress(address: object, base: object, length: int) -> None:
     text = f"{base}/{length}"
     trusted = TrustedProxies((text,)).client(str(address), "1.1.1.1") == "1.1.1.1"
 
@@ -109,6 +109,6 @@ def test_ipv6_networks_hold_no_ipv4() -> None:
         "::ffff:10.0.0.0/104",
     ],
 )
-def test_what_is_no_network_is_refused(text: str) -> None:
+def test_invalid_network_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         network(text)

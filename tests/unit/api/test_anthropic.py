@@ -26,7 +26,7 @@ def test_tokens_are_counted_as_the_simulator_counts_them() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model":"any"}'])
-def test_what_is_no_request_is_refused(body: bytes) -> None:
+def test_invalid_request_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         TokenCounting(relays=False).count(request("/v1/messages/count_tokens", method="POST", body=body))
 

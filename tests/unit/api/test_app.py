@@ -154,7 +154,7 @@ class Needing:
         return request("/v1/a", method="POST", headers={"x-api-key": "secret"})
 
 
-def test_a_route_that_needs_something_is_answered_once_that_is_loaded() -> None:
+def test_route_responds_once_its_modules_are_loaded() -> None:
     needing = Needing()
     asked = needing.asked()
     assert needing.app.answer(asked) is needing.needed
@@ -166,7 +166,7 @@ def test_a_route_that_needs_something_is_answered_once_that_is_loaded() -> None:
     assert (answer.body, asked.id, len(needing.request_log.kept())) == (b"loaded", name, 1)
 
 
-def test_a_refusal_in_words_of_its_own_needs_them_loaded() -> None:
+def test_dialect_error_requires_its_module_to_be_loaded() -> None:
     needing = Needing()
     asked = needing.asked()
     assert needing.app.refusal_needs(asked) is needing.needed
@@ -177,7 +177,7 @@ def test_a_refusal_in_words_of_its_own_needs_them_loaded() -> None:
     assert json.loads(needing.app.refuse(asked, 413, detail="too large").body)["words"] == "body_too_large"
 
 
-def test_where_the_words_cannot_be_loaded_a_problem_document_says_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_error_is_a_problem_document_if_its_dialect_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
     needing = Needing()
     asked = needing.asked()
     assert needing.app.answer(asked) is needing.needed
@@ -191,7 +191,7 @@ def test_where_the_words_cannot_be_loaded_a_problem_document_says_it(caplog: pyt
 # Routes
 
 
-async def test_a_handler_answers_and_its_route_is_noted(harness: Harness) -> None:
+async def test_handler_responds_and_its_route_is_recorded(harness: Harness) -> None:
     asked = request("/open?a=b")
 
     assert (await harness.answer(asked)).body == b"ok"
@@ -205,7 +205,7 @@ async def test_an_unknown_path_is_not_found(harness: Harness) -> None:
     assert (response.status, code(response), asked.route) == (404, "not_found", "")
 
 
-async def test_an_unknown_method_is_told_which_are_known(harness: Harness) -> None:
+async def test_unknown_method_is_405_with_the_allowed_methods(harness: Harness) -> None:
     response = await harness.answer(request("/keyed", method="DELETE"))
 
     assert (response.status, code(response)) == (405, "method_not_allowed")
@@ -215,7 +215,7 @@ async def test_an_unknown_method_is_told_which_are_known(harness: Harness) -> No
 @pytest.mark.parametrize(
     ("path", "allowed"), [("/keyed", "GET, HEAD, OPTIONS, POST"), ("/open", "GET, HEAD, OPTIONS"), ("*", "OPTIONS")]
 )
-async def test_options_are_told(harness: Harness, path: str, allowed: str) -> None:
+async def test_options_response_has_the_allowed_methods(harness: Harness, path: str, allowed: str) -> None:
     response = await harness.answer(request(path, method="OPTIONS"))
 
     assert response.status == 204
@@ -226,7 +226,7 @@ async def test_options_of_nothing_are_not_found(harness: Harness) -> None:
     assert (await harness.answer(request("/nowhere", method="OPTIONS"))).status == 404
 
 
-async def test_a_preflight_is_answered_without_a_key() -> None:
+async def test_preflight_needs_no_key() -> None:
     headers = {"origin": "http://a", "access-control-request-method": "POST", "access-control-request-headers": "x-sim"}
     asked = request("/keyed", method="OPTIONS", headers=headers)
     response = await Harness(keys=("k",)).answer(asked)
@@ -236,7 +236,7 @@ async def test_a_preflight_is_answered_without_a_key() -> None:
     assert "access-control-allow-methods: GET, HEAD, OPTIONS, POST" in lines_of(asked.reply_headers)
 
 
-async def test_who_asks_without_an_origin_is_told_nothing_of_origins(harness: Harness) -> None:
+async def test_request_without_an_origin_gets_no_cors_headers(harness: Harness) -> None:
     asked = request("/open")
     await harness.answer(asked)
 
@@ -289,7 +289,7 @@ async def test_no_two_requests_are_given_the_same_name() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_a_keyed_route_asks_for_a_key(method: str) -> None:
+async def test_keyed_route_requires_a_key(method: str) -> None:
     harness = Harness(keys=("k",))
     refused = await harness.answer(request("/keyed", method=method))
     allowed = await harness.answer(request("/keyed", method=method, headers={"x-api-key": "k"}))
@@ -297,7 +297,7 @@ async def test_a_keyed_route_asks_for_a_key(method: str) -> None:
     assert (refused.status, code(refused), allowed.status) == (401, "unauthorized", 200)
 
 
-async def test_an_open_route_asks_for_none() -> None:
+async def test_open_route_requires_no_key() -> None:
     assert (await Harness(keys=("k",)).answer(request("/open"))).status == 200
 
 
@@ -310,7 +310,7 @@ async def test_only_limited_routes_are_limited(harness: Harness) -> None:
     assert free == [200] * (BURST + 1)
 
 
-async def test_what_is_left_is_said_in_every_limited_answer(harness: Harness) -> None:
+async def test_every_limited_response_has_the_remaining_limit(harness: Harness) -> None:
     harness.throttled()
     asked = [request("/keyed", method="POST") for _ in range(BURST + 1)]
     for each in asked:
@@ -320,21 +320,21 @@ async def test_what_is_left_is_said_in_every_limited_answer(harness: Harness) ->
     assert all(b"\r\nratelimit: " in each.reply_headers for each in asked)
 
 
-async def test_the_limit_is_asked_before_the_key() -> None:
+async def test_rate_limit_is_checked_before_the_key() -> None:
     harness = Harness(keys=("k",)).throttled()
     statuses = [(await harness.answer(request("/keyed", method="POST"))).status for _ in range(BURST + 2)]
 
     assert statuses == [401] * BURST + [429] * 2
 
 
-async def test_a_limited_route_asks_for_its_key_too() -> None:
+async def test_limited_route_also_requires_its_key() -> None:
     harness = Harness(keys=("k",)).throttled()
 
     assert (await harness.answer(request("/keyed", method="POST", headers={"x-api-key": "k"}))).body == b"later"
 
 
 @pytest.mark.parametrize("limited", [True, False])
-async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(harness: Harness, limited: bool) -> None:
+async def test_pages_of_other_origins_are_refused_without_keys(harness: Harness, limited: bool) -> None:
     harness.app.loopback_only = LoopbackOnly((), check_host=True)
     if limited:
         harness.throttled()
@@ -349,7 +349,7 @@ async def test_pages_of_other_origins_are_kept_from_what_no_key_protects(harness
 # Errors
 
 
-async def test_an_error_is_answered_with_its_status(harness: Harness) -> None:
+async def test_error_becomes_a_response_with_its_status(harness: Harness) -> None:
     response = await harness.answer(request("/mistaken"))
 
     assert (response.status, code(response)) == (400, "invalid_request")
@@ -388,7 +388,7 @@ async def test_a_refusal_keeps_the_name_that_was_given_before(harness: Harness) 
 # The drain
 
 
-async def test_while_draining_only_probes_are_answered(harness: Harness) -> None:
+async def test_draining_server_serves_only_probes(harness: Harness) -> None:
     harness.app.draining = True
     refused = await harness.answer(request("/keyed"))
 
@@ -397,7 +397,7 @@ async def test_while_draining_only_probes_are_answered(harness: Harness) -> None
     assert (await harness.answer(request("/open"))).status == 200
 
 
-def test_who_is_cut_before_his_answer_has_begun_is_told_why(harness: Harness) -> None:
+def test_request_cut_before_its_response_gets_an_error(harness: Harness) -> None:
     response = harness.app.cut(request("/keyed"))
 
     assert (response.status, code(response)) == (503, "shutting_down")
@@ -407,7 +407,7 @@ def test_who_is_cut_before_his_answer_has_begun_is_told_why(harness: Harness) ->
 # Logs and metrics
 
 
-async def test_an_answer_is_counted_by_route_and_status(harness: Harness) -> None:
+async def test_response_is_counted_by_route_and_status(harness: Harness) -> None:
     for path, status, sent_bytes in (("/open", 200, 10), ("/open", 200, 20), ("/keyed", 401, 5)):
         asked = request(path)
         asked.route = path
@@ -428,9 +428,7 @@ async def test_an_answer_is_counted_by_route_and_status(harness: Harness) -> Non
         ("", 404, False, True),
     ],
 )
-def test_what_probes_and_load_tests_ask_is_logged_when_it_fails(
-    path: str, status: int, log_quiet: bool, logged: bool
-) -> None:
+def test_quiet_routes_are_logged_only_on_errors(path: str, status: int, log_quiet: bool, logged: bool) -> None:
     harness = Harness(log_quiet=log_quiet)
     asked = request("/x")
     asked.route = path
@@ -439,7 +437,7 @@ def test_what_probes_and_load_tests_ask_is_logged_when_it_fails(
     assert (harness.logged() != "") is logged
 
 
-def test_without_a_log_answers_are_counted_all_the_same() -> None:
+def test_responses_are_counted_without_an_access_log() -> None:
     metrics = Metrics()
     app = App(
         Router(ROUTES), keys=Keys(()), cors=CORS((), loopback_only=False), metrics=metrics, access=None, log_quiet=True
@@ -461,14 +459,14 @@ def post(**headers: str) -> Request:
     return request("/v1/ok", method="POST", headers=headers)
 
 
-async def test_who_brings_no_key_is_told_in_the_dialect() -> None:
+async def test_missing_key_is_refused_in_the_dialect() -> None:
     asked = post()
     refused = await Harness(keys=("k",)).answer(asked)
 
     assert (refused.status, words(refused)["words"], words(refused)["id"]) == (401, "unauthorized", asked.id)
 
 
-async def test_who_is_limited_is_told_in_the_dialect(harness: Harness) -> None:
+async def test_rate_limited_request_is_refused_in_the_dialect(harness: Harness) -> None:
     harness.throttled()
     answers = [await harness.answer(post()) for _ in range(BURST + 1)]
 
@@ -477,7 +475,7 @@ async def test_who_is_limited_is_told_in_the_dialect(harness: Harness) -> None:
     assert any(line.startswith("retry-after: ") for line in lines_of(answers[-1].head))
 
 
-async def test_a_drain_is_told_in_the_dialect(harness: Harness) -> None:
+async def test_drain_is_reported_in_the_dialect(harness: Harness) -> None:
     harness.app.draining = True
     refused, cut = await harness.answer(post()), harness.app.cut(post())
 
@@ -486,7 +484,7 @@ async def test_a_drain_is_told_in_the_dialect(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_mistake_is_told_in_the_dialect(harness: Harness, method: str) -> None:
+async def test_invalid_request_is_refused_in_the_dialect(harness: Harness, method: str) -> None:
     response = await harness.answer(request("/v1/mistaken", method=method))
 
     assert (response.status, words(response)["says"]) == (400, "not so")
@@ -522,14 +520,14 @@ async def test_an_unknown_method_is_no_matter_of_dialects(harness: Harness) -> N
     assert (response.status, code(response)) == (405, "method_not_allowed")
 
 
-async def test_the_providers_status_is_told_where_its_dialect_is(harness: Harness) -> None:
+async def test_provider_status_is_used_on_its_dialects_routes(harness: Harness) -> None:
     own, ours = await harness.answer(request("/v1/upstream")), await harness.answer(request("/upstream"))
 
     assert (own.status, words(own)["param"]) == (404, "model")
     assert (ours.status, code(ours)) == (400, "upstream_refused")
 
 
-async def test_an_unknown_path_below_a_providers_prefix_is_refused_in_its_words() -> None:
+async def test_unknown_path_under_a_provider_prefix_is_refused_in_its_dialect() -> None:
     harness = Harness()
 
     assert (await harness.answer(request("/provider/unknown"))).body == b"own words"

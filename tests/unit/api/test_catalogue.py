@@ -27,7 +27,7 @@ class Lists:
 ONE, TWO = b'{"object":"list","data":[{"id":"up-1"},{"id":"sim"}]}', b'{"data":[{"id":"up-2","object":"model"}]}'
 
 
-async def test_without_an_upstream_the_simulator_answers_to_every_name() -> None:
+async def test_simulator_accepts_every_model_name_without_an_upstream() -> None:
     catalogue = Catalogue(None, FakeClock())
 
     assert await catalogue.names() == ["sim"]
@@ -57,7 +57,7 @@ async def test_the_list_is_believed_for_a_while() -> None:
     assert lists.asked == 2
 
 
-async def test_of_many_who_ask_at_once_one_asks_the_upstream() -> None:
+async def test_concurrent_requests_for_models_share_one_upstream_request() -> None:
     lists = Lists(ONE)
     catalogue = Catalogue(lists, FakeClock())
 
@@ -65,7 +65,7 @@ async def test_of_many_who_ask_at_once_one_asks_the_upstream() -> None:
     assert lists.asked == 1
 
 
-async def test_a_failure_is_told_and_not_kept() -> None:
+async def test_failed_model_list_is_reported_and_not_cached() -> None:
     catalogue = Catalogue(Lists(UpstreamFailed("down"), ONE), FakeClock())
     with pytest.raises(UpstreamFailed):
         await catalogue.names()
@@ -78,7 +78,7 @@ async def test_the_simulator_is_known_while_the_upstream_is_down() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"data":7}', b'{"data":[{"id":7}]}', b"\xff", b"[" * 100_000])
-async def test_what_is_no_list_is_the_upstreams_fault(body: bytes) -> None:
+async def test_invalid_model_list_is_an_upstream_error(body: bytes) -> None:
     with pytest.raises(UpstreamMalformed, match=r"^the upstream's list of models is malformed$"):
         await Catalogue(Lists(body), FakeClock()).names()
 
@@ -132,7 +132,7 @@ async def test_an_upstream_that_hangs_is_given_up_for_the_list_before() -> None:
     assert await catalogue.names() == ["sim", "up-2"]
 
 
-async def test_an_upstream_that_hangs_from_the_first_is_told_so_to_all_who_wait() -> None:
+async def test_hanging_model_list_times_out_for_all_waiters() -> None:
     lists = Hanging(b"", ONE)
     catalogue = Catalogue(lists, FakeClock(), within_s=0.01)
     told = await asyncio.gather(*(catalogue.names() for _ in range(9)), return_exceptions=True)
@@ -143,7 +143,7 @@ async def test_an_upstream_that_hangs_from_the_first_is_told_so_to_all_who_wait(
     assert await catalogue.names() == ["sim", "up-1"]
 
 
-async def test_who_leaves_takes_the_list_from_nobody() -> None:
+async def test_cancelled_waiter_does_not_cancel_the_shared_request() -> None:
     lists = Lists(ONE)
     catalogue = Catalogue(lists, FakeClock())
     first, second = asyncio.ensure_future(catalogue.names()), asyncio.ensure_future(catalogue.names())

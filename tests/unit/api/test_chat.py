@@ -105,7 +105,7 @@ async def test_a_stream_is_its_tokens_and_its_end() -> None:
     ]
 
 
-async def test_a_stream_says_what_it_is_and_whose() -> None:
+async def test_stream_has_content_type_turn_and_model_headers() -> None:
     asked = ask(conversation="c-1")
     answer = await routes(told("Hi")).chat(asked)
     assert isinstance(answer, LiveStream)
@@ -126,7 +126,7 @@ async def test_unknown_default_model_has_no_header() -> None:
     assert b"x-model" not in asked.reply_headers
 
 
-async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() -> None:
+async def test_model_name_unfit_for_a_header_is_left_out() -> None:
     asked = ask(model="m\r\nset-cookie: a=b")
     await said(routes(told("Hi")), asked)
 
@@ -135,7 +135,7 @@ async def test_a_model_that_would_break_out_of_its_header_is_not_told_there() ->
 
 
 @pytest.mark.parametrize("details", [True, False])
-async def test_reasoning_is_told_to_a_client_that_asks_for_details_and_kept(details: bool) -> None:
+async def test_reasoning_is_sent_to_clients_that_request_details_and_stored(details: bool) -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm,"), ReasoningDelta(" so"), TextDelta("Hi"), Finished("stop", "model-1"))
     chat = routes(engine)
     told_frames = await said(chat, ask(details=details))
@@ -151,7 +151,7 @@ async def test_reasoning_is_told_to_a_client_that_asks_for_details_and_kept(deta
     assert answer["thought_s"] >= 0
 
 
-async def test_reasoning_is_no_part_of_a_whole_answer() -> None:
+async def test_reasoning_is_not_part_of_a_non_streaming_response() -> None:
     engine = ScriptedEngine(ReasoningDelta("Hm"), TextDelta("Hi"), Finished("stop", "model-1"))
     answer = await routes(engine).chat(ask(stream=False))
 
@@ -160,7 +160,7 @@ async def test_reasoning_is_no_part_of_a_whole_answer() -> None:
 
 
 @pytest.mark.parametrize("details", [True, False])
-async def test_the_stream_says_how_the_turn_ended_to_a_client_that_asks_for_details(details: bool) -> None:
+async def test_stream_reports_the_end_of_the_turn_if_details_are_requested(details: bool) -> None:
     engine = told("Hi", end=Finished("length", "model-1", Usage(3, 1)))
     told_frames = await said(routes(engine), ask(details=details))
 
@@ -172,7 +172,7 @@ async def test_the_stream_says_how_the_turn_ended_to_a_client_that_asks_for_deta
 
 
 @pytest.mark.parametrize("announce", [True, False])
-async def test_a_stream_is_announced_to_who_asks_for_it(announce: bool) -> None:
+async def test_stream_head_is_sent_early_on_request(announce: bool) -> None:
     answer = await routes(told("Hi")).chat(ask(announce=announce))
 
     assert isinstance(answer, LiveStream)
@@ -189,7 +189,7 @@ async def test_a_turn_takes_the_place_of_another() -> None:
 
 
 @pytest.mark.parametrize(("shared", "resumable"), [(None, b"false"), (FakeSharedTurns(), b"true")])
-async def test_the_farewell_says_whether_the_turn_outlives_the_process(
+async def test_shutdown_frame_says_whether_the_turn_can_be_resumed(
     shared: SharedTurns | None, resumable: bytes
 ) -> None:
     asked = ask()
@@ -202,7 +202,7 @@ async def test_the_farewell_says_whether_the_turn_outlives_the_process(
     )
 
 
-async def test_a_turn_is_kept_under_the_id_that_was_told() -> None:
+async def test_turn_is_stored_under_the_id_in_its_header() -> None:
     chat, asked = routes(told("Because.")), ask()
     await said(chat, asked)
 
@@ -228,7 +228,7 @@ async def test_a_slow_client_makes_the_engine_wait() -> None:
     assert len(frames) == 2
 
 
-async def test_a_broken_stream_ends_without_done_and_keeps_what_was_said() -> None:
+async def test_broken_stream_ends_without_done_and_its_text_is_stored() -> None:
     chat = routes(told("Be", end=UpstreamBroken("broke off")))
     answer, reader = await chat.chat(ask()), Reader()
     with pytest.raises(UpstreamBroken):
@@ -259,7 +259,7 @@ async def test_an_unknown_failure_is_logged_and_not_shown(caplog: pytest.LogCapt
     assert caplog.records[0].exc_info is not None
 
 
-async def test_nothing_is_asked_of_the_engine_before_the_stream_is_played() -> None:
+async def test_engine_is_not_called_before_the_stream_starts() -> None:
     engine = told("Hi")
     await routes(engine).chat(ask())
 
@@ -269,7 +269,7 @@ async def test_nothing_is_asked_of_the_engine_before_the_stream_is_played() -> N
 # Whole answers
 
 
-async def test_a_whole_answer_is_one_document() -> None:
+async def test_non_streaming_response_is_one_document() -> None:
     engine = told("Be", "cause", end=Finished("length", "model-9", Usage(3, 2)))
     answer = await routes(engine).chat(ask(stream=False, conversation="c-1"))
     assert isinstance(answer, Response)
@@ -288,12 +288,12 @@ async def test_a_whole_answer_is_one_document() -> None:
     ]
 
 
-async def test_a_whole_answer_that_breaks_is_an_error() -> None:
+async def test_broken_non_streaming_response_is_an_error() -> None:
     with pytest.raises(UpstreamTimeout):
         await routes(told("Be", end=UpstreamTimeout("late"))).chat(ask(stream=False))
 
 
-async def test_who_leaves_a_whole_answer_ends_its_work_and_keeps_what_was_said() -> None:
+async def test_disconnect_during_a_non_streaming_response_cancels_it_and_stores_its_text() -> None:
     engine = told("Be", end=Silence())
     chat = routes(engine)
     answering = asyncio.ensure_future(chat.chat(ask(stream=False)))
@@ -310,7 +310,7 @@ async def test_who_leaves_a_whole_answer_ends_its_work_and_keeps_what_was_said()
 # What is asked
 
 
-async def test_what_the_caller_says_reaches_the_engine() -> None:
+async def test_request_options_reach_the_engine() -> None:
     engine = told("Hi")
     fields = {"model": "m", "max_tokens": 7, "temperature": 0.5}
     await said(routes(engine), ask("Why?", headers={"x-sim": "gap=0s"}, **fields))
@@ -320,7 +320,7 @@ async def test_what_the_caller_says_reaches_the_engine() -> None:
     assert asked.messages == (Message("system", "Be brief."), Message("user", "Why?"))
 
 
-async def test_what_the_caller_does_not_say_is_the_default() -> None:
+async def test_missing_request_options_are_the_defaults() -> None:
     engine = told("Hi")
     await said(routes(engine), ask())
     (asked,) = engine.requests
@@ -338,9 +338,7 @@ async def test_what_the_caller_does_not_say_is_the_default() -> None:
         ("sim", False, True),
     ],
 )
-async def test_the_defaults_tell_the_model_and_whether_it_is_simulated(
-    model: str, relays: bool, simulated: bool
-) -> None:
+async def test_defaults_have_the_model_and_whether_it_is_simulated(model: str, relays: bool, simulated: bool) -> None:
     defaults = msgspec.structs.replace(DEFAULTS, model=model)
     chat = chat_of(told(), MemoryHistory(limit=2, max_bytes=1_000), defaults=defaults)
     response = ChatRoutes(chat, Keys(()), relays=relays).defaults(request("/chat/defaults"))
@@ -363,7 +361,7 @@ async def test_a_leading_system_message_takes_the_place_of_the_default_for_this_
     assert [asked.messages[0].content for asked in engine.requests] == ["Rhyme.", "Be brief."]
 
 
-async def test_the_history_is_the_context_not_what_the_caller_sends() -> None:
+async def test_context_is_the_history_not_the_sent_messages() -> None:
     engine = told("Hi")
     chat = routes(engine)
     await said(chat, ask("One?"))
@@ -384,7 +382,7 @@ async def test_the_history_is_the_context_not_what_the_caller_sends() -> None:
     ],
     ids=["no JSON", "no question", "no grammar", "no id", "no id at its end"],
 )
-async def test_a_mistake_is_refused_before_anything_is_asked_or_kept(asked: Request) -> None:
+async def test_invalid_request_is_refused_before_the_engine_and_the_store(asked: Request) -> None:
     engine = told("Hi")
     chat = routes(engine)
     with pytest.raises(InvalidRequest):
@@ -407,7 +405,7 @@ async def test_a_turn_is_kept_and_shown() -> None:
     assert "status" not in answer
 
 
-async def test_what_has_not_begun_is_empty_only_by_its_default_name() -> None:
+async def test_unknown_conversation_is_empty_only_if_it_is_the_default() -> None:
     chat = routes(told("Hi"))
 
     assert await kept(chat) == []
@@ -416,7 +414,7 @@ async def test_what_has_not_begun_is_empty_only_by_its_default_name() -> None:
         await chat.history(request("/history?conversation=other"))
 
 
-async def test_a_conversation_is_asked_for_by_name() -> None:
+async def test_conversation_is_selected_by_name() -> None:
     chat = routes(told("Hi"))
     await said(chat, ask(conversation="c-1"))
 
@@ -480,7 +478,7 @@ async def test_conversations_are_listed() -> None:
     assert [(each["id"], each["messages"]) for each in listed] == [("a", 4), ("b", 2)]
 
 
-async def test_what_is_private_is_not_kept_by_caches() -> None:
+async def test_private_responses_are_not_cached() -> None:
     chat = routes(told("Hi"))
     for response in (await chat.history(request("/history")), await chat.conversations(request("/conversations"))):
         assert "cache-control: no-store" in lines_of(whole(response).head)
@@ -517,7 +515,7 @@ async def test_a_delta_is_never_two_frames() -> None:
 # Turns under way
 
 
-async def test_a_turn_is_heard_again_from_any_event_on() -> None:
+async def test_turn_is_resumed_from_any_event() -> None:
     chat, asked = routes(told("Be", "cause")), ask(conversation="c-1")
     frames = await said(chat, asked)
     for after in range(3):
@@ -530,7 +528,7 @@ async def test_a_turn_is_heard_again_from_any_event_on() -> None:
     assert await Reader().play(await chat.resume(turn_request(turn_of(asked)))) == frames
 
 
-async def test_the_rest_of_a_turn_is_announced_to_who_asks_for_it() -> None:
+async def test_head_of_a_resumed_turn_is_sent_early_on_request() -> None:
     chat, asked = routes(told("Be", "cause")), ask()
     frames = await said(chat, asked)
     for query, announced in {"": False, "?announce=false": False, "?announce=true": True}.items():
@@ -543,7 +541,7 @@ async def test_the_rest_of_a_turn_is_announced_to_who_asks_for_it() -> None:
             await chat.resume(turn_request(turn_of(asked), query=junk))
 
 
-async def test_what_was_not_said_yet_cannot_be_resumed_from() -> None:
+async def test_resuming_past_the_newest_event_is_refused() -> None:
     chat, asked = routes(told("Hi")), ask()
     await said(chat, asked)
     with pytest.raises(ResumeExpired):
@@ -567,7 +565,7 @@ async def test_a_turn_is_stopped_and_kept() -> None:
 
 
 @pytest.mark.parametrize("turn", ["turn_1", "turn_" + "0" * 24, "x", "turn_" + "A" * 24])
-async def test_what_is_no_turn_is_not_found(turn: str) -> None:
+async def test_unknown_turn_is_not_found(turn: str) -> None:
     chat = routes(told("Hi"))
     with pytest.raises(NotFound):
         await chat.resume(turn_request(turn))
@@ -586,9 +584,7 @@ async def test_another_keys_turn_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(("on_disconnect", "goes_on"), [("finish", True), ("cancel", False), (None, False)])
-async def test_the_caller_says_what_becomes_of_the_turn_when_he_leaves(
-    on_disconnect: str | None, goes_on: bool
-) -> None:
+async def test_request_selects_what_a_disconnect_does(on_disconnect: str | None, goes_on: bool) -> None:
     engine = told("Be", end=Silence())
     answer = await routes(engine).chat(ask(on_disconnect=on_disconnect))
     assert isinstance(answer, LiveStream)
@@ -619,7 +615,7 @@ async def test_a_request_that_comes_again_is_its_turn_again() -> None:
     assert len(await kept(chat)) == 2
 
 
-async def test_a_stream_and_a_whole_answer_are_two_requests() -> None:
+async def test_stream_and_non_stream_are_different_requests_for_idempotency() -> None:
     chat = routes(told("Hi"))
     await said(chat, keyed("k"))
     with pytest.raises(IdempotencyMismatch):
@@ -633,7 +629,7 @@ async def test_another_simulation_is_another_request() -> None:
         await chat.chat(ask(headers={"idempotency-key": "k", "x-sim": "gap=1ms"}))
 
 
-async def test_a_whole_answer_is_told_to_all_who_asked_for_it() -> None:
+async def test_non_streaming_response_is_sent_to_all_requests_of_its_key() -> None:
     engine = Speaker()
     chat = routes(engine)
     asking = asyncio.gather(*(chat.chat(keyed("k", stream=False)) for _ in range(3)))
@@ -647,7 +643,7 @@ async def test_a_whole_answer_is_told_to_all_who_asked_for_it() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a" * 256, "a\tb", "é"])
-async def test_what_is_no_key_is_refused(key: str) -> None:
+async def test_invalid_idempotency_key_is_refused(key: str) -> None:
     asked = ask()
     asked.headers[b"idempotency-key"] = key.encode("latin-1")
     with pytest.raises(InvalidRequest, match="Idempotency-Key takes"):
@@ -705,13 +701,13 @@ async def test_an_exported_conversation_is_added_as_a_new_one() -> None:
     assert messages == exported
 
 
-async def test_the_default_conversation_is_not_deleted_before_it_began() -> None:
+async def test_default_conversation_without_turns_cannot_be_deleted() -> None:
     with pytest.raises(NotFound):
         await routes(told("Hi")).delete(conversation_request("default"))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"title":""}', b'{"title":"a","b":1}', b'{"title":1}'])
-async def test_what_is_no_title_is_refused(body: bytes) -> None:
+async def test_invalid_title_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         await routes(told("Hi")).change(conversation_request("c-1", body=body))
 

@@ -56,14 +56,14 @@ def of_gate(name: str, body: bytes = b"") -> Request:
 # The default
 
 
-def test_it_shows_what_holds_and_how_much_is_under_way() -> None:
+def test_settings_and_open_streams_are_shown() -> None:
     harness = Harness("ttft=1s")
     harness.state.limiter.enter()
 
     assert told(harness.control.show(asked())) == {"sim": "gap=0.1s,ttft=1s", "journal": False, "streams": 1}
 
 
-def test_a_change_is_put_over_what_was_said_before() -> None:
+def test_change_is_merged_into_the_current_settings() -> None:
     harness = Harness("ttft=1s,seed=1")
     assert told(harness.control.change(asked(b'{"sim":"ttft=2s,tokens=3","journal":true}'))) == {
         "sim": "gap=0.1s,ttft=2s,tokens=3..3,seed=1",
@@ -81,7 +81,7 @@ def test_a_change_is_put_over_what_was_said_before() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"x", b"[]", b'{"simm":"gap=1s"}', b'{"sim":1}', b'{"journal":"on"}', b'{"sim":"\xff"}', b"[" * 9_999]
 )
-def test_a_change_that_is_none_says_what_it_takes(body: bytes) -> None:
+def test_invalid_change_names_the_accepted_values(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
         Harness().control.change(asked(body))
 
@@ -117,7 +117,7 @@ def test_a_default_that_would_refuse_each_request_is_refused_itself(tmp_path: Pa
     assert harness.state.configured == parse("seed=1")
 
 
-def test_a_default_may_name_what_is_there(tmp_path: Path) -> None:
+def test_default_may_name_an_existing_script_or_profile(tmp_path: Path) -> None:
     (tmp_path / "turns.yml").write_text("- say: Hello", encoding="utf-8")
     harness = Harness(folder=str(tmp_path))
     for sim in ("script=turns.yml", "profile=groq-70b"):
@@ -126,7 +126,7 @@ def test_a_default_may_name_what_is_there(tmp_path: Path) -> None:
         assert harness.state.configured == parse(sim)
 
 
-def test_what_replaces_the_default_leaves_nothing_of_it() -> None:
+def test_replacement_removes_all_default_settings() -> None:
     harness = Harness("ttft=1s,seed=1")
     harness.control.change(asked(b'{"sim":"tokens=3","journal":true}'))
     assert told(harness.control.replace(asked(b'{"sim":"gap=1s"}'))) == {
@@ -142,7 +142,7 @@ def test_what_replaces_the_default_leaves_nothing_of_it() -> None:
     assert harness.state.configured == parse("ttft=1s,seed=1")
 
 
-def test_what_is_shown_replaces_the_default_by_itself() -> None:
+def test_shown_settings_can_be_put_back_unchanged() -> None:
     harness = Harness("ttft=1s,seed=1,tokens=3")
     shown = told(harness.control.show(asked()))
     replaced = harness.control.replace(asked(json.dumps({"sim": shown["sim"]}).encode()))
@@ -150,7 +150,7 @@ def test_what_is_shown_replaces_the_default_by_itself() -> None:
     assert told(replaced) == shown
 
 
-def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> None:
+def test_replacement_keeps_counts_gates_and_request_log() -> None:
     harness = Harness("status=429x1")
     harness.control.change(asked(b'{"journal":true}'))
     harness.journal.note(request("/a"))
@@ -179,7 +179,7 @@ def test_what_replaces_the_default_leaves_counts_gates_and_journal_alone() -> No
         b"[" * 9_999,
     ],
 )
-def test_what_replaces_nothing_says_what_it_takes(body: bytes) -> None:
+def test_invalid_replacement_names_the_accepted_values(body: bytes) -> None:
     harness = Harness("seed=1")
     with pytest.raises(InvalidRequest, match=re.escape('the body takes {"sim": "ttft=1s"}: ')):
         harness.control.replace(asked(body))
@@ -195,7 +195,7 @@ def test_a_mistake_in_the_grammar_replaces_nothing() -> None:
     assert harness.state.configured == parse("seed=1")
 
 
-def test_a_reset_leaves_everything_as_it_was_at_the_start() -> None:
+def test_reset_restores_the_initial_state() -> None:
     harness = Harness("ttft=1s")
     harness.control.change(asked(b'{"sim":"status=429x1","journal":true}'))
     harness.journal.note(request("/"))
@@ -225,7 +225,8 @@ def test_requests_are_shown_and_forgotten() -> None:
     assert told(harness.control.requests(asked())) == {"journal": True, "requests": []}
 
 
-async def test_a_full_journal_is_shown_in_slices() -> None:
+@pytest.mark.slow
+async def test_full_request_log_is_sent_in_slices() -> None:
     harness = Harness()
     harness.control.change(asked(b'{"journal":true}'))
     for _ in range(MAX_REQUESTS):
@@ -239,7 +240,7 @@ async def test_a_full_journal_is_shown_in_slices() -> None:
 # Gates
 
 
-def test_a_gate_is_opened_closed_and_told_how_many_may_pass() -> None:
+def test_gate_can_be_opened_closed_and_limited() -> None:
     harness = Harness()
     state = {"name": "a", "open": False, "tokens": 0, "passed": 0, "waiting": 0}
     assert harness.gate("a", {}) == state
@@ -251,7 +252,7 @@ def test_a_gate_is_opened_closed_and_told_how_many_may_pass() -> None:
     assert told(harness.control.gates(asked())) == {"gates": [state | {"tokens": 2}]}
 
 
-def test_it_is_seen_how_many_wait_and_how_many_passed() -> None:
+def test_gate_shows_waiting_and_passed_tokens() -> None:
     harness = Harness()
     gate = harness.state.gates.kept("a")
     gate.passes(lambda: None)
@@ -274,13 +275,13 @@ def test_a_gate_that_is_dropped_is_gone() -> None:
 @pytest.mark.parametrize(
     "body", [b"", b'{"open":1}', b'{"tokens":0}', b'{"tokens":1000001}', b'{"tokens":1.5}', b'{"token":1}']
 )
-def test_a_move_that_is_none_says_what_it_takes(body: bytes) -> None:
+def test_invalid_gate_change_names_the_accepted_values(body: bytes) -> None:
     with pytest.raises(InvalidRequest, match="the body takes"):
         Harness().control.move_gate(of_gate("a", body))
 
 
 @pytest.mark.parametrize("name", ["%20", "a%2Fb", "%C3%A4", "x" * 65])
-def test_a_name_that_is_none_is_refused(name: str) -> None:
+def test_invalid_gate_name_is_refused(name: str) -> None:
     harness = Harness()
     for call in (harness.control.gate, harness.control.drop_gate, harness.control.move_gate):
         with pytest.raises(InvalidRequest, match="a gate's name takes"):

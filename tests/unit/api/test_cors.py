@@ -47,7 +47,7 @@ OURS = "Authorization, X-API-Key, Content-Type, X-Sim, Idempotency-Key, Last-Eve
 
 
 @pytest.mark.parametrize(("asked", "allowed"), [("", OURS), ("x-stainless-lang,a-b", f"{OURS}, x-stainless-lang,a-b")])
-def test_a_preflight_allows_the_headers_that_it_asks_for(asked: str, allowed: str) -> None:
+def test_preflight_allows_the_requested_headers(asked: str, allowed: str) -> None:
     preflight = request(headers={"access-control-request-headers": asked} if asked else {})
 
     assert lines_of(CORS((), loopback_only=False).preflight(preflight, "OPTIONS, POST")) == [

@@ -155,7 +155,7 @@ async def test_there_is_an_event_a_second(harness: Harness) -> None:
     assert [event.uptime_s for event in viewer.events()] == [11.0 + second for second in range(30)]
 
 
-async def test_nothing_is_sampled_while_nobody_watches(harness: Harness) -> None:
+async def test_no_sample_is_taken_without_viewers(harness: Harness) -> None:
     await harness.pass_s(5)
     assert harness.asked == 0
     viewer = await harness.watch()
@@ -167,7 +167,7 @@ async def test_nothing_is_sampled_while_nobody_watches(harness: Harness) -> None
     assert (harness.asked, harness.wheel.waiting) == (asked, {})
 
 
-async def test_the_stream_is_announced_counted_by_nobody_and_kept_by_no_proxy(harness: Harness) -> None:
+async def test_stream_is_announced_not_counted_and_not_cached(harness: Harness) -> None:
     stream = harness.board.events(request("/board/events"))
 
     assert stream.announced
@@ -195,9 +195,7 @@ async def test_two_viewers_share_one_sample_a_second(harness: Harness, later_s: 
 
 
 @pytest.mark.parametrize("late_s", [0.05, 0.2, 0.45])
-async def test_who_wakes_late_is_told_nothing_twice_and_the_next_event_is_in_time(
-    harness: Harness, late_s: float
-) -> None:
+async def test_late_wakeup_repeats_no_event_and_the_next_is_on_time(harness: Harness, late_s: float) -> None:
     first, second = await harness.watch(), await harness.watch()
     harness.wheel.advance(1 + late_s)
     await settle()
@@ -208,7 +206,7 @@ async def test_who_wakes_late_is_told_nothing_twice_and_the_next_event_is_in_tim
 
 
 @pytest.mark.parametrize("late_s", [0.6, 1.7])
-async def test_who_wakes_very_late_makes_up_for_no_second(harness: Harness, late_s: float) -> None:
+async def test_very_late_wakeup_sends_no_missed_events(harness: Harness, late_s: float) -> None:
     viewer = await harness.watch()
     harness.wheel.advance(1 + late_s)
     await settle()
@@ -217,7 +215,7 @@ async def test_who_wakes_very_late_makes_up_for_no_second(harness: Harness, late
     assert [event.uptime_s for event in viewer.events()] == pytest.approx([11 + late_s, 11.5 + late_s, 12.5 + late_s])
 
 
-async def test_who_is_woken_a_little_early_samples_all_the_same() -> None:
+async def test_slightly_early_wakeup_takes_a_sample() -> None:
     class EarlyClock(InstantClock):
         async def sleep_until(self, deadline_s: float) -> None:
             await super().sleep_until(deadline_s - 0.0005)
@@ -230,7 +228,7 @@ async def test_who_is_woken_a_little_early_samples_all_the_same() -> None:
     assert len(clock.slept) == 4
 
 
-async def test_who_comes_while_another_watches_is_told_this_second_at_once(harness: Harness) -> None:
+async def test_second_viewer_gets_the_current_event_at_once(harness: Harness) -> None:
     first = await harness.watch()
     await harness.pass_s(5.5)
     second = await harness.watch()
@@ -238,7 +236,7 @@ async def test_who_comes_while_another_watches_is_told_this_second_at_once(harne
     assert second.frames == [first.frames[-1]]
 
 
-async def test_who_stays_samples_when_the_other_leaves(harness: Harness) -> None:
+async def test_remaining_viewer_takes_the_samples(harness: Harness) -> None:
     first = await harness.watch()
     await harness.pass_s(0.5)
     second = await harness.watch()
@@ -251,7 +249,7 @@ async def test_who_stays_samples_when_the_other_leaves(harness: Harness) -> None
     assert [event.tokens_per_s for event in second.events()] == [0.0, 0.0, 30.0, 0.0, 0.0]
 
 
-async def test_when_nobody_watched_for_long_the_samples_begin_anew(harness: Harness) -> None:
+async def test_samples_start_over_after_a_long_time_without_viewers(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(5)
     await viewer.leave()
@@ -270,7 +268,7 @@ async def test_when_nobody_watched_for_long_the_samples_begin_anew(harness: Harn
     assert (event.tokens, event.requests) == (1_007, [Requests("/chat", 200, 100)])
 
 
-async def test_when_nobody_watched_for_a_moment_the_next_event_is_of_that_moment(harness: Harness) -> None:
+async def test_samples_continue_after_a_short_time_without_viewers(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(5)
     await viewer.leave()
@@ -299,7 +297,7 @@ async def test_rates_are_of_the_last_second(harness: Harness) -> None:
     ]
 
 
-async def test_what_was_counted_before_is_in_no_rate(harness: Harness) -> None:
+async def test_counts_before_the_first_sample_are_in_no_rate(harness: Harness) -> None:
     harness.metrics.tokens = 1_000_000
     harness.metrics.ttft_s.observe(1.0, 50)
     viewer = await harness.watch()
@@ -346,13 +344,6 @@ async def test_each_histogram_is_its_own(harness: Harness) -> None:
     assert [each.count for each in (event.ttft, event.inter_token, event.ticker_late) if each] == [2, 3, 4]
 
 
-async def test_a_window_that_is_full_does_not_grow(harness: Harness) -> None:
-    await harness.watch()
-    await harness.pass_s(100)
-
-    assert len(harness.board._samples) == 11
-
-
 async def test_counts_that_go_back_are_no_rates_and_no_percentiles(harness: Harness) -> None:
     harness.metrics.tokens = 100
     harness.metrics.requests = {("/chat", 200): 10}
@@ -369,7 +360,7 @@ async def test_counts_that_go_back_are_no_rates_and_no_percentiles(harness: Harn
     assert (event.ttft, event.inter_token, event.ticker_late) == (None, None, None)
 
 
-async def test_an_event_of_nothing_is_whole(harness: Harness) -> None:
+async def test_event_without_traffic_is_complete(harness: Harness) -> None:
     viewer = await harness.watch()
     await harness.pass_s(1)
 
@@ -463,7 +454,7 @@ async def test_a_failed_stream_counts_against_its_route(harness: Harness) -> Non
     assert [each.failed for each in viewer.last().requests] == [2, 0, 0]
 
 
-async def test_models_of_the_upstream_are_told_while_they_begin_streams(harness: Harness) -> None:
+async def test_upstream_models_are_listed_while_they_start_streams(harness: Harness) -> None:
     harness.metrics.upstream_began("idle", 9.0)
     viewer = await harness.watch()
     harness.metrics.upstream_began("small", 0.1)
@@ -502,7 +493,7 @@ async def test_a_drain_ends_the_stream_at_its_next_second(harness: Harness) -> N
     assert harness.asked == 4, "the last time only to see that no stream is left"
 
 
-async def test_a_drain_is_told_until_the_last_stream_has_ended(harness: Harness) -> None:
+async def test_events_report_the_drain_until_the_last_stream_has_ended(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.metrics.streams = 3
     await harness.pass_s(2)
@@ -515,7 +506,7 @@ async def test_a_drain_is_told_until_the_last_stream_has_ended(harness: Harness)
     assert await viewer.end == OVER
 
 
-async def test_a_drain_ends_it_before_its_first_event_too(harness: Harness) -> None:
+async def test_drain_ends_the_events_before_the_first_one(harness: Harness) -> None:
     viewer = await harness.watch()
     harness.draining = True
     await harness.pass_s(1)
@@ -523,11 +514,11 @@ async def test_a_drain_ends_it_before_its_first_event_too(harness: Harness) -> N
     assert (await viewer.end, viewer.frames) == (OVER, [])
 
 
-async def test_a_stream_that_is_cut_says_so_too(harness: Harness) -> None:
+async def test_cut_event_stream_ends_with_the_shutdown_frame(harness: Harness) -> None:
     assert harness.board.events(request("/board/events")).shutdown_frame == OVER
 
 
-async def test_what_fails_ends_the_stream_as_an_error_event(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_ends_the_events_with_an_error_event(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
     viewer = await harness.watch()
     harness.defect = ZeroDivisionError("s3cret")
     await harness.pass_s(1)
@@ -541,7 +532,7 @@ async def test_what_fails_ends_the_stream_as_an_error_event(harness: Harness, ca
     assert caplog.records[0].exc_info is not None
 
 
-async def test_a_slow_reader_is_awaited_and_then_told_of_now_alone(harness: Harness) -> None:
+async def test_slow_reader_gets_only_the_current_event(harness: Harness) -> None:
     viewer, other = await harness.watch(), await harness.watch()
     viewer.full = taken = asyncio.get_running_loop().create_future()
     await harness.pass_s(5.5)
@@ -558,7 +549,7 @@ async def test_a_slow_reader_is_awaited_and_then_told_of_now_alone(harness: Harn
     assert len(other.frames) == 8
 
 
-async def test_a_slow_reader_alone_is_told_the_rate_of_the_time_it_took(harness: Harness) -> None:
+async def test_rate_for_a_single_slow_reader_covers_its_delay(harness: Harness) -> None:
     viewer = await harness.watch()
     viewer.full = taken = asyncio.get_running_loop().create_future()
     await harness.pass_s(3)

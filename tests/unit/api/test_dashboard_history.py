@@ -70,7 +70,7 @@ def test_seconds_are_the_rows_up_to_this_one() -> None:
     assert {*trend.upstream_ttft_p90_s} == {"llama"}
 
 
-def test_minutes_are_whole_and_have_rates_a_second() -> None:
+def test_minutes_are_complete_and_have_rates_per_second() -> None:
     trend = told(sampled(600), "1h", now_s=NOW_S + 1)
 
     assert (trend.step_s, trend.at) == (60, AT - 1.4)
@@ -80,7 +80,7 @@ def test_minutes_are_whole_and_have_rates_a_second() -> None:
 
 
 @pytest.mark.parametrize(("name", "count"), [("2m", 120), ("15m", 900), ("1h", 60), ("24h", 1440)])
-def test_a_range_is_as_long_as_it_says(name: str, count: int) -> None:
+def test_range_has_its_length(name: str, count: int) -> None:
     history = MetricsHistory()
     for ring in (SECONDS, MINUTES):
         newest = int(NOW_S) // ring.step_s - (ring is MINUTES)
@@ -94,7 +94,7 @@ def test_before_the_first_sample_the_columns_are_empty() -> None:
     assert told(MetricsHistory()).streams == []
 
 
-def test_codes_are_told_by_whose_they_are() -> None:
+def test_errors_of_the_server_and_of_the_upstream_are_separate() -> None:
     history, metrics = MetricsHistory(), Metrics()
     sampler = MetricsSampler(history, metrics, now_s=NOW_S - 1, leaves_out=frozenset())
     metrics.requests = {("/chat", status): 1 for status in (200, 429)}
@@ -106,7 +106,7 @@ def test_codes_are_told_by_whose_they_are() -> None:
     assert (trend.errors, trend.upstream_errors) == ({"429": [1], "failed": [2]}, {"upstream_reset": [3]})
 
 
-def test_codes_beyond_the_table_are_errors() -> None:
+def test_codes_not_in_the_table_are_errors() -> None:
     errors = told(sampled(1, codes=20)).errors
 
     assert len(errors) == 16
@@ -142,7 +142,7 @@ def test_another_range_is_refused_with_those_that_there_are(asked: str) -> None:
     assert len(caught.value.message) < 80
 
 
-async def test_the_handler_tells_the_past_of_its_clock() -> None:
+async def test_handler_returns_the_history_up_to_its_clock() -> None:
     handler = DashboardHistory(sampled(5), InstantClock(NOW_S))
     response = handler.get(request("/board/history?range=2m"))
     if asyncio.iscoroutine(response):

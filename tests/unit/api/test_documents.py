@@ -31,7 +31,7 @@ def test_a_document_is_json_that_no_cache_keeps() -> None:
     assert lines_of(answer.head)[1:3] == ["content-type: application/json", "cache-control: no-store"]
 
 
-def test_a_refusal_is_told_in_the_dialects_words_with_what_any_head_says() -> None:
+def test_refused_document_is_a_dialect_error_with_the_common_headers() -> None:
     asked = request()
     asked.id = "r-1"
     api_error = ApiError(status=429, code="rate_limited", message="later", retry_after_s=1.5)
@@ -59,7 +59,7 @@ def test_pieces_are_joined_in_their_order_and_each_is_a_slice() -> None:
     assert at_once(work) == b"abc"
 
 
-def test_a_response_that_is_too_large_is_refused_and_no_more_of_it_is_made() -> None:
+def test_too_large_document_is_refused_and_not_produced_further() -> None:
     pieces = repeat(b" " * (MAX_BYTES // 4), 1_000)
     with pytest.raises(InvalidRequest, match="at most 16777216 bytes"):
         at_once(joined(pieces))
@@ -132,7 +132,7 @@ async def test_a_long_document_is_made_as_its_reader_takes_it() -> None:
     assert reader.sent == 10 * PIECE
 
 
-async def test_a_long_document_that_ends_with_a_slice_is_sent_whole() -> None:
+async def test_long_document_ending_on_a_slice_is_sent_completely() -> None:
     answer = await sliced(iter(Pieces(4)))
     assert isinstance(answer, LiveStream)
     sent: list[bytes] = []
@@ -141,7 +141,7 @@ async def test_a_long_document_that_ends_with_a_slice_is_sent_whole() -> None:
     assert sent == [4 * PIECE]
 
 
-async def test_what_breaks_off_a_long_document_does_not_look_like_its_end() -> None:
+async def test_failure_in_a_long_document_leaves_it_incomplete() -> None:
     answer = await sliced(iter(Pieces(9)))
 
     assert isinstance(answer, LiveStream)
@@ -149,7 +149,7 @@ async def test_what_breaks_off_a_long_document_does_not_look_like_its_end() -> N
     assert answer.failure(ValueError()) == b""
 
 
-async def test_what_fails_before_a_document_is_sent_can_be_refused() -> None:
+async def test_failure_before_the_first_slice_is_an_error_response() -> None:
     def failing() -> Iterator[bytes]:
         yield PIECE
         raise InvalidRequest("too much")

@@ -56,7 +56,7 @@ def finished(made: Plan) -> Finished:
 @affixing
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("tokens", [1, 2, len(AGAIN) + 3])
-def test_the_bytes_are_those_of_the_answer_frame_by_frame(dialect: Dialect, tokens: int, chunked: bool) -> None:
+def test_even_stream_has_the_same_frames_as_the_response(dialect: Dialect, tokens: int, chunked: bool) -> None:
     request = asked(dialect)
     made = planned(request, f"tokens={tokens}")
     encoder = dialect.encoder(request, IDENTITY)
@@ -70,7 +70,7 @@ def test_the_bytes_are_those_of_the_answer_frame_by_frame(dialect: Dialect, toke
 @affixing
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize("sent", [0, 1, 2, 2 * len(AGAIN) + 3])
-def test_what_was_sent_is_known_to_the_byte(dialect: Dialect, sent: int, chunked: bool) -> None:
+def test_sent_bytes_are_counted_exactly(dialect: Dialect, sent: int, chunked: bool) -> None:
     request = asked(dialect)
     answer = even(dialect, request, planned(request, "tokens=1000"))
     found = answer.numbered(chunked)
@@ -103,7 +103,7 @@ def test_a_dialect_that_writes_each_frame_leaves_the_gaps_alone() -> None:
         ("", {"response_format": {"type": "json_object"}}, False),
     ],
 )
-def test_what_is_even(sim: str, fields: dict[str, Any], expected: bool) -> None:
+def test_streams_with_constant_gaps_are_even(sim: str, fields: dict[str, Any], expected: bool) -> None:
     request = asked(DIALECTS["openai.chat"], **fields)
     simulation = parse(f"ttft=2s,gap=1s,{sim}" if sim else "ttft=2s,gap=1s")
 

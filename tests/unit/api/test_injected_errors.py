@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenfall.api.injected_errors import MAX_RULES, InjectedErrors
+from tokenfall.api.injected_errors import InjectedErrors
 from tokenfall.errors import NotFound, RateLimited, SimulatedFailure, TokenfallError, Unauthorized
 from tokenfall.simulator.grammar import parse
 from tokenfall.simulator.values import Limit
@@ -57,11 +57,11 @@ def test_each_caller_and_each_rule_counts_for_itself_until_a_reset() -> None:
     assert asked(injected_errors, "status=500x1", times=2, owner="a") == [500, 200]
 
 
-def test_the_first_of_several_that_applies_is_answered() -> None:
+def test_first_matching_rule_is_applied() -> None:
     assert asked(InjectedErrors(FakeClock()), "status=429x1+503x3+500%0", times=5) == [429, 503, 503, 200, 200]
 
 
-def test_chance_is_seeded_and_as_often_as_it_was_asked_for() -> None:
+def test_probability_is_seeded_and_matches_the_configured_rate() -> None:
     one, two, other = (
         asked(InjectedErrors(FakeClock()), f"status=500%0.1,seed={seed}", times=10_000) for seed in (7, 7, 8)
     )
@@ -72,7 +72,7 @@ def test_chance_is_seeded_and_as_often_as_it_was_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("chance", "status"), [("0", 200), ("1", 500)])
-def test_chance_may_be_none_or_certainty(chance: str, status: int) -> None:
+def test_probability_may_be_zero_or_one(chance: str, status: int) -> None:
     assert asked(InjectedErrors(FakeClock()), f"status=500%{chance}", times=50) == [status] * 50
 
 
@@ -88,7 +88,7 @@ def test_chance_may_be_none_or_certainty(chance: str, status: int) -> None:
         ("status=404", NotFound, None, None),
     ],
 )
-def test_what_is_answered(
+def test_status_rule_becomes_its_error(
     text: str, kind: type[TokenfallError], status: int | None, retry_after_s: float | None
 ) -> None:
     error = refused(text)
@@ -96,14 +96,21 @@ def test_what_is_answered(
     assert (type(error), error.status, error.retry_after_s) == (kind, status, retry_after_s)
 
 
-def test_what_is_counted_is_bounded() -> None:
+def test_counts_of_more_callers_than_the_limit_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tokenfall.api.injected_errors.MAX_RULES", 5)
     injected_errors = InjectedErrors(FakeClock())
-    for number in range(MAX_RULES + 5):
-        asked(injected_errors, "status=500x1", times=1, owner=str(number))
-        injected_errors.spend(Limit(1), str(number), tokens=0)
 
-    assert len(injected_errors._asked) <= MAX_RULES
-    assert len(injected_errors._spent) <= MAX_RULES
+    def first_request(owner: str) -> tuple[list[int], bool]:
+        """The status of the rule's response, and whether the limit allows the request."""
+        _, refused = injected_errors.spend(Limit(1), owner, tokens=0)
+        return asked(injected_errors, "status=500x1", times=1, owner=owner), refused is None
+
+    new = first_request("0")
+    assert first_request("0") != new
+    for number in range(1, 10):
+        assert first_request(str(number)) == new
+
+    assert first_request("0") == new
 
 
 # A provider's limiter
@@ -154,7 +161,7 @@ def test_the_limiter_is_a_bucket_of_requests_and_one_of_tokens(
         assert limit_state.remaining == (int(requests.level + 1e-6) if rpm else 0)
 
 
-def test_who_comes_back_when_it_was_told_to_is_let_through() -> None:
+def test_retry_after_the_given_time_is_accepted() -> None:
     clock = FakeClock()
     injected_errors, limit = InjectedErrors(clock), Limit(2, 100)
     for _ in range(2):
@@ -194,7 +201,7 @@ def told(text: str, dialect: Any) -> dict[str, str]:
     return dict(dialect(InjectedErrors(FakeClock()).spend(limit, "", tokens=1_000)[0]))
 
 
-def test_each_provider_says_in_its_own_words_what_is_left() -> None:
+def test_each_dialect_has_its_own_rate_limit_headers() -> None:
     assert told("limit=rpm=60,tpm=6000", ratelimits.openai) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",

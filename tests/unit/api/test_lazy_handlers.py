@@ -32,7 +32,7 @@ class Workshop:
         return {"a": worded("a"), "b": worded("b")}
 
 
-def test_nothing_is_made_before_it_is_asked_for() -> None:
+def test_handlers_are_created_at_the_first_request() -> None:
     workshop = Workshop()
     ondemand = LazyHandlers(workshop)
     ondemand.handler("a"), ondemand.refuse("a")
@@ -55,7 +55,7 @@ def test_all_are_made_once() -> None:
     assert workshop.made == 1
 
 
-def test_what_is_made_in_a_thread_is_not_made_again() -> None:
+def test_handlers_created_in_a_thread_are_created_once() -> None:
     workshop = Workshop()
     ondemand = LazyHandlers(workshop)
     a = ondemand.handler("a")

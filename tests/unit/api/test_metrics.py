@@ -69,7 +69,7 @@ def test_a_histogram_is_cumulative_with_its_sum() -> None:
     assert value(samples, "ttft_seconds_sum") == 100.003
 
 
-def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
+def test_only_published_bounds_are_scraped_in_order() -> None:
     lines = exposition_of(Metrics()).decode().splitlines()
     scraped_bounds = [
         line.partition('le="')[2].partition('"')[0] for line in lines if line.startswith("tokenfall_ttft_seconds_b")
@@ -82,7 +82,7 @@ def test_only_the_bounds_that_are_told_are_scraped_and_in_their_order() -> None:
 
 
 @given(st.lists(st.one_of(st.floats(0.0, 100.0), st.sampled_from(LATENCY_BOUNDS_S)), max_size=50))
-def test_what_is_scraped_is_what_a_histogram_of_those_bounds_would_count(values: list[float]) -> None:
+def test_scraped_buckets_equal_a_histogram_with_those_bounds(values: list[float]) -> None:
     metrics, coarse = Metrics(), Histogram(EXPORTED_BOUNDS_S)
     for value_s in values:
         metrics.inter_token_s.observe(value_s)

@@ -56,7 +56,7 @@ def test_all_names_of_vllm_are_there_after_ours_and_only_where_they_are_wanted()
     ("reason", "counted"),
     [("stop", "stop"), ("length", "length"), ("tool_calls", "stop"), ("content_filter", "stop"), ("anything", "stop")],
 )
-def test_a_response_counts_its_prompt_at_once_and_its_end_when_it_has_ended(reason: str, counted: str) -> None:
+def test_prompt_is_counted_at_the_start_and_the_finish_reason_at_the_end(reason: str, counted: str) -> None:
     world, asked = World(), request()
     asked.started_s = 97.0
     world.vllm.began(asked, prompt_tokens=7, reason=reason, whole_tokens=0)
@@ -69,7 +69,7 @@ def test_a_response_counts_its_prompt_at_once_and_its_end_when_it_has_ended(reas
     assert world.value("e2e_request_latency_seconds_count") == 1
 
 
-def test_a_response_that_breaks_off_is_aborted_and_its_whole_tokens_are_none() -> None:
+def test_broken_response_counts_as_aborted_without_response_tokens() -> None:
     world, asked = World(), request()
     world.vllm.began(asked, prompt_tokens=1, reason="stop", whole_tokens=9)
     world.vllm.ended(asked, "left")
@@ -79,7 +79,7 @@ def test_a_response_that_breaks_off_is_aborted_and_its_whole_tokens_are_none() -
     assert world.value("generation_tokens_total") == 0
 
 
-def test_tokens_of_streams_and_of_whole_responses_are_added_up() -> None:
+def test_tokens_of_streaming_and_non_streaming_responses_are_summed() -> None:
     world, asked = World(), request()
     world.metrics.tokens = 5
     world.vllm.began(asked, prompt_tokens=1, reason="length", whole_tokens=9)
@@ -91,7 +91,7 @@ def test_tokens_of_streams_and_of_whole_responses_are_added_up() -> None:
     assert world.value("request_success_total", finished_reason="length") == 1
 
 
-def test_what_is_under_way_and_what_waits_is_the_simulators_own() -> None:
+def test_running_and_waiting_requests_are_those_of_the_simulator() -> None:
     world = World("load=2@2")
     load = world.state.defaults.load
     tickets = [world.state.limiter.permit(load) for _ in range(3)]
@@ -103,7 +103,7 @@ def test_what_is_under_way_and_what_waits_is_the_simulators_own() -> None:
     assert world.value("kv_cache_usage_perc") == world.value("gpu_cache_usage_perc") == 1.0
 
 
-def test_without_a_load_the_cache_has_room_for_a_batch() -> None:
+def test_cache_usage_without_a_limit_assumes_one_batch() -> None:
     world = World()
     for _ in range(64):
         world.state.limiter.enter()

@@ -82,7 +82,7 @@ async def test_the_simulators_are_not_relayed() -> None:
     assert harness.fetched == []
 
 
-async def test_what_is_relayed_is_limited() -> None:
+async def test_relayed_requests_are_rate_limited() -> None:
     harness = Harness(upstream=True, throttled=True)
     for _ in range(BURST):
         asked = embed("up-embed")
@@ -95,7 +95,7 @@ async def test_what_is_relayed_is_limited() -> None:
     assert len(harness.fetched) == BURST
 
 
-async def test_a_mistake_is_refused_before_the_upstream_is_asked() -> None:
+async def test_invalid_request_is_refused_before_the_upstream_request() -> None:
     harness = Harness(upstream=True)
     with pytest.raises(InvalidRequest):
         await harness.routes.embeddings(embed("up-embed", input=""))
@@ -115,7 +115,7 @@ async def test_models_are_listed_in_two_dialects() -> None:
 
 
 @pytest.mark.parametrize("name", ["sim", "sim:gap=20ms", "org/up-1"])
-async def test_a_model_is_told_in_two_dialects(name: str) -> None:
+async def test_model_is_described_in_both_dialects(name: str) -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model(name)), await routes.model(model(name, **CLAUDE))
 
@@ -123,7 +123,7 @@ async def test_a_model_is_told_in_two_dialects(name: str) -> None:
     assert (told(anthropic)["id"], told(anthropic)["type"]) == (name, "model")
 
 
-async def test_a_model_that_there_is_none_of() -> None:
+async def test_unknown_model_is_not_found() -> None:
     routes = Harness(upstream=True).routes
     openai, anthropic = await routes.model(model("up-9")), await routes.model(model("up-9", **CLAUDE))
 
@@ -135,7 +135,7 @@ async def test_a_model_that_there_is_none_of() -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, CLAUDE])
-def test_a_fault_is_told_in_the_words_of_who_asks(headers: dict[str, str]) -> None:
+def test_error_is_encoded_in_the_dialect_of_the_request(headers: dict[str, str]) -> None:
     asked = request(headers=headers)
     api_error = ApiError(status=429, code="rate_limited", message="slowly", request_id="r1", retry_after_s=1.2)
     answer = Harness().routes.refuse(asked, api_error)

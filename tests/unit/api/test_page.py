@@ -81,7 +81,7 @@ def all_loaded(page: str) -> set[str]:
     return found
 
 
-def test_the_root_leads_to_the_page_by_a_relative_address() -> None:
+def test_root_redirects_to_the_page_by_a_relative_url() -> None:
     response = PAGE.lead(request("/"))
 
     assert response.status == 307
@@ -92,12 +92,12 @@ def test_the_root_leads_to_the_page_by_a_relative_address() -> None:
     ("path", "location"),
     [("/web/", "../web"), ("/board/", "../board"), ("/web/?conversation=a", "../web?conversation=a")],
 )
-def test_a_page_with_a_slash_behind_it_leads_to_the_page(path: str, location: str) -> None:
+def test_page_with_a_trailing_slash_redirects_to_the_page(path: str, location: str) -> None:
     assert f"location: {location}" in lines_of(PAGE.lead(request(path)).head)
 
 
 @pytest.mark.parametrize("path", PAGE.files)
-def test_every_file_is_served_as_it_is_but_for_its_comments(path: str) -> None:
+def test_every_file_is_served_unchanged_without_its_comments(path: str) -> None:
     response = PAGE.serve(request(path))
 
     assert response.status == 200
@@ -114,12 +114,12 @@ def test_every_file_is_served_as_it_is_but_for_its_comments(path: str) -> None:
         ("/web/icon.svg", "image/svg+xml"),
     ],
 )
-def test_a_file_says_what_it_is(path: str, content_type: str) -> None:
+def test_file_has_its_content_type(path: str, content_type: str) -> None:
     assert f"content-type: {content_type}" in lines_of(PAGE.serve(request(path)).head)
 
 
 @pytest.mark.parametrize(("page", "script"), [("/web", "/web/app.js"), ("/board", "/web/board.js")])
-def test_all_that_a_page_comes_to_load_is_served(page: str, script: str) -> None:
+def test_every_file_that_a_page_loads_is_served(page: str, script: str) -> None:
     found = all_loaded(page)
 
     assert found - {*PAGE.files} == set()
@@ -136,7 +136,7 @@ def test_a_page_is_light(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_names_what_it_loads_relative_to_itself(page: str) -> None:
+def test_page_uses_relative_urls(page: str) -> None:
     links = Links()
     links.feed(served(page).body.decode())
 
@@ -146,7 +146,7 @@ def test_a_page_names_what_it_loads_relative_to_itself(page: str) -> None:
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 @pytest.mark.parametrize("path", PAGE.files)
-def test_nothing_but_our_own_may_run_or_be_asked(path: str, coding: str) -> None:
+def test_csp_allows_only_this_origin(path: str, coding: str) -> None:
     policy = header(served(path, accept_encoding=coding), "content-security-policy")
 
     assert policy is not None
@@ -157,7 +157,7 @@ def test_nothing_but_our_own_may_run_or_be_asked(path: str, coding: str) -> None
 
 @pytest.mark.parametrize(("coding", "end"), [("identity", ""), ("gzip", "-gzip")])
 @pytest.mark.parametrize("path", PAGE.files)
-def test_who_has_a_file_is_not_sent_it_again(path: str, coding: str, end: str) -> None:
+def test_matching_etag_is_304(path: str, coding: str, end: str) -> None:
     tag = header(served(path, accept_encoding=coding), "etag")
     assert tag is not None
     assert re.fullmatch(f'"[0-9a-f]{{20}}{end}"', tag)
@@ -172,7 +172,7 @@ def test_who_has_a_file_is_not_sent_it_again(path: str, coding: str, end: str) -
 
 
 @pytest.mark.parametrize(("known", "asked"), [("gzip", "identity"), ("identity", "gzip")])
-def test_who_has_a_file_in_the_other_coding_is_sent_it(known: str, asked: str) -> None:
+def test_etag_of_the_other_coding_is_not_304(known: str, asked: str) -> None:
     tag = header(served("/board", accept_encoding=known), "etag") or ""
     again = served("/board", accept_encoding=asked, if_none_match=tag)
 
@@ -194,7 +194,7 @@ def test_nothing_outside_the_folder_is_served() -> None:
 @pytest.mark.parametrize(
     "path", ["/web/nothing.js", "/web/index.html", "/web/", "/web/..", "/web/../__init__.py", "/x"]
 )
-def test_what_is_no_file_of_a_page_is_not_found(path: str) -> None:
+def test_unknown_file_is_not_found(path: str) -> None:
     with pytest.raises(NotFound):
         PAGE.serve(request(path))
 
@@ -217,7 +217,7 @@ def test_the_profiles_that_are_offered_exist() -> None:
 
 
 @pytest.mark.parametrize("path", PAGE.files)
-def test_who_takes_gzip_is_sent_less_of_the_same(path: str) -> None:
+def test_gzip_response_is_smaller_with_the_same_content(path: str) -> None:
     plain, packed = served(path), served(path, accept_encoding="gzip, deflate, br")
 
     assert gzip.decompress(packed.body) == plain.body
@@ -236,7 +236,7 @@ def test_packing_is_done_once_and_the_same_each_time() -> None:
 
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
 @pytest.mark.parametrize("path", PAGE.files)
-def test_caches_are_told_that_the_coding_matters(path: str, coding: str) -> None:
+def test_vary_header_has_accept_encoding(path: str, coding: str) -> None:
     assert header(served(path, accept_encoding=coding), "vary") == "accept-encoding"
 
 
@@ -244,7 +244,7 @@ def test_caches_are_told_that_the_coding_matters(path: str, coding: str) -> None
     "accepted",
     ["gzip", "GZip", "x-gzip", "br, gzip", "deflate,gzip;q=0.5", "gzip;q=1.0", "gzip ; q=0.001", "*;q=0, gzip"],
 )
-def test_gzip_is_sent_to_who_asks_for_it(accepted: str) -> None:
+def test_gzip_is_sent_on_request(accepted: str) -> None:
     assert takes_gzip(accepted)
 
 
@@ -264,7 +264,7 @@ def test_gzip_is_sent_to_who_asks_for_it(accepted: str) -> None:
         "not gzip",
     ],
 )
-def test_gzip_is_sent_to_nobody_else(accepted: str) -> None:
+def test_gzip_is_not_sent_without_a_request(accepted: str) -> None:
     assert not takes_gzip(accepted)
 
 

@@ -10,6 +10,7 @@ from tokenfall.errors import StoreUnavailable
 from tokenfall.http.response import Response
 from tokenfall.metrics import Metrics
 
+from tests.doubles.clocks import FakeClock
 from tests.doubles.requests import lines_of, request
 
 
@@ -39,20 +40,23 @@ def test_health_is_ok_as_text(harness: Harness, accept: str | None) -> None:
     assert "content-type: text/plain; charset=utf-8" in lines_of(response.head)
 
 
-def test_health_is_json_for_who_accepts_it(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, "monotonic", lambda: harness.probes._started_s + 7.25)
+def test_health_is_json_if_the_client_accepts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(probes, "monotonic", clock)
+    harness = Harness()
+    clock.advance(7.25)
     response = harness.probes.health(request(headers={"accept": "text/html, application/json;q=0.9"}))
 
     assert json.loads(response.body) == {"status": "ok", "version": __version__, "uptime_s": 7.25}
 
 
-def test_it_lives_also_while_draining(harness: Harness) -> None:
+def test_draining_server_is_live(harness: Harness) -> None:
     harness.draining = True
 
     assert harness.probes.live(request()).status == 200
 
 
-async def test_it_is_ready_until_it_drains(harness: Harness) -> None:
+async def test_server_is_ready_until_it_drains(harness: Harness) -> None:
     ready = await asked(harness.probes)
     harness.draining = True
     draining = await asked(harness.probes)
@@ -73,7 +77,7 @@ def test_metrics_are_prometheus_text(harness: Harness) -> None:
     assert b"\ntokenfall_tokens_total 7.0\n" in response.body
 
 
-async def test_what_changes_is_not_kept_by_caches(harness: Harness) -> None:
+async def test_probe_responses_are_not_cached(harness: Harness) -> None:
     for response in (
         harness.probes.health(request()),
         await asked(harness.probes),
@@ -100,7 +104,7 @@ async def bad() -> None:
     ],
     ids=["all", "without what is wanted", "without what is needed", "without either"],
 )
-async def test_it_is_as_ready_as_its_stores(
+async def test_readiness_depends_on_the_stores(
     needed: dict[str, Check], wanted: dict[str, Check], status: int, document: dict[str, object]
 ) -> None:
     response = await asked(Probes(Metrics, lambda: False, needed=needed, wanted=wanted))
@@ -108,7 +112,7 @@ async def test_it_is_as_ready_as_its_stores(
     assert (response.status, json.loads(response.body)) == (status, document)
 
 
-async def test_stores_are_asked_at_each_call() -> None:
+async def test_stores_are_checked_at_each_request() -> None:
     answers = iter([bad, good])
 
     async def check() -> None:
@@ -119,7 +123,7 @@ async def test_stores_are_asked_at_each_call() -> None:
     assert [(await asked(probes)).status for _ in range(2)] == [503, 200]
 
 
-async def test_while_it_drains_no_store_is_asked() -> None:
+async def test_draining_server_checks_no_store() -> None:
     async def unasked() -> None:
         raise AssertionError
 

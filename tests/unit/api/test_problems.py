@@ -97,21 +97,21 @@ def test_a_problem_names_its_request() -> None:
 
 
 @pytest.mark.parametrize(("wait_s", "said"), [(0.0, "1"), (0.01, "1"), (1.0, "1"), (1.01, "2"), (86_400.0, "86400")])
-def test_when_to_come_back_is_said_in_whole_seconds(wait_s: float, said: str) -> None:
+def test_retry_after_is_in_whole_seconds(wait_s: float, said: str) -> None:
     head = told(request(), RateLimited("why", retry_after_s=wait_s)).head
 
     assert f"retry-after: {said}" in lines_of(head)
 
 
-def test_nobody_is_told_to_come_back_where_nobody_knows() -> None:
+def test_retry_after_is_omitted_if_unknown() -> None:
     assert b"retry-after" not in told(request(), InvalidRequest("why")).head
 
 
-def test_who_needs_a_key_is_told_how_to_show_one() -> None:
+def test_missing_key_response_has_www_authenticate() -> None:
     assert "www-authenticate: Bearer" in lines_of(told(request(), Unauthorized("why")).head)
 
 
-def test_a_message_is_text_whatever_it_holds() -> None:
+def test_problem_detail_is_json_text_for_any_message() -> None:
     detail = '"\r\n\0</script>é'
 
     assert json.loads(told(request(), InvalidRequest(detail)).body)["detail"] == detail
@@ -139,7 +139,7 @@ def test_codes_of_refusals_are_no_codes_of_other_errors() -> None:
     assert set(problems.CODE_OF_STATUS.values()) & set(problems.STATUS_OF_CODE) == set()
 
 
-def test_a_server_that_is_full_asks_to_come_back() -> None:
+def test_full_server_sends_retry_after() -> None:
     assert "retry-after: 1" in lines_of(refused(request(), 503, detail="full").head)
     assert b"retry-after" not in refused(request(), 400, detail="bad").head
 
@@ -157,7 +157,7 @@ def test_an_unknown_error_shows_nothing_of_itself() -> None:
     assert b"secret" not in response.body
 
 
-def test_the_providers_own_status_is_told_where_its_dialect_is_spoken() -> None:
+def test_provider_status_is_used_only_in_its_dialect() -> None:
     error = UpstreamRefused("why", status=413)
 
     assert problems.of_error(request(), error).status == 400
@@ -169,7 +169,7 @@ def test_the_providers_own_status_is_told_where_its_dialect_is_spoken() -> None:
 
 
 @pytest.mark.parametrize("error", error_classes())
-def test_a_stream_that_broke_says_the_same_as_a_problem_would(error: type[TokenfallError]) -> None:
+def test_error_event_has_the_fields_of_a_problem_document(error: type[TokenfallError]) -> None:
     frame = problems.error_event(error("why"))
 
     data = frame.removeprefix(b"event: error\ndata: ").removesuffix(b"\n\n")
@@ -177,20 +177,20 @@ def test_a_stream_that_broke_says_the_same_as_a_problem_would(error: type[Tokenf
     assert json.loads(data) == {"error": {"code": error.code, "message": "why"}}
 
 
-def test_a_stream_that_broke_says_when_another_try_makes_sense() -> None:
+def test_error_event_has_retry_after() -> None:
     frame = problems.error_event(UpstreamRateLimited("why", retry_after_s=1.2))
 
     assert b'"code":"upstream_rate_limited","message":"why","retry_after":2}' in frame
 
 
-def test_what_was_foreseen_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_expected_errors_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         problems.error_event(InvalidRequest("why"))
 
     assert caplog.records == []
 
 
-def test_a_stream_that_broke_of_a_defect_shows_nothing_of_it_but_the_log_does(caplog: pytest.LogCaptureFixture) -> None:
+def test_defect_in_a_stream_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
     error = RuntimeError("a secret")
     frame = problems.error_event(error)
 

@@ -153,7 +153,7 @@ def said(stream: Paced) -> str:
 # Simulated
 
 
-async def test_a_whole_answer_comes_when_its_last_token_would() -> None:
+async def test_non_streaming_response_takes_as_long_as_the_stream() -> None:
     harness = Harness(defaults="ttft=2s,gap=1s,tokens=3")
     answer = await harness.whole(post())
     told = json.loads(answer.body)
@@ -173,7 +173,7 @@ def test_a_stream_is_paced_by_the_grammar() -> None:
     assert not stream.endless
 
 
-def test_the_end_of_a_stream_tells_how_long_it_took() -> None:
+def test_end_of_a_stream_has_its_duration() -> None:
     harness = Harness(DIALECTS["groq.chat"], defaults="tokens=1")
     frames = harness.paced(post(stream=True)).frames(False)
     next(frames)
@@ -193,14 +193,14 @@ async def test_the_nearer_wins(stream: bool) -> None:
         assert told == " ".join(PARAGRAPH.split()[:count])
 
 
-def test_the_model_is_named_as_it_was_asked_for() -> None:
+def test_response_has_the_requested_model_name() -> None:
     frames = frame_count(Harness().paced(post("sim:tokens=2", stream=True)))
 
     assert {each["model"] for each in documents(frames)} == {"sim:tokens=2"}
 
 
 @pytest.mark.parametrize("asked", [post(sim="spede=3"), post(sim="x"), post("sim:gap=fast"), post(temperature="hot")])
-def test_a_mistake_is_refused_before_anything_is_said(asked: Request) -> None:
+def test_invalid_request_is_refused_before_the_first_token(asked: Request) -> None:
     with pytest.raises(InvalidRequest):
         Harness().provider(asked)
 
@@ -211,20 +211,20 @@ def test_without_an_upstream_every_model_is_simulated() -> None:
     assert said(Harness(defaults="tokens=1").paced(post("gpt-9", stream=True))) == "Large"
 
 
-def test_two_answers_have_different_names() -> None:
+def test_two_responses_have_different_ids() -> None:
     first, second = (documents(frame_count(Harness().paced(post(stream=True))))[0]["id"] for _ in range(2))
 
     assert first != second
 
 
-def test_the_same_seed_says_the_same() -> None:
+def test_same_seed_gives_the_same_response() -> None:
     one, two = (Harness(defaults="tokens=5..500,gap=1s~0.5").paced(post(stream=True, seed=7)) for _ in range(2))
 
     assert said(one) == said(two)
     assert list(islice(one.gaps, 5)) == list(islice(two.gaps, 5))
 
 
-async def test_what_needs_no_model_is_answered_at_once() -> None:
+async def test_requests_without_a_model_are_answered_at_once() -> None:
     harness = Harness(DIALECTS["ollama.generate"])
     answer = await harness.whole(request("/api/generate", method="POST", body=b'{"model":"sim"}'))
 
@@ -237,7 +237,7 @@ async def test_what_needs_no_model_is_answered_at_once() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
 @pytest.mark.parametrize("relayed", [True, False])
-async def test_a_stream_that_a_drain_cuts_says_so_in_its_dialect(dialect: Dialect, relayed: bool) -> None:
+async def test_stream_cut_by_a_drain_ends_with_a_dialect_error(dialect: Dialect, relayed: bool) -> None:
     harness = Harness(dialect, relay=FakeRelay() if relayed else None)
     fields = {"prompt": "Hi"} if dialect.name in ("openai.completions", "ollama.generate") else {"input": "Hi"}
     asked = post("up-1" if relayed else "sim", stream=True, **fields)
@@ -278,7 +278,7 @@ def test_a_refusal_has_the_dialects_shape_and_both_names(dialect: Dialect, shape
     assert lines_of(asked.reply_headers) == ["x-request-id: r1", "request-id: r1"]
 
 
-def test_who_has_no_key_is_told_how_to_bring_one() -> None:
+def test_missing_key_is_refused_with_the_header_to_use() -> None:
     answer = Harness().provider.refuse(post(), ApiError(status=401, code="unauthorized", message="no key"))
 
     assert "www-authenticate: Bearer" in lines_of(answer.head)
@@ -307,7 +307,7 @@ async def test_the_simulator_stays_here_with_an_upstream_too() -> None:
 
 
 @pytest.mark.parametrize("name", ["openai.chat", "anthropic"])
-async def test_what_is_relayed_is_limited_and_says_what_is_left(name: str) -> None:
+async def test_relayed_request_is_limited_and_has_rate_limit_headers(name: str) -> None:
     relay = FakeRelay(b"a")
     harness = Harness(DIALECTS[name], relay=relay, throttled=True)
     for left in range(BURST - 1, -1, -1):
@@ -323,7 +323,7 @@ async def test_what_is_relayed_is_limited_and_says_what_is_left(name: str) -> No
 
 
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-async def test_a_stream_that_breaks_ends_with_the_dialects_words_and_no_end(dialect: Dialect) -> None:
+async def test_broken_stream_ends_with_a_dialect_error_and_no_end_frame(dialect: Dialect) -> None:
     error = UpstreamReset("the connection\n\ndata: [DONE]\n\nbroke")
     stream = await Harness(dialect, relay=FakeRelay(b"a", failure=error)).live(post("up-1", stream=True, prompt="Hi"))
     with pytest.raises(UpstreamReset):

@@ -72,7 +72,7 @@ def passthrough(upstream: FakeUpstream, form: StreamFraming | None = None) -> Pa
 
 
 @pytest.mark.parametrize(("fields", "stream"), [({}, False), ({"stream": None}, False), ({"stream": True}, True)])
-def test_only_model_and_stream_are_read_of_what_is_passed_on(fields: dict[str, Any], stream: bool) -> None:
+def test_passthrough_reads_only_model_and_stream(fields: dict[str, Any], stream: bool) -> None:
     asked = passthrough(FakeUpstream()).decode(body(messages="whatever", **fields))
 
     assert (asked.request.model, asked.stream) == ("up-1", stream)
@@ -99,7 +99,7 @@ async def test_events_and_their_end_are_passed_on() -> None:
     assert upstream.passed == [PassthroughRequest("/chat/completions", body(), "up-1")]
 
 
-async def test_a_whole_answer_is_passed_on() -> None:
+async def test_non_streaming_response_is_passed_through() -> None:
     upstream = FakeUpstream()
     relay = passthrough(upstream)
 
@@ -175,7 +175,7 @@ def decoded(data: bytes) -> ParsedRequest:
     return ANTHROPIC.decode(data)
 
 
-async def test_an_answer_is_told_in_the_callers_dialect() -> None:
+async def test_response_is_encoded_in_the_dialect_of_the_request() -> None:
     events = (
         ReasoningDelta("Hm"),
         TextDelta("Hel"),
@@ -192,7 +192,7 @@ async def test_an_answer_is_told_in_the_callers_dialect() -> None:
     assert upstream.asked == [decoded(body()).request]
 
 
-async def test_what_is_not_told_is_not_sent() -> None:
+async def test_unset_options_are_not_sent_upstream() -> None:
     thinking = {"type": "adaptive", "display": "omitted"}
     sent, _ = await run(
         translating(FakeUpstream(ReasoningDelta("a"), ReasoningDelta("b"), TextDelta("c"))), body(thinking=thinking)
@@ -202,7 +202,7 @@ async def test_what_is_not_told_is_not_sent() -> None:
     assert all(sent)
 
 
-async def test_a_broken_answer_has_no_end() -> None:
+async def test_broken_response_has_no_end_frame() -> None:
     relay = translating(FakeUpstream(TextDelta("Hel"), failure=UpstreamReset("broke")))
     with pytest.raises(UpstreamReset):
         await run(relay, body(stream=True))
@@ -220,7 +220,7 @@ async def test_a_slow_client_is_waited_for() -> None:
     assert len(waited) == 2
 
 
-async def test_a_whole_answer_is_translated() -> None:
+async def test_non_streaming_response_is_translated() -> None:
     relay = translating(
         FakeUpstream(ReasoningDelta("Hm"), TextDelta("Hel"), TextDelta("lo"), ToolCallDelta(0, "c", "f", '{"a":1}'))
     )
@@ -231,7 +231,7 @@ async def test_a_whole_answer_is_translated() -> None:
     assert told["usage"]["output_tokens"] == 5
 
 
-async def test_a_mistake_is_told_before_the_upstream_is_asked() -> None:
+async def test_invalid_request_is_refused_before_the_relay_connects() -> None:
     with pytest.raises(InvalidRequest):
         translating(FakeUpstream()).decode(b"{}")
     with pytest.raises(InvalidRequest):
@@ -253,7 +253,7 @@ async def test_events_are_put_in_order_for_every_dialect(stream: bool) -> None:
     assert b'"stop_reason":"tool_use"' in told
 
 
-async def test_what_came_at_once_took_the_whole_time() -> None:
+async def test_duration_of_a_response_in_one_piece_is_its_total_time() -> None:
     relay = TranslatedRelay(FakeUpstream(TextDelta("a")).as_engine(), OLLAMA_CHAT)
     told = json.loads(await relay.whole(request(), relay.decode(body()), meta=ResponseMeta("0", time(), "m")))
 

@@ -16,7 +16,7 @@ def noted(**said: Any) -> dict[str, Any]:
     return kept
 
 
-def test_it_is_off_until_it_is_switched_on() -> None:
+def test_request_log_is_off_by_default() -> None:
     journal = RequestLog()
     journal.note(request("/a"))
     assert journal.kept() == []
@@ -30,7 +30,7 @@ def test_it_is_off_until_it_is_switched_on() -> None:
     assert journal.kept() == []
 
 
-def test_a_request_is_kept_as_it_came() -> None:
+def test_request_is_logged_unchanged() -> None:
     kept = noted(target="/chat?a=1", method="POST", headers={"X-Sim": "gap=1s"}, body=b'{"x":"\xc3\xa9"}')
 
     assert {key: value for key, value in kept.items() if key != "time"} == {
@@ -66,7 +66,7 @@ def test_a_body_that_is_no_text_can_be_shown() -> None:
     assert json.dumps(noted(body=b"\xff\x00{")["body"])
 
 
-def test_no_secret_is_kept_wherever_it_stands() -> None:
+def test_secrets_are_masked_anywhere_in_a_request() -> None:
     canaries = [f"canary-{number}-0123456789" for number in range(10)]
     bearer, key, cookie, other, proxied, google, token, query, shape, cut = canaries
     shape = "sk-" + shape
@@ -93,7 +93,7 @@ def test_no_secret_is_kept_wherever_it_stands() -> None:
     assert kept["truncated"]
 
 
-def test_what_is_no_secret_stays() -> None:
+def test_other_fields_are_not_masked() -> None:
     kept = noted(target="/stream-sse?seed=7", headers={"Authorization": "Bearer abc"}, body=b'{"abc":"abc"}')
 
     assert (kept["query"], kept["body"]) == ("seed=7", '{"abc":"abc"}')  # too short a key to look for

@@ -87,13 +87,13 @@ ROUTES = {(route.method, route.path): route for route in all_routes()}
         ("DELETE", "/sim", SIMULATOR),
     ],
 )
-def test_a_route_is_there_with_what_stands_before_it(method: str, path: str, before: Before) -> None:
+def test_routes_have_their_checks(method: str, path: str, before: Before) -> None:
     route = ROUTES[method, path]
 
     assert Before(route.keyed, route.limited, route.open_while_draining) == before
 
 
-def test_whatever_asks_for_no_key_is_a_probe_or_a_page() -> None:
+def test_only_probes_and_pages_need_no_key() -> None:
     unkeyed = {path for (_, path), route in ROUTES.items() if not route.keyed}
 
     assert unkeyed == {
@@ -110,5 +110,5 @@ def test_whatever_asks_for_no_key_is_a_probe_or_a_page() -> None:
     }
 
 
-def test_probes_and_short_answers_of_load_tests_are_quiet() -> None:
+def test_probes_and_load_test_routes_are_quiet() -> None:
     assert Router(all_routes()).quiet_paths() == {"/health", "/livez", "/readyz", "/metrics", "/version", "/api/data"}

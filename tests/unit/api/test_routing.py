@@ -39,7 +39,7 @@ def test_route_without_an_operation_is_refused() -> None:
         Route("GET", "/a", handler=lambda request: Response(200))  # type: ignore[call-arg]
 
 
-def test_a_route_asks_for_a_key_unless_it_says_otherwise() -> None:
+def test_route_requires_a_key_by_default() -> None:
     plain = route("GET", "/a")
 
     assert (plain.keyed, plain.limited, plain.open_while_draining, plain.quiet) == (True, False, False, False)
@@ -81,11 +81,11 @@ PARAMETERS = Router([TURN, STOP, route("GET", "/turns/all")])
         ("/other/1", {}),
     ],
 )
-def test_a_parameter_is_one_whole_segment(path: str, found: dict[str, Route]) -> None:
+def test_parameter_is_one_complete_segment(path: str, found: dict[str, Route]) -> None:
     assert PARAMETERS.methods(path) == found
 
 
-def test_an_exact_path_goes_before_a_parameter() -> None:
+def test_exact_path_precedes_a_parameter() -> None:
     assert PARAMETERS.methods("/turns/all")["GET"].path == "/turns/all"
 
 
@@ -98,7 +98,7 @@ def test_an_exact_path_goes_before_a_parameter() -> None:
         ("/a/{b}", "/a/x%3Ay%7D", "x:y}"),
     ],
 )
-def test_its_value_is_what_stands_there(pattern: str, path: str, value: str) -> None:
+def test_parameter_value_is_the_segment(pattern: str, path: str, value: str) -> None:
     asked = request(path)
     asked.route = pattern
 
@@ -122,11 +122,11 @@ def test_a_parameter_with_dots_may_have_slashes(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/models/", "/model/a", "/files/raw", "/files//raw", "/files/a/b"])
-def test_it_is_never_empty(path: str) -> None:
+def test_multi_segment_parameter_is_never_empty(path: str) -> None:
     assert SLASHES.methods(path) == {}
 
 
-def test_an_exact_path_goes_before_it() -> None:
+def test_exact_path_precedes_a_multi_segment_parameter() -> None:
     assert SLASHES.methods("/models")["GET"] == MODELS
     assert list(SLASHES.methods("/files/a/b/raw")) == ["GET", "HEAD"]
 
@@ -139,7 +139,7 @@ def test_its_value_has_its_slashes(path: str) -> None:
     assert parameter(asked) == "org/a:1b"
 
 
-def test_the_words_below_a_prefix_are_those_of_the_first_that_fits() -> None:
+def test_errors_below_a_prefix_use_the_first_matching_dialect() -> None:
     def messages(request: Request, api_error: ApiError) -> Response:
         return Response(404)
 

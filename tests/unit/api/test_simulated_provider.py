@@ -87,7 +87,7 @@ TOOLS = [{"type": "function", "function": {"name": f"f{n}", "parameters": {"type
         ("PROFILES", "profile=groq-70b", {}),
     ],
 )
-async def test_what_a_request_needs_is_loaded_before_it_is_planned(
+async def test_modules_of_a_request_are_loaded_before_it_is_planned(
     monkeypatch: pytest.MonkeyPatch, name: str, sim: str, *, fields: dict[str, Any]
 ) -> None:
     needed = Slow()
@@ -114,7 +114,7 @@ async def test_what_a_request_needs_is_loaded_before_it_is_planned(
         ("text=echo", {"messages": [{"role": "user", "content": "Hi " * 1_000}]}),
     ],
 )
-def test_an_ordinary_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
+def test_plain_stream_is_answered_without_a_coroutine(sim: str, fields: dict[str, Any]) -> None:
     assert isinstance(Harness().ask(sim, **fields), TimedStream)
 
 
@@ -140,7 +140,7 @@ async def test_the_same_seed_and_request_give_the_same_bytes_at_the_same_times(d
 
 
 @all_dialects
-async def test_what_a_seeded_answer_says_of_its_time_does_not_depend_on_the_clock(dialect: Dialect) -> None:
+async def test_times_in_a_seeded_response_do_not_depend_on_the_clock(dialect: Dialect) -> None:
     late = Harness(dialect)
     made = late.ask("seed=7")
     frames = []
@@ -167,22 +167,22 @@ async def test_what_a_seeded_answer_says_of_its_time_does_not_depend_on_the_cloc
         ("fault=split@1", 5.02),
     ],
 )
-async def test_a_whole_answer_takes_as_long_as_its_stream(sim: str, took_s: float) -> None:
+async def test_non_streaming_response_has_the_duration_of_its_stream(sim: str, took_s: float) -> None:
     assert await Harness().took_s(sim) == pytest.approx(took_s)
 
 
 @pytest.mark.parametrize("kind", ["reset", "close"])
 @pytest.mark.parametrize("at", [0, 2, 3, 99])
-async def test_a_whole_answer_breaks_without_a_byte(kind: str, at: int) -> None:
+async def test_fault_in_a_non_streaming_response_sends_no_byte(kind: str, at: int) -> None:
     assert await Harness().whole(f"fault={kind}@{at}") == Disconnect(kind)  # type: ignore[arg-type]
 
 
-async def test_a_whole_answer_without_its_end_is_none() -> None:
+async def test_non_streaming_response_without_its_end_is_incomplete() -> None:
     assert await Harness().whole("fault=nodone@0") == Disconnect("close")
 
 
 @all_dialects
-async def test_a_whole_answer_may_be_garbage(dialect: Dialect) -> None:
+async def test_non_streaming_response_may_be_garbage(dialect: Dialect) -> None:
     answer = await Harness(dialect).whole("fault=garbage@2")
     assert isinstance(answer, Response)
 
@@ -190,7 +190,7 @@ async def test_a_whole_answer_may_be_garbage(dialect: Dialect) -> None:
         json.loads(answer.body)
 
 
-async def test_a_whole_answer_that_fails_is_an_error() -> None:
+async def test_failed_non_streaming_response_is_an_error() -> None:
     harness = Harness()
     with pytest.raises(SimulatedFailure) as caught:
         await harness.whole("fault=error@1")
@@ -210,7 +210,7 @@ async def test_a_character_is_split_where_its_frame_is_after_thoughts_too(dialec
     assert frames[cut + 1].startswith("é".encode()[1:])
 
 
-def test_a_tool_call_that_is_told_at_once_meets_its_faults_all_the_same() -> None:
+def test_faults_apply_to_tool_calls_sent_in_one_piece() -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
     harness = Harness(DIALECTS["ollama.chat"])
     assert b'"done":true' in b"".join(harness.stream("seed=1", tools=tools)[0])
@@ -232,7 +232,7 @@ def test_a_stream_is_counted_while_it_runs() -> None:
     assert harness.state.limiter.inside == 0
 
 
-def test_a_limit_counts_prompt_and_bound_and_says_what_is_left() -> None:
+def test_limit_counts_prompt_and_max_tokens_and_reports_the_rest() -> None:
     harness = Harness()
     harness.ask("limit=rpm=5,tpm=100", max_tokens=58)
     assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
@@ -243,7 +243,7 @@ def test_a_limit_counts_prompt_and_bound_and_says_what_is_left() -> None:
     assert "x-ratelimit-remaining-tokens: 40" in lines_of(harness.reply_headers)
 
 
-def test_an_error_that_was_asked_for_comes_before_anything_is_said() -> None:
+def test_injected_error_precedes_the_first_token() -> None:
     harness = Harness()
     with pytest.raises(SimulatedFailure):
         harness.ask("status=500")

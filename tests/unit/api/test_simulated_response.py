@@ -74,7 +74,7 @@ def framed(made: Plan, dialect: Dialect, request: ParsedRequest | None = None, *
 
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS.keys())
-def test_the_simulator_and_the_relay_say_the_same_bytes(dialect: Dialect, kind: str) -> None:
+def test_simulator_and_relay_send_the_same_bytes(dialect: Dialect, kind: str) -> None:
     made = planned(PLANS[kind])
     speaker = EventEncoder(dialect.encoder(asked(dialect), IDENTITY))
     told = b"".join(map(speaker.frames, events(PLANS[kind])))
@@ -98,7 +98,7 @@ def test_each_frame_is_one_chunk(dialect: Dialect) -> None:
     assert framed(made, dialect, chunked=True) == [chunk(frame) for frame in framed(made, dialect)]
 
 
-def test_the_first_frame_opens_the_answer() -> None:
+def test_first_frame_opens_the_response() -> None:
     first, second, *_ = framed(planned((TEXT,)), OPENAI_CHAT)
 
     assert b'"role":"assistant"' in first
@@ -106,7 +106,7 @@ def test_the_first_frame_opens_the_answer() -> None:
     assert second.count(b"data: ") == 1
 
 
-def test_each_choice_is_told_after_the_one_before() -> None:
+def test_choices_are_sent_one_after_another() -> None:
     said = framed(planned((TEXT,), (TEXT,)), OPENAI_CHAT, asked(OPENAI_CHAT, n=2))
 
     assert len(said) == 2 * len(TEXT.tokens) + 1
@@ -121,7 +121,7 @@ def test_tokens_that_must_be_written_one_by_one() -> None:
     assert all(b'"logprobs":{' in frame for frame in said[:3])
 
 
-def test_tokens_that_are_not_told_are_no_frames() -> None:
+def test_hidden_tokens_have_no_frames() -> None:
     thinking = {"type": "adaptive", "display": "omitted"}
     said = framed(planned((THOUGHTS, TEXT)), ANTHROPIC, asked(ANTHROPIC, thinking=thinking))
 
@@ -129,13 +129,13 @@ def test_tokens_that_are_not_told_are_no_frames() -> None:
     assert all(said)
 
 
-def test_an_answer_of_nothing_is_its_end() -> None:
+def test_response_without_tokens_is_its_end_frame() -> None:
     (only,) = framed(planned((PlannedPart([]),)), OPENAI_CHAT)
 
     assert only.endswith(b"data: [DONE]\n\n")
 
 
-def test_the_end_is_told_when_it_comes() -> None:
+def test_end_frame_is_sent_at_its_time() -> None:
     said = framed(planned((TEXT,)), GROQ_CHAT)
 
     assert b'"total_time":1.5' in said[-1]
@@ -151,7 +151,7 @@ def document(made: Plan, dialect: Dialect, **fields: Any) -> dict[str, Any]:
     return told
 
 
-def test_a_whole_answer_has_all_its_parts() -> None:
+def test_non_streaming_response_has_all_parts() -> None:
     told = document(planned((THOUGHTS, TEXT, *CALLS), (TEXT,)), OPENAI_CHAT)
     first, second = (choice["message"] for choice in told["choices"])
 
@@ -164,7 +164,7 @@ def test_a_whole_answer_has_all_its_parts() -> None:
     assert told["usage"]["completion_tokens"] == 2 + 3 + 3 + 3
 
 
-def test_a_whole_answers_tokens_can_be_told_one_by_one() -> None:
+def test_tokens_of_a_non_streaming_response_have_logprobs() -> None:
     told = document(planned((THOUGHTS, TEXT)), OPENAI_CHAT, logprobs=True)
 
     assert [each["token"] for each in told["choices"][0]["logprobs"]["content"]] == TEXT.tokens

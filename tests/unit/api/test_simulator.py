@@ -49,7 +49,7 @@ def gaps(stream: Answer, most: int) -> list[float]:
 # The three streams, byte for byte
 
 
-def test_a_word_of_stream_sse() -> None:
+def test_frame_of_stream_sse() -> None:
     said = frames(sse_stream(shared())(request("/stream-sse")))
 
     assert said[0] == b'data: {"content":"Large ","finish":false}\n\n'
@@ -57,7 +57,7 @@ def test_a_word_of_stream_sse() -> None:
     assert len(said) == len(WORDS) + 1
 
 
-def test_the_words_of_stream_sse_are_the_paragraph() -> None:
+def test_stream_sse_sends_the_paragraph() -> None:
     stream = b"".join(frames(sse_stream(shared())(request("/stream-sse"))))
     documents = [json.loads(event.data) for event in SSEDecoder().feed(stream)]
 
@@ -73,7 +73,7 @@ def test_the_lines_of_stream_ndjson() -> None:
     assert len(said) == len(WORDS) + 1
 
 
-def test_the_words_of_stream_loop_come_without_end() -> None:
+def test_stream_loop_is_endless() -> None:
     stream = loop_stream(shared())(request("/stream-loop"))
     said = frames(stream, most=2 * len(WORDS))
 
@@ -98,7 +98,7 @@ def test_frames_are_ready_in_chunked_coding() -> None:
     ],
     ids=["sse", "loop", "ndjson"],
 )
-def test_a_stream_says_what_it_is_and_how_it_is_cut(
+def test_stream_head_has_content_type_and_framing(
     stream: PlainStream, content_type: bytes, keepalive: bytes, shutdown_frame: bytes
 ) -> None:
     answer = stream(request("/"))
@@ -134,7 +134,7 @@ def test_a_named_profile_times_a_plain_stream() -> None:
 @pytest.mark.parametrize(
     ("target", "count"), [("/?tokens=3", 3), ("/?tokens=0", 0), (f"/?tokens={len(WORDS) + 5}", len(WORDS) + 5)]
 )
-def test_as_many_words_as_were_asked_for(target: str, count: int) -> None:
+def test_stream_has_the_requested_number_of_words(target: str, count: int) -> None:
     assert len(frames(sse_stream(shared())(request(target)))) == count + 1
     loop = loop_stream(shared())(request(target))
     assert isinstance(loop, PacedStream | SteadyStream)
@@ -150,7 +150,7 @@ def test_a_length_may_be_left_to_chance_and_a_seed_repeats_it() -> None:
     assert all(6 <= length <= 501 for length in lengths)
 
 
-def test_gaps_are_those_that_were_asked_for() -> None:
+def test_stream_has_the_requested_gaps() -> None:
     assert gaps(sse_stream(shared())(request("/")), 2) == [0.1, 0.1]
     assert gaps(sse_stream(shared("gap=2s"))(request("/")), 2) == [2.0, 2.0]
     assert gaps(sse_stream(shared())(request("/?gap=20ms&ttft=300ms")), 3) == [0.3, 0.02, 0.02]
@@ -181,7 +181,7 @@ def test_streams_do_not_share_their_dice() -> None:
         ("tokens=3..4", True),
     ],
 )
-def test_only_who_leaves_something_to_chance_pays_for_dice(text: str, chancy: bool) -> None:
+def test_random_source_is_created_only_for_random_settings(text: str, chancy: bool) -> None:
     assert (dice(parse(text)) is not None) is chancy
 
 
@@ -226,7 +226,7 @@ def test_the_document_comes_at_once() -> None:
 
 
 @pytest.mark.parametrize("from_default", [True, False])
-async def test_the_document_comes_after_the_time_that_was_asked_for(from_default: bool) -> None:
+async def test_document_is_sent_after_the_requested_delay(from_default: bool) -> None:
     clock = InstantClock(1000.0)
     document = DataDocument(shared("ttft=3s" if from_default else ""), clock)
     later = document(request("/api/data" if from_default else "/api/data?ttft=3s"))
@@ -259,14 +259,14 @@ def test_requests_for_the_same_stream_share_one_object() -> None:
 
 
 @pytest.mark.parametrize("said", ["gap=1s~0.5", "tokens=1..9", "profile=groq-70b"])
-def test_what_may_change_from_one_play_to_the_next_is_made_anew(said: str) -> None:
+def test_varying_streams_are_not_cached(said: str) -> None:
     handler = sse_stream(shared())
     one, other = (handler(request(f"/stream-sse?{said}")) for _ in range(2))
 
     assert one is not other
 
 
-def test_a_stream_of_long_grammar_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_with_a_long_grammar_are_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simulator, "LONGEST_KNOWN_BYTES", 7)
     handler = sse_stream(shared())
 

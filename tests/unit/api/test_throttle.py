@@ -40,7 +40,7 @@ ALLOWED = LimitDecision(True, 7, 0.0, 1.25)
 REFUSED = LimitDecision(False, 0, 0.4, 2.0)
 
 
-async def test_an_allowed_request_is_told_what_is_left() -> None:
+async def test_allowed_request_has_rate_limit_headers() -> None:
     throttle, _, metrics = gate(ALLOWED)
     asked = request()
     await throttle.spend(asked)
@@ -49,7 +49,7 @@ async def test_an_allowed_request_is_told_what_is_left() -> None:
     assert metrics.rate_limited == 0
 
 
-async def test_a_refused_request_is_told_when_to_come_back() -> None:
+async def test_refused_request_has_retry_after() -> None:
     throttle, _, metrics = gate(REFUSED)
     asked = request()
     with pytest.raises(RateLimited) as caught:
@@ -66,9 +66,7 @@ async def test_a_refused_request_is_told_when_to_come_back() -> None:
 @pytest.mark.parametrize(
     ("rate", "burst", "window_s"), [(10.0, 20, 2), (10.0, 1, 1), (0.5, 3, 6), (3.0, 10, 4), (1000.0, 1, 1)]
 )
-async def test_the_policy_is_the_burst_in_the_time_it_takes_to_come_back(
-    rate: float, burst: int, window_s: int
-) -> None:
+async def test_policy_header_has_burst_and_refill_time(rate: float, burst: int, window_s: int) -> None:
     throttle, _, _ = gate(ALLOWED, rate=rate, burst=burst)
     asked = request()
     await throttle.spend(asked)
@@ -93,7 +91,7 @@ async def test_a_request_counts_for_its_address(client: str, forwarded_for: str,
     assert limiter.asked == [bucket]
 
 
-async def test_what_was_to_be_said_already_is_kept() -> None:
+async def test_existing_reply_headers_are_kept() -> None:
     throttle, _, _ = gate(ALLOWED)
     asked = request()
     asked.reply_headers = b"x-request-id: 7\r\n"

@@ -48,7 +48,7 @@ def test_the_first_sample_without_a_client_is_the_last(gauge: str) -> None:
     assert (harness.sampled_s, harness.wheel.waiting) == ([1001.0, 1002.0, 1003.0], {})
 
 
-def test_what_a_short_client_did_is_kept() -> None:
+def test_samples_of_a_short_connection_are_kept() -> None:
     harness = Harness()
     harness.metrics.tokens = 7
     harness.sampling.start()
@@ -60,7 +60,7 @@ def test_what_a_short_client_did_is_kept() -> None:
     assert harness.tokens() == [7, *[0] * 9, 2, 0]
 
 
-def test_of_several_workers_one_samples_all_the_time_and_adds_to_what_others_wrote() -> None:
+def test_first_worker_samples_for_all_workers() -> None:
     history = MetricsHistory()
     history.write([0, 0, 0, 5, *[0] * 38], SECONDS, number=990, rests=False)
     harness = Harness(history=history)

@@ -21,7 +21,7 @@ def said(limit: int, *, system: Message | None = None) -> list[str]:
 @pytest.mark.parametrize(
     ("limit", "numbers"), [(0, []), (1, []), (2, [3]), (3, [3]), (4, [2, 3]), (6, [1, 2, 3]), (100, [1, 2, 3])]
 )
-def test_the_newest_whole_turns_and_the_question_are_sent(limit: int, numbers: list[int]) -> None:
+def test_context_is_the_newest_complete_turns_and_the_question(limit: int, numbers: list[int]) -> None:
     turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
 
     assert said(limit) == [*turns, "And?"]
@@ -58,7 +58,7 @@ def test_a_message_is_its_frame_and_a_token_for_each_four_bytes(text: str, token
     ("budget", "numbers"),
     [(0, []), (5, []), (17, []), (18, [3]), (30, [3]), (31, [2, 3]), (43, [2, 3]), (44, [1, 2, 3]), (999, [1, 2, 3])],
 )
-def test_the_newest_whole_turns_within_the_budget_are_sent(budget: int, numbers: list[int]) -> None:
+def test_context_is_the_newest_complete_turns_within_the_budget(budget: int, numbers: list[int]) -> None:
     turns = [text for number in numbers for text in (f"question {number}", f"answer {number}")]
     sent = context(TURNS, QUESTION, system=None, limit=100, max_tokens=budget)
 

@@ -128,7 +128,7 @@ async def test_a_turn_that_does_not_begin_is_no_turn(failure: Exception, monkeyp
 
 
 @pytest.mark.parametrize("key", [None, "k"])
-async def test_who_leaves_while_the_history_is_read_leaves_nothing(key: str | None) -> None:
+async def test_cancelling_during_the_history_read_leaves_no_turn(key: str | None) -> None:
     slow = SlowHistory()
     slow.may_read.clear()
     chat = chat_on(told("Hi"), slow)
@@ -141,7 +141,7 @@ async def test_who_leaves_while_the_history_is_read_leaves_nothing(key: str | No
     assert (len(chat.turns), chat.turns.claims) == (0, 0)
 
 
-async def test_who_leaves_while_the_key_is_claimed_leaves_nothing(history: MemoryHistory) -> None:
+async def test_cancelling_during_the_claim_leaves_no_turn(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
     shared.may_claim.clear()
     chat = chat_on(told("Hi"), history, shared=shared)
@@ -157,7 +157,7 @@ async def test_who_leaves_while_the_key_is_claimed_leaves_nothing(history: Memor
     assert [turn.end is not None for turn in shared.published] == [True]
 
 
-async def test_what_is_stopped_while_the_history_is_read_is_not_asked() -> None:
+async def test_turn_stopped_during_the_history_read_does_not_call_the_engine() -> None:
     slow = SlowHistory()
     slow.may_read.clear()
     engine = told("Hi")
@@ -186,7 +186,7 @@ async def asked_thrice(history: HistoryStore) -> list[str]:
 
 
 @pytest.mark.parametrize(("place", "shown"), [(0, []), (1, ["one", "to one"]), (2, ["one", "to one", "two", "to two"])])
-async def test_a_turn_asked_in_the_place_of_another_sees_what_was_before_it(
+async def test_replacing_turn_gets_the_context_before_the_replaced_one(
     history: MemoryHistory, place: int, shown: list[str]
 ) -> None:
     ids = await asked_thrice(history)
@@ -198,7 +198,7 @@ async def test_a_turn_asked_in_the_place_of_another_sees_what_was_before_it(
     assert [turn.question.content for turn in await kept(history)][-1] == "again"
 
 
-async def test_what_it_sees_is_bounded_as_ever(history: MemoryHistory) -> None:
+async def test_context_of_a_replacing_turn_is_limited(history: MemoryHistory) -> None:
     ids = await asked_thrice(history)
     await ask(told("to four"), history, "four")
     engine = told("better")
@@ -255,7 +255,7 @@ async def test_a_continued_turn_keeps_its_variants(history: MemoryHistory) -> No
     assert continued.variants == turn.variants
 
 
-async def test_a_conversation_that_cannot_be_added_whole_is_not_added(history: MemoryHistory) -> None:
+async def test_import_that_fails_halfway_adds_no_conversation(history: MemoryHistory) -> None:
     class Full(MemoryHistory):
         async def append(self, conversation: Conversation, turn: Turn) -> None:
             if turn.id == turns[1].id:
@@ -276,7 +276,7 @@ async def test_a_conversation_that_cannot_be_added_whole_is_not_added(history: M
         assert [each.title for each in await added.conversations(HERE.owner)] == [listed]
 
 
-async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
+async def test_replaced_turns_are_deleted_only_when_the_new_turn_is_stored(history: MemoryHistory) -> None:
     ids = await asked_thrice(history)
     with pytest.raises(UpstreamBroken):
         await (await chat_on(told(end=UpstreamBroken("500")), history).begin(question(replaces=ids[0]))).run(deaf)
@@ -288,7 +288,7 @@ async def test_until_it_is_kept_nothing_is_gone(history: MemoryHistory) -> None:
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
-async def test_a_turn_that_follows_the_newest_is_asked(history: MemoryHistory, context_messages: int) -> None:
+async def test_turn_after_the_newest_turn_is_accepted(history: MemoryHistory, context_messages: int) -> None:
     ids = await asked_thrice(history)
     engine = told("to four")
     defaults = Defaults(model="m", max_tokens=9, system=None, context_messages=context_messages)
@@ -303,9 +303,7 @@ async def test_a_turn_that_follows_the_newest_is_asked(history: MemoryHistory, c
 
 @pytest.mark.parametrize("place", [None, 1])
 @pytest.mark.parametrize("how", ["follows", "replaces", "continues"])
-async def test_a_turn_that_follows_another_than_the_newest_is_not_asked(
-    history: MemoryHistory, place: int | None, how: str
-) -> None:
+async def test_turn_after_an_older_turn_is_refused(history: MemoryHistory, place: int | None, how: str) -> None:
     ids = await asked_thrice(history)
     engine = told("never")
     after = "" if place is None else ids[place]
@@ -321,7 +319,7 @@ async def test_a_turn_that_follows_another_than_the_newest_is_not_asked(
     assert [turn.id for turn in await kept(history)] == ids
 
 
-async def test_a_turn_in_a_conversation_that_is_gone_is_not_asked(history: MemoryHistory) -> None:
+async def test_turn_in_a_deleted_conversation_is_refused(history: MemoryHistory) -> None:
     with pytest.raises(ConversationChanged, match="no turns now"):
         await chat_on(told("never"), history).begin(question(after="turn_0"))
 
@@ -330,7 +328,7 @@ async def test_a_turn_in_a_conversation_that_is_gone_is_not_asked(history: Memor
 
 
 @pytest.mark.parametrize("context_messages", [1, 4])
-async def test_a_continued_turn_shows_the_model_its_answer_and_keeps_question_and_whole_answer(
+async def test_continued_turn_sends_its_response_and_stores_question_and_complete_response(
     history: MemoryHistory, context_messages: int
 ) -> None:
     await ask(told("One, two,", end=Finished("length", "m")), history, "Count.")
@@ -345,7 +343,7 @@ async def test_a_continued_turn_shows_the_model_its_answer_and_keeps_question_an
     assert (cut.finish_reason, whole.finish_reason) == ("length", "stop")
 
 
-async def test_a_continuation_that_comes_to_nothing_leaves_the_turn_as_it_was(history: MemoryHistory) -> None:
+async def test_failed_continuation_without_text_leaves_the_turn_unchanged(history: MemoryHistory) -> None:
     await ask(told("One,", end=Finished("length", "m")), history)
     before = await kept(history)
     chat = chat_on(told(end=UpstreamBroken("500")), history)
@@ -361,7 +359,7 @@ async def test_a_turn_that_is_not_there_cannot_be_continued(history: MemoryHisto
 
 
 @pytest.mark.parametrize("owner", ["alice", "bob"])
-async def test_what_is_not_in_the_conversation_cannot_be_replaced(history: MemoryHistory, owner: str) -> None:
+async def test_unknown_turn_cannot_be_replaced(history: MemoryHistory, owner: str) -> None:
     ids = await asked_thrice(history)
     missing = ids[0] if owner == "bob" else "turn_0"
     engine = told("never")
@@ -375,7 +373,7 @@ async def test_what_is_not_in_the_conversation_cannot_be_replaced(history: Memor
 # Keys of requests
 
 
-async def test_the_same_key_is_the_same_turn_while_it_runs_and_after(history: MemoryHistory) -> None:
+async def test_same_key_returns_the_same_turn_during_and_after_it(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     first = await begun(chat, question(key="k"))
@@ -395,7 +393,7 @@ async def test_the_same_key_is_the_same_turn_while_it_runs_and_after(history: Me
     assert isinstance(await chat.begin(question("What?", key="k", owner="bob")), TurnRun)
 
 
-async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryHistory) -> None:
+async def test_key_is_free_again_after_a_failure_before_the_first_token(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     engine.end(UpstreamBroken("500"))
@@ -410,13 +408,13 @@ async def test_what_failed_before_its_first_token_is_asked_anew(history: MemoryH
 # Whole answers
 
 
-async def test_a_whole_answer_is_its_text_and_its_end(history: MemoryHistory) -> None:
+async def test_whole_returns_text_and_end(history: MemoryHistory) -> None:
     chat = chat_on(told("Be", "cause"), history)
 
     assert await chat.runner.whole(await chat.begin(question())) == ("Because", END)
 
 
-async def test_who_leaves_a_whole_answer_before_it_began_leaves_nothing_that_hangs(history: MemoryHistory) -> None:
+async def test_cancelling_whole_before_it_starts_leaves_no_task(history: MemoryHistory) -> None:
     engine = told("Hi")
     chat = chat_on(engine, history)
     answering = await begun(chat, question())
@@ -433,7 +431,7 @@ async def test_who_leaves_a_whole_answer_before_it_began_leaves_nothing_that_han
 @pytest.mark.parametrize(
     ("on_disconnect", "kept_as"), [("finish", ("ab", "complete")), ("cancel", ("a", "interrupted"))]
 )
-async def test_who_leaves_a_whole_answer(
+async def test_cancelling_whole_cancels_or_detaches_the_turn(
     history: MemoryHistory, on_disconnect: OnDisconnect, kept_as: tuple[str, str]
 ) -> None:
     engine = Speaker()
@@ -451,7 +449,7 @@ async def test_who_leaves_a_whole_answer(
     assert await said(history) == [kept_as]
 
 
-async def test_who_follows_a_whole_answer_keeps_it_going_and_ends_it_by_leaving(history: MemoryHistory) -> None:
+async def test_follower_of_whole_keeps_the_turn_running_until_it_leaves(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     first = asyncio.create_task(chat.runner.whole(await chat.begin(question(key="k"))))
@@ -469,7 +467,7 @@ async def test_who_follows_a_whole_answer_keeps_it_going_and_ends_it_by_leaving(
     assert await said(history) == [("a", "interrupted")]
 
 
-async def test_the_setting_says_what_becomes_of_a_turn_whose_request_does_not(history: MemoryHistory) -> None:
+async def test_on_disconnect_setting_applies_without_a_request_option(history: MemoryHistory) -> None:
     defaults = Defaults(model="m", max_tokens=1, system=None, context_messages=2, on_disconnect="finish")
     engine = told("Hi", end=Silence())
     chat = chat_on(engine, history, defaults=defaults)
@@ -539,7 +537,7 @@ async def test_a_turn_without_a_client_may_finish_while_the_server_drains(histor
     assert await said(history) == [("a", "complete")]
 
 
-async def test_a_turn_whose_client_leaves_during_the_drain_has_the_rest_of_it(history: MemoryHistory) -> None:
+async def test_turn_detached_during_the_drain_may_run_until_its_end(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     answering = await begun(chat, question(on_disconnect="finish"))
@@ -557,7 +555,7 @@ async def test_a_turn_whose_client_leaves_during_the_drain_has_the_rest_of_it(hi
     assert await running == END
 
 
-async def test_what_has_no_client_after_the_drain_is_ended_and_kept(history: MemoryHistory) -> None:
+async def test_detached_turn_is_ended_and_stored_after_the_drain(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     answering, running = await detached(chat, engine, "a")
@@ -571,7 +569,7 @@ async def test_what_has_no_client_after_the_drain_is_ended_and_kept(history: Mem
     assert await said(history) == [("a", "interrupted")]
 
 
-async def test_the_end_of_the_drain_is_not_the_end_of_what_has_a_client(history: MemoryHistory) -> None:
+async def test_turn_with_a_client_is_not_ended_by_the_drain(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     running = asyncio.create_task((await chat.begin(question())).run(deaf))
@@ -583,7 +581,7 @@ async def test_the_end_of_the_drain_is_not_the_end_of_what_has_a_client(history:
     await settle()
 
 
-async def test_settling_ends_what_runs_on_alone(history: MemoryHistory) -> None:
+async def test_settle_ends_detached_turns(history: MemoryHistory) -> None:
     engine = Speaker()
     chat = chat_on(engine, history)
     waiting = asyncio.create_task(chat.runner.whole(await chat.begin(question(on_disconnect="finish"))))
@@ -626,7 +624,7 @@ async def test_settling_does_not_repeat_failures() -> None:
         await asking
 
 
-async def test_settling_lets_go_of_what_is_shared(history: MemoryHistory) -> None:
+async def test_settle_closes_the_shared_turns(history: MemoryHistory) -> None:
     shared = FakeSharedTurns()
     await chat_on(told(), history, shared=shared).runner.settle()
 
@@ -656,7 +654,7 @@ async def test_the_callers_system_message_takes_the_place_of_the_default(history
     assert all(turn.question.role == "user" for turn in await kept(history))
 
 
-async def test_nothing_is_asked_of_the_engine_before_the_answer_is_run(history: MemoryHistory) -> None:
+async def test_engine_is_not_called_before_run(history: MemoryHistory) -> None:
     engine = told("Hi")
     await chat_on(engine, history).begin(question())
 

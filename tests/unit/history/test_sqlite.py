@@ -5,7 +5,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pytest
 
 from tokenfall.conversations import Conversation, ConversationInfo
 from tokenfall.errors import StoreUnavailable
+from tokenfall.history import sqlite
 from tokenfall.history.sqlite import SCHEMA, SQLiteHistory
-from tokenfall.history.sqlite_thread import BATCH_JOBS, MAX_WAITING
+from tokenfall.history.sqlite_thread import BATCH_JOBS
 
 from tests.contracts.history import ALICE, BOB, LIMIT, HistoryContract, turn
 
@@ -78,31 +79,53 @@ async def test_acknowledged_turn_is_committed(store: SQLiteHistory, path: Path) 
         assert value(path, "SELECT count(*) FROM turns") == number
 
 
-async def test_concurrent_appends_share_few_transactions(store: SQLiteHistory, path: Path) -> None:
-    await store.check()
-    begun: list[str] = []
-    await store._writer.do(lambda connection: connection.set_trace_callback(begun.append))
-    begun.clear()
-    await asyncio.gather(*(store.append(Conversation("", str(n)), turn(n)) for n in range(3 * BATCH_JOBS)))
-    await store._writer.do(lambda connection: connection.set_trace_callback(None))
+def each_connection(monkeypatch: pytest.MonkeyPatch, prepare: Callable[[sqlite3.Connection], object]) -> None:
+    """Call `prepare` with each connection that a store made from now on opens."""
+    original = sqlite.connect
 
-    assert value(path, "SELECT count(*) FROM turns") == 3 * BATCH_JOBS
-    assert begun.count("BEGIN IMMEDIATE") <= 6
+    def connect(path: str) -> sqlite3.Connection:
+        connection = original(path)
+        prepare(connection)
+        return connection
+
+    monkeypatch.setattr(sqlite, "connect", connect)
 
 
-async def test_file_is_durable_and_readable_only_for_its_owner(path: Path) -> None:
+async def test_concurrent_appends_share_few_transactions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statements: list[str] = []
+    each_connection(monkeypatch, lambda connection: connection.set_trace_callback(statements.append))
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    await history.append(ALICE, turn(0))
+    statements.clear()
+    await asyncio.gather(*(history.append(Conversation("", str(n)), turn(n)) for n in range(3 * BATCH_JOBS)))
+    await history.close()
+
+    assert value(path, "SELECT count(*) FROM turns") == 1 + 3 * BATCH_JOBS
+    assert 3 <= statements.count("BEGIN IMMEDIATE") <= 6
+
+
+async def test_file_is_durable_and_readable_only_for_its_owner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pragmas: list[tuple[str, int]] = []
+
+    def read_pragmas(connection: sqlite3.Connection) -> None:
+        mode, synchronous = (
+            connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        )
+        pragmas.append((mode, synchronous))
+
+    each_connection(monkeypatch, read_pragmas)
     mask = os.umask(0)
     try:
         history = SQLiteHistory(str(path), limit=LIMIT)
         await history.append(ALICE, turn(1))
         files = [path, path.with_name("history.db-wal"), path.with_name("history.db-shm")]
         assert [stat.S_IMODE(each.stat().st_mode) for each in files] == [0o600] * 3
-        assert await history._writer.do(lambda c: c.execute("PRAGMA journal_mode").fetchone()) == ("wal",)
-        assert await history._writer.do(lambda c: c.execute("PRAGMA synchronous").fetchone()) == (2,)
         await history.close()
     finally:
         os.umask(mask)
 
+    full = 2
+    assert pragmas == [("wal", full)]
     assert list_of(path.parent) == ["history.db"]
 
 
@@ -193,34 +216,25 @@ async def test_file_locked_before_its_first_use_is_unavailable(path: Path) -> No
     await history.close()
 
 
-async def test_full_disk_acknowledges_no_turn_and_recovers(store: SQLiteHistory) -> None:
-    await store.append(ALICE, turn(1))
-    pages = await store._writer.do(lambda c: int(c.execute("PRAGMA page_count").fetchone()[0]))
-    await store._writer.do(lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchone())
+async def test_full_disk_acknowledges_no_turn_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    limits = ["PRAGMA max_page_count = 20"] * 2  # of the first writer and reader
+    each_connection(monkeypatch, lambda connection: limits and connection.execute(limits.pop()).fetchone())
+    history = SQLiteHistory(str(path), limit=LIMIT)
+    await history.append(ALICE, turn(1))
     large = turn(2, text="x" * 100_000)
+    assert await history.turns(BOB) is None
     refused = await asyncio.gather(
-        store.append(ALICE, large), store.append(BOB, turn(3)), store.append(ALICE, large), return_exceptions=True
+        history.append(ALICE, large), history.append(BOB, turn(3)), history.append(ALICE, large), return_exceptions=True
     )
     assert all(isinstance(each, StoreUnavailable) for each in refused)
-    assert await store.turns(ALICE) == [turn(1)]
-    assert await store.turns(BOB) is None
+    assert await history.turns(ALICE) == [turn(1)]
+    assert await history.turns(BOB) is None
 
     # The limit was set on the connection, which has been replaced.
-    await store.append(ALICE, large)
-    assert await store.turns(ALICE) == [turn(1), large]
-
-
-async def test_error_of_one_job_does_not_affect_other_jobs(store: SQLiteHistory) -> None:
-    def half(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO conversations VALUES (9, 'alice', 'half', '', 0, 0)")
-        raise LookupError
-
-    outcomes = await asyncio.gather(
-        store.append(ALICE, turn(1)), store._writer.do(half), store.append(ALICE, turn(2)), return_exceptions=True
-    )
-    assert [type(each) for each in outcomes] == [type(None), LookupError, type(None)]
-    assert await store.turns(ALICE) == [turn(1), turn(2)]
-    assert [each.id for each in await store.conversations("alice")] == ["default"]
+    await history.append(ALICE, large)
+    assert await history.turns(ALICE) == [turn(1), large]
+    await history.close()
 
 
 async def test_invalid_file_is_unavailable(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -363,23 +377,6 @@ async def test_close_finishes_queued_jobs_and_ends_the_threads(path: Path) -> No
         await history.append(ALICE, turn(1))
 
 
-async def test_hanging_disk_times_out_and_further_jobs_are_refused(store: SQLiteHistory, path: Path) -> None:
-    hanging = threading.Event()
-    try:
-        stuck = asyncio.create_task(store._reader.do(lambda _: hanging.wait(), within_s=1))
-        waiting = [asyncio.create_task(store._reader.do(lambda _: None, within_s=1)) for _ in range(MAX_WAITING + 300)]
-        await asyncio.sleep(0)
-        with pytest.raises(StoreUnavailable):
-            await store.turns(ALICE)
-        outcomes = await asyncio.gather(stuck, *waiting, return_exceptions=True)  # while the disk still hangs
-        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
-        assert store._reader._jobs.qsize() <= MAX_WAITING
-    finally:
-        hanging.set()
-
-    await store.append(ALICE, turn(1))
-
-
 async def test_unused_store_closes_and_creates_no_file(path: Path) -> None:
     await SQLiteHistory(str(path), limit=LIMIT).close()
 
@@ -401,6 +398,7 @@ async def test_failure_is_logged_without_message_text(
     assert "s3cret" not in caplog.text
 
 
+@pytest.mark.slow
 async def test_page_takes_equally_long_with_many_conversations(store: SQLiteHistory, path: Path) -> None:
     await store.append(ALICE, turn(1))
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -207,7 +207,7 @@ async def test_response_has_a_date_header(client: FakeClient) -> None:
     client.send(ASK)
     client.read()
 
-    assert b"\r\ndate: " in client._received
+    assert b"\r\ndate: " in client.received
 
 
 async def test_defect_closes_only_its_connection(

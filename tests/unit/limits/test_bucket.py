@@ -13,7 +13,9 @@ STARTS = st.sampled_from([0.0, 1.0, 12345.678, 2_000_000.0])
 
 
 @given(st.data(), RATES, BURSTS, STARTS)
-def test_it_agrees_with_an_exact_token_bucket(data: st.DataObject, rate: float, burst: int, start_s: float) -> None:
+def test_limiter_agrees_with_an_exact_token_bucket(
+    data: st.DataObject, rate: float, burst: int, start_s: float
+) -> None:
     now_s, tat_s = start_s, 0.0
     exact = ExactBucket(now_s, rate=rate, burst=burst)
     for gap_s in data.draw(gaps(rate)):

@@ -63,6 +63,7 @@ async def test_two_limiters_on_one_table_share_the_limit(clock: FakeClock, table
     assert await taken(one, "a", times=1) == [False]
 
 
+@pytest.mark.slow
 async def test_table_size_is_fixed_for_any_number_of_clients(clock: FakeClock) -> None:
     table = SharedTable()
     limiter = SharedLimiter(0.001, 1, table=table, now=clock)
@@ -147,7 +148,7 @@ def test_table_size_must_be_a_multiple_of_the_ways(slots: int) -> None:
 
 
 @given(st.data(), RATES, BURSTS, st.sampled_from([1.0, 12345.678, 2_000_000.0]))
-async def test_it_agrees_with_an_exact_token_bucket(
+async def test_limiter_agrees_with_an_exact_token_bucket(
     data: st.DataObject, rate: float, burst: int, start_s: float
 ) -> None:
     clock = FakeClock(start_s)

@@ -1,18 +1,37 @@
+import _socket
 import errno
 import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from tokenfall.reactor import listener as listeners
 from tokenfall.reactor.listener import Listener, bind
 from tokenfall.reactor.loop import Reactor
+from tokenfall.reactor.poller import READ
 
 from tests.unit.reactor.conftest import Until
 
-Listen = Callable[[], tuple[tuple[str, int], list[tuple[int, str]]]]
+Listen = Callable[..., tuple[tuple[str, int], list[tuple[int, str]]]]
+
+
+class FullSocket(socket.socket):
+    """A socket that accepts nothing while `full`, as if the process had no descriptor left."""
+
+    full = True
+
+    def _accept(self) -> tuple[int, Any]:
+        if self.full:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super()._accept()  # type: ignore[misc,no-any-return] # what `socket.accept` calls
+
+
+def full_socket() -> FullSocket:
+    (bound,) = bind("127.0.0.1", 0)
+    return FullSocket(bound.family, bound.type, bound.proto, bound.detach())
 
 
 @pytest.fixture
@@ -21,8 +40,8 @@ def listen(reactor: Reactor) -> Iterator[Listen]:
     made: list[Listener] = []
     accepted: list[tuple[int, str]] = []
 
-    def listen_on() -> tuple[tuple[str, int], list[tuple[int, str]]]:
-        (bound,) = bind("127.0.0.1", 0)
+    def listen_on(bound: "_socket.socket | None" = None) -> tuple[tuple[str, int], list[tuple[int, str]]]:
+        bound = bound or bind("127.0.0.1", 0)[0]
         address = bound.getsockname()
         made.append(Listener(reactor, bound, accepted=lambda fd, peer: accepted.append((fd, peer))))
         return address, accepted
@@ -60,17 +79,8 @@ def test_accepting_without_descriptors_pauses_logs_once_and_resumes(
     listen: Listen, until: Until, reactor: Reactor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listeners, "RETRY_S", 0.01)
-    address, accepted = listen()
-    full = True
-    handled = Listener.ready
-
-    def ready(self: Listener, mask: int) -> None:
-        if full:
-            self._pause(OSError(errno.EMFILE, "Too many open files"))
-        else:
-            handled(self, mask)
-
-    monkeypatch.setattr(Listener, "ready", ready)
+    bound = full_socket()
+    address, accepted = listen(bound)
     with socket.create_connection(address), caplog.at_level(logging.WARNING):
         until(lambda: len(caplog.records) == 1)
         for _ in range(5):
@@ -78,14 +88,14 @@ def test_accepting_without_descriptors_pauses_logs_once_and_resumes(
         assert [record.getMessage() for record in caplog.records] == [
             "cannot accept connections: [Errno 24] Too many open files"
         ]
-        full = False
+        bound.full = False
         until(lambda: accepted)
 
 
 def test_close_while_accepting_pauses_leaves_no_timer(reactor: Reactor) -> None:
-    (bound,) = bind("127.0.0.1", 0)
-    listener = Listener(reactor, bound, accepted=lambda *_: None)
-    listener._pause(OSError(errno.EMFILE, "Too many open files"))
+    listener = Listener(reactor, full_socket(), accepted=lambda *_: None)
+    listener.ready(READ)
+    assert reactor.wheel.entries == 1
     listener.close()
 
     assert reactor.wheel.entries == 0

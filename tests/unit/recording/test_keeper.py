@@ -55,8 +55,7 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
 ) -> None:
     file = tmp_path / "r.jsonl"
     keeper = Keeper(str(file))
-    keeper.keep(exchange("/1"))
-    keeper._thread.submit(int).result()
+    keeper.keep(exchange("/1")).result()
     write, tries = os.write, iter((5, 0))
 
     def fails_twice(descriptor: int, data: bytes) -> int:

@@ -28,7 +28,7 @@ async def second():
 """
 
 
-def test_what_functions_import_is_found_with_what_is_taken_from_it() -> None:
+def test_imports_inside_functions_are_found_with_their_names() -> None:
     assert named_in_functions(SOURCE) == {"json", "a.b", "c", "c.d", "e.f", "e.f.g"}
 
 
@@ -60,7 +60,7 @@ def test_a_run_is_recorded_with_its_modules_and_the_data_beside_them(tmp_path: P
     assert "recorded.py" not in taken
 
 
-def test_what_needs_a_module_that_is_left_out_is_left_out_with_all_that_came_for_it(tmp_path: Path) -> None:
+def test_modules_that_need_an_excluded_module_are_excluded_with_their_dependencies(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import colorsys, json\n", encoding="utf-8")
     (tmp_path / "whole.py").write_text("import this\n", encoding="utf-8")
 
@@ -90,7 +90,7 @@ def archive(tmp_path: Path) -> Path:
     return tar(tmp_path / "image.tar", files)
 
 
-def test_an_archive_says_sizes_digest_and_files(archive: Path) -> None:
+def test_archive_has_sizes_digest_and_files(archive: Path) -> None:
     image = ImageArchive(archive)
 
     assert image.config == {"User": "10001"}

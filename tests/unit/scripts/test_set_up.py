@@ -48,7 +48,7 @@ def test_an_interpreter_that_is_only_a_name_or_too_old_is_passed_over(path: Path
     assert run(path, "find-python").stdout == f"{good}\n"
 
 
-def test_the_interpreter_that_was_asked_for_is_taken_or_refused(path: Path) -> None:
+def test_requested_interpreter_is_used_or_refused(path: Path) -> None:
     command(path, "python3.11", exit_status=0)
     mine = command(path, "mine", exit_status=0)
     old = command(path, "old", exit_status=1)

@@ -50,7 +50,7 @@ async def test_a_named_profile_times_the_response_but_for_times_set_beside_it(si
     assert first == pytest.approx(times[0], abs=0.3)
 
 
-async def test_it_says_prose_and_counts_exactly() -> None:
+async def test_engine_produces_prose_and_exact_usage() -> None:
     answer = Answer()
     finished = await answer.of(asked())
 
@@ -62,7 +62,7 @@ async def test_it_says_prose_and_counts_exactly() -> None:
     ("tokens", "max_tokens", "simulation", "reason"),
     [(5, 10, 5, "stop"), (5, 5, 5, "stop"), (5, 4, 4, "length"), (0, 5, 0, "stop"), (500, 300, 300, "length")],
 )
-async def test_no_more_is_said_than_may_be(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
+async def test_engine_stops_at_max_tokens(tokens: int, max_tokens: int, simulation: int, reason: str) -> None:
     answer = Answer()
     finished = await answer.of(asked(max_tokens=max_tokens, simulation=f"tokens={tokens}"))
 
@@ -78,7 +78,7 @@ async def test_tokens_come_at_their_times() -> None:
     assert answer.clock.now() == pytest.approx(1.06)  # the end takes a gap too
 
 
-async def test_without_a_word_a_token_comes_every_tenth_of_a_second() -> None:
+async def test_default_gap_is_a_tenth_of_a_second() -> None:
     answer = Answer()
     await answer.of(asked(simulation="tokens=3"))
 
@@ -114,7 +114,7 @@ async def test_the_nearer_wins(defaults: str, model: str, simulation: str, gap_s
     assert answer.times == [pytest.approx(gap_s)]
 
 
-async def test_a_seed_repeats_words_and_times() -> None:
+async def test_same_seed_repeats_text_and_timing() -> None:
     answers = []
     for seed in (7, 7, 8):
         answer = Answer()
@@ -126,7 +126,7 @@ async def test_a_seed_repeats_words_and_times() -> None:
 
 
 @pytest.mark.parametrize("request_", [asked(model="sim:gap=fast"), asked(simulation="spede=3")])
-async def test_a_mistake_is_refused_before_a_word_is_said(request_: ChatRequest) -> None:
+async def test_invalid_grammar_is_refused_before_the_first_token(request_: ChatRequest) -> None:
     answer = Answer()
     with pytest.raises(InvalidRequest):
         await answer.of(request_)
@@ -134,7 +134,7 @@ async def test_a_mistake_is_refused_before_a_word_is_said(request_: ChatRequest)
     assert answer.texts == []
 
 
-async def test_a_full_listener_is_waited_for() -> None:
+async def test_follow_waits_for_a_slow_reader() -> None:
     room = asyncio.Event()
     heard: list[str] = []
 
@@ -156,7 +156,7 @@ async def test_a_full_listener_is_waited_for() -> None:
     assert len(heard) == 3
 
 
-async def test_who_is_cancelled_leaves_nothing_on_the_wheel() -> None:
+async def test_cancelled_reply_leaves_no_timer() -> None:
     wheel = FakeWheel()
     clock = WheelClock(wheel)
     replying = asyncio.create_task(SimulatedEngine(clock, SimulatorState()).reply(asked(), lambda _: None))
@@ -180,7 +180,7 @@ def test_other_names_are_not_the_simulator(model: str) -> None:
 
 
 @pytest.mark.parametrize("simulation", ["text=echo", "text=echo,fault=split@1", "text=echo,fault=split@99"])
-async def test_thoughts_are_told_as_thoughts_also_on_a_way_with_faults(simulation: str) -> None:
+async def test_reasoning_deltas_are_sent_also_with_faults(simulation: str) -> None:
     told: dict[type, str] = {ReasoningDelta: "", TextDelta: ""}
 
     def on_event(piece: TextDelta | ReasoningDelta) -> Awaitable[None] | None:

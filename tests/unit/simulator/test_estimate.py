@@ -17,7 +17,7 @@ def request(*messages: Message, tools: tuple[Tool, ...] = ()) -> ChatRequest:
         ('{"a":1,"b":[true,null]}' * 10, 130),
     ],
 )
-def test_the_estimate_is_near_what_tokenizers_count(text: str, theirs: int) -> None:
+def test_estimate_is_close_to_the_count_of_tokenizers(text: str, theirs: int) -> None:
     assert theirs / 3 <= estimated_tokens(request(Message("user", text))) <= theirs * 3
 
 

@@ -71,7 +71,7 @@ def test_garbage_comes_before_its_token(at: int) -> None:
 
 
 @pytest.mark.parametrize("at", AT)
-def test_a_split_token_goes_out_in_two_and_is_cut_in_a_character(at: int) -> None:
+def test_split_token_is_sent_in_two_writes_cut_inside_a_character(at: int) -> None:
     before, after = f"t{at}{ODD}\n".encode()[:3], f"t{at}{ODD}\n".encode()[3:]
     assert played(f"split@{at}") == [
         *ALL[: 1 + at],
@@ -85,12 +85,12 @@ def test_a_split_token_goes_out_in_two_and_is_cut_in_a_character(at: int) -> Non
 
 
 @pytest.mark.parametrize("at", [TOKENS, 99])
-def test_what_is_split_beyond_the_last_token_is_the_end(at: int) -> None:
+def test_split_after_the_last_token_splits_the_end_frame(at: int) -> None:
     assert played(f"split@{at}") == [*ALL, (END[:3], 6.0), (END[3:], SPLIT_S)]
 
 
 @pytest.mark.parametrize("at", [0, 2, 99])
-def test_without_its_end_a_stream_says_all_its_tokens(at: int) -> None:
+def test_stream_without_its_end_has_all_tokens(at: int) -> None:
     assert played(f"nodone@{at}") == ALL
 
 
@@ -157,13 +157,13 @@ def test_a_format_without_an_end_can_break_there_all_the_same(text: str, expecte
     assert played(text, end=b"") == expected
 
 
-def test_an_answer_without_tokens_has_an_end() -> None:
+def test_response_without_tokens_has_an_end() -> None:
     assert played("reset@7", tokens=0) == [PERMIT, (Disconnect("reset"), 0.0)]
     assert played(tokens=0) == [PERMIT, (END, 1.0)]
     assert played("nodone@0", tokens=0) == [PERMIT]
 
 
-def test_only_who_is_split_speaks_oddly() -> None:
+def test_only_split_faults_change_the_writes() -> None:
     fault_plan = FaultPlan(faults("split@1+reset@2"), permit=ConcurrencyLimiter().permit(None))
 
     assert [fault_plan.token_text(number, "a") for number in range(3)] == ["a", "a" + ODD, "a"]

@@ -63,7 +63,7 @@ SIMULATIONS = st.builds(
 
 
 @given(SIMULATIONS)
-def test_what_is_written_is_read_as_the_same(simulation: Simulation) -> None:
+def test_formatted_grammar_parses_to_the_same_settings(simulation: Simulation) -> None:
     assert parse(written(simulation)) == simulation
 
 
@@ -86,5 +86,5 @@ def test_what_is_written_is_read_as_the_same(simulation: Simulation) -> None:
         ("load=2@64,text=echo,speed=2", "load=2@64,text=echo,speed=2"),
     ],
 )
-def test_it_is_written_as_people_write(text: str, expected: str) -> None:
+def test_format_grammar_uses_the_short_form(text: str, expected: str) -> None:
     assert written(parse(text)) == expected

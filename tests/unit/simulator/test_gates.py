@@ -57,7 +57,7 @@ def test_a_gate_begins_closed_and_opens_for_all_in_their_order() -> None:
     assert gate.passes(lambda: None)
 
 
-def test_who_asks_twice_waits_once_and_keeps_its_place() -> None:
+def test_joining_a_gate_twice_keeps_the_position() -> None:
     gate = TestGate()
     (first, _), passed = waiting_at(gate, "ab")
     assert not first.ask()
@@ -67,7 +67,7 @@ def test_who_asks_twice_waits_once_and_keeps_its_place() -> None:
     assert passed == ["a"]
 
 
-def test_a_gate_that_is_closed_again_lets_nobody_through() -> None:
+def test_reclosed_gate_passes_no_token() -> None:
     gate = TestGate()
     gate.open()
     gate.close()
@@ -88,7 +88,7 @@ def test_so_many_tokens_and_no_more() -> None:
     assert gate.allowed == 1
 
 
-def test_closing_takes_back_what_was_allowed_and_what_was_promised() -> None:
+def test_closing_revokes_allowed_and_assigned_tokens() -> None:
     gate = TestGate()
     gate.allow(5)
     gate.close()
@@ -101,7 +101,7 @@ def test_closing_takes_back_what_was_allowed_and_what_was_promised() -> None:
     assert passed == []
 
 
-def test_a_token_is_promised_to_who_came_first_and_not_to_the_quickest() -> None:
+def test_tokens_are_assigned_in_fifo_order() -> None:
     gate = TestGate()
     (slow,), passed = waiting_at(gate, "a", at_once=False)
     gate.allow(1)
@@ -112,7 +112,7 @@ def test_a_token_is_promised_to_who_came_first_and_not_to_the_quickest() -> None
     assert passed == ["a"]
 
 
-def test_who_leaves_after_it_was_woken_wakes_the_next() -> None:
+def test_waiter_that_leaves_after_its_wakeup_wakes_the_next() -> None:
     gate = TestGate()
     (first, second), _ = waiting_at(gate, "ab", at_once=False)
     gate.allow(1)
@@ -123,7 +123,7 @@ def test_who_leaves_after_it_was_woken_wakes_the_next() -> None:
     assert second.ask()
 
 
-def test_who_leaves_while_it_waits_is_forgotten() -> None:
+def test_waiter_that_leaves_is_removed() -> None:
     gate = TestGate()
     (first, second), passed = waiting_at(gate, "ab")
     first.leave()
@@ -134,7 +134,7 @@ def test_who_leaves_while_it_waits_is_forgotten() -> None:
     second.leave()
 
 
-def test_gates_are_made_by_whoever_names_them_first_and_dropping_one_opens_it() -> None:
+def test_gate_is_created_at_its_first_use_and_opened_when_dropped() -> None:
     gates = Gates()
     gate = gates.kept("a")
     _, passed = waiting_at(gate, "x")
@@ -166,7 +166,7 @@ def test_gates_that_are_kept_are_bounded_and_those_of_streams_are_not_counted() 
         gates.kept("one more")
 
 
-def test_a_gate_that_nobody_moved_is_gone_with_the_last_stream_that_holds_it() -> None:
+def test_unchanged_gate_is_removed_with_its_last_stream() -> None:
     gates = Gates()
     held = [gates.get(f"g{number}") for number in range(2 * MAX_GATES)]
     assert len(gates.known()) == 2 * MAX_GATES
@@ -189,7 +189,7 @@ def test_a_gate_that_was_moved_expires_after_its_last_use() -> None:
     assert not gates.get("left").is_open
 
 
-def test_a_gate_that_a_stream_holds_is_known_however_long_it_waits() -> None:
+def test_gate_held_by_a_stream_stays_registered() -> None:
     clock = FakeClock(0.0)
     gates = Gates(clock)
     gate = gates.kept("a")
@@ -234,7 +234,7 @@ def test_latecomers_come_in_in_their_order_when_one_leaves() -> None:
     assert (passed, limiter.inside, limiter.waiting) == (["a", "b", "c", "d"], 2, 0)
 
 
-def test_who_is_inside_is_let_through_again_and_leaves_once() -> None:
+def test_running_stream_passes_the_concurrency_limit_again() -> None:
     limiter = ConcurrencyLimiter()
     (stream,), _ = queued(limiter, "a", Load(1.0, 1))
     assert stream.ask()
@@ -245,7 +245,7 @@ def test_who_is_inside_is_let_through_again_and_leaves_once() -> None:
     assert limiter.inside == 0
 
 
-def test_without_load_nobody_waits() -> None:
+def test_concurrency_limit_without_load_admits_at_once() -> None:
     limiter = ConcurrencyLimiter()
     queued(limiter, "a", Load(1.0, 1))
     permit = limiter.permit(None)
@@ -254,7 +254,7 @@ def test_without_load_nobody_waits() -> None:
     assert limiter.inside == 2
 
 
-def test_who_leaves_while_queued_is_not_let_in() -> None:
+def test_queued_stream_that_leaves_is_not_admitted() -> None:
     limiter = ConcurrencyLimiter()
     (first, second, third), passed = queued(limiter, "abc", Load(1.0, 1))
     second.leave()
@@ -265,7 +265,7 @@ def test_who_leaves_while_queued_is_not_let_in() -> None:
     assert limiter.inside == 0
 
 
-def test_who_was_let_in_and_leaves_before_it_hears_of_it_gives_its_place_on() -> None:
+def test_stream_that_leaves_before_its_wakeup_passes_its_permit_on() -> None:
     limiter = ConcurrencyLimiter()
     (first, second, third), _ = queued(limiter, "abc", Load(1.0, 1), at_once=False)
     first.leave()
@@ -275,7 +275,7 @@ def test_who_was_let_in_and_leaves_before_it_hears_of_it_gives_its_place_on() ->
     assert (third.woken, limiter.inside) == (1, 1)
 
 
-def test_nobody_comes_in_between_a_place_and_who_was_called_to_it() -> None:
+def test_assigned_permit_cannot_be_taken_by_another_stream() -> None:
     limiter = ConcurrencyLimiter()
     (first, second), passed = queued(limiter, "ab", Load(1.0, 1), at_once=False)
     first.leave()
@@ -286,7 +286,7 @@ def test_nobody_comes_in_between_a_place_and_who_was_called_to_it() -> None:
     assert passed == ["a", "b"]
 
 
-def test_who_waits_for_more_room_holds_up_nobody() -> None:
+def test_stream_with_a_smaller_limit_does_not_block_others() -> None:
     limiter = ConcurrencyLimiter()
     queued(limiter, "a", Load(1.0, 9))
     _, narrow = queued(limiter, "b", Load(1.0, 1))
@@ -295,7 +295,7 @@ def test_who_waits_for_more_room_holds_up_nobody() -> None:
     assert (narrow, wide, limiter.inside, limiter.waiting) == ([], ["c"], 2, 1)
 
 
-def test_a_place_goes_past_who_needs_more_room_to_who_has_enough() -> None:
+def test_free_permit_skips_streams_with_a_smaller_limit() -> None:
     limiter = ConcurrencyLimiter()
     streams, _ = queued(limiter, "ab", Load(1.0, 2))
     _, narrow = queued(limiter, "c", Load(1.0, 1))
@@ -319,7 +319,7 @@ def test_a_queue_that_is_left_leaves_nothing_behind() -> None:
     assert (passed, limiter.inside, limiter.waiting) == (["b"], 1, 0)
 
 
-def test_who_asks_again_while_queued_keeps_its_place() -> None:
+def test_joining_the_queue_twice_keeps_the_position() -> None:
     limiter = ConcurrencyLimiter()
     (inside,), _ = queued(limiter, "a", Load(1.0, 1))
     (first, second), passed = queued(limiter, "bc", Load(1.0, 1))

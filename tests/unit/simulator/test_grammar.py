@@ -40,7 +40,7 @@ from tokenfall.simulator.values import Fault, GatePosition, Limit, Load, Status
         (" ttft = 1s , seed = 7 ", Simulation(ttft=Spread(1.0), seed=7)),
     ],
 )
-def test_what_the_grammar_says(text: str, simulation: Simulation) -> None:
+def test_grammar_parses_to_its_settings(text: str, simulation: Simulation) -> None:
     assert parse(text) == simulation
 
 
@@ -83,7 +83,7 @@ def test_a_duration_is_the_float_that_is_written_like_it(number: int) -> None:
         "1" * 21 + "us",
     ],
 )
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         seconds(text)
 
@@ -128,7 +128,7 @@ def test_what_is_no_duration(text: str) -> None:
         "seed=" + "9" * 19,
     ],
 )
-def test_a_bad_value_names_its_key_what_it_got_and_what_the_key_takes(text: str) -> None:
+def test_invalid_value_names_key_value_and_accepted_values(text: str) -> None:
     key, _, value = text.partition("=")
     with pytest.raises(InvalidRequest) as caught:
         parse(text)
@@ -137,7 +137,7 @@ def test_a_bad_value_names_its_key_what_it_got_and_what_the_key_takes(text: str)
 
 
 @pytest.mark.parametrize("text", ["spede=3", "GAP=20ms", "=20ms", "x" * 50 + "=1"])
-def test_an_unknown_key_is_answered_with_those_that_are_known(text: str) -> None:
+def test_unknown_key_error_lists_the_known_keys(text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(text)
 
@@ -156,7 +156,7 @@ def test_a_field_that_does_not_exist_is_refused() -> None:
         Simulation(speech="echo")
 
 
-def test_what_is_no_pair_is_refused() -> None:
+def test_text_without_key_and_value_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="more than 16384 characters"):
         parse("," * 16_385)
     with pytest.raises(InvalidRequest, match="'fast' is not key=value"):
@@ -181,7 +181,7 @@ def test_pairs_are_read_as_a_query_brings_them() -> None:
     assert from_pairs([("gap", "20ms"), ("seed", "7")]) == Simulation(gap=Spread(0.02), seed=7)
 
 
-def test_the_nearer_wins_where_it_says_something() -> None:
+def test_inner_settings_override_outer_ones() -> None:
     farther = Simulation(gap=Spread(1.0), seed=1)
 
     assert farther.overlay(Simulation(gap=Spread(2.0))) == Simulation(gap=Spread(2.0), seed=1)

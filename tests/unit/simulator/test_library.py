@@ -25,7 +25,7 @@ def library(tmp_path: Path) -> Library:
     return Library(str(tmp_path))
 
 
-def test_a_script_is_read_from_the_folder(library: Library, tmp_path: Path) -> None:
+def test_script_is_read_from_the_folder(library: Library, tmp_path: Path) -> None:
     (tmp_path / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
 
     assert at_once(library.script("hi.yaml").find(ASKED)).number == 1
@@ -33,7 +33,7 @@ def test_a_script_is_read_from_the_folder(library: Library, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", ["../hi.yaml", "/etc/passwd", "a/../../hi.yaml", ".", "", "link/hi.yaml"])
-def test_a_name_leads_nowhere_else(library: Library, tmp_path: Path, name: str) -> None:
+def test_name_outside_the_folder_is_refused(library: Library, tmp_path: Path, name: str) -> None:
     (tmp_path.parent / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "link").symlink_to(tmp_path.parent)
 
@@ -45,7 +45,7 @@ def test_a_name_leads_nowhere_else(library: Library, tmp_path: Path, name: str) 
         library.profile(f"{name}.json")
 
 
-def test_what_the_operator_names_may_lie_anywhere(tmp_path: Path) -> None:
+def test_files_named_by_the_operator_may_be_anywhere(tmp_path: Path) -> None:
     script = tmp_path / "hi.yaml"
     script.write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "folder").mkdir()
@@ -54,7 +54,7 @@ def test_what_the_operator_names_may_lie_anywhere(tmp_path: Path) -> None:
     assert at_once(library.script(str(script)).find(ASKED)).number == 1
 
 
-def test_a_file_is_ready_once_it_was_read(library: Library, tmp_path: Path) -> None:
+def test_file_is_ready_after_its_first_read(library: Library, tmp_path: Path) -> None:
     (tmp_path / "hi.yaml").write_text(SCRIPT, encoding="utf-8")
     simulation = Simulation(script="hi.yaml")
     assert library.is_ready(Simulation())
@@ -65,7 +65,7 @@ def test_a_file_is_ready_once_it_was_read(library: Library, tmp_path: Path) -> N
     assert library.is_ready(simulation)
 
 
-def test_an_invalid_script_says_where_and_not_its_folder(library: Library, tmp_path: Path) -> None:
+def test_error_of_an_invalid_script_has_its_line_and_not_its_folder(library: Library, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("- when: {}\n  speak: no\n", encoding="utf-8")
 
     with pytest.raises(InvalidRequest, match=r"bad\.yaml") as refused:
@@ -75,7 +75,7 @@ def test_an_invalid_script_says_where_and_not_its_folder(library: Library, tmp_p
         library.script("none.yaml")
 
 
-def test_a_recording_is_read_again_only_when_it_changed(library: Library, tmp_path: Path) -> None:
+def test_recording_is_reread_only_after_a_change(library: Library, tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(EXCHANGE)
     first = library.recording("r.jsonl")
@@ -86,7 +86,7 @@ def test_a_recording_is_read_again_only_when_it_changed(library: Library, tmp_pa
     assert len(library.recording("r.jsonl").exchanges) == 2
 
 
-def test_a_broken_recording_says_where_and_not_its_folder(library: Library, tmp_path: Path) -> None:
+def test_error_of_a_broken_recording_has_its_line_and_not_its_folder(library: Library, tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_bytes(b"{}\n")
 
     with pytest.raises(InvalidRequest, match="line 1") as refused:
@@ -114,10 +114,10 @@ def test_an_unknown_profile_is_refused(library: Library, tmp_path: Path, name: s
     assert str(tmp_path) not in refused.value.message
 
 
-def test_only_so_many_files_are_held(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_cached_files_is_limited(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library_module, "MAX_KEPT", 2)
     for number in range(3):
         (tmp_path / f"{number}.yaml").write_text(SCRIPT, encoding="utf-8")
         library.script(f"{number}.yaml")
 
-    assert [Path(path).name for path in library._scenarios] == ["1.yaml", "2.yaml"]
+    assert [library.is_ready(Simulation(script=f"{number}.yaml")) for number in range(3)] == [False, True, True]

@@ -59,7 +59,7 @@ def calls(choice: PlannedResponse) -> list[str]:
 # Prose
 
 
-def test_prose_as_long_as_it_is() -> None:
+def test_prose_has_its_natural_length_without_a_limit() -> None:
     choice = one(asked())
 
     assert (text(choice), choice.reason, choice.stop) == (PARAGRAPH, "stop", "")
@@ -91,7 +91,7 @@ def test_how_long_prose_is(fields: dict[str, Any], simulation: str, length: int,
     assert (sum(len(part.tokens) for part in choice.parts if not part.thought), choice.reason) == (length, reason)
 
 
-def test_thoughts_come_first_and_only_to_who_wants_them() -> None:
+def test_reasoning_comes_first_and_only_on_request() -> None:
     thought, said = one(asked(reasoning=True), "tokens=3").parts
 
     assert ("".join(thought.tokens), thought.thought, said.thought) == (THOUGHTS, True, False)
@@ -121,14 +121,14 @@ def test_thoughts_count_too(most: int) -> None:
         ((), None, ""),
     ],
 )
-def test_it_stops_before_a_text_wherever_tokens_part(stops: tuple[str, ...], said: str | None, stop: str) -> None:
+def test_stop_text_is_found_across_token_boundaries(stops: tuple[str, ...], said: str | None, stop: str) -> None:
     choice = one(asked(stop=stops))
 
     assert (text(choice), choice.stop, choice.reason) == (PARAGRAPH if said is None else said, stop, "stop")
     assert list(choice.parts[-1].tokens) == tokens_of(text(choice))
 
 
-def test_what_is_not_said_any_more_stops_nothing() -> None:
+def test_stop_text_after_the_limit_has_no_effect() -> None:
     stop = f"{WORDS[2]} {WORDS[3]}"
 
     assert one(asked(stop=(stop,), max_tokens=4)).stop == stop
@@ -167,7 +167,7 @@ def test_any_json_object_is_one() -> None:
 @pytest.mark.parametrize(
     "fields", [{"schema": NOTHING_TEXT}, {"tools": (Tool("t", "", NOTHING_TEXT),), "tool_choice": "t"}]
 )
-def test_what_cannot_be_satisfied_is_refused(fields: dict[str, Any]) -> None:
+def test_unsatisfiable_request_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
         planned(asked(**fields))
 
@@ -208,7 +208,7 @@ def test_the_last_question_counts() -> None:
     assert calls(one(asked(messages=(), tools=(WEATHER,)))) == []
 
 
-def test_results_are_answered_with_text() -> None:
+def test_tool_results_are_answered_with_text() -> None:
     asking = Message("assistant", "", tool_calls=(ToolCall("call_0", "weather", '{"city": "X"}'),))
     messages = (Message("user", "weather"), asking, Message("tool", "rain", tool_call_id="call_0"))
 
@@ -277,7 +277,7 @@ def test_names_of_tools_are_searched_in_a_bounded_part_of_the_question() -> None
 # All together
 
 
-def test_each_of_n_is_said_and_counted() -> None:
+def test_each_of_n_choices_is_produced_and_counted() -> None:
     made = planned(asked(n=3), "tokens=5")
 
     assert (len(made.choices), made.usage.completion_tokens) == (3, 15)
@@ -299,7 +299,7 @@ def test_a_prompt_is_counted_by_the_one_splitter() -> None:
 
 
 @pytest.mark.parametrize(("seed", "simulation"), [(7, ""), (None, "seed=7"), (8, "seed=7")])
-def test_a_seed_gives_the_same_answer_at_the_same_times(seed: int | None, simulation: str) -> None:
+def test_same_seed_gives_the_same_response_and_timing(seed: int | None, simulation: str) -> None:
     chance = f"tokens=5..5000,gap=1s~0.5,{simulation}"
     made = [planned(asked(seed=seed), chance) for _ in range(2)]
 
@@ -307,7 +307,7 @@ def test_a_seed_gives_the_same_answer_at_the_same_times(seed: int | None, simula
     assert list(islice(made[0].gaps, 9)) == list(islice(made[1].gaps, 9))
 
 
-def test_other_seeds_give_other_answers() -> None:
+def test_different_seeds_give_different_responses() -> None:
     assert len({planned(asked(seed=seed), "tokens=5..5000").usage for seed in range(5)}) > 1
 
 

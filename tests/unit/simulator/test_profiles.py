@@ -23,7 +23,7 @@ def test_a_profile_is_the_grammars(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_profile_says_where_it_comes_from_and_of_when(name: str) -> None:
+def test_profile_has_its_source_and_date(name: str) -> None:
     profile = profiles.named(name)
 
     assert re.search(r"\b20\d\d\b", profile.source)
@@ -31,7 +31,7 @@ def test_a_profile_says_where_it_comes_from_and_of_when(name: str) -> None:
     assert profile.estimated
 
 
-def test_the_profiles_that_users_are_told_of() -> None:
+def test_documented_profiles_exist() -> None:
     assert {"groq-70b", "gpt-4o", "gpt-4o-mini", "claude-sonnet", "claude-haiku", "llama-8b-local"} <= {*NAMES}
 
 
@@ -50,7 +50,7 @@ def test_a_file_is_known_by_its_ending_and_read(tmp_path: Path) -> None:
     assert profiles.read(str(file)) == profile
 
 
-def test_a_file_that_cannot_be_read_or_is_none_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_unreadable_profile_is_refused_by_name(tmp_path: Path) -> None:
     missing, bad = tmp_path / "missing.json", tmp_path / "bad.json"
     bad.write_text("{}", encoding="utf-8")
 

@@ -12,7 +12,7 @@ def test_the_tokens_of_the_paragraph_are_the_paragraph() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, LONG])
-def test_as_many_tokens_as_were_asked_for(count: int) -> None:
+def test_prose_has_the_requested_number_of_tokens(count: int) -> None:
     said = Prose(count)
 
     assert len(said) == len(list(said)) == count
@@ -25,7 +25,7 @@ def test_the_paragraph_repeats() -> None:
     assert (said[0], said[-1]) == (WORDS[0], f" {WORDS[0]}")
 
 
-def test_it_can_be_read_anywhere() -> None:
+def test_prose_can_start_at_any_token() -> None:
     said = list(Prose(LONG))
 
     assert [Prose(LONG)[place] for place in range(LONG)] == said
@@ -35,7 +35,7 @@ def test_it_can_be_read_anywhere() -> None:
         Prose(3)[3]
 
 
-def test_random_words_are_the_same_for_a_seed_and_all_of_them_come() -> None:
+def test_random_words_are_deterministic_and_cover_the_vocabulary() -> None:
     words = list(RandomWords(7, LONG))
 
     assert words == list(RandomWords(7, LONG)) != list(RandomWords(8, LONG))
@@ -44,7 +44,7 @@ def test_random_words_are_the_same_for_a_seed_and_all_of_them_come() -> None:
     assert list(RandomWords(7, 0)) == []
 
 
-def test_random_words_can_be_read_anywhere() -> None:
+def test_random_words_can_start_at_any_token() -> None:
     words = RandomWords(7, LONG)
     said = list(words)
 

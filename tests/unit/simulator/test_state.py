@@ -48,6 +48,6 @@ def test_gaps_follow_the_load_of_the_moment() -> None:
     assert list(islice(state.gaps(repeat(1.0), None), 2)) == [1.0, 1.0]
 
 
-def test_what_is_said_lies_over_what_holds_anyway() -> None:
+def test_request_settings_override_the_defaults() -> None:
     assert SimulatorState().defaults.gap == Spread(0.1)
     assert SimulatorState(parse("gap=1s,seed=1")).defaults == parse("gap=1s,seed=1")

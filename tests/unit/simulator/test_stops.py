@@ -20,7 +20,7 @@ def test_a_stop_text_is_found_across_two_windows(offset: int) -> None:
     assert said("a " * words + "b c d", "b c", "zzzzzz") == (tokens_of("a " * words), "b c")
 
 
-def test_of_two_stop_texts_the_one_that_begins_first_ends_the_text_however_long_it_is() -> None:
+def test_earliest_stop_text_wins_regardless_of_length() -> None:
     before = "a " * (SLICE_CHARACTERS // 2)
     long = "b " * 1000 + "c"
 
@@ -28,7 +28,7 @@ def test_of_two_stop_texts_the_one_that_begins_first_ends_the_text_however_long_
 
 
 @given(st.text(alphabet="ab ", max_size=60), st.lists(st.text(alphabet="ab ", min_size=1, max_size=5), max_size=4))
-def test_the_text_before_the_first_stop_is_said_in_its_tokens(text: str, stops: list[str]) -> None:
+def test_text_before_the_stop_keeps_its_tokens(text: str, stops: list[str]) -> None:
     text = f"a{text}"
     found = min(((text.find(stop), stop) for stop in stops if stop in text), default=None)
 

@@ -57,6 +57,7 @@ def keywords_of(schema: Any) -> set[str]:
     return set().union(*map(keywords_of, schema)) if isinstance(schema, list) else set()
 
 
+@pytest.mark.slow
 def test_hostile_schemas_have_every_keyword() -> None:
     assert set(KEYWORDS.split()) <= set().union(*map(keywords_of, HOSTILE.values()))
 

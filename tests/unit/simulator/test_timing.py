@@ -55,7 +55,7 @@ def test_the_ttft_may_vary_while_the_gaps_do_not() -> None:
 
 
 @pytest.mark.parametrize(("mean_s", "cv"), [(0.02, 0.3), (1.0, 1.0), (300.0, 0.1)])
-def test_a_lognormal_has_the_mean_and_the_variation_that_were_asked_for(mean_s: float, cv: float) -> None:
+def test_lognormal_has_the_configured_mean_and_variation(mean_s: float, cv: float) -> None:
     times = list(islice(draws(Spread(mean_s, cv), Random(7)), 20_000))
 
     assert fmean(times) == pytest.approx(mean_s, rel=4 * cv / sqrt(len(times)))

@@ -50,7 +50,7 @@ def test_faults(text: str, found: tuple[Fault, ...]) -> None:
         "+".join(["reset@1"] * 17),
     ],
 )
-def test_what_is_no_fault(text: str) -> None:
+def test_invalid_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         values.faults(text)
 
@@ -99,7 +99,7 @@ def test_statuses(text: str, found: tuple[Status, ...]) -> None:
         "+".join(["429"] * 17),
     ],
 )
-def test_what_is_no_status(text: str) -> None:
+def test_invalid_status_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         values.statuses(text)
 
@@ -119,7 +119,7 @@ def test_limits(text: str, found: Limit) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "60", "rpm", "rpm=", "rpm=0", "rpm=-1", "rps=1", "rpm=1,", "rpm=1,rpm=1"])
-def test_what_is_no_limit(text: str) -> None:
+def test_invalid_limit_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         values.limit(text)
 
@@ -172,12 +172,12 @@ def test_others(read: Callable[[str], object], text: str, found: object) -> None
         (values.file_name, "x" * 1001),
     ],
 )
-def test_what_is_none_of_them(read: Callable[[str], object], text: str) -> None:
+def test_invalid_choice_is_refused(read: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         read(text)
 
 
 @pytest.mark.parametrize("text", ["1e5", "nan", "inf", "-1", "+1", "1_0", "", ".", "1.2.3", "٣", "1" * 65])
-def test_what_is_no_number(text: str) -> None:
+def test_invalid_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         values.number(text)

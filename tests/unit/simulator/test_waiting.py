@@ -8,7 +8,7 @@ from tokenfall.simulator.waiting import passed
 from tests.doubles.connections import settle
 
 
-async def test_who_may_pass_does_so_at_once() -> None:
+async def test_open_gate_does_not_wait() -> None:
     gate = TestGate()
     gate.open()
     await passed(gate)
@@ -16,7 +16,7 @@ async def test_who_may_pass_does_so_at_once() -> None:
     assert gate.passed == 1
 
 
-async def test_who_waits_goes_on_when_it_is_let_through() -> None:
+async def test_waiter_continues_when_it_is_admitted() -> None:
     gate = TestGate()
     waiting = asyncio.create_task(passed(gate))
     await settle()
@@ -27,7 +27,7 @@ async def test_who_waits_goes_on_when_it_is_let_through() -> None:
     assert (gate.waiting, gate.passed, gate.allowed) == (0, 1, 0)
 
 
-async def test_who_is_woken_for_nothing_waits_on() -> None:
+async def test_spurious_wakeup_continues_to_wait() -> None:
     gate = TestGate()
     waiting = asyncio.create_task(passed(gate))
     await settle()
@@ -40,7 +40,7 @@ async def test_who_is_woken_for_nothing_waits_on() -> None:
 
 
 @pytest.mark.parametrize("woken", [False, True])
-async def test_who_is_cancelled_gives_its_place_up(woken: bool) -> None:
+async def test_cancelled_waiter_gives_up_its_position(woken: bool) -> None:
     gate = TestGate()
     waiting = asyncio.create_task(passed(gate))
     await settle()

@@ -19,7 +19,7 @@ def ended(copies: Copies, now_s: float) -> RunningTurn:
     return turn
 
 
-def test_a_new_turn_is_told_and_a_silent_one_now_and_then() -> None:
+def test_new_turn_is_written_and_an_idle_one_is_renewed() -> None:
     turn = turn_that_said()
     copy = Copy(turn)
 
@@ -29,7 +29,7 @@ def test_a_new_turn_is_told_and_a_silent_one_now_and_then() -> None:
     assert copy.take(RENEW_S)
 
 
-def test_what_was_said_since_is_taken_and_what_is_lost_is_taken_again() -> None:
+def test_new_pieces_are_taken_and_lost_ones_again() -> None:
     turn = turn_that_said("a", "b")
     copy = Copy(turn)
     copy.take(1.0)
@@ -44,7 +44,7 @@ def test_what_was_said_since_is_taken_and_what_is_lost_is_taken_again() -> None:
     assert copy.script_arguments()[2:5] == (1, 3, b'["b","c"]')
 
 
-def test_an_end_that_comes_while_the_batch_is_under_way_is_not_told_with_it() -> None:
+def test_end_during_a_batch_is_written_with_the_next() -> None:
     turn = turn_that_said("a")
     copy = Copy(turn)
     copy.take(1.0)
@@ -55,7 +55,7 @@ def test_an_end_that_comes_while_the_batch_is_under_way_is_not_told_with_it() ->
     assert copy.script_arguments()[5] == msgspec.json.encode(GENUINE)
 
 
-def test_the_key_of_a_turn_is_free_only_when_it_came_to_nothing() -> None:
+def test_key_is_freed_only_by_a_turn_without_text() -> None:
     for pieces, end, free in (
         ((), None, 0),
         ((), GENUINE, 0),
@@ -69,7 +69,7 @@ def test_the_key_of_a_turn_is_free_only_when_it_came_to_nothing() -> None:
         assert copy.script_arguments()[6] == free
 
 
-def test_ends_that_cannot_be_told_are_given_up_in_time() -> None:
+def test_unwritten_ends_are_dropped_after_the_timeout() -> None:
     copies = Copies()
     copies.add(turn_that_said("a"))
     ended(copies, 1.0)
@@ -107,5 +107,5 @@ def test_a_copy_that_was_replaced_meanwhile_does_not_drop_the_new_one() -> None:
     assert len(copies) == 1
 
 
-def test_half_a_surrogate_pair_is_told_as_a_question_mark() -> None:
+def test_lone_surrogate_is_written_as_a_question_mark() -> None:
     assert encoded(["a", "\ud83d", "🦊"]) == '["a","?","🦊"]'.encode()

@@ -47,7 +47,7 @@ async def test_the_oldest_turn_ends_when_there_are_too_many() -> None:
     ]
 
 
-async def test_a_turn_that_ended_makes_room() -> None:
+async def test_ended_turn_frees_its_place() -> None:
     detached = detached_turns(max_turns=1)
     first, second = turn_that_said(), turn_that_said()
     detached.add(first, held_bytes=1)

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from sys import getsizeof
 
 import pytest
@@ -22,6 +23,35 @@ from tests.doubles.clocks import FakeClock
 from tests.doubles.connections import settle
 from tests.doubles.stores import FakeSharedTurns
 from tests.doubles.turns import HERE, Listener, turn_that_said, turns_of
+
+
+class FakeTimers:
+    """The loop's `call_later`; timers fire when the test says so."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[float, Callable[[], object], asyncio.Handle]] = []
+
+    def call_later(self, delay_s: float, callback: Callable[[], object]) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, (), asyncio.get_running_loop())
+        self._pending.append((delay_s, callback, handle))
+        return handle
+
+    def delays_s(self) -> list[float]:
+        return [delay_s for delay_s, _, handle in self._pending if not handle.cancelled()]
+
+    def fire(self) -> None:
+        pending, self._pending = self._pending, []
+        for _, callback, handle in pending:
+            if not handle.cancelled():
+                callback()
+
+
+@pytest.fixture
+async def timers(monkeypatch: pytest.MonkeyPatch) -> FakeTimers:
+    timers = FakeTimers()
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", timers.call_later)
+    return timers
+
 
 GENUINE = TurnEnd(Finished("stop", "m"))
 BROKEN = TurnEnd(code=TurnInterrupted.code, message="left")
@@ -59,7 +89,7 @@ async def is_kept(turns: TurnRegistry, turn: RunningTurn) -> bool:
 # Found
 
 
-async def test_a_turn_under_way_and_one_that_has_ended_are_followed() -> None:
+async def test_running_and_ended_turns_can_be_followed() -> None:
     turns = turns_of()
     ended_turn = over(turns, "a", "b")
     running = turn_that_said("c")
@@ -73,7 +103,7 @@ async def test_a_turn_under_way_and_one_that_has_ended_are_followed() -> None:
     await turns.close()
 
 
-async def test_only_its_owner_finds_it() -> None:
+async def test_turn_is_found_only_by_its_owner() -> None:
     turns = turns_of()
     turn = over(turns, "a")
     for owner in ("bob", ""):
@@ -84,7 +114,7 @@ async def test_only_its_owner_finds_it() -> None:
     await turns.close()
 
 
-async def test_what_is_beyond_its_pieces_is_not_there() -> None:
+async def test_follow_past_the_end_raises_resume_expired() -> None:
     turns = turns_of()
     turn = turn_that_said("a", "b")
     turns.add(turn)
@@ -95,14 +125,14 @@ async def test_what_is_beyond_its_pieces_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(("alone", "hint"), [(True, False), (False, True)])
-async def test_what_is_not_found_may_run_in_another_worker(alone: bool, hint: bool) -> None:
+async def test_unknown_turn_error_hints_at_other_workers(alone: bool, hint: bool) -> None:
     with pytest.raises(NotFound) as caught:
         await turns_of(alone=alone).follow("alice", "turn_1", after=0)
 
     assert ("TURNS_URL" in str(caught.value)) is hint
 
 
-async def test_what_runs_elsewhere_is_followed_and_stopped_there() -> None:
+async def test_turn_of_another_process_is_followed_and_stopped_there() -> None:
     shared = FakeSharedTurns()
     shared.elsewhere["alice", "turn_1"] = ["a", "b"]
     turns = turns_of(shared=shared, alone=False)
@@ -114,7 +144,7 @@ async def test_what_runs_elsewhere_is_followed_and_stopped_there() -> None:
         await turns.stop("bob", "turn_1")
 
 
-async def test_what_runs_here_is_told_to_the_others() -> None:
+async def test_new_turn_is_published_to_other_processes() -> None:
     shared = FakeSharedTurns()
     turns = turns_of(shared=shared)
     turn = turn_that_said()
@@ -146,7 +176,7 @@ async def test_stopping_waits_for_the_end() -> None:
     await turns.close()
 
 
-async def test_waiting_for_what_has_ended_does_not_wait() -> None:
+async def test_ended_returns_at_once_for_an_ended_turn() -> None:
     turn = turn_that_said()
     turn.finish(GENUINE)
     await ended(turn)
@@ -155,30 +185,28 @@ async def test_waiting_for_what_has_ended_does_not_wait() -> None:
 # Kept and forgotten
 
 
-async def test_an_ended_turn_is_kept_for_its_time() -> None:
+async def test_ended_turn_is_kept_for_its_time(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turns_of(clock=clock, keep_s=60)
     first = over(turns, "a")
     clock.advance(30)
     second = over(turns, "b")
-    sweep = turns._sweep
-    assert sweep is not None
-    assert sweep.when() - asyncio.get_running_loop().time() == pytest.approx(60, abs=1)
+    assert timers.delays_s() == [60]
     clock.advance(29.9)
-    turns._swept()
+    timers.fire()
     assert await is_kept(turns, first)
     clock.advance(0.1)
-    turns._swept()
+    timers.fire()
     assert not await is_kept(turns, first)
     assert await is_kept(turns, second)
     clock.advance(30)
-    turns._swept()
+    timers.fire()
     assert not await is_kept(turns, second)
-    assert turns._sweep is None, "with nothing kept there is nothing to come back for"
-    assert (turns._turns, turns._bytes, len(turns._ended)) == ({}, 0, 0)
+    assert timers.delays_s() == [], "no timer without ended turns"
+    assert (len(turns), turns.claims) == (0, 0)
 
 
-async def test_the_loops_timer_lets_go() -> None:
+async def test_expired_turn_is_dropped_by_the_loops_timer() -> None:
     clock = FakeClock()
     turns = turns_of(clock=clock, keep_s=0.001)
     turn = over(turns, "a")
@@ -189,13 +217,12 @@ async def test_the_loops_timer_lets_go() -> None:
         await asyncio.sleep(0)
 
 
-async def test_of_the_ended_turns_the_oldest_go_when_there_is_no_room() -> None:
+async def test_oldest_ended_turns_are_dropped_over_the_memory_limit() -> None:
     size_bytes = OVERHEAD_BYTES + getsizeof("x" * 10)
     turns = turns_of(max_bytes=2 * size_bytes)
     kept = [over(turns, "x" * 10) for _ in range(4)]
 
     assert [await is_kept(turns, turn) for turn in kept] == [False, False, True, True]
-    assert turns._bytes == 2 * size_bytes
     await turns.close()
 
 
@@ -207,21 +234,21 @@ async def test_reasoning_of_ended_turns_counts_as_memory() -> None:
     await turns.close()
 
 
-async def test_what_is_larger_than_all_room_goes_at_once() -> None:
+async def test_turn_larger_than_the_memory_limit_is_dropped_at_once(timers: FakeTimers) -> None:
     turns = turns_of(max_bytes=OVERHEAD_BYTES)
 
     assert not await is_kept(turns, over(turns, "x"))
-    assert turns._sweep is None
+    assert timers.delays_s() == []
 
 
-async def test_turns_under_way_take_no_room_and_are_never_forgotten() -> None:
+async def test_running_turns_do_not_count_and_are_never_dropped() -> None:
     clock = FakeClock()
     turns = turns_of(max_bytes=1, clock=clock)
     running = turn_that_said("x" * 100)
     turns.add(running)
     over(turns, "y")
     clock.advance(1_000)
-    turns._make_room()
+    over(turns, "z")
 
     assert turns.under_way() == [running]
     assert await is_kept(turns, running)
@@ -232,7 +259,7 @@ async def test_turns_under_way_take_no_room_and_are_never_forgotten() -> None:
     [((), BROKEN, False), ((), GENUINE, True), (("a",), BROKEN, True), (("",), BROKEN, True)],
     ids=["nothing", "nothing, genuinely", "a part", "an empty piece"],
 )
-async def test_a_turn_that_came_to_nothing_is_forgotten(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
+async def test_turn_without_text_is_dropped_at_its_end(texts: tuple[str, ...], end: TurnEnd, kept: bool) -> None:
     turns = turns_of()
 
     assert await is_kept(turns, over(turns, *texts, end=end)) is kept
@@ -272,7 +299,7 @@ async def test_keys_of_other_owners_are_apart() -> None:
     assert await claimed(turns, others, digest="other") is None
 
 
-async def test_a_key_lasts_as_long_as_its_turn() -> None:
+async def test_key_is_bound_as_long_as_its_turn_is_kept(timers: FakeTimers) -> None:
     clock = FakeClock()
     turns = turns_of(clock=clock)
     turn = turn_that_said("a")
@@ -282,13 +309,13 @@ async def test_a_key_lasts_as_long_as_its_turn() -> None:
     assert replayed is not None
     assert replayed.id == turn.id
     clock.advance(60)
-    turns._swept()
+    timers.fire()
 
-    assert turns._keys == {}
+    assert turns.claims == 0
     assert await claimed(turns, turn_that_said(), digest="other") is None
 
 
-async def test_the_key_of_a_turn_that_came_to_nothing_is_free_again() -> None:
+async def test_key_of_a_turn_without_text_is_free_again() -> None:
     turns = turns_of()
     turn = turn_that_said()
     await claimed(turns, turn)
@@ -297,7 +324,7 @@ async def test_the_key_of_a_turn_that_came_to_nothing_is_free_again() -> None:
     assert await claimed(turns, turn_that_said(), digest="other") is None
 
 
-async def test_who_waits_for_a_key_has_it_when_its_first_client_leaves_before_anything_is_asked() -> None:
+async def test_waiter_gets_the_key_if_the_first_client_leaves_before_the_engine_call() -> None:
     turns = turns_of()
     left, waits = turn_that_said(), turn_that_said()
     leaving = asyncio.ensure_future(claimed(turns, left))
@@ -311,7 +338,7 @@ async def test_who_waits_for_a_key_has_it_when_its_first_client_leaves_before_an
     assert leaving.cancelled()
 
 
-async def test_where_workers_do_not_share_their_turns_no_key_can_be_kept() -> None:
+async def test_keys_are_refused_if_workers_do_not_share_turns() -> None:
     turns = turns_of(alone=False)
     with pytest.raises(IdempotencyUnavailable, match="TURNS_URL"):
         await claimed(turns, turn_that_said())
@@ -327,7 +354,7 @@ async def test_a_key_is_claimed_in_all_processes() -> None:
     assert shared.claims == {("alice", "k"): Claim(turn.id, HERE.id, "d")}
 
 
-async def test_what_another_process_answers_is_followed_there() -> None:
+async def test_key_claimed_by_another_process_is_followed_there() -> None:
     shared = FakeSharedTurns()
     shared.claims["alice", "k"] = Claim("turn_1", "there", "d")
     shared.elsewhere["alice", "turn_1"] = ["a"]
@@ -338,22 +365,22 @@ async def test_what_another_process_answers_is_followed_there() -> None:
     assert (followed.id, followed.conversation.id) == ("turn_1", "there")
     with pytest.raises(IdempotencyMismatch):
         await claimed(turns, turn_that_said(), digest="other")
-    assert (turns._turns, turns._keys) == ({}, {}), "the other process may forget it at any time"
+    assert (len(turns), turns.claims) == (0, 0), "the other process may forget it at any time"
 
 
-async def test_a_claim_that_fails_fails_all_who_wait_for_it_and_holds_nothing() -> None:
+async def test_failed_claim_fails_all_waiters_and_binds_nothing() -> None:
     shared = FakeSharedTurns()
     shared.failure = StoreUnavailable("down")
     turns = turns_of(shared=shared)
     results = await asyncio.gather(*(claimed(turns, turn_that_said()) for _ in range(2)), return_exceptions=True)
 
     assert [type(result) for result in results] == [StoreUnavailable, StoreUnavailable]
-    assert (turns._turns, turns._keys) == ({}, {})
+    assert (len(turns), turns.claims) == (0, 0)
     shared.failure = None
     assert await claimed(turns, turn_that_said()) is None
 
 
-async def test_who_leaves_while_the_key_is_claimed_frees_it_everywhere() -> None:
+async def test_cancelling_during_the_claim_frees_the_key_in_all_processes() -> None:
     shared = FakeSharedTurns()
     shared.may_claim.clear()
     turns = turns_of(shared=shared)
@@ -368,4 +395,4 @@ async def test_who_leaves_while_the_key_is_claimed_frees_it_everywhere() -> None
     await settle()
 
     assert shared.published == [turn], "told of its end, the store lets go of the claim"
-    assert (turns._turns, turns._keys) == ({}, {})
+    assert (len(turns), turns.claims) == (0, 0)

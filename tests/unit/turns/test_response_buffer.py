@@ -33,7 +33,7 @@ def test_the_text_is_all_of_them_and_the_length_their_number(pieces: list[str]) 
 
 
 @pytest.mark.parametrize("number", [JOINED - 1, JOINED, JOINED + 1, 2 * JOINED, 2 * JOINED + 1])
-def test_at_the_border_of_what_is_joined_nothing_is_lost(number: int) -> None:
+def test_no_piece_is_lost_at_the_boundary_of_joined_pieces(number: int) -> None:
     pieces = [f"<{at}>" for at in range(number)]
     made = said(pieces)
 
@@ -41,7 +41,7 @@ def test_at_the_border_of_what_is_joined_nothing_is_lost(number: int) -> None:
         assert made.since(position) == pieces[position:]
 
 
-def test_what_was_cut_out_is_the_callers_own() -> None:
+def test_returned_pieces_are_a_copy() -> None:
     made = said(["a", "b"])
     made.since(0).append("c")
 

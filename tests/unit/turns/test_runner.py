@@ -71,7 +71,7 @@ class Asked:
     ("end", "code"),
     [(UpstreamBroken("cut"), "upstream_broken"), (Finished("length", "m"), ""), (OSError(), "internal_error")],
 )
-async def test_the_turn_is_kept_with_what_interrupted_it(end: Finished | Exception, code: str) -> None:
+async def test_interrupted_turn_is_stored_with_its_error(end: Finished | Exception, code: str) -> None:
     asked = Asked(saying("Be", end=end))
     await asyncio.gather(asked.asking, return_exceptions=True)
 
@@ -99,7 +99,7 @@ async def test_the_deltas_are_handed_on_and_the_end_returned() -> None:
     assert asked.turn.end == TurnEnd(Finished("stop", "model-1"))
 
 
-async def test_a_turn_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_turn_is_stored_completely(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter([1000.0, 1007.5])
     monkeypatch.setattr(answering_module, "time", lambda: next(times))
     asked_s, first_s, last_s = 5.0, 5.25, 5.75
@@ -125,21 +125,21 @@ async def test_a_turn_is_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-async def test_a_model_that_does_not_name_itself_is_the_one_that_was_asked() -> None:
+async def test_missing_model_name_is_the_requested_one() -> None:
     asked = Asked(saying("Hi", end=Finished("stop", "")))
     await asked.asking
 
     assert [turn.model for turn in asked.harness.history.appended] == ["model-0"]
 
 
-async def test_an_empty_answer_that_is_whole_is_kept() -> None:
+async def test_complete_empty_response_is_stored() -> None:
     asked = Asked(saying())
     await asked.asking
 
     assert asked.kept == [("", "complete")]
 
 
-async def test_a_long_answer_is_kept_in_its_order() -> None:
+async def test_long_response_is_stored_in_order() -> None:
     texts = [f"{number} " for number in range(3 * JOINED + 1)]
     asked = Asked(saying(*texts))
     await asked.asking
@@ -161,7 +161,7 @@ async def test_a_slow_client_makes_the_engine_wait_but_no_follower() -> None:
 # Kept, and only then told
 
 
-async def test_the_turn_is_kept_before_its_end_is_told_to_anybody() -> None:
+async def test_turn_is_stored_before_its_end_is_reported() -> None:
     asked = Asked(saying("Hi"), Harness(may_write=False))
     following = await asked.followed()
     assert asked.follower.heard == ["Hi"]
@@ -174,7 +174,7 @@ async def test_the_turn_is_kept_before_its_end_is_told_to_anybody() -> None:
 @pytest.mark.parametrize(
     ("failure", "code"), [(StoreUnavailable("down"), "store_unavailable"), (OSError("s3cret"), "internal_error")]
 )
-async def test_what_could_not_be_kept_has_no_genuine_end(failure: Exception, code: str) -> None:
+async def test_turn_that_could_not_be_stored_ends_with_an_error(failure: Exception, code: str) -> None:
     asked = Asked(saying("Hi"))
     asked.harness.history.failure = failure
     following = await asked.followed()
@@ -189,7 +189,7 @@ async def test_what_could_not_be_kept_has_no_genuine_end(failure: Exception, cod
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_who_leaves_while_the_turn_is_written_does_not_make_it_another(times: int) -> None:
+async def test_cancelling_during_the_write_does_not_change_the_turn(times: int) -> None:
     asked = Asked(saying("Hi"), Harness(may_write=False))
     following = await asked.followed()
     assert not asked.answering.goes_on()
@@ -218,7 +218,7 @@ async def test_a_writing_that_is_broken_off_has_no_genuine_end() -> None:
 # A turn that does not end as it should
 
 
-async def test_what_was_said_before_a_failure_is_kept_as_interrupted() -> None:
+async def test_text_before_a_failure_is_stored_as_interrupted() -> None:
     asked = Asked(saying("Be", "ca", end=UpstreamBroken("broke off")))
     following = await asked.followed()
     with pytest.raises(UpstreamBroken):
@@ -232,7 +232,7 @@ async def test_what_was_said_before_a_failure_is_kept_as_interrupted() -> None:
 
 
 @pytest.mark.parametrize("pieces", [1, JOINED - 1, JOINED, JOINED + 1, 2 * JOINED])
-async def test_nothing_that_was_said_is_lost_however_much_it_was(pieces: int) -> None:
+async def test_text_of_any_length_is_stored_after_a_failure(pieces: int) -> None:
     texts = [f"{number} " for number in range(pieces)]
     asked = Asked(saying(*texts, end=UpstreamBroken("broke off")))
     with pytest.raises(UpstreamBroken):
@@ -242,7 +242,7 @@ async def test_nothing_that_was_said_is_lost_however_much_it_was(pieces: int) ->
 
 
 @pytest.mark.parametrize("end", [UpstreamBroken("broke off"), ZeroDivisionError()])
-async def test_a_turn_in_which_nothing_was_said_is_not_kept(end: Exception) -> None:
+async def test_failed_turn_without_text_is_not_stored(end: Exception) -> None:
     asked = Asked(saying(end=end))
     with pytest.raises(type(end)):
         await asked.asking
@@ -278,9 +278,7 @@ async def test_an_unknown_failure_is_not_shown_to_followers() -> None:
 
 
 @pytest.mark.parametrize(("draining", "error"), [(False, TurnInterrupted), (True, ShuttingDown)])
-async def test_who_leaves_ends_the_engines_work_and_what_was_said_is_kept(
-    draining: bool, error: type[TokenfallError]
-) -> None:
+async def test_disconnect_cancels_the_engine_and_stores_the_text(draining: bool, error: type[TokenfallError]) -> None:
     engine = saying("Be", "ca", end=Silence())
     asked = Asked(engine)
     await engine.silent.wait()
@@ -296,7 +294,7 @@ async def test_who_leaves_ends_the_engines_work_and_what_was_said_is_kept(
     assert engine.ended == 1
 
 
-async def test_what_is_stopped_says_so_to_all_and_is_kept() -> None:
+async def test_stopped_turn_is_reported_to_all_and_stored() -> None:
     engine = saying("Be", "ca", end=Silence())
     asked = Asked(engine)
     following = await asked.followed()
@@ -309,7 +307,7 @@ async def test_what_is_stopped_says_so_to_all_and_is_kept() -> None:
     assert engine.ended == 1
 
 
-async def test_what_is_stopped_before_it_began_asks_no_engine() -> None:
+async def test_turn_stopped_before_its_start_does_not_call_the_engine() -> None:
     engine = saying("Hi")
     asked = Asked(engine)
     asked.turn.stop()
@@ -321,7 +319,7 @@ async def test_what_is_stopped_before_it_began_asks_no_engine() -> None:
     assert asked.is_over()
 
 
-async def test_what_is_stopped_while_it_is_written_is_whole() -> None:
+async def test_stop_during_the_write_has_no_effect() -> None:
     asked = Asked(saying("Hi"), Harness(may_write=False))
     await asked.harness.history.writing.wait()
     asked.turn.stop()
@@ -400,7 +398,7 @@ async def test_earlier_responses_of_turns_without_their_clients_count_as_memory(
     detached.close()
 
 
-async def test_the_deltas_of_an_empty_piece_are_heard_too() -> None:
+async def test_empty_deltas_reach_the_followers() -> None:
     asked = Asked(saying("", "a"))
     await asked.asking
 
@@ -422,11 +420,11 @@ def test_an_error_as_an_end() -> None:
 @pytest.mark.parametrize(
     ("tokens", "took_s", "expected"), [(0, 1.0, None), (1, 1.0, None), (9, 0.0, None), (9, 2.0, 4.0)]
 )
-def test_a_rate_is_told_of_what_came_after_the_first_token(tokens: int, took_s: float, expected: float | None) -> None:
+def test_rate_covers_the_tokens_after_the_first(tokens: int, took_s: float, expected: float | None) -> None:
     assert rate(tokens, took_s) == expected
 
 
-async def test_a_turn_that_said_nothing_has_no_times() -> None:
+async def test_turn_without_text_has_no_times() -> None:
     asked = Asked(saying())
     await asked.asking
 

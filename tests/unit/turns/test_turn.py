@@ -76,21 +76,21 @@ def test_each_has_an_id_of_its_own() -> None:
 # Stopped
 
 
-def test_what_is_stopped_before_it_began_does_not_begin() -> None:
+def test_turn_stopped_before_its_start_does_not_start() -> None:
     stopped = turn()
     stopped.stop()
     with pytest.raises(TurnStopped):
         stopped.begin()
 
 
-async def test_what_is_stopped_while_it_is_answered_is_cancelled_with_the_reason() -> None:
+async def test_stop_cancels_the_engine_with_the_reason() -> None:
     answered = await begun(turn())
     answered.turn.stop()
     with pytest.raises(TurnStopped):
         await answered.task
 
 
-async def test_the_first_reason_stands() -> None:
+async def test_first_stop_reason_is_kept() -> None:
     answered = await begun(turn())
     answered.turn.stop_with(shutting_down())
     answered.turn.stop()
@@ -98,26 +98,26 @@ async def test_the_first_reason_stands() -> None:
         await answered.task
 
 
-async def test_once_the_engine_is_done_nothing_is_interrupted() -> None:
+async def test_stop_after_the_engine_has_finished_has_no_effect() -> None:
     done = turn()
     done.begin()
     done.answered()
     done.stop()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a cancelled task ends here
 
-    assert done._stopped_by is None
+    assert done.cancelled() is None
 
 
-async def test_what_has_ended_is_not_stopped() -> None:
+async def test_stop_after_the_end_has_no_effect() -> None:
     over = turn()
     over.finish(END)
     over.stop()
 
-    assert over._stopped_by is None
     assert over.end is END
+    over.begin()  # raises the error of a turn that was stopped
 
 
-async def test_whose_task_is_cancelled_by_its_own_caller_was_not_stopped() -> None:
+async def test_cancellation_by_the_caller_is_not_a_stop() -> None:
     answered = await begun(turn())
     answered.task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -126,7 +126,7 @@ async def test_whose_task_is_cancelled_by_its_own_caller_was_not_stopped() -> No
     assert answered.by is None
 
 
-async def test_who_stops_and_who_leaves_at_the_same_time_are_both_heard() -> None:
+async def test_simultaneous_stop_and_disconnect_both_take_effect() -> None:
     answered = await begun(turn())
     answered.turn.stop()
     answered.task.cancel()
@@ -138,7 +138,7 @@ async def test_who_stops_and_who_leaves_at_the_same_time_are_both_heard() -> Non
 
 
 @pytest.mark.parametrize(("finishes", "goes_on"), [(True, True), (False, False)])
-async def test_who_leaves_leaves_it_to_what_was_asked_for(finishes: bool, goes_on: bool) -> None:
+async def test_disconnect_cancels_or_detaches_as_configured(finishes: bool, goes_on: bool) -> None:
     answered = await begun(turn(finishes=finishes))
     assert answered.turn.goes_on() is goes_on
     detached = [answered.turn.detached]
@@ -148,7 +148,7 @@ async def test_who_leaves_leaves_it_to_what_was_asked_for(finishes: bool, goes_o
     answered.task.cancel()
 
 
-async def test_what_is_only_to_be_written_yet_does_not_go_on() -> None:
+async def test_finished_turn_does_not_continue_after_a_disconnect() -> None:
     done = turn(finishes=True)
     done.begin()
     done.answered()
@@ -169,7 +169,7 @@ async def test_followers_keep_a_turn_going_and_the_last_one_to_leave_ends_it() -
         await answered.task
 
 
-async def test_followers_that_leave_do_not_end_what_its_client_still_hears() -> None:
+async def test_last_follower_does_not_end_a_turn_with_a_client() -> None:
     answered = await begun(turn())
     follower = follow(answered.turn, Listener())
     await settle()
@@ -180,7 +180,7 @@ async def test_followers_that_leave_do_not_end_what_its_client_still_hears() -> 
     answered.task.cancel()
 
 
-async def test_what_finishes_does_so_without_followers() -> None:
+async def test_detached_turn_finishes_without_followers() -> None:
     answered = await begun(turn(finishes=True))
     follower = follow(answered.turn, Listener())
     await settle()
@@ -194,7 +194,7 @@ async def test_what_finishes_does_so_without_followers() -> None:
 # Followed
 
 
-async def test_a_follower_hears_what_was_said_what_comes_and_the_end() -> None:
+async def test_follower_gets_past_and_new_pieces_and_the_end() -> None:
     said, listener = turn_that_said("a", "b"), Listener()
     following = follow(said, listener)
     await settle()
@@ -209,7 +209,7 @@ async def test_a_follower_hears_what_was_said_what_comes_and_the_end() -> None:
 
 
 @pytest.mark.parametrize("after", range(4))
-async def test_who_comes_late_hears_the_rest(after: int) -> None:
+async def test_late_follower_gets_the_rest(after: int) -> None:
     said, listener = turn_that_said("a", "b", "c"), Listener()
     said.finish(END)
 
@@ -245,7 +245,7 @@ async def test_a_slow_follower_is_waited_for_and_loses_nothing() -> None:
     assert slow.text == "abcd"
 
 
-async def test_what_comes_while_the_last_piece_is_taken_is_not_left_out() -> None:
+async def test_piece_added_during_the_last_delivery_is_delivered() -> None:
     said = turn_that_said("a")
     heard: list[str] = []
 
@@ -302,7 +302,7 @@ async def test_a_follower_that_is_slow_holds_little_of_a_long_turn() -> None:
 # What the model thinks
 
 
-async def test_a_follower_is_told_the_thoughts_from_their_beginning_and_then_the_text() -> None:
+async def test_follower_gets_all_reasoning_and_then_the_text() -> None:
     turn = turn_that_said()
     turn.add_thought("Hm,")
     told: list[TextDelta | ReasoningDelta] = []

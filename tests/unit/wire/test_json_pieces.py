@@ -15,7 +15,8 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_the_pieces_are_what_msgspec_encodes(document: object) -> None:
+@pytest.mark.slow
+def test_pieces_equal_the_encoding_of_msgspec(document: object) -> None:
     assert b"".join(json_pieces(document)) == msgspec.json.encode(document)
 
 

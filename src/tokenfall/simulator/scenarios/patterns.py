@@ -90,11 +90,11 @@ def compiled(pattern: str) -> TextPattern:
         return TextPattern(linear, SEARCHED_BY_RE2)
     if ways.repeats <= 1 and ways.count <= 2:
         return TextPattern(search, SEARCHED_WITH_A_REPEAT)
-    raise ValueError(f"might take too long: {ACCEPTED if _re2() is None else ACCEPTED_BY_RE2}")
+    raise ValueError(f"might take too long: {ACCEPTED if installed_re2() is None else ACCEPTED_BY_RE2}")
 
 
 @cache
-def _re2() -> ModuleType | None:
+def installed_re2() -> ModuleType | None:
     """The package, None if it is not installed."""
     try:
         import re2  # type: ignore[import-untyped,unused-ignore] # noqa: PLC0415 - an extra
@@ -105,7 +105,7 @@ def _re2() -> ModuleType | None:
 
 def _re2_search(pattern: str) -> Callable[[str], Any] | None:
     """The search function of RE2, None if it is not installed or does not accept the pattern."""
-    re2 = _re2()
+    re2 = installed_re2()
     if re2 is None:
         return None
     options = re2.Options()

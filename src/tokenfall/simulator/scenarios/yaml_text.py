@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from tokenfall.simulator.scenarios.nodes import Builder, InvalidScenario, Node
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if in the wheel, is ten times as fast
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if in the wheel, is ten times as fast
 
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE, _FALSE = re.compile(r"true|True|TRUE"), re.compile(r"false|False|FALSE")
@@ -25,7 +25,7 @@ def read(text: str) -> Node:
     """The root node of the document in `text`. Raises `InvalidScenario`."""
     reader = _Reader()
     try:
-        for event in yaml.parse(text, Loader=_LOADER):
+        for event in yaml.parse(text, Loader=LOADER):
             reader.on_event(event)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -16,7 +16,7 @@ from tokenfall.simulator.scenarios.nodes import MAX_BYTES, MAX_DEPTH, MAX_VALUES
 @pytest.fixture(params=["CSafeLoader", "SafeLoader"])
 def either_loader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs a test with and without libyaml."""
-    monkeypatch.setattr(yaml_text, "_LOADER", getattr(yaml, request.param))
+    monkeypatch.setattr(yaml_text, "LOADER", getattr(yaml, request.param))
 
 
 def turns(text: str, name: str = "s.yaml") -> tuple[ScenarioTurn, ...]:

@@ -28,7 +28,7 @@ TEXTS = ("a" * 40_000, "ab" * 20_000, "weather" * 5_000, " " * 40_000, "x" * 40_
 
 @pytest.fixture
 def no_re2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patterns, "_re2", lambda: None)
+    monkeypatch.setattr(patterns, "installed_re2", lambda: None)
 
 
 @pytest.mark.parametrize("pattern", LINEAR)
@@ -99,7 +99,7 @@ def test_search_finds_a_match(pattern: str, text: str, found: bool) -> None:
 @pytest.mark.parametrize("pattern", [*LINEAR, *ONE_REPEAT, *HOSTILE])
 def test_every_search_is_fast(pattern: str, installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not installed:
-        monkeypatch.setattr(patterns, "_re2", lambda: None)
+        monkeypatch.setattr(patterns, "installed_re2", lambda: None)
     try:
         made = compiled(pattern)
     except ValueError:
@@ -110,8 +110,8 @@ def test_every_search_is_fast(pattern: str, installed: bool, monkeypatch: pytest
 
 def test_re2_is_none_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "re2", None)
-    patterns._re2.cache_clear()
+    patterns.installed_re2.cache_clear()
     try:
-        assert patterns._re2() is None
+        assert patterns.installed_re2() is None
     finally:
-        patterns._re2.cache_clear()
+        patterns.installed_re2.cache_clear()

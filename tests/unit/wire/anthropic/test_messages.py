@@ -137,7 +137,7 @@ EMPTY = "all messages must have non-empty content except for the optional final 
         ([HI, assistant("Ho ")], "messages", "messages: final assistant content cannot end with trailing whitespace"),
     ],
 )
-def test_what_the_api_refuses(raw: list[RawMessage], param: str, said: str) -> None:
+def test_requests_refused_by_the_api_are_refused(raw: list[RawMessage], param: str, said: str) -> None:
     assert refusal(*raw) == (param, said)
 
 

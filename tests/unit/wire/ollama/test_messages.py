@@ -5,7 +5,7 @@ import pytest
 
 from tokenfall.errors import InvalidRequest
 from tokenfall.messages import Message, ToolCall
-from tokenfall.wire.ollama.messages import RawChatMessage, _Call, _CalledFunction, images, messages, object_text
+from tokenfall.wire.ollama.messages import RawChatMessage, images, messages, object_text
 
 
 def read(*documents: dict[str, object]) -> tuple[Message, ...]:
@@ -130,10 +130,10 @@ def test_object_text_of_other_json_is_none(document: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [_Call(_CalledFunction(name="f"))] * 1_025}]
+    "fields", [{"images": ["aaaa"] * 1_025}, {"tool_calls": [{"function": {"name": "f"}}] * 1_025}]
 )
 def test_images_and_calls_of_all_messages_are_limited(fields: dict[str, Any]) -> None:
-    one = RawChatMessage("user", "a", **fields)
+    one = msgspec.convert({"role": "user", "content": "a"} | fields, RawChatMessage)
     messages([one])
 
     with pytest.raises(InvalidRequest, match="at most 2048"):

@@ -72,6 +72,6 @@ def test_other_documents_are_refused_with_their_fault(messages: object, words: s
 
 
 @pytest.mark.parametrize("body", [b"", b"no JSON", b"\xff", b"[" * 99_999, b"{}"])
-def test_what_is_no_conversation_is_refused(body: bytes) -> None:
+def test_invalid_conversation_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
         decode_import(body, now_s=1.0, new_id=lambda: "turn_1")

@@ -1,0 +1,67 @@
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tokenfall.errors import StoreUnavailable
+from tokenfall.history.sqlite_thread import BATCH_JOBS, MAX_WAITING, SQLiteThread
+
+
+@pytest.fixture
+async def thread(tmp_path: Path) -> AsyncIterator[SQLiteThread]:
+    made = SQLiteThread("sqlite", str(tmp_path / "numbers.db"), connect=connect, begin="BEGIN IMMEDIATE")
+    yield made
+    await made.close()
+
+
+def connect(path: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE IF NOT EXISTS numbers (number INTEGER)")
+    return connection
+
+
+def insert(connection: sqlite3.Connection, number: int) -> None:
+    connection.execute("INSERT INTO numbers VALUES (?)", (number,))
+
+
+def numbers(connection: sqlite3.Connection) -> list[int]:
+    return [number for (number,) in connection.execute("SELECT number FROM numbers ORDER BY number")]
+
+
+async def test_error_of_one_job_does_not_affect_other_jobs_of_its_transaction(thread: SQLiteThread) -> None:
+    def half(connection: sqlite3.Connection) -> None:
+        insert(connection, 9)
+        raise LookupError
+
+    outcomes = await asyncio.gather(
+        thread.do(lambda connection: insert(connection, 1)),
+        thread.do(half),
+        thread.do(lambda connection: insert(connection, 2)),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in outcomes] == [type(None), LookupError, type(None)]
+    assert await thread.do(numbers) == [1, 2]
+
+
+@pytest.mark.slow
+async def test_hanging_disk_times_out_and_further_jobs_are_refused(thread: SQLiteThread) -> None:
+    hanging = threading.Event()
+    ran: list[int] = []
+    try:
+        stuck = asyncio.create_task(thread.do(lambda _: hanging.wait(), within_s=1))
+        jobs = range(MAX_WAITING + 300)
+        waiting = [asyncio.create_task(thread.do(lambda _, job=job: ran.append(job), within_s=1)) for job in jobs]  # type: ignore[misc] # bound as default
+        await asyncio.sleep(0)
+        with pytest.raises(StoreUnavailable):
+            await thread.do(numbers)
+        outcomes = await asyncio.gather(stuck, *waiting, return_exceptions=True)  # while the disk still hangs
+        assert all(isinstance(each, StoreUnavailable) for each in outcomes)
+    finally:
+        hanging.set()
+
+    await thread.close()
+    assert len(ran) <= MAX_WAITING + BATCH_JOBS
