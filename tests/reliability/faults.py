@@ -104,7 +104,7 @@ FAULTS = {
     ),
     "E10": Fault(
         "Upgrade, CONNECT, `*`, absolute form, HTTP/0.9, HTTP/2 preface, TLS",
-        "4xx or a close",
+        "4xx or a close; as RFC 9110 and 9112 say, `OPTIONS *` and the absolute form are answered, Upgrade is ignored",
         (
             f"{E2E}/test_hostile_requests.py::test_unsupported_request_is_4xx_or_5xx_or_closed",
             f"{RELIABILITY}/test_http_edge.py::test_other_protocols_get_an_error_or_the_end",

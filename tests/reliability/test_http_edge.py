@@ -366,6 +366,21 @@ async def test_requests_during_an_endless_stream_wait_outside(serve: Serve, tall
 
 # E8
 
+OTHER_PROTOCOLS = (
+    b"CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
+    b"GET /\r\n\r\n",
+    b"\x00" * 100,
+    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    b"EHLO test\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n\r\n",
+    b"TRACE / HTTP/1.1\r\nHost: test\r\n\r\n",
+    b"GET / HTTP/3.0\r\nHost: test\r\n\r\n",
+    b"*1\r\n$4\r\nPING\r\n",
+    b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00",
+)
+
 
 @pytest.mark.row("left anywhere")
 async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally, random: Random) -> None:
@@ -376,7 +391,7 @@ async def test_who_leaves_at_any_byte_leaves_nothing(serve: Serve, tally: Tally,
         async with await Client.connect(port) as client:
             answer = await client.ask(data)
             sizes[data] = len(answer.head.raw) + len(answer.body)
-    asked = [*REQUESTS, *SEEDS]
+    asked = [*REQUESTS, *SEEDS, *OTHER_PROTOCOLS]
     places = [(data, at, 0) for data in asked for at in range(len(data) + 1)]
     places += [(data, len(data), at) for data in ANSWERS for at in range(sizes[data])]
     random.shuffle(places)
@@ -439,21 +454,6 @@ async def status_or_none(port: int) -> int:
 
 
 # E10
-
-OTHER_PROTOCOLS = (
-    b"CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(200)),
-    b"GET /\r\n\r\n",
-    b"\x00" * 100,
-    b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
-    b"EHLO test\r\n\r\n",
-    b"HTTP/1.1 200 OK\r\n\r\n",
-    b"TRACE / HTTP/1.1\r\nHost: test\r\n\r\n",
-    b"GET / HTTP/3.0\r\nHost: test\r\n\r\n",
-    b"*1\r\n$4\r\nPING\r\n",
-    b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00",
-)
 
 
 @pytest.mark.row("protocols")

@@ -15,12 +15,13 @@ def waited_s(pid: int) -> float:
 
 
 class UnloadedClock:
-    """Seconds without those in which this process or one of `pids` waited for a processor: on an idle machine, those of
-    `time.monotonic`. What a test measures with it are the deadlines of a server, and not the load of the machine.
+    """Seconds without those in which one process waited for a processor: of this one and `pids`, the one that waited
+    longest. On an idle machine they are those of `time.monotonic`. What a test measures with it are the deadlines of a
+    server, and not the load of the machine.
     """
 
     def __init__(self, *pids: int) -> None:
-        self._pids = (os.getpid(), *pids)
+        self._waited_s = {pid: waited_s(pid) for pid in (os.getpid(), *pids)}
 
     def now_s(self) -> float:
-        return time.monotonic() - sum(map(waited_s, self._pids))
+        return time.monotonic() - max(waited_s(pid) - before_s for pid, before_s in self._waited_s.items())

@@ -11,7 +11,7 @@ Rules for all dialects:
 - A response with a tool call finishes with `tool_calls`, whatever reason the upstream sent, unless it was truncated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -21,6 +21,8 @@ from tokenfall.wire.json_document import JSONDocument
 from tokenfall.wire.stop_texts import StopTexts
 from tokenfall.wire.tool_names import client_id, names_of
 from tokenfall.wire.upstream.request import MAX_STOPS
+
+_HALVES = "surrogatepass"
 
 
 class _OpenCall:
@@ -38,6 +40,31 @@ class _OpenCall:
             self.is_complete = True
 
 
+class _Queue:
+    """Events that wait. Those of a kind are joined: a list of small ones would be a hundred times as large."""
+
+    __slots__ = ("_runs",)
+
+    def __init__(self) -> None:
+        self._runs: list[tuple[OutputEvent, bytearray]] = []  # the first of some events of a kind, and their text
+
+    def add(self, event: OutputEvent) -> None:
+        text = (event.arguments if isinstance(event, ToolCallDelta) else event.text).encode(errors=_HALVES)
+        if self._runs and type(self._runs[-1][0]) is type(event):
+            self._runs[-1][1].extend(text)
+        else:
+            self._runs.append((event, bytearray(text)))
+
+    def events(self) -> Iterator[OutputEvent]:
+        """One event for each run."""
+        for first, text in self._runs:
+            joined = text.decode(errors=_HALVES)
+            if isinstance(first, ToolCallDelta):
+                yield ToolCallDelta(first.index, first.id, first.name, joined)
+            else:
+                yield type(first)(joined)
+
+
 class Composer:
     """Normalizes the events of one response. Generated ids contain `number`, the id of the response."""
 
@@ -50,7 +77,7 @@ class Composer:
         self._emitted: set[int] = set()
         """Indices of the calls that were emitted."""
         self._open: _OpenCall | None = None
-        self._queued: dict[int, list[OutputEvent]] = {}
+        self._queued: dict[int, _Queue] = {}
         """Events queued until the open call is complete: tool calls by index, runs of other events by -1, -2, ..."""
         self._runs = 0
         self._blank = ""
@@ -63,7 +90,7 @@ class Composer:
         if self._in_text and self._stops is None and type(event) is TextDelta:
             return (event,)
         if self._open is not None and not self._open.is_complete and _index(event) != self._open.index:
-            self._queued.setdefault(self._queue_key(event), []).append(event)
+            self._queued.setdefault(self._queue_key(event), _Queue()).add(event)
             return ()
         emitted = self._emit(event)
         while self._queued and (self._open is None or self._open.is_complete):
@@ -90,7 +117,7 @@ class Composer:
 
     def _emit_next(self) -> list[OutputEvent]:
         queue = self._queued.pop(next(iter(self._queued)))
-        return [emitted for event in queue for emitted in self._emit(event)]
+        return [emitted for event in queue.events() for emitted in self._emit(event)]
 
     def _emit(self, event: OutputEvent) -> list[OutputEvent]:
         if self._stops is not None and self._stops.found:

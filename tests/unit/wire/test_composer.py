@@ -9,6 +9,8 @@ from tokenfall.messages import ChatRequest, Message, Tool, ToolCall
 from tokenfall.wire.composer import Composer
 from tokenfall.wire.tool_names import upstream_name
 
+from tests.doubles.memory import held_bytes
+
 REQUEST = ChatRequest(messages=(Message("user", "Hi"),), model="m", max_tokens=9)
 NUMBER = "0123456789abcdef01234567"
 
@@ -97,6 +99,21 @@ def test_queued_events_are_emitted_once_the_call_is_complete() -> None:
     assert composer.add(call(1, "{")) == ()
     assert composer.add(more(0, "}")) == [more(0, "}"), call(1, "{")]
     assert composer.add(more(1, "}")) == [more(1, "}")]
+
+
+def test_many_small_queued_events_take_no_more_memory_than_their_text() -> None:
+    count = 50_000
+
+    def queue() -> Composer:
+        composer = Composer(REQUEST, NUMBER)
+        composer.add(call(0, "{"))
+        for number in range(count):
+            text = f"{number % 90 + 10}"
+            for event in (call(1, text), TextDelta(text)):
+                composer.add(event)
+        return composer
+
+    assert held_bytes(queue) < 2 * 4 * 2 * count + 10_000
 
 
 # Ids and names
