@@ -15,8 +15,9 @@ class Target(NamedTuple):
 NEVER_USED = ("bz2", "_bz2", "lzma", "_lzma", "_uuid", "typing_extensions")
 """`shutil`, `uuid` and msgspec import them where they are there, and nothing here needs what they bring."""
 
-LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "_yaml", "re2")
-"""OpenSSL and what needs it, SQLite, extras. `hashlib` then has its own algorithms."""
+LIBRARIES = ("_hashlib", "_ssl", "ssl", "_sqlite3", "sqlite3", "redis", "yaml", "_yaml", "re2", "dotenv")
+"""OpenSSL and what needs it, SQLite, extras. `hashlib` then has its own algorithms. A container gets its settings from
+the environment, so it needs no reader of `.env`."""
 
 FEATURES = (
     "tokenfall.bootstrap.upstream", "tokenfall.upstream.client", "tokenfall.upstream.engine",

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -147,6 +148,18 @@ def test_unsupported_settings_of_the_image_are_refused_by_name(
 
     assert (ended.returncode, ended.stdout) == (NOT_STARTED, "")
     assert f"tokenfall: {said}" in ended.stderr
+
+
+def test_env_file_is_refused_by_the_small_image(podman: Podman, simulator: str, tmp_path: Path) -> None:
+    file = tmp_path / "env"
+    file.write_text("PORT=1\n", encoding="utf-8")
+    file.chmod(0o644)
+    tmp_path.chmod(0o755)
+
+    ended = podman.tried("run", "--rm", "--network=host", f"--volume={file}:/.env:ro", simulator)
+
+    assert ended.returncode == NOT_STARTED
+    assert "tokenfall: .env: cannot be read here; set environment variables" in ended.stderr
 
 
 def test_command_missing_in_the_small_image_is_reported(podman: Podman, simulator: str) -> None:

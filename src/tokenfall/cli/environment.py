@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from tokenfall.settings import InvalidSetting, described
+from tokenfall.settings import TAKE_FULL, InvalidSetting, described
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ def env_file() -> dict[str, str | None]:
         return {}
     from io import StringIO  # noqa: PLC0415 - only needed with a .env file
 
-    from dotenv import dotenv_values  # noqa: PLC0415
-    from dotenv.parser import parse_stream  # noqa: PLC0415
+    try:
+        from dotenv import dotenv_values  # noqa: PLC0415
+        from dotenv.parser import parse_stream  # noqa: PLC0415
+    except ModuleNotFoundError:
+        raise InvalidSetting(f"{ENV_FILE}: cannot be read here; set environment variables{TAKE_FULL}") from None
 
     text = _text()
     for binding in parse_stream(StringIO(text)):

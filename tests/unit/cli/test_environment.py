@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,14 @@ def test_unreadable_env_file_stops_the_start(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("builtins.open", refused)
     with pytest.raises(InvalidSetting, match=r"^\.env: cannot be read: Permission denied$"):
+        env_file()
+
+
+def test_env_file_that_no_library_can_read_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_bytes(b"PORT=1\n")
+    monkeypatch.setitem(sys.modules, "dotenv", None)
+
+    with pytest.raises(InvalidSetting, match=r"^\.env: cannot be read here; set environment variables; the image with"):
         env_file()
 
 
