@@ -5,9 +5,9 @@ import sys
 
 def main() -> int:
     """Run the command; return its exit status. Signal handlers are installed before any slow import."""
-    from tokenfall.reactor.signals import take_over  # noqa: PLC0415 - not for `health`
+    from tokenfall.reactor.signals import install_startup_handlers  # noqa: PLC0415 - not for `health`
 
-    take_over()
+    install_startup_handlers()
     from tokenfall.cli import main as run  # noqa: PLC0415 - see above
 
     return run()

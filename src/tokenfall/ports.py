@@ -20,10 +20,10 @@ class TimerEntry(Protocol):
     """Slot of the entry in the wheel; None while it is not scheduled. Only the wheel writes it."""
 
     deadline_s: float
-    """The deadline passed to `Wheel.join`. Only the wheel writes it."""
+    """The deadline passed to `Wheel.schedule`. Only the wheel writes it."""
 
     def due(self, now_s: float) -> float | None:
-        """Called once per deadline. Return the next deadline, or None to leave the wheel.
+        """Called once per deadline. Return the next deadline, or None for no further call.
 
         `now_s` is the wheel's monotonic time. Must not block. An exception is logged and removes only this entry.
         """
@@ -42,14 +42,14 @@ class Wheel(Protocol):
         """Monotonic seconds, the time scale of all deadlines."""
         ...
 
-    def join(self, entry: TimerEntry, deadline_s: float) -> None:
+    def schedule(self, entry: TimerEntry, deadline_s: float) -> None:
         """Call `entry.due` at `deadline_s` or up to one slot later, never earlier. Reschedules a scheduled entry.
 
         An entry with a past deadline is called in the next loop iteration.
         """
         ...
 
-    def leave(self, entry: TimerEntry) -> None:
+    def cancel(self, entry: TimerEntry) -> None:
         """Remove the entry; no effect if it is not scheduled."""
         ...
 

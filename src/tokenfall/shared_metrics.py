@@ -154,7 +154,7 @@ class WorkerMetrics:
         if previous is not None:
             metrics.merge(previous, gauges=False)
         self._due_s = wheel.now()
-        wheel.join(self, self.due(self._due_s))
+        wheel.schedule(self, self.due(self._due_s))
 
     def due(self, now_s: float) -> float:
         self.publish()

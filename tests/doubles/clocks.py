@@ -21,7 +21,7 @@ class FakeWheel:
 
     def __init__(self, now_s: float = 1000.0) -> None:
         self.now_s = now_s
-        self.joins = 0
+        self.scheduled_count = 0
         self.waiting: dict[TimerEntry, float] = {}
 
     @property
@@ -31,13 +31,13 @@ class FakeWheel:
     def now(self) -> float:
         return self.now_s
 
-    def join(self, entry: TimerEntry, deadline_s: float) -> None:
-        self.joins += 1
+    def schedule(self, entry: TimerEntry, deadline_s: float) -> None:
+        self.scheduled_count += 1
         self.waiting[entry] = deadline_s
         entry.slot = 1
         entry.deadline_s = deadline_s
 
-    def leave(self, entry: TimerEntry) -> None:
+    def cancel(self, entry: TimerEntry) -> None:
         self.waiting.pop(entry, None)
         entry.slot = None
 
@@ -46,10 +46,10 @@ class FakeWheel:
         while self.waiting and min(self.waiting.values()) <= until_s:
             entry = min(self.waiting, key=self.waiting.__getitem__)
             self.now_s = max(self.now_s, self.waiting[entry])
-            self.leave(entry)
+            self.cancel(entry)
             again_s = entry.due(self.now_s)
             if again_s is not None:
-                self.join(entry, again_s)
+                self.schedule(entry, again_s)
         self.now_s = until_s
 
 

@@ -62,7 +62,7 @@ class FakeReactor:
 
     def call_at(self, deadline_s: float, call: Callable[[], object]) -> Timer:
         timer = Timer(call)
-        self.wheel.join(timer, deadline_s)
+        self.wheel.schedule(timer, deadline_s)
         return timer
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

@@ -54,7 +54,7 @@ class AccessLog:
         if len(self._lines) >= FLUSH_AT_LINES:
             self.flush()
         elif self.slot is None:
-            self._wheel.join(self, self._wheel.now() + FLUSH_AFTER_S)
+            self._wheel.schedule(self, self._wheel.now() + FLUSH_AFTER_S)
 
     def due(self, now_s: float) -> float | None:
         """See `tokenfall.ports.TimerEntry`."""

@@ -60,7 +60,7 @@ class Sampling:
         if self._shared and self._sampler is None:
             self._sampler = self._begin(self._measured(), now_s)
         if self.slot is None:
-            self._wheel.join(self, now_s // 1 + 1)
+            self._wheel.schedule(self, now_s // 1 + 1)
 
     def due(self, now_s: float) -> float | None:
         """Take a sample; called by the wheel."""

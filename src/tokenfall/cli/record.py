@@ -9,7 +9,7 @@ from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
-from tokenfall.reactor.signals import stop_signals, watch
+from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.recordings import FILE_ENDING
@@ -102,7 +102,7 @@ class RecordingServer:
             return FAILURE
         self._reactor.enable_wakeups(self._on_signal)
         for number in self._stop_signals:
-            watch(number)
+            enable_wakeup(number)
         shown = f"[{host}]" if ":" in host else host
         print(f"Tokenfall records on http://{shown}:{port} into {arguments.out}; stop it with Ctrl-C", flush=True)
         self._reactor.run()

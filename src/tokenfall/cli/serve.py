@@ -7,7 +7,7 @@ from tokenfall.bootstrap import Server
 from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.poller import make_poller
-from tokenfall.reactor.signals import ENDED_BY_SIGNAL, SIGINT, SIGTERM, exit_on, stop_signals, watch
+from tokenfall.reactor.signals import ENDED_BY_SIGNAL, SIGINT, SIGTERM, enable_wakeup, exit_on, stop_signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Stopper:
 
         self._server.reactor.enable_wakeups(received)
         for number in numbers:
-            watch(number)
+            enable_wakeup(number)
 
 
 class _Lifeline:

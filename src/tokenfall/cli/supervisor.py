@@ -19,7 +19,7 @@ from tokenfall.cli.backoff import Backoff
 from tokenfall.cli.greeting import print_cannot_listen, print_greeting
 from tokenfall.cli.port import hold
 from tokenfall.limits.shared import SharedTable
-from tokenfall.reactor.signals import stop_signals, watch
+from tokenfall.reactor.signals import enable_wakeup, stop_signals
 from tokenfall.settings import Settings
 from tokenfall.shared_metrics import SharedMetrics
 
@@ -145,7 +145,7 @@ class Supervisor:
         os.set_blocking(wakeup_writer, False)
         os.set_blocking(self._wakeup, False)
         for number in (*self._stop_signals, signal.SIGCHLD):
-            watch(number)
+            enable_wakeup(number)
         signal.set_wakeup_fd(wakeup_writer, warn_on_full_buffer=False)
 
     def _close(self) -> None:

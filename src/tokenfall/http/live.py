@@ -138,14 +138,14 @@ class LivePlayer:
         finally:
             if not self._detached:
                 metrics.streams -= 1
-            server.wheel.leave(self)
+            server.wheel.cancel(self)
             stream.goes_on = None  # the run has ended
         self._end(last, outcome)
 
     def _open(self, stream: LiveStream) -> None:
         """Prepare for the first frame: keepalives, the probe after a half-close, the head of an announced stream."""
         if stream.keepalive:
-            self._server.wheel.join(self, self._request.started_s + self._server.bounds.heartbeat_s)
+            self._server.wheel.schedule(self, self._request.started_s + self._server.bounds.heartbeat_s)
             if self._half_closed:
                 self._probe_client(stream.keepalive)
         if stream.announced:
@@ -166,7 +166,7 @@ class LivePlayer:
                 inter_token_s.counts[bisect_left(LATENCY_BOUNDS_S, passed_s)] += 1  # `observe`, without its call
                 inter_token_s.total += passed_s
             else:
-                self._server.wheel.leave(self)  # no more heartbeats
+                self._server.wheel.cancel(self)  # no more heartbeats
                 metrics.ttft_s.observe(now_s - self._request.started_s)
             self._last_s = now_s
         return self._room() if self._connection.paused else None
@@ -262,7 +262,7 @@ class LivePlayer:
             wakeup.set_result(None)
 
     def stop(self) -> None:
-        self._server.wheel.leave(self)
+        self._server.wheel.cancel(self)
         self._unsent = None
         if self._stream is not None and self._stream.goes_on is not None and self._stream.goes_on():
             self._detached = True

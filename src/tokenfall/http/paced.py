@@ -58,7 +58,7 @@ class _TimedPlayer:
         self._connection.write(head)
         self.deadline_s = max(self._last_s + self._first_gap_s(), self._server.wheel.now())
         if not self._connection.paused:
-            self._server.wheel.join(self, self.deadline_s)
+            self._server.wheel.schedule(self, self.deadline_s)
 
     def due(self, now_s: float) -> float | None:
         """Write the next frame; called by the timer wheel."""
@@ -90,10 +90,10 @@ class _TimedPlayer:
         return True
 
     def resume(self) -> None:
-        self._server.wheel.join(self, self.deadline_s)
+        self._server.wheel.schedule(self, self.deadline_s)
 
     def stop(self) -> None:
-        self._server.wheel.leave(self)
+        self._server.wheel.cancel(self)
         self._server.metrics.streams -= 1
         if self._stream.ended is not None:
             self._stream.ended()
@@ -161,7 +161,7 @@ class PacedPlayer(_TimedPlayer):
         """Called by the barrier: check it again in a call from the timer wheel."""
         self.deadline_s = self._server.wheel.now()
         if not self._connection.paused:
-            self._server.wheel.join(self, self.deadline_s)
+            self._server.wheel.schedule(self, self.deadline_s)
 
     def stop(self) -> None:
         super().stop()

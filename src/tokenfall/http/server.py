@@ -144,7 +144,7 @@ class HTTPServer:
             if pending:  # the timeout may fire in the turn in which the last connection closes
                 pending = False
                 self._on_empty = None
-                self.wheel.leave(timer)
+                self.wheel.cancel(timer)
                 then(is_empty)
 
         timer = self.reactor.call_at(self.wheel.now() + seconds, lambda: end(False))

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
     from tokenfall.ports import Wheel
 
-PASSED_AT_ONCE = 128
-"""Sleeps with a past deadline that return at once before one yields to other tasks. With gaps of 0 all are past."""
+PAST_DEADLINES_PER_YIELD = 128
+"""Of this many sleeps with a past deadline, one yields to other tasks; with gaps of 0, all deadlines are past."""
 
 
 class WheelClock:
@@ -25,7 +25,7 @@ class WheelClock:
     async def sleep_until(self, deadline_s: float) -> None:
         if deadline_s <= self._wheel.now():
             self._passed += 1
-            if self._passed % PASSED_AT_ONCE == 0:
+            if self._passed % PAST_DEADLINES_PER_YIELD == 0:
                 from tokenfall.slices import TURN  # noqa: PLC0415 - its imports are loaded once a coroutine runs
 
                 await TURN
@@ -33,11 +33,11 @@ class WheelClock:
         import asyncio  # noqa: PLC0415 - it is loaded once a coroutine runs
 
         sleeper = _Sleeper(asyncio.get_running_loop().create_future())
-        self._wheel.join(sleeper, deadline_s)
+        self._wheel.schedule(sleeper, deadline_s)
         try:
             await sleeper.woken
         finally:
-            self._wheel.leave(sleeper)
+            self._wheel.cancel(sleeper)
 
 
 class _Sleeper:

@@ -8,8 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tokenfall.ports import Wheel
 
-COARSE_A_SECOND = 4
-"""Deadlines of connections are rounded up to a quarter of a second, so that they share slots."""
+DEADLINE_STEPS_PER_S = 4
+"""Deadlines are rounded up to a quarter of a second, so that they share slots."""
 
 
 class Deadlined:
@@ -28,11 +28,11 @@ class Deadlined:
         """Have `expired` called at `deadline_s` (monotonic) or up to a quarter of a second later."""
         self._deadline_s = deadline_s
         if self.slot is None or deadline_s < self.deadline_s:
-            self._wheel.join(self, _coarse(deadline_s))
+            self._wheel.schedule(self, _coarse(deadline_s))
 
     def clear_deadline(self) -> None:
         """Remove the deadline; the wheel then holds no reference to this object."""
-        self._wheel.leave(self)
+        self._wheel.cancel(self)
         self._deadline_s = self.deadline_s = 0.0
 
     def due(self, now_s: float) -> float | None:
@@ -48,4 +48,4 @@ class Deadlined:
 
 
 def _coarse(deadline_s: float) -> float:
-    return -(-deadline_s * COARSE_A_SECOND // 1) / COARSE_A_SECOND
+    return -(-deadline_s * DEADLINE_STEPS_PER_S // 1) / DEADLINE_STEPS_PER_S

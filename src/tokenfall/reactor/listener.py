@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BACKLOG = 1_024
 """Maximum number of connections waiting to be accepted."""
 
-ACCEPTS_A_TURN = 64
+ACCEPTS_PER_TURN = 64
 """Connections accepted in one turn of the loop."""
 
 RETRY_S = 0.2
@@ -69,7 +69,7 @@ class Listener:
         reactor.add(sock.fileno(), self)
 
     def ready(self, mask: int) -> None:
-        for _ in range(ACCEPTS_A_TURN):
+        for _ in range(ACCEPTS_PER_TURN):
             try:
                 fd, address = self._socket._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls
             except (BlockingIOError, ConnectionAbortedError):
@@ -86,7 +86,7 @@ class Listener:
 
     def close(self) -> None:
         if self._retry is not None:
-            self._reactor.wheel.leave(self._retry)
+            self._reactor.wheel.cancel(self._retry)
         else:
             self._reactor.remove(self._socket.fileno())
         self._socket.close()

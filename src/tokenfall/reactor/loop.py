@@ -43,8 +43,8 @@ MAX_WAIT_S = 3_600.0
 """Maximum wait: pollers count milliseconds in 32 bits, and a deadline may be weeks away."""
 
 OVERSLEPT_S = 0.005
-"""If a wait ends this late, the process gets no more CPU time: its quota is used up, or other processes use the CPU.
-The loop then counts as saturated, regardless of its measured idle time."""
+"""A wait that ends this late shows that the process got no CPU time: its quota is used up, or other processes use the
+CPU. The loop then counts as saturated, regardless of its measured idle time."""
 
 _log = logs.get(__name__)
 
@@ -109,7 +109,7 @@ class Reactor:
     def call_at(self, deadline_s: float, call: "Callable[[], object]") -> "Timer":
         """Run `call` once at `deadline_s`, monotonic seconds."""
         timer = Timer(call)
-        self.wheel.join(timer, deadline_s)
+        self.wheel.schedule(timer, deadline_s)
         return timer
 
     def spawn(self, coroutine: "Coroutine[Any, Any, Any]") -> "asyncio.Task[Any]":
@@ -145,7 +145,7 @@ class Reactor:
     def stop(self) -> None:
         """End `run` after this turn."""
         self._stopping = True
-        if self.loop is not None and self.loop.is_running():  # otherwise its next run would stop at once
+        if self.loop is not None and self.loop.is_running():  # if not running, its next run would stop at once
             self.loop.stop()
 
     def turn(self, timeout_s: float | None = None) -> None:

@@ -58,7 +58,7 @@ class PollerUnavailable(ValueError):
 
 
 class EpollPoller:
-    """Linux. A hang-up is always reported."""
+    """Poller for Linux. A hang-up is always reported."""
 
     __slots__ = ("_epoll", "_fds", "modify", "register", "unregister")
 
@@ -88,7 +88,7 @@ class EpollPoller:
 
 
 class KqueuePoller:
-    """macOS and BSD. A hang-up is reported as end of stream, if READ or WRITE is watched."""
+    """Poller for macOS and BSD. A hang-up is reported as end of stream, if READ or WRITE is watched."""
 
     __slots__ = ("_kqueue", "_masks")
 
@@ -126,7 +126,7 @@ class KqueuePoller:
 
 
 class PollPoller:
-    """Any platform with poll(2). A hang-up is always reported."""
+    """Poller for any platform with poll(2). A hang-up is always reported."""
 
     __slots__ = ("_poll", "_skipped", "modify", "register", "unregister")
 
@@ -150,7 +150,7 @@ class PollPoller:
 
 
 class SelectPoller:
-    """Platforms without poll(2). A hang-up is reported as end of stream, if READ or WRITE is watched."""
+    """Poller for platforms without poll(2). A hang-up is reported as end of stream, if READ or WRITE is watched."""
 
     __slots__ = ("_idle", "_selector")
 

@@ -39,7 +39,16 @@ else:
         signal,
     )
 
-__all__ = ["ENDED_BY_SIGNAL", "SIGINT", "SIGTERM", "exit_on", "set_wakeup_fd", "stop_signals", "take_over", "watch"]
+__all__ = [
+    "ENDED_BY_SIGNAL",
+    "SIGINT",
+    "SIGTERM",
+    "enable_wakeup",
+    "exit_on",
+    "install_startup_handlers",
+    "set_wakeup_fd",
+    "stop_signals",
+]
 
 ENDED_BY_SIGNAL = 128
 """Exit status of a process ended by a signal: this plus the signal's number."""
@@ -52,17 +61,17 @@ def stop_signals() -> tuple[int, ...]:
     return (SIGTERM, SIGINT, SIGHUP, SIGQUIT)
 
 
-def take_over() -> None:
-    """Install the start-up handlers; must be called first. Before serving, stop signals end the process silently."""
+def install_startup_handlers() -> None:
+    """Must be called first. Until the server listens, stop signals end the process without output."""
     for number in stop_signals():
         exit_on(number, ENDED_BY_SIGNAL + number)
     for number in (SIGUSR1, SIGUSR2):
         signal(number, SIG_IGN)
 
 
-def watch(number: int) -> None:
-    """Install a no-op Python handler, so that the interpreter writes the signal's number to the wake-up descriptor."""
-    signal(number, _ignore)
+def enable_wakeup(number: int) -> None:
+    """Have the interpreter write the signal's number to the wake-up descriptor; that needs a Python handler."""
+    signal(number, _do_nothing)
 
 
 def exit_on(number: int, status: int) -> None:
@@ -70,5 +79,5 @@ def exit_on(number: int, status: int) -> None:
     signal(number, lambda *_: os._exit(status))
 
 
-def _ignore(number: int, frame: object) -> None:
+def _do_nothing(number: int, frame: object) -> None:
     pass

@@ -95,7 +95,7 @@ class StreamSocket(Deadlined):
         except OSError:
             # `connection_lost` must not be called inside the caller's code, so it follows at the end of the turn.
             self._flags |= _BROKEN
-            self.reactor.call_soon(self._lose)
+            self.reactor.call_soon(self._close_now)
             return
         if sent != len(data):
             self.keep_unsent(memoryview(data)[sent:] if sent else data)
@@ -104,7 +104,7 @@ class StreamSocket(Deadlined):
         """Buffer `data` that the kernel did not accept, to be sent first. The buffer must be empty."""
         self._unsent = [data]
         self.paused = True
-        self._watch(self._mask | WRITE)
+        self._set_mask(self._mask | WRITE)
         self.pause_writing()
 
     def shut_write(self) -> None:
@@ -117,12 +117,12 @@ class StreamSocket(Deadlined):
 
     def pause_reading(self) -> None:
         self._flags |= _PAUSED
-        self._watch(self._mask & ~READ)
+        self._set_mask(self._mask & ~READ)
 
     def resume_reading(self) -> None:
         self._flags &= ~_PAUSED
         if not self._flags & (_EOF | _CLOSING):
-            self._watch(self._mask | READ)
+            self._set_mask(self._mask | READ)
 
     # Closing
 
@@ -131,16 +131,16 @@ class StreamSocket(Deadlined):
         if self.fd < 0:
             return
         if self._unsent is None:
-            self._lose()
+            self._close_now()
         else:
             self._flags |= _CLOSING
-            self._watch(self._mask & ~READ)
+            self._set_mask(self._mask & ~READ)
 
     def abort(self) -> None:
         """Close with a RST, dropping the unsent bytes."""
         if self.fd >= 0:
             self.set_option(_socket.SOL_SOCKET, _socket.SO_LINGER, value=_linger_zero())
-            self._lose()
+            self._close_now()
 
     def set_option(self, level: int, name: int, *, value: "int | bytes") -> None:
         """`setsockopt`; ignored if the peer has reset the socket."""
@@ -156,21 +156,21 @@ class StreamSocket(Deadlined):
                 except BlockingIOError:
                     pass
                 except OSError:
-                    self._lose()
+                    self._close_now()
                 else:
                     if data:
                         self.data_received(data)
                     else:
                         self._end_reading()
             elif mask & HANGUP and self.fd >= 0:
-                self._lose()
+                self._close_now()
         if mask & WRITE and self._unsent is not None and self.fd >= 0:
             self._flush()
 
     def _end_reading(self) -> None:
         """The peer has sent a FIN."""
         self._flags |= _EOF
-        self._watch(self._mask & ~READ)
+        self._set_mask(self._mask & ~READ)
         if not self.eof_received():
             self.close()
 
@@ -185,7 +185,7 @@ class StreamSocket(Deadlined):
             except BlockingIOError:
                 return
             except OSError:
-                self._lose()
+                self._close_now()
                 return
             left -= sent
             if sent == len(data):
@@ -196,15 +196,15 @@ class StreamSocket(Deadlined):
                 return
         self._unsent = None
         self.paused = False
-        self._watch(self._mask & ~WRITE)
+        self._set_mask(self._mask & ~WRITE)
         if self._flags & _CLOSING:
-            self._lose()
+            self._close_now()
         elif self._flags & _SHUT:
             self._shut()
         else:
             self.resume_writing()
 
-    def _watch(self, mask: int) -> None:
+    def _set_mask(self, mask: int) -> None:
         if self.fd >= 0 and mask != self._mask:
             self._mask = mask
             self.reactor.change(self.fd, mask)
@@ -227,7 +227,7 @@ class StreamSocket(Deadlined):
         finally:
             sock.detach()
 
-    def _lose(self) -> None:
+    def _close_now(self) -> None:
         """Close the descriptor and call `connection_lost`, the last callback."""
         fd = self.fd
         if fd < 0:

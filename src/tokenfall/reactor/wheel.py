@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 TICKS_PER_S = 8192
 
-GRAINS = ((0.35, 1), (0.6, 2), (0.97, 4))
+SLOT_TICKS = ((0.35, 1), (0.6, 2), (0.97, 4))
 """Pairs of the maximum load of the loop and the width of slots in ticks: 0.12, 0.25 and 0.5 ms."""
 
-MAX_GRAIN = 32
-"""Width of a saturated loop's slots, in ticks: 4 ms. Its entries are late because of load, which wake-ups increase."""
+MAX_SLOT_TICKS = 32
+"""Width of a saturated loop's slots, in ticks: 4 ms. More wake-ups would add to the load that delays its entries."""
 
 TURN_S = 0.005
 """How long a turn of the wheel may take, so that sockets are not delayed."""
 
-OVERDUE, PLAYED = 0, -1
-"""Value of an entry's `slot` while it is overdue, and while the overdue entries are called; otherwise its tick."""
+OVERDUE, CALLING = 0, -1
+"""Values of an entry's `slot`: overdue; overdue, and to be called in this turn. Any other value is its tick."""
 
 CLOCK_EVERY = 8
 """Entries called between two readings of the clock."""
 
-MOST_LISTED = 8
+MAX_LIST_ENTRIES = 8
 """Entries of a slot that are in a list; a slot with more has a dict."""
 
 SWEEP_AT = 1_000
@@ -52,26 +52,26 @@ class TimerWheel:
     `late_s` is a histogram of the delay between deadline and call; one entry in eight is measured and counted for all.
     """
 
-    __slots__ = ("_emptied", "_order", "_overdue", "_played", "_slots", "grain", "late_s", "now")
+    __slots__ = ("_emptied", "_last_tick", "_order", "_overdue", "_slots", "late_s", "now", "slot_ticks")
 
     def __init__(self, late_s: "Histogram", *, now: "Callable[[], float]" = monotonic) -> None:
         self.now = now
-        self.grain = 1
+        self.slot_ticks = 1
         """Current width of slots, in ticks."""
         self.late_s = late_s
         self._slots: dict[int, TimerEntry | list[TimerEntry] | dict[TimerEntry, None]] = {}
         """By tick: the entry, or several entries."""
         self._order: list[int] = []
         self._overdue: dict[TimerEntry, None] = {}
-        """Entries whose deadlines had passed when they joined: each is called once per turn."""
-        self._played = int(now() * TICKS_PER_S) - 1
+        """Entries whose deadlines had passed when they were scheduled: each is called once per turn."""
+        self._last_tick = int(now() * TICKS_PER_S) - 1
         """The last tick whose entries were called; an entry at or before it is overdue."""
         self._emptied = 0
 
     @property
     def resolution_s(self) -> float:
         """Maximum delay of an entry in an idle loop, seconds."""
-        return self.grain / TICKS_PER_S
+        return self.slot_ticks / TICKS_PER_S
 
     @property
     def entries(self) -> int:
@@ -83,12 +83,12 @@ class TimerWheel:
         """Number of slots in the heap, including emptied ones."""
         return len(self._order)
 
-    def join(self, entry: "TimerEntry", deadline_s: float) -> None:
+    def schedule(self, entry: "TimerEntry", deadline_s: float) -> None:
         if entry.slot is not None:
-            self.leave(entry)
+            self.cancel(entry)
         self._insert(entry, deadline_s)
 
-    def leave(self, entry: "TimerEntry") -> None:
+    def cancel(self, entry: "TimerEntry") -> None:
         tick = entry.slot
         if tick is None:
             return
@@ -125,8 +125,8 @@ class TimerWheel:
         An entry that is always due is called once per turn, so it does not starve the others.
         """
         overdue, self._overdue = self._overdue, {}
-        for entry in overdue:  # marked before any call: an entry that leaves during one must not be called
-            entry.slot = PLAYED
+        for entry in overdue:  # marked before any call: an entry that is cancelled during one must not be called
+            entry.slot = CALLING
         now = self.now()
         order = self._order
         if order and order[0] <= now * TICKS_PER_S:
@@ -136,9 +136,9 @@ class TimerWheel:
                 slot = self._slots.pop(tick, None)
                 if slot is None:
                     continue
-                self._played = tick
+                self._last_tick = tick
                 entries = _entries(slot)
-                now = self._play(entries, tick, until_s=until)
+                now = self._call_entries(entries, tick, until_s=until)
                 if now >= until:
                     remaining = {entry: None for entry in entries if entry.slot == tick}
                     if remaining:
@@ -146,20 +146,20 @@ class TimerWheel:
                         heappush(order, tick)
         if overdue:
             entries = tuple(overdue)
-            self._play(entries, PLAYED, until_s=self.now() + TURN_S)
-            remaining = {entry: None for entry in entries if entry.slot == PLAYED}
-            if remaining:  # they go first in the next turn
+            self._call_entries(entries, CALLING, until_s=self.now() + TURN_S)
+            remaining = {entry: None for entry in entries if entry.slot == CALLING}
+            if remaining:  # called first in the next turn
                 for entry in remaining:
                     entry.slot = OVERDUE
                 self._overdue = {**remaining, **self._overdue}
 
     def adapt(self, busy_share: float) -> None:
         """Double or halve the width of slots towards the one for a load of `busy_share`, from 0 to 1."""
-        fitting = next((grain for most, grain in GRAINS if busy_share <= most), MAX_GRAIN)
-        if self.grain < fitting:
-            self.grain *= 2
-        elif self.grain > fitting:
-            self.grain //= 2
+        fitting = next((slot_ticks for most, slot_ticks in SLOT_TICKS if busy_share <= most), MAX_SLOT_TICKS)
+        if self.slot_ticks < fitting:
+            self.slot_ticks *= 2
+        elif self.slot_ticks > fitting:
+            self.slot_ticks //= 2
 
     def clear(self) -> None:
         """Remove all entries."""
@@ -170,9 +170,9 @@ class TimerWheel:
         self._order.clear()
         self._overdue = {}
 
-    def _play(self, entries: "Sequence[TimerEntry]", tick: int, *, until_s: float) -> float:
+    def _call_entries(self, entries: "Sequence[TimerEntry]", tick: int, *, until_s: float) -> float:
         """Call the entries of a slot, FIFO; those not called in time keep `tick` as their slot. Return the time."""
-        slots, grain = self._slots, self.grain
+        slots, slot_ticks = self._slots, self.slot_ticks
         now = until_s
         last = 0
         for start in range(0, len(entries), CLOCK_EVERY):
@@ -182,7 +182,7 @@ class TimerWheel:
             some = entries[start : start + CLOCK_EVERY]
             self.late_s.observe(max(0.0, now - some[len(some) // 2].deadline_s), len(some))
             for entry in some:
-                if entry.slot != tick:  # it left during the call of another entry
+                if entry.slot != tick:  # cancelled during the call of another entry
                     continue
                 entry.slot = None
                 try:
@@ -193,8 +193,8 @@ class TimerWheel:
                 if deadline_s is None:
                     continue
                 later = int(deadline_s * TICKS_PER_S) + 1
-                if grain > 1:
-                    later += -later % grain
+                if slot_ticks > 1:
+                    later += -later % slot_ticks
                 found = slots.get(later)
                 if type(found) is dict:  # the usual case under load: `_insert` inlined
                     if later == last:
@@ -211,10 +211,10 @@ class TimerWheel:
         """Add an entry, which must not be in a slot, to the slot of its deadline."""
         entry.deadline_s = deadline_s
         tick = int(deadline_s * TICKS_PER_S) + 1
-        grain = self.grain
-        if grain > 1:
-            tick += -tick % grain
-        if tick <= self._played:
+        slot_ticks = self.slot_ticks
+        if slot_ticks > 1:
+            tick += -tick % slot_ticks
+        if tick <= self._last_tick:
             entry.slot = OVERDUE
             self._overdue[entry] = None
             return
@@ -227,7 +227,7 @@ class TimerWheel:
             found[entry] = None
         elif isinstance(found, list):
             entry.slot = found[0].slot  # the same int object
-            if len(found) < MOST_LISTED:
+            if len(found) < MAX_LIST_ENTRIES:
                 found.append(entry)
             else:
                 self._slots[tick] = dict.fromkeys((*found, entry))

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from tokenfall.reactor.clock import PASSED_AT_ONCE, WheelClock
+from tokenfall.reactor.clock import PAST_DEADLINES_PER_YIELD, WheelClock
 
 from tests.doubles.clocks import FakeWheel
 
@@ -27,7 +27,7 @@ async def test_now_is_the_wheels_time(wheel: FakeWheel, clock: WheelClock) -> No
 async def test_past_deadline_returns_at_once(wheel: FakeWheel, clock: WheelClock, deadline_s: float) -> None:
     await clock.sleep_until(deadline_s)
 
-    assert wheel.joins == 0
+    assert wheel.scheduled_count == 0
 
 
 async def test_many_past_deadlines_yield_to_other_tasks(clock: WheelClock) -> None:
@@ -37,7 +37,7 @@ async def test_many_past_deadlines_yield_to_other_tasks(clock: WheelClock) -> No
         turns.append("other")
 
     waiting = asyncio.create_task(other())
-    for _ in range(PASSED_AT_ONCE - 1):
+    for _ in range(PAST_DEADLINES_PER_YIELD - 1):
         await clock.sleep_until(999.0)
     assert turns == []
 

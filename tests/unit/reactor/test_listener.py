@@ -65,7 +65,7 @@ def test_accepted_socket_is_non_blocking_and_has_its_peer_address(listen: Listen
 def test_a_turn_accepts_a_bounded_number(
     listen: Listen, until: Until, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listeners, "ACCEPTS_A_TURN", 2)
+    monkeypatch.setattr(listeners, "ACCEPTS_PER_TURN", 2)
     address, accepted = listen()
     clients = [socket.create_connection(address) for _ in range(5)]
     reactor.turn(1.0)

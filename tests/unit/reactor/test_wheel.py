@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokenfall.metrics import Histogram
-from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_GRAIN, MOST_LISTED, TICKS_PER_S, TURN_S, TimerWheel
+from tokenfall.reactor.wheel import CLOCK_EVERY, MAX_LIST_ENTRIES, MAX_SLOT_TICKS, TICKS_PER_S, TURN_S, TimerWheel
 
 from tests.doubles.clocks import FakeClock
 
@@ -39,9 +39,9 @@ class Bench:
         self.late_s = Histogram()
         self.wheel = TimerWheel(self.late_s, now=self.clock)
 
-    def join(self, after_s: float, act: Callable[[float], float | None] = lambda _: None) -> Entry:
+    def schedule(self, after_s: float, act: Callable[[float], float | None] = lambda _: None) -> Entry:
         entry = Entry(act)
-        self.wheel.join(entry, START_S + after_s)
+        self.wheel.schedule(entry, START_S + after_s)
         return entry
 
     def turn(self, *, late_s: float = 0.0) -> None:
@@ -70,7 +70,7 @@ def test_join_calls_each_at_its_deadline_or_up_to_one_slot_later(delays_s: list[
     bench = Bench()
     for _ in range(doublings):
         bench.wheel.adapt(1.0)
-    entries = [(bench.join(delay_s), START_S + delay_s) for delay_s in delays_s]
+    entries = [(bench.schedule(delay_s), START_S + delay_s) for delay_s in delays_s]
     bench.run()
     for entry, deadline_s in entries:
         (called_s,) = entry.called
@@ -84,7 +84,7 @@ def test_deadlines_stay_exact_over_a_thousand_gaps(bench: Bench, gap_s: float) -
         bench.clock.advance(gap_s / 50)  # each call takes its time
         return START_S + gap_s * (len(entry.called) + 1) if len(entry.called) < 1_000 else None
 
-    entry = bench.join(gap_s, play)
+    entry = bench.schedule(gap_s, play)
     while bench.wheel.wait_s() is not None:
         bench.turn(late_s=gap_s / 20)
 
@@ -96,13 +96,13 @@ def test_deadlines_stay_exact_over_a_thousand_gaps(bench: Bench, gap_s: float) -
 def test_missed_slots_are_called_in_the_order_of_their_deadlines(bench: Bench) -> None:
     called: list[float] = []
     for after_s in (0.3, 0.1, 0.2):
-        bench.join(after_s, lambda _, after_s=after_s: called.append(after_s))  # type: ignore[misc]
+        bench.schedule(after_s, lambda _, after_s=after_s: called.append(after_s))  # type: ignore[misc]
     bench.turn(late_s=5.0)
 
     assert called == [0.1, 0.2, 0.3]
 
 
-SLOT_SIZES = (1, 2, MOST_LISTED, MOST_LISTED + 1, 3 * MOST_LISTED)
+SLOT_SIZES = (1, 2, MAX_LIST_ENTRIES, MAX_LIST_ENTRIES + 1, 3 * MAX_LIST_ENTRIES)
 """A slot of one entry, of some in a list, and of many in a dict."""
 
 
@@ -110,7 +110,7 @@ SLOT_SIZES = (1, 2, MOST_LISTED, MOST_LISTED + 1, 3 * MOST_LISTED)
 def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench, size: int) -> None:
     called: list[int] = []
     for number in range(size):
-        bench.join(0.1, lambda _, number=number: called.append(number))  # type: ignore[misc]
+        bench.schedule(0.1, lambda _, number=number: called.append(number))  # type: ignore[misc]
     assert bench.wheel.entries == size
     bench.run()
 
@@ -119,9 +119,9 @@ def test_entries_of_a_slot_are_called_in_the_order_of_joining(bench: Bench, size
 
 @pytest.mark.parametrize("size", SLOT_SIZES)
 def test_any_entries_of_a_slot_may_leave_before_it_is_called(bench: Bench, size: int) -> None:
-    entries = [bench.join(0.1) for _ in range(size)]
+    entries = [bench.schedule(0.1) for _ in range(size)]
     for entry in entries[::2]:
-        bench.wheel.leave(entry)
+        bench.wheel.cancel(entry)
     assert bench.wheel.entries == size // 2
     bench.run()
 
@@ -130,24 +130,24 @@ def test_any_entries_of_a_slot_may_leave_before_it_is_called(bench: Bench, size:
 
 @pytest.mark.parametrize("size", SLOT_SIZES)
 def test_a_slot_that_all_entries_left_causes_no_wake_up(bench: Bench, size: int) -> None:
-    for entry in [bench.join(0.1) for _ in range(size)]:
-        bench.wheel.leave(entry)
+    for entry in [bench.schedule(0.1) for _ in range(size)]:
+        bench.wheel.cancel(entry)
 
     assert bench.wheel.wait_s() is None
 
 
 def test_leave_removes_an_entry_and_may_be_repeated(bench: Bench) -> None:
-    entry = bench.join(0.1)
-    bench.wheel.leave(entry)
-    bench.wheel.leave(entry)
+    entry = bench.schedule(0.1)
+    bench.wheel.cancel(entry)
+    bench.wheel.cancel(entry)
 
     assert bench.wheel.wait_s() is None
     assert entry.called == []
 
 
 def test_an_emptied_slot_causes_no_wake_up(bench: Bench) -> None:
-    later = bench.join(2.0)
-    bench.wheel.leave(bench.join(1.0))
+    later = bench.schedule(2.0)
+    bench.wheel.cancel(bench.schedule(1.0))
 
     assert bench.wheel.wait_s() == pytest.approx(2.0, abs=2 * TICK_S)
     bench.turn(late_s=ROUNDING_S)
@@ -155,9 +155,9 @@ def test_an_emptied_slot_causes_no_wake_up(bench: Bench) -> None:
 
 
 def test_emptied_slots_are_removed_from_the_heap(bench: Bench) -> None:
-    keeps = bench.join(3_600.0)
+    keeps = bench.schedule(3_600.0)
     for number in range(20_000):
-        bench.wheel.leave(bench.join(60.0 + number))
+        bench.wheel.cancel(bench.schedule(60.0 + number))
 
     assert bench.wheel.slots < 5_000
     bench.run()
@@ -165,24 +165,24 @@ def test_emptied_slots_are_removed_from_the_heap(bench: Bench) -> None:
 
 
 def test_an_entry_that_left_while_its_slot_was_called_is_not_called(bench: Bench) -> None:
-    bench.join(0.1, lambda _: bench.wheel.leave(other))
-    other = bench.join(0.1)
+    bench.schedule(0.1, lambda _: bench.wheel.cancel(other))
+    other = bench.schedule(0.1)
     bench.run()
 
     assert other.called == []
 
 
 def test_a_moved_entry_is_called_once_at_its_new_deadline(bench: Bench) -> None:
-    entry = bench.join(0.1)
-    bench.wheel.join(entry, START_S + 0.2)
+    entry = bench.schedule(0.1)
+    bench.wheel.schedule(entry, START_S + 0.2)
     bench.run()
 
     assert entry.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
 
 
 def test_an_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(bench: Bench) -> None:
-    bench.join(0.1, lambda _: bench.wheel.join(other, START_S + 0.5))
-    other = bench.join(0.1)
+    bench.schedule(0.1, lambda _: bench.wheel.schedule(other, START_S + 0.5))
+    other = bench.schedule(0.1)
     bench.run()
 
     assert other.called == [pytest.approx(START_S + 0.5, abs=2 * TICK_S)]
@@ -190,14 +190,14 @@ def test_an_entry_moved_while_its_slot_is_called_waits_for_its_new_deadline(benc
 
 def test_an_entry_may_join_another_while_it_is_called(bench: Bench) -> None:
     other = Entry()
-    bench.join(0.1, lambda _: bench.wheel.join(other, START_S + 0.2))
+    bench.schedule(0.1, lambda _: bench.wheel.schedule(other, START_S + 0.2))
     bench.run()
 
     assert other.called == [pytest.approx(START_S + 0.2, abs=2 * TICK_S)]
 
 
 def test_an_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench) -> None:
-    entry = bench.join(-1.0)
+    entry = bench.schedule(-1.0)
 
     assert bench.wheel.wait_s() == 0
     bench.wheel.turn()
@@ -205,8 +205,8 @@ def test_an_entry_joined_past_its_deadline_is_due_in_the_next_turn(bench: Bench)
 
 
 def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None:
-    always = bench.join(-1.0, lambda _: START_S - 1.0)
-    other = bench.join(0.001)
+    always = bench.schedule(-1.0, lambda _: START_S - 1.0)
+    other = bench.schedule(0.001)
     for _ in range(10):
         bench.clock.advance(0.0002)
         bench.wheel.turn()
@@ -216,8 +216,8 @@ def test_an_entry_that_is_always_due_is_called_once_a_turn(bench: Bench) -> None
 
 
 def test_an_overdue_entry_that_leaves_while_slots_are_played_is_not_called(bench: Bench) -> None:
-    overdue = bench.join(-1.0)
-    bench.join(0.001, lambda _: bench.wheel.leave(overdue))
+    overdue = bench.schedule(-1.0)
+    bench.schedule(0.001, lambda _: bench.wheel.cancel(overdue))
     bench.clock.advance(0.1)
     bench.wheel.turn()
 
@@ -229,7 +229,7 @@ def test_an_exception_ends_one_entry_and_is_logged(bench: Bench, caplog: pytest.
     def fail(now_s: float) -> None:
         raise ZeroDivisionError
 
-    broken, other = bench.join(0.1, fail), bench.join(0.1)
+    broken, other = bench.schedule(0.1, fail), bench.schedule(0.1)
     with caplog.at_level(logging.ERROR):
         bench.run()
 
@@ -242,7 +242,7 @@ def test_slow_turn_leaves_later_slots_to_the_next(bench: Bench) -> None:
     def take_time(now_s: float) -> None:
         bench.clock.advance(TURN_S * 0.6)
 
-    entries = [bench.join(0.1 + number * 2 * TICK_S, take_time) for number in range(5)]
+    entries = [bench.schedule(0.1 + number * 2 * TICK_S, take_time) for number in range(5)]
     bench.clock.advance(1.0)
     bench.wheel.turn()
     assert [len(entry.called) for entry in entries] == [1, 1, 0, 0, 0]
@@ -265,7 +265,7 @@ def test_slow_turn_leaves_remaining_entries_to_the_next(bench: Bench, after_s: f
         return take_time
 
     for number in range(3 * CLOCK_EVERY):
-        bench.join(after_s, act(number))
+        bench.schedule(after_s, act(number))
     bench.clock.advance(1.0)
     bench.wheel.turn()
     first = len(order)
@@ -277,7 +277,7 @@ def test_slow_turn_leaves_remaining_entries_to_the_next(bench: Bench, after_s: f
 
 def test_empty_wheel_has_no_wait(bench: Bench) -> None:
     assert bench.wheel.wait_s() is None
-    bench.join(0.1)
+    bench.schedule(0.1)
     bench.run()
 
     assert bench.wheel.wait_s() is None
@@ -285,13 +285,13 @@ def test_empty_wheel_has_no_wait(bench: Bench) -> None:
 
 def test_the_wait_ends_at_the_earliest_deadline(bench: Bench) -> None:
     for after_s in (0.5, 0.1, 0.3):
-        bench.join(after_s)
+        bench.schedule(after_s)
 
     assert bench.wheel.wait_s() == pytest.approx(0.1, abs=2 * TICK_S)
 
 
 def test_turn_before_the_deadline_calls_no_entry(bench: Bench) -> None:
-    entry = bench.join(0.1)
+    entry = bench.schedule(0.1)
     bench.clock.advance(0.0999)
     bench.wheel.turn()
 
@@ -300,7 +300,7 @@ def test_turn_before_the_deadline_calls_no_entry(bench: Bench) -> None:
 
 def test_lateness_counts_from_the_requested_deadline(bench: Bench) -> None:
     for _ in range(3):
-        bench.join(0.1 + TICK_S / 3)
+        bench.schedule(0.1 + TICK_S / 3)
     bench.clock.advance(0.15)
     bench.wheel.turn()
 
@@ -313,7 +313,7 @@ def test_lateness_counts_the_width_of_coarse_slots(bench: Bench) -> None:
         bench.wheel.adapt(1.0)
     width_s = bench.wheel.resolution_s
     for number in range(2_000):
-        bench.join(0.1 + number * width_s * 0.377)
+        bench.schedule(0.1 + number * width_s * 0.377)
     bench.run()
 
     assert bench.late_s.total / 2_000 == pytest.approx(width_s / 2, rel=0.1)
@@ -324,13 +324,13 @@ def test_a_busy_loop_gets_coarser_slots_and_an_idle_one_finer() -> None:
     widths = []
     for share in (0.5, 0.5, 0.9, 0.9, *[1.0] * 4, 0.9, 0.9, 0.9, 0.9, 0.1, 0.1, 0.1):
         wheel.adapt(share)
-        widths.append(wheel.grain)
+        widths.append(wheel.slot_ticks)
 
-    assert widths == [2, 2, 4, 4, 8, 16, MAX_GRAIN, MAX_GRAIN, 16, 8, 4, 4, 2, 1, 1]
+    assert widths == [2, 2, 4, 4, 8, 16, MAX_SLOT_TICKS, MAX_SLOT_TICKS, 16, 8, 4, 4, 2, 1, 1]
 
 
 def test_clear_removes_every_entry(bench: Bench) -> None:
-    entries = [bench.join(0.1), bench.join(-1.0)]
+    entries = [bench.schedule(0.1), bench.schedule(-1.0)]
     bench.wheel.clear()
 
     assert bench.wheel.wait_s() is None

@@ -2,13 +2,13 @@ import pytest
 
 from tokenfall.errors import UpstreamTimeout
 from tokenfall.metrics import Metrics
-from tokenfall.reactor.deadlines import COARSE_A_SECOND
+from tokenfall.reactor.deadlines import DEADLINE_STEPS_PER_S
 from tokenfall.upstream.timeouts import UpstreamTimeouts, Watch
 
 from tests.doubles.clocks import FakeWheel
 
 TIMEOUTS = UpstreamTimeouts(first_token_s=30.0, next_token_s=15.0, total_s=100.0)
-COARSE_S = 1 / COARSE_A_SECOND
+COARSE_S = 1 / DEADLINE_STEPS_PER_S
 
 
 class Watched:
