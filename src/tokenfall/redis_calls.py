@@ -65,7 +65,7 @@ def connect(url: str, *, max_connections: int = MAX_CONNECTIONS) -> "Redis":
     return Redis(connection_pool=pool)
 
 
-def uncounted() -> None:
+def no_count() -> None:
     """The default of `failed`: failures are not counted."""
 
 
@@ -75,7 +75,7 @@ class Calls:
     `failed` is called for each failed call, for metrics.
     """
 
-    def __init__(self, client: "Redis", *, failed: Callable[[], None] = uncounted) -> None:
+    def __init__(self, client: "Redis", *, failed: Callable[[], None] = no_count) -> None:
         self._client = client
         self._failed = failed
         self._pending: set[asyncio.Future[Any]] = set()

@@ -94,7 +94,7 @@ async def test_the_last_of_a_burst_is_not_lost_to_rounding(
 async def test_on_the_servers_own_clock_never_more_than_burst_and_rate(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tokenfall.limits.redis.ANSWER_TIMEOUT_S", 10.0)  # of 2,000 at once
+    monkeypatch.setattr("tokenfall.limits.redis.TOTAL_TIMEOUT_S", 10.0)  # of 2,000 at once
     rate, burst = 200.0, 50
     limiters = [RedisLimiter.from_url(rate, burst, url=server.url) for _ in range(4)]
     start_s = server.now_s()

@@ -34,7 +34,7 @@ from tokenfall.errors import page_start_not_found
 from tokenfall.history.search import BATCH_BYTES, SEARCHED, search, texts_of
 from tokenfall.history.titles import title_of
 from tokenfall.lua_scripts import lua_script
-from tokenfall.redis_calls import Calls, connect, tag, unavailable, uncounted
+from tokenfall.redis_calls import Calls, connect, no_count, tag, unavailable
 
 CHECK_S = 1.0
 """Timeout of a health check."""
@@ -49,7 +49,7 @@ _decode = msgspec.json.Decoder(Turn).decode
 class RedisHistory:
     """Stores at most `limit` messages per conversation, for `expire_s` after its last turn. Owns `client`."""
 
-    def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted) -> None:
+    def __init__(self, client: Redis, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> None:
         self._max_turns = max(1, limit // 2)
         self._expire_ms = max(1, round(expire_s * 1000))
         self._client = client
@@ -64,9 +64,7 @@ class RedisHistory:
         self._describe = client.register_script(lua_script(__file__, "describe"))
 
     @classmethod
-    def connect(
-        cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = uncounted
-    ) -> "RedisHistory":
+    def connect(cls, url: str, *, limit: int, expire_s: float, failed: Callable[[], None] = no_count) -> "RedisHistory":
         """A history on the Redis at `url`; connects at first use. Raises `ValueError` for an invalid URL."""
         return cls(connect(url), limit=limit, expire_s=expire_s, failed=failed)
 

@@ -10,7 +10,7 @@ EPSILON_S = 1e-6
 """A microsecond of tolerance: float rounding after years of uptime must not refuse the last request of a burst."""
 
 
-class Spent(NamedTuple):
+class Decision(NamedTuple):
     """The decision on one request; `tat_s` is the new state, unchanged after a refusal."""
 
     allowed: bool
@@ -20,7 +20,7 @@ class Spent(NamedTuple):
     reset_s: float
 
 
-def spend(tat_s: float, now_s: float, *, rate: float, burst: int) -> Spent:
+def spend(tat_s: float, now_s: float, *, rate: float, burst: int) -> Decision:
     """Decide on one request at `now_s` for a client with state `tat_s` (0 for a new client).
 
     `rate` is in requests per second, above 0; `burst` is at least 1. At most burst + rate x t requests are allowed in
@@ -31,5 +31,5 @@ def spend(tat_s: float, now_s: float, *, rate: float, burst: int) -> Spent:
     after = start + interval
     room = now_s + burst * interval - after
     if room < -EPSILON_S:
-        return Spent(False, tat_s, 0, -room, tat_s - now_s)
-    return Spent(True, after, int((room + EPSILON_S) / interval), 0.0, after - now_s)
+        return Decision(False, tat_s, 0, -room, tat_s - now_s)
+    return Decision(True, after, int((room + EPSILON_S) / interval), 0.0, after - now_s)

@@ -1,6 +1,6 @@
-"""A limiter with a fallback: uses the shared one while it works, else the process's own. Every request is limited.
+"""A limiter with a fallback: uses the shared limiter while it works, else one of the process. Every request is limited.
 
-While the shared one fails, no request waits for it: a single background task checks it.
+While the shared limiter fails, no request waits for it: a single background task checks it.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ RETRY_S = 1.0
 log = logs.get(__name__)
 
 
-def uncounted() -> None:
+def no_count() -> None:
     """Default for `failed`: does not count failures."""
 
 
@@ -36,8 +36,8 @@ class RemoteLimiter(RateLimiter, Protocol):
 class FallbackLimiter:
     """Uses `primary` while it works, else `local`. Owns `primary`; `now` returns monotonic seconds.
 
-    After a failure `primary` is not used for `retry_s`, then checked in the background at the next `take`, and so on
-    until a check succeeds. The two do not share state: a switch may allow a client one additional burst. `failed` is
+    After a failure `primary` is not used for `retry_s`; the next `take` then starts a check in the background, until a
+    check succeeds. The two limiters do not share state: a switch may allow a client one additional burst. `failed` is
     called for each failed take and check.
     """
 
@@ -47,7 +47,7 @@ class FallbackLimiter:
         local: RateLimiter,
         *,
         now: Callable[[], float],
-        failed: Callable[[], None] = uncounted,
+        failed: Callable[[], None] = no_count,
         retry_s: float = RETRY_S,
     ) -> None:
         self.rate = primary.rate
@@ -81,7 +81,7 @@ class FallbackLimiter:
         """Raises `StoreUnavailable` while `local` is in use; starts the background check if it is due, as `take`."""
         if self._degraded:
             self._probe_when_due()
-            raise StoreUnavailable("each process limits on its own now", retry_after_s=self._retry_s)
+            raise StoreUnavailable("each process applies its own rate limits", retry_after_s=self._retry_s)
 
     async def close(self) -> None:
         """Cancel the background check and close `primary`. No method may be called afterwards."""
@@ -94,7 +94,7 @@ class FallbackLimiter:
         if not self._degraded:  # only the first of several concurrent failures is logged
             self._degraded = True
             self._probe_at = self._now() + self._retry_s
-            log.warning("Redis for rate limits is unavailable, each process limits on its own")
+            log.warning("Redis for rate limits is unavailable; each process applies its own limits")
 
     def _probe_when_due(self) -> None:
         if self._probe is None and self._now() >= self._probe_at:
@@ -112,4 +112,4 @@ class FallbackLimiter:
             self._failed()
             return
         self._degraded = False
-        log.info("Redis for rate limits is available again, all processes limit together")
+        log.info("Redis for rate limits is available again; all processes share the limits")

@@ -1,8 +1,7 @@
 """Rate limiter of one process: exact per client, in fixed memory.
 
-Only clients whose bucket is full are forgotten; a client with used tokens is never evicted. If there are more of those
-than fit, new clients share a few overflow buckets: they may be refused because of each other, but no client gets more
-than its limit.
+Only clients whose bucket is full are evicted. If there are more other clients than fit, new ones share a few overflow
+buckets: they may be refused because of each other, but no client gets more than its limit.
 """
 
 from collections.abc import Callable
@@ -32,15 +31,15 @@ class MemoryLimiter:
         bucket = hash(client) % OVERFLOW_BUCKETS  # str hashes are salted: a client cannot choose its bucket
         if tat is None:  # it may have used tokens of an overflow bucket
             tat = self._overflow[bucket]
-        spent = spend(tat, now, rate=self.rate, burst=self.burst)
+        decision = spend(tat, now, rate=self.rate, burst=self.burst)
         if client in self._tat or len(self._tat) < self._max_clients or self._sweep(now):
-            self._tat[client] = spent.tat_s
+            self._tat[client] = decision.tat_s
         else:
-            self._overflow[bucket] = spent.tat_s
-        return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
+            self._overflow[bucket] = decision.tat_s
+        return LimitDecision(decision.allowed, decision.remaining, decision.retry_after_s, decision.reset_s)
 
     def _sweep(self, now: float) -> bool:
-        """Forget clients with a full bucket, at most once per 1/rate: a flood must not cause a sweep per request.
+        """Evict clients with a full bucket, at most once per 1/rate: a flood must not cause a sweep per request.
 
         Returns whether there is room for another client.
         """

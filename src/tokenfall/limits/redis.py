@@ -21,8 +21,8 @@ from tokenfall.rate_limit import LimitDecision
 COMMAND_TIMEOUT_S = 0.25
 """Timeout of each step: get a free connection, connect, and read the reply to a command."""
 
-ANSWER_TIMEOUT_S = 0.4
-"""Timeout of all steps together, after which a request is decided without Redis."""
+TOTAL_TIMEOUT_S = 0.4
+"""Timeout of all steps together. After that, the request is decided without Redis."""
 
 CLOSE_TIMEOUT_S = 1.0
 CONNECTIONS = 16
@@ -63,9 +63,7 @@ class RedisLimiter:
             timeout=COMMAND_TIMEOUT_S,
             socket_timeout=COMMAND_TIMEOUT_S,
             socket_connect_timeout=COMMAND_TIMEOUT_S,
-            retry=Retry(
-                NoBackoff(), 0
-            ),  # redis-py 8 retries ten times by default; a repeated command would count twice
+            retry=Retry(NoBackoff(), 0),  # redis-py 8 retries ten times by default; a repeat would count twice
         )
         return cls(rate, burst, client=Redis.from_pool(pool), now_lua=now_lua)
 
@@ -93,7 +91,7 @@ class RedisLimiter:
         command = asyncio.ensure_future(self._script(keys=[key], args=self._arguments))
         self._pending.add(command)
         command.add_done_callback(self._ended)
-        await asyncio.wait((command,), timeout=ANSWER_TIMEOUT_S)
+        await asyncio.wait((command,), timeout=TOTAL_TIMEOUT_S)
         if not command.done():
             raise unavailable()
         try:

@@ -1,7 +1,7 @@
 """Rate limiter of several processes on one machine: exact per client, in fixed shared memory.
 
 The supervisor creates a `SharedTable`, and each forked worker inherits it. The rules are those of `limits.memory`: only
-clients with a full bucket are forgotten, and new clients without room share overflow buckets. Linux only (memfd), and
+clients with a full bucket are evicted, and new clients without a slot share overflow buckets. Linux only (memfd), and
 one thread per process, because the lock belongs to the process.
 """
 
@@ -21,7 +21,7 @@ from tokenfall.rate_limit import LimitDecision
 SLOTS = 16_384
 WAYS = 8
 OVERFLOW_BUCKETS = 256
-REMEMBERED_PLACES = 4_096
+CACHED_PLACES = 4_096
 
 WORD_BYTES = 8
 SET_WORDS = 2 * WAYS  # fingerprints, then their TATs: two cache lines
@@ -38,8 +38,8 @@ class Place(NamedTuple):
 class SharedTable:
     """An 8-way set-associative table of the TATs of `slots` clients (a multiple of 8), plus overflow buckets.
 
-    Create it before forking. `find` and `keep` may only be called between `lock` and `unlock`. The kernel drops the
-    lock of a process that dies in between; at most its own request goes uncounted. A process that is stopped (SIGSTOP)
+    Create it before forking. `find` and `store` may only be called between `lock` and `unlock`. The kernel releases the
+    lock of a process that ends in between; at most its own request is not counted. A process that is stopped (SIGSTOP)
     in between blocks all others.
     """
 
@@ -52,7 +52,7 @@ class SharedTable:
         self._fingerprints = memoryview(self._memory).cast("Q")
         self._tats = memoryview(self._memory).cast("d")
         self._lock_file = os.memfd_create("tokenfall-limits")
-        self.place = lru_cache(REMEMBERED_PLACES)(_place_function(token_bytes(32), slots))
+        self.place = lru_cache(CACHED_PLACES)(_place_function(token_bytes(32), slots))
 
     def lock(self) -> None:
         """Acquire the lock; waits for the duration of one `take` per waiting process.
@@ -78,10 +78,10 @@ class SharedTable:
                 return word, tat_s
         return place.overflow, tat_s
 
-    def keep(self, place: Place, word: int, *, tat_s: float) -> None:
+    def store(self, place: Place, word: int, *, tat_s: float) -> None:
         """Store `tat_s` for the client of `place`, in the word that `find` returned."""
         if word != place.overflow:
-            # Before the TAT: if the process dies in between, the fingerprint has a full bucket.
+            # Before the TAT: if the process ends in between, the fingerprint has a full bucket.
             self._fingerprints[word - WAYS] = place.fingerprint
         self._tats[word] = tat_s
 
@@ -97,7 +97,7 @@ class SharedLimiter:
     """One bucket per client for all processes that share `table`; all need the same rate and burst.
 
     `now` returns seconds of a clock common to all processes: on Linux, `time.monotonic`. A `take` takes 2.7 µs
-    (`MemoryLimiter`: 0.8), 4.6 with more clients than `REMEMBERED_PLACES`: best of five loops of 200,000 awaited takes
+    (`MemoryLimiter`: 0.8), 4.6 with more clients than `CACHED_PLACES`: best of five loops of 200,000 awaited takes
     in a single process, CPython 3.11 on a machine with two cores.
     """
 
@@ -114,12 +114,12 @@ class SharedLimiter:
         try:
             now = self._now()  # after locking, so that times never decrease between lock holders
             word, tat = table.find(place, now)
-            spent = spend(tat, now, rate=self.rate, burst=self.burst)
-            if spent.allowed:
-                table.keep(place, word, tat_s=spent.tat_s)
+            decision = spend(tat, now, rate=self.rate, burst=self.burst)
+            if decision.allowed:
+                table.store(place, word, tat_s=decision.tat_s)
         finally:
             table.unlock()
-        return LimitDecision(spent.allowed, spent.remaining, spent.retry_after_s, spent.reset_s)
+        return LimitDecision(decision.allowed, decision.remaining, decision.retry_after_s, decision.reset_s)
 
 
 def _place_function(key: bytes, slots: int) -> Callable[[str], Place]:

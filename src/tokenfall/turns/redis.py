@@ -34,7 +34,7 @@ from tokenfall.conversations import Claim, Conversation
 from tokenfall.errors import StoreUnavailable, TurnLost
 from tokenfall.lua_scripts import lua_script
 from tokenfall.ports import Clock, LiveTurn
-from tokenfall.redis_calls import Calls, connect, uncounted
+from tokenfall.redis_calls import Calls, connect, no_count
 from tokenfall.turns.copying import Copies, Copy
 from tokenfall.turns.following import FollowedInRedis
 from tokenfall.turns.keys import TurnKeys
@@ -70,7 +70,7 @@ _decode_claim = msgspec.json.Decoder(Claim).decode
 class RedisTurns:
     """Implements `SharedTurns`. `keep_s`: how long a turn can be read after its last write."""
 
-    def __init__(self, url: str, *, keep_s: float, clock: Clock, failed: Callable[[], None] = uncounted) -> None:
+    def __init__(self, url: str, *, keep_s: float, clock: Clock, failed: Callable[[], None] = no_count) -> None:
         client = connect(url)
         # Followers block while they wait for entries, so they must not use the connections of writers.
         self._reader = connect(url, max_connections=FOLLOWERS)

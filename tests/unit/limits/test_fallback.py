@@ -68,8 +68,8 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-WENT = ("WARNING", "Redis for rate limits is unavailable, each process limits on its own")
-CAME = ("INFO", "Redis for rate limits is available again, all processes limit together")
+WENT = ("WARNING", "Redis for rate limits is unavailable; each process applies its own limits")
+CAME = ("INFO", "Redis for rate limits is available again; all processes share the limits")
 
 
 class TestHealthy(LimiterContract):
