@@ -52,7 +52,7 @@ class Recorder:
         """What it kept; it is ended for that, and well."""
         status, said = self.end()
         exchanges = list(Recording.load(str(self.file)).exchanges)
-        assert (status, said) == (0, f"{len(exchanges)} exchanges kept, 0 lost\n")
+        assert (status, said) == (0, f"{len(exchanges)} exchanges written, 0 lost\n")
         return exchanges
 
 

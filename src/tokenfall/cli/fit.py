@@ -4,7 +4,7 @@ import sys
 from argparse import Namespace
 
 from tokenfall.recording.empirical import Empirical, encode
-from tokenfall.recording.fitting import NothingToFit
+from tokenfall.recording.fitting import InsufficientData
 from tokenfall.recording.fitting import fit as fitted
 from tokenfall.recording.recordings import InvalidRecording, Recording
 from tokenfall.simulator.profiles import FILE_ENDING
@@ -27,7 +27,7 @@ def fit(arguments: Namespace) -> int:
                 file.write(encode(profile))
     except InvalidRecording as error:
         print(f"tokenfall: {error}", file=sys.stderr)
-    except NothingToFit as error:
+    except InsufficientData as error:
         print(f"tokenfall: {arguments.recording} cannot be fitted: {error}", file=sys.stderr)
     except OSError as error:
         print(f"tokenfall: {error.filename}: {error.strerror}", file=sys.stderr)

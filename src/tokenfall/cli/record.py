@@ -10,9 +10,9 @@ from tokenfall.http.server import HTTPServer
 from tokenfall.metrics import Metrics
 from tokenfall.reactor.loop import Reactor
 from tokenfall.reactor.signals import enable_wakeup, stop_signals
-from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recorder import LOOPBACK_NAMES, MAX_REQUEST_BYTES, Recorder
 from tokenfall.recording.recordings import FILE_ENDING
+from tokenfall.recording.writer import RecordingWriter
 from tokenfall.upstream.address import UpstreamAddress, parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -35,7 +35,7 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
     try:
         address = parse_address(arguments.upstream)
         client = _client(address, reactor)
-        keeper = Keeper(arguments.out)
+        writer = RecordingWriter(arguments.out)
     except ValueError as error:
         reactor.close()
         print(f"tokenfall: {error}", file=sys.stderr)
@@ -46,11 +46,11 @@ def record(arguments: Namespace, environment: Mapping[str, str | None]) -> int:
         return FAILURE
     logs.set_up("error", "text")
     key = environment.get(arguments.key_env) if arguments.key_env else None
-    recording = RecordingServer(Recorder(client, keeper, base_path=address.path, key=key), client, reactor=reactor)
+    recording = RecordingServer(Recorder(client, writer, base_path=address.path, key=key), client, reactor=reactor)
     status = recording.run(arguments)
-    keeper.close()
-    print(f"{keeper.kept} exchanges kept, {keeper.lost} lost", flush=True)
-    return status or (FAILURE if keeper.lost else 0)
+    writer.close()
+    print(f"{writer.written_count} exchanges written, {writer.lost_count} lost", flush=True)
+    return status or (FAILURE if writer.lost_count else 0)
 
 
 def _is_address(url: str) -> bool:

@@ -13,12 +13,14 @@ import msgspec
 from msgspec import Struct
 
 FORMAT = "tokenfall-profile-1"
-PLACES = (*(percent / 100 for percent in range(100)), 0.995, 0.999, 1.0)
+PROBABILITIES = (*(percent / 100 for percent in range(100)), 0.995, 0.999, 1.0)
 """The stored quantiles: every percent, and more in the tail, where the long times are."""
 
 
 class Quantiles(Struct, frozen=True, forbid_unknown_fields=True):
-    """An inverse distribution function: `places` increase strictly from 0 to 1, `seconds` never decrease."""
+    """An inverse distribution function: seconds by probability. `places`, the probabilities, increase strictly from 0
+    to 1; `seconds` never decrease.
+    """
 
     count: int
     """The size of the sample."""
@@ -37,7 +39,7 @@ class Quantiles(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("the seconds of quantiles must be finite")
 
     def at(self, place: float) -> float:
-        """Seconds at `place` from 0 to 1, interpolated linearly between two quantiles."""
+        """Seconds at the probability `place`, from 0 to 1, interpolated linearly between two quantiles."""
         after = min(bisect_right(self.places, place), len(self.places) - 1)
         low, high = self.places[after - 1], self.places[after]
         return _between(self.seconds[after - 1], self.seconds[after], share=(place - low) / (high - low))
@@ -63,10 +65,10 @@ def quantiles(sample: Sequence[float]) -> Quantiles:
     ordered = sorted(sample)
     last = len(ordered) - 1
     seconds = []
-    for place in PLACES:
+    for place in PROBABILITIES:
         below = int(place * last)
         seconds.append(_between(ordered[below], ordered[min(below + 1, last)], share=place * last - below))
-    return Quantiles(len(ordered), PLACES, tuple(accumulate(seconds, max)))  # rounding may make one decrease slightly
+    return Quantiles(len(ordered), PROBABILITIES, tuple(accumulate(seconds, max)))  # rounding may cause a decrease
 
 
 def _between(low: float, high: float, *, share: float) -> float:

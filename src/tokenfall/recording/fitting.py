@@ -17,21 +17,21 @@ from tokenfall.wire.sse import CONTENT_TYPE
 from tokenfall.wire.sse_decoder import SSEDecoder
 
 
-class NothingToFit(ValueError):
+class InsufficientData(ValueError):
     """A recording without enough data; the message says what is missing."""
 
 
 def fit(recording: Recording) -> Empirical:
-    """The profile of all streams with status 200, including interrupted ones. Raises `NothingToFit`."""
+    """The profile of all streams with status 200, including interrupted ones. Raises `InsufficientData`."""
     times = [list(_token_times(response)) for response in _streams(recording)]
     if not times:
-        raise NothingToFit('it has no stream with status 200: send requests with "stream": true while recording')
+        raise InsufficientData('it has no stream with status 200: send requests with "stream": true while recording')
     ttfts = [each[0] for each in times if each]
     gaps = [later - earlier for each in times for earlier, later in pairwise(each)]
     if not ttfts:
-        raise NothingToFit(f"none of its {len(times)} streams has a token")
+        raise InsufficientData(f"none of its {len(times)} streams has a token")
     if not gaps:
-        raise NothingToFit(f"none of its {len(times)} streams has two tokens, so there is no gap to measure")
+        raise InsufficientData(f"none of its {len(times)} streams has two tokens, so there is no gap to measure")
     return Empirical(quantiles(ttfts), quantiles(gaps))
 
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from tokenfall import logs
 from tokenfall.errors import TokenfallError
 from tokenfall.http.response import LiveStream, Response
-from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.redaction import Redactor
 from tokenfall.recording.relaying import ExchangeRelay, end_to_end, named_headers
 from tokenfall.recording.signatures import PREFIXES
+from tokenfall.recording.writer import RecordingWriter
 from tokenfall.upstream import request as upstream
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ _log = logs.get("tokenfall")
 class Recorder:
     """Implements the HTTP server's `Application`. Uses `key` for the upstream if given, else the client's key."""
 
-    def __init__(self, client: HTTPClient, keeper: Keeper, *, base_path: str, key: str | None) -> None:
+    def __init__(self, client: HTTPClient, writer: RecordingWriter, *, base_path: str, key: str | None) -> None:
         """`client` connects to the upstream's origin; `base_path` is the path of its base URL without a final slash."""
         self.stopping = False
-        """Set at shutdown: exchanges that end from now on were interrupted by the relay, not by the client."""
+        """Set at shutdown: exchanges that end later are recorded as interrupted by the relay, not by the client."""
         self._client = client
         self._base_path = base_path
-        self._keeper = keeper
+        self._writer = writer
         self._key = key
         self._redactor = Redactor([key] if key else [])
 
@@ -53,7 +53,7 @@ class Recorder:
         return self._relay(request)
 
     async def _relay(self, request: Request) -> Response | LiveStream:
-        target = below(self._base_path, request.target)
+        target = upstream_target(self._base_path, request.target)
         forwarded = upstream.UpstreamRequest(
             request.method, target, headers=self._headers(request), body=request.body or None
         )
@@ -62,7 +62,7 @@ class Recorder:
             await self._client.run(forwarded, exchange, within_s=float("inf"))
 
         relay = ExchangeRelay(
-            request, self._keeper, send=send, redactor=self._redactor, is_stopping=lambda: self.stopping
+            request, self._writer, send=send, redactor=self._redactor, is_stopping=lambda: self.stopping
         )
         try:
             return await relay.respond()
@@ -83,7 +83,7 @@ class Recorder:
         return self.answer(request)
 
     def refusal_needs(self, request: Request) -> None:
-        """Nothing: all modules are loaded at startup."""
+        """Not used: all modules are loaded at startup."""
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return _error(status, detail)
@@ -96,13 +96,13 @@ class Recorder:
         return _error(500, "internal error, see its log")
 
     def ended(self, request: Request, status: int, *, outcome: Outcome, sent_bytes: int) -> None:
-        """Nothing: the exchange is in the recording."""
+        """Nothing to do: the exchange is in the recording."""
 
 
-def below(base_path: str, target: str) -> str:
-    """The target below the base path, whether or not the client's target already has a part of the base path.
+def upstream_target(base_path: str, target: str) -> str:
+    """The request target for the upstream: the base path is added, unless the client's target starts with it.
 
-    Without a base path the target is unchanged.
+    A version prefix of the client's target (`PREFIXES`) is replaced. Without a base path the target is unchanged.
     """
     if not base_path or target.startswith(f"{base_path}/"):
         return target

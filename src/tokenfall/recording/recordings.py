@@ -1,7 +1,7 @@
 """The recording file format (one JSON line per exchange), and the lookup of exchanges for replay.
 
-Written by `tokenfall record`, read by the simulator's replay and `tokenfall fit`. A recording is loaded completely. No
-clock and no sockets here: the caller waits for the gaps of a replayed exchange.
+Written by `tokenfall record`, read by the simulator's replay and `tokenfall fit`. A recording is loaded completely. It
+must not use clocks or sockets: the caller waits for the gaps of a replayed exchange.
 """
 
 from base64 import b64decode, b64encode
@@ -89,7 +89,7 @@ class RecordedExchange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def status(self) -> int:
-        """HTTP status of the response. This and the properties below need an exchange from `Recording.find`."""
+        """HTTP status of the response. The exchange must have one, as those of `Recording.find` do."""
         return self._response().status
 
     @property
@@ -136,7 +136,7 @@ class Recording:
     def __init__(self, exchanges: Sequence[RecordedExchange]) -> None:
         self.exchanges = exchanges
         self._matching: dict[Any, list[RecordedExchange]] = {}
-        self._turns: dict[Any, int] = {}
+        self._uses: dict[Any, int] = {}
         for exchange in exchanges:
             for signature in self._signatures_of(exchange):
                 self._matching.setdefault(signature, []).append(exchange)
@@ -157,9 +157,9 @@ class Recording:
         for signature in signatures(body, path):
             matching = self._matching.get(signature)
             if matching:
-                turn = self._turns.get(signature, 0)
-                self._turns[signature] = turn + 1
-                return matching[turn % len(matching)]
+                uses = self._uses.get(signature, 0)
+                self._uses[signature] = uses + 1
+                return matching[uses % len(matching)]
         return None
 
     @staticmethod

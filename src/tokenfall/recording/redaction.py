@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-REMOVED = "*********"
-SHORTEST_KEY = 8
+MASK = "*********"
+MIN_KEY_LENGTH = 8
 """Shorter values (`test`, `ollama`) are not treated as secrets: masking them would damage ordinary text."""
 
 REQUEST_HEADERS = frozenset({"accept", "content-type", "anthropic-version", "anthropic-beta", "openai-beta"})
-ANSWER_HEADERS = frozenset(
+RESPONSE_HEADERS = frozenset(
     {
         "content-type",
         "retry-after",
@@ -31,18 +31,18 @@ LIMIT_HEADERS = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit")
 KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key", "x-auth-token")
 
 MAX_VALUES = 16
-"""Keys learned from one message: the longest of them."""
+"""Maximum number of keys learned from one message: the longest ones."""
 
 MAX_LEARNED = 1_024
-"""Learned keys in total; the oldest is dropped first."""
+"""Maximum number of learned keys in total; the oldest are dropped first."""
 
 MAX_KEY_BYTES = 16_384
 """Longest key in use: the limit for a request head."""
 
-SHAPE_BYTES = 1_024
+KEY_FORMAT_BYTES = 1_024
 """Bytes of a key that suffice to recognize its format."""
 
-MAX_NAME = 128
+MAX_NAME_LENGTH = 128
 """Characters at the end of a field's name that are compared."""
 
 _NAMES = tuple(
@@ -65,7 +65,7 @@ _FIELD = re.compile(rb'"\s*+:\s*+(\\*+)"')
 
 _VALUE = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _NESTED_VALUE = re.compile(rb'[^"\\]*+')
-_SHAPE = re.compile(
+_KEY_FORMAT = re.compile(
     rb"(?<![A-Za-z0-9])((?:sk|pk|rk)-[A-Za-z0-9_-]{16,}+|(?:gsk|hf|r8|ghp|github_pat)_[A-Za-z0-9_]{16,}+"
     rb"|xai-[A-Za-z0-9]{16,}+|AIza[\w-]{30,}+|(?<=Bearer )[\w.~+/-]{8,}+=*+)"
 )
@@ -75,28 +75,28 @@ class Redactor:
     """Masks secrets: the given `secrets` always, and the newest `MAX_LEARNED` learned ones."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_KEY]
+        self._secrets = [secret for secret in secrets if len(secret) >= MIN_KEY_LENGTH]
         self._learned: dict[str, None] = {}
-        self._values = _encodings(self._secrets)
+        self._values = _encoded_forms(self._secrets)
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Mask these, too, from now on."""
-        fit = sorted({secret for secret in secrets if len(secret) >= SHORTEST_KEY}, key=_by_length)[-MAX_VALUES:]
+        """Also mask these secrets from now on."""
+        fit = sorted({secret for secret in secrets if len(secret) >= MIN_KEY_LENGTH}, key=_by_length)[-MAX_VALUES:]
         new = [secret for secret in fit if secret not in self._learned]
         if not new:
             return
         self._learned |= dict.fromkeys(new)
         for oldest in list(self._learned)[:-MAX_LEARNED]:
             del self._learned[oldest]
-        self._values = _encodings([*self._secrets, *self._learned])
+        self._values = _encoded_forms([*self._secrets, *self._learned])
 
     def masked(self, content: bytes) -> bytes:
         """`content` with every byte of a secret replaced by an asterisk."""
-        return _SHAPE.sub(_mask, _without_fields(self._without_values(content)))
+        return _KEY_FORMAT.sub(_mask, _without_fields(self._without_values(content)))
 
     def beginning(self, content: bytes, most: int) -> bytes:
         """The first `most` bytes of `masked(content)`, without scanning all of a large content."""
-        near = self._without_values(content[: most + MAX_KEY_BYTES])[: most + SHAPE_BYTES]
+        near = self._without_values(content[: most + MAX_KEY_BYTES])[: most + KEY_FORMAT_BYTES]
         return self.masked(near)[:most]
 
     def _without_values(self, content: bytes) -> bytes:
@@ -119,7 +119,7 @@ class Redactor:
         return {
             name: self.text(value)
             for name, value in sorted(named.items())
-            if name in allowed or (allowed is ANSWER_HEADERS and name.startswith(LIMIT_HEADERS))
+            if name in allowed or (allowed is RESPONSE_HEADERS and name.startswith(LIMIT_HEADERS))
         }
 
     def target(self, target: str) -> str:
@@ -158,13 +158,13 @@ def _cleaned(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if not isinstance(value, dict):
         return value
     return {
-        name: REMOVED if _is_secret(name) and not isinstance(each, dict | bool | None) else _cleaned(each)
+        name: MASK if _is_secret(name) and not isinstance(each, dict | bool | None) else _cleaned(each)
         for name, each in value.items()
     }
 
 
-def _encodings(secrets: Iterable[str]) -> list[bytes]:
-    """All encodings of the secrets in a message, longest first, so that no part of a longer one is left over."""
+def _encoded_forms(secrets: Iterable[str]) -> list[bytes]:
+    """All encodings of the secrets in a message, longest first, so that no part of a longer one remains."""
     values = set()
     for secret in secrets:
         as_json = msgspec.json.encode(secret)[1:-1]
@@ -178,14 +178,14 @@ def _by_length(secret: str) -> tuple[int, str]:
 
 def _is_secret(name: str) -> bool:
     """Whether a field of this name contains a secret."""
-    return name[-MAX_NAME:].lower().replace("-", "").replace("_", "").endswith(_NAMES)
+    return name[-MAX_NAME_LENGTH:].lower().replace("-", "").replace("_", "").endswith(_NAMES)
 
 
 def _without_fields(content: bytes) -> bytes:
     """`content` with asterisks for the values of secret fields, including one that is truncated."""
     pieces, begin, at = [], 0, 0
     while (found := _FIELD.search(content, at)) is not None:
-        name = content[max(0, found.start() - MAX_NAME) : found.start()].rstrip(b"\\").rpartition(b'"')[2]
+        name = content[max(0, found.start() - MAX_NAME_LENGTH) : found.start()].rstrip(b"\\").rpartition(b'"')[2]
         at = found.end() - 1
         if _is_secret(name.decode("latin-1")):
             value = (_NESTED_VALUE if found[1] else _VALUE).match(content, found.end())
@@ -199,7 +199,7 @@ def _without_value(pair: str) -> str:
     """A query pair; the value of a secret parameter is removed."""
     name, equals, _ = pair.partition("=")
     lower = name.lower()
-    return f"{name}={REMOVED}" if equals and (lower.endswith(_SECRET_PARAMETERS) or lower in _SIGNATURES) else pair
+    return f"{name}={MASK}" if equals and (lower.endswith(_SECRET_PARAMETERS) or lower in _SIGNATURES) else pair
 
 
 def _mask(found: re.Match[bytes]) -> bytes:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from msgspec import Raw
 
 from tokenfall.http.response import LiveStream, RelayedHead, Response, header_lines, status_line
-from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recordings import (
     NO_BODY,
     Break,
@@ -20,7 +19,8 @@ from tokenfall.recording.recordings import (
     RecordedResponse,
     chunk,
 )
-from tokenfall.recording.redaction import ANSWER_HEADERS, REQUEST_HEADERS, Redactor, keys_in
+from tokenfall.recording.redaction import REQUEST_HEADERS, RESPONSE_HEADERS, Redactor, keys_in
+from tokenfall.recording.writer import RecordingWriter
 from tokenfall.upstream import exchange as upstream
 from tokenfall.upstream.refusals import encoding_error
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tokenfall.http.response import Send
     from tokenfall.upstream.exchange import Headers
 
-MAX_KEPT_BYTES = 67_108_864
+MAX_RECORDED_BYTES = 67_108_864
 """Recorded bytes of one response; further bytes are relayed, but not recorded."""
 STREAMS = ("text/event-stream", "application/x-ndjson", "application/jsonl")
 
@@ -71,15 +71,15 @@ class ResponseCapture:
         self._bytes = 0
 
     def begin(self, status: int, headers: Headers) -> None:
-        """Call with the response head."""
+        """Set the response head."""
         named = dict(headers)
         self.status = status
         self._redactor.learn(keys_in(named))
-        self.headers = self._redactor.headers(named, ANSWER_HEADERS)
+        self.headers = self._redactor.headers(named, RESPONSE_HEADERS)
         self.streamed = named.get("content-type", "").partition(";")[0].strip().lower() in STREAMS
 
-    def take(self, at_s: float, piece: bytes) -> None:
-        self.full = self.full or self._bytes + len(piece) > MAX_KEPT_BYTES
+    def add(self, at_s: float, piece: bytes) -> None:
+        self.full = self.full or self._bytes + len(piece) > MAX_RECORDED_BYTES
         if not self.full:
             self._times.append(at_s)
             self._pieces.append(piece)
@@ -105,14 +105,14 @@ class ResponseCapture:
 
 
 class RelayedExchange(upstream.UpstreamExchange):
-    """The upstream side of a relayed response. The future `head` has its status and headers."""
+    """The upstream side of a relayed response. The future `head` resolves to its status and headers."""
 
     __slots__ = ("_capture", "_early", "_send", "_started_s", "head")
 
-    def __init__(self, kept: ResponseCapture) -> None:
+    def __init__(self, capture: ResponseCapture) -> None:
         super().__init__()
         self.head: asyncio.Future[tuple[int, Headers]] = asyncio.get_running_loop().create_future()
-        self._capture = kept
+        self._capture = capture
         self._started_s = monotonic()
         self._send: Callable[[bytes], Awaitable[None] | None] = self._buffer
         self._early: list[bytes] = []
@@ -125,20 +125,20 @@ class RelayedExchange(upstream.UpstreamExchange):
         self.head.set_result((status, headers))
 
     def body_received(self, data: bytes) -> None:
-        self._capture.take(monotonic() - self._started_s, data)
-        self._pass(data)
+        self._capture.add(monotonic() - self._started_s, data)
+        self._forward(data)
 
     def body_ended(self) -> None:
         self.finish()
 
-    def pass_to(self, send: Callable[[bytes], Awaitable[None] | None]) -> None:
+    def forward_to(self, send: Callable[[bytes], Awaitable[None] | None]) -> None:
         """Send the body to `send` from now on, starting with the data received before."""
         self._send = send
         for data in self._early:
-            self._pass(data)
+            self._forward(data)
         self._early.clear()
 
-    def _pass(self, data: bytes) -> None:
+    def _forward(self, data: bytes) -> None:
         room = self._send(data)
         if room is not None:
             self.wait_for(room)
@@ -156,14 +156,14 @@ class ExchangeRelay:
     def __init__(
         self,
         request: ClientRequest,
-        keeper: Keeper,
+        writer: RecordingWriter,
         *,
         send: Callable[[upstream.UpstreamExchange], Awaitable[None]],
         redactor: Redactor,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._is_head = request.method == "HEAD"
-        self._keeper = keeper
+        self._writer = writer
         self._redactor = redactor
         self._is_stopping = is_stopping
         headers = named_headers(request)
@@ -191,44 +191,44 @@ class ExchangeRelay:
             if self._is_head or status in _BODILESS:
                 await self._finished()
         except asyncio.CancelledError:
-            await self._keep(self._interrupted_by())
+            await self._write_exchange(self._interrupted_by())
             raise
         except Exception:
-            await self._keep("upstream")
+            await self._write_exchange("upstream")
             raise
         forwarded = end_to_end(headers)
         if self._is_head or status in _BODILESS:
-            await self._keep(None)
+            await self._write_exchange(None)
             return _bodiless(status, forwarded)
-        stream = LiveStream(RelayedHead(status, forwarded), self._pass_body, failure=lambda _: b"")
+        stream = LiveStream(RelayedHead(status, forwarded), self._forward_body, failure=lambda _: b"")
         stream.breaks = True  # a failed body must not end like a complete one
         return stream
 
-    async def _pass_body(self, send: Send) -> bytes:
+    async def _forward_body(self, send: Send) -> bytes:
         """Forward the body as it arrives. Returns once the exchange is on the disk: a client that has received the end
         of the body can rely on the recording.
         """
         interrupted: Break | None = "upstream"
         try:
-            self._exchange.pass_to(lambda data: send(data, is_token=False))
+            self._exchange.forward_to(lambda data: send(data, is_token=False))
             await self._finished()
             interrupted = "size" if self._capture.full else None
         except asyncio.CancelledError:
             interrupted = self._interrupted_by()
             raise
         finally:
-            await self._keep(interrupted)
+            await self._write_exchange(interrupted)
         return b""
 
     async def _finished(self) -> None:
-        """Wait for the exchange; raises its error. Cancelling this does not cancel the exchange: `_keep` does."""
+        """Wait for the exchange; raises its error. Cancelling this does not cancel the exchange."""
         await asyncio.wait((self._running,))
         await self._running
 
     def _interrupted_by(self) -> Break:
         return "relay" if self._is_stopping() else "client"
 
-    async def _keep(self, interrupted: Break | None) -> None:
+    async def _write_exchange(self, interrupted: Break | None) -> None:
         """Stop the upstream exchange and write it to the recording."""
         self._running.cancel()
         self._exchange.stop()
@@ -236,7 +236,7 @@ class ExchangeRelay:
         exchange = RecordedExchange(
             time=at, request=self._request, answer=self._capture.response(), interrupted=interrupted
         )
-        written = self._keeper.keep(exchange)
+        written = self._writer.append(exchange)
         await asyncio.wait([asyncio.wrap_future(written)])
 
 

@@ -12,7 +12,7 @@ VOLATILE = frozenset(
 """Fields that change from run to run, or do not affect the content of the response."""
 
 PREFIXES = ("/openai/v1/", "/v1/")
-"""Path prefixes that some clients add and others expect in the base URL."""
+"""Path prefixes that some clients add to the path, and others expect to be in the base URL."""
 
 
 def bare_path(target: str) -> str:

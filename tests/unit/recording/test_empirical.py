@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenfall.recording.empirical import PLACES, Empirical, Quantiles, decode, encode, quantiles
+from tokenfall.recording.empirical import PROBABILITIES, Empirical, Quantiles, decode, encode, quantiles
 
 DRAWS = 20_000
 SAMPLES: dict[str, Callable[[Random], float]] = {
@@ -120,5 +120,5 @@ def test_invalid_profile_file_is_refused(content: bytes, what: str) -> None:
 
 
 def test_tail_has_more_quantiles() -> None:
-    assert PLACES[0] == 0
-    assert PLACES[-4:] == (0.99, 0.995, 0.999, 1.0)
+    assert PROBABILITIES[0] == 0
+    assert PROBABILITIES[-4:] == (0.99, 0.995, 0.999, 1.0)

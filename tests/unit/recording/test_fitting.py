@@ -1,6 +1,6 @@
 import pytest
 
-from tokenfall.recording.fitting import NothingToFit, fit, is_token
+from tokenfall.recording.fitting import InsufficientData, fit, is_token
 from tokenfall.recording.recordings import RecordedChunk, RecordedExchange, RecordedRequest, RecordedResponse, Recording
 
 SSE = {"content-type": "text/event-stream; charset=utf-8"}
@@ -56,7 +56,7 @@ def test_stream_is_used_up_to_a_malformed_event() -> None:
     ],
 )
 def test_recording_with_too_little_data_is_refused(exchanges: list[RecordedExchange], what: str) -> None:
-    with pytest.raises(NothingToFit, match=what):
+    with pytest.raises(InsufficientData, match=what):
         fit(Recording(exchanges))
 
 

@@ -6,9 +6,9 @@ import pytest
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.server import HTTPServer, descriptor_limit
 from tokenfall.metrics import Metrics
-from tokenfall.recording.keeper import Keeper
-from tokenfall.recording.recorder import Recorder, below
+from tokenfall.recording.recorder import Recorder, upstream_target
 from tokenfall.recording.recordings import RecordedExchange
+from tokenfall.recording.writer import RecordingWriter
 from tokenfall.upstream.address import parse_address
 from tokenfall.upstream.client import HTTPClient
 from tokenfall.upstream.dialer import Dialer
@@ -32,27 +32,27 @@ from tests.end_to_end.upstream import scripted
     ],
 )
 def test_target_is_placed_below_the_base_path(base: str, target: str, asked: str) -> None:
-    assert below(base, target) == asked
+    assert upstream_target(base, target) == asked
 
 
-class SlowKeeper(Keeper):
+class SlowWriter(RecordingWriter):
     """A disk whose writes complete when a test decides."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.written: Future[None] = Future()
 
-    def keep(self, exchange: RecordedExchange) -> "Future[None]":
+    def append(self, exchange: RecordedExchange) -> "Future[None]":
         self.asked.set()
         return self.written
 
 
 async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
-    keeper, reactor = SlowKeeper(), running_reactor()
+    writer, reactor = SlowWriter(), running_reactor()
     async with scripted() as provider:
         address = parse_address(provider.url)
         upstream = HTTPClient(Dialer(address._replace(path=""), reactor=reactor, connect_s=5.0), reactor)
-        recorder = Recorder(upstream, keeper, base_path=address.path, key=None)
+        recorder = Recorder(upstream, writer, base_path=address.path, key=None)
         edge = HTTPServer(
             recorder, reactor=reactor, bounds=Bounds(), metrics=Metrics(), most_descriptors=descriptor_limit()
         )
@@ -61,13 +61,13 @@ async def test_end_of_a_response_is_sent_after_the_disk_write() -> None:
             async with await Client.connect(port) as client:
                 await client.send(request("/v1/chat/completions", method="POST", body="{}"))
                 await client.until(b"[DONE]\n\n\r\n")
-                await keeper.asked.wait()
+                await writer.asked.wait()
                 for _ in range(100):
                     await asyncio.sleep(0)
                 assert client.kept == b""
                 with pytest.raises(BlockingIOError):
                     client.sock.recv(1)
-                keeper.written.set_result(None)
+                writer.written.set_result(None)
                 assert await client.chunks() == []
         finally:
             await upstream.close()

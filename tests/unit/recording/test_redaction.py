@@ -2,11 +2,11 @@ import msgspec
 import pytest
 
 from tokenfall.recording.redaction import (
-    ANSWER_HEADERS,
+    MASK,
     MAX_LEARNED,
     MAX_VALUES,
-    REMOVED,
     REQUEST_HEADERS,
+    RESPONSE_HEADERS,
     Redactor,
     cleaned,
     keys_in,
@@ -60,8 +60,8 @@ def test_secret_fields_of_a_request_are_removed_for_any_value() -> None:
     document = msgspec.json.decode(Redactor([KEY]).body(body) or b"")
 
     assert document == {
-        "api_keys": REMOVED,
-        "o": [{"Authorization": REMOVED}],
+        "api_keys": MASK,
+        "o": [{"Authorization": MASK}],
         "password": {"type": "string"},
         "m": "*" * 20,
     }
@@ -77,7 +77,7 @@ def test_only_allowed_headers_are_kept() -> None:
     headers = {"Accept": "a", "X-Api-Key": "b", "Cookie": "c", "Anthropic-Version": KEY, "X-RateLimit-Limit": "1"}
 
     assert Redactor([KEY]).headers(headers, REQUEST_HEADERS) == {"accept": "a", "anthropic-version": "*" * 20}
-    assert Redactor().headers({**headers, "Set-Cookie": "d"}, ANSWER_HEADERS) == {"x-ratelimit-limit": "1"}
+    assert Redactor().headers({**headers, "Set-Cookie": "d"}, RESPONSE_HEADERS) == {"x-ratelimit-limit": "1"}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_keys_are_found_in_headers(headers: dict[str, str], keys: list[str]) -> 
 
 def test_query_keeps_parameter_names() -> None:
     assert Redactor().target("/m?key=a&api-key=b&n=1&access_token=c") == (
-        f"/m?key={REMOVED}&api-key={REMOVED}&n=1&access_token={REMOVED}"
+        f"/m?key={MASK}&api-key={MASK}&n=1&access_token={MASK}"
     )
     assert Redactor([KEY]).target(f"/{KEY}") == "/" + "*" * 20
 

@@ -8,7 +8,7 @@ def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> N
     kept = ResponseCapture(Redactor(["secret-of-ours"]))
     kept.status, kept.streamed = 200, True
     for at_s, piece in ((0.5, b"a sec"), (1.0, b"ret-of"), (1.0, b"-ours b")):
-        kept.take(at_s, piece)
+        kept.add(at_s, piece)
     response = kept.response()
 
     assert response is not None
@@ -16,11 +16,11 @@ def test_secret_split_between_reads_is_masked_and_chunks_keep_their_sizes() -> N
 
 
 def test_response_over_the_size_limit_is_recorded_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenfall.recording.relaying.MAX_KEPT_BYTES", 8)
+    monkeypatch.setattr("tokenfall.recording.relaying.MAX_RECORDED_BYTES", 8)
     kept = ResponseCapture(Redactor())
     kept.status = 200
     for piece in (b"12345", b"6789", b"0"):
-        kept.take(1.0, piece)
+        kept.add(1.0, piece)
     response = kept.response()
 
     assert kept.full

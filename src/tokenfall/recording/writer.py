@@ -1,4 +1,4 @@
-"""Appends recorded exchanges to a file. Used by `recorder` and `relaying`; knows nothing of HTTP."""
+"""Appends recorded exchanges to a file. Used by `recorder` and `relaying`; must not depend on HTTP."""
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,13 +9,13 @@ from tokenfall.recording.recordings import RecordedExchange
 _log = logs.get("tokenfall")
 
 
-class Keeper:
+class RecordingWriter:
     """Appends exchanges to a file atomically, in a thread, so that the disk does not delay tokens."""
 
     def __init__(self, path: str) -> None:
         """Raises OSError. Truncates an incomplete last line, left by a crash."""
-        self.kept = 0
-        self.lost = 0
+        self.written_count = 0
+        self.lost_count = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(self._file, 0o600)
@@ -26,8 +26,8 @@ class Keeper:
             raise
         self._thread = ThreadPoolExecutor(1, "recording")
 
-    def keep(self, exchange: RecordedExchange) -> "Future[None]":
-        """Queue an exchange; returns at once. The future is done when it is on the disk, or has failed."""
+    def append(self, exchange: RecordedExchange) -> "Future[None]":
+        """Queue an exchange and return at once. The future completes with its write to the disk, or fails."""
         written = self._thread.submit(self._append, exchange.line())
         written.add_done_callback(self._count)
         return written
@@ -50,14 +50,14 @@ class Keeper:
     def _count(self, written: "Future[None]") -> None:
         error = written.exception()
         if error is None:
-            self.kept += 1
+            self.written_count += 1
         else:
-            self.lost += 1
+            self.lost_count += 1
             _log.error("cannot write an exchange to the recording: %s", error)
 
 
 def _complete_lines_bytes(file: int) -> int:
-    """How many bytes of a file are complete lines."""
+    """The size of the complete lines of a file."""
     size = os.fstat(file).st_size
     while size:
         start = max(0, size - 65_536)

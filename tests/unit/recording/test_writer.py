@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tokenfall.recording.keeper import Keeper
 from tokenfall.recording.recordings import RecordedExchange, RecordedRequest, Recording
+from tokenfall.recording.writer import RecordingWriter
 
 
 def exchange(path: str) -> RecordedExchange:
@@ -20,10 +20,10 @@ def paths(file: Path) -> list[str]:
 def test_exchanges_are_appended_and_only_the_owner_may_read(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
     for path in ("/1", "/2"):
-        keeper = Keeper(str(file))
-        keeper.keep(exchange(path))
-        keeper.close()
-        assert (keeper.kept, keeper.lost) == (1, 0)
+        writer = RecordingWriter(str(file))
+        writer.append(exchange(path))
+        writer.close()
+        assert (writer.written_count, writer.lost_count) == (1, 0)
 
     assert paths(file) == ["/1", "/2"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -34,9 +34,9 @@ def test_incomplete_last_line_is_truncated(tmp_path: Path, unfinished: bytes) ->
     file = tmp_path / "r.jsonl"
     file.write_bytes(exchange("/1").line() + unfinished)
 
-    keeper = Keeper(str(file))
-    keeper.keep(exchange("/2"))
-    keeper.close()
+    writer = RecordingWriter(str(file))
+    writer.append(exchange("/2"))
+    writer.close()
 
     assert paths(file) == ["/1", "/2"]
 
@@ -45,7 +45,7 @@ def test_file_with_only_an_incomplete_line_becomes_empty(tmp_path: Path) -> None
     file = tmp_path / "r.jsonl"
     file.write_bytes(b'{"v"')
 
-    Keeper(str(file)).close()
+    RecordingWriter(str(file)).close()
 
     assert file.read_bytes() == b""
 
@@ -54,8 +54,8 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = tmp_path / "r.jsonl"
-    keeper = Keeper(str(file))
-    keeper.keep(exchange("/1")).result()
+    writer = RecordingWriter(str(file))
+    writer.append(exchange("/1")).result()
     write, tries = os.write, iter((5, 0))
 
     def fails_twice(descriptor: int, data: bytes) -> int:
@@ -66,9 +66,9 @@ def test_full_disk_leaves_complete_lines_and_is_logged(
 
     monkeypatch.setattr(os, "write", fails_twice)
     for path in ("/2", "/3", "/4"):
-        keeper.keep(exchange(path))
-    keeper.close()
+        writer.append(exchange(path))
+    writer.close()
 
-    assert (keeper.kept, keeper.lost) == (2, 2)
+    assert (writer.written_count, writer.lost_count) == (2, 2)
     assert paths(file) == ["/1", "/4"]
     assert "No space left" in caplog.text
