@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from tokenfall.http.connection import Connection
 from tokenfall.http.loadable import Loadable
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, Response
+from tokenfall.http.response import AnyResponse, Response
 from tokenfall.http.server import HTTPServer
 from tokenfall.reactor.loop import Reactor, Timer
 from tokenfall.reactor.poller import HANGUP, READ, WRITE
@@ -180,8 +180,10 @@ class FakeApplication:
     """Answers what the test says, and notes how each answer ended."""
 
     def __init__(self) -> None:
-        self.handler: Callable[[Request], Answer | Coroutine[Any, Any, Answer]] = lambda _: Response(200, b"ok")
-        self.words: Loadable | None = None
+        self.handler: Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]] = lambda _: Response(
+            200, b"ok"
+        )
+        self.needed: Loadable | None = None
         """What `refuse` needs."""
         self.requests: list[Request] = []
         self.bodies: list[bytes] = []
@@ -189,16 +191,16 @@ class FakeApplication:
         self.reported = asyncio.Event()
         """Set whenever an answer has ended."""
 
-    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         self.requests.append(request)
         self.bodies.append(request.body)
         return self.handler(request)
 
-    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         return self.handler(request)
 
-    def refusal_needs(self, request: Request) -> Loadable | None:
-        return None if self.words is None or self.words.is_loaded else self.words
+    def needed_for_refusal(self, request: Request) -> Loadable | None:
+        return None if self.needed is None or self.needed.is_loaded else self.needed
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
         return Response(status, detail.encode())

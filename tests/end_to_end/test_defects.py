@@ -13,7 +13,7 @@ import pytest
 from tokenfall.api.routing import Route
 from tokenfall.http.bounds import Bounds
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, LiveStream, PacedStream, Response, StreamHead
+from tokenfall.http.response import AnyResponse, LiveStream, PacedStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
 from tokenfall.metrics import Metrics
 
@@ -31,7 +31,7 @@ SOON_S = 3.0
 HEAD = StreamHead("text/event-stream")
 SECRET = "the text of an unknown error"
 
-Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
+Handler = Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]]
 
 
 class Defect(Exception):
@@ -42,11 +42,11 @@ def breaks() -> Any:
     raise Defect(SECRET)
 
 
-def at_once(request: Request) -> Answer:
+def at_once(request: Request) -> AnyResponse:
     raise Defect(SECRET)
 
 
-async def later(request: Request) -> Answer:
+async def later(request: Request) -> AnyResponse:
     await asyncio.sleep(0)
     raise Defect(SECRET)
 
@@ -82,7 +82,7 @@ def gaps_that_break() -> Iterator[float]:
     breaks()
 
 
-async def soon(answer: Callable[[], Answer]) -> Answer:
+async def soon(answer: Callable[[], AnyResponse]) -> AnyResponse:
     await asyncio.sleep(0)
     return answer()
 
@@ -154,7 +154,7 @@ class Stub:
     def __init__(self, *, breaking: str) -> None:
         self.breaking = breaking
 
-    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         if self.breaking == "answer":
             breaks()
         if request.path == "/later":
@@ -163,10 +163,10 @@ class Stub:
             return paced(lambda chunked: iter((b"3\r\none\r\n", b"3\r\ntwo\r\n")), repeat(0.005))
         return Response(200, b"fine")
 
-    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        return self.answer(request)
+    def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+        return self.respond(request)
 
-    def refusal_needs(self, request: Request) -> None:
+    def needed_for_refusal(self, request: Request) -> None:
         return None
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:
@@ -235,7 +235,7 @@ async def test_heartbeats_are_sent_only_before_the_first_frame() -> None:
         return b""
 
     class Waiting(Stub):
-        def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
             return live(run, keepalive=b": ping\n\n")
 
     stub = Waiting(breaking="")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tokenfall.api.throttle import Throttle
     from tokenfall.http.application import Outcome
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer
+    from tokenfall.http.response import AnyResponse
     from tokenfall.metrics import Metrics
 
 
@@ -66,7 +66,7 @@ class App:
         self._id_prefix = urandom(4).hex().encode()
         self._count = 0
 
-    def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         self._set_id(request)
         methods = self._router.methods(request.path)
         route = methods.get(request.method)
@@ -76,12 +76,12 @@ class App:
         request.route = route.path
         if route.request_logged and self.request_log is not None and self.request_log.is_on:
             self.request_log.note(request)
-        return self._respond(request, route)
+        return self._respond_on_route(request, route)
 
-    def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-        return self._respond(request, self._router.methods(request.path)[request.method])
+    def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+        return self._respond_on_route(request, self._router.methods(request.path)[request.method])
 
-    def _respond(self, request: Request, route: Route) -> Answer | Coroutine[Any, Any, Answer]:
+    def _respond_on_route(self, request: Request, route: Route) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         if route.needs is not None and not route.needs.is_loaded:
             return route.needs
         try:
@@ -96,7 +96,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - a defect is logged and answered with 500; the process continues
             return self.crashed(request, error)
 
-    def refusal_needs(self, request: Request) -> Loadable | None:
+    def needed_for_refusal(self, request: Request) -> Loadable | None:
         route = self._route_of(request)
         if route is None or route.refuse is None or route.needs is None or route.needs.is_loaded:
             return None
@@ -125,7 +125,7 @@ class App:
     def _refuse_of(self, request: Request) -> Refuse | None:
         """The route's own error response, None for a problem document: none is set, or it could not be loaded."""
         route = self._route_of(request)
-        return None if route is None or self.refusal_needs(request) is not None else route.refuse
+        return None if route is None or self.needed_for_refusal(request) is not None else route.refuse
 
     def _route_of(self, request: Request) -> Route | None:
         return self._router.methods(request.route or request.path).get(request.method)
@@ -142,7 +142,7 @@ class App:
         if self._access is not None and (status >= 400 or request.route not in self._quiet):
             self._access.answered(request, status, outcome=outcome, sent_bytes=sent_bytes)
 
-    async def _respond_throttled(self, request: Request, *, route: Route, throttle: Throttle) -> Answer:
+    async def _respond_throttled(self, request: Request, *, route: Route, throttle: Throttle) -> AnyResponse:
         await throttle.spend(request)
         self._check(request, route)
         response = route.handler(request)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from tokenfall.api.routing import Handler, Refuse
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer, Response
+    from tokenfall.http.response import AnyResponse, Response
     from tokenfall.wire.api_error import ApiError
 
     class Speaking(Protocol):
         """A handler with its own format of error responses."""
 
-        def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
             """Return the response, or a coroutine for it."""
             ...
 
@@ -64,8 +64,8 @@ class LazyHandlers(Loadable):
     def handler(self, name: str) -> Handler:
         """A handler that forwards to the one called `name`, and creates it if necessary."""
 
-        def handle(request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            response: Answer | Coroutine[Any, Any, Answer] = self._all()[name](request)
+        def handle(request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+            response: AnyResponse | Coroutine[Any, Any, AnyResponse] = self._all()[name](request)
             return response
 
         return handle

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tokenfall.api.routing import Handler, Refuse
-    from tokenfall.http.response import Answer, Send
+    from tokenfall.http.response import AnyResponse, Send
 
 
 _log = logs.get(__name__)
@@ -134,7 +134,7 @@ class HandlerWithErrors:
         self._handle = handle
         self.refuse = refuse
 
-    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         return self._handle(request)
 
 

@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
     from tokenfall.http.loadable import Loadable
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer, Response
+    from tokenfall.http.response import AnyResponse, Response
     from tokenfall.wire.api_error import ApiError
 
     Refuse = Callable[[Request, ApiError], Response]
-    Handler = Callable[[Request], Answer | Coroutine[Any, Any, Answer]]
+    Handler = Callable[[Request], AnyResponse | Coroutine[Any, Any, AnyResponse]]
 
 
 class Route:

@@ -10,7 +10,7 @@ from sys import maxsize
 
 from tokenfall.errors import InvalidRequest, SimulatedFailure, shutting_down
 from tokenfall.http.loadable import Loadable, Modules
-from tokenfall.http.response import CutFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
+from tokenfall.http.response import EncodedFrames, PacedStream, RepeatedStream, Response, StreamHead, TimedStream, chunk
 from tokenfall.json_text import flat_object
 from tokenfall.simulator.fault_plan import FaultPlan, happening
 from tokenfall.simulator.grammar import Simulation, Spread, from_pairs, parse
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tokenfall.api.guard import Keys
     from tokenfall.api.injected_errors import InjectedErrors
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer, Item
+    from tokenfall.http.response import AnyResponse, Item
     from tokenfall.ports import Clock
     from tokenfall.simulator.library import Library
     from tokenfall.simulator.state import SimulatorState
@@ -94,8 +94,8 @@ class Passage:
     def __init__(self, frame_of: Callable[[str], bytes], end: bytes) -> None:
         self._frame_of = frame_of
         self._end_frame = end
-        self._words = CutFrames(map(frame_of, WORDS))
-        self._end = CutFrames([end] if end else [])
+        self._words = EncodedFrames(map(frame_of, WORDS))
+        self._end = EncodedFrames([end] if end else [])
         self.has_end = end != b""
         self.length = len(WORDS)
 
@@ -232,7 +232,7 @@ class DataDocument:
         self._shared = shared
         self._clock = clock
 
-    def __call__(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+    def __call__(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
         """Raises `InvalidRequest`, and the error that the grammar sets in place of a response."""
         plan = asked(request, self._shared.state.configured)
         if plan.status or plan.limit:

@@ -99,7 +99,7 @@ class Server:
             reactor=reactor,
             bounds=_bounds(settings),
             metrics=self.metrics,
-            most_descriptors=descriptor_limit() if guest else None,
+            max_descriptors=descriptor_limit() if guest else None,
         )
         if worker is None:
             self.http.on_first_client = self.sampling.start

@@ -10,34 +10,34 @@ if TYPE_CHECKING:
 
     from tokenfall.http.loadable import Loadable
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer, Response
+    from tokenfall.http.response import AnyResponse, Response
 
     Outcome = Literal["complete", "left", "stalled", "cut", "failed"]
-    """How a response ended: complete; the client disconnected; the client stopped reading; cut by the drain; an
-    error."""
+    """How a response ended: complete; the client disconnected (`left`); the client stopped reading (`stalled`); the
+    drain time was over (`cut`); an error."""
 
     class Application(Protocol):
-        """One per process. No method may block or raise; `answer`'s coroutine may raise only on a defect."""
+        """One per process. No method may block or raise; `respond`'s coroutine may raise only on a defect."""
 
-        def answer(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
+        def respond(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
             """Return the response, or a coroutine for it. The coroutine is cancelled when the client disconnects.
 
             Additional header lines, already encoded, go to `request.reply_headers`.
             """
             ...
 
-        def proceed(self, request: Request) -> Answer | Coroutine[Any, Any, Answer]:
-            """Return the response after the `Loadable` returned before is loaded; it may be another `Loadable`."""
+        def respond_when_loaded(self, request: Request) -> AnyResponse | Coroutine[Any, Any, AnyResponse]:
+            """Return the response once the `Loadable` returned before is loaded; it may be another `Loadable`."""
             ...
 
-        def refusal_needs(self, request: Request) -> Loadable | None:
+        def needed_for_refusal(self, request: Request) -> Loadable | None:
             """Return the `Loadable` that `refuse` needs, None if it needs none."""
             ...
 
         def refuse(self, request: Request, status: int, *, detail: str) -> Response:
             """Return the error response for a request that the HTTP server refuses.
 
-            If no request could be parsed, `request` is the placeholder made by `unreadable`.
+            If no request could be parsed, `request` is the placeholder made by `placeholder_request`.
             """
             ...
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
             ...
 
         def crashed(self, request: Request, error: Exception) -> Response:
-            """Return the response when `answer`'s coroutine, or a stream before its first byte, raised.
+            """Return the response when `respond`'s coroutine, or a stream before its first byte, raised.
 
             Called inside the `except` block.
             """

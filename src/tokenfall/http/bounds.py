@@ -13,9 +13,9 @@ class Bounds:
     stall_timeout_s: float = 30.0
     """A connection is reset if the client reads less than `send_buffer_bytes` of the pending data in this time."""
     linger_timeout_s: float = 2.0
-    """How long a refused client's further bytes are read and discarded, so that it gets the response and no reset."""
+    """How long further bytes of a refused client are read and discarded: a close would reset the connection."""
     half_close_grace_s: float = 0.2
-    """How long a response continues after a half-close, if no write can detect whether the client still reads."""
+    """How long a stream without keepalives continues after a half-close: no write detects whether the client reads."""
     heartbeat_s: float = 15.0
     """Interval of the keepalives that a live stream sends before its first frame."""
     max_head_bytes: int = 16_384

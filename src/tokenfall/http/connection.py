@@ -14,7 +14,7 @@ from tokenfall.http.loadable import LIVE, Loadable
 from tokenfall.http.loader import LoadingPlayer
 from tokenfall.http.paced import PacedPlayer, SteadyPlayer
 from tokenfall.http.reader import BODY, HEAD, IDLE, RequestReader
-from tokenfall.http.request import Refusal, Request, unreadable
+from tokenfall.http.request import Refusal, Request, placeholder_request
 from tokenfall.http.response import LiveStream, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.metrics import add
 from tokenfall.reactor.stream_socket import StreamSocket
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
     from tokenfall.http.application import Outcome
     from tokenfall.http.player import Player
-    from tokenfall.http.response import Answer, RelayedHead, StreamHead
+    from tokenfall.http.response import AnyResponse, RelayedHead, StreamHead
     from tokenfall.http.server import HTTPServer
 
-READING, ANSWERING, LINGERING, CLOSING, CLOSED = range(5)
+READING, RESPONDING, LINGERING, CLOSING, CLOSED = range(5)
 """State: awaiting a request; sending its response; discarding a refused client's input; flushing its last bytes;
 closed."""
 
-PIPELINED_A_TURN = 32
-"""How many pipelined requests are answered in one turn of the loop, so that other connections are served between."""
+PIPELINED_PER_TURN = 32
+"""Maximum number of pipelined requests of a connection in one turn of the loop, so that others are not delayed."""
 
-FRESH_S = 0.25
+GRACE_S = 0.25
 """How long a drain waits for the first request of a new connection."""
 
 LINGER_BYTES = 1_048_576
@@ -84,12 +84,12 @@ class Connection(StreamSocket):
         self._linger_left = LINGER_BYTES
         self.peer = peer
         if server.admit():
-            self.set_deadline(self._wheel.now() + (FRESH_S if server.draining else server.bounds.header_timeout_s))
+            self.set_deadline(self._wheel.now() + (GRACE_S if server.draining else server.bounds.header_timeout_s))
         else:
             self._refuse_admission()
 
     def _refuse_admission(self) -> None:
-        self._request = request = unreadable(self.peer, self._wheel.now())
+        self._request = request = placeholder_request(self.peer, self._wheel.now())
         try:
             response = self._server.application.refuse(request, 503, detail="too many connections")
         except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
@@ -102,19 +102,19 @@ class Connection(StreamSocket):
     # Callbacks of StreamSocket
 
     def data_received(self, data: bytes) -> None:
-        if self._state <= ANSWERING:
+        if self._state <= RESPONDING:
             reader = self._reader
             if reader is None:
                 if self._state == READING and self._unsent is None and not self._scheduled:
-                    known = self._server.heads.known(data)
+                    known = self._server.heads.cached(data)
                     if known is not None:  # a complete request with a cached head
-                        self._guarded(self._answer, known)
+                        self._guarded(self._respond, known)
                         return
                 reader = self._reader = RequestReader(self._server.heads, self._server.bounds)
             reader.feed(data)
             if self._state == READING and self._unsent is None and not self._scheduled:
                 self._advance()
-            elif reader.waiting > self._server.bounds.pipeline_bytes:
+            elif reader.unparsed_bytes > self._server.bounds.pipeline_bytes:
                 self._reading = False
                 self.pause_reading()
         else:
@@ -123,7 +123,7 @@ class Connection(StreamSocket):
                 self.reset("failed")
 
     def eof_received(self) -> bool:
-        """The client half-closed the connection. Pending requests are still answered; docs/api.md has streams."""
+        """The client half-closed the connection. Pending requests still get responses; for streams, see docs/api.md."""
         self._half_closed = True
         if self._player is not None:
             return self._player.half_closed()
@@ -142,15 +142,15 @@ class Connection(StreamSocket):
             self._advance()
 
     def connection_lost(self) -> None:
-        self._leave("left")
+        self._release("left")
 
     # Requests
 
     def _advance(self) -> None:
-        """Parse and answer buffered requests until one is incomplete or its response takes time."""
+        """Parse buffered requests and send their responses, until a request is incomplete or a response takes time."""
         self._scheduled = False
         try:
-            for _ in range(PIPELINED_A_TURN):
+            for _ in range(PIPELINED_PER_TURN):
                 if self._state != READING or self._unsent is not None:
                     return
                 request = None if self._reader is None else self._reader.next()
@@ -159,8 +159,8 @@ class Connection(StreamSocket):
                     if self._reader is not None and self._reader.phase == IDLE:
                         self._reader = None
                     return
-                self._answer(request)
-            self._go_on()
+                self._respond(request)
+            self._advance_next_turn()
         except Refusal as refusal:
             self._refuse(refusal)
         except Exception:  # noqa: BLE001 - a defect closes one connection, not the process
@@ -192,7 +192,7 @@ class Connection(StreamSocket):
             self._reading = True
             self.resume_reading()
 
-    def _go_on(self) -> None:
+    def _advance_next_turn(self) -> None:
         """Continue with pipelined requests in the next turn, so that other connections are served first."""
         if not self._scheduled and self._state == READING:
             self._scheduled = True
@@ -200,15 +200,15 @@ class Connection(StreamSocket):
 
     # Responses
 
-    def _answer(self, request: Request) -> None:
-        self._state = ANSWERING
+    def _respond(self, request: Request) -> None:
+        self._state = RESPONDING
         self._phase = IDLE
         self._request = request
         request.client = self.peer
         request.started_s = self._wheel.now()
-        self._play(request, self._server.application.answer(request))
+        self._play(request, self._server.application.respond(request))
 
-    def _play(self, request: Request, response: "Answer | Coroutine[Any, Any, Answer]") -> None:
+    def _play(self, request: Request, response: "AnyResponse | Coroutine[Any, Any, AnyResponse]") -> None:
         if isinstance(response, Response):
             self._send_response(request, response)
         elif isinstance(response, TimedStream):
@@ -217,14 +217,14 @@ class Connection(StreamSocket):
             self._disconnect(response)
         elif isinstance(response, Loadable):
             application = self._server.application
-            self._load(request, response, go_on=lambda: self._play(request, application.proceed(request)))
+            self._load(request, response, then=lambda: self._play(request, application.respond_when_loaded(request)))
         elif LIVE.is_loaded:
             self._play_live(request, response)
         else:
-            withdraw = None if isinstance(response, LiveStream) else response.close
-            self._load(request, LIVE, go_on=lambda: self._play_live(request, response), withdraw=withdraw)
+            discard = None if isinstance(response, LiveStream) else response.close
+            self._load(request, LIVE, then=lambda: self._play_live(request, response), discard=discard)
 
-    def _play_live(self, request: Request, response: "LiveStream | Coroutine[Any, Any, Answer]") -> None:
+    def _play_live(self, request: Request, response: "LiveStream | Coroutine[Any, Any, AnyResponse]") -> None:
         from tokenfall.http.live import LivePlayer  # noqa: PLC0415 - it imports asyncio
 
         self.clear_deadline()
@@ -236,12 +236,12 @@ class Connection(StreamSocket):
         request: Request,
         needed: Loadable,
         *,
-        go_on: "Callable[[], None]",
-        withdraw: "Callable[[], None] | None" = None,
+        then: "Callable[[], None]",
+        discard: "Callable[[], None] | None" = None,
     ) -> None:
         self.clear_deadline()
         self._drop_reader()
-        self._player = LoadingPlayer(self, self._server, request=request, needed=needed, go_on=go_on, withdraw=withdraw)
+        self._player = LoadingPlayer(self, self._server, request=request, needed=needed, then=then, discard=discard)
 
     def _send_response(self, request: Request, response: Response) -> None:
         self._player = None
@@ -327,32 +327,32 @@ class Connection(StreamSocket):
             add(player.metrics.streams_ended, outcome)
         keep = keep and self._request is not None and self._keeps(self._request)
         self._finish(200, outcome, sent_bytes=sent_bytes, keep=keep)
-        self._go_on()
+        self._advance_next_turn()
 
-    def play_awaited(self, request: Request, response: "Answer") -> None:
+    def play_awaited(self, request: Request, response: "AnyResponse") -> None:
         """Send a response that had to be awaited and is not a live stream."""
-        self.go_on(lambda: self._play(request, response))
+        self.replace_player(lambda: self._play(request, response))
 
-    def go_on(self, play: "Callable[[], None]") -> None:
-        """Replace the player that waited by the one that `play` starts."""
+    def replace_player(self, play: "Callable[[], None]") -> None:
+        """Replace the waiting player by the one that `play` starts."""
         self._player = None
         self._guarded(play)
         player: Player | None = self._player
         if self._half_closed and player is not None and not player.half_closed():
             self._close()
-        self._go_on()
+        self._advance_next_turn()
 
     def plays(self, player: "Player") -> bool:
         """Whether `player` is the connection's current player."""
         return self._player is player
 
     def _keeps(self, request: Request) -> bool:
-        if self._half_closed and (self._reader is None or not self._reader.waiting):
+        if self._half_closed and (self._reader is None or not self._reader.unparsed_bytes):
             return False
         return request.keep_alive and not self._server.draining
 
     def _drop_reader(self) -> None:
-        if self._reader is not None and not self._reader.waiting:
+        if self._reader is not None and not self._reader.unparsed_bytes:
             self._reader = None
 
     # Closing
@@ -369,18 +369,18 @@ class Connection(StreamSocket):
     def reset(self, outcome: "Outcome") -> None:
         """Reset the connection (RST) and release everything it holds."""
         if self._state != CLOSED:
-            self._leave(outcome)
+            self._release(outcome)
             self.abort()
 
     def drain(self) -> None:
         """Accept no further request: close now if idle, otherwise after the current response.
 
         A client that has just connected may have sent its request already, and a close would reset it. So a new
-        connection gets `FRESH_S` for its first request.
+        connection gets `GRACE_S` for its first request.
         """
         if self._state == READING and not self._scheduled and not self.paused:
             if self._reader is None and self._phase == HEAD:
-                self.set_deadline(self._wheel.now() + FRESH_S)
+                self.set_deadline(self._wheel.now() + GRACE_S)
             else:
                 self._await_more()
 
@@ -395,7 +395,7 @@ class Connection(StreamSocket):
         """The deadline has passed; the state determines which one it was."""
         if self.paused:
             self._check_stalled()
-        elif self._state > ANSWERING:
+        elif self._state > RESPONDING:
             self.reset("stalled")
         elif self._reader is not None and self._reader.phase != IDLE:
             part = "body" if self._reader.phase == BODY else "head"
@@ -441,17 +441,17 @@ class Connection(StreamSocket):
         """Send the error response, then discard further input so that the client gets the response and no reset."""
         request = None if self._reader is None else self._reader.request
         if request is None:
-            request = unreadable(self.peer, self._wheel.now())
+            request = placeholder_request(self.peer, self._wheel.now())
         request.keep_alive = False
         self._request = request
         self._guarded(self._play_refusal, request, refusal)
 
     def _play_refusal(self, request: Request, refusal: Refusal) -> None:
         application = self._server.application
-        needed = application.refusal_needs(request)
+        needed = application.needed_for_refusal(request)
         if needed is not None:
-            self._state = ANSWERING
-            self._load(request, needed, go_on=lambda: self._play_refusal(request, refusal))
+            self._state = RESPONDING
+            self._load(request, needed, then=lambda: self._play_refusal(request, refusal))
             return
         self._respond_and_close(request, application.refuse(request, refusal.status, detail=refusal.detail))
         self._state = LINGERING
@@ -470,8 +470,8 @@ class Connection(StreamSocket):
         self.write(b"".join((response.head, self._server.date_line(), request.reply_headers, _CLOSE, b"\r\n", body)))
         self._report(response.status, "complete", sent_bytes=len(body))
 
-    def _leave(self, outcome: "Outcome") -> None:
-        """Release everything and report; the socket is closed, or closed by the caller."""
+    def _release(self, outcome: "Outcome") -> None:
+        """Release everything and report the response. The socket is already closed, or the caller closes it."""
         if self._state == CLOSED:
             return
         self._state = CLOSED

@@ -6,8 +6,8 @@ if TYPE_CHECKING:
     from tokenfall.http.player import Player
 
 PROBES_S = (0.05, 0.15)
-"""Seconds before each further write. A client that closed its socket answers the first write with a reset, which a
-later write reports; two delays cover short and long round-trip times."""
+"""Seconds before each further write. If the client closed its socket, its kernel responds to the first write with a
+reset, which a later write reports; two delays cover short and long round-trip times."""
 
 
 def probe(connection: "Connection", player: "Player", *, keepalive: bytes, again: tuple[float, ...] = PROBES_S) -> None:

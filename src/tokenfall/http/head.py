@@ -29,24 +29,24 @@ METHODS = {
         "VERSION-CONTROL",
     )
 }  # fmt: skip
-"""The registered methods (IANA, HTTP Method Registry). Anything else is more likely another protocol."""
+"""The registered methods (IANA, HTTP Method Registry). Any other word is more likely to be of another protocol."""
 
-MAX_KNOWN = 128
-MAX_KNOWN_BYTES = 1_024
+MAX_CACHED = 128
+MAX_CACHED_BYTES = 1_024
 """Bounds of the cache of parsed heads: entries, and bytes of each. A client that repeats a request sends an identical
 head; the cache saves a third of the cost of a short response under load."""
 
 _VERSIONS = "only HTTP/1.1 and HTTP/1.0 are supported"
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"
-_NEVER_KEPT = frozenset(
+_NOT_CACHED = frozenset(
     (
         b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"cookie", b"content-length",
         b"transfer-encoding", b"upgrade", b"expect",
     )
 )  # fmt: skip
-"""A head with one of these is not cached: it has a secret, or is rarely repeated."""
+"""A head with one of these fields is not cached: it contains a secret, or is rarely repeated."""
 
-_ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
+_SINGLETONS = frozenset((b"host", b"content-length", b"transfer-encoding", b"authorization", b"content-type"))
 
 
 class HeadParser:
@@ -54,23 +54,23 @@ class HeadParser:
 
     def __init__(self, bounds: "Bounds") -> None:
         self._bounds = bounds
-        self._known: dict[bytes, Request] = {}
+        self._cache: dict[bytes, Request] = {}
 
-    def known(self, head: bytes) -> Request | None:
+    def cached(self, head: bytes) -> Request | None:
         """A new request from a cached head, None if `head` is not cached. The request has no body."""
-        known = self._known.get(head)
+        known = self._cache.get(head)
         return None if known is None else known.copy_head()
 
     def parse(self, head: bytes) -> Request:
         """`head` ends with its blank line. Raises `Refusal`."""
-        known = self.known(head)
+        known = self.cached(head)
         if known is not None:
             return known
         request = self._parse(head)
-        if len(head) <= MAX_KNOWN_BYTES and _NEVER_KEPT.isdisjoint(request.headers):
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            self._known[head] = request.copy_head()
+        if len(head) <= MAX_CACHED_BYTES and _NOT_CACHED.isdisjoint(request.headers):
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[head] = request.copy_head()
         return request
 
     def _parse(self, head: bytes) -> Request:
@@ -124,7 +124,7 @@ class HeadParser:
                 raise Refusal(400, "malformed request: a header value must not contain control characters")
             previous = headers.get(name)
             if previous is not None:
-                if name in _ONCE:
+                if name in _SINGLETONS:
                     raise Refusal(400, f"more than one {name.decode('ascii')} header")
                 value = previous + b", " + value
             headers[name] = value

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tokenfall.http.application import Outcome
     from tokenfall.http.connection import Connection
     from tokenfall.http.request import Request
-    from tokenfall.http.response import Answer
+    from tokenfall.http.response import AnyResponse
     from tokenfall.http.server import HTTPServer
 
 _log = logs.get(__name__)
@@ -59,7 +59,7 @@ class LivePlayer:
         server: HTTPServer,
         *,
         request: Request,
-        response: LiveStream | Coroutine[Any, Any, Answer],
+        response: LiveStream | Coroutine[Any, Any, AnyResponse],
     ) -> None:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
@@ -69,7 +69,7 @@ class LivePlayer:
         self._connection = connection
         self._server = server
         self._request = request
-        self._awaited: LiveStream | Coroutine[Any, Any, Answer] | None = response
+        self._awaited: LiveStream | Coroutine[Any, Any, AnyResponse] | None = response
         self._stream: LiveStream | None = None
         self._chunked = request.http_minor == 1
         self._last_s = 0.0

@@ -4,7 +4,7 @@
 |-----------------------|------------------|---------------------------------------------------------------------|
 | not loaded            | first waiter     | queued; one thread loads one `Loadable` at a time                   |
 | queued or loading     | another waiter   | shares the same load                                                |
-| queued or loading     | a waiter leaves  | the load continues, for the next request                            |
+| queued or loading     | `cancel`         | the load continues, for the next request                            |
 | loading               | `load` returned  | `finish`, then `loaded(None)` of all waiters, a few per loop turn   |
 | loading               | `load` raised    | `loaded(error)` of all waiters; not loaded until the next request   |
 """
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 SWITCH_S = 0.001
 """Interpreter switch interval while a thread loads, so that the loop runs more often; Python's default is 5 ms."""
 
-WAITERS_A_TURN = 32
-"""How many waiters are called in one turn of the loop, so that other connections are served between."""
+WAITERS_PER_TURN = 32
+"""Maximum number of waiters called in one turn of the loop, so that other connections are not delayed."""
 
 
 class Loader:
@@ -57,7 +57,7 @@ class Loader:
         if not self._is_loading:
             self._load_next()
 
-    def leave(self, needed: "Loadable", waiter: "Waiter") -> None:
+    def cancel(self, needed: "Loadable", waiter: "Waiter") -> None:
         """Stop waiting."""
         waiters = self._waiting.get(needed, [])
         if waiter in waiters:
@@ -102,9 +102,9 @@ class Loader:
         self._load_next()
 
     def _notify(self, waiters: "list[Waiter]", failure: Exception | None) -> None:
-        for waiter in waiters[:WAITERS_A_TURN]:
+        for waiter in waiters[:WAITERS_PER_TURN]:
             waiter.loaded(failure)
-        remaining = waiters[WAITERS_A_TURN:]
+        remaining = waiters[WAITERS_PER_TURN:]
         if remaining:
             self._reactor.call_soon(lambda: self._notify(remaining, failure))
 
@@ -112,16 +112,16 @@ class Loader:
 class LoadingPlayer:
     """A `Player` for a request whose response needs a `Loadable` that is not loaded yet.
 
-    `go_on` sends the response after the load; `withdraw` discards a response that is not sent.
+    `then` sends the response after the load; `discard` releases a response that is not sent.
     """
 
     __slots__ = (
         "_connection",
-        "_go_on",
+        "_discard",
         "_needed",
         "_request",
         "_server",
-        "_withdraw",
+        "_then",
         "metrics",
         "sent_bytes",
         "status",
@@ -134,8 +134,8 @@ class LoadingPlayer:
         *,
         request: "Request",
         needed: "Loadable",
-        go_on: "Callable[[], None]",
-        withdraw: "Callable[[], None] | None",
+        then: "Callable[[], None]",
+        discard: "Callable[[], None] | None",
     ) -> None:
         self.status = CLIENT_CLOSED_REQUEST
         self.sent_bytes = 0
@@ -144,8 +144,8 @@ class LoadingPlayer:
         self._server = server
         self._request = request
         self._needed = needed
-        self._go_on = go_on
-        self._withdraw = withdraw
+        self._then = then
+        self._discard = discard
         server.loader.wait_for(needed, self)
 
     def loaded(self, error: Exception | None) -> None:
@@ -153,7 +153,7 @@ class LoadingPlayer:
         if not connection.plays(self):  # the client disconnected in the same turn
             return
         if error is None:
-            connection.go_on(self._go_on)
+            connection.replace_player(self._then)
             return
         self.stop()
         try:
@@ -168,10 +168,10 @@ class LoadingPlayer:
         """Nothing to do: nothing was written yet."""
 
     def stop(self) -> None:
-        self._server.loader.leave(self._needed, self)
-        withdraw, self._withdraw = self._withdraw, None
-        if withdraw is not None:
-            withdraw()
+        self._server.loader.cancel(self._needed, self)
+        discard, self._discard = self._discard, None
+        if discard is not None:
+            discard()
 
     def cut(self) -> None:
         self.stop()

@@ -51,8 +51,8 @@ class _TimedPlayer:
     def start(self, head: bytes) -> None:
         """Write the head and schedule the first frame, relative to the start of the request.
 
-        If that time has passed, because of lazy loading or planning, the first frame is sent now, and the gaps between
-        the frames stay as given.
+        If that time has passed, because of lazy loading or planning, the first frame is sent now; the gaps between the
+        frames do not change.
         """
         self._server.metrics.streams += 1
         self._connection.write(head)

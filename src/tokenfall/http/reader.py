@@ -21,7 +21,7 @@ _TARGET_SLACK = 32  # allowance for method, spaces and version in an incomplete 
 
 
 class RequestReader:
-    """One per connection; may be dropped between requests while `waiting` is 0."""
+    """One per connection; may be dropped between requests while `unparsed_bytes` is 0."""
 
     __slots__ = ("_at", "_body", "_bounds", "_buffer", "_expects_continue", "_heads", "request")
 
@@ -36,7 +36,7 @@ class RequestReader:
         """The request whose body is incomplete, also after a `Refusal` of that body."""
 
     @property
-    def waiting(self) -> int:
+    def unparsed_bytes(self) -> int:
         """Bytes received and not parsed yet."""
         return len(self._buffer) - self._at
 
@@ -66,7 +66,7 @@ class RequestReader:
     def take_expect_continue(self) -> bool:
         """Whether the client waits for `100 Continue`; True at most once per request."""
         expects, self._expects_continue = self._expects_continue, False
-        return expects and self._body is not None and not self.waiting
+        return expects and self._body is not None and not self.unparsed_bytes
 
     def _read_head(self) -> bool:
         buffer, at = self._buffer, self._at

@@ -86,7 +86,7 @@ class Request:
             self.path = self.route
 
 
-def unreadable(client: str, now_s: float) -> Request:
+def placeholder_request(client: str, now_s: float) -> Request:
     """A placeholder, for logs, for a request that could not be parsed."""
     request = Request("-", b"-", headers=_NO_HEADERS, http_minor=1)
     request.client = client

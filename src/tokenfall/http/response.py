@@ -113,7 +113,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class Response:
-    """A complete response. One object may answer many requests: its head is encoded once.
+    """A complete response. One object may be sent to many requests: its head is encoded once.
 
     204 and 304 have no body; a HEAD request gets the head only.
     """
@@ -155,8 +155,8 @@ class TimedStream:
 
     `ended` is called each time a player of the stream ends, with any outcome. An `endless` stream stops soon after a
     half-close. `keepalive` may be sent between frames to detect whether the client still reads; b"" if the format has
-    none. `shutdown_frame` ends a stream cut by a drain. Every frame but the last is a token; the last one too if
-    `ends_in_token`.
+    none. `shutdown_frame` is the last frame of a stream that a drain ends early. Every frame but the last is a token;
+    the last one is a token if `ends_in_token`.
     """
 
     __slots__ = ("ended", "endless", "ends_in_token", "head", "keepalive", "shutdown_frame")
@@ -243,32 +243,39 @@ class SteadyStream(TimedStream):
 class RepeatedStream(SteadyStream):
     """A steady stream that may be played any number of times, also concurrently.
 
-    It repeats `words`, up to `count` frames, endlessly if None; then it sends `end`, if that has a frame.
+    It repeats `word_frames`, up to `count` frames, endlessly if None; then it sends `end`, if that has a frame.
     """
 
-    __slots__ = ("_count", "_end", "_words")
+    __slots__ = ("_count", "_end", "_frames")
 
     def __init__(
-        self, head: StreamHead, words: CutFrames, *, end: CutFrames, count: int | None, first_s: float, gap_s: float
+        self,
+        head: StreamHead,
+        word_frames: EncodedFrames,
+        *,
+        end: EncodedFrames,
+        count: int | None,
+        first_s: float,
+        gap_s: float,
     ) -> None:
         in_token = bool(count) and not end.plain
         before_last = count - 1 if count and in_token else count  # the last word is sent with the end of the body
-        super().__init__(head, period=len(words.plain), before_last=before_last, first_s=first_s, gap_s=gap_s)
+        super().__init__(head, period=len(word_frames.plain), before_last=before_last, first_s=first_s, gap_s=gap_s)
         self.ends_in_token = in_token
-        self._words = words
+        self._frames = word_frames
         self._end = end
         self._count = count
 
     def numbered(self, chunked: bool) -> tuple[bytes, ...]:
-        return self._words.coded(chunked)
+        return self._frames.coded(chunked)
 
     def last_frame(self, chunked: bool) -> bytes:
         if self.ends_in_token and self._count:
-            return self._words.coded(chunked)[(self._count - 1) % self.period]
+            return self._frames.coded(chunked)[(self._count - 1) % self.period]
         return b"".join(self._end.coded(chunked))
 
     def size_bytes(self, frames: int, *, chunked: bool) -> int:
-        sizes = list(map(len, self._words.coded(chunked)))
+        sizes = list(map(len, self._frames.coded(chunked)))
         rounds, remainder = divmod(frames, self.period)
         return rounds * sum(sizes) + sum(sizes[:remainder])
 
@@ -281,7 +288,7 @@ class LiveStream:
     sent, the application's `crashed` makes the response; after that, `failure` makes the last frame. If `breaks`, the
     format has no error or shutdown frame, and the connection is reset instead. If `goes_on` returns True when the
     client disconnects, `run` is not cancelled and its frames are discarded. An `announced` stream sends its head and a
-    keepalive at once. If not `counted`, its frames are not tokens, and the metrics leave it out.
+    keepalive at once. If not `counted`, the metrics do not include the stream, and its frames are not tokens.
     """
 
     __slots__ = ("announced", "breaks", "counted", "failure", "goes_on", "head", "keepalive", "run", "shutdown_frame")
@@ -307,11 +314,11 @@ class LiveStream:
         self.shutdown_frame = shutdown_frame
 
 
-Answer = Response | TimedStream | LiveStream | Disconnect | Loadable
-"""Result of `Application.answer`. After a `Loadable` is loaded, the server calls `Application.proceed`."""
+AnyResponse = Response | TimedStream | LiveStream | Disconnect | Loadable
+"""Result of `Application.respond`. After a `Loadable` is loaded, the server calls `Application.respond_when_loaded`."""
 
 
-class CutFrames:
+class EncodedFrames:
     """Frames encoded once, plain and in chunked coding, for any number of streams."""
 
     __slots__ = ("chunked", "plain")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SPARE_DESCRIPTORS = 64
 """Descriptors reserved for everything but clients: the log, the stores, upstream sockets while they connect."""
 
-MOST_DESCRIPTORS = 1_048_576
+MAX_DESCRIPTORS = 1_048_576
 """The kernel's limit (fs.nr_open), used if the process has none."""
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -46,20 +46,20 @@ class HTTPServer:
         reactor: "Reactor",
         bounds: "Bounds",
         metrics: Metrics,
-        most_descriptors: int | None = None,
+        max_descriptors: int | None = None,
     ) -> None:
-        """`most_descriptors`: the process's descriptor limit; None raises it to the hard limit."""
+        """`max_descriptors`: the process's descriptor limit; None raises it to the hard limit."""
         self.application = application
         self.reactor = reactor
         self.wheel = reactor.wheel
         self.bounds = bounds
         self.metrics = metrics
         self.uncounted = Metrics()
-        """Discarded counters, for streams that the metrics leave out."""
+        """Discarded counters, for streams that the metrics do not include."""
         self.heads = HeadParser(bounds)
         self.loader = Loader(reactor)
         self.draining = False
-        descriptors = raise_descriptor_limit() if most_descriptors is None else most_descriptors
+        descriptors = raise_descriptor_limit() if max_descriptors is None else max_descriptors
         self.max_connections = min(bounds.max_connections, descriptors - SPARE_DESCRIPTORS)
         self._open = 0
         """Number of open connections, including those that are being refused."""
@@ -98,7 +98,7 @@ class HTTPServer:
         Connection(self, fd, peer=intern(peer))  # one string for all connections of a client
 
     def drain(self, drain_s: float, drained: "Callable[[], None]") -> None:
-        """Close idle connections, let responses finish for up to `drain_s` seconds, cut the others, stop listening.
+        """Close idle connections, let responses finish for up to `drain_s` seconds, end the others, stop listening.
 
         `drained` is called in a turn of the reactor once no connection is left. Until then new requests still reach
         the application, which refuses them.
@@ -188,7 +188,7 @@ class HTTPServer:
 
 
 CUT_S = 0.5
-"""How long cut streams may take to send their shutdown frames and to be stored."""
+"""How long streams may take to send their shutdown frames, and turns to be stored, after the drain time."""
 
 
 def http_date(unix_s: float) -> str:
@@ -201,14 +201,14 @@ def http_date(unix_s: float) -> str:
 def descriptor_limit() -> int:
     """The process's current (soft) descriptor limit."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    return MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def raise_descriptor_limit() -> int:
     """Raise the soft descriptor limit to the hard limit; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
-        hard = MOST_DESCRIPTORS
+        hard = MAX_DESCRIPTORS
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -47,7 +47,7 @@ class Recorder:
         self._key = key
         self._redactor = Redactor([key] if key else [])
 
-    def answer(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
+    def respond(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
         if self._key is not None and not _is_local(request):
             return _error(403, "requests from pages of other origins may not use the key of tokenfall record")
         return self._relay(request)
@@ -79,10 +79,10 @@ class Recorder:
             return [*forwarded_headers, ("x-api-key", self._key)]
         return [*forwarded_headers, ("authorization", f"Bearer {self._key}")]
 
-    def proceed(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
-        return self.answer(request)
+    def respond_when_loaded(self, request: Request) -> Response | Coroutine[Any, Any, Response | LiveStream]:
+        return self.respond(request)
 
-    def refusal_needs(self, request: Request) -> None:
+    def needed_for_refusal(self, request: Request) -> None:
         """Not used: all modules are loaded at startup."""
 
     def refuse(self, request: Request, status: int, *, detail: str) -> Response:

@@ -16,8 +16,8 @@ from tokenfall.api.routing import Route, Router
 from tokenfall.api.throttle import Throttle
 from tokenfall.errors import InvalidRequest, UpstreamRefused
 from tokenfall.http.loadable import Loadable
-from tokenfall.http.request import Request, unreadable
-from tokenfall.http.response import Answer, Response
+from tokenfall.http.request import Request, placeholder_request
+from tokenfall.http.response import AnyResponse, Response
 from tokenfall.limits.memory import MemoryLimiter
 from tokenfall.metrics import Metrics
 from tokenfall.wire.api_error import ApiError
@@ -98,7 +98,7 @@ class Harness:
     async def answer(self, asked: Request) -> Response:
         """The answer, as the edge comes by it."""
         try:
-            answer: Answer | Coroutine[Any, Any, Answer] = self.app.answer(asked)
+            answer: AnyResponse | Coroutine[Any, Any, AnyResponse] = self.app.respond(asked)
             if isinstance(answer, Coroutine):
                 answer = await answer
         except Exception as error:  # noqa: BLE001 - the edge asks `crashed` whatever it was
@@ -157,10 +157,10 @@ class Needing:
 def test_route_responds_once_its_modules_are_loaded() -> None:
     needing = Needing()
     asked = needing.asked()
-    assert needing.app.answer(asked) is needing.needed
+    assert needing.app.respond(asked) is needing.needed
     name = asked.id
     needing.needed.finish()
-    answer = needing.app.proceed(asked)
+    answer = needing.app.respond_when_loaded(asked)
 
     assert isinstance(answer, Response)
     assert (answer.body, asked.id, len(needing.request_log.kept())) == (b"loaded", name, 1)
@@ -169,18 +169,18 @@ def test_route_responds_once_its_modules_are_loaded() -> None:
 def test_dialect_error_requires_its_module_to_be_loaded() -> None:
     needing = Needing()
     asked = needing.asked()
-    assert needing.app.refusal_needs(asked) is needing.needed
-    assert needing.app.refusal_needs(request("/nowhere")) is None
+    assert needing.app.needed_for_refusal(asked) is needing.needed
+    assert needing.app.needed_for_refusal(request("/nowhere")) is None
     needing.needed.finish()
 
-    assert needing.app.refusal_needs(asked) is None
+    assert needing.app.needed_for_refusal(asked) is None
     assert json.loads(needing.app.refuse(asked, 413, detail="too large").body)["words"] == "body_too_large"
 
 
 def test_error_is_a_problem_document_if_its_dialect_cannot_be_loaded(caplog: pytest.LogCaptureFixture) -> None:
     needing = Needing()
     asked = needing.asked()
-    assert needing.app.answer(asked) is needing.needed
+    assert needing.app.respond(asked) is needing.needed
     with caplog.at_level(logging.ERROR):
         answer = needing.app.crashed(asked, ImportError("no such library"))
 
@@ -510,7 +510,7 @@ def test_the_edge_refuses_in_the_dialect(harness: Harness, status: int, expected
 
 
 def test_where_no_dialect_is_known_the_edge_refuses_with_a_problem(harness: Harness) -> None:
-    for asked in (request("/v1/nowhere", method="POST"), request("/v1/ok"), unreadable("127.0.0.1", 1.0)):
+    for asked in (request("/v1/nowhere", method="POST"), request("/v1/ok"), placeholder_request("127.0.0.1", 1.0)):
         assert code(harness.app.refuse(asked, 413, detail="no")) == "body_too_large"
 
 

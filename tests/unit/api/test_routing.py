@@ -2,13 +2,13 @@ import pytest
 
 from tokenfall.api.routing import Route, Router, parameter
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, Response
+from tokenfall.http.response import AnyResponse, Response
 from tokenfall.wire.api_error import ApiError
 
 from tests.doubles.requests import request
 
 
-def handler(request: Request) -> Answer:
+def handler(request: Request) -> AnyResponse:
     return Response(200)
 
 

@@ -18,7 +18,7 @@ from tokenfall.api.simulator import (
 )
 from tokenfall.errors import InvalidRequest
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, PacedStream, Response, SteadyStream, TimedStream
+from tokenfall.http.response import AnyResponse, PacedStream, Response, SteadyStream, TimedStream
 from tokenfall.simulator.grammar import Length, Simulation, Spread, parse
 from tokenfall.simulator.library import Library
 from tokenfall.simulator.paragraph import PARAGRAPH, WORDS
@@ -36,12 +36,12 @@ def shared(sim: str = "", *, keys: tuple[str, ...] = ()) -> Shared:
     return Shared(SimulatorState(parse(sim)), InjectedErrors(FakeClock()), keys=Keys(keys), library=Library())
 
 
-def frames(stream: Answer, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
+def frames(stream: AnyResponse, *, chunked: bool = False, most: int = 10_000) -> list[bytes]:
     assert isinstance(stream, PacedStream | SteadyStream)
     return [frame for frame in islice(stream.frames(chunked), most) if isinstance(frame, bytes)]
 
 
-def gaps(stream: Answer, most: int) -> list[float]:
+def gaps(stream: AnyResponse, most: int) -> list[float]:
     assert isinstance(stream, PacedStream | SteadyStream)
     return list(islice(stream.gaps, most))
 

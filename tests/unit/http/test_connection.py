@@ -7,9 +7,9 @@ from itertools import repeat
 
 import pytest
 
-from tokenfall.http.connection import FRESH_S, LINGER_BYTES, PIPELINED_A_TURN
+from tokenfall.http.connection import GRACE_S, LINGER_BYTES, PIPELINED_PER_TURN
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, PacedStream, Response, StreamHead
+from tokenfall.http.response import AnyResponse, PacedStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
@@ -213,7 +213,7 @@ async def test_response_has_a_date_header(client: FakeClient) -> None:
 async def test_defect_closes_only_its_connection(
     connect: Connect, application: FakeApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def handler(request: Request) -> Answer:
+    def handler(request: Request) -> AnyResponse:
         raise ZeroDivisionError
 
     broken, other = connect(), connect()
@@ -382,9 +382,9 @@ async def large(request: Request) -> Response:
 
 async def test_pipelined_requests_are_answered_in_order(client: FakeClient, application: FakeApplication) -> None:
     application.handler = lambda asked: Response(200, asked.path.encode())
-    asked = [b"/%d" % number for number in range(3 * PIPELINED_A_TURN)]
+    asked = [b"/%d" % number for number in range(3 * PIPELINED_PER_TURN)]
     client.send(b"".join(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path for path in asked))
-    assert len(application.requests) == PIPELINED_A_TURN  # then the others get their say
+    assert len(application.requests) == PIPELINED_PER_TURN  # then the others get their say
     for _ in range(20):
         client.read()
         await settle()
@@ -552,7 +552,7 @@ async def test_drain_waits_briefly_for_the_first_request_of_a_connection(
     server.drain(10.0, lambda: None)
     assert not asks.is_closed()
     asks.send(ASK)
-    wheel.advance(2 * FRESH_S)
+    wheel.advance(2 * GRACE_S)
 
     assert asks.read() == OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
     assert silent.is_closed()

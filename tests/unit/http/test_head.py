@@ -2,7 +2,7 @@ import pytest
 
 from tokenfall.http.body import body_reader
 from tokenfall.http.bounds import Bounds
-from tokenfall.http.head import MAX_KNOWN, MAX_KNOWN_BYTES, HeadParser
+from tokenfall.http.head import MAX_CACHED, MAX_CACHED_BYTES, HeadParser
 from tokenfall.http.request import Refusal
 
 NEXT = b"GET /next?a=b HTTP/1.1\r\nHost: next\r\n\r\n"
@@ -314,16 +314,16 @@ def test_heads_with_secrets_or_bodies_are_not_cached(parser: HeadParser, field: 
     secret = head("POST / HTTP/1.1", field)
     parser.parse(secret)
 
-    assert parser.known(secret) is None
+    assert parser.cached(secret) is None
 
 
 def test_head_cache_is_bounded_in_entries_and_size(parser: HeadParser) -> None:
-    heads = [head(f"GET /{number} HTTP/1.1") for number in range(3 * MAX_KNOWN)]
+    heads = [head(f"GET /{number} HTTP/1.1") for number in range(3 * MAX_CACHED)]
     for each in heads:
         parser.parse(each)
-        assert parser.known(each) is not None
-        assert sum(parser.known(other) is not None for other in heads) <= MAX_KNOWN
-    large = head("GET / HTTP/1.1", "X: " + "x" * MAX_KNOWN_BYTES)
+        assert parser.cached(each) is not None
+        assert sum(parser.cached(other) is not None for other in heads) <= MAX_CACHED
+    large = head("GET / HTTP/1.1", "X: " + "x" * MAX_CACHED_BYTES)
     parser.parse(large)
 
-    assert parser.known(large) is None
+    assert parser.cached(large) is None

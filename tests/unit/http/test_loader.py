@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tokenfall.http.application import CLIENT_CLOSED_REQUEST
-from tokenfall.http.loader import SWITCH_S, WAITERS_A_TURN
+from tokenfall.http.loader import SWITCH_S, WAITERS_PER_TURN
 from tokenfall.http.request import Request
-from tokenfall.http.response import Answer, LiveStream, Response, StreamHead
+from tokenfall.http.response import AnyResponse, LiveStream, Response, StreamHead
 from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 TOO_LARGE = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"
 
 
-def needing(needed: Slow, request: Request) -> Answer:
+def needing(needed: Slow, request: Request) -> AnyResponse:
     return Response(200, b"ok") if needed.is_loaded else needed
 
 
@@ -72,11 +72,11 @@ async def test_many_waiters_are_answered_over_several_turns(server: HTTPServer) 
                 asyncio.get_running_loop().call_soon(lambda: at_first.append(len(told)))
             told.append(error)
 
-    for _ in range(WAITERS_A_TURN + 1):
+    for _ in range(WAITERS_PER_TURN + 1):
         server.loader.wait_for(slow, Waiting())
     await slow.ended()
 
-    assert (at_first, told) == ([WAITERS_A_TURN], [None] * (WAITERS_A_TURN + 1))
+    assert (at_first, told) == ([WAITERS_PER_TURN], [None] * (WAITERS_PER_TURN + 1))
 
 
 async def test_dependency_is_loaded_first(client: FakeClient, application: FakeApplication) -> None:
@@ -202,7 +202,7 @@ async def test_no_deadline_expires_during_a_load(client: FakeClient, slow: Slow,
 # What is awaited needs asyncio and the player of live streams
 
 
-async def later(request: Request) -> Answer:
+async def later(request: Request) -> AnyResponse:
     return Response(200, b"ok")
 
 
@@ -242,9 +242,9 @@ async def test_awaited_response_waits_until_the_live_player_is_loaded(
 async def test_response_of_a_client_that_disconnected_is_not_started(
     client: FakeClient, application: FakeApplication, no_live: Slow
 ) -> None:
-    begun: list[Coroutine[Any, Any, Answer]] = []
+    begun: list[Coroutine[Any, Any, AnyResponse]] = []
 
-    def handler(request: Request) -> Coroutine[Any, Any, Answer]:
+    def handler(request: Request) -> Coroutine[Any, Any, AnyResponse]:
         begun.append(later(request))
         return begun[0]
 
@@ -260,7 +260,7 @@ async def test_response_of_a_client_that_disconnected_is_not_started(
 
 
 async def test_refusal_waits_for_its_loadable(client: FakeClient, application: FakeApplication) -> None:
-    application.words = words = Slow()
+    application.needed = words = Slow()
     client.send(TOO_LARGE)
     client.send(b"x" * 600)
     assert (client.read(), client.is_read()) == (b"", False)
@@ -274,7 +274,7 @@ async def test_refusal_waits_for_its_loadable(client: FakeClient, application: F
 async def test_failed_load_for_a_refusal_closes_the_connection(
     client: FakeClient, application: FakeApplication
 ) -> None:
-    application.words = words = Slow(ImportError("no such library"))
+    application.needed = words = Slow(ImportError("no such library"))
     client.send(TOO_LARGE + ASK)
     words.allowed.set()
     await application.reported.wait()

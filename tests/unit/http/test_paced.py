@@ -11,7 +11,7 @@ import pytest
 from tokenfall.disconnect import Disconnect
 from tokenfall.http.half_closed import PROBES_S
 from tokenfall.http.request import Request
-from tokenfall.http.response import CutFrames, PacedStream, StreamHead
+from tokenfall.http.response import EncodedFrames, PacedStream, StreamHead
 from tokenfall.http.server import HTTPServer
 from tokenfall.simulator.gates import TestGate
 
@@ -27,12 +27,12 @@ HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncache-control: no-cache, no-transform\r\n"
     b"x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-ABC = CutFrames([b"a\n", b"b\n", b"c\n"])
+ABC = EncodedFrames([b"a\n", b"b\n", b"c\n"])
 BIG = b"x" * 1_000
 
 
 def stream(
-    frames: CutFrames = ABC, *, gap_s: float = 1.0, endless: bool = False, keepalive: bytes = b""
+    frames: EncodedFrames = ABC, *, gap_s: float = 1.0, endless: bool = False, keepalive: bytes = b""
 ) -> PacedStream:
     def coded(chunked: bool) -> Iterator[bytes]:
         return cycle(frames.coded(chunked)) if endless else iter(frames.coded(chunked))
@@ -104,7 +104,7 @@ async def test_head_request_gets_the_head_only(client: FakeClient, application: 
 async def test_stream_without_frames_ends_after_its_gap(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel
 ) -> None:
-    application.handler = lambda _: stream(CutFrames([]))
+    application.handler = lambda _: stream(EncodedFrames([]))
     client.send(ASK)
     assert client.read() == HEAD
     wheel.advance(1.0)
@@ -224,7 +224,7 @@ async def test_gaps_are_kept_if_the_stream_starts_late(
 async def test_slow_client_pauses_only_its_own_stream(
     connect: Connect, application: FakeApplication, wheel: FakeWheel
 ) -> None:
-    application.handler = lambda _: stream(CutFrames([BIG] * 12))
+    application.handler = lambda _: stream(EncodedFrames([BIG] * 12))
     slow, other = connect(), connect()
     slow.send(ASK)
     other.send(ASK)
@@ -244,7 +244,7 @@ async def test_slow_client_pauses_only_its_own_stream(
 async def test_client_that_stops_reading_is_reset(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer
 ) -> None:
-    application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
+    application.handler = lambda _: stream(EncodedFrames([BIG]), endless=True)
     client.send(ASK)
     wheel.advance(60.0)
 
@@ -305,7 +305,7 @@ async def test_cut_stream_ends_with_the_shutdown_frame(
 async def test_paused_stream_is_reset_when_cut(
     client: FakeClient, application: FakeApplication, wheel: FakeWheel, drain: Drain
 ) -> None:
-    application.handler = lambda _: stream(CutFrames([BIG]), endless=True)
+    application.handler = lambda _: stream(EncodedFrames([BIG]), endless=True)
     client.send(ASK)
     wheel.advance(8.0)
     assert client.connection.paused

@@ -74,9 +74,9 @@ def test_pipelined_bytes_stay_buffered() -> None:
     reading = reader()
     reading.feed(GET + GET + b"GET")
     reading.next()
-    assert reading.waiting == len(GET) + 3
+    assert reading.unparsed_bytes == len(GET) + 3
     reading.next()
-    assert reading.waiting == 3
+    assert reading.unparsed_bytes == 3
     assert reading.next() is None
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tokenfall.http.response import (
     LAST_CHUNK,
-    CutFrames,
+    EncodedFrames,
     Response,
     StreamHead,
     chunk,
@@ -111,7 +111,7 @@ def test_chunk_has_hexadecimal_size_and_crlf(data: bytes, coded: bytes) -> None:
 
 
 def test_frames_are_kept_in_both_codings() -> None:
-    frames = CutFrames(iter([b"a", b"bc"]))
+    frames = EncodedFrames(iter([b"a", b"bc"]))
 
     assert frames.coded(chunked=False) == (b"a", b"bc")
     assert frames.coded(chunked=True) == (b"1\r\na\r\n", b"2\r\nbc\r\n")

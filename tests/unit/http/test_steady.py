@@ -5,7 +5,7 @@ from itertools import islice
 import pytest
 
 from tokenfall.http.request import Request
-from tokenfall.http.response import CutFrames, RepeatedStream, StreamHead
+from tokenfall.http.response import EncodedFrames, RepeatedStream, StreamHead
 from tokenfall.http.server import HTTPServer
 
 from tests.doubles.clocks import FakeWheel
@@ -13,12 +13,12 @@ from tests.doubles.connections import FakeApplication, FakeClient
 from tests.unit.http.conftest import Connect, Drain
 
 ASK = b"GET /s HTTP/1.1\r\nHost: a\r\n\r\n"
-AB = CutFrames([b"a\n", b"bc\n"])
-END = CutFrames([b"end\n"])
-NO_END = CutFrames([])
+AB = EncodedFrames([b"a\n", b"bc\n"])
+END = EncodedFrames([b"end\n"])
+NO_END = EncodedFrames([])
 
 
-def stream(count: int | None, *, end: CutFrames = END) -> RepeatedStream:
+def stream(count: int | None, *, end: EncodedFrames = END) -> RepeatedStream:
     return RepeatedStream(StreamHead("text/plain"), AB, end=end, count=count, first_s=2.0, gap_s=1.0)
 
 
@@ -30,7 +30,7 @@ def body(client: FakeClient) -> bytes:
 @pytest.mark.parametrize("end", [END, NO_END])
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 async def test_sent_bytes_match_the_streams_frames(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, count: int, end: CutFrames, chunked: bool
+    client: FakeClient, application: FakeApplication, wheel: FakeWheel, count: int, end: EncodedFrames, chunked: bool
 ) -> None:
     answer = stream(count, end=end)
     application.handler = lambda _: answer
@@ -60,7 +60,12 @@ async def test_frames_are_sent_at_their_deadlines(
 
 @pytest.mark.parametrize(("end", "tokens"), [(END, 3), (NO_END, 3)])
 async def test_words_count_as_tokens_and_the_end_frame_does_not(
-    client: FakeClient, application: FakeApplication, wheel: FakeWheel, server: HTTPServer, end: CutFrames, tokens: int
+    client: FakeClient,
+    application: FakeApplication,
+    wheel: FakeWheel,
+    server: HTTPServer,
+    end: EncodedFrames,
+    tokens: int,
 ) -> None:
     application.handler = lambda _: stream(3, end=end)
     client.send(ASK)
